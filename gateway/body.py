@@ -1,0 +1,158 @@
+"""Reads the body of a request within bounds of bytes, of time, and of what it unfolds to.
+
+For servers that run with ``auto_decompress=False``: the bytes arrive as they were sent and are
+inflated here, so that a small body which unfolds to gigabytes never allocates more than the bound
+(RFC 1952 for gzip, RFC 1950 for deflate, RFC 9110 section 8.4 for Content-Encoding).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import ClassVar
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from isal import isal_zlib
+
+from gateway.errors import GatewayError
+
+__all__ = [
+    "BodyEncodingError",
+    "BodyError",
+    "BodyIncomplete",
+    "BodyTimeout",
+    "BodyTooLarge",
+    "inflate",
+    "read_body",
+]
+
+
+class BodyError(GatewayError):
+    """The body cannot be used; `code` is what answers and metrics call the reason."""
+
+    code: ClassVar[str]
+
+
+class BodyTooLarge(BodyError):
+    """More bytes than allowed, as sent or inflated."""
+
+    code = "payload_too_large"
+
+
+class BodyEncodingError(BodyError):
+    """Not what Content-Encoding says, or in an encoding that is not supported."""
+
+    code = "invalid_encoding"
+
+
+class BodyTimeout(BodyError):
+    """The client took too long to send it."""
+
+    code = "request_timeout"
+
+
+class BodyIncomplete(BodyError):
+    """The client went away, or broke the framing, before the end."""
+
+    code = "incomplete_body"
+
+
+_PLAIN = frozenset({"", "identity"})
+_GZIP = frozenset({"gzip", "x-gzip"})
+_GZIP_BITS, _ZLIB_BITS, _RAW_BITS = 31, 15, -15
+_MAX_MEMBERS = 16
+"""Members that a gzip body may have. Each costs a copy of what follows it."""
+
+
+async def read_body(
+    request: web.BaseRequest,
+    *,
+    max_bytes: int,
+    max_compressed_bytes: int,
+    timeout_seconds: float,
+) -> bytes:
+    """The body, decompressed.
+
+    Args:
+        max_bytes: of the result.
+        max_compressed_bytes: as sent, where Content-Encoding names a compression.
+        timeout_seconds: for the whole body, however steadily it trickles in.
+
+    Raises:
+        BodyError: one of its kinds, by what is wrong.
+    """
+    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    if encoding in _PLAIN:
+        return await _receive(request, max_bytes, timeout_seconds)
+    if encoding not in _GZIP and encoding != "deflate":
+        raise BodyEncodingError("Content-Encoding is neither gzip, deflate nor identity")
+    return inflate(await _receive(request, max_compressed_bytes, timeout_seconds), max_bytes)
+
+
+async def _receive(request: web.BaseRequest, limit: int, timeout_seconds: float) -> bytes:
+    declared = request.content_length
+    if declared is not None and declared > limit:
+        raise BodyTooLarge(f"{declared} bytes are announced, {limit} are allowed")
+    content = request.content
+    try:
+        if content.is_eof():  # the usual case: it came with the head, so there is nothing to time
+            return _bounded(content.read_nowait(), limit)
+        pieces: list[bytes] = []
+        room = limit
+        async with asyncio.timeout(timeout_seconds):
+            while piece := await content.readany():
+                pieces.append(_bounded(piece, room))
+                room -= len(piece)
+        return b"".join(pieces)
+    except TimeoutError:
+        raise BodyTimeout(f"not complete within {timeout_seconds} seconds") from None
+    except (ConnectionError, HttpProcessingError, web.RequestPayloadError) as error:
+        raise BodyIncomplete(str(error)) from None
+    except RuntimeError as error:  # what aiohttp raises for a connection that is already closed
+        raise BodyIncomplete(str(error)) from None
+
+
+def _bounded(piece: bytes, room: int) -> bytes:
+    if len(piece) > room:
+        raise BodyTooLarge(f"at least {len(piece) - room} bytes over the limit")
+    return piece
+
+
+def inflate(data: bytes, max_bytes: int) -> bytes:
+    """Decompress a whole gzip, zlib or raw deflate stream; which one, its first bytes say.
+
+    Args:
+        max_bytes: of the result; no more than about twice this is ever allocated.
+
+    Raises:
+        BodyTooLarge: it unfolds to more.
+        BodyEncodingError: truncated, damaged, followed by something else, or none of the three.
+    """
+    bits = _window_bits(data)
+    pieces: list[bytes] = []
+    room = max_bytes
+    for _ in range(_MAX_MEMBERS):
+        stream = isal_zlib.decompressobj(wbits=bits)
+        try:
+            piece = stream.decompress(data, room + 1)
+        except isal_zlib.error as error:
+            raise BodyEncodingError(f"cannot be decompressed: {error}") from None
+        pieces.append(_bounded(piece, room))
+        room -= len(piece)
+        if not stream.eof:
+            raise BodyEncodingError("the compressed body ends too early")
+        data = stream.unused_data
+        if not data:
+            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if bits != _GZIP_BITS or _window_bits(data) != _GZIP_BITS:
+            break
+    raise BodyEncodingError("something follows the compressed body")
+
+
+def _window_bits(data: bytes) -> int:
+    """How to open a stream. Clients send all three under the name of deflate."""
+    if data[:2] == b"\x1f\x8b":
+        return _GZIP_BITS
+    if len(data) >= 2 and data[0] & 0x0F == 8 and int.from_bytes(data[:2], "big") % 31 == 0:
+        return _ZLIB_BITS
+    return _RAW_BITS

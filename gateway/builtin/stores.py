@@ -1,0 +1,28 @@
+"""The queue stores that come with the gateway: ``disk`` and ``memory``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gateway.component import Context, QueueSpec
+from gateway.hookspecs import hookimpl
+from gateway.queue.disk import DiskConfig, DiskStore
+from gateway.queue.memory import MemoryConfig, MemoryStore
+
+__all__ = ["register_queues"]
+
+
+def _disk(config: DiskConfig, context: Context) -> DiskStore:
+    return DiskStore(context.data_dir / "queue", config, context.clock, context.log)
+
+
+def _memory(config: MemoryConfig, context: Context) -> MemoryStore:
+    return MemoryStore(config, context.clock)
+
+
+@hookimpl
+def register_queues(register: Callable[[QueueSpec[Any]], None]) -> None:
+    """Register both."""
+    register(QueueSpec("disk", DiskConfig, _disk))
+    register(QueueSpec("memory", MemoryConfig, _memory))

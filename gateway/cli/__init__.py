@@ -1,0 +1,45 @@
+"""The ``gateway`` command. Each subcommand is imported only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+from gateway import __version__
+
+__all__ = ["main"]
+
+_COMMANDS = {
+    "serve": ("gateway.cli.serve", "Run the gateway."),
+    "check": ("gateway.cli.check", "Check config, plugins and destinations."),
+    "send": ("gateway.cli.send", "Send one event, or a file of events."),
+    "demo": ("gateway.cli.demo", "Play a shop's visitors into a gateway and watch."),
+    "plugins": ("gateway.cli.plugins", "List what can be used in config.toml."),
+    "queue": ("gateway.cli.queue", "Look into a queue, or check it, offline."),
+}
+
+
+class _Lazy(click.Group):
+    """A group that knows its commands' names and one line of help without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: Any = getattr(importlib.import_module(_COMMANDS[cmd_name][0]), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="headgate")
+def main() -> None:
+    """Headgate: tracking events in, a durable queue, destinations out."""

@@ -1,0 +1,236 @@
+"""What a plugin author implements: sources, transforms, destinations, and how they are registered.
+
+A plugin registers a *spec*: the type's name, the frozen `msgspec.Struct` that its table in
+config.toml is decoded into, and how to build an instance. The host owns everything around it:
+batching, retries, back-off, time-outs, filtering by consent, commit and shutdown.
+
+Life cycle, the same for every component:
+
+* ``build(config, context)`` constructs and must not block, open connections or start tasks.
+* ``start()`` opens what is needed. An exception here stops the gateway with a clear message.
+* ``stop()`` releases it. It is safe without `start` and safe twice, and is given a deadline.
+* ``check()`` (destinations) proves that settings and credentials work without delivering anything.
+"""
+
+from __future__ import annotations
+
+import builtins
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
+
+from msgspec import Meta, Struct
+
+from gateway.event import Event
+
+if TYPE_CHECKING:
+    from aiohttp import web
+    from structlog.typing import FilteringBoundLogger
+
+    from gateway.config import ServerConfig
+    from gateway.intake import Intake
+    from gateway.queue import Store
+
+__all__ = [
+    "API_VERSION",
+    "Batch",
+    "BatchPolicy",
+    "Component",
+    "Context",
+    "Destination",
+    "DestinationSpec",
+    "QueueSpec",
+    "Route",
+    "Source",
+    "SourceSpec",
+    "Transform",
+    "TransformSpec",
+]
+
+API_VERSION = 1
+"""Version of this contract. A spec made for another one is refused when it is registered."""
+
+C = TypeVar("C", bound=Struct)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the host hands to every component that it builds.
+
+    Attributes:
+        id: the user's name for this instance in config.toml.
+        base_dir: folder of the config file; relative paths in config are relative to it.
+        data_dir: folder for the gateway's own data.
+        log: logger already bound to the component's id.
+        server: the `[server]` table: time-outs and trusted proxies.
+        clock: wall clock in milliseconds.
+    """
+
+    id: str
+    base_dir: Path
+    data_dir: Path
+    server: ServerConfig
+    log: FilteringBoundLogger
+    clock: Callable[[], int]
+
+    def path(self, configured: str) -> Path:
+        """A configured path, made absolute."""
+        return (self.base_dir / Path(configured).expanduser()).resolve()
+
+
+@dataclass(frozen=True, slots=True)
+class Batch(Sequence[Event]):
+    """Events for one call of `Destination.send`, in the order in which they were accepted.
+
+    Attributes:
+        events: the events; shared with other destinations, so not to be changed.
+        offsets: position of each in the queue; ``(offset)`` is stable over every retry.
+        attempt: 1 for the first attempt at these events.
+    """
+
+    events: Sequence[Event]
+    offsets: Sequence[int]
+    attempt: int = 1
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.events[index]
+
+    def __iter__(self) -> Iterator[Event]:
+        return iter(self.events)
+
+
+class Component:
+    """Start and stop, both optional."""
+
+    async def start(self) -> None:
+        """Open what the component needs; raise to refuse."""
+
+    async def stop(self) -> None:
+        """Release it; safe without `start`, safe twice."""
+
+
+class Destination(Component, ABC):
+    """Something that events are delivered to."""
+
+    @abstractmethod
+    async def send(self, batch: Batch) -> None:
+        """Deliver a batch; returning means that every event of it was delivered.
+
+        Raises:
+            Retryable: nothing was delivered, try all of it again.
+            Throttled: the same, and slow down.
+            Permanent: none of it will ever be accepted.
+            Misconfigured: settings or credentials are wrong.
+            BatchError: only the named items failed.
+        """
+
+    async def check(self) -> None:
+        """Prove that settings work without delivering; raise `DeliveryError` where not."""
+
+
+class Transform(ABC):
+    """Changes or drops events, a batch at a time, without waiting for anything."""
+
+    mutates: ClassVar[bool] = True
+    """Whether `apply` may change an event. If not, events are shared instead of copied."""
+
+    @abstractmethod
+    def apply(self, events: list[Event]) -> list[Event]:
+        """The events to go on with, in the same order; leave one out to drop it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A path that a source answers. Paths of all sources share one server, below its prefix."""
+
+    method: str
+    path: str
+    handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Source(Component):
+    """A protocol that events arrive by.
+
+    One object serves all sources of its type, as they share their paths: a request's write key
+    says which of them it is for.
+    """
+
+    def routes(self) -> Sequence[Route]:
+        """Paths to mount; none for a source that fetches."""
+        return ()
+
+    def example(self, base_url: str) -> str | None:
+        """A command that sends one event, shown when the gateway starts."""
+        return None
+
+
+class BatchPolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """When the events waiting for a destination are sent as a batch: at whichever comes first.
+
+    Attributes:
+        max_events: so many events.
+        max_bytes: so many bytes of events as stored.
+        max_age_seconds: the oldest has waited so long. 0 sends whatever is there.
+    """
+
+    max_events: Annotated[int, Meta(ge=1)] = 500
+    max_bytes: Annotated[int, Meta(ge=1)] = 1_000_000
+    max_age_seconds: Annotated[float, Meta(ge=0)] = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSpec(Generic[C]):
+    """Registers a type of source.
+
+    Attributes:
+        build: called once with the config of every source of the type, by id.
+    """
+
+    type: str
+    config: builtins.type[C]
+    build: Callable[[Mapping[str, C], Intake, Context], Source]
+    api: int = API_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class TransformSpec(Generic[C]):
+    """Registers a type of transform."""
+
+    type: str
+    config: builtins.type[C]
+    build: Callable[[C, Context], Transform]
+    api: int = API_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationSpec(Generic[C]):
+    """Registers a type of destination.
+
+    Attributes:
+        name: its name in an event's `integrations` object, such as ``Google Analytics 4``.
+        storage: whether it is a warehouse or archive; ``{"All": false}`` does not block those.
+        batch: the batching that suits it; a user's `batch` table overrides it key by key.
+    """
+
+    type: str
+    config: builtins.type[C]
+    build: Callable[[C, Context], Destination]
+    name: str = ""
+    storage: bool = False
+    batch: BatchPolicy = field(default_factory=BatchPolicy)
+    api: int = API_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSpec(Generic[C]):
+    """Registers a type of queue store."""
+
+    type: str
+    config: builtins.type[C]
+    build: Callable[[C, Context], Store]
+    api: int = API_VERSION

@@ -1,0 +1,386 @@
+"""Conditions on events, written in config.toml and decided for every event.
+
+::
+
+    type = "track" and event in ["Order Completed", "Order Refunded"]
+    properties.revenue > 100 or not exists(properties.coupon)
+    match(context.page.url, "https://shop.example/*") and length(properties.products) >= 2
+
+A condition is read once and becomes a tree of functions; nothing of it is ever handed to Python's
+own evaluator. Deciding one never raises: a field that is missing is null, and a comparison that
+makes no sense is false. The grammar::
+
+    condition  = all { "or" all }
+    all        = one { "and" one }
+    one        = "not" one | "(" condition ")" | test
+    test       = value ("=" | "!=" | "<" | "<=" | ">" | ">=") value
+               | value [ "not" ] "in" "[" literal { "," literal } "]"
+               | "exists" "(" path ")"
+               | ("contains" | "starts_with" | "ends_with" | "match") "(" value "," literal ")"
+    value      = path | literal | ("lowercase" | "length") "(" value ")"
+    literal    = "text" | 'text' | number | "true" | "false" | "null"
+
+`gateway.path` says what a path is. docs/transforms.md says what each operator means.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, TypeAlias
+
+from gateway import predicates
+from gateway.event import Event
+from gateway.path import BODIES, EVERY, FIELDS, PathError, reader, scan_path
+
+__all__ = ["MAX_LENGTH", "MAX_NESTING", "Condition", "ConditionError", "compile_condition"]
+
+MAX_LENGTH = 10_000
+"""Characters that a condition may have."""
+
+MAX_NESTING = 32
+"""Levels of parentheses, functions and ``not`` that a condition may have."""
+
+Condition: TypeAlias = Callable[[Event], bool]
+
+_EXCERPT = 60  # characters of the condition shown on either side of a mistake
+
+
+class ConditionError(ValueError):
+    """A text is not a condition; shows where, with a suggestion.
+
+    Args:
+        problem: what is wrong, in one line.
+        text: the whole condition.
+        position: index of the character that is wrong.
+    """
+
+    def __init__(self, problem: str, text: str, position: int) -> None:
+        line_start = text.rfind("\n", 0, position) + 1
+        line_end = text.find("\n", position)
+        line_end = len(text) if line_end < 0 else line_end
+        start = max(line_start, position - _EXCERPT)
+        shown = text[start : min(line_end, position + _EXCERPT)].replace("\t", " ")
+        pointer = " " * (position - start) + "^"
+        super().__init__(f"{problem} (character {position + 1})\n    {shown}\n    {pointer}")
+        self.problem = problem
+        self.position = position
+
+
+def compile_condition(text: str) -> Condition:
+    """Make a function that decides a condition for an event.
+
+    Raises:
+        ConditionError: the text is not a condition, or is over a bound.
+    """
+    if len(text) > MAX_LENGTH:
+        raise ConditionError(
+            f"a condition has at most {MAX_LENGTH} characters, this one {len(text)}", text, 0
+        )
+    return _Parser(text).parse()
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    kind: str  # word, text, number, end, or the sign itself
+    text: str
+    value: Any
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """A side of a comparison: `read` takes it from an event, unless it is a literal."""
+
+    read: Callable[[Event], Any] | None
+    literal: Any
+    start: int
+
+
+_SPACE = re.compile(r"\s*")
+_WORD = re.compile(r"[^\W\d]\w*")
+_NUMBER = re.compile(r"-?(?:[0-9]{1,30})(?:\.[0-9]{1,30})?(?:[eE][+-]?[0-9]{1,3})?(?![\w.])")
+_TEXT = re.compile(r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'""", re.DOTALL)
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPES = {"\\": "\\", '"': '"', "'": "'", "n": "\n", "t": "\t"}
+_SIGN = re.compile(r"!=|<=|>=|=|<|>|\(|\)|\[|\]|,")
+_FOREIGN = {
+    "==": "=",
+    "=~": "match(...)",
+    "!~": "not match(...)",
+    "<>": "!=",
+    "&&": "and",
+    "||": "or",
+    "!": "not",
+}
+_FOREIGN_SIGN = re.compile(r"==|=~|!~|<>|&&|\|\||!(?!=)")
+
+_LITERALS = {"true": True, "false": False, "null": None}
+_COMPARISONS = ("=", "!=", "<", "<=", ">", ">=")
+_TEXT_TESTS = {
+    "contains": predicates.contains,
+    "starts_with": predicates.starts_with,
+    "ends_with": predicates.ends_with,
+    "match": predicates.match,
+}
+_VALUE_FUNCTIONS = {"lowercase": predicates.lowercase, "length": predicates.length}
+_FUNCTIONS = frozenset({"exists", *_TEXT_TESTS, *_VALUE_FUNCTIONS})
+_KEYWORDS = frozenset({"and", "or", "not", "in", *_LITERALS})
+
+
+class _Parser:
+    """Reads a condition from left to right, one token ahead."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._depth = 0
+        self._next = self._token(0)
+
+    def parse(self) -> Condition:
+        if self._next.kind == "end":
+            raise self._error("the condition is empty")
+        condition = self._any()
+        if self._next.kind != "end":
+            raise self._error(
+                f"expected 'and', 'or' or the end, found {self._found()}", hint_keyword=True
+            )
+        return condition
+
+    # Grammar, from the loosest binding to the tightest.
+
+    def _any(self) -> Condition:
+        terms = [self._all()]
+        while self._accept_word("or"):
+            terms.append(self._all())
+        return predicates.any_of(terms)
+
+    def _all(self) -> Condition:
+        terms = [self._one()]
+        while self._accept_word("and"):
+            terms.append(self._one())
+        return predicates.all_of(terms)
+
+    def _one(self) -> Condition:
+        start = self._next.start
+        if self._accept_word("not"):
+            self._enter(start)
+            condition = predicates.negation(self._one())
+        elif self._accept("("):
+            self._enter(start)
+            condition = self._any()
+            self._expect(")")
+        else:
+            return self._test()
+        self._depth -= 1
+        return condition
+
+    def _test(self) -> Condition:
+        token = self._next
+        if self._is_call(token) and token.text in _TEXT_TESTS:
+            return self._text_test()
+        if self._is_call(token) and token.text == "exists":
+            self._open_call()
+            if self._next.kind != "word" or self._next.text in _FUNCTIONS | _KEYWORDS:
+                raise self._error(f"exists(...) asks about a field, found {self._found()}")
+            field = self._path()
+            self._close_call()
+            return predicates.negation(predicates.equal(_reading(field), None))
+        return self._comparison(self._value())
+
+    def _comparison(self, left: _Value) -> Condition:
+        sign = self._next
+        if sign.kind in _COMPARISONS:
+            self._advance()
+            return _compare(left, sign.kind, self._value())
+        negated = sign.kind == "word" and sign.text == "not"
+        if negated or (sign.kind == "word" and sign.text == "in"):
+            self._advance()
+            if negated and not self._accept_word("in"):
+                raise self._error(f"expected 'in' after 'not', found {self._found()}")
+            among = predicates.among(_reading(left), self._list())
+            return predicates.negation(among) if negated else among
+        subject = self._text[left.start : sign.start].strip()
+        example = f"; for a yes-or-no field write {subject} = true" if left.read else ""
+        raise self._error(
+            f"expected a comparison such as '=', '<' or 'in', found {self._found()}{example}",
+            hint_keyword=True,
+        )
+
+    def _text_test(self) -> Condition:
+        name = self._next.text
+        self._open_call()
+        subject = self._value()
+        self._expect(",")
+        token = self._next
+        argument = self._literal()
+        if name != "contains" and not isinstance(argument, str):
+            raise self._error(f"{name}(...) looks for a text in quotes", at=token.start)
+        self._close_call()
+        return _TEXT_TESTS[name](_reading(subject), argument)
+
+    def _value(self) -> _Value:
+        token = self._next
+        if self._is_call(token):
+            if token.text not in _VALUE_FUNCTIONS:
+                raise self._error(f"{token.text}(...) is true or false and cannot be compared")
+            self._open_call()
+            inner = self._value()
+            self._close_call()
+            return _Value(_VALUE_FUNCTIONS[token.text](_reading(inner)), None, token.start)
+        if token.kind in ("text", "number") or token.text in _LITERALS:
+            return _Value(None, self._literal(), token.start)
+        if token.kind == "word" and token.text not in _KEYWORDS:
+            return self._path()
+        raise self._error(f"expected a field or a value, found {self._found()}")
+
+    def _path(self) -> _Value:
+        start = self._next.start
+        try:
+            path, end = scan_path(self._text, start)
+        except PathError as error:
+            raise self._path_error(error) from None
+        if EVERY in path.steps:
+            raise self._error("a condition looks at one element: write [0], not []")
+        self._next = self._token(end)
+        return _Value(reader(path), None, start)
+
+    def _path_error(self, error: PathError) -> ConditionError:
+        word = self._next.text
+        names = [*_FUNCTIONS, *_KEYWORDS, *FIELDS, *BODIES]
+        near = get_close_matches(word.lower(), names, n=1)
+        if error.position == self._next.start and near and near[0] in _FUNCTIONS | _KEYWORDS:
+            return self._error(f"there is no {word!r} here; did you mean {near[0]!r}?")
+        return self._error(str(error), at=error.position)
+
+    def _literal(self) -> Any:
+        token = self._next
+        if token.kind in ("text", "number") or (token.kind == "word" and token.text in _LITERALS):
+            self._advance()
+            return token.value
+        raise self._error(
+            f"expected a text in quotes, a number, true, false or null, found {self._found()}"
+        )
+
+    def _list(self) -> Sequence[Any]:
+        self._expect("[")
+        values = [self._literal()]
+        while self._accept(","):
+            values.append(self._literal())
+        self._expect("]")
+        return values
+
+    # Tokens.
+
+    def _token(self, position: int) -> _Token:
+        text = self._text
+        start = _SPACE.match(text, position).end()  # type: ignore[union-attr]
+        if start == len(text):
+            return _Token("end", "", None, start, start)
+        if foreign := _FOREIGN_SIGN.match(text, start):
+            sign = foreign[0]
+            raise ConditionError(f"there is no {sign!r}; write {_FOREIGN[sign]!r}", text, start)
+        if match := _SIGN.match(text, start):
+            return _Token(match[0], match[0], None, start, match.end())
+        if match := _WORD.match(text, start):
+            word = match[0]
+            return _Token("word", word, _LITERALS.get(word), start, match.end())
+        if match := _TEXT.match(text, start):
+            value = self._unescape(match[0][1:-1], start + 1)
+            return _Token("text", match[0], value, start, match.end())
+        if match := _NUMBER.match(text, start):
+            digits = match[0]
+            number = int(digits) if digits.lstrip("-").isdigit() else float(digits)
+            return _Token("number", digits, number, start, match.end())
+        if text[start] in "\"'":
+            raise ConditionError("the text has no closing quote", text, start)
+        if text[start].isdigit() or text[start] in "-.":
+            raise ConditionError("this is not a number", text, start)
+        raise ConditionError(f"cannot read {text[start]!r}", text, start)
+
+    def _unescape(self, quoted: str, start: int) -> str:
+        for match in _ESCAPE.finditer(quoted):
+            if match[1] not in _ESCAPES:
+                raise ConditionError(
+                    f"there is no escape {match[0]!r}; a backslash itself is written twice",
+                    self._text,
+                    start + match.start(),
+                )
+        return _ESCAPE.sub(lambda match: _ESCAPES[match[1]], quoted)
+
+    def _advance(self) -> None:
+        self._next = self._token(self._next.end)
+
+    def _accept(self, kind: str) -> bool:
+        if self._next.kind != kind:
+            return False
+        self._advance()
+        return True
+
+    def _accept_word(self, word: str) -> bool:
+        if self._next.kind != "word" or self._next.text != word:
+            return False
+        self._advance()
+        return True
+
+    def _expect(self, kind: str) -> None:
+        if not self._accept(kind):
+            raise self._error(f"expected {kind!r}, found {self._found()}")
+
+    def _is_call(self, token: _Token) -> bool:
+        return token.kind == "word" and token.text in _FUNCTIONS
+
+    def _open_call(self) -> None:
+        self._enter(self._next.start)
+        self._advance()
+        self._expect("(")
+
+    def _close_call(self) -> None:
+        self._expect(")")
+        self._depth -= 1
+
+    def _enter(self, start: int) -> None:
+        self._depth += 1
+        if self._depth > MAX_NESTING:
+            raise self._error(f"a condition nests at most {MAX_NESTING} levels", at=start)
+
+    def _found(self) -> str:
+        return "the end" if self._next.kind == "end" else repr(self._next.text)
+
+    def _error(
+        self, problem: str, *, at: int | None = None, hint_keyword: bool = False
+    ) -> ConditionError:
+        word = self._next.text
+        if hint_keyword and self._next.kind == "word" and word not in _KEYWORDS:
+            near = get_close_matches(word.lower(), ["and", "or", "not", "in"], n=1)
+            if near:
+                problem += f"; did you mean {near[0]!r}?"
+        return ConditionError(problem, self._text, self._next.start if at is None else at)
+
+
+def _reading(value: _Value) -> Callable[[Event], Any]:
+    if value.read is not None:
+        return value.read
+    literal = value.literal
+    return lambda _: literal
+
+
+_MIRRORED = {"=": "=", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+
+
+def _compare(left: _Value, sign: str, right: _Value) -> Condition:
+    if left.read is None:
+        left, sign, right = right, _MIRRORED[sign], left
+    read = _reading(left)
+    if sign in ("=", "!="):
+        equal = (
+            predicates.equal(read, right.literal)
+            if right.read is None
+            else predicates.equal_values(read, right.read)
+        )
+        return equal if sign == "=" else predicates.negation(equal)
+    if right.read is None:
+        return predicates.ordered(sign, read, right.literal)
+    return predicates.ordered_values(sign, read, right.read)

@@ -1,0 +1,130 @@
+"""Every error the gateway raises on purpose, in one tree.
+
+::
+
+    GatewayError
+    ├── ConfigError              config.toml cannot be used; its text starts with the key's path
+    ├── PluginError              a plugin cannot be used; names distribution, version and stage
+    ├── QueueError
+    │   ├── QueueFull            a bound is reached; the caller sheds and says when to come back
+    │   ├── QueueClosed          the gateway is stopping or the store failed
+    │   └── QueueDamaged         bytes on disk that fail their checksum
+    ├── StateError               the state store (cursors, dead letters) cannot be used
+    └── DeliveryError            what a destination raises; the class decides what happens next
+        ├── Retryable            try again later, after `retry_after_seconds` if given
+        │   └── Throttled        the destination asked us to slow down
+        ├── Permanent            this event will never be accepted: dead letter, with the reason
+        ├── Misconfigured        credentials or settings are wrong: keep the events, alarm
+        └── BatchError           some items failed; those it does not name were delivered
+
+A destination may raise anything; what is not a `DeliveryError` is treated as `Retryable`.
+The class decides, never the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+__all__ = [
+    "BatchError",
+    "ConfigError",
+    "DeliveryError",
+    "GatewayError",
+    "Misconfigured",
+    "Permanent",
+    "PluginError",
+    "QueueClosed",
+    "QueueDamaged",
+    "QueueError",
+    "QueueFull",
+    "Retryable",
+    "StateError",
+    "Throttled",
+]
+
+
+class GatewayError(Exception):
+    """Root of all errors raised by the gateway."""
+
+
+class ConfigError(GatewayError):
+    """The configuration cannot be used; the text starts with the path of the offending key."""
+
+
+class PluginError(GatewayError):
+    """A plugin cannot be loaded or breaks its contract."""
+
+
+class QueueError(GatewayError):
+    """The queue did not take the events."""
+
+
+class QueueFull(QueueError):
+    """A bound of the queue is reached.
+
+    Args:
+        reason: which bound, for logs and metrics.
+        retry_after_seconds: when the caller may try again, a whole number from 1 to 300.
+    """
+
+    def __init__(self, reason: str, retry_after_seconds: int = 1) -> None:
+        super().__init__(reason)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class QueueClosed(QueueError):
+    """The queue does not take events: it is stopping, or its store has failed."""
+
+
+class QueueDamaged(QueueError):
+    """Bytes on disk are not what was written."""
+
+
+class StateError(GatewayError):
+    """The state store cannot be opened or written."""
+
+
+class DeliveryError(GatewayError):
+    """Root of what a destination raises from `send`."""
+
+
+class Retryable(DeliveryError):
+    """The attempt failed for a reason that may pass.
+
+    Args:
+        reason: for logs, metrics and the dead letter, without secrets.
+        retry_after_seconds: how long the destination asked us to wait, if it said so.
+    """
+
+    def __init__(self, reason: str, retry_after_seconds: float | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Throttled(Retryable):
+    """The destination is reachable and asks for fewer requests (HTTP 429)."""
+
+
+class Permanent(DeliveryError):
+    """The destination will never accept these events."""
+
+
+class Misconfigured(DeliveryError):
+    """Credentials or settings are wrong (HTTP 401, 403): no reason to throw events away."""
+
+
+class BatchError(DeliveryError):
+    """Some items of a batch failed; those that `failed` does not name were delivered.
+
+    Args:
+        failed: index in the batch to what went wrong with that item.
+    """
+
+    def __init__(self, failed: Mapping[int, DeliveryError]) -> None:
+        if not failed:
+            raise ValueError("BatchError needs at least one failed item")
+        nested = [i for i, error in failed.items() if isinstance(error, BatchError)]
+        if nested:
+            raise ValueError(f"an item's error cannot be a BatchError itself: items {nested}")
+        super().__init__(f"{len(failed)} items failed, the first: {next(iter(failed.values()))}")
+        self.failed: dict[int, DeliveryError] = dict(failed)

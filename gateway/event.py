@@ -1,0 +1,247 @@
+"""The event: what a client sent, plus what the gateway stamped on it.
+
+Only the envelope is decoded when an event arrives. `properties`, `traits`, `context` and
+`integrations` stay the bytes they were sent as (`msgspec.Raw`) until somebody asks; then they are
+decoded once and remembered. Most events pass through the gateway without that ever happening,
+which is where most of its speed comes from.
+
+Three rules follow for whoever handles an event:
+
+* A decoded body is **read-only**. Assign a new one (``event.properties = {...}``) to change it.
+* An event may be shared by several destinations. The pipeline gives a transform that declares
+  ``mutates = True`` copies of its own.
+* The decoded bodies live outside the encoded fields, so `encode` always writes the raw bytes.
+
+Fields: section 2 of the tracking API that Segment documents at
+https://segment.com/docs/connections/spec/common/
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from copy import copy
+from typing import Any, Self, cast
+
+import msgspec
+from msgspec import Raw, Struct, field
+
+__all__ = ["EMPTY", "EVENT_TYPES", "Event", "Warnings", "decode_events", "encode_events"]
+
+EVENT_TYPES = frozenset({"track", "identify", "page", "screen", "group", "alias"})
+
+EMPTY = Raw(b"")
+"""An absent body. Compared by identity when events are encoded, so that it is left out."""
+
+
+class Warnings(Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """What the gateway noticed about an event and must not put among the client's fields.
+
+    Attributes:
+        request_ip: address the request came from, where the source may record it.
+        user_agent: User-Agent header, where the client's library is unknown.
+        raw_timestamp: the client's timestamp as it was sent, where it could not be read.
+        notes: short codes such as ``context_not_object``.
+    """
+
+    request_ip: str | None = None
+    user_agent: str | None = None
+    raw_timestamp: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Event(Struct, kw_only=True, omit_defaults=True, dict=True, rename="camel"):
+    """One event.
+
+    Attributes:
+        type: one of `EVENT_TYPES`.
+        message_id: the client's or our id, at most 100 characters; unique within its source.
+        user_id, anonymous_id, group_id, previous_id: identities, absent rather than empty.
+        event: name of a track event. name, category: of a page or screen.
+        timestamp: when it happened, corrected for the client's clock; ISO 8601, UTC, ms, ``Z``.
+        original_timestamp, sent_at: what the client said, in the same form.
+        received_at: when the gateway read the request.
+        source_id: id of the source in config.toml.
+        raw_properties, raw_traits, raw_context, raw_integrations, raw_metadata: JSON objects as
+            bytes, or `EMPTY`.
+        raw_notes: a `Warnings` as JSON, or `EMPTY`; never sent to a destination.
+        raw_extra: JSON object of the top-level keys that the specification does not name, or
+            `EMPTY`; `to_json` and `to_dict` put them back at the top level.
+    """
+
+    type: str = ""
+    message_id: str = ""
+    user_id: str | None = None
+    anonymous_id: str | None = None
+    event: str | None = None
+    name: str | None = None
+    category: str | None = None
+    group_id: str | None = None
+    previous_id: str | None = None
+    channel: str | None = None
+    timestamp: str | None = None
+    original_timestamp: str | None = None
+    sent_at: str | None = None
+    received_at: str | None = None
+    source_id: str = ""
+    version: Any = None
+    raw_properties: Raw = field(default=EMPTY, name="properties")
+    raw_traits: Raw = field(default=EMPTY, name="traits")
+    raw_context: Raw = field(default=EMPTY, name="context")
+    raw_integrations: Raw = field(default=EMPTY, name="integrations")
+    raw_metadata: Raw = field(default=EMPTY, name="_metadata")
+    raw_notes: Raw = field(default=EMPTY, name="_notes")
+    raw_extra: Raw = field(default=EMPTY, name="_extra")
+
+    @property
+    def properties(self) -> Mapping[str, Any]:
+        """Body of track, page and screen; an empty mapping where there is none."""
+        return self._body("raw_properties")
+
+    @properties.setter
+    def properties(self, value: Mapping[str, Any]) -> None:
+        self._replace("raw_properties", value)
+
+    @property
+    def traits(self) -> Mapping[str, Any]:
+        """Body of identify and group; an empty mapping where there is none."""
+        return self._body("raw_traits")
+
+    @traits.setter
+    def traits(self, value: Mapping[str, Any]) -> None:
+        self._replace("raw_traits", value)
+
+    @property
+    def context(self) -> Mapping[str, Any]:
+        """What surrounds the event: library, page, device, campaign, consent."""
+        return self._body("raw_context")
+
+    @context.setter
+    def context(self, value: Mapping[str, Any]) -> None:
+        self._replace("raw_context", value)
+
+    @property
+    def integrations(self) -> Mapping[str, Any]:
+        """The client's say in which destinations get this event, with options for each."""
+        return self._body("raw_integrations")
+
+    @integrations.setter
+    def integrations(self, value: Mapping[str, Any]) -> None:
+        self._replace("raw_integrations", value)
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What the SDK says of itself (`_metadata`): bundled destinations, retry count."""
+        return self._body("raw_metadata")
+
+    @property
+    def extra(self) -> Mapping[str, Any]:
+        """Top-level keys that the specification does not name."""
+        return self._body("raw_extra")
+
+    @extra.setter
+    def extra(self, value: Mapping[str, Any]) -> None:
+        self._replace("raw_extra", value)
+
+    @property
+    def notes(self) -> Warnings:
+        """What the gateway noticed about the event."""
+        if self.raw_notes is EMPTY:
+            return Warnings()
+        return msgspec.json.decode(self.raw_notes, type=Warnings)
+
+    @property
+    def size(self) -> int:
+        """Bytes the event takes up, to within the length of its short fields."""
+        return (
+            len(self.raw_properties)
+            + len(self.raw_traits)
+            + len(self.raw_context)
+            + len(self.raw_integrations)
+            + len(self.raw_extra)
+            + 300
+        )
+
+    def copy(self) -> Self:
+        """An event that can be changed without changing this one; decoded bodies are shared."""
+        twin = copy(self)
+        if self.__dict__:
+            twin.__dict__.update(self.__dict__)
+        return twin
+
+    def to_json(self) -> bytes:
+        """The event as a JSON object, as destinations see it."""
+        if self.raw_notes is EMPTY and self.raw_extra is EMPTY:
+            return _encoder.encode(self)
+        notes, extra = self.raw_notes, self.raw_extra
+        self.raw_notes = self.raw_extra = EMPTY
+        try:
+            encoded = _encoder.encode(self)
+        finally:
+            self.raw_notes, self.raw_extra = notes, extra
+        extra_bytes = bytes(extra).strip()
+        inner = extra_bytes[1:-1].strip()
+        return encoded[:-1] + b"," + inner + b"}" if inner else encoded
+
+    def to_dict(self) -> dict[str, Any]:
+        """The event as a dict of its own, as destinations see it."""
+        return cast("dict[str, Any]", _loads(self.to_json()))
+
+    def _body(self, slot: str) -> Mapping[str, Any]:
+        cached = self.__dict__.get(slot)
+        if cached is None:
+            raw: Raw = getattr(self, slot)
+            cached = self.__dict__[slot] = _loads(raw) if len(raw) else {}
+        return cast("Mapping[str, Any]", cached)
+
+    def _replace(self, slot: str, value: Mapping[str, Any]) -> None:
+        setattr(self, slot, Raw(_dumps(value)) if value else EMPTY)
+        self.__dict__[slot] = value
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder()
+_list_decoder = msgspec.json.Decoder(list[Event])
+
+
+def encode_events(events: Sequence[Event]) -> bytes:
+    """Events as the JSON array that the queue stores."""
+    return _encoder.encode(events)
+
+
+def decode_events(data: bytes | memoryview) -> list[Event]:
+    """The events of a JSON array made by `encode_events`; their bodies are views of `data`."""
+    return _list_decoder.decode(data)
+
+
+def _loads(raw: Raw | bytes) -> Any:
+    try:
+        return _decoder.decode(raw)
+    except msgspec.ValidationError:
+        # A number beyond a double (1e999) is JSON, but no decoder can hold it: null, as for NaN.
+        return json.loads(bytes(raw), parse_float=_finite_float, parse_int=_bounded_int)
+
+
+def _dumps(value: Any) -> bytes:
+    try:
+        return _encoder.encode(value)
+    except (OverflowError, UnicodeEncodeError):
+        # Integers beyond 64 bits, and surrogates that a transform made.
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        return _SURROGATE.sub("�", text).encode()
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+_MAX_DIGITS = 4300  # Python's own bound on what int() reads, whose cost is quadratic
+
+
+def _bounded_int(text: str) -> int | None:
+    return int(text) if len(text) <= _MAX_DIGITS else None
+
+
+def _finite_float(text: str) -> float | None:
+    number = float(text)
+    return number if abs(number) != float("inf") else None

@@ -1,0 +1,207 @@
+"""A real HTTP server on the loopback address, for tests of destinations; see `gateway.testing`."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import socket
+import ssl
+import struct
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import msgspec
+from aiohttp import web
+from multidict import CIMultiDictProxy
+
+__all__ = ["Answer", "FakeVendor", "Received"]
+
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, for 0 seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the server does with one request.
+
+    Attributes:
+        json: sent as the body, in place of `body`.
+        delay_seconds: wait before answering.
+        fault: what goes wrong, if anything:
+
+            * ``hang``: the request is read and never answered;
+            * ``reset``: the connection is reset (TCP RST) in place of an answer;
+            * ``half_close``: the server closes its direction (FIN) in place of an answer, and goes
+              on reading;
+            * ``cut``: the head and half of the body, then FIN;
+            * ``stall``: the head and half of the body, then nothing.
+    """
+
+    status: int = 200
+    body: bytes = b""
+    json: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    delay_seconds: float = 0.0
+    fault: Literal["", "hang", "reset", "half_close", "cut", "stall"] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A request as it arrived.
+
+    Attributes:
+        path: with the query.
+        body: as sent, compressed or not.
+    """
+
+    method: str
+    path: str
+    headers: CIMultiDictProxy[str]
+    body: bytes
+
+    @property
+    def content(self) -> bytes:
+        """The body, with its gzip compression undone."""
+        if self.headers.get("Content-Encoding") == "gzip":
+            return gzip.decompress(self.body)
+        return self.body
+
+    def json(self) -> Any:
+        """The content as JSON."""
+        return msgspec.json.decode(self.content)
+
+
+class FakeVendor:
+    """A server to use with ``async with``; it listens on a free port of the loopback address.
+
+    Args:
+        script: one answer for each request, in order.
+        default: the answer once the script is used up.
+        ssl_context: to serve HTTPS.
+
+    Attributes:
+        requests: all that were received, in order.
+        connections: how many were opened.
+    """
+
+    def __init__(
+        self,
+        *script: Answer,
+        default: Answer | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        self.requests: list[Received] = []
+        self.connections = 0
+        self._script = deque(script)
+        self._default = default or Answer()
+        self._ssl = ssl_context
+        self._port = 0
+        self._arrived = asyncio.Condition()
+        self._closing = asyncio.Event()
+        self._known: set[asyncio.BaseTransport] = set()
+        self._runner: web.ServerRunner | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens, without a slash at the end."""
+        return f"{'https' if self._ssl else 'http'}://127.0.0.1:{self._port}"
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._port
+
+    def answer(self, *answers: Answer) -> None:
+        """Put more at the end of the script."""
+        self._script += answers
+
+    async def wait_for_requests(self, count: int) -> None:
+        """Return once so many requests have arrived in all."""
+        async with self._arrived:
+            await self._arrived.wait_for(lambda: len(self.requests) >= count)
+
+    async def __aenter__(self) -> Self:
+        server = web.Server(self._serve, handler_cancellation=True, auto_decompress=False)
+        self._runner = web.ServerRunner(server, shutdown_timeout=1.0)
+        await self._runner.setup()
+        listener = socket.create_server(("127.0.0.1", 0))
+        self._port = listener.getsockname()[1]
+        await web.SockSite(self._runner, listener, ssl_context=self._ssl).start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._closing.set()
+        assert self._runner is not None
+        await self._runner.cleanup()
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        transport = request.transport
+        assert isinstance(transport, asyncio.Transport)
+        if transport not in self._known:
+            self._known.add(transport)
+            self.connections += 1
+        body = await request.content.read()
+        async with self._arrived:
+            self.requests.append(
+                Received(request.method, request.path_qs, request.headers, bytes(body))
+            )
+            self._arrived.notify_all()
+        answer = self._script.popleft() if self._script else self._default
+        if answer.delay_seconds:
+            await asyncio.sleep(answer.delay_seconds)
+        if answer.fault in ("cut", "stall"):
+            return await self._half(request, transport, answer)
+        if answer.fault:
+            return await self._none(transport, answer.fault)
+        return web.Response(
+            status=answer.status, body=_body(answer), headers={**_type(answer), **answer.headers}
+        )
+
+    async def _half(
+        self, request: web.BaseRequest, transport: asyncio.Transport, answer: Answer
+    ) -> web.StreamResponse:
+        body = _body(answer)
+        response = web.StreamResponse(
+            status=answer.status, headers={**_type(answer), **answer.headers}
+        )
+        response.content_length = len(body)
+        await response.prepare(request)
+        await response.write(body[: len(body) // 2])
+        if answer.fault == "cut":
+            _end(transport)
+        await self._closing.wait()
+        return response
+
+    async def _none(self, transport: asyncio.Transport, fault: str) -> web.StreamResponse:
+        if fault == "reset":
+            transport.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE
+            )
+            transport.abort()
+        elif fault == "half_close":
+            _end(transport)
+        await self._closing.wait()
+        return web.Response(status=500)
+
+
+def _end(transport: asyncio.Transport) -> None:
+    """Send FIN; TLS has no such thing as a half-closed connection, so there it is closed."""
+    if transport.can_write_eof():
+        transport.write_eof()
+    else:
+        transport.close()
+
+
+def _body(answer: Answer) -> bytes:
+    return answer.body if answer.json is None else msgspec.json.encode(answer.json)
+
+
+def _type(answer: Answer) -> dict[str, str]:
+    return {} if answer.json is None else {"Content-Type": "application/json"}

@@ -1,0 +1,50 @@
+"""The answer of /health: whether events are taken in, and which part fails if one does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway import __version__
+from gateway.pipeline import Gateway
+from gateway.timestamps import format_ms
+
+__all__ = ["report"]
+
+
+def report(gateway: Gateway) -> dict[str, Any]:
+    """State of each part.
+
+    ``status`` is ``ok``; ``degraded`` where events are taken in and some part needs attention; or
+    ``failing`` where they are not. ``failing`` lists the parts concerned, in words.
+    """
+    failing: list[str] = []
+    stored = gateway.queue.store.status()
+    if stored.problem:
+        failing.append(f"queue: {stored.problem}")
+    destinations = {}
+    for id_, worker in gateway.workers.items():
+        condition = worker.condition
+        destinations[id_] = {
+            "status": condition.state,
+            "since": format_ms(condition.since_ms),
+            "pending_events": gateway.queue.end - worker.cursor,
+            "dead_events": worker.counts.dead.total(),
+        }
+        if condition.state != "ok":
+            destinations[id_]["error"] = condition.error
+            failing.append(f"destination {id_}: {condition.state}: {condition.error}")
+    if stored.damaged_events:
+        failing.append(f"queue: {stored.damaged_events} events were lost to damaged frames")
+    status = "failing" if stored.problem else "degraded" if failing else "ok"
+    return {
+        "status": status,
+        "failing": failing,
+        "version": __version__,
+        "queue": {
+            "status": "failing" if stored.problem else "ok",
+            "stored_events": stored.end - stored.first,
+            "stored_bytes": stored.stored_bytes,
+            "pending_bytes": gateway.queue.pending_bytes,
+        },
+        "destinations": destinations,
+    }

@@ -1,0 +1,49 @@
+"""The hooks that a plugin may implement.
+
+Each hands over specs and does nothing else; it is called once, when the gateway starts or a command
+lists plugins. Mark an implementation with ``@gateway.hookimpl`` and announce the module through the
+entry-point group ``gateway``. Hooks are never called for an event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pluggy
+
+from gateway.component import DestinationSpec, QueueSpec, SourceSpec, TransformSpec
+
+__all__ = ["HOOKS", "HookSpecs", "hookimpl", "hookspec"]
+
+hookspec = pluggy.HookspecMarker("gateway")
+hookimpl = pluggy.HookimplMarker("gateway")
+
+
+class HookSpecs:
+    """All hooks, in the order in which they are called."""
+
+    @hookspec
+    def register_sources(self, register: Callable[[SourceSpec[Any]], None]) -> None:
+        """Call ``register(spec)`` for each type of source that the plugin provides."""
+
+    @hookspec
+    def register_transforms(self, register: Callable[[TransformSpec[Any]], None]) -> None:
+        """Call ``register(spec)`` for each type of transform that the plugin provides."""
+
+    @hookspec
+    def register_destinations(self, register: Callable[[DestinationSpec[Any]], None]) -> None:
+        """Call ``register(spec)`` for each type of destination that the plugin provides."""
+
+    @hookspec
+    def register_queues(self, register: Callable[[QueueSpec[Any]], None]) -> None:
+        """Call ``register(spec)`` for each type of queue store that the plugin provides."""
+
+
+HOOKS = {
+    "register_sources": ("source", SourceSpec),
+    "register_transforms": ("transform", TransformSpec),
+    "register_destinations": ("destination", DestinationSpec),
+    "register_queues": ("queue", QueueSpec),
+}
+"""Hook name to the kind of thing that it registers and the class of its spec."""

@@ -1,0 +1,45 @@
+"""The client's say in where an event goes: its `integrations` object.
+
+Rules: https://segment.com/docs/guides/filtering-data/#filtering-with-the-integrations-object.
+A name counts as on for any true value, an object of options included, even an empty one. ``All``
+holds for the names that are not there, and is true if absent; it does not reach warehouses and
+archives. Names are case-sensitive. ``null`` counts as absent, which
+Segment's documentation leaves open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.event import EMPTY, Event
+
+__all__ = ["options", "refusal"]
+
+
+def refusal(event: Event, name: str, *, storage: bool) -> str | None:
+    """Why an event does not go to the destination called `name`, or None if it does.
+
+    Returns:
+        ``integrations``: the client switched it off. ``device_mode``: the client's SDK has served
+        the destination itself (`_metadata.bundled`), and sending again would count twice.
+    """
+    if event.raw_metadata is not EMPTY and not storage:
+        bundled = event.metadata.get("bundled")
+        if isinstance(bundled, list) and name in bundled:
+            return "device_mode"
+    if event.raw_integrations is EMPTY:
+        return None
+    integrations = event.integrations
+    value = integrations.get(name)
+    if value is None:
+        if storage:
+            return None
+        value = integrations.get("All")
+    return None if value is None or isinstance(value, dict) or value else "integrations"
+
+
+def options(event: Event, name: str) -> Mapping[str, Any]:
+    """What the client passed for this destination with this event; empty if nothing."""
+    value = event.integrations.get(name)
+    return value if isinstance(value, dict) else {}

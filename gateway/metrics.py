@@ -1,0 +1,115 @@
+"""Counts of the ledger and sizes of the queue, as Prometheus metrics; read when they are asked for.
+
+Every name is described in docs/operations.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from gateway import __version__
+from gateway.pipeline import Gateway
+
+__all__ = ["GatewayCollector", "render"]
+
+
+class GatewayCollector(Collector):
+    """All metrics of a gateway."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    def collect(self) -> Iterator[Metric]:
+        """Called for each scrape."""
+        info = GaugeMetricFamily(
+            "headgate_info", "Always 1; the version is a label.", labels=["version"]
+        )
+        info.add_metric([__version__], 1)
+        yield info
+        yield from self._source_metrics()
+        yield from self._queue_metrics()
+        yield from self._destination_metrics()
+
+    def _source_metrics(self) -> Iterator[Metric]:
+        ledger = self._gateway.ledger
+        received = _counter("events_received", "Events answered for good.", "source")
+        accepted = _counter("events_accepted", "Events stored in the queue.", "source")
+        duplicate = _counter("events_duplicate", "Events seen before.", "source")
+        refused = _counter("events_refused", "Events answered 503, to be sent again.", "source")
+        discarded = _counter(
+            "events_discarded", "Events that cannot be accepted.", "source", "code"
+        )
+        for id_, counts in ledger.sources.items():
+            received.add_metric([id_], counts.received)
+            accepted.add_metric([id_], counts.accepted)
+            duplicate.add_metric([id_], counts.duplicate)
+            refused.add_metric([id_], counts.refused)
+            for code, number in counts.discarded.items():
+                discarded.add_metric([id_, code], number)
+        rejected = _counter("requests_rejected", "Requests answered with an error.", "code")
+        for code, number in ledger.rejected_requests.items():
+            rejected.add_metric([code], number)
+        yield from (received, accepted, duplicate, refused, discarded, rejected)
+
+    def _queue_metrics(self) -> Iterator[Metric]:
+        queue = self._gateway.queue
+        status = queue.store.status()
+        yield _gauge("queue_pending_bytes", "Bytes waiting to be written.", queue.pending_bytes)
+        yield _gauge("queue_stored_bytes", "Bytes that the queue keeps.", status.stored_bytes)
+        yield _gauge("queue_first_offset", "Offset of the oldest event kept.", status.first)
+        yield _gauge("queue_end_offset", "Offset of the next event.", status.end)
+        yield _gauge("queue_failing", "1 while events cannot be stored.", bool(status.problem))
+        damaged = _counter("queue_damaged_events", "Events lost to damage of stored frames.")
+        damaged.add_metric([], status.damaged_events)
+        yield damaged
+        ids = self._gateway.recent_ids
+        if ids is not None:
+            yield _gauge("dedup_entries", "Message ids remembered.", len(ids))
+
+    def _destination_metrics(self) -> Iterator[Metric]:
+        delivered = _counter("destination_delivered", "Events delivered.", "destination")
+        filtered = _counter(
+            "destination_filtered", "Events not meant for it.", "destination", "rule"
+        )
+        dead = _counter("destination_dead", "Dead letters.", "destination", "reason")
+        retried = _counter("destination_retried", "Events sent again.", "destination")
+        pending = GaugeMetricFamily(
+            "headgate_destination_pending_events",
+            "Events it has yet to get.",
+            labels=["destination"],
+        )
+        healthy = GaugeMetricFamily(
+            "headgate_destination_up", "1 while deliveries succeed.", labels=["destination"]
+        )
+        end = self._gateway.queue.end
+        for id_, worker in self._gateway.workers.items():
+            counts = worker.counts
+            delivered.add_metric([id_], counts.delivered)
+            retried.add_metric([id_], counts.retried)
+            pending.add_metric([id_], end - worker.cursor)
+            healthy.add_metric([id_], worker.condition.state == "ok")
+            for rule, number in counts.filtered.items():
+                filtered.add_metric([id_, rule], number)
+            for reason, number in counts.dead.items():
+                dead.add_metric([id_, reason], number)
+        yield from (delivered, filtered, dead, retried, pending, healthy)
+
+
+def _counter(name: str, text: str, *labels: str) -> CounterMetricFamily:
+    return CounterMetricFamily(f"headgate_{name}", text, labels=labels)
+
+
+def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"headgate_{name}", text, value=value)
+
+
+def render(gateway: Gateway) -> bytes:
+    """All metrics in Prometheus' text format."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(GatewayCollector(gateway))
+    return generate_latest(registry)

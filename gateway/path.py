@@ -1,0 +1,220 @@
+"""Where something is in an event: ``userId``, ``properties.products[0].sku``, ``context.ip``.
+
+A path begins with a field of the event or with one of its bodies, under the names that they have in
+JSON, and goes on with steps::
+
+    .name          a key made of letters, digits, ``_``, ``$`` and ``-``
+    ["any key"]    a key with other characters in it; a backslash before ``"`` and ``\\``
+    [2]            an element of a list, counted from 0
+    []             every element of a list (where the user of the path can do with several)
+
+Top-level keys that the specification does not name are in ``extra``: ``extra.tenant``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+
+from gateway.event import EMPTY, Event
+
+__all__ = ["BODIES", "EVERY", "FIELDS", "Path", "PathError", "parse_path", "reader", "scan_path"]
+
+BODIES = {
+    "properties": "raw_properties",
+    "traits": "raw_traits",
+    "context": "raw_context",
+    "integrations": "raw_integrations",
+    "_metadata": "raw_metadata",
+    "extra": "raw_extra",
+}
+"""Bodies that a path can begin with, to the field that holds their bytes."""
+
+FIELDS = {
+    field.encode_name: field.name
+    for field in msgspec.structs.fields(Event)
+    if not field.name.startswith("raw_")
+}
+"""Fields that a path can be, by their names in JSON, to the attribute of `Event`."""
+
+EVERY = None
+"""The step ``[]``."""
+
+_USUAL_BODIES = ("properties", "traits", "context", "extra")
+
+_ROOT = re.compile(r"[^\W\d]\w*")
+_STEP = re.compile(
+    r"""\.(?P<name>[\w$-]+)
+      | \[(?P<index>[0-9]{1,6})\]
+      | \[(?P<quoted>"(?:[^"\\]|\\["\\])*")\]
+      | \[(?P<every>)\]""",
+    re.VERBOSE,
+)
+
+
+class PathError(ValueError):
+    """A text is not a path; `position` is the index of the character that is wrong."""
+
+    def __init__(self, message: str, position: int) -> None:
+        super().__init__(message)
+        self.position = position
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A path.
+
+    Attributes:
+        root: a key of `FIELDS` or `BODIES`.
+        steps: keys, indexes of lists, or `EVERY`.
+    """
+
+    root: str
+    steps: tuple[str | int | None, ...] = ()
+
+    def __str__(self) -> str:
+        text = self.root
+        for step in self.steps:
+            if step is EVERY:
+                text += "[]"
+            elif isinstance(step, int):
+                text += f"[{step}]"
+            elif re.fullmatch(r"[\w$-]+", step):
+                text += f".{step}"
+            else:
+                escaped = step.replace("\\", "\\\\").replace('"', '\\"')
+                text += f'["{escaped}"]'
+        return text
+
+
+def parse_path(text: str) -> Path:
+    """Read a text that is a path and nothing else.
+
+    Raises:
+        PathError: it is not, with a suggestion where there is one.
+    """
+    path, end = scan_path(text, 0)
+    if end != len(text):
+        raise PathError(f"{text[end]!r} cannot follow {str(path)!r}", end)
+    return path
+
+
+def scan_path(text: str, start: int) -> tuple[Path, int]:
+    """Read the path that begins at `start`; returns it and the index after it.
+
+    Raises:
+        PathError: no path begins there.
+    """
+    match = _ROOT.match(text, start)
+    if match is None:
+        raise PathError("a path begins with the name of a field", start)
+    root, position = match[0], match.end()
+    if root not in FIELDS and root not in BODIES:
+        raise PathError(_unknown_root(root), start)
+    steps: list[str | int | None] = []
+    while position < len(text) and text[position] in ".[":
+        step = _STEP.match(text, position)
+        if step is None:
+            raise PathError(
+                "expected a key after '.'"
+                if text[position] == "."
+                else 'expected an index such as [0], a key such as ["some key"], or []',
+                position,
+            )
+        if root in FIELDS:
+            raise PathError(f"{root!r} holds a single value, so nothing is inside it", position)
+        steps.append(_value_of(step))
+        position = step.end()
+    return Path(root, tuple(steps)), position
+
+
+def _value_of(step: re.Match[str]) -> str | int | None:
+    if step["name"] is not None:
+        return step["name"]
+    if step["index"] is not None:
+        return int(step["index"])
+    if step["quoted"] is not None:
+        return re.sub(r"\\(.)", r"\1", step["quoted"][1:-1])
+    return EVERY
+
+
+def _unknown_root(root: str) -> str:
+    names = [*FIELDS, *BODIES]
+    folded = {name.lower(): name for name in names}
+    near = get_close_matches(root.replace("_", "").lower(), folded, n=1, cutoff=0.75)
+    meant = [folded[name] for name in near] or [f"{body}.{root}" for body in _USUAL_BODIES]
+    return f"an event has no field {root!r}; did you mean {' or '.join(map(repr, meant))}?"
+
+
+def reader(path: Path) -> Callable[[Event], Any]:
+    """A function that gives the value at a path of an event, or None where there is nothing.
+
+    A body that nobody has decoded is not decoded now either: only the one value is taken out of
+    its bytes, and nothing is kept. That is faster, and events that wait in memory stay small.
+    """
+    if path.root in FIELDS:
+        return attrgetter(FIELDS[path.root])
+    slot = BODIES[path.root]
+    if not path.steps:
+        return _body_reader(path.root, slot)
+    first, rest = path.steps[0], path.steps[1:]
+    if not isinstance(first, str):
+        return _nothing  # a body is an object, never a list
+    read = _key_reader(path.root, slot, first)
+    if not rest:
+        return read
+
+    def deep(event: Event) -> Any:
+        value = read(event)
+        for step in rest:
+            if isinstance(step, str):
+                if not isinstance(value, Mapping):
+                    return None
+                value = value.get(step)
+            elif step is EVERY or not isinstance(value, list | tuple) or step >= len(value):
+                return None
+            else:
+                value = value[step]
+        return value
+
+    return deep
+
+
+def _nothing(_: Event) -> None:
+    return None
+
+
+def _body_reader(root: str, slot: str) -> Callable[[Event], Any]:
+    get_body = attrgetter(root.removeprefix("_"))
+
+    def whole(event: Event) -> Any:
+        return None if getattr(event, slot) is EMPTY else get_body(event)
+
+    return whole
+
+
+def _key_reader(root: str, slot: str, key: str) -> Callable[[Event], Any]:
+    struct = msgspec.defstruct("Peek", [("value", Any, msgspec.field(name=key, default=None))])
+    decode = msgspec.json.Decoder(struct).decode
+    get_body = attrgetter(root.removeprefix("_"))
+
+    def top(event: Event) -> Any:
+        body = event.__dict__.get(slot)
+        if body is None:
+            raw = getattr(event, slot)
+            if raw is EMPTY:
+                return None
+            try:
+                return decode(raw).value  # type: ignore[attr-defined]
+            except msgspec.ValidationError:
+                # Not an object, or a number beyond a double: the event itself knows what to do.
+                body = get_body(event)
+        return body.get(key) if isinstance(body, Mapping) else None
+
+    return top

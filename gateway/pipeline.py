@@ -1,0 +1,324 @@
+"""Builds a gateway from its config and the registry of plugins, and runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import anyio
+import msgspec
+import structlog
+from msgspec import Struct
+
+from gateway.chain import Chain
+from gateway.component import (
+    BatchPolicy,
+    Component,
+    Context,
+    Destination,
+    DestinationSpec,
+    QueueSpec,
+    Source,
+    SourceSpec,
+    Transform,
+    TransformSpec,
+)
+from gateway.config import Config, DestinationSettings, decode_table
+from gateway.dedup import RecentIds
+from gateway.delivery import Worker
+from gateway.errors import GatewayError
+from gateway.intake import Intake
+from gateway.ledger import DestinationCounts, Ledger
+from gateway.plugins import Registry
+from gateway.queue import Store
+from gateway.queue.batching import BatchingQueue
+from gateway.state import Commit, State
+from gateway.timestamps import now_ms
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+__all__ = ["BuiltDestination", "Gateway"]
+
+_HOUR_MS = 3_600_000
+_RELEASE_EVERY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltDestination:
+    """A destination with everything that config and its plugin say about it."""
+
+    id: str
+    type: str
+    destination: Destination
+    name: str
+    storage: bool
+    policy: BatchPolicy
+    settings: DestinationSettings
+    chain: Chain
+
+
+class Gateway:
+    """A gateway: built by the constructor, alive inside `running`.
+
+    Args:
+        clock: wall clock in milliseconds.
+
+    Raises:
+        ConfigError: config names what does not exist, or has wrong keys for it.
+    """
+
+    def __init__(
+        self, config: Config, registry: Registry, clock: Callable[[], int] = now_ms
+    ) -> None:
+        self.config = config
+        self.clock = clock
+        self.ledger = Ledger()
+        self.workers: dict[str, Worker] = {}
+        self.started_ms = 0
+        self._registry = registry
+        self._log: FilteringBoundLogger = structlog.get_logger()
+        self.state = State(config.data_dir / "state.sqlite")
+        self.queue = BatchingQueue(self._build_store(), config.queue[0], self._log)
+        transforms = self._build_transforms()
+        self.destinations = self._build_destinations(transforms)
+        self.recent_ids = (
+            RecentIds(int(config.dedup.window_hours * _HOUR_MS), config.dedup.max_entries)
+            if config.dedup.enabled
+            else None
+        )
+        self.intake = Intake(
+            {id_: settings for id_, (settings, _) in config.sources.items()},
+            self.queue,
+            self.recent_ids,
+            Chain([(id_, t) for id_, t, where in transforms if where is None]),
+            self.ledger,
+            clock,
+            self._log,
+        )
+        self.sources = self._build_sources()
+
+    # -- building ------------------------------------------------------------
+
+    def _context(self, id_: str) -> Context:
+        return Context(
+            id=id_,
+            base_dir=self.config.base_dir,
+            data_dir=self.config.data_dir,
+            server=self.config.server,
+            log=self._log.bind(component=id_),
+            clock=self.clock,
+        )
+
+    def _build_store(self) -> Store:
+        settings, table = self.config.queue
+        spec = cast("QueueSpec[Any]", self._registry.find("queue", settings.type, "queue").spec)
+        return spec.build(table.decode(spec.config), self._context("queue"))
+
+    def _build_transforms(self) -> list[tuple[str, Transform, tuple[str, ...] | None]]:
+        """Id, transform and destinations of each that is enabled, in the order of the file."""
+        built = []
+        for id_, (settings, table) in self.config.transforms.items():
+            found = self._registry.find("transform", settings.type, table.path)
+            spec = cast("TransformSpec[Any]", found.spec)
+            transform = _build(
+                table.path, spec.build, table.decode(spec.config), self._context(id_)
+            )
+            if settings.enabled:
+                built.append((id_, transform, settings.destinations))
+        return built
+
+    def _build_destinations(
+        self, transforms: Iterable[tuple[str, Transform, tuple[str, ...] | None]]
+    ) -> list[BuiltDestination]:
+        built = []
+        for id_, (settings, table) in self.config.destinations.items():
+            found = self._registry.find("destination", settings.type, table.path)
+            spec = cast("DestinationSpec[Any]", found.spec)
+            policy = msgspec.to_builtins(spec.batch) | settings.batch
+            destination = _build(
+                table.path, spec.build, table.decode(spec.config), self._context(id_)
+            )
+            if settings.enabled:
+                built.append(
+                    BuiltDestination(
+                        id=id_,
+                        type=settings.type,
+                        destination=destination,
+                        name=settings.name or spec.name or settings.type,
+                        storage=spec.storage,
+                        policy=decode_table(policy, BatchPolicy, f"{table.path}.batch"),
+                        settings=settings,
+                        chain=Chain(
+                            [(t, tr) for t, tr, where in transforms if id_ in (where or ())]
+                        ),
+                    )
+                )
+        return built
+
+    def _build_sources(self) -> list[Source]:
+        """One source object for each type, with the configs of all sources of that type."""
+        configs: dict[str, dict[str, Struct]] = {}
+        specs: dict[str, SourceSpec[Any]] = {}
+        for id_, (settings, table) in self.config.sources.items():
+            spec = self._registry.find("source", settings.type, table.path).spec
+            specs[settings.type] = cast("SourceSpec[Any]", spec)
+            configs.setdefault(settings.type, {})[id_] = table.decode(spec.config)
+        return [
+            _build(
+                f"sources of type {type_}",
+                spec.build,
+                configs[type_],
+                self.intake,
+                self._context(type_),
+            )
+            for type_, spec in specs.items()
+        ]
+
+    # -- running -------------------------------------------------------------
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Gateway]:
+        """Start everything; on leaving, store what is pending and deliver until the deadline."""
+        async with AsyncExitStack() as stack:
+            stack.enter_context(_locked(self.config.data_dir))
+            await self.state.start()
+            stack.push_async_callback(self.state.stop)
+            await self.queue.start()
+            stack.push_async_callback(self.queue.stop)
+            if self.recent_ids is not None:
+                await asyncio.to_thread(self._preload_ids, self.recent_ids)
+            for built in self.destinations:
+                await _start(f"destinations.{built.id}", built.destination)
+                stack.push_async_callback(self._stop_component, built.id, built.destination)
+            await self._make_workers()
+            tasks = await stack.enter_async_context(anyio.create_task_group())
+            for worker in self.workers.values():
+                tasks.start_soon(worker.run, name=f"delivery {worker.id}")
+            release = asyncio.create_task(self._release_forever(), name="queue release")
+            for source in self.sources:
+                await _start("source", source)
+                stack.push_async_callback(self._stop_component, "source", source)
+            self.started_ms = self.clock()
+            try:
+                yield self
+            finally:
+                release.cancel()
+                await self._drain(tasks.cancel_scope)
+
+    async def _drain(self, scope: anyio.CancelScope) -> None:
+        """Close the door, write what came in, deliver what there is; then cancel what hangs."""
+        await self.queue.stop()
+        for worker in self.workers.values():
+            worker.drain()
+        scope.deadline = anyio.current_time() + self.config.server.drain_timeout_seconds
+
+    async def _make_workers(self) -> None:
+        cursors = await self.state.cursors()
+        counts = await self.state.counts()
+        stored = self.queue.store.status()
+        for built in self.destinations:
+            cursor = cursors.get(built.id)
+            if cursor is None or cursor > stored.end:
+                if cursor is not None:
+                    self._log.warning(
+                        "the queue ends before the destination's cursor: was it removed? "
+                        "reading from its beginning",
+                        destination=built.id,
+                        cursor=cursor,
+                        end=stored.end,
+                    )
+                fresh = cursor is None and built.settings.start_at == "now"
+                cursor = stored.end if fresh else stored.first
+                # Written down before the first event, or a crash would skip what came before it.
+                await self.state.commit(Commit(built.id, cursor))
+            self.ledger.destinations[built.id] = counts.get(built.id, DestinationCounts())
+            self.workers[built.id] = Worker(
+                built.id,
+                built.destination,
+                name=built.name,
+                storage=built.storage,
+                policy=built.policy,
+                settings=built.settings,
+                chain=built.chain,
+                reader=self.queue.reader(cursor),
+                state=self.state,
+                counts=self.ledger.destination(built.id),
+                clock=self.clock,
+                log=self._log,
+            )
+
+    async def _release_forever(self) -> None:
+        while True:
+            await asyncio.sleep(_RELEASE_EVERY_SECONDS)
+            cursors = [worker.cursor for worker in self.workers.values()]
+            try:
+                await self.queue.release(min(cursors, default=self.queue.end), self.clock())
+            except OSError as error:
+                self._log.warning("queue: retention could not remove a segment", error=str(error))
+
+    def _preload_ids(self, recent_ids: RecentIds) -> None:
+        """Remember the ids of stored events again; see `RecentIds`."""
+        now = self.clock()
+        since_ms = now - int(self.config.dedup.window_hours * _HOUR_MS)
+        limit = self.config.dedup.max_entries
+        frames = self.queue.store.recent(since_ms, limit)
+        decoder = msgspec.json.Decoder(list[_Ids])
+        pairs: Iterator[tuple[str, str]] = (
+            (ids.source, ids.message)
+            for frame in frames
+            for ids in reversed(decoder.decode(frame.payload))
+        )
+        recent_ids.preload(islice(pairs, limit), now)
+
+    async def _stop_component(self, id_: str, component: Component) -> None:
+        try:
+            async with asyncio.timeout(self.config.server.drain_timeout_seconds):
+                await component.stop()
+        except Exception as error:  # noqa: BLE001 - one that cannot stop must not keep the others
+            self._log.warning("could not be stopped cleanly", component=id_, error=repr(error))
+
+
+class _Ids(Struct):
+    source: str = msgspec.field(name="sourceId", default="")
+    message: str = msgspec.field(name="messageId", default="")
+
+
+def _build(path: str, build: Callable[..., Any], *args: object) -> Any:
+    try:
+        return build(*args)
+    except GatewayError:
+        raise
+    except Exception as error:
+        raise GatewayError(f"{path}: cannot be built: {error}") from error
+
+
+async def _start(path: str, component: Component) -> None:
+    try:
+        await component.start()
+    except Exception as error:
+        raise GatewayError(f"{path}: cannot be started: {error}") from error
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the data directory, so that no second gateway writes to it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = (folder / "lock").open("a")
+    except OSError as error:
+        raise GatewayError(f"data_dir {folder}: {error.strerror}") from error
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise GatewayError(
+                f"data_dir {folder} is in use by another gateway; stop it or use another folder"
+            ) from error
+        yield

@@ -1,0 +1,212 @@
+"""Finds plugins, loads each on its own, and builds the registry. The only user of pluggy.
+
+Built-ins take the same road as installed packages. Entry points load sorted by name, so that
+nothing depends on the order of files on disk; one that fails is recorded with its distribution,
+version and stage, and hides none of the others. A fresh `Registry` is made for every gateway.
+"""
+
+from __future__ import annotations
+
+import importlib
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import pluggy
+from msgspec import Struct
+
+from gateway import __version__
+from gateway.component import API_VERSION, DestinationSpec, QueueSpec, SourceSpec, TransformSpec
+from gateway.config import HOST_KEYS
+from gateway.errors import ConfigError, PluginError
+from gateway.hookspecs import HOOKS, HookSpecs
+
+__all__ = ["GROUP", "Failure", "Plugin", "Registered", "Registry", "discover"]
+
+GROUP = "gateway"
+BUILTINS = (
+    "gateway.builtin.console",
+    "gateway.builtin.file",
+    "gateway.builtin.filter",
+    "gateway.builtin.mask",
+    "gateway.builtin.null",
+    "gateway.builtin.sample",
+    "gateway.builtin.segment",
+    "gateway.builtin.stores",
+)
+
+Spec: TypeAlias = SourceSpec[Any] | TransformSpec[Any] | DestinationSpec[Any] | QueueSpec[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """Where a type comes from."""
+
+    name: str
+    distribution: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.distribution} {self.version})"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A plugin that could not be used.
+
+    Attributes:
+        stage: ``load`` (import), ``hooks`` (names or arguments of hooks) or ``register`` (specs).
+    """
+
+    plugin: Plugin
+    stage: str
+    error: BaseException
+
+    @property
+    def cause(self) -> str:
+        """The error in one line."""
+        return "".join(traceback.format_exception_only(self.error)).strip().splitlines()[-1]
+
+    @property
+    def traceback(self) -> str:
+        """The error with where it came from."""
+        return "".join(traceback.format_exception(self.error)).rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A type and the plugin that brought it."""
+
+    kind: str
+    spec: Spec
+    plugin: Plugin
+
+
+@dataclass(slots=True)
+class Registry:
+    """All types that can be used in config.toml."""
+
+    types: dict[tuple[str, str], Registered] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+
+    def find(self, kind: str, type_name: str, path: str) -> Registered:
+        """The type that config names at `path`.
+
+        Raises:
+            ConfigError: there is none; says which there are, or why its plugin did not load.
+        """
+        found = self.types.get((kind, type_name))
+        if found is not None:
+            return found
+        known = sorted(name for k, name in self.types if k == kind)
+        near = get_close_matches(type_name, known, n=1)
+        text = f"{path}.type: there is no {kind} type {type_name!r}"
+        text += f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(known)}"
+        suspects = [f for f in self.failures if f.plugin.name == type_name] or self.failures
+        for failure in suspects:
+            text += (
+                f"\nThe plugin {failure.plugin} failed in stage {failure.stage!r}:\n"
+                f"{failure.traceback}"
+            )
+        raise ConfigError(text)
+
+    def add(self, kind: str, spec: Spec, plugin: Plugin) -> None:
+        """Take up a spec after checking it."""
+        where = f"{kind} type {spec.type!r}"
+        if spec.api != API_VERSION:
+            raise PluginError(
+                f"{where} is made for version {spec.api} of the plugin contract, "
+                f"this is version {API_VERSION}; upgrade the plugin or the gateway"
+            )
+        if not issubclass(spec.config, Struct):
+            raise PluginError(f"{where}: config must be a msgspec.Struct class")
+        struct_config = spec.config.__struct_config__
+        if not (struct_config.frozen and struct_config.forbid_unknown_fields):
+            raise PluginError(
+                f"{where}: {spec.config.__name__} needs frozen=True and forbid_unknown_fields=True"
+            )
+        clash = sorted(HOST_KEYS[kind] & set(spec.config.__struct_fields__))
+        if clash:
+            raise PluginError(f"{where}: the gateway itself uses the keys {', '.join(clash)}")
+        other = self.types.get((kind, spec.type))
+        if other is not None:
+            raise PluginError(f"{where} is already registered by {other.plugin}")
+        self.types[kind, spec.type] = Registered(kind, spec, plugin)
+
+
+def discover(
+    builtins: Iterable[str] = BUILTINS, installed: Iterable[EntryPoint] | None = None
+) -> Registry:
+    """Load all plugins.
+
+    Args:
+        builtins: modules of our own; a failure there is raised, being a defect of the gateway.
+        installed: entry points; by default those of the group `GROUP` that are installed.
+    """
+    registry = Registry()
+    manager = pluggy.PluginManager("gateway")
+    manager.add_hookspecs(HookSpecs)
+    for dotted in builtins:
+        plugin = Plugin(dotted.rpartition(".")[2], "headgate", __version__)
+        failure = _load(registry, manager, plugin, _importer(dotted))
+        if failure is not None:
+            raise PluginError(f"built-in {plugin.name}: {failure.cause}") from failure.error
+    points = entry_points(group=GROUP) if installed is None else installed
+    for point in sorted(points, key=lambda p: (p.name, p.value)):
+        plugin = Plugin(
+            point.name,
+            point.dist.name if point.dist is not None else point.value,
+            point.dist.version if point.dist is not None else "?",
+        )
+        failure = _load(registry, manager, plugin, point.load)
+        if failure is not None:
+            registry.failures.append(failure)
+    return registry
+
+
+def _importer(dotted: str) -> Callable[[], ModuleType]:
+    return lambda: importlib.import_module(dotted)
+
+
+def _load(
+    registry: Registry,
+    manager: pluggy.PluginManager,
+    plugin: Plugin,
+    load: Callable[[], Any],
+) -> Failure | None:
+    stage = "load"
+    before = dict(registry.types)
+    module = None
+    try:
+        module = load()
+        stage = "hooks"
+        manager.register(module, name=f"{plugin.distribution}:{plugin.name}")
+        manager.check_pending()
+        stage = "register"
+        others = [p for p in manager.get_plugins() if p is not module]
+        for hook, (kind, spec_class) in HOOKS.items():
+            caller = manager.subset_hook_caller(hook, remove_plugins=others)
+            caller(register=_collector(registry, plugin, kind, spec_class))
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - it may fail in any way it likes
+        registry.types = before
+        if module is not None and manager.is_registered(module):
+            manager.unregister(module)
+        return Failure(plugin, stage, error)
+    return None
+
+
+def _collector(
+    registry: Registry, plugin: Plugin, kind: str, spec_class: type
+) -> Callable[[Spec], None]:
+    def register(spec: Spec) -> None:
+        if not isinstance(spec, spec_class):
+            raise PluginError(
+                f"register() of {kind}s takes a {spec_class.__name__}, not {type(spec).__name__}"
+            )
+        registry.add(kind, spec, plugin)
+
+    return register

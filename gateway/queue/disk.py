@@ -1,0 +1,351 @@
+"""The store on local disk: append-only segments. Format and invariants: `gateway.queue`."""
+
+from __future__ import annotations
+
+import errno
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from msgspec import Meta, Struct
+
+from gateway.errors import QueueClosed, QueueFull
+from gateway.queue import Frame, Reader, Store, StoreStatus
+from gateway.queue.disk_reader import DiskReader
+from gateway.queue.files import FileSystem, RealFileSystem
+from gateway.queue.record import SEGMENT_HEADER, Codec, parse_segment_header, segment_header
+from gateway.queue.segment import Damage, Segment, SegmentReader, scan
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+__all__ = ["DiskConfig", "DiskStore"]
+
+_HOUR_MS = 3_600_000
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+_NO_SPACE_RETRY_SECONDS = 10
+_FULL_RETRY_SECONDS = 30
+
+
+class DiskConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Keys of `[queue]` with ``type = "disk"``.
+
+    Attributes:
+        retention_hours: events are kept so long after they were written, for replay.
+        max_bytes: bound on the size of all segments. When it is reached, events that every
+            destination has finished with go early; if that is not enough, the gateway sheds.
+        segment_bytes: a new segment begins when one reaches this.
+        compression_level: of zstd, 1 to 19.
+    """
+
+    retention_hours: Annotated[float, Meta(ge=0)] = 168.0
+    max_bytes: Annotated[int, Meta(ge=1_000_000)] = 10_000_000_000
+    segment_bytes: Annotated[int, Meta(ge=4096)] = 64_000_000
+    compression_level: Annotated[int, Meta(ge=1, le=19)] = 1
+
+
+class DiskStore(Store):
+    """Segments in a folder.
+
+    Args:
+        clock: wall clock in milliseconds.
+        files: replaced in tests by one that fails.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        config: DiskConfig,
+        clock: Callable[[], int],
+        log: FilteringBoundLogger,
+        files: FileSystem | None = None,
+    ) -> None:
+        self.files = files or RealFileSystem()
+        self._folder = folder
+        self._config = config
+        self._clock = clock
+        self._log = log
+        self._codec = Codec(config.compression_level)
+        self._lock = threading.Lock()  # guards the fields below against readers in other threads
+        self._segments: list[Segment] = []
+        self._end = 0
+        self._finished = 0
+        self._problem = ""
+        self._reported: set[tuple[Path, int]] = set()
+        self._damaged_events = 0
+        self._fd: int | None = None  # of the newest segment; None: the next write begins one
+
+    # -- opening and closing -------------------------------------------------
+
+    def open(self) -> None:
+        """Recover: see `gateway.queue`."""
+        self.files.make_dir(self._folder)
+        offsets = [Segment.offset_of(name) for name in self.files.list_dir(self._folder)]
+        firsts = sorted(offset for offset in offsets if offset is not None)
+        for first, after in zip(firsts, [*firsts[1:], None], strict=False):
+            path = self._folder / Segment.name(first)
+            self._check_version(path)
+            modified = self.files.modified_ms(path)
+            if after is not None:
+                segment = Segment(path, first, after, self.files.size(path), modified)
+            else:
+                segment = self._recover(path, first, modified)
+            self._segments.append(segment)
+            self._end = segment.end
+        self._drop_if_empty()
+
+    def _check_version(self, path: Path) -> None:
+        fd = self.files.open(path)
+        try:
+            # A damaged header is no obstacle: the file's name tells the offset too.
+            parse_segment_header(self.files.read(fd, 0, SEGMENT_HEADER))
+        finally:
+            self.files.close(fd)
+
+    def _recover(self, path: Path, first: int, modified_ms: int) -> Segment:
+        found = scan(self.files, path, first, self._codec)
+        size = self.files.size(path)
+        for damage in found.damage:
+            self.report(damage)
+        if size > found.size:
+            self._quarantine(Damage(path, found.size, size, found.end, found.end), "torn")
+            self.files.truncate(path, found.size)
+            self._log.warning(
+                "queue: cut off a torn tail, the trace of a crash; it was never acknowledged",
+                segment=path.name,
+                bytes=size - found.size,
+            )
+        return Segment(path, first, found.end, min(size, found.size), modified_ms)
+
+    def _drop_if_empty(self) -> None:
+        """Remove a newest segment without events: its name is where the next one begins."""
+        if self._segments and self._segments[-1].end == self._segments[-1].first:
+            self.files.remove(self._segments.pop().path)
+
+    def close(self) -> None:
+        """See `Store`."""
+        if self._fd is not None:
+            try:
+                self.files.sync(self._fd)
+            finally:
+                self._close_newest()
+
+    def _close_newest(self) -> None:
+        if self._fd is not None:
+            fd, self._fd = self._fd, None
+            self.files.close(fd)
+
+    # -- writing -------------------------------------------------------------
+
+    def write(self, chunks: Sequence[bytes], counts: Sequence[int], *, sync: bool) -> int:
+        """See `Store`."""
+        now_ms = self._clock()
+        first, count = self._end, sum(counts)
+        raw = b"".join((b"[", b",".join(chunk[1:-1] for chunk in chunks), b"]"))
+        frame = self._codec.encode(first, count, now_ms, raw)
+        self._make_room(len(frame) + SEGMENT_HEADER)
+        try:
+            if self._fd is None or self._newest_is_full(len(frame)):
+                self._begin_segment(first, now_ms)
+            assert self._fd is not None
+            self.files.write(self._fd, frame)
+            if sync:
+                self.files.sync(self._fd)
+        except OSError as error:
+            self._abandon_newest()
+            raise self._failed(error) from error
+        with self._lock:
+            newest = self._segments[-1]
+            newest.size += len(frame)
+            newest.end = self._end = first + count
+            newest.last_ms = now_ms
+            self._problem = ""
+        return first
+
+    def sync(self) -> None:
+        """See `Store`."""
+        if self._fd is None:
+            return
+        try:
+            self.files.sync(self._fd)
+        except OSError as error:
+            # What was not synced may or may not be on disk. Never sync this file again: the
+            # kernel reports a lost page once, and success after that would be a lie.
+            self._close_newest()
+            raise self._failed(error) from error
+
+    def _newest_is_full(self, more: int) -> bool:
+        newest = self._segments[-1]
+        return newest.end > newest.first and newest.size + more > self._config.segment_bytes
+
+    def _begin_segment(self, first: int, now_ms: int) -> None:
+        if self._fd is not None:
+            self.files.sync(self._fd)
+            self._close_newest()
+        path = self._folder / Segment.name(first)
+        fd = self.files.create(path)
+        try:
+            self.files.write(fd, segment_header(first))
+            self.files.sync_dir(self._folder)
+        except OSError:
+            self.files.close(fd)  # the next attempt begins the file anew
+            raise
+        self._fd = fd
+        with self._lock:
+            self._segments.append(Segment(path, first, first, SEGMENT_HEADER, now_ms))
+
+    def _abandon_newest(self) -> None:
+        """After a failed write: invariant 4 of `gateway.queue`."""
+        if self._fd is None:
+            return
+        newest = self._segments[-1]
+        try:
+            self._close_newest()
+            if newest.end == newest.first:
+                with self._lock:
+                    self._segments.pop()
+                self.files.remove(newest.path)
+            else:
+                self.files.truncate(newest.path, newest.size)
+        except OSError:
+            # Invariant 3 covers what stays behind: the next segment begins at the same offset.
+            self._log.warning("queue: could not cut back after a failed write", exc_info=True)
+
+    def _failed(self, error: OSError) -> QueueFull | QueueClosed:
+        reason = error.strerror or str(error)
+        with self._lock:
+            first_time = self._problem == ""
+            self._problem = f"the disk store cannot write: {reason}"
+        if first_time:
+            self._log.error("queue: cannot write; events are refused", reason=reason)
+        if error.errno in _NO_SPACE:
+            return QueueFull(self._problem, _NO_SPACE_RETRY_SECONDS)
+        return QueueClosed(self._problem)
+
+    def _make_room(self, needed: int) -> None:
+        limit = self._config.max_bytes
+        if self._stored_bytes() + needed <= limit:
+            return
+        self._remove_finished(lambda _: self._stored_bytes() + needed > limit)
+        if self._stored_bytes() + needed > limit:
+            with self._lock:
+                self._problem = (
+                    f"the queue holds queue.max_bytes = {limit} of events that not every "
+                    "destination has finished with"
+                )
+            raise QueueFull(self._problem, _FULL_RETRY_SECONDS)
+
+    # -- reading and retention -----------------------------------------------
+
+    def reader(self, offset: int) -> Reader:
+        """See `Store`."""
+        return DiskReader(self, offset, Codec())
+
+    def release(self, offset: int, now_ms: int) -> int:
+        """See `Store`."""
+        with self._lock:
+            self._finished = max(self._finished, min(offset, self._end))
+        oldest_kept_ms = now_ms - int(self._config.retention_hours * _HOUR_MS)
+        self._remove_finished(lambda segment: segment.last_ms < oldest_kept_ms)
+        return self.status().first
+
+    def _remove_finished(self, wanted: Callable[[Segment], bool]) -> None:
+        """Remove the oldest segments as long as they are finished with and wanted gone."""
+        removed = False
+        while len(self._segments) > 1:
+            oldest = self._segments[0]
+            if oldest.end > self._finished or not wanted(oldest):
+                break
+            with self._lock:
+                self._segments.pop(0)
+            self.files.remove(oldest.path)
+            removed = True
+        if removed:
+            self.files.sync_dir(self._folder)
+
+    def recent(self, since_ms: int, limit: int) -> Iterator[Frame]:
+        """See `Store`."""
+        for segment in reversed(self.segments()):
+            if segment.last_ms < since_ms or limit <= 0:
+                return
+            for frame in reversed(self._frames_since(segment, since_ms)):
+                yield frame
+                limit -= frame.count
+                if limit <= 0:
+                    return
+
+    def _frames_since(self, segment: Segment, since_ms: int) -> list[Frame]:
+        reader = SegmentReader(self.files, segment.path, Codec(), expected=segment.first)
+        frames = []
+        try:
+            while (step := reader.next_header(segment.size, segment.end)) is not None:
+                if not isinstance(step, Damage) and step.time_ms >= since_ms:
+                    frame = reader.load(step)
+                    if not isinstance(frame, Damage):
+                        frames.append(frame)
+                reader.skip(step)
+        finally:
+            reader.close()
+        return frames
+
+    def status(self) -> StoreStatus:
+        """See `Store`."""
+        with self._lock:
+            first = self._segments[0].first if self._segments else self._end
+            return StoreStatus(
+                first, self._end, self._stored_bytes(), self._problem, self._damaged_events
+            )
+
+    def segments(self) -> list[Segment]:
+        """The segments there are now, oldest first; their fields go on changing."""
+        with self._lock:
+            return list(self._segments)
+
+    def extent(self, segment: Segment) -> tuple[int, int]:
+        """Size and end of a segment that may be growing, read together."""
+        with self._lock:
+            return segment.size, segment.end
+
+    def _stored_bytes(self) -> int:
+        return sum(segment.size for segment in self._segments)
+
+    # -- damage --------------------------------------------------------------
+
+    def report(self, damage: Damage) -> None:
+        """Say once, loudly, that events are lost, and keep the bytes that held them."""
+        with self._lock:
+            if (damage.path, damage.start) in self._reported:
+                return
+            self._reported.add((damage.path, damage.start))
+            self._damaged_events += damage.end - damage.first
+        kept = self._quarantine(damage, "damaged") if damage.stop > damage.start else None
+        self._log.error(
+            "queue: damaged frames; the events in them are lost, reading goes on after them",
+            segment=damage.path.name,
+            bytes=damage.stop - damage.start,
+            first_offset=damage.first,
+            events=damage.end - damage.first,
+            quarantined=str(kept) if kept else None,
+        )
+
+    def _quarantine(self, damage: Damage, kind: str) -> Path | None:
+        folder = self._folder / "quarantine"
+        target = folder / f"{damage.path.stem}-{damage.start}.{kind}"
+        try:
+            self.files.make_dir(folder)
+            source = self.files.open(damage.path)
+            try:
+                data = self.files.read(source, damage.start, damage.stop - damage.start)
+            finally:
+                self.files.close(source)
+            fd = self.files.create(target)
+            try:
+                self.files.write(fd, data)
+                self.files.sync(fd)
+            finally:
+                self.files.close(fd)
+        except OSError:
+            self._log.warning("queue: could not keep damaged bytes", exc_info=True)
+            return None
+        return target

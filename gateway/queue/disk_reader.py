@@ -1,0 +1,78 @@
+"""Reads the disk store forward from an offset."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.queue import Frame, Reader
+from gateway.queue.record import Codec
+from gateway.queue.segment import Damage, Segment, SegmentReader
+
+if TYPE_CHECKING:
+    from gateway.queue.disk import DiskStore
+
+__all__ = ["DiskReader"]
+
+
+class DiskReader(Reader):
+    """Goes over segments and past damage, beside the store's writer."""
+
+    def __init__(self, store: DiskStore, offset: int, codec: Codec) -> None:
+        self._store = store
+        self._position = offset
+        self._codec = codec
+        self._segment: Segment | None = None
+        self._open: SegmentReader | None = None
+
+    def next(self) -> Frame | None:
+        """See `Reader`."""
+        while self._position < self._store.status().end:
+            segment = self._find_segment()
+            assert self._open is not None
+            size, end = self._store.extent(segment)
+            step = self._open.next_header(size, end)
+            if step is None:
+                # All of the segment was read, or it lacks frames at its end.
+                if end > self._open.expected:
+                    self._lost(Damage(segment.path, size, size, self._open.expected, end))
+                self._position = max(self._position, end)
+                continue
+            if isinstance(step, Damage):
+                self._lost(step)
+                self._open.skip(step)
+                continue
+            if step.end <= self._position:
+                self._open.skip(step)
+                continue
+            loaded = self._open.load(step)
+            self._open.skip(step)
+            if isinstance(loaded, Damage):
+                self._lost(loaded)
+                continue
+            self._position = loaded.end
+            return loaded
+        return None
+
+    def close(self) -> None:
+        """See `Reader`."""
+        if self._open is not None:
+            self._open.close()
+            self._open = None
+        self._segment = None
+
+    def _find_segment(self) -> Segment:
+        """The segment that holds the position, opened; the next one where nothing does."""
+        if self._segment is not None and self._position < self._segment.end:
+            return self._segment
+        self.close()
+        segment = next(s for s in self._store.segments() if s.end > self._position)
+        self._open = SegmentReader(
+            self._store.files, segment.path, self._codec, expected=segment.first
+        )
+        self._segment = segment
+        return segment
+
+    def _lost(self, damage: Damage) -> None:
+        if damage.end > self._position:
+            self._store.report(damage)
+            self._position = max(self._position, damage.end)

@@ -1,0 +1,68 @@
+"""The newest events in memory, for destinations that are caught up."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from gateway.event import Event
+
+__all__ = ["Feed", "Slice"]
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Consecutive events of the queue.
+
+    Attributes:
+        offset: of the first one.
+        events: shared between all readers, so not to be changed.
+    """
+
+    offset: int
+    events: list[Event]
+
+    @property
+    def end(self) -> int:
+        """Offset after the last event."""
+        return self.offset + len(self.events)
+
+
+class Feed:
+    """A bounded window on the end of the queue.
+
+    Args:
+        max_bytes: bound on the events kept, by their size as stored.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._slices: deque[tuple[Slice, int]] = deque()
+        self._bytes = 0
+
+    def push(self, offset: int, events: list[Event], size: int) -> None:
+        """Add events at the end; the oldest go to make room."""
+        self._slices.append((Slice(offset, events), size))
+        self._bytes += size
+        while self._bytes > self._max_bytes:
+            _, dropped = self._slices.popleft()
+            self._bytes -= dropped
+
+    def trim(self, offset: int) -> None:
+        """Let go of what all readers are past."""
+        while self._slices and self._slices[0][0].end <= offset:
+            _, dropped = self._slices.popleft()
+            self._bytes -= dropped
+
+    def get(self, offset: int) -> Slice | None:
+        """The events from `offset` to the end of what arrived with it, if they are here."""
+        if not self._slices or offset < self._slices[0][0].offset:
+            return None
+        # Readers that are caught up want the last few: search from the end.
+        for kept, _ in reversed(self._slices):
+            if kept.offset <= offset < kept.end:
+                skip = offset - kept.offset
+                return Slice(offset, kept.events[skip:]) if skip else kept
+            if kept.end <= offset:
+                break
+        return None

@@ -1,0 +1,226 @@
+"""One segment file: reading it frame by frame, and what is wrong with it if something is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.errors import QueueDamaged
+from gateway.queue import Frame
+from gateway.queue.files import FileSystem
+from gateway.queue.record import (
+    FRAME_HEADER,
+    SEGMENT_HEADER,
+    Codec,
+    FrameHeader,
+    find_frame,
+    parse_header,
+)
+
+__all__ = ["Damage", "Scan", "Segment", "SegmentReader", "scan"]
+
+_SUFFIX = ".seg"
+
+
+@dataclass(slots=True)
+class Segment:
+    """A segment's place, and how far it reaches.
+
+    Attributes:
+        first: offset of the first event.
+        end: offset after the last one that is acknowledged.
+        size: bytes up to and with the last acknowledged frame.
+        last_ms: when it was last written to.
+    """
+
+    path: Path
+    first: int
+    end: int
+    size: int
+    last_ms: int
+
+    @staticmethod
+    def name(first: int) -> str:
+        """File name of the segment that begins with an offset."""
+        return f"{first:020d}{_SUFFIX}"
+
+    @staticmethod
+    def offset_of(name: str) -> int | None:
+        """The first offset that a file name tells, or None if it is not a segment's."""
+        stem = name.removesuffix(_SUFFIX)
+        return int(stem) if name.endswith(_SUFFIX) and len(stem) == 20 and stem.isdigit() else None
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Bytes that should be frames and are not.
+
+    Attributes:
+        start, stop: their place in the file.
+        first, end: offsets of the events that were in them, ``end - first`` of them.
+    """
+
+    path: Path
+    start: int
+    stop: int
+    first: int
+    end: int
+
+
+class SegmentReader:
+    """Reads a segment's frames in order, past damage.
+
+    Args:
+        position: where in the file to begin.
+        expected: offset of the first event there.
+    """
+
+    def __init__(
+        self,
+        files: FileSystem,
+        path: Path,
+        codec: Codec,
+        *,
+        position: int = SEGMENT_HEADER,
+        expected: int,
+    ) -> None:
+        self._files = files
+        self._path = path
+        self._codec = codec
+        self._fd: int | None = files.open(path)
+        self.position = position
+        self.expected = expected
+
+    def next_header(self, size: int, end: int) -> FrameHeader | Damage | None:
+        """The frame at the position, without reading its payload.
+
+        Args:
+            size: bytes of the file that count.
+            end: offset that the segment ends before.
+
+        Returns:
+            None where nothing more is to come; `Damage` where a frame should be and is not.
+        """
+        if self.position >= size or self.expected >= end:
+            return None
+        header = parse_header(self._read(self.position, FRAME_HEADER))
+        if header is None or header.offset < self.expected:
+            return self._damage(self.position + 1, size, end)
+        if header.offset >= end:
+            return None  # never acknowledged: the next segment begins before it
+        if header.offset > self.expected:
+            return Damage(self._path, self.position, self.position, self.expected, header.offset)
+        if self.position + header.size > size:
+            return self._damage(self.position + 1, size, end)
+        return header
+
+    def skip(self, step: FrameHeader | Damage) -> None:
+        """Move past what `next_header` returned."""
+        if isinstance(step, Damage):
+            self.position, self.expected = step.stop, step.end
+        else:
+            self.position += step.size
+            self.expected = step.end
+
+    def load(self, header: FrameHeader) -> Frame | Damage:
+        """The frame at the position; does not move."""
+        payload = self._read(self.position + FRAME_HEADER, header.payload_bytes)
+        try:
+            return self._codec.decode(header, payload)
+        except QueueDamaged:
+            stop = self.position + header.size
+            return Damage(self._path, self.position, stop, header.offset, header.end)
+
+    def read_raw(self, start: int, stop: int) -> bytes:
+        """Bytes of the file as they are, for the quarantine."""
+        return self._read(start, stop - start)
+
+    def close(self) -> None:
+        """Release the file; safe twice."""
+        if self._fd is not None:
+            self._files.close(self._fd)
+            self._fd = None
+
+    def _read(self, position: int, size: int) -> bytes:
+        assert self._fd is not None
+        return self._files.read(self._fd, position, size)
+
+    def _damage(self, search_from: int, size: int, end: int) -> Damage:
+        """From the position to the next frame that can follow, or to the end."""
+        at: int | None = search_from
+        while at is not None:
+            at = find_frame(self._read, at, size)
+            if at is not None:
+                header = parse_header(self._read(at, FRAME_HEADER))
+                if header is not None and self.expected <= header.offset < end:
+                    return Damage(self._path, self.position, at, self.expected, header.offset)
+                at += 1
+        return Damage(self._path, self.position, size, self.expected, end)
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What reading a whole segment showed.
+
+    Attributes:
+        end: offset after the last good frame.
+        size: bytes up to the end of the last good frame; what follows is a torn tail.
+        frames, events: good ones.
+        damage: bad stretches that have good frames after them.
+    """
+
+    end: int
+    size: int
+    frames: int
+    events: int
+    damage: tuple[Damage, ...]
+
+
+_NO_END = 1 << 63
+
+
+def scan(files: FileSystem, path: Path, first: int, codec: Codec, end: int = _NO_END) -> Scan:
+    """Read and check every frame of a segment.
+
+    Args:
+        end: offset of the next segment; frames from there on do not count.
+    """
+    frames = events = 0
+    damage: list[Damage] = []
+    pending: list[Damage] = []
+    good_end, good_size = first, SEGMENT_HEADER
+    for step in _steps(files, path, first, codec, end):
+        if isinstance(step, Damage):
+            pending.append(step)
+            continue
+        # Something good follows: what was bad before it is damage and not a torn tail.
+        damage += pending
+        pending.clear()
+        header, position = step
+        frames += 1
+        events += header.count
+        good_end, good_size = header.end, position + header.size
+    if end != _NO_END:
+        damage += [d for d in pending if d.first < end]
+    return Scan(good_end, good_size, frames, events, tuple(damage))
+
+
+def _steps(
+    files: FileSystem, path: Path, first: int, codec: Codec, end: int
+) -> Iterator[Damage | tuple[FrameHeader, int]]:
+    size = files.size(path)
+    if size <= SEGMENT_HEADER:
+        return
+    reader = SegmentReader(files, path, codec, expected=first)
+    try:
+        while (step := reader.next_header(size, end)) is not None:
+            if isinstance(step, Damage):
+                yield step
+                reader.skip(step)
+                continue
+            loaded = reader.load(step)
+            yield loaded if isinstance(loaded, Damage) else (step, reader.position)
+            reader.skip(step)
+    finally:
+        reader.close()

