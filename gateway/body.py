@@ -8,7 +8,7 @@ inflated here, so that a small body which unfolds to gigabytes never allocates m
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -57,6 +57,7 @@ class BodyIncomplete(BodyError):
     code = "incomplete_body"
 
 
+_IsalError = cast("type[Exception]", isal_zlib.error)  # which isal's stubs take for an instance
 _PLAIN = frozenset({"", "identity"})
 _GZIP = frozenset({"gzip", "x-gzip"})
 _GZIP_BITS, _ZLIB_BITS, _RAW_BITS = 31, 15, -15
@@ -135,7 +136,7 @@ def inflate(data: bytes, max_bytes: int) -> bytes:
         stream = isal_zlib.decompressobj(wbits=bits)
         try:
             piece = stream.decompress(data, room + 1)
-        except isal_zlib.error as error:
+        except _IsalError as error:
             raise BodyEncodingError(f"cannot be decompressed: {error}") from None
         pieces.append(_bounded(piece, room))
         room -= len(piece)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import is_
 
 from gateway.component import Transform
 from gateway.errors import PluginError
 from gateway.event import Event
 
 __all__ = ["Chain", "Outcome"]
+
+_Apply = Callable[[list[Event]], list[Event]]
 
 
 @dataclass(slots=True)
@@ -37,7 +40,7 @@ class Chain:
     """
 
     def __init__(self, steps: Sequence[tuple[str, Transform]] = ()) -> None:
-        self._steps = tuple((id_, transform.apply) for id_, transform in steps)
+        self._steps = tuple((id_, transform.apply, transform.mutates) for id_, transform in steps)
         self.mutates = any(transform.mutates for _, transform in steps)
         self.ids = tuple(id_ for id_, _ in steps)
 
@@ -47,45 +50,50 @@ class Chain:
     def run(self, events: list[Event]) -> Outcome:
         """Apply all transforms. The events may be changed; copy shared ones before."""
         outcome = Outcome(events)
-        for id_, apply in self._steps:
+        for id_, apply, mutates in self._steps:
             before = outcome.kept
             if not before:
                 break
+            originals = [event.copy() for event in before] if mutates else []
             try:
-                kept = apply(before)
-                self._check(id_, before, kept)
+                kept = _apply(id_, apply, before)
                 dropped = len(before) - len(kept)
             except Exception:  # noqa: BLE001 - one bad event must not take the batch with it
-                kept, dropped = self._one_by_one(id_, apply, before, outcome)
+                for event, original in zip(before, originals, strict=False):
+                    event.restore(original)  # or what was done already would be done twice
+                kept, dropped = _one_by_one(id_, apply, before, outcome)
             outcome.kept = kept
             if dropped:
                 outcome.filtered[id_] += dropped
         return outcome
 
-    def _one_by_one(
-        self, id_: str, apply: object, events: list[Event], outcome: Outcome
-    ) -> tuple[list[Event], int]:
-        assert callable(apply)
-        kept: list[Event] = []
-        dropped = 0
-        for event in events:
-            try:
-                result = apply([event])
-                self._check(id_, [event], result)
-            except Exception as error:  # noqa: BLE001
-                outcome.failed.append((event, id_, error))
-            else:
-                kept += result
-                dropped += 1 - len(result)
-        return kept, dropped
 
-    @staticmethod
-    def _check(id_: str, given: list[Event], returned: list[Event]) -> None:
-        if returned is given:
-            return
-        known = set(map(id, given))
-        if len(returned) > len(given) or not known.issuperset(map(id, returned)):
-            raise PluginError(
-                f"transform {id_!r} returned events that it was not given; "
-                "change events in place and leave out those to drop"
-            )
+def _apply(id_: str, apply: _Apply, events: list[Event]) -> list[Event]:
+    """What a transform keeps of these events, once it is clear that it kept to its contract."""
+    # It gets a list of its own: one that removes from what it is given must not hide that from us.
+    kept = apply(events.copy())
+    if len(kept) == len(events) and all(map(is_, kept, events)):
+        return kept
+    given, returned = set(map(id, events)), set(map(id, kept))
+    if len(returned) != len(kept) or not returned <= given:
+        raise PluginError(
+            f"transform {id_!r} returned events that it was not given, or one of them twice; "
+            "change events in place and leave out those to drop"
+        )
+    return kept
+
+
+def _one_by_one(
+    id_: str, apply: _Apply, events: list[Event], outcome: Outcome
+) -> tuple[list[Event], int]:
+    kept: list[Event] = []
+    dropped = 0
+    for event in events:
+        try:
+            result = _apply(id_, apply, [event])
+        except Exception as error:  # noqa: BLE001 - it is recorded with its event
+            outcome.failed.append((event, id_, error))
+        else:
+            kept += result
+            dropped += 1 - len(result)
+    return kept, dropped

@@ -215,6 +215,7 @@ class DestinationSpec(Generic[C]):
         name: its name in an event's `integrations` object, such as ``Google Analytics 4``.
         storage: whether it is a warehouse or archive; ``{"All": false}`` does not block those.
         batch: the batching that suits it; a user's `batch` table overrides it key by key.
+        max_concurrency: sends that may be under way at once, unless the user says otherwise.
     """
 
     type: str
@@ -223,6 +224,7 @@ class DestinationSpec(Generic[C]):
     name: str = ""
     storage: bool = False
     batch: BatchPolicy = field(default_factory=BatchPolicy)
+    max_concurrency: int = 1
     api: int = API_VERSION
 
 

@@ -153,12 +153,14 @@ class RetryPolicy(_Settings, frozen=True):
             destination's Retry-After is honoured for.
         max_attempts: an event that failed on its own so often becomes a dead letter.
         max_age_seconds: an event that has been tried for so long becomes a dead letter.
+        max_waiting: single events that may wait for another try while the rest goes on.
     """
 
     initial_seconds: PositiveSeconds = 1.0
     max_seconds: PositiveSeconds = 300.0
     max_attempts: Positive = 10
     max_age_seconds: PositiveSeconds = 604_800.0
+    max_waiting: Positive = 10_000
 
 
 class SourceSettings(_Settings, frozen=True):
@@ -194,7 +196,13 @@ class DestinationSettings(_Settings, frozen=True):
         name: its name in the `integrations` object of events; the plugin has a default.
         batch: overrides of the plugin's `BatchPolicy`.
         timeout_seconds: one attempt at sending a batch takes at most this.
+        max_concurrency: sends under way at once, at most; the plugin has a default. How many it
+            really is adapts to how the destination answers. With more than 1, batches may overtake
+            each other.
+        max_requests_per_second: a fixed bound on sends; 0 is none.
         start_at: where a destination that is new begins to read: ``now`` or ``earliest``.
+        consent: categories of consent, as `context.consent` of events names them; it gets an event
+            only with consent to each. Archives and warehouses are exempt.
     """
 
     type: str
@@ -203,7 +211,10 @@ class DestinationSettings(_Settings, frozen=True):
     batch: dict[str, Any] = msgspec.field(default_factory=dict)
     retry: RetryPolicy = RetryPolicy()
     timeout_seconds: PositiveSeconds = 30.0
+    max_concurrency: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    max_requests_per_second: Seconds = 0.0
     start_at: Literal["now", "earliest"] = "now"
+    consent: tuple[Annotated[str, Meta(pattern=r"\S")], ...] = ()
 
 
 HOST_KEYS: dict[str, frozenset[str]] = {
@@ -221,9 +232,9 @@ class _File(_Settings, frozen=True):
     dedup: DedupConfig = DedupConfig()
     log: LogConfig = LogConfig()
     queue: dict[str, Any] = msgspec.field(default_factory=dict)
-    sources: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
-    transforms: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
-    destinations: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
+    sources: dict[str, Any] = msgspec.field(default_factory=dict)
+    transforms: dict[str, Any] = msgspec.field(default_factory=dict)
+    destinations: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +319,7 @@ _ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 
 
 def _components(
-    kind: str, tables: Mapping[str, dict[str, Any]], settings: type[S]
+    kind: str, tables: Mapping[str, Any], settings: type[S]
 ) -> dict[str, tuple[S, Table]]:
     result = {}
     for id_, table in tables.items():
@@ -317,6 +328,8 @@ def _components(
             raise ConfigError(
                 f"{path}: an id starts with a letter and has letters, digits, - and _, at most 64"
             )
+        if not isinstance(table, dict):
+            raise ConfigError(f"{path}: expected a table, got {type(table).__name__}")
         result[id_] = _split(kind, table, settings, path)
     return result
 
@@ -413,8 +426,6 @@ def decode_table(table: Mapping[str, Any], struct: type[S], path: str) -> S:
             elif known:
                 what += f"; there are: {', '.join(known)}"
         raise ConfigError(f"{where}: {what}" if where else what) from None
-    except ValueError as error:  # raised by a Struct's __post_init__
-        raise ConfigError(f"{path}: {error}") from None
 
 
 def _fields_at(struct: Any, inner: str) -> list[str]:

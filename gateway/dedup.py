@@ -1,7 +1,8 @@
 """Remembers which message ids each source has sent, so that a batch sent again counts once.
 
 Two generations of ids: new ones go into the current one, and when that has covered the window or
-holds half of the entries allowed, it becomes the previous one and the previous one is forgotten.
+would hold more than half of the entries allowed, it becomes the previous one and the previous one
+is forgotten.
 An id is therefore remembered for one to two windows, or less where the bound on entries is reached
 first; forgetting costs nothing, and memory has a bound that no client can move.
 """
@@ -20,7 +21,7 @@ class RecentIds:
 
     Args:
         window_ms: least time for which an id is remembered.
-        max_entries: bound on ids remembered, over all sources.
+        max_entries: bound on ids remembered, over all sources; at least the newest half of it is.
     """
 
     def __init__(self, window_ms: int, max_entries: int) -> None:
@@ -39,7 +40,8 @@ class RecentIds:
 
         The caller calls `forget` for them if they are not stored after all.
         """
-        if self._count >= self._half or now_ms - self._since_ms >= self._window_ms:
+        full = self._count > 0 and self._count + len(events) > self._half
+        if full or now_ms - self._since_ms >= self._window_ms:
             self._rotate(now_ms)
         current = self._current.setdefault(source_id, set())
         previous = self._previous.get(source_id, set())

@@ -1,380 +1,351 @@
-"""From the queue to one destination: read, filter, batch, send, commit. One worker for each.
+"""From the queue to one destination. One worker for each; they share nothing but the queue.
 
-A worker shares nothing with the others but the queue, which it reads at its own pace, so that a
-destination that hangs or fails costs the others nothing. A batch is committed as a whole, once each
-of its events was delivered, filtered or made a dead letter; after a crash it is sent again.
+A worker reads batches, sends several of them at a time if it may, and commits them in the order of
+the queue. Failures take one of two ways:
+
+* **Single events fail** while the destination works: they go to the retry lane (`gateway.lane`) and
+  the cursor moves on.
+* **The destination fails as a whole**: the circuit (`gateway.circuit`) opens, the cursor stands
+  still, events wait in the queue, and one probe at a time tests recovery. If the probe's batch
+  itself is at fault it is cut smaller, until the event is found that fails alone while others do
+  not.
+
+What was not committed when the process ends is read and sent again.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from gateway.chain import Chain
-from gateway.component import Batch, BatchPolicy, Destination
-from gateway.config import DestinationSettings
-from gateway.errors import Retryable, StateError
-from gateway.event import Event, encode_events
-from gateway.integrations import refusal
+from gateway.collect import Collector, Outgoing
+from gateway.component import Batch
+from gateway.config import RetryPolicy
+from gateway.errors import StateError
+from gateway.event import Event
+from gateway.lane import Lane
 from gateway.ledger import DestinationCounts
-from gateway.queue.batching import QueueReader
-from gateway.queue.feed import Slice
-from gateway.retry import Verdict, backoff_seconds, describe, judge
-from gateway.state import Commit, DeadLetter, State
+from gateway.retry import Verdict, describe
+from gateway.sending import Condition, Sender
+from gateway.state import Commit, DeadLetter, State, Waiting
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-__all__ = ["Condition", "Worker"]
+__all__ = ["Worker"]
 
-_LOG_EVERY_MS = 60_000
 _BROKEN_WORKER_SECONDS = 5.0
+_FAILURES_BEFORE_CUTTING = 3
+_UNCOMMITTED_PER_SEND = 4
 
 
 @dataclass(slots=True)
-class Condition:
-    """How a destination is doing.
+class _Ticket:
+    """A batch on its way, and what became of its events so far.
 
     Attributes:
-        state: ``ok``; ``retrying`` while it fails; ``paused`` while its settings are refused.
-        since_ms: when that began.
-        error: the last error in words; empty while ok.
+        todo: events without an outcome yet, with their offsets.
+        size: how many of them go into one send.
+        attempts: sends so far.
+        blamed: those in which single events failed.
+        failures: of the destination as a whole, in a row.
+        suspects: events that failed alone, by offset, with the count of successes at that time.
+        detail: the last error.
     """
 
-    state: Literal["ok", "retrying", "paused"]
-    since_ms: int
-    error: str = ""
-
-
-@dataclass(slots=True)
-class _Outgoing:
-    """What was read from the queue and is to be committed together.
-
-    Attributes:
-        cursor: where reading goes on after it.
-        size: bytes of the events to send.
-    """
-
-    cursor: int
-    events: list[Event] = field(default_factory=list)
-    offsets: list[int] = field(default_factory=list)
-    filtered: Counter[str] = field(default_factory=Counter)
+    outgoing: Outgoing
+    first_ms: int
+    todo: deque[tuple[Event, int]]
+    size: int
+    attempts: int = 0
+    blamed: int = 0
+    failures: int = 0
+    suspects: dict[int, int] = field(default_factory=dict)
+    detail: str = ""
+    delivered: int = 0
     dead: list[DeadLetter] = field(default_factory=list)
-    lost: int = 0
-    size: int = 0
+    waiting: list[Waiting] = field(default_factory=list)
+    done: bool = False
 
 
 class Worker:
     """Delivers to one destination.
 
     Args:
-        name: the destination's name in `integrations` objects.
-        storage: whether it is a warehouse or archive.
-        chain: the delivery transforms that apply to it.
+        collector: gives the batches; it begins at the destination's cursor.
+        sender: the destination's door.
+        max_events: of one send from the retry lane.
+        max_concurrency: bounds how many batches may be finished and not committed.
         counts: of this destination, over all runs; kept up to date here.
-        rng: source of the jitter.
     """
 
     def __init__(
         self,
         id_: str,
-        destination: Destination,
         *,
-        name: str,
-        storage: bool,
-        policy: BatchPolicy,
-        settings: DestinationSettings,
-        chain: Chain,
-        reader: QueueReader,
+        collector: Collector,
+        sender: Sender,
+        policy: RetryPolicy,
+        max_events: int,
+        max_concurrency: int,
         state: State,
         counts: DestinationCounts,
         clock: Callable[[], int],
         log: FilteringBoundLogger,
-        rng: random.Random | None = None,
     ) -> None:
         self.id = id_
-        self.destination = destination
         self.counts = counts
-        self.cursor = reader.position
-        self.condition = Condition("ok", clock())
-        self._name = name
-        self._storage = storage
+        self.cursor = collector.position
+        self._collector = collector
+        self._sender = sender
         self._policy = policy
-        self._settings = settings
-        self._chain = chain
-        self._reader = reader
         self._state = state
         self._clock = clock
         self._log = log
-        self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
-        self._expected = reader.position
-        self._left: Slice | None = None
-        self._reading: asyncio.Task[Slice] | None = None
-        self._draining = asyncio.Event()
-        self._logged_ms = 0
+        self._max_tickets = _UNCOMMITTED_PER_SEND * max_concurrency
+        self._tickets: deque[_Ticket] = deque()
+        self._committing = asyncio.Lock()
+        self._lane = Lane(id_, policy, state, sender, self._record, clock, max_events)
+
+    @property
+    def waiting(self) -> int:
+        """Events in the retry lane."""
+        return self._lane.size
+
+    def pending(self, end: int) -> int:
+        """Events before `end` that have no outcome yet."""
+        return end - self.cursor + self._lane.size
+
+    @property
+    def condition(self) -> Condition:
+        """How the destination is doing."""
+        return self._sender.condition
+
+    @property
+    def concurrency(self) -> int:
+        """Sends that may be under way now."""
+        return self._sender.concurrency
 
     # -- life cycle ----------------------------------------------------------
 
     async def run(self) -> None:
-        """Deliver until `drain` was called and everything read has been dealt with."""
+        """Deliver until `drain` was called and everything that can be delivered is."""
         try:
             while not await self._run_once():
                 pass
         finally:
-            if self._reading is not None:
-                self._reading.cancel()
-            await self._reader.close()
+            await self._collector.close()
 
     def drain(self) -> None:
-        """Deliver what the queue holds without waiting for more, and stop at the first failure."""
-        self._draining.set()
+        """Deliver what the queue holds without waiting for more; do not wait for what fails."""
+        self._sender.drain()
 
     async def _run_once(self) -> bool:
-        """Handle one batch; True when there is nothing more to do."""
+        """Deliver from the cursor on; False if it has to begin again."""
         try:
-            outgoing = await self._collect()
-            if outgoing is None:
-                return True
-            return not await self._deliver(outgoing)
-        except StateError as error:
-            self._fails("retrying", str(error))
+            await self._session()
         except Exception as error:  # noqa: BLE001
-            # A defect of ours must not end a destination for good; what was not committed is
-            # read again.
-            self._log.exception("delivery failed unexpectedly", destination=self.id)
-            self._fails("retrying", describe(error))
-        await self._start_over()
-        return self._draining.is_set() or await self._pause(_BROKEN_WORKER_SECONDS)
+            # A defect of ours must not end a destination for good.
+            self._log.error("delivery failed unexpectedly", destination=self.id, exc_info=error)
+            self._sender.fails("retrying", describe(error))
+            self._tickets.clear()
+            self._sender.reset()
+            await self._collector.rewind(self.cursor)
+            return await self._sender.pause(_BROKEN_WORKER_SECONDS)
+        return True
 
-    async def _start_over(self) -> None:
-        if self._reading is not None:
-            await asyncio.wait({self._reading})
-            self._reading = None
-        await self._reader.close()
-        self._reader.position = self._expected = self.cursor
-        self._left = None
+    async def _session(self) -> None:
+        await self._lane.start()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._lane.run())
+            while True:
+                await self._has_room()
+                outgoing = await self._collector.next(self._sender.draining)
+                if outgoing is None:
+                    break
+                ticket = _Ticket(
+                    outgoing,
+                    self._clock(),
+                    deque(zip(outgoing.events, outgoing.offsets, strict=True)),
+                    len(outgoing.events),
+                )
+                self._tickets.append(ticket)
+                tasks.create_task(self._deliver(ticket))
 
-    # -- reading -------------------------------------------------------------
-
-    async def _collect(self) -> _Outgoing | None:
-        """Read until a batch is full or old enough; None once draining and at the end."""
-        outgoing = _Outgoing(self._expected)
-        loop = asyncio.get_running_loop()
-        deadline: float | None = None
-        while True:
-            wait = None if deadline is None else max(0.0, deadline - loop.time())
-            part = await self._next_slice(wait)
-            if part is None:
-                return outgoing if deadline is not None else None
-            if deadline is None:
-                deadline = loop.time() + self._policy.max_age_seconds
-            if self._take(part, outgoing):
-                return outgoing
-
-    async def _next_slice(self, wait: float | None) -> Slice | None:
-        """The next events, or None when none came in time or the worker is draining."""
-        if self._left is not None:
-            part, self._left = self._left, None
-            return part
-        if self._reading is None:
-            self._reading = asyncio.create_task(self._reader.read())
-        # A read is never cancelled: it may be in a thread, and what it returns must not be lost.
-        if not self._reading.done():
-            draining = asyncio.ensure_future(self._draining.wait())
-            await asyncio.wait(
-                {self._reading, draining}, timeout=wait, return_when=asyncio.FIRST_COMPLETED
-            )
-            draining.cancel()
-            if self._draining.is_set() and self._reader.behind:
-                await asyncio.wait({self._reading})
-        if not self._reading.done():
-            return None
-        task, self._reading = self._reading, None
-        return task.result()
-
-    def _take(self, part: Slice, outgoing: _Outgoing) -> bool:
-        """Add events to the batch; True when it is full."""
-        if part.offset > self._expected:
-            outgoing.lost += part.offset - self._expected
-        room = self._policy.max_events - len(outgoing.events)
-        taken, size = 0, outgoing.size
-        for event in part.events:
-            if taken == room or (size and size + event.size > self._policy.max_bytes):
-                break
-            size += event.size
-            taken += 1
-        if taken < len(part.events):
-            self._left = Slice(part.offset + taken, part.events[taken:])
-            part = Slice(part.offset, part.events[:taken])
-        self._expected = outgoing.cursor = part.end
-        self._filter(part, outgoing)
-        return self._left is not None or len(outgoing.events) >= self._policy.max_events
-
-    def _filter(self, part: Slice, outgoing: _Outgoing) -> None:
-        events: list[Event] = []
-        offsets: list[int] = []
-        for offset, event in enumerate(part.events, part.offset):
-            rule = refusal(event, self._name, storage=self._storage)
-            if rule is None:
-                events.append(event)
-                offsets.append(offset)
-            else:
-                outgoing.filtered[rule] += 1
-        if self._chain and events:
-            events, offsets = self._transform(events, offsets, outgoing)
-        outgoing.events += events
-        outgoing.offsets += offsets
-        outgoing.size += sum(event.size for event in events)
-
-    def _transform(
-        self, events: list[Event], offsets: list[int], outgoing: _Outgoing
-    ) -> tuple[list[Event], list[int]]:
-        if self._chain.mutates:
-            events = [event.copy() for event in events]
-        offset_of = dict(zip(map(id, events), offsets, strict=True))
-        result = self._chain.run(events)
-        outgoing.filtered += result.filtered
-        now_ms = self._clock()
-        for event, transform, error in result.failed:
-            detail = f"transform {transform}: {type(error).__name__}"
-            outgoing.dead.append(
-                _dead_letter(event, offset_of[id(event)], "transform", detail, 0, now_ms, now_ms)
-            )
-        return result.kept, [offset_of[id(event)] for event in result.kept]
+    async def _has_room(self) -> None:
+        """Wait until another batch may be read: one more than can be sent now, and bounded."""
+        while not self._sender.draining.is_set():
+            under_way = sum(not ticket.done for ticket in self._tickets)
+            if under_way <= self._sender.concurrency and len(self._tickets) < self._max_tickets:
+                return
+            await self._sender.until_change(None)
 
     # -- sending -------------------------------------------------------------
 
-    async def _deliver(self, outgoing: _Outgoing) -> bool:
-        """Send until every event has its outcome, and commit; False when draining gave up."""
-        events, offsets = outgoing.events, outgoing.offsets
-        delivered = 0
-        first_ms = self._clock()
-        attempt = 0
-        while events:
-            attempt += 1
-            verdict = await self._attempt(Batch(events, offsets, attempt))
+    async def _deliver(self, ticket: _Ticket) -> None:
+        """See to it that every event of a batch has an outcome, then commit."""
+        while ticket.todo:
+            if not await self._sender.admitted():
+                return  # nothing after this batch is committed either: it is read again
+            part = [ticket.todo.popleft() for _ in range(min(ticket.size, len(ticket.todo)))]
+            batch = Batch([e for e, _ in part], [o for _, o in part], ticket.attempts + 1)
+            failed_at = ticket.suspects.get(batch.offsets[0]) if len(part) == 1 else None
+            blame = failed_at is not None and self._sender.successes > failed_at
+            verdict = await self._sender.attempt(batch, blame=blame)
+            ticket.detail = verdict.detail or ticket.detail
+            ticket.attempts += 1
             now_ms = self._clock()
-            delivered += len(events) - len(verdict.dead) - len(verdict.again)
-            outgoing.dead += [
-                _dead_letter(events[i], offsets[i], "rejected", why, attempt, first_ms, now_ms)
+            ticket.delivered += len(part) - len(verdict.dead) - len(verdict.again)
+            ticket.dead += [
+                self._dead(ticket, *part[i], "rejected", why, now_ms)
                 for i, why in verdict.dead.items()
             ]
-            if not verdict.again:
-                self._succeeds()
-                break
-            if self._gives_up(verdict, attempt, now_ms - first_ms):
-                outgoing.dead += [
-                    _dead_letter(
-                        events[i], offsets[i], "expired", verdict.detail, attempt, first_ms, now_ms
-                    )
-                    for i in verdict.again
-                ]
-                break
-            events = [events[i] for i in verdict.again]
-            offsets = [offsets[i] for i in verdict.again]
-            self.counts.retried += len(events)
-            self._fails("paused" if verdict.paused else "retrying", verdict.detail)
-            delay = backoff_seconds(
-                attempt, self._settings.retry, verdict.retry_after_seconds, self._rng
-            )
-            if await self._pause(delay):
-                return False
-        await self._commit(outgoing, delivered)
-        return True
+            if verdict.whole:
+                self._whole_failed(ticket, [part[i] for i in verdict.again], verdict, now_ms)
+            else:
+                ticket.failures = 0
+                if verdict.again:
+                    await self._set_aside(ticket, batch, verdict)
+                ticket.size = min(ticket.size * 2, max(1, len(ticket.todo)))
+                self._release_suspects(ticket)
+        ticket.done = True
+        await self._commit_ready()
 
-    def _gives_up(self, verdict: Verdict, attempt: int, age_ms: int) -> bool:
-        policy = self._settings.retry
-        too_old = age_ms >= policy.max_age_seconds * 1000
-        return too_old or (not verdict.whole and attempt >= policy.max_attempts)
+    def _whole_failed(
+        self, ticket: _Ticket, again: list[tuple[Event, int]], verdict: Verdict, now_ms: int
+    ) -> None:
+        self.counts.retried += len(again)
+        ticket.failures += 1
+        if now_ms - ticket.first_ms >= self._policy.max_age_seconds * 1000:
+            ticket.dead += [
+                self._dead(ticket, *item, "expired", verdict.detail, now_ms) for item in again
+            ]
+        elif len(again) == 1 and ticket.size == 1:
+            # Either the destination is down, or this event brings it down. Another goes next: if
+            # that is delivered, it was the event.
+            ticket.suspects[again[0][1]] = self._sender.successes
+            ticket.todo.extend(again)
+        else:
+            ticket.todo.extendleft(reversed(again))
+            if ticket.failures >= _FAILURES_BEFORE_CUTTING:
+                ticket.size = max(1, min(ticket.size, len(again)) // 2)
 
-    async def _attempt(self, batch: Batch) -> Verdict:
-        timeout = self._settings.timeout_seconds
-        try:
-            async with asyncio.timeout(timeout):
-                await self.destination.send(batch)
-        except TimeoutError:
-            return judge(Retryable(f"no answer within {timeout:g} s"), len(batch))
-        except Exception as error:  # noqa: BLE001 - a destination may fail in any way it likes
-            return judge(error, len(batch))
-        return Verdict()
-
-    async def _commit(self, outgoing: _Outgoing, delivered: int) -> None:
-        commit = Commit(
-            self.id, outgoing.cursor, delivered, outgoing.filtered, outgoing.dead, outgoing.lost
+    async def _set_aside(self, ticket: _Ticket, batch: Batch, verdict: Verdict) -> None:
+        """Items that failed on their own go to the retry lane; if that is full, they stay here."""
+        ticket.blamed += 1
+        if ticket.blamed >= self._policy.max_attempts:
+            now_ms = self._clock()
+            ticket.dead += [
+                self._dead(
+                    ticket,
+                    batch.events[i],
+                    batch.offsets[i],
+                    "expired",
+                    verdict.again_detail.get(i, verdict.detail),
+                    now_ms,
+                )
+                for i in verdict.again
+            ]
+            return
+        self.counts.retried += len(verdict.again)
+        uncommitted = sum(len(t.waiting) for t in self._tickets)
+        if self._lane.has_room(uncommitted + len(verdict.again)):
+            ticket.waiting += self._lane.waiting(batch, verdict, ticket.blamed, ticket.first_ms)
+            return
+        ticket.todo.extendleft((batch.events[i], batch.offsets[i]) for i in reversed(verdict.again))
+        await self._sender.pause(
+            self._sender.delay_seconds(ticket.blamed, verdict.retry_after_seconds)
         )
-        await self._state.commit(commit)
-        self.cursor = outgoing.cursor
-        self.counts.delivered += delivered
-        self.counts.filtered += outgoing.filtered
+
+    def _release_suspects(self, ticket: _Ticket) -> None:
+        """Events that failed alone while another was delivered wait in the lane, alone."""
+        guilty = [o for o, at in ticket.suspects.items() if self._sender.successes > at]
+        now_ms = self._clock()
+        for item in [item for item in ticket.todo if item[1] in guilty]:
+            if not self._lane.has_room(1 + sum(len(t.waiting) for t in self._tickets)):
+                return
+            ticket.todo.remove(item)
+            del ticket.suspects[item[1]]
+            delay_ms = int(self._sender.delay_seconds(1, None) * 1000)
+            ticket.waiting.append(
+                Waiting.of(
+                    *item,
+                    detail=ticket.detail,
+                    attempts=1,
+                    first_ms=ticket.first_ms,
+                    last_ms=now_ms,
+                    next_ms=now_ms + delay_ms,
+                    alone=True,
+                )
+            )
+
+    def _dead(
+        self,
+        ticket: _Ticket,
+        event: Event,
+        offset: int,
+        reason: str,
+        detail: str,
+        now_ms: int,
+    ) -> DeadLetter:
+        return DeadLetter.of(
+            event, offset, reason, detail, ticket.attempts, ticket.first_ms, now_ms
+        )
+
+    # -- committing ----------------------------------------------------------
+
+    async def _commit_ready(self) -> None:
+        """Commit the finished batches that no unfinished one precedes."""
+        async with self._committing:
+            ready = []
+            while self._tickets and self._tickets[0].done:
+                ready.append(self._tickets.popleft())
+            if ready and not await self._record(self._merged(ready)):
+                self._tickets.extendleft(reversed(ready))
+        self._sender.notify()
+
+    def _merged(self, tickets: list[_Ticket]) -> Commit:
+        filtered: Counter[str] = Counter()
+        for ticket in tickets:
+            filtered += ticket.outgoing.filtered
+        return Commit(
+            self.id,
+            tickets[-1].outgoing.cursor,
+            sum(ticket.delivered for ticket in tickets),
+            filtered,
+            [letter for t in tickets for letter in (*t.outgoing.dead, *t.dead)],
+            sum(ticket.outgoing.lost for ticket in tickets),
+            [entry for ticket in tickets for entry in ticket.waiting],
+        )
+
+    async def _record(self, commit: Commit) -> bool:
+        """Write outcomes, however often it takes; False when draining gave up."""
+        attempt = 0
+        while True:
+            try:
+                await self._state.commit(commit)
+                break
+            except StateError as error:
+                attempt += 1
+                self._sender.fails("retrying", f"outcomes cannot be recorded: {error}")
+                if await self._sender.pause(self._sender.delay_seconds(attempt, None)):
+                    return False
+        if attempt:
+            self._sender.succeeds()
+        if commit.cursor is not None:
+            self.cursor = commit.cursor
+            self._lane.added(len(commit.waiting))
+        self.counts.delivered += commit.delivered
+        self.counts.filtered += Counter(commit.filtered)
         self.counts.dead += commit.dead_counts()
-        if outgoing.dead or outgoing.lost:
+        if commit.dead or commit.lost:
             self._log.warning(
                 "events became dead letters",
                 destination=self.id,
                 reasons=dict(commit.dead_counts()),
-                detail=outgoing.dead[0].detail if outgoing.dead else "damaged in the queue",
+                detail=commit.dead[0].detail if commit.dead else "damaged in the queue",
             )
-
-    async def _pause(self, seconds: float) -> bool:
-        """Wait; True as soon as the worker is to drain."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._draining.wait()
-        except TimeoutError:
-            return False
         return True
-
-    # -- condition -----------------------------------------------------------
-
-    def _fails(self, state: Literal["retrying", "paused"], error: str) -> None:
-        now_ms = self._clock()
-        changed = self.condition.state != state
-        since_ms = now_ms if changed else self.condition.since_ms
-        self.condition = Condition(state, since_ms, error)
-        if changed or now_ms - self._logged_ms >= _LOG_EVERY_MS:
-            self._logged_ms = now_ms
-            self._log.warning(
-                "destination refuses our settings; its events wait"
-                if state == "paused"
-                else "destination fails; its events wait and are tried again",
-                destination=self.id,
-                error=error,
-                failing_seconds=(now_ms - since_ms) // 1000,
-            )
-
-    def _succeeds(self) -> None:
-        if self.condition.state != "ok":
-            now_ms = self._clock()
-            self._log.info(
-                "destination works again",
-                destination=self.id,
-                failed_seconds=(now_ms - self.condition.since_ms) // 1000,
-            )
-            self.condition = Condition("ok", now_ms)
-
-
-def _dead_letter(
-    event: Event,
-    offset: int,
-    reason: str,
-    detail: str,
-    attempts: int,
-    first_ms: int,
-    last_ms: int,
-) -> DeadLetter:
-    stored = encode_events([event])[1:-1]
-    return DeadLetter(
-        offset,
-        event.source_id,
-        event.message_id,
-        reason,
-        detail,
-        attempts,
-        first_ms,
-        last_ms,
-        stored,
-    )

@@ -52,6 +52,7 @@ CLIENT_LIBRARIES = frozenset(
 )
 """`context.library.name` of SDKs that run on a person's own device."""
 
+_ANONYMISED = "0.0.0.0"  # noqa: S104 - what a client puts for an address that it keeps to itself
 _CLIENT_CHANNELS = frozenset({"browser", "web", "mobile"})
 
 
@@ -70,7 +71,7 @@ def enrich(event: Event, client: Client) -> None:
     """Fill `context.ip` and `context.userAgent` of an event from a device, if it has none."""
     if client.category == "server" and event.channel not in _CLIENT_CHANNELS:
         return
-    seen = _NOTHING if event.raw_context is EMPTY else _peek.decode(event.raw_context)
+    seen = _NOTHING if event.raw_context is EMPTY else _look(event)
     library = seen.library.get("name") if isinstance(seen.library, dict) else None
     from_device = (
         client.category == "client"
@@ -88,7 +89,7 @@ def enrich(event: Event, client: Client) -> None:
     if client.ip is not None:
         if not (isinstance(seen.ip, str) and seen.ip.strip()):
             added["ip"] = client.ip
-        elif seen.ip != client.ip:
+        elif seen.ip not in (client.ip, _ANONYMISED):
             add_notes(event, (), request_ip=client.ip)
     if client.user_agent and not (isinstance(seen.user_agent, str) and seen.user_agent.strip()):
         added["userAgent"] = client.user_agent
@@ -101,6 +102,13 @@ def enrich(event: Event, client: Client) -> None:
         _prepend(event, added)
 
 
+def _look(event: Event) -> _Peek:
+    try:
+        return _peek.decode(event.raw_context)
+    except msgspec.ValidationError:  # a number beyond a double, which only `Event` reads
+        return msgspec.convert(event.context, _Peek)
+
+
 def _rewrite(event: Event, added: dict[str, str]) -> None:
     context = {key: value for key, value in event.context.items() if key != "direct"}
     event.context = context | added
@@ -109,10 +117,10 @@ def _rewrite(event: Event, added: dict[str, str]) -> None:
 def _prepend(event: Event, added: dict[str, str]) -> None:
     """Add keys that the context does not have, without decoding it."""
     head = msgspec.json.encode(added)
+    event.__dict__.pop("raw_context", None)
     if event.raw_context is EMPTY:
         event.raw_context = Raw(head)
         return
     rest = bytes(event.raw_context)[1:].lstrip()
     separator = b"" if rest == b"}" else b","
     event.raw_context = Raw(head[:-1] + separator + rest)
-    event.__dict__.pop("raw_context", None)

@@ -170,19 +170,25 @@ class Event(Struct, kw_only=True, omit_defaults=True, dict=True, rename="camel")
             twin.__dict__.update(self.__dict__)
         return twin
 
+    def restore(self, original: Event) -> None:
+        """Undo all changes since `original` was made by `copy`."""
+        for name in self.__struct_fields__:
+            setattr(self, name, getattr(original, name))
+        self.__dict__.clear()
+        self.__dict__.update(original.__dict__)
+
     def to_json(self) -> bytes:
         """The event as a JSON object, as destinations see it."""
         if self.raw_notes is EMPTY and self.raw_extra is EMPTY:
             return _encoder.encode(self)
-        notes, extra = self.raw_notes, self.raw_extra
-        self.raw_notes = self.raw_extra = EMPTY
-        try:
-            encoded = _encoder.encode(self)
-        finally:
-            self.raw_notes, self.raw_extra = notes, extra
-        extra_bytes = bytes(extra).strip()
-        inner = extra_bytes[1:-1].strip()
-        return encoded[:-1] + b"," + inner + b"}" if inner else encoded
+        # Of a copy, for other destinations may be encoding the same event in threads of theirs.
+        bare = copy(self)
+        bare.raw_notes = bare.raw_extra = EMPTY
+        encoded = _encoder.encode(bare)
+        inner = bytes(self.raw_extra).strip()[1:-1].strip()
+        if not inner:
+            return encoded
+        return encoded[:-1] + (b"," if len(encoded) > len(b"{}") else b"") + inner + b"}"
 
     def to_dict(self) -> dict[str, Any]:
         """The event as a dict of its own, as destinations see it."""
@@ -226,13 +232,22 @@ def _loads(raw: Raw | bytes) -> Any:
 def _dumps(value: Any) -> bytes:
     try:
         return _encoder.encode(value)
-    except (OverflowError, UnicodeEncodeError):
-        # Integers beyond 64 bits, and surrogates that a transform made.
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-        return _SURROGATE.sub("�", text).encode()
+    except UnicodeEncodeError:
+        return _encoder.encode(_without_surrogates(value))
 
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def _without_surrogates(value: Any) -> Any:
+    """The value with U+FFFD for halves of characters, which a transform may have cut apart."""
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, Mapping):
+        return {_without_surrogates(k): _without_surrogates(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_surrogates(item) for item in value]
+    return value
 
 
 _MAX_DIGITS = 4300  # Python's own bound on what int() reads, whose cost is quadratic

@@ -27,7 +27,8 @@ def report(gateway: Gateway) -> dict[str, Any]:
         destinations[id_] = {
             "status": condition.state,
             "since": format_ms(condition.since_ms),
-            "pending_events": gateway.queue.end - worker.cursor,
+            "pending_events": worker.pending(gateway.queue.end),
+            "waiting_events": worker.waiting,
             "dead_events": worker.counts.dead.total(),
         }
         if condition.state != "ok":

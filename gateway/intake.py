@@ -1,14 +1,14 @@
 """The one road from decoded events to the queue, for every source.
 
-In order: is the source on, is the event valid, stamp it, was it seen before, the intake transforms,
-the queue. Nothing awaits before the queue, so that the events of a request are taken up as one.
+In order: is the source on, is the event valid, is its user suppressed, stamp it, was it seen before,
+the intake transforms, the queue. Nothing awaits before the queue, so that the events of a request are taken up as one.
 What a transform masks here never reaches the disk.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,7 @@ API_EVENT_VERSION = 2
 """Value of `version` in every event, as Segment stamps it."""
 
 _DAY_MS = 86_400_000
+_LOG_EVERY_MS = 60_000
 
 
 @dataclass(slots=True)
@@ -75,6 +76,8 @@ class Intake:
         recent_ids: for de-duplication; None where it is switched off.
         transforms: the intake transforms.
         clock: wall clock in milliseconds.
+        suppressed: ids of users whose events are thrown away. Asked for each event, so that it may
+            change; its lookup is to be constant in time.
     """
 
     def __init__(
@@ -86,6 +89,8 @@ class Intake:
         ledger: Ledger,
         clock: Callable[[], int],
         log: FilteringBoundLogger,
+        *,
+        suppressed: Collection[str] = frozenset(),
     ) -> None:
         self._sources = dict(sources)
         self._source_of_key = {
@@ -94,13 +99,19 @@ class Intake:
         self._queue = queue
         self._recent_ids = recent_ids
         self._transforms = transforms
+        self._suppressed = suppressed
         self._log = log
+        self._logged_ms: dict[str, int] = {}
         self.ledger = ledger
         self.clock = clock
 
     def source_of(self, write_key: str) -> str | None:
         """Id of the source that a write key belongs to."""
         return self._source_of_key.get(write_key)
+
+    def write_keys(self, source_id: str) -> tuple[str, ...]:
+        """The keys of a source, in the order of config.toml."""
+        return self._sources[source_id].write_keys
 
     def enabled(self, source_id: str) -> bool:
         """Whether the source takes events."""
@@ -110,7 +121,7 @@ class Intake:
         """Take up a request's events; returns once they are as safe as `queue.ack` promises.
 
         Raises:
-            QueueFull: nothing was stored; the client is to send all of it again.
+            QueueFull: not all was stored; the client is to send all of it again.
             QueueClosed: the same; the gateway is stopping, or its store failed.
         """
         source_id = arrival.source_id
@@ -125,19 +136,30 @@ class Intake:
         if self._recent_ids is not None:
             new = self._recent_ids.take_new(source_id, events, arrival.received_ms)
         duplicate = len(events) - len(new)
-        kept = self._transform(new, discarded) if self._transforms and new else new
+        # The answer vouches for the first copies too, which may still be on their way to the disk.
+        # Asked now: by the time that our own events are stored, their failure would be past.
+        settled = self._queue.settle() if duplicate else None
+        kept: list[Event] = []
+        refused = len(arrival.events) + arrival.discarded.total()
         try:
+            kept = self._transform(new, discarded) if self._transforms and new else new
             if kept:
                 await self._store(kept, arrival.body_bytes)
-            if duplicate:
-                # The first copy may still be on its way to the disk: this answer vouches for it.
-                await self._queue.settle()
-        except QueueError:
+        except BaseException as error:
+            # They may not be stored, whatever the reason; remembered, they would count as
+            # duplicates when they come again, and be lost.
             if self._recent_ids is not None:
                 self._recent_ids.forget(source_id, new)
-            counts.refused += len(arrival.events) + arrival.discarded.total()
+            if isinstance(error, QueueError):
+                counts.refused += refused
             raise
         counts.accepted += len(kept)
+        if settled is not None:
+            try:
+                await settled
+            except QueueError:
+                counts.refused += refused - len(kept)
+                raise
         counts.duplicate += duplicate
         counts.discarded += discarded
         return Receipt(len(kept), duplicate, discarded)
@@ -153,18 +175,24 @@ class Intake:
         received_ms = arrival.received_ms
         received_at = format_ms(received_ms)
         source_id, client, batch_sent_at = arrival.source_id, arrival.client, arrival.sent_at
+        suppressed = self._suppressed if len(self._suppressed) else None
         ready = []
         for event in arrival.events:
             code = validate(event)
             if code is not None:
                 discarded[code] += 1
                 continue
+            # Before anything remembers the event: once its user may send again, so may it.
+            if suppressed is not None and (
+                event.user_id in suppressed
+                or (event.type == "alias" and event.previous_id in suppressed)
+            ):
+                discarded["suppressed"] += 1
+                continue
             event.source_id = source_id
             event.received_at = received_at
             event.version = API_EVENT_VERSION
-            if event.sent_at is None:
-                event.sent_at = batch_sent_at
-            _stamp_times(event, received_ms, received_at)
+            _stamp_times(event, batch_sent_at, received_ms, received_at)
             enrich(event, client)
             ready.append(event)
         return ready
@@ -176,40 +204,48 @@ class Intake:
         if outcome.failed:
             for _, id_, _ in outcome.failed:
                 discarded[f"transform_failed:{id_}"] += 1
-            _, id_, error = outcome.failed[0]
-            # The error's text may quote the event; the type cannot.
-            self._log.error(
-                "intake transform failed; the events are discarded, not passed on untransformed",
-                transform=id_,
-                events=len(outcome.failed),
-                error=type(error).__name__,
-            )
+            self._complain(*outcome.failed[0][1:])
         return outcome.kept
 
+    def _complain(self, transform: str, error: Exception) -> None:
+        """Say that a transform fails, once in a while: the counts tell how often."""
+        now_ms = self.clock()
+        if now_ms - self._logged_ms.get(transform, -_LOG_EVERY_MS) < _LOG_EVERY_MS:
+            return
+        self._logged_ms[transform] = now_ms
+        self._log.error(
+            "intake transform failed; its events are discarded, not passed on untransformed",
+            transform=transform,
+            error=type(error).__name__,  # whose text may quote the event
+        )
 
-def _stamp_times(event: Event, received_ms: int, received_at: str) -> None:
+
+def _stamp_times(
+    event: Event, batch_sent_at: str | None, received_ms: int, received_at: str
+) -> None:
     """Set the four times; see `gateway.timestamps` for the formula."""
-    sent_ms = None
-    if event.sent_at is not None:
-        sent_ms = _read_time(event, event.sent_at, "sent_at_unreadable")
-        event.sent_at = format_ms(sent_ms) if sent_ms is not None else None
-    original = event.original_timestamp
-    if original is None:
-        original = event.timestamp
-    original_ms = None
-    if original is not None:
-        original_ms = _read_time(event, original, "timestamp_unreadable")
-    if original_ms is None:
+    sent_ms = _read_time(event, event.sent_at, "sent_at_unreadable")
+    if sent_ms is None:
+        sent_ms = _read_time(event, batch_sent_at, "sent_at_unreadable")
+    event.sent_at = format_ms(sent_ms) if sent_ms is not None else None
+    original_ms = _read_time(event, event.original_timestamp, "timestamp_unreadable")
+    # A caller's own time wins: analytics-node of RudderStack stamps `originalTimestamp` beside it.
+    moment_ms = _read_time(event, event.timestamp, "timestamp_unreadable")
+    if moment_ms is None:
+        moment_ms = original_ms
+    if moment_ms is None:
         event.original_timestamp = event.timestamp = received_at
         return
-    event.original_timestamp = format_ms(original_ms)
-    corrected = correct(original_ms, sent_ms, received_ms)
+    event.original_timestamp = format_ms(moment_ms if original_ms is None else original_ms)
+    corrected = correct(moment_ms, sent_ms, received_ms)
     event.timestamp = format_ms(corrected)
     if corrected > received_ms + _DAY_MS:
         add_notes(event, ("timestamp_in_future",))
 
 
-def _read_time(event: Event, text: str, note: str) -> int | None:
+def _read_time(event: Event, text: str | None, note: str) -> int | None:
+    if text is None:
+        return None
     milliseconds = parse_ms(text)
     if milliseconds is None and text.strip() and not text.startswith("0001-01-01"):
         add_notes(event, (note,), raw_timestamp=text[:100])

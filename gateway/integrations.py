@@ -1,29 +1,38 @@
-"""The client's say in where an event goes: its `integrations` object.
+"""The client's say in where an event goes: the user's consent, and the `integrations` object.
 
 Rules: https://segment.com/docs/guides/filtering-data/#filtering-with-the-integrations-object.
 A name counts as on for any true value, an object of options included, even an empty one. ``All``
 holds for the names that are not there, and is true if absent; it does not reach warehouses and
 archives. Names are case-sensitive. ``null`` counts as absent, which
-Segment's documentation leaves open.
+Segment's documentation leaves open. Consent comes first, and no name that is on overrides it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
+from gateway.consent import permits
 from gateway.event import EMPTY, Event
 
 __all__ = ["options", "refusal"]
 
 
-def refusal(event: Event, name: str, *, storage: bool) -> str | None:
+def refusal(event: Event, name: str, *, storage: bool, consent: Collection[str] = ()) -> str | None:
     """Why an event does not go to the destination called `name`, or None if it does.
 
+    Args:
+        storage: whether it is a warehouse or archive. As in Segment, those are exempt from consent,
+            from device mode and from ``All``.
+        consent: categories of consent that it is mapped to.
+
     Returns:
+        ``consent``: the user has not consented to all of these; see `gateway.consent`.
         ``integrations``: the client switched it off. ``device_mode``: the client's SDK has served
         the destination itself (`_metadata.bundled`), and sending again would count twice.
     """
+    if consent and not storage and not permits(event, consent):
+        return "consent"
     if event.raw_metadata is not EMPTY and not storage:
         bundled = event.metadata.get("bundled")
         if isinstance(bundled, list) and name in bundled:

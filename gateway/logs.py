@@ -11,9 +11,14 @@ from typing import Any, TextIO
 
 import structlog
 
-from gateway.config import LogConfig, Secret
+from gateway.config import LogConfig
 
 __all__ = ["configure_logging"]
+
+# Without local variables, which hold events and credentials.
+_TRACEBACKS = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
 
 
 def configure_logging(config: LogConfig, stream: TextIO | None = None) -> None:
@@ -22,7 +27,9 @@ def configure_logging(config: LogConfig, stream: TextIO | None = None) -> None:
     console = config.format == "console" or (config.format == "auto" and stream.isatty())
     level = logging.getLevelNamesMapping()[config.level.upper()]
     renderer: Any = (
-        structlog.dev.ConsoleRenderer(colors=stream.isatty())
+        structlog.dev.ConsoleRenderer(
+            colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
         if console
         else structlog.processors.JSONRenderer(default=str)
     )
@@ -30,10 +37,9 @@ def configure_logging(config: LogConfig, stream: TextIO | None = None) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _mask_secrets,
     ]
     if not console:
-        shared.append(structlog.processors.dict_tracebacks)
+        shared.append(_TRACEBACKS)
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -48,10 +54,14 @@ def configure_logging(config: LogConfig, stream: TextIO | None = None) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+    logging.getLogger("aiohttp.server").addFilter(_is_our_fault)
 
 
-def _mask_secrets(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    for key, value in event.items():
-        if isinstance(value, Secret):
-            event[key] = repr(value)
-    return event
+def _is_our_fault(record: logging.LogRecord) -> bool:
+    """False for the tracebacks that aiohttp logs where a client sent what is not HTTP.
+
+    Anybody can send that, as often as they like; the answer is 400 and needs no line.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    # By name, as importing aiohttp here would cost commands that only log their start-up.
+    return not any(c.__name__ == "HttpProcessingError" for c in type(error).__mro__)

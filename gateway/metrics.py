@@ -86,18 +86,28 @@ class GatewayCollector(Collector):
         healthy = GaugeMetricFamily(
             "headgate_destination_up", "1 while deliveries succeed.", labels=["destination"]
         )
+        waiting = GaugeMetricFamily(
+            "headgate_destination_waiting_events",
+            "Of those pending: waiting aside for another try.",
+            labels=["destination"],
+        )
+        concurrency = GaugeMetricFamily(
+            "headgate_destination_concurrency", "Sends allowed at once.", labels=["destination"]
+        )
         end = self._gateway.queue.end
         for id_, worker in self._gateway.workers.items():
             counts = worker.counts
             delivered.add_metric([id_], counts.delivered)
             retried.add_metric([id_], counts.retried)
-            pending.add_metric([id_], end - worker.cursor)
+            pending.add_metric([id_], worker.pending(end))
+            waiting.add_metric([id_], worker.waiting)
+            concurrency.add_metric([id_], worker.concurrency)
             healthy.add_metric([id_], worker.condition.state == "ok")
             for rule, number in counts.filtered.items():
                 filtered.add_metric([id_, rule], number)
             for reason, number in counts.dead.items():
                 dead.add_metric([id_, reason], number)
-        yield from (delivered, filtered, dead, retried, pending, healthy)
+        yield from (delivered, filtered, dead, retried, pending, waiting, concurrency, healthy)
 
 
 def _counter(name: str, text: str, *labels: str) -> CounterMetricFamily:

@@ -97,9 +97,7 @@ def _take(event: Event, key: str, raw: Raw) -> bool:
         _take_time(event, _TIMES[key], raw)
     elif key == "type":
         value = _scalar(raw)
-        if not isinstance(value, str):
-            raise Discarded("invalid_type")
-        event.type = value
+        event.type = value if isinstance(value, str) else ""  # which is no type: see `validate`
     elif key == "messageId":
         value = _identifier(raw)
         event.message_id = value or ""
@@ -174,8 +172,8 @@ def merge_objects(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str,
     return merged
 
 
-# An escape begins at a backslash that an even number of backslashes precedes. Matching only what has
-# to change keeps this at a few nanoseconds a byte, whatever a client sends.
+# An escape begins at a backslash that an even number of backslashes precedes. Only what has to
+# change is matched: this takes some nanoseconds a byte, whatever a client sends.
 _UNSTORABLE = re.compile(
     rb"(?<!\\)((?:\\\\)*+)\\u"
     rb"(?:(0000)"

@@ -199,10 +199,15 @@ def _body_reader(root: str, slot: str) -> Callable[[Event], Any]:
     return whole
 
 
+_UNPEEKABLE = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')  # not in the name of a Struct's field
+
+
 def _key_reader(root: str, slot: str, key: str) -> Callable[[Event], Any]:
-    struct = msgspec.defstruct("Peek", [("value", Any, msgspec.field(name=key, default=None))])
-    decode = msgspec.json.Decoder(struct).decode
     get_body = attrgetter(root.removeprefix("_"))
+    if _UNPEEKABLE.search(key):
+        return lambda event: _get(get_body(event), key)
+    peek = msgspec.defstruct("Peek", [("value", Any, msgspec.field(name=key, default=None))])
+    decode = msgspec.json.Decoder(peek).decode
 
     def top(event: Event) -> Any:
         body = event.__dict__.get(slot)
@@ -215,6 +220,10 @@ def _key_reader(root: str, slot: str, key: str) -> Callable[[Event], Any]:
             except msgspec.ValidationError:
                 # Not an object, or a number beyond a double: the event itself knows what to do.
                 body = get_body(event)
-        return body.get(key) if isinstance(body, Mapping) else None
+        return _get(body, key)
 
     return top
+
+
+def _get(body: object, key: str) -> Any:
+    return body.get(key) if isinstance(body, Mapping) else None

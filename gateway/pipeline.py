@@ -17,6 +17,7 @@ import structlog
 from msgspec import Struct
 
 from gateway.chain import Chain
+from gateway.collect import Collector
 from gateway.component import (
     BatchPolicy,
     Component,
@@ -38,6 +39,7 @@ from gateway.ledger import DestinationCounts, Ledger
 from gateway.plugins import Registry
 from gateway.queue import Store
 from gateway.queue.batching import BatchingQueue
+from gateway.sending import Sender
 from gateway.state import Commit, State
 from gateway.timestamps import now_ms
 
@@ -60,6 +62,7 @@ class BuiltDestination:
     name: str
     storage: bool
     policy: BatchPolicy
+    max_concurrency: int
     settings: DestinationSettings
     chain: Chain
 
@@ -103,6 +106,8 @@ class Gateway:
             self._log,
         )
         self.sources = self._build_sources()
+        for id_ in config.sources:
+            self.ledger.source(id_)  # so that metrics show its zeros from the start
 
     # -- building ------------------------------------------------------------
 
@@ -154,6 +159,7 @@ class Gateway:
                         name=settings.name or spec.name or settings.type,
                         storage=spec.storage,
                         policy=decode_table(policy, BatchPolicy, f"{table.path}.batch"),
+                        max_concurrency=settings.max_concurrency or spec.max_concurrency,
                         settings=settings,
                         chain=Chain(
                             [(t, tr) for t, tr, where in transforms if id_ in (where or ())]
@@ -239,20 +245,35 @@ class Gateway:
                 # Written down before the first event, or a crash would skip what came before it.
                 await self.state.commit(Commit(built.id, cursor))
             self.ledger.destinations[built.id] = counts.get(built.id, DestinationCounts())
-            self.workers[built.id] = Worker(
-                built.id,
-                built.destination,
+            self.workers[built.id] = self._make_worker(built, cursor)
+
+    def _make_worker(self, built: BuiltDestination, cursor: int) -> Worker:
+        return Worker(
+            built.id,
+            collector=Collector(
+                self.queue.reader(cursor),
+                built.policy,
+                built.chain,
                 name=built.name,
                 storage=built.storage,
-                policy=built.policy,
-                settings=built.settings,
-                chain=built.chain,
-                reader=self.queue.reader(cursor),
-                state=self.state,
-                counts=self.ledger.destination(built.id),
                 clock=self.clock,
-                log=self._log,
-            )
+            ),
+            sender=Sender(
+                built.id,
+                built.destination,
+                built.settings,
+                built.max_concurrency,
+                self.clock,
+                self._log,
+            ),
+            policy=built.settings.retry,
+            max_events=built.policy.max_events,
+            max_concurrency=built.max_concurrency,
+            state=self.state,
+            counts=self.ledger.destination(built.id),
+            clock=self.clock,
+            log=self._log,
+        )
 
     async def _release_forever(self) -> None:
         while True:

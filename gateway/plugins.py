@@ -129,7 +129,7 @@ class Registry:
             raise PluginError(
                 f"{where}: {spec.config.__name__} needs frozen=True and forbid_unknown_fields=True"
             )
-        clash = sorted(HOST_KEYS[kind] & set(spec.config.__struct_fields__))
+        clash = sorted(HOST_KEYS[kind] & set(spec.config.__struct_encode_fields__))
         if clash:
             raise PluginError(f"{where}: the gateway itself uses the keys {', '.join(clash)}")
         other = self.types.get((kind, spec.type))
@@ -186,6 +186,8 @@ def _load(
         stage = "hooks"
         manager.register(module, name=f"{plugin.distribution}:{plugin.name}")
         manager.check_pending()
+        if not manager.get_hookcallers(module):
+            raise PluginError("it implements no hook; was @gateway.hookimpl forgotten?")
         stage = "register"
         others = [p for p in manager.get_plugins() if p is not module]
         for hook, (kind, spec_class) in HOOKS.items():

@@ -6,7 +6,14 @@ import random
 from dataclasses import dataclass, field
 
 from gateway.config import RetryPolicy
-from gateway.errors import BatchError, DeliveryError, Misconfigured, Permanent, Retryable
+from gateway.errors import (
+    BatchError,
+    DeliveryError,
+    Misconfigured,
+    Permanent,
+    Retryable,
+    Throttled,
+)
 
 __all__ = ["Verdict", "backoff_seconds", "describe", "judge"]
 
@@ -20,10 +27,12 @@ class Verdict:
     Attributes:
         dead: item to why it will never be accepted.
         again: items to send again.
-        whole: the destination as a whole failed; it says nothing against any one event.
+        whole: the destination as a whole failed, or has said of no event more than that it is sent
+            too much or wrongly set up; that says nothing against any one event.
         paused: settings or credentials are wrong.
         retry_after_seconds: what the destination asked for.
         detail: the first error, in words.
+        again_detail: item of `again` to its own error.
     """
 
     dead: dict[int, str] = field(default_factory=dict)
@@ -32,6 +41,7 @@ class Verdict:
     paused: bool = False
     retry_after_seconds: float | None = None
     detail: str = ""
+    again_detail: dict[int, str] = field(default_factory=dict)
 
 
 def judge(error: Exception, size: int) -> Verdict:
@@ -48,6 +58,7 @@ def judge(error: Exception, size: int) -> Verdict:
         return verdict
     verdict = Verdict(detail=describe(next(iter(error.failed.values()))))
     waits = []
+    blamed = False
     for index, item_error in sorted(error.failed.items()):
         if not 0 <= index < size:
             continue  # the destination names an item that it was not given: nothing to do with it
@@ -55,8 +66,11 @@ def judge(error: Exception, size: int) -> Verdict:
             verdict.dead[index] = describe(item_error)
         else:
             verdict.again.append(index)
+            verdict.again_detail[index] = describe(item_error)
             verdict.paused |= isinstance(item_error, Misconfigured)
+            blamed |= not isinstance(item_error, Misconfigured | Throttled)
             waits.append(_asked_wait(item_error))
+    verdict.whole = bool(verdict.again) and not blamed
     verdict.retry_after_seconds = max((w for w in waits if w is not None), default=None)
     return verdict
 

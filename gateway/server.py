@@ -6,7 +6,8 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from http import HTTPStatus
+from typing import Any, cast
 
 import msgspec
 from aiohttp import web
@@ -57,9 +58,7 @@ def make_app(gateway: Gateway) -> web.Application:
         return web.Response(text="User-agent: *\nDisallow: /\n")
 
     async def unknown(request: web.Request) -> web.Response:
-        message = f"there is nothing at {request.path}"
-        body = {"success": False, "code": "not_found", "message": message, "error": message}
-        return _json(body, 404)
+        return _error("not_found", f"there is nothing at {request.path}", 404)
 
     app.router.add_get("/health", health)
     app.router.add_get("/metrics", metrics)
@@ -75,17 +74,17 @@ def _json(value: Any, status: int) -> web.Response:
     )
 
 
+def _error(code: str, message: str, status: int) -> web.Response:
+    body = {"success": False, "code": code, "message": message, "error": message}
+    return _json(body, status)
+
+
 @asynccontextmanager
 async def serving(gateway: Gateway) -> AsyncIterator[str]:
     """Listen; gives the base URL. On leaving, requests under way are answered first."""
     config = gateway.config.server
     runner = web.AppRunner(
-        make_app(gateway),
-        handle_signals=False,
-        access_log=None,
-        auto_decompress=False,
-        keepalive_timeout=config.keepalive_timeout_seconds,
-        shutdown_timeout=config.drain_timeout_seconds,
+        make_app(gateway), handle_signals=False, shutdown_timeout=config.drain_timeout_seconds
     )
     await runner.setup()
     try:
@@ -123,13 +122,42 @@ def _listen(config: ServerConfig) -> socket.socket:
     return listener
 
 
+class _Connection(web.RequestHandler):
+    """A connection whose errors are answered as the sources' are, without quoting the request.
+
+    They are what is not HTTP, and defects of ours. SDKs that expect JSON fail on anything else, and
+    send again what can never be accepted.
+    """
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Log, and make the answer; the connection is closed after it."""
+        super().handle_error(request, status, exc, message)
+        ours = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        response = _error(
+            "internal_error" if ours else "bad_request",
+            "The gateway failed to answer." if ours else "This is not a request in HTTP.",
+            status,
+        )
+        response.force_close()
+        return response
+
+
 class _Busy(asyncio.Protocol):
     """Answers a connection over the bound."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        transport.write(_BUSY)
-        transport.close()
+        # A cast, for uvloop's transports are not subclasses of asyncio's.
+        writer = cast("asyncio.WriteTransport", transport)
+        writer.write(_BUSY)
+        writer.close()
 
 
 def _guard(server: web.Server, config: ServerConfig) -> Callable[[], asyncio.BaseProtocol]:
@@ -143,7 +171,15 @@ def _guard(server: web.Server, config: ServerConfig) -> Callable[[], asyncio.Bas
     def accept() -> asyncio.BaseProtocol:
         if len(server.connections) >= config.max_connections:
             return _Busy()
-        handler = server()
+        handler = _Connection(
+            server,
+            loop=loop,
+            access_log=None,  # type: ignore[arg-type]  # none is what AppRunner would pass, too
+            auto_decompress=False,
+            keepalive_timeout=config.keepalive_timeout_seconds,
+            # A refused body is read to its end, so that the client gets to read why: so long.
+            lingering_time=config.body_timeout_seconds,
+        )
         loop.call_later(config.header_timeout_seconds, close_if_silent, handler)
         return handler
 

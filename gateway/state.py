@@ -1,10 +1,11 @@
 """What must outlive the process and is not an event waiting in the queue: an SQLite file.
 
-One row for each destination's cursor and counts, and the dead letters. A commit moves the cursor,
-adds to the counts and stores dead letters in one transaction, so that after a crash the three agree
-with each other to the event. The journal is a write-ahead log with ``synchronous = NORMAL``: a
-killed process loses nothing; a power loss may take back the newest commits, and those events are
-delivered again, as at-least-once allows.
+One row for each destination's cursor and counts, the events that wait in its retry lane, and the
+dead letters. A commit moves the cursor, adds to the counts and moves events into the lane or to the
+dead letters in one transaction, so that after a crash they agree with each other to the event. The
+journal is a write-ahead log with ``synchronous = NORMAL``: a killed process loses nothing; a power
+loss may take back the newest commits, and those events are delivered again, as at-least-once
+allows.
 
 All access goes through one thread.
 """
@@ -16,14 +17,15 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
 from gateway.errors import StateError
+from gateway.event import Event, encode_events
 from gateway.ledger import DestinationCounts
 
-__all__ = ["Commit", "DeadLetter", "State"]
+__all__ = ["Commit", "DeadLetter", "State", "Waiting"]
 
 _T = TypeVar("_T")
 _VERSION = 1
@@ -50,6 +52,21 @@ CREATE TABLE dead_letters (
     event BLOB NOT NULL
 );
 CREATE INDEX dead_letters_by_destination ON dead_letters (destination, last_ms);
+CREATE TABLE waiting (
+    destination TEXT NOT NULL,
+    queue_offset INTEGER NOT NULL,
+    source_id TEXT NOT NULL,
+    message_id TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    first_ms INTEGER NOT NULL,
+    last_ms INTEGER NOT NULL,
+    next_ms INTEGER NOT NULL,
+    alone INTEGER NOT NULL,
+    event BLOB NOT NULL,
+    PRIMARY KEY (destination, queue_offset)
+);
+CREATE INDEX waiting_by_time ON waiting (destination, next_ms);
 """
 
 
@@ -73,22 +90,121 @@ class DeadLetter:
     last_ms: int
     event: bytes
 
+    @classmethod
+    def of(
+        cls,
+        event: Event,
+        offset: int,
+        reason: str,
+        detail: str,
+        attempts: int,
+        first_ms: int,
+        last_ms: int,
+    ) -> DeadLetter:
+        """The dead letter of an event."""
+        return cls(
+            offset,
+            event.source_id,
+            event.message_id,
+            reason,
+            detail,
+            attempts,
+            first_ms,
+            last_ms,
+            encode_events([event])[1:-1],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An event in the retry lane.
+
+    Attributes:
+        attempts: those that failed through the event's own fault.
+        next_ms: when it is due.
+        alone: whether it is to be sent on its own, as batches with it have failed.
+        event: as stored in the queue, a JSON object.
+    """
+
+    offset: int
+    source_id: str
+    message_id: str
+    detail: str
+    attempts: int
+    first_ms: int
+    last_ms: int
+    next_ms: int
+    alone: bool
+    event: bytes
+
+    @classmethod
+    def of(
+        cls,
+        event: Event,
+        offset: int,
+        *,
+        detail: str,
+        attempts: int,
+        first_ms: int,
+        last_ms: int,
+        next_ms: int,
+        alone: bool = False,
+    ) -> Waiting:
+        """The entry of an event."""
+        stored = encode_events([event])[1:-1]
+        return cls(
+            offset,
+            event.source_id,
+            event.message_id,
+            detail,
+            attempts,
+            first_ms,
+            last_ms,
+            next_ms,
+            alone,
+            stored,
+        )
+
+    def later(self, last_ms: int, next_ms: int, attempts: int, detail: str, alone: bool) -> Waiting:
+        """The entry after another attempt."""
+        return replace(
+            self, last_ms=last_ms, next_ms=next_ms, attempts=attempts, detail=detail, alone=alone
+        )
+
+    def dead(self, reason: str) -> DeadLetter:
+        """The entry as a dead letter."""
+        return DeadLetter(
+            self.offset,
+            self.source_id,
+            self.message_id,
+            reason,
+            self.detail,
+            self.attempts,
+            self.first_ms,
+            self.last_ms,
+            self.event,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """The end of some events for one destination.
+    """The end of some events for one destination, or of an attempt at them.
 
     Attributes:
-        cursor: offset of the next event that the destination needs.
+        cursor: offset of the next event that the destination needs; None leaves it where it is.
         lost: events that were damaged in the queue; counted as dead, with nothing left to keep.
+        waiting: events that are in the retry lane from now on, or are there with another time.
+        settled: offsets of events that leave the retry lane.
     """
 
     destination: str
-    cursor: int
+    cursor: int | None = None
     delivered: int = 0
     filtered: Mapping[str, int] = field(default_factory=dict)
     dead: Sequence[DeadLetter] = ()
     lost: int = 0
+    waiting: Sequence[Waiting] = ()
+    settled: Sequence[int] = ()
 
     def dead_counts(self) -> Counter[str]:
         """Reason to number of dead events."""
@@ -109,6 +225,7 @@ class State:
         self._path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="state")
         self._connection: sqlite3.Connection | None = None
+        self._stopped = False
 
     async def start(self) -> None:
         """Open the file, creating it where there is none.
@@ -122,6 +239,7 @@ class State:
         """Close the file. Safe twice and without `start`."""
         if self._connection is not None:
             await self._run(self._close)
+        self._stopped = True
         self._thread.shutdown()
 
     async def cursors(self) -> dict[str, int]:
@@ -140,7 +258,19 @@ class State:
         """The newest dead letters of a destination."""
         return await self._run(self._read_dead_letters, destination, limit)
 
+    async def count_waiting(self, destination: str) -> int:
+        """How many events are in a destination's retry lane."""
+        return await self._run(self._count_waiting, destination)
+
+    async def due(
+        self, destination: str, now_ms: int, limit: int
+    ) -> tuple[list[Waiting], int | None]:
+        """Events of the retry lane whose time has come; if none has, the time of the next one."""
+        return await self._run(self._read_due, destination, now_ms, limit)
+
     async def _run(self, work: Callable[..., _T], *args: object) -> _T:
+        if self._stopped:
+            raise StateError(f"{self._path} is closed")
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._thread, work, *args)
@@ -201,35 +331,31 @@ class State:
         db = self._db
         db.execute("BEGIN IMMEDIATE")
         try:
-            db.execute(
-                "INSERT INTO cursors VALUES (?1, ?2) "
-                "ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset",
-                (commit.destination, commit.cursor),
-            )
+            if commit.cursor is not None:
+                db.execute(
+                    "INSERT INTO cursors VALUES (?1, ?2) "
+                    "ON CONFLICT (destination) DO UPDATE SET next_offset = excluded.next_offset",
+                    (commit.destination, commit.cursor),
+                )
             db.executemany(
                 "INSERT INTO outcomes VALUES (?1, ?2, ?3, ?4) "
-                "ON CONFLICT DO UPDATE SET events = events + excluded.events",
+                "ON CONFLICT (destination, outcome, reason) "
+                "DO UPDATE SET events = events + excluded.events",
                 [(commit.destination, *outcome) for outcome in outcomes if outcome[2]],
             )
             db.executemany(
                 "INSERT INTO dead_letters (destination, queue_offset, source_id, message_id, "
                 "reason, detail, attempts, first_ms, last_ms, event) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (
-                        commit.destination,
-                        letter.offset,
-                        letter.source_id,
-                        letter.message_id,
-                        letter.reason,
-                        letter.detail,
-                        letter.attempts,
-                        letter.first_ms,
-                        letter.last_ms,
-                        letter.event,
-                    )
-                    for letter in commit.dead
-                ],
+                [(commit.destination, *_row(letter)) for letter in commit.dead],
+            )
+            db.executemany(
+                "DELETE FROM waiting WHERE destination = ? AND queue_offset = ?",
+                [(commit.destination, offset) for offset in commit.settled],
+            )
+            db.executemany(
+                "INSERT OR REPLACE INTO waiting VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [(commit.destination, *_row(entry)) for entry in commit.waiting],
             )
             db.execute("COMMIT")
         except BaseException:
@@ -244,3 +370,26 @@ class State:
             (destination, limit),
         )
         return [DeadLetter(*row) for row in rows]
+
+    def _count_waiting(self, destination: str) -> int:
+        query = "SELECT count(*) FROM waiting WHERE destination = ?"
+        (number,) = self._db.execute(query, (destination,)).fetchone()
+        return int(number)
+
+    def _read_due(
+        self, destination: str, now_ms: int, limit: int
+    ) -> tuple[list[Waiting], int | None]:
+        rows = self._db.execute(
+            "SELECT queue_offset, source_id, message_id, detail, attempts, first_ms, last_ms, "
+            "next_ms, alone, event FROM waiting WHERE destination = ? "
+            "ORDER BY next_ms, queue_offset LIMIT ?",
+            (destination, limit),
+        )
+        entries = [Waiting(*(*row[:8], bool(row[8]), row[9])) for row in rows]
+        due = [entry for entry in entries if entry.next_ms <= now_ms]
+        return due, entries[0].next_ms if entries and not due else None
+
+
+def _row(entry: DeadLetter | Waiting) -> tuple[object, ...]:
+    """Its fields in the order of the table's columns."""
+    return astuple(entry)

@@ -22,6 +22,8 @@ _LATEST_MS = (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH) // _MILLISECOND
 # Numbers up to here are epoch seconds (the year 5138), above it milliseconds (from 1973).
 _SECONDS_LIMIT = 100_000_000_000
 _MINUTE_MS = 60_000
+_BASIC_DATE = 8  # digits of ISO 8601's YYYYMMDD
+_LONGEST = 64  # characters: what is longer is no time, and is not worth remembering
 
 
 def now_ms() -> int:
@@ -29,33 +31,46 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-@lru_cache(maxsize=4096)
 def parse_ms(value: object) -> int | None:
     """Read a client's time, or None where it is not one.
 
     Accepts ISO 8601 with ``T`` or a space, any fraction, ``Z`` or an offset (none means UTC), and
-    epoch seconds or milliseconds as a number or as digits. Go's zero time (year 1) is None.
-    Remembers recent values: the events of a batch, and a batch that is sent again, share them.
+    epoch seconds or milliseconds as a number or as digits; eight digits are a date. Go's zero time
+    (year 1) is None.
     """
     if isinstance(value, str):
-        text = value.strip()
+        return _parse_text(value) if len(value) <= _LONGEST else None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _parse_number(value)
+    return None
+
+
+@lru_cache(maxsize=4096)
+def _parse_text(value: str) -> int | None:
+    """Remembers recent texts: the events of a batch, and a batch that is sent again, share them."""
+    text = value.strip()
+    # fromisoformat takes 1612102512345 for a moment of the year 1612.
+    if not text.isdecimal() or len(text) == _BASIC_DATE:
         try:
             moment = datetime.fromisoformat(text)
             if moment.tzinfo is None:
                 moment = moment.replace(tzinfo=UTC)
-            milliseconds = (moment - _EPOCH) // _MILLISECOND
+            return _bounded((moment - _EPOCH) // _MILLISECOND)
         except (ValueError, OverflowError):
-            try:
-                number = float(text)
-            except ValueError:
-                return None
-            return parse_ms(number)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        if not abs(value) < _LATEST_MS:  # also catches NaN
-            return None
-        milliseconds = int(value * 1000) if abs(value) < _SECONDS_LIMIT else int(value)
-    else:
+            pass
+    try:
+        return _parse_number(float(text))
+    except ValueError:
         return None
+
+
+def _parse_number(value: float) -> int | None:
+    if not abs(value) < _LATEST_MS:  # also catches NaN
+        return None
+    return _bounded(round(value * 1000 if abs(value) < _SECONDS_LIMIT else value))
+
+
+def _bounded(milliseconds: int) -> int | None:
     return milliseconds if _EARLIEST_MS <= milliseconds <= _LATEST_MS else None
 
 
@@ -65,11 +80,18 @@ def _minute_text(minute: int) -> str:
     return moment.strftime(f"{moment.year:04d}-%m-%dT%H:%M:")
 
 
+_SECOND_TEXT = tuple(f"{second:02d}." for second in range(60))
+_MILLISECOND_TEXT = tuple(f"{millisecond:03d}Z" for millisecond in range(1000))
+
+
 def format_ms(milliseconds: int) -> str:
     """Text form of a time, with the range of years 1 to 9999 enforced by clamping."""
-    minute, rest = divmod(min(max(milliseconds, _EARLIEST_MS), _LATEST_MS), _MINUTE_MS)
-    # Remembering the minute makes this three times as fast as datetime.isoformat.
-    return f"{_minute_text(minute)}{rest // 1000:02d}.{rest % 1000:03d}Z"
+    if not _EARLIEST_MS <= milliseconds <= _LATEST_MS:
+        milliseconds = min(max(milliseconds, _EARLIEST_MS), _LATEST_MS)
+    rest = milliseconds % _MINUTE_MS
+    # Up to three calls for each event: this is five times as fast as datetime.isoformat.
+    minute = _minute_text(milliseconds // _MINUTE_MS)
+    return f"{minute}{_SECOND_TEXT[rest // 1000]}{_MILLISECOND_TEXT[rest % 1000]}"
 
 
 def correct(original_ms: int, sent_ms: int | None, received_ms: int) -> int:

@@ -94,7 +94,7 @@ def _announce(gateway: Gateway, url: str) -> None:
         table.add_row("transform", f"[bold]{id_}[/]", transform.type, state)
     for id_, (destination, _) in gateway.config.destinations.items():
         if id_ in gateway.workers:
-            pending = gateway.queue.end - gateway.workers[id_].cursor
+            pending = gateway.workers[id_].pending(gateway.queue.end)
             state = f"{pending} events pending" if pending else "caught up"
         else:
             state = "[yellow]disabled[/]"
@@ -113,7 +113,7 @@ def _announce(gateway: Gateway, url: str) -> None:
 
 def _say_goodbye(gateway: Gateway) -> None:
     for id_, worker in gateway.workers.items():
-        pending = gateway.queue.end - worker.cursor
+        pending = worker.pending(gateway.queue.end)
         if pending:
             click.echo(f"{id_}: {pending} events wait in the queue for the next start")
     click.echo("stopped")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gateway.config import QueueSettings
 from gateway.errors import QueueClosed, QueueError, QueueFull
@@ -110,15 +110,15 @@ class BatchingQueue:
         self._wanted.set()
         if not self._durable:
             done.set_result(None)
-        return done
+        return asyncio.shield(done)  # whoever stops waiting leaves `settle` of others its outcome
 
-    async def settle(self) -> None:
-        """Wait for all that was put before; raises `QueueError` if some of it was not stored."""
+    def settle(self) -> Awaitable[None]:
+        """Done when all that was put before this call is as safe as ``queue.ack`` promises.
+
+        Raises `QueueError` when awaited if some of it was not stored. It need not be awaited.
+        """
         outstanding = [group.done for group in (*self._in_flight, *self._pending)]
-        if outstanding:
-            await asyncio.wait(outstanding)
-            for done in outstanding:
-                done.result()
+        return _all_done(outstanding)
 
     # -- writing -------------------------------------------------------------
 
@@ -253,7 +253,8 @@ class QueueReader:
     async def read(self) -> Slice:
         """The next events, at least one; waits until there are some.
 
-        The slice begins after `position` where events in between are no longer there.
+        The slice begins after `position` where events in between are no longer there. If it is
+        cancelled, `rewind` must follow before the next read.
         """
         while True:
             await self._queue.grown_beyond(self.position)
@@ -261,10 +262,15 @@ class QueueReader:
             if found is not None:
                 await self.close()
             else:
-                found = await asyncio.to_thread(self._read_stored)
+                found = await _unbroken(asyncio.to_thread(self._read_stored))
             if found is not None:
                 self.position = found.end
                 return found
+
+    async def rewind(self, offset: int) -> None:
+        """Go on reading at `offset`."""
+        await self.close()
+        self.position = offset
 
     async def close(self) -> None:
         """Release the store's files."""
@@ -283,3 +289,36 @@ class QueueReader:
         events = decode_events(frame.payload)
         skip = max(0, self.position - frame.offset)
         return Slice(frame.offset + skip, events[skip:])
+
+
+def _all_done(outstanding: Iterable[asyncio.Future[None]]) -> asyncio.Future[None]:
+    """Done once all of them are; has the first error among them."""
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    waiting = set(outstanding)
+
+    def one_done(one: asyncio.Future[None]) -> None:
+        waiting.discard(one)
+        if done.done():
+            return
+        error = one.exception()
+        if error is not None:
+            done.set_exception(error)
+            done.exception()  # seen, even if nobody awaits it
+        elif not waiting:
+            done.set_result(None)
+
+    if not waiting:
+        done.set_result(None)
+    for one in tuple(waiting):
+        one.add_done_callback(one_done)
+    return done
+
+
+async def _unbroken(work: Coroutine[Any, Any, _T]) -> _T:
+    """Await work in a thread; if cancelled, only once the thread is done with what it uses."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise

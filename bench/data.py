@@ -1,0 +1,90 @@
+"""Requests for the benchmarks: seeded, realistic, and each with message ids of its own.
+
+The events are those of `gateway.shop`. Encoding them takes longer than most of what is measured,
+so a body is prepared once as pieces of bytes, cut where a counter stands in the message ids. One
+``join`` then makes a body that no gateway has seen before, at the speed of copying memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count, islice
+from typing import Any
+
+import msgspec
+
+from gateway.shop import Shop
+
+__all__ = ["BATCH_EVENTS", "Template", "batches", "fresh", "singles"]
+
+BATCH_EVENTS = 100
+"""Events of a batch in all benchmarks: what Segment's server SDKs send at most."""
+
+_VISITORS_PER_MINUTE = 600.0
+_COUNTER = "@counter@@@@"  # as long as the counter in hexadecimal
+_COUNTER_FORMAT = b"%012x"
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A request's body, but for the counter in its message ids.
+
+    Attributes:
+        kind: type of the event for a route that takes one, or empty for a batch.
+        events: how many are in the body.
+        size: bytes of the body, the same for every counter.
+    """
+
+    kind: str
+    events: int
+    size: int
+    parts: tuple[bytes, ...]
+
+    def body(self, counter: int) -> bytes:
+        """The body; different counters have no message id in common."""
+        return (_COUNTER_FORMAT % counter).join(self.parts)
+
+    @property
+    def path(self) -> str:
+        """Where it is sent to."""
+        return f"/v1/{self.kind or 'batch'}"
+
+
+def batches(seed: int, number: int, size: int = BATCH_EVENTS) -> list[Template]:
+    """So many batches of `size` consecutive events each, as a browser's SDK would send them."""
+    return [
+        _template("", {"batch": events, "sentAt": events[-1]["timestamp"]}, size)
+        for events in islice(_chunks(seed, size), number)
+    ]
+
+
+def singles(seed: int, number: int) -> list[Template]:
+    """So many events, each for the route of its type."""
+    return [_template(event["type"], event, 1) for event in islice(_events(seed), number)]
+
+
+def fresh(templates: list[Template]) -> Callable[[], list[bytes]]:
+    """Gives a body of each template, with new message ids each time that it is called."""
+    counter = count()
+    return lambda: [template.body(next(counter)) for template in templates]
+
+
+def _events(seed: int) -> Iterator[dict[str, Any]]:
+    for number, (_, event) in enumerate(Shop(seed, _VISITORS_PER_MINUTE).events()):
+        # As long as the id of a real SDK, which is a UUID.
+        event["messageId"] = f"{seed & 0xFFFF:04x}-{_COUNTER}-{number:018d}"
+        yield event
+
+
+def _chunks(seed: int, size: int) -> Iterator[list[dict[str, Any]]]:
+    events = _events(seed)
+    while True:
+        yield list(islice(events, size))
+
+
+def _template(kind: str, value: dict[str, Any], events: int) -> Template:
+    encoded = msgspec.json.encode(value)
+    parts = tuple(encoded.split(_COUNTER.encode()))
+    assert len(parts) == events + 1
+    return Template(kind, events, len(encoded), parts)

@@ -1,0 +1,245 @@
+"""Runs variants in fresh processes, in turns, and compares them.
+
+Each repeat runs every variant of a benchmark once, one after the other, so that whatever else the
+machine does meets all of them alike. A variant's figure is the median over the repeats; a ratio is
+the median of the ratios within each repeat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from statistics import median
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from gateway import __version__
+
+__all__ = [
+    "CPU_NOTE",
+    "Benchmark",
+    "Measurement",
+    "Result",
+    "Scale",
+    "Variant",
+    "VariantResult",
+    "cpus",
+    "environment",
+    "measure",
+    "measure_async",
+    "run",
+]
+
+T = TypeVar("T")
+
+SEED = 20260105
+
+CPU_NOTE = "cpu µs"
+"""Note with the processor time for an event, all threads of the measured process together."""
+
+_VARIANT_SECONDS = 180.0
+_WARM_UP_PASSES = 1
+_SHOWN_CHARACTERS = 4000
+_PACKAGES = ("msgspec", "aiohttp", "uvloop", "zstandard")
+
+
+class Scale(Struct, frozen=True):
+    """How much to measure.
+
+    Attributes:
+        seconds: how long a variant measures in each repeat, without preparation.
+        repeats: fresh processes for each variant.
+        templates: different bodies; few enough for the memory, enough to defeat caches.
+    """
+
+    seconds: float = 3.0
+    repeats: int = 5
+    templates: int = 60
+    seed: int = SEED
+
+    @classmethod
+    def quick(cls) -> Scale:
+        """Enough to see that everything works, not for figures."""
+        return cls(seconds=0.2, repeats=2, templates=10)
+
+
+class Measurement(Struct, frozen=True):
+    """What one variant did in one process.
+
+    Attributes:
+        events: how many were handled in `seconds`.
+        notes: further numbers by name, such as ``p99 ms``.
+    """
+
+    events: int
+    seconds: float
+    notes: dict[str, float] = {}
+
+    @property
+    def microseconds(self) -> float:
+        """Time for one event."""
+        return self.seconds / self.events * 1e6
+
+
+Variant = Callable[[Scale], Measurement]
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """Variants to compare.
+
+    Attributes:
+        variants: by name, in the order of the table.
+        floors: names of the variants that the others are compared with.
+        apart: names of variants that are shown and not compared.
+    """
+
+    name: str
+    about: str
+    variants: Mapping[str, Variant]
+    floors: tuple[str, ...]
+    apart: tuple[str, ...] = ()
+
+
+class VariantResult(Struct, frozen=True):
+    """A variant over all repeats.
+
+    Attributes:
+        microseconds: for an event, of each repeat.
+        ratios: floor to the median ratio to it.
+        notes: medians of the measurements' notes.
+    """
+
+    microseconds: list[float]
+    ratios: dict[str, float]
+    notes: dict[str, float]
+
+    @property
+    def median(self) -> float:
+        """Microseconds for an event."""
+        return median(self.microseconds)
+
+
+class Result(Struct, frozen=True):
+    """A benchmark's outcome."""
+
+    name: str
+    about: str
+    scale: Scale
+    variants: dict[str, VariantResult]
+
+
+def run(benchmark: Benchmark, scale: Scale, progress: Callable[[str], None]) -> Result:
+    """Measure all variants of a benchmark.
+
+    Raises:
+        RuntimeError: a variant failed; quotes what it printed.
+    """
+    samples: dict[str, list[Measurement]] = {name: [] for name in benchmark.variants}
+    for repeat in range(scale.repeats):
+        for name in benchmark.variants:
+            progress(f"{benchmark.name} / {name}  {repeat + 1} of {scale.repeats}")
+            samples[name].append(_in_process(benchmark.name, name, scale))
+    return Result(
+        benchmark.name,
+        benchmark.about,
+        scale,
+        {name: _summary(benchmark, name, samples) for name in benchmark.variants},
+    )
+
+
+def _summary(
+    benchmark: Benchmark, name: str, samples: Mapping[str, list[Measurement]]
+) -> VariantResult:
+    own = samples[name]
+    floors = () if name in benchmark.floors + benchmark.apart else benchmark.floors
+    return VariantResult(
+        microseconds=[sample.microseconds for sample in own],
+        ratios={
+            floor: median(
+                sample.microseconds / base.microseconds
+                for sample, base in zip(own, samples[floor], strict=True)
+            )
+            for floor in floors
+        },
+        notes={key: median(sample.notes[key] for sample in own) for key in own[0].notes},
+    )
+
+
+def _in_process(benchmark: str, variant: str, scale: Scale) -> Measurement:
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "variant", benchmark, variant],
+        input=msgspec.json.encode(scale),
+        capture_output=True,
+        timeout=_VARIANT_SECONDS,
+        check=False,
+    )
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip()[-_SHOWN_CHARACTERS:]
+        raise RuntimeError(f"{benchmark} / {variant} failed\n{said}")
+    return msgspec.json.decode(done.stdout.splitlines()[-1], type=Measurement)
+
+
+def measure(
+    prepare: Callable[[], T], work: Callable[[T], object], events: int, scale: Scale
+) -> Measurement:
+    """Time passes of `work` over what `prepare` made, which is not timed; takes their median.
+
+    Args:
+        events: handled by one pass.
+    """
+
+    async def passing(prepared: T) -> None:
+        work(prepared)
+
+    return asyncio.run(measure_async(prepare, passing, events, scale))
+
+
+async def measure_async(
+    prepare: Callable[[], T], work: Callable[[T], Awaitable[object]], events: int, scale: Scale
+) -> Measurement:
+    """The same for work that awaits."""
+    passes: list[float] = []
+    used: list[float] = []
+    while sum(passes) < scale.seconds or len(passes) <= _WARM_UP_PASSES:
+        prepared = prepare()
+        start, start_cpu = time.perf_counter(), time.process_time()
+        await work(prepared)
+        passes.append(time.perf_counter() - start)
+        used.append(time.process_time() - start_cpu)
+    cpu = median(used[_WARM_UP_PASSES:]) / events * 1e6
+    return Measurement(events, median(passes[_WARM_UP_PASSES:]), {CPU_NOTE: cpu})
+
+
+def environment() -> dict[str, str | int]:
+    """What the figures depend on: versions and machine."""
+    return {
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "headgate": __version__,
+        **{name: _version(name) for name in _PACKAGES},
+        "platform": platform.platform(),
+        "cpus": os.cpu_count() or 0,
+        "cpus_usable": len(cpus()),
+    }
+
+
+def cpus() -> list[int]:
+    """Processors that this process may use; empty where a process cannot be pinned."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

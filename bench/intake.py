@@ -1,0 +1,117 @@
+"""From decoded events to the queue, against bare msgspec: what taking an event up costs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import structlog
+
+from bench.data import BATCH_EVENTS, batches, fresh
+from bench.decode import bare_batches
+from bench.harness import Benchmark, Measurement, Scale, measure_async
+from gateway.builtin.segment.config import SegmentConfig
+from gateway.builtin.segment.decode import parse_batch
+from gateway.builtin.segment.limits import select
+from gateway.chain import Chain
+from gateway.config import DedupConfig, QueueSettings, SourceSettings
+from gateway.dedup import RecentIds
+from gateway.intake import Arrival, Intake
+from gateway.ledger import Ledger
+from gateway.queue import Store
+from gateway.queue.batching import BatchingQueue
+from gateway.queue.disk import DiskConfig, DiskStore
+from gateway.queue.memory import MemoryConfig, MemoryStore
+from gateway.timestamps import now_ms
+
+__all__ = ["BENCHMARKS", "CONCURRENCY", "take_up"]
+
+CONCURRENCY = 32
+"""Requests under way at once, as from so many clients: they share writes."""
+
+_SOURCE = "web"
+_HOUR_MS = 3_600_000
+
+
+async def take_up(intake: Intake, bodies: list[bytes]) -> None:
+    """Decode and accept bodies as so many concurrent requests."""
+    config = SegmentConfig()
+    waiting = iter(bodies)
+
+    async def client(mine: Iterator[bytes]) -> None:
+        for body in mine:
+            parsed = parse_batch(body)
+            await intake.accept(
+                Arrival(
+                    source_id=_SOURCE,
+                    received_ms=intake.clock(),
+                    events=select(parsed, config),
+                    discarded=parsed.discarded,
+                    sent_at=parsed.sent_at,
+                    body_bytes=len(body),
+                )
+            )
+
+    async with asyncio.TaskGroup() as clients:
+        for _ in range(CONCURRENCY):
+            clients.create_task(client(waiting))
+
+
+def _memory(scale: Scale) -> Measurement:
+    return asyncio.run(_intake(scale, MemoryStore(MemoryConfig(), now_ms)))
+
+
+def _disk(scale: Scale) -> Measurement:
+    log = structlog.get_logger()
+    with TemporaryDirectory(prefix="headgate-bench-") as folder:
+        store = DiskStore(Path(folder), DiskConfig(retention_hours=0), now_ms, log)
+        return asyncio.run(_intake(scale, store))
+
+
+async def _intake(scale: Scale, store: Store) -> Measurement:
+    log = structlog.get_logger()
+    queue = BatchingQueue(store, QueueSettings(ack="fsync"), log)
+    dedup = DedupConfig()
+    intake = Intake(
+        {_SOURCE: SourceSettings(type="segment", write_key="demo")},
+        queue,
+        RecentIds(int(dedup.window_hours * _HOUR_MS), dedup.max_entries),
+        Chain(),
+        Ledger(),
+        now_ms,
+        log,
+    )
+    await queue.start()
+
+    async def work(bodies: list[bytes]) -> None:
+        await take_up(intake, bodies)
+        await queue.release(queue.end, now_ms())  # nobody reads: the store must not fill up
+
+    try:
+        prepare: Callable[[], list[bytes]] = fresh(batches(scale.seed, scale.templates))
+        measured = await measure_async(prepare, work, scale.templates * BATCH_EVENTS, scale)
+        counts = intake.ledger.source(_SOURCE)
+        assert counts.accepted == counts.received == queue.end, "events were not all accepted"
+        return measured
+    finally:
+        await queue.stop()
+
+
+_ABOUT = f"batches of {BATCH_EVENTS}, {CONCURRENCY} requests at once: bytes to"
+
+BENCHMARKS = (
+    Benchmark(
+        "intake-memory",
+        f"{_ABOUT} the queue, store in memory",
+        {"msgspec": bare_batches, "decode + intake": _memory},
+        floors=("msgspec",),
+    ),
+    Benchmark(
+        "intake-disk",
+        f"{_ABOUT} the queue, store on disk, answered after fsync",
+        {"msgspec": bare_batches, "decode + intake": _disk},
+        floors=("msgspec",),
+    ),
+)

@@ -1,0 +1,153 @@
+"""A load generator that is not the limit: prepared bodies and bare sockets.
+
+Every connection sends its next request when the answer to the last one is complete; there is no
+pipelining. What it can do at most is measured against a responder that does nothing, as the variant
+``generator``: figures near that one would say more about it than about the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import cast
+
+from bench.data import Template
+
+__all__ = ["WRITE_KEY", "Load", "generate"]
+
+WRITE_KEY = "demo"
+
+_WARM_UP_SHARE = 0.2
+_CREDENTIALS = b64encode(f"{WRITE_KEY}:".encode()).decode()
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
+
+
+@dataclass(slots=True)
+class Load:
+    """What was answered.
+
+    Attributes:
+        events: in requests that were answered 200, over all the time.
+        statuses: answers by status, over all the time.
+        timed_events, seconds: the part that counts, without warm-up.
+        latencies: seconds from sending to answer, of that part.
+    """
+
+    events: int = 0
+    statuses: Counter[int] = field(default_factory=Counter)
+    timed_events: int = 0
+    seconds: float = 0.0
+    latencies: list[float] = field(default_factory=list)
+
+    def percentile_ms(self, share: float) -> float:
+        """Latency that `share` of the requests stayed within."""
+        ordered = sorted(self.latencies)
+        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1000
+
+
+async def generate(
+    port: int, templates: Sequence[Template], connections: int, seconds: float
+) -> Load:
+    """Send as fast as answers come, for `seconds` after a warm-up.
+
+    Raises:
+        ConnectionError: the server closed a connection.
+    """
+    loop = asyncio.get_running_loop()
+    load = Load()
+    requests = _Requests(templates, port)
+    open_connections = [
+        (await loop.create_connection(lambda: _Connection(requests, load), "127.0.0.1", port))[1]
+        for _ in range(connections)
+    ]
+    begin = time.perf_counter() + seconds * _WARM_UP_SHARE
+    finish = begin + seconds
+    for connection in open_connections:
+        connection.run(begin, finish)
+    await asyncio.gather(*(connection.done for connection in open_connections))
+    load.seconds = seconds
+    return load
+
+
+class _Requests:
+    """Hands out requests, each body with message ids of its own."""
+
+    def __init__(self, templates: Sequence[Template], port: int) -> None:
+        self._ready = [(_head(template, port), template) for template in templates]
+        self._next = count()
+
+    def __call__(self) -> tuple[bytes, int]:
+        number = next(self._next)
+        head, template = self._ready[number % len(self._ready)]
+        return head + template.body(number), template.events
+
+
+def _head(template: Template, port: int) -> bytes:
+    return (
+        f"POST {template.path} HTTP/1.1\r\n"
+        f"Host: 127.0.0.1:{port}\r\n"
+        f"Authorization: Basic {_CREDENTIALS}\r\n"
+        "Content-Type: application/json\r\n"
+        "User-Agent: bench\r\n"
+        f"Content-Length: {template.size}\r\n\r\n"
+    ).encode()
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, requests: _Requests, load: Load) -> None:
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._requests = requests
+        self._load = load
+        self._answer = b""
+        self._events = 0
+        self._sent = self._begin = self._finish = 0.0
+
+    def run(self, begin: float, finish: float) -> None:
+        """Send until `finish`; what is answered from `begin` on counts."""
+        self._begin, self._finish = begin, finish
+        self._send()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by its class
+
+    def data_received(self, data: bytes) -> None:
+        self._answer += data
+        head, end, body = self._answer.partition(b"\r\n\r\n")
+        if not end:
+            return
+        length = _LENGTH.search(head + b"\r\n")
+        assert length is not None, "an answer without Content-Length"
+        if len(body) < int(length[1]):
+            return
+        self._answer = b""
+        self._answered(int(head[9:12]))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.done.done():
+            self.done.set_exception(ConnectionError("the server closed a connection"))
+
+    def _send(self) -> None:
+        request, self._events = self._requests()
+        self._sent = time.perf_counter()
+        self._transport.write(request)
+
+    def _answered(self, status: int) -> None:
+        now = time.perf_counter()
+        load = self._load
+        load.statuses[status] += 1
+        if status == 200:
+            load.events += self._events
+            if self._begin <= now < self._finish:
+                load.timed_events += self._events
+                load.latencies.append(now - self._sent)
+        if now < self._finish:
+            self._send()
+        else:
+            self.done.set_result(None)
+            self._transport.close()

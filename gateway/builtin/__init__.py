@@ -1,0 +1,1 @@
+"""First-party sources, transforms, destinations and stores; they load as any plugin does."""

@@ -1,0 +1,165 @@
+"""Destination ``file``: newline-delimited JSON on local disk, for archives and for loading."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from threading import Event as Flag
+from typing import Annotated, Any, Literal, TypeVar
+
+from msgspec import Meta, Struct
+
+from gateway.builtin.rolling import RollingFile, compress_file
+from gateway.component import Batch, BatchPolicy, Context, Destination, DestinationSpec
+from gateway.errors import DeliveryError, Misconfigured, Retryable
+from gateway.hookspecs import hookimpl
+from gateway.ndjson import encode_lines
+from gateway.queue.files import FileSystem
+
+__all__ = ["FileConfig", "FileDestination", "register_destinations"]
+
+T = TypeVar("T")
+
+_SETTINGS_WRONG = {
+    errno.EACCES,
+    errno.EEXIST,  # a file where the folder should be
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
+"""Errors that a person has to mend. All others, a full or failing disk too, may pass."""
+
+
+class FileConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Keys of a destination with ``type = "file"``.
+
+    Attributes:
+        path: folder for the files, made if it does not exist; for this destination alone.
+        roll_bytes: a file is finished when the next batch would make it larger than this.
+        roll_seconds: and at each multiple of this since 1970 (in UTC), with the next batch.
+        compress: ``gzip`` compresses finished files in the background.
+        fsync: events count as delivered once they are on stable storage; without it, once the
+            operating system has them.
+    """
+
+    path: str
+    roll_bytes: Annotated[int, Meta(ge=1_000_000)] = 128_000_000
+    roll_seconds: Annotated[int, Meta(ge=60, le=2_678_400)] = 3600
+    compress: Literal["none", "gzip"] = "none"
+    fsync: bool = True
+
+
+class FileDestination(Destination):
+    """Appends each batch with one write, in a thread of its own, so that a disk that hangs holds up
+    nobody else. An attempt that is cancelled may still be written: at least once, as everywhere.
+
+    Args:
+        files: replaced in tests by one that fails.
+    """
+
+    def __init__(
+        self, config: FileConfig, context: Context, files: FileSystem | None = None
+    ) -> None:
+        self._folder = context.path(config.path)
+        self._gzip = config.compress == "gzip"
+        self._log = context.log
+        self._file = RollingFile(
+            self._folder,
+            roll_bytes=config.roll_bytes,
+            roll_seconds=config.roll_seconds,
+            sync=config.fsync,
+            clock=context.clock,
+            log=context.log,
+            files=files,
+        )
+        self._writer = ThreadPoolExecutor(1, f"file-{context.id}")
+        self._compressor = ThreadPoolExecutor(1, f"gzip-{context.id}")
+        self._stopping = Flag()
+
+    async def start(self) -> None:
+        """Refuse a folder that cannot be written for a reason that will not pass."""
+        try:
+            await self.check()
+        except Retryable as error:
+            self._log.warning("file: cannot write yet", error=str(error))
+
+    async def stop(self) -> None:
+        """Close the file; a compression under way is given up and done again after a start."""
+        if self._stopping.is_set():
+            return
+        self._stopping.set()
+        try:
+            await self._run(self._file.close)
+        finally:
+            self._writer.shutdown(wait=False, cancel_futures=True)
+            self._compressor.shutdown(wait=False, cancel_futures=True)
+
+    async def send(self, batch: Batch) -> None:
+        """Append the events; see `RollingFile.append`."""
+        # Encoded here and not in the thread: other destinations use the same events.
+        finished = await self._run(self._append, encode_lines(batch))
+        if self._gzip:
+            for path in finished:
+                future = self._compressor.submit(compress_file, path, self._stopping)
+                future.add_done_callback(partial(self._compressed, path))
+
+    async def check(self) -> None:
+        """Make the folder, and write and remove a small file in it."""
+        await self._run(self._probe)
+
+    def _append(self, data: bytes) -> list[Path]:
+        self._file.append(data)
+        finished = self._file.finished[:]
+        self._file.finished.clear()
+        return finished
+
+    def _probe(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=self._folder, prefix=".check-") as file:
+            file.write(b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    async def _run(self, function: Callable[..., T], *args: Any) -> T:
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._writer, function, *args)
+        except OSError as error:
+            raise _delivery_error(error) from error
+
+    def _compressed(self, path: Path, future: Future[bool]) -> None:
+        if not future.cancelled() and (error := future.exception()) is not None:
+            self._log.warning(
+                "file: not compressed; tried again after the next start",
+                file=path.name,
+                error=str(error),
+            )
+
+
+def _delivery_error(error: OSError) -> DeliveryError:
+    kind = Misconfigured if error.errno in _SETTINGS_WRONG else Retryable
+    return kind(str(error))
+
+
+@hookimpl
+def register_destinations(register: Callable[[DestinationSpec[Any]], None]) -> None:
+    """Register it."""
+    register(
+        DestinationSpec(
+            "file",
+            FileConfig,
+            FileDestination,
+            name="File",
+            storage=True,
+            batch=BatchPolicy(max_events=5000, max_bytes=4_000_000, max_age_seconds=1.0),
+        )
+    )

@@ -1,0 +1,79 @@
+"""``filter``: drops the events that meet a condition, or keeps only those that do.
+
+`gateway.condition` has the language.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import Struct
+
+from gateway.component import Context, Transform, TransformSpec
+from gateway.condition import Condition, ConditionError, compile_condition
+from gateway.event import Event
+from gateway.hookspecs import hookimpl
+
+__all__ = ["Filter", "FilterConfig", "register_transforms"]
+
+
+class FilterConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Settings of a filter: one of the two.
+
+    Attributes:
+        drop: condition of the events to leave out.
+        keep: condition of the events to let through.
+    """
+
+    drop: str | None = None
+    keep: str | None = None
+
+    def __post_init__(self) -> None:
+        self.condition()
+
+    def condition(self) -> tuple[Condition, bool]:
+        """The condition, and whether to keep (or else drop) the events that meet it."""
+        if self.drop is not None and self.keep is None:
+            return _compile("drop", self.drop), False
+        if self.keep is not None and self.drop is None:
+            return _compile("keep", self.keep), True
+        raise ValueError(
+            "write either drop or keep, with a condition such as 'type = \"page\"'"
+            + ("; not both" if self.drop is not None else "")
+        )
+
+
+def _compile(key: str, text: str) -> Condition:
+    try:
+        return compile_condition(text)
+    except ConditionError as error:
+        raise ValueError(f"{key}: {error}") from None
+
+
+class Filter(Transform):
+    """The transform."""
+
+    mutates = False
+
+    def __init__(self, config: FilterConfig) -> None:
+        self._meets, self._keeps = config.condition()
+
+    def apply(self, events: list[Event]) -> list[Event]:
+        """The events that go on."""
+        meets = self._meets
+        if self._keeps:
+            kept = [event for event in events if meets(event)]
+        else:
+            kept = [event for event in events if not meets(event)]
+        return kept if len(kept) < len(events) else events
+
+
+def _build(config: FilterConfig, _: Context) -> Filter:
+    return Filter(config)
+
+
+@hookimpl
+def register_transforms(register: Callable[[TransformSpec[Any]], None]) -> None:
+    """Register ``filter``."""
+    register(TransformSpec("filter", FilterConfig, _build))

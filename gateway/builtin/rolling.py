@@ -1,0 +1,349 @@
+"""Lines appended to files that roll over by time and size. Everything here blocks.
+
+A file is named ``events-<second of its creation, UTC>-<number within that second>.ndjson``, such as
+``events-20261123T140003Z-000001.ndjson``: names sort as the lines were written, and no name is used
+twice, not even if finished files are moved elsewhere.
+
+Invariants
+----------
+1. What `RollingFile.append` returned for is on stable storage (with ``sync``), whole lines only.
+2. A file in use ends with a line end before anything is appended. After an append that failed the
+   file is cut back to where it was, and nothing more is appended to it: after a failed fsync the
+   pages in memory say nothing of what the disk holds. After a crash the half line at the end of
+   the newest file, which nobody was told is stored, is cut off before the first append.
+3. One writer at a time for a folder, by a lock that dies with its process (flock on ``.lock``).
+4. A finished file changes only by being replaced with its compressed copy; the plain file is
+   removed after the copy is on stable storage under its final name.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event as Flag
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+from isal import isal_zlib
+
+from gateway.queue.files import FileSystem, RealFileSystem
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+__all__ = ["FileName", "RollingFile", "compress_file"]
+
+_NAME = re.compile(r"events-([0-9]{8}T[0-9]{6}Z)-([0-9]{6,})\.ndjson(\.gz)?")
+_TIME = "%Y%m%dT%H%M%SZ"
+_PARTIAL = ".partial"
+_LOCK = ".lock"
+_CHUNK_BYTES = 1 << 20
+_GZIP = 31  # zlib: a window of 32 KiB, with the header and trailer of gzip
+_MODE = 0o640  # events are personal data: not for every user of the machine
+
+
+class FileName(NamedTuple):
+    """What a file's name says; sorts as the names do.
+
+    Attributes:
+        second: when it was created, in seconds since 1970.
+        number: of the file within that second, from 1.
+    """
+
+    second: int
+    number: int
+
+    @classmethod
+    def parse(cls, name: str) -> Self | None:
+        """Read a name, compressed or not; None where it is not one of ours."""
+        match = _NAME.fullmatch(name)
+        if match is None:
+            return None
+        try:
+            moment = datetime.strptime(match[1], _TIME).replace(tzinfo=UTC)
+        except ValueError:
+            return None
+        return cls(int(moment.timestamp()), int(match[2]))
+
+    def __str__(self) -> str:
+        moment = datetime.fromtimestamp(self.second, UTC)
+        return f"events-{moment.strftime(_TIME)}-{self.number:06d}.ndjson"
+
+
+class RollingFile:
+    """Appends to the newest file of a folder. Used by one thread at a time.
+
+    Args:
+        roll_bytes: a file that would grow beyond this is finished first; only data that is larger
+            by itself makes a larger file.
+        roll_seconds: length of a span of time; spans begin at multiples of it since 1970.
+        sync: whether `append` returns only once the data is on stable storage.
+        clock: wall clock in milliseconds.
+        files: replaced in tests by one that fails.
+
+    Attributes:
+        finished: files that nothing more is appended to and that are not compressed, oldest first;
+            whoever deals with them takes them out.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        roll_bytes: int,
+        roll_seconds: int,
+        sync: bool,
+        clock: Callable[[], int],
+        log: FilteringBoundLogger,
+        files: FileSystem | None = None,
+    ) -> None:
+        self.finished: list[Path] = []
+        self._folder = folder
+        self._roll_bytes = roll_bytes
+        self._roll_seconds = roll_seconds
+        self._sync = sync
+        self._clock = clock
+        self._log = log
+        self._files = files or RealFileSystem()
+        self._lock: int | None = None
+        self._fd: int | None = None
+        self._name = FileName(0, 0)
+        self._to_cut: tuple[Path, int] | None = None
+
+    @property
+    def path(self) -> Path:
+        """The file that was last appended to."""
+        return self._folder / str(self._name)
+
+    def append(self, data: bytes) -> None:
+        """Append whole lines, all or nothing.
+
+        Raises:
+            OSError: nothing was appended.
+        """
+        self._get_ready()
+        second = self._second()
+        size = os.fstat(self._fd).st_size if self._fd is not None else 0
+        late = second // self._roll_seconds != self._name.second // self._roll_seconds
+        full = size + len(data) > self._roll_bytes
+        if self._fd is None or late or full:
+            self._roll(second)
+            size = 0
+        assert self._fd is not None
+        try:
+            self._files.write(self._fd, data)
+            if self._sync:
+                self._files.sync(self._fd)
+        except BaseException:
+            self._undo(size)
+            raise
+
+    def close(self) -> None:
+        """Release the file and the folder; safe twice and without an `append`."""
+        self._close_file()
+        if self._lock is not None:
+            lock, self._lock = self._lock, None
+            os.close(lock)
+
+    # -- getting ready -------------------------------------------------------
+
+    def _get_ready(self) -> None:
+        """Have the folder locked, its newest file known, and no failed write left in it."""
+        if self._fd is not None and self._is_gone():
+            self._log.warning("file: the current file was moved or removed", file=self.path.name)
+            self.close()
+        if self._lock is None:
+            self._make_folder()
+            self._lock = self._take_lock()
+            try:
+                self._cut()
+                self._recover()
+            except BaseException:
+                self.close()
+                raise
+        else:
+            self._cut()
+
+    def _is_gone(self) -> bool:
+        assert self._fd is not None
+        try:
+            return not os.path.samestat(self.path.stat(), os.fstat(self._fd))
+        except OSError:  # looking for it anew says what is wrong, if anything is
+            return True
+
+    def _make_folder(self) -> None:
+        missing = [self._folder, *self._folder.parents]
+        missing = [folder for folder in missing if not folder.exists()]
+        self._files.make_dir(self._folder)
+        if self._sync:
+            for folder in missing:
+                self._files.sync_dir(folder.parent)
+
+    def _take_lock(self) -> int:
+        lock = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            text = "another destination or process writes to this folder"
+            raise BlockingIOError(errno.EWOULDBLOCK, text, str(self._folder)) from None
+        except OSError:
+            os.close(lock)
+            raise
+        return lock
+
+    def _recover(self) -> None:
+        """Find out where an earlier run stopped, and mend what it left half done."""
+        self.finished.clear()
+        plain: list[FileName] = []
+        compressed: set[FileName] = set()
+        for entry in self._files.list_dir(self._folder):
+            name = FileName.parse(entry.removesuffix(_PARTIAL))
+            if name is None:
+                continue
+            if entry.endswith(_PARTIAL):
+                self._files.remove(self._folder / entry)
+            elif entry.endswith(".gz"):
+                compressed.add(name)
+            else:
+                plain.append(name)
+        for name in set(plain) & compressed:
+            self._files.remove(self._folder / str(name))
+            plain.remove(name)
+        plain.sort()
+        self._name = max(self._name, *plain, *compressed, FileName(0, 0))
+        if plain:
+            self._mend(self._folder / str(plain[-1]))
+        paths = [path for name in plain if (path := self._folder / str(name)).exists()]
+        if self.path in paths:
+            self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+            paths.remove(self.path)
+        self.finished += paths
+
+    def _mend(self, path: Path) -> None:
+        """Cut off the half line that a crash left at the end; a file left empty is removed."""
+        size = self._files.size(path)
+        end = _end_of_last_line(self._files, path, size)
+        if end < size:
+            self._log.warning(
+                "file: cut off half a line, the trace of a crash; its event is sent again",
+                file=path.name,
+                bytes=size - end,
+            )
+        self._cut_to(path, end, size)
+
+    def _undo(self, size: int) -> None:
+        """Give up the current file, cut back to `size`."""
+        self._to_cut = (self.path, size)
+        self._close_file()
+        with suppress(OSError):  # the disk is failing already; tried again before the next write
+            self._cut()
+
+    def _cut(self) -> None:
+        if self._to_cut is not None:
+            path, size = self._to_cut
+            with suppress(FileNotFoundError):
+                self._cut_to(path, size, self._files.size(path))
+                if size:
+                    self.finished.append(path)
+            self._to_cut = None
+
+    def _cut_to(self, path: Path, size: int, found: int) -> None:
+        if size == 0:
+            self._files.remove(path)
+        elif size < found:
+            self._files.truncate(path, size)
+
+    # -- rolling -------------------------------------------------------------
+
+    def _second(self) -> int:
+        """The time, or that of the last name where the clock was set back a little: order wins."""
+        now, last = self._clock() // 1000, self._name.second
+        return last if 0 < last - now <= self._roll_seconds else now
+
+    def _roll(self, second: int) -> None:
+        if self._fd is not None:
+            self._close_file()
+            self.finished.append(self.path)
+        number = self._name.number if second == self._name.second else 0
+        self._name = FileName(second, number + 1)
+        while self.path.exists() or _compressed(self.path).exists():
+            self._name = FileName(second, self._name.number + 1)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        self._fd = os.open(self.path, flags, _MODE)
+        if self._sync:
+            try:
+                self._files.sync_dir(self._folder)
+            except BaseException:
+                self._undo(0)
+                raise
+
+    def _close_file(self) -> None:
+        if self._fd is not None:
+            fd, self._fd = self._fd, None
+            self._files.close(fd)
+
+
+def _end_of_last_line(files: FileSystem, path: Path, size: int) -> int:
+    """Position after the last line end; 0 where there is none."""
+    fd = files.open(path)
+    try:
+        position = size
+        while position > 0:
+            start = max(0, position - _CHUNK_BYTES)
+            found = files.read(fd, start, position - start).rfind(b"\n")
+            if found >= 0:
+                return start + found + 1
+            position = start
+    finally:
+        files.close(fd)
+    return 0
+
+
+def _compressed(path: Path) -> Path:
+    return path.with_name(path.name + ".gz")
+
+
+def compress_file(path: Path, stop: Flag, files: FileSystem | None = None) -> bool:
+    """Replace a finished file with a copy compressed with gzip, named with ``.gz`` added.
+
+    Args:
+        stop: checked between chunks; once set, everything is left as it was.
+
+    Returns:
+        Whether the file was replaced. False too where it is no longer there.
+
+    Raises:
+        OSError: the file is as it was.
+    """
+    files = files or RealFileSystem()
+    target = _compressed(path)
+    partial = target.with_name(target.name + _PARTIAL)
+    try:
+        source = path.open("rb")
+    except FileNotFoundError:
+        return False
+    try:
+        with source:
+            fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _MODE)
+            try:
+                packer = isal_zlib.compressobj(wbits=_GZIP)
+                while chunk := source.read(_CHUNK_BYTES):
+                    if stop.is_set():
+                        return False
+                    files.write(fd, packer.compress(chunk))
+                files.write(fd, packer.flush())
+                files.sync(fd)
+            finally:
+                files.close(fd)
+        partial.replace(target)
+        files.sync_dir(path.parent)
+        files.remove(path)
+    finally:
+        files.remove(partial)
+    return True

@@ -1,0 +1,124 @@
+"""What the gateway answers, and the one table that says so.
+
+The SDKs decide by status whether to send again, and some parse the body whatever the status:
+
+* 200 with exactly ``{"success":true}`` is success. analytics-php and rudder-sdk-python send again
+  on any other status below 400, analytics-ruby on a body that is not JSON.
+* What will never be accepted is 400. On any other 4xx analytics-swift keeps the events and sends
+  them again, for ever.
+* What may be accepted later is 503, with a whole number of seconds in Retry-After. So is a body
+  that took too long: 408 would name the fault better, but mobile SDKs, Ruby, PHP and Java drop the
+  events then. 501, 505 and redirections are never used: some SDKs drop the events, others take
+  them for delivered.
+* An error's body has ``code``, ``message`` and ``error``: rudder-sdk-python and analytics-ruby fail
+  on one without.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import msgspec
+from aiohttp import web
+from multidict import CIMultiDict
+
+from gateway.builtin.segment.cors import allow_origin
+
+__all__ = ["ANSWERS", "SUCCESS", "Answer", "Rejected", "refuse", "succeed"]
+
+
+class Rejected(Exception):
+    """The request is refused; `code` is a key of `ANSWERS`."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A status, and a message that never quotes the request.
+
+    Attributes:
+        retry_after_seconds: when to try again, where nobody knows better; 0 for never.
+        body: for the code that it belongs to, filled in by the table.
+    """
+
+    status: int
+    message: str
+    retry_after_seconds: int = 0
+    body: bytes = field(default=b"", repr=False)
+
+
+def _table(answers: dict[str, Answer]) -> dict[str, Answer]:
+    def body(code: str, message: str) -> bytes:
+        return msgspec.json.encode(
+            {"success": False, "code": code, "message": message, "error": message}
+        )
+
+    return {
+        code: Answer(a.status, a.message, a.retry_after_seconds, body(code, a.message))
+        for code, a in answers.items()
+    }
+
+
+ANSWERS = _table(
+    {
+        "invalid_json": Answer(400, "The body is not a JSON object."),
+        "invalid_encoding": Answer(
+            400,
+            "The body is not a complete stream of the encoding that Content-Encoding names, "
+            "or that is none of gzip, deflate and identity.",
+        ),
+        "incomplete_body": Answer(400, "The body ended too early."),
+        "payload_too_large": Answer(400, "The body is larger than this source allows."),
+        "empty_batch": Answer(400, "The key batch is missing, or not an array."),
+        "invalid_host": Answer(400, "The Host header is not a host."),
+        "invalid_write_key": Answer(401, "The write key is missing or unknown."),
+        "source_disabled": Answer(404, "The source is disabled."),
+        "not_found": Answer(404, "There is nothing at this path."),
+        "method_not_allowed": Answer(405, "This path does not have that method."),
+        "queue_full": Answer(503, "The queue is full; send the same events again later.", 1),
+        "request_timeout": Answer(503, "The body took too long; send it again.", 1),
+        "unavailable": Answer(503, "No events are taken just now; send them again later.", 5),
+    }
+)
+"""Error code to answer."""
+
+SUCCESS = b'{"success":true}'
+
+_MAX_RETRY_AFTER_SECONDS = 300
+"""More is not honoured by the SDKs."""
+
+_JSON = "application/json"
+
+
+def succeed(request: web.BaseRequest) -> web.Response:
+    """All that could be taken was taken."""
+    headers = CIMultiDict({"Content-Type": _JSON})
+    allow_origin(request, headers)
+    return web.Response(body=SUCCESS, headers=headers)
+
+
+def refuse(
+    request: web.BaseRequest,
+    code: str,
+    *,
+    retry_after_seconds: int = 0,
+    allow: str | None = None,
+) -> web.Response:
+    """An error.
+
+    Args:
+        retry_after_seconds: over the one of the table, for answers that have one.
+        allow: methods that the path has.
+    """
+    answer = ANSWERS[code]
+    headers = CIMultiDict({"Content-Type": _JSON})
+    if answer.retry_after_seconds:
+        seconds = retry_after_seconds or answer.retry_after_seconds
+        headers["Retry-After"] = str(min(max(1, seconds), _MAX_RETRY_AFTER_SECONDS))
+    if allow is not None:
+        headers["Allow"] = allow
+    allow_origin(request, headers)
+    return web.Response(status=answer.status, body=answer.body, headers=headers)

@@ -1,0 +1,263 @@
+"""From the bytes of a body to events: the hot path, and the slow road beside it.
+
+A body that is as the SDKs send it decodes in one step into `Event` objects whose own bodies stay
+bytes. One that is not (a number as an id, a key that the specification does not name, an element
+that is no object) is taken apart value by value by `gateway.normalise`, which knows what may be
+mended and which code to discard the rest with.
+
+What msgspec leaves to us, as it does not look into `Raw`: UTF-8. What it refuses and clients send:
+lone surrogates. What it lets pass and databases refuse: NUL.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import msgspec
+from msgspec import DecodeError, Raw, Struct, ValidationError, field
+
+from gateway.builtin.segment.answers import Rejected
+from gateway.event import EMPTY, Event
+from gateway.normalise import Discarded, clean_text, normalise
+
+__all__ = ["Parsed", "decode_element", "elements_of", "parse_batch", "parse_event"]
+
+_BOM = b"\xef\xbb\xbf"
+_QUOTE = 0x22
+
+
+class _Wire(Event, kw_only=True, forbid_unknown_fields=True):
+    """An event as it arrives; from `_forget_forged` on, an `Event` like any other."""
+
+    version: Raw = EMPTY  # whatever it is: intake stamps its own
+    write_key: str | None = None
+
+
+class _Element(_Wire, kw_only=True):
+    """An event of a batch.
+
+    Without a type it goes the slow road, so that an array of a hundred thousand ``{}`` does not
+    become a hundred thousand events before somebody counts them.
+    """
+
+    type: str
+
+
+class _Batch(Struct, rename="camel"):
+    batch: list[_Element]
+    sent_at: str | None = None
+    write_key: str | None = None
+    context: Raw = EMPTY
+    integrations: Raw = EMPTY
+
+
+class _LooseBatch(Struct, rename="camel"):
+    batch: Raw = EMPTY
+    sent_at: Raw = EMPTY
+    write_key: Raw = EMPTY
+    context: Raw = EMPTY
+    integrations: Raw = EMPTY
+
+
+class _KeyOnly(Struct, rename="camel"):
+    write_key: Raw = EMPTY
+
+
+_event_decoder = msgspec.json.Decoder(_Wire)
+_element_decoder = msgspec.json.Decoder(_Element)
+_batch_decoder = msgspec.json.Decoder(_Batch)
+_loose_decoder = msgspec.json.Decoder(_LooseBatch)
+_list_decoder = msgspec.json.Decoder(list[Raw])
+_fields_decoder = msgspec.json.Decoder(dict[str, Raw])
+_key_decoder = msgspec.json.Decoder(_KeyOnly)
+_string_decoder = msgspec.json.Decoder(str)
+
+
+class Parsed(Struct):
+    """A body, before the limits of a source are applied to it.
+
+    Attributes:
+        body: what was decoded, in UTF-8.
+        events: of the hot path, or the one of a single-event route.
+        elements: of the slow road, still to be decoded; then `events` is empty.
+        discarded: by code, what could not become an event.
+        sent_at: of a batch.
+        context, integrations: of a batch, for all its events; `EMPTY` where absent.
+    """
+
+    body: bytes
+    events: list[Event] = field(default_factory=list)
+    elements: list[Raw] | None = None
+    discarded: Counter[str] = field(default_factory=Counter)
+    write_key: str | None = None
+    sent_at: str | None = None
+    context: Raw = EMPTY
+    integrations: Raw = EMPTY
+
+
+def parse_event(body: bytes, kind: str) -> Parsed:
+    """Decode the body of a route for single events.
+
+    Args:
+        kind: the event's type, which the path dictates.
+
+    Raises:
+        Rejected: ``invalid_json``.
+    """
+    return _mended(_parse_event, body, kind)
+
+
+def parse_batch(body: bytes) -> Parsed:
+    """Decode the body of a batch route.
+
+    Raises:
+        Rejected: ``invalid_json`` or ``empty_batch``.
+    """
+    return _mended(_parse_batch, body)
+
+
+def _mended(parse: Callable[..., Parsed], body: bytes, *args: str) -> Parsed:
+    """Parse; where the text is at fault, mend what can be mended and parse again."""
+    body = _as_utf8(body)
+    try:
+        return parse(body, *args)
+    except (DecodeError, RecursionError):
+        pass
+    if b"\\u" in body:  # a lone surrogate, perhaps
+        try:
+            return parse(clean_text(body), *args)
+        except (DecodeError, RecursionError):
+            pass
+    raise Rejected("invalid_json")
+
+
+def _as_utf8(body: bytes) -> bytes:
+    """The body as valid UTF-8 without NUL; one bad byte is no reason to lose a batch."""
+    body = body.removeprefix(_BOM)
+    if not body.isascii():
+        try:
+            body.decode()
+        except UnicodeDecodeError:
+            body = body.decode(errors="replace").encode()
+    if b"\\" in body and b"\\u0000" in body:
+        body = clean_text(body)
+    return body
+
+
+def _parse_event(body: bytes, kind: str) -> Parsed:
+    try:
+        event = _event_decoder.decode(body)
+    except ValidationError:
+        return _parse_loose_event(body, kind)
+    event.type = kind
+    parsed = Parsed(body, [event], write_key=event.write_key)
+    _forget_forged(event)
+    return parsed
+
+
+def _parse_loose_event(body: bytes, kind: str) -> Parsed:
+    fields = _fields_decoder.decode(body)
+    parsed = Parsed(body, write_key=_text(fields.pop("writeKey", EMPTY)))
+    try:
+        parsed.events.append(normalise(fields, kind))
+    except Discarded as discarded:
+        parsed.discarded[discarded.code] += 1
+    return parsed
+
+
+def _parse_batch(body: bytes) -> Parsed:
+    try:
+        batch = _batch_decoder.decode(body)
+    except ValidationError:
+        return _parse_loose_batch(body)
+    events = batch.batch
+    write_key = batch.write_key
+    if not write_key and events:
+        write_key = events[0].write_key
+    for event in events:
+        _forget_forged(event)
+    return Parsed(
+        body,
+        list[Event](events),
+        write_key=write_key,
+        sent_at=batch.sent_at,
+        context=batch.context,
+        integrations=batch.integrations,
+    )
+
+
+def _parse_loose_batch(body: bytes) -> Parsed:
+    batch = _loose_decoder.decode(body)
+    elements = _elements(batch)
+    write_key = _text(batch.write_key)
+    if not write_key and elements:
+        write_key = _key_of(elements[0])
+    return Parsed(
+        body,
+        elements=elements,
+        write_key=write_key,
+        sent_at=_time(batch.sent_at),
+        context=batch.context,
+        integrations=batch.integrations,
+    )
+
+
+def _elements(batch: _LooseBatch) -> list[Raw]:
+    try:
+        return _list_decoder.decode(batch.batch)
+    except DecodeError:
+        raise Rejected("empty_batch") from None
+
+
+def elements_of(body: bytes) -> list[Raw]:
+    """The elements of a batch that was parsed before, each as it was sent."""
+    return _elements(_loose_decoder.decode(body))
+
+
+def decode_element(element: Raw) -> Event:
+    """An element of a batch.
+
+    Raises:
+        Discarded: it cannot become an event.
+    """
+    try:
+        event = _element_decoder.decode(element)
+    except ValidationError:
+        pass
+    else:
+        _forget_forged(event)
+        return event
+    try:
+        fields = _fields_decoder.decode(element)
+    except ValidationError:
+        raise Discarded("bad_request") from None
+    return normalise(fields)
+
+
+def _forget_forged(event: _Wire) -> None:
+    """Take away what only the gateway may write, and the key, which is nobody else's business."""
+    if event.write_key is not None:
+        event.write_key = None
+    if event.raw_notes is not EMPTY or event.raw_extra is not EMPTY:
+        event.raw_notes = event.raw_extra = EMPTY
+
+
+def _key_of(element: Raw) -> str | None:
+    try:
+        return _text(_key_decoder.decode(element).write_key)
+    except ValidationError:
+        return None
+
+
+def _text(raw: Raw) -> str | None:
+    """The value if it is a string."""
+    if not len(raw) or memoryview(raw)[0] != _QUOTE:
+        return None
+    return _string_decoder.decode(raw)
+
+
+def _time(raw: Raw) -> str | None:
+    """A time as text; a number as its digits, which intake reads as a number."""
+    text = bytes(raw).decode()
+    return text if text[:1].isdigit() else _text(raw)

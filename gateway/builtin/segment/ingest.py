@@ -1,0 +1,173 @@
+"""A request with events, from its first byte to its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from gateway.body import BodyError, BodyTimeout, read_body
+from gateway.builtin.segment.answers import Rejected, refuse, succeed
+from gateway.builtin.segment.auth import basic_user
+from gateway.builtin.segment.config import Category, SegmentConfig, widest
+from gateway.builtin.segment.decode import Parsed, parse_batch, parse_event
+from gateway.builtin.segment.limits import select
+from gateway.clientip import ClientAddress
+from gateway.component import Context
+from gateway.enrich import Client
+from gateway.errors import QueueError, QueueFull
+from gateway.intake import Arrival, Intake
+
+__all__ = ["Ingest"]
+
+_LONGEST_TIME = 100  # characters
+_STRICT_SUCCESS = frozenset({"invalid_write_key", "source_disabled"})
+
+
+class Ingest:
+    """Takes events for all sources of the type.
+
+    Args:
+        configs: of the sources, by id.
+    """
+
+    def __init__(
+        self, configs: Mapping[str, SegmentConfig], intake: Intake, context: Context
+    ) -> None:
+        self._configs = dict(configs)
+        self._widest = widest(list(configs.values()))
+        self._strict = any(config.strict_segment for config in configs.values())
+        self._intake = intake
+        self._address = ClientAddress(context.server)
+        self._timeout_seconds = context.server.body_timeout_seconds
+
+    async def event(self, request: web.Request, kind: str) -> web.Response:
+        """A request with one event, of the type that its path names."""
+        return await self._answer(request, kind, None)
+
+    async def batch(self, request: web.Request, query_key: str | None = None) -> web.Response:
+        """A request with a batch.
+
+        Args:
+            query_key: write key of the query, on the paths where one may stand there.
+        """
+        return await self._answer(request, None, query_key)
+
+    async def _answer(
+        self, request: web.Request, kind: str | None, query_key: str | None
+    ) -> web.Response:
+        try:
+            await self._take(request, kind, query_key)
+        except Rejected as error:
+            return self._refuse(request, error.code)
+        except BodyError as error:
+            response = self._refuse(request, error.code)
+            if isinstance(error, BodyTimeout):
+                response.force_close()
+            return response
+        except QueueFull as error:
+            return self._refuse(request, "queue_full", error.retry_after_seconds)
+        except QueueError:
+            return self._refuse(request, "unavailable")
+        return succeed(request)
+
+    def _refuse(
+        self, request: web.Request, code: str, retry_after_seconds: int = 0
+    ) -> web.Response:
+        self._intake.ledger.rejected_requests[code] += 1
+        if self._strict and code in _STRICT_SUCCESS:
+            return succeed(request)
+        return refuse(request, code, retry_after_seconds=retry_after_seconds)
+
+    async def _take(self, request: web.Request, kind: str | None, query_key: str | None) -> None:
+        # The client stamps `sentAt` before it sends: the time that the body takes is not its clock
+        # being wrong.
+        received_ms = self._intake.clock()
+        key = basic_user(request.headers.get("Authorization")) or query_key
+        # A key of the head is looked at first: who has none that is valid has no body read.
+        caps = self._configs[self.source_of(key)] if key is not None else self._widest
+        body = await read_body(
+            request,
+            max_bytes=caps.max_batch_bytes if kind is None else caps.max_event_bytes,
+            max_compressed_bytes=caps.compressed_limit,
+            timeout_seconds=self._timeout_seconds,
+        )
+        parsed = parse_batch(body) if kind is None else parse_event(body, kind)
+        source_id = self.source_of(key or parsed.write_key)
+        config = self._configs[source_id]
+        most = config.max_batch_bytes if kind is None else config.max_event_bytes
+        if len(parsed.body) > most:
+            raise Rejected("payload_too_large")
+        if kind is None and not parsed.events and not parsed.elements:
+            parsed.discarded["empty_batch"] += 1
+        self.select(source_id, parsed)
+        await self.accept(request, source_id, parsed, received_ms, config.category)
+
+    def source_of(self, write_key: str | None) -> str:
+        """Id of the source that a key belongs to.
+
+        Raises:
+            Rejected: there is none of this type, or it is disabled and says so.
+        """
+        source_id = self._intake.source_of(write_key) if write_key else None
+        if source_id is None or source_id not in self._configs:
+            raise Rejected("invalid_write_key")
+        if self._configs[source_id].disabled_status != 200 and not self._intake.enabled(source_id):
+            raise Rejected("source_disabled")
+        return source_id
+
+    def select(self, source_id: str, parsed: Parsed) -> None:
+        """Leave in `parsed.events` what the source's config allows.
+
+        Raises:
+            Rejected: it nests just as deep as the parser goes, which differs by some levels from
+                one place of the program to the next.
+        """
+        try:
+            parsed.events = select(parsed, self._configs[source_id])
+        except RecursionError:
+            raise Rejected("invalid_json") from None
+
+    async def accept(
+        self,
+        request: web.Request,
+        source_id: str,
+        parsed: Parsed,
+        received_ms: int,
+        category: Category,
+    ) -> None:
+        """Hand over the events of a body to intake."""
+        config = self._configs[source_id]
+        await self._intake.accept(
+            Arrival(
+                source_id=source_id,
+                received_ms=received_ms,
+                events=parsed.events,
+                discarded=parsed.discarded,
+                sent_at=parsed.sent_at or _sent_at(request),
+                client=self._client(request, config, category),
+                body_bytes=len(parsed.body),
+            )
+        )
+
+    def _client(self, request: web.Request, config: SegmentConfig, category: Category) -> Client:
+        ip = self._address.of(request) if config.capture_ip else None
+        if ip is not None and ":" in ip and not config.capture_ipv6:
+            ip = None
+        user_agent = request.headers.get("User-Agent")
+        if user_agent is not None:
+            user_agent = _storable(user_agent[: config.max_user_agent_chars])
+        return Client(ip, user_agent, category)
+
+
+def _sent_at(request: web.Request) -> str | None:
+    """The header in which RudderStack's JavaScript SDK says when it sent a single event."""
+    value = request.headers.get("SentAt")
+    return value if value is not None and len(value) <= _LONGEST_TIME and value.isascii() else None
+
+
+def _storable(header: str) -> str:
+    """A header's text without the surrogates that stand for bytes which are not UTF-8."""
+    if header.isascii():
+        return header
+    return header.encode(errors="surrogateescape").decode(errors="replace")

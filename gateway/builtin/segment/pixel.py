@@ -1,0 +1,129 @@
+"""Events in the address of a picture, for e-mails and pages without scripts.
+
+https://segment.com/docs/connections/sources/catalog/libraries/server/pixel-tracking-api/: either
+``data`` is the event, as JSON in base64, or each parameter is a field, with dots for nesting. The
+answer is a picture whatever happens, since a broken one would be seen.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+from aiohttp import web
+from multidict import CIMultiDict
+
+from gateway.builtin.segment.answers import Rejected
+from gateway.builtin.segment.auth import basic_user
+from gateway.builtin.segment.cors import allow_origin
+from gateway.builtin.segment.decode import parse_event
+from gateway.builtin.segment.ingest import Ingest
+from gateway.errors import QueueError, QueueFull
+from gateway.event import Event
+from gateway.intake import Intake
+
+__all__ = ["GIF", "Pixel", "event_json"]
+
+GIF = bytes.fromhex(
+    "4749463839610100010080000000000000000021f90401000000002c00000000010001000002024401003b"
+)
+"""One transparent pixel."""
+
+_MAX_LEVELS = 16
+"""Levels that the dots of a parameter's name may make."""
+
+
+class Pixel:
+    """Answers the paths of the pixel."""
+
+    def __init__(self, ingest: Ingest, intake: Intake) -> None:
+        self._ingest = ingest
+        self._intake = intake
+
+    async def event(self, request: web.Request, kind: str, channel: str) -> web.Response:
+        """Take an event of the type that the path names.
+
+        Args:
+            channel: where the event comes from, if it does not say so itself.
+        """
+        try:
+            await self._take(request, kind, channel)
+        except Rejected as error:
+            self._intake.ledger.rejected_requests[error.code] += 1
+        except QueueFull:
+            self._intake.ledger.rejected_requests["queue_full"] += 1
+        except QueueError:
+            self._intake.ledger.rejected_requests["unavailable"] += 1
+        return self.picture(request)
+
+    async def _take(self, request: web.Request, kind: str, channel: str) -> None:
+        received_ms = self._intake.clock()
+        parsed = parse_event(event_json(request.query.items()), kind)
+        key = basic_user(request.headers.get("Authorization")) or request.query.get("writeKey")
+        source_id = self._ingest.source_of(key or parsed.write_key)
+        self._ingest.select(source_id, parsed)
+        for event in parsed.events:
+            _complete(event, channel)
+        await self._ingest.accept(request, source_id, parsed, received_ms, "client")
+
+    @staticmethod
+    def picture(request: web.Request) -> web.Response:
+        """The picture, which no cache may keep: the next reader has to come here as well."""
+        headers = CIMultiDict({"Content-Type": "image/gif", "Cache-Control": "no-store"})
+        allow_origin(request, headers)
+        return web.Response(body=GIF, headers=headers)
+
+
+def event_json(query: Iterable[tuple[str, str]]) -> bytes:
+    """The event that a query holds, as JSON text.
+
+    Raises:
+        Rejected: ``invalid_json``.
+    """
+    parameters = dict(query)
+    data = parameters.get("data")
+    return msgspec.json.encode(_nested(parameters)) if data is None else _decoded(data)
+
+
+def _decoded(data: str) -> bytes:
+    text = data.strip()
+    if text.startswith("{"):
+        return text.encode(errors="replace")
+    # A plus that was not escaped has become a space on its way.
+    text = text.replace(" ", "+").replace("-", "+").replace("_", "/").rstrip("=")
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        raise Rejected("invalid_json") from None
+
+
+def _nested(parameters: Mapping[str, str]) -> dict[str, Any]:
+    """``{"a.b": "1"}`` as ``{"a": {"b": "1"}}``; the last of contradicting names wins."""
+    event: dict[str, Any] = {}
+    for name, value in parameters.items():
+        *path, last = name.split(".", _MAX_LEVELS)
+        level = event
+        for step in path:
+            below = level.get(step)
+            if not isinstance(below, dict):
+                below = level[step] = {}
+            level = below
+        level[last] = value
+    return event
+
+
+def _complete(event: Event, channel: str) -> None:
+    """What a picture's address cannot say, and what templates of e-mails get wrong."""
+    event.channel = event.channel or channel
+    if event.anonymous_id is not None:
+        event.anonymous_id = event.anonymous_id.strip("\"' ")
+    if event.type == "page" and event.name is not None and not event.name.strip():
+        event.name = "Unknown Page"
+    context = event.context
+    if not isinstance(context, Mapping):
+        context = {}
+    if "library" not in context:
+        event.context = {**context, "library": {"name": "pixel"}}

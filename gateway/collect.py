@@ -1,0 +1,184 @@
+"""Reads the queue for one destination and makes batches: filter, transform, count, size, age."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gateway.chain import Chain
+from gateway.component import BatchPolicy
+from gateway.event import Event
+from gateway.integrations import refusal
+from gateway.queue.batching import QueueReader
+from gateway.queue.feed import Slice
+from gateway.state import DeadLetter
+
+__all__ = ["Collector", "Outgoing"]
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """What was read from the queue and is to be committed together.
+
+    Attributes:
+        cursor: where reading goes on after it.
+        events, offsets: to send; the others that were read are in `filtered`, `dead` and `lost`.
+        lost: events that were damaged in the queue.
+        size: bytes of the events to send.
+    """
+
+    cursor: int
+    events: list[Event] = field(default_factory=list)
+    offsets: list[int] = field(default_factory=list)
+    filtered: Counter[str] = field(default_factory=Counter)
+    dead: list[DeadLetter] = field(default_factory=list)
+    lost: int = 0
+    size: int = 0
+
+
+class Collector:
+    """Makes batches for one destination, in the order of the queue.
+
+    Args:
+        name: the destination's name in `integrations` objects.
+        storage: whether it is a warehouse or archive.
+        chain: the delivery transforms that apply to it.
+    """
+
+    def __init__(
+        self,
+        reader: QueueReader,
+        policy: BatchPolicy,
+        chain: Chain,
+        *,
+        name: str,
+        storage: bool,
+        clock: Callable[[], int],
+    ) -> None:
+        self._reader = reader
+        self._policy = policy
+        self._chain = chain
+        self._name = name
+        self._storage = storage
+        self._clock = clock
+        self._expected = reader.position
+        self._left: Slice | None = None
+        self._reading: asyncio.Task[Slice] | None = None
+
+    @property
+    def position(self) -> int:
+        """Offset of the next event to come."""
+        return self._expected
+
+    async def next(self, hurry: asyncio.Event) -> Outgoing | None:
+        """Read until a batch is full or old enough.
+
+        Args:
+            hurry: once set, what the queue holds is read without waiting for more.
+
+        Returns:
+            None where `hurry` is set and the queue has no more.
+        """
+        outgoing = Outgoing(self._expected)
+        loop = asyncio.get_running_loop()
+        deadline: float | None = None
+        while True:
+            wait = None if deadline is None else max(0.0, deadline - loop.time())
+            part = await self._next_slice(wait, hurry)
+            if part is None:
+                return outgoing if deadline is not None else None
+            if deadline is None:
+                deadline = loop.time() + self._policy.max_age_seconds
+            if self._take(part, outgoing):
+                return outgoing
+
+    async def rewind(self, offset: int) -> None:
+        """Read again from an offset."""
+        await self._stop_reading()
+        await self._reader.rewind(offset)
+        self._expected = offset
+        self._left = None
+
+    async def close(self) -> None:
+        """Stop reading and release files; safe twice."""
+        await self._stop_reading()
+        await self._reader.close()
+
+    async def _stop_reading(self) -> None:
+        if self._reading is not None:
+            task, self._reading = self._reading, None
+            task.cancel()
+            await asyncio.wait({task})
+
+    async def _next_slice(self, wait: float | None, hurry: asyncio.Event) -> Slice | None:
+        """The next events, or None when none came in time or there is a hurry."""
+        if self._left is not None:
+            part, self._left = self._left, None
+            return part
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._reader.read())
+        # A read is never cut short: it may be in a thread, and what it returns must not be lost.
+        if not self._reading.done():
+            hurried = asyncio.ensure_future(hurry.wait())
+            await asyncio.wait(
+                {self._reading, hurried}, timeout=wait, return_when=asyncio.FIRST_COMPLETED
+            )
+            hurried.cancel()
+            if hurry.is_set() and self._reader.behind:
+                await asyncio.wait({self._reading})
+        if not self._reading.done():
+            return None
+        task, self._reading = self._reading, None
+        return task.result()
+
+    def _take(self, part: Slice, outgoing: Outgoing) -> bool:
+        """Add events to the batch; True when it is full."""
+        if part.offset > self._expected:
+            outgoing.lost += part.offset - self._expected
+        room = self._policy.max_events - len(outgoing.events)
+        taken, size = 0, outgoing.size
+        for event in part.events:
+            if taken == room or (size and size + event.size > self._policy.max_bytes):
+                break
+            size += event.size
+            taken += 1
+        if taken < len(part.events):
+            self._left = Slice(part.offset + taken, part.events[taken:])
+            part = Slice(part.offset, part.events[:taken])
+        self._expected = outgoing.cursor = part.end
+        self._filter(part, outgoing)
+        return self._left is not None or len(outgoing.events) >= self._policy.max_events
+
+    def _filter(self, part: Slice, outgoing: Outgoing) -> None:
+        events: list[Event] = []
+        offsets: list[int] = []
+        for offset, event in enumerate(part.events, part.offset):
+            rule = refusal(event, self._name, storage=self._storage)
+            if rule is None:
+                events.append(event)
+                offsets.append(offset)
+            else:
+                outgoing.filtered[rule] += 1
+        if self._chain and events:
+            events, offsets = self._transform(events, offsets, outgoing)
+        outgoing.events += events
+        outgoing.offsets += offsets
+        outgoing.size += sum(event.size for event in events)
+
+    def _transform(
+        self, events: list[Event], offsets: list[int], outgoing: Outgoing
+    ) -> tuple[list[Event], list[int]]:
+        if self._chain.mutates:
+            events = [event.copy() for event in events]
+        offset_of = dict(zip(map(id, events), offsets, strict=True))
+        result = self._chain.run(events)
+        outgoing.filtered += result.filtered
+        now_ms = self._clock()
+        for event, transform, error in result.failed:
+            detail = f"transform {transform}: {type(error).__name__}"
+            outgoing.dead.append(
+                DeadLetter.of(event, offset_of[id(event)], "transform", detail, 0, now_ms, now_ms)
+            )
+        return result.kept, [offset_of[id(event)] for event in result.kept]

@@ -1,0 +1,165 @@
+"""The retry lane: single events that failed while the rest of their batch did not.
+
+They leave the road so that the cursor can move on, and wait in the state store for their next
+attempt. An event is blamed for a failure only if the destination is known to work: if something
+else was delivered since the event was last tried. Otherwise the destination is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from gateway.component import Batch
+from gateway.config import RetryPolicy
+from gateway.event import decode_events
+from gateway.retry import Verdict
+from gateway.sending import Sender
+from gateway.state import Commit, DeadLetter, State, Waiting
+
+__all__ = ["Lane"]
+
+_LOOK_EVERY_SECONDS = 60.0
+
+
+class Lane:
+    """Sends what waits, each event when it is due.
+
+    Args:
+        record: writes outcomes; False where sending has ended.
+        max_events: of one send.
+    """
+
+    def __init__(
+        self,
+        destination: str,
+        policy: RetryPolicy,
+        state: State,
+        sender: Sender,
+        record: Callable[[Commit], Awaitable[bool]],
+        clock: Callable[[], int],
+        max_events: int,
+    ) -> None:
+        self._destination = destination
+        self._policy = policy
+        self._state = state
+        self._sender = sender
+        self._clock = clock
+        self._record = record
+        self._max_events = max_events
+        self._added = asyncio.Event()
+        self.size = 0
+
+    async def start(self) -> None:
+        """Learn how many events wait from before."""
+        self.size = await self._state.count_waiting(self._destination)
+
+    def has_room(self, number: int) -> bool:
+        """Whether so many more may wait."""
+        return self.size + number <= self._policy.max_waiting
+
+    def waiting(
+        self, batch: Batch, verdict: Verdict, attempts: int, first_ms: int
+    ) -> list[Waiting]:
+        """The items of a batch that are to be tried again, as the lane keeps them."""
+        now_ms = self._clock()
+        return [
+            Waiting.of(
+                batch.events[index],
+                batch.offsets[index],
+                detail=verdict.again_detail.get(index, verdict.detail),
+                attempts=attempts,
+                first_ms=first_ms,
+                last_ms=now_ms,
+                next_ms=now_ms + self._delay_ms(attempts, verdict.retry_after_seconds),
+            )
+            for index in verdict.again
+        ]
+
+    def added(self, number: int) -> None:
+        """So many were committed to the lane."""
+        self.size += number
+        self._added.set()
+
+    def _delay_ms(self, attempts: int, asked_seconds: float | None) -> int:
+        return int(self._sender.delay_seconds(attempts, asked_seconds) * 1000)
+
+    async def run(self) -> None:
+        """Send what is due until sending ends."""
+        while True:
+            self._added.clear()
+            due, next_ms = await self._state.due(self._destination, self._clock(), self._max_events)
+            if due:
+                if not await self._send(due):
+                    return
+                continue
+            seconds = _LOOK_EVERY_SECONDS
+            if next_ms is not None:
+                seconds = min(seconds, max(0.001, (next_ms - self._clock()) / 1000))
+            if await self._sender.pause(seconds, self._added):
+                return
+
+    async def _send(self, due: Sequence[Waiting]) -> bool:
+        # One that failed alone is sent alone, so that it takes no other down with it.
+        due = due[:1] if due[0].alone else [w for w in due if not w.alone]
+        if not await self._sender.admitted():
+            return False
+        batch = Batch(
+            [decode_events(b"[" + w.event + b"]")[0] for w in due],
+            [w.offset for w in due],
+            max(w.attempts for w in due) + 1,
+        )
+        blame = len(due) == 1 and self._sender.last_success_ms > due[0].last_ms
+        verdict = await self._sender.attempt(batch, blame=blame)
+        now_ms = self._clock()
+        if verdict.whole:
+            # No attempt of theirs: the destination failed. Those of a batch are tried one by one.
+            again = [
+                w.later(now_ms, now_ms + self._delay_ms(1, None), w.attempts, verdict.detail, True)
+                for w in due
+            ]
+            expired = [w for w in again if self._too_old(w)]
+            again = [w for w in again if not self._too_old(w)]
+            commit = Commit(
+                self._destination,
+                waiting=again,
+                settled=[w.offset for w in expired],
+                dead=[w.dead("expired") for w in expired],
+            )
+        else:
+            commit = self._outcome(due, verdict, now_ms)
+        if not await self._record(commit):
+            return False
+        self.size -= len(commit.settled)
+        return True
+
+    def _outcome(self, due: Sequence[Waiting], verdict: Verdict, now_ms: int) -> Commit:
+        dead: list[DeadLetter] = []
+        waiting: list[Waiting] = []
+        retried = set(verdict.again)
+        for index, entry in enumerate(due):
+            if index in verdict.dead:
+                detail = verdict.dead[index]
+                tried = entry.later(now_ms, now_ms, entry.attempts + 1, detail, entry.alone)
+                dead.append(tried.dead("rejected"))
+            elif index in retried:
+                attempts = entry.attempts + 1
+                delay_ms = self._delay_ms(attempts, verdict.retry_after_seconds)
+                detail = verdict.again_detail.get(index, verdict.detail)
+                tried = entry.later(now_ms, now_ms + delay_ms, attempts, detail, entry.alone)
+                if attempts >= self._policy.max_attempts or self._too_old(tried):
+                    dead.append(tried.dead("expired"))
+                else:
+                    waiting.append(tried)
+        kept = {entry.offset for entry in waiting}
+        settled = [entry.offset for entry in due if entry.offset not in kept]
+        return Commit(
+            self._destination,
+            delivered=len(due) - len(verdict.dead) - len(verdict.again),
+            dead=dead,
+            waiting=waiting,
+            settled=settled,
+        )
+
+    def _too_old(self, entry: Waiting) -> bool:
+        return entry.last_ms - entry.first_ms >= self._policy.max_age_seconds * 1000

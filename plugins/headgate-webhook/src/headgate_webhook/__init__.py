@@ -1,0 +1,29 @@
+"""Headgate destination ``webhook``: posts batches of events to an HTTP endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gateway import BatchPolicy, DestinationSpec, hookimpl
+from headgate_webhook.config import WebhookConfig
+from headgate_webhook.destination import Webhook
+
+__all__ = ["Webhook", "WebhookConfig", "__version__", "register_destinations"]
+
+__version__ = "0.1.0"
+
+
+@hookimpl
+def register_destinations(register: Callable[[DestinationSpec[Any]], None]) -> None:
+    """Register it."""
+    register(
+        DestinationSpec(
+            "webhook",
+            WebhookConfig,
+            Webhook,
+            name="Webhook",
+            batch=BatchPolicy(max_events=500, max_bytes=1_000_000, max_age_seconds=1.0),
+            max_concurrency=8,
+        )
+    )

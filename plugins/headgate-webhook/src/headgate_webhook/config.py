@@ -1,0 +1,93 @@
+"""What a user writes in config.toml."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta, Struct
+
+from gateway import Secret
+
+__all__ = ["WebhookConfig"]
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
+_VALUE = re.compile(r"[\x20-\x7e]*")
+_SET_BY_US = {
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "idempotency-key",
+    "transfer-encoding",
+}
+_OUR_PREFIX = "x-headgate-"
+
+
+class WebhookConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Keys of a destination with ``type = "webhook"``.
+
+    Attributes:
+        url: where to send, http or https. Never shown, for the path of such a URL is often the
+            only credential.
+        method: of the requests.
+        headers: to add to each request, such as ``Authorization``. Their values are never shown.
+        secret: signs each request; without it requests are not signed.
+        format: ``json`` is ``{"batch": [...]}``, ``json_array`` is ``[...]``, and ``ndjson`` has
+            one event to a line.
+        compress: ``gzip`` compresses bodies.
+        connect_timeout_seconds: for the connection and its TLS handshake; the whole attempt is
+            bounded by the gateway's ``timeout_seconds``.
+        verify_tls: whether the server must prove who it is.
+        ca_file: certificates in PEM form to trust in place of the system's.
+        max_response_bytes: so much of an answer is read.
+        error_body_timeout_seconds: an answer that reports an error has so long to explain it.
+    """
+
+    url: Secret
+    method: Literal["POST", "PUT", "PATCH"] = "POST"
+    headers: dict[str, Secret] = msgspec.field(default_factory=dict)
+    secret: Secret | None = None
+    format: Literal["json", "ndjson", "json_array"] = "json"
+    compress: Literal["none", "gzip"] = "none"
+    connect_timeout_seconds: Annotated[float, Meta(gt=0)] = 10.0
+    verify_tls: bool = True
+    ca_file: str = ""
+    max_response_bytes: Annotated[int, Meta(ge=1024)] = 262_144
+    error_body_timeout_seconds: Annotated[float, Meta(gt=0)] = 2.0
+
+    def __post_init__(self) -> None:
+        """Check what the types cannot say; the texts show no values."""
+        _check_url(self.url.reveal())
+        for name, value in self.headers.items():
+            if not _TOKEN.fullmatch(name):
+                raise ValueError(f"headers: {name!r} is not the name of a header")
+            if name.lower() in _SET_BY_US or name.lower().startswith(_OUR_PREFIX):
+                raise ValueError(f"headers: {name} is set by the gateway")
+            if not _VALUE.fullmatch(value.reveal()):
+                raise ValueError(f"headers: the value of {name} must be printable ASCII")
+        if self.secret is not None and not self.secret:
+            raise ValueError("secret: is empty; leave it out to send without a signature")
+        if self.ca_file and not self.verify_tls:
+            raise ValueError("ca_file: has no effect with verify_tls = false")
+
+
+def _check_url(url: str) -> None:
+    if not all(" " < character != "\x7f" for character in url):
+        raise ValueError("url: must not contain spaces or control characters")
+    wrong = "url: must be an http or https URL with a host"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ValueError(wrong) from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise ValueError(wrong)
+    if "@" in parts.netloc:
+        raise ValueError("url: give a name and password as an Authorization header instead")
+    if parts.fragment:
+        raise ValueError("url: a fragment (#...) is not sent; leave it out")

@@ -1,0 +1,74 @@
+"""Text from outside made fit for logs: no secrets, no control characters, no more than a line."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from urllib.parse import parse_qsl, quote, urlsplit
+
+from headgate_webhook.config import WebhookConfig
+
+__all__ = ["EXCERPT_CHARACTERS", "Mask", "secrets_of"]
+
+EXCERPT_CHARACTERS = 200
+"""Length at which an excerpt is cut off."""
+
+_SHORTEST_SECRET = 4
+"""Shorter texts are no secrets, and masking them would garble the rest."""
+
+_SHORTEST_TOKEN = 16
+"""A piece of the URL's path that is as long as this may be a token; shorter ones are words."""
+
+
+def secrets_of(config: WebhookConfig) -> list[str]:
+    """Everything in the config that must not be shown, and the parts of it that work alone."""
+    url = config.url.reveal()
+    parts = urlsplit(url)
+    found = [url, parts.path, parts.query, *(value for _, value in parse_qsl(parts.query))]
+    found += [piece for piece in parts.path.split("/") if len(piece) >= _SHORTEST_TOKEN]
+    for value in config.headers.values():
+        found += [value.reveal(), *value.reveal().split()]  # "Bearer ..." and what follows it
+    if config.secret is not None:
+        found.append(config.secret.reveal())
+    return found
+
+
+class Mask:
+    """Cleans text.
+
+    Args:
+        secrets: texts to replace with ``***``, also where they stand escaped for JSON or a URL.
+    """
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        variants = {
+            variant
+            for secret in secrets
+            for variant in (
+                secret,
+                json.dumps(secret)[1:-1],
+                quote(secret, safe=""),
+                quote(secret, safe="/%:?&=+"),  # as a URL is sent
+            )
+            if len(variant) >= _SHORTEST_SECRET
+        }
+        longest_first = sorted(variants, key=len, reverse=True)
+        self._longest = max(map(len, variants), default=0)
+        self._pattern = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+
+    def excerpt(self, text: str, *, cut: bool = False) -> str:
+        """The text's beginning in one line.
+
+        Args:
+            cut: whether the text's end is missing. What could be the beginning of a secret is then
+                left out too.
+        """
+        if cut:
+            text = text[: max(0, len(text) - self._longest)]
+        text = self._pattern.sub("***", text)
+        text = "".join(c if c.isprintable() else " " for c in text)
+        text = " ".join(text.split())
+        if len(text) > EXCERPT_CHARACTERS:
+            text = text[: EXCERPT_CHARACTERS - 1] + "…"
+        return text

@@ -1,0 +1,43 @@
+"""What the tests of the webhook share."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.config import decode_table
+from gateway.testing import FakeVendor, ManualClock, make_context
+from headgate_webhook import Webhook, WebhookConfig
+
+Make = Callable[..., Awaitable[Webhook]]
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+async def vendor() -> AsyncIterator[FakeVendor]:
+    async with FakeVendor() as vendor:
+        yield vendor
+
+
+@pytest.fixture
+async def make(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Make]:
+    """Makes and starts destinations from the keys a user would write, and stops them."""
+    made: list[Webhook] = []
+
+    async def start(url: str, **keys: Any) -> Webhook:
+        config = decode_table({"url": url, **keys}, WebhookConfig, "destinations.crm")
+        destination = Webhook(config, make_context(tmp_path, "crm", clock=clock))
+        made.append(destination)
+        await destination.start()
+        return destination
+
+    yield start
+    for destination in made:
+        await destination.stop()

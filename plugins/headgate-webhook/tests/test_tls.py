@@ -1,0 +1,101 @@
+"""Whom the destination trusts."""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from structlog.testing import capture_logs
+
+from gateway import Misconfigured, Secret
+from gateway.testing import FakeVendor, make_batch, make_context
+from headgate_webhook import Webhook, WebhookConfig
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate for 127.0.0.1 that vouches for itself, with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "vendor")])
+    now = dt.datetime.now(dt.UTC)
+    alternative = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(alternative, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path / "ca.pem"
+    path.write_bytes(
+        signed.public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return path
+
+
+@pytest.fixture
+async def secure(certificate: Path) -> AsyncIterator[FakeVendor]:
+    """A server that has the certificate."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    async with FakeVendor(ssl_context=context) as vendor:
+        yield vendor
+
+
+async def test_an_unknown_certificate_is_refused(make: Any, secure: FakeVendor) -> None:
+    """Nothing is sent to a server that cannot prove who it is; the events are kept."""
+    destination = await make(secure.url)
+    with pytest.raises(Misconfigured, match="certificate"):
+        await destination.send(make_batch())
+    with pytest.raises(Misconfigured, match="certificate"):
+        await destination.check()
+    assert secure.requests == []
+
+
+async def test_a_certificate_of_our_own(make: Any, secure: FakeVendor) -> None:
+    """With ``ca_file``, relative to the config file, a server of one's own is trusted."""
+    destination = await make(secure.url, ca_file="ca.pem")
+    await destination.check()
+    assert secure.requests == []
+    await destination.send(make_batch())
+    assert len(secure.requests) == 1
+
+
+async def test_verification_can_be_switched_off(make: Any, secure: FakeVendor) -> None:
+    """With ``verify_tls = false`` any certificate will do, and the log says so."""
+    with capture_logs() as logs:
+        destination = await make(secure.url, verify_tls=False)
+    await destination.check()
+    await destination.send(make_batch())
+    assert len(secure.requests) == 1
+    assert [entry["log_level"] for entry in logs] == ["warning"]
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+async def test_a_ca_file_that_cannot_be_used(tmp_path: Path, content: str | None) -> None:
+    """A missing or empty ``ca_file`` stops the start with its name."""
+    if content is not None:
+        (tmp_path / "mine.pem").write_text(content)
+    config = WebhookConfig(url=Secret("https://localhost/"), ca_file="mine.pem")
+    destination = Webhook(config, make_context(tmp_path))
+    with pytest.raises(Misconfigured, match="ca_file"):
+        await destination.start()
+    await destination.stop()

@@ -1,0 +1,122 @@
+"""A client that writes to the gateway's socket whatever it is told to."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+__all__ = ["Answer", "basic", "connect", "exchange", "read_answers", "request"]
+
+_PATIENCE_SECONDS = 10
+_DRIP_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer, taken apart; names of headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def code(self) -> str:
+        """The code of an error, whose body is what SDKs need it to be."""
+        error = json.loads(self.body)
+        assert error.keys() == {"success", "code", "message", "error"}
+        assert error["success"] is False
+        assert all(isinstance(error[key], str) for key in ("code", "message", "error"))
+        assert self.headers["content-type"] == "application/json"
+        return str(error["code"])
+
+
+def basic(write_key: str) -> bytes:
+    """The header with a write key."""
+    return b"Authorization: Basic " + b64encode(f"{write_key}:".encode())
+
+
+def request(
+    body: bytes | None,
+    *headers: bytes,
+    path: bytes = b"/v1/track",
+    method: bytes = b"POST",
+    close: bool = True,
+) -> bytes:
+    """A request whose framing is right, unless `headers` and `body` make it wrong.
+
+    Args:
+        body: None leaves out Content-Length.
+        close: whether the connection is to be closed after it.
+    """
+    lines = [method + b" " + path + b" HTTP/1.1", b"Host: gateway.example"]
+    if close:
+        lines.append(b"Connection: close")
+    if body is not None:
+        lines.append(b"Content-Length: %d" % len(body))
+    return b"\r\n".join([*lines, *headers, b"", body or b""])
+
+
+@contextmanager
+def connect(url: str) -> Iterator[socket.socket]:
+    """A connection to a gateway."""
+    address = urlsplit(url)
+    with socket.create_connection(
+        (address.hostname, address.port), _PATIENCE_SECONDS
+    ) as connection:
+        yield connection
+
+
+def exchange(url: str, data: bytes, *, half_close: bool = False, drip: bytes = b"") -> list[Answer]:
+    """Send bytes on a connection of their own; gives the answers once the gateway has closed it.
+
+    Args:
+        half_close: say after the bytes that no more will come.
+        drip: sent again and again, a little at a time, until the gateway closes the connection.
+    """
+    with connect(url) as connection:
+        # The gateway may answer and close before it has read all.
+        with suppress(ConnectionError):
+            connection.sendall(data)
+            if half_close:
+                connection.shutdown(socket.SHUT_WR)
+        return read_answers(connection, (lambda: connection.send(drip)) if drip else None)
+
+
+def read_answers(
+    connection: socket.socket, meanwhile: Callable[[], object] | None = None
+) -> list[Answer]:
+    """All answers until the gateway closes the connection."""
+    received = bytearray()
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    with suppress(ConnectionError):
+        while True:
+            connection.settimeout(_DRIP_SECONDS)
+            try:
+                piece = connection.recv(1 << 16)
+            except TimeoutError:
+                assert time.monotonic() < deadline, f"still open after {bytes(received)!r}"
+                if meanwhile is not None:
+                    meanwhile()
+                continue
+            if not piece:
+                break
+            received += piece
+    return list(_parse(bytes(received)))
+
+
+def _parse(data: bytes) -> Iterator[Answer]:
+    while data:
+        head, _, data = data.partition(b"\r\n\r\n")
+        status_line, *lines = head.decode("latin-1").split("\r\n")
+        fields = (line.partition(":") for line in lines)
+        headers = {name.lower(): value.strip() for name, _, value in fields}
+        length = int(headers.get("content-length", "0"))
+        assert len(data) >= length or not data  # nothing follows the head of what HEAD asks for
+        yield Answer(int(status_line.split()[1]), headers, data[:length])
+        data = data[length:]

@@ -1,0 +1,161 @@
+"""Which message ids were seen before."""
+
+from __future__ import annotations
+
+from itertools import count
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.dedup import RecentIds
+from gateway.event import Event
+
+WINDOW_MS = 1000
+
+
+def made(*ids: str) -> list[Event]:
+    return [Event(type="track", message_id=id_) for id_ in ids]
+
+
+def take(recent: RecentIds, *ids: str, now_ms: int = 0, source: str = "web") -> list[str]:
+    """The ids that are new."""
+    return [event.message_id for event in recent.take_new(source, made(*ids), now_ms)]
+
+
+def test_case_38_the_second_time_it_is_a_duplicate() -> None:
+    """Each id is new once, within a request and over several; the first of them goes on."""
+    recent = RecentIds(WINDOW_MS, 100)
+    events = made("a", "b", "a")
+    assert recent.take_new("web", events, 0) == events[:2]
+    assert recent.take_new("web", events, 0)[:1] == []
+    assert take(recent, "b", "c") == ["c"]
+    assert len(recent) == 3
+
+
+def test_case_38_each_source_has_its_own_ids() -> None:
+    """The same id of another source is another event."""
+    recent = RecentIds(WINDOW_MS, 100)
+    assert take(recent, "a", source="web") == ["a"]
+    assert take(recent, "a", source="app") == ["a"]
+
+
+def test_what_was_not_stored_may_come_again() -> None:
+    """forget undoes take_new for those events, and only for them."""
+    recent = RecentIds(WINDOW_MS, 100)
+    new = recent.take_new("web", made("a", "b"), 0)
+    take(recent, "c")
+    recent.forget("web", new)
+    assert len(recent) == 1
+    assert take(recent, "a", "b", "c") == ["a", "b"]
+
+
+def test_forgetting_reaches_the_previous_generation() -> None:
+    """Ids that have moved on since they were taken are forgotten as well."""
+    recent = RecentIds(WINDOW_MS, 100)
+    new = recent.take_new("web", made("a", "b"), 0)
+    take(recent, "c", now_ms=WINDOW_MS)
+    recent.forget("web", new)
+    assert take(recent, "a", "c", now_ms=WINDOW_MS) == ["a"]
+
+
+def test_forgetting_what_was_never_taken() -> None:
+    """It does nothing, for a source that is not known either."""
+    recent = RecentIds(WINDOW_MS, 100)
+    take(recent, "a")
+    recent.forget("web", made("b"))
+    recent.forget("app", made("a"))
+    assert len(recent) == 1
+
+
+def test_ids_are_forgotten_after_two_windows() -> None:
+    """Memory follows what comes in, not what ever came."""
+    recent = RecentIds(WINDOW_MS, 100)
+    take(recent, "a", now_ms=WINDOW_MS)
+    assert take(recent, "a", now_ms=2 * WINDOW_MS - 1) == []
+    assert take(recent, now_ms=2 * WINDOW_MS) == []
+    assert take(recent, "a", now_ms=3 * WINDOW_MS) == ["a"]
+    assert len(recent) == 1
+
+
+def test_a_clock_that_is_set_back_forgets_nothing() -> None:
+    """A wall clock may jump; duplicates do not slip through for that."""
+    recent = RecentIds(WINDOW_MS, 100)
+    take(recent, "a", now_ms=10 * WINDOW_MS)
+    take(recent, "b", now_ms=0)
+    assert take(recent, "a", "b", now_ms=1) == []
+
+
+def test_preloaded_ids_are_duplicates() -> None:
+    """What the queue still holds at the start was seen before, in its source."""
+    recent = RecentIds(WINDOW_MS, 100)
+    assert recent.preload([("web", "a"), ("web", "b"), ("app", "c")], now_ms=5000) == 3
+    assert take(recent, "a", "c", "d", now_ms=5000 + WINDOW_MS - 1) == ["c", "d"]
+
+
+@pytest.mark.parametrize("max_entries", [1, 2, 7, 100])
+def test_preload_stops_at_half_of_the_bound(max_entries: int) -> None:
+    """An endless history is read no further than there is room for, the newest first."""
+    recent = RecentIds(WINDOW_MS, max_entries)
+    endless = (("web", str(n)) for n in count())
+    loaded = recent.preload(endless, now_ms=0)
+    assert loaded == len(recent) == max(1, max_entries // 2)
+    assert take(recent, "0") == []
+
+
+requests = st.lists(
+    st.tuples(
+        st.sampled_from(["web", "app"]),
+        st.lists(st.integers(0, 60).map(str), max_size=8),
+        st.integers(0, WINDOW_MS // 2),
+        st.booleans(),
+    ),
+    max_size=16,
+)
+
+
+@given(requests, st.integers(8, 60))
+def test_against_a_model(steps: list[tuple[str, list[str], int, bool]], max_entries: int) -> None:
+    """Within window and bound nothing is forgotten; the bound is passed by one request at most.
+
+    The model remembers everything: when each id was taken, and how many came in since. An id is
+    a duplicate as long as it is younger than the window and among the newest half of the bound.
+    """
+    recent = RecentIds(WINDOW_MS, max_entries)
+    taken: dict[tuple[str, str], tuple[int, int]] = {}
+    now_ms = 10 * WINDOW_MS
+    number = 0
+    largest = 0
+    for source, ids, passed, stored in steps:
+        now_ms += passed
+        events = made(*ids)
+        new = recent.take_new(source, events, now_ms)
+        new_ids = [event.message_id for event in new]
+        assert len(set(new_ids)) == len(new_ids)
+        assert set(ids) - set(new_ids) <= {id_ for s, id_ in taken if s == source}
+        for id_ in new_ids:
+            at_ms, was = taken.get((source, id_), (-WINDOW_MS, 0))
+            old = now_ms - at_ms >= WINDOW_MS
+            crowded_out = number - was + len(ids) > max_entries // 2
+            assert old or crowded_out
+        if stored:
+            for id_ in new_ids:
+                number += 1
+                taken[source, id_] = (now_ms, number)
+        else:
+            recent.forget(source, new)
+            for id_ in new_ids:
+                taken.pop((source, id_), None)
+        largest = max(largest, len(ids))
+        assert len(recent) <= max_entries + largest
+
+
+@given(st.lists(st.integers(1, 30), max_size=30), st.integers(2, 100))
+def test_the_bound_holds_for_any_sizes_of_requests(sizes: list[int], max_entries: int) -> None:
+    """With requests of up to half of the bound, no more than the bound is ever remembered."""
+    recent = RecentIds(WINDOW_MS, max_entries)
+    numbers = count()
+    for size in sizes:
+        fitting = min(size, max(1, max_entries // 2))
+        take(recent, *(str(next(numbers)) for _ in range(fitting)))
+        assert len(recent) <= max_entries

@@ -1,0 +1,53 @@
+"""The hooks."""
+
+from __future__ import annotations
+
+import inspect
+
+import pluggy
+
+from gateway.component import DestinationSpec, QueueSpec, SourceSpec, TransformSpec
+from gateway.config import HOST_KEYS
+from gateway.hookspecs import HOOKS, HookSpecs, hookimpl
+
+
+def test_each_hook_is_in_the_table() -> None:
+    """The table says of every hook what it registers, in the order in which they are called."""
+    hooks = [name for name in vars(HookSpecs) if name.startswith("register_")]
+    assert list(HOOKS) == hooks
+    assert dict(HOOKS.values()) == {
+        "source": SourceSpec,
+        "transform": TransformSpec,
+        "destination": DestinationSpec,
+        "queue": QueueSpec,
+    }
+
+
+def test_each_hook_registers() -> None:
+    """A hook is named for what it registers and takes `register`, nothing else."""
+    for name, (kind, _) in HOOKS.items():
+        assert name == f"register_{kind}s"
+        assert list(inspect.signature(getattr(HookSpecs, name)).parameters) == ["self", "register"]
+        assert inspect.getdoc(getattr(HookSpecs, name))
+
+
+def test_each_kind_has_keys_of_the_host() -> None:
+    """For what a hook registers, it is known which keys of its table are not the plugin's."""
+    assert {kind for kind, _ in HOOKS.values()} == HOST_KEYS.keys()
+    assert all("type" in keys for keys in HOST_KEYS.values())
+
+
+def test_the_marker_is_the_one_that_is_looked_for() -> None:
+    """An implementation that is marked with `hookimpl` is found by its name."""
+
+    class Module:
+        @staticmethod
+        @hookimpl
+        def register_destinations(register: object) -> None:
+            """Nothing to register."""
+
+    manager = pluggy.PluginManager("gateway")
+    manager.add_hookspecs(HookSpecs)
+    manager.register(Module())
+    manager.check_pending()
+    assert len(manager.hook.register_destinations.get_hookimpls()) == 1

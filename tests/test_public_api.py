@@ -1,0 +1,181 @@
+"""What others build on: the public names, the hooks, and the keys of config.toml."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from types import ModuleType
+
+import msgspec
+import pytest
+from msgspec import Struct
+
+import gateway
+from gateway.component import BatchPolicy
+from gateway.config import (
+    HOST_KEYS,
+    DedupConfig,
+    DestinationSettings,
+    LogConfig,
+    QueueSettings,
+    RetryPolicy,
+    ServerConfig,
+    SourceSettings,
+    TransformSettings,
+)
+from gateway.hookspecs import HookSpecs
+from gateway.plugins import discover
+
+ROOT = Path(__file__).parent.parent
+MODULES = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for path in (ROOT / "gateway").rglob("*.py")
+    if path.name != "__main__.py"
+)
+TABLES: dict[str, type[Struct]] = {
+    "server": ServerConfig,
+    "queue": QueueSettings,
+    "dedup": DedupConfig,
+    "log": LogConfig,
+    "sources.ID": SourceSettings,
+    "transforms.ID": TransformSettings,
+    "destinations.ID": DestinationSettings,
+    "destinations.ID.batch": BatchPolicy,
+    "destinations.ID.retry": RetryPolicy,
+}
+
+
+def text_of(name: str) -> str:
+    """A file of the project; one that is not there documents nothing."""
+    path = ROOT / name
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+# -- names -----------------------------------------------------------------------------------------
+
+
+def test_the_public_names_are_those_that_can_be_imported() -> None:
+    """What authors of plugins import from `gateway` is listed, sorted, and nothing is left over."""
+    importable = {
+        name
+        for name, value in vars(gateway).items()
+        if not name.startswith("_") and not isinstance(value, ModuleType) and name != "annotations"
+    }
+    assert set(gateway.__all__) == importable | {"__version__"}
+    assert gateway.__all__ == sorted(gateway.__all__)
+
+
+def test_the_version_is_a_version() -> None:
+    """The build reads it from here."""
+    assert re.fullmatch(r"\d+\.\d+\.\d+((a|b|rc|\.dev)\d+)?", gateway.__version__)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_each_module_lists_its_names(name: str) -> None:
+    """`__all__` has no name that is not there, and says of no name where else it lives."""
+    module = importlib.import_module(name)
+    listed = getattr(module, "__all__", [])
+    assert [each for each in listed if not hasattr(module, each)] == []
+    assert len(listed) == len(set(listed))
+
+
+# -- hooks -----------------------------------------------------------------------------------------
+
+
+def hook_signatures() -> list[str]:
+    """Each hook as an author writes it, without `self`."""
+    (tree,) = ast.parse(inspect.getsource(HookSpecs)).body
+    assert isinstance(tree, ast.ClassDef)
+    signatures = []
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            node.args.args = [each for each in node.args.args if each.arg != "self"]
+            signatures.append(f"{node.name}({ast.unparse(node.args)})")
+    return signatures
+
+
+def test_each_hook_is_documented() -> None:
+    """docs/plugins.md shows every hook with its exact signature."""
+    assert len(hook_signatures()) == len(HOST_KEYS)
+    # Line breaks within a signature do not count.
+    documented = re.sub(r"\s+|,(?=\s*\))", "", text_of("docs/plugins.md"))
+    missing = [
+        signature
+        for signature in hook_signatures()
+        if re.sub(r"\s+", "", signature) not in documented
+    ]
+    assert missing == []
+
+
+# -- keys of config.toml ---------------------------------------------------------------------------
+
+
+def is_documented(key: str, config: str, docs: str) -> bool:
+    """Whether config.toml sets or shows the key, or the docs name it as code."""
+    return bool(re.search(rf"(?m)(^|[{{,#])\s*{re.escape(key)}\s*=", config) or f"`{key}`" in docs)
+
+
+def test_each_key_of_the_gateway_is_documented() -> None:
+    """config.toml or docs/configuration.md names all keys that the gateway itself decodes."""
+    config, docs = text_of("config.toml"), text_of("docs/configuration.md")
+    keys = [
+        (table, key) for table, struct in TABLES.items() for key in struct.__struct_encode_fields__
+    ]
+    missing = [
+        f"{table}.{key}"
+        for table, key in [*keys, ("", "data_dir")]
+        if not is_documented(key, config, docs)
+    ]
+    assert missing == []
+
+
+def test_each_key_of_a_builtin_is_documented() -> None:
+    """So are the keys of the types that come with the gateway, there or in the docs of its kind."""
+    config = text_of("config.toml")
+    docs = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md"))
+    missing = [
+        f"{kind} {type_}: {key}"
+        for (kind, type_), found in discover(installed=()).types.items()
+        for key in found.spec.config.__struct_encode_fields__
+        if not is_documented(key, config, docs)
+    ]
+    assert missing == []
+
+
+def section_of(config: str, name: str) -> str:
+    """A table of config.toml with the keys that are commented out put in."""
+    match = re.search(rf"(?ms)^\[{name}\]$(.*?)(?=^\[|^# -|\Z)", re.sub(r"\] +#.*", "]", config))
+    assert match is not None, f"config.toml has no table [{name}]"
+    return re.sub(r"(?m)^# (?=\w+ = )", "", match[1])
+
+
+@pytest.mark.parametrize("name", ["server", "dedup", "log", "queue"])
+def test_the_values_shown_are_the_defaults(name: str) -> None:
+    """Whoever removes the # in front of a key changes nothing."""
+    struct = TABLES[name]
+    shown = tomllib.loads(section_of(text_of("config.toml"), name))
+    own = {key: shown[key] for key in struct.__struct_encode_fields__ if key in shown}
+    assert list(own) == list(struct.__struct_encode_fields__)
+    assert msgspec.convert(own, struct) == struct()
+
+
+# -- types -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_types_of_what_authors_write() -> None:
+    """mypy accepts the plugins of tests/typing/api.py and refuses what is marked wrong there."""
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--no-error-summary", "tests/typing/api.py"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.returncode) == ("", 0)

@@ -1,0 +1,148 @@
+"""What an error means for the events of a batch, and how long to wait."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.config import RetryPolicy
+from gateway.errors import (
+    BatchError,
+    DeliveryError,
+    Misconfigured,
+    Permanent,
+    Retryable,
+    Throttled,
+)
+from gateway.retry import Verdict, backoff_seconds, describe, judge
+
+ERRORS: list[Exception] = [
+    Permanent("no such field"),
+    Retryable("reset"),
+    Retryable("busy", 7),
+    Throttled("slow down", 30),
+    Misconfigured("bad token"),
+    DeliveryError("of no kind"),
+    ConnectionResetError("reset"),
+]
+
+
+def test_permanent_kills_the_whole_batch() -> None:
+    """All events become dead letters, with the reason."""
+    verdict = judge(Permanent("no  such\nfield"), 2)
+    why = "no such field"
+    assert verdict == Verdict(dead={0: why, 1: why}, detail=why)
+
+
+@pytest.mark.parametrize("error", [e for e in ERRORS if not isinstance(e, Permanent)])
+def test_what_is_not_permanent_is_tried_again(error: Exception) -> None:
+    """All of the batch comes again, and no event is to blame for what failed as a whole."""
+    verdict = judge(error, 3)
+    assert (verdict.again, verdict.dead, verdict.whole) == ([0, 1, 2], {}, True)
+    assert verdict.paused == isinstance(error, Misconfigured)
+    assert verdict.retry_after_seconds == getattr(error, "retry_after_seconds", None)
+
+
+def test_what_a_batch_error_does_not_name_was_delivered() -> None:
+    """Each item has its own outcome; the longest wait that was asked for holds for all."""
+    error = BatchError(
+        {4: Retryable("later", 2), 1: Permanent("bad"), 3: Throttled("slow", 9), 2: Retryable("x")}
+    )
+    verdict = judge(error, 5)
+    assert verdict.dead == {1: "bad"}
+    assert verdict.again == [2, 3, 4]
+    assert (verdict.retry_after_seconds, verdict.whole, verdict.paused) == (9, False, False)
+    assert verdict.detail == "later"
+
+
+@pytest.mark.parametrize("error", [Misconfigured("bad token"), Throttled("slow down", 5)])
+def test_items_that_are_not_to_blame(error: DeliveryError) -> None:
+    """Events refused one by one for our settings or our pace do not die of too many attempts."""
+    verdict = judge(BatchError({0: error, 1: Permanent("bad")}), 3)
+    assert (verdict.whole, verdict.again, verdict.dead) == (True, [0], {1: "bad"})
+    assert verdict.paused == isinstance(error, Misconfigured)
+    assert not judge(BatchError({0: error, 1: Retryable("x")}), 3).whole
+
+
+def test_a_batch_error_of_permanent_items_asks_for_nothing() -> None:
+    """With nothing to try again there is nothing to wait for."""
+    verdict = judge(BatchError({0: Permanent("bad")}), 2)
+    assert verdict == Verdict(dead={0: "bad"}, detail="bad")
+
+
+def test_items_that_were_not_in_the_batch_are_ignored() -> None:
+    """A destination that names an item beyond the batch, or before it, harms no other event."""
+    verdict = judge(BatchError({-1: Permanent("x"), 2: Retryable("y", 9), 0: Retryable("z")}), 2)
+    assert (verdict.again, verdict.dead, verdict.retry_after_seconds) == ([0], {}, None)
+
+
+@given(st.dictionaries(st.integers(-2, 9), st.sampled_from(ERRORS), min_size=1), st.integers(1, 8))
+def test_every_item_has_one_outcome(failed: dict[int, DeliveryError], size: int) -> None:
+    """Dead and again never overlap, lie within the batch, and are sorted."""
+    verdict = judge(BatchError(failed), size)
+    again, dead = set(verdict.again), set(verdict.dead)
+    assert not again & dead
+    assert again | dead == {index for index in failed if 0 <= index < size}
+    assert verdict.again == sorted(verdict.again)
+
+
+def test_words_of_an_error() -> None:
+    """What a destination raises on purpose speaks for itself, all else is named by its class."""
+    assert describe(Retryable("HTTP 503")) == "HTTP 503"
+    assert describe(Retryable("")) == "Retryable"
+    assert describe(KeyError("price")) == "KeyError: 'price'"
+    assert describe(ValueError()) == "ValueError: ValueError"
+
+
+@given(st.text() | st.text(alphabet="ab \n", min_size=600, max_size=2000))
+def test_words_are_one_bounded_line(text: str) -> None:
+    """No error fills the log or the dead letters with its text."""
+    words = describe(Retryable(text))
+    assert 0 < len(words) <= 500
+    assert len(words.splitlines()) == 1
+
+
+policies = st.builds(
+    RetryPolicy,
+    initial_seconds=st.floats(0.001, 100),
+    max_seconds=st.floats(0.001, 1000),
+)
+
+
+@given(st.integers(1, 10_000), policies, st.randoms())
+def test_backoff_is_bounded(attempt: int, policy: RetryPolicy, rng: random.Random) -> None:
+    """The wait is drawn from a range that doubles with each attempt up to its bound."""
+    wait = backoff_seconds(attempt, policy, None, rng)
+    assert 0 <= wait <= policy.max_seconds
+    if attempt <= 10:
+        assert wait <= policy.initial_seconds * 2 ** (attempt - 1)
+
+
+def test_backoff_doubles() -> None:
+    """Over many draws the mean is half of 1, 2, 4, 8 … times the first range."""
+    rng = random.Random(7)
+    policy = RetryPolicy(initial_seconds=1.0, max_seconds=8.0)
+    for attempt, ceiling in enumerate([1, 2, 4, 8, 8], 1):
+        draws = [backoff_seconds(attempt, policy, None, rng) for _ in range(4000)]
+        assert sum(draws) / len(draws) == pytest.approx(ceiling / 2, rel=0.05)
+        assert max(draws) > 0.95 * ceiling
+
+
+@given(st.integers(1, 50), policies, st.floats(0.001, 10_000), st.randoms())
+def test_what_the_destination_asked_for_is_honoured(
+    attempt: int, policy: RetryPolicy, asked: float, rng: random.Random
+) -> None:
+    """It waits at least so long, and at most a tenth longer; a day is not waited for."""
+    honoured = min(asked, policy.max_seconds)
+    assert honoured <= backoff_seconds(attempt, policy, asked, rng) <= honoured * 1.1001
+
+
+@pytest.mark.parametrize("asked", [0, -5, float("nan")])
+def test_a_wait_that_is_none(asked: float) -> None:
+    """A destination that asks for no time, or nonsense, gets the usual back-off."""
+    policy = RetryPolicy()
+    one = backoff_seconds(3, policy, asked, random.Random(1))
+    assert one == backoff_seconds(3, policy, None, random.Random(1))

@@ -1,0 +1,214 @@
+"""The state store: cursors, counts and dead letters, which agree with each other."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.errors import StateError
+from gateway.ledger import DestinationCounts
+from gateway.state import Commit, DeadLetter, State
+
+
+def letter(offset: int = 0, reason: str = "rejected", **fields: Any) -> DeadLetter:
+    values = {
+        "source_id": "web",
+        "message_id": f"m-{offset}",
+        "detail": "no such field",
+        "attempts": 3,
+        "first_ms": 1000,
+        "last_ms": 2000,
+        "event": b'{"type":"track"}',
+    }
+    return DeadLetter(offset=offset, reason=reason, **{**values, **fields})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state.sqlite"
+
+
+@pytest.fixture
+async def state(path: Path) -> AsyncIterator[State]:
+    state = State(path)
+    await state.start()
+    yield state
+    await state.stop()
+
+
+async def reopened(path: Path) -> tuple[dict[str, int], dict[str, DestinationCounts]]:
+    """Cursors and counts as the next process reads them."""
+    state = State(path)
+    await state.start()
+    try:
+        return await state.cursors(), await state.counts()
+    finally:
+        await state.stop()
+
+
+async def test_a_new_store_is_empty(state: State) -> None:
+    """No destination has a cursor before its first commit."""
+    assert (await state.cursors(), await state.counts()) == ({}, {})
+    assert await state.dead_letters("crm") == []
+
+
+async def test_a_commit_moves_the_cursor_and_adds_to_the_counts(state: State) -> None:
+    """Cursors are set, counts added up, for each destination apart."""
+    await state.commit(Commit("crm", 10, delivered=7, filtered={"consent": 2}, dead=[letter(9)]))
+    await state.commit(Commit("crm", 15, delivered=3, filtered={"consent": 1, "sample": 1}))
+    await state.commit(Commit("lake", 12, delivered=12))
+    assert await state.cursors() == {"crm": 15, "lake": 12}
+    assert await state.counts() == {
+        "crm": DestinationCounts(10, Counter(consent=3, sample=1), Counter(rejected=1)),
+        "lake": DestinationCounts(12),
+    }
+
+
+async def test_a_commit_of_nothing_keeps_the_cursor(state: State) -> None:
+    """A destination that begins at the end of the queue has its place, and no counts."""
+    await state.commit(Commit("crm", 500))
+    assert (await state.cursors(), await state.counts()) == ({"crm": 500}, {})
+
+
+async def test_events_lost_to_damage_are_dead(state: State) -> None:
+    """They are counted with nothing left to keep."""
+    commit = Commit("crm", 5, dead=[letter(1, "damaged")], lost=3)
+    assert commit.dead_counts() == Counter(damaged=4)
+    await state.commit(commit)
+    assert (await state.counts())["crm"].dead == Counter(damaged=4)
+    assert len(await state.dead_letters("crm")) == 1
+
+
+async def test_dead_letters_newest_first(state: State) -> None:
+    """A dead letter comes back as it was stored, of its destination only, up to the limit."""
+    letters = [letter(n, event=b'{"n":"\xc3\xa9"}') for n in range(5)]
+    await state.commit(Commit("crm", 3, dead=letters[:3]))
+    await state.commit(Commit("lake", 9, dead=[letter(8)]))
+    await state.commit(Commit("crm", 5, dead=letters[3:]))
+    assert await state.dead_letters("crm") == letters[::-1]
+    assert await state.dead_letters("crm", 2) == [letters[4], letters[3]]
+
+
+async def test_a_commit_is_all_or_nothing(state: State, path: Path) -> None:
+    """Where one part cannot be written the cursor has not moved and no count has changed."""
+    await state.commit(Commit("crm", 10, delivered=10))
+    with pytest.raises(StateError, match=r"state\.sqlite"):
+        await state.commit(
+            Commit("crm", 20, delivered=9, dead=[letter(12), letter(13, message_id=None)])
+        )
+    assert await state.cursors() == {"crm": 10}
+    assert await state.counts() == {"crm": DestinationCounts(10)}
+    assert await state.dead_letters("crm") == []
+
+    await state.commit(Commit("crm", 20, delivered=10))
+    assert (await state.cursors())["crm"] == 20
+
+
+async def test_what_was_committed_survives_the_process(path: Path) -> None:
+    """A copy of the files, as a killed process leaves them, holds every commit."""
+    state = State(path)
+    await state.start()
+    for n in range(1, 6):
+        await state.commit(Commit("crm", n, delivered=1))
+    killed = path.parent / "killed"
+    killed.mkdir()
+    for file in path.parent.glob("state.sqlite*"):
+        (killed / file.name).write_bytes(file.read_bytes())
+    assert await reopened(killed / path.name) == ({"crm": 5}, {"crm": DestinationCounts(5)})
+    await state.stop()
+    assert await reopened(path) == ({"crm": 5}, {"crm": DestinationCounts(5)})
+
+
+async def test_many_commits_at_once(state: State) -> None:
+    """Destinations commit whenever they like; no count is lost."""
+    await asyncio.gather(*(state.commit(Commit(f"d{n % 4}", n, delivered=1)) for n in range(100)))
+    assert sum(counts.delivered for counts in (await state.counts()).values()) == 100
+
+
+async def test_life_cycle(path: Path) -> None:
+    """stop() is safe twice and without start(); before and after, using the store is an error."""
+    unused = State(path)
+    with pytest.raises(StateError, match="is not open"):
+        await unused.cursors()
+    await unused.stop()
+    await unused.stop()
+
+    state = State(path)
+    await state.start()
+    await state.stop()
+    await state.stop()
+    with pytest.raises(StateError, match="is closed"):
+        await state.commit(Commit("crm", 1))
+
+
+async def refusal(path: Path) -> str:
+    """Why the store cannot be opened."""
+    state = State(path)
+    with pytest.raises(StateError) as caught:
+        await state.start()
+    await state.stop()
+    return str(caught.value)
+
+
+def test_files_that_are_no_state(path: Path) -> None:
+    """Damage, another release and a missing folder are each a StateError that names the file."""
+    path.write_bytes(b"not a database" * 100)
+    assert asyncio.run(refusal(path)) == f"{path}: file is not a database"
+
+    path.unlink()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    assert asyncio.run(refusal(path)) == f"{path} has version 99, this release reads 1"
+
+    missing = path.parent / "missing" / path.name
+    assert asyncio.run(refusal(missing)) == f"{missing}: unable to open database file"
+
+
+commits = st.lists(
+    st.builds(
+        Commit,
+        st.sampled_from(["crm", "lake"]),
+        st.integers(0, 2**62),
+        st.integers(0, 5),
+        st.dictionaries(st.sampled_from(["consent", "sample", "é'"]), st.integers(0, 5)),
+        st.lists(
+            st.builds(letter, st.integers(0, 99), st.sampled_from(["rejected", "expired"]))
+        ).map(tuple),
+        st.integers(0, 3),
+    ),
+    max_size=6,
+)
+
+
+@given(commits)
+@settings(max_examples=25)  # each opens a file twice
+def test_against_a_model(tmp_path_factory: pytest.TempPathFactory, sequence: list[Commit]) -> None:
+    """After any commits the next process reads the last cursors and the sums of all counts."""
+    cursors: dict[str, int] = {}
+    finished: Counter[str] = Counter()
+    for commit in sequence:
+        cursors[commit.destination] = commit.cursor
+        finished[commit.destination] += commit.delivered + sum(commit.filtered.values())
+        finished[commit.destination] += commit.dead_counts().total()
+
+    async def run(path: Path) -> tuple[dict[str, int], dict[str, DestinationCounts]]:
+        state = State(path)
+        await state.start()
+        for commit in sequence:
+            await state.commit(commit)
+        await state.stop()
+        return await reopened(path)
+
+    folder = tmp_path_factory.mktemp("model")
+    read_cursors, counts = asyncio.run(run(folder / "state.sqlite"))
+    assert read_cursors == cursors
+    assert {id_: entry.finished for id_, entry in counts.items()} == +finished
