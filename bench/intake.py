@@ -16,7 +16,6 @@ from gateway.builtin.segment.config import SegmentConfig
 from gateway.builtin.segment.decode import parse_batch
 from gateway.builtin.segment.limits import select
 from gateway.chain import Chain
-from gateway.config import DedupConfig, QueueSettings, SourceSettings
 from gateway.dedup import RecentIds
 from gateway.intake import Arrival, Intake
 from gateway.ledger import Ledger
@@ -24,6 +23,7 @@ from gateway.queue import Store
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.disk import DiskConfig, DiskStore
 from gateway.queue.memory import MemoryConfig, MemoryStore
+from gateway.settings import DedupConfig, QueueSettings, SourceSettings
 from gateway.timestamps import now_ms
 
 __all__ = ["BENCHMARKS", "CONCURRENCY", "take_up"]

@@ -18,7 +18,6 @@ from gateway.component import (
     Transform,
     TransformSpec,
 )
-from gateway.config import Secret
 from gateway.errors import (
     BatchError,
     DeliveryError,
@@ -30,6 +29,7 @@ from gateway.errors import (
 )
 from gateway.event import Event
 from gateway.hookspecs import hookimpl
+from gateway.settings import Secret
 
 __all__ = [
     "API_VERSION",

@@ -14,6 +14,7 @@ from gateway.event import Event
 __all__ = ["Chain", "Outcome"]
 
 _Apply = Callable[[list[Event]], list[Event]]
+_Produced = Callable[[], list[Event]]
 
 
 @dataclass(slots=True)
@@ -25,11 +26,13 @@ class Outcome:
         filtered: id of the transform to the number of events that it dropped.
         failed: events that a transform raised on, with its id and the error. They must not go on:
             a mask that failed has not masked.
+        added: events that transforms made of their own, which passed through none of them.
     """
 
     kept: list[Event]
     filtered: Counter[str] = field(default_factory=Counter)
     failed: list[tuple[Event, str, Exception]] = field(default_factory=list)
+    added: list[Event] = field(default_factory=list)
 
 
 class Chain:
@@ -40,9 +43,11 @@ class Chain:
     """
 
     def __init__(self, steps: Sequence[tuple[str, Transform]] = ()) -> None:
-        self._steps = tuple((id_, transform.apply, transform.mutates) for id_, transform in steps)
+        self._steps = tuple((id_, t.apply, t.produced, t.mutates) for id_, t in steps)
         self.mutates = any(transform.mutates for _, transform in steps)
         self.ids = tuple(id_ for id_, _ in steps)
+        self.adds_to = tuple((id_, source) for id_, t in steps for source in t.adds_to)
+        """Pairs of a transform's id and the id of a source that it makes events for."""
 
     def __bool__(self) -> bool:
         return bool(self._steps)
@@ -50,18 +55,19 @@ class Chain:
     def run(self, events: list[Event]) -> Outcome:
         """Apply all transforms. The events may be changed; copy shared ones before."""
         outcome = Outcome(events)
-        for id_, apply, mutates in self._steps:
+        for id_, apply, produced, mutates in self._steps:
             before = outcome.kept
             if not before:
                 break
             originals = [event.copy() for event in before] if mutates else []
             try:
                 kept = _apply(id_, apply, before)
+                outcome.added += produced()
                 dropped = len(before) - len(kept)
             except Exception:  # noqa: BLE001 - one bad event must not take the batch with it
                 for event, original in zip(before, originals, strict=False):
                     event.restore(original)  # or what was done already would be done twice
-                kept, dropped = _one_by_one(id_, apply, before, outcome)
+                kept, dropped = _one_by_one(id_, apply, produced, before, outcome)
             outcome.kept = kept
             if dropped:
                 outcome.filtered[id_] += dropped
@@ -84,13 +90,14 @@ def _apply(id_: str, apply: _Apply, events: list[Event]) -> list[Event]:
 
 
 def _one_by_one(
-    id_: str, apply: _Apply, events: list[Event], outcome: Outcome
+    id_: str, apply: _Apply, produced: _Produced, events: list[Event], outcome: Outcome
 ) -> tuple[list[Event], int]:
     kept: list[Event] = []
     dropped = 0
     for event in events:
         try:
             result = _apply(id_, apply, [event])
+            outcome.added += produced()
         except Exception as error:  # noqa: BLE001 - it is recorded with its event
             outcome.failed.append((event, id_, error))
         else:

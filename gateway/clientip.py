@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from aiohttp import web
 
-from gateway.config import ServerConfig
+from gateway.settings import ServerConfig
 
 __all__ = ["ClientAddress", "parse_address"]
 

@@ -44,6 +44,7 @@ class Collector:
     Args:
         name: the destination's name in `integrations` objects.
         storage: whether it is a warehouse or archive.
+        consent: categories of consent that it is mapped to.
         chain: the delivery transforms that apply to it.
     """
 
@@ -55,6 +56,7 @@ class Collector:
         *,
         name: str,
         storage: bool,
+        consent: tuple[str, ...] = (),
         clock: Callable[[], int],
     ) -> None:
         self._reader = reader
@@ -62,6 +64,7 @@ class Collector:
         self._chain = chain
         self._name = name
         self._storage = storage
+        self._consent = consent
         self._clock = clock
         self._expected = reader.position
         self._left: Slice | None = None
@@ -155,7 +158,7 @@ class Collector:
         events: list[Event] = []
         offsets: list[int] = []
         for offset, event in enumerate(part.events, part.offset):
-            rule = refusal(event, self._name, storage=self._storage)
+            rule = refusal(event, self._name, storage=self._storage, consent=self._consent)
             if rule is None:
                 events.append(event)
                 offsets.append(offset)

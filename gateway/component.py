@@ -15,11 +15,12 @@ Life cycle, the same for every component:
 from __future__ import annotations
 
 import builtins
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Generic, TypeVar, overload
 
 from msgspec import Meta, Struct
 
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
     from aiohttp import web
     from structlog.typing import FilteringBoundLogger
 
-    from gateway.config import ServerConfig
     from gateway.intake import Intake
     from gateway.queue import Store
+    from gateway.settings import ServerConfig
 
 __all__ = [
     "API_VERSION",
@@ -76,8 +77,8 @@ class Context:
     clock: Callable[[], int]
 
     def path(self, configured: str) -> Path:
-        """A configured path, made absolute."""
-        return (self.base_dir / Path(configured).expanduser()).resolve()
+        """A configured path, made absolute without looking at the disk."""
+        return Path(os.path.abspath(self.base_dir / Path(configured).expanduser()))  # noqa: PTH100
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,11 @@ class Batch(Sequence[Event]):
     def __len__(self) -> int:
         return len(self.events)
 
-    def __getitem__(self, index: Any) -> Any:
+    @overload
+    def __getitem__(self, index: int) -> Event: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Event]: ...
+    def __getitem__(self, index: int | slice) -> Event | Sequence[Event]:
         return self.events[index]
 
     def __iter__(self) -> Iterator[Event]:
@@ -139,9 +144,23 @@ class Transform(ABC):
     mutates: ClassVar[bool] = True
     """Whether `apply` may change an event. If not, events are shared instead of copied."""
 
+    adds_to: Sequence[str] = ()
+    """Ids of the sources that the events of `produced` are attributed to. They must exist."""
+
     @abstractmethod
     def apply(self, events: list[Event]) -> list[Event]:
         """The events to go on with, in the same order; leave one out to drop it."""
+
+    def produced(self) -> list[Event]:
+        """Events of its own that the last call of `apply` made; asked once after each.
+
+        They are complete and valid: ids, times, version and one of `adds_to` as their source. They
+        pass through no transform of the chain that made them, so that a report is never itself
+        checked. At intake they are stored together with the events that they came from; an id that
+        is made from the event's own stays the same when a client sends that again, and is then
+        stored once. At delivery, where an event has been stored already, they are ignored.
+        """
+        return []
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,217 +16,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from gateway.component import BatchPolicy
 from gateway.errors import ConfigError
+from gateway.settings import (
+    HOST_KEYS,
+    DedupConfig,
+    DestinationSettings,
+    LogConfig,
+    QueueSettings,
+    Secret,
+    ServerConfig,
+    Settings,
+    SourceSettings,
+    TransformSettings,
+)
 
-__all__ = [
-    "HOST_KEYS",
-    "Config",
-    "DedupConfig",
-    "DestinationSettings",
-    "LogConfig",
-    "QueueSettings",
-    "RetryPolicy",
-    "Secret",
-    "ServerConfig",
-    "SourceSettings",
-    "Table",
-    "TransformSettings",
-    "decode_table",
-    "load",
-]
+__all__ = ["Config", "Table", "decode_table", "load"]
 
-Positive = Annotated[int, Meta(ge=1)]
-Seconds = Annotated[float, Meta(ge=0)]
-PositiveSeconds = Annotated[float, Meta(gt=0)]
 S = TypeVar("S", bound=Struct)
 
 
-class Secret:
-    """A text that shows itself to nobody who does not call `reveal`."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        """The text itself."""
-        return self._value
-
-    def __repr__(self) -> str:
-        return "Secret('***')"
-
-    __str__ = __repr__
-
-    def __bool__(self) -> bool:
-        return bool(self._value)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and self._value == other._value
-
-    def __hash__(self) -> int:
-        return hash((Secret, self._value))
-
-
-class _Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    pass
-
-
-class ServerConfig(_Settings, frozen=True):
-    """`[server]`.
-
-    Attributes:
-        host, port: where to listen; port 0 takes a free one.
-        prefix: put before all paths of sources, such as ``/ingest``.
-        trusted_proxies: networks whose X-Forwarded-For is believed.
-        real_ip_header: header in which a trusted proxy names the client, such as
-            ``cf-connecting-ip``; empty for none.
-        header_timeout_seconds: a connection must send a request's head within this.
-        body_timeout_seconds: and its body within this.
-        keepalive_timeout_seconds: an idle connection is closed after this.
-        max_connections: connections over this are closed at once.
-        drain_timeout_seconds: time to answer and deliver what is under way when stopping.
-    """
-
-    host: str = "127.0.0.1"
-    port: Annotated[int, Meta(ge=0, le=65535)] = 8080
-    prefix: Annotated[str, Meta(pattern=r"^(/[A-Za-z0-9._~-]+)*$")] = ""
-    trusted_proxies: tuple[str, ...] = ()
-    real_ip_header: str = ""
-    header_timeout_seconds: PositiveSeconds = 10.0
-    body_timeout_seconds: PositiveSeconds = 8.0
-    keepalive_timeout_seconds: PositiveSeconds = 75.0
-    max_connections: Positive = 10_000
-    drain_timeout_seconds: PositiveSeconds = 10.0
-
-
-class QueueSettings(_Settings, frozen=True):
-    """Keys of `[queue]` that hold for every type of store.
-
-    Attributes:
-        type: ``disk``, ``memory`` or what a plugin registers.
-        ack: ``fsync`` answers once the events are on disk, ``memory`` once they are in the queue.
-        max_pending_bytes: events waiting to be written; over this the gateway sheds.
-        max_write_bytes: most that goes into one write.
-        memory_feed_bytes: newest events kept in memory for destinations that are caught up.
-    """
-
-    type: str = "disk"
-    ack: Literal["fsync", "memory"] = "fsync"
-    max_pending_bytes: Positive = 64_000_000
-    max_write_bytes: Positive = 4_000_000
-    memory_feed_bytes: Positive = 32_000_000
-
-
-class DedupConfig(_Settings, frozen=True):
-    """`[dedup]`.
-
-    Attributes:
-        window_hours: an id seen within this is a duplicate.
-        max_entries: ids remembered, about 150 bytes each; beyond it the oldest are forgotten.
-    """
-
-    enabled: bool = True
-    window_hours: Annotated[float, Meta(gt=0)] = 24.0
-    max_entries: Positive = 1_000_000
-
-
-class LogConfig(_Settings, frozen=True):
-    """`[log]`; format ``auto`` is console on a terminal and JSON elsewhere."""
-
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["auto", "console", "json"] = "auto"
-
-
-class RetryPolicy(_Settings, frozen=True):
-    """`retry` of a destination: exponential back-off with full jitter.
-
-    Attributes:
-        initial_seconds: the first delay is drawn from 0 to this.
-        max_seconds: the bound that the doubling range of delays reaches; also the most that a
-            destination's Retry-After is honoured for.
-        max_attempts: an event that failed on its own so often becomes a dead letter.
-        max_age_seconds: an event that has been tried for so long becomes a dead letter.
-        max_waiting: single events that may wait for another try while the rest goes on.
-    """
-
-    initial_seconds: PositiveSeconds = 1.0
-    max_seconds: PositiveSeconds = 300.0
-    max_attempts: Positive = 10
-    max_age_seconds: PositiveSeconds = 604_800.0
-    max_waiting: Positive = 10_000
-
-
-class SourceSettings(_Settings, frozen=True):
-    """Keys that every source has.
-
-    Attributes:
-        write_key: the key, or a list of keys, that a request carries to name the source.
-        enabled: events of a disabled source are answered, counted and thrown away.
-    """
-
-    type: str
-    write_key: str | tuple[str, ...] = ()
-    enabled: bool = True
-
-    @property
-    def write_keys(self) -> tuple[str, ...]:
-        """All keys of the source."""
-        return (self.write_key,) if isinstance(self.write_key, str) else self.write_key
-
-
-class TransformSettings(_Settings, frozen=True):
-    """Keys that every transform has; without `destinations` it runs at intake."""
-
-    type: str
-    enabled: bool = True
-    destinations: tuple[str, ...] | None = None
-
-
-class DestinationSettings(_Settings, frozen=True):
-    """Keys that every destination has.
-
-    Attributes:
-        name: its name in the `integrations` object of events; the plugin has a default.
-        batch: overrides of the plugin's `BatchPolicy`.
-        timeout_seconds: one attempt at sending a batch takes at most this.
-        max_concurrency: sends under way at once, at most; the plugin has a default. How many it
-            really is adapts to how the destination answers. With more than 1, batches may overtake
-            each other.
-        max_requests_per_second: a fixed bound on sends; 0 is none.
-        start_at: where a destination that is new begins to read: ``now`` or ``earliest``.
-        consent: categories of consent, as `context.consent` of events names them; it gets an event
-            only with consent to each. Archives and warehouses are exempt.
-    """
-
-    type: str
-    enabled: bool = True
-    name: str = ""
-    batch: dict[str, Any] = msgspec.field(default_factory=dict)
-    retry: RetryPolicy = RetryPolicy()
-    timeout_seconds: PositiveSeconds = 30.0
-    max_concurrency: Annotated[int, Meta(ge=1, le=1000)] | None = None
-    max_requests_per_second: Seconds = 0.0
-    start_at: Literal["now", "earliest"] = "now"
-    consent: tuple[Annotated[str, Meta(pattern=r"\S")], ...] = ()
-
-
-HOST_KEYS: dict[str, frozenset[str]] = {
-    "source": frozenset(SourceSettings.__struct_fields__),
-    "transform": frozenset(TransformSettings.__struct_fields__),
-    "destination": frozenset(DestinationSettings.__struct_fields__),
-    "queue": frozenset(QueueSettings.__struct_fields__),
-}
-"""For each kind of component, the keys of its table that the gateway itself uses."""
-
-
-class _File(_Settings, frozen=True):
+class _File(Settings, frozen=True):
     data_dir: str = "data"
     server: ServerConfig = ServerConfig()
     dedup: DedupConfig = DedupConfig()

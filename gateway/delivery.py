@@ -23,13 +23,13 @@ from typing import TYPE_CHECKING
 
 from gateway.collect import Collector, Outgoing
 from gateway.component import Batch
-from gateway.config import RetryPolicy
 from gateway.errors import StateError
 from gateway.event import Event
 from gateway.lane import Lane
 from gateway.ledger import DestinationCounts
-from gateway.retry import Verdict, describe
+from gateway.retry import Verdict, describe, trace_of
 from gateway.sending import Condition, Sender
+from gateway.settings import RetryPolicy
 from gateway.state import Commit, DeadLetter, State, Waiting
 
 if TYPE_CHECKING:
@@ -149,7 +149,9 @@ class Worker:
             await self._session()
         except Exception as error:  # noqa: BLE001
             # A defect of ours must not end a destination for good.
-            self._log.error("delivery failed unexpectedly", destination=self.id, exc_info=error)
+            self._log.error(
+                "delivery failed unexpectedly", destination=self.id, trace=trace_of(error)
+            )
             self._sender.fails("retrying", describe(error))
             self._tickets.clear()
             self._sender.reset()

@@ -1,8 +1,8 @@
 """The one road from decoded events to the queue, for every source.
 
-In order: is the source on, is the event valid, is its user suppressed, stamp it, was it seen before,
-the intake transforms, the queue. Nothing awaits before the queue, so that the events of a request are taken up as one.
-What a transform masks here never reaches the disk.
+In order: is the source on, is the event valid, is its user suppressed, stamp it, was it seen
+before, the intake transforms, the queue. Nothing awaits before the queue, so that the events of a
+request are taken up as one. What a transform masks here never reaches the disk.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gateway.chain import Chain
-from gateway.config import SourceSettings
 from gateway.dedup import RecentIds
 from gateway.enrich import Client, enrich
-from gateway.errors import QueueError
+from gateway.errors import ConfigError, QueueError
 from gateway.event import Event, decode_events, encode_events
 from gateway.ledger import Ledger
 from gateway.normalise import add_notes
+from gateway.settings import SourceSettings
 from gateway.timestamps import correct, format_ms, parse_ms
 from gateway.validate import validate
 
@@ -78,6 +78,9 @@ class Intake:
         clock: wall clock in milliseconds.
         suppressed: ids of users whose events are thrown away. Asked for each event, so that it may
             change; its lookup is to be constant in time.
+
+    Raises:
+        ConfigError: a transform makes events for a source that there is not.
     """
 
     def __init__(
@@ -92,6 +95,9 @@ class Intake:
         *,
         suppressed: Collection[str] = frozenset(),
     ) -> None:
+        for transform, source_id in transforms.adds_to:
+            if source_id not in sources:
+                raise ConfigError(f"transforms.{transform}: there is no source {source_id!r}")
         self._sources = dict(sources)
         self._source_of_key = {
             key: id_ for id_, source in sources.items() for key in source.write_keys
@@ -140,20 +146,27 @@ class Intake:
         # Asked now: by the time that our own events are stored, their failure would be past.
         settled = self._queue.settle() if duplicate else None
         kept: list[Event] = []
+        made: list[Event] = []
+        added: list[Event] = []
         refused = len(arrival.events) + arrival.discarded.total()
         try:
-            kept = self._transform(new, discarded) if self._transforms and new else new
-            if kept:
-                await self._store(kept, arrival.body_bytes)
+            kept, made = self._transform(new, discarded) if self._transforms and new else (new, [])
+            added = self._take_added(made, arrival.received_ms) if made else made
+            if kept or added:
+                await self._store(kept + added if added else kept, arrival.body_bytes)
         except BaseException as error:
             # They may not be stored, whatever the reason; remembered, they would count as
             # duplicates when they come again, and be lost.
             if self._recent_ids is not None:
                 self._recent_ids.forget(source_id, new)
+                for event in added:
+                    self._recent_ids.forget(event.source_id, (event,))
             if isinstance(error, QueueError):
                 counts.refused += refused
             raise
         counts.accepted += len(kept)
+        if made:
+            self._count_added(made, added)
         if settled is not None:
             try:
                 await settled
@@ -197,7 +210,10 @@ class Intake:
             ready.append(event)
         return ready
 
-    def _transform(self, events: list[Event], discarded: Counter[str]) -> list[Event]:
+    def _transform(
+        self, events: list[Event], discarded: Counter[str]
+    ) -> tuple[list[Event], list[Event]]:
+        """The events to go on with, and those that the transforms made."""
         outcome = self._transforms.run(events)
         for id_, number in outcome.filtered.items():
             discarded[f"filtered:{id_}"] += number
@@ -205,7 +221,33 @@ class Intake:
             for _, id_, _ in outcome.failed:
                 discarded[f"transform_failed:{id_}"] += 1
             self._complain(*outcome.failed[0][1:])
-        return outcome.kept
+        return outcome.kept, outcome.added
+
+    def _takes(self, source_id: str) -> bool:
+        settings = self._sources.get(source_id)
+        return settings is not None and settings.enabled
+
+    def _take_added(self, made: list[Event], now_ms: int) -> list[Event]:
+        """Of the events that transforms made, those that are new to their source."""
+        wanted = [event for event in made if self._takes(event.source_id)]
+        if self._recent_ids is None:
+            return wanted
+        added = []
+        for source_id in dict.fromkeys(event.source_id for event in wanted):
+            own = [event for event in wanted if event.source_id == source_id]
+            added += self._recent_ids.take_new(source_id, own, now_ms)
+        return added
+
+    def _count_added(self, made: list[Event], added: list[Event]) -> None:
+        """Count the events that transforms made, as events of their own sources."""
+        stored = Counter(event.source_id for event in added)
+        for source_id, number in Counter(event.source_id for event in made).items():
+            counts = self.ledger.source(source_id)
+            counts.accepted += stored[source_id]
+            if self._takes(source_id):
+                counts.duplicate += number - stored[source_id]
+            else:
+                counts.discarded["source_disabled"] += number
 
     def _complain(self, transform: str, error: Exception) -> None:
         """Say that a transform fails, once in a while: the counts tell how often."""

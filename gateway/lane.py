@@ -11,10 +11,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from gateway.component import Batch
-from gateway.config import RetryPolicy
 from gateway.event import decode_events
 from gateway.retry import Verdict
 from gateway.sending import Sender
+from gateway.settings import RetryPolicy
 from gateway.state import Commit, DeadLetter, State, Waiting
 
 __all__ = ["Lane"]

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 import structlog
 
-from gateway.config import LogConfig
+from gateway.settings import LogConfig
 
 __all__ = ["configure_logging"]
 

@@ -30,17 +30,19 @@ from gateway.component import (
     Transform,
     TransformSpec,
 )
-from gateway.config import Config, DestinationSettings, decode_table
+from gateway.config import Config, decode_table
 from gateway.dedup import RecentIds
 from gateway.delivery import Worker
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, StateError
 from gateway.intake import Intake
 from gateway.ledger import DestinationCounts, Ledger
 from gateway.plugins import Registry
 from gateway.queue import Store
 from gateway.queue.batching import BatchingQueue
 from gateway.sending import Sender
+from gateway.settings import DestinationSettings
 from gateway.state import Commit, State
+from gateway.suppression import FILE_NAME, Suppressions
 from gateway.timestamps import now_ms
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ if TYPE_CHECKING:
 __all__ = ["BuiltDestination", "Gateway"]
 
 _HOUR_MS = 3_600_000
-_RELEASE_EVERY_SECONDS = 1.0
+_UPKEEP_EVERY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,8 @@ class Gateway:
             if config.dedup.enabled
             else None
         )
+        self.suppressed = Suppressions(config.data_dir / FILE_NAME)
+        self._suppressed_unreadable = False
         self.intake = Intake(
             {id_: settings for id_, (settings, _) in config.sources.items()},
             self.queue,
@@ -104,6 +108,7 @@ class Gateway:
             self.ledger,
             clock,
             self._log,
+            suppressed=self.suppressed,
         )
         self.sources = self._build_sources()
         for id_ in config.sources:
@@ -196,7 +201,9 @@ class Gateway:
             stack.enter_context(_locked(self.config.data_dir))
             await self.state.start()
             stack.push_async_callback(self.state.stop)
-            await self.queue.start()
+            stack.callback(self.suppressed.close)
+            await asyncio.to_thread(self.suppressed.refresh)
+            await self._start_queue()
             stack.push_async_callback(self.queue.stop)
             if self.recent_ids is not None:
                 await asyncio.to_thread(self._preload_ids, self.recent_ids)
@@ -207,7 +214,7 @@ class Gateway:
             tasks = await stack.enter_async_context(anyio.create_task_group())
             for worker in self.workers.values():
                 tasks.start_soon(worker.run, name=f"delivery {worker.id}")
-            release = asyncio.create_task(self._release_forever(), name="queue release")
+            upkeep = asyncio.create_task(self._upkeep_forever(), name="upkeep")
             for source in self.sources:
                 await _start("source", source)
                 stack.push_async_callback(self._stop_component, "source", source)
@@ -215,8 +222,14 @@ class Gateway:
             try:
                 yield self
             finally:
-                release.cancel()
+                upkeep.cancel()
                 await self._drain(tasks.cancel_scope)
+
+    async def _start_queue(self) -> None:
+        try:
+            await self.queue.start()
+        except OSError as error:
+            raise GatewayError(f"queue: cannot be opened: {error}") from error
 
     async def _drain(self, scope: anyio.CancelScope) -> None:
         """Close the door, write what came in, deliver what there is; then cancel what hangs."""
@@ -256,6 +269,7 @@ class Gateway:
                 built.chain,
                 name=built.name,
                 storage=built.storage,
+                consent=built.settings.consent,
                 clock=self.clock,
             ),
             sender=Sender(
@@ -275,14 +289,28 @@ class Gateway:
             log=self._log,
         )
 
-    async def _release_forever(self) -> None:
+    async def _upkeep_forever(self) -> None:
+        """Once a second: let go of what all have finished with, and learn who is suppressed."""
         while True:
-            await asyncio.sleep(_RELEASE_EVERY_SECONDS)
+            await asyncio.sleep(_UPKEEP_EVERY_SECONDS)
+            await self._refresh_suppressed()
             cursors = [worker.cursor for worker in self.workers.values()]
             try:
                 await self.queue.release(min(cursors, default=self.queue.end), self.clock())
             except OSError as error:
                 self._log.warning("queue: retention could not remove a segment", error=str(error))
+
+    async def _refresh_suppressed(self) -> None:
+        try:
+            await asyncio.to_thread(self.suppressed.refresh)
+        except StateError as error:
+            if not self._suppressed_unreadable:
+                self._log.error(
+                    "suppressed users cannot be read; those known so far stay so", error=str(error)
+                )
+            self._suppressed_unreadable = True
+        else:
+            self._suppressed_unreadable = False
 
     def _preload_ids(self, recent_ids: RecentIds) -> None:
         """Remember the ids of stored events again; see `RecentIds`."""

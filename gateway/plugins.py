@@ -21,9 +21,9 @@ from msgspec import Struct
 
 from gateway import __version__
 from gateway.component import API_VERSION, DestinationSpec, QueueSpec, SourceSpec, TransformSpec
-from gateway.config import HOST_KEYS
 from gateway.errors import ConfigError, PluginError
 from gateway.hookspecs import HOOKS, HookSpecs
+from gateway.settings import HOST_KEYS
 
 __all__ = ["GROUP", "Failure", "Plugin", "Registered", "Registry", "discover"]
 
@@ -34,6 +34,7 @@ BUILTINS = (
     "gateway.builtin.filter",
     "gateway.builtin.mask",
     "gateway.builtin.null",
+    "gateway.builtin.plan",
     "gateway.builtin.sample",
     "gateway.builtin.segment",
     "gateway.builtin.stores",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
+import traceback
 from dataclasses import dataclass, field
 
-from gateway.config import RetryPolicy
 from gateway.errors import (
     BatchError,
     DeliveryError,
@@ -14,8 +15,9 @@ from gateway.errors import (
     Retryable,
     Throttled,
 )
+from gateway.settings import RetryPolicy
 
-__all__ = ["Verdict", "backoff_seconds", "describe", "judge"]
+__all__ = ["Verdict", "backoff_seconds", "describe", "judge", "trace_of"]
 
 _MAX_DETAIL = 500
 
@@ -80,11 +82,27 @@ def _asked_wait(error: Exception) -> float | None:
 
 
 def describe(error: Exception) -> str:
-    """An error in one bounded line; what is not a `DeliveryError` is named by its class too."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    if not isinstance(error, DeliveryError):
-        text = f"{type(error).__name__}: {text}"
+    """An error in one bounded line that may be logged and shown.
+
+    A destination writes the text of a `DeliveryError` for that purpose. Any other error may quote
+    the event or a URL with a secret, so that only its class is told, and what the operating system
+    says of it.
+    """
+    if isinstance(error, DeliveryError):
+        text = " ".join(str(error).split()) or type(error).__name__
+    else:
+        text = type(error).__name__
+        if isinstance(error, OSError) and error.errno is not None:
+            text += f": {os.strerror(error.errno)}"
     return text if len(text) <= _MAX_DETAIL else text[: _MAX_DETAIL - 1] + "…"
+
+
+def trace_of(error: BaseException) -> str:
+    """Where an error came from, without its text, which may quote an event."""
+    if isinstance(error, BaseExceptionGroup):
+        return "\n".join(trace_of(inner) for inner in error.exceptions)
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    return f"{frames}{type(error).__name__}"
 
 
 def backoff_seconds(

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Literal
 
 from gateway.circuit import Circuit, Limit, Pace
 from gateway.component import Batch, Destination
-from gateway.config import DestinationSettings
 from gateway.errors import Retryable
 from gateway.retry import Verdict, backoff_seconds, judge
+from gateway.settings import DestinationSettings
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

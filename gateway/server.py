@@ -13,11 +13,11 @@ import msgspec
 from aiohttp import web
 
 from gateway import __version__
-from gateway.config import ServerConfig
 from gateway.errors import GatewayError
 from gateway.health import report
 from gateway.metrics import render
 from gateway.pipeline import Gateway
+from gateway.settings import ServerConfig
 
 __all__ = ["make_app", "serving"]
 

@@ -20,10 +20,10 @@ import msgspec
 import structlog
 
 from gateway.component import Batch, Context, Destination
-from gateway.config import ServerConfig
 from gateway.errors import BatchError
 from gateway.event import Event
 from gateway.fakevendor import Answer, FakeVendor, Received
+from gateway.settings import ServerConfig
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

@@ -18,13 +18,13 @@ from aiohttp import web
 
 from gateway.builtin.segment import SegmentConfig, SegmentSource
 from gateway.chain import Chain
-from gateway.config import ServerConfig, SourceSettings
 from gateway.dedup import RecentIds
 from gateway.errors import QueueError
 from gateway.event import Event, decode_events
 from gateway.intake import Intake
 from gateway.ledger import Ledger
 from gateway.queue.batching import BatchingQueue
+from gateway.settings import ServerConfig, SourceSettings
 from gateway.testing import ManualClock, make_context
 
 KEY = "key-web"

@@ -146,11 +146,11 @@ def test_what_is_no_json_object(gate: Gate, body: bytes) -> None:
     ("encoding", "body"),
     [
         (b"gzip", event()),
-        (b"gzip", gzip.compress(event())[:-1]),
-        (b"gzip", gzip.compress(event()) + b"more"),
+        (b"gzip", gzip.compress(event(), mtime=0)[:-1]),
+        (b"gzip", gzip.compress(event(), mtime=0) + b"more"),
         (b"gzip", b""),
         (b"br", event()),
-        (b"gzip, gzip", gzip.compress(gzip.compress(event()))),
+        (b"gzip, gzip", gzip.compress(gzip.compress(event(), mtime=0), mtime=0)),
         (b"\xff", event()),
     ],
 )

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 import pytest
 import structlog
 
-from gateway.config import QueueSettings
 from gateway.errors import QueueClosed, QueueFull
 from gateway.event import Event, encode_events
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.memory import MemoryConfig, MemoryStore
+from gateway.settings import QueueSettings
 from gateway.timestamps import now_ms
 
 

@@ -195,3 +195,46 @@ def test_every_event_has_one_outcome(first: list[str], second: list[str]) -> Non
     plans = [[*plan, *["keep"] * 12] for plan in (first, second)]
     expected = [str(i) for i in range(12) if all(plan[i] == "keep" for plan in plans)]
     assert ids(outcome.kept) == expected
+
+
+class Copying(Transform):
+    """Makes a copy of each event for another source; raises on some."""
+
+    adds_to = ("copies",)
+
+    def __init__(self, fails_on: str = "") -> None:
+        self._fails_on = fails_on
+        self._made: list[Event] = []
+
+    def apply(self, events: list[Event]) -> list[Event]:
+        self._made = []
+        for event in events:
+            if event.user_id == self._fails_on:
+                raise ValueError(event.user_id)
+            self._made.append(make_event(user_id=event.user_id, source_id="copies"))
+        return events
+
+    def produced(self) -> list[Event]:
+        return self._made
+
+
+def test_what_a_transform_makes_passes_through_none() -> None:
+    """It is handed over beside what is kept, whatever the steps before and after it drop."""
+    chain = Chain([("copy", Copying()), ("none", keep_if(lambda _: False)), ("more", Copying())])
+    outcome = chain.run(numbered(2))
+    assert outcome.kept == []
+    assert ids(outcome.added) == ["0", "1"]
+    assert chain.adds_to == (("copy", "copies"), ("more", "copies"))
+
+
+def test_what_was_made_before_a_failure_is_not_made_twice() -> None:
+    """A batch that failed is done again one by one, and only that counts."""
+    outcome = Chain([("copy", Copying(fails_on="1"))]).run(numbered(3))
+    assert ids(outcome.kept) == ids(outcome.added) == ["0", "2"]
+
+
+def test_most_transforms_make_nothing() -> None:
+    """Whoever does not say otherwise adds no event."""
+    chain = Chain([("all", keep_if(lambda _: True))])
+    assert chain.run(numbered(2)).added == []
+    assert chain.adds_to == ()

@@ -15,9 +15,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gateway.component import BatchPolicy
-from gateway.config import (
+from gateway.config import Config, Table, decode_table, load
+from gateway.errors import ConfigError
+from gateway.settings import (
     HOST_KEYS,
-    Config,
     DedupConfig,
     DestinationSettings,
     LogConfig,
@@ -26,12 +27,8 @@ from gateway.config import (
     Secret,
     ServerConfig,
     SourceSettings,
-    Table,
     TransformSettings,
-    decode_table,
-    load,
 )
-from gateway.errors import ConfigError
 
 Load = Callable[..., Config]
 

@@ -17,10 +17,11 @@ from gateway.builtin import console, file, null
 from gateway.builtin.console import ConsoleConfig
 from gateway.builtin.file import FileConfig
 from gateway.component import BatchPolicy
-from gateway.config import DestinationSettings, RetryPolicy, load
+from gateway.config import load
 from gateway.errors import DeliveryError
 from gateway.hookspecs import HOOKS
 from gateway.plugins import discover
+from gateway.settings import DestinationSettings, RetryPolicy
 from headgate_webhook import WebhookConfig
 
 ROOT = Path(__file__).parents[1]
@@ -99,7 +100,7 @@ def test_the_batching_of_each_type_is_as_documented() -> None:
 def test_all_hooks_and_errors_are_documented() -> None:
     """An author finds every hook with its argument, and every error that `send` may raise."""
     for hook, (_, spec) in HOOKS.items():
-        assert f"| `{hook}(register)` | `{spec.__name__}` |" in PLUGINS
+        assert f"| `{hook}(register: Callable[[{spec.__name__}[Any]], None])` |" in PLUGINS
     for error in DeliveryError.__subclasses__() + [
         inner for outer in DeliveryError.__subclasses__() for inner in outer.__subclasses__()
     ]:

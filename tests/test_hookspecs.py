@@ -7,8 +7,8 @@ import inspect
 import pluggy
 
 from gateway.component import DestinationSpec, QueueSpec, SourceSpec, TransformSpec
-from gateway.config import HOST_KEYS
 from gateway.hookspecs import HOOKS, HookSpecs, hookimpl
+from gateway.settings import HOST_KEYS
 
 
 def test_each_hook_is_in_the_table() -> None:

@@ -23,6 +23,7 @@ LAYERS = (
     ("path", "predicates", "condition", "ndjson"),
     # What a plugin sees.
     ("component",),
+    ("settings",),
     ("config",),
     ("hookspecs",),
     ("",),  # the package itself, which hands out the public names
@@ -58,7 +59,7 @@ A module imports from rooms below its own, and within its own without going roun
 OPEN_TO_BUILTINS = {
     "", "body", "builtin", "clientip", "component", "condition", "config", "enrich", "errors",
     "event", "hookspecs", "intake", "ndjson", "normalise", "path", "queue", "retry_after",
-    "timestamps",
+    "settings", "timestamps",
 }  # fmt: skip
 """What a built-in may use: the contract, and helpers that are there for plugins."""
 
@@ -170,7 +171,7 @@ def test_imports_for_types_are_used_for_nothing_else() -> None:
         if is_ours(imported) and height_of(imported) > height_of(name)
     }
     assert up == {
-        ("gateway.component", "gateway.config"),
+        ("gateway.component", "gateway.settings"),
         ("gateway.component", "gateway.intake"),
         ("gateway.component", "gateway.queue"),
     }

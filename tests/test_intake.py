@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -18,7 +19,6 @@ from structlog.testing import capture_logs
 
 from gateway.chain import Chain
 from gateway.component import Transform
-from gateway.config import QueueSettings, SourceSettings
 from gateway.dedup import RecentIds
 from gateway.enrich import Client
 from gateway.errors import QueueClosed, QueueError, QueueFull
@@ -27,6 +27,7 @@ from gateway.intake import API_EVENT_VERSION, Arrival, Intake
 from gateway.ledger import Ledger
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.memory import MemoryConfig, MemoryStore
+from gateway.settings import QueueSettings, SourceSettings
 from gateway.testing import START_MS, ManualClock
 from gateway.timestamps import format_ms, parse_ms
 
@@ -50,13 +51,18 @@ class Drop(Transform):
 
 
 class ScriptedStore(MemoryStore):
-    """A store whose writes fail as the test says."""
+    """A store whose writes fail, and wait, as the test says."""
 
     def __init__(self) -> None:
         super().__init__(MemoryConfig(), ManualClock())
         self.failures: list[QueueError | None] = []
+        self.go = threading.Event()
+        self.go.set()
+        self.entered = threading.Event()
 
     def write(self, chunks: Sequence[bytes], counts: Sequence[int], *, sync: bool) -> int:
+        self.entered.set()
+        assert self.go.wait(10)
         failure = self.failures.pop(0) if self.failures else None
         if failure is not None:
             raise failure
@@ -323,10 +329,12 @@ async def test_a_duplicate_of_a_failed_write_is_refused_though_its_neighbours_ar
     """A write that fails before ours succeeds takes the duplicate with it, not what is stored."""
     async with House() as house:
         house.store.failures = [QueueFull("disk full"), None]
+        house.store.go.clear()
         first = house.accept(made("a"))
-        for _ in range(5):  # until the writer has taken it up
-            await asyncio.sleep(0)
+        assert await asyncio.to_thread(house.store.entered.wait, 10)
         second = house.accept(made("a"), made("b"))
+        await asyncio.sleep(0)  # it has seen the first one under way
+        house.store.go.set()
         results = await asyncio.gather(first, second, return_exceptions=True)
         counts = house.ledger.source("web")
         assert [type(result) for result in results] == [QueueFull, QueueFull]

@@ -13,8 +13,8 @@ import msgspec
 import pytest
 import structlog
 
-from gateway.config import LogConfig, Secret
 from gateway.logs import configure_logging
+from gateway.settings import LogConfig, Secret
 
 TOKEN = "tok-5b1f"
 ADDRESS = "ada@example.com"

@@ -81,6 +81,9 @@ def test_keys_that_are_personal_data_are_masked() -> None:
     assert sorted(friends.values()) == [1, 2, 3, 4]
     assert set(friends) == {"***@x.org", "***@x.org (2)", "***@x.org (3)", "plain"}
     assert masked(event, action="drop").traits == {"friends": {"***@x.org": 3, "plain": 4}}
+    assert masked(event, fields=["traits.friends"]).traits == {
+        "friends": dict.fromkeys(friends, "***")
+    }
 
 
 def test_keys_that_become_the_same_take_linear_time() -> None:

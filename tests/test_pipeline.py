@@ -7,16 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from gateway.component import Batch, Destination, DestinationSpec
 from gateway.config import load
 from gateway.enrich import Client
 from gateway.errors import ConfigError, GatewayError, Retryable
-from gateway.event import Event
+from gateway.event import EMPTY, Event
 from gateway.intake import Arrival, Receipt
 from gateway.pipeline import Gateway
 from gateway.plugins import Plugin, Registry, discover
+from gateway.suppression import FILE_NAME, Suppressions
 
 CONFIG = """
 data_dir = "data"
@@ -267,3 +268,44 @@ async def test_a_component_that_cannot_start_stops_the_start_with_its_name(world
         await send(gateway, "a")
 
     assert world.recording.ids == ["a"]
+
+
+async def test_a_suppressed_user_is_thrown_away_and_taken_again(world: World) -> None:
+    """Conformance case 43: 200, nothing stored, siblings stored; and stored again once lifted."""
+    others = Suppressions(world.folder / "data" / FILE_NAME)
+    others.add(["u"])
+    async with world.gateway().running() as gateway:
+        receipt = await send(gateway, "a", "b")
+        assert (receipt.accepted, receipt.discarded) == (0, {"suppressed": 2})
+        others.remove(["u"])
+        async with asyncio.timeout(10):
+            while len(gateway.suppressed):
+                await asyncio.sleep(0.05)
+        assert (await send(gateway, "a")).accepted == 1
+        await caught_up(gateway)
+
+    assert world.recording.ids == ["a"]
+
+
+async def test_consent_decides_for_mapped_destinations(world: World) -> None:
+    """Conformance case 42: a mapped destination gets only what the user has consented to."""
+    world.config(
+        CONFIG + 'consent = ["Advertising", "Analytics"]\n[destinations.free]\ntype = "null"\n'
+    )
+    contexts = {
+        "none": EMPTY,
+        "half": Raw(b'{"consent":{"categoryPreferences":{"Advertising":true}}}'),
+        "empty": Raw(b'{"consent":{"categoryPreferences":{}}}'),
+        "all": Raw(b'{"consent":{"categoryPreferences":{"Advertising":true,"Analytics":true}}}'),
+    }
+    events = [
+        Event(type="track", event="x", user_id="u", message_id=id_, raw_context=context)
+        for id_, context in contexts.items()
+    ]
+    async with world.gateway().running() as gateway:
+        await gateway.intake.accept(Arrival("web", gateway.clock(), events))
+        await caught_up(gateway)
+        assert gateway.workers["out"].counts.filtered == {"consent": 2}
+        assert gateway.workers["free"].counts.delivered == 4
+
+    assert world.recording.ids == ["none", "all"]

@@ -19,9 +19,9 @@ from gateway.component import (
     SourceSpec,
     TransformSpec,
 )
-from gateway.config import HOST_KEYS
 from gateway.errors import ConfigError, PluginError
 from gateway.plugins import BUILTINS, GROUP, Failure, Plugin, Registry, discover
+from gateway.settings import HOST_KEYS
 
 DESTINATION = """
     from msgspec import Struct

@@ -19,7 +19,14 @@ from gateway.testing import make_event
 _pieces = st.sampled_from(
     [
         *("jane@example.com", "jane", "@", "%40", "%2540", "x.org", "é", "谢", "'", "\\", "/"),
-        *("4111111111111111", "4111 1111 1111 1111", "3782-822463-10005", "4", "41", "5555"),
+        *(
+            "4111111111111111",
+            "4111\u00a01111\u00a01111\u00a01111",
+            "3782-822463-10005",
+            "4",
+            "41",
+            "5555",
+        ),
         *("1111", "\u00a0", "\u202f", " ", "-", ".", ",", "\n", "\t", "\b", '"', "(", ")"),
         *("+1 555 234 5678", "(555) 234-5678", "555-234-5678", "+", "%2B", "+49301234567", "a"),
         *("+33\u00a06\u202f12 34 56-78", "+33.6.12.34.56.78", "1.2.3.4", "Chrome/1.2.3.4"),
@@ -99,7 +106,9 @@ def test_no_number_escapes_suspicion(number: int) -> None:
         assert suspicion(Prescan(["card"], [], {}), "properties", raw) == wanted
 
 
-names = st.text('aBé_- "\\/\t\0😀', min_size=1, max_size=5).filter(squeeze)
+names = st.text("aBcD_- ", min_size=1, max_size=5).filter(squeeze) | st.text(
+    'aBé_- "\\/\t\0😀', min_size=1, max_size=5
+).filter(squeeze)
 
 
 @given(name=names, data=st.data(), body=st.sampled_from(BODIES))
@@ -130,6 +139,29 @@ def test_no_key_escapes_its_path(key: str, data: st.DataObject, body: str) -> No
 
     assert found[0, body] & PATHS
     assert not any(reasons & PATHS for place, reasons in found.items() if place != (0, body))
+
+
+@pytest.mark.parametrize(
+    ("raw", "reasons"),
+    [
+        ('{"n":"5555\u00a05555\u00a05555\u00a04444"}', DETECT),
+        ('{"n":"5555\u202f5555\u202f5555\u202f4444"}', DETECT),
+        ('{"n":"5555\\u00a05555\\u00A05555\\u202F4444"}', DETECT | NAMES | PATHS),
+        ('{"n":"(555) 234-5678"}', DETECT),
+        ('{"n":"%2B4512345678"}', DETECT),
+        ('{"Pass-Word"\r\n\t :1}', NAMES),
+        ('{"p\\u0061ssword":1}', DETECT | NAMES | PATHS),
+        ('{"n":"password"}', 0),
+        ('{"n":{"ip":1}}', PATHS),
+        ('{"n":"ip"}', PATHS),
+        ('{"n":"IP"}', 0),
+    ],
+)
+def test_reasons_for_suspicion(raw: str, reasons: int) -> None:
+    """Each way of writing something has the reason that it should have."""
+    prescan = Prescan(["email", "card", "phone"], [b"password"], {"context": {"ip"}})
+
+    assert suspicion(prescan, "context", raw) == reasons
 
 
 @pytest.mark.parametrize(

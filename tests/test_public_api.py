@@ -18,7 +18,9 @@ from msgspec import Struct
 
 import gateway
 from gateway.component import BatchPolicy
-from gateway.config import (
+from gateway.hookspecs import HookSpecs
+from gateway.plugins import discover
+from gateway.settings import (
     HOST_KEYS,
     DedupConfig,
     DestinationSettings,
@@ -29,8 +31,6 @@ from gateway.config import (
     SourceSettings,
     TransformSettings,
 )
-from gateway.hookspecs import HookSpecs
-from gateway.plugins import discover
 
 ROOT = Path(__file__).parent.parent
 MODULES = sorted(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.config import RetryPolicy
 from gateway.errors import (
     BatchError,
     DeliveryError,
@@ -17,7 +17,8 @@ from gateway.errors import (
     Retryable,
     Throttled,
 )
-from gateway.retry import Verdict, backoff_seconds, describe, judge
+from gateway.retry import Verdict, backoff_seconds, describe, judge, trace_of
+from gateway.settings import RetryPolicy
 
 ERRORS: list[Exception] = [
     Permanent("no such field"),
@@ -90,11 +91,30 @@ def test_every_item_has_one_outcome(failed: dict[int, DeliveryError], size: int)
 
 
 def test_words_of_an_error() -> None:
-    """What a destination raises on purpose speaks for itself, all else is named by its class."""
+    """What a destination raises on purpose is quoted; all else might quote an event, and is not."""
     assert describe(Retryable("HTTP 503")) == "HTTP 503"
     assert describe(Retryable("")) == "Retryable"
-    assert describe(KeyError("price")) == "KeyError: 'price'"
-    assert describe(ValueError()) == "ValueError: ValueError"
+    assert describe(KeyError("ada@example.com")) == "KeyError"
+    refused = OSError(errno.ECONNREFUSED, "http://user:secret@example.com")
+    assert describe(refused) == "ConnectionRefusedError: Connection refused"
+
+
+def test_a_trace_has_places_and_no_texts() -> None:
+    """Where a defect is may be logged; the values it tripped over may not."""
+
+    def trip() -> None:
+        raise KeyError("ada@example.com")
+
+    with pytest.raises(ExceptionGroup) as caught:
+        try:
+            trip()
+        except KeyError as error:
+            raise ExceptionGroup("several", [error]) from None
+    trace = trace_of(caught.value)
+
+    assert "in trip" in trace
+    assert trace.endswith("KeyError")
+    assert "ada@" not in trace.replace('raise KeyError("ada@example.com")', "")
 
 
 @given(st.text() | st.text(alphabet="ab \n", min_size=600, max_size=2000))

@@ -1,8 +1,8 @@
 """Payment card numbers: what makes a number one, and where they are in a text.
 
 The check digit is that of ISO/IEC 7812-1 (annex B, the Luhn formula). The ranges and lengths are
-those of https://en.wikipedia.org/wiki/Payment_card_number, without what is no longer issued: no card
-has had 13 digits and a 4 in front since the nineties, but the ids of many shops do.
+those of https://en.wikipedia.org/wiki/Payment_card_number, without what is no longer issued: cards
+with 13 digits that begin with 4 have been gone since the nineties, but many shops have such ids.
 """
 
 from __future__ import annotations

@@ -19,10 +19,10 @@ from gateway.builtin.detect import MASKED, Kind
 from gateway.builtin.prescan import BODIES, DETECT, NAMES, PATHS, Prescan, squeeze
 from gateway.builtin.redact import GONE, Action, Redactor, Rules
 from gateway.component import Context, Transform, TransformSpec
-from gateway.config import Secret
 from gateway.event import EMPTY, Event, Warnings
 from gateway.hookspecs import hookimpl
 from gateway.path import EVERY, FIELDS, Path, parse_path
+from gateway.settings import Secret
 
 __all__ = [
     "DEFAULT_SKIP",
@@ -212,8 +212,8 @@ class Mask(Transform):
 
     def apply(self, events: list[Event]) -> list[Event]:
         """Mask what is personal in the events; none is left out."""
-        # Nothing is assigned before everything is worked out: if one event makes this raise, the
-        # others are given again, and what has been hashed must not be hashed once more.
+        # Everything is worked out from the events as they came, and only then assigned: what has
+        # been hashed by one rule must not be hashed by another.
         changes = [*self._changed_bodies(events), *self._changed_notes(events)]
         if self._detects and self._prescan.texts(events):
             changes += self._changed_texts(events)
@@ -235,7 +235,7 @@ class Mask(Transform):
             for name in ("event", "name", "category"):
                 old = getattr(event, name)
                 new = self._redactor.text(old) if old else old
-                if new is not old and name not in dict(self._attributes):
+                if new is not old:
                     dropped = MASKED if name == "event" else None
                     yield event, name, dropped if new is GONE else new
 

@@ -150,7 +150,7 @@ class Prescan:
             end = _end_of_run(blurred, start).end()  # type: ignore[union-attr]
             run = text[start:end]
             if run.isdigit():  # an id, a time or a fraction, most of the time
-                fraction = _FRACTION.match(text, max(0, start - 2), start) is not None
+                fraction = _FRACTION.match(text, start - 2, start) is not None
                 found = self._cards and not fraction and is_card(run.decode())
             else:
                 found = bool(self._numbers.find(run.decode(errors="ignore")))

@@ -17,10 +17,7 @@ _COMMANDS = {
     "send": ("gateway.cli.send", "Send one event, or a file of events."),
     "demo": ("gateway.cli.demo", "Play a shop's visitors into a gateway and watch."),
     "plugins": ("gateway.cli.plugins", "List what can be used in config.toml."),
-    "suppress": (
-        "gateway.cli.suppress",
-        "Stop taking in the events of users, or allow them again.",
-    ),
+    "suppress": ("gateway.cli.suppress", "Take in no more events of a user, or take them again."),
     "queue": ("gateway.cli.queue", "Look into a queue, or check it, offline."),
 }
 

@@ -22,10 +22,10 @@ import aiohttp
 import msgspec
 from msgspec import Meta, Struct
 
-from gateway.config import RetryPolicy
 from gateway.errors import Misconfigured, Permanent, Retryable, Throttled
 from gateway.retry import backoff_seconds
 from gateway.retry_after import parse_retry_after
+from gateway.settings import RetryPolicy
 from gateway.timestamps import format_ms, now_ms
 
 __all__ = ["CLIENT_RETRY", "Client", "Limits", "Packer", "encode_batch"]

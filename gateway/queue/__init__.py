@@ -40,8 +40,9 @@ Recovery
 Opening the store scans the newest segment. Bytes after the last good frame that hold no further
 good frame are a *torn tail*, the trace of a crash: cut off, as they were never acknowledged. A bad
 frame with good ones after it is *damage*: its bytes are copied to ``queue/quarantine/``, the loss
-is reported with its offsets, and readers go on after it. Older segments are checked frame by frame
-as they are read.
+is reported with its offsets, and readers go on after it. What was found good is synced before it
+counts: a process that was killed may have left frames that are in memory only. Older segments are
+checked frame by frame as they are read.
 """
 
 from __future__ import annotations

@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from gateway.config import QueueSettings
 from gateway.errors import QueueClosed, QueueError, QueueFull
 from gateway.event import Event, decode_events
 from gateway.queue import Reader, Store
 from gateway.queue.feed import Feed, Slice
+from gateway.settings import QueueSettings
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

@@ -110,12 +110,14 @@ class DiskStore(Store):
             self.report(damage)
         if size > found.size:
             self._quarantine(Damage(path, found.size, size, found.end, found.end), "torn")
-            self.files.truncate(path, found.size)
             self._log.warning(
                 "queue: cut off a torn tail, the trace of a crash; it was never acknowledged",
                 segment=path.name,
                 bytes=size - found.size,
             )
+        # Also where nothing is cut off: frames that a killed process did not come to sync count
+        # from now on, and must not vanish with the next power loss.
+        self.files.truncate(path, min(size, found.size))
         return Segment(path, first, found.end, min(size, found.size), modified_ms)
 
     def _drop_if_empty(self) -> None:

@@ -1,0 +1,79 @@
+"""``gateway suppress``: whose events are not taken in; works beside a running gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from gateway.cli.common import CONFIG_OPTION, explained_errors
+
+if TYPE_CHECKING:
+    from gateway.suppression import Suppressions
+
+__all__ = ["suppress"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+@click.group()
+def suppress() -> None:
+    """Stop taking in the events of users, by their userId, or allow them again.
+
+    A running gateway follows within two seconds.
+    """
+
+
+def _place(command: _F) -> _F:
+    """Add the options that say where the data directory is."""
+    data_dir = click.option(
+        "--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Instead of config's."
+    )
+    return CONFIG_OPTION(data_dir(command))
+
+
+@suppress.command()
+@_place
+@click.argument("users", metavar="USER...", nargs=-1, required=True)
+def add(users: tuple[str, ...], config_path: Path, data_dir: Path | None) -> None:
+    """Throw away the events of these users from now on. What is stored already stays."""
+    with explained_errors():
+        suppressions = _suppressions(config_path, data_dir)
+        changed = _asked(suppressions.add, users)
+        click.echo(f"{changed} added, {len(suppressions.list())} suppressed in all")
+
+
+@suppress.command()
+@_place
+@click.argument("users", metavar="USER...", nargs=-1, required=True)
+def remove(users: tuple[str, ...], config_path: Path, data_dir: Path | None) -> None:
+    """Take in the events of these users again."""
+    with explained_errors():
+        suppressions = _suppressions(config_path, data_dir)
+        changed = _asked(suppressions.remove, users)
+        click.echo(f"{changed} removed, {len(suppressions.list())} suppressed in all")
+
+
+@suppress.command("list")
+@_place
+def list_(config_path: Path, data_dir: Path | None) -> None:
+    """Print the ids of suppressed users, sorted, one to a line."""
+    with explained_errors():
+        for user_id in _suppressions(config_path, data_dir).list():
+            click.echo(user_id)
+
+
+def _asked(change: Callable[[tuple[str, ...]], int], users: tuple[str, ...]) -> int:
+    try:
+        return change(users)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="USER") from error
+
+
+def _suppressions(config_path: Path, data_dir: Path | None) -> Suppressions:
+    from gateway.config import load
+    from gateway.suppression import FILE_NAME, Suppressions
+
+    return Suppressions((data_dir or load(config_path).data_dir) / FILE_NAME)
