@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gateway.chain import Chain
@@ -26,7 +26,7 @@ class Outgoing:
         cursor: where reading goes on after it.
         events, offsets: to send; the others that were read are in `filtered`, `dead` and `lost`.
         lost: events that were damaged in the queue.
-        size: bytes of the events to send.
+        size: bytes of the events read.
     """
 
     cursor: int
@@ -140,41 +140,49 @@ class Collector:
         """Add events to the batch; True when it is full."""
         if part.offset > self._expected:
             outgoing.lost += part.offset - self._expected
+        taken = self._fitting(part, outgoing)
+        if taken < len(part.events):
+            self._left = part.after(taken)
+            part = part.first(taken)
+        self._expected = outgoing.cursor = part.end
+        outgoing.size += part.size
+        self._filter(part, outgoing)
+        return self._left is not None or len(outgoing.events) >= self._policy.max_events
+
+    def _fitting(self, part: Slice, outgoing: Outgoing) -> int:
+        """How many of the events fit into the batch; at least one into an empty one."""
         room = self._policy.max_events - len(outgoing.events)
+        if len(part.events) <= room and outgoing.size + part.size <= self._policy.max_bytes:
+            return len(part.events)
         taken, size = 0, outgoing.size
         for event in part.events:
             if taken == room or (size and size + event.size > self._policy.max_bytes):
                 break
             size += event.size
             taken += 1
-        if taken < len(part.events):
-            self._left = Slice(part.offset + taken, part.events[taken:])
-            part = Slice(part.offset, part.events[:taken])
-        self._expected = outgoing.cursor = part.end
-        self._filter(part, outgoing)
-        return self._left is not None or len(outgoing.events) >= self._policy.max_events
+        return taken
 
     def _filter(self, part: Slice, outgoing: Outgoing) -> None:
-        events: list[Event] = []
-        offsets: list[int] = []
-        for offset, event in enumerate(part.events, part.offset):
-            rule = refusal(event, self._name, storage=self._storage, consent=self._consent)
-            if rule is None:
-                events.append(event)
-                offsets.append(offset)
-            else:
-                outgoing.filtered[rule] += 1
+        events: Sequence[Event] = part.events
+        offsets: Sequence[int] = range(part.offset, part.end)
+        rules = [
+            refusal(event, self._name, storage=self._storage, consent=self._consent)
+            for event in events
+        ]
+        if any(rules):
+            outgoing.filtered.update(filter(None, rules))
+            kept = [index for index, rule in enumerate(rules) if rule is None]
+            events = [events[index] for index in kept]
+            offsets = [offsets[index] for index in kept]
         if self._chain and events:
             events, offsets = self._transform(events, offsets, outgoing)
         outgoing.events += events
         outgoing.offsets += offsets
-        outgoing.size += sum(event.size for event in events)
 
     def _transform(
-        self, events: list[Event], offsets: list[int], outgoing: Outgoing
+        self, shared: Sequence[Event], offsets: Sequence[int], outgoing: Outgoing
     ) -> tuple[list[Event], list[int]]:
-        if self._chain.mutates:
-            events = [event.copy() for event in events]
+        events = [event.copy() for event in shared] if self._chain.mutates else list(shared)
         offset_of = dict(zip(map(id, events), offsets, strict=True))
         result = self._chain.run(events)
         outgoing.filtered += result.filtered

@@ -10,12 +10,17 @@ Segment's documentation leaves open. Consent comes first, and no name that is on
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Any
+
+from msgspec import Raw
 
 from gateway.consent import permits
 from gateway.event import EMPTY, Event
 
 __all__ = ["options", "refusal"]
+
+_LONGEST_REMEMBERED = 256
 
 
 def refusal(event: Event, name: str, *, storage: bool, consent: Collection[str] = ()) -> str | None:
@@ -39,13 +44,25 @@ def refusal(event: Event, name: str, *, storage: bool, consent: Collection[str] 
             return "device_mode"
     if event.raw_integrations is EMPTY:
         return None
-    integrations = event.integrations
+    integrations = _choices(event)
     value = integrations.get(name)
     if value is None:
         if storage:
             return None
         value = integrations.get("All")
     return None if value is None or isinstance(value, dict) or value else "integrations"
+
+
+def _choices(event: Event) -> Mapping[str, Any]:
+    """The decoded object; remembered by its bytes, as nearly all events of an SDK have the same."""
+    if len(event.raw_integrations) > _LONGEST_REMEMBERED:
+        return event.integrations
+    return _decoded(bytes(event.raw_integrations))
+
+
+@lru_cache(maxsize=256)
+def _decoded(raw: bytes) -> Mapping[str, Any]:
+    return Event(raw_integrations=Raw(raw)).integrations
 
 
 def options(event: Event, name: str) -> Mapping[str, Any]:

@@ -33,7 +33,7 @@ from gateway.component import (
 from gateway.config import Config, decode_table
 from gateway.dedup import RecentIds
 from gateway.delivery import Worker
-from gateway.errors import GatewayError, StateError
+from gateway.errors import ConfigError, GatewayError, StateError
 from gateway.intake import Intake
 from gateway.ledger import DestinationCounts, Ledger
 from gateway.plugins import Registry
@@ -140,6 +140,11 @@ class Gateway:
             transform = _build(
                 table.path, spec.build, table.decode(spec.config), self._context(id_)
             )
+            if settings.destinations is not None and transform.adds_to:
+                raise ConfigError(
+                    f"{table.path}.destinations: a transform that makes events of its own, here "
+                    f"for {', '.join(transform.adds_to)}, runs at intake only"
+                )
             if settings.enabled:
                 built.append((id_, transform, settings.destinations))
         return built

@@ -15,7 +15,7 @@ from gateway.builtin.detect import Detector, disguise
 from gateway.builtin.filter import FilterConfig
 from gateway.builtin.mask import DEFAULT_SKIP, MAX_RULES, MIN_SECRET_LENGTH, Mask, MaskConfig
 from gateway.builtin.plan import PlanConfig
-from gateway.builtin.plan_rules import MAX_BACKTRACKS, read_plan
+from gateway.builtin.plan_rules import MAX_BACKTRACKS, MAX_ERRORS, read_plan
 from gateway.builtin.sample import SampleConfig, in_sample
 from gateway.condition import MAX_LENGTH, MAX_NESTING, compile_condition
 from gateway.config import load
@@ -189,6 +189,7 @@ def test_the_bounds_are_those_written() -> None:
     assert f"at most {MAX_RULES} entries together" in PAGE
     assert f"at least {MIN_SECRET_LENGTH} characters" in PAGE
     assert f"more than {MAX_BACKTRACKS // 1000} 000 steps back" in PAGE
+    assert f"in more than {MAX_ERRORS} ways" in PAGE
 
 
 def test_the_shown_tracking_plan_can_be_read(tmp_path: Path) -> None:

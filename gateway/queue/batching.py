@@ -288,7 +288,7 @@ class QueueReader:
             return None
         events = decode_events(frame.payload)
         skip = max(0, self.position - frame.offset)
-        return Slice(frame.offset + skip, events[skip:])
+        return Slice(frame.offset, events, len(frame.payload)).after(skip)
 
 
 def _all_done(outstanding: Iterable[asyncio.Future[None]]) -> asyncio.Future[None]:

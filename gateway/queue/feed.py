@@ -17,15 +17,31 @@ class Slice:
     Attributes:
         offset: of the first one.
         events: shared between all readers, so not to be changed.
+        size: bytes of the events as stored.
     """
 
     offset: int
     events: list[Event]
+    size: int
 
     @property
     def end(self) -> int:
         """Offset after the last event."""
         return self.offset + len(self.events)
+
+    def after(self, number: int) -> Slice:
+        """What is left without the first so many events."""
+        if not number:
+            return self
+        return _sized(self.offset + number, self.events[number:])
+
+    def first(self, number: int) -> Slice:
+        """The first so many events."""
+        return _sized(self.offset, self.events[:number])
+
+
+def _sized(offset: int, events: list[Event]) -> Slice:
+    return Slice(offset, events, sum(event.size for event in events))
 
 
 class Feed:
@@ -37,32 +53,29 @@ class Feed:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._slices: deque[tuple[Slice, int]] = deque()
+        self._slices: deque[Slice] = deque()
         self._bytes = 0
 
     def push(self, offset: int, events: list[Event], size: int) -> None:
         """Add events at the end; the oldest go to make room."""
-        self._slices.append((Slice(offset, events), size))
+        self._slices.append(Slice(offset, events, size))
         self._bytes += size
         while self._bytes > self._max_bytes:
-            _, dropped = self._slices.popleft()
-            self._bytes -= dropped
+            self._bytes -= self._slices.popleft().size
 
     def trim(self, offset: int) -> None:
         """Let go of what all readers are past."""
-        while self._slices and self._slices[0][0].end <= offset:
-            _, dropped = self._slices.popleft()
-            self._bytes -= dropped
+        while self._slices and self._slices[0].end <= offset:
+            self._bytes -= self._slices.popleft().size
 
     def get(self, offset: int) -> Slice | None:
         """The events from `offset` to the end of what arrived with it, if they are here."""
-        if not self._slices or offset < self._slices[0][0].offset:
+        if not self._slices or offset < self._slices[0].offset:
             return None
         # Readers that are caught up want the last few: search from the end.
-        for kept, _ in reversed(self._slices):
+        for kept in reversed(self._slices):
             if kept.offset <= offset < kept.end:
-                skip = offset - kept.offset
-                return Slice(offset, kept.events[skip:]) if skip else kept
+                return kept.after(offset - kept.offset)
             if kept.end <= offset:
                 break
         return None
