@@ -187,7 +187,8 @@ class Intake:
     def _prepare(self, arrival: Arrival, discarded: Counter[str]) -> list[Event]:
         received_ms = arrival.received_ms
         received_at = format_ms(received_ms)
-        source_id, client, batch_sent_at = arrival.source_id, arrival.client, arrival.sent_at
+        source_id, client = arrival.source_id, arrival.client
+        batch = _Sent(arrival.sent_at)
         suppressed = self._suppressed if len(self._suppressed) else None
         ready = []
         for event in arrival.events:
@@ -205,7 +206,7 @@ class Intake:
             event.source_id = source_id
             event.received_at = received_at
             event.version = API_EVENT_VERSION
-            _stamp_times(event, batch_sent_at, received_ms, received_at)
+            _stamp_times(event, batch, received_ms, received_at)
             enrich(event, client)
             ready.append(event)
         return ready
@@ -262,17 +263,23 @@ class Intake:
         )
 
 
-def _stamp_times(
-    event: Event, batch_sent_at: str | None, received_ms: int, received_at: str
-) -> None:
+def _stamp_times(event: Event, batch: _Sent, received_ms: int, received_at: str) -> None:
     """Set the four times; see `gateway.timestamps` for the formula."""
-    sent_ms = _read_time(event, event.sent_at, "sent_at_unreadable")
-    if sent_ms is None:
-        sent_ms = _read_time(event, batch_sent_at, "sent_at_unreadable")
-    event.sent_at = format_ms(sent_ms) if sent_ms is not None else None
-    original_ms = _read_time(event, event.original_timestamp, "timestamp_unreadable")
-    # A caller's own time wins: analytics-node of RudderStack stamps `originalTimestamp` beside it.
-    moment_ms = _read_time(event, event.timestamp, "timestamp_unreadable")
+    sent_ms = None
+    if event.sent_at is not None:
+        sent_ms = _read_time(event, event.sent_at, "sent_at_unreadable")
+    if sent_ms is not None:
+        event.sent_at = format_ms(sent_ms)
+    else:
+        sent_ms, event.sent_at = batch.ms, batch.text
+        if batch.unreadable is not None:
+            _read_time(event, batch.unreadable, "sent_at_unreadable")
+    moment_ms = original_ms = None
+    if event.original_timestamp is not None:
+        original_ms = _read_time(event, event.original_timestamp, "timestamp_unreadable")
+    if event.timestamp is not None:
+        # A caller's own time wins: RudderStack's Node SDK stamps `originalTimestamp` beside it.
+        moment_ms = _read_time(event, event.timestamp, "timestamp_unreadable")
     if moment_ms is None:
         moment_ms = original_ms
     if moment_ms is None:
@@ -285,9 +292,18 @@ def _stamp_times(
         add_notes(event, ("timestamp_in_future",))
 
 
-def _read_time(event: Event, text: str | None, note: str) -> int | None:
-    if text is None:
-        return None
+class _Sent:
+    """When a batch was sent: for its events that do not say so themselves."""
+
+    __slots__ = ("ms", "text", "unreadable")
+
+    def __init__(self, text: str | None) -> None:
+        self.ms = parse_ms(text) if text is not None else None
+        self.text = format_ms(self.ms) if self.ms is not None else None
+        self.unreadable = text if self.ms is None else None
+
+
+def _read_time(event: Event, text: str, note: str) -> int | None:
     milliseconds = parse_ms(text)
     if milliseconds is None and text.strip() and not text.startswith("0001-01-01"):
         add_notes(event, (note,), raw_timestamp=text[:100])

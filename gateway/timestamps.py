@@ -23,6 +23,7 @@ _LATEST_MS = (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH) // _MILLISECOND
 _SECONDS_LIMIT = 100_000_000_000
 _MINUTE_MS = 60_000
 _BASIC_DATE = 8  # digits of ISO 8601's YYYYMMDD
+_CANONICAL = len("2026-11-23T14:36:00.000Z")
 _LONGEST = 64  # characters: what is longer is no time, and is not worth remembering
 
 
@@ -39,6 +40,13 @@ def parse_ms(value: object) -> int | None:
     (year 1) is None.
     """
     if isinstance(value, str):
+        if len(value) == _CANONICAL:
+            # As JavaScript writes it, and we do: read from tables, in a third of the time.
+            second = _SECOND_OF.get(value[17:20])
+            millisecond = _MILLISECOND_OF.get(value[20:])
+            if second is not None and millisecond is not None:
+                minute = _minute_of(value[:17])
+                return None if minute is None else _bounded(minute + second + millisecond)
         return _parse_text(value) if len(value) <= _LONGEST else None
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _parse_number(value)
@@ -74,6 +82,14 @@ def _bounded(milliseconds: int) -> int | None:
     return milliseconds if _EARLIEST_MS <= milliseconds <= _LATEST_MS else None
 
 
+@lru_cache(maxsize=1024)
+def _minute_of(text: str) -> int | None:
+    """Milliseconds of a minute such as ``2026-11-23T14:36:``."""
+    if text[10] != "T" or text[16] != ":":
+        return None
+    return _parse_text(f"{text}00Z")
+
+
 @lru_cache(maxsize=256)
 def _minute_text(minute: int) -> str:
     moment = _EPOCH + timedelta(minutes=minute)
@@ -82,6 +98,8 @@ def _minute_text(minute: int) -> str:
 
 _SECOND_TEXT = tuple(f"{second:02d}." for second in range(60))
 _MILLISECOND_TEXT = tuple(f"{millisecond:03d}Z" for millisecond in range(1000))
+_SECOND_OF = {text: second * 1000 for second, text in enumerate(_SECOND_TEXT)}
+_MILLISECOND_OF = {text: millisecond for millisecond, text in enumerate(_MILLISECOND_TEXT)}
 
 
 def format_ms(milliseconds: int) -> str:
