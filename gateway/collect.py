@@ -121,6 +121,10 @@ class Collector:
             part, self._left = self._left, None
             return part
         if self._reading is None:
+            # What came in while the last batch was on its way goes into this one, in one commit.
+            ready = self._reader.read_now()
+            if ready is not None:
+                return ready
             self._reading = asyncio.create_task(self._reader.read())
         # A read is never cut short: it may be in a thread, and what it returns must not be lost.
         if not self._reading.done():

@@ -108,7 +108,7 @@ class Worker:
         self._max_tickets = _UNCOMMITTED_PER_SEND * max_concurrency
         self._tickets: deque[_Ticket] = deque()
         self._committing = asyncio.Lock()
-        self._lane = Lane(id_, policy, state, sender, self._record, clock, max_events)
+        self._lane = Lane(id_, policy, state, sender, self._record, counts, clock, max_events)
 
     @property
     def waiting(self) -> int:
@@ -160,7 +160,7 @@ class Worker:
         return True
 
     async def _session(self) -> None:
-        await self._lane.start()
+        await self._lane.look()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._lane.run())
             while True:

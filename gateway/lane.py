@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from gateway.component import Batch
 from gateway.event import decode_events
+from gateway.ledger import DestinationCounts
 from gateway.retry import Verdict
 from gateway.sending import Sender
 from gateway.settings import RetryPolicy
@@ -19,7 +20,7 @@ from gateway.state import Commit, DeadLetter, State, Waiting
 
 __all__ = ["Lane"]
 
-_LOOK_EVERY_SECONDS = 60.0
+_LOOK_EVERY_SECONDS = 3.0  # others may put dead letters into the lane: `gateway dead retry`
 
 
 class Lane:
@@ -27,6 +28,7 @@ class Lane:
 
     Args:
         record: writes outcomes; False where sending has ended.
+        counts: of the destination, of which dead letters may become fewer beside us.
         max_events: of one send.
     """
 
@@ -37,6 +39,7 @@ class Lane:
         state: State,
         sender: Sender,
         record: Callable[[Commit], Awaitable[bool]],
+        counts: DestinationCounts,
         clock: Callable[[], int],
         max_events: int,
     ) -> None:
@@ -46,13 +49,14 @@ class Lane:
         self._sender = sender
         self._clock = clock
         self._record = record
+        self._counts = counts
         self._max_events = max_events
         self._added = asyncio.Event()
         self.size = 0
 
-    async def start(self) -> None:
-        """Learn how many events wait from before."""
-        self.size = await self._state.count_waiting(self._destination)
+    async def look(self) -> None:
+        """Learn how many events wait, and how many are dead."""
+        self.size, self._counts.dead = await self._state.standing(self._destination)
 
     def has_room(self, number: int) -> bool:
         """Whether so many more may wait."""
@@ -78,8 +82,9 @@ class Lane:
 
     def added(self, number: int) -> None:
         """So many were committed to the lane."""
-        self.size += number
-        self._added.set()
+        if number:
+            self.size += number
+            self._added.set()
 
     def _delay_ms(self, attempts: int, asked_seconds: float | None) -> int:
         return int(self._sender.delay_seconds(attempts, asked_seconds) * 1000)
@@ -93,6 +98,7 @@ class Lane:
                 if not await self._send(due):
                     return
                 continue
+            await self.look()
             seconds = _LOOK_EVERY_SECONDS
             if next_ms is not None:
                 seconds = min(seconds, max(0.001, (next_ms - self._clock()) / 1000))

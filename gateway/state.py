@@ -258,9 +258,9 @@ class State:
         """The newest dead letters of a destination."""
         return await self._run(self._read_dead_letters, destination, limit)
 
-    async def count_waiting(self, destination: str) -> int:
-        """How many events are in a destination's retry lane."""
-        return await self._run(self._count_waiting, destination)
+    async def standing(self, destination: str) -> tuple[int, Counter[str]]:
+        """How many events are in a destination's retry lane, and how many are dead, by reason."""
+        return await self._run(self._read_standing, destination)
 
     async def due(
         self, destination: str, now_ms: int, limit: int
@@ -371,10 +371,13 @@ class State:
         )
         return [DeadLetter(*row) for row in rows]
 
-    def _count_waiting(self, destination: str) -> int:
+    def _read_standing(self, destination: str) -> tuple[int, Counter[str]]:
+        db = self._db
         query = "SELECT count(*) FROM waiting WHERE destination = ?"
-        (number,) = self._db.execute(query, (destination,)).fetchone()
-        return int(number)
+        (waiting,) = db.execute(query, (destination,)).fetchone()
+        query = "SELECT reason, events FROM outcomes WHERE destination = ? AND outcome = 'dead'"
+        dead = {reason: events for reason, events in db.execute(query, (destination,)) if events}
+        return int(waiting), Counter(dead)
 
     def _read_due(
         self, destination: str, now_ms: int, limit: int

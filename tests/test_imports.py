@@ -31,7 +31,7 @@ LAYERS = (
     # The road of an event.
     ("queue",),
     ("ledger",),
-    ("state", "suppression"),
+    ("state", "suppression", "deadletters"),
     ("chain",),
     ("intake",),
     ("retry",),

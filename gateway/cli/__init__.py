@@ -16,6 +16,7 @@ _COMMANDS = {
     "check": ("gateway.cli.check", "Check config, plugins and destinations."),
     "send": ("gateway.cli.send", "Send one event, or a file of events."),
     "demo": ("gateway.cli.demo", "Play a shop's visitors into a gateway and watch."),
+    "dead": ("gateway.cli.dead", "List dead letters, send them again, or drop them."),
     "plugins": ("gateway.cli.plugins", "List what can be used in config.toml."),
     "suppress": ("gateway.cli.suppress", "Take in no more events of a user, or take them again."),
     "queue": ("gateway.cli.queue", "Look into a queue, or check it, offline."),

@@ -250,6 +250,15 @@ class QueueReader:
         """Whether there are events to read without waiting for more to be put."""
         return self.position < self._queue.end
 
+    def read_now(self) -> Slice | None:
+        """The next events if they are in memory, without waiting; must not run beside `read`."""
+        if self._stored is not None:
+            return None  # `read` changes over, as files are closed in a thread
+        found = self._queue.from_memory(self.position)
+        if found is not None:
+            self.position = found.end
+        return found
+
     async def read(self) -> Slice:
         """The next events, at least one; waits until there are some.
 

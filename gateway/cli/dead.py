@@ -1,0 +1,131 @@
+"""``gateway dead``: what was given up, and why; send it again, or drop it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gateway.cli.common import CONFIG_OPTION, explained_errors
+
+if TYPE_CHECKING:
+    from gateway.deadletters import DeadLetters, Entry, Filter
+
+__all__ = ["dead"]
+
+_SHOWN = 50
+
+
+@click.group()
+def dead() -> None:
+    """Dead letters: events that a destination will not get, and why.
+
+    Works beside a running gateway, which notices what changes within a few seconds.
+    """
+
+
+def _selects(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the options that say which dead letters are meant, and opens the store."""
+
+    @CONFIG_OPTION
+    @click.argument("ids", nargs=-1, type=int, metavar="[ID]...")
+    @click.option("--destination", "-d", help="Of this destination.")
+    @click.option("--reason", help="rejected, expired or transform.")
+    @click.option("--event", help="Track events of this name, or events of this type.")
+    @click.option("--user", help="Of this userId or anonymousId.")
+    @click.option("--since", type=click.DateTime(), help="Given up since then (UTC).")
+    @click.option("--until", type=click.DateTime(), help="Given up until then (UTC).")
+    @wraps(command)
+    def wrapped(
+        config_path: Path,
+        ids: tuple[int, ...],
+        destination: str | None,
+        reason: str | None,
+        event: str | None,
+        user: str | None,
+        since: datetime | None,
+        until: datetime | None,
+        **options: Any,
+    ) -> None:
+        from gateway.config import load
+        from gateway.deadletters import DeadLetters, Filter
+
+        with explained_errors():
+            letters = DeadLetters(load(config_path).data_dir / "state.sqlite")
+            which = Filter(ids, destination, reason, event, user, _ms(since), _ms(until))
+            command(letters, which, **options)
+
+    return wrapped
+
+
+def _ms(moment: datetime | None) -> int | None:
+    return None if moment is None else int(moment.replace(tzinfo=UTC).timestamp() * 1000)
+
+
+@dead.command("list")
+@_selects
+@click.option("--limit", default=_SHOWN, show_default=True, help="So many of the newest.")
+def list_(letters: DeadLetters, which: Filter, limit: int) -> None:
+    """List dead letters, newest first, and how many there are for each reason."""
+    from rich.console import Console
+    from rich.table import Table
+
+    entries = letters.find(which, limit)
+    console = Console(highlight=False)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("id", "given up", "destination", "reason", "event", "user", "why"):
+        table.add_column(heading, overflow="ellipsis", no_wrap=heading != "why")
+    for entry in entries:
+        table.add_row(*_cells(entry))
+    console.print(table)
+    for (destination, reason), number in letters.count(which).items():
+        console.print(f"{destination}: {number:,} {reason}", markup=False)
+
+
+def _cells(entry: Entry) -> tuple[str, ...]:
+    from rich.markup import escape
+
+    event = entry.event
+    when = datetime.fromtimestamp(entry.last_ms / 1000, UTC)
+    name = event.get("event") or event.get("name") or event.get("type") or ""
+    user = event.get("userId") or event.get("anonymousId") or ""
+    texts = (entry.destination, entry.reason, name, user, entry.detail)
+    return (str(entry.id), f"{when:%Y-%m-%d %H:%M:%S}", *(escape(str(text)) for text in texts))
+
+
+@dead.command()
+@_selects
+def show(letters: DeadLetters, which: Filter) -> None:
+    """Print dead letters whole, a JSON object to a line."""
+    import msgspec
+
+    for entry in letters.find(which, _SHOWN):
+        click.echo(msgspec.json.encode(entry))
+
+
+@dead.command()
+@_selects
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def retry(letters: DeadLetters, which: Filter, yes: bool) -> None:
+    """Send dead letters again, with the ids and times that they have."""
+    from gateway.timestamps import now_ms
+
+    number = sum(letters.count(which).values())
+    if number and not yes:
+        click.confirm(f"Send {number:,} dead letters again?", abort=True)
+    click.echo(f"{letters.retry(which, now_ms()):,} events wait to be sent again")
+
+
+@dead.command()
+@_selects
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def drop(letters: DeadLetters, which: Filter, yes: bool) -> None:
+    """Throw dead letters away for good; they stay counted."""
+    number = sum(letters.count(which).values())
+    if number and not yes:
+        click.confirm(f"Throw {number:,} dead letters away for good?", abort=True)
+    click.echo(f"{letters.drop(which):,} dead letters are gone")
