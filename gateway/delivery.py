@@ -221,10 +221,13 @@ class Worker:
     ) -> None:
         self.counts.retried += len(again)
         ticket.failures += 1
-        if now_ms - ticket.first_ms >= self._policy.max_age_seconds * 1000:
+        too_old = now_ms - ticket.first_ms >= self._policy.max_age_seconds * 1000
+        if too_old and not verdict.paused:
             ticket.dead += [
                 self._dead(ticket, *item, "expired", verdict.detail, now_ms) for item in again
             ]
+        elif not verdict.suspicious:
+            ticket.todo.extendleft(reversed(again))
         elif len(again) == 1 and ticket.size == 1:
             # Either the destination is down, or this event brings it down. Another goes next: if
             # that is delivered, it was the event.

@@ -118,22 +118,7 @@ class Lane:
         blame = len(due) == 1 and self._sender.last_success_ms > due[0].last_ms
         verdict = await self._sender.attempt(batch, blame=blame)
         now_ms = self._clock()
-        if verdict.whole:
-            # No attempt of theirs: the destination failed. Those of a batch are tried one by one.
-            again = [
-                w.later(now_ms, now_ms + self._delay_ms(1, None), w.attempts, verdict.detail, True)
-                for w in due
-            ]
-            expired = [w for w in again if self._too_old(w)]
-            again = [w for w in again if not self._too_old(w)]
-            commit = Commit(
-                self._destination,
-                waiting=again,
-                settled=[w.offset for w in expired],
-                dead=[w.dead("expired") for w in expired],
-            )
-        else:
-            commit = self._outcome(due, verdict, now_ms)
+        commit = self._outcome(due, verdict, now_ms)
         if not await self._record(commit):
             return False
         self.size -= len(commit.settled)
@@ -143,17 +128,20 @@ class Lane:
         dead: list[DeadLetter] = []
         waiting: list[Waiting] = []
         retried = set(verdict.again)
+        # Where the destination failed as a whole it was no attempt of theirs.
+        charged = 0 if verdict.whole else 1
         for index, entry in enumerate(due):
             if index in verdict.dead:
                 detail = verdict.dead[index]
                 tried = entry.later(now_ms, now_ms, entry.attempts + 1, detail, entry.alone)
                 dead.append(tried.dead("rejected"))
             elif index in retried:
-                attempts = entry.attempts + 1
-                delay_ms = self._delay_ms(attempts, verdict.retry_after_seconds)
+                attempts = entry.attempts + charged
+                delay_ms = self._delay_ms(max(1, attempts), verdict.retry_after_seconds)
                 detail = verdict.again_detail.get(index, verdict.detail)
-                tried = entry.later(now_ms, now_ms + delay_ms, attempts, detail, entry.alone)
-                if attempts >= self._policy.max_attempts or self._too_old(tried):
+                alone = entry.alone or verdict.suspicious
+                tried = entry.later(now_ms, now_ms + delay_ms, attempts, detail, alone)
+                if self._gives_up(tried, verdict, charged):
                     dead.append(tried.dead("expired"))
                 else:
                     waiting.append(tried)
@@ -167,5 +155,8 @@ class Lane:
             settled=settled,
         )
 
-    def _too_old(self, entry: Waiting) -> bool:
-        return entry.last_ms - entry.first_ms >= self._policy.max_age_seconds * 1000
+    def _gives_up(self, entry: Waiting, verdict: Verdict, charged: int) -> bool:
+        if verdict.paused:
+            return False  # settings that a person has to mend are no reason to throw it away
+        too_old = entry.last_ms - entry.first_ms >= self._policy.max_age_seconds * 1000
+        return too_old or (bool(charged) and entry.attempts >= self._policy.max_attempts)

@@ -31,6 +31,7 @@ class Verdict:
         again: items to send again.
         whole: the destination as a whole failed, or has said of no event more than that it is sent
             too much or wrongly set up; that says nothing against any one event.
+        suspicious: a failure as a whole that one event may have brought about.
         paused: settings or credentials are wrong.
         retry_after_seconds: what the destination asked for.
         detail: the first error, in words.
@@ -40,6 +41,7 @@ class Verdict:
     dead: dict[int, str] = field(default_factory=dict)
     again: list[int] = field(default_factory=list)
     whole: bool = False
+    suspicious: bool = False
     paused: bool = False
     retry_after_seconds: float | None = None
     detail: str = ""
@@ -56,6 +58,7 @@ def judge(error: Exception, size: int) -> Verdict:
             verdict.again = list(range(size))
             verdict.whole = True
             verdict.paused = isinstance(error, Misconfigured)
+            verdict.suspicious = not isinstance(error, Misconfigured | Throttled)
             verdict.retry_after_seconds = _asked_wait(error)
         return verdict
     verdict = Verdict(detail=describe(next(iter(error.failed.values()))))

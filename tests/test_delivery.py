@@ -18,7 +18,14 @@ from gateway.chain import Chain
 from gateway.collect import Collector
 from gateway.component import Batch, BatchPolicy, Destination, Transform
 from gateway.delivery import Worker
-from gateway.errors import BatchError, Misconfigured, Permanent, Retryable, StateError
+from gateway.errors import (
+    BatchError,
+    Misconfigured,
+    Permanent,
+    Retryable,
+    StateError,
+    Throttled,
+)
 from gateway.event import Event, encode_events
 from gateway.ledger import DestinationCounts
 from gateway.queue.batching import BatchingQueue
@@ -424,6 +431,35 @@ async def test_wrong_credentials_pause_and_keep_events(bench: Bench) -> None:
     assert seen == ["ok", "paused"]
     assert destination.delivered == ["a"]
     assert worker.condition.state == "ok"
+
+
+async def test_no_event_is_given_up_while_credentials_are_wrong(bench: Bench) -> None:
+    """Neither age nor the number of refusals makes dead letters of a 401."""
+    await bench.put("a", "b")
+
+    def refuse(_: Batch) -> Exception:
+        bench.now_ms += 61_000
+        return Misconfigured("401")
+
+    destination = Scripted(*[refuse] * 12)
+    worker = bench.worker(destination)
+    bench.start(worker)
+    await bench.settled(worker)
+
+    assert destination.calls == [["a", "b"]] * 13
+    assert destination.delivered == ["a", "b"]
+
+
+async def test_a_destination_that_throttles_gets_whole_batches_later(bench: Bench) -> None:
+    """429 says nothing against an event: nobody looks for one by cutting batches up."""
+    await bench.put("a", "b")
+    destination = Scripted(*[Throttled("429")] * 8)
+    worker = bench.worker(destination)
+    bench.start(worker)
+    await bench.settled(worker)
+
+    assert destination.calls == [["a", "b"]] * 9
+    assert worker.counts.dead.total() == 0
 
 
 async def test_a_send_that_hangs_is_ended_and_tried_again(bench: Bench) -> None:

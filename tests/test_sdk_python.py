@@ -60,7 +60,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess
 @each_sdk
 @pytest.mark.parametrize("gzip", [False, True], ids=["plain", "gzip"])
 def test_every_call_arrives_once(gateway: GatewayProcess, sdk: Sdk, gzip: bool) -> None:
-    """Each call arrives once, as it was made, and the SDK sees no error."""
+    """Each call arrives once, as it was made, and the SDK sees no error (conformance case 53)."""
     calls = [*CALLS, *NUMBER_CALLS, *many_calls(250)]
     before = stored(gateway)
     report = sdk.run(gateway.url, calls, gzip=gzip)
@@ -82,7 +82,11 @@ def test_unknown_key_is_refused_once(gateway: GatewayProcess, sdk: Sdk) -> None:
 
 @each_sdk
 def test_calls_sent_again_are_stored_once(gateway: GatewayProcess, sdk: Sdk) -> None:
-    """A batch that was refused, or taken without the SDK hearing of it, is stored once."""
+    """A batch that was refused with 503, or taken without the SDK hearing of it, is stored once.
+
+    Conformance case 7: keys are part of the config here, so that they are there before the gateway
+    listens; what answers 503 in their place is a front that does not reach it.
+    """
     check_sent_again(gateway, sdk, [*CALLS, *many_calls(150)], **QUICK)
 
 
