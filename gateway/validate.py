@@ -11,6 +11,7 @@ import uuid
 
 from msgspec import Raw
 
+from gateway.consent import CONSENT_EVENT
 from gateway.event import EMPTY, EVENT_TYPES, Event
 from gateway.normalise import add_notes
 
@@ -26,7 +27,6 @@ _KEPT_OF_LONG_ID = 64
 _SHORTEST_PROPERTY = 5  # bytes: "":1,
 _OPEN_BRACE = 0x7B
 _NULL = Raw(b"null")
-_CONSENT_EVENT = "Segment Consent Preference Updated"
 
 
 def validate(event: Event) -> str | None:
@@ -110,7 +110,7 @@ def _blank(text: str | None) -> bool:
 def _check_track(event: Event) -> str | None:
     if _blank(event.event):
         return "event_not_defined"
-    return _check_consent(event) if event.event == _CONSENT_EVENT else None
+    return _check_consent(event) if event.event == CONSENT_EVENT else None
 
 
 def _check_page(event: Event) -> str | None:

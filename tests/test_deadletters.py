@@ -120,6 +120,7 @@ def test_the_commands_show_retry_and_drop(run: object) -> None:
     assert "1 dead letters are gone" in run("drop", "-d", "lake", answer="y\n")
     assert "2 events wait to be sent again" in run("retry", "--yes")
     assert "0 events wait to be sent again" in run("retry", "--yes")
+    assert "no dead letters" in run("list")
 
 
 async def test_a_running_gateway_sends_them_again(tmp_path: Path) -> None:

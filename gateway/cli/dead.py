@@ -75,6 +75,9 @@ def list_(letters: DeadLetters, which: Filter, limit: int) -> None:
     from rich.table import Table
 
     entries = letters.find(which, limit)
+    if not entries:
+        click.echo("no dead letters")
+        return
     console = Console(highlight=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("id", "given up", "destination", "reason", "event", "user", "why"):
