@@ -89,7 +89,18 @@ def _check_bodies(event: Event) -> str | None:
         if event.type in ("identify", "group") and event.raw_traits != _NULL:
             return "traits_not_object"
         event.raw_traits = EMPTY
+    # Looked for in the bytes first: few events have one, and decoding is dear.
+    if event.raw_context is not EMPTY and b"advertisingId" in bytes(event.raw_context):
+        return _check_advertising_id(event)
     return None
+
+
+def _check_advertising_id(event: Event) -> str | None:
+    device = event.context.get("device")
+    value = device.get("advertisingId") if isinstance(device, dict) else None
+    if value is None or isinstance(value, str):
+        return None
+    return "device_advertisingid_should_be_string"
 
 
 def _is_object(raw: Raw) -> bool:

@@ -241,3 +241,19 @@ def test_validating_twice_changes_nothing(kind: str, message_id: str) -> None:
     code, event = checked(kind, messageId=message_id)
     once = event.to_json()
     assert (code, validate(event), event.to_json()) == (None, None, once)
+
+
+@pytest.mark.parametrize(
+    ("context", "code"),
+    [
+        (b'{"device":{"advertisingId":"7A3C"}}', None),
+        (b'{"device":{"advertisingId":null}}', None),
+        (b'{"device":{"advertisingId":7}}', "device_advertisingid_should_be_string"),
+        (b'{"device":{"advertisingId":{}}}', "device_advertisingid_should_be_string"),
+        (b'{"device":5,"advertisingId":7}', None),
+    ],
+)
+def test_an_advertising_id_is_a_string(context: bytes, code: str | None) -> None:
+    """Destinations join on it: what is no string cannot be one."""
+    event = Event(type="track", event="e", user_id="u", raw_context=Raw(context))
+    assert validate(event) == code
