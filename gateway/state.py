@@ -333,12 +333,12 @@ class State:
         try:
             if commit.cursor is not None:
                 db.execute(
-                    "INSERT INTO cursors VALUES (?1, ?2) "
+                    "INSERT INTO cursors VALUES (?, ?) "
                     "ON CONFLICT (destination) DO UPDATE SET next_offset = excluded.next_offset",
                     (commit.destination, commit.cursor),
                 )
             db.executemany(
-                "INSERT INTO outcomes VALUES (?1, ?2, ?3, ?4) "
+                "INSERT INTO outcomes VALUES (?, ?, ?, ?) "
                 "ON CONFLICT (destination, outcome, reason) "
                 "DO UPDATE SET events = events + excluded.events",
                 [(commit.destination, *outcome) for outcome in outcomes if outcome[2]],
