@@ -41,11 +41,6 @@ class Circuit:
         """Whether the destination failed as a whole and has not worked since."""
         return self._failures > 0
 
-    @property
-    def failures(self) -> int:
-        """Probes that failed in a row."""
-        return self._failures
-
     def wait_seconds(self, now: float) -> float:
         """How long before asking again; 0 where a send may start now.
 

@@ -110,6 +110,12 @@ def show(letters: DeadLetters, which: Filter) -> None:
         click.echo(msgspec.json.encode(entry))
 
 
+def _confirm(letters: DeadLetters, which: Filter, yes: bool, question: str) -> None:
+    number = 0 if yes else sum(letters.count(which).values())
+    if number:
+        click.confirm(question.format(number), abort=True)
+
+
 @dead.command()
 @_selects
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -117,9 +123,7 @@ def retry(letters: DeadLetters, which: Filter, yes: bool) -> None:
     """Send dead letters again, with the ids and times that they have."""
     from gateway.timestamps import now_ms
 
-    number = sum(letters.count(which).values())
-    if number and not yes:
-        click.confirm(f"Send {number:,} dead letters again?", abort=True)
+    _confirm(letters, which, yes, "Send {:,} dead letters again?")
     click.echo(f"{letters.retry(which, now_ms()):,} events wait to be sent again")
 
 
@@ -128,7 +132,5 @@ def retry(letters: DeadLetters, which: Filter, yes: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def drop(letters: DeadLetters, which: Filter, yes: bool) -> None:
     """Throw dead letters away for good; they stay counted."""
-    number = sum(letters.count(which).values())
-    if number and not yes:
-        click.confirm(f"Throw {number:,} dead letters away for good?", abort=True)
+    _confirm(letters, which, yes, "Throw {:,} dead letters away for good?")
     click.echo(f"{letters.drop(which):,} dead letters are gone")

@@ -132,10 +132,6 @@ class SegmentReader:
             stop = self.position + header.size
             return Damage(self._path, self.position, stop, header.offset, header.end)
 
-    def read_raw(self, start: int, stop: int) -> bytes:
-        """Bytes of the file as they are, for the quarantine."""
-        return self._read(start, stop - start)
-
     def close(self) -> None:
         """Release the file; safe twice."""
         if self._fd is not None:
