@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from operator import is_
@@ -23,14 +22,16 @@ class Outcome:
 
     Attributes:
         kept: events to go on with, in order.
-        filtered: id of the transform to the number of events that it dropped.
+        filtered: id of the transform to the events that it dropped.
+        changed: id of the transform to the events that it changed.
         failed: events that a transform raised on, with its id and the error. They must not go on:
             a mask that failed has not masked.
         added: events that transforms made of their own, which passed through none of them.
     """
 
     kept: list[Event]
-    filtered: Counter[str] = field(default_factory=Counter)
+    filtered: dict[str, list[Event]] = field(default_factory=dict)
+    changed: dict[str, list[Event]] = field(default_factory=dict)
     failed: list[tuple[Event, str, Exception]] = field(default_factory=list)
     added: list[Event] = field(default_factory=list)
 
@@ -63,15 +64,29 @@ class Chain:
             try:
                 kept = _apply(id_, apply, before)
                 outcome.added += produced()
-                dropped = len(before) - len(kept)
+                if len(kept) < len(before):
+                    outcome.filtered[id_] = _without(before, kept)
             except Exception:  # noqa: BLE001 - one bad event must not take the batch with it
                 for event, original in zip(before, originals, strict=False):
                     event.restore(original)  # or what was done already would be done twice
-                kept, dropped = _one_by_one(id_, apply, produced, before, outcome)
+                kept = _one_by_one(id_, apply, produced, before, outcome)
             outcome.kept = kept
-            if dropped:
-                outcome.filtered[id_] += dropped
+            changed = _changed(kept, before, originals) if originals else []
+            if changed:
+                outcome.changed[id_] = changed
         return outcome
+
+
+def _changed(kept: list[Event], before: list[Event], originals: list[Event]) -> list[Event]:
+    """Of the events that go on, those that are not as they were."""
+    was = dict(zip(map(id, before), originals, strict=True))
+    # Fields that nobody touched are the same objects, so that this mostly compares pointers.
+    return [event for event in kept if event != was[id(event)]]
+
+
+def _without(events: list[Event], kept: list[Event]) -> list[Event]:
+    going_on = set(map(id, kept))
+    return [event for event in events if id(event) not in going_on]
 
 
 def _apply(id_: str, apply: _Apply, events: list[Event]) -> list[Event]:
@@ -91,9 +106,9 @@ def _apply(id_: str, apply: _Apply, events: list[Event]) -> list[Event]:
 
 def _one_by_one(
     id_: str, apply: _Apply, produced: _Produced, events: list[Event], outcome: Outcome
-) -> tuple[list[Event], int]:
+) -> list[Event]:
     kept: list[Event] = []
-    dropped = 0
+    dropped: list[Event] = []
     for event in events:
         try:
             result = _apply(id_, apply, [event])
@@ -102,5 +117,8 @@ def _one_by_one(
             outcome.failed.append((event, id_, error))
         else:
             kept += result
-            dropped += 1 - len(result)
-    return kept, dropped
+            if not result:
+                dropped.append(event)
+    if dropped:
+        outcome.filtered[id_] = dropped
+    return kept

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -17,6 +16,9 @@ from gateway.state import DeadLetter
 
 __all__ = ["Collector", "Outgoing"]
 
+_MOST_READ = 10_000
+"""Events that one batch comes over at most, so that the cursor moves where all are filtered."""
+
 
 @dataclass(slots=True)
 class Outgoing:
@@ -25,6 +27,7 @@ class Outgoing:
     Attributes:
         cursor: where reading goes on after it.
         events, offsets: to send; the others that were read are in `filtered`, `dead` and `lost`.
+        filtered: rule to the offsets of the events that it kept back.
         lost: events that were damaged in the queue.
         size: bytes of the events read.
     """
@@ -32,7 +35,7 @@ class Outgoing:
     cursor: int
     events: list[Event] = field(default_factory=list)
     offsets: list[int] = field(default_factory=list)
-    filtered: Counter[str] = field(default_factory=Counter)
+    filtered: dict[str, list[int]] = field(default_factory=dict)
     dead: list[DeadLetter] = field(default_factory=list)
     lost: int = 0
     size: int = 0
@@ -67,6 +70,7 @@ class Collector:
         self._consent = consent
         self._clock = clock
         self._expected = reader.position
+        self._began = reader.position
         self._left: Slice | None = None
         self._reading: asyncio.Task[Slice] | None = None
 
@@ -85,6 +89,7 @@ class Collector:
             None where `hurry` is set and the queue has no more.
         """
         outgoing = Outgoing(self._expected)
+        self._began = self._expected
         loop = asyncio.get_running_loop()
         deadline: float | None = None
         while True:
@@ -151,7 +156,11 @@ class Collector:
         self._expected = outgoing.cursor = part.end
         outgoing.size += part.size
         self._filter(part, outgoing)
-        return self._left is not None or len(outgoing.events) >= self._policy.max_events
+        return (
+            self._left is not None
+            or len(outgoing.events) >= self._policy.max_events
+            or outgoing.cursor - self._began >= _MOST_READ
+        )
 
     def _fitting(self, part: Slice, outgoing: Outgoing) -> int:
         """How many of the events fit into the batch; at least one into an empty one."""
@@ -174,7 +183,9 @@ class Collector:
             for event in events
         ]
         if any(rules):
-            outgoing.filtered.update(filter(None, rules))
+            for offset, rule in zip(offsets, rules, strict=True):
+                if rule is not None:
+                    outgoing.filtered.setdefault(rule, []).append(offset)
             kept = [index for index, rule in enumerate(rules) if rule is None]
             events = [events[index] for index in kept]
             offsets = [offsets[index] for index in kept]
@@ -189,7 +200,8 @@ class Collector:
         events = [event.copy() for event in shared] if self._chain.mutates else list(shared)
         offset_of = dict(zip(map(id, events), offsets, strict=True))
         result = self._chain.run(events)
-        outgoing.filtered += result.filtered
+        for rule, dropped in result.filtered.items():
+            outgoing.filtered.setdefault(rule, []).extend(offset_of[id(e)] for e in dropped)
         now_ms = self._clock()
         for event, transform, error in result.failed:
             detail = f"transform {transform}: {type(error).__name__}"

@@ -87,13 +87,17 @@ class Batch(Sequence[Event]):
 
     Attributes:
         events: the events; shared with other destinations, so not to be changed.
-        offsets: position of each in the queue; ``(offset)`` is stable over every retry.
+        offsets: position of each in the queue, stable over every retry.
         attempt: 1 for the first attempt at these events.
+        queue_id: names the queue that the offsets belong to: a pair of it and an offset is never
+            given to another event. A destination that stores the pair with the event, in one
+            transaction and under a unique key, gets each event exactly once (`DestinationSpec`).
     """
 
     events: Sequence[Event]
     offsets: Sequence[int]
     attempt: int = 1
+    queue_id: str = ""
 
     def __len__(self) -> int:
         return len(self.events)
@@ -235,6 +239,11 @@ class DestinationSpec(Generic[C]):
         storage: whether it is a warehouse or archive; ``{"All": false}`` does not block those.
         batch: the batching that suits it; a user's `batch` table overrides it key by key.
         max_concurrency: sends that may be under way at once, unless the user says otherwise.
+        idempotent: whether an event that is sent twice counts once over there: by its message id,
+            or by `Batch.queue_id` and its offset. Only such a destination is replayed into without
+            being forced.
+        atomic: whether a batch is delivered whole and in its order, or not at all: `send` never
+            raises `BatchError` for some items and delivers the others.
     """
 
     type: str
@@ -244,6 +253,8 @@ class DestinationSpec(Generic[C]):
     storage: bool = False
     batch: BatchPolicy = field(default_factory=BatchPolicy)
     max_concurrency: int = 1
+    idempotent: bool = False
+    atomic: bool = False
     api: int = API_VERSION
 
 

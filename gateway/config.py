@@ -25,6 +25,7 @@ from gateway.component import BatchPolicy
 from gateway.errors import ConfigError
 from gateway.settings import (
     HOST_KEYS,
+    AdminConfig,
     DedupConfig,
     DestinationSettings,
     LogConfig,
@@ -33,6 +34,7 @@ from gateway.settings import (
     ServerConfig,
     Settings,
     SourceSettings,
+    TraceConfig,
     TransformSettings,
 )
 
@@ -46,6 +48,8 @@ class _File(Settings, frozen=True):
     server: ServerConfig = ServerConfig()
     dedup: DedupConfig = DedupConfig()
     log: LogConfig = LogConfig()
+    trace: TraceConfig = TraceConfig()
+    admin: AdminConfig = AdminConfig()
     queue: dict[str, Any] = msgspec.field(default_factory=dict)
     sources: dict[str, Any] = msgspec.field(default_factory=dict)
     transforms: dict[str, Any] = msgspec.field(default_factory=dict)
@@ -77,6 +81,8 @@ class Config:
     server: ServerConfig
     dedup: DedupConfig
     log: LogConfig
+    trace: TraceConfig
+    admin: AdminConfig
     queue: tuple[QueueSettings, Table]
     sources: dict[str, tuple[SourceSettings, Table]]
     transforms: dict[str, tuple[TransformSettings, Table]]
@@ -121,6 +127,8 @@ def _load(path: Path, environ: Mapping[str, str]) -> Config:
         server=file.server,
         dedup=file.dedup,
         log=file.log,
+        trace=file.trace,
+        admin=file.admin,
         queue=_split("queue", file.queue, QueueSettings, "queue"),
         sources=_components("source", file.sources, SourceSettings),
         transforms=_components("transform", file.transforms, TransformSettings),

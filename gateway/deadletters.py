@@ -70,6 +70,7 @@ class Entry:
     Attributes:
         detail: the last error, in words.
         event: as stored, decoded.
+        exchange: an excerpt of the last request and its answer, secrets masked; may be empty.
     """
 
     id: int
@@ -83,6 +84,7 @@ class Entry:
     first_ms: int
     last_ms: int
     event: dict[str, Any]
+    exchange: str
 
 
 class DeadLetters:
@@ -105,11 +107,11 @@ class DeadLetters:
         with self._open() as db:
             rows = db.execute(
                 "SELECT id, destination, queue_offset, source_id, message_id, reason, detail, "  # noqa: S608
-                "attempts, first_ms, last_ms, event FROM dead_letters "
+                "attempts, first_ms, last_ms, event, exchange FROM dead_letters "
                 f"WHERE {where} ORDER BY id DESC LIMIT ?",
                 (*values, limit),
             ).fetchall()
-        return [Entry(*(*row[:10], msgspec.json.decode(row[10]))) for row in rows]
+        return [Entry(*(*row[:10], msgspec.json.decode(row[10]), row[11])) for row in rows]
 
     def count(self, which: Filter) -> dict[tuple[str, str], int]:
         """Destination and reason to number."""
@@ -127,8 +129,10 @@ class DeadLetters:
         where, values = which.where()
         with self._open() as db, _transaction(db):
             db.execute(
-                "INSERT OR REPLACE INTO waiting SELECT destination, queue_offset, source_id, "  # noqa: S608
-                f"message_id, detail, 0, ?, ?, ?, 0, event FROM dead_letters WHERE {where}",
+                "INSERT OR REPLACE INTO waiting (destination, queue_offset, source_id, message_id, "  # noqa: S608
+                "detail, attempts, first_ms, last_ms, next_ms, alone, event, exchange) "
+                "SELECT destination, queue_offset, source_id, message_id, detail, 0, ?, ?, ?, 0, "
+                f"event, exchange FROM dead_letters WHERE {where}",
                 (now_ms, now_ms, now_ms, *values),
             )
             db.execute(

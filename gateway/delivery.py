@@ -17,20 +17,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from gateway.collect import Collector, Outgoing
 from gateway.component import Batch
 from gateway.errors import StateError
-from gateway.event import Event
 from gateway.lane import Lane
 from gateway.ledger import DestinationCounts
-from gateway.retry import Verdict, describe, trace_of
+from gateway.order import UserOrder
+from gateway.retry import describe, trace_of
 from gateway.sending import Condition, Sender
 from gateway.settings import RetryPolicy
-from gateway.state import Commit, DeadLetter, State, Waiting
+from gateway.state import ALREADY_WAITING, Attempt, Commit, Offsets, State, Written
+from gateway.ticket import Item, Ticket, attempts_of, merged
+from gateway.triage import Triage
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -38,37 +39,9 @@ if TYPE_CHECKING:
 __all__ = ["Worker"]
 
 _BROKEN_WORKER_SECONDS = 5.0
-_FAILURES_BEFORE_CUTTING = 3
 _UNCOMMITTED_PER_SEND = 4
-
-
-@dataclass(slots=True)
-class _Ticket:
-    """A batch on its way, and what became of its events so far.
-
-    Attributes:
-        todo: events without an outcome yet, with their offsets.
-        size: how many of them go into one send.
-        attempts: sends so far.
-        blamed: those in which single events failed.
-        failures: of the destination as a whole, in a row.
-        suspects: events that failed alone, by offset, with the count of successes at that time.
-        detail: the last error.
-    """
-
-    outgoing: Outgoing
-    first_ms: int
-    todo: deque[tuple[Event, int]]
-    size: int
-    attempts: int = 0
-    blamed: int = 0
-    failures: int = 0
-    suspects: dict[int, int] = field(default_factory=dict)
-    detail: str = ""
-    delivered: int = 0
-    dead: list[DeadLetter] = field(default_factory=list)
-    waiting: list[Waiting] = field(default_factory=list)
-    done: bool = False
+_MOST_WAVES = 4
+_LOOK_AGAIN_SECONDS = 1.0
 
 
 class Worker:
@@ -79,7 +52,9 @@ class Worker:
         sender: the destination's door.
         max_events: of one send from the retry lane.
         max_concurrency: bounds how many batches may be finished and not committed.
+        order: keeps the events of each user in order; None where that is not asked for.
         counts: of this destination, over all runs; kept up to date here.
+        queue_id: names the queue that the offsets belong to.
     """
 
     def __init__(
@@ -95,6 +70,8 @@ class Worker:
         counts: DestinationCounts,
         clock: Callable[[], int],
         log: FilteringBoundLogger,
+        order: UserOrder | None = None,
+        queue_id: str = "",
     ) -> None:
         self.id = id_
         self.counts = counts
@@ -105,10 +82,24 @@ class Worker:
         self._state = state
         self._clock = clock
         self._log = log
+        self._order = order
+        self._queue_id = queue_id
         self._max_tickets = _UNCOMMITTED_PER_SEND * max_concurrency
-        self._tickets: deque[_Ticket] = deque()
+        self._tickets: deque[Ticket] = deque()
         self._committing = asyncio.Lock()
-        self._lane = Lane(id_, policy, state, sender, self._record, counts, clock, max_events)
+        self._lane = Lane(
+            id_,
+            policy,
+            state,
+            sender,
+            self._record,
+            counts,
+            clock,
+            max_events,
+            order=order,
+            queue_id=queue_id,
+        )
+        self._triage = Triage(policy, self._lane, sender, counts, self._uncommitted)
 
     @property
     def waiting(self) -> int:
@@ -128,6 +119,18 @@ class Worker:
     def concurrency(self) -> int:
         """Sends that may be under way now."""
         return self._sender.concurrency
+
+    @property
+    def missing(self) -> int:
+        """Events that the counts do not account for; 0 unless there is a defect."""
+        counts = self.counts
+        came_in = self.cursor - counts.base + counts.replayed
+        return came_in - counts.finished - self._lane.size
+
+    @property
+    def oldest_ms(self) -> int | None:
+        """When the oldest event under way was first about to be sent."""
+        return min((ticket.first_ms for ticket in self._tickets), default=None)
 
     # -- life cycle ----------------------------------------------------------
 
@@ -155,12 +158,14 @@ class Worker:
             self._sender.fails("retrying", describe(error))
             self._tickets.clear()
             self._sender.reset()
+            if self._order is not None:
+                self._order.clear()
             await self._collector.rewind(self.cursor)
             return await self._sender.pause(_BROKEN_WORKER_SECONDS)
         return True
 
     async def _session(self) -> None:
-        await self._lane.look()
+        await self._lane.look(anew=True)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._lane.run())
             while True:
@@ -168,12 +173,7 @@ class Worker:
                 outgoing = await self._collector.next(self._sender.draining)
                 if outgoing is None:
                     break
-                ticket = _Ticket(
-                    outgoing,
-                    self._clock(),
-                    deque(zip(outgoing.events, outgoing.offsets, strict=True)),
-                    len(outgoing.events),
-                )
+                ticket = self._ticket(outgoing)
                 self._tickets.append(ticket)
                 tasks.create_task(self._deliver(ticket))
 
@@ -185,120 +185,122 @@ class Worker:
                 return
             await self._sender.until_change(None)
 
+    def _ticket(self, outgoing: Outgoing, replay: tuple[int, int] | None = None) -> Ticket:
+        if self._order is not None:
+            for event, offset in zip(outgoing.events, outgoing.offsets, strict=True):
+                self._order.enter(offset, event.user_id, event.anonymous_id)
+        return Ticket.of(outgoing, self._clock(), replay)
+
+    async def replay(self, outgoing: Outgoing, replay: tuple[int, int]) -> bool:
+        """Deliver events of the past once more; False where sending has ended before.
+
+        Args:
+            outgoing: of events before the cursor, none of which waits in the retry lane.
+            replay: its id, and the offset that it goes on with after these.
+        """
+        ticket = self._ticket(outgoing, replay)
+        await self._deliver(ticket)
+        return ticket.done
+
     # -- sending -------------------------------------------------------------
 
-    async def _deliver(self, ticket: _Ticket) -> None:
+    async def _deliver(self, ticket: Ticket) -> None:
         """See to it that every event of a batch has an outcome, then commit."""
         while ticket.todo:
+            part = await self._next_part(ticket)
+            if not part:
+                if self._sender.ended:
+                    return
+                continue
             if not await self._sender.admitted():
                 return  # nothing after this batch is committed either: it is read again
-            part = [ticket.todo.popleft() for _ in range(min(ticket.size, len(ticket.todo)))]
-            batch = Batch([e for e, _ in part], [o for _, o in part], ticket.attempts + 1)
-            failed_at = ticket.suspects.get(batch.offsets[0]) if len(part) == 1 else None
-            blame = failed_at is not None and self._sender.successes > failed_at
-            verdict = await self._sender.attempt(batch, blame=blame)
-            ticket.detail = verdict.detail or ticket.detail
-            ticket.attempts += 1
-            now_ms = self._clock()
-            ticket.delivered += len(part) - len(verdict.dead) - len(verdict.again)
-            ticket.dead += [
-                self._dead(ticket, *part[i], "rejected", why, now_ms)
-                for i, why in verdict.dead.items()
-            ]
-            if verdict.whole:
-                self._whole_failed(ticket, [part[i] for i in verdict.again], verdict, now_ms)
-            else:
-                ticket.failures = 0
-                if verdict.again:
-                    await self._set_aside(ticket, batch, verdict)
-                ticket.size = min(ticket.size * 2, max(1, len(ticket.todo)))
-                self._release_suspects(ticket)
+            await self._send(ticket, part)
+        if ticket.replay is not None:
+            ticket.done = await self._record(merged(self.id, [ticket]))
+            return
         ticket.done = True
         await self._commit_ready()
 
-    def _whole_failed(
-        self, ticket: _Ticket, again: list[tuple[Event, int]], verdict: Verdict, now_ms: int
-    ) -> None:
-        self.counts.retried += len(again)
-        ticket.failures += 1
-        too_old = now_ms - ticket.first_ms >= self._policy.max_age_seconds * 1000
-        if too_old and not verdict.paused:
-            ticket.dead += [
-                self._dead(ticket, *item, "expired", verdict.detail, now_ms) for item in again
-            ]
-        elif not verdict.suspicious:
-            ticket.todo.extendleft(reversed(again))
-        elif len(again) == 1 and ticket.size == 1:
-            # Either the destination is down, or this event brings it down. Another goes next: if
-            # that is delivered, it was the event.
-            ticket.suspects[again[0][1]] = self._sender.successes
-            ticket.todo.extend(again)
-        else:
-            ticket.todo.extendleft(reversed(again))
-            if ticket.failures >= _FAILURES_BEFORE_CUTTING:
-                ticket.size = max(1, min(ticket.size, len(again)) // 2)
-
-    async def _set_aside(self, ticket: _Ticket, batch: Batch, verdict: Verdict) -> None:
-        """Items that failed on their own go to the retry lane; if that is full, they stay here."""
-        ticket.blamed += 1
-        if ticket.blamed >= self._policy.max_attempts:
-            now_ms = self._clock()
-            ticket.dead += [
-                self._dead(
-                    ticket,
-                    batch.events[i],
-                    batch.offsets[i],
-                    "expired",
-                    verdict.again_detail.get(i, verdict.detail),
-                    now_ms,
-                )
-                for i in verdict.again
-            ]
-            return
-        self.counts.retried += len(verdict.again)
-        uncommitted = sum(len(t.waiting) for t in self._tickets)
-        if self._lane.has_room(uncommitted + len(verdict.again)):
-            ticket.waiting += self._lane.waiting(batch, verdict, ticket.blamed, ticket.first_ms)
-            return
-        ticket.todo.extendleft((batch.events[i], batch.offsets[i]) for i in reversed(verdict.again))
-        await self._sender.pause(
-            self._sender.delay_seconds(ticket.blamed, verdict.retry_after_seconds)
+    async def _send(self, ticket: Ticket, part: list[Item]) -> None:
+        batch = Batch(
+            [event for event, _ in part],
+            [offset for _, offset in part],
+            ticket.attempts + 1,
+            self._queue_id,
         )
-
-    def _release_suspects(self, ticket: _Ticket) -> None:
-        """Events that failed alone while another was delivered wait in the lane, alone."""
-        guilty = [o for o, at in ticket.suspects.items() if self._sender.successes > at]
+        failed_at = ticket.suspects.get(batch.offsets[0]) if len(part) == 1 else None
+        blame = failed_at is not None and self._sender.successes > failed_at
+        began_ms, began = self._clock(), asyncio.get_running_loop().time()
+        verdict = await self._sender.attempt(batch, blame=blame)
+        took_ms = (asyncio.get_running_loop().time() - began) * 1000
+        ticket.detail = verdict.detail or ticket.detail
+        ticket.attempts += 1
         now_ms = self._clock()
-        for item in [item for item in ticket.todo if item[1] in guilty]:
-            if not self._lane.has_room(1 + sum(len(t.waiting) for t in self._tickets)):
-                return
-            ticket.todo.remove(item)
-            del ticket.suspects[item[1]]
-            delay_ms = int(self._sender.delay_seconds(1, None) * 1000)
-            ticket.waiting.append(
-                Waiting.of(
-                    *item,
-                    detail=ticket.detail,
-                    attempts=1,
-                    first_ms=ticket.first_ms,
-                    last_ms=now_ms,
-                    next_ms=now_ms + delay_ms,
-                    alone=True,
-                )
-            )
+        happened = attempts_of(batch, verdict, began_ms, took_ms)
+        ticket.delivered += len(part) - len(verdict.dead) - len(verdict.again)
+        for place, why in verdict.dead.items():
+            exchange = verdict.exchanges.get(place, "")
+            ticket.give_up(part[place], "rejected", why, now_ms, exchange)
+        if verdict.whole:
+            self._triage.whole_failed(ticket, part, verdict, now_ms)
+            # Written now, for this batch may not be finished for long.
+            await self._note(happened)
+        else:
+            ticket.history += happened
+            ticket.failures = 0
+            if verdict.again:
+                await self._triage.items_failed(ticket, part, verdict, now_ms)
+            ticket.size = min(ticket.size * 2, max(1, len(ticket.todo)))
+            self._triage.release_suspects(ticket, now_ms)
+        self._finished(ticket, part)
 
-    def _dead(
-        self,
-        ticket: _Ticket,
-        event: Event,
-        offset: int,
-        reason: str,
-        detail: str,
-        now_ms: int,
-    ) -> DeadLetter:
-        return DeadLetter.of(
-            event, offset, reason, detail, ticket.attempts, ticket.first_ms, now_ms
-        )
+    def _finished(self, ticket: Ticket, part: Iterable[Item]) -> None:
+        """Let go on who stands behind those of `part` that have their outcome."""
+        if self._order is None:
+            return
+        aside = {entry.offset for entry in ticket.waiting}
+        left = {offset for _, offset in ticket.todo}
+        self._order.set_aside(aside)
+        self._order.leave(o for _, o in part if o not in aside and o not in left)
+        self._sender.notify()
+
+    async def _next_part(self, ticket: Ticket) -> list[Item]:
+        """What of a batch may be sent next; nothing where all has to wait, or goes elsewhere."""
+        if self._order is None:
+            return ticket.take(None)
+        able = self._order.choose((offset for _, offset in ticket.todo), len(ticket.todo))
+        if len(able) < len(ticket.todo):
+            ticket.waves += 1
+            if self._stand_aside(ticket, set(able)) and not able:
+                return []
+        if not able:
+            await self._sender.until_change(_LOOK_AGAIN_SECONDS)
+        return ticket.take(able[: ticket.size])
+
+    def _stand_aside(self, ticket: Ticket, able: set[int]) -> bool:
+        """Events that stand behind one in the retry lane wait there too; True if there were any.
+
+        So do those of a user who has so many in one batch that they would hold up the next ones.
+        """
+        assert self._order is not None
+        now_ms = self._clock()
+        moved = []
+        for item in sorted(ticket.todo, key=_offset):
+            if item[1] in able or not self._triage.has_room(1):
+                continue
+            if ticket.waves > _MOST_WAVES or self._order.held_up(item[1]):
+                why = "waits for an earlier event of its user"
+                ticket.put_aside(item, why, 0, now_ms, now_ms)
+                self._order.set_aside([item[1]])
+                moved.append(item[1])
+        if moved:
+            ticket.take(moved)
+            ticket.history.append(Attempt(Offsets.of(moved), "behind", "", now_ms))
+        return bool(moved)
+
+    def _uncommitted(self) -> int:
+        """Events that are about to enter the retry lane."""
+        return sum(len(ticket.waiting) for ticket in self._tickets)
 
     # -- committing ----------------------------------------------------------
 
@@ -308,44 +310,33 @@ class Worker:
             ready = []
             while self._tickets and self._tickets[0].done:
                 ready.append(self._tickets.popleft())
-            if ready and not await self._record(self._merged(ready)):
+            if ready and not await self._record(merged(self.id, ready)):
                 self._tickets.extendleft(reversed(ready))
         self._sender.notify()
 
-    def _merged(self, tickets: list[_Ticket]) -> Commit:
-        filtered: Counter[str] = Counter()
-        for ticket in tickets:
-            filtered += ticket.outgoing.filtered
-        return Commit(
-            self.id,
-            tickets[-1].outgoing.cursor,
-            sum(ticket.delivered for ticket in tickets),
-            filtered,
-            [letter for t in tickets for letter in (*t.outgoing.dead, *t.dead)],
-            sum(ticket.outgoing.lost for ticket in tickets),
-            [entry for ticket in tickets for entry in ticket.waiting],
-        )
-
     async def _record(self, commit: Commit) -> bool:
-        """Write outcomes, however often it takes; False when draining gave up."""
-        attempt = 0
-        while True:
-            try:
-                await self._state.commit(commit)
-                break
-            except StateError as error:
-                attempt += 1
-                self._sender.fails("retrying", f"outcomes cannot be recorded: {error}")
-                if await self._sender.pause(self._sender.delay_seconds(attempt, None)):
-                    return False
-        if attempt:
-            self._sender.succeeds()
+        """Write outcomes and count them; False when draining gave up."""
+        written = await self._write(commit)
+        if written is None:
+            return False
         if commit.cursor is not None:
             self.cursor = commit.cursor
-            self._lane.added(len(commit.waiting))
+        if commit.cursor is not None or commit.replay is not None:
+            self._lane.added(commit.waiting, written.overlapping)
         self.counts.delivered += commit.delivered
         self.counts.filtered += Counter(commit.filtered)
         self.counts.dead += commit.dead_counts()
+        self.counts.replayed += commit.replayed
+        if written.overlapping:
+            self.counts.filtered[ALREADY_WAITING] += written.overlapping
+        if written.missing:
+            self.counts.leaked += abs(written.missing)
+            self._log.error(
+                "the books do not balance: events were counted nowhere, or twice; see "
+                "`gateway ledger`",
+                destination=self.id,
+                events=written.missing,
+            )
         if commit.dead or commit.lost:
             self._log.warning(
                 "events became dead letters",
@@ -354,3 +345,32 @@ class Worker:
                 detail=commit.dead[0].detail if commit.dead else "damaged in the queue",
             )
         return True
+
+    async def _write(self, commit: Commit) -> Written | None:
+        """Write a commit, however often it takes; None when draining gave up."""
+        attempt = 0
+        while True:
+            try:
+                written = await self._state.commit(commit, self._clock())
+            except StateError as error:
+                attempt += 1
+                self._sender.fails("retrying", f"outcomes cannot be recorded: {error}")
+                if await self._sender.pause(self._sender.delay_seconds(attempt, None)):
+                    return None
+            else:
+                if attempt:
+                    self._sender.succeeds()
+                return written
+
+    async def _note(self, happened: list[Attempt]) -> None:
+        """Record attempts that settled nothing; where that cannot be done, go on without."""
+        try:
+            await self._state.commit(Commit(self.id, attempts=happened), self._clock())
+        except StateError as error:
+            self._log.warning(
+                "an attempt could not be recorded", destination=self.id, error=str(error)
+            )
+
+
+def _offset(item: Item) -> int:
+    return item[1]

@@ -85,19 +85,32 @@ class StateError(GatewayError):
 
 
 class DeliveryError(GatewayError):
-    """Root of what a destination raises from `send`."""
+    """Root of what a destination raises from `send`.
+
+    Args:
+        reason: for logs, metrics and the dead letter, without secrets.
+        exchange: an excerpt of the request and of its answer, kept with the dead letter. The values
+            of the destination's `Secret` settings are masked in it, and it is cut to 4,000
+            characters.
+    """
+
+    def __init__(self, reason: str = "", *, exchange: str = "") -> None:
+        super().__init__(reason)
+        self.exchange = exchange
 
 
 class Retryable(DeliveryError):
     """The attempt failed for a reason that may pass.
 
     Args:
-        reason: for logs, metrics and the dead letter, without secrets.
+        reason, exchange: as for every `DeliveryError`.
         retry_after_seconds: how long the destination asked us to wait, if it said so.
     """
 
-    def __init__(self, reason: str, retry_after_seconds: float | None = None) -> None:
-        super().__init__(reason)
+    def __init__(
+        self, reason: str, retry_after_seconds: float | None = None, *, exchange: str = ""
+    ) -> None:
+        super().__init__(reason, exchange=exchange)
         self.retry_after_seconds = retry_after_seconds
 
 

@@ -8,10 +8,11 @@ request are taken up as one. What a transform masks here never reaches the disk.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gateway.books import Books
 from gateway.chain import Chain
 from gateway.dedup import RecentIds
 from gateway.enrich import Client, enrich
@@ -20,6 +21,7 @@ from gateway.event import Event, decode_events, encode_events
 from gateway.ledger import Ledger
 from gateway.normalise import add_notes
 from gateway.settings import SourceSettings
+from gateway.state import Discard
 from gateway.timestamps import correct, format_ms, parse_ms
 from gateway.validate import validate
 
@@ -78,6 +80,7 @@ class Intake:
         clock: wall clock in milliseconds.
         suppressed: ids of users whose events are thrown away. Asked for each event, so that it may
             change; its lookup is to be constant in time.
+        books: where the counts of `ledger` are kept; without them they end with the process.
 
     Raises:
         ConfigError: a transform makes events for a source that there is not.
@@ -94,6 +97,7 @@ class Intake:
         log: FilteringBoundLogger,
         *,
         suppressed: Collection[str] = frozenset(),
+        books: Books | None = None,
     ) -> None:
         for transform, source_id in transforms.adds_to:
             if source_id not in sources:
@@ -108,6 +112,8 @@ class Intake:
         self._suppressed = suppressed
         self._log = log
         self._logged_ms: dict[str, int] = {}
+        self._books = books or Books(ledger)
+        queue.when_stored = self._books.stored
         self.ledger = ledger
         self.clock = clock
 
@@ -133,11 +139,12 @@ class Intake:
         source_id = arrival.source_id
         counts = self.ledger.source(source_id)
         discarded = Counter(arrival.discarded)
+        discards: list[Discard] = []
         if not self._sources[source_id].enabled:
-            discarded["source_disabled"] += len(arrival.events)
-            counts.discarded += discarded
+            _discard(arrival.events, "source_disabled", arrival, discarded, discards)
+            await self._books.not_stored(source_id, 0, discarded, discards)
             return Receipt(0, 0, discarded)
-        events = self._prepare(arrival, discarded)
+        events = self._prepare(arrival, discarded, discards)
         new = events
         if self._recent_ids is not None:
             new = self._recent_ids.take_new(source_id, events, arrival.received_ms)
@@ -150,10 +157,13 @@ class Intake:
         added: list[Event] = []
         refused = len(arrival.events) + arrival.discarded.total()
         try:
-            kept, made = self._transform(new, discarded) if self._transforms and new else (new, [])
+            if self._transforms and new:
+                kept, made = self._transform(new, arrival, discarded, discards)
+            else:
+                kept = new
             added = self._take_added(made, arrival.received_ms) if made else made
             if kept or added:
-                await self._store(kept + added if added else kept, arrival.body_bytes)
+                await self._store(source_id, kept, added, arrival.body_bytes)
         except BaseException as error:
             # They may not be stored, whatever the reason; remembered, they would count as
             # duplicates when they come again, and be lost.
@@ -164,27 +174,37 @@ class Intake:
             if isinstance(error, QueueError):
                 counts.refused += refused
             raise
-        counts.accepted += len(kept)
         if made:
-            self._count_added(made, added)
+            await self._count_added(made, added, arrival.received_ms)
         if settled is not None:
             try:
                 await settled
             except QueueError:
                 counts.refused += refused - len(kept)
                 raise
-        counts.duplicate += duplicate
-        counts.discarded += discarded
+        if duplicate:
+            still = set(map(id, new))
+            seen = [event for event in events if id(event) not in still]
+            _discard(seen, "duplicate", arrival, Counter(), discards)
+        if duplicate or discarded:
+            await self._books.not_stored(source_id, duplicate, discarded, discards)
         return Receipt(len(kept), duplicate, discarded)
 
-    async def _store(self, events: list[Event], body_bytes: int) -> None:
+    async def _store(
+        self, source_id: str, kept: list[Event], added: list[Event], body_bytes: int
+    ) -> None:
+        events = kept + added if added else kept
+        sources = Counter(event.source_id for event in added) if added else {}
+        sources[source_id] = sources.get(source_id, 0) + len(kept)
         data = encode_events(events)
         if 2 * len(data) < body_bytes:
             # Little of the request is left: do not let a few events keep all of its bytes alive.
             events = decode_events(data)
-        await self._queue.put(events, data)
+        await self._queue.put(events, data, sources)
 
-    def _prepare(self, arrival: Arrival, discarded: Counter[str]) -> list[Event]:
+    def _prepare(
+        self, arrival: Arrival, discarded: Counter[str], discards: list[Discard]
+    ) -> list[Event]:
         received_ms = arrival.received_ms
         received_at = format_ms(received_ms)
         source_id, client = arrival.source_id, arrival.client
@@ -194,14 +214,14 @@ class Intake:
         for event in arrival.events:
             code = validate(event)
             if code is not None:
-                discarded[code] += 1
+                _discard((event,), code, arrival, discarded, discards)
                 continue
             # Before anything remembers the event: once its user may send again, so may it.
             if suppressed is not None and (
                 event.user_id in suppressed
                 or (event.type == "alias" and event.previous_id in suppressed)
             ):
-                discarded["suppressed"] += 1
+                _discard((event,), "suppressed", arrival, discarded, discards)
                 continue
             event.source_id = source_id
             event.received_at = received_at
@@ -212,15 +232,22 @@ class Intake:
         return ready
 
     def _transform(
-        self, events: list[Event], discarded: Counter[str]
+        self,
+        events: list[Event],
+        arrival: Arrival,
+        discarded: Counter[str],
+        discards: list[Discard],
     ) -> tuple[list[Event], list[Event]]:
         """The events to go on with, and those that the transforms made."""
         outcome = self._transforms.run(events)
-        for id_, number in outcome.filtered.items():
-            discarded[f"filtered:{id_}"] += number
+        for id_, dropped in outcome.filtered.items():
+            _discard(dropped, f"filtered:{id_}", arrival, discarded, discards)
+        for id_, changed in outcome.changed.items():
+            for event in changed:
+                add_notes(event, (f"changed:{id_}",))
+        for event, id_, _ in outcome.failed:
+            _discard((event,), f"transform_failed:{id_}", arrival, discarded, discards)
         if outcome.failed:
-            for _, id_, _ in outcome.failed:
-                discarded[f"transform_failed:{id_}"] += 1
             self._complain(*outcome.failed[0][1:])
         return outcome.kept, outcome.added
 
@@ -239,16 +266,17 @@ class Intake:
             added += self._recent_ids.take_new(source_id, own, now_ms)
         return added
 
-    def _count_added(self, made: list[Event], added: list[Event]) -> None:
-        """Count the events that transforms made, as events of their own sources."""
-        stored = Counter(event.source_id for event in added)
-        for source_id, number in Counter(event.source_id for event in made).items():
-            counts = self.ledger.source(source_id)
-            counts.accepted += stored[source_id]
-            if self._takes(source_id):
-                counts.duplicate += number - stored[source_id]
-            else:
-                counts.discarded["source_disabled"] += number
+    async def _count_added(self, made: list[Event], added: list[Event], received_ms: int) -> None:
+        """Count the events that transforms made and that were not stored, for their own sources."""
+        stored = set(map(id, added))
+        rest = [event for event in made if id(event) not in stored]
+        for source_id in dict.fromkeys(event.source_id for event in rest):
+            own = [event for event in rest if event.source_id == source_id]
+            code = "duplicate" if self._takes(source_id) else "source_disabled"
+            discards = [Discard(received_ms, source_id, e.message_id, code) for e in own]
+            duplicate = len(own) if code == "duplicate" else 0
+            discarded = {} if duplicate else {code: len(own)}
+            await self._books.not_stored(source_id, duplicate, discarded, discards)
 
     def _complain(self, transform: str, error: Exception) -> None:
         """Say that a transform fails, once in a while: the counts tell how often."""
@@ -261,6 +289,20 @@ class Intake:
             transform=transform,
             error=type(error).__name__,  # whose text may quote the event
         )
+
+
+def _discard(
+    events: Iterable[Event],
+    code: str,
+    arrival: Arrival,
+    discarded: Counter[str],
+    discards: list[Discard],
+) -> None:
+    """Note down events that are not stored."""
+    for event in events:
+        discarded[code] += 1
+        if event.message_id:
+            discards.append(Discard(arrival.received_ms, arrival.source_id, event.message_id, code))
 
 
 def _stamp_times(event: Event, batch: _Sent, received_ms: int, received_at: str) -> None:

@@ -13,10 +13,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from gateway.component import Batch
 from gateway.event import decode_events
 from gateway.ledger import DestinationCounts
+from gateway.order import UserOrder
 from gateway.retry import Verdict
 from gateway.sending import Sender
 from gateway.settings import RetryPolicy
-from gateway.state import Commit, DeadLetter, State, Waiting
+from gateway.state import Attempt, Commit, DeadLetter, State, Waiting
+from gateway.ticket import attempts_of
 
 __all__ = ["Lane"]
 
@@ -30,6 +32,8 @@ class Lane:
         record: writes outcomes; False where sending has ended.
         counts: of the destination, of which dead letters may become fewer beside us.
         max_events: of one send.
+        order: keeps the events of each user in order; None where that is not asked for.
+        queue_id: names the queue that the offsets belong to.
     """
 
     def __init__(
@@ -42,6 +46,9 @@ class Lane:
         counts: DestinationCounts,
         clock: Callable[[], int],
         max_events: int,
+        *,
+        order: UserOrder | None = None,
+        queue_id: str = "",
     ) -> None:
         self._destination = destination
         self._policy = policy
@@ -51,39 +58,40 @@ class Lane:
         self._record = record
         self._counts = counts
         self._max_events = max_events
+        self._order = order
+        self._queue_id = queue_id
+        self._due_ms: dict[int, int] = {}  # of all that waits, where there is an order
         self._added = asyncio.Event()
         self.size = 0
 
-    async def look(self) -> None:
-        """Learn how many events wait, and how many are dead."""
+    async def look(self, *, anew: bool = False) -> None:
+        """Learn how many events wait, and how many are dead.
+
+        Args:
+            anew: whether nothing that was known before counts.
+        """
         self.size, self._counts.dead = await self._state.standing(self._destination)
+        if self._order is not None and (anew or self.size != len(self._due_ms)):
+            await self._learn_order(self._order)
+
+    async def _learn_order(self, order: UserOrder) -> None:
+        """Put all that waits in its user's line; it may have been put into the lane beside us."""
+        rows = await self._state.waiting_index(self._destination)
+        self._due_ms = {offset: due_ms for offset, due_ms, _, _ in rows}
+        for offset, _, user_id, anonymous_id in rows:
+            order.enter(offset, user_id, anonymous_id)
+        order.set_aside(self._due_ms)
 
     def has_room(self, number: int) -> bool:
         """Whether so many more may wait."""
         return self.size + number <= self._policy.max_waiting
 
-    def waiting(
-        self, batch: Batch, verdict: Verdict, attempts: int, first_ms: int
-    ) -> list[Waiting]:
-        """The items of a batch that are to be tried again, as the lane keeps them."""
-        now_ms = self._clock()
-        return [
-            Waiting.of(
-                batch.events[index],
-                batch.offsets[index],
-                detail=verdict.again_detail.get(index, verdict.detail),
-                attempts=attempts,
-                first_ms=first_ms,
-                last_ms=now_ms,
-                next_ms=now_ms + self._delay_ms(attempts, verdict.retry_after_seconds),
-            )
-            for index in verdict.again
-        ]
-
-    def added(self, number: int) -> None:
-        """So many were committed to the lane."""
-        if number:
-            self.size += number
+    def added(self, entries: Sequence[Waiting], overlapping: int) -> None:
+        """These were committed to the lane, so many of which were in it before."""
+        if entries:
+            self.size += len(entries) - overlapping
+            if self._order is not None:
+                self._due_ms.update((entry.offset, entry.next_ms) for entry in entries)
             self._added.set()
 
     def _delay_ms(self, attempts: int, asked_seconds: float | None) -> int:
@@ -93,7 +101,7 @@ class Lane:
         """Send what is due until sending ends."""
         while True:
             self._added.clear()
-            due, next_ms = await self._state.due(self._destination, self._clock(), self._max_events)
+            due, next_ms = await self._due(self._clock())
             if due:
                 if not await self._send(due):
                     return
@@ -105,26 +113,52 @@ class Lane:
             if await self._sender.pause(seconds, self._added):
                 return
 
+    async def _due(self, now_ms: int) -> tuple[list[Waiting], int | None]:
+        """Events whose time and turn has come; if none has, the time of the next one."""
+        if self._order is None:
+            return await self._state.due(self._destination, now_ms, self._max_events)
+        ready = sorted(offset for offset, due_ms in self._due_ms.items() if due_ms <= now_ms)
+        chosen = self._order.choose(ready, self._max_events)
+        entries = await self._state.waiting_at(self._destination, chosen) if chosen else []
+        if entries:
+            return entries, None
+        first_in_line = [o for o in self._due_ms if not self._order.behind(o)]
+        return [], min((self._due_ms[offset] for offset in first_in_line), default=None)
+
     async def _send(self, due: Sequence[Waiting]) -> bool:
         # One that failed alone is sent alone, so that it takes no other down with it.
         due = due[:1] if due[0].alone else [w for w in due if not w.alone]
+        if self._order is not None:
+            able = self._order.choose([w.offset for w in due], len(due))
+            due = [w for w in due if w.offset in able]
         if not await self._sender.admitted():
             return False
         batch = Batch(
             [decode_events(b"[" + w.event + b"]")[0] for w in due],
             [w.offset for w in due],
             max(w.attempts for w in due) + 1,
+            self._queue_id,
         )
         blame = len(due) == 1 and self._sender.last_success_ms > due[0].last_ms
+        began_ms, began = self._clock(), asyncio.get_running_loop().time()
         verdict = await self._sender.attempt(batch, blame=blame)
-        now_ms = self._clock()
-        commit = self._outcome(due, verdict, now_ms)
+        took_ms = (asyncio.get_running_loop().time() - began) * 1000
+        attempts = attempts_of(batch, verdict, began_ms, took_ms)
+        commit = self._outcome(due, verdict, attempts, self._clock())
         if not await self._record(commit):
             return False
         self.size -= len(commit.settled)
+        if self._order is not None:
+            for offset in commit.settled:
+                self._due_ms.pop(offset, None)
+            self._due_ms.update((entry.offset, entry.next_ms) for entry in commit.waiting)
+            self._order.leave(commit.settled)
+            self._sender.notify()
         return True
 
-    def _outcome(self, due: Sequence[Waiting], verdict: Verdict, now_ms: int) -> Commit:
+    def _outcome(
+        self, due: Sequence[Waiting], verdict: Verdict, attempts: list[Attempt], now_ms: int
+    ) -> Commit:
         dead: list[DeadLetter] = []
         waiting: list[Waiting] = []
         retried = set(verdict.again)
@@ -133,14 +167,18 @@ class Lane:
         for index, entry in enumerate(due):
             if index in verdict.dead:
                 detail = verdict.dead[index]
-                tried = entry.later(now_ms, now_ms, entry.attempts + 1, detail, entry.alone)
+                exchange = verdict.exchanges.get(index, "")
+                tried = entry.later(
+                    now_ms, now_ms, entry.attempts + 1, detail, entry.alone, exchange
+                )
                 dead.append(tried.dead("rejected"))
             elif index in retried:
-                attempts = entry.attempts + charged
-                delay_ms = self._delay_ms(max(1, attempts), verdict.retry_after_seconds)
+                failures = entry.attempts + charged
+                delay_ms = self._delay_ms(max(1, failures), verdict.retry_after_seconds)
                 detail = verdict.again_detail.get(index, verdict.detail)
                 alone = entry.alone or verdict.suspicious
-                tried = entry.later(now_ms, now_ms + delay_ms, attempts, detail, alone)
+                exchange = verdict.exchanges.get(index, "")
+                tried = entry.later(now_ms, now_ms + delay_ms, failures, detail, alone, exchange)
                 if self._gives_up(tried, verdict, charged):
                     dead.append(tried.dead("expired"))
                 else:
@@ -153,6 +191,7 @@ class Lane:
             dead=dead,
             waiting=waiting,
             settled=settled,
+            attempts=attempts,
         )
 
     def _gives_up(self, entry: Waiting, verdict: Verdict, charged: int) -> bool:

@@ -15,11 +15,11 @@ __all__ = ["DestinationCounts", "Ledger", "SourceCounts"]
 
 @dataclass(slots=True)
 class SourceCounts:
-    """Events of one source since the start.
+    """Events of one source, over all runs.
 
     Attributes:
         discarded: code to number.
-        refused: answered 503 and not stored; the client sends them again.
+        refused: answered 503 and not stored, since the start; the client sends them again.
     """
 
     accepted: int = 0
@@ -41,12 +41,18 @@ class DestinationCounts:
         filtered: rule to number; a rule is a transform's id, or ``integrations``.
         dead: reason to number.
         retried: events sent again, once for each time; since the start.
+        replayed: events of the past that came in again; their outcomes are in the other counts.
+        base: offset that the counts began at.
+        leaked: events that commits could not account for, since the start.
     """
 
     delivered: int = 0
     filtered: Counter[str] = field(default_factory=Counter)
     dead: Counter[str] = field(default_factory=Counter)
     retried: int = 0
+    replayed: int = 0
+    base: int = 0
+    leaked: int = 0
 
     @property
     def finished(self) -> int:

@@ -16,6 +16,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
+from gateway.books import Books
 from gateway.chain import Chain
 from gateway.collect import Collector
 from gateway.component import (
@@ -33,17 +34,19 @@ from gateway.component import (
 from gateway.config import Config, decode_table
 from gateway.dedup import RecentIds
 from gateway.delivery import Worker
-from gateway.errors import ConfigError, GatewayError, StateError
+from gateway.errors import ConfigError, GatewayError
 from gateway.intake import Intake
 from gateway.ledger import DestinationCounts, Ledger
+from gateway.order import UserOrder
 from gateway.plugins import Registry
 from gateway.queue import Store
 from gateway.queue.batching import BatchingQueue
 from gateway.sending import Sender
-from gateway.settings import DestinationSettings
-from gateway.state import Commit, State
+from gateway.settings import DestinationSettings, secrets_in
+from gateway.state import STATE_FILE, State
 from gateway.suppression import FILE_NAME, Suppressions
 from gateway.timestamps import now_ms
+from gateway.upkeep import Upkeep
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -51,7 +54,6 @@ if TYPE_CHECKING:
 __all__ = ["BuiltDestination", "Gateway"]
 
 _HOUR_MS = 3_600_000
-_UPKEEP_EVERY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,11 @@ class BuiltDestination:
     storage: bool
     policy: BatchPolicy
     max_concurrency: int
+    idempotent: bool
+    atomic: bool
     settings: DestinationSettings
     chain: Chain
+    secrets: tuple[str, ...]
 
 
 class Gateway:
@@ -89,7 +94,8 @@ class Gateway:
         self.started_ms = 0
         self._registry = registry
         self._log: FilteringBoundLogger = structlog.get_logger()
-        self.state = State(config.data_dir / "state.sqlite")
+        self.state = State(config.data_dir / STATE_FILE)
+        self.books = Books(self.ledger, self.state, self._log)
         self.queue = BatchingQueue(self._build_store(), config.queue[0], self._log)
         transforms = self._build_transforms()
         self.destinations = self._build_destinations(transforms)
@@ -99,7 +105,6 @@ class Gateway:
             else None
         )
         self.suppressed = Suppressions(config.data_dir / FILE_NAME)
-        self._suppressed_unreadable = False
         self.intake = Intake(
             {id_: settings for id_, (settings, _) in config.sources.items()},
             self.queue,
@@ -109,6 +114,7 @@ class Gateway:
             clock,
             self._log,
             suppressed=self.suppressed,
+            books=self.books,
         )
         self.sources = self._build_sources()
         for id_ in config.sources:
@@ -157,9 +163,8 @@ class Gateway:
             found = self._registry.find("destination", settings.type, table.path)
             spec = cast("DestinationSpec[Any]", found.spec)
             policy = msgspec.to_builtins(spec.batch) | settings.batch
-            destination = _build(
-                table.path, spec.build, table.decode(spec.config), self._context(id_)
-            )
+            config = table.decode(spec.config)
+            destination = _build(table.path, spec.build, config, self._context(id_))
             if settings.enabled:
                 built.append(
                     BuiltDestination(
@@ -170,6 +175,9 @@ class Gateway:
                         storage=spec.storage,
                         policy=decode_table(policy, BatchPolicy, f"{table.path}.batch"),
                         max_concurrency=settings.max_concurrency or spec.max_concurrency,
+                        idempotent=spec.idempotent,
+                        atomic=spec.atomic,
+                        secrets=tuple(secrets_in(config)),
                         settings=settings,
                         chain=Chain(
                             [(t, tr) for t, tr, where in transforms if id_ in (where or ())]
@@ -210,16 +218,19 @@ class Gateway:
             await asyncio.to_thread(self.suppressed.refresh)
             await self._start_queue()
             stack.push_async_callback(self.queue.stop)
+            first_start = await self.state.counted() is None
+            await self.books.start(self.queue.store)
+            stack.push_async_callback(self._close_books)
             if self.recent_ids is not None:
                 await asyncio.to_thread(self._preload_ids, self.recent_ids)
             for built in self.destinations:
                 await _start(f"destinations.{built.id}", built.destination)
                 stack.push_async_callback(self._stop_component, built.id, built.destination)
-            await self._make_workers()
+            await self._make_workers(first_start=first_start)
             tasks = await stack.enter_async_context(anyio.create_task_group())
             for worker in self.workers.values():
                 tasks.start_soon(worker.run, name=f"delivery {worker.id}")
-            upkeep = asyncio.create_task(self._upkeep_forever(), name="upkeep")
+            upkeep = asyncio.create_task(self._upkeep().run(), name="upkeep")
             for source in self.sources:
                 await _start("source", source)
                 stack.push_async_callback(self._stop_component, "source", source)
@@ -236,6 +247,22 @@ class Gateway:
         except OSError as error:
             raise GatewayError(f"queue: cannot be opened: {error}") from error
 
+    async def _close_books(self) -> None:
+        await self.queue.stop()  # it stores what is pending, which counts
+        await self.books.stop()
+
+    def _upkeep(self) -> Upkeep:
+        return Upkeep(
+            self.queue,
+            self.state,
+            self.books,
+            self.suppressed,
+            self.workers,
+            self.config.trace,
+            self.clock,
+            self._log,
+        )
+
     async def _drain(self, scope: anyio.CancelScope) -> None:
         """Close the door, write what came in, deliver what there is; then cancel what hangs."""
         await self.queue.stop()
@@ -243,10 +270,16 @@ class Gateway:
             worker.drain()
         scope.deadline = anyio.current_time() + self.config.server.drain_timeout_seconds
 
-    async def _make_workers(self) -> None:
+    async def _make_workers(self, *, first_start: bool) -> None:
         cursors = await self.state.cursors()
-        counts = await self.state.counts()
         stored = self.queue.store.status()
+        # Events without a state that knows of them: it is gone, and so is what was delivered.
+        lost = first_start and not cursors and stored.end > stored.first
+        if lost:
+            self._log.warning(
+                "there are events in the queue and no state: delivering all of them again",
+                events=stored.end - stored.first,
+            )
         for built in self.destinations:
             cursor = cursors.get(built.id)
             if cursor is None or cursor > stored.end:
@@ -258,12 +291,16 @@ class Gateway:
                         cursor=cursor,
                         end=stored.end,
                     )
-                fresh = cursor is None and built.settings.start_at == "now"
-                cursor = stored.end if fresh else stored.first
+                fresh = cursor is None and not lost and built.settings.start_at == "now"
+                cursors[built.id] = stored.end if fresh else stored.first
                 # Written down before the first event, or a crash would skip what came before it.
-                await self.state.commit(Commit(built.id, cursor))
-            self.ledger.destinations[built.id] = counts.get(built.id, DestinationCounts())
-            self.workers[built.id] = self._make_worker(built, cursor)
+                await self.state.begin(built.id, cursors[built.id])
+        counts, bases = await self.state.counts(), await self.state.bases()
+        for built in self.destinations:
+            own = counts.get(built.id, DestinationCounts())
+            own.base = bases[built.id]
+            self.ledger.destinations[built.id] = own
+            self.workers[built.id] = self._make_worker(built, cursors[built.id])
 
     def _make_worker(self, built: BuiltDestination, cursor: int) -> Worker:
         return Worker(
@@ -284,6 +321,7 @@ class Gateway:
                 built.max_concurrency,
                 self.clock,
                 self._log,
+                secrets=built.secrets,
             ),
             policy=built.settings.retry,
             max_events=built.policy.max_events,
@@ -292,30 +330,9 @@ class Gateway:
             counts=self.ledger.destination(built.id),
             clock=self.clock,
             log=self._log,
+            order=UserOrder(atomic=built.atomic) if built.settings.ordering == "user" else None,
+            queue_id=self.queue.store.identity(),
         )
-
-    async def _upkeep_forever(self) -> None:
-        """Once a second: let go of what all have finished with, and learn who is suppressed."""
-        while True:
-            await asyncio.sleep(_UPKEEP_EVERY_SECONDS)
-            await self._refresh_suppressed()
-            cursors = [worker.cursor for worker in self.workers.values()]
-            try:
-                await self.queue.release(min(cursors, default=self.queue.end), self.clock())
-            except OSError as error:
-                self._log.warning("queue: retention could not remove a segment", error=str(error))
-
-    async def _refresh_suppressed(self) -> None:
-        try:
-            await asyncio.to_thread(self.suppressed.refresh)
-        except StateError as error:
-            if not self._suppressed_unreadable:
-                self._log.error(
-                    "suppressed users cannot be read; those known so far stay so", error=str(error)
-                )
-            self._suppressed_unreadable = True
-        else:
-            self._suppressed_unreadable = False
 
     def _preload_ids(self, recent_ids: RecentIds) -> None:
         """Remember the ids of stored events again; see `RecentIds`."""

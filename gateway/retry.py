@@ -36,6 +36,7 @@ class Verdict:
         retry_after_seconds: what the destination asked for.
         detail: the first error, in words.
         again_detail: item of `again` to its own error.
+        exchanges: item to an excerpt of the request and answer that failed, where there is one.
     """
 
     dead: dict[int, str] = field(default_factory=dict)
@@ -46,12 +47,16 @@ class Verdict:
     retry_after_seconds: float | None = None
     detail: str = ""
     again_detail: dict[int, str] = field(default_factory=dict)
+    exchanges: dict[int, str] = field(default_factory=dict)
 
 
 def judge(error: Exception, size: int) -> Verdict:
     """Sort the items of a batch of `size` that failed with `error`."""
     if not isinstance(error, BatchError):
         verdict = Verdict(detail=describe(error))
+        exchange = _exchange(error)
+        if exchange:
+            verdict.exchanges = dict.fromkeys(range(size), exchange)
         if isinstance(error, Permanent):
             verdict.dead = dict.fromkeys(range(size), verdict.detail)
         else:
@@ -67,6 +72,9 @@ def judge(error: Exception, size: int) -> Verdict:
     for index, item_error in sorted(error.failed.items()):
         if not 0 <= index < size:
             continue  # the destination names an item that it was not given: nothing to do with it
+        exchange = _exchange(item_error)
+        if exchange:
+            verdict.exchanges[index] = exchange
         if isinstance(item_error, Permanent):
             verdict.dead[index] = describe(item_error)
         else:
@@ -78,6 +86,10 @@ def judge(error: Exception, size: int) -> Verdict:
     verdict.whole = bool(verdict.again) and not blamed
     verdict.retry_after_seconds = max((w for w in waits if w is not None), default=None)
     return verdict
+
+
+def _exchange(error: Exception) -> str:
+    return error.exchange if isinstance(error, DeliveryError) else ""
 
 
 def _asked_wait(error: Exception) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Condition", "Sender"]
 
 _LOG_EVERY_MS = 60_000
+_MAX_EXCHANGE = 4000  # characters, as errors.DeliveryError says
 
 
 @dataclass(slots=True)
@@ -47,6 +48,7 @@ class Sender:
     Args:
         max_concurrency: sends under way at once, at most.
         rng: source of the jitter.
+        secrets: texts that excerpts of requests and answers must not show.
     """
 
     def __init__(
@@ -58,6 +60,8 @@ class Sender:
         clock: Callable[[], int],
         log: FilteringBoundLogger,
         rng: random.Random | None = None,
+        *,
+        secrets: Sequence[str] = (),
     ) -> None:
         self.condition = Condition("ok", clock())
         self.successes = 0
@@ -76,6 +80,8 @@ class Sender:
         self._draining = asyncio.Event()
         self._changed = asyncio.Event()
         self._logged_ms = 0
+        # Longest first, or what contains another would be cut in the middle.
+        self._secrets = sorted({text for text in secrets if text}, key=len, reverse=True)
 
     @property
     def concurrency(self) -> int:
@@ -86,6 +92,11 @@ class Sender:
     def draining(self) -> asyncio.Event:
         """Set once nobody is to wait for what fails."""
         return self._draining
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is sent any more: we drain, and the destination fails."""
+        return self._draining.is_set() and self._circuit.is_open
 
     def drain(self) -> None:
         """Do not wait any more for what fails, nor for more events."""
@@ -101,7 +112,7 @@ class Sender:
         """Wait for a turn to send; `attempt` must follow. False where sending has ended."""
         # First come, first served: or a batch that fails could be the probe for ever.
         async with self._turn:
-            while not (self._draining.is_set() and self._circuit.is_open):
+            while not self.ended:
                 wait = self._wait_seconds(asyncio.get_running_loop().time())
                 if wait == 0:
                     self._in_flight += 1
@@ -137,8 +148,9 @@ class Sender:
             self._circuit.abandoned()
             raise
         finally:
-            self._in_flight -= 1
+            self._in_flight = max(0, self._in_flight - 1)
             self.notify()
+        verdict.exchanges = {i: self._masked(text) for i, text in verdict.exchanges.items()}
         if verdict.whole and blame:
             verdict.whole = False
             self._circuit.abandoned()
@@ -166,6 +178,11 @@ class Sender:
         except Exception as error:  # noqa: BLE001 - a destination may fail in any way it likes
             return judge(error, len(batch))
         return Verdict()
+
+    def _masked(self, exchange: str) -> str:
+        for secret in self._secrets:
+            exchange = exchange.replace(secret, "***")
+        return exchange[:_MAX_EXCHANGE]
 
     def delay_seconds(self, attempts: int, asked_seconds: float | None) -> float:
         """How long before an event that failed so often is tried again."""

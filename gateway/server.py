@@ -13,6 +13,7 @@ import msgspec
 from aiohttp import web
 
 from gateway import __version__
+from gateway.admin import add_admin
 from gateway.errors import GatewayError
 from gateway.health import report
 from gateway.metrics import render
@@ -64,6 +65,7 @@ def make_app(gateway: Gateway) -> web.Application:
     app.router.add_get("/metrics", metrics)
     app.router.add_get("/version", version)
     app.router.add_get("/robots.txt", robots)
+    add_admin(app, gateway)
     app.router.add_route("*", "/{path:.*}", unknown)
     return app
 

@@ -6,6 +6,7 @@ plugin.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -13,6 +14,7 @@ from msgspec import Meta, Struct
 
 __all__ = [
     "HOST_KEYS",
+    "AdminConfig",
     "DedupConfig",
     "DestinationSettings",
     "LogConfig",
@@ -22,12 +24,16 @@ __all__ = [
     "ServerConfig",
     "Settings",
     "SourceSettings",
+    "TraceConfig",
     "TransformSettings",
+    "secrets_in",
 ]
 
 Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(ge=0)]
 PositiveSeconds = Annotated[float, Meta(gt=0)]
+
+_LEAST_TOKEN = 16
 
 
 class Secret:
@@ -120,6 +126,38 @@ class DedupConfig(Settings, frozen=True):
     max_entries: Positive = 1_000_000
 
 
+class TraceConfig(Settings, frozen=True):
+    """`[trace]`: what `gateway why` can tell of events that are no longer under way.
+
+    Attributes:
+        retention_hours: events that were not stored (discarded, duplicate) are remembered so long.
+            Deliveries are remembered as long as the queue keeps the event.
+        max_discards: events that were not stored, about 150 bytes each; beyond it the oldest are
+            forgotten. 0 remembers none.
+    """
+
+    retention_hours: Annotated[float, Meta(ge=0)] = 168.0
+    max_discards: Annotated[int, Meta(ge=0)] = 1_000_000
+
+
+class AdminConfig(Settings, frozen=True):
+    """`[admin]`: the administration API below /admin.
+
+    Attributes:
+        token: the secret that each request carries as ``Authorization: Bearer TOKEN``; without one
+            there is no such API. At least 16 characters.
+    """
+
+    token: Secret | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what could be guessed."""
+        if self.token is not None and len(self.token.reveal()) < _LEAST_TOKEN:
+            raise ValueError(
+                f"token: has fewer than {_LEAST_TOKEN} characters; `openssl rand -hex 24` makes one"
+            )
+
+
 class LogConfig(Settings, frozen=True):
     """`[log]`; format ``auto`` is console on a terminal and JSON elsewhere."""
 
@@ -183,6 +221,8 @@ class DestinationSettings(Settings, frozen=True):
             really is adapts to how the destination answers. With more than 1, batches may overtake
             each other.
         max_requests_per_second: a fixed bound on sends; 0 is none.
+        ordering: ``user`` delivers the events of one user in their order, also across retries,
+            while those of other users flow past.
         start_at: where a destination that is new begins to read: ``now`` or ``earliest``.
         consent: categories of consent, as `context.consent` of events names them; it gets an event
             only with consent to each. Archives and warehouses are exempt.
@@ -196,6 +236,7 @@ class DestinationSettings(Settings, frozen=True):
     timeout_seconds: PositiveSeconds = 30.0
     max_concurrency: Annotated[int, Meta(ge=1, le=1000)] | None = None
     max_requests_per_second: Seconds = 0.0
+    ordering: Literal["none", "user"] = "none"
     start_at: Literal["now", "earliest"] = "now"
     consent: tuple[Annotated[str, Meta(pattern=r"\S")], ...] = ()
 
@@ -207,3 +248,18 @@ HOST_KEYS: dict[str, frozenset[str]] = {
     "queue": frozenset(QueueSettings.__struct_fields__),
 }
 """For each kind of component, the keys of its table that the gateway itself uses."""
+
+
+def secrets_in(config: object) -> Iterator[str]:
+    """The texts of all `Secret` values in a component's config, at any depth."""
+    if isinstance(config, Secret):
+        yield config.reveal()
+    elif isinstance(config, Struct):
+        for name in config.__struct_fields__:
+            yield from secrets_in(getattr(config, name))
+    elif isinstance(config, Mapping):
+        for value in config.values():
+            yield from secrets_in(value)
+    elif isinstance(config, list | tuple | set | frozenset):
+        for value in config:
+            yield from secrets_in(value)

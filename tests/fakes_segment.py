@@ -55,13 +55,16 @@ class FakeQueue:
     def __init__(self) -> None:
         self.stored: list[Event] = []
         self.error: QueueError | None = None
+        self.when_stored: Callable[[Mapping[str, int], int], None] | None = None
 
-    def put(self, events: list[Event], data: bytes) -> Awaitable[None]:
+    def put(self, events: list[Event], data: bytes, sources: Mapping[str, int]) -> Awaitable[None]:
         """Keep what a store would keep: the encoded form."""
         if self.error is not None:
             raise self.error
-        assert len(decode_events(data)) == len(events)
+        assert len(decode_events(data)) == len(events) == sum(sources.values())
         self.stored += decode_events(data)
+        if self.when_stored is not None:
+            self.when_stored(sources, len(self.stored))
         return self.settle()
 
     def settle(self) -> Awaitable[None]:

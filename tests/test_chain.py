@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -77,7 +76,10 @@ def test_steps_run_in_order_over_what_is_left() -> None:
     assert chain
     assert chain.ids == ("odd", "low")
     assert ids(outcome.kept) == ["1", "3"]
-    assert outcome.filtered == Counter(odd=3, low=1)
+    assert {id_: ids(dropped) for id_, dropped in outcome.filtered.items()} == {
+        "odd": ["0", "2", "4"],
+        "low": ["5"],
+    }
     assert outcome.failed == []
     assert (odd.seen, low.seen) == ([6], [3])
 
@@ -85,8 +87,9 @@ def test_steps_run_in_order_over_what_is_left() -> None:
 def test_what_is_left_empty_is_not_passed_on() -> None:
     """After a step that drops everything the others are not called."""
     last = keep_if(lambda _: True)
-    outcome = Chain([("none", keep_if(lambda _: False)), ("last", last)]).run(numbered(2))
-    assert (outcome.kept, outcome.filtered, last.seen) == ([], Counter(none=2), [])
+    events = numbered(2)
+    outcome = Chain([("none", keep_if(lambda _: False)), ("last", last)]).run(events)
+    assert (outcome.kept, outcome.filtered, last.seen) == ([], {"none": events}, [])
 
 
 def test_a_transform_may_remove_from_the_list_it_is_given() -> None:
@@ -99,7 +102,7 @@ def test_a_transform_may_remove_from_the_list_it_is_given() -> None:
     events = numbered(3)
     outcome = Chain([("in_place", Step(apply))]).run(events)
     assert ids(outcome.kept) == ["1", "2"]
-    assert outcome.filtered == Counter(in_place=1)
+    assert outcome.filtered == {"in_place": events[:1]}
     assert len(events) == 3
 
 
@@ -111,7 +114,7 @@ def test_one_bad_event_costs_only_itself() -> None:
     assert [(e.user_id, id_, type(error)) for e, id_, error in outcome.failed] == [
         ("1", "a", ValueError)
     ]
-    assert outcome.filtered == Counter()
+    assert outcome.filtered == {}
     assert last.seen == [2]
 
 
@@ -138,7 +141,7 @@ def test_a_list_that_was_emptied_before_a_failure_loses_nothing() -> None:
 
     outcome = Chain([("a", Step(apply))]).run(numbered(3))
     assert ids(outcome.kept) == ["0", "1", "2"]
-    assert outcome.filtered == Counter()
+    assert outcome.filtered == {}
 
 
 @pytest.mark.parametrize(
@@ -159,6 +162,14 @@ def test_events_come_from_what_was_given(apply: Callable[[list[Event]], list[Eve
     assert outcome.kept == []
     assert len(outcome.failed) == 2
     assert all(isinstance(error, PluginError | TypeError) for _, _, error in outcome.failed)
+
+
+def test_who_changed_an_event_is_known() -> None:
+    """Each step that changed an event is named with it; one that looked only is not."""
+    events = numbered(3)
+    shout, look = appending("!", fails_on="1"), keep_if(lambda event: event.properties is not None)
+    outcome = Chain([("shout", shout), ("look", look)]).run(events)
+    assert outcome.changed == {"shout": [events[0], events[2]]}
 
 
 def test_a_chain_mutates_if_one_step_does() -> None:
@@ -190,7 +201,7 @@ def test_every_event_has_one_outcome(first: list[str], second: list[str]) -> Non
 
     events = numbered(12)
     outcome = Chain([("first", step(first)), ("second", step(second))]).run(events)
-    ended = len(outcome.kept) + outcome.filtered.total() + len(outcome.failed)
+    ended = len(outcome.kept) + sum(map(len, outcome.filtered.values())) + len(outcome.failed)
     assert ended == len(events)
     plans = [[*plan, *["keep"] * 12] for plan in (first, second)]
     expected = [str(i) for i in range(12) if all(plan[i] == "keep" for plan in plans)]

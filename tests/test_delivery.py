@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-import structlog
 from msgspec import Raw
 
 from gateway.chain import Chain
-from gateway.collect import Collector
 from gateway.component import Batch, BatchPolicy, Destination, Transform
-from gateway.delivery import Worker
 from gateway.errors import (
     BatchError,
     Misconfigured,
@@ -26,131 +21,16 @@ from gateway.errors import (
     StateError,
     Throttled,
 )
-from gateway.event import Event, encode_events
-from gateway.ledger import DestinationCounts
-from gateway.queue.batching import BatchingQueue
-from gateway.queue.memory import MemoryConfig, MemoryStore
-from gateway.sending import Sender
-from gateway.settings import DestinationSettings, QueueSettings, RetryPolicy
-from gateway.state import Commit, State
-
-QUICK = RetryPolicy(initial_seconds=0.001, max_seconds=0.002, max_attempts=3, max_age_seconds=60)
-
-
-class Scripted(Destination):
-    """Records what it gets; each call first takes the next step of its script."""
-
-    def __init__(self, *script: Exception | Callable[[Batch], Exception | None] | None) -> None:
-        self.script = list(script)
-        self.calls: list[list[str]] = []
-        self.delivered: list[str] = []
-        self.batches: list[Batch] = []
-        self.called = asyncio.Event()
-
-    async def send(self, batch: Batch) -> None:
-        ids = [event.message_id for event in batch]
-        self.batches.append(batch)
-        self.calls.append(ids)
-        self.called.set()
-        step = self.script.pop(0) if self.script else None
-        error = step(batch) if callable(step) else step
-        failed = set(error.failed) if isinstance(error, BatchError) else set(range(len(ids)))
-        self.delivered += [i for n, i in enumerate(ids) if error is None or n not in failed]
-        if error is not None:
-            raise error
-
-
-@dataclass
-class Bench:
-    """A queue in memory, a state file, and workers made by the test."""
-
-    queue: BatchingQueue
-    state: State
-    now_ms: int = 1_000_000
-    tasks: list[asyncio.Task[None]] = field(default_factory=list)
-    collectors: dict[str, Collector] = field(default_factory=dict)
-
-    async def put(self, *ids: str, **fields: Any) -> None:
-        events = [Event(type="track", event="x", message_id=i, **fields) for i in ids]
-        await self.queue.put(events, encode_events(events))
-
-    def worker(
-        self,
-        destination: Destination,
-        *,
-        id_: str = "d",
-        policy: BatchPolicy | None = None,
-        retry: RetryPolicy = QUICK,
-        timeout: float = 30,
-        chain: Chain | None = None,
-        name: str = "Tool",
-        storage: bool = False,
-        cursor: int = 0,
-        concurrency: int = 1,
-    ) -> Worker:
-        settings = DestinationSettings(type="x", retry=retry, timeout_seconds=timeout)
-        log = structlog.get_logger()
-        rng = random.Random(1)
-        self.collectors[id_] = Collector(
-            self.queue.reader(cursor),
-            policy or BatchPolicy(max_age_seconds=0),
-            chain or Chain(),
-            name=name,
-            storage=storage,
-            clock=self.clock,
-        )
-        return Worker(
-            id_,
-            collector=self.collectors[id_],
-            sender=Sender(id_, destination, settings, concurrency, self.clock, log, rng),
-            policy=retry,
-            max_events=500,
-            max_concurrency=concurrency,
-            state=self.state,
-            counts=DestinationCounts(),
-            clock=self.clock,
-            log=log,
-        )
-
-    def clock(self) -> int:
-        return self.now_ms + int(asyncio.get_running_loop().time() * 1000)
-
-    async def settled(self, worker: Worker) -> None:
-        """Every event of the queue has its outcome, the retry lane included."""
-        async with asyncio.timeout(10):
-            while worker.pending(self.queue.end):
-                await asyncio.sleep(0.001)
-
-    def start(self, worker: Worker) -> None:
-        self.tasks.append(asyncio.create_task(worker.run()))
-
-    async def drained(self, *workers: Worker) -> None:
-        """Run workers until they have dealt with what the queue holds."""
-        for worker in workers:
-            worker.drain()
-            self.start(worker)
-        await asyncio.gather(*self.tasks)
-
-    async def reaches(self, worker: Worker, cursor: int) -> None:
-        async with asyncio.timeout(10):
-            while worker.cursor < cursor:
-                await asyncio.sleep(0.001)
+from gateway.event import Event
+from gateway.settings import RetryPolicy
+from gateway.state import Commit, Written
+from tests.delivering import Bench, Scripted, make_bench
 
 
 @pytest.fixture(name="bench")
 async def _bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    log = structlog.get_logger()
-    queue = BatchingQueue(MemoryStore(MemoryConfig(), lambda: 0), QueueSettings(), log)
-    state = State(tmp_path / "state.sqlite")
-    await queue.start()
-    await state.start()
-    bench = Bench(queue, state)
-    yield bench
-    for task in bench.tasks:
-        task.cancel()
-    await asyncio.gather(*bench.tasks, return_exceptions=True)
-    await state.stop()
-    await queue.stop()
+    async with make_bench(tmp_path) as bench:
+        yield bench
 
 
 async def test_delivers_in_order_and_commits(bench: Bench) -> None:
@@ -595,10 +475,10 @@ async def test_a_state_store_that_fails_only_delays(bench: Bench) -> None:
     worker = bench.worker(destination)
     real, failures = bench.state.commit, [StateError("locked")] * 3
 
-    async def flaky(commit: Commit) -> None:
+    async def flaky(commit: Commit, now_ms: int = 0) -> Written:
         if failures:
             raise failures.pop()
-        await real(commit)
+        return await real(commit, now_ms)
 
     bench.state.commit = flaky  # type: ignore[method-assign]
     bench.start(worker)
@@ -623,7 +503,7 @@ async def test_a_defect_in_the_worker_starts_over_from_the_cursor(bench: Bench) 
             raise ZeroDivisionError
         real(*args)
 
-    collector._filter = broken  # type: ignore[method-assign]
+    collector._filter = broken  # type: ignore[method-assign, assignment]
     worker._sender.pause = lambda *_: asyncio.sleep(0, result=False)  # type: ignore[method-assign]
     bench.start(worker)
     await bench.reaches(worker, 2)

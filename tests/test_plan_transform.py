@@ -114,7 +114,8 @@ def test_everything_is_allowed_by_default(build: Build) -> None:
 def test_unplanned_events(build: Build, action: str, kept: int, filtered: dict[str, int]) -> None:
     """A track event without a rule is let through or dropped, and counted under the plan's id."""
     outcome = build(unplanned_event=action).run([make_event(event="order completed")])
-    assert (len(outcome.kept), outcome.filtered) == (kept, filtered)
+    dropped = {id_: len(events) for id_, events in outcome.filtered.items()}
+    assert (len(outcome.kept), dropped) == (kept, filtered)
     if kept:
         (violation,) = protocols(outcome)["violations"]
         assert violation["type"] == "Unplanned Event"

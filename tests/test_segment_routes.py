@@ -17,7 +17,17 @@ from gateway.intake import Intake
 from gateway.plugins import discover
 from gateway.settings import ServerConfig, SourceSettings
 from gateway.testing import make_context
-from tests.fakes_segment import KEY, OTHER_KEY, SUCCESS, basic, dumps, event, gzipped, lab
+from tests.fakes_segment import (
+    KEY,
+    OTHER_KEY,
+    SUCCESS,
+    FakeQueue,
+    basic,
+    dumps,
+    event,
+    gzipped,
+    lab,
+)
 
 POSTS = [
     *(f"/v1/{name}" for name in ("track", "identify", "page", "screen", "group", "alias")),
@@ -234,7 +244,7 @@ def test_example() -> None:
         from gateway.ledger import Ledger
 
         context = make_context(Path("/nowhere"))
-        queue: Any = None
+        queue: Any = FakeQueue()
         intake = Intake(settings, queue, None, Chain(), Ledger(), context.clock, context.log)
         return SegmentSource({id_: SegmentConfig() for id_ in settings}, intake, context)
 

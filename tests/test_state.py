@@ -162,15 +162,15 @@ async def refusal(path: Path) -> str:
 def test_files_that_are_no_state(path: Path) -> None:
     """Damage, another release and a missing folder are each a StateError that names the file."""
     path.write_bytes(b"not a database" * 100)
-    assert asyncio.run(refusal(path)) == f"{path}: file is not a database"
+    assert asyncio.run(refusal(path)).startswith(f"{path}: file is not a database; ")
 
     path.unlink()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 99")
-    assert asyncio.run(refusal(path)) == f"{path} has version 99, this release reads 1"
+    assert asyncio.run(refusal(path)).startswith(f"{path} was written by a later release")
 
     missing = path.parent / "missing" / path.name
-    assert asyncio.run(refusal(missing)) == f"{missing}: unable to open database file"
+    assert asyncio.run(refusal(missing)).startswith(f"{missing}: unable to open database file")
 
 
 commits = st.lists(

@@ -230,5 +230,6 @@ def register_destinations(register: Callable[[DestinationSpec[Any]], None]) -> N
             Console,
             name="Console",
             batch=BatchPolicy(max_events=50, max_bytes=1_000_000, max_age_seconds=0.0),
+            atomic=True,
         )
     )

@@ -161,5 +161,6 @@ def register_destinations(register: Callable[[DestinationSpec[Any]], None]) -> N
             name="File",
             storage=True,
             batch=BatchPolicy(max_events=5000, max_bytes=4_000_000, max_age_seconds=1.0),
+            atomic=True,
         )
     )

@@ -149,6 +149,10 @@ class Store(ABC):
     def recent(self, since_ms: int, limit: int) -> Iterable[Frame]:
         """Frames written since then, newest first, until they hold `limit` events."""
 
+    def identity(self) -> str:
+        """Names the queue: a pair of it and an offset is never given to another event."""
+        return ""
+
     @abstractmethod
     def status(self) -> StoreStatus:
         """Numbers for health and metrics; cheap, and safe from any thread."""

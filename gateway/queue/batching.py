@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -30,6 +30,7 @@ class _Group:
 
     events: list[Event]
     data: bytes
+    sources: Mapping[str, int]
     done: asyncio.Future[None]
 
 
@@ -38,6 +39,11 @@ class BatchingQueue:
 
     Args:
         store: opened and closed here; all its blocking work runs in threads.
+
+    Attributes:
+        end: offset of the next event to come.
+        when_stored: called for events that were stored, with how many there are of each source and
+            the new `end`.
     """
 
     def __init__(self, store: Store, settings: QueueSettings, log: FilteringBoundLogger) -> None:
@@ -56,6 +62,7 @@ class BatchingQueue:
         self._writer: asyncio.Task[None] | None = None
         self._synced = True
         self.end = 0
+        self.when_stored: Callable[[Mapping[str, int], int], None] | None = None
 
     # -- life cycle ----------------------------------------------------------
 
@@ -83,11 +90,14 @@ class BatchingQueue:
         """Bytes that wait to be written or are being written."""
         return self._pending_bytes
 
-    def put(self, events: list[Event], data: bytes) -> Awaitable[None]:
+    def put(
+        self, events: list[Event], data: bytes, sources: Mapping[str, int] | None = None
+    ) -> Awaitable[None]:
         """Add events.
 
         Args:
             data: the same events encoded as a JSON array.
+            sources: how many of them there are of each source; for `when_stored`.
 
         Returns:
             Done when the events are as safe as ``queue.ack`` promises; raises `QueueError` if they
@@ -105,7 +115,7 @@ class BatchingQueue:
                 f"(queue.max_pending_bytes = {self._settings.max_pending_bytes})"
             )
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._pending.append(_Group(events, data, done))
+        self._pending.append(_Group(events, data, sources or {}, done))
         self._pending_bytes += len(data)
         self._wanted.set()
         if not self._durable:
@@ -164,6 +174,8 @@ class BatchingQueue:
         for group in groups:
             self._feed.push(first, group.events, len(group.data))
             first += len(group.events)
+            if self.when_stored is not None:
+                self.when_stored(group.sources, first)
         self.end = first
         self._synced = self._durable
         self._wake_readers()

@@ -1,0 +1,208 @@
+"""The books of the sources: how many events came in and what became of them, across crashes.
+
+What was accepted is counted as the queue stores it, and written down now and then together with the
+offset that the count reaches. After a crash the events beyond that offset are counted again from
+the queue itself, so that the count is exact without costing the road of an event anything.
+
+What was not stored (discarded, duplicate) has no other trace, so that it is written to the state
+store before the request is answered: everything that arrives while one write is under way goes into
+the next. If the store does not take it within `_MOST_WAIT_SECONDS` the answer goes first, for
+events are not refused because their neighbours cannot be counted; it is written as soon as the
+store works again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Struct
+
+from gateway.errors import StateError
+from gateway.ledger import Ledger
+from gateway.queue import Store
+from gateway.state import Discard, State, Tally
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+__all__ = ["Books"]
+
+_MOST_WAIT_SECONDS = 1.0
+_AGAIN_SECONDS = 1.0
+_MOST_PENDING_DISCARDS = 100_000
+
+
+class Books:
+    """Counts what comes in.
+
+    Args:
+        ledger: holds the counts; kept up to date here.
+        state: where they outlive the process; without one they do not.
+    """
+
+    def __init__(
+        self, ledger: Ledger, state: State | None = None, log: FilteringBoundLogger | None = None
+    ) -> None:
+        self.ledger = ledger
+        self.base = 0
+        """Offset at which counting began: all accepted events are in [base, end of the queue)."""
+        self.uncounted = 0
+        """Events stored before the last start that could not be read, to count them by source."""
+        self._state = state
+        self._log = log
+        self._pending = Tally()
+        self._accepted: Counter[str] = Counter()
+        self._end = 0
+        self._written_to = 0
+        self._wanted = asyncio.Event()
+        self._waiting: list[asyncio.Future[None]] = []
+        self._writer: asyncio.Task[None] | None = None
+
+    async def start(self, store: Store) -> None:
+        """Learn the counts, count what was stored since they were written, and begin to write.
+
+        Raises:
+            StateError: the state store cannot be used.
+        """
+        assert self._state is not None
+        end = store.status().end
+        self.ledger.sources.update(await self._state.sources())
+        counted = await self._state.counted()
+        if counted is None or counted.queue_id != store.identity() or counted.next_offset > end:
+            # A new queue, or the first start with books: what is there already is counted too.
+            begin = store.status().first
+            await self._state.rebase_sources(store.identity(), begin)
+        else:
+            begin = counted.next_offset
+        found = await asyncio.to_thread(_count_stored, store, begin)
+        self.uncounted = end - begin - found.total()
+        if self.uncounted:
+            found[""] += self.uncounted  # damaged: their source cannot be told
+        self._end = self._written_to = begin
+        self.stored(found, end)
+        await self._write()
+        written = await self._state.counted()
+        self.base = 0 if written is None else written.base
+        self._writer = asyncio.create_task(self._write_forever(), name="books")
+
+    async def stop(self) -> None:
+        """Write what is pending. Safe twice and without `start`."""
+        if self._writer is not None:
+            self._writer.cancel()
+            await asyncio.wait({self._writer})
+            self._writer = None
+            try:
+                await self._write()
+            except StateError as error:
+                self._complain(error)
+
+    def stored(self, events: Mapping[str, int], end: int) -> None:
+        """The queue has stored events, so many of each source, and ends at this offset now."""
+        for source_id, number in events.items():
+            self.ledger.source(source_id).accepted += number
+            self._accepted[source_id] += number
+        self._end = end
+
+    async def not_stored(
+        self,
+        source_id: str,
+        duplicate: int,
+        discarded: Mapping[str, int],
+        discards: Sequence[Discard],
+    ) -> None:
+        """Events were not stored; returns once that is written down, or cannot be soon.
+
+        Args:
+            discards: those of them that had an id.
+        """
+        counts = self.ledger.source(source_id)
+        counts.duplicate += duplicate
+        counts.discarded.update(discarded)
+        if self._state is None:
+            return
+        pending = self._pending
+        pending.counts[source_id, "duplicate", ""] += duplicate
+        for code, number in discarded.items():
+            pending.counts[source_id, "discarded", code] += number
+        pending.discards += discards
+        if len(pending.discards) > _MOST_PENDING_DISCARDS:
+            del pending.discards[:-_MOST_PENDING_DISCARDS]
+        done = asyncio.get_running_loop().create_future()
+        self._waiting.append(done)
+        self._wanted.set()
+        await asyncio.wait({done}, timeout=_MOST_WAIT_SECONDS)
+
+    def checkpoint(self) -> None:
+        """Have the counts of accepted events written down soon; called now and then."""
+        if self._written_to != self._end:
+            self._wanted.set()
+
+    @property
+    def missing(self) -> int:
+        """Events in the queue that no source accounts for; 0 unless there is a defect."""
+        accepted = sum(counts.accepted for counts in self.ledger.sources.values())
+        return self._end - self.base - accepted
+
+    async def _write_forever(self) -> None:
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            try:
+                await self._write()
+            except StateError as error:
+                self._complain(error)
+                self._wanted.set()
+                await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _write(self) -> None:
+        assert self._state is not None
+        tally, self._pending = self._pending, Tally()
+        waiting, self._waiting = self._waiting, []
+        accepted, self._accepted = self._accepted, Counter()
+        for source_id, number in accepted.items():
+            tally.counts[source_id, "accepted", ""] += number
+        tally.counted_to = end = self._end
+        try:
+            await self._state.add_tally(tally)
+        except BaseException:
+            # Whether cancelled or failed: all of it is still to be written.
+            self._accepted.update(accepted)
+            for source_id in accepted:
+                del tally.counts[source_id, "accepted", ""]
+            self._pending.counts.update(tally.counts)
+            self._pending.discards[:0] = tally.discards
+            self._waiting += waiting
+            raise
+        self._written_to = end
+        for done in waiting:
+            if not done.done():
+                done.set_result(None)
+
+    def _complain(self, error: StateError) -> None:
+        if self._log is not None:
+            self._log.warning(
+                "counts of sources cannot be written; they are kept and tried again",
+                error=str(error),
+            )
+
+
+class _Source(Struct):
+    id: str = msgspec.field(name="sourceId", default="")
+
+
+def _count_stored(store: Store, begin: int) -> Counter[str]:
+    """Events by source, from an offset to the end of the queue."""
+    found: Counter[str] = Counter()
+    decoder = msgspec.json.Decoder(list[_Source])
+    reader = store.reader(begin)
+    try:
+        while (frame := reader.next()) is not None:
+            sources = decoder.decode(frame.payload)[max(0, begin - frame.offset) :]
+            found.update([source.id for source in sources])
+    finally:
+        reader.close()
+    return found

@@ -1,0 +1,306 @@
+"""What the state store keeps, as values."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from gateway.event import Event, encode_events
+
+__all__ = ["Attempt", "Commit", "DeadLetter", "Discard", "Leak", "Offsets", "Tally", "Waiting"]
+
+
+@dataclass(frozen=True, slots=True)
+class Offsets:
+    """A set of offsets that lie near each other.
+
+    Attributes:
+        first, last: the least and the greatest of them.
+        members: None where all between are in it; else a bit for each, the lowest for `first`,
+            as little-endian bytes.
+    """
+
+    first: int
+    last: int
+    members: bytes | None = None
+
+    @classmethod
+    def of(cls, offsets: Iterable[int]) -> Offsets:
+        """The set of these offsets, of which there is at least one."""
+        known = sorted(set(offsets))
+        first, last = known[0], known[-1]
+        if last - first + 1 == len(known):
+            return cls(first, last)
+        bits = bytearray((last - first) // 8 + 1)
+        for offset in known:
+            bits[(offset - first) // 8] |= 1 << (offset - first) % 8
+        return cls(first, last, bytes(bits))
+
+    def __contains__(self, offset: int) -> bool:
+        if not self.first <= offset <= self.last:
+            return False
+        place = offset - self.first
+        return self.members is None or bool(self.members[place // 8] >> place % 8 & 1)
+
+    def __len__(self) -> int:
+        if self.members is None:
+            return self.last - self.first + 1
+        return int.from_bytes(self.members, "little").bit_count()
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One thing that happened to some events on their way to a destination.
+
+    Attributes:
+        outcome: ``delivered``; ``retry``, the event failed and is tried again; ``dead``;
+            ``failed``, the destination as a whole did; ``filtered``; ``behind``, the event waits
+            for an earlier one of its user.
+        detail: the rule that filtered, or the error in words.
+        began_ms: wall clock; took_ms: how long the send took.
+    """
+
+    offsets: Offsets
+    outcome: str
+    detail: str
+    began_ms: int
+    took_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An event that a destination will not get, and why.
+
+    Attributes:
+        reason: a short class of failure, for counting: ``rejected``, ``expired``, ``transform``.
+        detail: the error in words, without secrets.
+        event: as stored in the queue, a JSON object.
+        exchange: an excerpt of the last request and its answer, where the destination gave one.
+    """
+
+    offset: int
+    source_id: str
+    message_id: str
+    reason: str
+    detail: str
+    attempts: int
+    first_ms: int
+    last_ms: int
+    event: bytes
+    exchange: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        event: Event,
+        offset: int,
+        reason: str,
+        detail: str,
+        attempts: int,
+        first_ms: int,
+        last_ms: int,
+        exchange: str = "",
+    ) -> DeadLetter:
+        """The dead letter of an event."""
+        return cls(
+            offset,
+            event.source_id,
+            event.message_id,
+            reason,
+            detail,
+            attempts,
+            first_ms,
+            last_ms,
+            encode_events([event])[1:-1],
+            exchange,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An event in the retry lane.
+
+    Attributes:
+        attempts: those that failed through the event's own fault.
+        next_ms: when it is due.
+        alone: whether it is to be sent on its own, as batches with it have failed.
+        event: as stored in the queue, a JSON object.
+        exchange: as in `DeadLetter`.
+    """
+
+    offset: int
+    source_id: str
+    message_id: str
+    detail: str
+    attempts: int
+    first_ms: int
+    last_ms: int
+    next_ms: int
+    alone: bool
+    event: bytes
+    exchange: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        event: Event,
+        offset: int,
+        *,
+        detail: str,
+        attempts: int,
+        first_ms: int,
+        last_ms: int,
+        next_ms: int,
+        alone: bool = False,
+        exchange: str = "",
+    ) -> Waiting:
+        """The entry of an event."""
+        return cls(
+            offset,
+            event.source_id,
+            event.message_id,
+            detail,
+            attempts,
+            first_ms,
+            last_ms,
+            next_ms,
+            alone,
+            encode_events([event])[1:-1],
+            exchange,
+        )
+
+    def later(
+        self,
+        last_ms: int,
+        next_ms: int,
+        attempts: int,
+        detail: str,
+        alone: bool,
+        exchange: str = "",
+    ) -> Waiting:
+        """The entry after another attempt."""
+        return replace(
+            self,
+            last_ms=last_ms,
+            next_ms=next_ms,
+            attempts=attempts,
+            detail=detail,
+            alone=alone,
+            exchange=exchange or self.exchange,
+        )
+
+    def dead(self, reason: str) -> DeadLetter:
+        """The entry as a dead letter."""
+        return DeadLetter(
+            self.offset,
+            self.source_id,
+            self.message_id,
+            reason,
+            self.detail,
+            self.attempts,
+            self.first_ms,
+            self.last_ms,
+            self.event,
+            self.exchange,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """The end of some events for one destination, or of an attempt at them.
+
+    What comes in must come out: the events that the cursor moves over, and those that are replayed,
+    are each delivered, filtered, dead, lost or waiting. One that does not add up is recorded as a
+    `Leak`, in the same transaction.
+
+    Attributes:
+        cursor: offset of the next event that the destination needs; None leaves it where it is.
+        lost: events that were damaged in the queue; counted as dead, with nothing left to keep.
+        waiting: events that are in the retry lane from now on, or are there with another time.
+        settled: offsets of events that leave the retry lane.
+        replayed: events of the past that came in again.
+        replay: the replay that they belong to, and the offset that it goes on with.
+        attempts: what happened, for `gateway why`.
+    """
+
+    destination: str
+    cursor: int | None = None
+    delivered: int = 0
+    filtered: Mapping[str, int] = field(default_factory=dict)
+    dead: Sequence[DeadLetter] = ()
+    lost: int = 0
+    waiting: Sequence[Waiting] = ()
+    settled: Sequence[int] = ()
+    replayed: int = 0
+    replay: tuple[int, int] | None = None
+    attempts: Sequence[Attempt] = ()
+
+    def dead_counts(self) -> Counter[str]:
+        """Reason to number of dead events."""
+        counts = Counter(letter.reason for letter in self.dead)
+        if self.lost:
+            counts["damaged"] += self.lost
+        return counts
+
+    def missing(self, previous: int | None) -> int:
+        """Events that came in and did not come out; below 0, more came out than came in.
+
+        Args:
+            previous: the destination's cursor before this commit.
+        """
+        came_in = self.replayed
+        if self.cursor is not None and previous is not None:
+            came_in += self.cursor - previous
+        # Without new events, those that wait were in the lane already.
+        came_in += len(self.settled)
+        stayed = len(self.waiting) if self.cursor is not None or self.replay is not None else 0
+        finished = self.delivered + sum(self.filtered.values()) + len(self.dead) + self.lost
+        return came_in - finished - stayed
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """Events that were counted nowhere, or twice where `missing` is below 0.
+
+    Attributes:
+        first, end: offsets that the commit was about; `end` is the first after them.
+    """
+
+    destination: str
+    first: int
+    end: int
+    missing: int
+    found_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """An event that was answered and not stored.
+
+    Attributes:
+        code: why: a discard code, ``duplicate``, or ``filtered:`` and a transform's id.
+    """
+
+    received_ms: int
+    source_id: str
+    message_id: str
+    code: str
+
+
+@dataclass(slots=True)
+class Tally:
+    """Events of sources to add to the counts, all at once.
+
+    Attributes:
+        counts: source, outcome (``accepted``, ``duplicate``, ``discarded``) and code to number.
+        counted_to: the queue's events before this offset are in the counts of accepted ones.
+        discards: what became of those that were not stored.
+    """
+
+    counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    counted_to: int | None = None
+    discards: list[Discard] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.counts or self.discards) or self.counted_to is not None

@@ -1,0 +1,143 @@
+"""The tables of the state store, and the way there from those of earlier releases."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from gateway.errors import StateError
+
+__all__ = ["VERSION", "connect"]
+
+VERSION = 2
+
+_V1 = """
+CREATE TABLE cursors (destination TEXT PRIMARY KEY, next_offset INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE outcomes (
+    destination TEXT NOT NULL,
+    outcome TEXT NOT NULL,     -- delivered, filtered, dead or replayed
+    reason TEXT NOT NULL,
+    events INTEGER NOT NULL,
+    PRIMARY KEY (destination, outcome, reason)
+) WITHOUT ROWID;
+CREATE TABLE dead_letters (
+    id INTEGER PRIMARY KEY,
+    destination TEXT NOT NULL,
+    queue_offset INTEGER NOT NULL,
+    source_id TEXT NOT NULL,
+    message_id TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    first_ms INTEGER NOT NULL,
+    last_ms INTEGER NOT NULL,
+    event BLOB NOT NULL
+);
+CREATE INDEX dead_letters_by_destination ON dead_letters (destination, last_ms);
+CREATE TABLE waiting (
+    destination TEXT NOT NULL,
+    queue_offset INTEGER NOT NULL,
+    source_id TEXT NOT NULL,
+    message_id TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    first_ms INTEGER NOT NULL,
+    last_ms INTEGER NOT NULL,
+    next_ms INTEGER NOT NULL,
+    alone INTEGER NOT NULL,
+    event BLOB NOT NULL,
+    PRIMARY KEY (destination, queue_offset)
+);
+CREATE INDEX waiting_by_time ON waiting (destination, next_ms);
+"""
+
+# `base_offset` makes the books balance: cursor - base = delivered + filtered + dead + waiting
+# - replayed. It is where the destination began.
+_V2 = """
+ALTER TABLE dead_letters ADD COLUMN exchange TEXT NOT NULL DEFAULT '';
+CREATE INDEX dead_letters_by_message ON dead_letters (message_id);
+ALTER TABLE waiting ADD COLUMN exchange TEXT NOT NULL DEFAULT '';
+ALTER TABLE cursors ADD COLUMN base_offset INTEGER NOT NULL DEFAULT 0;
+UPDATE cursors SET base_offset = next_offset
+    - (SELECT ifnull(sum(events), 0) FROM outcomes WHERE outcomes.destination = cursors.destination)
+    - (SELECT count(*) FROM waiting WHERE waiting.destination = cursors.destination);
+CREATE TABLE leaks (
+    destination TEXT NOT NULL,
+    first_offset INTEGER NOT NULL,
+    end_offset INTEGER NOT NULL,
+    missing INTEGER NOT NULL,
+    found_ms INTEGER NOT NULL
+);
+CREATE TABLE sources (
+    source TEXT NOT NULL,
+    outcome TEXT NOT NULL,     -- accepted, duplicate or discarded
+    code TEXT NOT NULL,
+    events INTEGER NOT NULL,
+    PRIMARY KEY (source, outcome, code)
+) WITHOUT ROWID;
+CREATE TABLE counted (       -- one row: the events in [base_offset, next_offset) of that queue
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    queue_id TEXT NOT NULL,
+    base_offset INTEGER NOT NULL,
+    next_offset INTEGER NOT NULL
+);
+CREATE TABLE discards (
+    id INTEGER PRIMARY KEY,
+    received_ms INTEGER NOT NULL,
+    source TEXT NOT NULL,
+    message_id TEXT NOT NULL,
+    code TEXT NOT NULL
+);
+CREATE INDEX discards_by_message ON discards (message_id);
+CREATE TABLE attempts (
+    id INTEGER PRIMARY KEY,
+    destination TEXT NOT NULL,
+    first_offset INTEGER NOT NULL,
+    last_offset INTEGER NOT NULL,
+    members BLOB,
+    outcome TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    began_ms INTEGER NOT NULL,
+    took_ms REAL NOT NULL
+);
+CREATE INDEX attempts_by_offset ON attempts (last_offset);
+CREATE TABLE replays (
+    id INTEGER PRIMARY KEY,
+    destination TEXT NOT NULL,
+    request BLOB NOT NULL,     -- what was asked for, as JSON
+    first_offset INTEGER NOT NULL,
+    end_offset INTEGER NOT NULL,
+    next_offset INTEGER NOT NULL,
+    replayed INTEGER NOT NULL DEFAULT 0,
+    state TEXT NOT NULL,       -- running, done, cancelled or failed
+    detail TEXT NOT NULL DEFAULT '',
+    created_ms INTEGER NOT NULL
+);
+"""
+_STEPS = (_V1, _V2)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open the file, creating it where there is none, and bring its tables up to date.
+
+    Raises:
+        StateError: it is of a later release, or the folder cannot be written.
+        sqlite3.Error: it cannot be opened, or is damaged.
+    """
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA busy_timeout = 5000")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > VERSION:
+            raise StateError(
+                f"{path} was written by a later release (version {version}, this one reads up to "
+                f"{VERSION}): start that release, or use another data_dir"
+            )
+        for number, step in enumerate(_STEPS[version:], version + 1):
+            connection.executescript(f"BEGIN; {step} PRAGMA user_version = {number}; COMMIT;")
+    except BaseException:
+        connection.close()
+        raise
+    return connection

@@ -1,0 +1,232 @@
+"""What changes the state store: each function is one transaction, all of it or nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import astuple
+from typing import NamedTuple
+
+from gateway.state.records import Commit, DeadLetter, Tally, Waiting
+
+__all__ = [
+    "ALREADY_WAITING",
+    "Written",
+    "add_tally",
+    "begin",
+    "commit",
+    "prune",
+    "rebase_sources",
+    "transaction",
+]
+
+_PRUNED_AT_ONCE = 5000
+
+ALREADY_WAITING = "already waiting"
+"""Rule for events that entered the retry lane while they were in it already: once is enough."""
+
+
+class Written(NamedTuple):
+    """What writing a commit showed.
+
+    Attributes:
+        missing: events that the commit leaks; 0 unless there is a defect.
+        overlapping: events that were in the retry lane already.
+    """
+
+    missing: int
+    overlapping: int
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """Commit on leaving; undo everything on an error."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def begin(db: sqlite3.Connection, destination: str, offset: int) -> None:
+    """Have a destination read from an offset, whatever came before; its books balance there."""
+    with transaction(db):
+        finished, waiting, replayed = db.execute(
+            "SELECT ifnull(sum(CASE WHEN outcome != 'replayed' THEN events END), 0), "
+            "(SELECT count(*) FROM waiting WHERE destination = ?), "
+            "ifnull(sum(CASE WHEN outcome = 'replayed' THEN events END), 0) "
+            "FROM outcomes WHERE destination = ?",
+            (destination, destination),
+        ).fetchone()
+        db.execute(
+            "INSERT OR REPLACE INTO cursors (destination, next_offset, base_offset) "
+            "VALUES (?, ?, ?)",
+            (destination, offset, offset - finished - waiting + replayed),
+        )
+
+
+def commit(db: sqlite3.Connection, done: Commit, now_ms: int) -> Written:
+    """Write a commit."""
+    outcomes = [("delivered", "", done.delivered), ("replayed", "", done.replayed)]
+    outcomes += [("filtered", rule, number) for rule, number in done.filtered.items()]
+    outcomes += [("dead", reason, number) for reason, number in done.dead_counts().items()]
+    with transaction(db):
+        previous = _move_cursor(db, done)
+        missing = done.missing(previous)
+        if missing:
+            first, end = _extent(done, previous)
+            leak = (done.destination, first, end, missing, now_ms)
+            db.execute("INSERT INTO leaks VALUES (?, ?, ?, ?, ?)", leak)
+        overlapping = _overlapping(db, done)
+        outcomes.append(("filtered", ALREADY_WAITING, overlapping))
+        db.executemany(
+            "INSERT INTO outcomes VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (destination, outcome, reason) "
+            "DO UPDATE SET events = events + excluded.events",
+            [(done.destination, *outcome) for outcome in outcomes if outcome[2]],
+        )
+        db.executemany(
+            "INSERT INTO dead_letters (destination, queue_offset, source_id, message_id, reason, "
+            "detail, attempts, first_ms, last_ms, event, exchange) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [(done.destination, *_row(letter)) for letter in done.dead],
+        )
+        db.executemany(
+            "DELETE FROM waiting WHERE destination = ? AND queue_offset = ?",
+            [(done.destination, offset) for offset in done.settled],
+        )
+        db.executemany(
+            "INSERT OR REPLACE INTO waiting (destination, queue_offset, source_id, message_id, "
+            "detail, attempts, first_ms, last_ms, next_ms, alone, event, exchange) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [(done.destination, *_row(entry)) for entry in done.waiting],
+        )
+        _add_attempts(db, done)
+        if done.replay is not None:
+            db.execute(
+                "UPDATE replays SET next_offset = ?, replayed = replayed + ? WHERE id = ?",
+                (done.replay[1], done.replayed, done.replay[0]),
+            )
+    return Written(missing, overlapping)
+
+
+def _overlapping(db: sqlite3.Connection, done: Commit) -> int:
+    """How many of the events that enter the retry lane are in it: put there by somebody else."""
+    if done.cursor is None and done.replay is None:
+        return 0
+    query = "SELECT count(*) FROM waiting WHERE destination = ? AND queue_offset = ?"
+    return sum(
+        db.execute(query, (done.destination, entry.offset)).fetchone()[0] for entry in done.waiting
+    )
+
+
+def _move_cursor(db: sqlite3.Connection, done: Commit) -> int | None:
+    """Set the destination's cursor; returns where it was."""
+    if done.cursor is None:
+        return None
+    query = "SELECT next_offset FROM cursors WHERE destination = ?"
+    row = db.execute(query, (done.destination,)).fetchone()
+    if row is None:
+        db.execute(
+            "INSERT INTO cursors (destination, next_offset, base_offset) VALUES (?, ?, ?)",
+            (done.destination, done.cursor, done.cursor - _cursor_moves(done)),
+        )
+        return None
+    db.execute(
+        "UPDATE cursors SET next_offset = ? WHERE destination = ?", (done.cursor, done.destination)
+    )
+    return int(row[0])
+
+
+def _cursor_moves(done: Commit) -> int:
+    """Events that a destination's first commit came over, of which nothing was known before."""
+    return -done.missing(None)
+
+
+def _extent(done: Commit, previous: int | None) -> tuple[int, int]:
+    if done.cursor is not None and previous is not None:
+        return previous, max(previous, done.cursor)
+    offsets = [*done.settled, *(attempt.offsets.first for attempt in done.attempts)]
+    offsets += [entry.offset for entry in done.waiting] + [letter.offset for letter in done.dead]
+    return min(offsets, default=0), max(offsets, default=-1) + 1
+
+
+def _add_attempts(db: sqlite3.Connection, done: Commit) -> None:
+    db.executemany(
+        "INSERT INTO attempts (destination, first_offset, last_offset, members, outcome, detail, "
+        "began_ms, took_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                done.destination,
+                attempt.offsets.first,
+                attempt.offsets.last,
+                attempt.offsets.members,
+                attempt.outcome,
+                attempt.detail,
+                attempt.began_ms,
+                attempt.took_ms,
+            )
+            for attempt in done.attempts
+        ],
+    )
+
+
+def _row(entry: DeadLetter | Waiting) -> tuple[object, ...]:
+    """Its fields in the order of the table's columns."""
+    return astuple(entry)
+
+
+def rebase_sources(db: sqlite3.Connection, queue_id: str, next_offset: int) -> None:
+    """Count the events of a queue from `next_offset` on; what was accepted before stays counted."""
+    with transaction(db):
+        query = "SELECT ifnull(sum(events), 0) FROM sources WHERE outcome = 'accepted'"
+        (accepted,) = db.execute(query).fetchone()
+        db.execute(
+            "INSERT OR REPLACE INTO counted VALUES (1, ?, ?, ?)",
+            (queue_id, next_offset - accepted, next_offset),
+        )
+
+
+def add_tally(db: sqlite3.Connection, tally: Tally) -> None:
+    """Add to the counts of sources, and remember what was not stored."""
+    with transaction(db):
+        db.executemany(
+            "INSERT INTO sources VALUES (?, ?, ?, ?) ON CONFLICT (source, outcome, code) "
+            "DO UPDATE SET events = events + excluded.events",
+            [(*key, number) for key, number in tally.counts.items() if number],
+        )
+        if tally.counted_to is not None:
+            db.execute("UPDATE counted SET next_offset = ?", (tally.counted_to,))
+        db.executemany(
+            "INSERT INTO discards (received_ms, source, message_id, code) VALUES (?, ?, ?, ?)",
+            [astuple(discard) for discard in tally.discards],
+        )
+
+
+def prune(db: sqlite3.Connection, first_offset: int, since_ms: int, max_discards: int) -> bool:
+    """Forget some of what is about events that are no longer kept; True if there is more to do.
+
+    Args:
+        first_offset: the oldest event kept.
+        since_ms: discards before it are forgotten.
+        max_discards: the oldest beyond so many are, too.
+    """
+    attempts = db.execute(
+        "DELETE FROM attempts WHERE id IN (SELECT id FROM attempts WHERE last_offset < ? LIMIT ?)",
+        (first_offset, _PRUNED_AT_ONCE),
+    ).rowcount
+    oldest, newest = db.execute("SELECT min(id), max(id) FROM discards").fetchone()
+    if oldest is None:
+        return attempts == _PRUNED_AT_ONCE
+    # They were written in the order of time, so that the old ones are the first ones.
+    rows = db.execute(
+        "SELECT id FROM discards WHERE id < ? AND (received_ms < ? OR id <= ?)",
+        (oldest + _PRUNED_AT_ONCE, since_ms, newest - max_discards),
+    ).fetchall()
+    if rows:
+        db.execute("DELETE FROM discards WHERE id <= ?", rows[-1])
+    return max(attempts, len(rows)) == _PRUNED_AT_ONCE

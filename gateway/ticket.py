@@ -1,0 +1,162 @@
+"""A batch on its way to a destination, and what became of its events so far. No I/O."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from gateway.collect import Outgoing
+from gateway.component import Batch
+from gateway.event import Event
+from gateway.retry import Verdict
+from gateway.state import Attempt, Commit, DeadLetter, Offsets, Waiting
+
+__all__ = ["Item", "Ticket", "attempts_of", "merged"]
+
+Item = tuple[Event, int]
+"""An event and its offset."""
+
+
+@dataclass(slots=True)
+class Ticket:
+    """A batch with its outcomes.
+
+    Attributes:
+        first_ms: when it was first about to be sent.
+        todo: events without an outcome yet, with their offsets.
+        size: how many of them go into one send.
+        replay: for events of the past: the replay, and the offset that it goes on with after these.
+        attempts: sends so far.
+        blamed: those in which single events failed.
+        failures: of the destination as a whole, in a row.
+        suspects: events that failed alone, by offset, with the count of successes at that time.
+        detail: the last error.
+        waves: sends in which some stayed behind because of their user's order.
+        history: what is to be recorded of attempts.
+    """
+
+    outgoing: Outgoing
+    first_ms: int
+    todo: deque[Item]
+    size: int
+    replay: tuple[int, int] | None = None
+    attempts: int = 0
+    blamed: int = 0
+    failures: int = 0
+    suspects: dict[int, int] = field(default_factory=dict)
+    detail: str = ""
+    waves: int = 0
+    delivered: int = 0
+    dead: list[DeadLetter] = field(default_factory=list)
+    waiting: list[Waiting] = field(default_factory=list)
+    history: list[Attempt] = field(default_factory=list)
+    done: bool = False
+
+    @classmethod
+    def of(cls, outgoing: Outgoing, now_ms: int, replay: tuple[int, int] | None = None) -> Ticket:
+        """The ticket of a batch that was just read."""
+        todo = deque(zip(outgoing.events, outgoing.offsets, strict=True))
+        ticket = cls(outgoing, now_ms, todo, max(1, len(todo)), replay)
+        ticket.history += [
+            Attempt(Offsets.of(offsets), "filtered", rule, now_ms)
+            for rule, offsets in outgoing.filtered.items()
+        ]
+        ticket.history += [
+            Attempt(Offsets.of([letter.offset]), "dead", letter.detail, now_ms)
+            for letter in outgoing.dead
+        ]
+        return ticket
+
+    def take(self, chosen: Iterable[int] | None) -> list[Item]:
+        """Take from `todo` the next to send: those at the offsets chosen, or the first ones."""
+        if chosen is None:
+            return [self.todo.popleft() for _ in range(min(self.size, len(self.todo)))]
+        wanted = set(chosen)
+        part = [item for item in self.todo if item[1] in wanted]
+        self.todo = deque(item for item in self.todo if item[1] not in wanted)
+        return part
+
+    def give_up(self, item: Item, reason: str, why: str, now_ms: int, exchange: str = "") -> None:
+        """An event becomes a dead letter."""
+        self.dead.append(
+            DeadLetter.of(*item, reason, why, self.attempts, self.first_ms, now_ms, exchange)
+        )
+
+    def put_aside(
+        self,
+        item: Item,
+        why: str,
+        attempts: int,
+        now_ms: int,
+        next_ms: int,
+        *,
+        alone: bool = False,
+        exchange: str = "",
+    ) -> None:
+        """An event goes to the retry lane, due at `next_ms`."""
+        self.waiting.append(
+            Waiting.of(
+                *item,
+                detail=why,
+                attempts=attempts,
+                first_ms=self.first_ms,
+                last_ms=now_ms,
+                next_ms=next_ms,
+                alone=alone,
+                exchange=exchange,
+            )
+        )
+
+
+def attempts_of(batch: Batch, verdict: Verdict, began_ms: int, took_ms: float) -> list[Attempt]:
+    """What one send is recorded as."""
+    failed = {*verdict.dead, *verdict.again}
+    delivered = [offset for i, offset in enumerate(batch.offsets) if i not in failed]
+    found = []
+    if delivered:
+        found.append(Attempt(Offsets.of(delivered), "delivered", "", began_ms, took_ms))
+    if verdict.whole:
+        offsets = Offsets.of(batch.offsets[i] for i in verdict.again)
+        found.append(Attempt(offsets, "failed", verdict.detail, began_ms, took_ms))
+    else:
+        found += [
+            Attempt(
+                Offsets.of([batch.offsets[i]]),
+                "retry",
+                verdict.again_detail.get(i, verdict.detail),
+                began_ms,
+                took_ms,
+            )
+            for i in verdict.again
+        ]
+    found += [
+        Attempt(Offsets.of([batch.offsets[i]]), "dead", why, began_ms, took_ms)
+        for i, why in verdict.dead.items()
+    ]
+    return found
+
+
+def merged(destination: str, tickets: Sequence[Ticket]) -> Commit:
+    """One commit for finished batches that follow each other, or for one of a replay."""
+    filtered: dict[str, int] = {}
+    for ticket in tickets:
+        for rule, offsets in ticket.outgoing.filtered.items():
+            filtered[rule] = filtered.get(rule, 0) + len(offsets)
+    last = tickets[-1]
+    outgoing = [ticket.outgoing for ticket in tickets]
+    replayed = 0
+    if last.replay is not None:
+        replayed = len(last.outgoing.offsets) + sum(filtered.values()) + len(last.outgoing.dead)
+    return Commit(
+        destination,
+        last.outgoing.cursor if last.replay is None else None,
+        sum(ticket.delivered for ticket in tickets),
+        filtered,
+        [letter for t in tickets for letter in (*t.outgoing.dead, *t.dead)],
+        sum(out.lost for out in outgoing) if last.replay is None else 0,
+        [entry for ticket in tickets for entry in ticket.waiting],
+        replayed=replayed,
+        replay=last.replay,
+        attempts=[attempt for ticket in tickets for attempt in ticket.history],
+    )

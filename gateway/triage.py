@@ -1,0 +1,109 @@
+"""What becomes of events that failed: again, aside in the retry lane, alone, or dead.
+
+A ticket's events go on together as long as the destination as a whole is at fault. If it fails so
+again and again the batch is cut smaller, until the event is found that fails alone while others do
+not; that one waits in the lane, alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gateway.lane import Lane
+from gateway.ledger import DestinationCounts
+from gateway.retry import Verdict
+from gateway.sending import Sender
+from gateway.settings import RetryPolicy
+from gateway.ticket import Item, Ticket
+
+__all__ = ["Triage"]
+
+_FAILURES_BEFORE_CUTTING = 3
+
+
+class Triage:
+    """Sorts the events of a failed send.
+
+    Args:
+        uncommitted: events that are about to enter the lane.
+    """
+
+    def __init__(
+        self,
+        policy: RetryPolicy,
+        lane: Lane,
+        sender: Sender,
+        counts: DestinationCounts,
+        uncommitted: Callable[[], int],
+    ) -> None:
+        self._policy = policy
+        self._lane = lane
+        self._sender = sender
+        self._counts = counts
+        self._uncommitted = uncommitted
+
+    def has_room(self, number: int) -> bool:
+        """Whether so many more events may go to the lane."""
+        return self._lane.has_room(self._uncommitted() + number)
+
+    def whole_failed(self, ticket: Ticket, part: list[Item], verdict: Verdict, now_ms: int) -> None:
+        """The destination failed as a whole."""
+        again = [part[place] for place in verdict.again]
+        self._counts.retried += len(again)
+        ticket.failures += 1
+        too_old = now_ms - ticket.first_ms >= self._policy.max_age_seconds * 1000
+        if too_old and not verdict.paused:
+            for place in verdict.again:
+                exchange = verdict.exchanges.get(place, "")
+                ticket.give_up(part[place], "expired", verdict.detail, now_ms, exchange)
+        elif not verdict.suspicious:
+            ticket.todo.extendleft(reversed(again))
+        elif len(again) == 1 and ticket.size == 1:
+            # Either the destination is down, or this event brings it down. Another goes next: if
+            # that is delivered, it was the event.
+            ticket.suspects[again[0][1]] = self._sender.successes
+            ticket.todo.extend(again)
+        else:
+            ticket.todo.extendleft(reversed(again))
+            if ticket.failures >= _FAILURES_BEFORE_CUTTING:
+                ticket.size = max(1, min(ticket.size, len(again)) // 2)
+
+    async def items_failed(
+        self, ticket: Ticket, part: list[Item], verdict: Verdict, now_ms: int
+    ) -> None:
+        """Items that failed on their own go to the retry lane; if that is full, they stay here."""
+        ticket.blamed += 1
+        whys = {i: verdict.again_detail.get(i, verdict.detail) for i in verdict.again}
+        if ticket.blamed >= self._policy.max_attempts:
+            for place, why in whys.items():
+                exchange = verdict.exchanges.get(place, "")
+                ticket.give_up(part[place], "expired", why, now_ms, exchange)
+            return
+        self._counts.retried += len(whys)
+        if self.has_room(len(whys)):
+            for place, why in whys.items():
+                delay = self._sender.delay_seconds(ticket.blamed, verdict.retry_after_seconds)
+                ticket.put_aside(
+                    part[place],
+                    why,
+                    ticket.blamed,
+                    now_ms,
+                    now_ms + int(delay * 1000),
+                    exchange=verdict.exchanges.get(place, ""),
+                )
+            return
+        ticket.todo.extendleft(part[place] for place in reversed(verdict.again))
+        await self._sender.pause(
+            self._sender.delay_seconds(ticket.blamed, verdict.retry_after_seconds)
+        )
+
+    def release_suspects(self, ticket: Ticket, now_ms: int) -> None:
+        """Events that failed alone while another was delivered wait in the lane, alone."""
+        guilty = [o for o, at in ticket.suspects.items() if self._sender.successes > at]
+        for item in [item for item in ticket.todo if item[1] in guilty]:
+            if not self.has_room(1):
+                return
+            ticket.todo.remove(item)
+            del ticket.suspects[item[1]]
+            delay_ms = int(self._sender.delay_seconds(1, None) * 1000)
+            ticket.put_aside(item, ticket.detail, 1, now_ms, now_ms + delay_ms, alone=True)

@@ -1,0 +1,90 @@
+"""What a running gateway does once a second, beside the road of an event."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from gateway.books import Books
+from gateway.delivery import Worker
+from gateway.errors import StateError
+from gateway.queue.batching import BatchingQueue
+from gateway.settings import TraceConfig
+from gateway.state import State
+from gateway.suppression import Suppressions
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+__all__ = ["Upkeep"]
+
+_EVERY_SECONDS = 1.0
+_HOUR_MS = 3_600_000
+
+
+class Upkeep:
+    """Lets go of what nobody needs any more, and keeps what is known up to date."""
+
+    def __init__(
+        self,
+        queue: BatchingQueue,
+        state: State,
+        books: Books,
+        suppressed: Suppressions,
+        workers: Mapping[str, Worker],
+        trace: TraceConfig,
+        clock: Callable[[], int],
+        log: FilteringBoundLogger,
+    ) -> None:
+        self._queue = queue
+        self._state = state
+        self._books = books
+        self._suppressed = suppressed
+        self._workers = workers
+        self._trace = trace
+        self._clock = clock
+        self._log = log
+        self._complained: set[str] = set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await asyncio.sleep(_EVERY_SECONDS)
+            self._books.checkpoint()
+            await self._learn_suppressed()
+            await self._release()
+            await self._prune()
+
+    async def _learn_suppressed(self) -> None:
+        try:
+            await asyncio.to_thread(self._suppressed.refresh)
+        except StateError as error:
+            self._complain("suppressed users cannot be read; those known so far stay so", error)
+        else:
+            self._complained.clear()
+
+    async def _release(self) -> None:
+        """Let the queue remove what all destinations have finished with and retention lets go."""
+        cursors = [worker.cursor for worker in self._workers.values()]
+        try:
+            await self._queue.release(min(cursors, default=self._queue.end), self._clock())
+        except OSError as error:
+            self._log.warning("queue: retention could not remove a segment", error=str(error))
+
+    async def _prune(self) -> None:
+        """Forget what is about events that are kept no longer."""
+        since_ms = self._clock() - int(self._trace.retention_hours * _HOUR_MS)
+        first = self._queue.store.status().first
+        try:
+            more = True
+            while more:
+                more = await self._state.prune(first, since_ms, self._trace.max_discards)
+        except StateError as error:
+            self._complain("what is about old events cannot be removed", error)
+
+    def _complain(self, what: str, error: StateError) -> None:
+        """Once, until it works again."""
+        if what not in self._complained:
+            self._complained.add(what)
+            self._log.error(what, error=str(error))
