@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from gateway.chain import Chain
 from gateway.component import BatchPolicy
 from gateway.event import Event
-from gateway.integrations import refusal
+from gateway.integrations import Refusals
 from gateway.queue.batching import QueueReader
 from gateway.queue.feed import Slice
 from gateway.state import DeadLetter
@@ -65,9 +65,7 @@ class Collector:
         self._reader = reader
         self._policy = policy
         self._chain = chain
-        self._name = name
-        self._storage = storage
-        self._consent = consent
+        self._refusals = Refusals(name, storage=storage, consent=consent)
         self._clock = clock
         self._expected = reader.position
         self._began = reader.position
@@ -178,10 +176,7 @@ class Collector:
     def _filter(self, part: Slice, outgoing: Outgoing) -> None:
         events: Sequence[Event] = part.events
         offsets: Sequence[int] = range(part.offset, part.end)
-        rules = [
-            refusal(event, self._name, storage=self._storage, consent=self._consent)
-            for event in events
-        ]
+        rules = self._refusals(events)
         if any(rules):
             for offset, rule in zip(offsets, rules, strict=True):
                 if rule is not None:

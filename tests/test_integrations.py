@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.integrations import options, refusal
+from gateway.event import EMPTY
+from gateway.integrations import Refusals, options, refusal
 from gateway.testing import make_event
 from tests.values import json_values
 
@@ -104,3 +105,34 @@ def test_the_rule_in_one_line(integrations: dict[str, Any], storage: bool) -> No
     deciding = own if own is not None else None if storage else all_
     goes = deciding is None or isinstance(deciding, dict) or bool(deciding)
     assert (refused(integrations, storage=storage) is None) == goes
+
+
+objects = st.one_of(
+    st.none(),
+    st.dictionaries(
+        st.sampled_from(["All", "Tool", "Other", "x" * 300]),
+        st.one_of(st.none(), st.booleans(), st.just({}), st.just({"k": 1})),
+    ),
+)
+
+
+@given(
+    st.lists(st.tuples(objects, st.booleans(), st.booleans()), max_size=20),
+    st.booleans(),
+    st.booleans(),
+)
+def test_what_is_remembered_is_what_the_rule_says(
+    choices: list[tuple[Any, bool, bool]], storage: bool, mapped: bool
+) -> None:
+    """Many events at once are judged as each of them alone, whatever came before."""
+    events = [
+        make_event(
+            integrations=integrations,
+            raw_metadata=b'{"bundled":["Tool"]}' if bundled else EMPTY,
+            context={"consent": {"categoryPreferences": {"Ads": agreed}}},
+        )
+        for integrations, bundled, agreed in choices
+    ]
+    consent = ("Ads",) if mapped else ()
+    expected = [refusal(e, "Tool", storage=storage, consent=consent) for e in events]
+    assert Refusals("Tool", storage=storage, consent=consent)(events) == expected
