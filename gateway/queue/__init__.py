@@ -24,6 +24,9 @@ u64 time of writing in ms, u32 bytes of payload, u32 bytes before compression, u
 payload, u32 reserved, u32 CRC-32 of the header before it. The payload is a JSON array of events,
 compressed with zstd: ``zstd -d`` and any JSON tool can read what is left of a queue.
 
+``identity`` beside the segments names the queue (`gateway.queue.identity`): in a folder that was
+emptied offsets begin at 0 again, and destinations must be able to tell.
+
 Invariants
 ----------
 1. Offsets are dense within a segment, never reused, and grow with time.
@@ -149,9 +152,12 @@ class Store(ABC):
     def recent(self, since_ms: int, limit: int) -> Iterable[Frame]:
         """Frames written since then, newest first, until they hold `limit` events."""
 
+    @abstractmethod
     def identity(self) -> str:
-        """Names the queue: a pair of it and an offset is never given to another event."""
-        return ""
+        """Names the queue, once it is open: a pair of this and an offset is never another event's.
+
+        It stays as long as offsets go on, over restarts too, and changes when they begin anew.
+        """
 
     @abstractmethod
     def status(self) -> StoreStatus:

@@ -14,6 +14,7 @@ from gateway.errors import QueueClosed, QueueFull
 from gateway.queue import Frame, Reader, Store, StoreStatus
 from gateway.queue.disk_reader import DiskReader
 from gateway.queue.files import FileSystem, RealFileSystem
+from gateway.queue.identity import stored_identity
 from gateway.queue.record import SEGMENT_HEADER, Codec, parse_segment_header, segment_header
 from gateway.queue.segment import Damage, Segment, SegmentReader, scan
 
@@ -68,6 +69,7 @@ class DiskStore(Store):
         self._log = log
         self._codec = Codec(config.compression_level)
         self._lock = threading.Lock()  # guards the fields below against readers in other threads
+        self._identity = ""
         self._segments: list[Segment] = []
         self._end = 0
         self._finished = 0
@@ -83,6 +85,7 @@ class DiskStore(Store):
         self.files.make_dir(self._folder)
         offsets = [Segment.offset_of(name) for name in self.files.list_dir(self._folder)]
         firsts = sorted(offset for offset in offsets if offset is not None)
+        self._identity = stored_identity(self.files, self._folder, fresh=not firsts)
         for first, after in zip(firsts, [*firsts[1:], None], strict=False):
             path = self._folder / Segment.name(first)
             self._check_version(path)
@@ -290,6 +293,10 @@ class DiskStore(Store):
         finally:
             reader.close()
         return frames
+
+    def identity(self) -> str:
+        """See `Store`."""
+        return self._identity
 
     def status(self) -> StoreStatus:
         """See `Store`."""

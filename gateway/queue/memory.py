@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 
 from gateway.errors import QueueFull
 from gateway.queue import Frame, Reader, Store, StoreStatus
+from gateway.queue.identity import new_identity
 
 __all__ = ["MemoryConfig", "MemoryStore"]
 
@@ -33,6 +34,7 @@ class MemoryStore(Store):
     def __init__(self, config: MemoryConfig, clock: Callable[[], int]) -> None:
         self._config = config
         self._clock = clock
+        self._identity = new_identity()
         self._lock = threading.Lock()
         self._frames: list[Frame] = []
         self._end = 0
@@ -87,6 +89,10 @@ class MemoryStore(Store):
                 return
             yield frame
             limit -= frame.count
+
+    def identity(self) -> str:
+        """See `Store`; what is in memory ends with the process, and its name too."""
+        return self._identity
 
     def status(self) -> StoreStatus:
         """See `Store`."""

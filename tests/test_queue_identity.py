@@ -1,0 +1,59 @@
+"""The name of a queue, which tells its offsets from those of another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import structlog
+
+from gateway.queue.disk import DiskConfig, DiskStore
+from gateway.queue.memory import MemoryConfig, MemoryStore
+
+
+def opened(folder: Path) -> DiskStore:
+    store = DiskStore(folder, DiskConfig(), lambda: 0, structlog.get_logger())
+    store.open()
+    return store
+
+
+def named(folder: Path, *, events: int = 1) -> str:
+    """The name of the queue in a folder, to which so many events are added."""
+    store = opened(folder)
+    for _ in range(events):
+        store.write([b'[{"type":"track"}]'], [1], sync=True)
+    store.close()
+    return store.identity()
+
+
+def test_a_queue_keeps_its_name(tmp_path: Path) -> None:
+    """As long as offsets go on the name is the same, whatever is started how often."""
+    assert len({named(tmp_path, events=n) for n in (1, 0, 2)}) == 1
+
+
+def test_two_queues_have_two_names(tmp_path: Path) -> None:
+    """No other folder, and no other queue in memory, has it."""
+    stores = [MemoryStore(MemoryConfig(), lambda: 0) for _ in range(2)]
+    names = {named(tmp_path / "a"), named(tmp_path / "b"), *(s.identity() for s in stores)}
+    assert len(names) == 4
+
+
+def test_offsets_that_begin_anew_get_a_new_name(tmp_path: Path) -> None:
+    """With the segments gone an offset would be given out twice: the pair with the name is not."""
+    before = named(tmp_path)
+    for segment in tmp_path.glob("*.seg"):
+        segment.unlink()
+    assert named(tmp_path) != before
+
+
+@pytest.mark.parametrize("content", [b"", b"0" * 32, b"0" * 31 + b"\n", b"G" * 32 + b"\n", None])
+def test_a_name_that_cannot_be_read_is_replaced(tmp_path: Path, content: bytes | None) -> None:
+    """A file that is torn, damaged or gone is no name; the new one stays."""
+    before = named(tmp_path)
+    if content is None:
+        (tmp_path / "identity").unlink()
+    else:
+        (tmp_path / "identity").write_bytes(content)
+    after = named(tmp_path)
+    assert after not in (before, (content or b"").decode().strip())
+    assert named(tmp_path) == after
