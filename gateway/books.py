@@ -141,6 +141,14 @@ class Books:
         if self._written_to != self._end:
             self._wanted.set()
 
+    async def flush(self) -> None:
+        """Write down what is known by now.
+
+        Raises:
+            StateError: the state store cannot be used.
+        """
+        await self._write()
+
     @property
     def missing(self) -> int:
         """Events in the queue that no source accounts for; 0 unless there is a defect."""

@@ -232,7 +232,7 @@ class Worker:
         blame = failed_at is not None and self._sender.successes > failed_at
         began_ms, began = self._clock(), asyncio.get_running_loop().time()
         verdict = await self._sender.attempt(batch, blame=blame)
-        took_ms = (asyncio.get_running_loop().time() - began) * 1000
+        took_ms = round((asyncio.get_running_loop().time() - began) * 1000, 2)
         ticket.detail = verdict.detail or ticket.detail
         ticket.attempts += 1
         now_ms = self._clock()

@@ -34,6 +34,7 @@ def report(gateway: Gateway) -> dict[str, Any]:
         if condition.state != "ok":
             destinations[id_]["error"] = condition.error
             failing.append(f"destination {id_}: {condition.state}: {condition.error}")
+    failing += _unbalanced(gateway)
     if stored.damaged_events:
         failing.append(f"queue: {stored.damaged_events} events were lost to damaged frames")
     status = "failing" if stored.problem else "degraded" if failing else "ok"
@@ -49,3 +50,17 @@ def report(gateway: Gateway) -> dict[str, Any]:
         },
         "destinations": destinations,
     }
+
+
+def _unbalanced(gateway: Gateway) -> list[str]:
+    """Books that do not balance."""
+    books = {
+        f"destination {id_}": w.missing or w.counts.leaked for id_, w in gateway.workers.items()
+    }
+    books["sources"] = gateway.books.missing
+    return [
+        f"ledger: {abs(number)} events of {name} are accounted for nowhere, or twice: see "
+        "`gateway ledger`"
+        for name, number in books.items()
+        if number
+    ]

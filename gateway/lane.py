@@ -142,7 +142,7 @@ class Lane:
         blame = len(due) == 1 and self._sender.last_success_ms > due[0].last_ms
         began_ms, began = self._clock(), asyncio.get_running_loop().time()
         verdict = await self._sender.attempt(batch, blame=blame)
-        took_ms = (asyncio.get_running_loop().time() - began) * 1000
+        took_ms = round((asyncio.get_running_loop().time() - began) * 1000, 2)
         attempts = attempts_of(batch, verdict, began_ms, took_ms)
         commit = self._outcome(due, verdict, attempts, self._clock())
         if not await self._record(commit):

@@ -77,6 +77,8 @@ class GatewayCollector(Collector):
             "destination_filtered", "Events not meant for it.", "destination", "rule"
         )
         dead = _counter("destination_dead", "Dead letters.", "destination", "reason")
+        accepted = _counter("destination_accepted", "Events since it began.", "destination")
+        replayed = _counter("destination_replayed", "Events of the past sent again.", "destination")
         retried = _counter("destination_retried", "Events sent again.", "destination")
         pending = GaugeMetricFamily(
             "headgate_destination_pending_events",
@@ -94,9 +96,17 @@ class GatewayCollector(Collector):
         concurrency = GaugeMetricFamily(
             "headgate_destination_concurrency", "Sends allowed at once.", labels=["destination"]
         )
+        missing = GaugeMetricFamily(
+            "headgate_ledger_missing_events",
+            "Events that are accounted for nowhere, or twice; 0 unless there is a defect.",
+            labels=["books"],
+        )
         end = self._gateway.queue.end
         for id_, worker in self._gateway.workers.items():
             counts = worker.counts
+            accepted.add_metric([id_], max(end, worker.cursor) - counts.base)
+            replayed.add_metric([id_], counts.replayed)
+            missing.add_metric([f"destination {id_}"], abs(worker.missing) + counts.leaked)
             delivered.add_metric([id_], counts.delivered)
             retried.add_metric([id_], counts.retried)
             pending.add_metric([id_], worker.pending(end))
@@ -107,7 +117,9 @@ class GatewayCollector(Collector):
                 filtered.add_metric([id_, rule], number)
             for reason, number in counts.dead.items():
                 dead.add_metric([id_, reason], number)
-        yield from (delivered, filtered, dead, retried, pending, waiting, concurrency, healthy)
+        missing.add_metric(["sources"], abs(self._gateway.books.missing))
+        yield from (accepted, replayed, delivered, filtered, dead, retried)
+        yield from (pending, waiting, concurrency, healthy, missing)
 
 
 def _counter(name: str, text: str, *labels: str) -> CounterMetricFamily:

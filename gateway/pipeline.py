@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -54,6 +55,8 @@ if TYPE_CHECKING:
 __all__ = ["BuiltDestination", "Gateway"]
 
 _HOUR_MS = 3_600_000
+_LOCK_TRIES = 3
+_LOCK_WAIT_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,10 +389,15 @@ def _locked(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise GatewayError(f"data_dir {folder}: {error.strerror}") from error
     with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise GatewayError(
-                f"data_dir {folder} is in use by another gateway; stop it or use another folder"
-            ) from error
+        for left in reversed(range(_LOCK_TRIES)):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as error:
+                if not left:
+                    raise GatewayError(
+                        f"data_dir {folder} is in use by another gateway; stop it or use another "
+                        "folder"
+                    ) from error
+                time.sleep(_LOCK_WAIT_SECONDS)  # a command may just be looking who holds it
         yield

@@ -48,6 +48,7 @@ LAYERS = (
     # The whole.
     ("upkeep",),
     ("pipeline",),
+    ("conservation", "why"),
     ("logs", "health", "metrics"),
     ("admin",),
     ("server",),

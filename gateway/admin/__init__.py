@@ -13,36 +13,18 @@ import hmac
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from aiohttp import web
 
+from gateway.admin import ledger, why
+from gateway.admin.api import AdminError, answer
 from gateway.errors import GatewayError
 
 if TYPE_CHECKING:
     from gateway.pipeline import Gateway
 
-__all__ = ["AdminError", "add_admin", "answer"]
+__all__ = ["add_admin"]
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-class AdminError(GatewayError):
-    """What the caller has to mend.
-
-    Args:
-        status: of the HTTP answer, 400 to 499.
-    """
-
-    def __init__(self, message: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-def answer(value: Any, status: int = 200) -> web.Response:
-    """A JSON answer."""
-    return web.Response(
-        body=msgspec.json.encode(value), status=status, content_type="application/json"
-    )
 
 
 def add_admin(app: web.Application, gateway: Gateway) -> None:
@@ -58,7 +40,7 @@ def add_admin(app: web.Application, gateway: Gateway) -> None:
 
 def _areas() -> list[Callable[[Gateway], list[web.RouteDef]]]:
     """The functions that give the paths of each area."""
-    return []
+    return [ledger.routes, why.routes]
 
 
 def _guarded(handler: Any, expected: bytes) -> Handler:

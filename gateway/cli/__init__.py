@@ -16,6 +16,11 @@ _COMMANDS = {
     "check": ("gateway.cli.check", "Check config, plugins and destinations."),
     "send": ("gateway.cli.send", "Send one event, or a file of events."),
     "demo": ("gateway.cli.demo", "Play a shop's visitors into a gateway and watch."),
+    "ledger": (
+        "gateway.cli.ledger",
+        "Account for every event; fails where the books do not balance.",
+    ),
+    "why": ("gateway.cli.why", "Tell what became of one event."),
     "dead": ("gateway.cli.dead", "List dead letters, send them again, or drop them."),
     "plugins": ("gateway.cli.plugins", "List what can be used in config.toml."),
     "suppress": ("gateway.cli.suppress", "Take in no more events of a user, or take them again."),

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from gateway.errors import GatewayError
 
-__all__ = ["CONFIG_OPTION", "explained_errors"]
+if TYPE_CHECKING:
+    from gateway.config import Config
+
+__all__ = ["CONFIG_OPTION", "explained_errors", "state_file"]
 
 CONFIG_OPTION = click.option(
     "--config",
@@ -21,6 +25,21 @@ CONFIG_OPTION = click.option(
     envvar="GATEWAY_CONFIG",
     help="The config file.",
 )
+
+
+def state_file(config: Config) -> Path:
+    """The state file of a data directory.
+
+    Raises:
+        GatewayError: there is none.
+    """
+    from gateway.errors import StateError
+    from gateway.state import STATE_FILE
+
+    path = config.data_dir / STATE_FILE
+    if not path.exists():
+        raise StateError(f"{path}: there is no state file; has the gateway run here?")
+    return path
 
 
 class _Problem(click.ClickException):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,11 +73,23 @@ async def _serve(gateway: Gateway) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
-    async with gateway.running(), serving(gateway) as url:
+    async with gateway.running(), serving(gateway) as url, _known(gateway, url):
         _announce(gateway, url)
         await stop.wait()
         click.echo("stopping: storing what was taken in, delivering what is pending")
     _say_goodbye(gateway)
+
+
+@asynccontextmanager
+async def _known(gateway: Gateway, url: str) -> AsyncIterator[None]:
+    """Write down where we listen, for commands that ask a running gateway."""
+    path = gateway.config.data_dir / "server.json"
+    base = url.removesuffix(gateway.config.server.prefix)  # which only sources are below
+    await asyncio.to_thread(path.write_text, json.dumps({"url": base, "pid": os.getpid()}))
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(path.unlink, missing_ok=True)
 
 
 def _announce(gateway: Gateway, url: str) -> None:

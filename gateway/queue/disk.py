@@ -15,6 +15,7 @@ from gateway.queue import Frame, Reader, Store, StoreStatus
 from gateway.queue.disk_reader import DiskReader
 from gateway.queue.files import FileSystem, RealFileSystem
 from gateway.queue.identity import stored_identity
+from gateway.queue.index import index_path
 from gateway.queue.record import SEGMENT_HEADER, Codec, parse_segment_header, segment_header
 from gateway.queue.segment import Damage, Segment, SegmentReader, scan
 
@@ -265,6 +266,7 @@ class DiskStore(Store):
             with self._lock:
                 self._segments.pop(0)
             self.files.remove(oldest.path)
+            self.files.remove(index_path(oldest.path))
             removed = True
         if removed:
             self.files.sync_dir(self._folder)

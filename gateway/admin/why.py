@@ -1,0 +1,42 @@
+"""``GET /admin/why/{id}``: what became of one event."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from gateway.admin.api import answer
+from gateway.queue.folder import QueueFolder
+from gateway.queue.index import find, matches
+from gateway.why import life
+
+if TYPE_CHECKING:
+    from gateway.pipeline import Gateway
+
+__all__ = ["routes"]
+
+_ALL = 1 << 62
+
+
+def routes(gateway: Gateway) -> list[web.RouteDef]:
+    """The paths of this area."""
+
+    async def why(request: web.Request) -> web.Response:
+        message_id = request.match_info["id"]
+        await gateway.books.flush()
+        found = await asyncio.to_thread(lambda: list(_find(gateway, message_id)))
+        return answer(await gateway.state.call(life, message_id, found))
+
+    return [web.get("/admin/why/{id:.+}", why)]
+
+
+def _find(gateway: Gateway, message_id: str) -> Iterator[tuple[int, bytes]]:
+    folder = gateway.config.data_dir / "queue"
+    if gateway.config.queue[0].type == "disk":
+        yield from find(QueueFolder(folder), message_id)
+        return
+    for frame in gateway.queue.store.recent(0, _ALL):
+        yield from reversed(matches(frame, message_id))

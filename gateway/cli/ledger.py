@@ -1,0 +1,145 @@
+"""``gateway ledger``: where every event is, and whether the books balance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gateway.cli.common import CONFIG_OPTION, explained_errors
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from gateway.config import Config
+    from gateway.conservation import Statement
+
+__all__ = ["ledger"]
+
+
+@click.command()
+@CONFIG_OPTION
+@click.option("--json", "as_json", is_flag=True, help="Print the statement as JSON.")
+def ledger(config_path: Path, as_json: bool) -> None:
+    """Account for every event: of each source, and of each destination.
+
+    Asks the running gateway, or reads the data directory where none runs; then the files of the
+    queue are checked too. Exit code 1 if events are accounted for nowhere or twice: the offsets
+    that they lie between are named.
+    """
+    import msgspec
+
+    from gateway.config import load
+
+    with explained_errors():
+        config = load(config_path)
+        found = _ask(config)
+    if as_json:
+        click.echo(msgspec.json.encode(found))
+    else:
+        _show(found)
+    if not found.balanced:
+        raise SystemExit(1)
+
+
+def _ask(config: Config) -> Statement:
+    import msgspec
+
+    from gateway.cli.remote import connect
+    from gateway.conservation import Statement
+
+    remote = connect(config)
+    if remote is not None and remote.has_token:
+        return msgspec.convert(remote.get("/admin/ledger"), Statement)
+    return _read(config, offline=remote is None)
+
+
+def _read(config: Config, *, offline: bool) -> Statement:
+    """The statement from the files.
+
+    Args:
+        offline: whether no gateway is running, so that what it had no time to count is counted.
+    """
+    from collections import Counter
+
+    import msgspec
+    from rich.progress import Progress
+
+    from gateway.cli.common import state_file
+    from gateway.conservation import queue_gaps, statement, with_stored
+    from gateway.queue.folder import QueueFolder
+    from gateway.state.schema import connect
+
+    db = connect(state_file(config))
+    try:
+        if config.queue[0].type != "disk":
+            return statement(db, max(0, statement(db, 0).counted_to))
+        with Progress(transient=True) as progress:
+            progress.add_task("reading the queue", total=None)
+            queue = QueueFolder(config.data_dir / "queue")
+            found = statement(db, queue.end)
+            if offline and found.counted_to < queue.end:
+                found = with_stored(found, Counter(queue.sources(found.counted_to)), queue.end)
+            return msgspec.structs.replace(found, gaps=queue_gaps(queue))
+    finally:
+        db.close()
+
+
+def _show(found: Statement) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if found.sources:
+        console.print(_sources(found))
+        console.print()
+    if found.destinations:
+        console.print(_destinations(found))
+        console.print()
+    for first, end in found.gaps:
+        console.print(f"[yellow]the queue lacks events {first} to {end - 1}: damaged on disk[/]")
+    for finding in found.findings:
+        kind = "are missing" if finding.missing > 0 else "are counted twice"
+        console.print(
+            f"[bold red]{finding.where}: {abs(finding.missing):,} events {kind}, "
+            f"at offsets {finding.first} to {finding.end - 1}: {finding.text}[/]"
+        )
+    if found.balanced:
+        console.print("[green]the books balance[/]: every event is accounted for")
+
+
+def _table(*headings: str) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading == headings[0] else "right")
+    return table
+
+
+def _sources(found: Statement) -> Table:
+    table = _table("source", "received", "= accepted", "+ duplicate", "+ discarded")
+    for one in found.sources:
+        discarded = sum(one.discarded.values())
+        numbers = (one.received, one.accepted, one.duplicate, discarded)
+        table.add_row(one.id or "(unknown: damaged)", *(f"{number:,}" for number in numbers))
+        for code, number in sorted(one.discarded.items()):
+            table.add_row(f"  [dim]{code}[/]", "", "", "", f"[dim]{number:,}[/]")
+    return table
+
+
+def _destinations(found: Statement) -> Table:
+    table = _table(
+        "destination", "accepted", "+ replayed", "= delivered", "+ filtered", "+ dead", "+ pending"
+    )
+    for one in found.destinations:
+        filtered, dead = sum(one.filtered.values()), sum(one.dead.values())
+        numbers = (one.accepted, one.replayed, one.delivered, filtered, dead, one.pending)
+        table.add_row(one.id, *(f"{number:,}" for number in numbers))
+        for rule, number in sorted(one.filtered.items()):
+            table.add_row(f"  [dim]{rule}[/]", "", "", "", f"[dim]{number:,}[/]")
+        for reason, number in sorted(one.dead.items()):
+            table.add_row(f"  [dim]{reason}[/]", "", "", "", "", f"[dim]{number:,}[/]")
+        if one.waiting:
+            table.add_row("  [dim]for another try[/]", *[""] * 5, f"[dim]{one.waiting:,}[/]")
+    return table

@@ -1,0 +1,143 @@
+"""A running gateway as commands see it: found by its data directory, asked over its admin API."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gateway.errors import GatewayError
+
+if TYPE_CHECKING:
+    from http.client import HTTPResponse
+
+    from gateway.config import Config
+
+__all__ = ["Remote", "connect", "required"]
+
+_TIMEOUT_SECONDS = 60.0
+
+
+def connect(config: Config) -> Remote | None:
+    """The gateway that runs on a config's data directory; None where none does.
+
+    Raises:
+        GatewayError: one runs, and has not written down where.
+    """
+    if not _is_held(config.data_dir / "lock"):
+        return None
+    try:
+        found = json.loads((config.data_dir / "server.json").read_text())
+        url = str(found["url"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise GatewayError(
+            f"a gateway holds {config.data_dir} and has not said where it listens: it may be "
+            "starting or stopping; try again"
+        ) from error
+    return Remote(url, config.admin.token.reveal() if config.admin.token else "")
+
+
+def required(config: Config) -> Remote:
+    """The running gateway, with a token to ask it.
+
+    Raises:
+        GatewayError: none is running, or config has no token.
+    """
+    remote = connect(config)
+    if remote is None:
+        raise GatewayError(
+            "no gateway is running on this data directory: `gateway serve` starts it"
+        )
+    if not remote.has_token:
+        raise GatewayError(
+            "a gateway is running, and config has no token to ask it with: set `token` in [admin] "
+            "and restart it"
+        )
+    return remote
+
+
+class Remote:
+    """The admin API of a running gateway.
+
+    Args:
+        url: as `gateway serve` shows it.
+        token: empty where config has none; then nothing can be asked.
+    """
+
+    def __init__(self, url: str, token: str) -> None:
+        self.url = url
+        self.has_token = bool(token)
+        self._token = token
+
+    def get(self, path: str, **query: object) -> Any:
+        """The JSON answer to a GET; a query value of None is left out."""
+        with self._open("GET", path, query) as response:
+            return json.loads(response.read())
+
+    def post(self, path: str, body: Any = None) -> Any:
+        """The JSON answer to a POST."""
+        data = json.dumps({} if body is None else body).encode()
+        with self._open("POST", path, {}, data) as response:
+            return json.loads(response.read())
+
+    def delete(self, path: str) -> Any:
+        """The JSON answer to a DELETE."""
+        with self._open("DELETE", path, {}) as response:
+            return json.loads(response.read())
+
+    def stream(self, path: str, **query: object) -> Iterator[dict[str, Any]]:
+        """The lines of an answer that goes on, each a JSON object."""
+        with self._open("GET", path, query) as response:
+            for line in response:
+                if line.strip():
+                    yield json.loads(line)
+
+    def _open(
+        self, method: str, path: str, query: dict[str, object], data: bytes | None = None
+    ) -> HTTPResponse:
+        given = {key: str(value) for key, value in query.items() if value is not None}
+        url = self.url + path + ("?" + urllib.parse.urlencode(given) if given else "")
+        headers = {"Authorization": f"Bearer {self._token}"}
+        request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 - ours
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            response: HTTPResponse = opener.open(request, timeout=_TIMEOUT_SECONDS)
+        except urllib.error.HTTPError as error:
+            with error:
+                raise GatewayError(_why(error)) from None
+        except OSError as error:
+            reason = getattr(error, "reason", error)
+            raise GatewayError(f"the gateway at {self.url} does not answer: {reason}") from error
+        return response
+
+
+def _why(error: urllib.error.HTTPError) -> str:
+    if error.code == HTTPStatus.UNAUTHORIZED:
+        return "the gateway refuses this token: it runs with another one than config has now"
+    try:
+        text = str(json.loads(error.read())["error"])
+    except (ValueError, KeyError, TypeError, OSError):
+        text = f"HTTP {error.code}"
+    if error.code == HTTPStatus.NOT_FOUND and text.startswith("there is nothing at"):
+        return "the gateway runs without the admin API: set `token` in [admin] and restart it"
+    return text
+
+
+def _is_held(path: Path) -> bool:
+    """Whether a process holds the lock of a data directory."""
+    try:
+        handle = path.open("r")
+    except OSError:
+        return False
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        return False

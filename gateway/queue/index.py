@@ -1,0 +1,136 @@
+"""Finds events by their message id, in a queue on disk.
+
+The newest segment, which still grows, is searched. For each finished one there is a file
+``index/<first offset>.ids`` beside the segments, made by whoever asks first::
+
+    magic "HGIX", u32 version, u64 first offset, u32 number of events, u32 CRC-32 of what follows,
+    then for each event in the order of offsets the CRC-32 of its message id, u32, little-endian
+
+What it finds is read and compared, so that two ids with one checksum cost time and no more. A file
+that is damaged is made again. Storing events costs nothing for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+from msgspec import Raw, Struct
+
+from gateway.queue import Frame
+from gateway.queue.folder import QueueFolder
+from gateway.queue.segment import Segment
+
+__all__ = ["find", "index_path", "matches"]
+
+_HEADER = struct.Struct("<4sIQII")
+_MAGIC = b"HGIX"
+_VERSION = 1
+_ENTRY = 4
+
+_Hash = Callable[[bytes], int]
+
+
+class _Id(Struct):
+    id: str = msgspec.field(name="messageId", default="")
+
+
+_ids = msgspec.json.Decoder(list[_Id])
+_raws = msgspec.json.Decoder(list[Raw])
+
+
+def index_path(segment: Path) -> Path:
+    """Where the index of a segment is."""
+    return segment.parent / "index" / f"{segment.stem}.ids"
+
+
+def find(
+    queue: QueueFolder, message_id: str, hash_: _Hash = zlib.crc32
+) -> Iterator[tuple[int, bytes]]:
+    """Offset and stored JSON of each event with this id, newest first."""
+    _remove_orphans(queue)
+    for segment in reversed(queue.segments):
+        if segment is queue.segments[-1]:
+            found = [hit for frame in queue.frames(segment) for hit in matches(frame, message_id)]
+        else:
+            found = _look_up(queue, segment, message_id, hash_)
+        yield from reversed(found)
+
+
+def matches(frame: Frame, message_id: str) -> list[tuple[int, bytes]]:
+    """Offset and stored JSON of the events in a frame that have this id, oldest first."""
+    # The queue's events are encoded by us, in one way: what is not there as text is not there.
+    if msgspec.json.encode(message_id) not in frame.payload:
+        return []
+    places = [n for n, event in enumerate(_ids.decode(frame.payload)) if event.id == message_id]
+    events = _raws.decode(frame.payload) if places else []
+    return [(frame.offset + place, bytes(events[place])) for place in places]
+
+
+def _look_up(
+    queue: QueueFolder, segment: Segment, message_id: str, hash_: _Hash
+) -> list[tuple[int, bytes]]:
+    hashes = _load(segment)
+    if hashes is None:
+        hashes = _build(queue, segment, hash_)
+    wanted = hash_(message_id.encode("utf-8", "surrogatepass")).to_bytes(_ENTRY, "little")
+    found: list[tuple[int, bytes]] = []
+    at = hashes.find(wanted)
+    done = segment.first
+    while at != -1:
+        offset = segment.first + at // _ENTRY
+        if at % _ENTRY == 0 and offset >= done:
+            for frame in queue.frames(segment, offset):
+                found += matches(frame, message_id)
+                done = frame.end
+                break
+        at = hashes.find(wanted, at + 1)
+    return found
+
+
+def _load(segment: Segment) -> bytes | None:
+    """The checksums of a segment's ids, or None where there is no good index."""
+    try:
+        data = index_path(segment.path).read_bytes()
+        magic, version, first, count, crc = _HEADER.unpack_from(data)
+    except (OSError, struct.error):
+        return None
+    hashes = data[_HEADER.size :]
+    good = (
+        (magic, version, first) == (_MAGIC, _VERSION, segment.first)
+        and len(hashes) == _ENTRY * count == _ENTRY * (segment.end - segment.first)
+        and zlib.crc32(hashes) == crc
+    )
+    return hashes if good else None
+
+
+def _build(queue: QueueFolder, segment: Segment, hash_: _Hash) -> bytes:
+    hashes = bytearray(_ENTRY * (segment.end - segment.first))  # what is damaged stays 0
+    for frame in queue.frames(segment):
+        numbers = [hash_(e.id.encode("utf-8", "surrogatepass")) for e in _ids.decode(frame.payload)]
+        start = _ENTRY * (frame.offset - segment.first)
+        hashes[start : start + _ENTRY * len(numbers)] = struct.pack(f"<{len(numbers)}I", *numbers)
+    count = segment.end - segment.first
+    header = _HEADER.pack(_MAGIC, _VERSION, segment.first, count, zlib.crc32(hashes))
+    path = index_path(segment.path)
+    # Without an index the next question takes as long as this one; that is no reason to fail.
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(exist_ok=True)
+        draft = path.with_suffix(f".{os.getpid()}")
+        draft.write_bytes(header + hashes)
+        draft.replace(path)
+    return bytes(hashes)
+
+
+def _remove_orphans(queue: QueueFolder) -> None:
+    """Remove the indexes of segments that retention has removed."""
+    kept = {index_path(segment.path).name for segment in queue.segments}
+    with contextlib.suppress(OSError):
+        for path in (queue.path / "index").glob("*.ids"):
+            if path.name not in kept:
+                path.unlink(missing_ok=True)
