@@ -3,70 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
-from gateway.chain import Chain
 from gateway.component import BatchPolicy
-from gateway.event import Event
-from gateway.integrations import Refusals
 from gateway.queue.batching import QueueReader
 from gateway.queue.feed import Slice
-from gateway.state import DeadLetter
+from gateway.sieve import Outgoing, Sieve
 
-__all__ = ["Collector", "Outgoing"]
+__all__ = ["Collector"]
 
 _MOST_READ = 10_000
 """Events that one batch comes over at most, so that the cursor moves where all are filtered."""
 
 
-@dataclass(slots=True)
-class Outgoing:
-    """What was read from the queue and is to be committed together.
-
-    Attributes:
-        cursor: where reading goes on after it.
-        events, offsets: to send; the others that were read are in `filtered`, `dead` and `lost`.
-        filtered: rule to the offsets of the events that it kept back.
-        lost: events that were damaged in the queue.
-        size: bytes of the events read.
-    """
-
-    cursor: int
-    events: list[Event] = field(default_factory=list)
-    offsets: list[int] = field(default_factory=list)
-    filtered: dict[str, list[int]] = field(default_factory=dict)
-    dead: list[DeadLetter] = field(default_factory=list)
-    lost: int = 0
-    size: int = 0
-
-
 class Collector:
-    """Makes batches for one destination, in the order of the queue.
-
-    Args:
-        name: the destination's name in `integrations` objects.
-        storage: whether it is a warehouse or archive.
-        consent: categories of consent that it is mapped to.
-        chain: the delivery transforms that apply to it.
-    """
+    """Makes batches for one destination, in the order of the queue."""
 
     def __init__(
         self,
         reader: QueueReader,
         policy: BatchPolicy,
-        chain: Chain,
-        *,
-        name: str,
-        storage: bool,
-        consent: tuple[str, ...] = (),
-        clock: Callable[[], int],
+        sieve: Sieve,
     ) -> None:
         self._reader = reader
         self._policy = policy
-        self._chain = chain
-        self._refusals = Refusals(name, storage=storage, consent=consent)
-        self._clock = clock
+        self._sieve = sieve
         self._expected = reader.position
         self._began = reader.position
         self._left: Slice | None = None
@@ -153,7 +113,7 @@ class Collector:
             part = part.first(taken)
         self._expected = outgoing.cursor = part.end
         outgoing.size += part.size
-        self._filter(part, outgoing)
+        self._sieve.sort(part.events, range(part.offset, part.end), outgoing)
         return (
             self._left is not None
             or len(outgoing.events) >= self._policy.max_events
@@ -172,35 +132,3 @@ class Collector:
             size += event.size
             taken += 1
         return taken
-
-    def _filter(self, part: Slice, outgoing: Outgoing) -> None:
-        events: Sequence[Event] = part.events
-        offsets: Sequence[int] = range(part.offset, part.end)
-        rules = self._refusals(events)
-        if any(rules):
-            for offset, rule in zip(offsets, rules, strict=True):
-                if rule is not None:
-                    outgoing.filtered.setdefault(rule, []).append(offset)
-            kept = [index for index, rule in enumerate(rules) if rule is None]
-            events = [events[index] for index in kept]
-            offsets = [offsets[index] for index in kept]
-        if self._chain and events:
-            events, offsets = self._transform(events, offsets, outgoing)
-        outgoing.events += events
-        outgoing.offsets += offsets
-
-    def _transform(
-        self, shared: Sequence[Event], offsets: Sequence[int], outgoing: Outgoing
-    ) -> tuple[list[Event], list[int]]:
-        events = [event.copy() for event in shared] if self._chain.mutates else list(shared)
-        offset_of = dict(zip(map(id, events), offsets, strict=True))
-        result = self._chain.run(events)
-        for rule, dropped in result.filtered.items():
-            outgoing.filtered.setdefault(rule, []).extend(offset_of[id(e)] for e in dropped)
-        now_ms = self._clock()
-        for event, transform, error in result.failed:
-            detail = f"transform {transform}: {type(error).__name__}"
-            outgoing.dead.append(
-                DeadLetter.of(event, offset_of[id(event)], "transform", detail, 0, now_ms, now_ms)
-            )
-        return result.kept, [offset_of[id(event)] for event in result.kept]

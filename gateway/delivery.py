@@ -20,7 +20,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from gateway.collect import Collector, Outgoing
+from gateway.collect import Collector
 from gateway.component import Batch
 from gateway.errors import StateError
 from gateway.lane import Lane
@@ -29,6 +29,7 @@ from gateway.order import UserOrder
 from gateway.retry import describe, trace_of
 from gateway.sending import Condition, Sender
 from gateway.settings import RetryPolicy
+from gateway.sieve import Outgoing
 from gateway.state import ALREADY_WAITING, Attempt, Commit, Offsets, State, Written
 from gateway.ticket import Item, Ticket, attempts_of, merged
 from gateway.triage import Triage
@@ -199,7 +200,11 @@ class Worker:
             replay: its id, and the offset that it goes on with after these.
         """
         ticket = self._ticket(outgoing, replay)
-        await self._deliver(ticket)
+        try:
+            await self._deliver(ticket)
+        finally:
+            if not ticket.done and self._order is not None:
+                self._order.leave(outgoing.offsets)  # nobody is to wait for what will not come
         return ticket.done
 
     # -- sending -------------------------------------------------------------

@@ -101,6 +101,13 @@ class GatewayCollector(Collector):
             "Events that are accounted for nowhere, or twice; 0 unless there is a defect.",
             labels=["books"],
         )
+        replaying = GaugeMetricFamily(
+            "headgate_replay_remaining_events",
+            "Events of the queue that a replay has yet to look at.",
+            labels=["destination"],
+        )
+        for id_, number in self._gateway.replays.remaining().items():
+            replaying.add_metric([id_], number)
         end = self._gateway.queue.end
         for id_, worker in self._gateway.workers.items():
             counts = worker.counts
@@ -119,7 +126,7 @@ class GatewayCollector(Collector):
                 dead.add_metric([id_, reason], number)
         missing.add_metric(["sources"], abs(self._gateway.books.missing))
         yield from (accepted, replayed, delivered, filtered, dead, retried)
-        yield from (pending, waiting, concurrency, healthy, missing)
+        yield from (pending, waiting, concurrency, healthy, missing, replaying)
 
 
 def _counter(name: str, text: str, *labels: str) -> CounterMetricFamily:

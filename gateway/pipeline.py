@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import anyio
 import msgspec
@@ -18,21 +17,13 @@ import structlog
 from msgspec import Struct
 
 from gateway.books import Books
+from gateway.building import Builder, BuiltDestination
 from gateway.chain import Chain
 from gateway.collect import Collector
 from gateway.component import (
-    BatchPolicy,
     Component,
-    Context,
-    Destination,
-    DestinationSpec,
-    QueueSpec,
-    Source,
-    SourceSpec,
-    Transform,
-    TransformSpec,
 )
-from gateway.config import Config, decode_table
+from gateway.config import Config
 from gateway.dedup import RecentIds
 from gateway.delivery import Worker
 from gateway.errors import ConfigError, GatewayError
@@ -40,10 +31,10 @@ from gateway.intake import Intake
 from gateway.ledger import DestinationCounts, Ledger
 from gateway.order import UserOrder
 from gateway.plugins import Registry
-from gateway.queue import Store
 from gateway.queue.batching import BatchingQueue
+from gateway.replay import Replays
 from gateway.sending import Sender
-from gateway.settings import DestinationSettings, secrets_in
+from gateway.sieve import Sieve
 from gateway.state import STATE_FILE, State
 from gateway.suppression import FILE_NAME, Suppressions
 from gateway.timestamps import now_ms
@@ -57,24 +48,6 @@ __all__ = ["BuiltDestination", "Gateway"]
 _HOUR_MS = 3_600_000
 _LOCK_TRIES = 3
 _LOCK_WAIT_SECONDS = 0.02
-
-
-@dataclass(frozen=True, slots=True)
-class BuiltDestination:
-    """A destination with everything that config and its plugin say about it."""
-
-    id: str
-    type: str
-    destination: Destination
-    name: str
-    storage: bool
-    policy: BatchPolicy
-    max_concurrency: int
-    idempotent: bool
-    atomic: bool
-    settings: DestinationSettings
-    chain: Chain
-    secrets: tuple[str, ...]
 
 
 class Gateway:
@@ -95,13 +68,13 @@ class Gateway:
         self.ledger = Ledger()
         self.workers: dict[str, Worker] = {}
         self.started_ms = 0
-        self._registry = registry
         self._log: FilteringBoundLogger = structlog.get_logger()
+        build = Builder(config, registry, clock, self._log)
         self.state = State(config.data_dir / STATE_FILE)
         self.books = Books(self.ledger, self.state, self._log)
-        self.queue = BatchingQueue(self._build_store(), config.queue[0], self._log)
-        transforms = self._build_transforms()
-        self.destinations = self._build_destinations(transforms)
+        self.queue = BatchingQueue(build.store(), config.queue[0], self._log)
+        transforms = build.transforms()
+        self.destinations = build.destinations(transforms)
         self.recent_ids = (
             RecentIds(int(config.dedup.window_hours * _HOUR_MS), config.dedup.max_entries)
             if config.dedup.enabled
@@ -119,94 +92,9 @@ class Gateway:
             suppressed=self.suppressed,
             books=self.books,
         )
-        self.sources = self._build_sources()
+        self.sources = build.sources(self.intake)
         for id_ in config.sources:
             self.ledger.source(id_)  # so that metrics show its zeros from the start
-
-    # -- building ------------------------------------------------------------
-
-    def _context(self, id_: str) -> Context:
-        return Context(
-            id=id_,
-            base_dir=self.config.base_dir,
-            data_dir=self.config.data_dir,
-            server=self.config.server,
-            log=self._log.bind(component=id_),
-            clock=self.clock,
-        )
-
-    def _build_store(self) -> Store:
-        settings, table = self.config.queue
-        spec = cast("QueueSpec[Any]", self._registry.find("queue", settings.type, "queue").spec)
-        return spec.build(table.decode(spec.config), self._context("queue"))
-
-    def _build_transforms(self) -> list[tuple[str, Transform, tuple[str, ...] | None]]:
-        """Id, transform and destinations of each that is enabled, in the order of the file."""
-        built = []
-        for id_, (settings, table) in self.config.transforms.items():
-            found = self._registry.find("transform", settings.type, table.path)
-            spec = cast("TransformSpec[Any]", found.spec)
-            transform = _build(
-                table.path, spec.build, table.decode(spec.config), self._context(id_)
-            )
-            if settings.destinations is not None and transform.adds_to:
-                raise ConfigError(
-                    f"{table.path}.destinations: a transform that makes events of its own, here "
-                    f"for {', '.join(transform.adds_to)}, runs at intake only"
-                )
-            if settings.enabled:
-                built.append((id_, transform, settings.destinations))
-        return built
-
-    def _build_destinations(
-        self, transforms: Iterable[tuple[str, Transform, tuple[str, ...] | None]]
-    ) -> list[BuiltDestination]:
-        built = []
-        for id_, (settings, table) in self.config.destinations.items():
-            found = self._registry.find("destination", settings.type, table.path)
-            spec = cast("DestinationSpec[Any]", found.spec)
-            policy = msgspec.to_builtins(spec.batch) | settings.batch
-            config = table.decode(spec.config)
-            destination = _build(table.path, spec.build, config, self._context(id_))
-            if settings.enabled:
-                built.append(
-                    BuiltDestination(
-                        id=id_,
-                        type=settings.type,
-                        destination=destination,
-                        name=settings.name or spec.name or settings.type,
-                        storage=spec.storage,
-                        policy=decode_table(policy, BatchPolicy, f"{table.path}.batch"),
-                        max_concurrency=settings.max_concurrency or spec.max_concurrency,
-                        idempotent=spec.idempotent,
-                        atomic=spec.atomic,
-                        secrets=tuple(secrets_in(config)),
-                        settings=settings,
-                        chain=Chain(
-                            [(t, tr) for t, tr, where in transforms if id_ in (where or ())]
-                        ),
-                    )
-                )
-        return built
-
-    def _build_sources(self) -> list[Source]:
-        """One source object for each type, with the configs of all sources of that type."""
-        configs: dict[str, dict[str, Struct]] = {}
-        specs: dict[str, SourceSpec[Any]] = {}
-        for id_, (settings, table) in self.config.sources.items():
-            spec = self._registry.find("source", settings.type, table.path).spec
-            specs[settings.type] = cast("SourceSpec[Any]", spec)
-            configs.setdefault(settings.type, {})[id_] = table.decode(spec.config)
-        return [
-            _build(
-                f"sources of type {type_}",
-                spec.build,
-                configs[type_],
-                self.intake,
-                self._context(type_),
-            )
-            for type_, spec in specs.items()
-        ]
 
     # -- running -------------------------------------------------------------
 
@@ -214,22 +102,9 @@ class Gateway:
     async def running(self) -> AsyncIterator[Gateway]:
         """Start everything; on leaving, store what is pending and deliver until the deadline."""
         async with AsyncExitStack() as stack:
-            stack.enter_context(_locked(self.config.data_dir))
-            await self.state.start()
-            stack.push_async_callback(self.state.stop)
-            stack.callback(self.suppressed.close)
-            await asyncio.to_thread(self.suppressed.refresh)
-            await self._start_queue()
-            stack.push_async_callback(self.queue.stop)
-            first_start = await self.state.counted() is None
-            await self.books.start(self.queue.store)
-            stack.push_async_callback(self._close_books)
+            await self._open(stack)
             if self.recent_ids is not None:
                 await asyncio.to_thread(self._preload_ids, self.recent_ids)
-            for built in self.destinations:
-                await _start(f"destinations.{built.id}", built.destination)
-                stack.push_async_callback(self._stop_component, built.id, built.destination)
-            await self._make_workers(first_start=first_start)
             tasks = await stack.enter_async_context(anyio.create_task_group())
             for worker in self.workers.values():
                 tasks.start_soon(worker.run, name=f"delivery {worker.id}")
@@ -237,12 +112,49 @@ class Gateway:
             for source in self.sources:
                 await _start("source", source)
                 stack.push_async_callback(self._stop_component, "source", source)
+            await self.replays.resume()
             self.started_ms = self.clock()
             try:
                 yield self
             finally:
                 upkeep.cancel()
+                await self.replays.stop()
                 await self._drain(tasks.cancel_scope)
+
+    @asynccontextmanager
+    async def standing_by(self, destination: str) -> AsyncIterator[Gateway]:
+        """Start what a replay to one destination needs: no source, and no delivery of new events.
+
+        Raises:
+            ConfigError: there is no such destination, or it is disabled.
+        """
+        self.destinations = [built for built in self.destinations if built.id == destination]
+        if not self.destinations:
+            raise ConfigError(f"there is no destination {destination!r} that is enabled")
+        async with AsyncExitStack() as stack:
+            await self._open(stack)
+            try:
+                yield self
+            finally:
+                await self.replays.stop()
+
+    async def _open(self, stack: AsyncExitStack) -> None:
+        """Open state and queue, start the destinations, and make their workers."""
+        stack.enter_context(_locked(self.config.data_dir))
+        await self.state.start()
+        stack.push_async_callback(self.state.stop)
+        stack.callback(self.suppressed.close)
+        await asyncio.to_thread(self.suppressed.refresh)
+        await self._start_queue()
+        stack.push_async_callback(self.queue.stop)
+        first_start = await self.state.counted() is None
+        await self.books.start(self.queue.store)
+        stack.push_async_callback(self._close_books)
+        for built in self.destinations:
+            await _start(f"destinations.{built.id}", built.destination)
+            stack.push_async_callback(self._stop_component, built.id, built.destination)
+        await self._make_workers(first_start=first_start)
+        self.replays = self._make_replays()
 
     async def _start_queue(self) -> None:
         try:
@@ -305,18 +217,31 @@ class Gateway:
             self.ledger.destinations[built.id] = own
             self.workers[built.id] = self._make_worker(built, cursors[built.id])
 
+    def _sieve(self, built: BuiltDestination) -> Sieve:
+        return Sieve(
+            built.chain,
+            name=built.name,
+            storage=built.storage,
+            consent=built.settings.consent,
+            clock=self.clock,
+        )
+
+    def _make_replays(self) -> Replays:
+        return Replays(
+            self.queue.store,
+            self.state,
+            self.workers,
+            {built.id: self._sieve(built) for built in self.destinations},
+            {built.id: built for built in self.destinations},
+            self.suppressed,
+            self.clock,
+            self._log,
+        )
+
     def _make_worker(self, built: BuiltDestination, cursor: int) -> Worker:
         return Worker(
             built.id,
-            collector=Collector(
-                self.queue.reader(cursor),
-                built.policy,
-                built.chain,
-                name=built.name,
-                storage=built.storage,
-                consent=built.settings.consent,
-                clock=self.clock,
-            ),
+            collector=Collector(self.queue.reader(cursor), built.policy, self._sieve(built)),
             sender=Sender(
                 built.id,
                 built.destination,
@@ -362,15 +287,6 @@ class Gateway:
 class _Ids(Struct):
     source: str = msgspec.field(name="sourceId", default="")
     message: str = msgspec.field(name="messageId", default="")
-
-
-def _build(path: str, build: Callable[..., Any], *args: object) -> Any:
-    try:
-        return build(*args)
-    except GatewayError:
-        raise
-    except Exception as error:
-        raise GatewayError(f"{path}: cannot be built: {error}") from error
 
 
 async def _start(path: str, component: Component) -> None:

@@ -223,6 +223,8 @@ class DestinationSettings(Settings, frozen=True):
         max_requests_per_second: a fixed bound on sends; 0 is none.
         ordering: ``user`` delivers the events of one user in their order, also across retries,
             while those of other users flow past.
+        idempotent: whether an event that is sent twice counts once over there, so that events may
+            be replayed; the plugin says so itself where it depends on nothing.
         start_at: where a destination that is new begins to read: ``now`` or ``earliest``.
         consent: categories of consent, as `context.consent` of events names them; it gets an event
             only with consent to each. Archives and warehouses are exempt.
@@ -237,6 +239,7 @@ class DestinationSettings(Settings, frozen=True):
     max_concurrency: Annotated[int, Meta(ge=1, le=1000)] | None = None
     max_requests_per_second: Seconds = 0.0
     ordering: Literal["none", "user"] = "none"
+    idempotent: bool | None = None
     start_at: Literal["now", "earliest"] = "now"
     consent: tuple[Annotated[str, Meta(pattern=r"\S")], ...] = ()
 

@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from gateway.collect import Outgoing
 from gateway.component import Batch
 from gateway.event import Event
 from gateway.retry import Verdict
+from gateway.sieve import Outgoing
 from gateway.state import Attempt, Commit, DeadLetter, Offsets, Waiting
 
 __all__ = ["Item", "Ticket", "attempts_of", "merged"]

@@ -24,6 +24,7 @@ from gateway.queue.batching import BatchingQueue
 from gateway.queue.memory import MemoryConfig, MemoryStore
 from gateway.sending import Sender
 from gateway.settings import DestinationSettings, QueueSettings, RetryPolicy
+from gateway.sieve import Sieve
 from gateway.state import State
 
 __all__ = ["QUICK", "Bench", "Scripted", "make_bench"]
@@ -90,10 +91,7 @@ class Bench:
         self.collectors[id_] = Collector(
             self.queue.reader(cursor),
             policy or BatchPolicy(max_age_seconds=0),
-            chain or Chain(),
-            name=name,
-            storage=storage,
-            clock=self.clock,
+            Sieve(chain or Chain(), name=name, storage=storage, clock=self.clock),
         )
         return Worker(
             id_,

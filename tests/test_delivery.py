@@ -495,7 +495,8 @@ async def test_a_defect_in_the_worker_starts_over_from_the_cursor(bench: Bench) 
     destination = Scripted()
     worker = bench.worker(destination)
     collector = bench.collectors["d"]
-    real, failures = collector._filter, [True]
+    sieve = collector._sieve
+    real, failures = sieve.sort, [True]
 
     def broken(*args: Any) -> None:
         if failures:
@@ -503,7 +504,7 @@ async def test_a_defect_in_the_worker_starts_over_from_the_cursor(bench: Bench) 
             raise ZeroDivisionError
         real(*args)
 
-    collector._filter = broken  # type: ignore[method-assign, assignment]
+    sieve.sort = broken  # type: ignore[method-assign, assignment]
     worker._sender.pause = lambda *_: asyncio.sleep(0, result=False)  # type: ignore[method-assign]
     bench.start(worker)
     await bench.reaches(worker, 2)

@@ -35,7 +35,7 @@ LAYERS = (
     ("books", "chain"),
     ("intake",),
     ("retry",),
-    ("order",),
+    ("order", "sieve"),
     ("circuit", "collect"),
     ("sending", "ticket"),
     ("lane",),
@@ -46,7 +46,7 @@ LAYERS = (
     ("testing",),
     ("builtin",),
     # The whole.
-    ("upkeep",),
+    ("upkeep", "replay", "building"),
     ("pipeline",),
     ("conservation", "why"),
     ("logs", "health", "metrics"),

@@ -20,6 +20,7 @@ _COMMANDS = {
         "gateway.cli.ledger",
         "Account for every event; fails where the books do not balance.",
     ),
+    "replay": ("gateway.cli.replay", "Deliver events of the past once more."),
     "why": ("gateway.cli.why", "Tell what became of one event."),
     "dead": ("gateway.cli.dead", "List dead letters, send them again, or drop them."),
     "plugins": ("gateway.cli.plugins", "List what can be used in config.toml."),

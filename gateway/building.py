@@ -1,0 +1,172 @@
+"""Builds components from config and the registry of plugins; nothing is started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+from msgspec import Struct
+
+from gateway.chain import Chain
+from gateway.component import (
+    BatchPolicy,
+    Context,
+    Destination,
+    DestinationSpec,
+    QueueSpec,
+    Source,
+    SourceSpec,
+    Transform,
+    TransformSpec,
+)
+from gateway.config import Config, decode_table
+from gateway.errors import ConfigError, GatewayError
+from gateway.intake import Intake
+from gateway.plugins import Registry
+from gateway.queue import Store
+from gateway.settings import DestinationSettings, secrets_in
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+__all__ = ["Builder", "BuiltDestination"]
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltDestination:
+    """A destination with everything that config and its plugin say about it."""
+
+    id: str
+    type: str
+    destination: Destination
+    name: str
+    storage: bool
+    policy: BatchPolicy
+    max_concurrency: int
+    idempotent: bool
+    atomic: bool
+    settings: DestinationSettings
+    chain: Chain
+    secrets: tuple[str, ...]
+
+
+class Builder:
+    """Builds what config names.
+
+    Args:
+        clock: wall clock in milliseconds.
+
+    Raises:
+        ConfigError: config names what does not exist, or has wrong keys for it.
+        GatewayError: a plugin cannot build it.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        registry: Registry,
+        clock: Callable[[], int],
+        log: FilteringBoundLogger,
+    ) -> None:
+        self._config = config
+        self._registry = registry
+        self._clock = clock
+        self._log = log
+
+    def _context(self, id_: str) -> Context:
+        return Context(
+            id=id_,
+            base_dir=self._config.base_dir,
+            data_dir=self._config.data_dir,
+            server=self._config.server,
+            log=self._log.bind(component=id_),
+            clock=self._clock,
+        )
+
+    def store(self) -> Store:
+        """The queue's store."""
+        settings, table = self._config.queue
+        spec = cast("QueueSpec[Any]", self._registry.find("queue", settings.type, "queue").spec)
+        return spec.build(table.decode(spec.config), self._context("queue"))
+
+    def transforms(self) -> list[tuple[str, Transform, tuple[str, ...] | None]]:
+        """Id, transform and destinations of each that is enabled, in the order of the file."""
+        built = []
+        for id_, (settings, table) in self._config.transforms.items():
+            found = self._registry.find("transform", settings.type, table.path)
+            spec = cast("TransformSpec[Any]", found.spec)
+            transform = _build(
+                table.path, spec.build, table.decode(spec.config), self._context(id_)
+            )
+            if settings.destinations is not None and transform.adds_to:
+                raise ConfigError(
+                    f"{table.path}.destinations: a transform that makes events of its own, here "
+                    f"for {', '.join(transform.adds_to)}, runs at intake only"
+                )
+            if settings.enabled:
+                built.append((id_, transform, settings.destinations))
+        return built
+
+    def destinations(
+        self, transforms: Iterable[tuple[str, Transform, tuple[str, ...] | None]]
+    ) -> list[BuiltDestination]:
+        """The destinations that are enabled, each with its delivery transforms."""
+        built = []
+        for id_, (settings, table) in self._config.destinations.items():
+            found = self._registry.find("destination", settings.type, table.path)
+            spec = cast("DestinationSpec[Any]", found.spec)
+            policy = msgspec.to_builtins(spec.batch) | settings.batch
+            config = table.decode(spec.config)
+            destination = _build(table.path, spec.build, config, self._context(id_))
+            if settings.enabled:
+                built.append(
+                    BuiltDestination(
+                        id=id_,
+                        type=settings.type,
+                        destination=destination,
+                        name=settings.name or spec.name or settings.type,
+                        storage=spec.storage,
+                        policy=decode_table(policy, BatchPolicy, f"{table.path}.batch"),
+                        max_concurrency=settings.max_concurrency or spec.max_concurrency,
+                        idempotent=(
+                            spec.idempotent if settings.idempotent is None else settings.idempotent
+                        ),
+                        atomic=spec.atomic,
+                        secrets=tuple(secrets_in(config)),
+                        settings=settings,
+                        chain=Chain(
+                            [(t, tr) for t, tr, where in transforms if id_ in (where or ())]
+                        ),
+                    )
+                )
+        return built
+
+    def sources(self, intake: Intake) -> list[Source]:
+        """One source object for each type, with the configs of all sources of that type."""
+        configs: dict[str, dict[str, Struct]] = {}
+        specs: dict[str, SourceSpec[Any]] = {}
+        for id_, (settings, table) in self._config.sources.items():
+            spec = self._registry.find("source", settings.type, table.path).spec
+            specs[settings.type] = cast("SourceSpec[Any]", spec)
+            configs.setdefault(settings.type, {})[id_] = table.decode(spec.config)
+        return [
+            _build(
+                f"sources of type {type_}",
+                spec.build,
+                configs[type_],
+                intake,
+                self._context(type_),
+            )
+            for type_, spec in specs.items()
+        ]
+
+
+def _build(path: str, build: Callable[..., Any], *args: object) -> Any:
+    try:
+        return build(*args)
+    except GatewayError:
+        raise
+    except Exception as error:
+        raise GatewayError(f"{path}: cannot be built: {error}") from error

@@ -1,0 +1,109 @@
+"""Which of the events that were read go out to a destination, and in what shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+
+from gateway.chain import Chain
+from gateway.event import Event
+from gateway.integrations import Refusals
+from gateway.state import DeadLetter
+
+__all__ = ["Outgoing", "Sieve"]
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """What was read from the queue and is to be committed together.
+
+    Attributes:
+        cursor: where reading goes on after it.
+        events, offsets: to send; the others that were read are in `filtered`, `dead` and `lost`.
+        filtered: rule to the offsets of the events that it kept back.
+        lost: events that were damaged in the queue.
+        size: bytes of the events read.
+    """
+
+    cursor: int
+    events: list[Event] = field(default_factory=list)
+    offsets: list[int] = field(default_factory=list)
+    filtered: dict[str, list[int]] = field(default_factory=dict)
+    dead: list[DeadLetter] = field(default_factory=list)
+    lost: int = 0
+    size: int = 0
+
+
+class Sieve:
+    """The client's and the user's say, then the delivery transforms.
+
+    Args:
+        name: the destination's name in `integrations` objects.
+        storage: whether it is a warehouse or archive.
+        consent: categories of consent that it is mapped to.
+        chain: the delivery transforms that apply to it.
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        *,
+        name: str,
+        storage: bool,
+        consent: tuple[str, ...] = (),
+        clock: Callable[[], int],
+    ) -> None:
+        self._refusals = Refusals(name, storage=storage, consent=consent)
+        self._chain = chain
+        self._clock = clock
+
+    def sort(self, events: Sequence[Event], offsets: Sequence[int], outgoing: Outgoing) -> None:
+        """Add each event to what goes out or was kept back; the events stay as they are."""
+        rules = self._refusals(events)
+        if any(rules):
+            for offset, rule in zip(offsets, rules, strict=True):
+                if rule is not None:
+                    outgoing.filtered.setdefault(rule, []).append(offset)
+            kept = [index for index, rule in enumerate(rules) if rule is None]
+            events = [events[index] for index in kept]
+            offsets = [offsets[index] for index in kept]
+        if self._chain and events:
+            events, offsets = self._transform(events, offsets, outgoing)
+        outgoing.events += events
+        outgoing.offsets += offsets
+
+    def keep_back(
+        self,
+        users: Collection[str],
+        events: Sequence[Event],
+        offsets: Sequence[int],
+        outgoing: Outgoing,
+    ) -> tuple[list[Event], list[int]]:
+        """Of these events, those that are not of suppressed users; the others are kept back."""
+        out = [
+            event.user_id in users or (event.type == "alias" and event.previous_id in users)
+            for event in events
+        ]
+        hidden = [offset for offset, hide in zip(offsets, out, strict=True) if hide]
+        if hidden:
+            outgoing.filtered.setdefault("suppressed", []).extend(hidden)
+        return (
+            [event for event, hide in zip(events, out, strict=True) if not hide],
+            [offset for offset, hide in zip(offsets, out, strict=True) if not hide],
+        )
+
+    def _transform(
+        self, shared: Sequence[Event], offsets: Sequence[int], outgoing: Outgoing
+    ) -> tuple[list[Event], list[int]]:
+        events = [event.copy() for event in shared] if self._chain.mutates else list(shared)
+        offset_of = dict(zip(map(id, events), offsets, strict=True))
+        result = self._chain.run(events)
+        for rule, dropped in result.filtered.items():
+            outgoing.filtered.setdefault(rule, []).extend(offset_of[id(e)] for e in dropped)
+        now_ms = self._clock()
+        for event, transform, error in result.failed:
+            detail = f"transform {transform}: {type(error).__name__}"
+            outgoing.dead.append(
+                DeadLetter.of(event, offset_of[id(event)], "transform", detail, 0, now_ms, now_ms)
+            )
+        return result.kept, [offset_of[id(event)] for event in result.kept]

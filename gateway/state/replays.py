@@ -1,0 +1,77 @@
+"""Replays in the state store: what was asked for, and how far each has come."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+__all__ = ["Row", "create", "finish", "in_lane", "listed", "one"]
+
+_COLUMNS = (
+    "id, destination, request, first_offset, end_offset, next_offset, replayed, state, detail, "
+    "created_ms"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A replay.
+
+    Attributes:
+        request: what was asked for, as JSON.
+        first, end: offsets between which events are chosen; `next` is where it goes on.
+        replayed: events that came in again so far.
+        state: ``running``, ``done``, ``cancelled`` or ``failed``.
+    """
+
+    id: int
+    destination: str
+    request: bytes
+    first: int
+    end: int
+    next: int
+    replayed: int
+    state: str
+    detail: str
+    created_ms: int
+
+
+def create(
+    db: sqlite3.Connection, destination: str, request: bytes, first: int, end: int, now_ms: int
+) -> Row:
+    """Begin a replay."""
+    cursor = db.execute(
+        "INSERT INTO replays (destination, request, first_offset, end_offset, next_offset, state, "
+        "created_ms) VALUES (?, ?, ?, ?, ?, 'running', ?)",
+        (destination, request, first, end, first, now_ms),
+    )
+    return Row(
+        cursor.lastrowid or 0, destination, request, first, end, first, 0, "running", "", now_ms
+    )
+
+
+def finish(db: sqlite3.Connection, id_: int, state: str, detail: str = "") -> None:
+    """End a replay."""
+    db.execute("UPDATE replays SET state = ?, detail = ? WHERE id = ?", (state, detail, id_))
+
+
+def one(db: sqlite3.Connection, id_: int) -> Row | None:
+    """A replay, if there is one with this id."""
+    row = db.execute(f"SELECT {_COLUMNS} FROM replays WHERE id = ?", (id_,)).fetchone()  # noqa: S608
+    return Row(*row) if row else None
+
+
+def listed(db: sqlite3.Connection, limit: int = 100) -> list[Row]:
+    """The newest replays first."""
+    rows = db.execute(f"SELECT {_COLUMNS} FROM replays ORDER BY id DESC LIMIT ?", (limit,))  # noqa: S608
+    return [Row(*row) for row in rows]
+
+
+def in_lane(db: sqlite3.Connection, destination: str, first: int, end: int) -> set[int]:
+    """Offsets from `first` to before `end` that wait in a destination's retry lane."""
+    rows = db.execute(
+        "SELECT queue_offset FROM waiting WHERE destination = ? AND queue_offset >= ? "
+        "AND queue_offset < ?",
+        (destination, first, end),
+    )
+    return {offset for (offset,) in rows}
