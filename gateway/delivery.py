@@ -30,8 +30,9 @@ from gateway.retry import describe, trace_of
 from gateway.sending import Condition, Sender
 from gateway.settings import RetryPolicy
 from gateway.sieve import Outgoing
-from gateway.state import ALREADY_WAITING, Attempt, Commit, Offsets, State, Written
-from gateway.ticket import Item, Ticket, attempts_of, merged
+from gateway.state import ALREADY_WAITING, Attempt, Commit, Offsets, State, Written, reading
+from gateway.tap import Tap
+from gateway.ticket import Item, Ticket, attempts_of, merged, show
 from gateway.triage import Triage
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Worker:
         order: keeps the events of each user in order; None where that is not asked for.
         counts: of this destination, over all runs; kept up to date here.
         queue_id: names the queue that the offsets belong to.
+        tap: where outcomes are published.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Worker:
         log: FilteringBoundLogger,
         order: UserOrder | None = None,
         queue_id: str = "",
+        tap: Tap | None = None,
     ) -> None:
         self.id = id_
         self.counts = counts
@@ -85,6 +88,7 @@ class Worker:
         self._log = log
         self._order = order
         self._queue_id = queue_id
+        self._tap = Tap() if tap is None else tap
         self._max_tickets = _UNCOMMITTED_PER_SEND * max_concurrency
         self._tickets: deque[Ticket] = deque()
         self._committing = asyncio.Lock()
@@ -99,6 +103,7 @@ class Worker:
             max_events,
             order=order,
             queue_id=queue_id,
+            tap=self._tap,
         )
         self._triage = Triage(policy, self._lane, sender, counts, self._uncommitted)
 
@@ -128,10 +133,14 @@ class Worker:
         came_in = self.cursor - counts.base + counts.replayed
         return came_in - counts.finished - self._lane.size
 
+    async def oldest_waiting_ms(self) -> int | None:
+        """When the oldest event of the retry lane first failed."""
+        return await self._state.call(reading.oldest_waiting_ms, self.id)
+
     @property
-    def oldest_ms(self) -> int | None:
-        """When the oldest event under way was first about to be sent."""
-        return min((ticket.first_ms for ticket in self._tickets), default=None)
+    def sender(self) -> Sender:
+        """The destination's door, for those who want to know how it does."""
+        return self._sender
 
     # -- life cycle ----------------------------------------------------------
 
@@ -242,6 +251,8 @@ class Worker:
         ticket.attempts += 1
         now_ms = self._clock()
         happened = attempts_of(batch, verdict, began_ms, took_ms)
+        if self._tap:
+            show(self._tap, self.id, batch, happened)
         ticket.delivered += len(part) - len(verdict.dead) - len(verdict.again)
         for place, why in verdict.dead.items():
             exchange = verdict.exchanges.get(place, "")

@@ -22,6 +22,7 @@ from gateway.ledger import Ledger
 from gateway.normalise import add_notes
 from gateway.settings import SourceSettings
 from gateway.state import Discard
+from gateway.tap import Tap
 from gateway.timestamps import correct, format_ms, parse_ms
 from gateway.validate import validate
 
@@ -81,6 +82,7 @@ class Intake:
         suppressed: ids of users whose events are thrown away. Asked for each event, so that it may
             change; its lookup is to be constant in time.
         books: where the counts of `ledger` are kept; without them they end with the process.
+        tap: where what comes in is published.
 
     Raises:
         ConfigError: a transform makes events for a source that there is not.
@@ -98,6 +100,7 @@ class Intake:
         *,
         suppressed: Collection[str] = frozenset(),
         books: Books | None = None,
+        tap: Tap | None = None,
     ) -> None:
         for transform, source_id in transforms.adds_to:
             if source_id not in sources:
@@ -113,6 +116,7 @@ class Intake:
         self._log = log
         self._logged_ms: dict[str, int] = {}
         self._books = books or Books(ledger)
+        self._tap = Tap() if tap is None else tap
         queue.when_stored = self._books.stored
         self.ledger = ledger
         self.clock = clock
@@ -186,9 +190,15 @@ class Intake:
             still = set(map(id, new))
             seen = [event for event in events if id(event) not in still]
             _discard(seen, "duplicate", arrival, Counter(), discards)
+        self._publish(arrival.received_ms, kept, discards)
         if duplicate or discarded:
             await self._books.not_stored(source_id, duplicate, discarded, discards)
         return Receipt(len(kept), duplicate, discarded)
+
+    def _publish(self, received_ms: int, kept: list[Event], discards: list[Discard]) -> None:
+        if self._tap:
+            self._tap.publish(received_ms, "accepted", kept)
+            self._tap.publish(received_ms, "", discards)
 
     async def _store(
         self, source_id: str, kept: list[Event], added: list[Event], body_bytes: int

@@ -18,7 +18,8 @@ from gateway.retry import Verdict
 from gateway.sending import Sender
 from gateway.settings import RetryPolicy
 from gateway.state import Attempt, Commit, DeadLetter, State, Waiting
-from gateway.ticket import attempts_of
+from gateway.tap import Tap
+from gateway.ticket import attempts_of, show
 
 __all__ = ["Lane"]
 
@@ -34,6 +35,7 @@ class Lane:
         max_events: of one send.
         order: keeps the events of each user in order; None where that is not asked for.
         queue_id: names the queue that the offsets belong to.
+        tap: where outcomes are published.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Lane:
         *,
         order: UserOrder | None = None,
         queue_id: str = "",
+        tap: Tap | None = None,
     ) -> None:
         self._destination = destination
         self._policy = policy
@@ -60,6 +63,7 @@ class Lane:
         self._max_events = max_events
         self._order = order
         self._queue_id = queue_id
+        self._tap = Tap() if tap is None else tap
         self._due_ms: dict[int, int] = {}  # of all that waits, where there is an order
         self._added = asyncio.Event()
         self.size = 0
@@ -144,6 +148,8 @@ class Lane:
         verdict = await self._sender.attempt(batch, blame=blame)
         took_ms = round((asyncio.get_running_loop().time() - began) * 1000, 2)
         attempts = attempts_of(batch, verdict, began_ms, took_ms)
+        if self._tap:
+            show(self._tap, self._destination, batch, attempts)
         commit = self._outcome(due, verdict, attempts, self._clock())
         if not await self._record(commit):
             return False

@@ -32,11 +32,13 @@ from gateway.ledger import DestinationCounts, Ledger
 from gateway.order import UserOrder
 from gateway.plugins import Registry
 from gateway.queue.batching import BatchingQueue
+from gateway.rates import Rates
 from gateway.replay import Replays
 from gateway.sending import Sender
 from gateway.sieve import Sieve
 from gateway.state import STATE_FILE, State
 from gateway.suppression import FILE_NAME, Suppressions
+from gateway.tap import Tap
 from gateway.timestamps import now_ms
 from gateway.upkeep import Upkeep
 
@@ -66,8 +68,12 @@ class Gateway:
         self.config = config
         self.clock = clock
         self.ledger = Ledger()
+        self.tap = Tap()
+        self.rates = Rates()
         self.workers: dict[str, Worker] = {}
         self.started_ms = 0
+        self.stopping = asyncio.Event()
+        """Set when requests that go on, such as a live tail, are to end."""
         self._log: FilteringBoundLogger = structlog.get_logger()
         build = Builder(config, registry, clock, self._log)
         self.state = State(config.data_dir / STATE_FILE)
@@ -91,6 +97,7 @@ class Gateway:
             self._log,
             suppressed=self.suppressed,
             books=self.books,
+            tap=self.tap,
         )
         self.sources = build.sources(self.intake)
         for id_ in config.sources:
@@ -174,6 +181,7 @@ class Gateway:
             self.suppressed,
             self.workers,
             self.config.trace,
+            self.rates,
             self.clock,
             self._log,
         )
@@ -224,6 +232,8 @@ class Gateway:
             storage=built.storage,
             consent=built.settings.consent,
             clock=self.clock,
+            id_=built.id,
+            tap=self.tap,
         )
 
     def _make_replays(self) -> Replays:
@@ -260,6 +270,7 @@ class Gateway:
             log=self._log,
             order=UserOrder(atomic=built.atomic) if built.settings.ordering == "user" else None,
             queue_id=self.queue.store.identity(),
+            tap=self.tap,
         )
 
     def _preload_ids(self, recent_ids: RecentIds) -> None:

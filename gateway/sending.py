@@ -43,6 +43,8 @@ class Sender:
 
     Attributes:
         successes: sends that delivered something.
+        attempts, failures: sends, and those of them that failed in whole or in part.
+        max_concurrency: sends that may ever be under way at once.
         last_success_ms: when the last of them ended.
 
     Args:
@@ -65,6 +67,9 @@ class Sender:
     ) -> None:
         self.condition = Condition("ok", clock())
         self.successes = 0
+        self.attempts = 0
+        self.failures = 0
+        self.max_concurrency = max_concurrency
         self.last_success_ms = 0
         self._id = id_
         self._destination = destination
@@ -92,6 +97,11 @@ class Sender:
     def draining(self) -> asyncio.Event:
         """Set once nobody is to wait for what fails."""
         return self._draining
+
+    @property
+    def circuit_open(self) -> bool:
+        """Whether only probes are sent."""
+        return self._circuit.is_open
 
     @property
     def ended(self) -> bool:
@@ -150,6 +160,8 @@ class Sender:
         finally:
             self._in_flight = max(0, self._in_flight - 1)
             self.notify()
+        self.attempts += 1
+        self.failures += bool(verdict.dead or verdict.again)
         verdict.exchanges = {i: self._masked(text) for i, text in verdict.exchanges.items()}
         if verdict.whole and blame:
             verdict.whole = False

@@ -101,6 +101,7 @@ async def serving(gateway: Gateway) -> AsyncIterator[str]:
             shown = f"[{host}]" if ":" in host else host
             yield f"http://{shown}:{port}{config.prefix}"
         finally:
+            gateway.stopping.set()
             server.close()
     finally:
         await runner.cleanup()

@@ -9,6 +9,7 @@ from gateway.chain import Chain
 from gateway.event import Event
 from gateway.integrations import Refusals
 from gateway.state import DeadLetter
+from gateway.tap import Tap
 
 __all__ = ["Outgoing", "Sieve"]
 
@@ -42,6 +43,7 @@ class Sieve:
         storage: whether it is a warehouse or archive.
         consent: categories of consent that it is mapped to.
         chain: the delivery transforms that apply to it.
+        id_, tap: the destination's id, and where what is kept back is published.
     """
 
     def __init__(
@@ -52,7 +54,11 @@ class Sieve:
         storage: bool,
         consent: tuple[str, ...] = (),
         clock: Callable[[], int],
+        id_: str = "",
+        tap: Tap | None = None,
     ) -> None:
+        self._id = id_
+        self._tap = Tap() if tap is None else tap
         self._refusals = Refusals(name, storage=storage, consent=consent)
         self._chain = chain
         self._clock = clock
@@ -64,6 +70,10 @@ class Sieve:
             for offset, rule in zip(offsets, rules, strict=True):
                 if rule is not None:
                     outgoing.filtered.setdefault(rule, []).append(offset)
+            if self._tap:
+                for event, rule in zip(events, rules, strict=True):
+                    if rule is not None:
+                        self._show([event], rule)
             kept = [index for index, rule in enumerate(rules) if rule is None]
             events = [events[index] for index in kept]
             offsets = [offsets[index] for index in kept]
@@ -100,6 +110,7 @@ class Sieve:
         result = self._chain.run(events)
         for rule, dropped in result.filtered.items():
             outgoing.filtered.setdefault(rule, []).extend(offset_of[id(e)] for e in dropped)
+            self._show(dropped, rule)
         now_ms = self._clock()
         for event, transform, error in result.failed:
             detail = f"transform {transform}: {type(error).__name__}"
@@ -107,3 +118,7 @@ class Sieve:
                 DeadLetter.of(event, offset_of[id(event)], "transform", detail, 0, now_ms, now_ms)
             )
         return result.kept, [offset_of[id(event)] for event in result.kept]
+
+    def _show(self, events: list[Event], rule: str) -> None:
+        if self._tap:
+            self._tap.publish(self._clock(), "filtered", events, destination=self._id, detail=rule)

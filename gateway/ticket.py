@@ -11,8 +11,9 @@ from gateway.event import Event
 from gateway.retry import Verdict
 from gateway.sieve import Outgoing
 from gateway.state import Attempt, Commit, DeadLetter, Offsets, Waiting
+from gateway.tap import Tap
 
-__all__ = ["Item", "Ticket", "attempts_of", "merged"]
+__all__ = ["Item", "Ticket", "attempts_of", "merged", "show"]
 
 Item = tuple[Event, int]
 """An event and its offset."""
@@ -135,6 +136,20 @@ def attempts_of(batch: Batch, verdict: Verdict, began_ms: int, took_ms: float) -
         for i, why in verdict.dead.items()
     ]
     return found
+
+
+def show(tap: Tap, destination: str, batch: Batch, happened: Iterable[Attempt]) -> None:
+    """Publish what one send did."""
+    event_at = dict(zip(batch.offsets, batch.events, strict=True))
+    for attempt in happened:
+        events = [event for offset, event in event_at.items() if offset in attempt.offsets]
+        tap.publish(
+            attempt.began_ms,
+            attempt.outcome,
+            events,
+            destination=destination,
+            detail=attempt.detail,
+        )
 
 
 def merged(destination: str, tickets: Sequence[Ticket]) -> Commit:

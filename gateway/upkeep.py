@@ -10,6 +10,7 @@ from gateway.books import Books
 from gateway.delivery import Worker
 from gateway.errors import StateError
 from gateway.queue.batching import BatchingQueue
+from gateway.rates import Rates
 from gateway.settings import TraceConfig
 from gateway.state import State
 from gateway.suppression import Suppressions
@@ -34,6 +35,7 @@ class Upkeep:
         suppressed: Suppressions,
         workers: Mapping[str, Worker],
         trace: TraceConfig,
+        rates: Rates,
         clock: Callable[[], int],
         log: FilteringBoundLogger,
     ) -> None:
@@ -43,6 +45,7 @@ class Upkeep:
         self._suppressed = suppressed
         self._workers = workers
         self._trace = trace
+        self._rates = rates
         self._clock = clock
         self._log = log
         self._complained: set[str] = set()
@@ -50,11 +53,22 @@ class Upkeep:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
+            self._sample()
             await asyncio.sleep(_EVERY_SECONDS)
             self._books.checkpoint()
             await self._learn_suppressed()
             await self._release()
             await self._prune()
+
+    def _sample(self) -> None:
+        counts = {}
+        for id_, source in self._books.ledger.sources.items():
+            counts[f"source {id_}"] = source.received
+        for id_, worker in self._workers.items():
+            counts[f"delivered {id_}"] = worker.counts.delivered
+            counts[f"attempts {id_}"] = worker.sender.attempts
+            counts[f"failures {id_}"] = worker.sender.failures
+        self._rates.sample(asyncio.get_running_loop().time(), counts)
 
     async def _learn_suppressed(self) -> None:
         try:

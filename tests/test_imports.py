@@ -32,7 +32,7 @@ LAYERS = (
     ("queue",),
     ("ledger",),
     ("state", "suppression", "deadletters"),
-    ("books", "chain"),
+    ("books", "chain", "rates", "tap"),
     ("intake",),
     ("retry",),
     ("order", "sieve"),
@@ -48,7 +48,7 @@ LAYERS = (
     # The whole.
     ("upkeep", "replay", "building"),
     ("pipeline",),
-    ("conservation", "why"),
+    ("conservation", "why", "status"),
     ("logs", "health", "metrics"),
     ("admin",),
     ("server",),

@@ -20,6 +20,8 @@ _COMMANDS = {
         "gateway.cli.ledger",
         "Account for every event; fails where the books do not balance.",
     ),
+    "status": ("gateway.cli.status", "Show how a running gateway is doing."),
+    "tail": ("gateway.cli.tail", "Watch events pass through a running gateway."),
     "replay": ("gateway.cli.replay", "Deliver events of the past once more."),
     "why": ("gateway.cli.why", "Tell what became of one event."),
     "dead": ("gateway.cli.dead", "List dead letters, send them again, or drop them."),

@@ -21,6 +21,7 @@ __all__ = [
     "discards",
     "due",
     "leaks",
+    "oldest_waiting_ms",
     "sources",
     "standing",
     "waiting_at",
@@ -125,6 +126,13 @@ def due(
     entries = [_waiting(row) for row in rows]
     ready = [entry for entry in entries if entry.next_ms <= now_ms]
     return ready, entries[0].next_ms if entries and not ready else None
+
+
+def oldest_waiting_ms(db: sqlite3.Connection, destination: str) -> int | None:
+    """When the oldest event of a destination's retry lane first failed."""
+    query = "SELECT min(first_ms) FROM waiting WHERE destination = ?"
+    (found,) = db.execute(query, (destination,)).fetchone()
+    return None if found is None else int(found)
 
 
 def waiting_at(db: sqlite3.Connection, destination: str, offsets: Iterable[int]) -> list[Waiting]:

@@ -1,0 +1,164 @@
+"""How a gateway is doing, in numbers: what `gateway status` and ``GET /admin/status`` show."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import sys
+
+from msgspec import Struct
+
+from gateway import __version__
+from gateway.delivery import Worker
+from gateway.pipeline import Gateway
+from gateway.timestamps import format_ms
+
+__all__ = ["DestinationStatus", "QueueStatus", "SourceStatus", "Status", "status"]
+
+
+class SourceStatus(Struct, frozen=True):
+    """A source; the numbers are events over all runs, but for the rate of the last seconds."""
+
+    id: str
+    per_second: float
+    received: int
+    accepted: int
+    duplicate: int
+    discarded: int
+
+
+class QueueStatus(Struct, frozen=True):
+    """The queue.
+
+    Attributes:
+        events, bytes: kept; pending_bytes: waiting to be written.
+        problem: why it takes no events, or empty.
+    """
+
+    events: int
+    bytes: int
+    pending_bytes: int
+    problem: str
+
+
+class DestinationStatus(Struct, frozen=True):
+    """A destination.
+
+    Attributes:
+        state: ``ok``, ``retrying`` or ``paused``, since then, with the last error.
+        lag_events: events that it has yet to get; lag_seconds: age of the oldest of them.
+        per_second: events delivered, over the last seconds.
+        error_rate: share of the sends of the last seconds that failed in whole or in part.
+        circuit: ``closed``, or ``open`` while only probes are sent.
+        concurrency: sends that may be under way now, of so many at most.
+        waiting: events in the retry lane.
+        replaying: events of the queue that a replay has yet to look at.
+    """
+
+    id: str
+    state: str
+    since: str
+    error: str
+    lag_events: int
+    lag_seconds: float
+    per_second: float
+    error_rate: float
+    circuit: str
+    concurrency: int
+    max_concurrency: int
+    waiting: int
+    dead: int
+    replaying: int
+
+
+class Status(Struct, frozen=True):
+    """All of it.
+
+    Attributes:
+        memory_bytes: the most that the process has held.
+    """
+
+    version: str
+    started_at: str
+    now: str
+    memory_bytes: int
+    sources: list[SourceStatus]
+    queue: QueueStatus
+    destinations: list[DestinationStatus]
+
+
+async def status(gateway: Gateway) -> Status:
+    """How it is doing now."""
+    stored = gateway.queue.store.status()
+    rates = gateway.rates
+    sources = [
+        SourceStatus(
+            id_,
+            round(rates.per_second(f"source {id_}"), 1),
+            one.received,
+            one.accepted,
+            one.duplicate,
+            one.discarded.total(),
+        )
+        for id_, one in gateway.ledger.sources.items()
+    ]
+    return Status(
+        __version__,
+        format_ms(gateway.started_ms),
+        format_ms(gateway.clock()),
+        _memory_bytes(),
+        sources,
+        QueueStatus(
+            stored.end - stored.first,
+            stored.stored_bytes,
+            gateway.queue.pending_bytes,
+            stored.problem,
+        ),
+        [await _destination(gateway, worker) for worker in gateway.workers.values()],
+    )
+
+
+async def _destination(gateway: Gateway, worker: Worker) -> DestinationStatus:
+    condition, sender, id_ = worker.condition, worker.sender, worker.id
+    lag = worker.pending(gateway.queue.end)
+    attempts = gateway.rates.growth(f"attempts {id_}")
+    return DestinationStatus(
+        id_,
+        condition.state,
+        format_ms(condition.since_ms),
+        condition.error,
+        lag,
+        await _lag_seconds(gateway, worker) if lag else 0.0,
+        round(gateway.rates.per_second(f"delivered {id_}"), 1),
+        round(gateway.rates.growth(f"failures {id_}") / attempts, 3) if attempts else 0.0,
+        "open" if sender.circuit_open else "closed",
+        sender.concurrency,
+        sender.max_concurrency,
+        worker.waiting,
+        worker.counts.dead.total(),
+        gateway.replays.remaining().get(id_, 0),
+    )
+
+
+async def _lag_seconds(gateway: Gateway, worker: Worker) -> float:
+    """Age of the oldest event that a destination has yet to get."""
+    oldest = await worker.oldest_waiting_ms()
+    if worker.cursor < gateway.queue.end:
+        written = await asyncio.to_thread(_written_ms, gateway, worker.cursor)
+        oldest = min(written, oldest) if oldest is not None else written
+    return 0.0 if oldest is None else round(max(0, gateway.clock() - oldest) / 1000, 1)
+
+
+def _written_ms(gateway: Gateway, offset: int) -> int:
+    """When the event at an offset, or the next one that is there, was stored."""
+    reader = gateway.queue.store.reader(offset)
+    try:
+        frame = reader.next()
+        return gateway.clock() if frame is None else frame.time_ms
+    finally:
+        reader.close()
+
+
+def _memory_bytes() -> int:
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used if sys.platform == "darwin" else used * 1024
