@@ -137,6 +137,10 @@ class Worker:
         """When the oldest event of the retry lane first failed."""
         return await self._state.call(reading.oldest_waiting_ms, self.id)
 
+    def look_into_lane(self) -> None:
+        """Somebody else has put events into the retry lane, which are to be sent now."""
+        self._lane.wake()
+
     @property
     def sender(self) -> Sender:
         """The destination's door, for those who want to know how it does."""

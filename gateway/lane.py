@@ -86,6 +86,10 @@ class Lane:
             order.enter(offset, user_id, anonymous_id)
         order.set_aside(self._due_ms)
 
+    def wake(self) -> None:
+        """Look again at what is due."""
+        self._added.set()
+
     def has_room(self, number: int) -> bool:
         """Whether so many more may wait."""
         return self.size + number <= self._policy.max_waiting
@@ -104,7 +108,9 @@ class Lane:
     async def run(self) -> None:
         """Send what is due until sending ends."""
         while True:
-            self._added.clear()
+            if self._added.is_set():
+                self._added.clear()
+                await self.look()
             due, next_ms = await self._due(self._clock())
             if due:
                 if not await self._send(due):

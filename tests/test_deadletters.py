@@ -114,7 +114,7 @@ def test_the_commands_show_retry_and_drop(run: object) -> None:
     """list counts by reason, show prints JSON, and retry and drop ask first."""
     assert callable(run)
     assert "crm: 1 expired" in run("list")
-    entry = json.loads(run("show", "--user", "ada", "-d", "crm").partition(" ")[2])
+    entry = json.loads(run("show", "--json", "--user", "ada", "-d", "crm").partition(" ")[2])
     assert (entry["event"]["messageId"], entry["detail"]) == ("m0", "400: no")
     assert run("drop", "-d", "lake", answer="n\n").startswith("1 ")
     assert "1 dead letters are gone" in run("drop", "-d", "lake", answer="y\n")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from gateway.admin import ledger, replays, status, tail, why
+from gateway.admin import dead, ledger, replays, status, tail, why
 from gateway.admin.api import AdminError, answer
 from gateway.errors import GatewayError
 
@@ -40,7 +40,7 @@ def add_admin(app: web.Application, gateway: Gateway) -> None:
 
 def _areas() -> list[Callable[[Gateway], list[web.RouteDef]]]:
     """The functions that give the paths of each area."""
-    return [ledger.routes, replays.routes, status.routes, tail.routes, why.routes]
+    return [dead.routes, ledger.routes, replays.routes, status.routes, tail.routes, why.routes]
 
 
 def _guarded(handler: Any, expected: bytes) -> Handler:

@@ -6,14 +6,17 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
+import msgspec
 
 from gateway.cli.common import CONFIG_OPTION, explained_errors
 
 if TYPE_CHECKING:
-    from gateway.deadletters import DeadLetters, Entry, Filter
+    from gateway.cli.remote import Remote
+    from gateway.config import Config
+    from gateway.deadletters import Entry, Filter
 
 __all__ = ["dead"]
 
@@ -52,14 +55,61 @@ def _selects(command: Callable[..., None]) -> Callable[..., None]:
         **options: Any,
     ) -> None:
         from gateway.config import load
-        from gateway.deadletters import DeadLetters, Filter
+        from gateway.deadletters import Filter
 
         with explained_errors():
-            letters = DeadLetters(load(config_path).data_dir / "state.sqlite")
+            letters = _letters(load(config_path))
             which = Filter(ids, destination, reason, event, user, _ms(since), _ms(until))
             command(letters, which, **options)
 
     return wrapped
+
+
+class _Letters(Protocol):
+    """The dead letters of a running gateway, or of a data directory."""
+
+    def find(self, which: Filter, limit: int) -> list[Entry]: ...
+    def count(self, which: Filter) -> dict[tuple[str, str], int]: ...
+    def retry(self, which: Filter, now_ms: int) -> int: ...
+    def drop(self, which: Filter) -> int: ...
+
+
+class _Remote:
+    """Those of a running gateway, over its admin API."""
+
+    def __init__(self, remote: Remote) -> None:
+        self._remote = remote
+
+    def find(self, which: Filter, limit: int) -> list[Entry]:
+        from gateway.deadletters import Entry
+
+        return msgspec.convert(self._ask("list", which, limit), list[Entry])
+
+    def count(self, which: Filter) -> dict[tuple[str, str], int]:
+        found = msgspec.convert(self._ask("count", which), list[tuple[str, str, int]])
+        return {(destination, reason): number for destination, reason, number in found}
+
+    def retry(self, which: Filter, now_ms: int) -> int:
+        return int(self._ask("retry", which))
+
+    def drop(self, which: Filter) -> int:
+        return int(self._ask("drop", which))
+
+    def _ask(self, what: str, which: Filter, limit: int = _SHOWN) -> Any:
+        body = {"which": msgspec.to_builtins(which), "limit": limit}
+        return self._remote.post(f"/admin/dead/{what}", body)
+
+
+def _letters(config: Config) -> _Letters:
+    """Of the running gateway, if it can be asked; else the file, which is safe beside it too."""
+    from gateway.cli.remote import connect
+    from gateway.deadletters import DeadLetters
+    from gateway.state import STATE_FILE
+
+    remote = connect(config)
+    if remote is not None and remote.has_token:
+        return _Remote(remote)
+    return DeadLetters(config.data_dir / STATE_FILE)
 
 
 def _ms(moment: datetime | None) -> int | None:
@@ -69,7 +119,7 @@ def _ms(moment: datetime | None) -> int | None:
 @dead.command("list")
 @_selects
 @click.option("--limit", default=_SHOWN, show_default=True, help="So many of the newest.")
-def list_(letters: DeadLetters, which: Filter, limit: int) -> None:
+def list_(letters: _Letters, which: Filter, limit: int) -> None:
     """List dead letters, newest first, and how many there are for each reason."""
     from rich.console import Console
     from rich.table import Table
@@ -93,24 +143,42 @@ def _cells(entry: Entry) -> tuple[str, ...]:
     from rich.markup import escape
 
     event = entry.event
-    when = datetime.fromtimestamp(entry.last_ms / 1000, UTC)
     name = event.get("event") or event.get("name") or event.get("type") or ""
     user = event.get("userId") or event.get("anonymousId") or ""
     texts = (entry.destination, entry.reason, name, user, entry.detail)
-    return (str(entry.id), f"{when:%Y-%m-%d %H:%M:%S}", *(escape(str(text)) for text in texts))
+    return (str(entry.id), _when(entry.last_ms), *(escape(str(text)) for text in texts))
 
 
 @dead.command()
 @_selects
-def show(letters: DeadLetters, which: Filter) -> None:
-    """Print dead letters whole, a JSON object to a line."""
-    import msgspec
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, an object to a line.")
+def show(letters: _Letters, which: Filter, as_json: bool) -> None:
+    """Print dead letters whole: why, the last request and its answer, and the event."""
+    import json
 
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(highlight=False)
     for entry in letters.find(which, _SHOWN):
-        click.echo(msgspec.json.encode(entry))
+        if as_json:
+            click.echo(msgspec.json.encode(entry))
+            continue
+        console.print(
+            f"[bold]{entry.id}[/]  {entry.destination}  [red]{entry.reason}[/] after "
+            f"{entry.attempts} attempts, {_when(entry.first_ms)} to {_when(entry.last_ms)}"
+        )
+        console.print(f"  {escape(entry.detail)}")
+        if entry.exchange:
+            console.print("[dim]" + escape(entry.exchange) + "[/]", soft_wrap=True)
+        console.print_json(json.dumps(entry.event))
 
 
-def _confirm(letters: DeadLetters, which: Filter, yes: bool, question: str) -> None:
+def _when(ms: int) -> str:
+    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def _confirm(letters: _Letters, which: Filter, yes: bool, question: str) -> None:
     number = 0 if yes else sum(letters.count(which).values())
     if number:
         click.confirm(question.format(number), abort=True)
@@ -119,7 +187,7 @@ def _confirm(letters: DeadLetters, which: Filter, yes: bool, question: str) -> N
 @dead.command()
 @_selects
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def retry(letters: DeadLetters, which: Filter, yes: bool) -> None:
+def retry(letters: _Letters, which: Filter, yes: bool) -> None:
     """Send dead letters again, with the ids and times that they have."""
     from gateway.timestamps import now_ms
 
@@ -130,7 +198,7 @@ def retry(letters: DeadLetters, which: Filter, yes: bool) -> None:
 @dead.command()
 @_selects
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def drop(letters: DeadLetters, which: Filter, yes: bool) -> None:
+def drop(letters: _Letters, which: Filter, yes: bool) -> None:
     """Throw dead letters away for good; they stay counted."""
     _confirm(letters, which, yes, "Throw {:,} dead letters away for good?")
     click.echo(f"{letters.drop(which):,} dead letters are gone")

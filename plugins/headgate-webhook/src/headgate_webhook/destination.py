@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import ssl
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -22,6 +23,7 @@ from gateway import (
 )
 from headgate_webhook.answer import Answer, TooLarge, judge
 from headgate_webhook.config import WebhookConfig
+from headgate_webhook.exchange import exchange
 from headgate_webhook.mask import Mask, secrets_of
 from headgate_webhook.request import build
 
@@ -141,7 +143,18 @@ class Webhook(Destination):
             raise Misconfigured(self._describe(error)) from error
         except (aiohttp.ClientError, OSError) as error:
             raise Retryable(self._describe(error)) from error
-        judge(answer, len(part), self._clock(), self._mask)
+        try:
+            judge(answer, len(part), self._clock(), self._mask)
+        except BatchError as error:
+            for index, item in error.failed.items():
+                item.exchange = self._exchange(headers, events[index].to_json(), answer)
+            raise
+        except DeliveryError as error:
+            error.exchange = self._exchange(headers, events[0].to_json(), answer)
+            raise
+
+    def _exchange(self, headers: Mapping[str, str], event: bytes, answer: Answer) -> str:
+        return exchange(self._config, self._mask, headers, event, answer)
 
     async def _read(self, response: aiohttp.ClientResponse) -> Answer:
         """The status, and as much of the body as the bounds allow."""

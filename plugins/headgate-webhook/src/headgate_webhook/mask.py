@@ -64,11 +64,25 @@ class Mask:
             cut: whether the text's end is missing. What could be the beginning of a secret is then
                 left out too.
         """
-        if cut:
-            text = text[: max(0, len(text) - self._longest)]
-        text = self._pattern.sub("***", text)
-        text = "".join(c if c.isprintable() else " " for c in text)
-        text = " ".join(text.split())
-        if len(text) > EXCERPT_CHARACTERS:
-            text = text[: EXCERPT_CHARACTERS - 1] + "…"
-        return text
+        text = " ".join(self._clean(text, cut=cut).split())
+        return _shortened(text, EXCERPT_CHARACTERS)
+
+    def block(self, text: str, most: int, *, cut: bool = False) -> str:
+        """The text's beginning with its lines kept, at most so many characters.
+
+        Args:
+            cut: as for `excerpt`.
+        """
+        lines = [self._clean(line, cut=False) for line in self._uncut(text, cut=cut).split("\n")]
+        return _shortened("\n".join(lines), most)
+
+    def _clean(self, text: str, *, cut: bool) -> str:
+        text = self._pattern.sub("***", self._uncut(text, cut=cut))
+        return "".join(c if c.isprintable() else " " for c in text)
+
+    def _uncut(self, text: str, *, cut: bool) -> str:
+        return text[: max(0, len(text) - self._longest)] if cut else text
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
