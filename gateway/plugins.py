@@ -34,6 +34,7 @@ BUILTINS = (
     "gateway.builtin.filter",
     "gateway.builtin.mask",
     "gateway.builtin.null",
+    "gateway.builtin.sqlite",
     "gateway.builtin.plan",
     "gateway.builtin.sample",
     "gateway.builtin.segment",

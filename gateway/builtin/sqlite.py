@@ -1,0 +1,233 @@
+"""Destination ``sqlite``: events as rows of a table in an SQLite file, each exactly once.
+
+The key of a row is the name of the gateway's queue and the event's offset in it, written in one
+transaction with the event. A batch that is sent again, after a crash or an answer that was lost,
+finds its rows there and adds nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from msgspec import Meta, Struct
+
+from gateway.component import Batch, BatchPolicy, Context, Destination, DestinationSpec
+from gateway.errors import Misconfigured, Retryable
+from gateway.event import Event
+from gateway.hookspecs import hookimpl
+
+__all__ = ["Sqlite", "SqliteConfig", "register_destinations"]
+
+_T = TypeVar("_T")
+
+_COLUMNS = {
+    "queue_id": "TEXT NOT NULL",
+    "queue_offset": "INTEGER NOT NULL",
+    "message_id": "TEXT NOT NULL",
+    "type": "TEXT NOT NULL",
+    "event": "TEXT",
+    "user_id": "TEXT",
+    "anonymous_id": "TEXT",
+    "source_id": "TEXT NOT NULL",
+    "timestamp": "TEXT",
+    "received_at": "TEXT",
+    "body": "TEXT NOT NULL",
+}
+# What passes by itself, or once somebody has made room.
+_PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+_PRIMARY = 0xFF
+
+
+class SqliteConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Keys of a destination with ``type = "sqlite"``.
+
+    Attributes:
+        path: of the file, which is created where there is none; its folder must exist.
+        table: is created where there is none.
+        synchronous: ``full`` is on stable storage when it counts as delivered; ``normal`` may lose
+            the newest rows with the power, not with the process.
+        busy_timeout_seconds: how long to wait for others who write to the file.
+    """
+
+    path: str
+    table: Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")] = "events"
+    synchronous: Literal["full", "normal"] = "full"
+    busy_timeout_seconds: Annotated[float, Meta(gt=0)] = 5.0
+
+
+class Sqlite(Destination):
+    """Writes events to a table. All access goes through one thread."""
+
+    def __init__(self, config: SqliteConfig, context: Context) -> None:
+        self._config = config
+        self._path = context.path(config.path)
+        self._thread: ThreadPoolExecutor | None = None
+        self._db: sqlite3.Connection | None = None
+
+    async def start(self) -> None:
+        """Open the file and the table.
+
+        Raises:
+            Misconfigured: they cannot be used.
+        """
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
+        await self._run(self._open)
+
+    async def stop(self) -> None:
+        """Close the file."""
+        if self._thread is not None:
+            thread, self._thread = self._thread, None
+            await asyncio.get_running_loop().run_in_executor(thread, self._close)
+            thread.shutdown()
+
+    async def send(self, batch: Batch) -> None:
+        """Add the events that are not there yet, all of them or none.
+
+        Raises:
+            Retryable: the file is locked, its disk is full or fails.
+            Misconfigured: the file or its table is not as it was.
+        """
+        rows = [
+            _row(batch.queue_id, offset, event)
+            for offset, event in zip(batch.offsets, batch.events, strict=True)
+        ]
+        await self._run(lambda: self._insert(rows))
+
+    async def check(self) -> None:
+        """Prove that the file can be opened and written, leaving it as it is."""
+        await asyncio.to_thread(self._explained, self._probe)
+
+    # -- in the thread -------------------------------------------------------
+
+    async def _run(self, work: Callable[[], _T]) -> _T:
+        if self._thread is None:
+            raise RuntimeError("send() needs start() first")
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self._explained, work)
+
+    def _explained(self, work: Callable[[], _T]) -> _T:
+        try:
+            return work()
+        except sqlite3.Error as error:
+            text = f"{self._path}: {error}"
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & _PRIMARY
+            raise (Retryable(text) if code in _PASSING else Misconfigured(text)) from error
+
+    def _open(self) -> None:
+        db = self._connect(self._path)
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute(f"PRAGMA synchronous = {self._config.synchronous}")
+            self._make_table(db)
+        except BaseException:
+            db.close()
+            raise
+        self._db = db
+
+    def _connect(self, path: Path) -> sqlite3.Connection:
+        return sqlite3.connect(
+            path,
+            timeout=self._config.busy_timeout_seconds,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+
+    def _make_table(self, db: sqlite3.Connection) -> None:
+        table = self._config.table
+        columns = ", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())
+        db.execute(
+            f"CREATE TABLE IF NOT EXISTS {table} ({columns}, PRIMARY KEY (queue_id, queue_offset))"
+        )
+        self._check_table(db)
+        db.execute(f"CREATE INDEX IF NOT EXISTS {table}_by_user ON {table} (user_id)")
+        db.execute(f"CREATE INDEX IF NOT EXISTS {table}_by_event ON {table} (event, timestamp)")
+
+    def _check_table(self, db: sqlite3.Connection) -> None:
+        rows = db.execute(f"PRAGMA table_info({self._config.table})").fetchall()
+        missing = _COLUMNS.keys() - {name for _, name, *_ in rows}
+        key = {name for _, name, _, _, _, place in rows if place}
+        if missing or key != {"queue_id", "queue_offset"}:
+            raise Misconfigured(
+                f"{self._path}: the table {self._config.table} is there and is not ours: "
+                + (f"it lacks {', '.join(sorted(missing))}" if missing else "its key is another")
+                + "; set `table` to another name"
+            )
+
+    def _insert(self, rows: list[tuple[object, ...]]) -> None:
+        db = self._db
+        assert db is not None
+        names, marks = ", ".join(_COLUMNS), ", ".join("?" * len(_COLUMNS))
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            db.executemany(
+                f"INSERT INTO {self._config.table} ({names}) VALUES ({marks}) "  # noqa: S608
+                "ON CONFLICT (queue_id, queue_offset) DO NOTHING",
+                rows,
+            )
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+
+    def _probe(self) -> None:
+        if not self._path.exists():
+            if not self._path.parent.is_dir():
+                raise Misconfigured(f"{self._path.parent}: there is no such folder")
+            return
+        with closing(self._connect(self._path)) as db:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                if db.execute(f"PRAGMA table_info({self._config.table})").fetchone():
+                    self._check_table(db)
+            finally:
+                db.execute("ROLLBACK")
+
+    def _close(self) -> None:
+        if self._db is not None:
+            db, self._db = self._db, None
+            db.close()
+
+
+def _row(queue_id: str, offset: int, event: Event) -> tuple[object, ...]:
+    texts = (
+        event.message_id,
+        event.type,
+        event.event,
+        event.user_id,
+        event.anonymous_id,
+        event.source_id,
+        event.timestamp,
+        event.received_at,
+    )
+    return (queue_id, offset, *map(_storable, texts), event.to_json().decode())
+
+
+def _storable(text: str | None) -> str | None:
+    """The text with U+FFFD for halves of characters, which no file of text can hold."""
+    return (
+        None if text is None else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    )
+
+
+@hookimpl
+def register_destinations(register: Callable[[DestinationSpec[Any]], None]) -> None:
+    """Register it."""
+    register(
+        DestinationSpec(
+            "sqlite",
+            SqliteConfig,
+            Sqlite,
+            name="SQLite",
+            storage=True,
+            batch=BatchPolicy(max_events=2000, max_bytes=4_000_000, max_age_seconds=1.0),
+            idempotent=True,
+            atomic=True,
+        )
+    )
