@@ -14,9 +14,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.conservation import statement
 from gateway.errors import StateError
 from gateway.ledger import DestinationCounts
-from gateway.state import Commit, DeadLetter, State
+from gateway.state import (
+    Attempt,
+    Commit,
+    DeadLetter,
+    Discard,
+    Offsets,
+    State,
+    Tally,
+    reading,
+    schema,
+)
 
 
 def letter(offset: int = 0, reason: str = "rejected", **fields: Any) -> DeadLetter:
@@ -29,7 +40,7 @@ def letter(offset: int = 0, reason: str = "rejected", **fields: Any) -> DeadLett
         "last_ms": 2000,
         "event": b'{"type":"track"}',
     }
-    return DeadLetter(offset=offset, reason=reason, **{**values, **fields})  # type: ignore[arg-type]
+    return DeadLetter(offset=offset, reason=reason, **{**values, **fields})
 
 
 @pytest.fixture
@@ -196,6 +207,7 @@ def test_against_a_model(tmp_path_factory: pytest.TempPathFactory, sequence: lis
     cursors: dict[str, int] = {}
     finished: Counter[str] = Counter()
     for commit in sequence:
+        assert commit.cursor is not None
         cursors[commit.destination] = commit.cursor
         finished[commit.destination] += commit.delivered + sum(commit.filtered.values())
         finished[commit.destination] += commit.dead_counts().total()
@@ -212,3 +224,61 @@ def test_against_a_model(tmp_path_factory: pytest.TempPathFactory, sequence: lis
     read_cursors, counts = asyncio.run(run(folder / "state.sqlite"))
     assert read_cursors == cursors
     assert {id_: entry.finished for id_, entry in counts.items()} == +finished
+
+
+@given(st.sets(st.integers(0, 500), min_size=1, max_size=60))
+def test_a_set_of_offsets_holds_just_those(offsets: set[int]) -> None:
+    """Whatever gaps there are, an offset is in it if it was put in."""
+    found = Offsets.of(offsets)
+    assert {offset for offset in range(-2, 503) if offset in found} == offsets
+    assert len(found) == len(offsets)
+    assert (found.members is None) == (max(offsets) - min(offsets) + 1 == len(offsets))
+
+
+async def test_attempts_are_found_by_offset(state: State) -> None:
+    """An event's attempts come back in order, those of its neighbours do not."""
+    attempts = [
+        Attempt(Offsets.of([3, 5]), "delivered", "", 10, 1.5),
+        Attempt(Offsets.of([4]), "retry", "busy", 11, 2.0),
+        Attempt(Offsets.of([4]), "dead", "no", 12, 2.0),
+    ]
+    await state.commit(Commit("crm", attempts=attempts))
+    assert await state.call(reading.attempts, 4) == [("crm", attempts[1]), ("crm", attempts[2])]
+    assert await state.call(reading.attempts, 5) == [("crm", attempts[0])]
+    assert await state.call(reading.attempts, 6) == []
+
+
+async def test_what_is_about_old_events_is_forgotten(state: State) -> None:
+    """Attempts at events that are gone, and discards beyond the bounds, do not pile up."""
+    old, new = Offsets.of([1, 2]), Offsets.of([2, 9])
+    attempts = [Attempt(offsets, "delivered", "", 0) for offsets in (old, new)]
+    await state.commit(Commit("crm", attempts=attempts))
+    discards = [Discard(ms, "web", f"m{ms}", "duplicate") for ms in range(10)]
+    await state.add_tally(Tally(discards=discards))
+    assert not await state.prune(3, since_ms=2, max_discards=5)
+    assert await state.call(reading.attempts, 2) == [("crm", attempts[1])]
+    left = [ms for ms in range(10) if await state.call(reading.discards, f"m{ms}")]
+    assert left == [5, 6, 7, 8, 9]
+
+
+def test_a_file_of_the_first_release_is_taken_over(path: Path) -> None:
+    """Cursors, counts and the retry lane stay, and the books balance from the first day."""
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(
+            schema._V1
+            + """
+            INSERT INTO cursors VALUES ('crm', 110);
+            INSERT INTO outcomes VALUES ('crm', 'delivered', '', 90);
+            INSERT INTO outcomes VALUES ('crm', 'dead', 'rejected', 3);
+            INSERT INTO dead_letters VALUES
+                (1, 'crm', 5, 'web', 'm', 'rejected', 'no', 1, 0, 0, '{}');
+            INSERT INTO waiting VALUES ('crm', 7, 'web', 'm', 'busy', 1, 0, 0, 0, 0, '{}');
+            PRAGMA user_version = 1;
+            """
+        )
+    with closing(schema.connect(path)) as db:
+        (crm,) = statement(db, 120).destinations
+        assert (crm.base, crm.missing, crm.delivered, crm.pending) == (16, 0, 90, 11)
+        assert reading.dead_letters(db, "crm", 1)[0].exchange == ""
+    with closing(schema.connect(path)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)

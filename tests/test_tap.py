@@ -1,0 +1,111 @@
+"""Watching what passes by: chosen, bounded, and at nobody's cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.rates import Rates
+from gateway.state import Discard
+from gateway.tap import MOST_HELD, Choice, Sighting, Tap, Watcher
+from gateway.testing import make_event
+
+
+async def seen(watcher: Watcher, number: int) -> list[Sighting]:
+    """The next sightings, so many."""
+    found: list[Sighting] = []
+    async for sightings in watcher.sightings():
+        found += sightings
+        if len(found) >= number:
+            break
+    return found
+
+
+async def test_who_watches_sees_what_is_published() -> None:
+    """Events with all that is known, and of those not stored the id and the code."""
+    tap = Tap()
+    event = make_event(user_id="ada")
+    with tap.watching(Choice()) as watcher:
+        tap.publish(5, "delivered", [event], destination="crm", detail="x")
+        tap.publish(6, "", [Discard(6, "web", "m", "duplicate")])
+        first, second = await seen(watcher, 2)
+    assert (first.event, first.destination, first.detail) == (event, "crm", "x")
+    assert (second.event, second.outcome, second.message_id) == (None, "duplicate", "m")
+
+
+async def test_nothing_is_held_for_nobody() -> None:
+    """Without a watcher a tap is false and keeps nothing; one who left is forgotten."""
+    tap = Tap()
+    assert not tap
+    with tap.watching(Choice()) as watcher:
+        assert tap
+    tap.publish(5, "accepted", [make_event()])
+    assert not tap
+    assert not watcher._held
+
+
+@pytest.mark.parametrize(
+    ("choice", "wanted"),
+    [
+        ({}, True),
+        ({"source": "web"}, True),
+        ({"source": "app"}, False),
+        ({"destination": "crm"}, True),
+        ({"destination": "lake"}, False),
+        ({"outcome": "filtered"}, True),
+        ({"outcome": "filtered:x"}, True),
+        ({"outcome": "delivered"}, False),
+        ({"event": "Order Completed"}, True),
+        ({"event": "track"}, True),
+        ({"event": "Other"}, False),
+        ({"user": "ada"}, True),
+        ({"user": "anonymous"}, True),
+        ({"user": "eve"}, False),
+    ],
+)
+def test_a_choice_is_by_all_that_it_names(choice: dict[str, str], wanted: bool) -> None:
+    """Source, destination, outcome with or without what follows its colon, event, and user."""
+    event = make_event(user_id="ada", anonymous_id="anonymous")
+    sighting = Sighting(0, "filtered:x", "web", "crm", event.message_id, "", event)
+    assert Choice(**choice).wants(sighting) is wanted
+
+
+@pytest.mark.parametrize("choice", [{"event": "track"}, {"user": "ada"}])
+def test_what_was_not_stored_has_no_event_to_choose_by(choice: dict[str, str]) -> None:
+    """Nothing is known of it but its id."""
+    sighting = Sighting(0, "duplicate", "web", "", "m", "", None)
+    assert not Choice(**choice).wants(sighting)
+
+
+async def test_who_does_not_read_misses_events_and_is_told_how_many() -> None:
+    """Holding is bounded by events; what is over the bound is counted and not kept."""
+    tap = Tap()
+    events = [make_event()] * 100
+    with tap.watching(Choice()) as slow, tap.watching(Choice()) as other:
+        for _ in range(MOST_HELD // 100 + 3):
+            tap.publish(0, "accepted", events)
+        assert (slow.take_missed(), slow.take_missed()) == (300, 0)
+        assert slow._events == MOST_HELD
+        assert len(await seen(other, MOST_HELD)) == MOST_HELD
+        tap.publish(0, "accepted", events)
+        assert other._events == 100
+
+
+async def test_a_quiet_stream_lets_the_caller_look_up(monkeypatch: Any) -> None:
+    """Where nothing comes an empty list does, so that a caller that left is noticed."""
+    monkeypatch.setattr("gateway.tap._LOOK_UP_SECONDS", 0.001)
+    with Tap().watching(Choice()) as watcher:
+        async for sightings in watcher.sightings():
+            assert sightings == []
+            break
+
+
+def test_rates_are_means_over_the_window() -> None:
+    """What came before the window does not count, nor does a count that is new."""
+    rates = Rates()
+    for second in range(30):
+        rates.sample(100.0 + second, {"a": second * second} | ({"b": 7} if second > 25 else {}))
+    assert rates.growth("a") == 29**2 - 19**2
+    assert rates.per_second("a") == (29**2 - 19**2) / 10
+    assert (rates.per_second("b"), rates.per_second("c")) == (0.0, 0.0)
