@@ -8,7 +8,7 @@ import socket
 import ssl
 import struct
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -78,7 +78,7 @@ class FakeVendor:
 
     Args:
         script: one answer for each request, in order.
-        default: the answer once the script is used up.
+        default: the answer once the script is used up, or what makes one for a request.
         ssl_context: to serve HTTPS.
 
     Attributes:
@@ -89,7 +89,7 @@ class FakeVendor:
     def __init__(
         self,
         *script: Answer,
-        default: Answer | None = None,
+        default: Answer | Callable[[Received], Answer] | None = None,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self.requests: list[Received] = []
@@ -148,12 +148,13 @@ class FakeVendor:
             self._known.add(transport)
             self.connections += 1
         body = await request.content.read()
+        received = Received(request.method, request.path_qs, request.headers, bytes(body))
         async with self._arrived:
-            self.requests.append(
-                Received(request.method, request.path_qs, request.headers, bytes(body))
-            )
+            self.requests.append(received)
             self._arrived.notify_all()
         answer = self._script.popleft() if self._script else self._default
+        if not isinstance(answer, Answer):
+            answer = answer(received)
         if answer.delay_seconds:
             await asyncio.sleep(answer.delay_seconds)
         if answer.fault in ("cut", "stall"):

@@ -92,7 +92,9 @@ class Webhook(Destination):
         if not failed:
             return
         first = next(iter(failed.values()))
-        if len(failed) == len(batch) and all(error is first for error in failed.values()):
+        # A receiver that names the only event of a batch has said so of the event, not of itself.
+        whole = isinstance(first, Permanent) and len(failed) == len(batch)
+        if whole and all(error is first for error in failed.values()):
             raise first
         raise BatchError(failed)
 

@@ -1,0 +1,124 @@
+"""Whatever receivers do and whenever the process is killed: nothing is lost, and it can prove it.
+
+``HEADGATE_CHAOS_SEEDS=100`` runs more schedules than the suite does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import sqlite3
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from gateway.testing import FakeVendor
+from tests.chaos import Moods, Shopper
+from tests.process import GatewayProcess
+from tests.test_why import gateway_command
+
+SEEDS = range(int(os.environ.get("HEADGATE_CHAOS_SEEDS", "3")))
+KILLS = 4
+CONFIG = """
+[server]
+port = 0
+[sources.web]
+type = "segment"
+write_key = "demo"
+[destinations.files]
+type = "file"
+path = "out"
+fsync = false
+batch = {{ max_age_seconds = 0.02 }}
+[destinations.free]
+type = "webhook"
+url = "{free}"
+timeout_seconds = 0.3
+batch = {{ max_events = 40, max_age_seconds = 0.02 }}
+retry = {{ initial_seconds = 0.01, max_seconds = 0.1, max_attempts = 6 }}
+[destinations.ordered]
+type = "webhook"
+url = "{ordered}"
+ordering = "user"
+timeout_seconds = 0.3
+batch = {{ max_events = 40, max_age_seconds = 0.02 }}
+retry = {{ initial_seconds = 0.01, max_seconds = 0.1, max_attempts = 6 }}
+"""
+
+
+def dead_letters(folder: Path) -> dict[str, dict[str, str]]:
+    """Destination to message id to reason."""
+    found: dict[str, dict[str, str]] = {}
+    with closing(sqlite3.connect(folder / "data" / "state.sqlite")) as db:
+        rows = db.execute("SELECT destination, message_id, reason FROM dead_letters")
+        for destination, message_id, reason in rows:
+            found.setdefault(destination, {})[message_id] = reason
+    return found
+
+
+async def caught_up(gateway: GatewayProcess) -> None:
+    """Wait until every event has its outcome everywhere."""
+    deadline = asyncio.get_running_loop().time() + 60
+    while True:
+        health = await asyncio.to_thread(gateway.get, "/health")
+        if not any(d["pending_events"] for d in health["destinations"].values()):
+            return
+        assert asyncio.get_running_loop().time() < deadline, health
+        await asyncio.sleep(0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_every_event_is_delivered_or_dead_with_a_reason(tmp_path: Path, seed: int) -> None:
+    """Over any schedule of failures and kills the books balance, and order holds where asked."""
+    rng = random.Random(seed)
+    free, ordered = Moods(seed), Moods(seed + 1000)
+    shoppers = [Shopper(f"s{n}", seed * 10 + n) for n in range(3)]
+    async with FakeVendor(default=free) as one, FakeVendor(default=ordered) as other:
+        config = CONFIG.format(free=one.url, ordered=other.url)
+        with GatewayProcess(tmp_path, config) as gateway:
+            tasks = []
+            for shopper in shoppers:
+                shopper.url = gateway.url
+                tasks.append(asyncio.create_task(shopper.run()))
+            for _ in range(KILLS):
+                await asyncio.sleep(rng.uniform(0.3, 1.2))
+                await asyncio.to_thread(gateway.kill)
+                await asyncio.to_thread(gateway.start)
+                for shopper in shoppers:
+                    shopper.url = gateway.url
+            await asyncio.sleep(1)
+            for shopper in shoppers:
+                shopper.ended = True
+            await asyncio.wait_for(asyncio.gather(*tasks), 20)
+            free.calm = ordered.calm = True
+            await caught_up(gateway)
+            code, said = await asyncio.to_thread(gateway_command, tmp_path, "ledger")
+            assert code == 0, said
+            assert await asyncio.to_thread(gateway.stop) == 0
+    code, said = gateway_command(tmp_path, "ledger")
+    assert code == 0, said
+
+    sent = {i for shopper in shoppers for ids in shopper.sent.values() for i in ids}
+    assert len(sent) > 200
+    written = Counter(event["messageId"] for event in gateway.events("out"))
+    assert set(written) == sent
+    dead = dead_letters(tmp_path)
+    for destination, moods in (("free", free), ("ordered", ordered)):
+        given_up = dead.get(destination, {})
+        assert set(given_up.values()) <= {"rejected", "expired"}
+        assert set(moods.accepted) | set(given_up) == sent, destination
+        assert len(moods.seen) > 8, "the schedule had too few kinds of failures to tell anything"
+    assert_in_order(ordered.accepted, shoppers)
+
+
+def assert_in_order(accepted: list[str], shoppers: list[Shopper]) -> None:
+    """Each user's events were first taken in the order of sending."""
+    first = {message_id: place for place, message_id in reversed(list(enumerate(accepted)))}
+    for shopper in shoppers:
+        for user, ids in shopper.sent.items():
+            places = [first[message_id] for message_id in ids if message_id in first]
+            assert places == sorted(places), user

@@ -1,0 +1,173 @@
+"""When to send and how much at once: pure rules, with the time passed in."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.circuit import Circuit, Limit, Pace
+from gateway.settings import RetryPolicy
+
+POLICY = RetryPolicy(initial_seconds=1, max_seconds=8)
+
+
+def circuit() -> Circuit:
+    return Circuit(POLICY, random.Random(1))
+
+
+def test_closed_it_lets_all_pass() -> None:
+    """As long as nothing failed nobody waits."""
+    one = circuit()
+    assert (one.is_open, one.wait_seconds(0), one.wait_seconds(0)) == (False, 0, 0)
+
+
+def test_open_it_lets_one_probe_pass_at_a_time() -> None:
+    """After the wait one caller is the probe; the others wait for what it finds."""
+    one = circuit()
+    one.failed(10.0, None)
+    due = 10.0 + one.wait_seconds(10.0)
+    assert 10.0 <= due <= 11.0
+    assert one.wait_seconds(due) == 0
+    assert one.wait_seconds(due) > 0
+    one.succeeded()
+    assert (one.is_open, one.wait_seconds(due), one.wait_seconds(due)) == (False, 0, 0)
+
+
+def test_an_abandoned_probe_makes_room_for_another() -> None:
+    """One that ended without an answer has found nothing out."""
+    one = circuit()
+    one.failed(0.0, None)
+    assert one.wait_seconds(100.0) == 0
+    one.abandoned()
+    assert one.is_open
+    assert one.wait_seconds(100.0) == 0
+
+
+def test_sends_that_were_under_way_count_as_one_failure() -> None:
+    """Many that fail at once do not make the wait longer than one does."""
+    one, many = circuit(), circuit()
+    one.failed(0.0, None)
+    for _ in range(20):
+        many.failed(0.0, None)
+    assert one.wait_seconds(0.0) == many.wait_seconds(0.0)
+
+
+def test_the_wait_grows_with_each_probe_that_fails_up_to_its_bound() -> None:
+    """The range doubles: full jitter from nothing to the bound."""
+    waits: list[list[float]] = []
+    for seed in range(200):
+        one = Circuit(POLICY, random.Random(seed))
+        now, own = 0.0, []
+        for _ in range(8):
+            one.failed(now, None)
+            wait = one.wait_seconds(now)
+            own.append(wait)
+            now += wait
+            assert one.wait_seconds(now) == 0
+        waits.append(own)
+    most = [max(own[n] for own in waits) for n in range(8)]
+    assert [round(bound) for bound in most] == [1, 2, 4, 8, 8, 8, 8, 8]
+    assert all(bound <= 8 for bound in most)
+
+
+@given(st.floats(0.1, 8), st.integers(0, 1000))
+def test_no_probe_comes_before_the_time_that_was_asked_for(asked: float, seed: int) -> None:
+    """Retry-After is honoured, with at most a tenth on top."""
+    one = Circuit(POLICY, random.Random(seed))
+    one.failed(0.0, asked)
+    wait = one.wait_seconds(0.0)
+    assert asked <= wait <= asked * 1.1
+
+
+@given(st.lists(st.sampled_from(["wait", "ok", "fail", "gone"]), max_size=60), st.integers(0, 99))
+def test_there_are_never_two_probes(steps: list[str], seed: int) -> None:
+    """In any order of events, while it is open one caller at most has leave to send."""
+    one = Circuit(POLICY, random.Random(seed))
+    now, probing = 0.0, False
+    for step in steps:
+        now += 20.0
+        if step == "wait":
+            allowed = one.wait_seconds(now) == 0
+            if one.is_open:
+                assert not (allowed and probing)
+                probing = probing or allowed
+        elif step == "ok":
+            one.succeeded()
+            probing = False
+        elif step == "fail":
+            one.failed(now, None)
+            probing = False
+        else:
+            one.abandoned()
+            probing = False
+
+
+@given(
+    st.integers(1, 16),
+    st.lists(st.one_of(st.none(), st.floats(0.001, 10)), max_size=200),
+)
+def test_the_limit_stays_within_its_bounds(most: int, answers: list[float | None]) -> None:
+    """Whatever is answered, or refused where None: from 1 to the bound."""
+    limit = Limit(most)
+    for seconds in answers:
+        if seconds is None:
+            limit.refused()
+        else:
+            limit.answered(seconds, limit.value)
+        assert 1 <= limit.value <= most
+
+
+def test_the_limit_grows_by_one_for_each_round_of_successes() -> None:
+    """Additive increase, only while all of it is in use."""
+    limit = Limit(8)
+    for expected in range(1, 9):
+        assert limit.value == expected
+        # One more than the limit, as what it grows by is worked out anew after each answer.
+        for _ in range(limit.value + 1):
+            limit.answered(0.1, limit.value)
+    idle = Limit(8)
+    for _ in range(100):
+        idle.answered(0.1, 0)
+    assert idle.value == 1
+
+
+def test_the_limit_shrinks_by_a_share_when_refused_or_slow() -> None:
+    """Multiplicative decrease: on a refusal, and on an answer far slower than is usual."""
+
+    def grown() -> Limit:
+        limit = Limit(10)
+        while limit.value < 10:
+            limit.answered(0.1, limit.value)
+        return limit
+
+    refused, slow, steady = grown(), grown(), grown()
+    refused.refused()
+    slow.answered(5.0, 10)
+    steady.answered(0.15, 10)
+    assert (refused.value, slow.value, steady.value) == (7, 7, 10)
+
+
+@pytest.mark.parametrize("per_second", [0.5, 3.0, 100.0])
+def test_the_pace_is_never_exceeded(per_second: float) -> None:
+    """Over any stretch of time there are no more sends than the rate allows, and one."""
+    pace, now = Pace(per_second), 0.0
+    sent: list[float] = []
+    rng = random.Random(1)
+    while len(sent) < 200:
+        wait = pace.wait_seconds(now)
+        if wait == 0:
+            sent.append(now)
+        now += wait or rng.choice([0.0, 0.0, 0.3 / per_second, 5 / per_second])
+    for first in range(0, 200, 7):
+        for last in range(first, 200, 11):
+            allowed = (sent[last] - sent[first]) * per_second + 1
+            assert last - first + 1 <= allowed + 1e-6
+
+
+def test_without_a_rate_there_is_no_wait() -> None:
+    """0 is no bound."""
+    pace = Pace(0)
+    assert [pace.wait_seconds(0.0) for _ in range(5)] == [0.0] * 5
