@@ -125,9 +125,15 @@ class Lane:
 
     async def _due(self, now_ms: int) -> tuple[list[Waiting], int | None]:
         """Events whose time and turn has come; if none has, the time of the next one."""
+        # Twice the longest wait: what is to wait for longer was put here by a clock set back since.
+        latest_ms = now_ms + int(self._policy.max_seconds * 2000)
         if self._order is None:
-            return await self._state.due(self._destination, now_ms, self._max_events)
-        ready = sorted(offset for offset, due_ms in self._due_ms.items() if due_ms <= now_ms)
+            return await self._state.due(self._destination, now_ms, self._max_events, latest_ms)
+        ready = sorted(
+            offset
+            for offset, due_ms in self._due_ms.items()
+            if due_ms <= now_ms or due_ms > latest_ms
+        )
         chosen = self._order.choose(ready, self._max_events)
         entries = await self._state.waiting_at(self._destination, chosen) if chosen else []
         if entries:

@@ -149,10 +149,10 @@ class State:
         return await self.call(reading.standing, destination)
 
     async def due(
-        self, destination: str, now_ms: int, limit: int
+        self, destination: str, now_ms: int, limit: int, latest_ms: int
     ) -> tuple[list[Waiting], int | None]:
         """Events of the retry lane whose time has come; if none has, the time of the next one."""
-        return await self.call(reading.due, destination, now_ms, limit)
+        return await self.call(reading.due, destination, now_ms, limit, latest_ms)
 
     async def waiting_at(self, destination: str, offsets: Iterable[int]) -> list[Waiting]:
         """The entries of the retry lane at these offsets."""

@@ -119,13 +119,24 @@ def standing(db: sqlite3.Connection, destination: str) -> tuple[int, Counter[str
 
 
 def due(
-    db: sqlite3.Connection, destination: str, now_ms: int, limit: int
+    db: sqlite3.Connection, destination: str, now_ms: int, limit: int, latest_ms: int
 ) -> tuple[list[Waiting], int | None]:
-    """Events of the retry lane whose time has come; if none has, the time of the next one."""
-    rows = db.execute(_WAITING + "ORDER BY next_ms, queue_offset LIMIT ?", (destination, limit))
-    entries = [_waiting(row) for row in rows]
-    ready = [entry for entry in entries if entry.next_ms <= now_ms]
-    return ready, entries[0].next_ms if entries and not ready else None
+    """Events of the retry lane whose time has come; if none has, the time of the next one.
+
+    Args:
+        latest_ms: no event is made to wait for longer than until then: one that is was put there
+            before the clock was set back, and is due.
+    """
+    rows = db.execute(
+        _WAITING + "AND (next_ms <= ? OR next_ms > ?) ORDER BY next_ms, queue_offset LIMIT ?",
+        (destination, now_ms, latest_ms, limit),
+    )
+    ready = [_waiting(row) for row in rows]
+    if ready:
+        return ready, None
+    query = "SELECT min(next_ms) FROM waiting WHERE destination = ?"
+    (next_ms,) = db.execute(query, (destination,)).fetchone()
+    return [], next_ms
 
 
 def oldest_waiting_ms(db: sqlite3.Connection, destination: str) -> int | None:
