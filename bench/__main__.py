@@ -11,7 +11,7 @@ import msgspec
 
 from bench.harness import Benchmark, Measurement, Scale, run
 
-_MODULES = ("decode", "intake", "dispatch", "http")
+_MODULES = ("decode", "intake", "dispatch", "delivery", "http")
 
 
 def _benchmarks() -> dict[str, Benchmark]:

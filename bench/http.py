@@ -22,7 +22,7 @@ from bench.load import WRITE_KEY, Load, generate
 from gateway.cli.client import Client
 from gateway.cli.process import ServerProcess, free_port
 
-__all__ = ["BENCHMARKS", "CONFIG"]
+__all__ = ["BENCHMARKS", "CONFIG", "accepts", "pin_server"]
 
 CONFIG = f"""\
 data_dir = "data"
@@ -77,7 +77,7 @@ async def _drive_gateway(
         config.write_text(CONFIG.format(port=port), encoding="utf-8")
         arguments = ("gateway", "serve", "--config", str(config))
         async with Client(f"http://127.0.0.1:{port}", WRITE_KEY) as client:
-            process = ServerProcess(arguments, Path(folder) / "log", client.healthy, _pin_server)
+            process = ServerProcess(arguments, Path(folder) / "log", client.healthy, pin_server)
             async with process:
                 measured, load = await _load(process, port, templates, connections, seconds)
                 counts = await client.counts()
@@ -98,15 +98,14 @@ async def _drive_server(
     port = free_port()
     with TemporaryDirectory(prefix="headgate-bench-") as folder:
         arguments = ("bench", "server", name, str(port))
-        process = ServerProcess(
-            arguments, Path(folder) / "log", partial(_accepts, port), _pin_server
-        )
+        process = ServerProcess(arguments, Path(folder) / "log", partial(accepts, port), pin_server)
         async with process:
             measured, _ = await _load(process, port, templates, connections, seconds)
             return measured
 
 
-async def _accepts(port: int) -> bool:
+async def accepts(port: int) -> bool:
+    """Whether somebody listens on a port of the loopback address."""
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1.0).close()
     except OSError:
@@ -137,7 +136,8 @@ async def _load(
     return Measurement(load.timed_events, load.seconds, notes), load
 
 
-def _pin_server(pid: int) -> None:
+def pin_server(pid: int) -> None:
+    """Keep a process on the first processor that may be used."""
     usable = cpus()
     if len(usable) > 1:
         os.sched_setaffinity(pid, usable[:1])

@@ -71,7 +71,7 @@ async def test_retry_moves_to_the_lane_and_the_counts_follow(letters: DeadLetter
     assert letters.retry(Filter(destination="crm", reason="rejected"), 5000) == 1
     state = State(letters._path)
     await state.start()
-    due, _ = await state.due("crm", 5000, 10)
+    due, _ = await state.due("crm", 5000, 10, 60_000)
     standing = await state.standing("crm")
     await state.stop()
 

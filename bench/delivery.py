@@ -1,0 +1,250 @@
+"""From a full queue on disk to a destination, against the least that does the same with the bytes.
+
+The queue is filled once; every pass delivers all of it to a destination that has seen nothing, and
+ends when everything is committed. Opening the queue is not timed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import aiohttp
+import msgspec
+import structlog
+import uvloop
+
+from bench.data import BATCH_EVENTS, batches, fresh
+from bench.decode import Envelope
+from bench.harness import Benchmark, Measurement, Scale, cpus
+from bench.http import accepts, pin_server
+from gateway.cli.process import ServerProcess, free_port
+from gateway.config import load
+from gateway.event import Event, decode_events, encode_events
+from gateway.ndjson import encode_lines
+from gateway.pipeline import Gateway
+from gateway.plugins import discover
+from gateway.queue.disk import DiskConfig, DiskStore
+from gateway.state import STATE_FILE
+from gateway.timestamps import format_ms, now_ms
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+__all__ = ["BENCHMARKS", "CONFIG"]
+
+_POLL_SECONDS = 0.0005
+_FRAMES_OF = 10  # requests, as when many wait for one write
+_ROUNDS = 8  # times that the bodies are stored, so that a pass is longer than starting one
+_FILE_BATCH = 4000
+_WEBHOOK_BATCH = 500
+_WEBHOOK_SENDS = 8
+
+CONFIG = """\
+data_dir = "data"
+
+[log]
+level = "warning"
+
+[dedup]
+enabled = false
+
+[sources.web]
+type = "segment"
+write_key = "demo"
+
+[destinations.subject]
+start_at = "earliest"
+{destination}
+"""
+_NULL = 'type = "null"'
+# Batches that divide all there is: none waits to become full.
+_FILE = 'type = "file"\npath = "out"\nbatch = { max_events = 4000, max_bytes = 10_000_000 }'
+_WEBHOOK = 'type = "webhook"\nurl = "{url}"\nbatch = {{ max_events = 500, max_bytes = 10_000_000 }}'
+
+
+def _stored(scale: Scale) -> list[list[Event]]:
+    """The events of each request as intake would store them."""
+    decode = msgspec.json.Decoder(Envelope).decode
+    received = format_ms(now_ms())
+    requests = [decode(body).batch for body in fresh(batches(scale.seed, scale.templates))()]
+    for request in requests:
+        for event in request:
+            event.source_id, event.received_at, event.version = "web", received, 2
+    return requests
+
+
+def _fill(folder: Path, requests: Sequence[list[Event]]) -> int:
+    """Store the requests' events some times over; returns how many events that is."""
+    (folder / "data").mkdir()
+    store = DiskStore(folder / "data" / "queue", DiskConfig(), now_ms, structlog.get_logger())
+    store.open()
+    chunks = [encode_events(request) for request in requests]
+    for _ in range(_ROUNDS):
+        for at in range(0, len(chunks), _FRAMES_OF):
+            part = chunks[at : at + _FRAMES_OF]
+            store.write(part, [BATCH_EVENTS] * len(part), sync=False)
+    store.close()
+    return _ROUNDS * len(chunks) * BATCH_EVENTS
+
+
+Pass = Callable[[], Awaitable[float]]
+
+
+async def _passes(one: Pass, events: int, scale: Scale) -> Measurement:
+    """Passes until there is time no more; their median, without the first."""
+    took = [await one(), await one()]
+    while sum(took) < scale.seconds:
+        took.append(await one())
+    return Measurement(events, median(took[1:]))
+
+
+async def _deliver(folder: Path) -> float:
+    """One pass: seconds from the start of delivery to the last commit."""
+    for path in (folder / "data").glob(f"{STATE_FILE}*"):
+        path.unlink()
+    gateway = Gateway(load(folder / "config.toml"), discover())
+    async with gateway.running():
+        began = time.perf_counter()
+        worker = gateway.workers["subject"]
+        while worker.pending(gateway.queue.end):  # noqa: ASYNC110 - commits are not announced
+            await asyncio.sleep(_POLL_SECONDS)
+        seconds = time.perf_counter() - began
+        assert worker.counts.delivered == gateway.queue.end, "events were lost"
+    return seconds
+
+
+def _gateway(destination: str, scale: Scale) -> Measurement:
+    async def drive() -> Measurement:
+        with TemporaryDirectory(prefix="headgate-bench-") as name:
+            folder = Path(name)
+            events = _fill(folder, _stored(scale))
+            text = CONFIG.format(destination=destination)
+            (folder / "config.toml").write_text(text, encoding="utf-8")
+            return await _passes(partial(_deliver, folder), events, scale)
+
+    return uvloop.run(drive())
+
+
+def _frames(scale: Scale) -> Measurement:
+    """Reading the same frames and decoding them."""
+
+    async def one(folder: Path) -> float:
+        store = DiskStore(folder / "data" / "queue", DiskConfig(), now_ms, structlog.get_logger())
+        store.open()
+        reader = store.reader(0)
+        began = time.perf_counter()
+        while (frame := reader.next()) is not None:
+            decode_events(frame.payload)
+        seconds = time.perf_counter() - began
+        reader.close()
+        return seconds
+
+    with TemporaryDirectory(prefix="headgate-bench-") as name:
+        events = _fill(Path(name), _stored(scale))
+        return asyncio.run(_passes(partial(one, Path(name)), events, scale))
+
+
+def _writes(scale: Scale) -> Measurement:
+    """Writing the same lines, in batches as large, each brought to the disk."""
+    events = [event for request in _stored(scale) for event in request] * _ROUNDS
+    parts = [
+        encode_lines(events[at : at + _FILE_BATCH]) for at in range(0, len(events), _FILE_BATCH)
+    ]
+
+    async def one(path: Path) -> float:
+        began = time.perf_counter()
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        for part in parts:
+            os.write(fd, part)
+            os.fdatasync(fd) if hasattr(os, "fdatasync") else os.fsync(fd)
+        os.close(fd)
+        return time.perf_counter() - began
+
+    with TemporaryDirectory(prefix="headgate-bench-") as name:
+        return asyncio.run(_passes(partial(one, Path(name) / "out"), len(events), scale))
+
+
+@asynccontextmanager
+async def _sink() -> AsyncIterator[str]:
+    """A server in a process of its own that reads requests and answers; its URL."""
+    port = free_port()
+    with TemporaryDirectory(prefix="headgate-bench-") as folder:
+        arguments = ("bench", "server", "read", str(port))
+        ready = partial(accepts, port)
+        async with ServerProcess(arguments, Path(folder) / "log", ready, pin_server):
+            if len(cpus()) > 1:
+                os.sched_setaffinity(0, cpus()[1:])
+            yield f"http://127.0.0.1:{port}/events"
+
+
+def _posts(scale: Scale) -> Measurement:
+    """A bare client that posts the same bodies to the same server."""
+    events = [event for request in _stored(scale) for event in request] * _ROUNDS
+    parts = [events[at : at + _WEBHOOK_BATCH] for at in range(0, len(events), _WEBHOOK_BATCH)]
+    bodies = [
+        b'{"batch":[' + b",".join([event.to_json() for event in part]) + b"]}" for part in parts
+    ]
+
+    async def one(session: aiohttp.ClientSession, url: str) -> float:
+        left = iter(bodies)
+
+        async def client() -> None:
+            for body in left:
+                async with session.post(url, data=body) as response:
+                    await response.read()
+
+        began = time.perf_counter()
+        async with asyncio.TaskGroup() as clients:
+            for _ in range(_WEBHOOK_SENDS):
+                clients.create_task(client())
+        return time.perf_counter() - began
+
+    async def drive() -> Measurement:
+        async with _sink() as url, aiohttp.ClientSession() as session:
+            return await _passes(partial(one, session, url), len(events), scale)
+
+    return uvloop.run(drive())
+
+
+def _webhook(scale: Scale) -> Measurement:
+    async def drive() -> Measurement:
+        with TemporaryDirectory(prefix="headgate-bench-") as name:
+            folder = Path(name)
+            events = _fill(folder, _stored(scale))
+            async with _sink() as url:
+                text = CONFIG.format(destination=_WEBHOOK.format(url=url))
+                (folder / "config.toml").write_text(text, encoding="utf-8")
+                return await _passes(partial(_deliver, folder), events, scale)
+
+    return uvloop.run(drive())
+
+
+BENCHMARKS = (
+    Benchmark(
+        "delivery-null",
+        "from the queue on disk to a null destination",
+        {"frames": _frames, "gateway": partial(_gateway, _NULL)},
+        floors=("frames",),
+    ),
+    Benchmark(
+        "delivery-file",
+        f"from the queue on disk to a file destination, batches of {_FILE_BATCH}, fsync",
+        {"write": _writes, "gateway": partial(_gateway, _FILE)},
+        floors=("write",),
+    ),
+    Benchmark(
+        "delivery-webhook",
+        f"from the queue on disk to a local webhook, batches of {_WEBHOOK_BATCH}",
+        {"client": _posts, "gateway": _webhook},
+        floors=("client",),
+    ),
+)
