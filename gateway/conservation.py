@@ -141,7 +141,7 @@ def statement(db: sqlite3.Connection, end: int) -> Statement:
     db.execute("BEGIN")  # so that all is read as of one moment
     try:
         cursors, bases, counts = reading.cursors(db), reading.bases(db), reading.counts(db)
-        waiting = {id_: reading.standing(db, id_)[0] for id_ in cursors}
+        waiting = {id_: reading.waiting_number(db, id_) for id_ in cursors}
         stored = reading.sources(db)
         counted = reading.counted(db)
         leaks = reading.leaks(db)

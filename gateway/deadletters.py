@@ -8,7 +8,8 @@ running gateway notices within a few seconds.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 import msgspec
 
 from gateway.errors import StateError
+from gateway.state.writing import ALREADY_WAITING, add_outcome, transaction
 
 __all__ = ["DeadLetters", "Entry", "Filter"]
 
@@ -127,7 +129,9 @@ class DeadLetters:
     def retry(self, which: Filter, now_ms: int) -> int:
         """Put those that match into their destinations' retry lanes; returns how many."""
         where, values = which.where()
-        with self._open() as db, _transaction(db):
+        with self._open() as db, transaction(db):
+            matched = _numbers(db, "dead_letters", where, values)
+            before = _numbers(db, "waiting")
             db.execute(
                 "INSERT OR REPLACE INTO waiting (destination, queue_offset, source_id, message_id, "  # noqa: S608
                 "detail, attempts, first_ms, last_ms, next_ms, alone, event, exchange) "
@@ -141,12 +145,18 @@ class DeadLetters:
                 f"AND {where}) WHERE outcome = 'dead'",
                 values,
             )
+            # One that is dead twice, as after a replay, or that waits already, is sent once.
+            after = _numbers(db, "waiting")
+            for destination, number in matched.items():
+                once = number - (after[destination] - before[destination])
+                if once:
+                    add_outcome(db, destination, "filtered", ALREADY_WAITING, once)
             return db.execute(f"DELETE FROM dead_letters WHERE {where}", values).rowcount  # noqa: S608
 
     def drop(self, which: Filter) -> int:
         """Throw those that match away for good; they stay counted as dead. Returns how many."""
         where, values = which.where()
-        with self._open() as db, _transaction(db):
+        with self._open() as db, transaction(db):
             return db.execute(f"DELETE FROM dead_letters WHERE {where}", values).rowcount  # noqa: S608
 
     @contextmanager
@@ -162,12 +172,9 @@ class DeadLetters:
             raise StateError(f"{self._path}: {error}") from error
 
 
-@contextmanager
-def _transaction(db: sqlite3.Connection) -> Iterator[None]:
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        db.execute("ROLLBACK")
-        raise
-    db.execute("COMMIT")
+def _numbers(
+    db: sqlite3.Connection, table: str, where: str = "1", values: Sequence[object] = ()
+) -> Counter[str]:
+    """Rows of a table for each destination."""
+    query = f"SELECT destination, count(*) FROM {table} WHERE {where} GROUP BY destination"  # noqa: S608
+    return Counter(dict(db.execute(query, values)))

@@ -74,7 +74,10 @@ class Lane:
         Args:
             anew: whether nothing that was known before counts.
         """
-        self.size, self._counts.dead = await self._state.standing(self._destination)
+        self.size, stored = await self._state.standing(self._destination)
+        # Commands that work on the file, such as `gateway dead retry`, move events from one to the
+        # other beside us.
+        self._counts.dead, self._counts.filtered = stored.dead, stored.filtered
         if self._order is not None and (anew or self.size != len(self._due_ms)):
             await self._learn_order(self._order)
 
@@ -108,15 +111,13 @@ class Lane:
     async def run(self) -> None:
         """Send what is due until sending ends."""
         while True:
-            if self._added.is_set():
-                self._added.clear()
-                await self.look()
+            self._added.clear()
+            await self.look()
             due, next_ms = await self._due(self._clock())
             if due:
                 if not await self._send(due):
                     return
                 continue
-            await self.look()
             seconds = _LOOK_EVERY_SECONDS
             if next_ms is not None:
                 seconds = min(seconds, max(0.001, (next_ms - self._clock()) / 1000))

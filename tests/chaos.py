@@ -36,6 +36,7 @@ class Moods:
         self.calm = False
         self.accepted: list[str] = []
         self.seen: set[str] = set()
+        self._refused: set[str] = set()
 
     def __call__(self, received: Received) -> Answer:
         events = received.json()["batch"]
@@ -75,6 +76,10 @@ class Moods:
         """Take all but those that failed and poison; says which failed, and whether for good."""
         poison = {n: True for n, event in enumerate(events) if event["event"] == POISON}
         failed = {**failed, **poison}
+        # What was refused for good stays refused, as with any receiver that looks at the event.
+        self._refused |= {events[n]["messageId"] for n, retry in failed.items() if not retry}
+        refused = {n: False for n, e in enumerate(events) if e["messageId"] in self._refused}
+        failed = {**failed, **refused}
         self.accepted += [e["messageId"] for n, e in enumerate(events) if n not in failed]
         return Answer(
             json={"failed": [{"index": n, "retry": retry} for n, retry in failed.items()]}

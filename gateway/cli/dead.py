@@ -22,6 +22,17 @@ __all__ = ["dead"]
 
 _SHOWN = 50
 
+# Heading to the width that a narrow terminal leaves it.
+_COLUMNS = {
+    "id": 4,
+    "given up": 14,
+    "destination": 6,
+    "reason": 8,
+    "event": 8,
+    "user": 6,
+    "why": 16,
+}
+
 
 @click.group()
 def dead() -> None:
@@ -130,8 +141,10 @@ def list_(letters: _Letters, which: Filter, limit: int) -> None:
         return
     console = Console(highlight=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("id", "given up", "destination", "reason", "event", "user", "why"):
-        table.add_column(heading, overflow="ellipsis", no_wrap=heading != "why")
+    for heading, least in _COLUMNS.items():
+        table.add_column(
+            heading, overflow="ellipsis", no_wrap=heading != "why", min_width=least or None
+        )
     for entry in entries:
         table.add_row(*_cells(entry))
     console.print(table)
@@ -175,7 +188,7 @@ def show(letters: _Letters, which: Filter, as_json: bool) -> None:
 
 
 def _when(ms: int) -> str:
-    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M:%S}"
+    return f"{datetime.fromtimestamp(ms / 1000, UTC):%m-%d %H:%M:%S}"
 
 
 def _confirm(letters: _Letters, which: Filter, yes: bool, question: str) -> None:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -144,8 +143,8 @@ class State:
         """The newest dead letters of a destination."""
         return await self.call(reading.dead_letters, destination, limit)
 
-    async def standing(self, destination: str) -> tuple[int, Counter[str]]:
-        """How many events are in a destination's retry lane, and how many are dead, by reason."""
+    async def standing(self, destination: str) -> tuple[int, DestinationCounts]:
+        """How many events are in a destination's retry lane, and its counts."""
         return await self.call(reading.standing, destination)
 
     async def due(

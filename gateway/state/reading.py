@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -26,6 +25,7 @@ __all__ = [
     "standing",
     "waiting_at",
     "waiting_index",
+    "waiting_number",
 ]
 
 _WAITING = (
@@ -53,12 +53,16 @@ def bases(db: sqlite3.Connection) -> dict[str, int]:
     return dict(db.execute("SELECT destination, base_offset FROM cursors"))
 
 
-def counts(db: sqlite3.Connection) -> dict[str, DestinationCounts]:
-    """Counts of each destination over all runs."""
+def counts(db: sqlite3.Connection, destination: str | None = None) -> dict[str, DestinationCounts]:
+    """Counts of each destination over all runs, or of one."""
     found: dict[str, DestinationCounts] = {}
-    rows = db.execute("SELECT destination, outcome, reason, events FROM outcomes")
-    for destination, outcome, reason, events in rows:
-        entry = found.setdefault(destination, DestinationCounts())
+    rows = db.execute(
+        "SELECT destination, outcome, reason, events FROM outcomes "
+        "WHERE ? IN (destination, '') AND events != 0",
+        (destination or "",),
+    )
+    for id_, outcome, reason, events in rows:
+        entry = found.setdefault(id_, DestinationCounts())
         match outcome:
             case "delivered":
                 entry.delivered = events
@@ -109,13 +113,22 @@ def dead_letters(db: sqlite3.Connection, destination: str, limit: int) -> list[D
     return [DeadLetter(*row) for row in rows]
 
 
-def standing(db: sqlite3.Connection, destination: str) -> tuple[int, Counter[str]]:
-    """How many events are in a destination's retry lane, and how many are dead, by reason."""
+def standing(db: sqlite3.Connection, destination: str) -> tuple[int, DestinationCounts]:
+    """How many events are in a destination's retry lane, and its counts, as of one moment."""
+    db.execute("BEGIN")
+    try:
+        waiting = waiting_number(db, destination)
+        own = counts(db, destination).get(destination, DestinationCounts())
+    finally:
+        db.execute("COMMIT")
+    return waiting, own
+
+
+def waiting_number(db: sqlite3.Connection, destination: str) -> int:
+    """How many events are in a destination's retry lane."""
     query = "SELECT count(*) FROM waiting WHERE destination = ?"
-    (waiting,) = db.execute(query, (destination,)).fetchone()
-    query = "SELECT reason, events FROM outcomes WHERE destination = ? AND outcome = 'dead'"
-    dead = {reason: events for reason, events in db.execute(query, (destination,)) if events}
-    return int(waiting), Counter(dead)
+    (found,) = db.execute(query, (destination,)).fetchone()
+    return int(found)
 
 
 def due(

@@ -13,6 +13,7 @@ from gateway.state.records import Commit, DeadLetter, Tally, Waiting
 __all__ = [
     "ALREADY_WAITING",
     "Written",
+    "add_outcome",
     "add_tally",
     "begin",
     "commit",
@@ -83,12 +84,9 @@ def commit(db: sqlite3.Connection, done: Commit, now_ms: int) -> Written:
             db.execute("INSERT INTO leaks VALUES (?, ?, ?, ?, ?)", leak)
         overlapping = _overlapping(db, done)
         outcomes.append(("filtered", ALREADY_WAITING, overlapping))
-        db.executemany(
-            "INSERT INTO outcomes VALUES (?, ?, ?, ?) "
-            "ON CONFLICT (destination, outcome, reason) "
-            "DO UPDATE SET events = events + excluded.events",
-            [(done.destination, *outcome) for outcome in outcomes if outcome[2]],
-        )
+        for outcome, reason, number in outcomes:
+            if number:
+                add_outcome(db, done.destination, outcome, reason, number)
         db.executemany(
             "INSERT INTO dead_letters (destination, queue_offset, source_id, message_id, reason, "
             "detail, attempts, first_ms, last_ms, event, exchange) "
@@ -112,6 +110,17 @@ def commit(db: sqlite3.Connection, done: Commit, now_ms: int) -> Written:
                 (done.replay[1], done.replayed, done.replay[0]),
             )
     return Written(missing, overlapping)
+
+
+def add_outcome(
+    db: sqlite3.Connection, destination: str, outcome: str, reason: str, number: int
+) -> None:
+    """Count events of a destination; within a transaction of the caller."""
+    db.execute(
+        "INSERT INTO outcomes VALUES (?, ?, ?, ?) ON CONFLICT (destination, outcome, reason) "
+        "DO UPDATE SET events = events + excluded.events",
+        (destination, outcome, reason, number),
+    )
 
 
 def _overlapping(db: sqlite3.Connection, done: Commit) -> int:
