@@ -151,7 +151,7 @@ def _place(
         (destination, offset),
     ).fetchone()
     if row:
-        return at("dead", f"dead letter {row[0]}, {row[1]}: {row[2]}")
+        return at("dead", f"letter {row[0]}, {row[1]}: {row[2]}")
     if offset >= cursor:
         tried = " and is being tried" if attempts else ""
         return at("queued", f"behind {offset - cursor:,} others{tried}")

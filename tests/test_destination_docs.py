@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from gateway.builtin import console, file, null
+from gateway.builtin import console, file, null, sqlite
 from gateway.builtin.console import ConsoleConfig
 from gateway.builtin.file import FileConfig
+from gateway.builtin.sqlite import SqliteConfig
 from gateway.component import BatchPolicy
 from gateway.config import load
 from gateway.errors import DeliveryError
@@ -47,6 +48,7 @@ def section(title: str) -> str:
         (DestinationSettings, section("Keys that every destination has")),
         (FileConfig, section("file")),
         (ConsoleConfig, section("console")),
+        (SqliteConfig, section("sqlite")),
         (WebhookConfig, WEBHOOK),
     ],
 )
@@ -65,7 +67,7 @@ def test_every_key_has_a_row(struct: Any, text: str) -> None:
 @pytest.mark.parametrize("page", [DESTINATIONS, WEBHOOK])
 def test_every_example_can_be_used(page: str, tmp_path: Path) -> None:
     """Each example of the pages is a config that the gateway takes."""
-    registry = discover(builtins=[m.__name__ for m in (console, file, null)])
+    registry = discover(builtins=[m.__name__ for m in (console, file, null, sqlite)])
     examples = blocks(page, "toml")
     assert examples
     for example in examples:

@@ -18,10 +18,14 @@ from msgspec import Struct
 
 import gateway
 from gateway.component import BatchPolicy
+from gateway.config import load
 from gateway.hookspecs import HookSpecs
+from gateway.pipeline import Gateway
 from gateway.plugins import discover
+from gateway.server import make_app
 from gateway.settings import (
     HOST_KEYS,
+    AdminConfig,
     DedupConfig,
     DestinationSettings,
     LogConfig,
@@ -29,6 +33,7 @@ from gateway.settings import (
     RetryPolicy,
     ServerConfig,
     SourceSettings,
+    TraceConfig,
     TransformSettings,
 )
 
@@ -43,6 +48,8 @@ TABLES: dict[str, type[Struct]] = {
     "queue": QueueSettings,
     "dedup": DedupConfig,
     "log": LogConfig,
+    "trace": TraceConfig,
+    "admin": AdminConfig,
     "sources.ID": SourceSettings,
     "transforms.ID": TransformSettings,
     "destinations.ID": DestinationSettings,
@@ -155,7 +162,7 @@ def section_of(config: str, name: str) -> str:
     return re.sub(r"(?m)^# (?=\w+ = )", "", match[1])
 
 
-@pytest.mark.parametrize("name", ["server", "dedup", "log", "queue"])
+@pytest.mark.parametrize("name", ["server", "dedup", "log", "trace", "queue"])
 def test_the_values_shown_are_the_defaults(name: str) -> None:
     """Whoever removes the # in front of a key changes nothing."""
     struct = TABLES[name]
@@ -163,6 +170,29 @@ def test_the_values_shown_are_the_defaults(name: str) -> None:
     own = {key: shown[key] for key in struct.__struct_encode_fields__ if key in shown}
     assert list(own) == list(struct.__struct_encode_fields__)
     assert msgspec.convert(own, struct) == struct()
+
+
+# -- the admin API ---------------------------------------------------------------------------------
+
+
+def test_each_path_of_the_admin_api_is_documented(tmp_path: Path) -> None:
+    """docs/operations.md has a row for each area, with its method."""
+    page = text_of("docs/operations.md")
+    (tmp_path / "config.toml").write_text('[admin]\ntoken = "0123456789abcdef"\n')
+    app = make_app(Gateway(load(tmp_path / "config.toml"), discover()))
+    paths = {
+        (route.method, str(route.resource.canonical))
+        for route in app.router.routes()
+        if route.resource is not None and "/admin" in route.resource.canonical
+    }
+    missing = [
+        (method, path)
+        for method, path in sorted(paths)
+        if method != "HEAD"
+        and f"`{method} {path}" not in page
+        and not (path.startswith("/admin/dead/") and f"`{path.rpartition('/')[2]}`" in page)
+    ]
+    assert missing == []
 
 
 # -- types -----------------------------------------------------------------------------------------

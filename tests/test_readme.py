@@ -42,11 +42,12 @@ def test_the_shipped_config_has_privacy_on_and_delivers_somewhere() -> None:
 
 def test_the_example_config_can_be_used(tmp_path: Path) -> None:
     """The tables that the README shows make a gateway."""
-    (example,) = blocks("toml")
-    assert tomllib.loads(example)
+    tables, admin = blocks("toml")
+    assert tomllib.loads(tables)
     path = tmp_path / "config.toml"
-    path.write_text(example)
-    gateway = Gateway(load(path, {}), discover())
+    path.write_text(tables + admin)
+    gateway = Gateway(load(path, {"HEADGATE_TOKEN": "0123456789abcdef"}), discover())
+    assert gateway.config.admin.token is not None
     assert [built.id for built in gateway.destinations] == ["crm"]
     assert gateway.destinations[0].chain.ids == ("canary",)
 
