@@ -46,6 +46,17 @@ class RecentIds:
         current = self._current.setdefault(source_id, set())
         previous = self._previous.get(source_id, set())
         before = len(current)
+        ids = [event.message_id for event in events]
+        arriving = set(ids)
+        # The usual case, in a handful of calls for a whole batch: nothing was seen before.
+        if (
+            len(arriving) == len(ids)
+            and current.isdisjoint(arriving)
+            and previous.isdisjoint(arriving)
+        ):
+            current |= arriving
+            self._count += len(ids)
+            return list(events)
         new = []
         for event in events:
             message_id = event.message_id

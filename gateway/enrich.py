@@ -7,13 +7,14 @@ server's, and writing it into `context.ip` would put all users in one data centr
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 from msgspec import UNSET, Raw, Struct
 
-from gateway.event import EMPTY, Event
+from gateway.event import Event
 from gateway.normalise import add_notes
+from gateway.peek import NO_OBJECT, Peek, peek
 
 __all__ = ["Client", "enrich"]
 
@@ -57,79 +58,78 @@ _ANONYMISED = "0.0.0.0"  # noqa: S104 - what a client puts for an address that i
 _CLIENT_CHANNELS = frozenset({"browser", "web", "mobile"})
 
 
-class _Peek(Struct):
-    ip: Any = UNSET
-    user_agent: Any = msgspec.field(default=UNSET, name="userAgent")
-    direct: Any = UNSET
-    library: Any = UNSET
+def enrich(
+    event: Event, client: Client, seen: Peek | None = None, context: bytes | None = None
+) -> None:
+    """Fill `context.ip` and `context.userAgent` of an event from a device, if it has none.
 
-
-_peek = msgspec.json.Decoder(_Peek)
-_NOTHING = _Peek()
-
-
-def enrich(event: Event, client: Client) -> None:
-    """Fill `context.ip` and `context.userAgent` of an event from a device, if it has none."""
-    if client.category == "server" and event.channel not in _CLIENT_CHANNELS:
+    Args:
+        seen: what `peek` finds in the event's context, where the caller has asked already.
+        context: the event's context as bytes, likewise.
+    """
+    category, channel = client.category, event.channel
+    if category == "server" and channel not in _CLIENT_CHANNELS:
         return
-    seen = _NOTHING if event.raw_context is EMPTY else _look(event)
+    if seen is None or context is None or seen is NO_OBJECT:
+        context = bytes(event.raw_context)
+        seen = peek(context)
     library = seen.library.get("name") if isinstance(seen.library, dict) else None
     from_device = (
-        client.category == "client"
-        or seen.direct is True
-        or event.channel in _CLIENT_CHANNELS
+        category == "client"
         or (isinstance(library, str) and library in CLIENT_LIBRARIES)
+        or channel in _CLIENT_CHANNELS
+        or seen.direct is True
     )
     if not from_device:
         if library is None and client.user_agent:
             add_notes(event, (), user_agent=client.user_agent)
         if seen.direct is not UNSET:
-            _rewrite(event, {})
+            _rewrite(event, None, None)
         return
-    added: dict[str, str] = {}
-    if client.ip is not None:
-        if not (isinstance(seen.ip, str) and seen.ip.strip()):
-            added["ip"] = client.ip
-        elif seen.ip not in (client.ip, _ANONYMISED):
-            add_notes(event, (), request_ip=client.ip)
-    if client.user_agent and not (isinstance(seen.user_agent, str) and seen.user_agent.strip()):
-        added["userAgent"] = client.user_agent
-    replaces = (seen.ip is not UNSET and "ip" in added) or (
-        seen.user_agent is not UNSET and "userAgent" in added
-    )
-    if seen.direct is not UNSET or replaces:
-        _rewrite(event, added)
-    elif added:
-        _prepend(event, added)
+    ip, own_ip = client.ip, seen.ip
+    if ip is not None and isinstance(own_ip, str) and own_ip.strip():
+        if own_ip not in (ip, _ANONYMISED):
+            add_notes(event, (), request_ip=ip)
+        ip = None
+    agent, own_agent = client.user_agent, seen.user_agent
+    if not agent or (isinstance(own_agent, str) and own_agent.strip()):
+        agent = None
+    if (
+        seen.direct is not UNSET
+        or (ip is not None and own_ip is not UNSET)
+        or (agent is not None and own_agent is not UNSET)
+    ):
+        _rewrite(event, ip, agent)
+    elif ip is not None or agent is not None:
+        _prepend(event, context, ip, agent)
 
 
-def _look(event: Event) -> _Peek:
-    try:
-        return _peek.decode(event.raw_context)
-    except msgspec.ValidationError:  # a number beyond a double, which only `Event` reads
-        return msgspec.convert(event.context, _Peek)
-
-
-def _rewrite(event: Event, added: dict[str, str]) -> None:
+def _rewrite(event: Event, ip: str | None, agent: str | None) -> None:
     context = {key: value for key, value in event.context.items() if key != "direct"}
-    event.context = context | added
+    if ip is not None:
+        context["ip"] = ip
+    if agent is not None:
+        context["userAgent"] = agent
+    event.context = context
 
 
-def _prepend(event: Event, added: dict[str, str]) -> None:
+def _prepend(event: Event, context: bytes, ip: str | None, agent: str | None) -> None:
     """Add keys that the context does not have, without decoding it."""
-    head = _head(added.get("ip"), added.get("userAgent"))
-    event.__dict__.pop("raw_context", None)
-    raw = event.raw_context
-    if raw is EMPTY:
-        event.raw_context = Raw(head + b"}")
-        return
-    rest = bytes(raw)[1:].lstrip()
-    event.raw_context = Raw(head + rest if rest == b"}" else b"".join((head, b",", rest)))
+    head = _head(ip, agent)
+    if event.__dict__:
+        event.__dict__.pop("raw_context", None)
+    # The first brace is the object's, and a quote behind it the first key's: as SDKs write it.
+    if context[1:2] == b'"':
+        context = context.replace(b"{", head + b",", 1)
+    else:
+        rest = context[1:].lstrip() or b"}"
+        context = head + rest if rest == b"}" else b"".join((head, b",", rest))
+    event.raw_context = Raw(context)
 
 
 @lru_cache(maxsize=256)
-def _head(ip: str | None, user_agent: str | None) -> bytes:
+def _head(ip: str | None, agent: str | None) -> bytes:
     """The keys as the beginning of an object; the events of a request have the same."""
-    added = {"ip": ip, "userAgent": user_agent}
+    added = {"ip": ip, "userAgent": agent}
     present = {key: value for key, value in added.items() if value is not None}
     return msgspec.json.encode(present)[:-1]

@@ -17,13 +17,14 @@ from gateway.chain import Chain
 from gateway.dedup import RecentIds
 from gateway.enrich import Client, enrich
 from gateway.errors import ConfigError, QueueError
-from gateway.event import Event, decode_events, encode_events
+from gateway.event import EMPTY, Event, decode_events, encode_events
 from gateway.ledger import Ledger
 from gateway.normalise import add_notes
+from gateway.peek import peek
 from gateway.settings import SourceSettings
+from gateway.stamp import Stamp
 from gateway.state import Discard
 from gateway.tap import Tap
-from gateway.timestamps import correct, format_ms, parse_ms
 from gateway.validate import validate
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ __all__ = ["API_EVENT_VERSION", "Arrival", "Intake", "Receipt"]
 API_EVENT_VERSION = 2
 """Value of `version` in every event, as Segment stamps it."""
 
-_DAY_MS = 86_400_000
 _LOG_EVERY_MS = 60_000
 
 
@@ -46,7 +46,7 @@ class Arrival:
 
     Attributes:
         events: in the order of the request.
-        discarded: events that the source itself could not accept, by code.
+        discarded: events that the source itself could not accept, by code; `accept` adds its own.
         sent_at: for events that have none: of the batch, or of a header.
         client: who sent the request.
         body_bytes: size of the request's body, which the events' bodies are views of.
@@ -142,7 +142,8 @@ class Intake:
         """
         source_id = arrival.source_id
         counts = self.ledger.source(source_id)
-        discarded = Counter(arrival.discarded)
+        discarded = arrival.discarded
+        refused = len(arrival.events) + (discarded.total() if discarded else 0)
         discards: list[Discard] = []
         if not self._sources[source_id].enabled:
             _discard(arrival.events, "source_disabled", arrival, discarded, discards)
@@ -159,7 +160,6 @@ class Intake:
         kept: list[Event] = []
         made: list[Event] = []
         added: list[Event] = []
-        refused = len(arrival.events) + arrival.discarded.total()
         try:
             if self._transforms and new:
                 kept, made = self._transform(new, arrival, discarded, discards)
@@ -216,13 +216,15 @@ class Intake:
         self, arrival: Arrival, discarded: Counter[str], discards: list[Discard]
     ) -> list[Event]:
         received_ms = arrival.received_ms
-        received_at = format_ms(received_ms)
         source_id, client = arrival.source_id, arrival.client
-        batch = _Sent(arrival.sent_at)
+        stamp = Stamp(arrival.sent_at, received_ms)
         suppressed = self._suppressed if len(self._suppressed) else None
         ready = []
         for event in arrival.events:
-            code = validate(event)
+            raw_context = event.raw_context
+            context = b"" if raw_context is EMPTY else bytes(raw_context)
+            seen = peek(context)
+            code = validate(event, seen)
             if code is not None:
                 _discard((event,), code, arrival, discarded, discards)
                 continue
@@ -234,10 +236,9 @@ class Intake:
                 _discard((event,), "suppressed", arrival, discarded, discards)
                 continue
             event.source_id = source_id
-            event.received_at = received_at
             event.version = API_EVENT_VERSION
-            _stamp_times(event, batch, received_ms, received_at)
-            enrich(event, client)
+            stamp.times(event)
+            enrich(event, client, seen, context)
             ready.append(event)
         return ready
 
@@ -313,50 +314,3 @@ def _discard(
         discarded[code] += 1
         if event.message_id:
             discards.append(Discard(arrival.received_ms, arrival.source_id, event.message_id, code))
-
-
-def _stamp_times(event: Event, batch: _Sent, received_ms: int, received_at: str) -> None:
-    """Set the four times; see `gateway.timestamps` for the formula."""
-    sent_ms = None
-    if event.sent_at is not None:
-        sent_ms = _read_time(event, event.sent_at, "sent_at_unreadable")
-    if sent_ms is not None:
-        event.sent_at = format_ms(sent_ms)
-    else:
-        sent_ms, event.sent_at = batch.ms, batch.text
-        if batch.unreadable is not None:
-            _read_time(event, batch.unreadable, "sent_at_unreadable")
-    moment_ms = original_ms = None
-    if event.original_timestamp is not None:
-        original_ms = _read_time(event, event.original_timestamp, "timestamp_unreadable")
-    if event.timestamp is not None:
-        # A caller's own time wins: RudderStack's Node SDK stamps `originalTimestamp` beside it.
-        moment_ms = _read_time(event, event.timestamp, "timestamp_unreadable")
-    if moment_ms is None:
-        moment_ms = original_ms
-    if moment_ms is None:
-        event.original_timestamp = event.timestamp = received_at
-        return
-    event.original_timestamp = format_ms(moment_ms if original_ms is None else original_ms)
-    corrected = correct(moment_ms, sent_ms, received_ms)
-    event.timestamp = format_ms(corrected)
-    if corrected > received_ms + _DAY_MS:
-        add_notes(event, ("timestamp_in_future",))
-
-
-class _Sent:
-    """When a batch was sent: for its events that do not say so themselves."""
-
-    __slots__ = ("ms", "text", "unreadable")
-
-    def __init__(self, text: str | None) -> None:
-        self.ms = parse_ms(text) if text is not None else None
-        self.text = format_ms(self.ms) if self.ms is not None else None
-        self.unreadable = text if self.ms is None else None
-
-
-def _read_time(event: Event, text: str, note: str) -> int | None:
-    milliseconds = parse_ms(text)
-    if milliseconds is None and text.strip() and not text.startswith("0001-01-01"):
-        add_notes(event, (note,), raw_timestamp=text[:100])
-    return milliseconds

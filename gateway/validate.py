@@ -14,6 +14,7 @@ from msgspec import Raw
 from gateway.consent import CONSENT_EVENT
 from gateway.event import EMPTY, EVENT_TYPES, Event
 from gateway.normalise import add_notes
+from gateway.peek import NO_OBJECT, Peek, peek
 
 __all__ = ["MAX_MESSAGE_ID", "MAX_PROPERTIES", "validate"]
 
@@ -29,8 +30,11 @@ _OPEN_BRACE = 0x7B
 _NULL = Raw(b"null")
 
 
-def validate(event: Event) -> str | None:
+def validate(event: Event, seen: Peek | None = None) -> str | None:
     """Check an event against the rules of its type and bring its fields into their final form.
+
+    Args:
+        seen: what `peek` finds in the event's context, where the caller has asked already.
 
     Returns:
         None if it may go on, else the code to discard it with.
@@ -44,7 +48,7 @@ def validate(event: Event) -> str | None:
     anonymous_id = event.anonymous_id
     if anonymous_id is not None and (not anonymous_id or anonymous_id.isspace()):
         anonymous_id = event.anonymous_id = None
-    code = _check_bodies(event)
+    code = _check_bodies(event, seen or peek(bytes(event.raw_context)))
     if code is not None:
         return code
 
@@ -61,37 +65,45 @@ def validate(event: Event) -> str | None:
     if code is not None:
         return code
 
-    message_id = event.message_id.strip()
+    sent_id = event.message_id
+    message_id = sent_id.strip()
     if not message_id:
         message_id = str(uuid.uuid4())
     elif len(message_id) > MAX_MESSAGE_ID:
         digest = hashlib.sha256(message_id.encode("utf-8", "surrogatepass")).hexdigest()
         message_id = f"{message_id[:_KEPT_OF_LONG_ID]}-{digest[: MAX_MESSAGE_ID - 65]}"
-    event.message_id = message_id
+    if message_id is not sent_id:
+        event.message_id = message_id
     if len(event.raw_properties) > MAX_PROPERTIES * _SHORTEST_PROPERTY:
         _limit_properties(event)
     return None
 
 
-def _check_bodies(event: Event) -> str | None:
+def _check_bodies(event: Event, seen: Peek) -> str | None:
     """See that each body is an object or absent; null is absent."""
-    if not _is_object(event.raw_context):
+    if seen is NO_OBJECT:
         _drop_body(event, "raw_context", "context_not_object")
-    if not _is_object(event.raw_integrations):
+    raw = event.raw_integrations
+    if raw is not EMPTY and memoryview(raw)[0] != _OPEN_BRACE:
         _drop_body(event, "raw_integrations", "integrations_not_object")
-    if not _is_object(event.raw_metadata):
+    raw = event.raw_metadata
+    if raw is not EMPTY and memoryview(raw)[0] != _OPEN_BRACE:
         _drop_body(event, "raw_metadata", "metadata_not_object")
-    if not _is_object(event.raw_properties):
+    raw = event.raw_properties
+    if raw is not EMPTY and memoryview(raw)[0] != _OPEN_BRACE:
         if event.type in ("track", "page", "screen") and event.raw_properties != _NULL:
             return "properties_not_object"
         event.raw_properties = EMPTY
-    if not _is_object(event.raw_traits):
+    raw = event.raw_traits
+    if raw is not EMPTY and memoryview(raw)[0] != _OPEN_BRACE:
         if event.type in ("identify", "group") and event.raw_traits != _NULL:
             return "traits_not_object"
         event.raw_traits = EMPTY
-    # Looked for in the bytes first: few events have one, and decoding is dear.
-    if event.raw_context is not EMPTY and b"advertisingId" in bytes(event.raw_context):
-        return _check_advertising_id(event)
+    # Looked for in the bytes first: decoding is dear. A backslash may hide the name.
+    if seen.device is not EMPTY:
+        device = bytes(seen.device)
+        if b"advertisingId" in device or b"\\" in device:
+            return _check_advertising_id(event)
     return None
 
 
@@ -103,11 +115,6 @@ def _check_advertising_id(event: Event) -> str | None:
     return "device_advertisingid_should_be_string"
 
 
-def _is_object(raw: Raw) -> bool:
-    """Whether a body is absent or a JSON object."""
-    return raw is EMPTY or memoryview(raw)[0] == _OPEN_BRACE
-
-
 def _drop_body(event: Event, slot: str, note: str) -> None:
     if getattr(event, slot) != _NULL:
         add_notes(event, (note,))
@@ -115,7 +122,7 @@ def _drop_body(event: Event, slot: str, note: str) -> None:
 
 
 def _blank(text: str | None) -> bool:
-    return text is None or not text or text.isspace()
+    return not text or text.isspace()
 
 
 def _check_track(event: Event) -> str | None:

@@ -68,6 +68,33 @@ async def test_what_arrives_during_a_write_goes_into_one_next_write() -> None:
     assert store.writes == [1, 49]
 
 
+async def test_small_requests_are_read_together_up_to_a_bound() -> None:
+    """What one write took up comes in few slices of bounded size; each event once, in order."""
+    store = SlowStore()
+    queue = make_queue(store)
+    counted: list[tuple[dict[str, int], int]] = []
+    queue.when_stored = lambda sources, end: counted.append((dict(sources), end))
+    await queue.start()
+    first = put(queue, "first")
+    await entered(store)
+    large = [Event(type="track", message_id=str(n), event="x" * 20_000) for n in range(10)]
+    puts = [queue.put([one], encode_events([one]), {"web": 1}) for one in large]
+    store.go.set()
+    await asyncio.gather(first, *puts)
+    reader = queue.reader(1)
+    lengths: list[int] = []
+    seen: list[Event] = []
+    while reader.behind:
+        slice_ = await reader.read()
+        lengths.append(len(slice_.events))
+        seen += slice_.events
+    await queue.stop()
+
+    assert seen == large
+    assert lengths == [3, 3, 3, 1]
+    assert counted[1:] == [({"web": 10}, 11)]
+
+
 async def test_put_is_done_only_once_the_store_has_written() -> None:
     """With ack fsync nobody is answered before the write returned."""
     store = SlowStore()
@@ -106,7 +133,7 @@ async def test_ack_memory_keeps_answered_events_when_a_write_fails() -> None:
     await put(queue, "a")
     await put(queue, "b")
     reader = queue.reader(0)
-    seen = []
+    seen: list[str] = []
     while len(seen) < 2:
         seen += [event.message_id for event in (await reader.read()).events]
     await queue.stop()
@@ -198,6 +225,26 @@ async def test_a_caller_that_goes_away_takes_nobody_with_it() -> None:
     await queue.stop()
 
     assert queue.end == 2
+
+
+@pytest.mark.parametrize("asked_first", [True, False])
+async def test_settle_waits_for_events_whose_caller_went_away(asked_first: bool) -> None:
+    """They are still being written, and a duplicate's answer hangs on what becomes of them."""
+    store = SlowStore()
+    store.failures = [QueueFull("disk full")]
+    queue = make_queue(store)
+    await queue.start()
+    gone = put(queue, "a")
+    await entered(store)
+    settled = [queue.settle()] if asked_first else []
+    gone.cancel()
+    await asyncio.sleep(0)
+    settled += [queue.settle()]
+    store.go.set()
+    results = await asyncio.gather(*settled, return_exceptions=True)
+    await queue.stop()
+
+    assert {type(r) for r in results} == {QueueFull}
 
 
 async def test_one_write_takes_no_more_than_its_bound() -> None:

@@ -159,3 +159,12 @@ def test_the_bound_holds_for_any_sizes_of_requests(sizes: list[int], max_entries
         fitting = min(size, max(1, max_entries // 2))
         take(recent, *(str(next(numbers)) for _ in range(fitting)))
         assert len(recent) <= max_entries
+
+
+@given(st.lists(st.lists(st.sampled_from("abcdefgh"), max_size=4), max_size=12))
+def test_a_request_is_judged_as_its_events_one_by_one(requests: list[list[str]]) -> None:
+    """Taking up a whole request at once finds what its events would find on their own."""
+    whole, single = RecentIds(WINDOW_MS, 100), RecentIds(WINDOW_MS, 100)
+    for ids in requests:
+        assert take(whole, *ids) == [new for id_ in ids for new in take(single, id_)]
+        assert len(whole) == len(single)

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = (
     ("errors", "event", "timestamps"),
     # What is known of events, and nothing else.
-    ("normalise", "validate", "enrich", "dedup", "consent", "integrations"),
+    ("normalise", "peek", "stamp", "validate", "enrich", "dedup", "consent", "integrations"),
     ("path", "predicates", "condition", "ndjson"),
     # What a plugin sees.
     ("component",),

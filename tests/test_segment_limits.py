@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from gateway.builtin.segment.config import SegmentConfig
-from gateway.builtin.segment.decode import parse_batch, parse_event
+from gateway.builtin.segment.decode import Parsed, parse_batch, parse_event
 from gateway.builtin.segment.limits import select
 from gateway.config import decode_table
 from gateway.errors import ConfigError
+from gateway.event import Event
 from tests.fakes_segment import dumps, event
 
 
@@ -43,6 +45,26 @@ def test_depth(kind: str, slot: str, number: int) -> None:
     alone = parse_event(dumps(exceeds), "track")
     assert select(alone, config) == []
     assert alone.discarded == {"too_deep": 1}
+
+
+def test_depth_hidden_behind_a_nul() -> None:
+    """A batch is looked at with NULs between its bodies; a client's own divides none."""
+    config = SegmentConfig(max_depth=4)
+    deep = b'{"v":[[[0,"\0\0",[[0]]]]]}'
+    one = Event(type="track", raw_properties=Raw(deep))
+    for events in ([one], [Event(type="track"), one]):
+        assert select(Parsed(b"", list(events)), config) == events[:-1]
+
+
+@given(st.lists(st.lists(st.integers(0, 6), max_size=6), min_size=1, max_size=4))
+def test_a_batch_is_judged_as_each_of_its_events(levels: list[list[int]]) -> None:
+    """The look at all bodies at once never lets an event pass that is discarded on its own."""
+    config = SegmentConfig(max_depth=4)
+    values = [[nested(level) for level in own] for own in levels]
+    sent = [event(properties={"v": own}, userId=str(n)) for n, own in enumerate(values)]
+    kept = select(parse_batch(dumps({"batch": sent})), config)
+    alone = [one for one in sent if select(parse_event(dumps(one), "track"), config)]
+    assert [one.user_id for one in kept] == [one["userId"] for one in alone]
 
 
 def test_default_depth() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.builtin.segment import SegmentConfig, SegmentSource, register_sources
+from gateway.builtin.segment import SegmentConfig, SegmentSource, auth, register_sources
 from gateway.builtin.segment.answers import ANSWERS
 from gateway.builtin.segment.auth import basic_user
 from gateway.component import SourceSpec
@@ -224,6 +224,16 @@ def test_answers() -> None:
 def test_basic_user(header: str | None, user: str | None) -> None:
     """The user of a Basic header is read in every form that clients send."""
     assert basic_user(header) == user
+
+
+def test_headers_that_are_not_kept_are_read_too() -> None:
+    """Short headers are remembered and long ones are not, so that none can fill the memory."""
+    kept = auth._remembered.cache_info
+    for key in ("k", "k" * 1000):
+        before = kept().currsize
+        header = basic(key)["Authorization"]
+        assert basic_user(header) == basic_user(header) == key
+        assert kept().currsize - before <= (len(key) == 1)
 
 
 def test_type_is_registered() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import timestamps
-from gateway.timestamps import correct, format_ms, now_ms, parse_ms
+from gateway.timestamps import exact_ms, format_ms, now_ms, parse_ms
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EARLIEST = (datetime(1, 1, 2, tzinfo=UTC) - EPOCH) // timedelta(milliseconds=1)
@@ -36,6 +36,8 @@ offsets = st.integers(-14 * 60, 14 * 60).map(lambda m: timezone(timedelta(minute
         ("2026-11-23T14:00:00+02", NOON),
         ("2026-11-23T12:00:00", NOON),
         ("2026-11-23 12:00:00 +0000", NOON),
+        ("2026-11-23 12:00:00.000Z", NOON),  # as long as our own form
+        ("2026-W48-1T12:00:00.000Z", NOON),
         ("  2026-11-23T12:00:00Z\n", NOON),
         ("20261123T120000Z", NOON),
         ("2026-11-23T12:00:00.123456789Z", "2026-11-23T12:00:00.123Z"),
@@ -145,33 +147,24 @@ def test_whole_seconds(seconds: int) -> None:
         assert parse_ms(str(seconds)) == seconds * 1000
 
 
-def at(text: str) -> int:
-    milliseconds = parse_ms(text)
-    assert milliseconds is not None
-    return milliseconds
+@given(moments)
+def test_our_form_is_known_exactly(milliseconds: int) -> None:
+    """A time in the form that we write is read as that time, but for the range's last minute."""
+    exact = exact_ms(format_ms(milliseconds))
+    assert exact == milliseconds or (exact is None and milliseconds > LATEST - 120_000)
 
 
-def test_case_33_a_wrong_clock_is_corrected() -> None:
-    """The client's clock is two hours slow; what happened 5 s before sending, did so by ours."""
-    corrected = correct(
-        at("2026-11-23T10:00:00Z"), at("2026-11-23T10:00:05Z"), at("2026-11-23T12:00:05Z")
-    )
-    assert format_ms(corrected) == NOON
-
-
-def test_case_34_without_a_time_of_sending_the_client_is_believed() -> None:
-    """History that is imported keeps its times exactly."""
-    past = at("2012-12-02T00:30:08.276Z")
-    assert correct(past, None, now_ms()) == past
-
-
-@given(moments, st.integers(0, 10**9), st.integers(-(10**12), 10**12))
-def test_the_correction_does_not_depend_on_the_clients_clock(
-    received: int, waited: int, error: int
-) -> None:
-    """However wrong the client's clock is, an event happened `waited` before it was received."""
-    sent = received + error
-    assert correct(sent - waited, sent, received) == received - waited
+@given(
+    st.datetimes(FIRST, LAST).map(lambda moment: moment.isoformat(timespec="milliseconds") + "Z"),
+    st.integers(0, 23),
+    st.characters(),
+)
+def test_no_other_form_is_taken_for_ours(text: str, place: int, other: str) -> None:
+    """What `exact_ms` reads, `format_ms` gives back to the letter; `parse_ms` agrees."""
+    changed = text[:place] + other + text[place + 1 :]
+    for form in (text, changed, "2026-W02-1T12:00:00.000Z"):
+        exact = exact_ms(form)
+        assert exact is None or (format_ms(exact) == form and parse_ms(form) == exact)
 
 
 def test_now_is_the_wall_clock() -> None:

@@ -21,6 +21,7 @@ __all__ = ["BatchingQueue", "QueueReader"]
 
 _PENDING_RETRY_SECONDS = 1
 _MEMORY_ACK_SYNC_SECONDS = 1.0
+_SLICE_BYTES = 65_536
 _T = TypeVar("_T")
 
 
@@ -32,6 +33,23 @@ class _Group:
     data: bytes
     sources: Mapping[str, int]
     done: asyncio.Future[None]
+    settled: asyncio.Future[None] | None = None
+
+    def outcome(self) -> asyncio.Future[None]:
+        """Done as `done` is, but not cancelled when the caller of `put` stops waiting."""
+        if self.settled is None:
+            self.settled = asyncio.get_running_loop().create_future()
+        return self.settled
+
+    def finish(self, error: QueueError | None = None) -> None:
+        """Tell who waits."""
+        for future in (self.done, self.settled):
+            if future is None or future.done():
+                continue
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(error)
 
 
 class BatchingQueue:
@@ -120,15 +138,18 @@ class BatchingQueue:
         self._wanted.set()
         if not self._durable:
             done.set_result(None)
-        return asyncio.shield(done)  # whoever stops waiting leaves `settle` of others its outcome
+        return done
 
     def settle(self) -> Awaitable[None]:
         """Done when all that was put before this call is as safe as ``queue.ack`` promises.
 
         Raises `QueueError` when awaited if some of it was not stored. It need not be awaited.
         """
-        outstanding = [group.done for group in (*self._in_flight, *self._pending)]
-        return _all_done(outstanding)
+        if not self._durable:
+            return _all_done(())
+        # Not their `done`, which a caller may cancel. To shield it would cost every `put` 2.7 µs,
+        # and few ever ask.
+        return _all_done([group.outcome() for group in (*self._in_flight, *self._pending)])
 
     # -- writing -------------------------------------------------------------
 
@@ -171,18 +192,35 @@ class BatchingQueue:
             return
         finally:
             self._in_flight = []
-        for group in groups:
-            self._feed.push(first, group.events, len(group.data))
-            first += len(group.events)
-            if self.when_stored is not None:
-                self.when_stored(group.sources, first)
-        self.end = first
+        self._feed_groups(first, groups)
         self._synced = self._durable
         self._wake_readers()
         for group in groups:
             self._pending_bytes -= len(group.data)
-            if not group.done.done():
-                group.done.set_result(None)
+            group.finish()
+
+    def _feed_groups(self, first: int, groups: list[_Group]) -> None:
+        """Count the events of groups, and keep them in memory for readers.
+
+        Small groups are put together: what readers do for a slice costs several times what they do
+        for an event.
+        """
+        stored: dict[str, int] = {}
+        events: list[Event] = []
+        size = 0
+        for group in groups:
+            for source_id, number in group.sources.items():
+                stored[source_id] = stored.get(source_id, 0) + number
+            if events and size + len(group.data) > _SLICE_BYTES:
+                self._feed.push(first, events, size)
+                first += len(events)
+                events, size = [], 0
+            events = events + group.events if events else group.events
+            size += len(group.data)
+        self._feed.push(first, events, size)
+        self.end = first + len(events)
+        if self.when_stored is not None:
+            self.when_stored(stored, self.end)
 
     def _store_groups(self, groups: list[_Group]) -> int:
         return self.store.write(
@@ -207,8 +245,7 @@ class BatchingQueue:
             )
         for group in groups:
             self._pending_bytes -= len(group.data)
-            if not group.done.done():
-                group.done.set_exception(error)
+            group.finish(error)
 
     async def _sync_late(self) -> None:
         try:

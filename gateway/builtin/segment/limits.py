@@ -19,6 +19,7 @@ from gateway.normalise import Discarded, depth_exceeds, merge_objects
 __all__ = ["select"]
 
 _OPEN_BRACE = 0x7B
+_NOT_OPENING_OR_NUL = bytes(set(range(256)) - set(b"{[\0"))
 
 
 def select(parsed: Parsed, config: SegmentConfig) -> list[Event]:
@@ -84,10 +85,36 @@ def _body_bytes(event: Event) -> int:
 
 def _shallow(events: list[Event], limit: int, discarded: Counter[str]) -> list[Event]:
     """Leave out events that nest deeper than `limit`."""
+    if _surely_shallow(events, limit):
+        return events
     kept = [event for event in events if not _too_deep(event, limit)]
     if len(kept) != len(events):
         discarded["too_deep"] += len(events) - len(kept)
     return kept
+
+
+def _surely_shallow(events: list[Event], limit: int) -> bool:
+    """Whether no body opens more objects and arrays than `limit`, wherever in it they stand.
+
+    So it is for nearly all batches. All bodies are looked at in one go, with a NUL between them,
+    which takes three quarters of the time that it takes to look at each event.
+    """
+    bodies = [
+        raw
+        for event in events
+        for raw in (
+            event.raw_properties,
+            event.raw_context,
+            event.raw_traits,
+            event.raw_integrations,
+            event.raw_metadata,
+            event.raw_extra,
+        )
+        if raw is not EMPTY
+    ]
+    openings = b"\0".join(bodies).translate(None, _NOT_OPENING_OR_NUL).split(b"\0")
+    # A NUL of the client's own would make more pieces, and each of them shorter.
+    return len(openings) <= max(1, len(bodies)) and max(map(len, openings)) <= limit
 
 
 def _too_deep(event: Event, limit: int) -> bool:
