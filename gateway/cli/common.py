@@ -14,7 +14,7 @@ from gateway.errors import GatewayError
 if TYPE_CHECKING:
     from gateway.config import Config
 
-__all__ = ["CONFIG_OPTION", "explained_errors", "state_file"]
+__all__ = ["CONFIG_OPTION", "explained_errors", "printable", "state_file"]
 
 CONFIG_OPTION = click.option(
     "--config",
@@ -40,6 +40,11 @@ def state_file(config: Config) -> Path:
     if not path.exists():
         raise StateError(f"{path}: there is no state file; has the gateway run here?")
     return path
+
+
+def printable(text: str) -> str:
+    """The text with everything escaped that could move a terminal's cursor."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class _Problem(click.ClickException):

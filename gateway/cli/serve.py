@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -75,6 +76,9 @@ async def _serve(gateway: Gateway) -> None:
         loop.add_signal_handler(number, on_signal)
     async with gateway.running(), serving(gateway) as url, _known(gateway, url):
         _announce(gateway, url)
+        # What was made to start with stays: the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
         await stop.wait()
         click.echo("stopping: storing what was taken in, delivering what is pending")
     _say_goodbye(gateway)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.cli.common import CONFIG_OPTION, explained_errors
+from gateway.cli.common import CONFIG_OPTION, explained_errors, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -90,13 +90,9 @@ def _show(console: Console, line: dict[str, Any]) -> None:
     text.append(line["time"][11:23] + "  ", "dim")
     text.append(f"{line['outcome']:<10} ", colour)
     text.append(f"{line['source']} → {line['destination'] or 'queue'}  ")
-    text.append(_printable(f"{event.get('type', '')} {name}".strip() or line["messageId"]), "bold")
+    text.append(printable(f"{event.get('type', '')} {name}".strip() or line["messageId"]), "bold")
     if user:
-        text.append(_printable(f"  {user}"))
+        text.append(printable(f"  {user}"))
     if line["detail"]:
-        text.append(_printable(f"  {line['detail']}"), "dim")
+        text.append(printable(f"  {line['detail']}"), "dim")
     console.print(text)
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

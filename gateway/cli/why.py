@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gateway.cli.common import CONFIG_OPTION, explained_errors
+from gateway.cli.common import CONFIG_OPTION, explained_errors, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -134,4 +134,4 @@ def _clock(ms: int) -> str:
 def _text(text: str) -> str:
     from rich.markup import escape
 
-    return escape("".join(c if c.isprintable() else ascii(c)[1:-1] for c in text))
+    return escape(printable(text))
