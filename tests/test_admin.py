@@ -23,6 +23,7 @@ from gateway.server import make_app
 from tests.process import GatewayProcess
 from tests.test_why import TOKEN, gateway_command, send
 
+TOKEN_LINE = 'token = "{token}"\n'
 CONFIG = """
 [server]
 port = 0
@@ -149,6 +150,15 @@ def test_status_shows_each_part(gateway: GatewayProcess) -> None:
     assert code == 1
     for text in ("destination", "retrying", "open", "headgate"):
         assert text in output
+
+
+def test_without_a_token_status_shows_what_everybody_may_know(tmp_path: Path) -> None:
+    """A newcomer sees whether it works, and how to see more."""
+    with GatewayProcess(tmp_path, CONFIG.partition("[admin]")[0] + CONFIG.partition(TOKEN_LINE)[2]):
+        code, output = gateway_command(tmp_path, "status")
+    assert code == 0
+    assert "all" in output
+    assert "set `token` in [admin]" in output
 
 
 def test_tail_shows_events_as_they_pass(gateway: GatewayProcess) -> None:

@@ -80,6 +80,17 @@ class Remote:
         with self._open("GET", path, query) as response:
             return json.loads(response.read())
 
+    def health(self) -> Any:
+        """The answer of /health, which needs no token and tells of failures with a 503."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/health", timeout=_TIMEOUT_SECONDS) as response:  # noqa: S310
+                return json.loads(response.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                return json.loads(error.read())
+        except OSError as error:
+            raise GatewayError(f"the gateway at {self.url} does not answer: {error}") from error
+
     def post(self, path: str, body: Any = None) -> Any:
         """The JSON answer to a POST."""
         data = json.dumps({} if body is None else body).encode()

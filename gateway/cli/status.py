@@ -11,9 +11,10 @@ import click
 from gateway.cli.common import CONFIG_OPTION, explained_errors
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
     from rich.table import Table
 
+    from gateway.cli.remote import Remote
     from gateway.config import Config
     from gateway.status import DestinationStatus, Status
 
@@ -36,11 +37,16 @@ def status(config_path: Path, watch: bool, as_json: bool) -> None:
     from rich.console import Console
     from rich.live import Live
 
+    from gateway.cli.remote import connect
     from gateway.config import load
 
     console = Console(highlight=False)
     with explained_errors():
         config = load(config_path)
+        remote = connect(config)
+        if remote is not None and not remote.has_token and not (watch or as_json):
+            _show_health(console, remote)
+            return
         found = _ask(config)
         if as_json:
             click.echo(msgspec.json.encode(found))
@@ -63,6 +69,25 @@ def _ask(config: Config) -> Status:
     from gateway.status import Status
 
     return msgspec.convert(required(config).get("/admin/status"), Status)
+
+
+def _show_health(console: Console, remote: Remote) -> None:
+    """What everybody may know, where there is no token to ask for more."""
+    health = remote.health()
+    table = _table("destination", "state", "lag", "waiting", "dead")
+    for id_, one in health["destinations"].items():
+        numbers = (one["pending_events"], one["waiting_events"], one["dead_events"])
+        colour = _COLOURS[one["status"]]
+        cells = (f"{number:,}" for number in numbers)
+        table.add_row(id_, f"[{colour}]{one['status']}[/]", *cells)
+    console.print(table)
+    for line in health["failing"]:
+        console.print(line, style="yellow", markup=False)
+    console.print(
+        "[dim]set `token` in \\[admin] to see sources, rates, circuits and lag in time[/]"
+    )
+    if health["failing"]:
+        raise SystemExit(1)
 
 
 def _shown(found: Status) -> RenderableType:
