@@ -110,6 +110,8 @@ class Shopper:
     Attributes:
         url: may change, as the gateway is started again.
         sent: user to message ids in the order of sending, once answered.
+        discarded: invalid events in requests that were answered; `discarded_at_most` with those of
+            requests whose answer was lost.
     """
 
     def __init__(self, name: str, seed: int) -> None:
@@ -119,14 +121,20 @@ class Shopper:
         self.url = ""
         self.ended = False
         self.sent: dict[str, list[str]] = {}
+        self.discarded = 0
+        self.discarded_at_most = 0
 
     async def run(self) -> None:
         """Until `ended`."""
         async with aiohttp.ClientSession(headers=_AUTH) as session:
             while not self.ended:
                 batch = [self._event() for _ in range(self._rng.randint(1, 8))]
-                while not await self._post(session, batch):
+                invalid = [{"type": "track", "userId": "u"}] * self._rng.choice([0, 0, 0, 2])
+                self.discarded_at_most += len(invalid)
+                while not await self._post(session, batch + invalid):
+                    self.discarded_at_most += len(invalid)
                     await asyncio.sleep(0.01)
+                self.discarded += len(invalid)
                 for event in batch:
                     self.sent.setdefault(event["userId"], []).append(event["messageId"])
                 await asyncio.sleep(0.01)

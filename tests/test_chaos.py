@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import sqlite3
@@ -99,11 +100,16 @@ async def test_every_event_is_delivered_or_dead_with_a_reason(tmp_path: Path, se
             code, said = await asyncio.to_thread(gateway_command, tmp_path, "ledger")
             assert code == 0, said
             assert await asyncio.to_thread(gateway.stop) == 0
-    code, said = gateway_command(tmp_path, "ledger")
+    code, said = gateway_command(tmp_path, "ledger", "--json")
     assert code == 0, said
+    (web,) = json.loads(said)["sources"]
 
     sent = {i for shopper in shoppers for ids in shopper.sent.values() for i in ids}
     assert len(sent) > 200
+    assert web["accepted"] == len(sent)
+    least = sum(shopper.discarded for shopper in shoppers)
+    most = sum(shopper.discarded_at_most for shopper in shoppers)
+    assert 0 < least <= web["discarded"]["event_not_defined"] <= most
     written = Counter(event["messageId"] for event in gateway.events("out"))
     assert set(written) == sent
     dead = dead_letters(tmp_path)

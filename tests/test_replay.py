@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from gateway.cli.remote import required
 from gateway.cli.replay import Moment
 from gateway.config import load
 from gateway.conservation import statement
@@ -45,6 +46,7 @@ max_seconds = 0.02
 """
 NO_ADS = {"consent": {"categoryPreferences": {"Ads": False}}}
 START = 1_800_000_000_000
+REPLAYS = "/admin/replays"
 
 
 class House:
@@ -318,6 +320,49 @@ path = "events"
             "all": 1,
             "files": 0,
         }
+
+
+@pytest.mark.slow
+async def test_a_kill_in_the_middle_loses_and_doubles_nothing_in_the_books(tmp_path: Path) -> None:
+    """It goes on after the restart: each event came in again once, and reached the receiver."""
+    config = f"""
+[server]
+port = 0
+[admin]
+token = "{TOKEN}"
+[sources.web]
+type = "segment"
+write_key = "demo"
+[destinations.crm]
+type = "webhook"
+url = "{{url}}"
+idempotent = true
+batch = {{{{ max_age_seconds = 0.0 }}}}
+"""
+    async with FakeVendor() as vendor:
+        with GatewayProcess(tmp_path, config.format(url=vendor.url)) as gateway:
+            for number in range(40):
+                await asyncio.to_thread(send, gateway, event="Hello", messageId=f"m{number}")
+            await asyncio.to_thread(gateway.wait_delivered, "crm")
+            before = len(vendor.requests)
+            body = {"destination": "crm", "from_ms": 0, "to_ms": 10**14, "rate": 60}
+            await asyncio.to_thread(required(load(tmp_path / "config.toml")).post, REPLAYS, body)
+            for _ in range(3):
+                await vendor.wait_for_requests(len(vendor.requests) + 1)
+                await asyncio.to_thread(gateway.kill)
+                await asyncio.to_thread(gateway.start)
+            remote = required(load(tmp_path / "config.toml"))
+            async with asyncio.timeout(20):
+                while True:
+                    (found,) = await asyncio.to_thread(remote.get, REPLAYS)
+                    if found["state"] != "running":
+                        break
+                    await asyncio.sleep(0.05)
+            assert (found["state"], found["replayed"]) == ("done", 40)
+            code, said = await asyncio.to_thread(gateway_command, tmp_path, "ledger")
+            assert code == 0, said
+    again = {e["messageId"] for r in vendor.requests[before:] for e in r.json()["batch"]}
+    assert again == {f"m{number}" for number in range(40)}
 
 
 def test_the_command_needs_to_know_what(tmp_path: Path) -> None:
