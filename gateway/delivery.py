@@ -30,7 +30,15 @@ from gateway.retry import describe, trace_of
 from gateway.sending import Condition, Sender
 from gateway.settings import RetryPolicy
 from gateway.sieve import Outgoing
-from gateway.state import ALREADY_WAITING, Attempt, Commit, Offsets, State, Written, reading
+from gateway.state import (
+    ALREADY_WAITING,
+    Attempt,
+    Commit,
+    Offsets,
+    State,
+    Written,
+    reading,
+)
 from gateway.tap import Tap
 from gateway.ticket import Item, Ticket, attempts_of, merged, show
 from gateway.triage import Triage
@@ -120,11 +128,6 @@ class Worker:
     def condition(self) -> Condition:
         """How the destination is doing."""
         return self._sender.condition
-
-    @property
-    def concurrency(self) -> int:
-        """Sends that may be under way now."""
-        return self._sender.concurrency
 
     @property
     def missing(self) -> int:

@@ -118,7 +118,7 @@ class GatewayCollector(Collector):
             retried.add_metric([id_], counts.retried)
             pending.add_metric([id_], worker.pending(end))
             waiting.add_metric([id_], worker.waiting)
-            concurrency.add_metric([id_], worker.concurrency)
+            concurrency.add_metric([id_], worker.sender.concurrency)
             healthy.add_metric([id_], worker.condition.state == "ok")
             for rule, number in counts.filtered.items():
                 filtered.add_metric([id_, rule], number)

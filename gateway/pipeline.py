@@ -180,6 +180,7 @@ class Gateway:
             self.books,
             self.suppressed,
             self.workers,
+            {built.id: built.settings.retry.max_dead_letters for built in self.destinations},
             self.config.trace,
             self.rates,
             self.clock,

@@ -175,6 +175,8 @@ class RetryPolicy(Settings, frozen=True):
         max_attempts: an event that failed on its own so often becomes a dead letter.
         max_age_seconds: an event that has been tried for so long becomes a dead letter.
         max_waiting: single events that may wait for another try while the rest goes on.
+        max_dead_letters: given-up events that are kept; beyond it the oldest are thrown away, and
+            stay counted.
     """
 
     initial_seconds: PositiveSeconds = 1.0
@@ -182,6 +184,7 @@ class RetryPolicy(Settings, frozen=True):
     max_attempts: Positive = 10
     max_age_seconds: PositiveSeconds = 604_800.0
     max_waiting: Positive = 10_000
+    max_dead_letters: Positive = 1_000_000
 
 
 class SourceSettings(Settings, frozen=True):

@@ -12,7 +12,7 @@ from gateway.errors import StateError
 from gateway.queue.batching import BatchingQueue
 from gateway.rates import Rates
 from gateway.settings import TraceConfig
-from gateway.state import State
+from gateway.state import State, writing
 from gateway.suppression import Suppressions
 
 if TYPE_CHECKING:
@@ -22,10 +22,15 @@ __all__ = ["Upkeep"]
 
 _EVERY_SECONDS = 1.0
 _HOUR_MS = 3_600_000
+_TRIM_EVERY_MS = 60_000  # it looks at all dead letters of a destination
 
 
 class Upkeep:
-    """Lets go of what nobody needs any more, and keeps what is known up to date."""
+    """Lets go of what nobody needs any more, and keeps what is known up to date.
+
+    Args:
+        max_dead_letters: how many are kept, by destination.
+    """
 
     def __init__(
         self,
@@ -34,6 +39,7 @@ class Upkeep:
         books: Books,
         suppressed: Suppressions,
         workers: Mapping[str, Worker],
+        max_dead_letters: Mapping[str, int],
         trace: TraceConfig,
         rates: Rates,
         clock: Callable[[], int],
@@ -44,6 +50,7 @@ class Upkeep:
         self._books = books
         self._suppressed = suppressed
         self._workers = workers
+        self._max_dead_letters = max_dead_letters
         self._trace = trace
         self._rates = rates
         self._clock = clock
@@ -52,6 +59,7 @@ class Upkeep:
 
     async def run(self) -> None:
         """Until cancelled."""
+        trimmed_ms = self._clock()
         while True:
             self._sample()
             await asyncio.sleep(_EVERY_SECONDS)
@@ -59,6 +67,9 @@ class Upkeep:
             await self._learn_suppressed()
             await self._release()
             await self._prune()
+            if self._clock() - trimmed_ms >= _TRIM_EVERY_MS:
+                trimmed_ms = self._clock()
+                await self.trim_dead_letters()
 
     def _sample(self) -> None:
         counts = {}
@@ -96,6 +107,19 @@ class Upkeep:
                 more = await self._state.prune(first, since_ms, self._trace.max_discards)
         except StateError as error:
             self._complain("what is about old events cannot be removed", error)
+
+    async def trim_dead_letters(self) -> None:
+        """Throw away the oldest dead letters beyond the bounds."""
+        try:
+            for destination, most in self._max_dead_letters.items():
+                while gone := await self._state.call(writing.trim_dead_letters, destination, most):
+                    self._log.warning(
+                        "dead letters beyond retry.max_dead_letters were thrown away",
+                        destination=destination,
+                        events=gone,
+                    )
+        except StateError as error:
+            self._complain("dead letters beyond the bound cannot be removed", error)
 
     def _complain(self, what: str, error: StateError) -> None:
         """Once, until it works again."""

@@ -20,6 +20,7 @@ __all__ = [
     "prune",
     "rebase_sources",
     "transaction",
+    "trim_dead_letters",
 ]
 
 _PRUNED_AT_ONCE = 5000
@@ -239,3 +240,12 @@ def prune(db: sqlite3.Connection, first_offset: int, since_ms: int, max_discards
     if rows:
         db.execute("DELETE FROM discards WHERE id <= ?", rows[-1])
     return max(attempts, len(rows)) == _PRUNED_AT_ONCE
+
+
+def trim_dead_letters(db: sqlite3.Connection, destination: str, most: int) -> int:
+    """Throw away a destination's oldest dead letters beyond so many; returns how many went."""
+    return db.execute(
+        "DELETE FROM dead_letters WHERE id IN (SELECT id FROM dead_letters WHERE destination = ? "
+        "ORDER BY last_ms DESC, id DESC LIMIT ? OFFSET ?)",
+        (destination, _PRUNED_AT_ONCE, most),
+    ).rowcount
