@@ -61,13 +61,20 @@ class Circuit:
         self._failures = 0
         self._probing = False
 
-    def failed(self, now: float, asked_seconds: float | None) -> None:
+    def failed(self, now: float, asked_seconds: float | None, *, probe: bool = True) -> None:
         """The destination failed as a whole.
 
-        Sends that were under way when it began to fail report too; only the first of them and
-        probes count.
+        Sends that were under way when it began to fail report too. Only the first of them and
+        probes make the wait grow, but how long the destination asked to be left alone is heeded
+        whoever was told.
+
+        Args:
+            probe: whether the send was let go while the circuit was open.
         """
-        if self.is_open and not self._probing:
+        if self.is_open and not (probe and self._probing):
+            if asked_seconds:
+                wait = backoff_seconds(1, self._policy, asked_seconds, self._rng)
+                self._next_probe = max(self._next_probe, now + wait)
             return
         self._probing = False
         self._failures += 1
@@ -76,7 +83,7 @@ class Circuit:
         )
 
     def abandoned(self) -> None:
-        """A send ended without an answer about the destination: another may be the probe."""
+        """The probe ended without an answer about the destination: another may be sent."""
         self._probing = False
 
 

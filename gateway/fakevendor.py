@@ -28,7 +28,7 @@ class Answer:
 
     Attributes:
         json: sent as the body, in place of `body`.
-        delay_seconds: wait before answering.
+        delay_seconds: wait before answering; of a ``dribble``, before each byte of the body.
         fault: what goes wrong, if anything:
 
             * ``hang``: the request is read and never answered;
@@ -36,7 +36,8 @@ class Answer:
             * ``half_close``: the server closes its direction (FIN) in place of an answer, and goes
               on reading;
             * ``cut``: the head and half of the body, then FIN;
-            * ``stall``: the head and half of the body, then nothing.
+            * ``stall``: the head and half of the body, then nothing;
+            * ``dribble``: all of the answer, its body a byte at a time.
     """
 
     status: int = 200
@@ -44,7 +45,7 @@ class Answer:
     json: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
     delay_seconds: float = 0.0
-    fault: Literal["", "hang", "reset", "half_close", "cut", "stall"] = ""
+    fault: Literal["", "hang", "reset", "half_close", "cut", "stall", "dribble"] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +156,8 @@ class FakeVendor:
         answer = self._script.popleft() if self._script else self._default
         if not isinstance(answer, Answer):
             answer = answer(received)
+        if answer.fault == "dribble":
+            return await self._dribble(request, answer)
         if answer.delay_seconds:
             await asyncio.sleep(answer.delay_seconds)
         if answer.fault in ("cut", "stall"):
@@ -165,15 +168,18 @@ class FakeVendor:
             status=answer.status, body=_body(answer), headers={**_type(answer), **answer.headers}
         )
 
+    async def _dribble(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
+        response = await _begin(request, answer)
+        for byte in _body(answer):
+            await asyncio.sleep(answer.delay_seconds)
+            await response.write(bytes([byte]))
+        return response
+
     async def _half(
         self, request: web.BaseRequest, transport: asyncio.Transport, answer: Answer
     ) -> web.StreamResponse:
+        response = await _begin(request, answer)
         body = _body(answer)
-        response = web.StreamResponse(
-            status=answer.status, headers={**_type(answer), **answer.headers}
-        )
-        response.content_length = len(body)
-        await response.prepare(request)
         await response.write(body[: len(body) // 2])
         if answer.fault == "cut":
             _end(transport)
@@ -190,6 +196,14 @@ class FakeVendor:
             _end(transport)
         await self._closing.wait()
         return web.Response(status=500)
+
+
+async def _begin(request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
+    """Send the head."""
+    response = web.StreamResponse(status=answer.status, headers={**_type(answer), **answer.headers})
+    response.content_length = len(_body(answer))
+    await response.prepare(request)
+    return response
 
 
 def _end(transport: asyncio.Transport) -> None:

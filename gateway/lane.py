@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from heapq import nsmallest
 
 from gateway.component import Batch
 from gateway.event import decode_events
@@ -65,6 +66,7 @@ class Lane:
         self._queue_id = queue_id
         self._tap = Tap() if tap is None else tap
         self._due_ms: dict[int, int] = {}  # of all that waits, where there is an order
+        self._successes_at: dict[int, int] = {}  # offset to the successes when it last failed
         self._added = asyncio.Event()
         self.size = 0
 
@@ -101,6 +103,8 @@ class Lane:
         """These were committed to the lane, so many of which were in it before."""
         if entries:
             self.size += len(entries) - overlapping
+            for entry in entries:
+                self._successes_at.setdefault(entry.offset, self._sender.successes)
             if self._order is not None:
                 self._due_ms.update((entry.offset, entry.next_ms) for entry in entries)
             self._added.set()
@@ -135,18 +139,31 @@ class Lane:
             for offset, due_ms in self._due_ms.items()
             if due_ms <= now_ms or due_ms > latest_ms
         )
-        chosen = self._order.choose(ready, self._max_events)
+        chosen = self._choose(self._order, ready)
         entries = await self._state.waiting_at(self._destination, chosen) if chosen else []
         if entries:
             return entries, None
         first_in_line = [o for o in self._due_ms if not self._order.behind(o)]
         return [], min((self._due_ms[offset] for offset in first_in_line), default=None)
 
+    def _choose(self, order: UserOrder, ready: list[int]) -> list[int]:
+        """Of these, as many as may go together: those that have been due for longest."""
+        able = order.choose(ready, len(ready))
+        if len(able) <= self._max_events:
+            return able
+        longest = sorted(nsmallest(self._max_events, able, key=self._due_ms.__getitem__))
+        # What stands behind one that is not among them cannot go.
+        return order.choose(longest, len(longest)) or able[: self._max_events]
+
     async def _send(self, due: Sequence[Waiting]) -> bool:
-        # One that failed alone is sent alone, so that it takes no other down with it.
-        due = due[:1] if due[0].alone else [w for w in due if not w.alone]
-        if self._order is not None:
-            able = self._order.choose([w.offset for w in due], len(due))
+        # One that failed alone is sent alone, so that it takes no other down with it. Whose turn it
+        # is goes by time, or two that bring the destination down would take all turns.
+        order = self._order
+        heads = due if order is None else [w for w in due if not order.behind(w.offset)]
+        first = min(heads, key=lambda waiting: waiting.next_ms)
+        due = [first] if first.alone else [w for w in due if not w.alone]
+        if order is not None:
+            able = order.choose([w.offset for w in due], len(due))
             due = [w for w in due if w.offset in able]
         if not await self._sender.admitted():
             return False
@@ -156,7 +173,9 @@ class Lane:
             max(w.attempts for w in due) + 1,
             self._queue_id,
         )
-        blame = len(due) == 1 and self._sender.last_success_ms > due[0].last_ms
+        # Of what failed in an earlier run nothing is known: it is heard once before it is blamed.
+        failed_at = self._successes_at.get(due[0].offset, self._sender.successes)
+        blame = len(due) == 1 and self._sender.successes > failed_at
         began_ms, began = self._clock(), asyncio.get_running_loop().time()
         verdict = await self._sender.attempt(batch, blame=blame)
         took_ms = round((asyncio.get_running_loop().time() - began) * 1000, 2)
@@ -167,6 +186,10 @@ class Lane:
         if not await self._record(commit):
             return False
         self.size -= len(commit.settled)
+        for entry in commit.waiting:
+            self._successes_at[entry.offset] = self._sender.successes
+        for offset in commit.settled:
+            self._successes_at.pop(offset, None)
         if self._order is not None:
             for offset in commit.settled:
                 self._due_ms.pop(offset, None)

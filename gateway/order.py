@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable
+from itertools import islice
 
 __all__ = ["UserOrder"]
 
@@ -56,11 +57,13 @@ class UserOrder:
 
     def held_up(self, offset: int) -> bool:
         """Whether an event stands behind one that waits in the retry lane."""
-        return any(not self._aside.isdisjoint(before) for before in self._before(offset))
+        return any(
+            not self._aside.isdisjoint(islice(line, place)) for line, place in self._places(offset)
+        )
 
     def behind(self, offset: int) -> int:
         """How many events stand before it."""
-        return max((len(before) for before in self._before(offset)), default=0)
+        return max((place for _, place in self._places(offset)), default=0)
 
     def choose(self, offsets: Iterable[int], most: int) -> list[int]:
         """Of these, in their order, those that may go together now."""
@@ -70,7 +73,7 @@ class UserOrder:
             if len(chosen) == most:
                 break
             # Those before the one just before are gone, or on their way with it.
-            nearest = [before[-1] for before in self._before(offset) if before]
+            nearest = [line[place - 1] for line, place in self._places(offset) if place]
             if not nearest or (self._atomic and going.issuperset(nearest)):
                 chosen.append(offset)
                 going.add(offset)
@@ -82,6 +85,7 @@ class UserOrder:
         self._keys.clear()
         self._aside.clear()
 
-    def _before(self, offset: int) -> list[list[int]]:
+    def _places(self, offset: int) -> list[tuple[list[int], int]]:
+        """The lines that an event stands in, and how many stand before it there."""
         lines = [self._lines[key] for key in self._keys.get(offset, ())]
-        return [line[: bisect_left(line, offset)] for line in lines]
+        return [(line, bisect_left(line, offset)) for line in lines]

@@ -45,7 +45,6 @@ class Sender:
         successes: sends that delivered something.
         attempts, failures: sends, and those of them that failed in whole or in part.
         max_concurrency: sends that may ever be under way at once.
-        last_success_ms: when the last of them ended.
 
     Args:
         max_concurrency: sends under way at once, at most.
@@ -70,7 +69,6 @@ class Sender:
         self.attempts = 0
         self.failures = 0
         self.max_concurrency = max_concurrency
-        self.last_success_ms = 0
         self._id = id_
         self._destination = destination
         self._settings = settings
@@ -137,7 +135,7 @@ class Sender:
         wait = self._circuit.wait_seconds(now)
         if wait == 0:
             wait = self._pace.wait_seconds(now)
-            if wait:
+            if wait and self._circuit.is_open:
                 self._circuit.abandoned()
         return wait
 
@@ -151,11 +149,13 @@ class Sender:
         loop = asyncio.get_running_loop()
         began = loop.time()
         in_use = self._in_flight
-        blame = blame and not self._circuit.is_open
+        probe = self._circuit.is_open
+        blame = blame and not probe
         try:
             verdict = await self._send(batch)
         except BaseException:
-            self._circuit.abandoned()
+            if probe:
+                self._circuit.abandoned()
             raise
         finally:
             self._in_flight = max(0, self._in_flight - 1)
@@ -165,18 +165,16 @@ class Sender:
         verdict.exchanges = {i: self._masked(text) for i, text in verdict.exchanges.items()}
         if verdict.whole and blame:
             verdict.whole = False
-            self._circuit.abandoned()
             return verdict
         if verdict.whole:
             self._limit.refused()
-            self._circuit.failed(loop.time(), verdict.retry_after_seconds)
+            self._circuit.failed(loop.time(), verdict.retry_after_seconds, probe=probe)
             self.fails("paused" if verdict.paused else "retrying", verdict.detail)
             return verdict
         self._circuit.succeeded()
         self._limit.answered(loop.time() - began, in_use)
         if len(verdict.again) < len(batch):
             self.successes += 1
-            self.last_success_ms = self._clock()
         self.succeeds()
         return verdict
 

@@ -19,6 +19,7 @@ from gateway.ticket import Item, Ticket
 __all__ = ["Triage"]
 
 _FAILURES_BEFORE_CUTTING = 3
+_FAILURES_BEFORE_PASSING = 6  # most outages end before, and leave the order as it was
 
 
 class Triage:
@@ -63,6 +64,8 @@ class Triage:
             # that is delivered, it was the event.
             ticket.suspects[again[0][1]] = self._sender.successes
             ticket.todo.extend(again)
+            if ticket.failures >= _FAILURES_BEFORE_PASSING:
+                self._pass_by(ticket, verdict, now_ms)
         else:
             ticket.todo.extendleft(reversed(again))
             if ticket.failures >= _FAILURES_BEFORE_CUTTING:
@@ -96,6 +99,18 @@ class Triage:
         await self._sender.pause(
             self._sender.delay_seconds(ticket.blamed, verdict.retry_after_seconds)
         )
+
+    def _pass_by(self, ticket: Ticket, verdict: Verdict, now_ms: int) -> None:
+        """Where each event that is left failed alone, the first of them lets what follows it pass.
+
+        Or as many of them in a row as may be under way would stop the destination for good.
+        """
+        if any(offset not in ticket.suspects for _, offset in ticket.todo) or not self.has_room(1):
+            return
+        item = ticket.todo.popleft()
+        del ticket.suspects[item[1]]
+        delay_ms = int(self._sender.delay_seconds(1, verdict.retry_after_seconds) * 1000)
+        ticket.put_aside(item, ticket.detail, 0, now_ms, now_ms + delay_ms, alone=True)
 
     def release_suspects(self, ticket: Ticket, now_ms: int) -> None:
         """Events that failed alone while another was delivered wait in the lane, alone."""

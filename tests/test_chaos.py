@@ -10,14 +10,16 @@ import json
 import os
 import random
 import sqlite3
-from collections import Counter
+from collections import Counter, defaultdict
 from contextlib import closing
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.testing import FakeVendor
-from tests.chaos import Moods, Shopper
+from tests.chaos import CRASH, POISON, STUCK, VIEWED, Moods, Shopper
 from tests.process import GatewayProcess
 from tests.test_why import gateway_command
 
@@ -29,6 +31,10 @@ port = 0
 [sources.web]
 type = "segment"
 write_key = "demo"
+[transforms.bought]
+type = "filter"
+drop = 'event = "Viewed"'
+destinations = ["free"]
 [destinations.files]
 type = "file"
 path = "out"
@@ -58,6 +64,32 @@ def dead_letters(folder: Path) -> dict[str, dict[str, str]]:
         for destination, message_id, reason in rows:
             found.setdefault(destination, {})[message_id] = reason
     return found
+
+
+def books(gateway: GatewayProcess) -> dict[str, dict[str, float]]:
+    """What /metrics says: destination to outcome to events, over all rules and reasons."""
+    with urlopen(gateway.url + "/metrics", timeout=10) as response:
+        text = response.read().decode()
+    prefix = "headgate_destination_"
+    found: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.name.startswith(prefix):
+                outcomes = found[sample.labels["destination"]]
+                name = sample.name.removeprefix(prefix).removesuffix("_total")
+                outcomes[name] += sample.value
+    return found
+
+
+async def found_out(gateway: GatewayProcess, crashing: set[str]) -> None:
+    """Wait until these are dead letters: of both destinations that they bring down."""
+    deadline = asyncio.get_running_loop().time() + 40
+    while True:
+        dead = await asyncio.to_thread(dead_letters, gateway.folder)
+        if crashing <= dead.get("free", {}).keys() & dead.get("ordered", {}).keys():
+            return
+        assert asyncio.get_running_loop().time() < deadline, gateway.get("/health")
+        await asyncio.sleep(0.1)
 
 
 async def caught_up(gateway: GatewayProcess) -> None:
@@ -96,7 +128,17 @@ async def test_every_event_is_delivered_or_dead_with_a_reason(tmp_path: Path, se
                 shopper.ended = True
             await asyncio.wait_for(asyncio.gather(*tasks), 20)
             free.calm = ordered.calm = True
+            # That an event is at fault, and not its destination, shows in what else is delivered.
+            steady = Shopper("steady", seed, odd=False)
+            steady.url = gateway.url
+            task = asyncio.create_task(steady.run())
+            crashing: set[str] = set().union(*(s.named.get(CRASH, set()) for s in shoppers))
+            await found_out(gateway, crashing)
+            steady.ended = True
+            await task
+            shoppers.append(steady)
             await caught_up(gateway)
+            counted = await asyncio.to_thread(books, gateway)
             code, said = await asyncio.to_thread(gateway_command, tmp_path, "ledger")
             assert code == 0, said
             assert await asyncio.to_thread(gateway.stop) == 0
@@ -112,12 +154,28 @@ async def test_every_event_is_delivered_or_dead_with_a_reason(tmp_path: Path, se
     assert 0 < least <= web["discarded"]["event_not_defined"] <= most
     written = Counter(event["messageId"] for event in gateway.events("out"))
     assert set(written) == sent
+    named: dict[str, set[str]] = {}
+    for shopper in shoppers:
+        for name, ids in shopper.named.items():
+            named.setdefault(name, set()).update(ids)
+    assert len(named) == 5, "some kind of event was not sent at all"
     dead = dead_letters(tmp_path)
+    assert not dead.get("files")
     for destination, moods in (("free", free), ("ordered", ordered)):
         given_up = dead.get(destination, {})
-        assert set(given_up.values()) <= {"rejected", "expired"}
-        assert set(moods.accepted) | set(given_up) == sent, destination
+        meant_for_it = sent - (named[VIEWED] if destination == "free" else set())
+        assert set(moods.accepted) | set(given_up) == meant_for_it, destination
+        rejected = {i for i, reason in given_up.items() if reason == "rejected"}
+        expired = {i for i, reason in given_up.items() if reason == "expired"}
+        assert rejected | expired == set(given_up)
+        assert named[POISON] <= rejected <= moods.refused <= set(given_up)
+        assert named[STUCK] | named[CRASH] <= expired
         assert len(moods.seen) > 8, "the schedule had too few kinds of failures to tell anything"
+    for destination, outcomes in counted.items():
+        ended = outcomes["delivered"] + outcomes["filtered"] + outcomes["dead"]
+        assert ended + outcomes["pending_events"] == len(sent), destination
+        assert outcomes["dead"] == len(dead.get(destination, {})), destination
+    assert counted["free"]["filtered"] >= len(named[VIEWED])
     assert_in_order(ordered.accepted, shoppers, set(dead.get("ordered", {})))
 
 

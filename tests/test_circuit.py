@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.circuit import Circuit, Limit, Pace
-from gateway.settings import RetryPolicy
+from gateway.component import Batch, Destination
+from gateway.errors import Retryable
+from gateway.sending import Sender
+from gateway.settings import DestinationSettings, RetryPolicy
+from gateway.testing import make_batch
 
 POLICY = RetryPolicy(initial_seconds=1, max_seconds=8)
 
@@ -82,6 +88,27 @@ def test_no_probe_comes_before_the_time_that_was_asked_for(asked: float, seed: i
     assert asked <= wait <= asked * 1.1
 
 
+@given(st.lists(st.one_of(st.none(), st.floats(0.1, 8)), min_size=1, max_size=20))
+def test_probe_after_probe_waits_as_long_as_was_asked(asked: list[float | None]) -> None:
+    """Each probe that is refused is heard anew, and asking early puts nothing off."""
+    one, now = circuit(), 0.0
+    for seconds in asked:
+        one.failed(now, seconds)
+        wait = one.wait_seconds(now)
+        assert wait >= (seconds or 0.0)
+        assert one.wait_seconds(now + wait * 0.99) > 0
+        now += wait
+        assert one.wait_seconds(now) == 0
+
+
+def test_what_a_send_under_way_is_told_counts_too() -> None:
+    """One failure opened the circuit; another send is then asked to stay away for 8 seconds."""
+    one = circuit()
+    one.failed(0.0, None)
+    one.failed(0.0, 8.0)
+    assert one.wait_seconds(0.0) >= 8
+
+
 @given(st.lists(st.sampled_from(["wait", "ok", "fail", "gone"]), max_size=60), st.integers(0, 99))
 def test_there_are_never_two_probes(steps: list[str], seed: int) -> None:
     """In any order of events, while it is open one caller at most has leave to send."""
@@ -103,6 +130,61 @@ def test_there_are_never_two_probes(steps: list[str], seed: int) -> None:
         else:
             one.abandoned()
             probing = False
+
+
+class Gated(Destination):
+    """Each send fails when the test says so; it succeeds while `well`."""
+
+    def __init__(self) -> None:
+        self.well = True
+        self.under_way: list[asyncio.Event] = []
+
+    async def send(self, batch: Batch) -> None:
+        if self.well:
+            return
+        fail = asyncio.Event()
+        self.under_way.append(fail)
+        await fail.wait()
+        raise Retryable("down")
+
+
+async def test_a_send_from_before_that_fails_lets_no_second_probe_go() -> None:
+    """Many were under way when it went down and end one after another; the probe is still out."""
+    policy = RetryPolicy(initial_seconds=0.001, max_seconds=0.001)
+    settings = DestinationSettings(type="x", retry=policy)
+    gated = Gated()
+    log, rng = structlog.get_logger(), random.Random(1)
+    sender = Sender("d", gated, settings, 16, lambda: 0, log, rng)
+
+    async def attempt() -> None:
+        await sender.attempt(make_batch(), blame=False)
+
+    while sender.concurrency < 16:  # let it learn that this much is well
+        for _ in range(sender.concurrency):
+            assert await sender.admitted()
+        await asyncio.gather(*(attempt() for _ in range(sender.concurrency)))
+    gated.well = False
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(4):
+            assert await sender.admitted()
+            tasks.create_task(attempt())
+        while len(gated.under_way) < 4:
+            await asyncio.sleep(0)
+        gated.under_way[0].set()
+        while not sender.circuit_open:
+            await asyncio.sleep(0)
+        assert await sender.admitted()  # the probe
+        probe = tasks.create_task(attempt())
+        gated.under_way[1].set()
+        second = tasks.create_task(sender.admitted())
+        await asyncio.wait({second}, timeout=0.1)
+        went_early = second.done() and not probe.done()
+        sender.drain()
+        while not all(fail.is_set() for fail in gated.under_way):
+            for fail in gated.under_way:
+                fail.set()
+            await asyncio.sleep(0)
+    assert not went_early
 
 
 @given(

@@ -190,7 +190,7 @@ async def test_whole_failures_do_not_use_up_attempts(bench: Bench) -> None:
     destination = Scripted(*[Retryable("down")] * 20)
     worker = bench.worker(destination)
     bench.start(worker)
-    await bench.reaches(worker, 1)
+    await bench.settled(worker)
 
     assert destination.delivered == ["a"]
     assert worker.counts.dead.total() == 0

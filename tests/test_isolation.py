@@ -5,16 +5,24 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from gateway.component import Batch, BatchPolicy
+from gateway.errors import Retryable
 from gateway.fakevendor import Received
 from gateway.testing import Answer, FakeVendor
+from tests.delivering import Bench, Scripted, make_bench
 from tests.process import GatewayProcess
 
 ROUNDS = 7
+PHASE_SECONDS = 0.8
+EVERY_SECONDS = 0.02
+ON_TIME_SECONDS = 0.5
+"""Half of what the bad destination makes its own sends wait for."""
 BATCHES = 60
 LEAST_SHARE = 0.95
 AUTH = {"Authorization": "Basic ZGVtbzo="}
@@ -46,6 +54,14 @@ BODY = {
 }
 
 
+STEADY = """
+[destinations.steady]
+type = "webhook"
+url = "{url}"
+batch = {{ max_age_seconds = 0.0 }}
+"""
+
+
 class Switch:
     """A receiver that works, hangs or fails, as it is told."""
 
@@ -72,6 +88,35 @@ async def seconds_to_deliver(gateway: GatewayProcess, session: aiohttp.ClientSes
     return time.perf_counter() - began
 
 
+@pytest.fixture(name="bench")
+async def _bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    async with make_bench(tmp_path) as bench:
+        yield bench
+
+
+def crashes(batch: Batch) -> Exception | None:
+    return Retryable("500") if any(e.message_id.startswith("crash") for e in batch) else None
+
+
+@pytest.mark.parametrize(("number", "concurrency"), [(1, 1), (2, 1), (3, 1), (2, 8), (12, 8)])
+async def test_events_that_bring_it_down_hold_up_none_behind_them(
+    bench: Bench, number: int, concurrency: int
+) -> None:
+    """Several in a row, each in a batch of its own: what comes next shows who is at fault."""
+    destination = Scripted(*[crashes] * 20_000)
+    policy = BatchPolicy(max_events=1, max_age_seconds=0)
+    worker = bench.worker(destination, policy=policy, concurrency=concurrency)
+    for n in range(number):
+        await bench.put(f"crash {n}")
+    good = [f"good {n}" for n in range(5)]
+    for name in good:
+        await bench.put(name)
+    bench.start(worker)
+    async with asyncio.timeout(1):
+        await bench.reaches(worker, number + len(good))
+    assert sorted(destination.delivered) == good
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("trouble", [Answer(fault="hang"), Answer(503)], ids=["hangs", "fails"])
 async def test_the_others_keep_their_throughput(tmp_path: Path, trouble: Answer) -> None:
@@ -92,3 +137,54 @@ async def test_the_others_keep_their_throughput(tmp_path: Path, trouble: Answer)
                 assert await pending(gateway, "bad") > 0
     share = statistics.median(well) / statistics.median(ill)
     assert share >= LEAST_SHARE, (well, ill)
+
+
+@pytest.mark.slow
+async def test_the_others_get_their_events_on_time(tmp_path: Path) -> None:
+    """Under a steady load, as many events arrive within half a second as without the trouble."""
+    switch = Switch()
+    sent: dict[str, float] = {}
+    lag: dict[str, float] = {}
+    troubles = [Answer(fault="hang"), Answer(503), Answer(body=b"x" * 1000, fault="stall")]
+
+    def note(received: Received) -> Answer:
+        now = time.perf_counter()
+        for event in received.json()["batch"]:
+            lag.setdefault(event["messageId"], now - sent[event["messageId"]])
+        return Answer()
+
+    async def phase(session: aiohttp.ClientSession, url: str, name: str) -> list[str]:
+        """Send at a fixed rate for a while; the ids of the events."""
+        ids = [f"{name}-{n}" for n in range(int(PHASE_SECONDS / EVERY_SECONDS))]
+        began = time.perf_counter()
+        for n, id_ in enumerate(ids):
+            await asyncio.sleep(max(0.0, began + n * EVERY_SECONDS - time.perf_counter()))
+            body = {"type": "track", "event": "Bought", "userId": "u", "messageId": id_}
+            sent[id_] = time.perf_counter()
+            async with session.post(f"{url}/v1/track", json=body) as response:
+                assert response.status == 200
+        return ids
+
+    well: list[str] = []
+    ill: list[str] = []
+    async with (
+        FakeVendor(default=switch) as vendor,
+        FakeVendor(default=note) as other,
+        aiohttp.ClientSession(headers=AUTH) as session,
+    ):
+        config = CONFIG.format(url=vendor.url) + STEADY.format(url=other.url)
+        with GatewayProcess(tmp_path, config) as gateway:
+            for number, trouble in enumerate(troubles):
+                switch.answer = Answer()
+                while await pending(gateway, "bad"):
+                    await asyncio.sleep(0.01)
+                well += await phase(session, gateway.url, f"well-{number}")
+                switch.answer = trouble
+                ill += await phase(session, gateway.url, f"ill-{number}")
+                assert await pending(gateway, "bad") > 0
+            while await pending(gateway, "steady"):
+                await asyncio.sleep(0.01)
+    assert lag.keys() == set(well + ill)
+    on_time = [sum(lag[id_] < ON_TIME_SECONDS for id_ in ids) for ids in (well, ill)]
+    assert on_time[1] >= LEAST_SHARE * on_time[0], sorted(lag.items(), key=lambda one: one[1])[-5:]
+    assert on_time[0] >= LEAST_SHARE * len(well), "the machine is too busy to tell anything"

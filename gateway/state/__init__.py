@@ -58,6 +58,12 @@ __all__ = [
 STATE_FILE = "state.sqlite"
 """Its name in the data directory."""
 
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_ADVICE = (
+    "; restore the file from a copy, or move it away to begin anew: all that the queue still holds "
+    "is then delivered again"
+)
+
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -183,16 +189,11 @@ class State:
         try:
             return await loop.run_in_executor(self._thread, work)
         except sqlite3.Error as error:
-            raise StateError(f"{self._path}: {error}") from error
+            advice = _ADVICE if error.sqlite_errorcode & 0xFF in _DAMAGED else ""
+            raise StateError(f"{self._path}: {error}{advice}") from error
 
     def _open(self) -> None:
-        try:
-            self._connection = connect(self._path)
-        except sqlite3.DatabaseError as error:
-            raise StateError(
-                f"{self._path}: {error}; restore the file from a copy, or move it away to begin "
-                "anew: all that the queue still holds is then delivered again"
-            ) from error
+        self._connection = connect(self._path)
 
     def _close(self) -> None:
         if self._connection is not None:
