@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Iterable
+from typing import BinaryIO
 
 import click
 import msgspec
@@ -87,6 +88,36 @@ def run_(
             show(results[-1], console)
     if as_json:
         click.echo(to_json(results))
+
+
+@main.command("compare")
+@click.argument("before", type=click.File("rb"))
+@click.argument("after", type=click.File("rb"))
+@click.option(
+    "--bound",
+    type=click.FloatRange(0),
+    default=0.1,
+    show_default=True,
+    help="So much slower, as a share, is a regression; chance excluded.",
+)
+def compare_(before: BinaryIO, after: BinaryIO, bound: float) -> None:
+    """Compare two reports of `run --json`; exits 1 where something has regressed."""
+    from rich.console import Console
+
+    from bench.compare import compare, read_report, show_changes
+
+    reports = []
+    for file in (before, after):
+        try:
+            reports.append(read_report(file.read()))
+        except ValueError as error:
+            raise click.BadParameter(f"{file.name} {error}") from error
+    changes = compare(*reports)
+    if not changes:
+        raise click.UsageError("the two reports have no benchmark in common")
+    show_changes(changes, bound, Console())
+    if any(change.regressed(bound) for change in changes):
+        raise click.exceptions.Exit(1)
 
 
 @main.command(hidden=True)

@@ -1,0 +1,139 @@
+"""Compares two reports: how each subject moved against its floor, and how sure that is.
+
+Times of two runs do not compare, for machines are noisy and may differ. What compares is a
+subject's time over that of its floor, taken within one repeat: it has the noise of both runs in it,
+and little of the machine's.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import msgspec
+from msgspec import Struct
+from rich.console import Console
+from rich.table import Table
+
+__all__ = ["Change", "Report", "compare", "read_report", "show_changes"]
+
+_RESAMPLES = 4000
+_TAIL = 0.025
+"""Left out at either end: intervals are of 95 %."""
+
+
+class _Variant(Struct):
+    ratios: dict[str, float]
+    repeats: list[float]
+
+
+class _Benchmark(Struct):
+    name: str
+    variants: dict[str, _Variant]
+
+
+class Report(Struct):
+    """What ``python -m bench run --json`` printed, as far as it is compared."""
+
+    results: list[_Benchmark]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How a subject moved against a floor.
+
+    Attributes:
+        before, after: its time over the floor's, the median over the repeats.
+        factor: `after` over `before`; above 1 it has become slower.
+        low, high: interval of `factor`.
+    """
+
+    benchmark: str
+    variant: str
+    floor: str
+    before: float
+    after: float
+    factor: float
+    low: float
+    high: float
+
+    def regressed(self, bound: float) -> bool:
+        """Whether it is slower by more than `bound`, a share such as 0.1, beyond chance."""
+        return self.factor > 1 + bound and self.low > 1
+
+
+def read_report(text: bytes) -> Report:
+    """Read a report.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return msgspec.json.decode(text, type=Report)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"is no report of `bench run --json`: {error}") from error
+
+
+def compare(before: Report, after: Report) -> list[Change]:
+    """All subjects and floors that both reports have."""
+    later = {benchmark.name: benchmark.variants for benchmark in after.results}
+    changes = []
+    for benchmark in before.results:
+        variants = later.get(benchmark.name, {})
+        for name, variant in benchmark.variants.items():
+            for floor in variant.ratios:
+                if name in variants and floor in variants[name].ratios:
+                    old = _ratios(benchmark.variants, name, floor)
+                    new = _ratios(variants, name, floor)
+                    changes.append(_change(benchmark.name, name, floor, old, new))
+    return changes
+
+
+def _ratios(variants: dict[str, _Variant], name: str, floor: str) -> list[float]:
+    pairs = zip(variants[name].repeats, variants[floor].repeats, strict=True)
+    return [own / base for own, base in pairs]
+
+
+def _change(
+    benchmark: str, variant: str, floor: str, old: Sequence[float], new: Sequence[float]
+) -> Change:
+    # The percentile bootstrap (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993,
+    # chapter 13). From a seed, so that one pair of reports always has one answer.
+    rng = random.Random(0)
+    factors = sorted(
+        median(rng.choices(new, k=len(new))) / median(rng.choices(old, k=len(old)))
+        for _ in range(_RESAMPLES)
+    )
+    cut = int(_RESAMPLES * _TAIL)
+    before, after = median(old), median(new)
+    return Change(
+        benchmark,
+        variant,
+        floor,
+        before,
+        after,
+        after / before,
+        factors[cut],
+        factors[-1 - cut],
+    )
+
+
+def show_changes(changes: Sequence[Change], bound: float, console: Console) -> None:
+    """Print them as a table; those that regressed stand out."""
+    table = Table(box=None, pad_edge=False, padding=(0, 0, 0, 1))
+    table.add_column("", no_wrap=True)
+    for column in ("before", "after", "change", "interval", ""):
+        table.add_column(column, justify="right", no_wrap=True)
+    for change in changes:
+        slower = change.regressed(bound)
+        table.add_row(
+            f"{change.benchmark} / {change.variant}, x {change.floor}",
+            f"{change.before:.2f}",
+            f"{change.after:.2f}",
+            f"{change.factor - 1:+.0%}",
+            f"{change.low - 1:+.0%} to {change.high - 1:+.0%}",
+            "[red]slower[/]" if slower else "",
+        )
+    console.print(table)
