@@ -37,6 +37,11 @@ class Collector:
         """Offset of the next event to come."""
         return self._expected
 
+    @property
+    def behind(self) -> bool:
+        """Whether there are events to come without waiting for more to be put."""
+        return self._left is not None or self._reader.behind
+
     async def next(self, hurry: asyncio.Event) -> Outgoing | None:
         """Read until a batch is full or old enough.
 

@@ -113,7 +113,7 @@ class Worker:
             queue_id=queue_id,
             tap=self._tap,
         )
-        self._triage = Triage(policy, self._lane, sender, counts, self._uncommitted)
+        self._triage = Triage(policy, self._lane, sender, counts, self._uncommitted, collector)
 
     @property
     def waiting(self) -> int:

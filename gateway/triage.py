@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from gateway.collect import Collector
 from gateway.lane import Lane
 from gateway.ledger import DestinationCounts
 from gateway.retry import Verdict
@@ -27,6 +28,7 @@ class Triage:
 
     Args:
         uncommitted: events that are about to enter the lane.
+        collector: whether it has more is whether anything could pass an event that fails.
     """
 
     def __init__(
@@ -36,12 +38,14 @@ class Triage:
         sender: Sender,
         counts: DestinationCounts,
         uncommitted: Callable[[], int],
+        collector: Collector,
     ) -> None:
         self._policy = policy
         self._lane = lane
         self._sender = sender
         self._counts = counts
         self._uncommitted = uncommitted
+        self._collector = collector
 
     def has_room(self, number: int) -> bool:
         """Whether so many more events may go to the lane."""
@@ -64,7 +68,7 @@ class Triage:
             # that is delivered, it was the event.
             ticket.suspects[again[0][1]] = self._sender.successes
             ticket.todo.extend(again)
-            if ticket.failures >= _FAILURES_BEFORE_PASSING:
+            if ticket.failures >= _FAILURES_BEFORE_PASSING and self._collector.behind:
                 self._pass_by(ticket, verdict, now_ms)
         else:
             ticket.todo.extendleft(reversed(again))
