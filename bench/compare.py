@@ -15,7 +15,8 @@ from statistics import median
 import msgspec
 from msgspec import Struct
 from rich.console import Console
-from rich.table import Table
+
+from bench.report import plain_table
 
 __all__ = ["Change", "Report", "compare", "read_report", "show_changes"]
 
@@ -122,10 +123,7 @@ def _change(
 
 def show_changes(changes: Sequence[Change], bound: float, console: Console) -> None:
     """Print them as a table; those that regressed stand out."""
-    table = Table(box=None, pad_edge=False, padding=(0, 0, 0, 1))
-    table.add_column("", no_wrap=True)
-    for column in ("before", "after", "change", "interval", ""):
-        table.add_column(column, justify="right", no_wrap=True)
+    table = plain_table("before", "after", "change", "interval", "")
     for change in changes:
         slower = change.regressed(bound)
         table.add_row(

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from bench.harness import Result, VariantResult, environment
 
-__all__ = ["show", "to_json"]
+__all__ = ["plain_table", "show", "to_json"]
 
 
 def to_json(results: Sequence[Result]) -> str:
@@ -44,10 +44,9 @@ def show(result: Result, console: Console) -> None:
     floors = list(dict.fromkeys(f for v in result.variants.values() for f in v.ratios))
     notes = list(dict.fromkeys(n for v in result.variants.values() for n in v.notes))
     console.print(f"[bold]{result.name}[/]: {result.about}", highlight=False)
-    table = Table(box=None, pad_edge=False, padding=(0, 0, 0, 1))
-    table.add_column("", no_wrap=True)
-    for column in ("µs/event", "spread", "events/s", *(f"x {floor}" for floor in floors), *notes):
-        table.add_column(column, justify="right", no_wrap=True)
+    table = plain_table(
+        "µs/event", "spread", "events/s", *(f"x {floor}" for floor in floors), *notes
+    )
     for name, variant in result.variants.items():
         table.add_row(
             name,
@@ -59,6 +58,15 @@ def show(result: Result, console: Console) -> None:
         )
     console.print(table)
     console.print()
+
+
+def plain_table(*columns: str) -> Table:
+    """An empty table: a column for names without a heading, then these, for figures."""
+    table = Table(box=None, pad_edge=False, padding=(0, 0, 0, 1))
+    table.add_column("", no_wrap=True)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
 
 
 def _spread(variant: VariantResult) -> str:

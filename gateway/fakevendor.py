@@ -169,8 +169,9 @@ class FakeVendor:
         )
 
     async def _dribble(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
-        response = await _begin(request, answer)
-        for byte in _body(answer):
+        body = _body(answer)
+        response = await _begin(request, answer, len(body))
+        for byte in body:
             await asyncio.sleep(answer.delay_seconds)
             await response.write(bytes([byte]))
         return response
@@ -178,8 +179,8 @@ class FakeVendor:
     async def _half(
         self, request: web.BaseRequest, transport: asyncio.Transport, answer: Answer
     ) -> web.StreamResponse:
-        response = await _begin(request, answer)
         body = _body(answer)
+        response = await _begin(request, answer, len(body))
         await response.write(body[: len(body) // 2])
         if answer.fault == "cut":
             _end(transport)
@@ -198,10 +199,10 @@ class FakeVendor:
         return web.Response(status=500)
 
 
-async def _begin(request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
-    """Send the head."""
+async def _begin(request: web.BaseRequest, answer: Answer, length: int) -> web.StreamResponse:
+    """Send the head, for a body of so many bytes."""
     response = web.StreamResponse(status=answer.status, headers={**_type(answer), **answer.headers})
-    response.content_length = len(_body(answer))
+    response.content_length = length
     await response.prepare(request)
     return response
 

@@ -135,7 +135,7 @@ class Sender:
         wait = self._circuit.wait_seconds(now)
         if wait == 0:
             wait = self._pace.wait_seconds(now)
-            if wait and self._circuit.is_open:
+            if wait:
                 self._circuit.abandoned()
         return wait
 

@@ -111,10 +111,8 @@ class Triage:
         """
         if any(offset not in ticket.suspects for _, offset in ticket.todo) or not self.has_room(1):
             return
-        item = ticket.todo.popleft()
-        del ticket.suspects[item[1]]
-        delay_ms = int(self._sender.delay_seconds(1, verdict.retry_after_seconds) * 1000)
-        ticket.put_aside(item, ticket.detail, 0, now_ms, now_ms + delay_ms, alone=True)
+        # It is not blamed: whether it is at fault is not known yet.
+        self._put_suspect_aside(ticket, ticket.todo[0], 0, verdict.retry_after_seconds, now_ms)
 
     def release_suspects(self, ticket: Ticket, now_ms: int) -> None:
         """Events that failed alone while another was delivered wait in the lane, alone."""
@@ -122,7 +120,12 @@ class Triage:
         for item in [item for item in ticket.todo if item[1] in guilty]:
             if not self.has_room(1):
                 return
-            ticket.todo.remove(item)
-            del ticket.suspects[item[1]]
-            delay_ms = int(self._sender.delay_seconds(1, None) * 1000)
-            ticket.put_aside(item, ticket.detail, 1, now_ms, now_ms + delay_ms, alone=True)
+            self._put_suspect_aside(ticket, item, 1, None, now_ms)
+
+    def _put_suspect_aside(
+        self, ticket: Ticket, item: Item, attempts: int, asked_seconds: float | None, now_ms: int
+    ) -> None:
+        ticket.todo.remove(item)
+        del ticket.suspects[item[1]]
+        delay_ms = int(self._sender.delay_seconds(1, asked_seconds) * 1000)
+        ticket.put_aside(item, ticket.detail, attempts, now_ms, now_ms + delay_ms, alone=True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import structlog
+
+from tests.delivering import Bench, make_bench
 
 
 @pytest.fixture(autouse=True)
@@ -18,3 +21,10 @@ def _quiet_logs() -> Iterator[None]:
     )
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(name="bench")
+async def _bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    """A queue and a state file for workers that the test makes."""
+    async with make_bench(tmp_path) as bench:
+        yield bench

@@ -13,6 +13,9 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Self
 
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
 __all__ = ["GatewayProcess"]
 
 _START_SECONDS = 20
@@ -120,15 +123,17 @@ class GatewayProcess:
 
     def metric(self, name: str, **labels: str) -> float:
         """A metric's value; 0 where it is not there yet."""
+        for sample in self.metrics():
+            if sample.name == name and sample.labels == labels:
+                return sample.value
+        return 0.0
+
+    def metrics(self) -> list[Sample]:
+        """All that /metrics says."""
         with urllib.request.urlopen(self.url + "/metrics", timeout=10) as response:
             text = response.read().decode()
-        wanted = sorted(f'{key}="{value}"' for key, value in labels.items())
-        for line in text.splitlines():
-            series, _, value = line.rpartition(" ")
-            found, _, rest = series.partition("{")
-            if found == name and sorted(filter(None, rest.rstrip("}").split(","))) == wanted:
-                return float(value)
-        return 0.0
+        families = text_string_to_metric_families(text)
+        return [sample for family in families for sample in family.samples]
 
     def wait_delivered(self, destination: str, timeout: float = 20) -> None:
         """Wait until a destination has nothing pending."""

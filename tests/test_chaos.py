@@ -13,10 +13,8 @@ import sqlite3
 from collections import Counter, defaultdict
 from contextlib import closing
 from pathlib import Path
-from urllib.request import urlopen
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.testing import FakeVendor
 from tests.chaos import CRASH, POISON, STUCK, VIEWED, Moods, Shopper
@@ -68,16 +66,13 @@ def dead_letters(folder: Path) -> dict[str, dict[str, str]]:
 
 def books(gateway: GatewayProcess) -> dict[str, dict[str, float]]:
     """What /metrics says: destination to outcome to events, over all rules and reasons."""
-    with urlopen(gateway.url + "/metrics", timeout=10) as response:
-        text = response.read().decode()
     prefix = "headgate_destination_"
     found: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            if sample.name.startswith(prefix):
-                outcomes = found[sample.labels["destination"]]
-                name = sample.name.removeprefix(prefix).removesuffix("_total")
-                outcomes[name] += sample.value
+    for sample in gateway.metrics():
+        if sample.name.startswith(prefix):
+            outcomes = found[sample.labels["destination"]]
+            name = sample.name.removeprefix(prefix).removesuffix("_total")
+            outcomes[name] += sample.value
     return found
 
 

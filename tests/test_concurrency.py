@@ -3,19 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest
 
 from gateway.component import Batch, BatchPolicy
-from tests.delivering import Bench, Scripted, make_bench
-
-
-@pytest.fixture(name="bench")
-async def _bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    async with make_bench(tmp_path) as bench:
-        yield bench
+from tests.delivering import Bench, Scripted
 
 
 async def test_sends_run_side_by_side_up_to_the_limit(bench: Bench) -> None:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
-import pytest
 from msgspec import Raw
 
 from gateway.chain import Chain
@@ -24,13 +21,7 @@ from gateway.errors import (
 from gateway.event import Event
 from gateway.settings import RetryPolicy
 from gateway.state import Commit, Written
-from tests.delivering import Bench, Scripted, make_bench
-
-
-@pytest.fixture(name="bench")
-async def _bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    async with make_bench(tmp_path) as bench:
-        yield bench
+from tests.delivering import Bench, Scripted
 
 
 async def test_delivers_in_order_and_commits(bench: Bench) -> None:

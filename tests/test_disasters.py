@@ -12,7 +12,6 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from gateway.fakevendor import Received
 from gateway.queue.disk import DiskConfig, DiskStore
 from gateway.settings import RetryPolicy
 from gateway.testing import Answer, FakeVendor
-from tests.delivering import Bench, Scripted, make_bench
+from tests.delivering import Bench, Scripted
 from tests.process import GatewayProcess
 from tests.test_why import send
 
@@ -41,12 +40,6 @@ type = "null"
 initial_seconds = 0.05
 max_seconds = 0.1
 """
-
-
-@pytest.fixture(name="bench")
-async def _bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    async with make_bench(tmp_path) as bench:
-        yield bench
 
 
 def wait_for(gateway: GatewayProcess, what: str, seconds: float = 20) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
@@ -15,7 +14,7 @@ from gateway.component import Batch, BatchPolicy
 from gateway.errors import Retryable
 from gateway.fakevendor import Received
 from gateway.testing import Answer, FakeVendor
-from tests.delivering import Bench, Scripted, make_bench
+from tests.delivering import Bench, Scripted
 from tests.process import GatewayProcess
 
 ROUNDS = 7
@@ -86,12 +85,6 @@ async def seconds_to_deliver(gateway: GatewayProcess, session: aiohttp.ClientSes
     while await pending(gateway, "good"):
         await asyncio.sleep(0.002)
     return time.perf_counter() - began
-
-
-@pytest.fixture(name="bench")
-async def _bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    async with make_bench(tmp_path) as bench:
-        yield bench
 
 
 def crashes(batch: Batch) -> Exception | None:

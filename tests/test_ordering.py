@@ -5,21 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from gateway.component import Batch, BatchPolicy, Destination
 from gateway.errors import BatchError, DeliveryError, Permanent, Retryable, Throttled
 from gateway.settings import RetryPolicy
-from tests.delivering import QUICK, Bench, Scripted, make_bench
-
-
-@pytest.fixture(name="bench")
-async def _bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    async with make_bench(tmp_path) as bench:
-        yield bench
+from tests.delivering import QUICK, Bench, Scripted
 
 
 class Moody(Destination):
