@@ -282,3 +282,13 @@ def test_a_file_of_the_first_release_is_taken_over(path: Path) -> None:
         assert reading.dead_letters(db, "crm", 1)[0].exchange == ""
     with closing(schema.connect(path)) as db:
         assert db.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
+
+
+async def test_an_error_that_sqlite_itself_has_no_code_for_is_a_state_error(state: State) -> None:
+    """Python's module raises some of its own; callers are promised one class all the same."""
+
+    def misuse(db: sqlite3.Connection) -> None:
+        db.execute("SELECT ?", (1, 2))
+
+    with pytest.raises(StateError, match=r"state\.sqlite: Incorrect number of bindings"):
+        await state.call(misuse)

@@ -189,7 +189,9 @@ class State:
         try:
             return await loop.run_in_executor(self._thread, work)
         except sqlite3.Error as error:
-            advice = _ADVICE if error.sqlite_errorcode & 0xFF in _DAMAGED else ""
+            # What Python's module raises on its own account has no code.
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+            advice = _ADVICE if code & 0xFF in _DAMAGED else ""
             raise StateError(f"{self._path}: {error}{advice}") from error
 
     def _open(self) -> None:
