@@ -42,7 +42,8 @@ LAYERS = (
     ("triage",),
     ("delivery",),
     # What plugins may use on top of the contract.
-    ("body", "clientip", "retry_after", "fakevendor"),
+    ("body", "clientip", "retry_after", "fakevendor", "excerpt", "packing"),
+    ("outbound",),
     ("testing",),
     ("builtin",),
     # The whole.

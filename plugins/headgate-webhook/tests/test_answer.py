@@ -17,8 +17,10 @@ from gateway import (
     Retryable,
     Throttled,
 )
-from headgate_webhook.answer import Answer, TooLarge, judge
-from headgate_webhook.mask import EXCERPT_CHARACTERS, Mask
+from gateway.excerpt import EXCERPT_CHARACTERS, Mask
+from gateway.outbound import Reply, status_error
+from gateway.packing import Split
+from headgate_webhook.answer import failed_events
 
 NOW_MS = 1_795_442_400_000  # Mon, 23 Nov 2026 14:00:00 GMT
 NO_SECRETS = Mask([])
@@ -35,11 +37,15 @@ def judged(
 ) -> DeliveryError | None:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
-    try:
-        judge(Answer(status, sent, data, whole), events, NOW_MS, mask)
-    except DeliveryError as error:
+    reply = Reply(status, sent, data, whole)
+    error = status_error(reply, NOW_MS, mask)
+    if error is not None:
         return error
-    return None
+    try:
+        failed = failed_events(reply, events, mask)
+    except DeliveryError as wrong:
+        return wrong
+    return BatchError(failed) if failed else None
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 207, 299])
@@ -56,7 +62,7 @@ def test_success(status: int) -> None:
         *((status, Misconfigured) for status in (415, 421, 426)),
         *((status, Retryable) for status in (408, 409, 425, 500, 501, 502, 503, 504, 520, 599)),
         (429, Throttled),
-        (413, TooLarge),
+        (413, Split),
         *((status, Permanent) for status in (400, 412, 418, 422, 424, 451, 499)),
     ],
 )

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import BatchError, DeliveryError, Permanent, Retryable
+from gateway.excerpt import Mask
 from gateway.testing import Answer, FakeVendor, make_batch, make_event
-from headgate_webhook.mask import Mask
 
 
 async def refused(make: Any, vendor: FakeVendor, answer: Answer, **keys: Any) -> DeliveryError:

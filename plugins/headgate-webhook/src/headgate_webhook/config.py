@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
 import msgspec
-from msgspec import Meta, Struct
 
 from gateway import Secret
+from gateway.excerpt import secrets_of_url
+from gateway.outbound import HttpSettings
 
-__all__ = ["WebhookConfig"]
+__all__ = ["WebhookConfig", "secrets_of"]
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _VALUE = re.compile(r"[\x20-\x7e]*")
@@ -28,7 +29,7 @@ _SET_BY_US = {
 _OUR_PREFIX = "x-headgate-"
 
 
-class WebhookConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class WebhookConfig(HttpSettings, frozen=True, kw_only=True):
     """Keys of a destination with ``type = "webhook"``.
 
     Attributes:
@@ -40,12 +41,6 @@ class WebhookConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         format: ``json`` is ``{"batch": [...]}``, ``json_array`` is ``[...]``, and ``ndjson`` has
             one event to a line.
         compress: ``gzip`` compresses bodies.
-        connect_timeout_seconds: for the connection and its TLS handshake; the whole attempt is
-            bounded by the gateway's ``timeout_seconds``.
-        verify_tls: whether the server must prove who it is.
-        ca_file: certificates in PEM form to trust in place of the system's.
-        max_response_bytes: so much of an answer is read.
-        error_body_timeout_seconds: an answer that reports an error has so long to explain it.
     """
 
     url: Secret
@@ -54,11 +49,6 @@ class WebhookConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     secret: Secret | None = None
     format: Literal["json", "ndjson", "json_array"] = "json"
     compress: Literal["none", "gzip"] = "none"
-    connect_timeout_seconds: Annotated[float, Meta(gt=0)] = 10.0
-    verify_tls: bool = True
-    ca_file: str = ""
-    max_response_bytes: Annotated[int, Meta(ge=1024)] = 262_144
-    error_body_timeout_seconds: Annotated[float, Meta(gt=0)] = 2.0
 
     def __post_init__(self) -> None:
         """Check what the types cannot say; the texts show no values."""
@@ -72,8 +62,17 @@ class WebhookConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
                 raise ValueError(f"headers: the value of {name} must be printable ASCII")
         if self.secret is not None and not self.secret:
             raise ValueError("secret: is empty; leave it out to send without a signature")
-        if self.ca_file and not self.verify_tls:
-            raise ValueError("ca_file: has no effect with verify_tls = false")
+        HttpSettings.__post_init__(self)
+
+
+def secrets_of(config: WebhookConfig) -> list[str]:
+    """Everything in the config that must not be shown, and the parts of it that work alone."""
+    found = secrets_of_url(config.url.reveal())
+    for value in config.headers.values():
+        found += [value.reveal(), *value.reveal().split()]  # "Bearer ..." and what follows it
+    if config.secret is not None:
+        found.append(config.secret.reveal())
+    return found
 
 
 def _check_url(url: str) -> None:

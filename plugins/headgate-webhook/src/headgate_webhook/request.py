@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import gzip
 import hashlib
 import hmac
 from collections.abc import Sequence
 
 from gateway import Event
 from gateway.ndjson import MEDIA_TYPE, encode_lines
+from gateway.outbound import compress
 from headgate_webhook.config import WebhookConfig
 
 __all__ = ["build", "idempotency_key", "sign"]
-
-_THREAD_BYTES = 65_536
-"""Larger bodies are compressed in a thread, for it takes more than a millisecond."""
-
-_GZIP_LEVEL = 5
 
 
 def idempotency_key(destination_id: str, events: Sequence[Event], offsets: Sequence[int]) -> str:
@@ -61,17 +55,10 @@ async def build(
     headers["Content-Type"] = content_type
     if config.compress == "gzip":
         headers["Content-Encoding"] = "gzip"
-        if len(body) > _THREAD_BYTES:
-            body = await asyncio.to_thread(_compress, body)
-        else:
-            body = _compress(body)
+        body = await compress(body)
     headers["Idempotency-Key"] = idempotency_key(destination_id, events, offsets)
     headers["X-Headgate-Batch"] = f"{destination_id}/{offsets[0]}-{offsets[-1]}"
     headers["X-Headgate-Attempt"] = str(attempt)
     if config.secret is not None:
         headers["X-Headgate-Signature"] = sign(config.secret.reveal(), timestamp, body)
     return headers, body
-
-
-def _compress(body: bytes) -> bytes:
-    return gzip.compress(body, _GZIP_LEVEL, mtime=0)  # no time: a retry is the same bytes

@@ -7,9 +7,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import parse_qsl, quote, urlsplit
 
-from headgate_webhook.config import WebhookConfig
-
-__all__ = ["EXCERPT_CHARACTERS", "Mask", "secrets_of"]
+__all__ = ["EXCERPT_CHARACTERS", "Mask", "secrets_of_url"]
 
 EXCERPT_CHARACTERS = 200
 """Length at which an excerpt is cut off."""
@@ -21,17 +19,11 @@ _SHORTEST_TOKEN = 16
 """A piece of the URL's path that is as long as this may be a token; shorter ones are words."""
 
 
-def secrets_of(config: WebhookConfig) -> list[str]:
-    """Everything in the config that must not be shown, and the parts of it that work alone."""
-    url = config.url.reveal()
+def secrets_of_url(url: str) -> list[str]:
+    """The parts of a URL that may work as a credential, the URL itself among them."""
     parts = urlsplit(url)
     found = [url, parts.path, parts.query, *(value for _, value in parse_qsl(parts.query))]
-    found += [piece for piece in parts.path.split("/") if len(piece) >= _SHORTEST_TOKEN]
-    for value in config.headers.values():
-        found += [value.reveal(), *value.reveal().split()]  # "Bearer ..." and what follows it
-    if config.secret is not None:
-        found.append(config.secret.reveal())
-    return found
+    return found + [piece for piece in parts.path.split("/") if len(piece) >= _SHORTEST_TOKEN]
 
 
 class Mask:

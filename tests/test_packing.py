@@ -1,0 +1,298 @@
+"""Items of a batch in requests, and what becomes of the events."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable, Mapping, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway import Batch, BatchError, DeliveryError, Misconfigured, Permanent, Retryable
+from gateway import packing as packing_module
+from gateway.packing import Item, Limits, Packer, Split
+from gateway.testing import make_batch
+
+ROOMY = Limits(1000, 1_000_000)
+
+
+class Server:
+    """Records requests and answers with what `judge` says; None takes all."""
+
+    def __init__(
+        self, judge: Callable[[Sequence[Item]], Mapping[int, DeliveryError]] | None = None
+    ):
+        self.judge = judge or (lambda _: {})
+        self.requests: list[list[tuple[int, str]]] = []
+        self.under_way = self.most_under_way = 0
+
+    async def __call__(self, route: Hashable, items: Sequence[Item]) -> Mapping[int, DeliveryError]:
+        self.under_way += 1
+        self.most_under_way = max(self.under_way, self.most_under_way)
+        await asyncio.sleep(0)
+        self.under_way -= 1
+        self.requests.append([(item.index, item.part) for item in items])
+        return self.judge(items)
+
+
+def packer(limits: Limits = ROOMY, *, parallel: int = 1) -> Packer:
+    return Packer(lambda _: limits, parallel=parallel)
+
+
+def one_each(batch: Batch) -> list[Item]:
+    return [Item(index, b"12345") for index in range(len(batch))]
+
+
+async def test_limits_are_kept_and_nothing_is_left_out() -> None:
+    """By number and by bytes, with the separators."""
+    batch = make_batch(7)
+    server = Server()
+    await packer(Limits(3, 1000)).deliver(batch, one_each(batch), server)
+    assert [len(request) for request in server.requests] == [3, 3, 1]
+    server = Server()
+    await packer(Limits(100, 12)).deliver(batch, one_each(batch), server)
+    assert [len(request) for request in server.requests] == [2, 2, 2, 1]
+
+
+async def test_an_item_beyond_the_limit_fails_alone() -> None:
+    """The others of its batch are sent."""
+    batch = make_batch(3)
+    items = [Item(0, b"1"), Item(1, b"x" * 11), Item(2, b"3")]
+    server = Server()
+    with pytest.raises(BatchError) as caught:
+        await packer(Limits(10, 1000, 10)).deliver(batch, items, server)
+    assert server.requests == [[(0, ""), (2, "")]]
+    assert list(caught.value.failed) == [1]
+    assert str(caught.value.failed[1]) == "makes 11 bytes, and the destination takes 10"
+
+
+async def test_a_split_is_halved_down_to_the_one_to_blame() -> None:
+    """In order, and the others are delivered."""
+
+    def judge(items: Sequence[Item]) -> Mapping[int, DeliveryError]:
+        if any(item.index == 5 for item in items):
+            raise Split("bad")
+        return {}
+
+    batch = make_batch(8)
+    server = Server(judge)
+    with pytest.raises(BatchError) as caught:
+        await packer().deliver(batch, one_each(batch), server)
+    assert list(caught.value.failed) == [5]
+    assert [r[0][0] for r in server.requests] == [0, 0, 4, 4, 4, 5, 6]
+
+
+@pytest.mark.parametrize("error", [Retryable("down"), Misconfigured("key"), Permanent("no")])
+async def test_what_holds_for_the_whole_batch_is_raised_as_it_is(error: DeliveryError) -> None:
+    """So that the gateway knows that the destination, and not an event, is to blame."""
+
+    def judge(_: Sequence[Item]) -> Mapping[int, DeliveryError]:
+        raise error
+
+    batch = make_batch(2)
+    with pytest.raises(type(error)) as caught:
+        await packer().deliver(batch, one_each(batch), Server(judge))
+    assert caught.value is error
+
+
+async def test_what_was_delivered_before_an_outage_stays_delivered() -> None:
+    """And nothing is sent after it."""
+    answers = iter([None, Retryable("down")])
+
+    def judge(_: Sequence[Item]) -> Mapping[int, DeliveryError]:
+        error = next(answers)
+        if error is not None:
+            raise error
+        return {}
+
+    batch = make_batch(6)
+    server = Server(judge)
+    with pytest.raises(BatchError) as caught:
+        await packer(Limits(2, 1000)).deliver(batch, one_each(batch), server)
+    assert list(caught.value.failed) == [2, 3, 4, 5]
+    assert len(server.requests) == 2
+
+
+async def test_a_part_that_was_delivered_is_not_sent_again() -> None:
+    """The event comes again as a whole, and only what is missing goes out."""
+    batch = make_batch(1)
+    items = [Item(0, b"1", "a", "first"), Item(0, b"2", "b", "second")]
+    down = True
+
+    def judge(sent: Sequence[Item]) -> Mapping[int, DeliveryError]:
+        if sent[0].part == "second" and down:
+            raise Retryable("down")
+        return {}
+
+    server, pack = Server(judge), packer()
+    with pytest.raises(BatchError):
+        await pack.deliver(batch, items, server)
+    down = False
+    await pack.deliver(batch, items, server)
+    assert server.requests == [[(0, "first")], [(0, "second")], [(0, "second")]]
+    await pack.deliver(batch, items, server)  # delivered and forgotten: a replay sends all
+    assert len(server.requests) == 5
+
+
+async def test_a_part_that_is_refused_waits_for_the_others() -> None:
+    """The event becomes a dead letter only when no part of it can still be delivered."""
+    batch = make_batch(1)
+    items = [Item(0, b"1", "a", "first"), Item(0, b"2", "b", "second")]
+    down = True
+
+    def judge(sent: Sequence[Item]) -> Mapping[int, DeliveryError]:
+        if sent[0].part == "first":
+            return {0: Permanent("never")}
+        return {0: Retryable("later")} if down else {}
+
+    server, pack = Server(judge), packer()
+    with pytest.raises(BatchError) as caught:
+        await pack.deliver(batch, items, server)
+    assert isinstance(caught.value.failed[0], Retryable)
+    down = False
+    with pytest.raises(BatchError) as caught:
+        await pack.deliver(batch, items, server)
+    assert isinstance(caught.value.failed[0], Permanent)
+    assert [request[0][1] for request in server.requests] == ["first", "second", "second"]
+
+
+async def test_what_a_cancelled_send_delivered_is_remembered() -> None:
+    """A time-out does not send again what had gone out."""
+    batch = make_batch(2)
+    items = [Item(0, b"1", "a"), Item(1, b"2", "b")]
+    hang = asyncio.Event()
+    sent: list[int] = []
+
+    async def post(_: Hashable, part: Sequence[Item]) -> Mapping[int, DeliveryError]:
+        if part[0].index == 1 and not hang.is_set():
+            await hang.wait()
+        sent.extend(item.index for item in part)
+        return {}
+
+    pack = packer()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await pack.deliver(batch, items, post)
+    hang.set()
+    await pack.deliver(batch, items, post)
+    assert sent == [0, 1]
+
+
+async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest is forgotten first."""
+    monkeypatch.setattr(packing_module, "MOST_REMEMBERED", 2)
+    pack = packer()
+
+    def judge(sent: Sequence[Item]) -> Mapping[int, DeliveryError]:
+        return {i: Retryable("later") for i, item in enumerate(sent) if item.part == "b"}
+
+    batch = make_batch(3)
+    items = [Item(i, b"1", part, part) for i in range(3) for part in ("a", "b")]
+    server = Server(judge)
+    for _ in range(2):
+        with pytest.raises(BatchError):
+            await pack.deliver(batch, items, server)
+    assert server.requests[2] == [(0, "a")]
+
+
+@pytest.mark.parametrize(("parallel", "most"), [(1, 1), (4, 4)])
+async def test_routes_go_side_by_side_up_to_a_bound(parallel: int, most: int) -> None:
+    """And each keeps its order."""
+    batch = make_batch(40)
+    items = [Item(index, b"1", index % 8) for index in range(40)]
+    server = Server()
+    await packer(Limits(1, 100), parallel=parallel).deliver(batch, items, server)
+    assert server.most_under_way == most
+    sent = [request[0][0] for request in server.requests]
+    for route in range(8):
+        assert [i for i in sent if i % 8 == route] == list(range(route, 40, 8))
+
+
+@pytest.mark.parametrize("parallel", [1, 3])
+async def test_a_defect_comes_out_as_it_is(parallel: int) -> None:
+    """Not wrapped in a group."""
+
+    def judge(_: Sequence[Item]) -> Mapping[int, DeliveryError]:
+        raise ZeroDivisionError
+
+    batch = make_batch(3)
+    items = [Item(index, b"1", index) for index in range(3)]
+    with pytest.raises(ZeroDivisionError):
+        await packer(parallel=parallel).deliver(batch, items, Server(judge))
+
+
+async def test_events_without_items_and_refused_ones() -> None:
+    """The first count as delivered, the others fail without being sent."""
+    batch = make_batch(3)
+    server = Server()
+    with pytest.raises(BatchError) as caught:
+        await packer().deliver(batch, [Item(1, b"1")], server, {2: Permanent("cannot be mapped")})
+    assert list(caught.value.failed) == [2]
+    assert server.requests == [[(1, "")]]
+
+
+@given(
+    parts=st.lists(st.integers(0, 3), min_size=1, max_size=12),
+    fates=st.lists(st.sampled_from(["ok", "retry", "refuse", "halt", "split"]), max_size=60),
+    size=st.integers(1, 5),
+    parallel=st.integers(1, 3),
+)
+def test_whatever_happens_each_part_is_delivered_once_or_refused_once(
+    parts: list[int], fates: list[str], size: int, parallel: int
+) -> None:
+    """Sent again until all is settled, no part is taken twice and none is lost."""
+    batch = make_batch(len(parts))
+    items = [
+        Item(i, b"12", f"r{part % 2}", str(part)) for i, n in enumerate(parts) for part in range(n)
+    ]
+    remaining = iter(fates)
+    taken: list[tuple[int, str]] = []
+    refused: list[tuple[int, str]] = []
+
+    async def post(_: Hashable, sent: Sequence[Item]) -> Mapping[int, DeliveryError]:
+        await asyncio.sleep(0)
+        fate = next(remaining, "ok")
+        if fate == "halt":
+            raise Retryable("down")
+        if fate == "split" and len(sent) > 1:
+            raise Split("large")
+        if fate == "retry":
+            taken.extend((item.index, item.part) for item in sent[1:])
+            return {0: Retryable("later")}
+        if fate == "refuse":
+            refused.append((sent[0].index, sent[0].part))
+            taken.extend((item.index, item.part) for item in sent[1:])
+            return {0: Permanent("no")}
+        taken.extend((item.index, item.part) for item in sent)
+        return {}
+
+    async def main() -> set[int]:
+        pack = packer(Limits(size, 1000), parallel=parallel)
+        left, dead = list(range(len(parts))), set()
+        while left:
+            again = Batch([batch.events[i] for i in left], [batch.offsets[i] for i in left])
+            now = [
+                Item(left.index(x.index), x.body, x.route, x.part) for x in items if x.index in left
+            ]
+
+            async def original(
+                route: Hashable, sent: Sequence[Item]
+            ) -> Mapping[int, DeliveryError]:
+                return await post(
+                    route, [Item(left[x.index], x.body, x.route, x.part) for x in sent]
+                )
+
+            try:
+                await pack.deliver(again, now, original)
+                left = []
+            except BatchError as error:
+                dead |= {left[i] for i, e in error.failed.items() if isinstance(e, Permanent)}
+                left = [left[i] for i, e in error.failed.items() if not isinstance(e, Permanent)]
+            except Retryable:
+                pass
+        return dead
+
+    dead = asyncio.run(main())
+    assert sorted(taken + refused) == sorted((item.index, item.part) for item in items)
+    assert dead == {index for index, _ in refused}
