@@ -187,9 +187,8 @@ class HttpClient:
         lines = [f"{request.method} {self._shown(request)}"]
         sent = {name.lower(): value for name, value in request.headers.items()}
         # No others, for they may hold credentials.
-        lines += [
-            f"{name}: {sent[name.lower()]}" for name in _SHOWN_REQUEST if name.lower() in sent
-        ]
+        shown = [name for name in _SHOWN_REQUEST if name.lower() in sent]
+        lines += [f"{name}: {sent[name.lower()]}" for name in shown]
         lines += ["", self._beginning(body), "", f"HTTP {reply.status} {_phrase(reply.status)}"]
         lines += [
             f"{name}: {self.mask.excerpt(reply.headers[name])}"

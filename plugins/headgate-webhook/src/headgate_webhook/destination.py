@@ -81,8 +81,8 @@ class Webhook(Destination):
             if isinstance(error, Split) and len(events) > 1:
                 self._say_too_large(error)
             raise
-        for place, error in failed.items():
-            error.exchange = self._client.exchange(request, events[place].to_json(), reply)
+        for place, item in failed.items():
+            item.exchange = self._client.exchange(request, events[place].to_json(), reply)
         return failed
 
     def _say_too_large(self, error: Split) -> None:
