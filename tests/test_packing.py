@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeAlias
 
 import pytest
 from hypothesis import given
@@ -14,37 +16,15 @@ from gateway import packing as packing_module
 from gateway.packing import Item, Limits, Packer, Split
 from gateway.testing import make_batch
 
+Judge: TypeAlias = Callable[[Sequence[Item]], Mapping[int, DeliveryError]]
+
 ROOMY = Limits(1000, 1_000_000)
 
 
 class Server:
     """Records requests and answers with what `judge` says; None takes all."""
 
-    def __init__(
-        self, judge: Callable[[Sequence[Item]], Mapping[int, DeliveryError]] | None = None
-    ):
-        self.judge = judge or (lambda _: {})
-        self.requests: list[list[tuple[int, str]]] = []
-        self.under_way = self.most_under_way = 0
-
-    async def __call__(self, route: Hashable, items: Sequence[Item]) -> Mapping[int, DeliveryError]:
-        self.under_way += 1
-        self.most_under_way = max(self.under_way, self.most_under_way)
-        await asyncio.sleep(0)
-        self.under_way -= 1
-        self.requests.append([(item.index, item.part) for item in items])
-        return self.judge(items)
-
-
-def packer(limits: Limits = ROOMY, *, parallel: int = 1) -> Packer:
-    return Packer(lambda _: limits, parallel=parallel)
-
-
-def one_each(batch: Batch) -> list[Item]:
-    return [Item(index, b"12345") for index in range(len(batch))]
-
-
-async def test_limits_are_kept_and_nothing_is_left_out() -> None:
+    def __init__(self, judge: Judge = lambda _: {}) -> None:
     """By number and by bytes, with the separators."""
     batch = make_batch(7)
     server = Server()
@@ -272,19 +252,16 @@ def test_whatever_happens_each_part_is_delivered_once_or_refused_once(
         left, dead = list(range(len(parts))), set()
         while left:
             again = Batch([batch.events[i] for i in left], [batch.offsets[i] for i in left])
-            now = [
-                Item(left.index(x.index), x.body, x.route, x.part) for x in items if x.index in left
-            ]
+            places = {index: place for place, index in enumerate(left)}
+            now = [replace(x, index=places[x.index]) for x in items if x.index in places]
 
-            async def original(
-                route: Hashable, sent: Sequence[Item]
+            async def with_own_index(
+                route: Hashable, sent: Sequence[Item], left: list[int] = left
             ) -> Mapping[int, DeliveryError]:
-                return await post(
-                    route, [Item(left[x.index], x.body, x.route, x.part) for x in sent]
-                )
+                return await post(route, [replace(x, index=left[x.index]) for x in sent])
 
             try:
-                await pack.deliver(again, now, original)
+                await pack.deliver(again, now, with_own_index)
                 left = []
             except BatchError as error:
                 dead |= {left[i] for i, e in error.failed.items() if isinstance(e, Permanent)}
