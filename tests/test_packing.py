@@ -24,7 +24,29 @@ ROOMY = Limits(1000, 1_000_000)
 class Server:
     """Records requests and answers with what `judge` says; None takes all."""
 
-    def __init__(self, judge: Judge = lambda _: {}) -> None:
+    def __init__(self, judge: Judge = lambda _: {}):
+        self.judge = judge
+        self.requests: list[list[tuple[int, str]]] = []
+        self.under_way = self.most_under_way = 0
+
+    async def __call__(self, route: Hashable, items: Sequence[Item]) -> Mapping[int, DeliveryError]:
+        self.under_way += 1
+        self.most_under_way = max(self.under_way, self.most_under_way)
+        await asyncio.sleep(0)
+        self.under_way -= 1
+        self.requests.append([(item.index, item.part) for item in items])
+        return self.judge(items)
+
+
+def packer(limits: Limits = ROOMY, *, parallel: int = 1) -> Packer:
+    return Packer(lambda _: limits, parallel=parallel)
+
+
+def one_each(batch: Batch) -> list[Item]:
+    return [Item(index, b"12345") for index in range(len(batch))]
+
+
+async def test_limits_are_kept_and_nothing_is_left_out() -> None:
     """By number and by bytes, with the separators."""
     batch = make_batch(7)
     server = Server()
