@@ -1,0 +1,95 @@
+"""Which events Amplitude refused, or wants later.
+
+A 400 refuses a request as a whole and names the events to blame; a 429 names the users and devices
+that send too much (https://amplitude.com/docs/apis/analytics/http-v2, section Responses). The
+others are to be sent again at once without those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from gateway import DeliveryError, Misconfigured, Permanent, Throttled
+from gateway.excerpt import Mask
+from gateway.outbound import Reply
+from gateway.packing import Item, Split
+
+__all__ = ["refused_events"]
+
+THROTTLED_SECONDS = 30.0
+"""Amplitude asks for this pause of a user or device that sends too fast."""
+
+QUOTA_SECONDS = 3600.0
+"""A user or device that is over its daily quota is tried again each hour."""
+
+_BY_FIELD = (
+    "events_with_invalid_fields",
+    "events_with_missing_fields",
+    "events_with_invalid_id_lengths",
+)
+
+
+def refused_events(reply: Reply, items: Sequence[Item], mask: Mask) -> dict[int, DeliveryError]:
+    """The events of a request that the answer names, by their place; none if it names none.
+
+    Raises:
+        Misconfigured: the answer blames the key and not the events.
+        Split: a 400 that names nobody.
+    """
+    found = reply.json()
+    answer = found if isinstance(found, dict) else {}
+    if reply.status == 429:
+        return _throttled(answer, items)
+    if reply.status != 400:
+        return {}
+    text = mask.excerpt(answer["error"] if isinstance(answer.get("error"), str) else "")
+    if answer.get("missing_field") == "api_key" or "api key" in text.lower():
+        raise Misconfigured(f"HTTP 400: {text or 'the api_key is missing'}")
+    failed: dict[int, DeliveryError] = {}
+    for key in _BY_FIELD:
+        for field, places in _mapping(answer.get(key)).items():
+            for place in _places(places, len(items)):
+                reason = f"HTTP 400: {text}: {mask.excerpt(field)}"
+                failed.setdefault(place, Permanent(reason))
+    for place in _places(answer.get("silenced_events"), len(items)):
+        failed.setdefault(place, Permanent(f"HTTP 400: {text}: silenced by Amplitude"))
+    if not failed:
+        raise Split(f"HTTP 400: {text or mask.excerpt(reply.body.decode(errors='replace'))}")
+    return failed
+
+
+def _throttled(answer: Mapping[str, Any], items: Sequence[Item]) -> dict[int, DeliveryError]:
+    fast = dict.fromkeys(_places(answer.get("throttled_events"), len(items)), THROTTLED_SECONDS)
+    waits: dict[tuple[str, str], float] = {}
+    for key, field, seconds in (
+        ("throttled_users", "user_id", THROTTLED_SECONDS),
+        ("throttled_devices", "device_id", THROTTLED_SECONDS),
+        ("exceeded_daily_quota_users", "user_id", QUOTA_SECONDS),
+        ("exceeded_daily_quota_devices", "device_id", QUOTA_SECONDS),
+    ):
+        for id_ in _mapping(answer.get(key)):
+            waits[field, id_] = seconds
+    if waits:
+        for place, item in enumerate(items):
+            ids = msgspec.json.decode(item.body)
+            found = [waits.get((field, ids.get(field))) for field in ("user_id", "device_id")]
+            longest = max((wait for wait in found if wait is not None), default=None)
+            if longest is not None:
+                fast[place] = max(longest, fast.get(place, 0.0))
+    return {
+        place: Throttled("HTTP 429: this user or device sends too many events", seconds)
+        for place, seconds in fast.items()
+    }
+
+
+def _places(value: object, count: int) -> list[int]:
+    if not isinstance(value, list):
+        return []
+    return [v for v in value if type(v) is int and 0 <= v < count]
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,409 @@
+"""What an event is in Amplitude.
+
+Fields: https://amplitude.com/docs/apis/analytics/http-v2. The differences between common ways of
+mapping are decided in this package's README.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from gateway import Event, Permanent
+from gateway.integrations import options
+from gateway.timestamps import parse_ms
+from headgate_amplitude.config import AmplitudeConfig
+
+__all__ = ["EVENTS", "GROUPS", "USERS", "Entry", "Mapper"]
+
+EVENTS, GROUPS, USERS = "events", "groupidentify", "usermap"
+"""Routes: where an entry is sent."""
+
+_INVALID_IDS = frozenset(
+    {
+        *("anonymous", "nil", "none", "null", "n/a", "na", "undefined", "unknown"),
+        *("{}", "", "0", "-1", "00000000-0000-0000-0000-000000000000", "lmy47d"),
+    }
+)
+_UTM = {
+    "source": "utm_source",
+    "medium": "utm_medium",
+    "name": "utm_campaign",
+    "term": "utm_term",
+    "content": "utm_content",
+    "id": "utm_id",
+}
+_FIELD = re.compile(r"\{\{\s*([^{}]+?)\s*\}\}")
+_IOS = frozenset({"ios", "ipados", "watchos", "tvos"})
+
+
+class Entry(NamedTuple):
+    """One item for Amplitude.
+
+    Attributes:
+        part: tells the entries of an event apart.
+    """
+
+    route: str
+    part: str
+    payload: dict[str, Any]
+
+
+class Mapper:
+    """Maps events by one config."""
+
+    def __init__(self, config: AmplitudeConfig) -> None:
+        self._config = config
+        self._by_type: dict[str, Callable[[Event], list[Entry]]] = {
+            "track": self._track,
+            "identify": self._identify,
+            "page": self._page,
+            "screen": self._screen,
+            "group": self._group,
+            "alias": self._alias,
+        }
+
+    def __call__(self, event: Event) -> list[Entry]:
+        """The entries of an event; none where config switches its type off.
+
+        Raises:
+            Permanent: Amplitude would not take it.
+        """
+        return self._by_type[event.type](event)
+
+    def _track(self, event: Event) -> list[Entry]:
+        if not event.event:
+            raise Permanent("the track event has no name")
+        if event.event.startswith("[Amplitude] "):
+            raise Permanent("names that begin with '[Amplitude] ' are Amplitude's own")
+        payload = self._base(event, event.event)
+        properties = event.properties
+        if properties:
+            payload["event_properties"] = properties
+        if "revenue" in properties or event.event in ("Order Completed", "Order Refunded"):
+            return self._with_revenue(event, payload)
+        return [Entry(EVENTS, "", payload)]
+
+    def _identify(self, event: Event) -> list[Entry]:
+        return [Entry(EVENTS, "", self._base(event, "$identify"))]
+
+    def _page(self, event: Event) -> list[Entry]:
+        return self._viewed(event, self._config.page_name)
+
+    def _screen(self, event: Event) -> list[Entry]:
+        return self._viewed(event, self._config.screen_name)
+
+    def _viewed(self, event: Event, template: str) -> list[Entry]:
+        properties = event.properties
+        category = event.category or _text(properties.get("category"))
+        own = event.name or _text(properties.get("name")) or event.event or ""
+        known = {"name": own or category, "category": category, "event": event.event or own}
+
+        def value(match: re.Match[str]) -> str:
+            return known.get(match[1], "") or _text(properties.get(match[1]))
+
+        name = " ".join(_FIELD.sub(value, template).split())
+        if not name:
+            raise Permanent(f"the template {template!r} makes an empty name of this {event.type}")
+        payload = self._base(event, name)
+        body = dict(properties)
+        if own:
+            body.setdefault("name", own)
+        if event.category:
+            body.setdefault("category", event.category)
+        if body:
+            payload["event_properties"] = body
+        return [Entry(EVENTS, "", payload)]
+
+    def _group(self, event: Event) -> list[Entry]:
+        config = self._config
+        payload = self._base(event, "$identify")
+        given = options(event, "Amplitude").get("groups")
+        if isinstance(given, dict) and _text(given.get("group_type")):
+            kind, value = _text(given["group_type"]), given.get("group_value")
+        elif config.group_type_trait:
+            kind = _text(event.traits.get(config.group_type_trait))
+            value = event.traits.get(config.group_value_trait)
+        else:
+            kind, value = config.group_type, event.group_id
+        if not kind and not config.group_type_trait:
+            return [Entry(EVENTS, "", payload)]
+        if not kind or not _text(value):
+            raise Permanent("the group's type or value is not in the event")
+        operations = payload.get("user_properties")
+        own = {kind: value}
+        payload["user_properties"] = (
+            {**operations, "$set": {**operations.get("$set", {}), **own}} if operations else own
+        )
+        payload["groups"] = own
+        about: dict[str, Any] = {"group_type": kind, "group_value": value}
+        if event.traits:
+            about["group_properties"] = event.traits
+        return [Entry(EVENTS, "", payload), Entry(GROUPS, "group", about)]
+
+    def _alias(self, event: Event) -> list[Entry]:
+        if not self._config.alias:
+            return []
+        unmap = _text(options(event, "Amplitude").get("unmap"))
+        if unmap:
+            return [Entry(USERS, "", {"user_id": unmap, "unmap": True})]
+        if not event.previous_id or not event.user_id:
+            raise Permanent("an alias event needs previousId and userId")
+        payload = {"user_id": event.previous_id, "global_user_id": event.user_id}
+        return [Entry(USERS, "", payload)]
+
+    def _base(self, event: Event, name: str) -> dict[str, Any]:
+        """What all events have in common."""
+        config = self._config
+        context = event.context
+        device = _mapping(context.get("device"))
+        payload: dict[str, Any] = {"event_type": name, "insert_id": event.message_id}
+        if _valid(event.user_id):
+            payload["user_id"] = event.user_id
+        ids = (_text(device.get("id")), event.anonymous_id)
+        device_id = next(filter(_valid, ids if config.device_id == "device" else ids[::-1]), None)
+        if device_id is not None:
+            payload["device_id"] = device_id
+        elif "user_id" not in payload:
+            raise Permanent("has neither a user id nor a device id that Amplitude takes")
+        time = parse_ms(event.timestamp or event.original_timestamp or event.received_at)
+        if time is not None:
+            payload["time"] = time
+        session = self._session(event)
+        if session is not None:
+            payload["session_id"] = session
+        self._add_device(payload, context, device)
+        traits: Mapping[str, Any] = {}
+        if event.type == "identify":
+            traits = event.traits or _mapping(context.get("traits"))
+        elif config.traits_on_events and event.type != "group":
+            traits = _mapping(context.get("traits"))
+        traits = self._add_place(payload, context, traits)
+        self._add_options(payload, event)
+        user_properties = self._user_properties(event, traits)
+        if user_properties:
+            payload["user_properties"] = user_properties
+        payload["library"] = "headgate"
+        return payload
+
+    @staticmethod
+    def _session(event: Event) -> int | None:
+        given = options(event, "Actions Amplitude") or options(event, "Amplitude")
+        own, of_context = event.extra.get("session_id"), event.context.get("sessionId")
+        for value in (own, given.get("session_id"), of_context):
+            text = _text(value).rpartition(":")[2]
+            if text.isascii() and text.isdigit() and len(text) < 16:
+                return int(text)
+        return None
+
+    def _add_device(
+        self, payload: dict[str, Any], context: Mapping[str, Any], device: Mapping[str, Any]
+    ) -> None:
+        system = _mapping(context.get("os"))
+        app = _mapping(context.get("app"))
+        library = _text(_mapping(context.get("library")).get("name"))
+        network = _mapping(context.get("network"))
+        agent = _text(context.get("userAgent"))
+        web = library in ("analytics.js", "analytics-next") or (agent and not device)
+        found = {
+            "app_name": app.get("name"),
+            "app_version": app.get("version"),
+            "os_name": system.get("name"),
+            "os_version": system.get("version"),
+            "device_model": device.get("model"),
+            "device_manufacturer": device.get("manufacturer"),
+            "device_brand": device.get("brand") or device.get("manufacturer"),
+            "platform": "Web" if web else device.get("type"),
+            "carrier": network.get("carrier"),
+            "language": context.get("locale"),
+        }
+        for key, value in found.items():
+            text = _text(value)
+            if text:
+                payload[key] = text
+        if agent and self._config.send_user_agent:
+            payload["user_agent"] = agent
+        advertising = _text(device.get("advertisingId"))
+        kind = (_text(system.get("name")) or _text(device.get("type"))).lower()
+        if kind in _IOS:
+            if advertising:
+                payload["idfa"] = advertising
+            if _text(device.get("id")):
+                payload["idfv"] = _text(device.get("id"))
+        elif advertising and kind == "android":
+            payload["adid"] = advertising
+
+    def _add_place(
+        self, payload: dict[str, Any], context: Mapping[str, Any], traits: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """Where the user is; returns the traits that say something else."""
+        ip = _text(context.get("ip"))
+        if ip and self._config.send_ip:
+            payload["ip"] = ip
+        place = _mapping(context.get("location"))
+        address = _mapping(traits.get("address"))
+        for name in ("city", "country", "region", "dma"):
+            sources = (traits, place, address if name in ("city", "country") else {})
+            text = next(filter(None, (_text(source.get(name)) for source in sources)), "")
+            if text:
+                payload[name] = text
+        latitude, longitude = number(place.get("latitude")), number(place.get("longitude"))
+        if latitude is not None and longitude is not None:
+            payload["location_lat"], payload["location_lng"] = latitude, longitude
+        if not traits:
+            return traits
+        left = {key: value for key, value in traits.items() if key != "address" or not address}
+        # A user property cannot be looked for inside another one.
+        left = {**address, **left}
+        left.pop("city", None)
+        left.pop("country", None)
+        return left
+
+    @staticmethod
+    def _add_options(payload: dict[str, Any], event: Event) -> None:
+        given = options(event, "Amplitude")
+        number_of = given.get("event_id")
+        if isinstance(number_of, int) and not isinstance(number_of, bool):
+            payload["event_id"] = number_of
+        if given.get("skipUserPropertiesSync") is True:
+            payload["$skip_user_properties_sync"] = True
+        groups = given.get("groups")
+        if isinstance(groups, dict) and groups and event.type != "group":
+            payload["groups"] = groups
+
+    def _user_properties(self, event: Event, traits: Mapping[str, Any]) -> dict[str, Any]:
+        """Traits and attribution, as operations where any of them is one."""
+        config = self._config
+        operations: dict[str, dict[str, Any]] = {}
+        for operation, names in (
+            ("$add", config.increment_traits),
+            ("$setOnce", config.set_once_traits),
+            ("$append", config.append_traits),
+            ("$prepend", config.prepend_traits),
+        ):
+            chosen = {name: traits[name] for name in names if name in traits}
+            if chosen:
+                operations[operation] = chosen
+        taken = {name for chosen in operations.values() for name in chosen}
+        plain = {name: value for name, value in traits.items() if name not in taken}
+        unset = options(event, "Amplitude").get("fieldsToUnset")
+        if isinstance(unset, list):
+            operations["$unset"] = {name: "-" for name in unset if isinstance(name, str)}
+        if config.attribution:
+            self._add_attribution(event, plain, operations)
+        if not any(operations.values()):
+            return plain
+        # Amplitude takes either operations or properties, not both together.
+        if plain:
+            operations["$set"] = plain
+        return {key: value for key, value in operations.items() if value}
+
+    @staticmethod
+    def _add_attribution(
+        event: Event, plain: dict[str, Any], operations: dict[str, dict[str, Any]]
+    ) -> None:
+        context = event.context
+        campaign, page = _mapping(context.get("campaign")), _mapping(context.get("page"))
+        found = {utm: _text(campaign.get(key)) for key, utm in _UTM.items()}
+        found["referrer"] = _text(page.get("referrer"))
+        first = {f"initial_{name}": value for name, value in found.items() if value}
+        for name in ("initial_referrer", "initial_referring_domain"):
+            if _text(page.get(name)):
+                first[name] = _text(page.get(name))
+        plain |= {name: value for name, value in found.items() if value}
+        if first:
+            operations["$setOnce"] = {**first, **operations.get("$setOnce", {})}
+
+    def _with_revenue(self, event: Event, payload: dict[str, Any]) -> list[Entry]:
+        properties = event.properties
+        products = properties.get("products")
+        items = [p for p in products if isinstance(p, dict)] if isinstance(products, list) else []
+        keep = self._config.products == "keep" or event.event == "Order Refunded"
+        expanded = bool(items) and not keep
+        if expanded and self._config.products == "move":
+            rest = {key: value for key, value in properties.items() if key != "products"}
+            payload["event_properties"] = rest
+        if not (expanded and self._config.revenue_per_product):
+            payload |= self._revenue(event)
+        entries = [Entry(EVENTS, "", payload)]
+        if expanded:
+            entries += [self._product(payload, place, item) for place, item in enumerate(items, 1)]
+        return entries
+
+    def _revenue(self, event: Event) -> dict[str, Any]:
+        properties = event.properties
+        price, quantity = number(properties.get("price")), number(properties.get("quantity"))
+        product = price * quantity if price is not None and quantity is not None else None
+        kind = _text(properties.get("revenueType")) or _text(properties.get("revenue_type"))
+        refund = event.event == "Order Refunded"
+        names = ("revenue", "total", "value") if refund else ("revenue",)
+        revenue = next((n for n in map(number, map(properties.get, names)) if n is not None), None)
+        found: dict[str, Any] = {}
+        if revenue is None:
+            if product is None:
+                return {}
+            revenue = product
+        if refund:
+            found["revenue"] = -abs(revenue)
+        else:
+            found["revenue"] = revenue
+            if product is not None and math.isclose(product, revenue):
+                # Amplitude lets these two override the revenue, so they must agree with it.
+                found |= {"price": price, "quantity": quantity}
+        product_id = _text(properties.get("product_id"))
+        if product_id:
+            found["productId"] = product_id
+        found["revenueType"] = kind or ("refund" if refund else self._config.revenue_type)
+        return found
+
+    def _product(self, order: dict[str, Any], place: int, item: dict[str, Any]) -> Entry:
+        skipped = {"event_properties", "revenue", "price", "quantity", "productId", "revenueType"}
+        payload = {key: value for key, value in order.items() if key not in skipped}
+        payload |= {
+            "event_type": "Product Purchased",
+            "insert_id": f"{order['insert_id']}-{place}",
+            "event_properties": item,
+        }
+        price = number(item.get("price"))
+        if self._config.revenue_per_product and price is not None:
+            quantity = number(item.get("quantity"))
+            payload |= {
+                "price": price,
+                "quantity": 1 if quantity is None else quantity,
+                "revenueType": _text(item.get("revenueType")) or self._config.revenue_type,
+            }
+            product_id = _text(item.get("product_id"))
+            if product_id:
+                payload["productId"] = product_id
+        return Entry(EVENTS, f"product-{place}", payload)
+
+
+def number(value: object) -> int | float | None:
+    """A number, also one that is written as text; None for all else."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+        if value.is_integer() and abs(value) < 2**53:
+            value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return value
+
+
+def _text(value: object) -> str:
+    """A text or number as text; empty for all else."""
+    if isinstance(value, str):
+        return value
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _valid(id_: str | None) -> bool:
+    return id_ is not None and id_.strip().lower() not in _INVALID_IDS
