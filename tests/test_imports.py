@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 LAYERS = (
-    ("errors", "event", "timestamps"),
+    ("errors", "event", "timestamps", "values"),
     # What is known of events, and nothing else.
     ("normalise", "peek", "stamp", "validate", "enrich", "dedup", "consent", "integrations"),
     ("path", "predicates", "condition", "ndjson"),

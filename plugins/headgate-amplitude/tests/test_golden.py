@@ -14,8 +14,9 @@ import pytest
 
 from gateway import Permanent, Secret
 from gateway.normalise import normalise
+from gateway.values import as_number
 from headgate_amplitude.config import AmplitudeConfig
-from headgate_amplitude.mapping import Mapper, number
+from headgate_amplitude.mapping import Mapper
 
 CASES = Path(__file__).parents[4] / "shared" / "golden" / "amplitude.jsonl"
 if not CASES.exists():
@@ -88,7 +89,7 @@ def comparable(entry: dict[str, Any], quirks: list[str]) -> dict[str, Any]:
         entry = {key: value for key, value in entry.items() if key not in _DEVICE}
     if "no_insert_id" in quirks or not entry.get("insert_id"):
         entry.pop("insert_id", None)  # the gateway gives every event an id
-    entry = {k: number(v) if k.startswith("location_") else v for k, v in entry.items()}
+    entry = {k: as_number(v) if k.startswith("location_") else v for k, v in entry.items()}
     if not entry.get("time"):
         entry.pop("time", None)  # the gateway gives every event a time
     if "event_type" in entry:

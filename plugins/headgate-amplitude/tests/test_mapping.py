@@ -10,7 +10,7 @@ import pytest
 from gateway import Permanent, Secret
 from gateway.testing import make_event
 from headgate_amplitude import AmplitudeConfig
-from headgate_amplitude.mapping import Entry, Mapper, number
+from headgate_amplitude.mapping import Entry, Mapper
 
 
 def entries(config: dict[str, Any] | None = None, **event: Any) -> list[Entry]:
@@ -214,12 +214,6 @@ def test_address_and_agent_can_be_kept_back() -> None:
     assert (payload["ip"], payload["user_agent"]) == ("192.0.2.1", "Agent")
     kept_back = mapped({"send_ip": False, "send_user_agent": False}, context=context)
     assert not {"ip", "user_agent"} & kept_back.keys()
-
-
-@pytest.mark.parametrize("value", [None, True, "", "x", float("nan"), float("inf"), "1e999", []])
-def test_what_is_no_number(value: object) -> None:
-    """Is sent as none."""
-    assert number(value) is None
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from gateway import DeliveryError, Misconfigured, Permanent, Throttled
 from gateway.excerpt import Mask
 from gateway.outbound import Reply
 from gateway.packing import Item, Split
+from gateway.values import as_mapping
 
 __all__ = ["refused_events"]
 
@@ -50,7 +51,7 @@ def refused_events(reply: Reply, items: Sequence[Item], mask: Mask) -> dict[int,
         raise Misconfigured(f"HTTP 400: {text or 'the api_key is missing'}")
     failed: dict[int, DeliveryError] = {}
     for key in _BY_FIELD:
-        for field, places in _mapping(answer.get(key)).items():
+        for field, places in as_mapping(answer.get(key)).items():
             for place in _places(places, len(items)):
                 reason = f"HTTP 400: {text}: {mask.excerpt(field)}"
                 failed.setdefault(place, Permanent(reason))
@@ -70,7 +71,7 @@ def _throttled(answer: Mapping[str, Any], items: Sequence[Item]) -> dict[int, De
         ("exceeded_daily_quota_users", "user_id", QUOTA_SECONDS),
         ("exceeded_daily_quota_devices", "device_id", QUOTA_SECONDS),
     ):
-        for id_ in _mapping(answer.get(key)):
+        for id_ in as_mapping(answer.get(key)):
             waits[field, id_] = seconds
     if waits:
         for place, item in enumerate(items):
@@ -89,7 +90,3 @@ def _places(value: object, count: int) -> list[int]:
     if not isinstance(value, list):
         return []
     return [v for v in value if type(v) is int and 0 <= v < count]
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}

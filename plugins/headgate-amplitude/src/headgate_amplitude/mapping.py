@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from gateway import Event, Permanent
 from gateway.integrations import options
 from gateway.timestamps import parse_ms
+from gateway.values import as_mapping, as_number, as_text
 from headgate_amplitude.config import AmplitudeConfig
 
 __all__ = ["EVENTS", "GROUPS", "USERS", "Entry", "Mapper"]
@@ -97,12 +98,12 @@ class Mapper:
 
     def _viewed(self, event: Event, template: str) -> list[Entry]:
         properties = event.properties
-        category = event.category or _text(properties.get("category"))
-        own = event.name or _text(properties.get("name")) or event.event or ""
+        category = event.category or as_text(properties.get("category"))
+        own = event.name or as_text(properties.get("name")) or event.event or ""
         known = {"name": own or category, "category": category, "event": event.event or own}
 
         def value(match: re.Match[str]) -> str:
-            return known.get(match[1], "") or _text(properties.get(match[1]))
+            return known.get(match[1], "") or as_text(properties.get(match[1]))
 
         name = " ".join(_FIELD.sub(value, template).split())
         if not name:
@@ -121,16 +122,16 @@ class Mapper:
         config = self._config
         payload = self._base(event, "$identify")
         given = options(event, "Amplitude").get("groups")
-        if isinstance(given, dict) and _text(given.get("group_type")):
-            kind, value = _text(given["group_type"]), given.get("group_value")
+        if isinstance(given, dict) and as_text(given.get("group_type")):
+            kind, value = as_text(given["group_type"]), given.get("group_value")
         elif config.group_type_trait:
-            kind = _text(event.traits.get(config.group_type_trait))
+            kind = as_text(event.traits.get(config.group_type_trait))
             value = event.traits.get(config.group_value_trait)
         else:
             kind, value = config.group_type, event.group_id
         if not kind and not config.group_type_trait:
             return [Entry(EVENTS, "", payload)]
-        if not kind or not _text(value):
+        if not kind or not as_text(value):
             raise Permanent("the group's type or value is not in the event")
         operations = payload.get("user_properties")
         own = {kind: value}
@@ -146,7 +147,7 @@ class Mapper:
     def _alias(self, event: Event) -> list[Entry]:
         if not self._config.alias:
             return []
-        unmap = _text(options(event, "Amplitude").get("unmap"))
+        unmap = as_text(options(event, "Amplitude").get("unmap"))
         if unmap:
             return [Entry(USERS, "", {"user_id": unmap, "unmap": True})]
         if not event.previous_id or not event.user_id:
@@ -158,11 +159,11 @@ class Mapper:
         """What all events have in common."""
         config = self._config
         context = event.context
-        device = _mapping(context.get("device"))
+        device = as_mapping(context.get("device"))
         payload: dict[str, Any] = {"event_type": name, "insert_id": event.message_id}
         if _valid(event.user_id):
             payload["user_id"] = event.user_id
-        ids = (_text(device.get("id")), event.anonymous_id)
+        ids = (as_text(device.get("id")), event.anonymous_id)
         device_id = next(filter(_valid, ids if config.device_id == "device" else ids[::-1]), None)
         if device_id is not None:
             payload["device_id"] = device_id
@@ -177,9 +178,9 @@ class Mapper:
         self._add_device(payload, context, device)
         traits: Mapping[str, Any] = {}
         if event.type == "identify":
-            traits = event.traits or _mapping(context.get("traits"))
+            traits = event.traits or as_mapping(context.get("traits"))
         elif config.traits_on_events and event.type != "group":
-            traits = _mapping(context.get("traits"))
+            traits = as_mapping(context.get("traits"))
         traits = self._add_place(payload, context, traits)
         self._add_options(payload, event)
         user_properties = self._user_properties(event, traits)
@@ -193,7 +194,7 @@ class Mapper:
         given = options(event, "Actions Amplitude") or options(event, "Amplitude")
         own, of_context = event.extra.get("session_id"), event.context.get("sessionId")
         for value in (own, given.get("session_id"), of_context):
-            text = _text(value).rpartition(":")[2]
+            text = as_text(value).rpartition(":")[2]
             if text.isascii() and text.isdigit() and len(text) < 16:
                 return int(text)
         return None
@@ -201,11 +202,11 @@ class Mapper:
     def _add_device(
         self, payload: dict[str, Any], context: Mapping[str, Any], device: Mapping[str, Any]
     ) -> None:
-        system = _mapping(context.get("os"))
-        app = _mapping(context.get("app"))
-        library = _text(_mapping(context.get("library")).get("name"))
-        network = _mapping(context.get("network"))
-        agent = _text(context.get("userAgent"))
+        system = as_mapping(context.get("os"))
+        app = as_mapping(context.get("app"))
+        library = as_text(as_mapping(context.get("library")).get("name"))
+        network = as_mapping(context.get("network"))
+        agent = as_text(context.get("userAgent"))
         web = library in ("analytics.js", "analytics-next") or (agent and not device)
         found = {
             "app_name": app.get("name"),
@@ -220,18 +221,18 @@ class Mapper:
             "language": context.get("locale"),
         }
         for key, value in found.items():
-            text = _text(value)
+            text = as_text(value)
             if text:
                 payload[key] = text
         if agent and self._config.send_user_agent:
             payload["user_agent"] = agent
-        advertising = _text(device.get("advertisingId"))
-        kind = (_text(system.get("name")) or _text(device.get("type"))).lower()
+        advertising = as_text(device.get("advertisingId"))
+        kind = (as_text(system.get("name")) or as_text(device.get("type"))).lower()
         if kind in _IOS:
             if advertising:
                 payload["idfa"] = advertising
-            if _text(device.get("id")):
-                payload["idfv"] = _text(device.get("id"))
+            if as_text(device.get("id")):
+                payload["idfv"] = as_text(device.get("id"))
         elif advertising and kind == "android":
             payload["adid"] = advertising
 
@@ -239,17 +240,17 @@ class Mapper:
         self, payload: dict[str, Any], context: Mapping[str, Any], traits: Mapping[str, Any]
     ) -> Mapping[str, Any]:
         """Where the user is; returns the traits that say something else."""
-        ip = _text(context.get("ip"))
+        ip = as_text(context.get("ip"))
         if ip and self._config.send_ip:
             payload["ip"] = ip
-        place = _mapping(context.get("location"))
-        address = _mapping(traits.get("address"))
+        place = as_mapping(context.get("location"))
+        address = as_mapping(traits.get("address"))
         for name in ("city", "country", "region", "dma"):
             sources = (traits, place, address if name in ("city", "country") else {})
-            text = next(filter(None, (_text(source.get(name)) for source in sources)), "")
+            text = next(filter(None, (as_text(source.get(name)) for source in sources)), "")
             if text:
                 payload[name] = text
-        latitude, longitude = number(place.get("latitude")), number(place.get("longitude"))
+        latitude, longitude = as_number(place.get("latitude")), as_number(place.get("longitude"))
         if latitude is not None and longitude is not None:
             payload["location_lat"], payload["location_lng"] = latitude, longitude
         if not traits:
@@ -305,13 +306,13 @@ class Mapper:
         event: Event, plain: dict[str, Any], operations: dict[str, dict[str, Any]]
     ) -> None:
         context = event.context
-        campaign, page = _mapping(context.get("campaign")), _mapping(context.get("page"))
-        found = {utm: _text(campaign.get(key)) for key, utm in _UTM.items()}
-        found["referrer"] = _text(page.get("referrer"))
+        campaign, page = as_mapping(context.get("campaign")), as_mapping(context.get("page"))
+        found = {utm: as_text(campaign.get(key)) for key, utm in _UTM.items()}
+        found["referrer"] = as_text(page.get("referrer"))
         first = {f"initial_{name}": value for name, value in found.items() if value}
         for name in ("initial_referrer", "initial_referring_domain"):
-            if _text(page.get(name)):
-                first[name] = _text(page.get(name))
+            if as_text(page.get(name)):
+                first[name] = as_text(page.get(name))
         plain |= {name: value for name, value in found.items() if value}
         if first:
             operations["$setOnce"] = {**first, **operations.get("$setOnce", {})}
@@ -334,12 +335,14 @@ class Mapper:
 
     def _revenue(self, event: Event) -> dict[str, Any]:
         properties = event.properties
-        price, quantity = number(properties.get("price")), number(properties.get("quantity"))
+        price, quantity = as_number(properties.get("price")), as_number(properties.get("quantity"))
         product = price * quantity if price is not None and quantity is not None else None
-        kind = _text(properties.get("revenueType")) or _text(properties.get("revenue_type"))
+        kind = as_text(properties.get("revenueType")) or as_text(properties.get("revenue_type"))
         refund = event.event == "Order Refunded"
         names = ("revenue", "total", "value") if refund else ("revenue",)
-        revenue = next((n for n in map(number, map(properties.get, names)) if n is not None), None)
+        revenue = next(
+            (n for n in map(as_number, map(properties.get, names)) if n is not None), None
+        )
         found: dict[str, Any] = {}
         if revenue is None:
             if product is None:
@@ -352,7 +355,7 @@ class Mapper:
             if product is not None and math.isclose(product, revenue):
                 # Amplitude lets these two override the revenue, so they must agree with it.
                 found |= {"price": price, "quantity": quantity}
-        product_id = _text(properties.get("product_id"))
+        product_id = as_text(properties.get("product_id"))
         if product_id:
             found["productId"] = product_id
         found["revenueType"] = kind or ("refund" if refund else self._config.revenue_type)
@@ -366,43 +369,18 @@ class Mapper:
             "insert_id": f"{order['insert_id']}-{place}",
             "event_properties": item,
         }
-        price = number(item.get("price"))
+        price = as_number(item.get("price"))
         if self._config.revenue_per_product and price is not None:
-            quantity = number(item.get("quantity"))
+            quantity = as_number(item.get("quantity"))
             payload |= {
                 "price": price,
                 "quantity": 1 if quantity is None else quantity,
-                "revenueType": _text(item.get("revenueType")) or self._config.revenue_type,
+                "revenueType": as_text(item.get("revenueType")) or self._config.revenue_type,
             }
-            product_id = _text(item.get("product_id"))
+            product_id = as_text(item.get("product_id"))
             if product_id:
                 payload["productId"] = product_id
         return Entry(EVENTS, f"product-{place}", payload)
-
-
-def number(value: object) -> int | float | None:
-    """A number, also one that is written as text; None for all else."""
-    if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            return None
-        if value.is_integer() and abs(value) < 2**53:
-            value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return value
-
-
-def _text(value: object) -> str:
-    """A text or number as text; empty for all else."""
-    if isinstance(value, str):
-        return value
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _valid(id_: str | None) -> bool:
