@@ -20,7 +20,7 @@ LAYERS = (
     ("errors", "event", "timestamps", "values"),
     # What is known of events, and nothing else.
     ("normalise", "peek", "stamp", "validate", "enrich", "dedup", "consent", "integrations"),
-    ("path", "predicates", "condition", "ndjson"),
+    ("path", "predicates", "condition", "ndjson", "naming"),
     # What a plugin sees.
     ("component",),
     ("settings",),

@@ -7,12 +7,12 @@ mapping are decided in this package's README.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from gateway import Event, Permanent
 from gateway.integrations import options
+from gateway.naming import name_by
 from gateway.timestamps import parse_ms
 from gateway.values import as_mapping, as_number, as_text
 from headgate_amplitude.config import AmplitudeConfig
@@ -36,7 +36,6 @@ _UTM = {
     "content": "utm_content",
     "id": "utm_id",
 }
-_FIELD = re.compile(r"\{\{\s*([^{}]+?)\s*\}\}")
 _IOS = frozenset({"ios", "ipados", "watchos", "tvos"})
 
 
@@ -98,14 +97,8 @@ class Mapper:
 
     def _viewed(self, event: Event, template: str) -> list[Entry]:
         properties = event.properties
-        category = event.category or as_text(properties.get("category"))
         own = event.name or as_text(properties.get("name")) or event.event or ""
-        known = {"name": own or category, "category": category, "event": event.event or own}
-
-        def value(match: re.Match[str]) -> str:
-            return known.get(match[1], "") or as_text(properties.get(match[1]))
-
-        name = " ".join(_FIELD.sub(value, template).split())
+        name = name_by(template, event)
         if not name:
             raise Permanent(f"the template {template!r} makes an empty name of this {event.type}")
         payload = self._base(event, name)

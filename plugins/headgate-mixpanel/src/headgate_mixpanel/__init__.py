@@ -1,0 +1,29 @@
+"""Headgate destination ``mixpanel``: events, profiles and groups for Mixpanel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gateway import BatchPolicy, DestinationSpec, hookimpl
+from headgate_mixpanel.config import MixpanelConfig
+from headgate_mixpanel.destination import Mixpanel
+
+__all__ = ["Mixpanel", "MixpanelConfig", "__version__", "register_destinations"]
+
+__version__ = "0.1.0"
+
+
+@hookimpl
+def register_destinations(register: Callable[[DestinationSpec[Any]], None]) -> None:
+    """Register it."""
+    register(
+        DestinationSpec(
+            "mixpanel",
+            MixpanelConfig,
+            Mixpanel,
+            name="Mixpanel",
+            batch=BatchPolicy(max_events=2000, max_bytes=4_000_000, max_age_seconds=1.0),
+            max_concurrency=8,
+        )
+    )

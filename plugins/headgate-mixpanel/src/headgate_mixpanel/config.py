@@ -1,0 +1,84 @@
+"""What a user writes in config.toml."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from msgspec import Meta
+
+from gateway import Secret
+from gateway.outbound import HttpSettings
+
+__all__ = ["MixpanelConfig"]
+
+_HOSTS = {
+    "us": "https://api.mixpanel.com",
+    "eu": "https://api-eu.mixpanel.com",
+    "in": "https://api-in.mixpanel.com",
+}
+
+
+class MixpanelConfig(HttpSettings, frozen=True, kw_only=True):
+    """Keys of a destination with ``type = "mixpanel"``.
+
+    Attributes:
+        token: of the project; it names the project in updates of profiles and groups.
+        service_account, service_secret, project_id: prove that we may import; without them the
+            token does.
+        region: where the project's data is kept.
+        url: in place of the region's host, for a proxy.
+        identity: how Mixpanel joins ids, as the project is set: ``simplified`` by a device id and
+            a user id on every event, ``original`` by events that join two ids for good.
+        page_name, screen_name: what page and screen events are called. ``{{name}}``,
+            ``{{category}}`` and ``{{event}}`` stand for the event's own, any other key for the
+            property of that name.
+        traits_on_events: whether ``context.traits`` become properties of every event.
+        set_once_traits, union_traits, append_traits, increment_traits: traits of identify that
+            change the profile by that operation in place of setting it.
+        group_keys: of the project: the first is what ``groupId`` is a value of, and each is also
+            looked for among the traits of a group event.
+        send_ip: whether Mixpanel gets the user's address, from which it makes a place.
+        compress: whether imports are compressed.
+        max_request_bytes: of an import, before compression.
+    """
+
+    token: Secret
+    service_account: str = ""
+    service_secret: Secret | None = None
+    project_id: str = ""
+    region: Literal["us", "eu", "in"] = "us"
+    url: str = ""
+    identity: Literal["simplified", "original"] = "simplified"
+    page_name: str = "Viewed {{name}} Page"
+    screen_name: str = "Viewed {{name}} Screen"
+    traits_on_events: bool = False
+    set_once_traits: tuple[str, ...] = ()
+    union_traits: tuple[str, ...] = ()
+    append_traits: tuple[str, ...] = ()
+    increment_traits: tuple[str, ...] = ()
+    group_keys: tuple[str, ...] = ()
+    send_ip: bool = True
+    compress: bool = True
+    max_request_bytes: Annotated[int, Meta(ge=1_000_000, le=10_000_000)] = 2_000_000
+
+    def __post_init__(self) -> None:
+        """Check what the types cannot say; the texts show no values."""
+        HttpSettings.__post_init__(self)
+        if not self.token.reveal().strip():
+            raise ValueError("token: is empty")
+        account = (self.service_account, self.service_secret, self.project_id)
+        if any(account) and not all(account):
+            raise ValueError(
+                "service_account: give service_secret and project_id with it, or none of them"
+            )
+        if self.url:
+            parts = urlsplit(self.url)
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+                raise ValueError("url: must be an http or https URL with a host, without a query")
+        if not self.page_name.strip() or not self.screen_name.strip():
+            raise ValueError("page_name, screen_name: must not be empty")
+
+    def endpoint(self, path: str) -> str:
+        """The URL of one of Mixpanel's endpoints."""
+        return (self.url.rstrip("/") or _HOSTS[self.region]) + path

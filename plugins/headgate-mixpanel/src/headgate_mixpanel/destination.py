@@ -1,0 +1,111 @@
+"""The destination: events by /import, profiles by /engage, groups by /groups."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Hashable, Sequence
+
+import msgspec
+
+from gateway import Batch, Context, DeliveryError, Destination, Permanent
+from gateway.outbound import HttpClient, Request, compress
+from gateway.packing import Item, Limits, Packer
+from headgate_mixpanel.answer import refused_records, refused_updates
+from headgate_mixpanel.config import MixpanelConfig
+from headgate_mixpanel.mapping import ENGAGE, ENGAGE_ONCE, GROUPS, IMPORT, Mapper
+
+__all__ = ["Mixpanel"]
+
+_MOST_ITEM_BYTES = 1_000_000
+_PATHS = {IMPORT: "/import", ENGAGE: "/engage", ENGAGE_ONCE: "/engage", GROUPS: "/groups"}
+
+
+class Mixpanel(Destination):
+    """Sends events to Mixpanel, in strict mode, so that nothing is dropped silently."""
+
+    def __init__(self, config: MixpanelConfig, context: Context) -> None:
+        self._config = config
+        self._map = Mapper(config)
+        token = config.token.reveal()
+        secret = config.service_secret.reveal() if config.service_secret is not None else ""
+        pair = f"{config.service_account}:{secret}" if secret else f"{token}:"
+        self._authorization = "Basic " + b64encode(pair.encode()).decode()
+        self._client = HttpClient(config, context, [token, secret, self._authorization])
+        bytes_ = config.max_request_bytes
+        limits: dict[Hashable, Limits] = {
+            IMPORT: Limits(2000, bytes_, _MOST_ITEM_BYTES),
+            ENGAGE: Limits(2000, bytes_, _MOST_ITEM_BYTES),
+            # Alone: of several, some may have been applied where the answer is an error.
+            ENGAGE_ONCE: Limits(1, bytes_, _MOST_ITEM_BYTES),
+            GROUPS: Limits(200, bytes_, _MOST_ITEM_BYTES),
+        }
+        self._packer = Packer(limits.__getitem__)
+
+    async def start(self) -> None:
+        """Open the session."""
+        await self._client.start()
+
+    async def stop(self) -> None:
+        """Close it."""
+        await self._client.stop()
+
+    async def send(self, batch: Batch) -> None:
+        """Map the events and send them in requests within Mixpanel's limits."""
+        items: list[Item] = []
+        refused: dict[int, DeliveryError] = {}
+        encode = msgspec.json.encode
+        for index, event in enumerate(batch):
+            try:
+                entries = self._map(event)
+            except Permanent as error:
+                refused[index] = error
+            else:
+                items += [Item(index, encode(e.payload), e.route, e.part) for e in entries]
+        await self._packer.deliver(batch, items, self._post, refused)
+
+    async def check(self) -> None:
+        """Import nothing, which proves the credentials.
+
+        Raises:
+            DeliveryError: they are wrong, or Mixpanel cannot be reached.
+        """
+        reply = await self._client.send(await self._request(IMPORT, []))
+        error = self._client.error(reply)
+        # Some regions call an empty list malformed; who may not import is told so before that.
+        if error is not None and reply.status != 400:
+            raise error
+
+    async def _post(self, route: Hashable, items: Sequence[Item]) -> dict[int, DeliveryError]:
+        request = await self._request(str(route), items)
+        reply = await self._client.send(request)
+        failed: dict[int, DeliveryError] = {}
+        try:
+            if route == IMPORT and reply.status == 400:
+                failed = refused_records(reply, len(items), self._client.mask)
+            else:
+                error = self._client.error(reply)
+                if error is not None and reply.status != 400:
+                    raise error
+                if route != IMPORT:
+                    refused_updates(reply, self._client.mask)
+        except DeliveryError as error:
+            error.exchange = self._client.exchange(request, items[0].body, reply)
+            raise
+        for place, refusal in failed.items():
+            refusal.exchange = self._client.exchange(request, items[place].body, reply)
+        return failed
+
+    async def _request(self, route: str, items: Sequence[Item]) -> Request:
+        body = b"[" + b",".join([item.body for item in items]) + b"]"
+        url = self._config.endpoint(_PATHS[route])
+        headers = {"Content-Type": "application/json"}
+        if route != IMPORT:  # authenticated by the token inside, and never compressed
+            return Request(url, body, headers, params={"verbose": "1"})
+        headers["Authorization"] = self._authorization
+        if self._config.compress:
+            headers["Content-Encoding"] = "gzip"
+            body = await compress(body)
+        params = {"strict": "1"}
+        if self._config.project_id:
+            params["project_id"] = self._config.project_id
+        return Request(url, body, headers, params=params)

@@ -1,0 +1,368 @@
+"""What an event is in Mixpanel.
+
+Events: https://developer.mixpanel.com/reference/import-events. Profiles and groups:
+https://developer.mixpanel.com/reference/profile-set and /reference/group-set-property. The
+differences between common ways of mapping are decided in this package's README.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from gateway import Event, Permanent
+from gateway.naming import name_by
+from gateway.timestamps import parse_ms
+from gateway.values import as_mapping, as_number, as_text
+from headgate_mixpanel.config import MixpanelConfig
+
+__all__ = ["ENGAGE", "ENGAGE_ONCE", "GROUPS", "IMPORT", "Entry", "Mapper"]
+
+IMPORT, ENGAGE, GROUPS = "import", "engage", "groups"
+ENGAGE_ONCE = "engage-once"
+"""Routes: where an entry is sent; the last for updates that must not be applied twice."""
+
+_FUTURE_MS = 3_600_000
+_INSERT_ID = re.compile(r"[A-Za-z0-9-]{1,36}")
+_NO_ID = frozenset(
+    {
+        *("anon", "anonymous", "nil", "none", "null", "n/a", "na", "undefined", "unknown"),
+        *("0", "-1", "true", "false", "[]", "{}", "", "lmy47d"),
+        "00000000-0000-0000-0000-000000000000",
+    }
+)
+_UTM = {
+    "source": "utm_source",
+    "medium": "utm_medium",
+    "name": "utm_campaign",
+    "term": "utm_term",
+    "content": "utm_content",
+    "id": "utm_id",
+}
+_CONTEXT: tuple[tuple[str, tuple[str, str]], ...] = (
+    ("$current_url", ("page", "url")),
+    ("$referrer", ("page", "referrer")),
+    ("$initial_referrer", ("page", "initial_referrer")),
+    ("$initial_referring_domain", ("page", "initial_referring_domain")),
+    ("$os", ("os", "name")),
+    ("$os_version", ("os", "version")),
+    ("$screen_height", ("screen", "height")),
+    ("$screen_width", ("screen", "width")),
+    ("$screen_dpi", ("screen", "density")),
+    ("$carrier", ("network", "carrier")),
+    ("$wifi", ("network", "wifi")),
+    ("$bluetooth_enabled", ("network", "bluetooth")),
+    ("$device", ("device", "name")),
+    ("$manufacturer", ("device", "manufacturer")),
+    ("$model", ("device", "model")),
+    ("mp_device_model", ("device", "model")),
+    ("$app_build_number", ("app", "build")),
+    ("$app_version_string", ("app", "version")),
+    ("$app_name", ("app", "name")),
+    ("$app_namespace", ("app", "namespace")),
+    ("mp_lib", ("library", "name")),
+)
+_OF_PROFILES = frozenset(
+    {
+        *("$initial_referrer", "$initial_referring_domain", "$os", "$carrier", "$wifi"),
+        *("$manufacturer", "$model", "$screen_height", "$screen_width"),
+    }
+)
+"""What of the context is a property of the user too."""
+
+_IOS = frozenset({"ios", "ipados", "watchos", "tvos"})
+_IOS_PROFILE = (
+    ("$ios_app_release", ("app", "version")),
+    ("$ios_app_version", ("app", "build")),
+    ("$ios_device_model", ("device", "model")),
+    ("$ios_version", ("os", "version")),
+)
+_ANDROID_PROFILE = (
+    ("$android_app_version", ("app", "version")),
+    ("$android_app_version_code", ("app", "build")),
+    ("$android_model", ("device", "model")),
+    ("$android_manufacturer", ("device", "manufacturer")),
+    ("$android_os_version", ("os", "version")),
+)
+_PROFILE = {
+    "createdAt": "$created",
+    "created_at": "$created",
+    "created": "$created",
+    "email": "$email",
+    "firstName": "$first_name",
+    "firstname": "$first_name",
+    "first_name": "$first_name",
+    "lastName": "$last_name",
+    "lastname": "$last_name",
+    "last_name": "$last_name",
+    "name": "$name",
+    "username": "$username",
+    "userName": "$username",
+    "phone": "$phone",
+    "avatar": "$avatar",
+    "country": "$country_code",
+    "city": "$city",
+    "region": "$region",
+    "state": "$region",
+    "unsubscribed": "$unsubscribed",
+    "timezone": "$timezone",
+}
+
+
+class Entry(NamedTuple):
+    """One item for Mixpanel.
+
+    Attributes:
+        part: tells the entries of an event apart.
+    """
+
+    route: str
+    part: str
+    payload: dict[str, Any]
+
+
+class Mapper:
+    """Maps events by one config."""
+
+    def __init__(self, config: MixpanelConfig) -> None:
+        self._config = config
+        self._token = config.token.reveal()
+        self._operations = (
+            ("$set_once", ENGAGE, config.set_once_traits),
+            ("$union", ENGAGE, config.union_traits),
+            ("$append", ENGAGE_ONCE, config.append_traits),
+            ("$add", ENGAGE_ONCE, config.increment_traits),
+        )
+        self._by_type: dict[str, Callable[[Event], list[Entry]]] = {
+            "track": self._track,
+            "identify": self._identify,
+            "page": self._page,
+            "screen": self._screen,
+            "group": self._group,
+            "alias": self._alias,
+        }
+
+    def __call__(self, event: Event) -> list[Entry]:
+        """The entries of an event.
+
+        Raises:
+            Permanent: Mixpanel would not take it.
+        """
+        return self._by_type[event.type](event)
+
+    def _track(self, event: Event) -> list[Entry]:
+        if not event.event:
+            raise Permanent("the track event has no name")
+        return [self._event(event, event.event, {})]
+
+    def _page(self, event: Event) -> list[Entry]:
+        return self._viewed(event, self._config.page_name)
+
+    def _screen(self, event: Event) -> list[Entry]:
+        return self._viewed(event, self._config.screen_name)
+
+    def _viewed(self, event: Event, template: str) -> list[Entry]:
+        name = name_by(template, event)
+        if not name:
+            raise Permanent(f"the template {template!r} makes an empty name of this {event.type}")
+        own = {"name": event.name, "category": event.category}
+        return [self._event(event, name, {key: value for key, value in own.items() if value})]
+
+    def _event(self, event: Event, name: str, own: Mapping[str, Any]) -> Entry:
+        context = event.context
+        properties = dict(event.properties)
+        if self._config.traits_on_events:
+            properties = {**as_mapping(context.get("traits")), **properties}
+        properties |= own
+        properties |= _taken(context, _CONTEXT)
+        ip = as_text(context.get("ip"))
+        # Without an address of its own an event is placed where the gateway stands.
+        properties["ip"] = ip if ip and self._config.send_ip else "0"
+        session = as_text(event.extra.get("session_id")) or as_text(context.get("sessionId"))
+        if session:
+            properties["$session_id"] = session
+        campaign = as_mapping(context.get("campaign"))
+        for key, utm in _UTM.items():
+            if as_text(campaign.get(key)):
+                properties[utm] = as_text(campaign.get(key))
+        group_id = event.group_id or as_text(context.get("groupId"))
+        if group_id and self._config.group_keys:
+            properties.setdefault(self._config.group_keys[0], [group_id])
+        properties |= self._identity(event)
+        properties["time"] = self._time(event)
+        properties["$insert_id"] = _insert_id(event.message_id)
+        return Entry(IMPORT, "", {"event": name, "properties": properties})
+
+    def _identity(self, event: Event) -> dict[str, Any]:
+        user = event.user_id if _valid(event.user_id) else None
+        device = event.anonymous_id if _valid(event.anonymous_id) else None
+        found: dict[str, Any] = {"distinct_id": self._distinct_id(user, device)}
+        if user is not None:
+            found["$user_id"] = user
+        if device is not None and self._config.identity == "simplified":
+            found["$device_id"] = device
+        return found
+
+    def _distinct_id(self, user: str | None, device: str | None) -> str:
+        if user is not None or device is None:
+            return user or ""
+        return f"$device:{device}" if self._config.identity == "simplified" else device
+
+    @staticmethod
+    def _time(event: Event) -> int:
+        received = parse_ms(event.received_at)
+        time = parse_ms(event.timestamp or event.original_timestamp)
+        if time is None:
+            time = received
+        if time is None:
+            raise Permanent("has no time")
+        # Mixpanel refuses what is more than an hour ahead of it.
+        return received if received is not None and time > received + _FUTURE_MS else time
+
+    def _identify(self, event: Event) -> list[Entry]:
+        user = event.user_id if _valid(event.user_id) else None
+        device = event.anonymous_id if _valid(event.anonymous_id) else None
+        who = self._distinct_id(user, device)
+        if not who:
+            raise Permanent("has neither a user id nor an anonymous id that Mixpanel takes")
+        traits = {**as_mapping(event.context.get("traits")), **event.traits}
+        address = as_mapping(traits.get("address"))
+        if address:
+            del traits["address"]
+            traits = {**address, **traits}
+        about = self._about(event, who)
+        entries: list[Entry] = []
+        for operation, route, names in self._operations:
+            chosen = {name: traits.pop(name) for name in names if name in traits}
+            if operation == "$add":
+                chosen = {k: n for k, v in chosen.items() if (n := as_number(v)) is not None}
+            if operation == "$union":
+                chosen = {k: v if isinstance(v, list) else [v] for k, v in chosen.items()}
+            if chosen:
+                update = {**about, operation: _profile(chosen)}
+                entries.append(Entry(route, operation, update))
+        profile = {**_device_profile(event.context), **self._whole_profile(traits)}
+        if profile:
+            entries.append(Entry(ENGAGE, "$set", {**about, "$set": profile}))
+        if self._config.identity == "original" and user and device and user != device:
+            joined: dict[str, Any] = {
+                "$identified_id": user,
+                "$anon_id": device,
+                "token": self._token,
+            }
+            joined |= {"distinct_id": user, "time": self._time(event)}
+            joined["$insert_id"] = _insert_id(event.message_id)
+            join = {"event": "$identify", "properties": joined}
+            entries.append(Entry(IMPORT, "identify", join))
+        return entries
+
+    @staticmethod
+    def _whole_profile(traits: Mapping[str, Any]) -> dict[str, Any]:
+        profile = _profile(traits)
+        names = [as_text(profile.get(key)) for key in ("$first_name", "$last_name")]
+        if "$name" not in profile and all(names):
+            profile["$name"] = " ".join(names)
+        return profile
+
+    def _about(self, event: Event, who: str) -> dict[str, Any]:
+        context = event.context
+        ip = as_text(context.get("ip"))
+        about: dict[str, Any] = {"$token": self._token, "$distinct_id": who}
+        about["$ip"] = ip if ip and self._config.send_ip else "0"
+        about["$time"] = self._time(event)
+        if context.get("active") is False:
+            about["$ignore_time"] = True
+        return about
+
+    def _group(self, event: Event) -> list[Entry]:
+        keys = self._config.group_keys
+        if not keys:
+            raise Permanent("group_keys is empty in config, so that a group has no place to go")
+        values = {key: event.traits.get(key) for key in keys}
+        if event.group_id and not values[keys[0]]:
+            values[keys[0]] = event.group_id
+        user = event.user_id if _valid(event.user_id) else None
+        device = event.anonymous_id if _valid(event.anonymous_id) else None
+        who = self._distinct_id(user, device)
+        entries: list[Entry] = []
+        for key, value in values.items():
+            ids = [as_text(id_) for id_ in (value if isinstance(value, list) else [value])]
+            ids = [id_ for id_ in ids if id_]
+            if not ids:
+                continue
+            if who:
+                member = {**self._about(event, who), "$set": {key: ids}}
+                del member["$time"]  # joining a group is not being seen
+                entries.append(Entry(ENGAGE, f"member {key}", member))
+            for id_ in ids:
+                about = {"$token": self._token, "$group_key": key, "$group_id": id_}
+                group = {**about, "$set": dict(event.traits)}
+                entries.append(Entry(GROUPS, f"group {key} {id_}", group))
+        if not entries:
+            raise Permanent(f"none of group_keys is among the traits: {', '.join(keys)}")
+        return entries
+
+    def _alias(self, event: Event) -> list[Entry]:
+        if self._config.identity == "simplified":
+            raise Permanent('alias has no meaning with identity = "simplified"')
+        old = event.previous_id or event.anonymous_id
+        if not old or not event.user_id or old == event.user_id:
+            raise Permanent("an alias event needs two different ids, userId and previousId")
+        joined: dict[str, Any] = {"distinct_id": old, "alias": event.user_id, "token": self._token}
+        joined |= {"time": self._time(event), "$insert_id": _insert_id(event.message_id)}
+        return [Entry(IMPORT, "", {"event": "$create_alias", "properties": joined})]
+
+
+def _taken(
+    context: Mapping[str, Any], fields: Iterable[tuple[str, tuple[str, str]]]
+) -> dict[str, Any]:
+    """Fields of the tables in the context that have a value, under other names."""
+    tables = {name: table for name, table in context.items() if isinstance(table, dict)}
+    found: dict[str, Any] = {}
+    for key, (table, field) in fields:
+        value = tables[table].get(field) if table in tables else None
+        if value not in (None, "") and not isinstance(value, dict | list):
+            found[key] = value
+    return found
+
+
+def _device_profile(context: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of the user's device, and where push messages reach it."""
+    profile = {k: v for k, v in _taken(context, _CONTEXT).items() if k in _OF_PROFILES}
+    device = as_mapping(context.get("device"))
+    kind = (as_text(profile.get("$os")) or as_text(device.get("type"))).lower()
+    token = as_text(device.get("token"))
+    if kind in _IOS:
+        profile |= _taken(context, _IOS_PROFILE)
+        if token:
+            profile["$ios_devices"] = [token]
+    elif kind == "android":
+        profile |= _taken(context, _ANDROID_PROFILE)
+        brand = as_text(device.get("brand")) or as_text(device.get("manufacturer"))
+        if brand:
+            profile["$android_brand"] = brand
+        if token:
+            profile["$android_devices"] = [token]
+    return profile
+
+
+def _profile(traits: Mapping[str, Any]) -> dict[str, Any]:
+    """Traits under the names that Mixpanel shows; of two for one name the first stays."""
+    profile: dict[str, Any] = {}
+    for key, value in traits.items():
+        if value is not None:
+            profile.setdefault(_PROFILE.get(key, key), value)
+    return profile
+
+
+def _insert_id(message_id: str) -> str:
+    """An id that Mixpanel takes; the same for the same message id."""
+    if _INSERT_ID.fullmatch(message_id):
+        return message_id
+    return hashlib.sha256(message_id.encode("utf-8", "surrogatepass")).hexdigest()[:36]
+
+
+def _valid(id_: str | None) -> bool:
+    return id_ is not None and id_.strip().lower() not in _NO_ID
