@@ -1,0 +1,162 @@
+"""Segment's e-commerce events as Google's recommended ones.
+
+https://segment.com/docs/connections/spec/ecommerce/v2/ and
+https://developers.google.com/analytics/devguides/collection/ga4/reference/events
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from gateway.values import as_number
+from headgate_ga4.rules import flattened, is_param_name
+
+__all__ = ["COMMERCE", "ITEM_KEYS", "Commerce", "items_of", "value_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Commerce:
+    """What becomes of an event.
+
+    Attributes:
+        params: Google's parameter to the properties it is taken from, the first that is there.
+        value: how its value is found: of an order, of a product, or it has none.
+        items: from ``products``, from the event's own properties (``root``), from those only where
+            there are no products (``either``), or none.
+        required: parameters without which the event means nothing.
+    """
+
+    name: str
+    params: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    value: Literal["", "order", "product", "cart"] = ""
+    items: Literal["", "products", "root", "either"] = ""
+    required: tuple[str, ...] = ()
+
+
+_LIST = {
+    "item_list_id": ("item_list_id", "list_id"),
+    "item_list_name": ("item_list_name", "category"),
+}
+_PROMOTION = {
+    "creative_name": ("creative_name", "creative"),
+    "creative_slot": ("creative_slot", "position"),
+    "promotion_id": ("promotion_id",),
+    "promotion_name": ("promotion_name", "name"),
+}
+_ORDER = {
+    "transaction_id": ("transaction_id", "order_id"),
+    "affiliation": ("affiliation",),
+    "coupon": ("coupon",),
+    "tax": ("tax",),
+    "shipping": ("shipping",),
+}
+_SHARE = {"method": ("share_via",)}
+_LEAD = Commerce("generate_lead", value="cart")
+
+COMMERCE: Mapping[str, Commerce] = {
+    "PRODUCTS_SEARCHED": Commerce("search", {"search_term": ("query",)}),
+    "PRODUCT_LIST_VIEWED": Commerce("view_item_list", _LIST, items="products"),
+    "PROMOTION_VIEWED": Commerce("view_promotion", _PROMOTION, items="products"),
+    "PROMOTION_CLICKED": Commerce("select_promotion", _PROMOTION, items="products"),
+    "PRODUCT_CLICKED": Commerce("select_item", _LIST, items="root"),
+    "PRODUCT_VIEWED": Commerce("view_item", value="product", items="root"),
+    "PRODUCT_ADDED": Commerce("add_to_cart", value="cart", items="either"),
+    "PRODUCT_REMOVED": Commerce("remove_from_cart", value="cart", items="either"),
+    "PRODUCT_ADDED_TO_WISHLIST": Commerce("add_to_wishlist", value="product", items="either"),
+    "CART_VIEWED": Commerce("view_cart", value="cart", items="products"),
+    "CHECKOUT_STARTED": Commerce(
+        "begin_checkout", {"coupon": ("coupon",)}, value="order", items="products"
+    ),
+    "PAYMENT_INFO_ENTERED": Commerce(
+        "add_payment_info",
+        {"payment_type": ("payment_method",), "coupon": ("coupon",)},
+        value="order",
+        items="products",
+    ),
+    "CHECKOUT_STEP_COMPLETED": Commerce(
+        "add_shipping_info",
+        {"shipping_tier": ("shipping_method",), "coupon": ("coupon",)},
+        value="order",
+        items="products",
+    ),
+    "ORDER_COMPLETED": Commerce(
+        "purchase", _ORDER, value="order", items="products", required=("transaction_id",)
+    ),
+    "ORDER_REFUNDED": Commerce(
+        "refund", _ORDER, value="order", items="products", required=("transaction_id",)
+    ),
+    "PRODUCT_SHARED": Commerce("share", {**_SHARE, "item_id": ("product_id", "sku")}),
+    "CART_SHARED": Commerce("share", {**_SHARE, "item_id": ("cart_id",)}),
+    "SIGNED_IN": Commerce("login"),
+    "SIGNED_UP": Commerce("sign_up"),
+    "LEAD_GENERATED": _LEAD,
+    "GENERATE_LEAD": _LEAD,
+    "VIEW_SEARCH_RESULTS": Commerce("view_search_results", items="products"),
+}
+"""By the event's name in capitals, its words joined with ``_``."""
+
+_VALUE = {
+    "order": ("revenue", "subtotal", "total", "value"),
+    "product": ("value", "total", "price", "revenue"),
+    "cart": ("value", "total", "revenue"),
+}
+_TOTAL_FIRST = {
+    "order": ("total", "value", "revenue"),
+    "product": ("total", "price", "value", "revenue"),
+    "cart": ("total", "value", "revenue"),
+}
+_ITEM = {
+    "product_id": "item_id",
+    "name": "item_name",
+    "category": "item_category",
+    "brand": "item_brand",
+    "variant": "item_variant",
+    "position": "index",
+}
+_NUMBERS = {"price", "quantity", "index", "discount"}
+ITEM_KEYS = (
+    *("product_id", "item_id", "name", "item_name", "coupon", "category", "brand", "variant"),
+    *("price", "quantity", "position", "affiliation", "currency", "discount", "item_category2"),
+    *("item_category3", "item_category4", "item_category5", "item_list_id", "item_list_name"),
+    "location_id",
+)
+"""Properties of an event about one product that are that product's."""
+_MAX_ITEMS = 200
+
+
+def value_of(
+    kind: str, properties: Mapping[str, Any], *, prefer_total: bool
+) -> tuple[float | None, str]:
+    """What an event is worth, and the property that says so; None where none does."""
+    names = (_TOTAL_FIRST if prefer_total else _VALUE)[kind]
+    for name in names:
+        number = as_number(properties.get(name))
+        if number is not None:
+            return number, name
+    price, quantity = as_number(properties.get("price")), as_number(properties.get("quantity"))
+    if kind != "cart" or price is None:
+        return None, ""
+    value = price * (1 if quantity is None else quantity)
+    return value, ""
+
+
+def items_of(how: str, properties: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The products as Google's items; those with neither id nor name are left out."""
+    products = properties.get("products")
+    given = [p for p in products if isinstance(p, dict)] if isinstance(products, list) else []
+    if how == "root" or (how == "either" and not given):
+        given = [{key: properties[key] for key in ITEM_KEYS if key in properties}]
+    items = [_item(product) for product in given[:_MAX_ITEMS]]
+    return [item for item in items if "item_id" in item or "item_name" in item]
+
+
+def _item(product: Mapping[str, Any]) -> dict[str, Any]:
+    item: dict[str, Any] = {}
+    for key, value in flattened(product):
+        name = _ITEM.get(key, key)
+        kept = as_number(value) if name in _NUMBERS else value
+        if kept is not None and is_param_name(name):
+            item.setdefault(name, kept)
+    return item

@@ -1,0 +1,92 @@
+"""The destination: events of one client together, different clients side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+import msgspec
+
+from gateway import Batch, Context, DeliveryError, Destination, Misconfigured, Permanent
+from gateway.outbound import HttpClient, Request
+from gateway.packing import Item, Limits, Packer
+from headgate_ga4.config import Ga4Config
+from headgate_ga4.mapping import Mapper
+
+__all__ = ["Ga4"]
+
+_MAX_BODY = 130_000
+_PARALLEL = 8
+_HEADERS = {"Content-Type": "application/json"}
+_CHECK = b'{"client_id":"headgate.check","events":[{"name":"headgate_check","params":{}}]}'
+
+
+class Ga4(Destination):
+    """Sends events to Google Analytics 4. Google has no way to tell a repetition."""
+
+    def __init__(self, config: Ga4Config, context: Context) -> None:
+        self._config = config
+        self._map = Mapper(config, context.clock)
+        self._client = HttpClient(config, context, [config.api_secret.reveal()])
+        self._packer = Packer(self._limits, parallel=_PARALLEL)
+        self._params = {"api_secret": config.api_secret.reveal()}
+        if config.measurement_id:
+            self._params["measurement_id"] = config.measurement_id
+        else:
+            self._params["firebase_app_id"] = config.firebase_app_id
+
+    async def start(self) -> None:
+        """Open the session."""
+        await self._client.start()
+
+    async def stop(self) -> None:
+        """Close it."""
+        await self._client.stop()
+
+    async def send(self, batch: Batch) -> None:
+        """Map the events and send them, up to 25 of one client in a request."""
+        items: list[Item] = []
+        refused: dict[int, DeliveryError] = {}
+        encode = msgspec.json.encode
+        for index, event in enumerate(batch):
+            try:
+                entry = self._map(event)
+            except Permanent as error:
+                refused[index] = error
+                continue
+            if entry is not None:
+                items.append(Item(index, encode(entry.event), encode(entry.sender)))
+        await self._packer.deliver(batch, items, self._post, refused)
+
+    async def check(self) -> None:
+        """Have Google's validation server look at a request; nothing is stored.
+
+        It looks at the form of requests only: a wrong secret or stream id is not found by it, for
+        Google says success to those too.
+        """
+        url = self._config.endpoint("/debug/mp/collect")
+        reply = await self._client.send(Request(url, _CHECK, _HEADERS, params=self._params))
+        error = self._client.error(reply)
+        if error is not None:
+            raise error
+        found = reply.json()
+        messages = found.get("validationMessages") if isinstance(found, dict) else None
+        if messages:
+            raise Misconfigured(self._client.mask.excerpt(f"Google would refuse it: {messages}"))
+
+    @staticmethod
+    def _limits(sender: Hashable) -> Limits:
+        assert isinstance(sender, bytes)
+        return Limits(max_items=25, max_bytes=_MAX_BODY - len(sender) - len(b',"events":[]'))
+
+    async def _post(self, sender: Hashable, items: Sequence[Item]) -> dict[int, DeliveryError]:
+        assert isinstance(sender, bytes)
+        events = b",".join([item.body for item in items])
+        body = sender[:-1] + b',"events":[' + events + b"]}"
+        url = self._config.endpoint("/mp/collect")
+        request = Request(url, body, _HEADERS, params=self._params)
+        reply = await self._client.send(request)
+        error = self._client.error(reply)
+        if error is not None:
+            error.exchange = self._client.exchange(request, items[0].body, reply)
+            raise error
+        return {}
