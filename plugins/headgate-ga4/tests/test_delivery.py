@@ -104,10 +104,8 @@ async def test_what_is_said_of_a_request(
 async def test_what_was_delivered_before_an_outage_is_not_sent_again(tmp_path: Path) -> None:
     """Google would count it twice."""
     events = of(*["a"] * 30)
-    async with (
-        FakeVendor(Answer(), Answer(503)) as vendor,
-        running(vendor, tmp_path) as destination,
-    ):
+    script = Answer(), Answer(503)
+    async with FakeVendor(*script) as vendor, running(vendor, tmp_path) as destination:
         with pytest.raises(BatchError) as caught:
             await destination.send(make_batch(events))
         assert list(caught.value.failed) == list(range(25, 30))

@@ -22,7 +22,7 @@ __all__ = ["Entry", "Mapper"]
 
 _PAST_MS = 72 * 3_600_000
 _FUTURE_MS = 15 * 60_000
-_NAMES = ("Google Analytics 4", "Google Analytics 4 (GA4)")
+_NAMES = ("Google Analytics 4", "Google Analytics 4 (GA4)", "GA4")
 _LENGTHS = {"page_title": 300, "page_referrer": 420, "page_location": 1000}
 _NEVER = frozenset(
     {
