@@ -91,5 +91,7 @@ class Refusals:
 
 def options(event: Event, name: str) -> Mapping[str, Any]:
     """What the client passed for this destination with this event; empty if nothing."""
+    if event.raw_integrations is EMPTY:
+        return {}
     value = event.integrations.get(name)
     return value if isinstance(value, dict) else {}

@@ -56,6 +56,12 @@ class Mapper:
 
     def __init__(self, config: AmplitudeConfig) -> None:
         self._config = config
+        self._operations = (
+            ("$add", config.increment_traits),
+            ("$setOnce", config.set_once_traits),
+            ("$append", config.append_traits),
+            ("$prepend", config.prepend_traits),
+        )
         self._by_type: dict[str, Callable[[Event], list[Entry]]] = {
             "track": self._track,
             "identify": self._identify,
@@ -214,9 +220,10 @@ class Mapper:
             "language": context.get("locale"),
         }
         for key, value in found.items():
-            text = as_text(value)
-            if text:
-                payload[key] = text
+            if value is not None:
+                text = as_text(value)
+                if text:
+                    payload[key] = text
         if agent and self._config.send_user_agent:
             payload["user_agent"] = agent
         advertising = as_text(device.get("advertisingId"))
@@ -238,6 +245,8 @@ class Mapper:
             payload["ip"] = ip
         place = as_mapping(context.get("location"))
         address = as_mapping(traits.get("address"))
+        if not place and not traits:
+            return traits
         for name in ("city", "country", "region", "dma"):
             sources = (traits, place, address if name in ("city", "country") else {})
             text = next(filter(None, (as_text(source.get(name)) for source in sources)), "")
@@ -258,6 +267,8 @@ class Mapper:
     @staticmethod
     def _add_options(payload: dict[str, Any], event: Event) -> None:
         given = options(event, "Amplitude")
+        if not given:
+            return
         number_of = given.get("event_id")
         if isinstance(number_of, int) and not isinstance(number_of, bool):
             payload["event_id"] = number_of
@@ -271,17 +282,11 @@ class Mapper:
         """Traits and attribution, as operations where any of them is one."""
         config = self._config
         operations: dict[str, dict[str, Any]] = {}
-        for operation, names in (
-            ("$add", config.increment_traits),
-            ("$setOnce", config.set_once_traits),
-            ("$append", config.append_traits),
-            ("$prepend", config.prepend_traits),
-        ):
-            chosen = {name: traits[name] for name in names if name in traits}
+        plain = dict(traits)
+        for operation, names in self._operations if traits else ():
+            chosen = {name: plain.pop(name) for name in names if name in plain}
             if chosen:
                 operations[operation] = chosen
-        taken = {name for chosen in operations.values() for name in chosen}
-        plain = {name: value for name, value in traits.items() if name not in taken}
         unset = options(event, "Amplitude").get("fieldsToUnset")
         if isinstance(unset, list):
             operations["$unset"] = {name: "-" for name in unset if isinstance(name, str)}
