@@ -1,15 +1,24 @@
-"""Names of page and screen events, which have none that an analytics tool could count by."""
+"""Names that analytics tools share: of page and screen events, and of campaigns."""
 
 from __future__ import annotations
 
 import re
 
+from gateway.errors import Permanent
 from gateway.event import Event
-from gateway.values import as_text
+from gateway.values import as_mapping, as_text
 
-__all__ = ["name_by"]
+__all__ = ["name_by", "utm_parameters"]
 
 _FIELD = re.compile(r"\{\{\s*([^{}]+?)\s*\}\}")
+_UTM = {
+    "source": "utm_source",
+    "medium": "utm_medium",
+    "name": "utm_campaign",
+    "term": "utm_term",
+    "content": "utm_content",
+    "id": "utm_id",
+}
 
 
 def name_by(template: str, event: Event) -> str:
@@ -17,6 +26,9 @@ def name_by(template: str, event: Event) -> str:
 
     ``{{name}}``, ``{{category}}`` and ``{{event}}`` stand for the event's own, any other key for
     the property of that name. A page without a name goes by its category.
+
+    Raises:
+        Permanent: the name would be empty.
     """
     properties = event.properties
     category = event.category or as_text(properties.get("category"))
@@ -26,4 +38,13 @@ def name_by(template: str, event: Event) -> str:
     def value(match: re.Match[str]) -> str:
         return known.get(match[1]) or as_text(properties.get(match[1]))
 
-    return " ".join(_FIELD.sub(value, template).split())
+    name = " ".join(_FIELD.sub(value, template).split())
+    if not name:
+        raise Permanent(f"the template {template!r} makes an empty name of this {event.type}")
+    return name
+
+
+def utm_parameters(event: Event) -> dict[str, str]:
+    """What ``context.campaign`` says, under the names that campaigns have in URLs."""
+    campaign = as_mapping(event.context.get("campaign"))
+    return {utm: text for key, utm in _UTM.items() if (text := as_text(campaign.get(key)))}

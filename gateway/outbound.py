@@ -13,7 +13,7 @@ import asyncio
 import gzip
 import io
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -30,7 +30,15 @@ from gateway.excerpt import Mask
 from gateway.packing import Split
 from gateway.retry_after import parse_retry_after
 
-__all__ = ["HttpClient", "HttpSettings", "Reply", "Request", "compress", "status_error"]
+__all__ = [
+    "HttpClient",
+    "HttpSettings",
+    "Reply",
+    "Request",
+    "VendorSettings",
+    "compress",
+    "status_error",
+]
 
 _RETRY = {408, 409, 425}
 _SETTINGS_WRONG = {401, 402, 403, 404, 405, 406, 407, 410, 411, 415, 421, 426}
@@ -64,6 +72,28 @@ class HttpSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         """Check what the types cannot say; one that inherits calls it from its own."""
         if self.ca_file and not self.verify_tls:
             raise ValueError("ca_file: has no effect with verify_tls = false")
+
+
+class VendorSettings(HttpSettings, frozen=True, kw_only=True):
+    """Keys of a destination whose host is known.
+
+    Attributes:
+        url: in place of that host, for a proxy.
+    """
+
+    url: str = ""
+
+    def __post_init__(self) -> None:
+        """Check what the types cannot say."""
+        HttpSettings.__post_init__(self)
+        if self.url:
+            parts = urlsplit(self.url)
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+                raise ValueError("url: must be an http or https URL with a host, without a query")
+
+    def at(self, host: str, path: str) -> str:
+        """The URL of a path, at the vendor's host unless another is set."""
+        return (self.url.rstrip("/") or host) + path
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,9 +204,45 @@ class HttpClient:
         except (aiohttp.ClientError, OSError) as error:
             raise Retryable(self._describe(error)) from error
 
-    def error(self, reply: Reply) -> DeliveryError | None:
-        """What the status of an answer calls for; see `status_error`."""
-        return status_error(reply, self._clock(), self.mask)
+    async def submit(
+        self,
+        request: Request,
+        body_of: Callable[[int], bytes],
+        judge: Callable[[Reply], Mapping[int, DeliveryError]] | None = None,
+    ) -> Mapping[int, DeliveryError]:
+        """Send a request of items; every error gets an excerpt of what was said and answered.
+
+        Args:
+            body_of: the item at a place of the request, as it is to be shown.
+            judge: what an answer means for the items, as a `gateway.packing.Post` says it; by
+                default `by_status`.
+
+        Raises:
+            DeliveryError: as `send` and `judge` do.
+        """
+        reply = await self.send(request)
+        failed: Mapping[int, DeliveryError] = {}
+        try:
+            failed = (judge or self.by_status)(reply)
+        except DeliveryError as error:
+            error.exchange = self.exchange(request, body_of(0), reply)
+            failed = error.failed if isinstance(error, Split) else {}
+            raise
+        finally:
+            for place, refusal in failed.items():
+                refusal.exchange = self.exchange(request, body_of(place), reply)
+        return failed
+
+    def by_status(self, reply: Reply) -> Mapping[int, DeliveryError]:
+        """Return for success, naming no item.
+
+        Raises:
+            DeliveryError: what the status calls for; see `status_error`.
+        """
+        error = status_error(reply, self._clock(), self.mask)
+        if error is not None:
+            raise error
+        return {}
 
     def exchange(self, request: Request, body: bytes, reply: Reply) -> str:
         """An excerpt of a request that failed and of its answer, to be kept with a dead letter.

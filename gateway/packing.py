@@ -13,21 +13,42 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, NamedTuple, TypeAlias
+
+import msgspec
 
 from gateway.component import Batch
 from gateway.errors import BatchError, DeliveryError, Permanent
+from gateway.event import Event
 
-__all__ = ["Item", "Limits", "Packer", "Post", "Split"]
+__all__ = ["Entry", "Item", "Limits", "Packer", "Post", "Split", "items_of"]
 
 MOST_REMEMBERED = 20_000
 """Events of which a part was delivered that are remembered at once; the oldest go first."""
 
 
 class Split(Permanent):
-    """A request was refused as a whole, and its halves may fare better."""
+    """A request was refused as a whole, and parts of it may fare better.
+
+    Args:
+        reason: as for every `DeliveryError`.
+        failed: the items that are to blame, by their place, where that is known. The others are
+            sent again at once; if nobody is named, halves are sent.
+    """
+
+    def __init__(self, reason: str, failed: Mapping[int, DeliveryError] | None = None) -> None:
+        super().__init__(reason)
+        self.failed: Mapping[int, DeliveryError] = failed or {}
+
+
+class Entry(NamedTuple):
+    """What a mapping makes of an event, or of a part of it; see `Item`."""
+
+    route: Hashable
+    part: str
+    payload: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +104,12 @@ class _Progress:
     def settle(self, item: Item, error: Permanent | None) -> None:
         self.sent.setdefault(item.index, {})[item.part] = error
 
+    def record(self, item: Item, error: DeliveryError | None) -> None:
+        if error is None or isinstance(error, Permanent):
+            self.settle(item, error)
+        else:
+            self.waiting[item.index] = error
+
 
 class Packer:
     """Sends items; one for the life of a destination.
@@ -125,9 +152,9 @@ class Packer:
         try:
             await self._send_routes(routes, post, progress)
         except BaseException:
-            self._remember(progress, items, whole=True)
+            self._remember(progress, whole=True)
             raise
-        self._remember(progress, items, whole=False)
+        self._remember(progress, whole=False)
         self._conclude(progress, refused)
 
     async def _send_routes(
@@ -155,7 +182,7 @@ class Packer:
         self, route: Hashable, items: deque[Item], post: Post, progress: _Progress
     ) -> None:
         limits = self._limits(route)
-        parts = deque(_packed(items, limits, progress))
+        parts: deque[Sequence[Item]] = deque(_packed(items, limits, progress))
         while parts:
             part = parts.popleft()
             if progress.halt is not None:
@@ -165,11 +192,7 @@ class Packer:
             try:
                 failed = await post(route, part)
             except Split as error:
-                if len(part) == 1:
-                    _refuse(progress, part, error)
-                else:
-                    middle = len(part) // 2
-                    parts.extendleft((part[middle:], part[:middle]))
+                parts.extendleft(reversed(_divided(part, error, progress)))
             except BatchError as error:
                 raise TypeError("post() returns the errors of single items") from error
             except Permanent as error:
@@ -182,13 +205,7 @@ class Packer:
             else:
                 progress.mixed = True
                 for place, item in enumerate(part):
-                    self._record(progress, item, failed.get(place))
-
-    def _record(self, progress: _Progress, item: Item, error: DeliveryError | None) -> None:
-        if error is None or isinstance(error, Permanent):
-            progress.settle(item, error)
-        else:
-            progress.waiting[item.index] = error
+                    progress.record(item, failed.get(place))
 
     def _conclude(self, progress: _Progress, refused: Mapping[int, DeliveryError]) -> None:
         failed = dict(refused)
@@ -209,7 +226,7 @@ class Packer:
             raise first
         raise BatchError(dict(sorted(failed.items())))
 
-    def _remember(self, progress: _Progress, items: Sequence[Item], *, whole: bool) -> None:
+    def _remember(self, progress: _Progress, *, whole: bool) -> None:
         """Keep what was settled of the events that come again.
 
         Args:
@@ -227,6 +244,38 @@ class Packer:
     @staticmethod
     def _key(batch: Batch, index: int) -> _Key:
         return batch.queue_id, batch.offsets[index]
+
+
+def items_of(
+    batch: Batch, entries_of: Callable[[Event], Iterable[Entry]]
+) -> tuple[list[Item], dict[int, DeliveryError]]:
+    """The events as items to send; and those that cannot be mapped, with the reason."""
+    items: list[Item] = []
+    refused: dict[int, DeliveryError] = {}
+    encode = msgspec.json.encode
+    for index, event in enumerate(batch):
+        try:
+            entries = entries_of(event)
+        except Permanent as error:
+            refused[index] = error
+        else:
+            items += [Item(index, encode(e.payload), e.route, e.part) for e in entries]
+    return items, refused
+
+
+def _divided(part: Sequence[Item], error: Split, progress: _Progress) -> list[Sequence[Item]]:
+    """What to send next of a request that was refused as a whole."""
+    if error.failed:
+        progress.mixed = True
+        for place, refusal in error.failed.items():
+            progress.record(part[place], refusal)
+        rest = [item for place, item in enumerate(part) if place not in error.failed]
+        return [rest] if rest else []
+    if len(part) == 1:
+        _refuse(progress, part, error)
+        return []
+    middle = len(part) // 2
+    return [part[:middle], part[middle:]]
 
 
 def _refuse(progress: _Progress, part: Sequence[Item], error: Permanent) -> None:

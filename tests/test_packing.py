@@ -85,6 +85,28 @@ async def test_a_split_is_halved_down_to_the_one_to_blame() -> None:
     assert [r[0][0] for r in server.requests] == [0, 0, 4, 4, 4, 5, 6]
 
 
+async def test_the_items_that_a_split_names_are_settled_and_the_others_sent_at_once() -> None:
+    """Each by its own error, and nothing is sent where nothing is left."""
+    named: list[Mapping[int, DeliveryError]] = [
+        {0: Permanent("no"), 2: Retryable("later")},
+        {0: Permanent("no"), 1: Permanent("no")},
+    ]
+
+    def judge(_: Sequence[Item]) -> Mapping[int, DeliveryError]:
+        raise Split("some", named.pop(0))
+
+    batch = make_batch(4)
+    server = Server(judge)
+    with pytest.raises(BatchError) as caught:
+        await packer().deliver(batch, one_each(batch), server)
+    kinds = {index: type(error) for index, error in caught.value.failed.items()}
+    assert kinds == {0: Permanent, 1: Permanent, 2: Retryable, 3: Permanent}
+    assert [[index for index, _ in request] for request in server.requests] == [
+        [0, 1, 2, 3],
+        [1, 3],
+    ]
+
+
 @pytest.mark.parametrize("error", [Retryable("down"), Misconfigured("key"), Permanent("no")])
 async def test_what_holds_for_the_whole_batch_is_raised_as_it_is(error: DeliveryError) -> None:
     """So that the gateway knows that the destination, and not an event, is to blame."""
@@ -236,7 +258,9 @@ async def test_events_without_items_and_refused_ones() -> None:
 
 @given(
     parts=st.lists(st.integers(0, 3), min_size=1, max_size=12),
-    fates=st.lists(st.sampled_from(["ok", "retry", "refuse", "halt", "split"]), max_size=60),
+    fates=st.lists(
+        st.sampled_from(["ok", "retry", "refuse", "halt", "split", "name"]), max_size=60
+    ),
     size=st.integers(1, 5),
     parallel=st.integers(1, 3),
 )
@@ -259,6 +283,9 @@ def test_whatever_happens_each_part_is_delivered_once_or_refused_once(
             raise Retryable("down")
         if fate == "split" and len(sent) > 1:
             raise Split("large")
+        if fate == "name":
+            refused.append((sent[0].index, sent[0].part))
+            raise Split("the first", {0: Permanent("no")})
         if fate == "retry":
             taken.extend((item.index, item.part) for item in sent[1:])
             return {0: Retryable("later")}

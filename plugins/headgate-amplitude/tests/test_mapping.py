@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 from gateway import Permanent, Secret
+from gateway.packing import Entry
 from gateway.testing import make_event
 from headgate_amplitude import AmplitudeConfig
-from headgate_amplitude.mapping import Entry, Mapper
+from headgate_amplitude.mapping import Mapper
 
 
 def entries(config: dict[str, Any] | None = None, **event: Any) -> list[Entry]:

@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 from gateway import Permanent, Secret
+from gateway.packing import Entry
 from gateway.testing import make_event
 from headgate_mixpanel import MixpanelConfig
-from headgate_mixpanel.mapping import Entry, Mapper
+from headgate_mixpanel.mapping import Mapper
 
 NOW_MS = 1_795_442_400_000
 RECEIVED_MS = NOW_MS + 100

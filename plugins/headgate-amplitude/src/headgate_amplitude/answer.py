@@ -18,7 +18,7 @@ from gateway.outbound import Reply
 from gateway.packing import Item, Split
 from gateway.values import as_mapping
 
-__all__ = ["refused_events"]
+__all__ = ["split_by_name"]
 
 THROTTLED_SECONDS = 30.0
 """Amplitude asks for this pause of a user or device that sends too fast."""
@@ -33,19 +33,21 @@ _BY_FIELD = (
 )
 
 
-def refused_events(reply: Reply, items: Sequence[Item], mask: Mask) -> dict[int, DeliveryError]:
-    """The events of a request that the answer names, by their place; none if it names none.
+def split_by_name(reply: Reply, items: Sequence[Item], mask: Mask) -> None:
+    """Return unless the answer refuses a request for the sake of some of its events.
 
     Raises:
+        Split: it does; a 400 may leave open which those are.
         Misconfigured: the answer blames the key and not the events.
-        Split: a 400 that names nobody.
     """
     found = reply.json()
     answer = found if isinstance(found, dict) else {}
     if reply.status == 429:
-        return _throttled(answer, items)
+        throttled = _throttled(answer, items)
+        if throttled:
+            raise Split("HTTP 429: some users or devices send too many events", throttled)
     if reply.status != 400:
-        return {}
+        return
     text = mask.excerpt(answer["error"] if isinstance(answer.get("error"), str) else "")
     if answer.get("missing_field") == "api_key" or "api key" in text.lower():
         raise Misconfigured(f"HTTP 400: {text or 'the api_key is missing'}")
@@ -57,9 +59,8 @@ def refused_events(reply: Reply, items: Sequence[Item], mask: Mask) -> dict[int,
                 failed.setdefault(place, Permanent(reason))
     for place in _places(answer.get("silenced_events"), len(items)):
         failed.setdefault(place, Permanent(f"HTTP 400: {text}: silenced by Amplitude"))
-    if not failed:
-        raise Split(f"HTTP 400: {text or mask.excerpt(reply.body.decode(errors='replace'))}")
-    return failed
+    shown = text or mask.excerpt(reply.body.decode(errors="replace"))
+    raise Split(f"HTTP 400: {shown}", failed)
 
 
 def _throttled(answer: Mapping[str, Any], items: Sequence[Item]) -> dict[int, DeliveryError]:

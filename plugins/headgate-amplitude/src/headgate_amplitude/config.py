@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from msgspec import Meta
 
 from gateway import Secret
-from gateway.outbound import HttpSettings
+from gateway.outbound import VendorSettings
 
 __all__ = ["AmplitudeConfig"]
 
 
-class AmplitudeConfig(HttpSettings, frozen=True, kw_only=True):
+class AmplitudeConfig(VendorSettings, frozen=True, kw_only=True):
     """Keys of a destination with ``type = "amplitude"``.
 
     Attributes:
         api_key: of the project.
         region: where the project's data is kept.
-        url: in place of the region's host, for a proxy.
         api: ``http`` is ``/2/httpapi``, whose limits are low and whose events show at once;
             ``batch`` is ``/batch``. ``auto`` takes ``http`` for small batches at their first
             attempt and ``batch`` for all others.
@@ -48,7 +46,6 @@ class AmplitudeConfig(HttpSettings, frozen=True, kw_only=True):
 
     api_key: Secret
     region: Literal["us", "eu"] = "us"
-    url: str = ""
     api: Literal["auto", "http", "batch"] = "auto"
     min_id_length: Annotated[int, Meta(ge=1)] = 1
     device_id: Literal["device", "anonymous"] = "device"
@@ -72,13 +69,9 @@ class AmplitudeConfig(HttpSettings, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Check what the types cannot say; the texts show no values."""
-        HttpSettings.__post_init__(self)
+        VendorSettings.__post_init__(self)
         if not self.api_key.reveal().strip():
             raise ValueError("api_key: is empty")
-        if self.url:
-            parts = urlsplit(self.url)
-            if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
-                raise ValueError("url: must be an http or https URL with a host, without a query")
         if not self.page_name.strip() or not self.screen_name.strip():
             raise ValueError("page_name, screen_name: must not be empty")
         if bool(self.group_type_trait) != bool(self.group_value_trait):
@@ -95,4 +88,4 @@ class AmplitudeConfig(HttpSettings, frozen=True, kw_only=True):
         )
         if path == "/usermap" and self.region == "us":
             host = "https://api.amplitude.com"
-        return (self.url.rstrip("/") or host) + path
+        return self.at(host, path)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import partial
 from urllib.parse import urlencode
 
 import msgspec
 
-from gateway import Batch, Context, DeliveryError, Destination, Permanent
-from gateway.outbound import HttpClient, Request
-from gateway.packing import Item, Limits, Packer, Split
-from headgate_amplitude.answer import refused_events
+from gateway import Batch, Context, DeliveryError, Destination
+from gateway.outbound import HttpClient, Reply, Request
+from gateway.packing import Item, Limits, Packer, items_of
+from headgate_amplitude.answer import split_by_name
 from headgate_amplitude.config import AmplitudeConfig
 from headgate_amplitude.mapping import EVENTS, GROUPS, USERS, Mapper
 
@@ -47,16 +47,7 @@ class Amplitude(Destination):
 
     async def send(self, batch: Batch) -> None:
         """Map the events and send them in requests within Amplitude's limits."""
-        items: list[Item] = []
-        refused: dict[int, DeliveryError] = {}
-        encode = msgspec.json.encode
-        for index, event in enumerate(batch):
-            try:
-                entries = self._map(event)
-            except Permanent as error:
-                refused[index] = error
-            else:
-                items += [Item(index, encode(e.payload), e.route, e.part) for e in entries]
+        items, refused = items_of(batch, self._map)
         small = len(batch) <= _SMALL_BATCH and batch.attempt == 1
         fast = self._config.api == "http" or (self._config.api == "auto" and small)
         path = "/2/httpapi" if fast else "/batch"
@@ -68,52 +59,14 @@ class Amplitude(Destination):
 
     async def _post(
         self, path: str, route: Hashable, items: Sequence[Item]
-    ) -> dict[int, DeliveryError]:
-        """Send, and send again without those that are named as refused, until none is."""
-        failed: dict[int, DeliveryError] = {}
-        left = list(range(len(items)))
-        while left:
-            sent = [items[place] for place in left]
-            request = self._request(path, str(route), sent)
-            reply = await self._client.send(request)
-            error = self._client.error(reply)
-            if error is None:
-                break
-            try:
-                named = refused_events(reply, sent, self._client.mask)
-                if not named:
-                    raise error
-            except DeliveryError as whole:
-                whole.exchange = self._client.exchange(request, sent[0].body, reply)
-                if not failed:
-                    raise
-                # Some are settled already: what holds for the rest is said of each of them.
-                if isinstance(whole, Split) and len(left) > 1:
-                    return failed | await self._halves(path, route, items, left)
-                return failed | dict.fromkeys(left, whole)
-            for place, refusal in named.items():
-                refusal.exchange = self._client.exchange(request, sent[place].body, reply)
-                failed[left[place]] = refusal
-            left = [place for at, place in enumerate(left) if at not in named]
-        return failed
+    ) -> Mapping[int, DeliveryError]:
+        request = self._request(path, str(route), items)
 
-    async def _halves(
-        self, path: str, route: Hashable, items: Sequence[Item], left: list[int]
-    ) -> dict[int, DeliveryError]:
-        found: dict[int, DeliveryError] = {}
-        middle = len(left) // 2
-        for half in (left[:middle], left[middle:]):
-            try:
-                failed = await self._post(path, route, [items[place] for place in half])
-                found |= {half[at]: error for at, error in failed.items()}
-            except Split as error:
-                if len(half) > 1:
-                    found |= await self._halves(path, route, items, half)
-                else:
-                    found[half[0]] = error
-            except DeliveryError as error:
-                found |= dict.fromkeys(half, error)
-        return found
+        def judge(reply: Reply) -> Mapping[int, DeliveryError]:
+            split_by_name(reply, items, self._client.mask)
+            return self._client.by_status(reply)
+
+        return await self._client.submit(request, lambda place: items[place].body, judge)
 
     def _request(self, path: str, route: str, items: Sequence[Item]) -> Request:
         key = self._config.api_key.reveal()

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from gateway import Event, Permanent
 from gateway.integrations import options
-from gateway.naming import name_by
+from gateway.naming import name_by, utm_parameters
+from gateway.packing import Entry
 from gateway.timestamps import parse_ms
 from gateway.values import as_mapping, as_number, as_text
 from headgate_amplitude.config import AmplitudeConfig
 
-__all__ = ["EVENTS", "GROUPS", "USERS", "Entry", "Mapper"]
+__all__ = ["EVENTS", "GROUPS", "USERS", "Mapper"]
 
 EVENTS, GROUPS, USERS = "events", "groupidentify", "usermap"
 """Routes: where an entry is sent."""
@@ -28,27 +29,7 @@ _INVALID_IDS = frozenset(
         *("{}", "", "0", "-1", "00000000-0000-0000-0000-000000000000", "lmy47d"),
     }
 )
-_UTM = {
-    "source": "utm_source",
-    "medium": "utm_medium",
-    "name": "utm_campaign",
-    "term": "utm_term",
-    "content": "utm_content",
-    "id": "utm_id",
-}
 _IOS = frozenset({"ios", "ipados", "watchos", "tvos"})
-
-
-class Entry(NamedTuple):
-    """One item for Amplitude.
-
-    Attributes:
-        part: tells the entries of an event apart.
-    """
-
-    route: str
-    part: str
-    payload: dict[str, Any]
 
 
 class Mapper:
@@ -105,8 +86,6 @@ class Mapper:
         properties = event.properties
         own = event.name or as_text(properties.get("name")) or event.event or ""
         name = name_by(template, event)
-        if not name:
-            raise Permanent(f"the template {template!r} makes an empty name of this {event.type}")
         payload = self._base(event, name)
         body = dict(properties)
         if own:
@@ -303,15 +282,15 @@ class Mapper:
     def _add_attribution(
         event: Event, plain: dict[str, Any], operations: dict[str, dict[str, Any]]
     ) -> None:
-        context = event.context
-        campaign, page = as_mapping(context.get("campaign")), as_mapping(context.get("page"))
-        found = {utm: as_text(campaign.get(key)) for key, utm in _UTM.items()}
-        found["referrer"] = as_text(page.get("referrer"))
-        first = {f"initial_{name}": value for name, value in found.items() if value}
+        page = as_mapping(event.context.get("page"))
+        found = utm_parameters(event)
+        if as_text(page.get("referrer")):
+            found["referrer"] = as_text(page.get("referrer"))
+        first = {f"initial_{name}": value for name, value in found.items()}
         for name in ("initial_referrer", "initial_referring_domain"):
             if as_text(page.get(name)):
                 first[name] = as_text(page.get(name))
-        plain |= {name: value for name, value in found.items() if value}
+        plain |= found
         if first:
             operations["$setOnce"] = {**first, **operations.get("$setOnce", {})}
 

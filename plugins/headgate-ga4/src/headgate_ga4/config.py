@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from msgspec import Meta
 
 from gateway import Secret
-from gateway.outbound import HttpSettings
+from gateway.outbound import VendorSettings
 
 __all__ = ["Ga4Config"]
 
@@ -19,7 +18,7 @@ _HOSTS = {
 }
 
 
-class Ga4Config(HttpSettings, frozen=True, kw_only=True):
+class Ga4Config(VendorSettings, frozen=True, kw_only=True):
     """Keys of a destination with ``type = "ga4"``.
 
     Attributes:
@@ -27,7 +26,6 @@ class Ga4Config(HttpSettings, frozen=True, kw_only=True):
         measurement_id: of a web stream, ``G-…``.
         firebase_app_id: or of an app stream; exactly one of the two.
         region: ``eu`` collects in the European Union.
-        url: in place of the region's host, for a proxy.
         default_currency: of values that come without one; such values are left out unless it is
             set, for Google ignores them.
         prefer_total: whether an order's value is its total, and not its revenue without tax and
@@ -40,7 +38,6 @@ class Ga4Config(HttpSettings, frozen=True, kw_only=True):
     measurement_id: str = ""
     firebase_app_id: str = ""
     region: Literal["global", "eu"] = "global"
-    url: str = ""
     default_currency: str = ""
     prefer_total: bool = False
     max_value_characters: Annotated[int, Meta(ge=1, le=500)] = 100
@@ -49,18 +46,14 @@ class Ga4Config(HttpSettings, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Check what the types cannot say; the texts show no values."""
-        HttpSettings.__post_init__(self)
+        VendorSettings.__post_init__(self)
         if not self.api_secret.reveal().strip():
             raise ValueError("api_secret: is empty")
         if bool(self.measurement_id) == bool(self.firebase_app_id):
             raise ValueError("measurement_id: give either that or firebase_app_id")
         if self.default_currency and not re.fullmatch("[A-Z]{3}", self.default_currency):
             raise ValueError('default_currency: is a code of three letters such as "EUR"')
-        if self.url:
-            parts = urlsplit(self.url)
-            if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
-                raise ValueError("url: must be an http or https URL with a host, without a query")
 
     def endpoint(self, path: str) -> str:
         """The URL of one of the protocol's endpoints."""
-        return (self.url.rstrip("/") or _HOSTS[self.region]) + path
+        return self.at(_HOSTS[self.region], path)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import msgspec
 
-from gateway import Batch, Context, DeliveryError, Destination, Misconfigured, Permanent
+from gateway import Batch, Context, DeliveryError, Destination, Event, Misconfigured
 from gateway.outbound import HttpClient, Request
-from gateway.packing import Item, Limits, Packer
+from gateway.packing import Entry, Item, Limits, Packer, items_of
 from headgate_ga4.config import Ga4Config
 from headgate_ga4.mapping import Mapper
 
@@ -44,17 +44,7 @@ class Ga4(Destination):
 
     async def send(self, batch: Batch) -> None:
         """Map the events and send them, up to 25 of one client in a request."""
-        items: list[Item] = []
-        refused: dict[int, DeliveryError] = {}
-        encode = msgspec.json.encode
-        for index, event in enumerate(batch):
-            try:
-                entry = self._map(event)
-            except Permanent as error:
-                refused[index] = error
-                continue
-            if entry is not None:
-                items.append(Item(index, encode(entry.event), encode(entry.sender)))
+        items, refused = items_of(batch, self._entries)
         await self._packer.deliver(batch, items, self._post, refused)
 
     async def check(self) -> None:
@@ -65,28 +55,25 @@ class Ga4(Destination):
         """
         url = self._config.endpoint("/debug/mp/collect")
         reply = await self._client.send(Request(url, _CHECK, _HEADERS, params=self._params))
-        error = self._client.error(reply)
-        if error is not None:
-            raise error
+        self._client.by_status(reply)
         found = reply.json()
         messages = found.get("validationMessages") if isinstance(found, dict) else None
         if messages:
             raise Misconfigured(self._client.mask.excerpt(f"Google would refuse it: {messages}"))
+
+    def _entries(self, event: Event) -> list[Entry]:
+        found = self._map(event)
+        return [] if found is None else [Entry(msgspec.json.encode(found.sender), "", found.event)]
 
     @staticmethod
     def _limits(sender: Hashable) -> Limits:
         assert isinstance(sender, bytes)
         return Limits(max_items=25, max_bytes=_MAX_BODY - len(sender) - len(b',"events":[]'))
 
-    async def _post(self, sender: Hashable, items: Sequence[Item]) -> dict[int, DeliveryError]:
+    async def _post(self, sender: Hashable, items: Sequence[Item]) -> Mapping[int, DeliveryError]:
         assert isinstance(sender, bytes)
         events = b",".join([item.body for item in items])
         body = sender[:-1] + b',"events":[' + events + b"]}"
         url = self._config.endpoint("/mp/collect")
         request = Request(url, body, _HEADERS, params=self._params)
-        reply = await self._client.send(request)
-        error = self._client.error(reply)
-        if error is not None:
-            error.exchange = self._client.exchange(request, items[0].body, reply)
-            raise error
-        return {}
+        return await self._client.submit(request, lambda place: items[place].body)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from msgspec import Meta
 
 from gateway import Secret
-from gateway.outbound import HttpSettings
+from gateway.outbound import VendorSettings
 
 __all__ = ["MixpanelConfig"]
 
@@ -19,7 +18,7 @@ _HOSTS = {
 }
 
 
-class MixpanelConfig(HttpSettings, frozen=True, kw_only=True):
+class MixpanelConfig(VendorSettings, frozen=True, kw_only=True):
     """Keys of a destination with ``type = "mixpanel"``.
 
     Attributes:
@@ -27,7 +26,6 @@ class MixpanelConfig(HttpSettings, frozen=True, kw_only=True):
         service_account, service_secret, project_id: prove that we may import; without them the
             token does.
         region: where the project's data is kept.
-        url: in place of the region's host, for a proxy.
         identity: how Mixpanel joins ids, as the project is set: ``simplified`` by a device id and
             a user id on every event, ``original`` by events that join two ids for good.
         page_name, screen_name: what page and screen events are called. ``{{name}}``,
@@ -48,7 +46,6 @@ class MixpanelConfig(HttpSettings, frozen=True, kw_only=True):
     service_secret: Secret | None = None
     project_id: str = ""
     region: Literal["us", "eu", "in"] = "us"
-    url: str = ""
     identity: Literal["simplified", "original"] = "simplified"
     page_name: str = "Viewed {{name}} Page"
     screen_name: str = "Viewed {{name}} Screen"
@@ -64,7 +61,7 @@ class MixpanelConfig(HttpSettings, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Check what the types cannot say; the texts show no values."""
-        HttpSettings.__post_init__(self)
+        VendorSettings.__post_init__(self)
         if not self.token.reveal().strip():
             raise ValueError("token: is empty")
         account = (self.service_account, self.service_secret, self.project_id)
@@ -72,13 +69,9 @@ class MixpanelConfig(HttpSettings, frozen=True, kw_only=True):
             raise ValueError(
                 "service_account: give service_secret and project_id with it, or none of them"
             )
-        if self.url:
-            parts = urlsplit(self.url)
-            if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
-                raise ValueError("url: must be an http or https URL with a host, without a query")
         if not self.page_name.strip() or not self.screen_name.strip():
             raise ValueError("page_name, screen_name: must not be empty")
 
     def endpoint(self, path: str) -> str:
         """The URL of one of Mixpanel's endpoints."""
-        return (self.url.rstrip("/") or _HOSTS[self.region]) + path
+        return self.at(_HOSTS[self.region], path)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
-import msgspec
-
-from gateway import Batch, Context, DeliveryError, Destination, Permanent
-from gateway.outbound import HttpClient, Request, compress
-from gateway.packing import Item, Limits, Packer
+from gateway import Batch, Context, DeliveryError, Destination
+from gateway.outbound import HttpClient, Reply, Request, compress
+from gateway.packing import Item, Limits, Packer, items_of
 from headgate_mixpanel.answer import refused_records, refused_updates
 from headgate_mixpanel.config import MixpanelConfig
 from headgate_mixpanel.mapping import ENGAGE, ENGAGE_ONCE, GROUPS, IMPORT, Mapper
@@ -51,16 +49,7 @@ class Mixpanel(Destination):
 
     async def send(self, batch: Batch) -> None:
         """Map the events and send them in requests within Mixpanel's limits."""
-        items: list[Item] = []
-        refused: dict[int, DeliveryError] = {}
-        encode = msgspec.json.encode
-        for index, event in enumerate(batch):
-            try:
-                entries = self._map(event)
-            except Permanent as error:
-                refused[index] = error
-            else:
-                items += [Item(index, encode(e.payload), e.route, e.part) for e in entries]
+        items, refused = items_of(batch, self._map)
         await self._packer.deliver(batch, items, self._post, refused)
 
     async def check(self) -> None:
@@ -70,30 +59,23 @@ class Mixpanel(Destination):
             DeliveryError: they are wrong, or Mixpanel cannot be reached.
         """
         reply = await self._client.send(await self._request(IMPORT, []))
-        error = self._client.error(reply)
         # Some regions call an empty list malformed; who may not import is told so before that.
-        if error is not None and reply.status != 400:
-            raise error
+        if reply.status != 400:
+            self._client.by_status(reply)
 
-    async def _post(self, route: Hashable, items: Sequence[Item]) -> dict[int, DeliveryError]:
+    async def _post(self, route: Hashable, items: Sequence[Item]) -> Mapping[int, DeliveryError]:
         request = await self._request(str(route), items)
-        reply = await self._client.send(request)
-        failed: dict[int, DeliveryError] = {}
-        try:
-            if route == IMPORT and reply.status == 400:
-                failed = refused_records(reply, len(items), self._client.mask)
-            else:
-                error = self._client.error(reply)
-                if error is not None and reply.status != 400:
-                    raise error
-                if route != IMPORT:
-                    refused_updates(reply, self._client.mask)
-        except DeliveryError as error:
-            error.exchange = self._client.exchange(request, items[0].body, reply)
-            raise
-        for place, refusal in failed.items():
-            refusal.exchange = self._client.exchange(request, items[place].body, reply)
-        return failed
+
+        def judge(reply: Reply) -> Mapping[int, DeliveryError]:
+            if reply.status != 400:
+                self._client.by_status(reply)
+            if route != IMPORT:
+                refused_updates(reply, self._client.mask)
+            elif reply.status == 400:
+                return refused_records(reply, len(items), self._client.mask)
+            return {}
+
+        return await self._client.submit(request, lambda place: items[place].body, judge)
 
     async def _request(self, route: str, items: Sequence[Item]) -> Request:
         body = b"[" + b",".join([item.body for item in items]) + b"]"

@@ -10,15 +10,16 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from gateway import Event, Permanent
-from gateway.naming import name_by
+from gateway.naming import name_by, utm_parameters
+from gateway.packing import Entry
 from gateway.timestamps import parse_ms
 from gateway.values import as_mapping, as_number, as_text
 from headgate_mixpanel.config import MixpanelConfig
 
-__all__ = ["ENGAGE", "ENGAGE_ONCE", "GROUPS", "IMPORT", "Entry", "Mapper"]
+__all__ = ["ENGAGE", "ENGAGE_ONCE", "GROUPS", "IMPORT", "Mapper"]
 
 IMPORT, ENGAGE, GROUPS = "import", "engage", "groups"
 ENGAGE_ONCE = "engage-once"
@@ -33,14 +34,6 @@ _NO_ID = frozenset(
         "00000000-0000-0000-0000-000000000000",
     }
 )
-_UTM = {
-    "source": "utm_source",
-    "medium": "utm_medium",
-    "name": "utm_campaign",
-    "term": "utm_term",
-    "content": "utm_content",
-    "id": "utm_id",
-}
 _CONTEXT: tuple[tuple[str, tuple[str, str]], ...] = (
     ("$current_url", ("page", "url")),
     ("$referrer", ("page", "referrer")),
@@ -111,18 +104,6 @@ _PROFILE = {
 }
 
 
-class Entry(NamedTuple):
-    """One item for Mixpanel.
-
-    Attributes:
-        part: tells the entries of an event apart.
-    """
-
-    route: str
-    part: str
-    payload: dict[str, Any]
-
-
 class Mapper:
     """Maps events by one config."""
 
@@ -165,8 +146,6 @@ class Mapper:
 
     def _viewed(self, event: Event, template: str) -> list[Entry]:
         name = name_by(template, event)
-        if not name:
-            raise Permanent(f"the template {template!r} makes an empty name of this {event.type}")
         own = {"name": event.name, "category": event.category}
         return [self._event(event, name, {key: value for key, value in own.items() if value})]
 
@@ -177,16 +156,11 @@ class Mapper:
             properties = {**as_mapping(context.get("traits")), **properties}
         properties |= own
         properties |= _taken(context, _CONTEXT)
-        ip = as_text(context.get("ip"))
-        # Without an address of its own an event is placed where the gateway stands.
-        properties["ip"] = ip if ip and self._config.send_ip else "0"
+        properties["ip"] = self._ip(event)
         session = as_text(event.extra.get("session_id")) or as_text(context.get("sessionId"))
         if session:
             properties["$session_id"] = session
-        campaign = as_mapping(context.get("campaign"))
-        for key, utm in _UTM.items():
-            if as_text(campaign.get(key)):
-                properties[utm] = as_text(campaign.get(key))
+        properties |= utm_parameters(event)
         group_id = event.group_id or as_text(context.get("groupId"))
         if group_id and self._config.group_keys:
             properties.setdefault(self._config.group_keys[0], [group_id])
@@ -196,14 +170,18 @@ class Mapper:
         return Entry(IMPORT, "", {"event": name, "properties": properties})
 
     def _identity(self, event: Event) -> dict[str, Any]:
-        user = event.user_id if _valid(event.user_id) else None
-        device = event.anonymous_id if _valid(event.anonymous_id) else None
+        user, device = _ids(event)
         found: dict[str, Any] = {"distinct_id": self._distinct_id(user, device)}
         if user is not None:
             found["$user_id"] = user
         if device is not None and self._config.identity == "simplified":
             found["$device_id"] = device
         return found
+
+    def _ip(self, event: Event) -> str:
+        ip = as_text(event.context.get("ip"))
+        # Without an address of its own an event is placed where the gateway stands.
+        return ip if ip and self._config.send_ip else "0"
 
     def _distinct_id(self, user: str | None, device: str | None) -> str:
         if user is not None or device is None:
@@ -222,8 +200,7 @@ class Mapper:
         return received if received is not None and time > received + _FUTURE_MS else time
 
     def _identify(self, event: Event) -> list[Entry]:
-        user = event.user_id if _valid(event.user_id) else None
-        device = event.anonymous_id if _valid(event.anonymous_id) else None
+        user, device = _ids(event)
         who = self._distinct_id(user, device)
         if not who:
             raise Permanent("has neither a user id nor an anonymous id that Mixpanel takes")
@@ -252,7 +229,7 @@ class Mapper:
                 "$anon_id": device,
                 "token": self._token,
             }
-            joined |= {"distinct_id": user, "time": self._time(event)}
+            joined |= {"distinct_id": user, "time": about["$time"]}
             joined["$insert_id"] = _insert_id(event.message_id)
             join = {"event": "$identify", "properties": joined}
             entries.append(Entry(IMPORT, "identify", join))
@@ -267,12 +244,10 @@ class Mapper:
         return profile
 
     def _about(self, event: Event, who: str) -> dict[str, Any]:
-        context = event.context
-        ip = as_text(context.get("ip"))
         about: dict[str, Any] = {"$token": self._token, "$distinct_id": who}
-        about["$ip"] = ip if ip and self._config.send_ip else "0"
+        about["$ip"] = self._ip(event)
         about["$time"] = self._time(event)
-        if context.get("active") is False:
+        if event.context.get("active") is False:
             about["$ignore_time"] = True
         return about
 
@@ -283,9 +258,10 @@ class Mapper:
         values = {key: event.traits.get(key) for key in keys}
         if event.group_id and not values[keys[0]]:
             values[keys[0]] = event.group_id
-        user = event.user_id if _valid(event.user_id) else None
-        device = event.anonymous_id if _valid(event.anonymous_id) else None
+        user, device = _ids(event)
         who = self._distinct_id(user, device)
+        about = self._about(event, who)
+        del about["$time"]  # joining a group is not being seen
         entries: list[Entry] = []
         for key, value in values.items():
             ids = [as_text(id_) for id_ in (value if isinstance(value, list) else [value])]
@@ -293,12 +269,11 @@ class Mapper:
             if not ids:
                 continue
             if who:
-                member = {**self._about(event, who), "$set": {key: ids}}
-                del member["$time"]  # joining a group is not being seen
+                member = {**about, "$set": {key: ids}}
                 entries.append(Entry(ENGAGE, f"member {key}", member))
             for id_ in ids:
-                about = {"$token": self._token, "$group_key": key, "$group_id": id_}
-                group = {**about, "$set": dict(event.traits)}
+                group: dict[str, Any] = {"$token": self._token, "$group_key": key, "$group_id": id_}
+                group["$set"] = event.traits
                 entries.append(Entry(GROUPS, f"group {key} {id_}", group))
         if not entries:
             raise Permanent(f"none of group_keys is among the traits: {', '.join(keys)}")
@@ -362,6 +337,12 @@ def _insert_id(message_id: str) -> str:
     if _INSERT_ID.fullmatch(message_id):
         return message_id
     return hashlib.sha256(message_id.encode("utf-8", "surrogatepass")).hexdigest()[:36]
+
+
+def _ids(event: Event) -> tuple[str | None, str | None]:
+    """User id and anonymous id, as far as they are somebody's."""
+    user, device = event.user_id, event.anonymous_id
+    return user if _valid(user) else None, device if _valid(device) else None
 
 
 def _valid(id_: str | None) -> bool:

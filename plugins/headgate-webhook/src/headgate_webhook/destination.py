@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import partial
 from urllib.parse import urlsplit
 
 from gateway import Batch, Context, DeliveryError, Destination
-from gateway.outbound import HttpClient, Request
+from gateway.outbound import HttpClient, Reply, Request
 from gateway.packing import Item, Limits, Packer, Split
 from headgate_webhook.answer import failed_events
 from headgate_webhook.config import WebhookConfig, secrets_of
@@ -57,7 +57,7 @@ class Webhook(Destination):
 
     async def _post(
         self, batch: Batch, _: Hashable, items: Sequence[Item]
-    ) -> dict[int, DeliveryError]:
+    ) -> Mapping[int, DeliveryError]:
         events = [batch.events[item.index] for item in items]
         offsets = [batch.offsets[item.index] for item in items]
         headers, body = await build(
@@ -70,20 +70,17 @@ class Webhook(Destination):
             method=self._config.method,
             shown_url=self._shown_url,
         )
-        reply = await self._client.send(request)
+
+        def judge(reply: Reply) -> Mapping[int, DeliveryError]:
+            self._client.by_status(reply)
+            return failed_events(reply, len(events), self._client.mask)
+
         try:
-            error = self._client.error(reply)
-            if error is not None:
-                raise error
-            failed = failed_events(reply, len(events), self._client.mask)
-        except DeliveryError as error:
-            error.exchange = self._client.exchange(request, events[0].to_json(), reply)
-            if isinstance(error, Split) and len(events) > 1:
+            return await self._client.submit(request, lambda place: events[place].to_json(), judge)
+        except Split as error:
+            if len(events) > 1:
                 self._say_too_large(error)
             raise
-        for place, item in failed.items():
-            item.exchange = self._client.exchange(request, events[place].to_json(), reply)
-        return failed
 
     def _say_too_large(self, error: Split) -> None:
         if not self._said_too_large:
