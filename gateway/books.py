@@ -18,12 +18,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import msgspec
-from msgspec import Struct
-
 from gateway.errors import StateError
 from gateway.ledger import Ledger
 from gateway.queue import Store
+from gateway.sealed import briefs
 from gateway.state import Discard, State, Tally
 
 if TYPE_CHECKING:
@@ -198,19 +196,14 @@ class Books:
             )
 
 
-class _Source(Struct):
-    id: str = msgspec.field(name="sourceId", default="")
-
-
 def _count_stored(store: Store, begin: int) -> Counter[str]:
     """Events by source, from an offset to the end of the queue."""
     found: Counter[str] = Counter()
-    decoder = msgspec.json.Decoder(list[_Source])
     reader = store.reader(begin)
     try:
         while (frame := reader.next()) is not None:
-            sources = decoder.decode(frame.payload)[max(0, begin - frame.offset) :]
-            found.update([source.id for source in sources])
+            new = briefs(frame.payload)[max(0, begin - frame.offset) :]
+            found.update([brief.source_id for brief in new])
     finally:
         reader.close()
     return found

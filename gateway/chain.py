@@ -45,6 +45,7 @@ class Chain:
 
     def __init__(self, steps: Sequence[tuple[str, Transform]] = ()) -> None:
         self._steps = tuple((id_, t.apply, t.produced, t.mutates) for id_, t in steps)
+        self._passes = tuple(transform.passes for _, transform in steps)
         self.mutates = any(transform.mutates for _, transform in steps)
         self.ids = tuple(id_ for id_, _ in steps)
         self.adds_to = tuple((id_, source) for id_, t in steps for source in t.adds_to)
@@ -52,6 +53,10 @@ class Chain:
 
     def __bool__(self) -> bool:
         return bool(self._steps)
+
+    def passes(self, text: bytes | memoryview) -> bool:
+        """Whether all transforms surely keep and leave alone the events of a JSON text."""
+        return all(passes(text) for passes in self._passes)
 
     def run(self, events: list[Event]) -> Outcome:
         """Apply all transforms. The events may be changed; copy shared ones before."""

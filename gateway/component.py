@@ -155,6 +155,17 @@ class Transform(ABC):
     def apply(self, events: list[Event]) -> list[Event]:
         """The events to go on with, in the same order; leave one out to drop it."""
 
+    def passes(self, text: bytes | memoryview) -> bool:
+        """Whether `apply` surely keeps, and leaves alone, all events that stand in a JSON text.
+
+        Asked at intake for the text of a whole request: where all transforms say yes, its events
+        are stored as they were sent, and none of them is decoded. To be sure without decoding, look
+        for what any of them would have to contain. What the gateway adds to events from a request's
+        head (``{"ip":...,"userAgent":...}``, which becomes part of their context) is asked about in
+        a text of its own. A transform that cannot tell says no, as this one does.
+        """
+        return False
+
     def produced(self) -> list[Event]:
         """Events of its own that the last call of `apply` made; asked once after each.
 

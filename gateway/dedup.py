@@ -10,10 +10,18 @@ first; forgetting costs nothing, and memory has a bound that no client can move.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Protocol, TypeVar
 
-from gateway.event import Event
+__all__ = ["Identified", "RecentIds"]
 
-__all__ = ["RecentIds"]
+
+class Identified(Protocol):
+    """What has a message id."""
+
+    message_id: str
+
+
+E = TypeVar("E", bound=Identified)
 
 
 class RecentIds:
@@ -35,28 +43,32 @@ class RecentIds:
     def __len__(self) -> int:
         return self._count + sum(map(len, self._previous.values()))
 
-    def take_new(self, source_id: str, events: Sequence[Event], now_ms: int) -> list[Event]:
+    def take_all(self, source_id: str, events: Sequence[Identified], now_ms: int) -> bool:
+        """Remember the ids of all these events if none was seen before; else of none, and False.
+
+        The usual case, in a handful of calls for a whole batch.
+        """
+        current, previous = self._generations(source_id, len(events), now_ms)
+        arriving = {event.message_id for event in events}
+        if (
+            len(arriving) != len(events)
+            or not current.isdisjoint(arriving)
+            or not previous.isdisjoint(arriving)
+        ):
+            return False
+        current |= arriving
+        self._count += len(arriving)
+        return True
+
+    def take_new(self, source_id: str, events: Sequence[E], now_ms: int) -> list[E]:
         """The events whose id was not seen before, which is so from now on.
 
         The caller calls `forget` for them if they are not stored after all.
         """
-        full = self._count > 0 and self._count + len(events) > self._half
-        if full or now_ms - self._since_ms >= self._window_ms:
-            self._rotate(now_ms)
-        current = self._current.setdefault(source_id, set())
-        previous = self._previous.get(source_id, set())
-        before = len(current)
-        ids = [event.message_id for event in events]
-        arriving = set(ids)
-        # The usual case, in a handful of calls for a whole batch: nothing was seen before.
-        if (
-            len(arriving) == len(ids)
-            and current.isdisjoint(arriving)
-            and previous.isdisjoint(arriving)
-        ):
-            current |= arriving
-            self._count += len(ids)
+        if self.take_all(source_id, events, now_ms):
             return list(events)
+        current, previous = self._generations(source_id, 0, now_ms)
+        before = len(current)
         new = []
         for event in events:
             message_id = event.message_id
@@ -66,8 +78,15 @@ class RecentIds:
         self._count += len(current) - before
         return new
 
-    def forget(self, source_id: str, events: Sequence[Event]) -> None:
-        """Undo `take_new`: these were not stored, and may come again."""
+    def _generations(self, source_id: str, arriving: int, now_ms: int) -> tuple[set[str], set[str]]:
+        """The ids of a source, new and old, with room for as many as arrive."""
+        full = self._count > 0 and self._count + arriving > self._half
+        if full or now_ms - self._since_ms >= self._window_ms:
+            self._rotate(now_ms)
+        return self._current.setdefault(source_id, set()), self._previous.get(source_id, set())
+
+    def forget(self, source_id: str, events: Sequence[Identified]) -> None:
+        """Undo `take_new` and `take_all`: these were not stored, and may come again."""
         for generation in (self._current, self._previous):
             ids = generation.get(source_id)
             if ids:

@@ -40,7 +40,7 @@ from gateway.state import (
     reading,
 )
 from gateway.tap import Tap
-from gateway.ticket import Item, Ticket, attempts_of, merged, show
+from gateway.ticket import Item, Part, Ticket, attempts_of, merged, show
 from gateway.triage import Triage
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ class Worker:
 
     async def _deliver(self, ticket: Ticket) -> None:
         """See to it that every event of a batch has an outcome, then commit."""
-        while ticket.todo:
+        while ticket.left:
             part = await self._next_part(ticket)
             if not part:
                 if self._sender.ended:
@@ -242,13 +242,8 @@ class Worker:
         ticket.done = True
         await self._commit_ready()
 
-    async def _send(self, ticket: Ticket, part: list[Item]) -> None:
-        batch = Batch(
-            [event for event, _ in part],
-            [offset for _, offset in part],
-            ticket.attempts + 1,
-            self._queue_id,
-        )
+    async def _send(self, ticket: Ticket, part: Part) -> None:
+        batch = Batch(part.events, part.offsets, ticket.attempts + 1, self._queue_id)
         failed_at = ticket.suspects.get(batch.offsets[0]) if len(part) == 1 else None
         blame = failed_at is not None and self._sender.successes > failed_at
         began_ms, began = self._clock(), asyncio.get_running_loop().time()
@@ -273,7 +268,7 @@ class Worker:
             ticket.failures = 0
             if verdict.again:
                 await self._triage.items_failed(ticket, part, verdict, now_ms)
-            ticket.size = min(ticket.size * 2, max(1, len(ticket.todo)))
+            ticket.size = min(ticket.size * 2, max(1, ticket.left))
             self._triage.release_suspects(ticket, now_ms)
         self._finished(ticket, part)
 
@@ -287,7 +282,7 @@ class Worker:
         self._order.leave(o for _, o in part if o not in aside and o not in left)
         self._sender.notify()
 
-    async def _next_part(self, ticket: Ticket) -> list[Item]:
+    async def _next_part(self, ticket: Ticket) -> Part:
         """What of a batch may be sent next; nothing where all has to wait, or goes elsewhere."""
         if self._order is None:
             return ticket.take(None)
@@ -295,7 +290,7 @@ class Worker:
         if len(able) < len(ticket.todo):
             ticket.waves += 1
             if self._stand_aside(ticket, set(able)) and not able:
-                return []
+                return Part.of(())
         if not able:
             await self._sender.until_change(_LOOK_AGAIN_SECONDS)
         return ticket.take(able[: ticket.size])

@@ -16,10 +16,10 @@ from gateway.event import Event
 from gateway.normalise import add_notes
 from gateway.peek import NO_OBJECT, Peek, peek
 
-__all__ = ["Client", "enrich"]
+__all__ = ["Client", "additions", "enrich"]
 
 
-class Client(Struct, frozen=True):
+class Client(Struct, frozen=True, omit_defaults=True, rename="camel"):
     """Who sent a request.
 
     Attributes:
@@ -102,6 +102,11 @@ def enrich(
         _rewrite(event, ip, agent)
     elif ip is not None or agent is not None:
         _prepend(event, context, ip, agent)
+
+
+def additions(client: Client) -> bytes:
+    """All that `enrich` may add to events of a client, as the JSON object that it would be in."""
+    return _head(client.ip, client.user_agent) + b"}"
 
 
 def _rewrite(event: Event, ip: str | None, agent: str | None) -> None:

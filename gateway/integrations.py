@@ -9,7 +9,7 @@ Segment's documentation leaves open. Consent comes first, and no name that is on
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from gateway.consent import permits
@@ -63,6 +63,10 @@ class Refusals:
         self._storage = storage
         self._consent = () if storage else tuple(consent)
         self._known: dict[bytes, str | None] = {}
+
+    def concern(self, events: Sequence[Event]) -> bool:
+        """Whether any of these events may be refused; cheap, where they were not made yet."""
+        return bool(self._consent) or getattr(events, "addressed", True)
 
     def __call__(self, events: Iterable[Event]) -> list[str | None]:
         """For each event why it does not go to the destination, or None."""

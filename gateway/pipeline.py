@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
-import msgspec
 import structlog
-from msgspec import Struct
 
 from gateway.books import Books
 from gateway.building import Builder, BuiltDestination
@@ -34,6 +32,7 @@ from gateway.plugins import Registry
 from gateway.queue.batching import BatchingQueue
 from gateway.rates import Rates
 from gateway.replay import Replays
+from gateway.sealed import briefs
 from gateway.sending import Sender
 from gateway.sieve import Sieve
 from gateway.state import STATE_FILE, State
@@ -280,11 +279,10 @@ class Gateway:
         since_ms = now - int(self.config.dedup.window_hours * _HOUR_MS)
         limit = self.config.dedup.max_entries
         frames = self.queue.store.recent(since_ms, limit)
-        decoder = msgspec.json.Decoder(list[_Ids])
         pairs: Iterator[tuple[str, str]] = (
-            (ids.source, ids.message)
+            (brief.source_id, brief.message_id)
             for frame in frames
-            for ids in reversed(decoder.decode(frame.payload))
+            for brief in reversed(briefs(frame.payload))
         )
         recent_ids.preload(islice(pairs, limit), now)
 
@@ -294,11 +292,6 @@ class Gateway:
                 await component.stop()
         except Exception as error:  # noqa: BLE001 - one that cannot stop must not keep the others
             self._log.warning("could not be stopped cleanly", component=id_, error=repr(error))
-
-
-class _Ids(Struct):
-    source: str = msgspec.field(name="sourceId", default="")
-    message: str = msgspec.field(name="messageId", default="")
 
 
 async def _start(path: str, component: Component) -> None:

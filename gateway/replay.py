@@ -21,8 +21,9 @@ from msgspec import Struct, field
 
 from gateway.delivery import Worker
 from gateway.errors import ConfigError, StateError
-from gateway.event import Event, decode_events
+from gateway.event import Event
 from gateway.queue import Frame, Store
+from gateway.sealed import stored_events
 from gateway.sieve import Outgoing, Sieve
 from gateway.state import State, replays
 from gateway.timestamps import format_ms, parse_ms
@@ -338,7 +339,7 @@ def _choose(frame: Frame, request: Request, first: int, end: int) -> _Chosen:
     # Events are written after they were received; a clock that was set back may say otherwise.
     if frame.time_ms < request.from_ms - _CLOCK_MARGIN_MS:
         return chosen
-    for offset, event in enumerate(decode_events(frame.payload), frame.offset):
+    for offset, event in enumerate(stored_events(frame.payload), frame.offset):
         if first <= offset < end and request.chooses(event):
             chosen.events.append(event)
             chosen.offsets.append(offset)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from gateway.chain import Chain
 from gateway.event import Event
 from gateway.integrations import Refusals
+from gateway.sealed import Run
 from gateway.state import DeadLetter
 from gateway.tap import Tap
 
@@ -27,7 +28,7 @@ class Outgoing:
     """
 
     cursor: int
-    events: list[Event] = field(default_factory=list)
+    events: Run = field(default_factory=Run)
     offsets: list[int] = field(default_factory=list)
     filtered: dict[str, list[int]] = field(default_factory=dict)
     dead: list[DeadLetter] = field(default_factory=list)
@@ -65,7 +66,7 @@ class Sieve:
 
     def sort(self, events: Sequence[Event], offsets: Sequence[int], outgoing: Outgoing) -> None:
         """Add each event to what goes out or was kept back; the events stay as they are."""
-        rules = self._refusals(events)
+        rules = self._refusals(events) if self._refusals.concern(events) else ()
         if any(rules):
             for offset, rule in zip(offsets, rules, strict=True):
                 if rule is not None:
@@ -79,7 +80,7 @@ class Sieve:
             offsets = [offsets[index] for index in kept]
         if self._chain and events:
             events, offsets = self._transform(events, offsets, outgoing)
-        outgoing.events += events
+        outgoing.events.append(events)
         outgoing.offsets += offsets
 
     def keep_back(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import overload
 
 from gateway.component import Batch
 from gateway.event import Event
@@ -13,10 +14,39 @@ from gateway.sieve import Outgoing
 from gateway.state import Attempt, Commit, DeadLetter, Offsets, Waiting
 from gateway.tap import Tap
 
-__all__ = ["Item", "Ticket", "attempts_of", "merged", "show"]
+__all__ = ["Item", "Part", "Ticket", "attempts_of", "merged", "show"]
 
 Item = tuple[Event, int]
 """An event and its offset."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part(Sequence[Item]):
+    """Events that go into one send; they are not looked at before somebody asks for one."""
+
+    events: Sequence[Event]
+    offsets: Sequence[int]
+
+    @classmethod
+    def of(cls, items: Iterable[Item]) -> Part:
+        """The part with these items."""
+        chosen = list(items)
+        return cls([event for event, _ in chosen], [offset for _, offset in chosen])
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Item]: ...
+    def __getitem__(self, index: int | slice) -> Item | Sequence[Item]:
+        if isinstance(index, slice):
+            return Part(self.events[index], self.offsets[index])
+        return self.events[index], self.offsets[index]
+
+    def __iter__(self) -> Iterator[Item]:
+        return zip(self.events, self.offsets, strict=True)
 
 
 @dataclass(slots=True)
@@ -25,7 +55,6 @@ class Ticket:
 
     Attributes:
         first_ms: when it was first about to be sent.
-        todo: events without an outcome yet, with their offsets.
         size: how many of them go into one send.
         replay: for events of the past: the replay, and the offset that it goes on with after these.
         attempts: sends so far.
@@ -39,7 +68,6 @@ class Ticket:
 
     outgoing: Outgoing
     first_ms: int
-    todo: deque[Item]
     size: int
     replay: tuple[int, int] | None = None
     attempts: int = 0
@@ -53,12 +81,14 @@ class Ticket:
     waiting: list[Waiting] = field(default_factory=list)
     history: list[Attempt] = field(default_factory=list)
     done: bool = False
+    _whole: Part | None = None
+    _todo: deque[Item] = field(default_factory=deque)
 
     @classmethod
     def of(cls, outgoing: Outgoing, now_ms: int, replay: tuple[int, int] | None = None) -> Ticket:
         """The ticket of a batch that was just read."""
-        todo = deque(zip(outgoing.events, outgoing.offsets, strict=True))
-        ticket = cls(outgoing, now_ms, todo, max(1, len(todo)), replay)
+        ticket = cls(outgoing, now_ms, max(1, len(outgoing.events)), replay)
+        ticket._whole = Part(outgoing.events, outgoing.offsets)
         ticket.history += [
             Attempt(Offsets.of(offsets), "filtered", rule, now_ms)
             for rule, offsets in outgoing.filtered.items()
@@ -69,13 +99,29 @@ class Ticket:
         ]
         return ticket
 
-    def take(self, chosen: Iterable[int] | None) -> list[Item]:
+    @property
+    def left(self) -> int:
+        """How many events have no outcome yet and are not being sent."""
+        return len(self._todo) if self._whole is None else len(self._whole)
+
+    @property
+    def todo(self) -> deque[Item]:
+        """Those events, with their offsets, in the order in which they are to be sent."""
+        if self._whole is not None:
+            self._todo.extend(self._whole)
+            self._whole = None
+        return self._todo
+
+    def take(self, chosen: Iterable[int] | None) -> Part:
         """Take from `todo` the next to send: those at the offsets chosen, or the first ones."""
         if chosen is None:
-            return [self.todo.popleft() for _ in range(min(self.size, len(self.todo)))]
+            if self._whole is not None and self.size >= len(self._whole):
+                part, self._whole = self._whole, None  # as nearly always: nothing has failed
+                return part
+            return Part.of(self.todo.popleft() for _ in range(min(self.size, self.left)))
         wanted = set(chosen)
-        part = [item for item in self.todo if item[1] in wanted]
-        self.todo = deque(item for item in self.todo if item[1] not in wanted)
+        part = Part.of(item for item in self.todo if item[1] in wanted)
+        self._todo = deque(item for item in self.todo if item[1] not in wanted)
         return part
 
     def give_up(self, item: Item, reason: str, why: str, now_ms: int, exchange: str = "") -> None:
@@ -113,7 +159,9 @@ class Ticket:
 def attempts_of(batch: Batch, verdict: Verdict, began_ms: int, took_ms: float) -> list[Attempt]:
     """What one send is recorded as."""
     failed = {*verdict.dead, *verdict.again}
-    delivered = [offset for i, offset in enumerate(batch.offsets) if i not in failed]
+    delivered: Sequence[int] = batch.offsets
+    if failed:
+        delivered = [offset for i, offset in enumerate(batch.offsets) if i not in failed]
     found = []
     if delivered:
         found.append(Attempt(Offsets.of(delivered), "delivered", "", began_ms, took_ms))

@@ -15,7 +15,7 @@ from gateway.ledger import DestinationCounts
 from gateway.retry import Verdict
 from gateway.sending import Sender
 from gateway.settings import RetryPolicy
-from gateway.ticket import Item, Ticket
+from gateway.ticket import Item, Part, Ticket
 
 __all__ = ["Triage"]
 
@@ -51,7 +51,7 @@ class Triage:
         """Whether so many more events may go to the lane."""
         return self._lane.has_room(self._uncommitted() + number)
 
-    def whole_failed(self, ticket: Ticket, part: list[Item], verdict: Verdict, now_ms: int) -> None:
+    def whole_failed(self, ticket: Ticket, part: Part, verdict: Verdict, now_ms: int) -> None:
         """The destination failed as a whole."""
         again = [part[place] for place in verdict.again]
         self._counts.retried += len(again)
@@ -75,9 +75,7 @@ class Triage:
             if ticket.failures >= _FAILURES_BEFORE_CUTTING:
                 ticket.size = max(1, min(ticket.size, len(again)) // 2)
 
-    async def items_failed(
-        self, ticket: Ticket, part: list[Item], verdict: Verdict, now_ms: int
-    ) -> None:
+    async def items_failed(self, ticket: Ticket, part: Part, verdict: Verdict, now_ms: int) -> None:
         """Items that failed on their own go to the retry lane; if that is full, they stay here."""
         ticket.blamed += 1
         whys = {i: verdict.again_detail.get(i, verdict.detail) for i in verdict.again}
@@ -117,7 +115,7 @@ class Triage:
     def release_suspects(self, ticket: Ticket, now_ms: int) -> None:
         """Events that failed alone while another was delivered wait in the lane, alone."""
         guilty = [o for o, at in ticket.suspects.items() if self._sender.successes > at]
-        for item in [item for item in ticket.todo if item[1] in guilty]:
+        for item in [item for item in ticket.todo if item[1] in guilty] if guilty else ():
             if not self.has_room(1):
                 return
             self._put_suspect_aside(ticket, item, 1, None, now_ms)

@@ -8,7 +8,7 @@ import gzip
 import json
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -20,10 +20,11 @@ from gateway.builtin.segment import SegmentConfig, SegmentSource
 from gateway.chain import Chain
 from gateway.dedup import RecentIds
 from gateway.errors import QueueError
-from gateway.event import Event, decode_events
+from gateway.event import Event
 from gateway.intake import Intake
 from gateway.ledger import Ledger
 from gateway.queue.batching import BatchingQueue
+from gateway.sealed import stored_events
 from gateway.settings import ServerConfig, SourceSettings
 from gateway.testing import ManualClock, make_context
 
@@ -57,12 +58,14 @@ class FakeQueue:
         self.error: QueueError | None = None
         self.when_stored: Callable[[Mapping[str, int], int], None] | None = None
 
-    def put(self, events: list[Event], data: bytes, sources: Mapping[str, int]) -> Awaitable[None]:
+    def put(
+        self, events: Sequence[Event], data: bytes, sources: Mapping[str, int]
+    ) -> Awaitable[None]:
         """Keep what a store would keep: the encoded form."""
         if self.error is not None:
             raise self.error
-        assert len(decode_events(data)) == len(events) == sum(sources.values())
-        self.stored += decode_events(data)
+        assert len(stored_events(data)) == len(events) == sum(sources.values())
+        self.stored += stored_events(data)
         if self.when_stored is not None:
             self.when_stored(sources, len(self.stored))
         return self.settle()

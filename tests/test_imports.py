@@ -20,6 +20,7 @@ LAYERS = (
     ("errors", "event", "timestamps", "values"),
     # What is known of events, and nothing else.
     ("normalise", "peek", "stamp", "validate", "enrich", "dedup", "consent", "integrations"),
+    ("sealed", "heads"),
     ("path", "predicates", "condition", "ndjson", "naming"),
     # What a plugin sees.
     ("component",),
@@ -64,8 +65,8 @@ A module imports from rooms below its own, and within its own without going roun
 
 OPEN_TO_BUILTINS = {
     "", "body", "builtin", "clientip", "component", "condition", "config", "enrich", "errors",
-    "event", "hookspecs", "intake", "ndjson", "normalise", "path", "queue", "retry_after",
-    "settings", "timestamps",
+    "event", "heads", "hookspecs", "intake", "ndjson", "normalise", "path", "queue", "retry_after",
+    "sealed", "settings", "timestamps",
 }  # fmt: skip
 """What a built-in may use: the contract, and helpers that are there for plugins."""
 

@@ -23,10 +23,11 @@ from gateway.dedup import RecentIds
 from gateway.enrich import Client
 from gateway.errors import QueueClosed, QueueError, QueueFull
 from gateway.event import Event, decode_events
-from gateway.intake import API_EVENT_VERSION, Arrival, Intake
+from gateway.intake import Arrival, Intake
 from gateway.ledger import Ledger
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.memory import MemoryConfig, MemoryStore
+from gateway.sealed import API_EVENT_VERSION
 from gateway.settings import QueueSettings, SourceSettings
 from gateway.testing import START_MS, ManualClock
 from gateway.timestamps import format_ms, parse_ms

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gateway.errors import QueueClosed, QueueError, QueueFull
-from gateway.event import Event, decode_events
+from gateway.event import Event
 from gateway.queue import Reader, Store
 from gateway.queue.feed import Feed, Slice
+from gateway.sealed import Run, stored_events
 from gateway.settings import QueueSettings
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _T = TypeVar("_T")
 class _Group:
     """The events of one `put`."""
 
-    events: list[Event]
+    events: Sequence[Event]
     data: bytes
     sources: Mapping[str, int]
     done: asyncio.Future[None]
@@ -109,12 +110,12 @@ class BatchingQueue:
         return self._pending_bytes
 
     def put(
-        self, events: list[Event], data: bytes, sources: Mapping[str, int] | None = None
+        self, events: Sequence[Event], data: bytes, sources: Mapping[str, int] | None = None
     ) -> Awaitable[None]:
         """Add events.
 
         Args:
-            data: the same events encoded as a JSON array.
+            data: the same events as a JSON array: one by one, or sealed (`gateway.sealed`).
             sources: how many of them there are of each source; for `when_stored`.
 
         Returns:
@@ -206,7 +207,7 @@ class BatchingQueue:
         for an event.
         """
         stored: dict[str, int] = {}
-        events: list[Event] = []
+        events = Run()
         size = 0
         for group in groups:
             for source_id, number in group.sources.items():
@@ -214,8 +215,8 @@ class BatchingQueue:
             if events and size + len(group.data) > _SLICE_BYTES:
                 self._feed.push(first, events, size)
                 first += len(events)
-                events, size = [], 0
-            events = events + group.events if events else group.events
+                events, size = Run(), 0
+            events.append(group.events)
             size += len(group.data)
         self._feed.push(first, events, size)
         self.end = first + len(events)
@@ -344,7 +345,7 @@ class QueueReader:
             # Damage up to the end: there is nothing left to read before new events come.
             self.position = max(self.position, self._queue.store.status().end)
             return None
-        events = decode_events(frame.payload)
+        events = stored_events(frame.payload)
         skip = max(0, self.position - frame.offset)
         return Slice(frame.offset, events, len(frame.payload)).after(skip)
 

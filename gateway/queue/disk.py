@@ -16,7 +16,13 @@ from gateway.queue.disk_reader import DiskReader
 from gateway.queue.files import FileSystem, RealFileSystem
 from gateway.queue.identity import stored_identity
 from gateway.queue.index import index_path
-from gateway.queue.record import SEGMENT_HEADER, Codec, parse_segment_header, segment_header
+from gateway.queue.record import (
+    SEGMENT_HEADER,
+    Codec,
+    joined,
+    parse_segment_header,
+    segment_header,
+)
 from gateway.queue.segment import Damage, Segment, SegmentReader, scan
 
 if TYPE_CHECKING:
@@ -148,7 +154,7 @@ class DiskStore(Store):
         """See `Store`."""
         now_ms = self._clock()
         first, count = self._end, sum(counts)
-        raw = b"".join((b"[", b",".join(chunk[1:-1] for chunk in chunks), b"]"))
+        raw = joined(chunks)
         frame = self._codec.encode(first, count, now_ms, raw)
         self._make_room(len(frame) + SEGMENT_HEADER)
         try:

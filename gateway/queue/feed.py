@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.event import Event
@@ -21,7 +22,7 @@ class Slice:
     """
 
     offset: int
-    events: list[Event]
+    events: Sequence[Event]
     size: int
 
     @property
@@ -40,7 +41,7 @@ class Slice:
         return _sized(self.offset, self.events[:number])
 
 
-def _sized(offset: int, events: list[Event]) -> Slice:
+def _sized(offset: int, events: Sequence[Event]) -> Slice:
     return Slice(offset, events, sum(event.size for event in events))
 
 
@@ -56,7 +57,7 @@ class Feed:
         self._slices: deque[Slice] = deque()
         self._bytes = 0
 
-    def push(self, offset: int, events: list[Event], size: int) -> None:
+    def push(self, offset: int, events: Sequence[Event], size: int) -> None:
         """Add events at the end; the oldest go to make room."""
         self._slices.append(Slice(offset, events, size))
         self._bytes += size

@@ -9,20 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
-from msgspec import Struct
-
 from gateway.errors import QueueDamaged
 from gateway.queue import Frame
 from gateway.queue.files import FileSystem, RealFileSystem
 from gateway.queue.record import Codec, FrameHeader
 from gateway.queue.segment import Damage, Segment, SegmentReader, scan
+from gateway.sealed import briefs
 
 __all__ = ["QueueFolder"]
-
-
-class _Source(Struct):
-    id: str = msgspec.field(name="sourceId", default="")
 
 
 class QueueFolder:
@@ -86,12 +80,11 @@ class QueueFolder:
 
     def sources(self, begin: int) -> Iterator[str]:
         """The source of each good event from an offset on."""
-        decoder = msgspec.json.Decoder(list[_Source])
         for segment in self.segments:
             if segment.end > begin:
                 for frame in self.frames(segment, begin):
                     skip = max(0, begin - frame.offset)
-                    yield from (event.id for event in decoder.decode(frame.payload)[skip:])
+                    yield from (brief.source_id for brief in briefs(frame.payload)[skip:])
 
     def frame_at(self, offset: int) -> Frame | None:
         """The frame that holds an offset."""

@@ -20,11 +20,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
-from msgspec import Raw, Struct
 
+from gateway.event import encode_events
 from gateway.queue import Frame
 from gateway.queue.folder import QueueFolder
 from gateway.queue.segment import Segment
+from gateway.sealed import briefs, stored_events
 
 __all__ = ["find", "index_path", "matches"]
 
@@ -34,14 +35,6 @@ _VERSION = 1
 _ENTRY = 4
 
 _Hash = Callable[[bytes], int]
-
-
-class _Id(Struct):
-    id: str = msgspec.field(name="messageId", default="")
-
-
-_ids = msgspec.json.Decoder(list[_Id])
-_raws = msgspec.json.Decoder(list[Raw])
 
 
 def index_path(segment: Path) -> Path:
@@ -64,12 +57,13 @@ def find(
 
 def matches(frame: Frame, message_id: str) -> list[tuple[int, bytes]]:
     """Offset and stored JSON of the events in a frame that have this id, oldest first."""
-    # The queue's events are encoded by us, in one way: what is not there as text is not there.
-    if msgspec.json.encode(message_id) not in frame.payload:
+    # A client may have written it with escapes; else what is not there as text is not there.
+    payload = frame.payload
+    if msgspec.json.encode(message_id) not in payload and b"\\" not in payload:
         return []
-    places = [n for n, event in enumerate(_ids.decode(frame.payload)) if event.id == message_id]
-    events = _raws.decode(frame.payload) if places else []
-    return [(frame.offset + place, bytes(events[place])) for place in places]
+    places = [n for n, brief in enumerate(briefs(payload)) if brief.message_id == message_id]
+    events = stored_events(payload) if places else []
+    return [(frame.offset + place, encode_events([events[place]])[1:-1]) for place in places]
 
 
 def _look_up(
@@ -112,7 +106,10 @@ def _load(segment: Segment) -> bytes | None:
 def _build(queue: QueueFolder, segment: Segment, hash_: _Hash) -> bytes:
     hashes = bytearray(_ENTRY * (segment.end - segment.first))  # what is damaged stays 0
     for frame in queue.frames(segment):
-        numbers = [hash_(e.id.encode("utf-8", "surrogatepass")) for e in _ids.decode(frame.payload)]
+        numbers = [
+            hash_(brief.message_id.encode("utf-8", "surrogatepass"))
+            for brief in briefs(frame.payload)
+        ]
         start = _ENTRY * (frame.offset - segment.first)
         hashes[start : start + _ENTRY * len(numbers)] = struct.pack(f"<{len(numbers)}I", *numbers)
     count = segment.end - segment.first

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from gateway.errors import QueueFull
 from gateway.queue import Frame, Reader, Store, StoreStatus
 from gateway.queue.identity import new_identity
+from gateway.queue.record import joined
 
 __all__ = ["MemoryConfig", "MemoryStore"]
 
@@ -53,7 +54,7 @@ class MemoryStore(Store):
 
     def write(self, chunks: Sequence[bytes], counts: Sequence[int], *, sync: bool) -> int:
         """See `Store`."""
-        raw = b"".join((b"[", b",".join(chunk[1:-1] for chunk in chunks), b"]"))
+        raw = joined(chunks)
         with self._lock:
             self._drop_finished()
             if self._bytes + len(raw) > self._config.max_bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import zstandard
@@ -18,6 +18,7 @@ __all__ = [
     "Codec",
     "FrameHeader",
     "find_frame",
+    "joined",
     "parse_header",
     "parse_segment_header",
     "segment_header",
@@ -88,6 +89,11 @@ class Codec:
         except zstandard.ZstdError as error:  # its checksum was right: written wrong
             raise QueueDamaged(f"frame at offset {header.offset}: {error}") from error
         return Frame(header.offset, header.count, header.time_ms, raw)
+
+
+def joined(chunks: Iterable[bytes]) -> bytes:
+    """One JSON array with the elements of several."""
+    return b"".join((b"[", b",".join([memoryview(chunk)[1:-1] for chunk in chunks]), b"]"))
 
 
 def parse_header(data: bytes, position: int = 0) -> FrameHeader | None:

@@ -1,9 +1,10 @@
-"""From the bytes of a body to events: the hot path, and the slow road beside it.
+"""From the bytes of a body to events, one by one.
 
-A body that is as the SDKs send it decodes in one step into `Event` objects whose own bodies stay
-bytes. One that is not (a number as an id, a key that the specification does not name, an element
-that is no object) is taken apart value by value by `gateway.normalise`, which knows what may be
-mended and which code to discard the rest with.
+For what `gateway.builtin.segment.plain` leaves. A body that is nearly as the SDKs send it decodes
+in one step into `Event` objects whose own bodies stay bytes. One that is not (a number as an id, a
+key that the specification does not name, an element that is no object) is taken apart value by
+value by `gateway.normalise`, which knows what may be mended and which code to discard the rest
+with.
 
 What msgspec leaves to us, as it does not look into `Raw`: UTF-8. What it refuses and clients send:
 lone surrogates. What it lets pass and databases refuse: NUL.
@@ -20,7 +21,9 @@ from msgspec import DecodeError, Raw, Struct, ValidationError, field
 
 from gateway.builtin.segment.answers import Rejected
 from gateway.event import EMPTY, Event
+from gateway.intake import Plain
 from gateway.normalise import Discarded, clean_text, normalise
+from gateway.sealed import SentEvent
 
 __all__ = ["Parsed", "decode_element", "elements_of", "parse_batch", "parse_event"]
 
@@ -28,11 +31,8 @@ _BOM = b"\xef\xbb\xbf"
 _QUOTE = 0x22
 
 
-class _Wire(Event, kw_only=True, forbid_unknown_fields=True):
-    """An event as it arrives; from `_forget_forged` on, an `Event` like any other."""
-
-    version: Raw = EMPTY  # whatever it is: intake stamps its own
-    write_key: str | None = None
+class _Wire(SentEvent, kw_only=True, forbid_unknown_fields=True):
+    """An event as it arrives, if it has no keys but those that the specification names."""
 
 
 class _Element(_Wire, kw_only=True):
@@ -85,6 +85,7 @@ class Parsed(Struct):
         discarded: by code, what could not become an event.
         sent_at: of a batch.
         context, integrations: of a batch, for all its events; `EMPTY` where absent.
+        plain: all the events, in place of `events` and `elements`; see `plain`.
     """
 
     body: bytes
@@ -95,6 +96,7 @@ class Parsed(Struct):
     sent_at: str | None = None
     context: Raw = EMPTY
     integrations: Raw = EMPTY
+    plain: Plain | None = None
 
 
 def parse_event(body: bytes, kind: str) -> Parsed:
@@ -153,7 +155,7 @@ def _parse_event(body: bytes, kind: str) -> Parsed:
         return _parse_loose_event(body, kind)
     event.type = kind
     parsed = Parsed(body, [event], write_key=event.write_key)
-    _forget_forged(event)
+    event.disown()
     return parsed
 
 
@@ -183,7 +185,7 @@ def _parse_batch(body: bytes) -> Parsed:
             or event.raw_notes is not EMPTY
             or event.raw_extra is not EMPTY
         ):
-            _forget_forged(event)
+            event.disown()
     return Parsed(
         body,
         cast("list[Event]", events),
@@ -233,19 +235,13 @@ def decode_element(element: Raw) -> Event:
     except ValidationError:
         pass
     else:
-        _forget_forged(event)
+        event.disown()
         return event
     try:
         fields = _fields_decoder.decode(element)
     except ValidationError:
         raise Discarded("bad_request") from None
     return normalise(fields)
-
-
-def _forget_forged(event: _Wire) -> None:
-    """Take away what only the gateway may write, and the key, which is nobody else's business."""
-    event.write_key = None
-    event.raw_notes = event.raw_extra = EMPTY
 
 
 def _key_of(element: Raw) -> str | None:

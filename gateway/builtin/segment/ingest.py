@@ -12,6 +12,7 @@ from gateway.builtin.segment.auth import basic_user
 from gateway.builtin.segment.config import Category, SegmentConfig, widest
 from gateway.builtin.segment.decode import Parsed, parse_batch, parse_event
 from gateway.builtin.segment.limits import select
+from gateway.builtin.segment.plain import plain_batch, plain_event, within
 from gateway.clientip import ClientAddress
 from gateway.component import Context
 from gateway.enrich import Client
@@ -92,15 +93,20 @@ class Ingest:
             max_compressed_bytes=caps.compressed_limit,
             timeout_seconds=self._timeout_seconds,
         )
-        parsed = parse_batch(body) if kind is None else parse_event(body, kind)
+        parsed = plain_batch(body) if kind is None else plain_event(body, kind)
+        if parsed is None:
+            parsed = _parse(body, kind)
         source_id = self.source_of(key or parsed.write_key)
         config = self._configs[source_id]
+        if parsed.plain is not None and not within(parsed.plain, config):
+            parsed = _parse(body, kind)
         most = config.max_batch_bytes if kind is None else config.max_event_bytes
         if len(parsed.body) > most:
             raise Rejected("payload_too_large")
-        if kind is None and not parsed.events and not parsed.elements:
-            parsed.discarded["empty_batch"] += 1
-        self.select(source_id, parsed)
+        if parsed.plain is None:
+            if kind is None and not parsed.events and not parsed.elements:
+                parsed.discarded["empty_batch"] += 1
+            self.select(source_id, parsed)
         await self.accept(request, source_id, parsed, received_ms, config.category)
 
     def source_of(self, write_key: str | None) -> str:
@@ -147,6 +153,7 @@ class Ingest:
                 sent_at=parsed.sent_at or _sent_at(request),
                 client=self._client(request, config, category),
                 body_bytes=len(parsed.body),
+                plain=parsed.plain,
             )
         )
 
@@ -158,6 +165,10 @@ class Ingest:
         if user_agent is not None:
             user_agent = _storable(user_agent[: config.max_user_agent_chars])
         return Client(ip, user_agent, category)
+
+
+def _parse(body: bytes, kind: str | None) -> Parsed:
+    return parse_batch(body) if kind is None else parse_event(body, kind)
 
 
 def _sent_at(request: web.Request) -> str | None:

@@ -1,0 +1,123 @@
+"""The fast road: a body all of whose events are as SDKs send them is looked at, not taken apart.
+
+Each test here is one that a body either surely passes, or is left to
+`gateway.builtin.segment.decode` and `limits`, which take its events one by one. Nothing is refused
+here.
+"""
+
+from __future__ import annotations
+
+from operator import add
+
+import msgspec
+from msgspec import Struct
+
+from gateway.builtin.segment.config import SegmentConfig
+from gateway.builtin.segment.decode import Parsed
+from gateway.heads import read_heads
+from gateway.intake import Plain
+
+__all__ = ["plain_batch", "plain_event", "within"]
+
+
+class _Envelope(Struct, rename="camel"):
+    """What surrounds the events of a batch. What it says for all of them is merged elsewhere."""
+
+    batch: tuple[()]
+    sent_at: str | None = None
+    write_key: str | None = None
+    context: None = None
+    integrations: None = None
+
+
+_envelope = msgspec.json.Decoder(_Envelope).decode
+_BATCH = b'"batch":'
+_MESSAGE_ID = b'"messageId"'
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
+_AS_BRACES = bytes.maketrans(b"[]", b"{}")
+_ARRAY_AND_EVENT = 2  # levels that an event of a batch stands in
+
+
+def plain_batch(body: bytes) -> Parsed | None:
+    """A batch of plain events; None for any other body."""
+    start = body.find(_BATCH) + len(_BATCH)
+    end = body.rfind(b"]") + 1
+    if not _is_storable(body) or body[start : start + 1] != b"[":
+        return None
+    # If both parts are JSON, and nothing stands for the events where they were taken out, then so
+    # is the whole, and these are its events, whatever is written around them.
+    array = memoryview(body)[start:end]
+    try:
+        envelope = _envelope(b"".join((body[:start], b"[]", body[end:])))
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    heads = read_heads(array)
+    if not heads:
+        return None
+    return Parsed(
+        body,
+        plain=Plain(array, heads),
+        write_key=envelope.write_key or heads[0].write_key,
+        sent_at=envelope.sent_at,
+    )
+
+
+def plain_event(body: bytes, kind: str) -> Parsed | None:
+    """A single plain event; None for any other body."""
+    if not _is_storable(body):
+        return None
+    array = b"[%b]" % body
+    heads = read_heads(array)
+    if heads is None or len(heads) != 1:
+        return None
+    return Parsed(body, plain=Plain(array, heads, kind), write_key=heads[0].write_key)
+
+
+def _is_storable(body: bytes) -> bool:
+    """Whether it is UTF-8 without NUL; the decoder finds all else that JSON does not permit."""
+    if b"\\" in body and b"\\u0000" in body:
+        return False
+    if not body.isascii():
+        try:
+            body.decode()
+        except UnicodeDecodeError:
+            return False
+    return True
+
+
+def within(plain: Plain, config: SegmentConfig) -> bool:
+    """Whether all events are surely within the limits that a source has for each."""
+    array = bytes(plain.array)
+    return (
+        len(plain.heads) <= config.max_batch_events
+        and (len(array) <= config.max_event_bytes or _none_larger(array, plain, config))
+        and _nests_within(array, config.max_depth + _ARRAY_AND_EVENT)
+    )
+
+
+def _none_larger(array: bytes, plain: Plain, config: SegmentConfig) -> bool:
+    """Whether no event is larger than allowed, told by how far their message ids lie apart.
+
+    Each event has that key; if it is there as often as there are events, each has it once, and
+    reaches neither the one before nor the one after its own.
+    """
+    pieces = array.split(_MESSAGE_ID)
+    if len(pieces) != len(plain.heads) + 1 or b"\\u" in array:
+        return False  # the key can be written with escapes
+    sizes = list(map(len, pieces))
+    largest: int = max(map(add, sizes, sizes[1:]))
+    return largest + len(_MESSAGE_ID) <= config.max_event_bytes
+
+
+def _nests_within(text: bytes, limit: int) -> bool:
+    """Whether JSON text surely nests no deeper than `limit`.
+
+    Of its brackets, pairs with nothing in between are taken away, level by level. Brackets that
+    stand in strings leave a rest, or make it seem to nest deeper.
+    """
+    brackets = text.translate(_AS_BRACES, _NOT_BRACKETS)
+    for _ in range(limit):
+        if not brackets:
+            return True
+        brackets = brackets.replace(b"{}", b"")
+    return not brackets
