@@ -91,6 +91,7 @@ def examine(heads: Sequence[Head], type_: str = "") -> Heads | None:
     addressed = False
     for head in heads:
         kind = type_ or head.type
+        id_ = head.user_id or head.anonymous_id
         if kind == "track":
             event = head.event
             if not event or event.isspace() or event == CONSENT_EVENT:
@@ -101,9 +102,13 @@ def examine(heads: Sequence[Head], type_: str = "") -> Heads | None:
         elif kind == "group":
             if not head.group_id or head.group_id.isspace():
                 return None
+        elif kind == "alias":
+            id_ = head.user_id
+            before = head.previous_id or head.anonymous_id
+            if not before or before.isspace():
+                return None
         elif kind != "identify":
-            return None  # an alias, whose ids are completed, or no type at all
-        id_ = head.user_id or head.anonymous_id
+            return None
         if not id_ or id_.isspace():
             return None
         message_id = head.message_id

@@ -231,7 +231,7 @@ class Intake:
         if (
             heads is None
             or not self._sources[source_id].enabled
-            or (len(self._suppressed) and any(h.user_id in self._suppressed for h in heads.heads))
+            or (len(self._suppressed) and _of_any(heads.heads, self._suppressed))
             or (arrival.sent_at is not None and parse_ms(arrival.sent_at) is None)
         ):
             return None
@@ -362,6 +362,10 @@ class Intake:
             transform=transform,
             error=type(error).__name__,  # whose text may quote the event
         )
+
+
+def _of_any(heads: Iterable[Head], users: Collection[str]) -> bool:
+    return any(head.user_id in users or head.previous_id in users for head in heads)
 
 
 def _discard(

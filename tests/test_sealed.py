@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from gateway.component import Transform
 from gateway.dedup import RecentIds
 from gateway.enrich import Client
 from gateway.event import Event, encode_events
+from gateway.heads import examine
 from gateway.intake import Arrival, Intake
 from gateway.ledger import Ledger
 from gateway.sealed import Origin, Run, briefs, seal, stored_events
@@ -28,6 +30,7 @@ from gateway.settings import SourceSettings
 from gateway.testing import START_MS, ManualClock, make_event
 from tests.fakes_segment import FakeQueue
 
+COMPACT = {"separators": (",", ":")}
 CLIENT = Client("203.0.113.9", "Mozilla/5.0", "auto")
 SHOP_EVENT = {
     "type": "track",
@@ -136,7 +139,9 @@ class Shout(Transform):
 class House:
     """An intake over a queue that keeps what it is given."""
 
-    def __init__(self, *, transforms: Chain | None = None) -> None:
+    def __init__(
+        self, *, transforms: Chain | None = None, suppressed: Collection[str] = ()
+    ) -> None:
         self.queue = FakeQueue()
         self.ids = RecentIds(1_000_000, 1000)
         self.intake = Intake(
@@ -147,6 +152,7 @@ class House:
             Ledger(),
             ManualClock(),
             structlog.get_logger(),
+            suppressed=suppressed,
         )
 
     def take(self, parsed: Parsed) -> tuple[list[bytes], dict[str, int]]:
@@ -260,7 +266,7 @@ def test_what_only_looks_like_a_batch_is_left_to_the_slow_road(body: bytes) -> N
 def test_limits_are_told_from_the_bytes(events: list[dict[str, Any]], fits: bool) -> None:
     """What may be over a limit is looked at event by event."""
     batch = [{"messageId": f"m{n}", "type": "track", "properties": e} for n, e in enumerate(events)]
-    parsed = plain_batch(dumps({"batch": batch}, {"separators": (",", ":")}))
+    parsed = plain_batch(dumps({"batch": batch}, COMPACT))
     assert parsed is not None
     assert parsed.plain is not None
     assert within(parsed.plain, SegmentConfig()) == fits
@@ -280,16 +286,59 @@ def test_depth_is_told_to_the_level(depth: int, arrays: bool) -> None:
 
 def test_an_event_that_a_transform_may_touch_is_not_sealed() -> None:
     """Without a transform's word that it passes, events are decoded and run through it."""
-    body = dumps({"batch": [{**SHOP_EVENT}]}, {"separators": (",", ":")})
+    body = dumps({"batch": [{**SHOP_EVENT}]}, COMPACT)
     parsed = plain_batch(body)
     assert parsed is not None
     stored, _ = House(transforms=Chain([("t", Shout())])).take(parsed)
     assert msgspec.json.decode(stored[0])[0]["event"] == "ORDER COMPLETED"
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"event": "Segment Consent Preference Updated"},
+        {"event": "\u3000"},
+        {"type": "page", "name": " "},
+        {"type": "group", "groupId": ""},
+        {"type": "alias", "userId": "u", "previousId": " "},
+        {"type": "alias"},
+        {"anonymousId": ""},
+        {"messageId": " m"},
+        {"type": "tracks"},
+    ],
+)
+def test_what_has_to_be_looked_at_is_not_taken_as_it_is(fields: dict[str, Any]) -> None:
+    """An event that would be mended or discarded does not pass for plain."""
+    body = dumps({"batch": [SHOP_EVENT, {**SHOP_EVENT, "messageId": "m-2", **fields}]}, COMPACT)
+    parsed = plain_batch(body)
+    assert parsed is not None
+    assert parsed.plain is not None
+    assert examine(parsed.plain.heads) is None
+    assert_alike(parsed, parse_batch(body))
+
+
+def test_an_alias_is_sealed() -> None:
+    """Its previousId is filled in when it is made, as it is on the slow road."""
+    body = dumps({"batch": [{**SHOP_EVENT, "type": "alias", "userId": "u"}]}, COMPACT)
+    parsed = plain_batch(body)
+    assert parsed is not None
+    assert parsed.plain is not None
+    assert examine(parsed.plain.heads) is not None
+    assert_alike(parsed, parse_batch(body))
+
+
+def test_suppressed_users_are_found_among_the_heads() -> None:
+    """Nothing of a suppressed user is sealed, nor an alias that joins one."""
+    for fields in ({"userId": "gone"}, {"type": "alias", "userId": "u", "previousId": "gone"}):
+        body = dumps({"batch": [{**SHOP_EVENT, **fields}]}, COMPACT)
+        parsed = plain_batch(body)
+        assert parsed is not None
+        assert House(suppressed={"gone"}).take(parsed) == ([], {"suppressed": 1})
+
+
 def test_a_duplicate_is_found_on_both_roads() -> None:
     """An id that was sealed is a duplicate for what is looked at, and the other way round."""
-    body = dumps({"batch": [SHOP_EVENT]}, {"separators": (",", ":")})
+    body = dumps({"batch": [SHOP_EVENT]}, COMPACT)
     house = House()
     first, second = plain_batch(body), parse_batch(body)
     assert first is not None
@@ -302,7 +351,7 @@ def test_a_duplicate_is_found_on_both_roads() -> None:
 def test_a_payload_holds_both_kinds() -> None:
     """Sealed events and others stand in one array, in their order, and are read as one run."""
     origin = Origin("web", START_MS, client=CLIENT)
-    array = dumps([SHOP_EVENT, {**SHOP_EVENT, "messageId": "m-2"}], {"separators": (",", ":")})
+    array = dumps([SHOP_EVENT, {**SHOP_EVENT, "messageId": "m-2"}], COMPACT)
     events, data = seal(origin, array, 2, addressed=False)
     assert not events.addressed
     one = make_event(message_id="single", source_id="app")

@@ -102,7 +102,7 @@ def _none_larger(array: bytes, plain: Plain, config: SegmentConfig) -> bool:
     reaches neither the one before nor the one after its own.
     """
     pieces = array.split(_MESSAGE_ID)
-    if len(pieces) != len(plain.heads) + 1 or b"\\u" in array:
+    if len(pieces) != len(plain.heads) + 1 or (b"\\" in array and b"\\u" in array):
         return False  # the key can be written with escapes
     sizes = list(map(len, pieces))
     largest: int = max(map(add, sizes, sizes[1:]))
