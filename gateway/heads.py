@@ -17,7 +17,7 @@ from msgspec import Meta, Struct, field
 from gateway.consent import CONSENT_EVENT
 from gateway.validate import MAX_MESSAGE_ID
 
-__all__ = ["Head", "Heads", "examine", "read_heads"]
+__all__ = ["Findings", "Head", "examine", "read_heads"]
 
 
 class _Object(Struct, gc=False):
@@ -60,14 +60,13 @@ class Head(Struct, gc=False, forbid_unknown_fields=True, kw_only=True, rename="c
     metadata: _Object | None = field(default=None, name="_metadata")
 
 
-class Heads(Struct, frozen=True):
-    """Valid events, as `examine` found them.
+class Findings(Struct, frozen=True):
+    """What `examine` found of valid events.
 
     Attributes:
-        addressed: whether any event says anything of where it is to go, or not to go.
+        addressed: whether any of them says anything of where it is to go, or not to go.
     """
 
-    heads: Sequence[Head]
     addressed: bool
 
 
@@ -82,7 +81,7 @@ def read_heads(array: bytes | memoryview) -> list[Head] | None:
         return None
 
 
-def examine(heads: Sequence[Head], type_: str = "") -> Heads | None:
+def examine(heads: Sequence[Head], type_: str = "") -> Findings | None:
     """What is known of events all of which `validate` accepts as they are; None for any others.
 
     Args:
@@ -116,7 +115,7 @@ def examine(heads: Sequence[Head], type_: str = "") -> Heads | None:
             return None
         if head.integrations or head.metadata is not None:
             addressed = True
-    return Heads(heads, addressed)
+    return Findings(addressed)
 
 
 def _blank(text: str | None) -> bool:

@@ -25,7 +25,7 @@ from gateway.heads import Head, examine
 from gateway.ledger import Ledger
 from gateway.normalise import add_notes
 from gateway.peek import peek
-from gateway.sealed import Origin, complete, seal, sent_events
+from gateway.sealed import Origin, complete, seal
 from gateway.settings import SourceSettings
 from gateway.stamp import Stamp
 from gateway.state import Discard
@@ -45,17 +45,20 @@ _LOG_EVERY_MS = 60_000
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """Events that need no mending, for all that their source can tell.
+    """The events of a request that need no mending, for all that their source can tell.
 
     Attributes:
         array: a JSON array of them, in UTF-8, as `gateway.sealed` stores it.
         heads: of each of them.
         type: what the request's path says that they are, or empty.
+        sent_at, write_key: as the request says, outside of the events or in the first of them.
     """
 
     array: bytes | memoryview
     heads: Sequence[Head]
     type: str = ""
+    sent_at: str | None = None
+    write_key: str | None = None
 
 
 @dataclass(slots=True)
@@ -68,7 +71,6 @@ class Arrival:
         sent_at: for events that have none: of the batch, or of a header.
         client: who sent the request.
         body_bytes: size of the request's body, which the events' bodies are views of.
-        plain: the events, in place of `events`, where they are plain and nothing was discarded.
     """
 
     source_id: str
@@ -78,7 +80,6 @@ class Arrival:
     sent_at: str | None = None
     client: Client = field(default_factory=Client)
     body_bytes: int = 0
-    plain: Plain | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,15 +161,6 @@ class Intake:
             QueueFull: not all was stored; the client is to send all of it again.
             QueueClosed: the same; the gateway is stopping, or its store failed.
         """
-        plain = arrival.plain
-        if plain is not None:
-            receipt = await self._accept_as_sent(arrival, plain)
-            if receipt is not None:
-                return receipt
-            arrival.events = sent_events(plain.array, plain.type)
-        return await self._accept_one_by_one(arrival)
-
-    async def _accept_one_by_one(self, arrival: Arrival) -> Receipt:
         source_id = arrival.source_id
         counts = self.ledger.source(source_id)
         discarded = arrival.discarded
@@ -224,40 +216,45 @@ class Intake:
             await self._books.not_stored(source_id, duplicate, discarded, discards)
         return Receipt(len(kept), duplicate, discarded)
 
-    async def _accept_as_sent(self, arrival: Arrival, plain: Plain) -> Receipt | None:
-        """Store the events as they are; None where one of them needs to be looked at."""
-        source_id, count = arrival.source_id, len(plain.heads)
-        heads = examine(plain.heads, plain.type)
+    async def accept_as_sent(self, origin: Origin, plain: Plain) -> bool:
+        """Take up a request's events as they are; the same as `accept`, for those that allow it.
+
+        Returns:
+            False where one of the events is not valid, not new or not for everybody's eyes, so that
+            each has to be looked at. Then nothing was stored, counted or remembered.
+
+        Raises:
+            QueueFull: not stored; the client is to send all of it again.
+            QueueClosed: the same; the gateway is stopping, or its store failed.
+        """
+        heads, transforms, source_id = plain.heads, self._transforms, origin.source_id
+        found = examine(heads, plain.type)
         if (
-            heads is None
+            found is None
             or not self._sources[source_id].enabled
-            or (len(self._suppressed) and _of_any(heads.heads, self._suppressed))
-            or (arrival.sent_at is not None and parse_ms(arrival.sent_at) is None)
+            or (len(self._suppressed) and _of_any(heads, self._suppressed))
+            or (origin.sent_at is not None and parse_ms(origin.sent_at) is None)
         ):
-            return None
-        client, transforms = arrival.client, self._transforms
+            return False
         if transforms and not (
-            transforms.passes(additions(client)) and transforms.passes(plain.array)
+            transforms.passes(additions(origin.client)) and transforms.passes(plain.array)
         ):
-            return None
+            return False
         remembered = self._recent_ids
-        if remembered is not None and not remembered.take_all(
-            source_id, plain.heads, arrival.received_ms
-        ):
-            return None
-        origin = Origin(source_id, arrival.received_ms, arrival.sent_at, plain.type, client)
-        events, data = seal(origin, plain.array, count, addressed=heads.addressed)
+        if remembered is not None and not remembered.take_all(source_id, heads, origin.received_ms):
+            return False
+        events, data = seal(origin, plain.array, len(heads), addressed=found.addressed)
         try:
-            await self._queue.put(events, data, {source_id: count})
+            await self._queue.put(events, data, {source_id: len(heads)})
         except BaseException as error:
             if remembered is not None:
-                remembered.forget(source_id, plain.heads)
+                remembered.forget(source_id, heads)
             if isinstance(error, QueueError):
-                self.ledger.source(source_id).refused += count
+                self.ledger.source(source_id).refused += len(heads)
             raise
         if self._tap:
-            self._tap.publish(arrival.received_ms, "accepted", events)
-        return Receipt(count, 0, {})
+            self._tap.publish(origin.received_ms, "accepted", events)
+        return True
 
     def _publish(self, received_ms: int, kept: list[Event], discards: list[Discard]) -> None:
         if self._tap:

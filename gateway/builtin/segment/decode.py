@@ -21,7 +21,6 @@ from msgspec import DecodeError, Raw, Struct, ValidationError, field
 
 from gateway.builtin.segment.answers import Rejected
 from gateway.event import EMPTY, Event
-from gateway.intake import Plain
 from gateway.normalise import Discarded, clean_text, normalise
 from gateway.sealed import SentEvent
 
@@ -85,7 +84,6 @@ class Parsed(Struct):
         discarded: by code, what could not become an event.
         sent_at: of a batch.
         context, integrations: of a batch, for all its events; `EMPTY` where absent.
-        plain: all the events, in place of `events` and `elements`; see `plain`.
     """
 
     body: bytes
@@ -96,7 +94,6 @@ class Parsed(Struct):
     sent_at: str | None = None
     context: Raw = EMPTY
     integrations: Raw = EMPTY
-    plain: Plain | None = None
 
 
 def parse_event(body: bytes, kind: str) -> Parsed:

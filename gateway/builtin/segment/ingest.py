@@ -17,7 +17,8 @@ from gateway.clientip import ClientAddress
 from gateway.component import Context
 from gateway.enrich import Client
 from gateway.errors import QueueError, QueueFull
-from gateway.intake import Arrival, Intake
+from gateway.intake import Arrival, Intake, Plain
+from gateway.sealed import Origin
 
 __all__ = ["Ingest"]
 
@@ -93,21 +94,33 @@ class Ingest:
             max_compressed_bytes=caps.compressed_limit,
             timeout_seconds=self._timeout_seconds,
         )
-        parsed = plain_batch(body) if kind is None else plain_event(body, kind)
-        if parsed is None:
-            parsed = _parse(body, kind)
+        plain = plain_batch(body) if kind is None else plain_event(body, kind)
+        if plain is not None:
+            source_id = self.source_of(key or plain.write_key)
+            if await self._take_as_sent(request, source_id, plain, len(body), received_ms):
+                return
+        parsed = parse_batch(body) if kind is None else parse_event(body, kind)
         source_id = self.source_of(key or parsed.write_key)
         config = self._configs[source_id]
-        if parsed.plain is not None and not within(parsed.plain, config):
-            parsed = _parse(body, kind)
         most = config.max_batch_bytes if kind is None else config.max_event_bytes
         if len(parsed.body) > most:
             raise Rejected("payload_too_large")
-        if parsed.plain is None:
-            if kind is None and not parsed.events and not parsed.elements:
-                parsed.discarded["empty_batch"] += 1
-            self.select(source_id, parsed)
+        if kind is None and not parsed.events and not parsed.elements:
+            parsed.discarded["empty_batch"] += 1
+        self.select(source_id, parsed)
         await self.accept(request, source_id, parsed, received_ms, config.category)
+
+    async def _take_as_sent(
+        self, request: web.Request, source_id: str, plain: Plain, size: int, received_ms: int
+    ) -> bool:
+        """Take the usual road; False where the events have to be looked at one by one."""
+        config = self._configs[source_id]
+        if size > config.max_batch_bytes or not within(plain, config):
+            return False
+        sent_at = plain.sent_at or _sent_at(request)
+        client = self._client(request, config, config.category)
+        origin = Origin(source_id, received_ms, sent_at, plain.type, client)
+        return await self._intake.accept_as_sent(origin, plain)
 
     def source_of(self, write_key: str | None) -> str:
         """Id of the source that a key belongs to.
@@ -153,7 +166,6 @@ class Ingest:
                 sent_at=parsed.sent_at or _sent_at(request),
                 client=self._client(request, config, category),
                 body_bytes=len(parsed.body),
-                plain=parsed.plain,
             )
         )
 
@@ -165,10 +177,6 @@ class Ingest:
         if user_agent is not None:
             user_agent = _storable(user_agent[: config.max_user_agent_chars])
         return Client(ip, user_agent, category)
-
-
-def _parse(body: bytes, kind: str | None) -> Parsed:
-    return parse_batch(body) if kind is None else parse_event(body, kind)
 
 
 def _sent_at(request: web.Request) -> str | None:

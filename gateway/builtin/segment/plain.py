@@ -13,7 +13,6 @@ import msgspec
 from msgspec import Struct
 
 from gateway.builtin.segment.config import SegmentConfig
-from gateway.builtin.segment.decode import Parsed
 from gateway.heads import read_heads
 from gateway.intake import Plain
 
@@ -38,7 +37,7 @@ _AS_BRACES = bytes.maketrans(b"[]", b"{}")
 _ARRAY_AND_EVENT = 2  # levels that an event of a batch stands in
 
 
-def plain_batch(body: bytes) -> Parsed | None:
+def plain_batch(body: bytes) -> Plain | None:
     """A batch of plain events; None for any other body."""
     start = body.find(_BATCH) + len(_BATCH)
     end = body.rfind(b"]") + 1
@@ -54,15 +53,11 @@ def plain_batch(body: bytes) -> Parsed | None:
     heads = read_heads(array)
     if not heads:
         return None
-    return Parsed(
-        body,
-        plain=Plain(array, heads),
-        write_key=envelope.write_key or heads[0].write_key,
-        sent_at=envelope.sent_at,
-    )
+    write_key = envelope.write_key or heads[0].write_key
+    return Plain(array, heads, "", envelope.sent_at, write_key)
 
 
-def plain_event(body: bytes, kind: str) -> Parsed | None:
+def plain_event(body: bytes, kind: str) -> Plain | None:
     """A single plain event; None for any other body."""
     if not _is_storable(body):
         return None
@@ -70,7 +65,7 @@ def plain_event(body: bytes, kind: str) -> Parsed | None:
     heads = read_heads(array)
     if heads is None or len(heads) != 1:
         return None
-    return Parsed(body, plain=Plain(array, heads, kind), write_key=heads[0].write_key)
+    return Plain(array, heads, kind, None, heads[0].write_key)
 
 
 def _is_storable(body: bytes) -> bool:
