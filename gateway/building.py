@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 from msgspec import Struct
 
+from gateway.arms import ForArm
 from gateway.chain import Chain
 from gateway.component import (
     BatchPolicy,
@@ -23,6 +24,7 @@ from gateway.component import (
 )
 from gateway.config import Config, decode_table
 from gateway.errors import ConfigError, GatewayError
+from gateway.groups import Groups
 from gateway.intake import Intake
 from gateway.plugins import Registry
 from gateway.queue import Store
@@ -55,6 +57,9 @@ class BuiltDestination:
 class Builder:
     """Builds what config names.
 
+    Attributes:
+        groups: the groups of users that config names.
+
     Args:
         clock: wall clock in milliseconds.
 
@@ -70,6 +75,7 @@ class Builder:
         clock: Callable[[], int],
         log: FilteringBoundLogger,
     ) -> None:
+        self.groups = Groups(config.groups, config.layers)
         self._config = config
         self._registry = registry
         self._clock = clock
@@ -105,6 +111,9 @@ class Builder:
                     f"{table.path}.destinations: a transform that makes events of its own, here "
                     f"for {', '.join(transform.adds_to)}, runs at intake only"
                 )
+            if settings.when is not None:
+                group = self.groups[settings.when.group]
+                transform = ForArm(transform, group, settings.when.arm)
             if settings.enabled:
                 built.append((id_, transform, settings.destinations))
         return built

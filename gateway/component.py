@@ -20,7 +20,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Annotated, Generic, TypeVar, overload
 
 from msgspec import Meta, Struct
 
@@ -145,7 +145,7 @@ class Destination(Component, ABC):
 class Transform(ABC):
     """Changes or drops events, a batch at a time, without waiting for anything."""
 
-    mutates: ClassVar[bool] = True
+    mutates: bool = True
     """Whether `apply` may change an event. If not, events are shared instead of copied."""
 
     adds_to: Sequence[str] = ()

@@ -15,6 +15,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ from msgspec import Struct
 
 from gateway.component import BatchPolicy
 from gateway.errors import ConfigError
+from gateway.groups import GroupConfig, LayerConfig
 from gateway.settings import (
     HOST_KEYS,
     AdminConfig,
@@ -50,6 +52,8 @@ class _File(Settings, frozen=True):
     log: LogConfig = LogConfig()
     trace: TraceConfig = TraceConfig()
     admin: AdminConfig = AdminConfig()
+    groups: dict[str, GroupConfig] = msgspec.field(default_factory=dict)
+    layers: dict[str, LayerConfig] = msgspec.field(default_factory=dict)
     queue: dict[str, Any] = msgspec.field(default_factory=dict)
     sources: dict[str, Any] = msgspec.field(default_factory=dict)
     transforms: dict[str, Any] = msgspec.field(default_factory=dict)
@@ -83,6 +87,8 @@ class Config:
     log: LogConfig
     trace: TraceConfig
     admin: AdminConfig
+    groups: dict[str, GroupConfig]
+    layers: dict[str, LayerConfig]
     queue: tuple[QueueSettings, Table]
     sources: dict[str, tuple[SourceSettings, Table]]
     transforms: dict[str, tuple[TransformSettings, Table]]
@@ -129,16 +135,20 @@ def _load(path: Path, environ: Mapping[str, str]) -> Config:
         log=file.log,
         trace=file.trace,
         admin=file.admin,
+        groups=file.groups,
+        layers=file.layers,
         queue=_split("queue", file.queue, QueueSettings, "queue"),
         sources=_components("source", file.sources, SourceSettings),
         transforms=_components("transform", file.transforms, TransformSettings),
         destinations=_components("destination", file.destinations, DestinationSettings),
     )
     _check_references(config)
+    _check_groups(config)
     return config
 
 
 _ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+_ID_RULE = "an id starts with a letter and has letters, digits, - and _, at most 64"
 
 
 def _components(
@@ -148,9 +158,7 @@ def _components(
     for id_, table in tables.items():
         path = f"{kind}s.{id_}"
         if not _ID.fullmatch(id_):
-            raise ConfigError(
-                f"{path}: an id starts with a letter and has letters, digits, - and _, at most 64"
-            )
+            raise ConfigError(f"{path}: {_ID_RULE}")
         if not isinstance(table, dict):
             raise ConfigError(f"{path}: expected a table, got {type(table).__name__}")
         result[id_] = _split(kind, table, settings, path)
@@ -191,6 +199,28 @@ def _check_references(config: Config) -> None:
             raise ConfigError(f"server.trusted_proxies: {error}") from error
     for settings, table in config.destinations.values():
         decode_table(settings.batch, BatchPolicy, f"{table.path}.batch")
+
+
+def _check_groups(config: Config) -> None:
+    slots: dict[str, list[tuple[float, float, str]]] = {}
+    for id_, group in config.groups.items():
+        if not _ID.fullmatch(id_):
+            raise ConfigError(f"groups.{id_}: {_ID_RULE}")
+        if group.layer:
+            if group.layer not in config.layers:
+                raise ConfigError(f"groups.{id_}.layer: there is no layer {group.layer!r}")
+            slots.setdefault(group.layer, []).append((*group.slot, id_))
+    for layer, taken in slots.items():
+        for (_, end, one), (begin, _, other) in pairwise(sorted(taken)):
+            if begin < end:
+                raise ConfigError(
+                    f"groups.{other}.slot: overlaps that of groups.{one} in layer {layer!r}"
+                )
+    users = [(table.path, one.when) for one, table in config.transforms.values()]
+    users += [(table.path, one.when) for one, table in config.destinations.values()]
+    for path, when in users:
+        if when is not None and when.group not in config.groups:
+            raise ConfigError(f"{path}.when.group: there is no group {when.group!r}")
 
 
 _VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")

@@ -78,6 +78,7 @@ class Gateway:
         self.state = State(config.data_dir / STATE_FILE)
         self.books = Books(self.ledger, self.state, self._log)
         self.queue = BatchingQueue(build.store(), config.queue[0], self._log)
+        self.groups = build.groups
         transforms = build.transforms()
         self.destinations = build.destinations(transforms)
         self.recent_ids = (
@@ -226,6 +227,7 @@ class Gateway:
             self.workers[built.id] = self._make_worker(built, cursors[built.id])
 
     def _sieve(self, built: BuiltDestination) -> Sieve:
+        when = built.settings.when
         return Sieve(
             built.chain,
             name=built.name,
@@ -234,6 +236,7 @@ class Gateway:
             clock=self.clock,
             id_=built.id,
             tap=self.tap,
+            only=None if when is None else (self.groups[when.group], when.arm),
         )
 
     def _make_replays(self) -> Replays:

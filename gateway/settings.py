@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from gateway.groups import When
+
 __all__ = [
     "HOST_KEYS",
     "AdminConfig",
@@ -206,11 +208,16 @@ class SourceSettings(Settings, frozen=True):
 
 
 class TransformSettings(Settings, frozen=True):
-    """Keys that every transform has; without `destinations` it runs at intake."""
+    """Keys that every transform has; without `destinations` it runs at intake.
+
+    Attributes:
+        when: the arm whose events it is for; others pass it by. All events, unless set.
+    """
 
     type: str
     enabled: bool = True
     destinations: tuple[str, ...] | None = None
+    when: When | None = None
 
 
 class DestinationSettings(Settings, frozen=True):
@@ -231,6 +238,7 @@ class DestinationSettings(Settings, frozen=True):
         start_at: where a destination that is new begins to read: ``now`` or ``earliest``.
         consent: categories of consent, as `context.consent` of events names them; it gets an event
             only with consent to each. Archives and warehouses are exempt.
+        when: the arm whose events it gets; others are filtered as ``group:ID``. All, unless set.
     """
 
     type: str
@@ -245,6 +253,7 @@ class DestinationSettings(Settings, frozen=True):
     idempotent: bool | None = None
     start_at: Literal["now", "earliest"] = "now"
     consent: tuple[Annotated[str, Meta(pattern=r"\S")], ...] = ()
+    when: When | None = None
 
 
 HOST_KEYS: dict[str, frozenset[str]] = {

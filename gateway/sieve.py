@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from gateway.chain import Chain
 from gateway.event import Event
+from gateway.groups import Arm, Group
 from gateway.integrations import Refusals
 from gateway.sealed import Run
 from gateway.state import DeadLetter
@@ -44,6 +45,7 @@ class Sieve:
         storage: whether it is a warehouse or archive.
         consent: categories of consent that it is mapped to.
         chain: the delivery transforms that apply to it.
+        only: the group, and the arm of it whose events it gets; None for all events.
         id_, tap: the destination's id, and where what is kept back is published.
     """
 
@@ -57,7 +59,9 @@ class Sieve:
         clock: Callable[[], int],
         id_: str = "",
         tap: Tap | None = None,
+        only: tuple[Group, Arm] | None = None,
     ) -> None:
+        self._only = only
         self._id = id_
         self._tap = Tap() if tap is None else tap
         self._refusals = Refusals(name, storage=storage, consent=consent)
@@ -66,7 +70,11 @@ class Sieve:
 
     def sort(self, events: Sequence[Event], offsets: Sequence[int], outgoing: Outgoing) -> None:
         """Add each event to what goes out or was kept back; the events stay as they are."""
-        rules = self._refusals(events) if self._refusals.concern(events) else ()
+        rules: Sequence[str | None] = ()
+        if self._refusals.concern(events):
+            rules = self._refusals(events)
+        if self._only is not None:
+            rules = self._others(*self._only, events, rules)
         if any(rules):
             for offset, rule in zip(offsets, rules, strict=True):
                 if rule is not None:
@@ -82,6 +90,18 @@ class Sieve:
             events, offsets = self._transform(events, offsets, outgoing)
         outgoing.events.append(events)
         outgoing.offsets += offsets
+
+    @staticmethod
+    def _others(
+        group: Group, arm: Arm, events: Sequence[Event], rules: Sequence[str | None]
+    ) -> list[str | None]:
+        """The rules that keep events back, with one for who is not in an arm."""
+        known = rules or [None] * len(events)
+        members = map(group.member, events)
+        return [
+            rule or (None if member is not None and member.arm == arm else f"group:{group.id}")
+            for rule, member in zip(known, members, strict=True)
+        ]
 
     def keep_back(
         self,

@@ -17,11 +17,13 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 LAYERS = (
-    ("errors", "event", "timestamps", "values"),
+    ("errors", "event", "timestamps", "values", "assignment"),
     # What is known of events, and nothing else.
     ("normalise", "peek", "stamp", "validate", "enrich", "dedup", "consent", "integrations"),
     ("sealed", "heads"),
     ("path", "predicates", "condition", "ndjson", "naming"),
+    ("subject",),
+    ("groups",),
     # What a plugin sees.
     ("component",),
     ("settings",),
@@ -33,7 +35,7 @@ LAYERS = (
     ("queue",),
     ("ledger",),
     ("state", "suppression", "deadletters"),
-    ("books", "chain", "rates", "tap"),
+    ("books", "arms", "chain", "rates", "tap"),
     ("intake",),
     ("retry",),
     ("order", "sieve"),
@@ -64,9 +66,9 @@ A module imports from rooms below its own, and within its own without going roun
 """
 
 OPEN_TO_BUILTINS = {
-    "", "body", "builtin", "clientip", "component", "condition", "config", "enrich", "errors",
-    "event", "heads", "hookspecs", "intake", "ndjson", "normalise", "path", "queue", "retry_after",
-    "sealed", "settings", "timestamps",
+    "", "assignment", "body", "builtin", "clientip", "component", "condition", "config", "enrich",
+    "errors", "event", "groups", "heads", "hookspecs", "intake", "ndjson", "normalise", "path",
+    "queue", "retry_after", "sealed", "settings", "subject", "timestamps",
 }  # fmt: skip
 """What a built-in may use: the contract, and helpers that are there for plugins."""
 

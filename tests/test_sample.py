@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.assignment import in_share as in_sample
 from gateway.builtin import sample as module
-from gateway.builtin.sample import Sample, SampleConfig, in_sample
+from gateway.builtin.sample import Sample, SampleConfig
 from gateway.chain import Chain
 from gateway.component import TransformSpec
 from gateway.config import decode_table

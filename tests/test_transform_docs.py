@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
+from gateway.assignment import in_share as in_sample
 from gateway.builtin import file, filter, mask, plan, sample  # noqa: A004 - the names of the types
 from gateway.builtin.detect import Detector, disguise
 from gateway.builtin.filter import FilterConfig
 from gateway.builtin.mask import DEFAULT_SKIP, MAX_RULES, MIN_SECRET_LENGTH, Mask, MaskConfig
 from gateway.builtin.plan import PlanConfig
 from gateway.builtin.plan_rules import MAX_BACKTRACKS, MAX_ERRORS, read_plan
-from gateway.builtin.sample import SampleConfig, in_sample
+from gateway.builtin.sample import SampleConfig
 from gateway.condition import MAX_LENGTH, MAX_NESTING, compile_condition
 from gateway.config import load
 from gateway.errors import ConfigError

@@ -1,35 +1,23 @@
 """``sample``: lets the events of a fixed share of users through, the same users every time.
 
-Whether an id belongs to the share follows from the id alone, so it can be worked out anywhere, by
-the app itself for instance. With ``salt`` and ``id`` as UTF-8::
-
-    position = first 8 bytes of SHA-256(salt + "\\n" + id), as a big-endian number, / 2**64 * 100
-    the id is in the sample if position < percent
-
-Whoever is in the sample stays in it when the percentage rises. Different salts give samples that
-have nothing to do with each other.
+Whether an id belongs to the share follows from the id alone (`gateway.assignment`), so it can be
+worked out anywhere, by the app itself for instance.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from gateway.assignment import Share, check_percent
 from gateway.component import Context, Transform, TransformSpec
 from gateway.event import Event
 from gateway.hookspecs import hookimpl
-from gateway.path import EVERY, FIELDS, Path, parse_path, reader
+from gateway.subject import subject_reader, text_of
 
-__all__ = ["Sample", "SampleConfig", "in_sample", "register_transforms"]
-
-_STEPS_PER_PERCENT = 1000  # percentages have at most three decimals
-_ALL_STEPS = 100 * _STEPS_PER_PERCENT
-_LARGEST_EXACT = 2**53
-
-_Reader: TypeAlias = Callable[[Event], Any]
+__all__ = ["Sample", "SampleConfig", "register_transforms"]
 
 
 class SampleConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -52,16 +40,8 @@ class SampleConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     invert: bool = False
 
     def __post_init__(self) -> None:
-        steps = self.percent * _STEPS_PER_PERCENT
-        if abs(steps - round(steps)) > 1e-6:
-            raise ValueError(f"percent: {self.percent} has more than three decimals")
-        _reader_of(self.by)
-
-
-def in_sample(salt: str, id_: str, percent: float) -> bool:
-    """Whether an id is among `percent` of all ids; see the module for the formula."""
-    threshold = _threshold(percent)
-    return threshold is None or _digest(_prefix(salt), id_) < threshold
+        check_percent(self.percent)
+        subject_reader(self.by)
 
 
 class Sample(Transform):
@@ -74,9 +54,8 @@ class Sample(Transform):
     mutates = False
 
     def __init__(self, config: SampleConfig, salt: str) -> None:
-        self._read = _reader_of(config.by)
-        self._prefix = _prefix(salt if config.salt is None else config.salt)
-        self._threshold = _threshold(config.percent)
+        self._read = subject_reader(config.by)
+        self._share = Share(salt if config.salt is None else config.salt, config.percent)
         self._kept = not config.invert
         self._missing_kept = config.missing == "keep"
 
@@ -87,79 +66,15 @@ class Sample(Transform):
         for event in events:
             id_ = read(event)
             if not isinstance(id_, str) or not id_:
-                id_ = _text_of(id_)
+                id_ = text_of(id_)
             # One batch often has many events of one user; what is known is forgotten after it.
             keep = decided.get(id_)
             if keep is None:
-                keep = decided[id_] = self._decide(id_)
+                assert id_ is not None
+                keep = decided[id_] = (id_ in self._share) is self._kept
             if keep:
                 kept.append(event)
         return kept if len(kept) < len(events) else events
-
-    def _decide(self, id_: str | None) -> bool:
-        assert id_ is not None
-        threshold = self._threshold
-        chosen = threshold is None or _digest(self._prefix, id_) < threshold
-        return chosen is self._kept
-
-
-def _prefix(salt: str) -> bytes:
-    return f"{salt}\n".encode("utf-8", "surrogatepass")
-
-
-def _digest(prefix: bytes, id_: str) -> bytes:
-    return hashlib.sha256(prefix + id_.encode("utf-8", "surrogatepass")).digest()
-
-
-def _threshold(percent: float) -> bytes | None:
-    """Digests below it are in the sample; None if all are.
-
-    Comparing the bytes of a digest with eight bytes gives what comparing the numbers would.
-    """
-    steps = round(percent * _STEPS_PER_PERCENT)
-    return None if steps >= _ALL_STEPS else (steps * 2**64 // _ALL_STEPS).to_bytes(8, "big")
-
-
-def _text_of(value: object) -> str | None:
-    """A whole number as its digits, however a client writes it (12, 12.0); else there is no id."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    if isinstance(value, float) and not (abs(value) < _LARGEST_EXACT and value.is_integer()):
-        return None
-    return str(int(value))
-
-
-def _reader_of(by: str) -> _Reader:
-    named = _BY.get(by)
-    if named is not None:
-        return named
-    try:
-        path = parse_path(by)
-    except ValueError as error:
-        choices = ", ".join(_BY)
-        raise ValueError(f"by: {error} There are also: {choices}") from None
-    if EVERY in path.steps or (path.root not in FIELDS and not path.steps):
-        raise ValueError(f"by: {by!r} is not a single value")
-    return reader(path)
-
-
-def _by_user(event: Event) -> str | None:
-    return event.user_id or event.anonymous_id
-
-
-_context_group = reader(Path("context", ("groupId",)))
-
-
-def _by_group(event: Event) -> Any:
-    return event.group_id or _context_group(event)
-
-
-_BY: dict[str, _Reader] = {
-    "user": _by_user,
-    "anonymous": reader(Path("anonymousId")),
-    "group": _by_group,
-    "event": reader(Path("messageId")),
-}
 
 
 def _build(config: SampleConfig, context: Context) -> Sample:

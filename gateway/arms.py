@@ -1,0 +1,41 @@
+"""A transform that is for one arm of a group only."""
+
+from __future__ import annotations
+
+from gateway.component import Transform
+from gateway.event import Event
+from gateway.groups import Arm, Group
+
+__all__ = ["ForArm"]
+
+
+class ForArm(Transform):
+    """Runs a transform over the events of an arm; the others pass as they are."""
+
+    def __init__(self, transform: Transform, group: Group, arm: Arm) -> None:
+        self._transform = transform
+        self._group = group
+        self._arm = arm
+        self.mutates = transform.mutates
+        self.adds_to = transform.adds_to
+
+    def apply(self, events: list[Event]) -> list[Event]:
+        """What the transform keeps of the arm's events, and all others, in their order."""
+        mine = [
+            event
+            for event in events
+            if (member := self._group.member(event)) is not None and member.arm == self._arm
+        ]
+        if not mine:
+            return events
+        kept = set(map(id, self._transform.apply(mine)))
+        dropped = set(map(id, mine)) - kept
+        return [event for event in events if id(event) not in dropped] if dropped else events
+
+    def passes(self, text: bytes | memoryview) -> bool:
+        """Whoever they are of, the transform leaves these events alone."""
+        return self._transform.passes(text)
+
+    def produced(self) -> list[Event]:
+        """What the transform made."""
+        return self._transform.produced()

@@ -1,0 +1,69 @@
+"""Whom an event is about, in the sense that a sample or a group asks: the id that is hashed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from gateway.event import Event
+from gateway.path import EVERY, FIELDS, Path, parse_path, reader
+
+__all__ = ["SubjectReader", "subject_reader", "text_of"]
+
+SubjectReader: TypeAlias = Callable[[Event], Any]
+"""Gives what stands where the id is looked for, whatever that is; see `text_of`."""
+
+_LARGEST_EXACT = 2**53
+
+
+def text_of(value: object) -> str | None:
+    """An id as text: a whole number as its digits, however it is written (12, 12.0); else None."""
+    if isinstance(value, str):
+        return value or None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if isinstance(value, float) and not (abs(value) < _LARGEST_EXACT and value.is_integer()):
+        return None
+    return str(int(value))
+
+
+def subject_reader(by: str) -> SubjectReader:
+    """How to read an id.
+
+    Args:
+        by: ``user`` (`userId`, else `anonymousId`), ``anonymous`` (`anonymousId`), ``group``
+            (`groupId`, else `context.groupId`), ``event`` (`messageId`), or a path.
+
+    Raises:
+        ValueError: it is none of these, or a path to more than one value.
+    """
+    named = _BY.get(by)
+    if named is not None:
+        return named
+    try:
+        path = parse_path(by)
+    except ValueError as error:
+        choices = ", ".join(_BY)
+        raise ValueError(f"by: {error} There are also: {choices}") from None
+    if EVERY in path.steps or (path.root not in FIELDS and not path.steps):
+        raise ValueError(f"by: {by!r} is not a single value")
+    return reader(path)
+
+
+def _by_user(event: Event) -> str | None:
+    return event.user_id or event.anonymous_id
+
+
+_context_group = reader(Path("context", ("groupId",)))
+
+
+def _by_group(event: Event) -> Any:
+    return event.group_id or _context_group(event)
+
+
+_BY: dict[str, SubjectReader] = {
+    "user": _by_user,
+    "anonymous": reader(Path("anonymousId")),
+    "group": _by_group,
+    "event": reader(Path("messageId")),
+}

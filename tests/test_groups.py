@@ -1,0 +1,128 @@
+"""Groups: who is in which arm, and what is only for one of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.arms import ForArm
+from gateway.assignment import position
+from gateway.component import Transform
+from gateway.event import Event
+from gateway.groups import Group, GroupConfig, Groups, LayerConfig
+from gateway.testing import make_event
+
+IDS = [f"visitor-{n}" for n in range(20_000)]
+
+
+def group(layers: dict[str, LayerConfig] | None = None, **config: Any) -> Group:
+    return Groups({"g": GroupConfig(**config)}, layers or {})["g"]
+
+
+def arms(one: Group) -> dict[str, str | None]:
+    found = {id_: one.member_id(id_) for id_ in IDS}
+    return {id_: member.arm if member else None for id_, member in found.items()}
+
+
+@given(st.text(max_size=20), st.floats(0, 100).map(lambda p: round(p, 3)))
+def test_the_documented_formula_decides(id_: str, percent: float) -> None:
+    """An id is in the test arm where its position lies below the percentage."""
+    member = group(percent=percent).member_id(id_)
+    assert member is not None
+    if abs(position("g", id_) - percent) > 1e-9:
+        assert (member.arm == "test") == (position("g", id_) < percent)
+
+
+def test_raising_the_percentage_only_adds() -> None:
+    """Nobody leaves the test arm when it grows, at run time or by config."""
+    one = group(percent=1)
+    before: set[str] = set()
+    for percent in (1, 5, 25, 100):
+        one.resize(percent)
+        now = {id_ for id_, arm in arms(one).items() if arm == "test"}
+        assert before <= now
+        assert arms(group(percent=percent)) == arms(one)
+        before = now
+    assert before == set(IDS)
+
+
+def test_groups_of_a_layer_share_nobody() -> None:
+    """Slots of a layer are disjoint, and what they leave is in no group."""
+    layers = {"l": LayerConfig()}
+    configs = {
+        "a": GroupConfig(percent=50, layer="l", slot=(0, 30)),
+        "b": GroupConfig(percent=50, layer="l", slot=(30, 90)),
+    }
+    both = Groups(configs, layers)
+    in_a = {id_ for id_ in IDS if both["a"].member_id(id_)}
+    in_b = {id_ for id_ in IDS if both["b"].member_id(id_)}
+    assert not in_a & in_b
+    assert len(in_a) / len(IDS) == pytest.approx(0.3, abs=0.02)
+    assert len(in_b) / len(IDS) == pytest.approx(0.6, abs=0.02)
+    tested = {id_ for id_ in in_b if both["b"].member_id(id_).arm == "test"}  # type: ignore[union-attr]
+    assert len(tested) / len(in_b) == pytest.approx(0.5, abs=0.02)
+
+
+def test_weights_say_how_many_a_member_stands_for() -> None:
+    """Weighted, each arm estimates the whole slot."""
+    one = group(percent=20)
+    for arm in ("test", "control"):
+        weights = [m.weight for id_ in IDS if (m := one.member_id(id_)) and m.arm == arm]
+        assert sum(weights) == pytest.approx(len(IDS), rel=0.03)
+
+
+def test_who_is_not_eligible_is_in_no_arm() -> None:
+    """A condition on events decides whom a group concerns."""
+    one = group(percent=100, eligible='context.device.type = "ios"')
+    assert one.member(make_event(anonymous_id="a", context={"device": {"type": "ios"}}))
+    assert one.member(make_event(anonymous_id="a", context={"device": {"type": "web"}})) is None
+    assert one.member(make_event(user_id=None, anonymous_id=None)) is None
+
+
+class Shout(Transform):
+    """Changes names, and drops some events."""
+
+    def apply(self, events: list[Event]) -> list[Event]:
+        for event in events:
+            event.event = (event.event or "").upper()
+        return [event for event in events if event.event != "DROP"]
+
+
+def test_a_transform_for_one_arm_leaves_the_other_alone() -> None:
+    """Events of the other arm, and of none, pass unchanged and in their order."""
+    one = group(percent=50, by="anonymous")
+    events = [
+        make_event(anonymous_id=f"v{n % 7}", event="drop" if n % 5 == 0 else f"e{n}")
+        for n in range(40)
+    ]
+    events.append(make_event(anonymous_id=None, event="nobody"))
+    before = [event.event for event in events]
+    members = [one.member(event) for event in events]
+    kept = ForArm(Shout(), one, "test").apply(events)
+    expected = []
+    for name, member in zip(before, members, strict=True):
+        if member is None or member.arm == "control":
+            expected.append(name)
+        elif name != "drop":
+            expected.append(str(name).upper())
+    assert [event.event for event in kept] == expected
+    assert {member.arm for member in members if member} == {"test", "control"}
+
+
+@pytest.mark.parametrize(
+    ("config", "why"),
+    [
+        ({"percent": 0.0001}, "three decimals"),
+        ({"slot": (50, 20), "layer": "l"}, "begins where it ends"),
+        ({"slot": (0, 20)}, "name the layer"),
+        ({"by": "properties.products[].x"}, "not a single value"),
+        ({"eligible": "and"}, "expected a field"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(config: dict[str, Any], why: str) -> None:
+    """A wrong group is an error at the start, in words."""
+    with pytest.raises(ValueError, match=why):
+        GroupConfig(**config)
