@@ -84,6 +84,7 @@ class FakeVendor:
 
     Attributes:
         requests: all that were received, in order.
+        answers: what was decided to do with each of them.
         connections: how many were opened.
     """
 
@@ -94,6 +95,7 @@ class FakeVendor:
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self.requests: list[Received] = []
+        self.answers: list[Answer] = []
         self.connections = 0
         self._script = deque(script)
         self._default = default or Answer()
@@ -123,13 +125,25 @@ class FakeVendor:
         async with self._arrived:
             await self._arrived.wait_for(lambda: len(self.requests) >= count)
 
-    async def __aenter__(self) -> Self:
+    async def start(self) -> None:
+        """Listen; after `stop` on the same port as before."""
+        self._closing = asyncio.Event()
         server = web.Server(self._serve, handler_cancellation=True, auto_decompress=False)
         self._runner = web.ServerRunner(server, shutdown_timeout=1.0)
         await self._runner.setup()
-        listener = socket.create_server(("127.0.0.1", 0))
+        listener = socket.create_server(("127.0.0.1", self._port))
         self._port = listener.getsockname()[1]
         await web.SockSite(self._runner, listener, ssl_context=self._ssl).start()
+
+    async def stop(self) -> None:
+        """Close all connections and refuse new ones; safe twice."""
+        self._closing.set()
+        if self._runner is not None:
+            runner, self._runner = self._runner, None
+            await runner.cleanup()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
         return self
 
     async def __aexit__(
@@ -138,9 +152,7 @@ class FakeVendor:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._closing.set()
-        assert self._runner is not None
-        await self._runner.cleanup()
+        await self.stop()
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         transport = request.transport
@@ -152,10 +164,11 @@ class FakeVendor:
         received = Received(request.method, request.path_qs, request.headers, bytes(body))
         async with self._arrived:
             self.requests.append(received)
+            answer = self._script.popleft() if self._script else self._default
+            if not isinstance(answer, Answer):
+                answer = answer(received)
+            self.answers.append(answer)
             self._arrived.notify_all()
-        answer = self._script.popleft() if self._script else self._default
-        if not isinstance(answer, Answer):
-            answer = answer(received)
         if answer.fault == "dribble":
             return await self._dribble(request, answer)
         if answer.delay_seconds:

@@ -1,43 +1,23 @@
-"""What authors of plugins test with; part of the public API.
-
-* `make_event`, `make_batch` and `make_context` build what the host hands to a component.
-* `ManualClock` is a wall clock that moves when it is told to.
-* `RecordingDestination` takes part in tests of what stands before a destination.
-* `FakeVendor` is a real HTTP server on the loopback address that misbehaves on demand.
-
-Nothing here needs a test framework.
-"""
+"""Builds what the host hands to a component: events, batches, contexts, and a clock."""
 
 from __future__ import annotations
 
 import itertools
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
 
-from gateway.component import Batch, Context, Destination
-from gateway.errors import BatchError
+from gateway.component import Batch, Context
 from gateway.event import Event
-from gateway.fakevendor import Answer, FakeVendor, Received
 from gateway.settings import ServerConfig
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-__all__ = [
-    "Answer",
-    "FakeVendor",
-    "ManualClock",
-    "Received",
-    "RecordingDestination",
-    "make_batch",
-    "make_context",
-    "make_event",
-]
+__all__ = ["START_MS", "ManualClock", "make_batch", "make_context", "make_event"]
 
 START_MS = 1_795_442_400_000
 """Where a `ManualClock` begins: 2026-11-23T14:00:00Z."""
@@ -129,45 +109,3 @@ class ManualClock:
     def advance(self, seconds: float) -> None:
         """Move it; a negative number sets it back."""
         self.now_ms += round(seconds * 1000)
-
-
-class RecordingDestination(Destination):
-    """Remembers what it was given.
-
-    Args:
-        script: what to raise, one entry for each call of `send`; ``None`` delivers. After its end
-            everything is delivered.
-
-    Attributes:
-        batches: of every call, whatever became of it.
-        delivered: events that it said were delivered, in order.
-        starts, stops: how often `start` and `stop` were called.
-    """
-
-    def __init__(self, script: Sequence[BaseException | None] = ()) -> None:
-        self._script = deque(script)
-        self.batches: list[Batch] = []
-        self.delivered: list[Event] = []
-        self.starts = 0
-        self.stops = 0
-
-    async def start(self) -> None:
-        """Count."""
-        self.starts += 1
-
-    async def stop(self) -> None:
-        """Count."""
-        self.stops += 1
-
-    async def send(self, batch: Batch) -> None:
-        """Record the batch, then do what the script says."""
-        self.batches.append(batch)
-        error = self._script.popleft() if self._script else None
-        failed: Iterable[int] = ()
-        if isinstance(error, BatchError):
-            failed = error.failed
-        elif error is not None:
-            raise error
-        self.delivered += [event for i, event in enumerate(batch) if i not in failed]
-        if error is not None:
-            raise error

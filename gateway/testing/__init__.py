@@ -1,0 +1,48 @@
+"""What authors of plugins test with; part of the public API.
+
+* `check_destination_contract` drives a destination through everything that goes wrong. The other
+  side is a `Vendor`, played by the checker, or a `Storage`.
+* `golden` runs a file of cases: an event, and the requests that are to come of it.
+* `make_event`, `make_batch` and `make_context` build what the host hands to a component.
+* `ManualClock` is a wall clock that moves when it is told to.
+* `RecordingDestination` takes part in tests of what stands before a destination.
+* `FakeVendor` is a real HTTP server on the loopback address that misbehaves on demand.
+
+Nothing here needs a test framework. Under pytest, `gateway.pytest_plugin` makes a test of each
+scene and of each case.
+"""
+
+from __future__ import annotations
+
+from gateway.fakevendor import Answer, FakeVendor, Received
+from gateway.testing.contract import ContractScene, check_destination_contract, contract_scenes
+from gateway.testing.making import START_MS, ManualClock, make_batch, make_context, make_event
+from gateway.testing.promises import Breach, ContractBroken, Promise
+from gateway.testing.reading import content_of, items_in
+from gateway.testing.receivers import Receiver, Storage, Vendor, bad_request, typical_event
+from gateway.testing.recording import RecordingDestination
+
+__all__ = [
+    "START_MS",
+    "Answer",
+    "Breach",
+    "ContractBroken",
+    "ContractScene",
+    "FakeVendor",
+    "ManualClock",
+    "Promise",
+    "Received",
+    "Receiver",
+    "RecordingDestination",
+    "Storage",
+    "Vendor",
+    "bad_request",
+    "check_destination_contract",
+    "content_of",
+    "contract_scenes",
+    "items_in",
+    "make_batch",
+    "make_context",
+    "make_event",
+    "typical_event",
+]

@@ -1,0 +1,79 @@
+"""Reads which events are in a request, whatever its form: JSON, lines of JSON, forms, or text.
+
+The ids of the events that the contract checker sends are of a form of their own, so that they are
+found wherever a destination puts them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+import msgspec
+
+from gateway.fakevendor import Received
+
+__all__ = ["content_of", "find_ids", "id_of", "items_in"]
+
+_ID = re.compile(r"kit-[a-z-]+-[0-9]{2}(?![0-9])")
+
+
+def id_of(scene: str, number: int) -> str:
+    """The message id of an event: short enough for all vendors, and safe in a URL."""
+    return f"kit-{scene}-{number:02d}"
+
+
+def find_ids(text: str) -> list[str]:
+    """The ids that are in a text, each once, in the order in which they first appear."""
+    return list(dict.fromkeys(_ID.findall(unquote(text))))
+
+
+def content_of(request: Received) -> Any:
+    """The body decoded: JSON, a list for lines of JSON, a mapping for a form; or else its text."""
+    body = request.content
+    if request.headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded"):
+        return {key: _decoded(value.encode()) for key, value in parse_qsl(body.decode())}
+    return _decoded(body)
+
+
+def items_in(request: Received) -> dict[str, Any]:
+    """The id of each event in a request to what is sent of it, in their order.
+
+    That is the element of the outermost list that the event stands in; in a request without lists,
+    all of the body and the path.
+    """
+    content = content_of(request)
+    found: dict[str, list[Any]] = {}
+    for item in _elements(content):
+        ids = find_ids(_text(item))
+        for id_ in ids:
+            found.setdefault(id_, []).append(item)
+    for id_ in find_ids(f"{request.path} {_text(content)}"):
+        found.setdefault(id_, [request.path, content])
+    return {id_: items[0] if len(items) == 1 else items for id_, items in found.items()}
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass
+    try:
+        return msgspec.json.Decoder().decode_lines(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return body.decode(errors="replace")
+
+
+def _elements(content: Any) -> Iterator[Any]:
+    """The elements of the outermost lists."""
+    if isinstance(content, list):
+        yield from content
+    elif isinstance(content, Mapping):
+        for value in content.values():
+            yield from _elements(value)
+
+
+def _text(content: Any) -> str:
+    return content if isinstance(content, str) else msgspec.json.encode(content).decode()

@@ -1,0 +1,236 @@
+"""The gateway's own delivery around one destination: queue, state and worker, for the checker.
+
+Nothing is imitated here: batches, retries, the retry lane and dead letters are those that
+`gateway serve` has, with waits of milliseconds. What a destination asks the gateway to wait is read
+from what it raises.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from gateway.chain import Chain
+from gateway.collect import Collector
+from gateway.component import Batch, BatchPolicy, Destination
+from gateway.delivery import Worker
+from gateway.errors import BatchError
+from gateway.event import Event, encode_events
+from gateway.ledger import DestinationCounts
+from gateway.queue.batching import BatchingQueue
+from gateway.queue.memory import MemoryConfig, MemoryStore
+from gateway.retry import judge
+from gateway.sending import Sender
+from gateway.settings import DestinationSettings, QueueSettings, RetryPolicy
+from gateway.sieve import Sieve
+from gateway.state import DeadLetter, State
+from gateway.testing.making import ManualClock
+from gateway.timestamps import now_ms
+
+__all__ = [
+    "LOOK_SECONDS",
+    "Attempt",
+    "Delivery",
+    "Watched",
+    "bounded",
+    "errors_of",
+    "memory_queue",
+    "put",
+]
+
+_QUICK = RetryPolicy(
+    initial_seconds=0.001, max_seconds=0.005, max_attempts=8, max_age_seconds=600.0
+)
+_STATE_FILE = "state.sqlite"
+_BETWEEN_ATTEMPTS_SECONDS = 61.0
+LOOK_SECONDS = 0.002
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One call of `send`.
+
+    Attributes:
+        ids: of the events of its batch.
+        error: what it raised.
+        first, end: the numbers of the vendor's requests that came while it was under way; `end` is
+            None while it is.
+    """
+
+    ids: Sequence[str]
+    error: BaseException | None = None
+    first: int = 0
+    end: int | None = None
+
+    @property
+    def wait_seconds(self) -> float | None:
+        """For how long it asked the gateway to send nothing."""
+        if not isinstance(self.error, Exception):
+            return None
+        return judge(self.error, len(self.ids)).retry_after_seconds
+
+
+class Watched(Destination):
+    """Hands everything on, and remembers the calls.
+
+    Args:
+        clock: of the destination; it moves between attempts, so that what is stamped with the time
+            of an attempt is found out.
+        requests: how many the vendor has received.
+    """
+
+    def __init__(
+        self,
+        inner: Destination,
+        attempts: list[Attempt],
+        clock: ManualClock,
+        requests: Callable[[], int],
+    ) -> None:
+        self._inner = inner
+        self._attempts = attempts
+        self._clock = clock
+        self._requests = requests
+
+    async def send(self, batch: Batch) -> None:
+        """Hand on."""
+        self._clock.advance(_BETWEEN_ATTEMPTS_SECONDS)
+        attempt = Attempt([event.message_id for event in batch], first=self._requests())
+        self._attempts.append(attempt)
+        try:
+            await self._inner.send(batch)
+        except BaseException as error:
+            attempt.error = error
+            raise
+        finally:
+            attempt.end = self._requests()
+
+
+async def bounded(work: Awaitable[object], seconds: float) -> BaseException | None:
+    """Await something for so long; a `TimeoutError`, or what it raised."""
+    task = asyncio.ensure_future(work)
+    await asyncio.wait({task}, timeout=seconds)
+    if not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=1.0)  # it may be deaf to that, too
+        return TimeoutError(f"not within {seconds:g} s")
+    return None if task.cancelled() else task.exception()
+
+
+def memory_queue() -> BatchingQueue:
+    """A queue for the events of one scene; it outlives a restart of delivery."""
+    return BatchingQueue(
+        MemoryStore(MemoryConfig(), now_ms), QueueSettings(), structlog.get_logger()
+    )
+
+
+class Delivery:
+    """One life of the gateway's delivery.
+
+    Args:
+        folder: for the state, which begins anew.
+        max_events: of a batch.
+        timeout_seconds: of an attempt.
+    """
+
+    def __init__(
+        self,
+        queue: BatchingQueue,
+        destination: Destination,
+        folder: Path,
+        *,
+        secrets: Sequence[str] = (),
+        max_events: int = 4,
+        max_concurrency: int = 1,
+        timeout_seconds: float = 5.0,
+    ) -> None:
+        log = structlog.get_logger()
+        settings = DestinationSettings(
+            type="contract", retry=_QUICK, timeout_seconds=timeout_seconds
+        )
+        folder.mkdir(parents=True, exist_ok=True)
+        self._queue = queue
+        self._state = State(folder / _STATE_FILE)
+        self._worker = Worker(
+            "contract",
+            collector=Collector(
+                queue.reader(0),
+                BatchPolicy(max_events=max_events, max_age_seconds=0.0),
+                Sieve(Chain(), name="contract", storage=True, clock=now_ms),
+            ),
+            sender=Sender(
+                "contract",
+                destination,
+                settings,
+                max_concurrency,
+                now_ms,
+                log,
+                random.Random(1),  # noqa: S311 - jitter
+                secrets=secrets,
+            ),
+            policy=_QUICK,
+            max_events=max_events,
+            max_concurrency=max_concurrency,
+            state=self._state,
+            counts=DestinationCounts(),
+            clock=now_ms,
+            log=log,
+            queue_id=queue.store.identity(),
+        )
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def error(self) -> str:
+        """The destination's last error in words; empty where it works."""
+        return self._worker.condition.error
+
+    @property
+    def settled(self) -> bool:
+        """Whether every event has its outcome."""
+        return not self._worker.pending(self._queue.end)
+
+    async def start(self) -> None:
+        """Deliver from the beginning of the queue."""
+        await self._state.start()
+        self._task = asyncio.create_task(self._worker.run(), name="delivery")
+
+    async def settle(self, seconds: float) -> bool:
+        """Wait until every event has its outcome; False where some have none in that time."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while not self.settled:
+            if asyncio.get_running_loop().time() > deadline:
+                return False
+            await asyncio.sleep(LOOK_SECONDS)
+        return True
+
+    async def kill(self, seconds: float) -> bool:
+        """End it as a crash does, wherever it is; False where a send does not let itself be ended.
+
+        Args:
+            seconds: how long that may take.
+        """
+        assert self._task is not None
+        self._task.cancel()
+        _, left = await asyncio.wait({self._task}, timeout=seconds)
+        await self._state.stop()
+        return not left
+
+    async def dead_letters(self) -> dict[str, DeadLetter]:
+        """The events that were given up, by message id."""
+        return {d.message_id: d for d in await self._state.dead_letters("contract", 1000)}
+
+
+async def put(queue: BatchingQueue, events: Sequence[Event]) -> None:
+    """Have the queue take events."""
+    await queue.put(list(events), encode_events(events))
+
+
+def errors_of(error: BaseException | None) -> list[BaseException]:
+    """An error and, of one for a batch, those of its items."""
+    if isinstance(error, BatchError):
+        return [error, *error.failed.values()]
+    return [] if error is None else [error]

@@ -1,0 +1,275 @@
+"""What the contract checker puts a destination through."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+from gateway.errors import DeliveryError
+from gateway.fakevendor import Answer, Received
+from gateway.testing.promises import Promise
+from gateway.testing.receivers import Receiver, Storage, Vendor
+from gateway.testing.rig import bounded
+from gateway.testing.stage import Stage, done
+
+__all__ = ["SCENES", "Scene"]
+
+ASKED_SECONDS = 7
+"""What the vendor asks the gateway to wait."""
+
+_EVENTS = 8
+_ATTEMPT_SECONDS = 0.3
+_CHECK_SECONDS = 10.0
+_WAIT = {"Retry-After": str(ASKED_SECONDS)}
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A scene.
+
+    Attributes:
+        slug: its name in ids of events and of tests.
+        play: plays it, and writes down what was broken.
+        fits: whether it can be played with a receiver.
+    """
+
+    name: str
+    slug: str
+    play: Callable[[Stage], Awaitable[None]]
+    fits: Callable[[Receiver], bool]
+
+
+def _any(_: Receiver) -> bool:
+    return True
+
+
+def _http(receiver: Receiver) -> bool:
+    return isinstance(receiver, Vendor)
+
+
+async def healthy(stage: Stage) -> None:
+    """All goes well."""
+    await stage.deliver(await stage.put(_EVENTS))
+
+
+async def throttled(stage: Stage) -> None:
+    """The first requests are answered 429."""
+    stage.script.extend([Answer(429, headers=_WAIT)] * 3)
+    await stage.deliver(await stage.put(_EVENTS))
+    _expect_wait(stage)
+
+
+async def failing(stage: Stage) -> None:
+    """A burst of errors, one of which says for how long."""
+    stage.script.extend([Answer(500), Answer(502), Answer(503, headers=_WAIT), Answer(504)])
+    await stage.deliver(await stage.put(_EVENTS))
+    _expect_wait(stage)
+
+
+async def unauthorised(stage: Stage) -> None:
+    """The credentials are refused for a while, by a server that repeats them."""
+    stage.script.extend([Answer(401)] * 3)
+    await stage.deliver(await stage.put(_EVENTS))
+
+
+async def hanging(stage: Stage) -> None:
+    """The first requests are never answered."""
+    stage.script.extend([Answer(fault="hang")] * 2)
+    await stage.deliver(await stage.put(_EVENTS), timeout_seconds=_ATTEMPT_SECONDS)
+
+
+async def disconnected(stage: Stage) -> None:
+    """Connections are closed, half closed and reset in place of an answer."""
+    stage.script.extend(
+        [Answer(fault="half_close"), Answer(fault="reset"), Answer(fault="half_close")]
+    )
+    await stage.deliver(await stage.put(_EVENTS))
+
+
+async def refusing(stage: Stage) -> None:
+    """The vendor refuses two events of several."""
+    ids = await stage.put(_EVENTS)
+    bad = [ids[1], ids[6]]
+    stage.refused.update(bad)
+    await stage.deliver([id_ for id_ in ids if id_ not in bad], bad)
+
+
+async def invalid(stage: Stage) -> None:
+    """The destination itself refuses one event of several."""
+    good = await stage.put(2)
+    bad = await stage.put(1, stage.receiver.invalid)
+    good += await stage.put(3)
+    await stage.deliver(good, bad)
+
+
+async def reordered(stage: Stage) -> None:
+    """Answers come in another order than requests, and what they say differs."""
+    assert isinstance(stage.receiver, Vendor)
+    ids = await stage.put(2 * _EVENTS)
+    bad = [ids[3]] if stage.receiver.refuses is not None else []
+    stage.refused.update(bad)
+    accepts = stage.accepts
+
+    def late(request: Received) -> Answer:
+        number = len(stage.vendor.requests)
+        answer = Answer(503) if number == 2 else done(accepts, request)
+        delay = (number % 3) * 0.03
+        return Answer(answer.status, answer.body, answer.json, answer.headers, delay)
+
+    stage.accepts = late
+    good = [id_ for id_ in ids if id_ not in bad]
+    concurrency = stage.subject.spec.max_concurrency
+    await stage.deliver(good, bad, max_events=2, max_concurrency=concurrency)
+
+
+async def vendor_restarted(stage: Stage) -> None:
+    """The vendor goes away, with all its connections, and comes back on the same port."""
+    good = await stage.put(_EVENTS // 2)
+    destination = await stage.started()
+    if destination is None:
+        return
+    delivery = stage.delivery(destination)
+    await delivery.start()
+    await stage.until(lambda: bool(stage.arrived()), delivery)
+    await stage.vendor.stop()
+    good += await stage.put(_EVENTS // 2)
+    failed = len(stage.attempts) + 2
+    await stage.until(lambda: len(stage.attempts) >= failed, delivery)
+    await stage.vendor.start()
+    await stage.conclude(delivery, destination, good)
+
+
+async def gateway_restarted(stage: Stage) -> None:
+    """Delivery ends in the middle of a send, and begins anew without knowing what was sent."""
+    good = await stage.put(_EVENTS)
+    destination = await stage.started()
+    if destination is None:
+        return
+    if isinstance(stage.receiver, Vendor):
+        stage.script.extend([stage.accepts, Answer(fault="hang")])
+    delivery = stage.delivery(destination, max_events=2)
+    await delivery.start()
+    seen = stage.vendor.requests if isinstance(stage.receiver, Vendor) else stage.attempts
+    await stage.until(lambda: len(seen) >= 2, delivery)
+    await stage.end(delivery, destination)
+    stage.script.clear()
+    await stage.deliver(good, max_events=3)
+    if isinstance(stage.receiver, Storage) and stage.subject.spec.idempotent:
+        stored = stage.stored() or []
+        twice = {id_ for id_ in stored if stored.count(id_) > 1}
+        if twice:
+            stage.broken(Promise.ONCE, "were sent twice, and are there more than once", twice)
+
+
+async def out_of_order(stage: Stage) -> None:
+    """The storage cannot be written to for a while."""
+    assert isinstance(stage.receiver, Storage)
+    assert stage.receiver.outage is not None
+    good = await stage.put(_EVENTS)
+    destination = await stage.started()
+    if destination is None:
+        return
+    delivery = stage.delivery(destination, timeout_seconds=_ATTEMPT_SECONDS)
+    with stage.receiver.outage(stage.folder / "receiver"):
+        await delivery.start()
+        await stage.until(lambda: any(a.end is not None for a in stage.attempts), delivery)
+    await stage.conclude(delivery, destination, good)
+
+
+async def stopping(stage: Stage) -> None:
+    """stop() without start(), twice, and while a send hangs."""
+    destination = stage.make()
+    await stage.stop(destination, " without start()")
+    await stage.stop(destination, " a second time, without start()")
+    started = await stage.started()
+    if started is None:
+        return
+    await stage.stop(started)
+    await stage.stop(started, " a second time")
+    if isinstance(stage.receiver, Vendor):
+        await stage.put(2)
+        stage.script.extend([Answer(fault="hang")] * _EVENTS)
+        hanging = await stage.started()
+        if hanging is not None:
+            delivery = stage.delivery(hanging)
+            await delivery.start()
+            await stage.until(lambda: bool(stage.vendor.requests), delivery)
+            await stage.end(delivery, hanging)
+
+
+async def checking(stage: Stage) -> None:
+    """check(), with a receiver that works, that refuses, and that is not there."""
+    for what in ("works", "refuses", "is not there"):
+        if what == "refuses":
+            stage.script.extend([Answer(401)] * 4)
+        elif what == "is not there":
+            await stage.vendor.stop()
+        destination = await stage.started()
+        if destination is None:
+            return
+        error = await bounded(destination.check(), _CHECK_SECONDS)
+        if error is not None:
+            stage.texts.append(str(error))
+            if what == "works" or not isinstance(error, DeliveryError):
+                stage.broken(Promise.CHECK, f"with a receiver that {what} it raised {error!r}")
+        await stage.stop(destination)
+        if isinstance(stage.receiver, Storage):
+            break
+    arrived = stage.arrived()
+    if arrived:
+        stage.broken(Promise.CHECK, "it delivered events", arrived)
+
+
+def _expect_wait(stage: Stage) -> None:
+    """Every attempt that was told to wait says so to the gateway, and asks no second time."""
+    assert isinstance(stage.receiver, Vendor)
+    for attempt in stage.attempts:
+        told = [
+            set(stage.receiver.read(stage.vendor.requests[number]))
+            for number in range(attempt.first, attempt.end or 0)
+            if "Retry-After" in stage.vendor.answers[number].headers
+        ]
+        if not told:
+            continue
+        again = set().union(*(a & b for a, b in pairwise(told)))
+        if again:
+            what = "were sent again by the same call of send(), without the wait"
+            stage.broken(Promise.RETRY_AFTER, what, again)
+            return
+        if (attempt.wait_seconds or 0.0) < ASKED_SECONDS:
+            raised = "nothing" if attempt.error is None else repr(attempt.error)
+            what = (
+                f"the vendor asked for {ASKED_SECONDS} s; send() raised {raised}, with "
+                f"retry_after_seconds {attempt.wait_seconds}"
+            )
+            stage.broken(Promise.RETRY_AFTER, what, set().union(*told))
+            return
+
+
+SCENES: tuple[Scene, ...] = (
+    Scene("delivery", "delivery", healthy, _any),
+    Scene("429 with Retry-After", "throttle", throttled, _http),
+    Scene("a burst of 5xx", "errors", failing, _http),
+    Scene("refused credentials", "credentials", unauthorised, _http),
+    Scene("no answer in time", "timeout", hanging, _http),
+    Scene("half-closed and reset connections", "connection", disconnected, _http),
+    Scene(
+        "the vendor refuses some events",
+        "partial",
+        refusing,
+        lambda r: isinstance(r, Vendor) and r.refuses is not None,
+    ),
+    Scene("an invalid event", "invalid", invalid, lambda r: r.invalid is not None),
+    Scene("answers in another order", "reorder", reordered, _http),
+    Scene("the vendor restarts", "vendor-restart", vendor_restarted, _http),
+    Scene("the gateway restarts", "gateway-restart", gateway_restarted, _any),
+    Scene(
+        "an outage of the storage",
+        "outage",
+        out_of_order,
+        lambda r: isinstance(r, Storage) and r.outage is not None,
+    ),
+    Scene("stop", "stop", stopping, _any),
+    Scene("check", "check", checking, _any),
+)

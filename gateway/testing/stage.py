@@ -1,0 +1,318 @@
+"""What a scene of the contract checker plays on, and what it writes down of broken promises."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import tempfile
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from structlog.testing import capture_logs
+
+from gateway.component import Destination
+from gateway.event import Event
+from gateway.fakevendor import Answer, FakeVendor, Received
+from gateway.queue.batching import BatchingQueue
+from gateway.testing.making import ManualClock, make_context
+from gateway.testing.promises import Breach, Promise
+from gateway.testing.reading import content_of, find_ids, id_of
+from gateway.testing.receivers import Receiver, Storage, Vendor
+from gateway.testing.rig import (
+    LOOK_SECONDS,
+    Attempt,
+    Delivery,
+    Watched,
+    bounded,
+    errors_of,
+    memory_queue,
+    put,
+)
+from gateway.testing.subject import LEAST_SECRET, Subject
+
+__all__ = ["Stage", "done", "staged"]
+
+_SCENE_SECONDS = 20.0
+_NOT_TAKEN = ("hang", "reset", "half_close", "stall")
+_NOT_ABOUT_THE_DESTINATION = ("aiohttp.access", "aiohttp.server")
+
+Step: TypeAlias = Answer | Callable[[Received], Answer]
+
+
+def done(step: Step, request: Received) -> Answer:
+    """What a step makes of a request."""
+    return step if isinstance(step, Answer) else step(request)
+
+
+class _Lines(logging.Handler):
+    """What is logged by the standard library's loggers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep it."""
+        if record.name not in _NOT_ABOUT_THE_DESTINATION:
+            self.lines.append(record.getMessage())
+
+
+@dataclass(slots=True)
+class Stage:
+    """One scene: its events, the receiver, and the destination behind the gateway's delivery.
+
+    Attributes:
+        slug: short name of the scene, part of its events' ids.
+        script: what the vendor does first; then it accepts all but `refused`.
+        accepts: how it does so.
+        refused: ids of events that the vendor never takes.
+        attempts: calls of `send`, over all instances of the destination.
+        texts: what a person may come to see: errors and dead letters.
+    """
+
+    subject: Subject
+    receiver: Receiver
+    scene: str
+    slug: str
+    folder: Path
+    vendor: FakeVendor
+    queue: BatchingQueue
+    stop_seconds: float
+    logs: list[Any]
+    lines: list[str]
+    clock: ManualClock = field(default_factory=ManualClock)
+    script: deque[Step] = field(default_factory=deque)
+    refused: set[str] = field(default_factory=set)
+    attempts: list[Attempt] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    breaches: list[Breach] = field(default_factory=list)
+    secrets: tuple[str, ...] = ()
+    accepts: Step = field(default_factory=Answer)
+    lives: int = 0
+
+    def broken(self, promise: Promise, what: str, events: Iterable[str] = ()) -> None:
+        """Write down that a promise was broken."""
+        self.breaches.append(Breach(promise, self.scene, what, tuple(sorted(events))))
+
+    # -- the receiver --------------------------------------------------------
+
+    def answer(self, request: Received) -> Answer:
+        """What the vendor does with a request."""
+        assert isinstance(self.receiver, Vendor)
+        if self.script:
+            answer = done(self.script.popleft(), request)
+        else:
+            places = self._bad_places(request)
+            if places and self.receiver.refuses is not None:
+                answer = self.receiver.refuses(request, places)
+            else:
+                answer = done(self.accepts, request)
+        # Real servers and the proxies before them do repeat what they were sent.
+        bare = not answer.body and answer.json is None
+        if answer.status >= 400 and bare:
+            sent = f"{dict(request.headers)} {content_of(request)}"
+            body = f"cannot {request.method} {request.path}: {sent}"[:4000].encode()
+            return Answer(answer.status, body, None, answer.headers, answer.delay_seconds)
+        return answer
+
+    def _bad_places(self, request: Received) -> list[int]:
+        assert isinstance(self.receiver, Vendor)
+        if not self.refused:
+            return []
+        return [n for n, id_ in enumerate(self.receiver.read(request)) if id_ in self.refused]
+
+    def arrived(self) -> set[str] | None:
+        """Ids of the events that the receiver has taken; None where that cannot be known."""
+        if isinstance(self.receiver, Storage):
+            stored = self.stored()
+            return None if stored is None else set(stored)
+        found: set[str] = set()
+        for request, answer in zip(self.vendor.requests, self.vendor.answers, strict=True):
+            if answer.fault in _NOT_TAKEN:
+                continue
+            ids = list(self.receiver.read(request))
+            bad = {ids[place] for place in self._bad_places(request)}
+            keeps = 200 <= answer.status < 300
+            if bad and self.receiver.keeps_others is not None:
+                keeps = self.receiver.keeps_others
+            if keeps:
+                found |= {id_ for id_ in ids if id_ not in bad}
+        return found
+
+    def stored(self) -> list[str] | None:
+        """Ids in a storage; each as often as it is there, where `read` tells so."""
+        assert isinstance(self.receiver, Storage)
+        if self.receiver.read is None:
+            return None
+        found = self.receiver.read(self.folder / "receiver")
+        if isinstance(found, bytes):
+            found = find_ids(found.decode(errors="replace"))
+        mine = id_of(self.slug, 0)[:-2]  # a terminal still shows what an earlier scene wrote
+        return [id_ for id_ in found if id_.startswith(mine)]
+
+    # -- the destination -----------------------------------------------------
+
+    def make(self) -> Destination:
+        """A new instance, as after a start of the gateway."""
+        context = make_context(self.folder, "contract", clock=self.clock)
+        folder = self.folder / "receiver"
+        destination, self.secrets = self.subject.build(context, self.vendor.url, folder)
+        short = [secret for secret in self.secrets if 0 < len(secret) < LEAST_SECRET]
+        if short:
+            raise ValueError(
+                f"give the checker secrets of at least {LEAST_SECRET} characters, so that one that "
+                f"is found somewhere is not there by chance; one has {len(short[0])}"
+            )
+        return destination
+
+    async def started(self) -> Destination | None:
+        """A new instance that was started; None where it could not be."""
+        destination = self.make()
+        error = await bounded(destination.start(), _SCENE_SECONDS)
+        if error is not None:
+            self.texts.append(str(error))
+            self.broken(Promise.LIFE_CYCLE, f"start() failed: {error!r}")
+            await self.stop(destination)
+            return None
+        return destination
+
+    async def stop(self, destination: Destination, when: str = "") -> None:
+        """Stop an instance within its deadline."""
+        error = await bounded(destination.stop(), self.stop_seconds)
+        if isinstance(error, TimeoutError):
+            self.broken(
+                Promise.LIFE_CYCLE, f"stop(){when} did not end within {self.stop_seconds:g} s"
+            )
+        elif error is not None:
+            self.texts.append(str(error))
+            self.broken(Promise.LIFE_CYCLE, f"stop(){when} raised {error!r}")
+
+    def watched(self, destination: Destination) -> Watched:
+        """The destination, with its attempts written down."""
+        return Watched(destination, self.attempts, self.clock, lambda: len(self.vendor.requests))
+
+    # -- events and delivery -------------------------------------------------
+
+    async def put(self, count: int, make: Callable[[str], Event] | None = None) -> list[str]:
+        """Have the queue take so many events; their ids.
+
+        Args:
+            make: in place of the receiver's `event`.
+        """
+        ids = [id_of(self.slug, self.queue.end + n) for n in range(count)]
+        await put(self.queue, [(make or self.receiver.event)(id_) for id_ in ids])
+        return ids
+
+    def delivery(self, destination: Destination, **options: Any) -> Delivery:
+        """One life of the gateway's delivery, of all events from the first on."""
+        self.lives += 1
+        return Delivery(
+            self.queue,
+            self.watched(destination),
+            self.folder / f"state-{self.lives}",
+            secrets=self.secrets,
+            **options,
+        )
+
+    async def deliver(self, good: Sequence[str], bad: Sequence[str] = (), **options: Any) -> None:
+        """Deliver all that was put, and see what became of it."""
+        destination = await self.started()
+        if destination is None:
+            return
+        delivery = self.delivery(destination, **options)
+        await delivery.start()
+        await self.conclude(delivery, destination, good, bad)
+
+    async def conclude(
+        self,
+        delivery: Delivery,
+        destination: Destination,
+        good: Sequence[str],
+        bad: Sequence[str] = (),
+    ) -> None:
+        """Wait until all have their outcome, end it, and compare the outcomes with what arrived."""
+        settled = await delivery.settle(_SCENE_SECONDS)
+        dead = await delivery.dead_letters()
+        last = delivery.error
+        await self.end(delivery, destination)
+        arrived = self.arrived()
+        for letter in dead.values():
+            self.texts += [letter.detail, letter.exchange]
+        if not settled:
+            missing = set(good) - (arrived or set()) - dead.keys()
+            self.broken(
+                Promise.AT_LEAST_ONCE,
+                f"these had no outcome after {_SCENE_SECONDS:g} s; the last error: {last or '-'}",
+                missing,
+            )
+            return
+        given_up = set(good) & dead.keys()
+        if given_up:
+            why = dead[min(given_up)].detail
+            if bad:
+                what = f"siblings of a refused event became dead letters, because {why!r}"
+                self.broken(Promise.OUTCOME_PER_ITEM, what, given_up)
+            else:
+                what = f"could have been delivered later, and became dead letters: {why!r}"
+                self.broken(Promise.AT_LEAST_ONCE, what, given_up)
+        swallowed = set(bad) - dead.keys()
+        if swallowed:
+            what = "were refused, and send() said that they were delivered"
+            self.broken(Promise.OUTCOME_PER_ITEM, what, swallowed)
+        expired = {id_ for id_ in set(bad) & dead.keys() if dead[id_].reason != "rejected"}
+        if expired:
+            what = "were refused for good, and were sent again and again: raise Permanent for them"
+            self.broken(Promise.OUTCOME_PER_ITEM, what, expired)
+        if arrived is not None:
+            lost = set(good) - given_up - arrived
+            if lost:
+                what = "send() said that they were delivered, and they never arrived"
+                self.broken(Promise.NO_LOSS, what, lost)
+
+    async def end(self, delivery: Delivery, destination: Destination) -> None:
+        """End delivery as a crash does, and stop the destination."""
+        if not await delivery.kill(self.stop_seconds):
+            self.broken(Promise.LIFE_CYCLE, "send() went on after it was cancelled")
+        await self.stop(destination)
+
+    async def until(self, true: Callable[[], bool], delivery: Delivery) -> None:
+        """Wait for something that does not come about where delivery is done before, or stuck."""
+        deadline = asyncio.get_running_loop().time() + _SCENE_SECONDS
+        while not true() and not delivery.settled:
+            if asyncio.get_running_loop().time() > deadline:
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def all_texts(self) -> list[str]:
+        """All that a person may come to see of what went on."""
+        errors = [str(e) for a in self.attempts for e in errors_of(a.error)]
+        return [*self.texts, *errors, *map(repr, self.logs), *self.lines]
+
+
+@asynccontextmanager
+async def staged(
+    subject: Subject, receiver: Receiver, scene: str, slug: str, stop_seconds: float
+) -> AsyncIterator[Stage]:
+    """The stage of one scene, with a vendor, a queue and a folder of its own."""
+    handler = _Lines()
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="contract-")))
+        (folder / "receiver").mkdir()
+        logs = stack.enter_context(capture_logs())
+        logging.getLogger().addHandler(handler)
+        stack.callback(logging.getLogger().removeHandler, handler)
+        vendor = FakeVendor(default=lambda request: stage.answer(request))
+        queue = memory_queue()
+        stage = Stage(
+            subject, receiver, scene, slug, folder, vendor, queue, stop_seconds, logs, handler.lines
+        )
+        if isinstance(receiver, Vendor):
+            stage.accepts = receiver.accepts
+        await stack.enter_async_context(vendor)
+        await queue.start()
+        stack.push_async_callback(queue.stop)
+        yield stage
