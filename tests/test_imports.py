@@ -48,6 +48,7 @@ LAYERS = (
     ("body", "clientip", "retry_after", "fakevendor", "excerpt", "packing"),
     ("outbound",),
     ("testing",),
+    ("pytest_plugin",),
     ("builtin",),
     # The whole.
     ("upkeep", "replay", "building"),
@@ -219,7 +220,7 @@ def loaded_by(module: str) -> set[str]:
     return set(done.stdout.split())
 
 
-@pytest.mark.parametrize("module", ["gateway", "gateway.cli"])
+@pytest.mark.parametrize("module", ["gateway", "gateway.cli", "gateway.pytest_plugin"])
 def test_starting_imports_nothing_heavy(module: str) -> None:
     """A command that needs no server, no console and no metrics does not wait for them."""
     heavy = {"aiohttp", "rich", "prometheus_client", "sqlite3", "zstandard", "uvloop"}

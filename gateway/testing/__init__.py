@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from gateway.fakevendor import Answer, FakeVendor, Received
 from gateway.testing.contract import ContractScene, check_destination_contract, contract_scenes
+from gateway.testing.golden import GoldenCase, GoldenMismatch, golden, golden_cases
 from gateway.testing.making import START_MS, ManualClock, make_batch, make_context, make_event
 from gateway.testing.promises import Breach, ContractBroken, Promise
 from gateway.testing.reading import content_of, items_in
@@ -29,6 +30,8 @@ __all__ = [
     "ContractBroken",
     "ContractScene",
     "FakeVendor",
+    "GoldenCase",
+    "GoldenMismatch",
     "ManualClock",
     "Promise",
     "Received",
@@ -40,6 +43,8 @@ __all__ = [
     "check_destination_contract",
     "content_of",
     "contract_scenes",
+    "golden",
+    "golden_cases",
     "items_in",
     "make_batch",
     "make_context",

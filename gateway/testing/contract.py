@@ -12,12 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
-from gateway.testing.promises import Breach, ContractBroken, Promise
+from gateway.testing.findings import look_for_changes, look_for_secrets
+from gateway.testing.promises import Breach, ContractBroken
 from gateway.testing.receivers import Receiver, Vendor
 from gateway.testing.scenes import SCENES, Scene
-from gateway.testing.stage import Stage, staged
+from gateway.testing.stage import staged
 from gateway.testing.subject import Plugin, Subject, subject_of
 
 __all__ = ["ContractScene", "check_destination_contract", "contract_scenes"]
@@ -60,9 +59,9 @@ class ContractScene:
             self.subject, self.receiver, scene.name, scene.slug, self.stop_timeout_seconds
         ) as stage:
             await scene.play(stage)
-            _look_for_secrets(stage)
+            look_for_secrets(stage)
             if isinstance(self.receiver, Vendor):
-                _look_for_changes(stage, self.receiver)
+                look_for_changes(stage, self.receiver)
             return stage.breaches
 
 
@@ -112,61 +111,3 @@ def check_destination_contract(
     breaches = [breach for scene in scenes for breach in scene.breaches()]
     if breaches:
         raise ContractBroken(breaches)
-
-
-def _look_for_secrets(stage: Stage) -> None:
-    secrets = {secret for secret in stage.secrets if secret}
-    for request in stage.vendor.requests:
-        scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
-        secrets.add(credentials or scheme)
-    shown = [text for text in stage.all_texts() if any(s and s in text for s in secrets)]
-    if shown:
-        text = shown[0]
-        for secret in secrets - {""}:
-            text = text.replace(secret, "***")
-        what = f"a secret of the config stands in an error, a log line or a dead letter: {text!r}"
-        stage.broken(Promise.NO_SECRET, what)
-
-
-def _look_for_changes(stage: Stage, vendor: Vendor) -> None:
-    """What is sent of an event on later attempts was sent on an earlier one, too."""
-    sent: list[dict[str, set[bytes]]] = []
-    keys: dict[frozenset[str], set[str]] = {}
-    for request in stage.vendor.requests:
-        items = vendor.read(request)
-        sent.append({id_: _distinct(item) for id_, item in items.items()})
-        key = request.headers.get("Idempotency-Key")
-        if key is not None:
-            keys.setdefault(frozenset(items), set()).add(key)
-    most: dict[str, int] = {}
-    for attempt in stage.attempts:
-        of_attempt: dict[str, set[bytes]] = {}
-        for items_of_request in sent[attempt.first : attempt.end]:
-            for id_, distinct in items_of_request.items():
-                of_attempt.setdefault(id_, set()).update(distinct)
-        for id_, distinct in of_attempt.items():
-            most[id_] = max(most.get(id_, 0), len(distinct))
-    overall: dict[str, set[bytes]] = {}
-    for items_of_request in sent:
-        for id_, distinct in items_of_request.items():
-            overall.setdefault(id_, set()).update(distinct)
-    changed = [id_ for id_, distinct in overall.items() if len(distinct) > most.get(id_, 0)]
-    if changed:
-        one, other = sorted(overall[changed[0]])[:2]
-        what = f"was sent as {_cut(one)} and as {_cut(other)}"
-        stage.broken(Promise.STABLE, what, changed)
-    for ids, found in keys.items():
-        if len(found) > 1:
-            what = "the Idempotency-Key of a request with just these was another on each attempt"
-            stage.broken(Promise.STABLE, what, ids)
-            return
-
-
-def _distinct(item: Any) -> set[bytes]:
-    items = item if isinstance(item, list) else [item]
-    return {msgspec.json.encode(one, order="deterministic", enc_hook=repr) for one in items}
-
-
-def _cut(item: bytes) -> str:
-    text = item.decode(errors="replace")
-    return text if len(text) <= 300 else text[:300] + "…"

@@ -1,0 +1,264 @@
+"""Golden cases: an event, and the requests that a destination makes of it.
+
+A file of cases is newline-delimited JSON; a line is a `Row`:
+
+    {"case": "an order", "event": {"type": "track", "event": "Order Completed", "userId": "u"},
+     "requests": [{"path": "/events", "body": {"events": [{"name": "Order Completed"}]}}]}
+    {"case": "no name", "event": {"type": "track"}, "error": "Permanent: has no name"}
+
+Empty lines, and lines that begin with ``#``, are left out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import unified_diff
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from gateway.errors import BatchError, DeliveryError
+from gateway.event import Event
+from gateway.fakevendor import Answer, FakeVendor, Received
+from gateway.normalise import normalise
+from gateway.testing.making import make_batch, make_context
+from gateway.testing.reading import content_of
+from gateway.testing.subject import Plugin, Subject, subject_of
+
+__all__ = ["GoldenCase", "GoldenMismatch", "golden", "golden_cases"]
+
+ANY = "{any}"
+"""Stands for any value in an expected body or header."""
+
+_TIME = "2026-11-23T14:00:00.000Z"
+
+
+class _Request(Struct, frozen=True, forbid_unknown_fields=True):
+    path: str
+    body: Any
+    method: str = "POST"
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class _Row(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    case: str
+    event: dict[str, Any] | None = None
+    events: list[dict[str, Any]] = msgspec.field(default_factory=list)
+    config: dict[str, Any] = msgspec.field(default_factory=dict)
+    requests: list[_Request] = msgspec.field(default_factory=list)
+    error: str = ""
+    errors: dict[str, str] = msgspec.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if (self.event is None) == (not self.events):
+            raise ValueError("a case has either an event or events")
+        if self.error and self.event is None:
+            raise ValueError("a case with events names its errors by their place: errors")
+        if self.error and self.errors:
+            raise ValueError("either error or errors")
+
+
+class GoldenMismatch(AssertionError):
+    """What a destination made of a case is not what the file says."""
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenCase:
+    """One case, to be compared by `check`.
+
+    Attributes:
+        where: file and line.
+    """
+
+    name: str
+    where: str
+    subject: Subject
+    row: _Row
+    accepts: Answer
+
+    def __str__(self) -> str:
+        return self.name
+
+    def check(self) -> None:
+        """Send the events, and compare requests and errors with those of the file.
+
+        Raises:
+            GoldenMismatch: they differ; with what was expected (-) and what was made (+).
+            ConfigError: the config is not what the plugin takes.
+        """
+        __tracebackhide__ = True  # pytest shows the line of the test
+        difference = self.difference()
+        if difference:
+            raise GoldenMismatch(difference)
+
+    def difference(self) -> str:
+        """In what requests and errors differ from those of the file; empty where they do not."""
+        requests, errors = asyncio.run(self._send())
+        row = self.row
+        wanted_errors = {"0": row.error} if row.error else row.errors
+        expected = {
+            "requests": _ordered([_expected(request) for request in row.requests]),
+            "errors": wanted_errors,
+        }
+        made = {
+            "requests": _ordered([_made(request, row.requests) for request in requests]),
+            "errors": {
+                place: _as_expected(error, wanted_errors.get(place, ""))
+                for place, error in errors.items()
+            },
+        }
+        made = _blurred(made, expected)
+        if made == expected:
+            return ""
+        lines = unified_diff(_lines(expected), _lines(made), "expected", "made", lineterm="", n=6)
+        return "\n".join([f"{self.where}: case {self.name!r} differs:", *lines])
+
+    async def _send(self) -> tuple[list[Received], dict[str, DeliveryError]]:
+        events = self.row.events or [self.row.event or {}]
+        batch = make_batch([_event(fields, n) for n, fields in enumerate(events)])
+        with tempfile.TemporaryDirectory(prefix="golden-") as folder:
+            async with FakeVendor(default=self.accepts) as vendor:
+                context = make_context(Path(folder), "golden")
+                destination, _ = self.subject.build(context, vendor.url, Path(folder))
+                await destination.start()
+                errors: Mapping[int, DeliveryError] = {}
+                try:
+                    await destination.send(batch)
+                except BatchError as error:
+                    errors = error.failed
+                except DeliveryError as error:
+                    errors = dict.fromkeys(range(len(batch)), error)
+                finally:
+                    await destination.stop()
+                return vendor.requests, {str(place): e for place, e in sorted(errors.items())}
+
+
+def golden_cases(
+    path: Path | str,
+    plugin: Plugin,
+    config: Mapping[str, Any] | None = None,
+    *,
+    accepts: Answer | None = None,
+) -> list[GoldenCase]:
+    """The cases of a file; what they take is what `golden` takes.
+
+    Raises:
+        ValueError: a line is no case; says which, and why.
+    """
+    path = Path(path)
+    cases = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        where = f"{path.name}, line {number}"
+        try:
+            row = msgspec.json.decode(line, type=_Row)
+        except (msgspec.DecodeError, ValueError) as error:
+            raise ValueError(f"{where}: is no golden case: {error}") from error
+        subject = subject_of(plugin, {**(config or {}), **row.config})
+        cases.append(GoldenCase(row.case, where, subject, row, accepts or Answer()))
+    if not cases:
+        raise ValueError(f"{path.name}: has no cases")
+    return cases
+
+
+def golden(
+    path: Path | str,
+    plugin: Plugin,
+    config: Mapping[str, Any] | None = None,
+    *,
+    accepts: Answer | None = None,
+) -> None:
+    """Run a file of cases.
+
+    A row has these keys:
+
+    * ``case``: its name.
+    * ``event``, or ``events`` for a batch: as a client sends it. ``messageId`` is ``message-1``,
+      ``message-2`` and so on, and ``timestamp`` 2026-11-23T14:00:00.000Z, unless they are given.
+    * ``config``: keys of the destination, over those of `config`.
+    * ``requests``: each with ``path`` (with its query), ``body``, ``method`` (``POST``) and
+      ``headers``. Their order does not count, and headers that are not named are not compared. A
+      body is JSON, a list for lines of JSON, an object for a form, or else a string. The string
+      ``{any}`` stands for any value.
+    * ``error``: of the event; or ``errors``: place of the event in the batch to its error. An error
+      is the name of its class, and may go on with a colon and part of its text.
+
+    It runs an event loop of its own; call it from a test that is not ``async``.
+
+    Args:
+        plugin: as for `check_destination_contract`.
+        config: keys that all cases share; ``{url}`` stands for the fake vendor.
+        accepts: what the vendor answers.
+
+    Raises:
+        GoldenMismatch: with the differences of all cases that differ.
+        ValueError: a line is no case.
+    """
+    __tracebackhide__ = True
+    cases = golden_cases(path, plugin, config, accepts=accepts)
+    differences = [text for text in (case.difference() for case in cases) if text]
+    if differences:
+        raise GoldenMismatch("\n\n".join(differences))
+
+
+def _event(fields: Mapping[str, Any], number: int) -> Event:
+    """An event as intake makes it of what a client sent."""
+    whole = {"messageId": f"message-{number + 1}", "timestamp": _TIME, **fields}
+    event = normalise({key: Raw(msgspec.json.encode(value)) for key, value in whole.items()})
+    event.received_at = fields.get("receivedAt", _TIME)
+    event.source_id = "web"
+    return event
+
+
+def _expected(request: _Request) -> dict[str, Any]:
+    return {
+        "method": request.method,
+        "path": request.path,
+        "headers": {name.lower(): value for name, value in request.headers.items()},
+        "body": request.body,
+    }
+
+
+def _made(request: Received, expected: Sequence[_Request]) -> dict[str, Any]:
+    named = {name.lower() for one in expected if one.path == request.path for name in one.headers}
+    return {
+        "method": request.method,
+        "path": request.path,
+        "headers": {name: request.headers[name] for name in named if name in request.headers},
+        "body": content_of(request),
+    }
+
+
+def _ordered(requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(requests, key=lambda one: (one["path"], json.dumps(one["body"], sort_keys=True)))
+
+
+def _as_expected(error: DeliveryError, expected: str) -> str:
+    """The error in words; as it was expected where that says less."""
+    names = [kind.__name__ for kind in type(error).__mro__]
+    wanted, _, text = expected.partition(":")
+    if wanted in names and text.strip() in str(error):
+        return expected
+    return f"{names[0]}: {error}"
+
+
+def _blurred(made: Any, expected: Any) -> Any:
+    """What was made, with `ANY` where that is expected."""
+    if expected == ANY:
+        return ANY
+    if isinstance(made, Mapping) and isinstance(expected, Mapping):
+        return {k: _blurred(v, expected[k]) if k in expected else v for k, v in made.items()}
+    if isinstance(made, list) and isinstance(expected, list) and len(made) == len(expected):
+        return [_blurred(m, e) for m, e in zip(made, expected, strict=True)]
+    return made
+
+
+def _lines(value: Any) -> list[str]:
+    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False).splitlines()

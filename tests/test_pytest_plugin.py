@@ -1,0 +1,94 @@
+"""The plugin for pytest, as it is installed with the gateway."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+
+CONTRACT = """
+import pytest
+from gateway.builtin import null
+from gateway.testing import Storage
+
+@pytest.mark.destination_contract(null, {}, Storage())
+def test_contract(contract_scene):
+    contract_scene.check()
+"""
+GOLDEN = """
+import pytest
+from gateway.builtin import null
+
+@pytest.mark.golden("cases.jsonl", null)
+def test_golden(golden_case):
+    golden_case.check()
+"""
+CASES = """\
+{"case": "taken", "event": {"type": "track", "event": "e", "userId": "u"}}
+{"case": "posted", "event": {"type": "track"}, "requests": [{"path": "/", "body": "x"}]}
+"""
+
+
+def run(folder: Path, *options: str) -> tuple[int, str]:
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:asyncio",
+        "-W",
+        "error",
+    ]
+    done = subprocess.run(
+        [*command, *options], cwd=folder, capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_it_is_an_entry_point() -> None:
+    """So that installing the gateway is enough."""
+    (point,) = [p for p in entry_points(group="pytest11") if p.name == "gateway"]
+    assert point.value == "gateway.pytest_plugin"
+
+
+def test_a_test_for_each_scene(tmp_path: Path) -> None:
+    """Named by the scene."""
+    (tmp_path / "test_it.py").write_text(CONTRACT)
+    code, text = run(tmp_path, "-v", "--strict-markers")
+    assert code == 0, text
+    for slug in ("delivery", "gateway-restart", "stop", "check"):
+        assert f"test_contract[{slug}] PASSED" in text
+    assert "4 passed" in text
+
+
+def test_a_test_for_each_case(tmp_path: Path) -> None:
+    """Named by the case, of a file beside the test; a difference is all that a failure shows."""
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_it.py").write_text(GOLDEN)
+    (tmp_path / "tests" / "cases.jsonl").write_text(CASES)
+    code, text = run(tmp_path, "-v", "--strict-markers")
+    assert code == 1, text
+    assert "test_golden[taken] PASSED" in text
+    assert "test_golden[posted] FAILED" in text
+    assert "GoldenMismatch: cases.jsonl, line 2: case 'posted' differs:" in text
+    assert "golden.py" not in text
+
+
+def test_a_marker_that_was_forgotten(tmp_path: Path) -> None:
+    """Is asked for."""
+    (tmp_path / "test_it.py").write_text("def test_it(golden_case): pass")
+    code, text = run(tmp_path)
+    assert code != 0
+    assert "takes 'golden_case' and lacks @pytest.mark.golden(...)" in text
+
+
+def test_it_is_harmless_where_it_is_not_used(tmp_path: Path) -> None:
+    """It brings in nothing of the gateway's testing tools."""
+    (tmp_path / "test_it.py").write_text(
+        "import sys\ndef test_it(): assert not {'gateway.testing', 'aiohttp'} & sys.modules.keys()"
+    )
+    code, text = run(tmp_path, "-p", "no:xdist")
+    assert code == 0, text
