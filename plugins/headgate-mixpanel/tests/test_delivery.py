@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -125,9 +124,6 @@ async def test_a_400_that_names_nobody_is_halved(tmp_path: Path, failed: object)
     [
         (Answer(429, headers={"Retry-After": "9"}), Throttled),
         (Answer(429), Throttled),
-        (Answer(500), Retryable),
-        (Answer(fault="reset"), Retryable),
-        (Answer(fault="half_close"), Retryable),
         (Answer(json={}, fault="cut"), Retryable),
         (Answer(401, body=f"no such {TOKEN}".encode()), Misconfigured),
         (Answer(403, body=f"Basic {BASIC}".encode()), Misconfigured),
@@ -191,15 +187,6 @@ async def test_groups_have_an_endpoint_of_their_own(tmp_path: Path) -> None:
         paths = [request.path for request in vendor.requests]
         assert paths == ["/engage?verbose=1", "/groups?verbose=1"]
         assert [group["$group_id"] for group in vendor.requests[1].json()] == ["g0", "g1"]
-
-
-async def test_a_send_can_be_cancelled_and_a_stopped_one_stopped_again(tmp_path: Path) -> None:
-    """As the gateway does after a time-out."""
-    async with FakeVendor(default=Answer(fault="hang")) as vendor:
-        async with running(vendor, tmp_path) as destination:
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(destination.send(make_batch()), 0.2)
-        await destination.stop()
 
 
 async def test_check_proves_the_credentials(tmp_path: Path) -> None:
