@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from dataclasses import fields
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from gateway.errors import DeliveryError
 from gateway.hookspecs import HOOKS
 from gateway.plugins import discover
 from gateway.settings import DestinationSettings, RetryPolicy
+from gateway.testing import Promise, Vendor, contract_scenes
+from gateway.testing.scenes import SCENES
 from headgate_webhook import WebhookConfig
 
 ROOT = Path(__file__).parents[1]
@@ -113,8 +116,10 @@ def test_all_hooks_and_errors_are_documented() -> None:
 @pytest.fixture
 def tally(tmp_path: Path) -> Path:
     """The package that the page builds, written out."""
-    for block in blocks(PLUGINS, "python") + blocks(PLUGINS, "toml"):
+    for block in [b for kind in ("python", "toml", "jsonl") for b in blocks(PLUGINS, kind)]:
         first, rest = block.split("\n", 1)
+        if not first.startswith("# "):
+            continue  # an example that is no part of the package
         path = tmp_path / first.removeprefix("# ")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(rest)
@@ -132,7 +137,24 @@ def test_the_tutorial_passes_its_own_tests(tally: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout
-    assert "1 passed" in done.stdout
+    scenes = contract_scenes(null, {}, Vendor(refuses=None))
+    assert f"{len(scenes) + 4} passed" in done.stdout
+
+
+def test_the_other_examples_of_the_page_run() -> None:
+    """Those that are no part of its package, too."""
+    examples = [block for block in blocks(PLUGINS, "python") if not block.startswith("# ")]
+    assert len(examples) == 2
+    for example in examples:
+        exec(compile(example, "docs/plugins.md", "exec"), {})
+
+
+def test_promises_and_scenes_are_documented() -> None:
+    """All that the contract checker looks after and plays, and all that an author can tell it."""
+    missing = [promise for promise in Promise if f"| {promise} |" not in PLUGINS]
+    missing += [scene.slug for scene in SCENES if f"`{scene.slug}`" not in PLUGINS]
+    missing += [f.name for f in fields(Vendor) if f"| `{f.name}` |" not in PLUGINS]
+    assert missing == []
 
 
 def test_the_tutorial_registers(tally: Path, monkeypatch: pytest.MonkeyPatch) -> None:
