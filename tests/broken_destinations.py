@@ -172,6 +172,17 @@ class DeafToCancellation(Good):
             return
 
 
+class CannotBeCancelled(Good):
+    """Goes on whatever happens."""
+
+    async def send(self, batch: Batch) -> None:
+        while True:
+            try:
+                await asyncio.sleep(10)
+            except asyncio.CancelledError:
+                continue
+
+
 class LeaksIntoErrors(Good):
     """Shows its token in an error."""
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from gateway.testing import (
     Breach,
     ContractBroken,
     Promise,
+    Received,
     Storage,
     check_destination_contract,
     contract_scenes,
@@ -180,3 +182,32 @@ def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     check_destination_contract(spec_of(Good), CONFIG, replace(VENDOR, accepts=Answer(204)))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_one_that_cannot_be_ended_does_not_hold_up_the_test(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is left behind, and said so."""
+    monkeypatch.setattr("gateway.testing.stage.SCENE_SECONDS", 0.5)
+    found = breaches_of(broken.CannotBeCancelled, "delivery")
+    assert {breach.promise for breach in found} == {Promise.AT_LEAST_ONCE, Promise.LIFE_CYCLE}
+    assert "send() went on after it was cancelled" in [breach.what for breach in found]
+
+
+def test_an_error_of_the_vendor_is_the_authors() -> None:
+    """It is raised as it is, and at once."""
+
+    def refuses(request: Received, places: Sequence[int]) -> Answer:
+        raise KeyError("rows")
+
+    vendor = replace(VENDOR, refuses=refuses)
+    scenes = {str(scene): scene for scene in contract_scenes(spec_of(Good), CONFIG, vendor)}
+    with pytest.raises(KeyError, match="rows"):
+        scenes["partial"].check()
+
+
+async def test_a_test_that_is_async_is_told_so() -> None:
+    """With what to do about it."""
+    with pytest.raises(RuntimeError, match=r"asyncio\.to_thread"):
+        check_destination_contract(spec_of(Good), CONFIG, VENDOR)
+    await asyncio.to_thread(check_destination_contract, spec_of(Good), CONFIG, VENDOR)

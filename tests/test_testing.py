@@ -217,3 +217,21 @@ async def test_the_server_ends_under_a_hanging_request(session: aiohttp.ClientSe
     assert time.monotonic() - began < 5
     with contextlib.suppress(aiohttp.ClientError):
         (await task).release()
+
+
+async def test_the_server_goes_away_and_comes_back(session: aiohttp.ClientSession) -> None:
+    """On the same port, and with what it has received before."""
+    async with FakeVendor(Answer(202)) as vendor:
+        url = vendor.url
+        async with session.post(url):
+            pass
+        await vendor.stop()
+        await vendor.stop()
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await session.post(url)
+        await vendor.start()
+        async with session.post(url) as response:
+            assert response.status == 200
+        assert vendor.url == url
+        assert [answer.status for answer in vendor.answers] == [202, 200]
+        assert len(vendor.requests) == 2

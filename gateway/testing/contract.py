@@ -7,7 +7,6 @@ storage. What is checked are the promises of `gateway.testing.promises`; the sce
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from gateway.testing.findings import look_for_changes, look_for_secrets
 from gateway.testing.promises import Breach, ContractBroken
 from gateway.testing.receivers import Receiver, Vendor
+from gateway.testing.running import run
 from gateway.testing.scenes import SCENES, Scene
 from gateway.testing.stage import staged
 from gateway.testing.subject import Plugin, Subject, subject_of
@@ -50,8 +50,12 @@ class ContractScene:
             raise ContractBroken(breaches)
 
     def breaches(self) -> list[Breach]:
-        """Play it; the promises that were broken."""
-        return asyncio.run(self._play())
+        """Play it; the promises that were broken.
+
+        Raises:
+            ConfigError: the config is not what the plugin takes.
+        """
+        return run(self._play)
 
     async def _play(self) -> list[Breach]:
         scene = self.scene
@@ -59,6 +63,8 @@ class ContractScene:
             self.subject, self.receiver, scene.name, scene.slug, self.stop_timeout_seconds
         ) as stage:
             await scene.play(stage)
+            if stage.problem is not None:
+                raise stage.problem
             look_for_secrets(stage)
             if isinstance(self.receiver, Vendor):
                 look_for_changes(stage, self.receiver)

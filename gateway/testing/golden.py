@@ -11,7 +11,6 @@ Empty lines, and lines that begin with ``#``, are left out.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -29,6 +28,7 @@ from gateway.fakevendor import Answer, FakeVendor, Received
 from gateway.normalise import normalise
 from gateway.testing.making import make_batch, make_context
 from gateway.testing.reading import content_of
+from gateway.testing.running import run
 from gateway.testing.subject import Plugin, Subject, subject_of
 
 __all__ = ["GoldenCase", "GoldenMismatch", "golden", "golden_cases"]
@@ -99,7 +99,7 @@ class GoldenCase:
 
     def difference(self) -> str:
         """In what requests and errors differ from those of the file; empty where they do not."""
-        requests, errors = asyncio.run(self._send())
+        requests, errors = run(self._send)
         row = self.row
         wanted_errors = {"0": row.error} if row.error else row.errors
         expected = {

@@ -198,11 +198,15 @@ class Delivery:
         await self._state.start()
         self._task = asyncio.create_task(self._worker.run(), name="delivery")
 
-    async def settle(self, seconds: float) -> bool:
-        """Wait until every event has its outcome; False where some have none in that time."""
+    async def settle(self, seconds: float, given_up: Callable[[], bool]) -> bool:
+        """Wait until every event has its outcome; False where some have none in that time.
+
+        Args:
+            given_up: asked again and again whether not to wait any longer.
+        """
         deadline = asyncio.get_running_loop().time() + seconds
         while not self.settled:
-            if asyncio.get_running_loop().time() > deadline:
+            if given_up() or asyncio.get_running_loop().time() > deadline:
                 return False
             await asyncio.sleep(LOOK_SECONDS)
         return True

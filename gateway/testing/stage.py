@@ -8,7 +8,7 @@ import tempfile
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -36,7 +36,10 @@ from gateway.testing.subject import LEAST_SECRET, Subject
 
 __all__ = ["Stage", "done", "staged"]
 
-_SCENE_SECONDS = 20.0
+SCENE_SECONDS = 20.0
+"""How long the events of a scene may take to have their outcome."""
+
+_MOST_REPEATED = 4000
 _NOT_TAKEN = ("hang", "reset", "half_close", "stall")
 _NOT_ABOUT_THE_DESTINATION = ("aiohttp.access", "aiohttp.server")
 
@@ -71,6 +74,7 @@ class Stage:
         accepts: how it does so.
         refused: ids of events that the vendor never takes.
         attempts: calls of `send`, over all instances of the destination.
+        problem: an error of what the author says of the vendor; it ends the scene.
         texts: what a person may come to see: errors and dead letters.
     """
 
@@ -93,6 +97,7 @@ class Stage:
     secrets: tuple[str, ...] = ()
     accepts: Step = field(default_factory=Answer)
     lives: int = 0
+    problem: Exception | None = None
 
     def broken(self, promise: Promise, what: str, events: Iterable[str] = ()) -> None:
         """Write down that a promise was broken."""
@@ -102,22 +107,26 @@ class Stage:
 
     def answer(self, request: Received) -> Answer:
         """What the vendor does with a request."""
+        try:
+            answer = self._decided(request)
+        except Exception as error:  # noqa: BLE001 - of what the author said of the vendor
+            self.problem = self.problem or error
+            return Answer(500)
+        # Real servers and the proxies before them do repeat what they were sent.
+        if answer.status >= 400 and not answer.body and answer.json is None:
+            sent = f"{dict(request.headers)} {content_of(request)}"
+            text = f"cannot {request.method} {request.path}: {sent}"
+            return replace(answer, body=text[:_MOST_REPEATED].encode())
+        return answer
+
+    def _decided(self, request: Received) -> Answer:
         assert isinstance(self.receiver, Vendor)
         if self.script:
-            answer = done(self.script.popleft(), request)
-        else:
-            places = self._bad_places(request)
-            if places and self.receiver.refuses is not None:
-                answer = self.receiver.refuses(request, places)
-            else:
-                answer = done(self.accepts, request)
-        # Real servers and the proxies before them do repeat what they were sent.
-        bare = not answer.body and answer.json is None
-        if answer.status >= 400 and bare:
-            sent = f"{dict(request.headers)} {content_of(request)}"
-            body = f"cannot {request.method} {request.path}: {sent}"[:4000].encode()
-            return Answer(answer.status, body, None, answer.headers, answer.delay_seconds)
-        return answer
+            return done(self.script.popleft(), request)
+        places = self._bad_places(request)
+        if places and self.receiver.refuses is not None:
+            return self.receiver.refuses(request, places)
+        return done(self.accepts, request)
 
     def _bad_places(self, request: Received) -> list[int]:
         assert isinstance(self.receiver, Vendor)
@@ -172,7 +181,7 @@ class Stage:
     async def started(self) -> Destination | None:
         """A new instance that was started; None where it could not be."""
         destination = self.make()
-        error = await bounded(destination.start(), _SCENE_SECONDS)
+        error = await bounded(destination.start(), SCENE_SECONDS)
         if error is not None:
             self.texts.append(str(error))
             self.broken(Promise.LIFE_CYCLE, f"start() failed: {error!r}")
@@ -235,7 +244,7 @@ class Stage:
         bad: Sequence[str] = (),
     ) -> None:
         """Wait until all have their outcome, end it, and compare the outcomes with what arrived."""
-        settled = await delivery.settle(_SCENE_SECONDS)
+        settled = await delivery.settle(SCENE_SECONDS, lambda: self.problem is not None)
         dead = await delivery.dead_letters()
         last = delivery.error
         await self.end(delivery, destination)
@@ -246,7 +255,7 @@ class Stage:
             missing = set(good) - (arrived or set()) - dead.keys()
             self.broken(
                 Promise.AT_LEAST_ONCE,
-                f"these had no outcome after {_SCENE_SECONDS:g} s; the last error: {last or '-'}",
+                f"these had no outcome after {SCENE_SECONDS:g} s; the last error: {last or '-'}",
                 missing,
             )
             return
@@ -281,7 +290,7 @@ class Stage:
 
     async def until(self, true: Callable[[], bool], delivery: Delivery) -> None:
         """Wait for something that does not come about where delivery is done before, or stuck."""
-        deadline = asyncio.get_running_loop().time() + _SCENE_SECONDS
+        deadline = asyncio.get_running_loop().time() + SCENE_SECONDS
         while not true() and not delivery.settled:
             if asyncio.get_running_loop().time() > deadline:
                 return

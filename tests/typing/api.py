@@ -6,7 +6,9 @@ an ignore that is not needed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any, assert_type
 
 from aiohttp import web
@@ -35,6 +37,23 @@ from gateway import (
     hookimpl,
 )
 from gateway.intake import Arrival, Intake, Receipt
+from gateway.testing import (
+    Answer,
+    Breach,
+    ContractBroken,
+    ContractScene,
+    GoldenCase,
+    Promise,
+    Received,
+    Storage,
+    Vendor,
+    check_destination_contract,
+    contract_scenes,
+    golden,
+    golden_cases,
+    items_in,
+    make_event,
+)
 
 # -- a destination ---------------------------------------------------------------------------------
 
@@ -245,3 +264,49 @@ def errors() -> None:
     len(Secret("x"))  # type: ignore[arg-type]
     assert_type(gateway.__version__, str)
     assert_type(gateway.API_VERSION, int)
+
+
+# -- tests of a destination ------------------------------------------------------------------------
+
+
+def refuses(request: Received, places: Sequence[int]) -> Answer:
+    """Name the events."""
+    return Answer(207, json={"failed": [request.json()[place]["id"] for place in places]})
+
+
+@contextmanager
+def outage(folder: Path) -> Iterator[None]:
+    """Take the storage away."""
+    folder.chmod(0)
+    yield
+
+
+def contract() -> None:
+    """What an author says of the other side, and what comes back."""
+    spec = DestinationSpec("crm", CrmConfig, Crm)
+    check_destination_contract(gateway, {"url": "{url}"})
+    check_destination_contract(spec, {"type": "crm", "max_rows": 3}, Vendor(refuses=None))
+    vendor = Vendor(
+        accepts=lambda request: Answer(204),
+        refuses=refuses,
+        keeps_others=True,
+        read=lambda request: {row["id"]: row for row in request.json()},
+        event=lambda message_id: make_event(message_id=message_id),
+        invalid=lambda message_id: make_event(message_id=message_id, event=None),
+    )
+    scenes = contract_scenes(spec, {}, vendor, stop_timeout_seconds=1.0)
+    assert_type(scenes, list[ContractScene])
+    assert_type(scenes[0].breaches(), list[Breach])
+    assert_type(scenes[0].breaches()[0].promise, Promise)
+    assert_type(ContractBroken([]).promises, set[Promise])
+    check_destination_contract(spec, {}, Storage(read=lambda folder: b"", outage=outage))
+    check_destination_contract(spec, {}, Storage(read=lambda folder: ["id"]))
+    Vendor(read=items_in, refuses=lambda request: Answer())  # type: ignore[misc, arg-type]
+    Vendor(Answer())  # type: ignore[call-arg]
+    Vendor(accepts=204)  # type: ignore[arg-type]
+    Storage(read=lambda folder: 7)  # type: ignore[arg-type, return-value]
+    check_destination_contract("crm", {})  # type: ignore[arg-type]
+    check_destination_contract(spec, CrmConfig(url="", token=Secret("")))  # type: ignore[arg-type]
+    golden(Path("cases.jsonl"), spec)
+    assert_type(golden_cases("cases.jsonl", gateway, {}, accepts=Answer()), list[GoldenCase])
+    golden("cases.jsonl")  # type: ignore[call-arg]
