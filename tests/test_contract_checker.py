@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from gateway.testing import (
     Promise,
     Received,
     Storage,
+    bad_request,
     check_destination_contract,
     contract_scenes,
 )
@@ -211,3 +213,23 @@ async def test_a_test_that_is_async_is_told_so() -> None:
     with pytest.raises(RuntimeError, match=r"asyncio\.to_thread"):
         check_destination_contract(spec_of(Good), CONFIG, VENDOR)
     await asyncio.to_thread(check_destination_contract, spec_of(Good), CONFIG, VENDOR)
+
+
+def test_what_may_be_the_vendors_way_is_said() -> None:
+    """Who blames siblings for a bare 400 may just have a vendor that names events."""
+    scenes = contract_scenes(spec_of(Good), CONFIG, replace(VENDOR, refuses=bad_request))
+    with pytest.raises(ContractBroken, match=r"say so by Vendor\(refuses=\.\.\.\)"):
+        next(scene for scene in scenes if str(scene) == "partial").check()
+    assert TOKEN not in repr(scenes)
+
+
+def test_an_outage_has_to_be_one() -> None:
+    """Or nothing would be tested by it."""
+
+    class Rows(InMemory):
+        rows: list[str] = []  # noqa: RUF012 - of this test
+
+    storage = Storage(read=lambda folder: Rows.rows, outage=nullcontext)
+    scenes = contract_scenes(spec_of(Rows), CONFIG, storage)
+    with pytest.raises(ValueError, match="in spite of the outage"):
+        next(scene for scene in scenes if str(scene) == "outage").check()

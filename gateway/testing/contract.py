@@ -25,7 +25,7 @@ STOP_SECONDS = 5.0
 """How long `stop` may take, unless the caller says otherwise."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ContractScene:
     """One scene of a destination's contract, to be played by `check`."""
 
@@ -36,6 +36,9 @@ class ContractScene:
 
     def __str__(self) -> str:
         return self.scene.slug
+
+    def __repr__(self) -> str:  # shown by pytest; without the config, which has secrets
+        return f"<ContractScene {self}>"
 
     def check(self) -> None:
         """Play it.

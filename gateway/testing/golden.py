@@ -68,7 +68,7 @@ class GoldenMismatch(AssertionError):
     """What a destination made of a case is not what the file says."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class GoldenCase:
     """One case, to be compared by `check`.
 
@@ -84,6 +84,9 @@ class GoldenCase:
 
     def __str__(self) -> str:
         return self.name
+
+    def __repr__(self) -> str:  # shown by pytest; without the config, which has secrets
+        return f"<GoldenCase {self.where}>"
 
     def check(self) -> None:
         """Send the events, and compare requests and errors with those of the file.

@@ -34,7 +34,8 @@ def content_of(request: Received) -> Any:
     """The body decoded: JSON, a list for lines of JSON, a mapping for a form; or else its text."""
     body = request.content
     if request.headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded"):
-        return {key: _decoded(value.encode()) for key, value in parse_qsl(body.decode())}
+        text = body.decode(errors="replace")
+        return {key: _decoded(value.encode()) for key, value in parse_qsl(text)}
     return _decoded(body)
 
 

@@ -174,6 +174,8 @@ async def out_of_order(stage: Stage) -> None:
     with stage.receiver.outage(stage.folder / "receiver"):
         await delivery.start()
         await stage.until(lambda: any(a.end is not None for a in stage.attempts), delivery)
+        if not any(attempt.error for attempt in stage.attempts):
+            stage.problem = ValueError("events were written in spite of the outage")
     await stage.conclude(delivery, destination, good)
 
 

@@ -21,7 +21,7 @@ from gateway.queue.batching import BatchingQueue
 from gateway.testing.making import ManualClock, make_context
 from gateway.testing.promises import Breach, Promise
 from gateway.testing.reading import content_of, find_ids, id_of
-from gateway.testing.receivers import Receiver, Storage, Vendor
+from gateway.testing.receivers import Receiver, Storage, Vendor, bad_request
 from gateway.testing.rig import (
     LOOK_SECONDS,
     Attempt,
@@ -39,6 +39,10 @@ __all__ = ["Stage", "done", "staged"]
 SCENE_SECONDS = 20.0
 """How long the events of a scene may take to have their outcome."""
 
+_HINT = (
+    "; the vendor was played as one that says no more than 400: if yours names the events, or "
+    "never refuses single ones, say so by Vendor(refuses=...)"
+)
 _MOST_REPEATED = 4000
 _NOT_TAKEN = ("hang", "reset", "half_close", "stall")
 _NOT_ABOUT_THE_DESTINATION = ("aiohttp.access", "aiohttp.server")
@@ -264,6 +268,8 @@ class Stage:
             why = dead[min(given_up)].detail
             if bad:
                 what = f"siblings of a refused event became dead letters, because {why!r}"
+                if isinstance(self.receiver, Vendor) and self.receiver.refuses is bad_request:
+                    what += _HINT
                 self.broken(Promise.OUTCOME_PER_ITEM, what, given_up)
             else:
                 what = f"could have been delivered later, and became dead letters: {why!r}"
