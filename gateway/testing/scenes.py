@@ -192,12 +192,12 @@ async def stopping(stage: Stage) -> None:
     if isinstance(stage.receiver, Vendor):
         await stage.put(2)
         stage.script.extend([Answer(fault="hang")] * _EVENTS)
-        hanging = await stage.started()
-        if hanging is not None:
-            delivery = stage.delivery(hanging)
+        hung = await stage.started()
+        if hung is not None:
+            delivery = stage.delivery(hung)
             await delivery.start()
             await stage.until(lambda: bool(stage.vendor.requests), delivery)
-            await stage.end(delivery, hanging)
+            await stage.end(delivery, hung)
 
 
 async def checking(stage: Stage) -> None:

@@ -13,7 +13,7 @@ from gateway.config import decode_table
 from gateway.plugins import discover
 from gateway.settings import secrets_in
 
-__all__ = ["Plugin", "Subject", "subject_of"]
+__all__ = ["LEAST_SECRET", "Plugin", "Subject", "subject_of"]
 
 Plugin: TypeAlias = ModuleType | DestinationSpec[Any]
 """A plugin's module, which registers a destination; or what it registers."""
