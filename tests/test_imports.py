@@ -57,6 +57,7 @@ LAYERS = (
     ("admin",),
     ("server",),
     ("shop",),
+    ("scaffold",),
     ("cli",),
     ("__main__",),
 )
