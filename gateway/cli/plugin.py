@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from gateway.cli.common import explained_errors
 from gateway.scaffold import KINDS, check_name, render, write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
 
     from rich.tree import Tree
 
@@ -64,30 +65,35 @@ def new(name: str, kind: str, parent: Path) -> None:
     except OSError as error:
         text = str(error) if error.errno is None else f"{error.filename}: {error.strerror}"
         raise click.ClickException(text) from error
-    _show(folder, rendered)
+    _show(folder, rendered, kind)
 
 
-def _show(folder: Path, paths: Iterable[PurePosixPath]) -> None:
+def _show(folder: Path, rendered: Mapping[PurePosixPath, str], kind: str) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
-    console.print(_tree(folder, paths))
+    console.print(_tree(folder, rendered))
     console.print("\nIt works as it is. See that it does:\n", style="bold")
-    click.echo(f"    cd {folder}")
+    click.echo(f"    cd {shlex.quote(str(folder))}")
     click.echo("    python3 -m venv .venv && .venv/bin/pip install -e '.[test]'")
     click.echo("    .venv/bin/pytest && .venv/bin/ruff check . && .venv/bin/mypy")
-    console.print("\nThen make it yours, beginning with the tests:", style="bold")
-    click.echo("docs/tutorial-destination.md goes all the way to a published package.")
+    page = "tutorial-destination" if kind == "destination" else "plugins"
+    console.print("\nThen make it yours, beginning with the tests.", style="bold")
+    click.echo(f"The gateway's docs/{page}.md says how.")
 
 
-def _tree(folder: Path, paths: Iterable[PurePosixPath]) -> Tree:
+def _tree(folder: Path, rendered: Mapping[PurePosixPath, str]) -> Tree:
+    """The files, each module with the first line of what it says of itself."""
+    from rich.text import Text
     from rich.tree import Tree
 
-    tree = Tree(f"[bold]{folder}/[/]")
+    tree = Tree(Text(f"{folder}/", style="bold"))
     folders = {PurePosixPath(): tree}
-    for path in paths:
+    for path, text in rendered.items():
         for above in reversed(path.parents):
             if above not in folders:
                 folders[above] = folders[above.parent].add(f"{above.name}/")
-        folders[path.parent].add(path.name)
+        about = text.partition("\n")[0].strip('"') if path.suffix == ".py" else ""
+        line = Text(f"{path.name:<18}" if about else path.name, no_wrap=True, overflow="ellipsis")
+        folders[path.parent].add(line.append(about, style="dim"))
     return tree
