@@ -73,7 +73,7 @@ async def deliver(made: Environment, folder: Path) -> list[object]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(500)
+@pytest.mark.timeout(900)
 async def test_what_is_written_works(tmp_path: Path) -> None:
     """A source, a transform and a destination as written pass their own tests, ruff and mypy from
     wheels in a fresh environment, and a gateway there takes an event in by the first, changes it by

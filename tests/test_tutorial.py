@@ -44,7 +44,7 @@ def script(page: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(500)
+@pytest.mark.timeout(900)
 def test_the_tutorial_can_be_followed(tmp_path: Path) -> None:
     """Its blocks, run in their order in an empty folder, end in a package that is installed, has
     passed its own tests, ruff and mypy, and has delivered an event."""
