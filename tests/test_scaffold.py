@@ -90,6 +90,7 @@ def test_there_is_no_other_kind() -> None:
         ("-crm", "must begin with a letter: try crm"),
         ("crm-", "has a hyphen at its end: try crm"),
         ("acme--crm", "has two hyphens in a row: try acme-crm"),
+        ("Headgate_crm", "has '_'; join parts with a hyphen: try crm"),
         ("headgate-crm", "leave out the prefix, which is added: crm"),
         ("x" * 25, "has 25 characters, and 24 is the most"),
         ("../crm", "has '.', '/'; it takes small letters, digits and hyphens: try crm"),

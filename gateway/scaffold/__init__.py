@@ -52,7 +52,7 @@ def check_name(name: str) -> None:
         raise ValueError(f"has {len(name)} characters, and {MAX_NAME} is the most")
     else:
         return
-    better = "-".join(_PART.findall(name.lower())).lstrip("-0123456789")
+    better = "-".join(_PART.findall(name.lower())).lstrip("-0123456789").removeprefix("headgate-")
     suggests = better != name and 0 < len(better) <= MAX_NAME
     raise ValueError(problem + (f": try {better}" if suggests else ""))
 
