@@ -27,10 +27,13 @@ class GatewayProcess:
     Args:
         folder: holds config.toml, the data directory and the logs.
         config: text of config.toml; ``port = 0`` so that each start takes a free port.
+        python: of the environment that the gateway is installed in; by default the one of the
+            tests, with the gateway of this checkout.
     """
 
-    def __init__(self, folder: Path, config: str) -> None:
+    def __init__(self, folder: Path, config: str, python: Path | None = None) -> None:
         self.folder = folder
+        self._python = python
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.toml").write_text(config)
         self.url = ""
@@ -53,13 +56,15 @@ class GatewayProcess:
         """Start and wait until it listens."""
         out = (self.folder / "stdout.log").open("ab")
         position = out.tell()
+        here = {"PYTHONPATH": str(Path(__file__).parent.parent)} if self._python is None else {}
+        python = self._python or sys.executable
         with out, (self.folder / "stderr.log").open("ab") as err:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "gateway", "serve", "--config", "config.toml"],
+                [python, "-m", "gateway", "serve", "--config", "config.toml"],
                 cwd=self.folder,
                 stdout=out,
                 stderr=err,
-                env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+                env={**os.environ, **here},
             )
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:

@@ -26,12 +26,14 @@ from gateway.plugins import discover
 from gateway.settings import DestinationSettings, RetryPolicy
 from gateway.testing import Promise, Vendor, contract_scenes
 from gateway.testing.scenes import SCENES
+from headgate_slack import SlackConfig
 from headgate_webhook import WebhookConfig
 
 ROOT = Path(__file__).parents[1]
 DESTINATIONS = (ROOT / "docs" / "destinations.md").read_text(encoding="utf-8")
 PLUGINS = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
 WEBHOOK = (ROOT / "plugins" / "headgate-webhook" / "README.md").read_text(encoding="utf-8")
+SLACK = (ROOT / "plugins" / "headgate-slack" / "README.md").read_text(encoding="utf-8")
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -52,6 +54,7 @@ def section(title: str) -> str:
         (FileConfig, section("file")),
         (ConsoleConfig, section("console")),
         (SqliteConfig, section("sqlite")),
+        (SlackConfig, SLACK),
         (WebhookConfig, WEBHOOK),
     ],
 )
@@ -67,7 +70,7 @@ def test_every_key_has_a_row(struct: Any, text: str) -> None:
             assert tomllib.loads(f"x = {shown[1]}")["x"] == default, name
 
 
-@pytest.mark.parametrize("page", [DESTINATIONS, WEBHOOK])
+@pytest.mark.parametrize("page", [DESTINATIONS, SLACK, WEBHOOK])
 def test_every_example_can_be_used(page: str, tmp_path: Path) -> None:
     """Each example of the pages is a config that the gateway takes."""
     registry = discover(builtins=[m.__name__ for m in (console, file, null, sqlite)])

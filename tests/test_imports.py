@@ -58,6 +58,7 @@ LAYERS = (
     ("admin",),
     ("server",),
     ("shop",),
+    ("scaffold",),
     ("cli",),
     ("__main__",),
 )

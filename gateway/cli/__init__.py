@@ -26,6 +26,7 @@ _COMMANDS = {
     "why": ("gateway.cli.why", "Tell what became of one event."),
     "dead": ("gateway.cli.dead", "List dead letters, send them again, or drop them."),
     "plugins": ("gateway.cli.plugins", "List what can be used in config.toml."),
+    "plugin": ("gateway.cli.plugin", "Write a package for a plugin of your own."),
     "suppress": ("gateway.cli.suppress", "Take in no more events of a user, or take them again."),
     "queue": ("gateway.cli.queue", "Look into a queue, or check it, offline."),
 }

@@ -1,0 +1,41 @@
+"""What Slack's answers mean: a status, and a word that says more than the status does.
+
+https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks, section Handling errors.
+"""
+
+from __future__ import annotations
+
+from gateway import Misconfigured
+from gateway.outbound import Reply
+
+__all__ = ["SETTINGS_WRONG", "check_settings"]
+
+SETTINGS_WRONG = {
+    "action_prohibited": "an administrator of the workspace forbids it",
+    "channel_is_archived": "the channel is archived",
+    "channel_not_found": "the channel is gone",
+    "invalid_token": "the webhook has been revoked",
+    "no_active_hooks": "the webhook is switched off",
+    "no_service": "the webhook has been removed or switched off",
+    "no_service_id": "the URL is not a whole one",
+    "no_team": "the URL is not a whole one, or the workspace is gone",
+    "posting_to_general_channel_denied": "only administrators may write there",
+    "team_disabled": "the workspace is switched off",
+    "user_not_found": "the person that it writes to is gone",
+}
+"""Words that speak of the webhook or its channel and not of the message, and what they mean."""
+
+_LONGEST = 200  # bytes of an answer that may be a word
+
+
+def check_settings(reply: Reply) -> None:
+    """Return unless the answer blames the webhook.
+
+    Raises:
+        Misconfigured: it does, whatever its status.
+    """
+    if reply.ok or len(reply.body) > _LONGEST:
+        return
+    word = reply.body.decode(errors="replace").strip()
+    if word in SETTINGS_WRONG:
+        raise Misconfigured(f"HTTP {reply.status}: {word}: {SETTINGS_WRONG[word]}")

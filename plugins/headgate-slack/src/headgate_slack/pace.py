@@ -1,0 +1,23 @@
+"""When the next message of a channel may go out."""
+
+from __future__ import annotations
+
+__all__ = ["Pace"]
+
+
+class Pace:
+    """Slots of one channel; the clock is passed in.
+
+    Args:
+        interval_seconds: from one slot to the next.
+    """
+
+    def __init__(self, interval_seconds: float) -> None:
+        self._interval = interval_seconds
+        self._next = 0.0
+
+    def take(self, now: float) -> float:
+        """Take the next slot; seconds until it begins."""
+        begins = max(now, self._next)
+        self._next = begins + self._interval
+        return begins - now

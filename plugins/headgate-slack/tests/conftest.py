@@ -1,0 +1,44 @@
+"""What the tests of Slack share."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.config import decode_table
+from gateway.testing import FakeVendor, ManualClock, make_context
+from headgate_slack import Slack, SlackConfig
+
+Make = Callable[..., Awaitable[Slack]]
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+async def vendor() -> AsyncIterator[FakeVendor]:
+    async with FakeVendor() as vendor:
+        yield vendor
+
+
+@pytest.fixture
+async def make(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Make]:
+    """Makes and starts destinations from the keys a user would write, and stops them."""
+    made: list[Slack] = []
+
+    async def start(**keys: Any) -> Slack:
+        keys = {"interval_seconds": 0.0, **keys}
+        config = decode_table(keys, SlackConfig, "destinations.team")
+        destination = Slack(config, make_context(tmp_path, "team", clock=clock))
+        made.append(destination)
+        await destination.start()
+        return destination
+
+    yield start
+    for destination in made:
+        await destination.stop()
