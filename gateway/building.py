@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -26,6 +26,7 @@ from gateway.config import Config, decode_table
 from gateway.errors import ConfigError, GatewayError
 from gateway.groups import Groups
 from gateway.intake import Intake
+from gateway.mapping import EventMapping, MappedDestination, Rule, compile_mapping
 from gateway.plugins import Registry
 from gateway.queue import Store
 from gateway.settings import DestinationSettings, secrets_in
@@ -129,6 +130,8 @@ class Builder:
             policy = msgspec.to_builtins(spec.batch) | settings.batch
             config = table.decode(spec.config)
             destination = _build(table.path, spec.build, config, self._context(id_))
+            if rules := settings.mapping_rules:
+                destination = MappedDestination(destination, _mapping(rules, table.path))
             if settings.enabled:
                 built.append(
                     BuiltDestination(
@@ -170,6 +173,13 @@ class Builder:
             )
             for type_, spec in specs.items()
         ]
+
+
+def _mapping(rules: Sequence[Mapping[str, Any]], path: str) -> EventMapping:
+    decoded = [
+        decode_table(rule, Rule, f"{path}.mapping[{number}]") for number, rule in enumerate(rules)
+    ]
+    return compile_mapping(decoded, f"{path}.mapping")
 
 
 def _build(path: str, build: Callable[..., Any], *args: object) -> Any:
