@@ -30,6 +30,20 @@ _INVALID_IDS = frozenset(
     }
 )
 _IOS = frozenset({"ios", "ipados", "watchos", "tvos"})
+_CONTEXT: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "app": (("app_name", "name"), ("app_version", "version")),
+    "os": (("os_name", "name"), ("os_version", "version")),
+    "device": (
+        ("device_model", "model"),
+        ("device_manufacturer", "manufacturer"),
+        ("device_brand", "manufacturer"),
+        ("device_brand", "brand"),
+    ),
+    "network": (("carrier", "carrier"),),
+}
+"""Tables of the context to Amplitude's fields, and the key that each is taken from."""
+
+_WEB = frozenset({"analytics.js", "analytics-next"})
 
 
 class Mapper:
@@ -150,7 +164,7 @@ class Mapper:
         time = parse_ms(event.timestamp or event.original_timestamp or event.received_at)
         if time is not None:
             payload["time"] = time
-        session = self._session(event)
+        session = self._session(event, context)
         if session is not None:
             payload["session_id"] = session
         self._add_device(payload, context, device)
@@ -161,17 +175,19 @@ class Mapper:
             traits = as_mapping(context.get("traits"))
         traits = self._add_place(payload, context, traits)
         self._add_options(payload, event)
-        user_properties = self._user_properties(event, traits)
+        user_properties = self._user_properties(event, context, traits)
         if user_properties:
             payload["user_properties"] = user_properties
         payload["library"] = "headgate"
         return payload
 
     @staticmethod
-    def _session(event: Event) -> int | None:
+    def _session(event: Event, context: Mapping[str, Any]) -> int | None:
         given = options(event, "Actions Amplitude") or options(event, "Amplitude")
-        own, of_context = event.extra.get("session_id"), event.context.get("sessionId")
+        own, of_context = event.extra.get("session_id"), context.get("sessionId")
         for value in (own, given.get("session_id"), of_context):
+            if value is None:
+                continue
             text = as_text(value).rpartition(":")[2]
             if text.isascii() and text.isdigit() and len(text) < 16:
                 return int(text)
@@ -180,33 +196,29 @@ class Mapper:
     def _add_device(
         self, payload: dict[str, Any], context: Mapping[str, Any], device: Mapping[str, Any]
     ) -> None:
-        system = as_mapping(context.get("os"))
-        app = as_mapping(context.get("app"))
-        library = as_text(as_mapping(context.get("library")).get("name"))
-        network = as_mapping(context.get("network"))
+        for table, fields in _CONTEXT.items():
+            values = context.get(table)
+            if isinstance(values, dict):
+                for key, name in fields:
+                    if text := as_text(values.get(name)):
+                        payload[key] = text
         agent = as_text(context.get("userAgent"))
-        web = library in ("analytics.js", "analytics-next") or (agent and not device)
-        found = {
-            "app_name": app.get("name"),
-            "app_version": app.get("version"),
-            "os_name": system.get("name"),
-            "os_version": system.get("version"),
-            "device_model": device.get("model"),
-            "device_manufacturer": device.get("manufacturer"),
-            "device_brand": device.get("brand") or device.get("manufacturer"),
-            "platform": "Web" if web else device.get("type"),
-            "carrier": network.get("carrier"),
-            "language": context.get("locale"),
-        }
-        for key, value in found.items():
-            if value is not None:
-                text = as_text(value)
-                if text:
-                    payload[key] = text
+        library = as_mapping(context.get("library")).get("name")
+        if library in _WEB or (agent and not device):
+            payload["platform"] = "Web"
+        elif kind := as_text(device.get("type")):
+            payload["platform"] = kind
+        if language := as_text(context.get("locale")):
+            payload["language"] = language
         if agent and self._config.send_user_agent:
             payload["user_agent"] = agent
+        if device:
+            self._add_device_ids(payload, device)
+
+    @staticmethod
+    def _add_device_ids(payload: dict[str, Any], device: Mapping[str, Any]) -> None:
         advertising = as_text(device.get("advertisingId"))
-        kind = (as_text(system.get("name")) or as_text(device.get("type"))).lower()
+        kind = (payload.get("os_name") or as_text(device.get("type"))).lower()
         if kind in _IOS:
             if advertising:
                 payload["idfa"] = advertising
@@ -257,7 +269,9 @@ class Mapper:
         if isinstance(groups, dict) and groups and event.type != "group":
             payload["groups"] = groups
 
-    def _user_properties(self, event: Event, traits: Mapping[str, Any]) -> dict[str, Any]:
+    def _user_properties(
+        self, event: Event, context: Mapping[str, Any], traits: Mapping[str, Any]
+    ) -> dict[str, Any]:
         """Traits and attribution, as operations where any of them is one."""
         config = self._config
         operations: dict[str, dict[str, Any]] = {}
@@ -267,31 +281,35 @@ class Mapper:
             if chosen:
                 operations[operation] = chosen
         unset = options(event, "Amplitude").get("fieldsToUnset")
-        if isinstance(unset, list):
-            operations["$unset"] = {name: "-" for name in unset if isinstance(name, str)}
+        names_unset = (
+            [name for name in unset if isinstance(name, str)] if isinstance(unset, list) else []
+        )
+        if names_unset:
+            operations["$unset"] = dict.fromkeys(names_unset, "-")
         if config.attribution:
-            self._add_attribution(event, plain, operations)
-        if not any(operations.values()):
-            return plain
-        # Amplitude takes either operations or properties, not both together.
-        if plain:
+            self._add_attribution(utm_parameters(event), context, plain, operations)
+        if operations and plain:
+            # Amplitude takes either operations or properties, not both together.
             operations["$set"] = plain
-        return {key: value for key, value in operations.items() if value}
+        return operations or plain
 
     @staticmethod
     def _add_attribution(
-        event: Event, plain: dict[str, Any], operations: dict[str, dict[str, Any]]
+        found: dict[str, str],
+        context: Mapping[str, Any],
+        plain: dict[str, Any],
+        operations: dict[str, dict[str, Any]],
     ) -> None:
-        page = as_mapping(event.context.get("page"))
-        found = utm_parameters(event)
-        if as_text(page.get("referrer")):
-            found["referrer"] = as_text(page.get("referrer"))
+        """Add the campaign that was found and the page's referrer, the first ones for good."""
+        page = as_mapping(context.get("page"))
+        if referrer := as_text(page.get("referrer")):
+            found["referrer"] = referrer
         first = {f"initial_{name}": value for name, value in found.items()}
         for name in ("initial_referrer", "initial_referring_domain"):
-            if as_text(page.get(name)):
-                first[name] = as_text(page.get(name))
-        plain |= found
+            if text := as_text(page.get(name)):
+                first[name] = text
         if first:
+            plain |= found
             operations["$setOnce"] = {**first, **operations.get("$setOnce", {})}
 
     def _with_revenue(self, event: Event, payload: dict[str, Any]) -> list[Entry]:
@@ -316,10 +334,10 @@ class Mapper:
         product = price * quantity if price is not None and quantity is not None else None
         kind = as_text(properties.get("revenueType")) or as_text(properties.get("revenue_type"))
         refund = event.event == "Order Refunded"
-        names = ("revenue", "total", "value") if refund else ("revenue",)
-        revenue = next(
-            (n for n in map(as_number, map(properties.get, names)) if n is not None), None
-        )
+        revenue = as_number(properties.get("revenue"))
+        for name in ("total", "value") if refund else ():
+            if revenue is None:
+                revenue = as_number(properties.get(name))
         found: dict[str, Any] = {}
         if revenue is None:
             if product is None:
