@@ -39,7 +39,11 @@ __all__ = ["Builder", "BuiltDestination"]
 
 @dataclass(frozen=True, slots=True)
 class BuiltDestination:
-    """A destination with everything that config and its plugin say about it."""
+    """A destination with everything that config and its plugin say about it.
+
+    Attributes:
+        counted: what it has counted of its own; see `Context.count`.
+    """
 
     id: str
     type: str
@@ -53,6 +57,7 @@ class BuiltDestination:
     settings: DestinationSettings
     chain: Chain
     secrets: tuple[str, ...]
+    counted: Mapping[str, int]
 
 
 class Builder:
@@ -129,7 +134,8 @@ class Builder:
             spec = cast("DestinationSpec[Any]", found.spec)
             policy = msgspec.to_builtins(spec.batch) | settings.batch
             config = table.decode(spec.config)
-            destination = _build(table.path, spec.build, config, self._context(id_))
+            context = self._context(id_)
+            destination = _build(table.path, spec.build, config, context)
             if rules := settings.mapping_rules:
                 destination = MappedDestination(destination, _mapping(rules, table.path))
             if settings.enabled:
@@ -147,6 +153,7 @@ class Builder:
                         ),
                         atomic=spec.atomic,
                         secrets=tuple(secrets_in(config)),
+                        counted=context.counted,
                         settings=settings,
                         chain=Chain(
                             [(t, tr) for t, tr, where in transforms if id_ in (where or ())]
