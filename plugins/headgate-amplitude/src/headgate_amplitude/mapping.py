@@ -29,6 +29,9 @@ _INVALID_IDS = frozenset(
         *("{}", "", "0", "-1", "00000000-0000-0000-0000-000000000000", "lmy47d"),
     }
 )
+_LONGEST_TEXT = 1024
+"""Characters of a property; Amplitude cuts the rest off."""
+
 _IOS = frozenset({"ios", "ipados", "watchos", "tvos"})
 _CONTEXT: Mapping[str, tuple[tuple[str, str], ...]] = {
     "app": (("app_name", "name"), ("app_version", "version")),
@@ -47,10 +50,19 @@ _WEB = frozenset({"analytics.js", "analytics-next"})
 
 
 class Mapper:
-    """Maps events by one config."""
+    """Maps events by one config.
 
-    def __init__(self, config: AmplitudeConfig) -> None:
+    Args:
+        count: told of what Amplitude cuts, and how often.
+    """
+
+    def __init__(
+        self,
+        config: AmplitudeConfig,
+        count: Callable[[str, int], None] = lambda what, number: None,
+    ) -> None:
         self._config = config
+        self._count = count
         self._operations = (
             ("$add", config.increment_traits),
             ("$setOnce", config.set_once_traits),
@@ -72,7 +84,16 @@ class Mapper:
         Raises:
             Permanent: Amplitude would not take it.
         """
+        if len(event.raw_properties) > _LONGEST_TEXT:
+            self._count_cut(event.properties)
+        if len(event.raw_traits) > _LONGEST_TEXT:
+            self._count_cut(event.traits)
         return self._by_type[event.type](event)
+
+    def _count_cut(self, body: Mapping[str, Any]) -> None:
+        long = sum(isinstance(v, str) and len(v) > _LONGEST_TEXT for v in body.values())
+        if long:
+            self._count("values_cut", long)
 
     def _track(self, event: Event) -> list[Entry]:
         if not event.event:

@@ -258,15 +258,15 @@ class Mapper:
         params["currency"] = currency
         return {source}
 
-    @staticmethod
-    def _session(event: Event) -> dict[str, Any]:
-        properties, context = event.properties, event.context
+    def _session(self, event: Event) -> dict[str, Any]:
+        properties, context, given = event.properties, event.context, self._options(event)
         engaged = as_number(
             properties.get("engagementTimeMsec", properties.get("engagement_time_msec"))
         )
         found: dict[str, Any] = {"engagement_time_msec": 1 if engaged is None else engaged}
         for key, other in (("session_id", "sessionId"), ("session_number", "sessionNumber")):
-            for value in (properties.get(other), properties.get(key), context.get(other)):
+            own = properties.get(other), properties.get(key)
+            for value in (*own, given.get(other), context.get(other)):
                 number = as_number(value)
                 if number is not None and number > 0:
                     found[key] = value

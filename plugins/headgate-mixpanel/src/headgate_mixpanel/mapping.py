@@ -15,17 +15,24 @@ from typing import Any
 from gateway import Event, Permanent
 from gateway.naming import name_by, utm_parameters
 from gateway.packing import Entry
-from gateway.timestamps import parse_ms
+from gateway.timestamps import now_ms, parse_ms
 from gateway.values import as_mapping, as_number, as_text
+from headgate_mixpanel.browser import browser_of
 from headgate_mixpanel.config import MixpanelConfig
 
-__all__ = ["ENGAGE", "ENGAGE_ONCE", "GROUPS", "IMPORT", "Mapper"]
+__all__ = ["ENGAGE", "ENGAGE_ONCE", "GROUPS", "IMPORT", "TRACK", "Mapper"]
 
-IMPORT, ENGAGE, GROUPS = "import", "engage", "groups"
+IMPORT, TRACK, ENGAGE, GROUPS = "import", "track", "engage", "groups"
 ENGAGE_ONCE = "engage-once"
 """Routes: where an entry is sent; the last for updates that must not be applied twice."""
 
 _FUTURE_MS = 3_600_000
+_LIVE_MS = 5 * 86_400_000 - 3_600_000
+"""What is older is not tracked but imported, an hour before Mixpanel would drop it silently."""
+
+_LONGEST_TEXT = 255
+"""Bytes of a text in a property; Mixpanel cuts the rest off."""
+
 _INSERT_ID = re.compile(r"[A-Za-z0-9-]{1,36}")
 _NO_ID = frozenset(
     {
@@ -105,10 +112,22 @@ _PROFILE = {
 
 
 class Mapper:
-    """Maps events by one config."""
+    """Maps events by one config.
 
-    def __init__(self, config: MixpanelConfig) -> None:
+    Args:
+        clock: wall clock in milliseconds.
+        count: told of what Mixpanel cuts, and how often.
+    """
+
+    def __init__(
+        self,
+        config: MixpanelConfig,
+        clock: Callable[[], int] = now_ms,
+        count: Callable[[str, int], None] = lambda what, number: None,
+    ) -> None:
         self._config = config
+        self._clock = clock
+        self._count = count
         self._token = config.token.reveal()
         self._operations = (
             ("$set_once", ENGAGE, config.set_once_traits),
@@ -156,6 +175,7 @@ class Mapper:
             properties = {**as_mapping(context.get("traits")), **properties}
         properties |= own
         properties |= _taken(context, _CONTEXT)
+        self._add_browser(properties, context)
         properties["ip"] = self._ip(event)
         session = as_text(event.extra.get("session_id")) or as_text(context.get("sessionId"))
         if session:
@@ -165,9 +185,31 @@ class Mapper:
         if group_id and self._config.group_keys:
             properties.setdefault(self._config.group_keys[0], [group_id])
         properties |= self._identity(event)
-        properties["time"] = self._time(event)
         properties["$insert_id"] = _insert_id(event.message_id)
-        return Entry(IMPORT, "", {"event": name, "properties": properties})
+        cut = _texts_to_be_cut(properties)
+        if cut:
+            self._count("values_cut", cut)
+        return self._entry("", name, properties, self._time(event))
+
+    def _entry(self, part: str, name: str, properties: dict[str, Any], time: int) -> Entry:
+        """An event for the endpoint that takes events of this time."""
+        properties["time"] = time
+        route = IMPORT
+        if self._config.api == "track" and time > self._clock() - _LIVE_MS:
+            properties["token"] = self._token  # which is all that proves that we may
+            route = TRACK
+        return Entry(route, part, {"event": name, "properties": properties})
+
+    def _add_browser(self, properties: dict[str, Any], context: Mapping[str, Any]) -> None:
+        agent = context.get("userAgent")
+        # An app's User-Agent names its HTTP library.
+        if not self._config.browser or not isinstance(agent, str) or context.get("device"):
+            return
+        found = browser_of(agent)
+        if found is not None:
+            properties.setdefault("$browser", found[0])
+            if found[1]:
+                properties.setdefault("$browser_version", found[1])
 
     def _identity(self, event: Event) -> dict[str, Any]:
         user, device = _ids(event)
@@ -229,10 +271,8 @@ class Mapper:
                 "$anon_id": device,
                 "token": self._token,
             }
-            joined |= {"distinct_id": user, "time": about["$time"]}
-            joined["$insert_id"] = _insert_id(event.message_id)
-            join = {"event": "$identify", "properties": joined}
-            entries.append(Entry(IMPORT, "identify", join))
+            joined |= {"distinct_id": user, "$insert_id": _insert_id(event.message_id)}
+            entries.append(self._entry("identify", "$identify", joined, about["$time"]))
         return entries
 
     @staticmethod
@@ -286,8 +326,8 @@ class Mapper:
         if not old or not event.user_id or old == event.user_id:
             raise Permanent("an alias event needs two different ids, userId and previousId")
         joined: dict[str, Any] = {"distinct_id": old, "alias": event.user_id, "token": self._token}
-        joined |= {"time": self._time(event), "$insert_id": _insert_id(event.message_id)}
-        return [Entry(IMPORT, "", {"event": "$create_alias", "properties": joined})]
+        joined["$insert_id"] = _insert_id(event.message_id)
+        return [self._entry("", "$create_alias", joined, self._time(event))]
 
 
 def _taken(
@@ -330,6 +370,12 @@ def _profile(traits: Mapping[str, Any]) -> dict[str, Any]:
         if value is not None:
             profile.setdefault(_PROFILE.get(key, key), value)
     return profile
+
+
+def _texts_to_be_cut(properties: Mapping[str, Any]) -> int:
+    """How many texts are longer than Mixpanel keeps them."""
+    long = [v for v in properties.values() if isinstance(v, str) and len(v) * 4 > _LONGEST_TEXT]
+    return sum(len(v.encode("utf-8", "replace")) > _LONGEST_TEXT for v in long)
 
 
 def _insert_id(message_id: str) -> str:
