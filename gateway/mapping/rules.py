@@ -20,8 +20,6 @@ from gateway.settings import Settings
 
 __all__ = ["EventMapping", "Rule", "compile_mapping"]
 
-_REQUIRED = ("type",)
-
 
 class Rule(Settings, frozen=True):
     """A table of `mapping`. Its actions are done in the order of these attributes.
@@ -158,17 +156,14 @@ class _Reader:
             raise self._wrong(key, "leads into itself")
         if action == "copy":
             return self._computed(key, goal, str(origin))
-        self._check_root(key, origin)
-        if origin.root in _REQUIRED:
-            raise self._wrong(key, f"an event cannot be without {origin.root!r}")
+        self._check_removable(key, origin)
         read = compile_expression(str(origin), scope)
         return _moving(origin, goal, scope, read)
 
     def _constant(self, key: str, target: str, value: Any) -> _Step:
         path = self._target(key, target)
-        value = msgspec.json.decode(
-            msgspec.json.encode(value)
-        )  # TOML has dates, which JSON has not
+        # TOML has dates and NaN, which JSON has not.
+        value = msgspec.json.decode(msgspec.json.encode(value))
         if path.root in FIELDS:
             try:
                 field_value(path.root, value)
@@ -184,9 +179,7 @@ class _Reader:
 
     def _dropped(self, key: str, text: str) -> _Step:
         path = self._parsed(key, text)
-        self._check_root(key, path)
-        if path.root in _REQUIRED:
-            raise self._wrong(key, f"an event cannot be without {path.root!r}")
+        self._check_removable(key, path)
         return lambda draft: draft.remove(path)
 
     def _target(self, key: str, text: str) -> Path:
@@ -197,6 +190,11 @@ class _Reader:
         if path.steps and path.steps[-1] is EVERY:
             raise self._wrong(key, "name a key of the elements, such as [].sku")
         return path
+
+    def _check_removable(self, key: str, path: Path) -> None:
+        self._check_root(key, path)
+        if path.root == "type":
+            raise self._wrong(key, "an event cannot be without 'type'")
 
     def _check_root(self, key: str, path: Path) -> None:
         if path.root not in TARGETS:
