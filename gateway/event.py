@@ -209,11 +209,11 @@ class Event(Struct, kw_only=True, omit_defaults=True, dict=True, rename="camel")
         return cast("dict[str, Any]", _loads(self.to_json()))
 
     def _body(self, slot: str) -> Mapping[str, Any]:
-        cached = self.__dict__.get(slot)
+        cached: Mapping[str, Any] | None = self.__dict__.get(slot)
         if cached is None:
             raw: Raw = getattr(self, slot)
             cached = self.__dict__[slot] = _loads(raw) if len(raw) else {}
-        return cast("Mapping[str, Any]", cached)
+        return cached
 
     def _replace(self, slot: str, value: Mapping[str, Any]) -> None:
         setattr(self, slot, Raw(_dumps(value)) if value else EMPTY)

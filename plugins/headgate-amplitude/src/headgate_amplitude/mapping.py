@@ -185,7 +185,8 @@ class Mapper:
         time = parse_ms(event.timestamp or event.original_timestamp or event.received_at)
         if time is not None:
             payload["time"] = time
-        session = self._session(event, context)
+        given = options(event, "Amplitude")
+        session = self._session(event, context, given)
         if session is not None:
             payload["session_id"] = session
         self._add_device(payload, context, device)
@@ -195,16 +196,17 @@ class Mapper:
         elif config.traits_on_events and event.type != "group":
             traits = as_mapping(context.get("traits"))
         traits = self._add_place(payload, context, traits)
-        self._add_options(payload, event)
-        user_properties = self._user_properties(event, context, traits)
+        if given:
+            self._add_options(payload, event, given)
+        user_properties = self._user_properties(event, context, given, traits)
         if user_properties:
             payload["user_properties"] = user_properties
         payload["library"] = "headgate"
         return payload
 
     @staticmethod
-    def _session(event: Event, context: Mapping[str, Any]) -> int | None:
-        given = options(event, "Actions Amplitude") or options(event, "Amplitude")
+    def _session(event: Event, context: Mapping[str, Any], given: Mapping[str, Any]) -> int | None:
+        given = options(event, "Actions Amplitude") or given
         own, of_context = event.extra.get("session_id"), context.get("sessionId")
         for value in (own, given.get("session_id"), of_context):
             if value is None:
@@ -277,10 +279,7 @@ class Mapper:
         return left
 
     @staticmethod
-    def _add_options(payload: dict[str, Any], event: Event) -> None:
-        given = options(event, "Amplitude")
-        if not given:
-            return
+    def _add_options(payload: dict[str, Any], event: Event, given: Mapping[str, Any]) -> None:
         number_of = given.get("event_id")
         if isinstance(number_of, int) and not isinstance(number_of, bool):
             payload["event_id"] = number_of
@@ -291,7 +290,11 @@ class Mapper:
             payload["groups"] = groups
 
     def _user_properties(
-        self, event: Event, context: Mapping[str, Any], traits: Mapping[str, Any]
+        self,
+        event: Event,
+        context: Mapping[str, Any],
+        given: Mapping[str, Any],
+        traits: Mapping[str, Any],
     ) -> dict[str, Any]:
         """Traits and attribution, as operations where any of them is one."""
         config = self._config
@@ -301,7 +304,7 @@ class Mapper:
             chosen = {name: plain.pop(name) for name in names if name in plain}
             if chosen:
                 operations[operation] = chosen
-        unset = options(event, "Amplitude").get("fieldsToUnset")
+        unset = given.get("fieldsToUnset")
         names_unset = (
             [name for name in unset if isinstance(name, str)] if isinstance(unset, list) else []
         )

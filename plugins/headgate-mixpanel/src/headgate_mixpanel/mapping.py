@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway import Event, Permanent
@@ -41,7 +41,18 @@ _NO_ID = frozenset(
         "00000000-0000-0000-0000-000000000000",
     }
 )
-_CONTEXT: tuple[tuple[str, tuple[str, str]], ...] = (
+_Tables = Mapping[str, tuple[tuple[str, str], ...]]
+"""Tables of the context to what is taken from them: the key there, and Mixpanel's name."""
+
+
+def _by_table(*fields: tuple[str, tuple[str, str]]) -> _Tables:
+    return {
+        table: tuple((key, name) for name, (other, key) in fields if other == table)
+        for table in dict.fromkeys(table for _, (table, _) in fields)
+    }
+
+
+_CONTEXT = _by_table(
     ("$current_url", ("page", "url")),
     ("$referrer", ("page", "referrer")),
     ("$initial_referrer", ("page", "initial_referrer")),
@@ -72,14 +83,15 @@ _OF_PROFILES = frozenset(
 )
 """What of the context is a property of the user too."""
 
+_COMPOUND = (dict, list)
 _IOS = frozenset({"ios", "ipados", "watchos", "tvos"})
-_IOS_PROFILE = (
+_IOS_PROFILE = _by_table(
     ("$ios_app_release", ("app", "version")),
     ("$ios_app_version", ("app", "build")),
     ("$ios_device_model", ("device", "model")),
     ("$ios_version", ("os", "version")),
 )
-_ANDROID_PROFILE = (
+_ANDROID_PROFILE = _by_table(
     ("$android_app_version", ("app", "version")),
     ("$android_app_version_code", ("app", "build")),
     ("$android_model", ("device", "model")),
@@ -176,7 +188,7 @@ class Mapper:
         properties |= own
         properties |= _taken(context, _CONTEXT)
         self._add_browser(properties, context)
-        properties["ip"] = self._ip(event)
+        properties["ip"] = self._ip(context)
         session = as_text(event.extra.get("session_id")) or as_text(context.get("sessionId"))
         if session:
             properties["$session_id"] = session
@@ -220,8 +232,8 @@ class Mapper:
             found["$device_id"] = device
         return found
 
-    def _ip(self, event: Event) -> str:
-        ip = as_text(event.context.get("ip"))
+    def _ip(self, context: Mapping[str, Any]) -> str:
+        ip = as_text(context.get("ip"))
         # Without an address of its own an event is placed where the gateway stands.
         return ip if ip and self._config.send_ip else "0"
 
@@ -285,7 +297,7 @@ class Mapper:
 
     def _about(self, event: Event, who: str) -> dict[str, Any]:
         about: dict[str, Any] = {"$token": self._token, "$distinct_id": who}
-        about["$ip"] = self._ip(event)
+        about["$ip"] = self._ip(event.context)
         about["$time"] = self._time(event)
         if event.context.get("active") is False:
             about["$ignore_time"] = True
@@ -330,16 +342,16 @@ class Mapper:
         return [self._entry("", "$create_alias", joined, self._time(event))]
 
 
-def _taken(
-    context: Mapping[str, Any], fields: Iterable[tuple[str, tuple[str, str]]]
-) -> dict[str, Any]:
-    """Fields of the tables in the context that have a value, under other names."""
-    tables = {name: table for name, table in context.items() if isinstance(table, dict)}
+def _taken(context: Mapping[str, Any], tables: _Tables) -> dict[str, Any]:
+    """What has a value in these tables of the context, under Mixpanel's names."""
     found: dict[str, Any] = {}
-    for key, (table, field) in fields:
-        value = tables[table].get(field) if table in tables else None
-        if value not in (None, "") and not isinstance(value, dict | list):
-            found[key] = value
+    for table, fields in tables.items():
+        values = context.get(table)
+        if isinstance(values, dict):
+            for key, name in fields:
+                value = values.get(key)
+                if value is not None and value != "" and not isinstance(value, _COMPOUND):
+                    found[name] = value
     return found
 
 
@@ -374,8 +386,10 @@ def _profile(traits: Mapping[str, Any]) -> dict[str, Any]:
 
 def _texts_to_be_cut(properties: Mapping[str, Any]) -> int:
     """How many texts are longer than Mixpanel keeps them."""
-    long = [v for v in properties.values() if isinstance(v, str) and len(v) * 4 > _LONGEST_TEXT]
-    return sum(len(v.encode("utf-8", "replace")) > _LONGEST_TEXT for v in long)
+    long = [v for v in properties.values() if isinstance(v, str) and len(v) > _LONGEST_TEXT // 4]
+    # All but a few are ASCII, whose bytes are its characters.
+    sizes = [len(v) if v.isascii() else len(v.encode("utf-8", "replace")) for v in long]
+    return sum(size > _LONGEST_TEXT for size in sizes) if sizes else 0
 
 
 def _insert_id(message_id: str) -> str:
