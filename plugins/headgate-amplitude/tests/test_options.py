@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given as given_by
+from hypothesis import strategies as st
 
 from gateway import Secret
 from gateway.testing import make_context, make_event
@@ -58,6 +60,14 @@ def test_what_makes_no_sense_is_as_if_it_were_not_there(given: Any) -> None:
     payload = mapped(given)
     assert {"event_id", "groups", "session_id", "$skip_user_properties_sync"}.isdisjoint(payload)
     assert "$unset" not in payload.get("user_properties", {})
+
+
+@given_by(st.dictionaries(st.text(), st.text() | st.lists(st.none()), max_size=3))
+def test_any_context_can_be_mapped(context: dict[str, Any]) -> None:
+    """Whatever a client puts where a name is expected."""
+    for key in ("library", "device", "os", "page", "campaign"):
+        mapped({}, context={key: {"name": context, "id": context, "type": context}})
+    mapped({}, context={"library": context, "device": context, "userAgent": context})
 
 
 def test_texts_that_amplitude_cuts_are_counted(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from gateway.packing import Entry
 from gateway.timestamps import parse_ms
 from gateway.values import as_mapping, as_number, as_text
 from headgate_amplitude.config import AmplitudeConfig
+from headgate_amplitude.device import add_device
 
 __all__ = ["EVENTS", "GROUPS", "USERS", "Mapper"]
 
@@ -31,22 +32,6 @@ _INVALID_IDS = frozenset(
 )
 _LONGEST_TEXT = 1024
 """Characters of a property; Amplitude cuts the rest off."""
-
-_IOS = frozenset({"ios", "ipados", "watchos", "tvos"})
-_CONTEXT: Mapping[str, tuple[tuple[str, str], ...]] = {
-    "app": (("app_name", "name"), ("app_version", "version")),
-    "os": (("os_name", "name"), ("os_version", "version")),
-    "device": (
-        ("device_model", "model"),
-        ("device_manufacturer", "manufacturer"),
-        ("device_brand", "manufacturer"),
-        ("device_brand", "brand"),
-    ),
-    "network": (("carrier", "carrier"),),
-}
-"""Tables of the context to Amplitude's fields, and the key that each is taken from."""
-
-_WEB = frozenset({"analytics.js", "analytics-next"})
 
 
 class Mapper:
@@ -189,7 +174,7 @@ class Mapper:
         session = self._session(event, context, given)
         if session is not None:
             payload["session_id"] = session
-        self._add_device(payload, context, device)
+        add_device(payload, context, device, user_agent=config.send_user_agent)
         traits: Mapping[str, Any] = {}
         if event.type == "identify":
             traits = event.traits or as_mapping(context.get("traits"))
@@ -215,40 +200,6 @@ class Mapper:
             if text.isascii() and text.isdigit() and len(text) < 16:
                 return int(text)
         return None
-
-    def _add_device(
-        self, payload: dict[str, Any], context: Mapping[str, Any], device: Mapping[str, Any]
-    ) -> None:
-        for table, fields in _CONTEXT.items():
-            values = context.get(table)
-            if isinstance(values, dict):
-                for key, name in fields:
-                    if text := as_text(values.get(name)):
-                        payload[key] = text
-        agent = as_text(context.get("userAgent"))
-        library = as_mapping(context.get("library")).get("name")
-        if library in _WEB or (agent and not device):
-            payload["platform"] = "Web"
-        elif kind := as_text(device.get("type")):
-            payload["platform"] = kind
-        if language := as_text(context.get("locale")):
-            payload["language"] = language
-        if agent and self._config.send_user_agent:
-            payload["user_agent"] = agent
-        if device:
-            self._add_device_ids(payload, device)
-
-    @staticmethod
-    def _add_device_ids(payload: dict[str, Any], device: Mapping[str, Any]) -> None:
-        advertising = as_text(device.get("advertisingId"))
-        kind = (payload.get("os_name") or as_text(device.get("type"))).lower()
-        if kind in _IOS:
-            if advertising:
-                payload["idfa"] = advertising
-            if as_text(device.get("id")):
-                payload["idfv"] = as_text(device.get("id"))
-        elif advertising and kind == "android":
-            payload["adid"] = advertising
 
     def _add_place(
         self, payload: dict[str, Any], context: Mapping[str, Any], traits: Mapping[str, Any]

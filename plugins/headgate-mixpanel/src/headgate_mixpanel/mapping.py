@@ -19,6 +19,7 @@ from gateway.timestamps import now_ms, parse_ms
 from gateway.values import as_mapping, as_number, as_text
 from headgate_mixpanel.browser import browser_of
 from headgate_mixpanel.config import MixpanelConfig
+from headgate_mixpanel.device import CONTEXT, device_profile, taken
 
 __all__ = ["ENGAGE", "ENGAGE_ONCE", "GROUPS", "IMPORT", "TRACK", "Mapper"]
 
@@ -40,63 +41,6 @@ _NO_ID = frozenset(
         *("0", "-1", "true", "false", "[]", "{}", "", "lmy47d"),
         "00000000-0000-0000-0000-000000000000",
     }
-)
-_Tables = Mapping[str, tuple[tuple[str, str], ...]]
-"""Tables of the context to what is taken from them: the key there, and Mixpanel's name."""
-
-
-def _by_table(*fields: tuple[str, tuple[str, str]]) -> _Tables:
-    return {
-        table: tuple((key, name) for name, (other, key) in fields if other == table)
-        for table in dict.fromkeys(table for _, (table, _) in fields)
-    }
-
-
-_CONTEXT = _by_table(
-    ("$current_url", ("page", "url")),
-    ("$referrer", ("page", "referrer")),
-    ("$initial_referrer", ("page", "initial_referrer")),
-    ("$initial_referring_domain", ("page", "initial_referring_domain")),
-    ("$os", ("os", "name")),
-    ("$os_version", ("os", "version")),
-    ("$screen_height", ("screen", "height")),
-    ("$screen_width", ("screen", "width")),
-    ("$screen_dpi", ("screen", "density")),
-    ("$carrier", ("network", "carrier")),
-    ("$wifi", ("network", "wifi")),
-    ("$bluetooth_enabled", ("network", "bluetooth")),
-    ("$device", ("device", "name")),
-    ("$manufacturer", ("device", "manufacturer")),
-    ("$model", ("device", "model")),
-    ("mp_device_model", ("device", "model")),
-    ("$app_build_number", ("app", "build")),
-    ("$app_version_string", ("app", "version")),
-    ("$app_name", ("app", "name")),
-    ("$app_namespace", ("app", "namespace")),
-    ("mp_lib", ("library", "name")),
-)
-_OF_PROFILES = frozenset(
-    {
-        *("$initial_referrer", "$initial_referring_domain", "$os", "$carrier", "$wifi"),
-        *("$manufacturer", "$model", "$screen_height", "$screen_width"),
-    }
-)
-"""What of the context is a property of the user too."""
-
-_COMPOUND = (dict, list)
-_IOS = frozenset({"ios", "ipados", "watchos", "tvos"})
-_IOS_PROFILE = _by_table(
-    ("$ios_app_release", ("app", "version")),
-    ("$ios_app_version", ("app", "build")),
-    ("$ios_device_model", ("device", "model")),
-    ("$ios_version", ("os", "version")),
-)
-_ANDROID_PROFILE = _by_table(
-    ("$android_app_version", ("app", "version")),
-    ("$android_app_version_code", ("app", "build")),
-    ("$android_model", ("device", "model")),
-    ("$android_manufacturer", ("device", "manufacturer")),
-    ("$android_os_version", ("os", "version")),
 )
 _PROFILE = {
     "createdAt": "$created",
@@ -186,7 +130,7 @@ class Mapper:
         if self._config.traits_on_events:
             properties = {**as_mapping(context.get("traits")), **properties}
         properties |= own
-        properties |= _taken(context, _CONTEXT)
+        properties |= taken(context, CONTEXT)
         self._add_browser(properties, context)
         properties["ip"] = self._ip(context)
         session = as_text(event.extra.get("session_id")) or as_text(context.get("sessionId"))
@@ -274,7 +218,7 @@ class Mapper:
             if chosen:
                 update = {**about, operation: _profile(chosen)}
                 entries.append(Entry(route, operation, update))
-        profile = {**_device_profile(event.context), **self._whole_profile(traits)}
+        profile = {**device_profile(event.context), **self._whole_profile(traits)}
         if profile:
             entries.append(Entry(ENGAGE, "$set", {**about, "$set": profile}))
         if self._config.identity == "original" and user and device and user != device:
@@ -340,39 +284,6 @@ class Mapper:
         joined: dict[str, Any] = {"distinct_id": old, "alias": event.user_id, "token": self._token}
         joined["$insert_id"] = _insert_id(event.message_id)
         return [self._entry("", "$create_alias", joined, self._time(event))]
-
-
-def _taken(context: Mapping[str, Any], tables: _Tables) -> dict[str, Any]:
-    """What has a value in these tables of the context, under Mixpanel's names."""
-    found: dict[str, Any] = {}
-    for table, fields in tables.items():
-        values = context.get(table)
-        if isinstance(values, dict):
-            for key, name in fields:
-                value = values.get(key)
-                if value is not None and value != "" and not isinstance(value, _COMPOUND):
-                    found[name] = value
-    return found
-
-
-def _device_profile(context: Mapping[str, Any]) -> dict[str, Any]:
-    """What is known of the user's device, and where push messages reach it."""
-    profile = {k: v for k, v in _taken(context, _CONTEXT).items() if k in _OF_PROFILES}
-    device = as_mapping(context.get("device"))
-    kind = (as_text(profile.get("$os")) or as_text(device.get("type"))).lower()
-    token = as_text(device.get("token"))
-    if kind in _IOS:
-        profile |= _taken(context, _IOS_PROFILE)
-        if token:
-            profile["$ios_devices"] = [token]
-    elif kind == "android":
-        profile |= _taken(context, _ANDROID_PROFILE)
-        brand = as_text(device.get("brand")) or as_text(device.get("manufacturer"))
-        if brand:
-            profile["$android_brand"] = brand
-        if token:
-            profile["$android_devices"] = [token]
-    return profile
 
 
 def _profile(traits: Mapping[str, Any]) -> dict[str, Any]:
