@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -26,6 +26,7 @@ from gateway.config import Config, decode_table
 from gateway.errors import ConfigError, GatewayError
 from gateway.groups import Groups
 from gateway.intake import Intake
+from gateway.mapping import EventMapping, MappedDestination, Rule, compile_mapping
 from gateway.plugins import Registry
 from gateway.queue import Store
 from gateway.settings import DestinationSettings, secrets_in
@@ -38,7 +39,11 @@ __all__ = ["Builder", "BuiltDestination"]
 
 @dataclass(frozen=True, slots=True)
 class BuiltDestination:
-    """A destination with everything that config and its plugin say about it."""
+    """A destination with everything that config and its plugin say about it.
+
+    Attributes:
+        counted: what it has counted of its own; see `Context.count`.
+    """
 
     id: str
     type: str
@@ -52,6 +57,7 @@ class BuiltDestination:
     settings: DestinationSettings
     chain: Chain
     secrets: tuple[str, ...]
+    counted: Mapping[str, int]
 
 
 class Builder:
@@ -128,7 +134,10 @@ class Builder:
             spec = cast("DestinationSpec[Any]", found.spec)
             policy = msgspec.to_builtins(spec.batch) | settings.batch
             config = table.decode(spec.config)
-            destination = _build(table.path, spec.build, config, self._context(id_))
+            context = self._context(id_)
+            destination = _build(table.path, spec.build, config, context)
+            if rules := settings.mapping_rules:
+                destination = MappedDestination(destination, _mapping(rules, table.path))
             if settings.enabled:
                 built.append(
                     BuiltDestination(
@@ -144,6 +153,7 @@ class Builder:
                         ),
                         atomic=spec.atomic,
                         secrets=tuple(secrets_in(config)),
+                        counted=context.counted,
                         settings=settings,
                         chain=Chain(
                             [(t, tr) for t, tr, where in transforms if id_ in (where or ())]
@@ -170,6 +180,13 @@ class Builder:
             )
             for type_, spec in specs.items()
         ]
+
+
+def _mapping(rules: Sequence[Mapping[str, Any]], path: str) -> EventMapping:
+    decoded = [
+        decode_table(rule, Rule, f"{path}.mapping[{number}]") for number, rule in enumerate(rules)
+    ]
+    return compile_mapping(decoded, f"{path}.mapping")
 
 
 def _build(path: str, build: Callable[..., Any], *args: object) -> Any:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import builtins
 import os
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "API_VERSION",
+    "MOST_COUNTS",
     "Batch",
     "BatchPolicy",
     "Component",
@@ -53,6 +55,9 @@ __all__ = [
 API_VERSION = 1
 """Version of this contract. A spec made for another one is refused when it is registered."""
 
+MOST_COUNTS = 100
+"""Different things that a component may count."""
+
 C = TypeVar("C", bound=Struct)
 
 
@@ -67,6 +72,7 @@ class Context:
         log: logger already bound to the component's id.
         server: the `[server]` table: time-outs and trusted proxies.
         clock: wall clock in milliseconds.
+        counted: what the component has counted with `count`.
     """
 
     id: str
@@ -75,6 +81,21 @@ class Context:
     server: ServerConfig
     log: FilteringBoundLogger
     clock: Callable[[], int]
+    counted: Counter[str] = field(default_factory=Counter, compare=False)
+
+    def count(self, what: str, number: int = 1) -> None:
+        """Count something that is neither an event's outcome nor an error, to be seen by operators.
+
+        A destination's counts are in the metric ``headgate_destination_counted_total`` and in
+        `gateway status`. They begin at 0 when the gateway starts.
+
+        Args:
+            what: a name from a fixed set, such as ``params_over_limit``. Beyond `MOST_COUNTS`
+                different ones all are counted as ``other``.
+        """
+        if what not in self.counted and len(self.counted) >= MOST_COUNTS:
+            what = "other"
+        self.counted[what] += number
 
     def path(self, configured: str) -> Path:
         """A configured path, made absolute without looking at the disk."""

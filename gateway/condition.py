@@ -26,14 +26,15 @@ makes no sense is false. The grammar::
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from gateway import predicates
 from gateway.event import Event
-from gateway.path import BODIES, EVERY, FIELDS, PathError, reader, scan_path
+from gateway.lexer import LITERALS, Parser, TextError, Token
+from gateway.path import BODIES, EVERY, FIELDS, PathError, reader
 
 __all__ = ["MAX_LENGTH", "MAX_NESTING", "Condition", "ConditionError", "compile_condition"]
 
@@ -45,28 +46,9 @@ MAX_NESTING = 32
 
 Condition: TypeAlias = Callable[[Event], bool]
 
-_EXCERPT = 60  # characters of the condition shown on either side of a mistake
 
-
-class ConditionError(ValueError):
-    """A text is not a condition; shows where, with a suggestion.
-
-    Args:
-        problem: what is wrong, in one line.
-        text: the whole condition.
-        position: index of the character that is wrong.
-    """
-
-    def __init__(self, problem: str, text: str, position: int) -> None:
-        line_start = text.rfind("\n", 0, position) + 1
-        line_end = text.find("\n", position)
-        line_end = len(text) if line_end < 0 else line_end
-        start = max(line_start, position - _EXCERPT)
-        shown = text[start : min(line_end, position + _EXCERPT)].replace("\t", " ")
-        pointer = " " * (position - start) + "^"
-        super().__init__(f"{problem} (character {position + 1})\n    {shown}\n    {pointer}")
-        self.problem = problem
-        self.position = position
+class ConditionError(TextError):
+    """A text is not a condition; shows where, with a suggestion."""
 
 
 def compile_condition(text: str) -> Condition:
@@ -83,15 +65,6 @@ def compile_condition(text: str) -> Condition:
 
 
 @dataclass(frozen=True, slots=True)
-class _Token:
-    kind: str  # word, text, number, end, or the sign itself
-    text: str
-    value: Any
-    start: int
-    end: int
-
-
-@dataclass(frozen=True, slots=True)
 class _Value:
     """A side of a comparison: `read` takes it from an event, unless it is a literal."""
 
@@ -100,25 +73,6 @@ class _Value:
     start: int
 
 
-_SPACE = re.compile(r"\s*")
-_WORD = re.compile(r"[^\W\d]\w*")
-_NUMBER = re.compile(r"-?(?:[0-9]{1,30})(?:\.[0-9]{1,30})?(?:[eE][+-]?[0-9]{1,3})?(?![\w.])")
-_TEXT = re.compile(r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'""", re.DOTALL)
-_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
-_ESCAPES = {"\\": "\\", '"': '"', "'": "'", "n": "\n", "t": "\t"}
-_SIGN = re.compile(r"!=|<=|>=|=|<|>|\(|\)|\[|\]|,")
-_FOREIGN = {
-    "==": "=",
-    "=~": "match(...)",
-    "!~": "not match(...)",
-    "<>": "!=",
-    "&&": "and",
-    "||": "or",
-    "!": "not",
-}
-_FOREIGN_SIGN = re.compile(r"==|=~|!~|<>|&&|\|\||!(?!=)")
-
-_LITERALS = {"true": True, "false": False, "null": None}
 _COMPARISONS = ("=", "!=", "<", "<=", ">", ">=")
 _TEXT_TESTS = {
     "contains": predicates.contains,
@@ -128,16 +82,26 @@ _TEXT_TESTS = {
 }
 _VALUE_FUNCTIONS = {"lowercase": predicates.lowercase, "length": predicates.length}
 _FUNCTIONS = frozenset({"exists", *_TEXT_TESTS, *_VALUE_FUNCTIONS})
-_KEYWORDS = frozenset({"and", "or", "not", "in", *_LITERALS})
+_KEYWORDS = frozenset({"and", "or", "not", "in", *LITERALS})
 
 
-class _Parser:
-    """Reads a condition from left to right, one token ahead."""
+class _Parser(Parser):
+    """Reads a condition."""
 
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._depth = 0
-        self._next = self._token(0)
+    error = ConditionError
+    language = "a condition"
+    max_nesting = MAX_NESTING
+    sign = re.compile(r"!=|<=|>=|=|<|>|\(|\)|\[|\]|,")
+    number = re.compile(r"-?(?:[0-9]{1,30})(?:\.[0-9]{1,30})?(?:[eE][+-]?[0-9]{1,3})?(?![\w.])")
+    foreign: ClassVar[Mapping[str, str]] = {
+        "==": "=",
+        "=~": "match(...)",
+        "!~": "not match(...)",
+        "<>": "!=",
+        "&&": "and",
+        "||": "or",
+        "!": "not",
+    }
 
     def parse(self) -> Condition:
         if self._next.kind == "end":
@@ -174,7 +138,7 @@ class _Parser:
             self._expect(")")
         else:
             return self._test()
-        self._depth -= 1
+        self._leave()
         return condition
 
     def _test(self) -> Condition:
@@ -230,7 +194,7 @@ class _Parser:
             inner = self._value()
             self._close_call()
             return _Value(_VALUE_FUNCTIONS[token.text](_reading(inner)), None, token.start)
-        if token.kind in ("text", "number") or token.text in _LITERALS:
+        if self._is_literal(token):
             return _Value(None, self._literal(), token.start)
         if token.kind == "word" and token.text not in _KEYWORDS:
             return self._path()
@@ -239,15 +203,14 @@ class _Parser:
     def _path(self) -> _Value:
         start = self._next.start
         try:
-            path, end = scan_path(self._text, start)
+            path = self._scan_path()
         except PathError as error:
             raise self._path_error(error) from None
         if EVERY in path.steps:
-            raise self._error("a condition looks at one element: write [0], not []")
-        self._next = self._token(end)
+            raise self._error("a condition looks at one element: write [0], not []", at=start)
         return _Value(reader(path), None, start)
 
-    def _path_error(self, error: PathError) -> ConditionError:
+    def _path_error(self, error: PathError) -> TextError:
         word = self._next.text
         names = [*_FUNCTIONS, *_KEYWORDS, *FIELDS, *BODIES]
         near = get_close_matches(word.lower(), names, n=1)
@@ -257,7 +220,7 @@ class _Parser:
 
     def _literal(self) -> Any:
         token = self._next
-        if token.kind in ("text", "number") or (token.kind == "word" and token.text in _LITERALS):
+        if self._is_literal(token):
             self._advance()
             return token.value
         raise self._error(
@@ -272,52 +235,7 @@ class _Parser:
         self._expect("]")
         return values
 
-    # Tokens.
-
-    def _token(self, position: int) -> _Token:
-        text = self._text
-        start = _SPACE.match(text, position).end()  # type: ignore[union-attr]
-        if start == len(text):
-            return _Token("end", "", None, start, start)
-        if foreign := _FOREIGN_SIGN.match(text, start):
-            sign = foreign[0]
-            raise ConditionError(f"there is no {sign!r}; write {_FOREIGN[sign]!r}", text, start)
-        if match := _SIGN.match(text, start):
-            return _Token(match[0], match[0], None, start, match.end())
-        if match := _WORD.match(text, start):
-            word = match[0]
-            return _Token("word", word, _LITERALS.get(word), start, match.end())
-        if match := _TEXT.match(text, start):
-            value = self._unescape(match[0][1:-1], start + 1)
-            return _Token("text", match[0], value, start, match.end())
-        if match := _NUMBER.match(text, start):
-            digits = match[0]
-            number = int(digits) if digits.lstrip("-").isdigit() else float(digits)
-            return _Token("number", digits, number, start, match.end())
-        if text[start] in "\"'":
-            raise ConditionError("the text has no closing quote", text, start)
-        if text[start].isdigit() or text[start] in "-.":
-            raise ConditionError("this is not a number", text, start)
-        raise ConditionError(f"cannot read {text[start]!r}", text, start)
-
-    def _unescape(self, quoted: str, start: int) -> str:
-        for match in _ESCAPE.finditer(quoted):
-            if match[1] not in _ESCAPES:
-                raise ConditionError(
-                    f"there is no escape {match[0]!r}; a backslash itself is written twice",
-                    self._text,
-                    start + match.start(),
-                )
-        return _ESCAPE.sub(lambda match: _ESCAPES[match[1]], quoted)
-
-    def _advance(self) -> None:
-        self._next = self._token(self._next.end)
-
-    def _accept(self, kind: str) -> bool:
-        if self._next.kind != kind:
-            return False
-        self._advance()
-        return True
+    # Words.
 
     def _accept_word(self, word: str) -> bool:
         if self._next.kind != "word" or self._next.text != word:
@@ -325,39 +243,18 @@ class _Parser:
         self._advance()
         return True
 
-    def _expect(self, kind: str) -> None:
-        if not self._accept(kind):
-            raise self._error(f"expected {kind!r}, found {self._found()}")
-
-    def _is_call(self, token: _Token) -> bool:
+    def _is_call(self, token: Token) -> bool:
         return token.kind == "word" and token.text in _FUNCTIONS
-
-    def _open_call(self) -> None:
-        self._enter(self._next.start)
-        self._advance()
-        self._expect("(")
-
-    def _close_call(self) -> None:
-        self._expect(")")
-        self._depth -= 1
-
-    def _enter(self, start: int) -> None:
-        self._depth += 1
-        if self._depth > MAX_NESTING:
-            raise self._error(f"a condition nests at most {MAX_NESTING} levels", at=start)
-
-    def _found(self) -> str:
-        return "the end" if self._next.kind == "end" else repr(self._next.text)
 
     def _error(
         self, problem: str, *, at: int | None = None, hint_keyword: bool = False
-    ) -> ConditionError:
+    ) -> TextError:
         word = self._next.text
         if hint_keyword and self._next.kind == "word" and word not in _KEYWORDS:
             near = get_close_matches(word.lower(), ["and", "or", "not", "in"], n=1)
             if near:
                 problem += f"; did you mean {near[0]!r}?"
-        return ConditionError(problem, self._text, self._next.start if at is None else at)
+        return super()._error(problem, at=at)
 
 
 def _reading(value: _Value) -> Callable[[Event], Any]:

@@ -163,6 +163,20 @@ class Event(Struct, kw_only=True, omit_defaults=True, dict=True, rename="camel")
             + 300
         )
 
+    def own_body(self, name: str) -> dict[str, Any]:
+        """A body of this event alone, which may be changed in place; assign it when that is done.
+
+        Args:
+            name: ``properties`` or another body that can be assigned.
+        """
+        slot = f"raw_{name}"
+        raw: Raw = getattr(self, slot)
+        body: dict[str, Any] = _loads(raw) if len(raw) else {}
+        if raw is EMPTY:
+            setattr(self, slot, Raw(b"{}"))  # whoever reads it from now on finds what is put in
+        self.__dict__[slot] = body
+        return body
+
     def copy(self) -> Self:
         """An event that can be changed without changing this one; decoded bodies are shared."""
         twin = copy(self)
@@ -195,11 +209,11 @@ class Event(Struct, kw_only=True, omit_defaults=True, dict=True, rename="camel")
         return cast("dict[str, Any]", _loads(self.to_json()))
 
     def _body(self, slot: str) -> Mapping[str, Any]:
-        cached = self.__dict__.get(slot)
+        cached: Mapping[str, Any] | None = self.__dict__.get(slot)
         if cached is None:
             raw: Raw = getattr(self, slot)
             cached = self.__dict__[slot] = _loads(raw) if len(raw) else {}
-        return cast("Mapping[str, Any]", cached)
+        return cached
 
     def _replace(self, slot: str, value: Mapping[str, Any]) -> None:
         setattr(self, slot, Raw(_dumps(value)) if value else EMPTY)

@@ -106,6 +106,12 @@ class GatewayCollector(Collector):
             "Events of the queue that a replay has yet to look at.",
             labels=["destination"],
         )
+        counted = _counter(
+            "destination_counted", "What a destination counts of its own.", "destination", "what"
+        )
+        for built in self._gateway.destinations:
+            for what, number in built.counted.items():
+                counted.add_metric([built.id, what], number)
         for id_, number in self._gateway.replays.remaining().items():
             replaying.add_metric([id_], number)
         end = self._gateway.queue.end
@@ -125,7 +131,7 @@ class GatewayCollector(Collector):
             for reason, number in counts.dead.items():
                 dead.add_metric([id_, reason], number)
         missing.add_metric(["sources"], abs(self._gateway.books.missing))
-        yield from (accepted, replayed, delivered, filtered, dead, retried)
+        yield from (accepted, replayed, delivered, filtered, dead, retried, counted)
         yield from (pending, waiting, concurrency, healthy, missing, replaying)
 
 

@@ -47,4 +47,6 @@ def name_by(template: str, event: Event) -> str:
 def utm_parameters(event: Event) -> dict[str, str]:
     """What ``context.campaign`` says, under the names that campaigns have in URLs."""
     campaign = as_mapping(event.context.get("campaign"))
+    if not campaign:
+        return {}
     return {utm: text for key, utm in _UTM.items() if (text := as_text(campaign.get(key)))}

@@ -239,6 +239,8 @@ class DestinationSettings(Settings, frozen=True):
         consent: categories of consent, as `context.consent` of events names them; it gets an event
             only with consent to each. Archives and warehouses are exempt.
         when: the arm whose events it gets; others are filtered as ``group:ID``. All, unless set.
+        mapping: rules that change events before it sees them, one table or a list of them; see
+            `gateway.mapping`.
     """
 
     type: str
@@ -254,6 +256,12 @@ class DestinationSettings(Settings, frozen=True):
     start_at: Literal["now", "earliest"] = "now"
     consent: tuple[Annotated[str, Meta(pattern=r"\S")], ...] = ()
     when: When | None = None
+    mapping: dict[str, Any] | tuple[dict[str, Any], ...] = ()
+
+    @property
+    def mapping_rules(self) -> tuple[dict[str, Any], ...]:
+        """The rules of `mapping`, in their order."""
+        return (self.mapping,) if isinstance(self.mapping, dict) else self.mapping
 
 
 HOST_KEYS: dict[str, frozenset[str]] = {

@@ -53,6 +53,7 @@ class DestinationStatus(Struct, frozen=True):
         concurrency: sends that may be under way now, of so many at most.
         waiting: events in the retry lane.
         replaying: events of the queue that a replay has yet to look at.
+        counted: what it counts of its own, such as values cut to a vendor's limits.
     """
 
     id: str
@@ -69,6 +70,7 @@ class DestinationStatus(Struct, frozen=True):
     waiting: int
     dead: int
     replaying: int
+    counted: dict[str, int]
 
 
 class Status(Struct, frozen=True):
@@ -114,11 +116,16 @@ async def status(gateway: Gateway) -> Status:
             gateway.queue.pending_bytes,
             stored.problem,
         ),
-        [await _destination(gateway, worker) for worker in gateway.workers.values()],
+        [
+            await _destination(gateway, gateway.workers[built.id], dict(built.counted))
+            for built in gateway.destinations
+        ],
     )
 
 
-async def _destination(gateway: Gateway, worker: Worker) -> DestinationStatus:
+async def _destination(
+    gateway: Gateway, worker: Worker, counted: dict[str, int]
+) -> DestinationStatus:
     condition, sender, id_ = worker.condition, worker.sender, worker.id
     lag = worker.pending(gateway.queue.end)
     attempts = gateway.rates.growth(f"attempts {id_}")
@@ -137,6 +144,7 @@ async def _destination(gateway: Gateway, worker: Worker) -> DestinationStatus:
         worker.waiting,
         worker.counts.dead.total(),
         gateway.replays.remaining().get(id_, 0),
+        counted,
     )
 
 

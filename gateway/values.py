@@ -8,6 +8,8 @@ from typing import Any
 
 __all__ = ["as_mapping", "as_number", "as_text"]
 
+_NUMBERS = (int, float)  # a union would be made anew by each call
+
 _EXACT = 2**53
 """Below it a float that is a whole number stands for that number and no other."""
 
@@ -16,7 +18,9 @@ def as_text(value: object) -> str:
     """A text or number as text; empty for all else."""
     if isinstance(value, str):
         return value
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
+    if value is None or isinstance(value, bool) or not isinstance(value, _NUMBERS):
+        return ""
+    return str(value)
 
 
 def as_number(value: object) -> int | float | None:
@@ -28,7 +32,7 @@ def as_number(value: object) -> int | float | None:
             return None
         if value.is_integer() and abs(value) < _EXACT:
             value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, _NUMBERS) or not math.isfinite(value):
         return None
     return value
 

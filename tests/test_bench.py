@@ -242,7 +242,9 @@ def test_decode_gives_json_with_a_ratio() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["decode-single", "intake", "dispatch", "delivery", "http"])
+@pytest.mark.parametrize(
+    "name", ["decode-single", "intake", "dispatch", "delivery", "mapping", "http"]
+)
 def test_every_benchmark_runs(name: str) -> None:
     """Each benchmark goes through, its own checks against lost events included."""
     output = bench("run", "--only", name, "--quick", "--repeats", "1", "--seconds", "0.1")

@@ -21,13 +21,13 @@ LAYERS = (
     # What is known of events, and nothing else.
     ("normalise", "peek", "stamp", "validate", "enrich", "dedup", "consent", "integrations"),
     ("sealed", "heads"),
-    ("path", "predicates", "condition", "ndjson", "naming"),
+    ("path", "lexer", "predicates", "condition", "ndjson", "naming"),
     ("subject",),
     ("groups",),
     # What a plugin sees.
     ("component",),
     ("settings",),
-    ("config",),
+    ("config", "mapping"),
     ("hookspecs",),
     ("",),  # the package itself, which hands out the public names
     ("plugins",),

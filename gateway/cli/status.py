@@ -110,6 +110,7 @@ def _shown(found: Status) -> RenderableType:
         Text(),
         _destinations(found),
         *(_trouble(one) for one in found.destinations if one.state != "ok"),
+        *(_counted(one) for one in found.destinations if one.counted),
     )
 
 
@@ -154,3 +155,10 @@ def _trouble(one: DestinationStatus) -> RenderableType:
     from rich.text import Text
 
     return Text(f"{one.id} {one.state} since {one.since}: {one.error}", _COLOURS[one.state])
+
+
+def _counted(one: DestinationStatus) -> RenderableType:
+    from rich.text import Text
+
+    numbers = ", ".join(f"{what} {number:,}" for what, number in sorted(one.counted.items()))
+    return Text(f"{one.id} counted since the start: {numbers}", "dim")

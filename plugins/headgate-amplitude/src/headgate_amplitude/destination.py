@@ -32,7 +32,7 @@ class Amplitude(Destination):
 
     def __init__(self, config: AmplitudeConfig, context: Context) -> None:
         self._config = config
-        self._map = Mapper(config)
+        self._map = Mapper(config, context.count)
         self._client = HttpClient(config, context, [config.api_key.reveal()])
         self._packer = Packer(_LIMITS.__getitem__)
         self._options = {"min_id_length": config.min_id_length}

@@ -17,6 +17,7 @@ from gateway.packing import Entry
 from gateway.timestamps import parse_ms
 from gateway.values import as_mapping, as_number, as_text
 from headgate_amplitude.config import AmplitudeConfig
+from headgate_amplitude.device import add_device
 
 __all__ = ["EVENTS", "GROUPS", "USERS", "Mapper"]
 
@@ -29,14 +30,24 @@ _INVALID_IDS = frozenset(
         *("{}", "", "0", "-1", "00000000-0000-0000-0000-000000000000", "lmy47d"),
     }
 )
-_IOS = frozenset({"ios", "ipados", "watchos", "tvos"})
+_LONGEST_TEXT = 1024
+"""Characters of a property; Amplitude cuts the rest off."""
 
 
 class Mapper:
-    """Maps events by one config."""
+    """Maps events by one config.
 
-    def __init__(self, config: AmplitudeConfig) -> None:
+    Args:
+        count: told of what Amplitude cuts, and how often.
+    """
+
+    def __init__(
+        self,
+        config: AmplitudeConfig,
+        count: Callable[[str, int], None] = lambda what, number: None,
+    ) -> None:
         self._config = config
+        self._count = count
         self._operations = (
             ("$add", config.increment_traits),
             ("$setOnce", config.set_once_traits),
@@ -58,7 +69,16 @@ class Mapper:
         Raises:
             Permanent: Amplitude would not take it.
         """
+        if len(event.raw_properties) > _LONGEST_TEXT:
+            self._count_cut(event.properties)
+        if len(event.raw_traits) > _LONGEST_TEXT:
+            self._count_cut(event.traits)
         return self._by_type[event.type](event)
+
+    def _count_cut(self, body: Mapping[str, Any]) -> None:
+        long = sum(isinstance(v, str) and len(v) > _LONGEST_TEXT for v in body.values())
+        if long:
+            self._count("values_cut", long)
 
     def _track(self, event: Event) -> list[Entry]:
         if not event.event:
@@ -150,70 +170,36 @@ class Mapper:
         time = parse_ms(event.timestamp or event.original_timestamp or event.received_at)
         if time is not None:
             payload["time"] = time
-        session = self._session(event)
+        given = options(event, "Amplitude")
+        session = self._session(event, context, given)
         if session is not None:
             payload["session_id"] = session
-        self._add_device(payload, context, device)
+        add_device(payload, context, device, user_agent=config.send_user_agent)
         traits: Mapping[str, Any] = {}
         if event.type == "identify":
             traits = event.traits or as_mapping(context.get("traits"))
         elif config.traits_on_events and event.type != "group":
             traits = as_mapping(context.get("traits"))
         traits = self._add_place(payload, context, traits)
-        self._add_options(payload, event)
-        user_properties = self._user_properties(event, traits)
+        if given:
+            self._add_options(payload, event, given)
+        user_properties = self._user_properties(event, context, given, traits)
         if user_properties:
             payload["user_properties"] = user_properties
         payload["library"] = "headgate"
         return payload
 
     @staticmethod
-    def _session(event: Event) -> int | None:
-        given = options(event, "Actions Amplitude") or options(event, "Amplitude")
-        own, of_context = event.extra.get("session_id"), event.context.get("sessionId")
+    def _session(event: Event, context: Mapping[str, Any], given: Mapping[str, Any]) -> int | None:
+        given = options(event, "Actions Amplitude") or given
+        own, of_context = event.extra.get("session_id"), context.get("sessionId")
         for value in (own, given.get("session_id"), of_context):
+            if value is None:
+                continue
             text = as_text(value).rpartition(":")[2]
             if text.isascii() and text.isdigit() and len(text) < 16:
                 return int(text)
         return None
-
-    def _add_device(
-        self, payload: dict[str, Any], context: Mapping[str, Any], device: Mapping[str, Any]
-    ) -> None:
-        system = as_mapping(context.get("os"))
-        app = as_mapping(context.get("app"))
-        library = as_text(as_mapping(context.get("library")).get("name"))
-        network = as_mapping(context.get("network"))
-        agent = as_text(context.get("userAgent"))
-        web = library in ("analytics.js", "analytics-next") or (agent and not device)
-        found = {
-            "app_name": app.get("name"),
-            "app_version": app.get("version"),
-            "os_name": system.get("name"),
-            "os_version": system.get("version"),
-            "device_model": device.get("model"),
-            "device_manufacturer": device.get("manufacturer"),
-            "device_brand": device.get("brand") or device.get("manufacturer"),
-            "platform": "Web" if web else device.get("type"),
-            "carrier": network.get("carrier"),
-            "language": context.get("locale"),
-        }
-        for key, value in found.items():
-            if value is not None:
-                text = as_text(value)
-                if text:
-                    payload[key] = text
-        if agent and self._config.send_user_agent:
-            payload["user_agent"] = agent
-        advertising = as_text(device.get("advertisingId"))
-        kind = (as_text(system.get("name")) or as_text(device.get("type"))).lower()
-        if kind in _IOS:
-            if advertising:
-                payload["idfa"] = advertising
-            if as_text(device.get("id")):
-                payload["idfv"] = as_text(device.get("id"))
-        elif advertising and kind == "android":
-            payload["adid"] = advertising
 
     def _add_place(
         self, payload: dict[str, Any], context: Mapping[str, Any], traits: Mapping[str, Any]
@@ -244,10 +230,7 @@ class Mapper:
         return left
 
     @staticmethod
-    def _add_options(payload: dict[str, Any], event: Event) -> None:
-        given = options(event, "Amplitude")
-        if not given:
-            return
+    def _add_options(payload: dict[str, Any], event: Event, given: Mapping[str, Any]) -> None:
         number_of = given.get("event_id")
         if isinstance(number_of, int) and not isinstance(number_of, bool):
             payload["event_id"] = number_of
@@ -257,7 +240,13 @@ class Mapper:
         if isinstance(groups, dict) and groups and event.type != "group":
             payload["groups"] = groups
 
-    def _user_properties(self, event: Event, traits: Mapping[str, Any]) -> dict[str, Any]:
+    def _user_properties(
+        self,
+        event: Event,
+        context: Mapping[str, Any],
+        given: Mapping[str, Any],
+        traits: Mapping[str, Any],
+    ) -> dict[str, Any]:
         """Traits and attribution, as operations where any of them is one."""
         config = self._config
         operations: dict[str, dict[str, Any]] = {}
@@ -266,32 +255,36 @@ class Mapper:
             chosen = {name: plain.pop(name) for name in names if name in plain}
             if chosen:
                 operations[operation] = chosen
-        unset = options(event, "Amplitude").get("fieldsToUnset")
-        if isinstance(unset, list):
-            operations["$unset"] = {name: "-" for name in unset if isinstance(name, str)}
+        unset = given.get("fieldsToUnset")
+        names_unset = (
+            [name for name in unset if isinstance(name, str)] if isinstance(unset, list) else []
+        )
+        if names_unset:
+            operations["$unset"] = dict.fromkeys(names_unset, "-")
         if config.attribution:
-            self._add_attribution(event, plain, operations)
-        if not any(operations.values()):
-            return plain
-        # Amplitude takes either operations or properties, not both together.
-        if plain:
+            self._add_attribution(utm_parameters(event), context, plain, operations)
+        if operations and plain:
+            # Amplitude takes either operations or properties, not both together.
             operations["$set"] = plain
-        return {key: value for key, value in operations.items() if value}
+        return operations or plain
 
     @staticmethod
     def _add_attribution(
-        event: Event, plain: dict[str, Any], operations: dict[str, dict[str, Any]]
+        found: dict[str, str],
+        context: Mapping[str, Any],
+        plain: dict[str, Any],
+        operations: dict[str, dict[str, Any]],
     ) -> None:
-        page = as_mapping(event.context.get("page"))
-        found = utm_parameters(event)
-        if as_text(page.get("referrer")):
-            found["referrer"] = as_text(page.get("referrer"))
+        """Add the campaign that was found and the page's referrer, the first ones for good."""
+        page = as_mapping(context.get("page"))
+        if referrer := as_text(page.get("referrer")):
+            found["referrer"] = referrer
         first = {f"initial_{name}": value for name, value in found.items()}
         for name in ("initial_referrer", "initial_referring_domain"):
-            if as_text(page.get(name)):
-                first[name] = as_text(page.get(name))
-        plain |= found
+            if text := as_text(page.get(name)):
+                first[name] = text
         if first:
+            plain |= found
             operations["$setOnce"] = {**first, **operations.get("$setOnce", {})}
 
     def _with_revenue(self, event: Event, payload: dict[str, Any]) -> list[Entry]:
@@ -316,10 +309,10 @@ class Mapper:
         product = price * quantity if price is not None and quantity is not None else None
         kind = as_text(properties.get("revenueType")) or as_text(properties.get("revenue_type"))
         refund = event.event == "Order Refunded"
-        names = ("revenue", "total", "value") if refund else ("revenue",)
-        revenue = next(
-            (n for n in map(as_number, map(properties.get, names)) if n is not None), None
-        )
+        revenue = as_number(properties.get("revenue"))
+        for name in ("total", "value") if refund else ():
+            if revenue is None:
+                revenue = as_number(properties.get(name))
         found: dict[str, Any] = {}
         if revenue is None:
             if product is None:

@@ -31,6 +31,8 @@ class Ga4Config(VendorSettings, frozen=True, kw_only=True):
         prefer_total: whether an order's value is its total, and not its revenue without tax and
             shipping.
         max_value_characters: of a parameter's value; 500 for Analytics 360.
+        validate_percent: share of the requests that, once delivered, go to Google's validation
+            server too, which says what Google will drop.
         send_ip, send_user_agent: whether Google gets them, to derive place and device.
     """
 
@@ -41,6 +43,7 @@ class Ga4Config(VendorSettings, frozen=True, kw_only=True):
     default_currency: str = ""
     prefer_total: bool = False
     max_value_characters: Annotated[int, Meta(ge=1, le=500)] = 100
+    validate_percent: Annotated[float, Meta(ge=0, le=100)] = 0.0
     send_ip: bool = False
     send_user_agent: bool = False
 

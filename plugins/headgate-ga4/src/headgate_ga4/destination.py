@@ -11,21 +11,25 @@ from gateway.outbound import HttpClient, Request
 from gateway.packing import Entry, Item, Limits, Packer, items_of
 from headgate_ga4.config import Ga4Config
 from headgate_ga4.mapping import Mapper
+from headgate_ga4.validation import HEADERS, PATH, Validator, findings_in
 
 __all__ = ["Ga4"]
 
 _MAX_BODY = 130_000
 _PARALLEL = 8
-_HEADERS = {"Content-Type": "application/json"}
 _CHECK = b'{"client_id":"headgate.check","events":[{"name":"headgate_check","params":{}}]}'
 
 
 class Ga4(Destination):
-    """Sends events to Google Analytics 4. Google has no way to tell a repetition."""
+    """Sends events to Google Analytics 4. Google has no way to tell a repetition.
+
+    Attributes:
+        validator: asks Google's validation server about a share of the requests.
+    """
 
     def __init__(self, config: Ga4Config, context: Context) -> None:
         self._config = config
-        self._map = Mapper(config, context.clock)
+        self._map = Mapper(config, context.clock, context.count)
         self._client = HttpClient(config, context, [config.api_secret.reveal()])
         self._packer = Packer(self._limits, parallel=_PARALLEL)
         self._params = {"api_secret": config.api_secret.reveal()}
@@ -33,6 +37,10 @@ class Ga4(Destination):
             self._params["measurement_id"] = config.measurement_id
         else:
             self._params["firebase_app_id"] = config.firebase_app_id
+        self._validation_url = config.endpoint(PATH)
+        self.validator = Validator(
+            config.validate_percent, self._validation_url, self._params, self._client, context
+        )
 
     async def start(self) -> None:
         """Open the session."""
@@ -40,6 +48,7 @@ class Ga4(Destination):
 
     async def stop(self) -> None:
         """Close it."""
+        await self.validator.stop()
         await self._client.stop()
 
     async def send(self, batch: Batch) -> None:
@@ -53,13 +62,13 @@ class Ga4(Destination):
         It looks at the form of requests only: a wrong secret or stream id is not found by it, for
         Google says success to those too.
         """
-        url = self._config.endpoint("/debug/mp/collect")
-        reply = await self._client.send(Request(url, _CHECK, _HEADERS, params=self._params))
+        request = Request(self._validation_url, _CHECK, HEADERS, params=self._params)
+        reply = await self._client.send(request)
         self._client.by_status(reply)
-        found = reply.json()
-        messages = found.get("validationMessages") if isinstance(found, dict) else None
-        if messages:
-            raise Misconfigured(self._client.mask.excerpt(f"Google would refuse it: {messages}"))
+        found = [f"{f.code}: {f.description}" for f in findings_in(reply)]
+        if found:
+            text = "; ".join(found)
+            raise Misconfigured(self._client.mask.excerpt(f"Google would refuse it: {text}"))
 
     def _entries(self, event: Event) -> list[Entry]:
         found = self._map(event)
@@ -75,5 +84,7 @@ class Ga4(Destination):
         events = b",".join([item.body for item in items])
         body = sender[:-1] + b',"events":[' + events + b"]}"
         url = self._config.endpoint("/mp/collect")
-        request = Request(url, body, _HEADERS, params=self._params)
-        return await self._client.submit(request, lambda place: items[place].body)
+        request = Request(url, body, HEADERS, params=self._params)
+        failed = await self._client.submit(request, lambda place: items[place].body)
+        self.validator.offer(body)
+        return failed

@@ -60,12 +60,19 @@ class Mapper:
 
     Args:
         clock: wall clock in milliseconds.
+        count: told of what is dropped or cut for Google's limits, and how many.
     """
 
-    def __init__(self, config: Ga4Config, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        config: Ga4Config,
+        clock: Callable[[], int],
+        count: Callable[[str, int], None] = lambda what, number: None,
+    ) -> None:
         self._config = config
         self._app = bool(config.firebase_app_id)
         self._clock = clock
+        self._count = count
 
     def __call__(self, event: Event) -> Entry | None:
         """The entry of an event; None for a type that Google has nothing for.
@@ -125,7 +132,9 @@ class Mapper:
             **as_mapping(context.get("traits")),
             **as_mapping(event.properties.get("user_properties")),
         }
-        properties = user_properties(traits)
+        properties, dropped = user_properties(traits)
+        if dropped:
+            self._count("user_properties_dropped", dropped)
         if properties:
             sender["user_properties"] = properties
         tracking = as_mapping(context.get("device")).get("adTrackingEnabled")
@@ -187,27 +196,51 @@ class Mapper:
         taken = {source for sources in commerce.params.values() for source in sources}
         if commerce.value:
             taken |= {"value", "currency"} | self._add_value(params, commerce, properties)
-        items = items_of(commerce.items, properties) if commerce.items else []
+        items = self._items(commerce, properties)
         if items:
             params["items"] = items
             if commerce.items == "root" or not properties.get("products"):
                 taken.update(ITEM_KEYS)
         self._add_rest(params, properties, taken)
-        for key, value in params.items():
-            if isinstance(value, str):
-                params[key] = value[: max(_LENGTHS.get(key, 0), self._config.max_value_characters)]
+        self._cut(params)
         return params
 
-    @staticmethod
-    def _add_rest(params: dict[str, Any], properties: Mapping[str, Any], taken: set[str]) -> None:
+    def _items(self, commerce: Commerce, properties: Mapping[str, Any]) -> list[dict[str, Any]]:
+        items = items_of(commerce.items, properties) if commerce.items else []
+        products = properties.get("products")
+        if commerce.items in ("products", "either") and isinstance(products, list):
+            dropped = len(products) - len(items)
+            if dropped > 0:
+                self._count("items_dropped", dropped)
+        return items
+
+    def _cut(self, params: dict[str, Any]) -> None:
+        """Cut texts to the length that Google takes."""
+        for key, value in params.items():
+            if isinstance(value, str):
+                most = max(_LENGTHS.get(key, 0), self._config.max_value_characters)
+                if len(value) > most:
+                    self._count("values_cut", 1)
+                    params[key] = value[:most]
+
+    def _add_rest(
+        self, params: dict[str, Any], properties: Mapping[str, Any], taken: set[str]
+    ) -> None:
         skipped = _NEVER | taken
         rest = {key: value for key, value in properties.items() if key not in skipped}
+        over = misnamed = 0
         for key, value in flattened(rest):
-            if len(params) >= MAX_PARAMS:
-                break
             name = _PREFIX.sub("", key)
-            if is_param_name(name):
+            if not is_param_name(name):
+                misnamed += 1
+            elif len(params) < MAX_PARAMS:
                 params.setdefault(name, value)
+            elif name not in params:
+                over += 1
+        if over:
+            self._count("params_over_limit", over)
+        if misnamed:
+            self._count("params_misnamed", misnamed)
 
     def _add_value(
         self, params: dict[str, Any], commerce: Commerce, properties: Mapping[str, Any]
@@ -225,15 +258,15 @@ class Mapper:
         params["currency"] = currency
         return {source}
 
-    @staticmethod
-    def _session(event: Event) -> dict[str, Any]:
-        properties, context = event.properties, event.context
+    def _session(self, event: Event) -> dict[str, Any]:
+        properties, context, given = event.properties, event.context, self._options(event)
         engaged = as_number(
             properties.get("engagementTimeMsec", properties.get("engagement_time_msec"))
         )
         found: dict[str, Any] = {"engagement_time_msec": 1 if engaged is None else engaged}
         for key, other in (("session_id", "sessionId"), ("session_number", "sessionNumber")):
-            for value in (properties.get(other), properties.get(key), context.get(other)):
+            own = properties.get(other), properties.get(key)
+            for value in (*own, given.get(other), context.get(other)):
                 number = as_number(value)
                 if number is not None and number > 0:
                     found[key] = value

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from gateway import Permanent
@@ -16,6 +17,7 @@ __all__ = ["MAX_PARAMS", "event_name", "flattened", "is_param_name", "user_prope
 
 MAX_PARAMS = 25
 _MAX_USER_PROPERTIES = 25
+_MAX_USER_PROPERTY = 36  # characters of its value
 _MAX_NAME = 40
 
 _RESERVED_EVENTS = frozenset(
@@ -80,18 +82,16 @@ def flattened(body: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
-def user_properties(traits: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The traits that Google takes, at most 25."""
-    found: dict[str, dict[str, Any]] = {}
-    for key, value in traits.items():
-        if len(found) == _MAX_USER_PROPERTIES:
-            break
-        if (
-            _USER_PROPERTY.fullmatch(key)
-            and key not in _RESERVED_USER_PROPERTIES
-            and not key.startswith(_RESERVED_PREFIXES)
-            and isinstance(value, str | int | float)
-            and 0 < len(str(value)) <= 36
-        ):
-            found[key] = {"value": value}
-    return found
+def user_properties(traits: Mapping[str, Any]) -> tuple[dict[str, dict[str, Any]], int]:
+    """The traits that Google takes, at most 25, and how many it does not take."""
+    found = {
+        key: {"value": value}
+        for key, value in traits.items()
+        if _USER_PROPERTY.fullmatch(key)
+        and key not in _RESERVED_USER_PROPERTIES
+        and not key.startswith(_RESERVED_PREFIXES)
+        and isinstance(value, str | int | float)
+        and 0 < len(str(value)) <= _MAX_USER_PROPERTY
+    }
+    kept = dict(islice(found.items(), _MAX_USER_PROPERTIES))
+    return kept, len(traits) - len(kept)

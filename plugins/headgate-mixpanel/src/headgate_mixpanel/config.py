@@ -26,6 +26,9 @@ class MixpanelConfig(VendorSettings, frozen=True, kw_only=True):
         service_account, service_secret, project_id: prove that we may import; without them the
             token does.
         region: where the project's data is kept.
+        api: ``import`` is ``/import``, which takes events of any age and says which of them it
+            refused. ``track`` is ``/track``, for events of the last 5 days, whose limits are those
+            of live traffic; older ones are imported.
         identity: how Mixpanel joins ids, as the project is set: ``simplified`` by a device id and
             a user id on every event, ``original`` by events that join two ids for good.
         page_name, screen_name: what page and screen events are called. ``{{name}}``,
@@ -37,6 +40,7 @@ class MixpanelConfig(VendorSettings, frozen=True, kw_only=True):
         group_keys: of the project: the first is what ``groupId`` is a value of, and each is also
             looked for among the traits of a group event.
         send_ip: whether Mixpanel gets the user's address, from which it makes a place.
+        browser: whether events from browsers get its name and version, from the User-Agent.
         compress: whether imports are compressed.
         max_request_bytes: of an import, before compression.
     """
@@ -46,6 +50,7 @@ class MixpanelConfig(VendorSettings, frozen=True, kw_only=True):
     service_secret: Secret | None = None
     project_id: str = ""
     region: Literal["us", "eu", "in"] = "us"
+    api: Literal["import", "track"] = "import"
     identity: Literal["simplified", "original"] = "simplified"
     page_name: str = "Viewed {{name}} Page"
     screen_name: str = "Viewed {{name}} Screen"
@@ -56,6 +61,7 @@ class MixpanelConfig(VendorSettings, frozen=True, kw_only=True):
     increment_traits: tuple[str, ...] = ()
     group_keys: tuple[str, ...] = ()
     send_ip: bool = True
+    browser: bool = True
     compress: bool = True
     max_request_bytes: Annotated[int, Meta(ge=1_000_000, le=10_000_000)] = 2_000_000
 

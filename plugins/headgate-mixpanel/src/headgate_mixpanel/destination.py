@@ -1,7 +1,8 @@
-"""The destination: events by /import, profiles by /engage, groups by /groups."""
+"""The destination: events by /import or /track, profiles by /engage, groups by /groups."""
 
 from __future__ import annotations
 
+import asyncio
 from base64 import b64encode
 from collections.abc import Hashable, Mapping, Sequence
 
@@ -9,13 +10,21 @@ from gateway import Batch, Context, DeliveryError, Destination
 from gateway.outbound import HttpClient, Reply, Request, compress
 from gateway.packing import Item, Limits, Packer, items_of
 from headgate_mixpanel.answer import refused_records, refused_updates
+from headgate_mixpanel.browser import browser_of
 from headgate_mixpanel.config import MixpanelConfig
-from headgate_mixpanel.mapping import ENGAGE, ENGAGE_ONCE, GROUPS, IMPORT, Mapper
+from headgate_mixpanel.mapping import ENGAGE, ENGAGE_ONCE, GROUPS, IMPORT, TRACK, Mapper
 
 __all__ = ["Mixpanel"]
 
 _MOST_ITEM_BYTES = 1_000_000
-_PATHS = {IMPORT: "/import", ENGAGE: "/engage", ENGAGE_ONCE: "/engage", GROUPS: "/groups"}
+_MOST_TRACKED_BYTES = 1_000_000
+_PATHS = {
+    IMPORT: "/import",
+    TRACK: "/track",
+    ENGAGE: "/engage",
+    ENGAGE_ONCE: "/engage",
+    GROUPS: "/groups",
+}
 
 
 class Mixpanel(Destination):
@@ -23,7 +32,7 @@ class Mixpanel(Destination):
 
     def __init__(self, config: MixpanelConfig, context: Context) -> None:
         self._config = config
-        self._map = Mapper(config)
+        self._map = Mapper(config, context.clock, context.count)
         token = config.token.reveal()
         secret = config.service_secret.reveal() if config.service_secret is not None else ""
         pair = f"{config.service_account}:{secret}" if secret else f"{token}:"
@@ -32,6 +41,7 @@ class Mixpanel(Destination):
         bytes_ = config.max_request_bytes
         limits: dict[Hashable, Limits] = {
             IMPORT: Limits(2000, bytes_, _MOST_ITEM_BYTES),
+            TRACK: Limits(2000, min(bytes_, _MOST_TRACKED_BYTES), _MOST_ITEM_BYTES),
             ENGAGE: Limits(2000, bytes_, _MOST_ITEM_BYTES),
             # Alone: of several, some may have been applied where the answer is an error.
             ENGAGE_ONCE: Limits(1, bytes_, _MOST_ITEM_BYTES),
@@ -40,7 +50,9 @@ class Mixpanel(Destination):
         self._packer = Packer(limits.__getitem__)
 
     async def start(self) -> None:
-        """Open the session."""
+        """Open the session, and load the patterns of browsers, which takes a while."""
+        if self._config.browser:
+            await asyncio.to_thread(browser_of, "")
         await self._client.start()
 
     async def stop(self) -> None:

@@ -9,23 +9,31 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway import Event, Permanent
 from gateway.naming import name_by, utm_parameters
 from gateway.packing import Entry
-from gateway.timestamps import parse_ms
+from gateway.timestamps import now_ms, parse_ms
 from gateway.values import as_mapping, as_number, as_text
+from headgate_mixpanel.browser import browser_of
 from headgate_mixpanel.config import MixpanelConfig
+from headgate_mixpanel.device import CONTEXT, device_profile, taken
 
-__all__ = ["ENGAGE", "ENGAGE_ONCE", "GROUPS", "IMPORT", "Mapper"]
+__all__ = ["ENGAGE", "ENGAGE_ONCE", "GROUPS", "IMPORT", "TRACK", "Mapper"]
 
-IMPORT, ENGAGE, GROUPS = "import", "engage", "groups"
+IMPORT, TRACK, ENGAGE, GROUPS = "import", "track", "engage", "groups"
 ENGAGE_ONCE = "engage-once"
 """Routes: where an entry is sent; the last for updates that must not be applied twice."""
 
 _FUTURE_MS = 3_600_000
+_LIVE_MS = 5 * 86_400_000 - 3_600_000
+"""What is older is not tracked but imported, an hour before Mixpanel would drop it silently."""
+
+_LONGEST_TEXT = 255
+"""Bytes of a text in a property; Mixpanel cuts the rest off."""
+
 _INSERT_ID = re.compile(r"[A-Za-z0-9-]{1,36}")
 _NO_ID = frozenset(
     {
@@ -33,51 +41,6 @@ _NO_ID = frozenset(
         *("0", "-1", "true", "false", "[]", "{}", "", "lmy47d"),
         "00000000-0000-0000-0000-000000000000",
     }
-)
-_CONTEXT: tuple[tuple[str, tuple[str, str]], ...] = (
-    ("$current_url", ("page", "url")),
-    ("$referrer", ("page", "referrer")),
-    ("$initial_referrer", ("page", "initial_referrer")),
-    ("$initial_referring_domain", ("page", "initial_referring_domain")),
-    ("$os", ("os", "name")),
-    ("$os_version", ("os", "version")),
-    ("$screen_height", ("screen", "height")),
-    ("$screen_width", ("screen", "width")),
-    ("$screen_dpi", ("screen", "density")),
-    ("$carrier", ("network", "carrier")),
-    ("$wifi", ("network", "wifi")),
-    ("$bluetooth_enabled", ("network", "bluetooth")),
-    ("$device", ("device", "name")),
-    ("$manufacturer", ("device", "manufacturer")),
-    ("$model", ("device", "model")),
-    ("mp_device_model", ("device", "model")),
-    ("$app_build_number", ("app", "build")),
-    ("$app_version_string", ("app", "version")),
-    ("$app_name", ("app", "name")),
-    ("$app_namespace", ("app", "namespace")),
-    ("mp_lib", ("library", "name")),
-)
-_OF_PROFILES = frozenset(
-    {
-        *("$initial_referrer", "$initial_referring_domain", "$os", "$carrier", "$wifi"),
-        *("$manufacturer", "$model", "$screen_height", "$screen_width"),
-    }
-)
-"""What of the context is a property of the user too."""
-
-_IOS = frozenset({"ios", "ipados", "watchos", "tvos"})
-_IOS_PROFILE = (
-    ("$ios_app_release", ("app", "version")),
-    ("$ios_app_version", ("app", "build")),
-    ("$ios_device_model", ("device", "model")),
-    ("$ios_version", ("os", "version")),
-)
-_ANDROID_PROFILE = (
-    ("$android_app_version", ("app", "version")),
-    ("$android_app_version_code", ("app", "build")),
-    ("$android_model", ("device", "model")),
-    ("$android_manufacturer", ("device", "manufacturer")),
-    ("$android_os_version", ("os", "version")),
 )
 _PROFILE = {
     "createdAt": "$created",
@@ -105,10 +68,22 @@ _PROFILE = {
 
 
 class Mapper:
-    """Maps events by one config."""
+    """Maps events by one config.
 
-    def __init__(self, config: MixpanelConfig) -> None:
+    Args:
+        clock: wall clock in milliseconds.
+        count: told of what Mixpanel cuts, and how often.
+    """
+
+    def __init__(
+        self,
+        config: MixpanelConfig,
+        clock: Callable[[], int] = now_ms,
+        count: Callable[[str, int], None] = lambda what, number: None,
+    ) -> None:
         self._config = config
+        self._clock = clock
+        self._count = count
         self._token = config.token.reveal()
         self._operations = (
             ("$set_once", ENGAGE, config.set_once_traits),
@@ -155,8 +130,9 @@ class Mapper:
         if self._config.traits_on_events:
             properties = {**as_mapping(context.get("traits")), **properties}
         properties |= own
-        properties |= _taken(context, _CONTEXT)
-        properties["ip"] = self._ip(event)
+        properties |= taken(context, CONTEXT)
+        self._add_browser(properties, context)
+        properties["ip"] = self._ip(context)
         session = as_text(event.extra.get("session_id")) or as_text(context.get("sessionId"))
         if session:
             properties["$session_id"] = session
@@ -165,9 +141,31 @@ class Mapper:
         if group_id and self._config.group_keys:
             properties.setdefault(self._config.group_keys[0], [group_id])
         properties |= self._identity(event)
-        properties["time"] = self._time(event)
         properties["$insert_id"] = _insert_id(event.message_id)
-        return Entry(IMPORT, "", {"event": name, "properties": properties})
+        cut = _texts_to_be_cut(properties)
+        if cut:
+            self._count("values_cut", cut)
+        return self._entry("", name, properties, self._time(event))
+
+    def _entry(self, part: str, name: str, properties: dict[str, Any], time: int) -> Entry:
+        """An event for the endpoint that takes events of this time."""
+        properties["time"] = time
+        route = IMPORT
+        if self._config.api == "track" and time > self._clock() - _LIVE_MS:
+            properties["token"] = self._token  # which is all that proves that we may
+            route = TRACK
+        return Entry(route, part, {"event": name, "properties": properties})
+
+    def _add_browser(self, properties: dict[str, Any], context: Mapping[str, Any]) -> None:
+        agent = context.get("userAgent")
+        # An app's User-Agent names its HTTP library.
+        if not self._config.browser or not isinstance(agent, str) or context.get("device"):
+            return
+        found = browser_of(agent)
+        if found is not None:
+            properties.setdefault("$browser", found[0])
+            if found[1]:
+                properties.setdefault("$browser_version", found[1])
 
     def _identity(self, event: Event) -> dict[str, Any]:
         user, device = _ids(event)
@@ -178,8 +176,8 @@ class Mapper:
             found["$device_id"] = device
         return found
 
-    def _ip(self, event: Event) -> str:
-        ip = as_text(event.context.get("ip"))
+    def _ip(self, context: Mapping[str, Any]) -> str:
+        ip = as_text(context.get("ip"))
         # Without an address of its own an event is placed where the gateway stands.
         return ip if ip and self._config.send_ip else "0"
 
@@ -220,7 +218,7 @@ class Mapper:
             if chosen:
                 update = {**about, operation: _profile(chosen)}
                 entries.append(Entry(route, operation, update))
-        profile = {**_device_profile(event.context), **self._whole_profile(traits)}
+        profile = {**device_profile(event.context), **self._whole_profile(traits)}
         if profile:
             entries.append(Entry(ENGAGE, "$set", {**about, "$set": profile}))
         if self._config.identity == "original" and user and device and user != device:
@@ -229,10 +227,8 @@ class Mapper:
                 "$anon_id": device,
                 "token": self._token,
             }
-            joined |= {"distinct_id": user, "time": about["$time"]}
-            joined["$insert_id"] = _insert_id(event.message_id)
-            join = {"event": "$identify", "properties": joined}
-            entries.append(Entry(IMPORT, "identify", join))
+            joined |= {"distinct_id": user, "$insert_id": _insert_id(event.message_id)}
+            entries.append(self._entry("identify", "$identify", joined, about["$time"]))
         return entries
 
     @staticmethod
@@ -245,7 +241,7 @@ class Mapper:
 
     def _about(self, event: Event, who: str) -> dict[str, Any]:
         about: dict[str, Any] = {"$token": self._token, "$distinct_id": who}
-        about["$ip"] = self._ip(event)
+        about["$ip"] = self._ip(event.context)
         about["$time"] = self._time(event)
         if event.context.get("active") is False:
             about["$ignore_time"] = True
@@ -286,41 +282,8 @@ class Mapper:
         if not old or not event.user_id or old == event.user_id:
             raise Permanent("an alias event needs two different ids, userId and previousId")
         joined: dict[str, Any] = {"distinct_id": old, "alias": event.user_id, "token": self._token}
-        joined |= {"time": self._time(event), "$insert_id": _insert_id(event.message_id)}
-        return [Entry(IMPORT, "", {"event": "$create_alias", "properties": joined})]
-
-
-def _taken(
-    context: Mapping[str, Any], fields: Iterable[tuple[str, tuple[str, str]]]
-) -> dict[str, Any]:
-    """Fields of the tables in the context that have a value, under other names."""
-    tables = {name: table for name, table in context.items() if isinstance(table, dict)}
-    found: dict[str, Any] = {}
-    for key, (table, field) in fields:
-        value = tables[table].get(field) if table in tables else None
-        if value not in (None, "") and not isinstance(value, dict | list):
-            found[key] = value
-    return found
-
-
-def _device_profile(context: Mapping[str, Any]) -> dict[str, Any]:
-    """What is known of the user's device, and where push messages reach it."""
-    profile = {k: v for k, v in _taken(context, _CONTEXT).items() if k in _OF_PROFILES}
-    device = as_mapping(context.get("device"))
-    kind = (as_text(profile.get("$os")) or as_text(device.get("type"))).lower()
-    token = as_text(device.get("token"))
-    if kind in _IOS:
-        profile |= _taken(context, _IOS_PROFILE)
-        if token:
-            profile["$ios_devices"] = [token]
-    elif kind == "android":
-        profile |= _taken(context, _ANDROID_PROFILE)
-        brand = as_text(device.get("brand")) or as_text(device.get("manufacturer"))
-        if brand:
-            profile["$android_brand"] = brand
-        if token:
-            profile["$android_devices"] = [token]
-    return profile
+        joined["$insert_id"] = _insert_id(event.message_id)
+        return [self._entry("", "$create_alias", joined, self._time(event))]
 
 
 def _profile(traits: Mapping[str, Any]) -> dict[str, Any]:
@@ -330,6 +293,14 @@ def _profile(traits: Mapping[str, Any]) -> dict[str, Any]:
         if value is not None:
             profile.setdefault(_PROFILE.get(key, key), value)
     return profile
+
+
+def _texts_to_be_cut(properties: Mapping[str, Any]) -> int:
+    """How many texts are longer than Mixpanel keeps them."""
+    long = [v for v in properties.values() if isinstance(v, str) and len(v) > _LONGEST_TEXT // 4]
+    # All but a few are ASCII, whose bytes are its characters.
+    sizes = [len(v) if v.isascii() else len(v.encode("utf-8", "replace")) for v in long]
+    return sum(size > _LONGEST_TEXT for size in sizes) if sizes else 0
 
 
 def _insert_id(message_id: str) -> str:

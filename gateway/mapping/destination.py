@@ -1,0 +1,74 @@
+"""A destination that gets its events mapped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from gateway.component import Batch, Destination
+from gateway.errors import BatchError, DeliveryError, Permanent
+from gateway.event import Event
+
+__all__ = ["MappedDestination"]
+
+_AT_ONCE = 250
+"""Events that are mapped before others have a turn on the event loop."""
+
+
+class MappedDestination(Destination):
+    """Maps the events of each batch and hands them on.
+
+    Args:
+        destination: gets the mapped events, with the offsets of the originals.
+        mapping: raises `Permanent` for an event that cannot be mapped.
+    """
+
+    def __init__(self, destination: Destination, mapping: Callable[[Event], Event]) -> None:
+        self._destination = destination
+        self._mapping = mapping
+
+    async def start(self) -> None:
+        """Start the destination."""
+        await self._destination.start()
+
+    async def stop(self) -> None:
+        """Stop it."""
+        await self._destination.stop()
+
+    async def check(self) -> None:
+        """Check it."""
+        await self._destination.check()
+
+    async def send(self, batch: Batch) -> None:
+        """Map the events and send those that could be.
+
+        Raises:
+            DeliveryError: what the destination says of the whole batch. What could not be mapped is
+                found again when the batch comes again.
+            BatchError: events that could not be mapped, and those that the destination names.
+        """
+        mapped: list[Event] = []
+        places: list[int] = []
+        failed: dict[int, DeliveryError] = {}
+        for place, event in enumerate(batch):
+            if place and place % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+            try:
+                mapped.append(self._mapping(event))
+            except Permanent as error:
+                failed[place] = error
+            else:
+                places.append(place)
+        if mapped:
+            offsets = [batch.offsets[place] for place in places]
+            try:
+                await self._destination.send(Batch(mapped, offsets, batch.attempt, batch.queue_id))
+            except BatchError as error:
+                known = len(places)  # it may name an event that it was not given
+                failed |= {places[i]: e for i, e in error.failed.items() if 0 <= i < known}
+            except Permanent as error:
+                if not failed:
+                    raise
+                failed |= dict.fromkeys(places, error)
+        if failed:
+            raise BatchError(dict(sorted(failed.items())))

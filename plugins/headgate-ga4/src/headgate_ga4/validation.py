@@ -1,0 +1,130 @@
+"""What Google's validation server says of requests; it stores nothing.
+
+https://developers.google.com/analytics/devguides/collection/protocol/ga4/validating-events. Google
+answers success to whatever is collected, so that this is the only way to learn that something
+which was delivered will not be there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from gateway import Context, DeliveryError
+from gateway.outbound import HttpClient, Reply, Request
+from gateway.values import as_text
+
+__all__ = ["HEADERS", "PATH", "Finding", "Validator", "findings_in"]
+
+PATH = "/debug/mp/collect"
+HEADERS = {"Content-Type": "application/json"}
+MOST_REMEMBERED = 100
+"""Kinds of findings that are logged once each; further kinds are counted only."""
+
+_MOST_AT_ONCE = 2
+_TIMEOUT_SECONDS = 10.0
+_STRICT = b',"validation_behavior":"ENFORCE_RECOMMENDATIONS"}'
+
+
+class Finding(NamedTuple):
+    """Something that Google would drop or change."""
+
+    code: str
+    field: str
+    description: str
+
+
+def findings_in(reply: Reply) -> list[Finding]:
+    """What an answer of the validation server has to say."""
+    found = reply.json()
+    messages = found.get("validationMessages") if isinstance(found, dict) else None
+    return [
+        Finding(
+            as_text(message.get("validationCode")) or "UNKNOWN",
+            as_text(message.get("fieldPath")),
+            as_text(message.get("description")),
+        )
+        for message in (messages if isinstance(messages, list) else [])
+        if isinstance(message, dict)
+    ]
+
+
+class Validator:
+    """Has a share of the requests validated, beside their delivery and without ever failing it.
+
+    A request is chosen by its bytes, so that a repetition is chosen again or not at all. While
+    two validations are under way further ones are left out, and counted as such.
+
+    Args:
+        percent: share of the requests, 0 to 100.
+        url, params: of the validation server.
+    """
+
+    def __init__(
+        self,
+        percent: float,
+        url: str,
+        params: Mapping[str, str],
+        client: HttpClient,
+        context: Context,
+    ) -> None:
+        self._limit = percent / 100 * 2**32
+        self._url = url
+        self._params = params
+        self._client = client
+        self._context = context
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._logged: set[tuple[str, str]] = set()
+
+    def offer(self, body: bytes) -> None:
+        """Have a request that was delivered validated, if it is among those chosen."""
+        if not self._limit or zlib.crc32(body) >= self._limit:
+            return
+        if len(self._tasks) >= _MOST_AT_ONCE:
+            self._context.count("validations_skipped")
+            return
+        task = asyncio.create_task(self._validate(body))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def settle(self) -> None:
+        """Wait for what is under way."""
+        if self._tasks:
+            await asyncio.wait(set(self._tasks))
+
+    async def stop(self) -> None:
+        """Leave off what is under way; safe twice."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _validate(self, body: bytes) -> None:
+        request = Request(self._url, body[:-1] + _STRICT, HEADERS, params=self._params)
+        try:
+            async with asyncio.timeout(_TIMEOUT_SECONDS):
+                reply = await self._client.send(request)
+            self._client.by_status(reply)
+        except (DeliveryError, TimeoutError):
+            self._context.count("validations_failed")
+            return
+        self._context.count("validated")
+        for finding in findings_in(reply):
+            self._report(finding)
+
+    def _report(self, finding: Finding) -> None:
+        mask = self._client.mask
+        code = mask.excerpt(finding.code)
+        self._context.count(f"finding_{code.lower()}")
+        kind = (code, finding.field)
+        if kind in self._logged or len(self._logged) >= MOST_REMEMBERED:
+            return
+        self._logged.add(kind)
+        self._context.log.warning(
+            "Google would drop or change something that was delivered; said once for each field",
+            code=code,
+            field=mask.excerpt(finding.field),
+            description=mask.excerpt(finding.description),
+        )
