@@ -12,11 +12,12 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
-__all__ = ["UNFIT", "Kind", "encode", "infer", "is_number", "join"]
+__all__ = ["UNFIT", "Kind", "encode", "encoder", "infer", "is_number", "join"]
 
 
 class Kind(Enum):
@@ -75,7 +76,16 @@ def is_number(value: object) -> bool:
 
 def encode(kind: Kind | None, value: Any) -> Any:
     """A value as the driver wants it for a column of this type; `UNFIT` if it cannot hold it."""
-    return UNFIT if kind is None else _ENCODERS[kind](value)
+    return encoder(kind)(value)
+
+
+def encoder(kind: Kind | None) -> Callable[[Any], Any]:
+    """`encode` for one type, for many values."""
+    return _none if kind is None else _ENCODERS[kind]
+
+
+def _none(_: object) -> Any:
+    return UNFIT
 
 
 def _boolean(value: object) -> Any:
@@ -107,7 +117,12 @@ def _numeric(value: object) -> Any:
 
 
 def _timestamp(value: object) -> Any:
-    if not isinstance(value, str) or not _TIME.fullmatch(value):
+    return _moment(value) if isinstance(value, str) else UNFIT
+
+
+@lru_cache(maxsize=8192)  # the times of a batch are much the same, and each is in two rows
+def _moment(value: str) -> Any:
+    if not _TIME.fullmatch(value):
         return UNFIT
     try:
         moment = datetime.fromisoformat(value).astimezone(UTC)
@@ -132,6 +147,8 @@ def _json(value: object) -> str:
 
 def _clean(text: str) -> str:
     """The text with U+FFFD for what PostgreSQL's text cannot hold: NUL, halves of characters."""
+    if text.isascii() and "\0" not in text:  # most are
+        return text
     return _NOT_TEXT.sub("\ufffd", text)
 
 

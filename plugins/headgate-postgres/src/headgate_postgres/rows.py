@@ -197,8 +197,8 @@ class _Flattener:
         for key, value in body.items():
             if value is None:
                 continue
-            below = f"{path}_{key}" if path else key
-            below_shown = f"{shown}.{key}" if shown else key
+            below = f"{path}_{key}" if path or depth > 1 else key
+            below_shown = f"{shown}.{key}" if shown or depth > 1 else key
             if isinstance(value, dict) and depth < self._depth:
                 self.walk(below, below_shown, value, depth + 1, reserved=reserved)
                 continue

@@ -5,11 +5,11 @@ A value that fits no column is kept in the row's column ``_extra``; nothing is d
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from headgate_postgres.kinds import UNFIT, Kind, encode, infer, is_number, join
+from headgate_postgres.kinds import UNFIT, Kind, encode, encoder, infer, is_number, join
 from headgate_postgres.rows import EXTRA, Row, own_columns
 
 __all__ = ["MAX_ROW_VALUES", "Fitted", "Table", "fit"]
@@ -75,44 +75,48 @@ def fit(
     fitted = Fitted(name, exists=table is not None)
     kinds = own_columns(name) if table is None else table.kinds
     room = columns_limit - (len(kinds) if table is None else table.used)
+    encoders = {column: encoder(kind) for column, kind in kinds.items()}
     columns: dict[str, None] = {}
     encoded = []
     for row in rows:
-        record = _record(row, kinds, room, fixed, fitted)
-        columns.update(dict.fromkeys(record))
+        record, left = _record(row, encoders)
+        for column, value in left:
+            if column not in kinds:
+                _want(column, value, room, fitted)
+            elif _would_widen(kinds[column], value) and column not in fixed:
+                fitted.widen.add(column)
+        columns |= dict.fromkeys(record)
         encoded.append(record)
     fitted.columns = list(columns)
-    fitted.records = [tuple([record.get(c) for c in columns]) for record in encoded]
+    fitted.records = [tuple(map(record.get, columns)) for record in encoded]
     return fitted
 
 
 def _record(
-    row: Row,
-    kinds: Mapping[str, Kind | None],
-    room: int,
-    fixed: Collection[str],
-    fitted: Fitted,
-) -> dict[str, Any]:
+    row: Row, encoders: Mapping[str, Callable[[Any], Any]]
+) -> tuple[dict[str, Any], list[tuple[str, Any]]]:
+    """A row by column, and the values that are in its column `_extra`."""
     record: dict[str, Any] = {}
     left: list[tuple[str, Any]] = []
     for column, value in row.values.items():
-        if column not in kinds:
-            _want(column, value, room, fitted)
-        elif len(record) < MAX_ROW_VALUES:
-            kind = kinds[column]
-            ready = encode(kind, value)
+        encode_one = encoders.get(column)
+        if encode_one is not None and len(record) < MAX_ROW_VALUES:
+            ready = encode_one(value)
             if ready is not UNFIT:
                 record[column] = ready
                 continue
-            if kind in (Kind.BIGINT, Kind.DOUBLE) and is_number(value) and column not in fixed:
-                fitted.widen.add(column)
         left.append((column, value))
     if left or row.extra:
         kept = Row(row.table, {}, dict(row.extra))
         for column, value in left:
             kept.aside(column, value)
         record[EXTRA] = encode(Kind.JSONB, kept.extra)
-    return record
+    return record, left
+
+
+def _would_widen(kind: Kind | None, value: object) -> bool:
+    """Whether a value would fit if its column held all numbers, and does not as it is."""
+    return kind in (Kind.BIGINT, Kind.DOUBLE) and is_number(value) and encode(kind, value) is UNFIT
 
 
 def _want(column: str, value: object, room: int, fitted: Fitted) -> None:

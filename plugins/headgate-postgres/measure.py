@@ -1,6 +1,6 @@
 """Events a second into a PostgreSQL server on this machine, beside COPY of rows that are ready.
 
-Run it from the repository: ``python plugins/headgate-postgres/bench.py``. The events are those of
+Run it from the repository: ``python plugins/headgate-postgres/measure.py``. The events are those of
 `gateway.shop`, seeded.
 The floor copies the very same records to the same tables, in the same batches, each a transaction
 of its own, and knows neither positions nor types.
@@ -31,9 +31,9 @@ from headgate_postgres.rows import USERS
 from headgate_postgres.tables import Fitted
 from tests.postgres import PostgresServer
 
-_EVENTS = 40_000
+_EVENTS = 10_000
 _BATCH = 2000
-_PASSES = 3
+_PASSES = 1
 _SEED = 1
 _AT = "2026-11-23T14:00:00.000Z"
 
