@@ -23,12 +23,14 @@ from gateway.errors import DeliveryError
 from gateway.hookspecs import HOOKS
 from gateway.plugins import discover
 from gateway.settings import DestinationSettings, RetryPolicy
+from headgate_postgres import PostgresConfig
 from headgate_webhook import WebhookConfig
 
 ROOT = Path(__file__).parents[1]
 DESTINATIONS = (ROOT / "docs" / "destinations.md").read_text(encoding="utf-8")
 PLUGINS = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
 WEBHOOK = (ROOT / "plugins" / "headgate-webhook" / "README.md").read_text(encoding="utf-8")
+POSTGRES = (ROOT / "plugins" / "headgate-postgres" / "README.md").read_text(encoding="utf-8")
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -49,6 +51,7 @@ def section(title: str) -> str:
         (FileConfig, section("file")),
         (ConsoleConfig, section("console")),
         (SqliteConfig, section("sqlite")),
+        (PostgresConfig, POSTGRES),
         (WebhookConfig, WEBHOOK),
     ],
 )
@@ -64,7 +67,7 @@ def test_every_key_has_a_row(struct: Any, text: str) -> None:
             assert tomllib.loads(f"x = {shown[1]}")["x"] == default, name
 
 
-@pytest.mark.parametrize("page", [DESTINATIONS, WEBHOOK])
+@pytest.mark.parametrize("page", [DESTINATIONS, POSTGRES, WEBHOOK])
 def test_every_example_can_be_used(page: str, tmp_path: Path) -> None:
     """Each example of the pages is a config that the gateway takes."""
     registry = discover(builtins=[m.__name__ for m in (console, file, null, sqlite)])
