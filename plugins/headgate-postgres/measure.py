@@ -1,7 +1,7 @@
 """Events a second into a PostgreSQL server on this machine, beside COPY of rows that are ready.
 
-Run it from the repository: ``python plugins/headgate-postgres/measure.py``. The events are those of
-`gateway.shop`, seeded.
+Run it from the repository: ``python plugins/headgate-postgres/measure.py [PASSES]``. The events are
+those of `gateway.shop`, seeded.
 The floor copies the very same records to the same tables, in the same batches, each a transaction
 of its own, and knows neither positions nor types.
 """
@@ -109,7 +109,7 @@ class _Watched(Postgres):
         return self.parts[-1]
 
 
-async def _main(server: PostgresServer) -> None:
+async def _main(server: PostgresServer, passes: int) -> None:
     events = _events()
     parts = [events[i : i + _BATCH] for i in range(0, len(events), _BATCH)]
     config = PostgresConfig(dsn=Secret(server.dsn), schema="warm")
@@ -117,7 +117,7 @@ async def _main(server: PostgresServer) -> None:
     await watched.start()
     await _deliver(watched, parts, 1)
     took: dict[str, list[Took]] = {"floor": [], "one send at a time": [], "four sends": []}
-    for number in range(_PASSES):
+    for number in range(passes):
         took["floor"].append(await _copy(server, "warm", watched.parts))
         for name, sends in (("one send at a time", 1), ("four sends", 4)):
             destination = await _destination(server, f"s{number}_{sends}")
@@ -130,7 +130,7 @@ async def _main(server: PostgresServer) -> None:
     print(
         f"CPython {platform.python_version()}, PostgreSQL {version}, asyncpg {asyncpg.__version__}"
     )
-    print(f"{len(events):,} events, batches of {_BATCH}, median of {_PASSES} passes")
+    print(f"{len(events):,} events, batches of {_BATCH}, median of {passes} pass(es)")
     for name, passes in took.items():
         wall, cpu = (median(seconds) for seconds in zip(*passes, strict=True))
         rate, each = len(events) / wall, cpu / len(events) * 1e6
@@ -139,4 +139,4 @@ async def _main(server: PostgresServer) -> None:
 
 if __name__ == "__main__":
     with PostgresServer(fsync=True) as running:
-        asyncio.run(_main(running))
+        asyncio.run(_main(running, int(sys.argv[1]) if sys.argv[1:] else _PASSES))

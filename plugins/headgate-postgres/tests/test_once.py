@@ -19,7 +19,7 @@ from tests.postgres import PostgresServer
 from tests.process import GatewayProcess
 from tests.steady_client import Client
 
-KILLS = 6
+KILLS = 4
 
 
 def events(number: int, first: int = 0) -> list[Any]:
@@ -243,17 +243,19 @@ async def test_after_kills_of_both_each_event_is_there_once(
             client.url = gateway.url
             thread = threading.Thread(target=client.run)
             thread.start()
-            for number in range(KILLS):
-                threading.Event().wait(rng.uniform(0.2, 0.6))
-                if number % 2:
-                    server.restart()
-                else:
-                    gateway.kill()
-                    gateway.start()
-                    client.url = gateway.url
-            threading.Event().wait(0.3)
-            client.ended = True
-            thread.join(20)
+            try:
+                for number in range(KILLS):
+                    threading.Event().wait(rng.uniform(0.2, 0.6))
+                    if number % 2:
+                        server.restart()
+                    else:
+                        gateway.kill()
+                        gateway.start()
+                        client.url = gateway.url
+                threading.Event().wait(0.3)
+            finally:
+                client.ended = True
+                thread.join(20)
             assert not thread.is_alive()
             gateway.wait_delivered("table", timeout=60)
             assert gateway.stop() == 0

@@ -158,8 +158,6 @@ def _track(
 
 def _surroundings(row: Row, event: Event, depth: int) -> None:
     """The context, and what the specification does not name."""
-    if event.version is not None:
-        row.aside("version", event.version)
     for key, value in event.extra.items():
         row.aside(key, value)
     _Flattener(row, depth).walk("context", "context", event.context, 1, reserved=False)
