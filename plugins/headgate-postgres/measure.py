@@ -28,7 +28,7 @@ from gateway import Batch, Event, Secret
 from gateway.testing import make_context
 from headgate_postgres import Postgres, PostgresConfig
 from headgate_postgres.rows import USERS
-from headgate_postgres.tables import Fitted
+from headgate_postgres.tables import Fitted, Table
 from tests.postgres import PostgresServer
 
 _EVENTS = 10_000
@@ -104,8 +104,10 @@ class _Watched(Postgres):
         super().__init__(*arguments)
         self.parts: list[list[Fitted]] = []
 
-    async def _fitted(self, db: Any, events: Sequence[Event]) -> list[Fitted]:
-        self.parts.append(await super()._fitted(db, events))
+    async def _fitted(
+        self, db: Any, events: Sequence[Event], tables: dict[str, Table]
+    ) -> list[Fitted]:
+        self.parts.append(await super()._fitted(db, events, tables))
         return self.parts[-1]
 
 
@@ -131,8 +133,8 @@ async def _main(server: PostgresServer, passes: int) -> None:
         f"CPython {platform.python_version()}, PostgreSQL {version}, asyncpg {asyncpg.__version__}"
     )
     print(f"{len(events):,} events, batches of {_BATCH}, median of {passes} pass(es)")
-    for name, passes in took.items():
-        wall, cpu = (median(seconds) for seconds in zip(*passes, strict=True))
+    for name, measured in took.items():
+        wall, cpu = (median(seconds) for seconds in zip(*measured, strict=True))
         rate, each = len(events) / wall, cpu / len(events) * 1e6
         print(f"{name:20} {rate:>8,.0f} events/s {each:>6,.0f} us of CPU an event")
 

@@ -141,14 +141,14 @@ class Postgres(Destination):
     async def _write(self, batch: Batch, places: Sequence[int]) -> None:
         config = self._config
         async with self._connection() as db:
-            if self._tables is None:
-                await self._load(db)
+            # Another send may forget them at any time; this one goes on with what it has.
+            tables = self._tables or await self._load(db)
             offsets = [batch.offsets[place] for place in places]
             there = await positions.delivered(db, config.schema, self._id, batch.queue_id, offsets)
             todo = [p for p in places if batch.offsets[p] not in there]
             if not todo:
                 return
-            fitted = await self._fitted(db, [batch.events[place] for place in todo])
+            fitted = await self._fitted(db, [batch.events[place] for place in todo], tables)
             async with self._transaction(db):
                 for part in fitted:
                     await self._insert(db, part)
@@ -170,10 +170,10 @@ class Postgres(Destination):
 
     # -- rows ----------------------------------------------------------------
 
-    async def _fitted(self, db: Any, events: Sequence[Event]) -> list[Fitted]:
+    async def _fitted(
+        self, db: Any, events: Sequence[Event], tables: dict[str, Table]
+    ) -> list[Fitted]:
         """The rows of events by table, once the tables have what they need."""
-        tables = self._tables
-        assert tables is not None
         rows = await asyncio.to_thread(self._rows, events, tables)
         fitted = await asyncio.to_thread(self._fit, rows, tables)
         if all(part.complete for part in fitted):
@@ -216,11 +216,12 @@ class Postgres(Destination):
 
     # -- the schema ----------------------------------------------------------
 
-    async def _load(self, db: Any) -> None:
+    async def _load(self, db: Any) -> dict[str, Table]:
+        """The tables as they are; those that there must be are made."""
         schema = self._config.schema
         async with self._growing:
             if self._tables is not None:
-                return
+                return self._tables
             tables = await catalog.load(db, schema)
             if not tables.keys() >= {*OWN_TABLES, POSITIONS}:
                 async with self._transaction(db):
@@ -230,6 +231,7 @@ class Postgres(Destination):
             probe.require_ours(tables, schema)
             self._fixed.clear()
             self._tables = tables
+            return tables
 
     async def _grow(self, db: Any, rows: Mapping[str, list[Row]]) -> dict[str, Table]:
         """Add what rows need and is still missing now that nobody else adds; the tables then."""
