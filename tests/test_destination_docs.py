@@ -27,6 +27,7 @@ from gateway.settings import DestinationSettings, RetryPolicy
 from gateway.testing import Promise, Vendor, contract_scenes
 from gateway.testing.scenes import SCENES
 from headgate_slack import SlackConfig
+from headgate_postgres import PostgresConfig
 from headgate_webhook import WebhookConfig
 
 ROOT = Path(__file__).parents[1]
@@ -34,6 +35,7 @@ DESTINATIONS = (ROOT / "docs" / "destinations.md").read_text(encoding="utf-8")
 PLUGINS = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
 WEBHOOK = (ROOT / "plugins" / "headgate-webhook" / "README.md").read_text(encoding="utf-8")
 SLACK = (ROOT / "plugins" / "headgate-slack" / "README.md").read_text(encoding="utf-8")
+POSTGRES = (ROOT / "plugins" / "headgate-postgres" / "README.md").read_text(encoding="utf-8")
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -55,6 +57,7 @@ def section(title: str) -> str:
         (ConsoleConfig, section("console")),
         (SqliteConfig, section("sqlite")),
         (SlackConfig, SLACK),
+        (PostgresConfig, POSTGRES),
         (WebhookConfig, WEBHOOK),
     ],
 )
@@ -71,6 +74,7 @@ def test_every_key_has_a_row(struct: Any, text: str) -> None:
 
 
 @pytest.mark.parametrize("page", [DESTINATIONS, SLACK, WEBHOOK])
+@pytest.mark.parametrize("page", [DESTINATIONS, POSTGRES, WEBHOOK])
 def test_every_example_can_be_used(page: str, tmp_path: Path) -> None:
     """Each example of the pages is a config that the gateway takes."""
     registry = discover(builtins=[m.__name__ for m in (console, file, null, sqlite)])
