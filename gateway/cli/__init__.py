@@ -27,6 +27,8 @@ _COMMANDS = {
     "dead": ("gateway.cli.dead", "List dead letters, send them again, or drop them."),
     "plugins": ("gateway.cli.plugins", "List what can be used in config.toml."),
     "suppress": ("gateway.cli.suppress", "Take in no more events of a user, or take them again."),
+    "erase": ("gateway.cli.erase", "Forget users: erase what is stored of them, everywhere."),
+    "audit": ("gateway.cli.audit", "List who changed what, and when."),
     "queue": ("gateway.cli.queue", "Look into a queue, or check it, offline."),
 }
 
