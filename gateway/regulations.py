@@ -157,9 +157,8 @@ class Regulations:
             StateError: it cannot be written down.
         """
         _check(kind, subjects)
-        row = await self._state.call(rows.create, kind, actor, subjects, self._clock())
-        if "SUPPRESS" in kind:
-            await self._suppress(row, subjects)
+        done = [await self._suppress(kind, subjects)] if "SUPPRESS" in kind else []
+        row = await self._state.call(rows.create, kind, actor, subjects, done, self._clock())
         self._wanted.set()
         found = await self.report(row.id)
         assert found is not None
@@ -266,8 +265,6 @@ class Regulations:
         subjects = await self._state.call(rows.subjects, row.id)
         if row.status == "INITIALIZED":
             await self._state.call(rows.set_status, row.id, "RUNNING", self._clock())
-        if "SUPPRESS" in row.kind and "suppression" not in places:
-            await self._suppress(row, subjects)
         if "DELETE" in row.kind:
             if any(_open(places.get(name)) for name in LOCAL_PLACES):
                 await self._erase_locally(row, subjects)
@@ -279,11 +276,11 @@ class Regulations:
     def _names(self) -> list[str]:
         return [*self._destinations, *self._disabled]
 
-    async def _suppress(self, row: Row, subjects: Subjects) -> None:
-        change = self._suppressed.remove if row.kind == "UNSUPPRESS" else self._suppressed.add
+    async def _suppress(self, kind: Kind, subjects: Subjects) -> Place:
+        change = self._suppressed.remove if kind == "UNSUPPRESS" else self._suppressed.add
         number = await asyncio.to_thread(change, sorted(subjects.users))
         await asyncio.to_thread(self._suppressed.refresh)
-        await self._put(row.id, Place("suppression", "FINISHED", number))
+        return Place("suppression", "FINISHED", number)
 
     async def _erase_locally(self, row: Row, subjects: Subjects) -> None:
         results: list[Place] = []

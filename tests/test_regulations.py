@@ -83,6 +83,8 @@ async def test_what_each_kind_does(tmp_path: Path, kind: str) -> None:
         suppresses = kind.startswith("SUPPRESS")
         assert list(gateway.suppressed) == (["ada-77af"] if suppresses else [])
         names = {p.place for p in report.places}
+        changed = [p.items for p in report.places if p.place == "suppression"]
+        assert changed == ([1] if "SUPPRESS" in kind else [])
         assert ("queue" in names) is ("DELETE" in kind)
         assert bool(vendor.asked) is (kind in ("DELETE_ONLY", "SUPPRESS_WITH_DELETE"))
     with closing(sqlite3.connect(tmp_path / "data" / "state.sqlite")) as db:

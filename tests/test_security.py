@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -156,3 +158,16 @@ def test_a_write_key_opens_nothing_but_its_source(gate: Gate) -> None:
             assert answer.status in (400, 401, 404)
             assert b"userId" not in answer.body
     gate.check()
+
+
+def test_each_claim_of_the_threat_model_has_its_test() -> None:
+    """What docs/security.md names is there."""
+    tests = Path(__file__).parent
+    page = (tests.parent / "docs" / "security.md").read_text(encoding="utf-8")
+    model = page.partition("## THREAT_MODEL")[2]
+    named = re.findall(r"`(test_\w+\.py)(?:::(\w+))?`", model)
+    assert len(named) > 15
+    for file, name in named:
+        assert f"def {name}" in (tests / file).read_text(encoding="utf-8"), (file, name)
+    rows = [line for line in model.splitlines() if line.startswith("| ") and "---" not in line]
+    assert [row for row in rows[2:] if "test" not in row and "authentication" not in row] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
 from gateway.state.writing import transaction
@@ -64,8 +65,15 @@ class Place:
     next_ms: int = 0
 
 
-def create(db: sqlite3.Connection, kind: str, actor: str, whose: Subjects, now_ms: int) -> Row:
-    """Write a regulation down."""
+def create(
+    db: sqlite3.Connection,
+    kind: str,
+    actor: str,
+    whose: Subjects,
+    done: Sequence[Place],
+    now_ms: int,
+) -> Row:
+    """Write a regulation down, with the places where it is done already."""
     with transaction(db):
         cursor = db.execute(
             "INSERT INTO regulations (kind, actor, subjects, status, created_ms, updated_ms) "
@@ -76,6 +84,8 @@ def create(db: sqlite3.Connection, kind: str, actor: str, whose: Subjects, now_m
         rows = [(id_, "user", one) for one in whose.users]
         rows += [(id_, "anonymous", one) for one in whose.anonymous]
         db.executemany("INSERT INTO regulation_subjects VALUES (?, ?, ?)", rows)
+        for place in done:
+            put_place(db, id_, place)
     return Row(id_, kind, actor, len(whose), "INITIALIZED", now_ms, now_ms)
 
 
