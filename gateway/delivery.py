@@ -19,6 +19,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from gateway.collect import Collector
@@ -170,8 +171,11 @@ class Worker:
 
         Sends under way end first. What was sent and could not be committed yet is sent again.
         """
-        await self._sender.hold()
         try:
+            await self._sender.hold()
+            # What was sent is committed, unless something before it is unfinished.
+            while self._committing.locked() or (self._tickets and not self._tickets[0].todo):
+                await self._sender.until_change(_LOOK_AGAIN_SECONDS)
             async with self._hold.held():
                 yield
         finally:
@@ -341,7 +345,7 @@ class Worker:
         assert self._order is not None
         now_ms = self._clock()
         moved = []
-        for item in sorted(ticket.todo, key=_offset):
+        for item in sorted(ticket.todo, key=itemgetter(1)):
             if item[1] in able or not self._triage.has_room(1):
                 continue
             if ticket.waves > _MOST_WAVES or self._order.held_up(item[1]):
@@ -389,7 +393,3 @@ class Worker:
             self.counts.leaked += abs(written.missing)
         self._recorder.tell(commit, written)
         return True
-
-
-def _offset(item: Item) -> int:
-    return item[1]

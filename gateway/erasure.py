@@ -58,6 +58,11 @@ class Eraser:
         self._workers = workers
         self._recent_ids = recent_ids
         self._replays = replays
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Have an erasure that is under way, and is about to be cancelled, end soon."""
+        self._stopping = True
 
     async def erase(
         self, subjects: Subjects, done: Callable[[Place], None], progress: Callable[[str], None]
@@ -71,6 +76,8 @@ class Eraser:
         ids: list[tuple[str, str]] = []
 
         def segments(number: int, of: int) -> None:
+            if self._stopping:
+                raise InterruptedError("the gateway stops")
             progress(f"queue: {number} of {of} segments")
 
         try:

@@ -143,6 +143,7 @@ class Regulations:
         """Leave off; `start` goes on, also in another process. Safe twice and without `start`."""
         if self._task is not None:
             task, self._task = self._task, None
+            self._eraser.stop()
             task.cancel()
             await asyncio.wait({task})
 

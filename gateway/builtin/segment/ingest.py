@@ -88,7 +88,9 @@ class Ingest:
         received_ms = self._intake.clock()
         key = basic_user(request.headers.get("Authorization")) or query_key
         # A key of the head is looked at first: who has none that is valid has no body read.
-        caps = self._configs[self.key_of(request, key).source_id] if key else self._widest
+        caps = self._widest
+        if key is not None:
+            caps = self._configs[self.key_of(request, key).source_id]
         body = await read_body(
             request,
             max_bytes=caps.max_batch_bytes if kind is None else caps.max_event_bytes,
