@@ -39,6 +39,7 @@ async def test_a_send_under_way_ends_first(bench: Bench) -> None:
     """Whoever holds the worker gets it once the send has its outcome; it is not sent twice."""
     slow = Slow()
     worker = bench.worker(slow)
+    await bench.state.begin("d", 0)
     bench.start(worker)
     await bench.put("a", "b")
     await slow.began.wait()
