@@ -174,7 +174,7 @@ class Worker:
         try:
             await self._sender.hold()
             # What was sent is committed, unless something before it is unfinished.
-            while self._committing.locked() or (self._tickets and not self._tickets[0].todo):
+            while self._committing.locked() or (self._tickets and self._tickets[0].done):
                 await self._sender.until_change(_LOOK_AGAIN_SECONDS)
             async with self._hold.held():
                 yield
