@@ -11,6 +11,7 @@ from gateway.component import (
     Context,
     Destination,
     DestinationSpec,
+    Erasure,
     QueueSpec,
     Route,
     Source,
@@ -30,6 +31,7 @@ from gateway.errors import (
 from gateway.event import Event
 from gateway.hookspecs import hookimpl
 from gateway.settings import Secret
+from gateway.subjects import Subjects
 
 __all__ = [
     "API_VERSION",
@@ -40,6 +42,7 @@ __all__ = [
     "DeliveryError",
     "Destination",
     "DestinationSpec",
+    "Erasure",
     "Event",
     "GatewayError",
     "Misconfigured",
@@ -50,6 +53,7 @@ __all__ = [
     "Secret",
     "Source",
     "SourceSpec",
+    "Subjects",
     "Throttled",
     "Transform",
     "TransformSpec",

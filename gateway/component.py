@@ -21,11 +21,12 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Annotated, Generic, Literal, TypeVar, overload
 
 from msgspec import Meta, Struct
 
 from gateway.event import Event
+from gateway.subjects import Subjects
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -44,6 +45,7 @@ __all__ = [
     "Context",
     "Destination",
     "DestinationSpec",
+    "Erasure",
     "QueueSpec",
     "Route",
     "Source",
@@ -134,6 +136,24 @@ class Batch(Sequence[Event]):
         return iter(self.events)
 
 
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """What `Destination.erase` has to say.
+
+    Attributes:
+        items: how many events, rows or users it deleted, as far as that is known.
+        detail: in words, for the report; without ids of users.
+        job: for ``RUNNING``, what the vendor knows the deletion by; handed back at the next call.
+        ask_again_seconds: for ``RUNNING``, when that is to be.
+    """
+
+    status: Literal["FINISHED", "RUNNING", "NOT_SUPPORTED"]
+    items: int = 0
+    detail: str = ""
+    job: str = ""
+    ask_again_seconds: float = 3600.0
+
+
 class Component:
     """Start and stop, both optional."""
 
@@ -161,6 +181,34 @@ class Destination(Component, ABC):
 
     async def check(self) -> None:
         """Prove that settings work without delivering; raise `DeliveryError` where not."""
+
+    async def erase(self, subjects: Subjects, job: str = "") -> Erasure:
+        """Delete all that was ever delivered of these users, or ask the vendor to.
+
+        Optional; who does not implement it is reported as not supported. By the time of the call
+        nothing of theirs is under way any more, and the destination has been started. `send` may
+        run beside it, with events of others, or newer ones of the same users, which stay.
+
+        Bring copies along: compressed files, indexes, pages that a database has let go of. Be
+        prepared to be called again with the same subjects, after a crash or a failure: what is gone
+        already is no error. Progress that must outlive that goes into `Erasure.job`.
+
+        Args:
+            subjects: users by userId, and by anonymousId; at most 5,000 in all.
+            job: empty at first; then the `Erasure.job` of an answer that was ``RUNNING``. Subjects
+                are not kept for longer than needed: in a call with a job they are empty.
+
+        Returns:
+            ``FINISHED`` once they are gone; ``RUNNING`` where the vendor has accepted to delete
+            them and will be asked again; ``NOT_SUPPORTED`` with what a person has to do.
+
+        Raises:
+            Retryable: try again later; the gateway does, for days.
+            DeliveryError: any other is a failure that a person has to look into.
+        """
+        return Erasure(
+            "NOT_SUPPORTED", detail="the destination cannot delete users; delete them there by hand"
+        )
 
 
 class Transform(ABC):

@@ -185,13 +185,16 @@ def _check_references(config: Config) -> None:
             )
     owners: dict[str, str] = {}
     for id_, (source, table) in config.sources.items():
-        for key in source.write_keys:
-            if not key.strip():
-                raise ConfigError(f"{table.path}.write_key: is empty")
-            if owners.setdefault(key, id_) != id_:
-                raise ConfigError(
-                    f"{table.path}.write_key: is also the key of sources.{owners[key]}"
-                )
+        number = len(source.all_keys) - len(source.keys)
+        for place, entry in enumerate(source.all_keys, -number):
+            where = f"{table.path}." + ("write_key" if place < 0 else f"keys[{place}].key")
+            if not entry.key.strip():
+                raise ConfigError(f"{where}: is empty")
+            if owners.setdefault(entry.key, id_) != id_:
+                raise ConfigError(f"{where}: is also the key of sources.{owners[entry.key]}")
+        repeated = {key.key for key in source.keys} & set(source.write_keys[:number])
+        if repeated or len({key.key for key in source.keys}) < len(source.keys):
+            raise ConfigError(f"{table.path}.keys: the same key is there twice")
     for network in config.server.trusted_proxies:
         try:
             ipaddress.ip_network(network, strict=False)

@@ -95,6 +95,14 @@ class RecentIds:
                 if generation is self._current:
                     self._count -= before - len(ids)
 
+    def forget_ids(self, ids: Iterable[tuple[str, str]]) -> None:
+        """Forget (source id, message id) pairs, as those of erased events."""
+        for source_id, message_id in ids:
+            for generation in (self._current, self._previous):
+                if message_id in generation.get(source_id, ()):
+                    generation[source_id].remove(message_id)
+                    self._count -= generation is self._current
+
     def preload(self, ids: Iterable[tuple[str, str]], now_ms: int) -> int:
         """Fill from (source id, message id) pairs at start, newest first; returns how many."""
         self._since_ms = now_ms

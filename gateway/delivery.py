@@ -17,15 +17,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from gateway.collect import Collector
 from gateway.component import Batch
-from gateway.errors import StateError
+from gateway.holding import Hold, is_held
 from gateway.lane import Lane
 from gateway.ledger import DestinationCounts
 from gateway.order import UserOrder
+from gateway.recording import Recorder
 from gateway.retry import describe, trace_of
 from gateway.sending import Condition, Sender
 from gateway.settings import RetryPolicy
@@ -36,7 +39,6 @@ from gateway.state import (
     Commit,
     Offsets,
     State,
-    Written,
     reading,
 )
 from gateway.tap import Tap
@@ -99,6 +101,9 @@ class Worker:
         self._tap = Tap() if tap is None else tap
         self._max_tickets = _UNCOMMITTED_PER_SEND * max_concurrency
         self._tickets: deque[Ticket] = deque()
+        self._hold = Hold()
+        self._interrupted = False
+        self._recorder = Recorder(id_, state, sender, clock, log)
         self._committing = asyncio.Lock()
         self._lane = Lane(
             id_,
@@ -157,7 +162,24 @@ class Worker:
             while not await self._run_once():
                 pass
         finally:
+            self._hold.ended()
             await self._collector.close()
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        """Meanwhile nothing is read or sent; then all goes on from the cursor, read anew.
+
+        Sends under way end first. What was sent and could not be committed yet is sent again.
+        """
+        try:
+            await self._sender.hold()
+            # What was sent is committed, unless something before it is unfinished.
+            while self._committing.locked() or (self._tickets and self._tickets[0].done):
+                await self._sender.until_change(_LOOK_AGAIN_SECONDS)
+            async with self._hold.held():
+                yield
+        finally:
+            self._sender.release()
 
     def drain(self) -> None:
         """Deliver what the queue holds without waiting for more; do not wait for what fails."""
@@ -165,25 +187,44 @@ class Worker:
 
     async def _run_once(self) -> bool:
         """Deliver from the cursor on; False if it has to begin again."""
+        self._hold.running()
         try:
             await self._session()
         except Exception as error:  # noqa: BLE001
+            await self._forget()
+            if is_held(error):
+                await self._hold.stand()
+                return False
             # A defect of ours must not end a destination for good.
             self._log.error(
                 "delivery failed unexpectedly", destination=self.id, trace=trace_of(error)
             )
             self._sender.fails("retrying", describe(error))
-            self._tickets.clear()
-            self._sender.reset()
-            if self._order is not None:
-                self._order.clear()
-            await self._collector.rewind(self.cursor)
             return await self._sender.pause(_BROKEN_WORKER_SECONDS)
         return True
 
+    async def _forget(self) -> None:
+        """Have nothing of the queue in memory, to begin again at the cursor."""
+        self._interrupted = True
+        self._tickets.clear()
+        self._sender.reset()
+        if self._order is not None:
+            self._order.clear()
+        await self._collector.rewind(self.cursor)
+
+    async def _catch_up(self) -> None:
+        if self._interrupted:  # maybe while something was being committed
+            _, stored = await self._state.standing(self.id)
+            self.counts.delivered, self.counts.replayed = stored.delivered, stored.replayed
+            self.cursor = (await self._state.cursors()).get(self.id, self.cursor)
+            await self._collector.rewind(self.cursor)
+            self._interrupted = False
+
     async def _session(self) -> None:
+        await self._catch_up()
         await self._lane.look(anew=True)
         async with asyncio.TaskGroup() as tasks:
+            interrupt = tasks.create_task(self._hold.interrupt())
             tasks.create_task(self._lane.run())
             while True:
                 await self._has_room()
@@ -193,6 +234,7 @@ class Worker:
                 ticket = self._ticket(outgoing)
                 self._tickets.append(ticket)
                 tasks.create_task(self._deliver(ticket))
+            interrupt.cancel()
 
     async def _has_room(self) -> None:
         """Wait until another batch may be read: one more than can be sent now, and bounded."""
@@ -262,7 +304,7 @@ class Worker:
         if verdict.whole:
             self._triage.whole_failed(ticket, part, verdict, now_ms)
             # Written now, for this batch may not be finished for long.
-            await self._note(happened)
+            await self._recorder.note(happened)
         else:
             ticket.history += happened
             ticket.failures = 0
@@ -303,7 +345,7 @@ class Worker:
         assert self._order is not None
         now_ms = self._clock()
         moved = []
-        for item in sorted(ticket.todo, key=_offset):
+        for item in sorted(ticket.todo, key=itemgetter(1)):
             if item[1] in able or not self._triage.has_room(1):
                 continue
             if ticket.waves > _MOST_WAVES or self._order.held_up(item[1]):
@@ -334,7 +376,7 @@ class Worker:
 
     async def _record(self, commit: Commit) -> bool:
         """Write outcomes and count them; False when draining gave up."""
-        written = await self._write(commit)
+        written = await self._recorder.write(commit)
         if written is None:
             return False
         if commit.cursor is not None:
@@ -349,46 +391,5 @@ class Worker:
             self.counts.filtered[ALREADY_WAITING] += written.overlapping
         if written.missing:
             self.counts.leaked += abs(written.missing)
-            self._log.error(
-                "the books do not balance: events were counted nowhere, or twice; see "
-                "`gateway ledger`",
-                destination=self.id,
-                events=written.missing,
-            )
-        if commit.dead or commit.lost:
-            self._log.warning(
-                "events became dead letters",
-                destination=self.id,
-                reasons=dict(commit.dead_counts()),
-                detail=commit.dead[0].detail if commit.dead else "damaged in the queue",
-            )
+        self._recorder.tell(commit, written)
         return True
-
-    async def _write(self, commit: Commit) -> Written | None:
-        """Write a commit, however often it takes; None when draining gave up."""
-        attempt = 0
-        while True:
-            try:
-                written = await self._state.commit(commit, self._clock())
-            except StateError as error:
-                attempt += 1
-                self._sender.fails("retrying", f"outcomes cannot be recorded: {error}")
-                if await self._sender.pause(self._sender.delay_seconds(attempt, None)):
-                    return None
-            else:
-                if attempt:
-                    self._sender.succeeds()
-                return written
-
-    async def _note(self, happened: list[Attempt]) -> None:
-        """Record attempts that settled nothing; where that cannot be done, go on without."""
-        try:
-            await self._state.commit(Commit(self.id, attempts=happened), self._clock())
-        except StateError as error:
-            self._log.warning(
-                "an attempt could not be recorded", destination=self.id, error=str(error)
-            )
-
-
-def _offset(item: Item) -> int:
-    return item[1]

@@ -22,6 +22,7 @@ from gateway.enrich import Client, additions
 from gateway.errors import ConfigError, QueueError
 from gateway.event import EMPTY, Event, decode_events, encode_events
 from gateway.heads import Head, examine
+from gateway.keys import Key, Keys
 from gateway.ledger import Ledger
 from gateway.normalise import add_notes
 from gateway.peek import peek
@@ -71,6 +72,7 @@ class Arrival:
         sent_at: for events that have none: of the batch, or of a header.
         client: who sent the request.
         body_bytes: size of the request's body, which the events' bodies are views of.
+        types: of events that its write key may send; None for all.
     """
 
     source_id: str
@@ -80,6 +82,7 @@ class Arrival:
     sent_at: str | None = None
     client: Client = field(default_factory=Client)
     body_bytes: int = 0
+    types: Collection[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +130,7 @@ class Intake:
             if source_id not in sources:
                 raise ConfigError(f"transforms.{transform}: there is no source {source_id!r}")
         self._sources = dict(sources)
-        self._source_of_key = {
-            key: id_ for id_, source in sources.items() for key in source.write_keys
-        }
+        self._keys = Keys(sources, clock)
         self._queue = queue
         self._recent_ids = recent_ids
         self._transforms = transforms
@@ -144,7 +145,12 @@ class Intake:
 
     def source_of(self, write_key: str) -> str | None:
         """Id of the source that a write key belongs to."""
-        return self._source_of_key.get(write_key)
+        key = self._keys.find(write_key)
+        return None if key is None else key.source_id
+
+    def key_of(self, write_key: str) -> Key | None:
+        """What a write key may send; None if there is none such, or no longer."""
+        return self._keys.find(write_key)
 
     def write_keys(self, source_id: str) -> tuple[str, ...]:
         """The keys of a source, in the order of config.toml."""
@@ -289,6 +295,9 @@ class Intake:
             code = validate(event, seen)
             if code is not None:
                 _discard((event,), code, arrival, discarded, discards)
+                continue
+            if arrival.types is not None and event.type not in arrival.types:
+                _discard((event,), "type_not_allowed", arrival, discarded, discards)
                 continue
             # Before anything remembers the event: once its user may send again, so may it.
             if suppressed is not None and (

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from gateway.consent import permits
+from gateway.consent import Default, permits
 from gateway.event import EMPTY, Event
 
 __all__ = ["Refusals", "options", "refusal"]
@@ -21,20 +21,29 @@ _LONGEST_REMEMBERED = 256
 _MOST_REMEMBERED = 256
 
 
-def refusal(event: Event, name: str, *, storage: bool, consent: Collection[str] = ()) -> str | None:
+def refusal(
+    event: Event,
+    name: str,
+    *,
+    storage: bool,
+    consent: Collection[str] = (),
+    consent_default: Default = "allow",
+) -> str | None:
     """Why an event does not go to the destination called `name`, or None if it does.
 
     Args:
         storage: whether it is a warehouse or archive. As in Segment, those are exempt from consent,
             from device mode and from ``All``.
         consent: categories of consent that it is mapped to.
+        consent_default: what becomes of an event that says nothing of consent.
 
     Returns:
         ``consent``: the user has not consented to all of these; see `gateway.consent`.
         ``integrations``: the client switched it off. ``device_mode``: the client's SDK has served
         the destination itself (`_metadata.bundled`), and sending again would count twice.
     """
-    if consent and not storage and not permits(event, consent):
+    asked = consent or consent_default == "deny"
+    if asked and not storage and not permits(event, consent, consent_default):
         return "consent"
     if event.raw_metadata is not EMPTY and not storage:
         bundled = event.metadata.get("bundled")
@@ -56,21 +65,36 @@ class Refusals:
 
     Nearly all events of an SDK have the same `integrations` object: what a destination makes of it
     is remembered by its bytes. Measured: 0.5 µs an event in place of 1.7.
+
+    Args:
+        consent_defaults: by source, what becomes of its events that say nothing of consent.
     """
 
-    def __init__(self, name: str, *, storage: bool, consent: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        storage: bool,
+        consent: Collection[str] = (),
+        consent_defaults: Mapping[str, Default] | None = None,
+    ) -> None:
         self._name = name
         self._storage = storage
         self._consent = () if storage else tuple(consent)
+        self._defaults: dict[str, Default] = {
+            source: default
+            for source, default in (consent_defaults or {}).items()
+            if default != "allow" and not storage
+        }
         self._known: dict[bytes, str | None] = {}
 
     def concern(self, events: Sequence[Event]) -> bool:
         """Whether any of these events may be refused; cheap, where they were not made yet."""
-        return bool(self._consent) or getattr(events, "addressed", True)
+        return bool(self._consent or self._defaults) or getattr(events, "addressed", True)
 
     def __call__(self, events: Iterable[Event]) -> list[str | None]:
         """For each event why it does not go to the destination, or None."""
-        known, simple = self._known, not self._consent
+        known, simple = self._known, not (self._consent or self._defaults)
         found: list[str | None] = []
         for event in events:
             raw = event.raw_integrations
@@ -90,7 +114,13 @@ class Refusals:
         return found
 
     def _ask(self, event: Event) -> str | None:
-        return refusal(event, self._name, storage=self._storage, consent=self._consent)
+        return refusal(
+            event,
+            self._name,
+            storage=self._storage,
+            consent=self._consent,
+            consent_default=self._defaults.get(event.source_id, "allow"),
+        )
 
 
 def options(event: Event, name: str) -> Mapping[str, Any]:

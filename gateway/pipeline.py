@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import anyio
 import structlog
 
+from gateway.audit import Audit
 from gateway.books import Books
 from gateway.building import Builder, BuiltDestination
 from gateway.chain import Chain
@@ -24,6 +25,7 @@ from gateway.component import (
 from gateway.config import Config
 from gateway.dedup import RecentIds
 from gateway.delivery import Worker
+from gateway.erasure import Eraser
 from gateway.errors import ConfigError, GatewayError
 from gateway.intake import Intake
 from gateway.ledger import DestinationCounts, Ledger
@@ -31,6 +33,7 @@ from gateway.order import UserOrder
 from gateway.plugins import Registry
 from gateway.queue.batching import BatchingQueue
 from gateway.rates import Rates
+from gateway.regulations import Regulations
 from gateway.replay import Replays
 from gateway.sealed import briefs
 from gateway.sending import Sender
@@ -76,6 +79,7 @@ class Gateway:
         self._log: FilteringBoundLogger = structlog.get_logger()
         build = Builder(config, registry, clock, self._log)
         self.state = State(config.data_dir / STATE_FILE)
+        self.audit = Audit(self.state, clock, self._log)
         self.books = Books(self.ledger, self.state, self._log)
         self.queue = BatchingQueue(build.store(), config.queue[0], self._log)
         self.groups = build.groups
@@ -120,11 +124,14 @@ class Gateway:
                 await _start("source", source)
                 stack.push_async_callback(self._stop_component, "source", source)
             await self.replays.resume()
+            self.regulations = self._make_regulations(self.replays)
+            await self.regulations.start()
             self.started_ms = self.clock()
             try:
                 yield self
             finally:
                 upkeep.cancel()
+                await self.regulations.stop()
                 await self.replays.stop()
                 await self._drain(tasks.cancel_scope)
 
@@ -144,6 +151,18 @@ class Gateway:
                 yield self
             finally:
                 await self.replays.stop()
+
+    @asynccontextmanager
+    async def at_rest(self) -> AsyncIterator[Gateway]:
+        """Carry out regulations: take no events in and deliver none."""
+        async with AsyncExitStack() as stack:
+            await self._open(stack)
+            self.regulations = self._make_regulations(None)
+            await self.regulations.start()
+            try:
+                yield self
+            finally:
+                await self.regulations.stop()
 
     async def _open(self, stack: AsyncExitStack) -> None:
         """Open state and queue, start the destinations, and make their workers."""
@@ -233,6 +252,9 @@ class Gateway:
             name=built.name,
             storage=built.storage,
             consent=built.settings.consent,
+            consent_defaults={
+                id_: source.consent_default for id_, (source, _) in self.config.sources.items()
+            },
             clock=self.clock,
             id_=built.id,
             tap=self.tap,
@@ -247,6 +269,19 @@ class Gateway:
             {built.id: self._sieve(built) for built in self.destinations},
             {built.id: built for built in self.destinations},
             self.suppressed,
+            self.clock,
+            self._log,
+        )
+
+    def _make_regulations(self, replays: Replays | None) -> Regulations:
+        started = {built.id: built for built in self.destinations}
+        eraser = Eraser(self.queue, self.state, self.workers, self.recent_ids, replays)
+        return Regulations(
+            self.state,
+            self.suppressed,
+            eraser,
+            started,
+            tuple(id_ for id_ in self.config.destinations if id_ not in started),
             self.clock,
             self._log,
         )

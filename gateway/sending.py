@@ -79,6 +79,7 @@ class Sender:
         self._limit = Limit(max_concurrency)
         self._pace = Pace(settings.max_requests_per_second)
         self._in_flight = 0
+        self._held = False
         self._turn = asyncio.Lock()
         self._draining = asyncio.Event()
         self._changed = asyncio.Event()
@@ -111,10 +112,22 @@ class Sender:
         self._draining.set()
         self.notify()
 
+    async def hold(self) -> None:
+        """Let nobody begin to send until `release`; returns once no send is under way."""
+        self._held = True
+        while self._in_flight:
+            await self.until_change(None)
+
+    def release(self) -> None:
+        """Go on after `hold`."""
+        self._held = False
+        self.notify()
+
     def reset(self) -> None:
         """No send is under way any more: those there were have been cancelled."""
         self._in_flight = 0
         self._circuit.abandoned()
+        self.notify()
 
     async def admitted(self) -> bool:
         """Wait for a turn to send; `attempt` must follow. False where sending has ended."""
@@ -130,7 +143,7 @@ class Sender:
 
     def _wait_seconds(self, now: float) -> float | None:
         """How long before a send may start; 0 takes the turn, None waits for a change."""
-        if self._in_flight >= self._limit.value:
+        if self._held or self._in_flight >= self._limit.value:
             return None
         wait = self._circuit.wait_seconds(now)
         if wait == 0:

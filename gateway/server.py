@@ -33,6 +33,7 @@ def make_app(gateway: Gateway) -> web.Application:
     """The application; the gateway must be running when requests arrive."""
     # Sources bound what they read themselves, before and after decompression.
     app = web.Application(client_max_size=0)
+    app.on_response_prepare.append(_secure)
     prefix = gateway.config.server.prefix
     taken: dict[tuple[str, str], str] = {}
     for source in gateway.sources:
@@ -68,6 +69,12 @@ def make_app(gateway: Gateway) -> web.Application:
     add_admin(app, gateway)
     app.router.add_route("*", "/{path:.*}", unknown)
     return app
+
+
+async def _secure(_: web.Request, response: web.StreamResponse) -> None:
+    """Headers of every answer: no browser is to guess what it is, nor anybody what we run on."""
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers["Server"] = "headgate"
 
 
 def _json(value: Any, status: int) -> web.Response:

@@ -6,22 +6,28 @@ plugin.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
+from gateway.consent import Default
 from gateway.groups import When
 
 __all__ = [
     "HOST_KEYS",
     "AdminConfig",
+    "AdminToken",
     "DedupConfig",
     "DestinationSettings",
+    "KeySettings",
     "LogConfig",
     "QueueSettings",
     "RetryPolicy",
+    "Role",
     "Secret",
     "ServerConfig",
     "Settings",
@@ -36,6 +42,9 @@ Seconds = Annotated[float, Meta(ge=0)]
 PositiveSeconds = Annotated[float, Meta(gt=0)]
 
 _LEAST_TOKEN = 16
+_ORIGIN = r"^[a-z][a-z0-9+.-]*://(\*\.)?[A-Za-z0-9._\[\]:-]+$"
+
+EventType = Literal["track", "identify", "page", "screen", "group", "alias"]
 
 
 class Secret:
@@ -142,22 +151,88 @@ class TraceConfig(Settings, frozen=True):
     max_discards: Annotated[int, Meta(ge=0)] = 1_000_000
 
 
-class AdminConfig(Settings, frozen=True):
-    """`[admin]`: the administration API below /admin.
+Role = Literal["read", "operate", "admin"]
+"""What an admin token may do; see `AdminToken`."""
+
+_HASHED = "sha256:"
+
+
+class AdminToken(Settings, frozen=True):
+    """An entry of `[[admin.tokens]]`.
 
     Attributes:
-        token: the secret that each request carries as ``Authorization: Bearer TOKEN``; without one
-            there is no such API. At least 16 characters.
+        name: who is meant, for the audit trail.
+        token: at least 16 characters, or ``sha256:`` and the token's SHA-256 in hexadecimal.
+        role: ``read`` sees state and events; ``operate`` also retries, drops and replays;
+            ``admin`` also suppresses and erases users and reads the audit trail.
+    """
+
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9 @._-]{0,63}$")]
+    token: Secret
+    role: Role = "read"
+
+    def __post_init__(self) -> None:
+        """Refuse what could be guessed, or could never match."""
+        _check_token(self.token)
+
+    @property
+    def hashed(self) -> bytes | None:
+        """The token's SHA-256 where config has that in place of the token."""
+        text = self.token.reveal()
+        return bytes.fromhex(text.removeprefix(_HASHED)) if text.startswith(_HASHED) else None
+
+
+def _check_token(token: Secret) -> None:
+    text = token.reveal()
+    if text.startswith(_HASHED):
+        if not re.fullmatch(r"[0-9a-f]{64}", text.removeprefix(_HASHED)):
+            raise ValueError(
+                "token: sha256: is followed by 64 hexadecimal digits, lower case; "
+                "`printf %s TOKEN | sha256sum` makes them"
+            )
+    elif len(text) < _LEAST_TOKEN:
+        raise ValueError(
+            f"token: has fewer than {_LEAST_TOKEN} characters; `openssl rand -hex 24` makes one"
+        )
+
+
+class AdminConfig(Settings, frozen=True):
+    """`[admin]`: the administration API below /admin. Without a token there is none.
+
+    Attributes:
+        token: the secret that each request carries as ``Authorization: Bearer TOKEN``, with the
+            name and the role ``admin``. At least 16 characters, or ``sha256:`` and its hash.
+        tokens: more of them, with names and roles of their own.
     """
 
     token: Secret | None = None
+    tokens: tuple[AdminToken, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what could be guessed."""
-        if self.token is not None and len(self.token.reveal()) < _LEAST_TOKEN:
-            raise ValueError(
-                f"token: has fewer than {_LEAST_TOKEN} characters; `openssl rand -hex 24` makes one"
-            )
+        """Refuse what could be guessed, and tokens that cannot be told apart."""
+        if self.token is not None:
+            _check_token(self.token)
+        for what, values in (
+            ("name", [token.name for token in self.all_tokens]),
+            ("token", [token.token for token in self.all_tokens]),
+        ):
+            if len(set(values)) < len(values):
+                raise ValueError(f"tokens: two have the same {what}")
+
+    @property
+    def all_tokens(self) -> tuple[AdminToken, ...]:
+        """All tokens, that of the short form among them."""
+        if self.token is None:
+            return self.tokens
+        return (AdminToken(name="admin", token=self.token, role="admin"), *self.tokens)
+
+    @property
+    def own_token(self) -> str:
+        """The strongest token that is written out, for our own commands; empty if there is none."""
+        plain = [token for token in self.all_tokens if token.hashed is None]
+        order = ("read", "operate", "admin")
+        best = max(plain, key=lambda token: order.index(token.role), default=None)
+        return best.token.reveal() if best is not None else ""
 
 
 class LogConfig(Settings, frozen=True):
@@ -189,22 +264,56 @@ class RetryPolicy(Settings, frozen=True):
     max_dead_letters: Positive = 1_000_000
 
 
+class KeySettings(Settings, frozen=True):
+    """An entry of `[[sources.ID.keys]]`: a write key with limits.
+
+    Attributes:
+        origins: pages that may use it, as ``https://shop.example.com`` or
+            ``https://*.example.com``; empty for all, and for what is no page.
+        types: of events that it may send; empty for all. Others are discarded.
+        max_events_per_second: 0 is no bound; over it requests are answered 429.
+        burst: events that may come at once after a pause; 0 is those of a second.
+        not_after: a date and time with its offset, after which the key is unknown.
+        enabled: whether it is known at all.
+    """
+
+    key: Annotated[str, Meta(pattern=r"\S")]
+    origins: tuple[Annotated[str, Meta(pattern=_ORIGIN)], ...] = ()
+    types: tuple[EventType, ...] = ()
+    max_events_per_second: Seconds = 0.0
+    burst: Annotated[int, Meta(ge=0)] = 0
+    not_after: Annotated[datetime, Meta(tz=True)] | None = None
+    enabled: bool = True
+
+
 class SourceSettings(Settings, frozen=True):
     """Keys that every source has.
 
     Attributes:
         write_key: the key, or a list of keys, that a request carries to name the source.
+        keys: more keys, each with limits of its own.
         enabled: events of a disabled source are answered, counted and thrown away.
+        consent_default: where events go that say nothing of consent: ``allow`` to all
+            destinations, ``only_unmapped`` to those without `consent` categories, ``deny`` to none
+            but archives and warehouses.
     """
 
     type: str
     write_key: str | tuple[str, ...] = ()
+    keys: tuple[KeySettings, ...] = ()
     enabled: bool = True
+    consent_default: Default = "allow"
 
     @property
     def write_keys(self) -> tuple[str, ...]:
-        """All keys of the source."""
-        return (self.write_key,) if isinstance(self.write_key, str) else self.write_key
+        """All keys of the source that are enabled."""
+        return tuple(key.key for key in self.all_keys if key.enabled)
+
+    @property
+    def all_keys(self) -> tuple[KeySettings, ...]:
+        """All keys of the source with their limits, those of the short form first."""
+        short = (self.write_key,) if isinstance(self.write_key, str) else self.write_key
+        return (*(KeySettings(key=key) for key in short), *self.keys)
 
 
 class TransformSettings(Settings, frozen=True):

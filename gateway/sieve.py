@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.chain import Chain
+from gateway.consent import Default
 from gateway.event import Event
 from gateway.groups import Arm, Group
 from gateway.integrations import Refusals
 from gateway.sealed import Run
 from gateway.state import DeadLetter
+from gateway.subjects import ERASED
 from gateway.tap import Tap
 
 __all__ = ["Outgoing", "Sieve"]
@@ -46,6 +48,7 @@ class Sieve:
         consent: categories of consent that it is mapped to.
         chain: the delivery transforms that apply to it.
         only: the group, and the arm of it whose events it gets; None for all events.
+        consent_defaults: by source, what becomes of its events that say nothing of consent.
         id_, tap: the destination's id, and where what is kept back is published.
     """
 
@@ -56,6 +59,7 @@ class Sieve:
         name: str,
         storage: bool,
         consent: tuple[str, ...] = (),
+        consent_defaults: Mapping[str, Default] | None = None,
         clock: Callable[[], int],
         id_: str = "",
         tap: Tap | None = None,
@@ -64,7 +68,9 @@ class Sieve:
         self._only = only
         self._id = id_
         self._tap = Tap() if tap is None else tap
-        self._refusals = Refusals(name, storage=storage, consent=consent)
+        self._refusals = Refusals(
+            name, storage=storage, consent=consent, consent_defaults=consent_defaults
+        )
         self._chain = chain
         self._clock = clock
 
@@ -75,6 +81,12 @@ class Sieve:
             rules = self._refusals(events)
         if self._only is not None:
             rules = self._others(*self._only, events, rules)
+        # A mark is stored by itself, never among events that are sealed.
+        if getattr(events, "addressed", True) and ERASED in [event.type for event in events]:
+            rules = [
+                ERASED if event.type == ERASED else rule
+                for event, rule in zip(events, rules or [None] * len(events), strict=True)
+            ]
         if any(rules):
             for offset, rule in zip(offsets, rules, strict=True):
                 if rule is not None:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from gateway.errors import StateError
 
-__all__ = ["FILE_NAME", "Suppressions"]
+__all__ = ["FILE_NAME", "Suppressions", "checked"]
 
 FILE_NAME = "suppressed.sqlite"
 """In the data directory."""
@@ -63,7 +63,7 @@ class Suppressions(Collection[str]):
                 no event's has.
             StateError: the file cannot be written, or is of another release.
         """
-        rows = [(_checked(user_id),) for user_id in user_ids]
+        rows = [(checked(user_id),) for user_id in user_ids]
         return self._change("INSERT OR IGNORE INTO suppressed VALUES (?)", rows)
 
     def remove(self, user_ids: Iterable[str]) -> int:
@@ -72,7 +72,7 @@ class Suppressions(Collection[str]):
         Raises:
             ValueError, StateError: as `add`.
         """
-        rows = [(_checked(user_id),) for user_id in user_ids]
+        rows = [(checked(user_id),) for user_id in user_ids]
         if not self._path.exists():
             return 0
         return self._change("DELETE FROM suppressed WHERE user_id = ?", rows)
@@ -142,12 +142,14 @@ class Suppressions(Collection[str]):
             with closing(self._open()) as db:
                 db.execute("PRAGMA journal_mode = WAL")
                 db.execute("PRAGMA synchronous = FULL")
+                db.execute("PRAGMA secure_delete = ON")  # who is removed leaves no trace
                 db.execute("BEGIN IMMEDIATE")
                 if not _is_ready(db):
                     db.execute(_SCHEMA)
                     db.execute(f"PRAGMA user_version = {_VERSION}")
                 changed = db.executemany(statement, rows).rowcount
                 db.execute("COMMIT")  # closing without it rolls back
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
                 return max(0, changed)
 
     def _open(self) -> sqlite3.Connection:
@@ -185,7 +187,12 @@ def _read(connection: sqlite3.Connection) -> Iterable[str]:
     return (user_id for (user_id,) in connection.execute("SELECT user_id FROM suppressed"))
 
 
-def _checked(user_id: str) -> str:
+def checked(user_id: str) -> str:
+    """The id, if events can have it.
+
+    Raises:
+        ValueError: it is blank, or no text.
+    """
     if not user_id or user_id.isspace():
         raise ValueError("a user id is blank")
     if "\0" in user_id or any("\ud800" <= char <= "\udfff" for char in user_id):

@@ -26,7 +26,8 @@ class FaultyFiles:
     """Implements `gateway.queue.files.FileSystem`.
 
     Attributes:
-        fail_next: operation (``write``, ``sync``, ``create``, ``truncate``, ``sync_dir``) to the
+        fail_next: operation (``write``, ``sync``, ``create``, ``truncate``, ``sync_dir``,
+            ``replace``) to the
             errno that its next call fails with.
         opened: descriptors that are open; a test of leaks.
     """
@@ -147,3 +148,7 @@ class FaultyFiles:
 
     def remove(self, path: Path) -> None:
         self._names.pop(path, None)
+
+    def replace(self, source: Path, target: Path) -> None:
+        self._maybe_fail("replace")
+        self._names[target] = self._names.pop(source)

@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.chain import Chain
 from gateway.config import load
 from gateway.consent import CONSENT_EVENT, permits
 from gateway.errors import ConfigError
 from gateway.event import Event
 from gateway.integrations import refusal
 from gateway.settings import DestinationSettings
+from gateway.sieve import Outgoing, Sieve
 from gateway.testing import make_event
 from gateway.validate import validate
 from tests.values import json_values
@@ -189,3 +191,67 @@ def test_categories_that_cannot_be_meant(tmp_path: Path, value: str) -> None:
     """A mapping that could never be met, or is none, stops the start and names its key."""
     with pytest.raises(ConfigError, match=r"destinations\.crm\.consent"):
         config_of(tmp_path, value)
+
+
+UNSAID = [(ABSENT, {}), (None, {}), ({}, {}), ({"version": 2}, {}), (preferring(None), {})]
+
+
+@pytest.mark.parametrize(("consent", "integrations"), UNSAID)
+@pytest.mark.parametrize(
+    ("default", "mapped", "unmapped"),
+    [
+        ("allow", None, None),
+        ("only_unmapped", "consent", None),
+        ("deny", "consent", "consent"),
+    ],
+)
+def test_where_nothing_is_said_the_source_decides(
+    consent: Any, integrations: Any, default: Any, mapped: str | None, unmapped: str | None
+) -> None:
+    """To all, to those without categories, or to none; archives get it all the same."""
+    event = made(consent, integrations)
+    name = "Mixpanel"
+    for categories, expected in ((MAPPED, mapped), ((), unmapped)):
+        given = {"consent": categories, "consent_default": default}
+        assert refusal(event, name, storage=False, **given) == expected
+        assert refusal(event, name, storage=True, **given) is None
+
+
+@pytest.mark.parametrize("default", ["allow", "only_unmapped", "deny"])
+@pytest.mark.parametrize(("consent", "alone", "beside"), TABLE)
+def test_what_is_said_is_not_for_the_source_to_decide(
+    consent: Any, alone: str | None, beside: str | None, default: Any
+) -> None:
+    """Preferences that are there mean the same whatever the default."""
+    preferences = consent.get("categoryPreferences") if isinstance(consent, dict) else None
+    if consent is ABSENT or consent is None or (isinstance(consent, dict) and preferences is None):
+        return
+    event = made(consent, {"Other": True})
+    given = {"storage": False, "consent_default": default}
+    assert refusal(event, "Mixpanel", consent=MAPPED, **given) == beside
+    assert refusal(event, "Mixpanel", **given) is None
+
+
+@pytest.mark.parametrize("default", ["allow", "only_unmapped", "deny"])
+def test_a_change_of_mind_is_told_whatever_the_default(default: Any) -> None:
+    """Also where it says nothing of consent itself."""
+    for event in (made(event=CONSENT_EVENT), made(preferring({}), event=CONSENT_EVENT)):
+        given = {"storage": False, "consent_default": default}
+        assert refusal(event, "Mixpanel", consent=MAPPED, **given) is None
+        assert refusal(event, "Mixpanel", **given) is None
+
+
+def test_each_source_has_its_own_default() -> None:
+    """Events of two sources in one batch are told apart, and counted as filtered by consent."""
+    events = [made(source_id=source) for source in ("web", "shop", "old") * 2]
+    outgoing = Outgoing(0)
+    sieve = Sieve(
+        Chain([]),
+        name="Mixpanel",
+        storage=False,
+        consent_defaults={"web": "allow", "shop": "deny"},
+        clock=lambda: 0,
+    )
+    sieve.sort(events, range(6), outgoing)
+    assert outgoing.filtered == {"consent": [1, 4]}
+    assert outgoing.offsets == [0, 2, 3, 5]

@@ -19,8 +19,18 @@ ROOT = Path(__file__).parent.parent
 LAYERS = (
     ("errors", "event", "timestamps", "values", "assignment"),
     # What is known of events, and nothing else.
-    ("normalise", "peek", "stamp", "validate", "enrich", "dedup", "consent", "integrations"),
+    (
+        "normalise",
+        "peek",
+        "stamp",
+        "validate",
+        "enrich",
+        "dedup",
+        "consent",
+        "integrations",
+    ),
     ("sealed", "heads"),
+    ("subjects",),
     ("path", "lexer", "predicates", "condition", "ndjson", "naming"),
     ("subject",),
     ("groups",),
@@ -34,14 +44,15 @@ LAYERS = (
     # The road of an event.
     ("queue",),
     ("ledger",),
-    ("state", "suppression", "deadletters"),
+    ("state", "suppression", "deadletters", "tokens", "keys"),
+    ("audit",),
     ("books", "arms", "chain", "rates", "tap"),
     ("intake",),
     ("retry",),
     ("order", "sieve"),
     ("circuit", "collect"),
     ("sending", "ticket"),
-    ("lane",),
+    ("lane", "holding", "recording"),
     ("triage",),
     ("delivery",),
     # What plugins may use on top of the contract.
@@ -51,7 +62,8 @@ LAYERS = (
     ("pytest_plugin",),
     ("builtin",),
     # The whole.
-    ("upkeep", "replay", "building"),
+    ("upkeep", "replay", "building", "erasure"),
+    ("regulations",),
     ("pipeline",),
     ("conservation", "why", "status"),
     ("logs", "health", "metrics"),
@@ -69,8 +81,8 @@ A module imports from rooms below its own, and within its own without going roun
 
 OPEN_TO_BUILTINS = {
     "", "assignment", "body", "builtin", "clientip", "component", "condition", "config", "enrich",
-    "errors", "event", "groups", "heads", "hookspecs", "intake", "ndjson", "normalise", "path",
-    "queue", "retry_after", "sealed", "settings", "subject", "timestamps",
+    "errors", "event", "groups", "heads", "hookspecs", "intake", "keys", "ndjson", "normalise",
+    "path", "queue", "retry_after", "sealed", "settings", "subject", "subjects", "timestamps",
 }  # fmt: skip
 """What a built-in may use: the contract, and helpers that are there for plugins."""
 

@@ -1,23 +1,26 @@
 """The administration API below /admin, for `gateway` commands and for operators' own tools.
 
-It exists only where config sets ``admin.token``, and every request must carry it as
+It exists only where config sets a token in ``[admin]``, and every request must carry one as
 ``Authorization: Bearer TOKEN``. Answers are JSON; an error is ``{"error": "..."}``.
 
 Each area is a module here with a function ``routes(gateway)``; handlers raise `AdminError` for what
-the caller did wrong.
+the caller did wrong. What changes something is written to the audit trail once it is done: under
+the name of its path (``dead.retry``), with what the handler says by `api.note`.
 """
 
 from __future__ import annotations
 
-import hmac
+import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from gateway.admin import dead, ledger, replays, status, tail, why
-from gateway.admin.api import AdminError, answer
+from gateway.admin import audit, dead, ledger, regulations, replays, status, tail, why
+from gateway.admin.api import CALLER, AdminError, answer, noted
 from gateway.errors import GatewayError
+from gateway.settings import Role
+from gateway.tokens import Tokens
 
 if TYPE_CHECKING:
     from gateway.pipeline import Gateway
@@ -26,36 +29,84 @@ __all__ = ["add_admin"]
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+_ROLES: dict[tuple[str, str], Role] = {
+    # A filter is no path, so that these ask by POST and change nothing.
+    ("POST", "/admin/dead/list"): "read",
+    ("POST", "/admin/dead/count"): "read",
+    ("POST", "/admin/regulations"): "admin",
+    ("POST", "/admin/regulations/{id}/retry"): "admin",
+    ("DELETE", "/admin/regulations/{id}"): "admin",
+    ("GET", "/admin/audit"): "admin",
+}
+"""What needs another role than others of its method."""
+
+_PATTERN = re.compile(r"\{(\w+):[^/]*\}")
+
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+}
+"""Of every answer: nothing of it is for a browser to keep, to guess at, or to show in a frame."""
+
 
 def add_admin(app: web.Application, gateway: Gateway) -> None:
     """Add all paths of the API, if config has a token for it."""
-    token = gateway.config.admin.token
-    if token is None:
+    tokens = Tokens(gateway.config.admin)
+    if not tokens:
         return
-    expected = f"Bearer {token.reveal()}".encode()
     for routes in _areas():
         for route in routes(gateway):
-            app.router.add_route(route.method, route.path, _guarded(route.handler, expected))
+            app.router.add_route(route.method, route.path, _guarded(route, tokens, gateway))
 
 
 def _areas() -> list[Callable[[Gateway], list[web.RouteDef]]]:
     """The functions that give the paths of each area."""
-    return [dead.routes, ledger.routes, replays.routes, status.routes, tail.routes, why.routes]
+    areas = (audit, dead, ledger, regulations, replays, status, tail, why)
+    return [area.routes for area in areas]
 
 
-def _guarded(handler: Any, expected: bytes) -> Handler:
+def _guarded(route: web.RouteDef, tokens: Tokens, gateway: Gateway) -> Handler:
+    path = _PATTERN.sub(r"{\1}", route.path)
+    usual: Role = "read" if route.method == "GET" else "operate"
+    needed = _ROLES.get((route.method, path), usual)
+    action = _action(route.method, path)
+    handler: Any = route.handler
+
     async def guarded(request: web.Request) -> web.StreamResponse:
-        given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
-        if not hmac.compare_digest(given, expected):
+        caller = tokens.caller(request.headers.get("Authorization", ""))
+        if caller is None:
             response = answer({"error": "wrong or missing token: Authorization: Bearer TOKEN"}, 401)
             response.headers["WWW-Authenticate"] = "Bearer"
             return response
+        if not caller.may(needed):
+            text = f"the token {caller.name} has the role {caller.role}; this needs {needed}"
+            return answer({"error": text}, 403)
+        request[CALLER] = caller
         try:
             result: web.StreamResponse = await handler(request)
+            detail = noted(request)
+            if needed != "read" and route.method != "GET" and detail is not None:
+                await gateway.audit.record(caller.name, action, detail)
         except AdminError as error:
             return answer({"error": str(error)}, error.status)
         except GatewayError as error:
             return answer({"error": str(error)}, 503)
         return result
 
-    return guarded
+    async def with_headers(request: web.Request) -> web.StreamResponse:
+        response = await guarded(request)
+        if not response.prepared:
+            response.headers.update(_HEADERS)
+        return response
+
+    return with_headers
+
+
+def _action(method: str, path: str) -> str:
+    """``dead.retry`` for POST /admin/dead/retry, ``replays.create`` for POST /admin/replays."""
+    area, *rest = [part for part in path.split("/")[2:] if not part.startswith("{")]
+    verb = rest[0] if rest else {"POST": "create", "DELETE": "delete"}.get(method, method.lower())
+    return f"{area}.{verb}"

@@ -9,7 +9,13 @@ from aiohttp import web
 
 from gateway.errors import GatewayError
 
-__all__ = ["AdminError", "answer", "body", "number"]
+__all__ = ["CALLER", "AdminError", "answer", "body", "note", "noted", "number", "unchanged"]
+
+CALLER = "gateway.caller"
+"""Key of a request: who asks, a `gateway.tokens.Caller`."""
+
+_NOTE = "gateway.note"
+_UNCHANGED = "gateway.unchanged"
 
 
 class AdminError(GatewayError):
@@ -58,3 +64,18 @@ def number(request: web.Request, name: str, default: int) -> int:
     if not text.isascii() or not text.isdigit():
         raise AdminError(f"{name}: {text!r} is not a whole number")
     return int(text)
+
+
+def note(request: web.Request, **detail: Any) -> None:
+    """Say what a request changes, for the audit trail: counts and names of config, no user's id."""
+    request[_NOTE] = request.get(_NOTE, {}) | detail
+
+
+def unchanged(request: web.Request) -> None:
+    """The request turned out to change nothing: it is not for the audit trail."""
+    request[_UNCHANGED] = True
+
+
+def noted(request: web.Request) -> dict[str, Any] | None:
+    """What `note` was told; None where nothing changed."""
+    return None if request.get(_UNCHANGED) else request.get(_NOTE, {})

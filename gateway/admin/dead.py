@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from msgspec import Struct
 
-from gateway.admin.api import answer, body
+from gateway.admin.api import answer, body, note
 from gateway.deadletters import DeadLetters, Filter
 from gateway.state import STATE_FILE
 
@@ -43,11 +43,14 @@ def routes(gateway: Gateway) -> list[web.RouteDef]:
         number = await asyncio.to_thread(letters.retry, asked.which, gateway.clock())
         for worker in gateway.workers.values():
             worker.look_into_lane()
+        note(request, **_particulars(asked.which), events=number)
         return answer(number)
 
     async def drop(request: web.Request) -> web.Response:
         asked = await body(request, Asked)
-        return answer(await asyncio.to_thread(letters.drop, asked.which))
+        number = await asyncio.to_thread(letters.drop, asked.which)
+        note(request, **_particulars(asked.which), events=number)
+        return answer(number)
 
     return [
         web.post("/admin/dead/list", find),
@@ -55,3 +58,7 @@ def routes(gateway: Gateway) -> list[web.RouteDef]:
         web.post("/admin/dead/retry", retry),
         web.post("/admin/dead/drop", drop),
     ]
+
+
+def _particulars(which: Filter) -> dict[str, str | None]:
+    return {"destination": which.destination, "reason": which.reason}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gateway.admin.api import AdminError, answer, body
+from gateway.admin.api import AdminError, answer, body, note, unchanged
 from gateway.errors import ConfigError
 from gateway.replay import Request
 
@@ -21,8 +21,10 @@ def routes(gateway: Gateway) -> list[web.RouteDef]:
 
     async def start(request: web.Request) -> web.Response:
         asked = await body(request, Request)
+        note(request, destination=asked.destination, force=asked.force)
         try:
             if asked.dry_run:
+                unchanged(request)
                 return answer(await gateway.replays.plan(asked))
             return answer(await gateway.replays.start(asked), 201)
         except ConfigError as error:
@@ -41,6 +43,7 @@ def routes(gateway: Gateway) -> list[web.RouteDef]:
         found = await gateway.replays.cancel(_id(request))
         if found is None:
             raise AdminError("there is no replay with this id", 404)
+        note(request, id=found.id, destination=found.destination)
         return answer(found)
 
     return [

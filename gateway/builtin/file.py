@@ -13,14 +13,24 @@ from tempfile import NamedTemporaryFile
 from threading import Event as Flag
 from typing import Annotated, Any, Literal, TypeVar
 
+import msgspec
 from msgspec import Meta, Struct
 
-from gateway.builtin.rolling import RollingFile, compress_file
-from gateway.component import Batch, BatchPolicy, Context, Destination, DestinationSpec
+from gateway.builtin.rolling import FileName, RollingFile, compress_file
+from gateway.builtin.rolling_erase import erase_lines
+from gateway.component import (
+    Batch,
+    BatchPolicy,
+    Context,
+    Destination,
+    DestinationSpec,
+    Erasure,
+)
 from gateway.errors import DeliveryError, Misconfigured, Retryable
 from gateway.hookspecs import hookimpl
 from gateway.ndjson import encode_lines
 from gateway.queue.files import FileSystem
+from gateway.subjects import Subjects
 
 __all__ = ["FileConfig", "FileDestination", "register_destinations"]
 
@@ -106,21 +116,49 @@ class FileDestination(Destination):
     async def send(self, batch: Batch) -> None:
         """Append the events; see `RollingFile.append`."""
         # Encoded here and not in the thread: other destinations use the same events.
-        finished = await self._run(self._append, encode_lines(batch))
-        if self._gzip:
-            for path in finished:
-                future = self._compressor.submit(compress_file, path, self._stopping)
-                future.add_done_callback(partial(self._compressed, path))
+        self._compress(await self._run(self._append, encode_lines(batch)))
 
     async def check(self) -> None:
         """Make the folder, and write and remove a small file in it."""
         await self._run(self._probe)
 
-    def _append(self, data: bytes) -> list[Path]:
-        self._file.append(data)
+    async def erase(self, subjects: Subjects, job: str = "") -> Erasure:
+        """Write each file anew that has lines of theirs, compressed ones too.
+
+        Files that were moved out of the folder are out of reach.
+        """
+        finished, names = await self._run(self._finish)
+        loop = asyncio.get_running_loop()
+        # By the thread that compresses, for only one of the two may replace a file.
+        work = partial(erase_lines, self._folder, names, _Theirs(subjects), self._stopping)
+        try:
+            gone = await loop.run_in_executor(self._compressor, work)
+        except OSError as error:
+            raise _delivery_error(error) from error
+        self._compress(finished)
+        detail = "files that were moved out of its folder are not covered"
+        return Erasure("FINISHED", gone, detail)
+
+    def _finish(self) -> tuple[list[Path], list[FileName]]:
+        """Begin no more than a new file from here on; those to compress, and all there are."""
+        self._file.finish()
+        names = {FileName.parse(path.name) for path in self._folder.iterdir()}
+        return self._take_finished(), sorted(name for name in names if name is not None)
+
+    def _take_finished(self) -> list[Path]:
         finished = self._file.finished[:]
         self._file.finished.clear()
         return finished
+
+    def _compress(self, finished: list[Path]) -> None:
+        if self._gzip:
+            for path in finished:
+                future = self._compressor.submit(compress_file, path, self._stopping)
+                future.add_done_callback(partial(self._compressed, path))
+
+    def _append(self, data: bytes) -> list[Path]:
+        self._file.append(data)
+        return self._take_finished()
 
     def _probe(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -143,6 +181,19 @@ class FileDestination(Destination):
                 file=path.name,
                 error=str(error),
             )
+
+
+class _Theirs:
+    """Tells the lines of subjects; what is no event is nobody's."""
+
+    def __init__(self, subjects: Subjects) -> None:
+        self._subjects = subjects
+
+    def __call__(self, line: bytes) -> bool:
+        try:
+            return self._subjects.owns_json(line)
+        except msgspec.DecodeError:
+            return False
 
 
 def _delivery_error(error: OSError) -> DeliveryError:

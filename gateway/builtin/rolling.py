@@ -12,8 +12,9 @@ Invariants
    pages in memory say nothing of what the disk holds. After a crash the half line at the end of
    the newest file, which nobody was told is stored, is cut off before the first append.
 3. One writer at a time for a folder, by a lock that dies with its process (flock on ``.lock``).
-4. A finished file changes only by being replaced with its compressed copy; the plain file is
-   removed after the copy is on stable storage under its final name.
+4. A finished file changes only by being replaced with its compressed copy, the plain file being
+   removed after the copy is on stable storage under its final name; or with a copy from which lines
+   were erased (`gateway.builtin.rolling_erase`).
 """
 
 from __future__ import annotations
@@ -36,11 +37,13 @@ from gateway.queue.files import FileSystem, RealFileSystem
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-__all__ = ["FileName", "RollingFile", "compress_file"]
+__all__ = ["PARTIAL", "FileName", "RollingFile", "compress_file"]
 
 _NAME = re.compile(r"events-([0-9]{8}T[0-9]{6}Z)-([0-9]{6,})\.ndjson(\.gz)?")
 _TIME = "%Y%m%dT%H%M%SZ"
-_PARTIAL = ".partial"
+PARTIAL = ".partial"
+"""Added to the name of a file's copy while that is being written."""
+
 _LOCK = ".lock"
 _CHUNK_BYTES = 1 << 20
 _GZIP = 31  # zlib: a window of 32 KiB, with the header and trailer of gzip
@@ -143,6 +146,17 @@ class RollingFile:
             self._undo(size)
             raise
 
+    def finish(self) -> None:
+        """Append nothing more to the current file.
+
+        Raises:
+            OSError: the folder cannot be used, or another destination or process writes to it.
+        """
+        self._get_ready()
+        if self._fd is not None:
+            self._close_file()
+            self.finished.append(self.path)
+
     def close(self) -> None:
         """Release the file and the folder; safe twice and without an `append`."""
         self._close_file()
@@ -203,10 +217,10 @@ class RollingFile:
         plain: list[FileName] = []
         compressed: set[FileName] = set()
         for entry in self._files.list_dir(self._folder):
-            name = FileName.parse(entry.removesuffix(_PARTIAL))
+            name = FileName.parse(entry.removesuffix(PARTIAL))
             if name is None:
                 continue
-            if entry.endswith(_PARTIAL):
+            if entry.endswith(PARTIAL):
                 self._files.remove(self._folder / entry)
             elif entry.endswith(".gz"):
                 compressed.add(name)
@@ -323,7 +337,7 @@ def compress_file(path: Path, stop: Flag, files: FileSystem | None = None) -> bo
     """
     files = files or RealFileSystem()
     target = _compressed(path)
-    partial = target.with_name(target.name + _PARTIAL)
+    partial = target.with_name(target.name + PARTIAL)
     try:
         source = path.open("rb")
     except FileNotFoundError:

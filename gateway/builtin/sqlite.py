@@ -15,12 +15,21 @@ from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
+import msgspec
 from msgspec import Meta, Struct
 
-from gateway.component import Batch, BatchPolicy, Context, Destination, DestinationSpec
+from gateway.component import (
+    Batch,
+    BatchPolicy,
+    Context,
+    Destination,
+    DestinationSpec,
+    Erasure,
+)
 from gateway.errors import Misconfigured, Retryable
 from gateway.event import Event
 from gateway.hookspecs import hookimpl
+from gateway.subjects import Subjects
 
 __all__ = ["Sqlite", "SqliteConfig", "register_destinations"]
 
@@ -103,6 +112,17 @@ class Sqlite(Destination):
         """Prove that the file can be opened and written, leaving it as it is."""
         await asyncio.to_thread(self._explained, self._probe)
 
+    async def erase(self, subjects: Subjects, job: str = "") -> Erasure:
+        """Delete their rows, and write the file anew, for a database keeps what it has deleted.
+
+        Raises:
+            Retryable: somebody else works on the file, or the disk has no room for a copy of it.
+        """
+        gone, in_use = await self._run(lambda: self._erase(subjects))
+        if in_use:
+            raise Retryable(f"{self._path}: the rows are deleted, and a reader keeps the journal")
+        return Erasure("FINISHED", gone)
+
     # -- in the thread -------------------------------------------------------
 
     async def _run(self, work: Callable[[], _T]) -> _T:
@@ -175,6 +195,33 @@ class Sqlite(Destination):
             if db.in_transaction:
                 db.execute("ROLLBACK")
             raise
+
+    def _erase(self, subjects: Subjects) -> tuple[int, bool]:
+        db = self._db
+        assert db is not None
+        table = self._config.table
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            users, anonymous = (
+                msgspec.json.encode(sorted(ids)).decode()
+                for ids in (subjects.users, subjects.anonymous)
+            )
+            gone = db.execute(
+                f"DELETE FROM {table} WHERE "  # noqa: S608
+                "user_id IN (SELECT value FROM json_each(:users)) OR "
+                "anonymous_id IN (SELECT value FROM json_each(:anonymous)) OR (type = 'alias' AND "
+                "json_extract(body, '$.previousId') IN (SELECT value FROM json_each(:users) "
+                "UNION SELECT value FROM json_each(:anonymous)))",
+                {"users": users, "anonymous": anonymous},
+            ).rowcount
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+        db.execute("VACUUM")
+        (busy, *_) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return gone, bool(busy)
 
     def _probe(self) -> None:
         if not self._path.exists():

@@ -28,6 +28,8 @@ _COMMANDS = {
     "plugins": ("gateway.cli.plugins", "List what can be used in config.toml."),
     "plugin": ("gateway.cli.plugin", "Write a package for a plugin of your own."),
     "suppress": ("gateway.cli.suppress", "Take in no more events of a user, or take them again."),
+    "erase": ("gateway.cli.erase", "Forget users: erase what is stored of them, everywhere."),
+    "audit": ("gateway.cli.audit", "List who changed what, and when."),
     "queue": ("gateway.cli.queue", "Look into a queue, or check it, offline."),
 }
 

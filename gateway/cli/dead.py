@@ -111,16 +111,41 @@ class _Remote:
         return self._remote.post(f"/admin/dead/{what}", body)
 
 
+class _Local:
+    """Those of a data directory; what is changed is written to the audit trail."""
+
+    def __init__(self, path: Path) -> None:
+        from gateway.deadletters import DeadLetters
+
+        self._path = path
+        self._letters = DeadLetters(path)
+        self.find = self._letters.find
+        self.count = self._letters.count
+
+    def retry(self, which: Filter, now_ms: int) -> int:
+        return self._recorded("dead.retry", which, self._letters.retry(which, now_ms))
+
+    def drop(self, which: Filter) -> int:
+        return self._recorded("dead.drop", which, self._letters.drop(which))
+
+    def _recorded(self, action: str, which: Filter, events: int) -> int:
+        from gateway.audit import local_actor, record_offline
+        from gateway.timestamps import now_ms
+
+        detail = {"destination": which.destination, "reason": which.reason, "events": events}
+        record_offline(self._path, now_ms(), local_actor(), action, detail)
+        return events
+
+
 def _letters(config: Config) -> _Letters:
     """Of the running gateway, if it can be asked; else the file, which is safe beside it too."""
     from gateway.cli.remote import connect
-    from gateway.deadletters import DeadLetters
     from gateway.state import STATE_FILE
 
     remote = connect(config)
     if remote is not None and remote.has_token:
         return _Remote(remote)
-    return DeadLetters(config.data_dir / STATE_FILE)
+    return _Local(config.data_dir / STATE_FILE)
 
 
 def _ms(moment: datetime | None) -> int | None:

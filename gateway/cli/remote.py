@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 
     from gateway.config import Config
 
-__all__ = ["Remote", "connect", "required"]
+__all__ = ["TOKEN_VARIABLE", "Remote", "connect", "required"]
+
+TOKEN_VARIABLE = "GATEWAY_ADMIN_TOKEN"  # noqa: S105 - the variable's name
+"""Environment variable with the token to ask with, in place of the one that config has."""
 
 _TIMEOUT_SECONDS = 60.0
 
@@ -40,7 +44,7 @@ def connect(config: Config) -> Remote | None:
             f"a gateway holds {config.data_dir} and has not said where it listens: it may be "
             "starting or stopping; try again"
         ) from error
-    return Remote(url, config.admin.token.reveal() if config.admin.token else "")
+    return Remote(url, os.environ.get(TOKEN_VARIABLE) or config.admin.own_token)
 
 
 def required(config: Config) -> Remote:
@@ -57,7 +61,7 @@ def required(config: Config) -> Remote:
     if not remote.has_token:
         raise GatewayError(
             "a gateway is running, and config has no token to ask it with: set `token` in [admin] "
-            "and restart it"
+            f"and restart it, or set {TOKEN_VARIABLE} where config has only a token's hash"
         )
     return remote
 

@@ -42,6 +42,7 @@ def add(users: tuple[str, ...], config_path: Path, data_dir: Path | None) -> Non
     with explained_errors():
         suppressions = _suppressions(config_path, data_dir)
         changed = _asked(suppressions.add, users)
+        _record(config_path, data_dir, "suppress.add", changed)
         click.echo(f"{changed} added, {len(suppressions.list())} suppressed in all")
 
 
@@ -53,6 +54,7 @@ def remove(users: tuple[str, ...], config_path: Path, data_dir: Path | None) -> 
     with explained_errors():
         suppressions = _suppressions(config_path, data_dir)
         changed = _asked(suppressions.remove, users)
+        _record(config_path, data_dir, "suppress.remove", changed)
         click.echo(f"{changed} removed, {len(suppressions.list())} suppressed in all")
 
 
@@ -70,6 +72,16 @@ def _asked(change: Callable[[tuple[str, ...]], int], users: tuple[str, ...]) -> 
         return change(users)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="USER") from error
+
+
+def _record(config_path: Path, data_dir: Path | None, action: str, users: int) -> None:
+    from gateway.audit import local_actor, record_offline
+    from gateway.config import load
+    from gateway.state import STATE_FILE
+    from gateway.timestamps import now_ms
+
+    path = (data_dir or load(config_path).data_dir) / STATE_FILE
+    record_offline(path, now_ms(), local_actor(), action, {"users": users})
 
 
 def _suppressions(config_path: Path, data_dir: Path | None) -> Suppressions:

@@ -38,6 +38,8 @@ Invariants
    that file (its pages may be gone from memory without having reached the disk): it is cut back to
    its last acknowledged frame and a new segment begins.
 5. A segment is removed only when all destinations have finished with it.
+6. A finished segment changes only by being replaced, as a whole, with a copy from which events were
+   erased (`gateway.queue.rewrite`).
 
 Recovery
 --------
@@ -52,10 +54,12 @@ checked frame by frame as they are read.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 
-__all__ = ["Frame", "Reader", "Store", "StoreStatus"]
+from gateway.subjects import Redacted
+
+__all__ = ["Erased", "Frame", "Reader", "Store", "StoreStatus"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,19 @@ class StoreStatus:
     stored_bytes: int
     problem: str = ""
     damaged_events: int = 0
+
+
+@dataclass(slots=True)
+class Erased:
+    """What `Store.erase` did.
+
+    Attributes:
+        ids: source and message id of each event that was taken out.
+        detail: what else is to be known of it, in words.
+    """
+
+    ids: list[tuple[str, str]] = field(default_factory=list)
+    detail: str = ""
 
 
 class Reader(ABC):
@@ -166,6 +183,30 @@ class Store(ABC):
     @abstractmethod
     def status(self) -> StoreStatus:
         """Numbers for health and metrics; cheap, and safe from any thread."""
+
+    def seal(self) -> None:  # noqa: B027 - a store that can erase without it need not have it
+        """What is stored by now is added to no more, so that `erase` may take its time over it.
+
+        Runs in the thread that writes; `erase` follows in another, beside writes.
+        """
+
+    def erase(
+        self, redact: Callable[[bytes], Redacted | None], progress: Callable[[int, int], None]
+    ) -> Erased:
+        """Take events out of all that was stored before `seal`; offsets and counts stay.
+
+        A reader that is open may still give frames as they were: readers are opened anew before
+        what it gives is relied on. Doing it again, also after a crash, does no harm.
+
+        Args:
+            redact: from the payload of a frame to what takes its place; None leaves it as it is.
+            progress: called with how much is done, and how much there is to do.
+
+        Raises:
+            NotImplementedError: this store cannot.
+            OSError: it failed, and may be tried again.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def close(self) -> None:

@@ -6,14 +6,16 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gateway.errors import QueueClosed, QueueError, QueueFull
 from gateway.event import Event
-from gateway.queue import Reader, Store
+from gateway.queue import Erased, Reader, Store
 from gateway.queue.feed import Feed, Slice
 from gateway.sealed import Run, stored_events
 from gateway.settings import QueueSettings
+from gateway.subjects import Subjects, redact
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -232,8 +234,7 @@ class BatchingQueue:
 
     async def _not_written(self, groups: list[_Group], error: QueueError) -> None:
         if not self._durable and not self._closed:
-            # These were answered already: they stay, and the bound on pending bytes makes the
-            # gateway shed if that lasts.
+            # Answered already: they stay, and the bound on pending bytes sheds if that lasts.
             self._pending = groups + self._pending
             self._wanted.set()
             await asyncio.sleep(_PENDING_RETRY_SECONDS)
@@ -268,6 +269,20 @@ class BatchingQueue:
         """All destinations are past `offset`; returns the oldest offset that is kept."""
         self._feed.trim(offset)
         return await self._in_thread(self.store.release, offset, now_ms)
+
+    async def erase(
+        self, subjects: Subjects, progress: Callable[[int, int], None] = lambda *_: None
+    ) -> Erased:
+        """Put marks in place of the subjects' events that were put before; see `Store.erase`."""
+        under_way = [group.outcome() for group in (*self._in_flight, *self._pending)]
+        if under_way:
+            for outcome in (await asyncio.wait(under_way))[0]:
+                outcome.exception()  # what was not stored need not be erased
+        await self._in_thread(self.store.seal)
+        work = partial(self.store.erase, partial(redact, subjects), progress)
+        erased = await _unbroken(asyncio.to_thread(work))
+        self._feed.clear()
+        return erased
 
     def from_memory(self, offset: int) -> Slice | None:
         """The events at an offset if they are still in memory."""

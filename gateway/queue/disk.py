@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 from msgspec import Meta, Struct
 
 from gateway.errors import QueueClosed, QueueFull
-from gateway.queue import Frame, Reader, Store, StoreStatus
+from gateway.queue import Erased, Frame, Reader, Store, StoreStatus
 from gateway.queue.disk_reader import DiskReader
+from gateway.queue.erase import Eraser
 from gateway.queue.files import FileSystem, RealFileSystem
 from gateway.queue.identity import stored_identity
 from gateway.queue.index import index_path
@@ -23,6 +24,8 @@ from gateway.queue.record import (
     parse_segment_header,
     segment_header,
 )
+from gateway.queue.rewrite import SUFFIX as DRAFT_SUFFIX
+from gateway.queue.rewrite import Redact
 from gateway.queue.segment import Damage, Segment, SegmentReader, scan
 
 if TYPE_CHECKING:
@@ -90,7 +93,11 @@ class DiskStore(Store):
     def open(self) -> None:
         """Recover: see `gateway.queue`."""
         self.files.make_dir(self._folder)
-        offsets = [Segment.offset_of(name) for name in self.files.list_dir(self._folder)]
+        names = self.files.list_dir(self._folder)
+        for name in names:
+            if name.endswith(DRAFT_SUFFIX):  # of an erasure that did not come to its end
+                self.files.remove(self._folder / name)
+        offsets = [Segment.offset_of(name) for name in names]
         firsts = sorted(offset for offset in offsets if offset is not None)
         self._identity = stored_identity(self.files, self._folder, fresh=not firsts)
         for first, after in zip(firsts, [*firsts[1:], None], strict=False):
@@ -301,6 +308,17 @@ class DiskStore(Store):
         finally:
             reader.close()
         return frames
+
+    # -- erasing ---------------------------------------------------------------
+
+    def seal(self) -> None:
+        """See `Store`: the next write begins a segment."""
+        self.sync()
+        self._close_newest()
+
+    def erase(self, redact: Redact, progress: Callable[[int, int], None]) -> Erased:
+        """See `Store`; how is told in `gateway.queue.rewrite`."""
+        return Eraser(self.files, self._folder, self._segments, self._lock).run(redact, progress)
 
     def identity(self) -> str:
         """See `Store`."""

@@ -65,12 +65,16 @@ class DiskReader(Reader):
         if self._segment is not None and self._position < self._segment.end:
             return self._segment
         self.close()
-        segment = next(s for s in self._store.segments() if s.end > self._position)
-        self._open = SegmentReader(
-            self._store.files, segment.path, self._codec, expected=segment.first
-        )
-        self._segment = segment
-        return segment
+        while True:
+            segment = next(s for s in self._store.segments() if s.end > self._position)
+            self._open = SegmentReader(
+                self._store.files, segment.path, self._codec, expected=segment.first
+            )
+            # One that was replaced in between is another file, to which its size does not apply.
+            if any(s is segment for s in self._store.segments()):
+                self._segment = segment
+                return segment
+            self.close()
 
     def _lost(self, damage: Damage) -> None:
         if damage.end > self._position:

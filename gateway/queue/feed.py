@@ -69,6 +69,11 @@ class Feed:
         while self._slices and self._slices[0].end <= offset:
             self._bytes -= self._slices.popleft().size
 
+    def clear(self) -> None:
+        """Let go of everything: readers turn to the store."""
+        self._slices.clear()
+        self._bytes = 0
+
     def get(self, offset: int) -> Slice | None:
         """The events from `offset` to the end of what arrived with it, if they are here."""
         if not self._slices or offset < self._slices[0].offset:

@@ -52,6 +52,9 @@ class FileSystem(Protocol):
     def remove(self, path: Path) -> None:
         """Unlink a file; none there is no error."""
 
+    def replace(self, source: Path, target: Path) -> None:
+        """Rename a file over another, at once or not at all, keeping the time of the other."""
+
 
 class RealFileSystem:
     """The operating system's files."""
@@ -134,3 +137,9 @@ class RealFileSystem:
     def remove(self, path: Path) -> None:
         """See `FileSystem`."""
         path.unlink(missing_ok=True)
+
+    def replace(self, source: Path, target: Path) -> None:
+        """See `FileSystem`."""
+        found = target.stat()
+        os.utime(source, ns=(found.st_atime_ns, found.st_mtime_ns))
+        source.replace(target)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
 from gateway.errors import QueueFull
-from gateway.queue import Frame, Reader, Store, StoreStatus
+from gateway.queue import Erased, Frame, Reader, Store, StoreStatus
 from gateway.queue.identity import new_identity
 from gateway.queue.record import joined
+from gateway.subjects import Redacted
 
 __all__ = ["MemoryConfig", "MemoryStore"]
 
@@ -90,6 +92,20 @@ class MemoryStore(Store):
                 return
             yield frame
             limit -= frame.count
+
+    def erase(
+        self, redact: Callable[[bytes], Redacted | None], progress: Callable[[int, int], None]
+    ) -> Erased:
+        """See `Store`."""
+        erased = Erased()
+        with self._lock:
+            for place, frame in enumerate(self._frames):
+                redacted = redact(frame.payload)
+                if redacted is not None:
+                    erased.ids += redacted.ids
+                    self._frames[place] = replace(frame, payload=redacted.payload)
+                    self._bytes += len(redacted.payload) - len(frame.payload)
+        return erased
 
     def identity(self) -> str:
         """See `Store`; what is in memory ends with the process, and its name too."""

@@ -9,7 +9,7 @@ from gateway.errors import StateError
 
 __all__ = ["VERSION", "connect"]
 
-VERSION = 2
+VERSION = 3
 
 _V1 = """
 CREATE TABLE cursors (destination TEXT PRIMARY KEY, next_offset INTEGER NOT NULL) WITHOUT ROWID;
@@ -114,7 +114,42 @@ CREATE TABLE replays (
     created_ms INTEGER NOT NULL
 );
 """
-_STEPS = (_V1, _V2)
+_V3 = """
+CREATE TABLE audit (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at_ms INTEGER NOT NULL,
+    actor TEXT NOT NULL,       -- name of the admin token, or cli:<user of the machine>
+    action TEXT NOT NULL,      -- such as suppress.add
+    detail TEXT NOT NULL       -- a JSON object
+);
+CREATE TABLE regulations (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    subjects INTEGER NOT NULL, -- how many there were
+    status TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    updated_ms INTEGER NOT NULL
+);
+CREATE TABLE regulation_subjects (   -- only until the regulation needs them no more
+    regulation INTEGER NOT NULL,
+    kind TEXT NOT NULL,        -- user or anonymous
+    subject TEXT NOT NULL,
+    PRIMARY KEY (regulation, kind, subject)
+) WITHOUT ROWID;
+CREATE TABLE regulation_places (
+    regulation INTEGER NOT NULL,
+    place TEXT NOT NULL,
+    status TEXT NOT NULL,
+    items INTEGER NOT NULL,
+    detail TEXT NOT NULL,
+    job TEXT NOT NULL,         -- what the destination knows its deletion by
+    attempts INTEGER NOT NULL,
+    next_ms INTEGER NOT NULL,
+    PRIMARY KEY (regulation, place)
+) WITHOUT ROWID;
+"""
+_STEPS = (_V1, _V2, _V3)
 
 
 def connect(path: Path) -> sqlite3.Connection:

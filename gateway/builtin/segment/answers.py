@@ -10,6 +10,8 @@ The SDKs decide by status whether to send again, and some parse the body whateve
   that took too long: 408 would name the fault better, but mobile SDKs, Ruby, PHP and Java drop the
   events then. 501, 505 and redirections are never used: some SDKs drop the events, others take
   them for delivered.
+* A write key that has a rate of its own, and is over it, is 429 with Retry-After and
+  X-RateLimit-Reset, both in seconds: which is for whoever sends from servers.
 * An error's body has ``code``, ``message`` and ``error``: rudder-sdk-python and analytics-ruby fail
   on one without.
 """
@@ -17,6 +19,7 @@ The SDKs decide by status whether to send again, and some parse the body whateve
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
 import msgspec
 from aiohttp import web
@@ -30,9 +33,10 @@ __all__ = ["ANSWERS", "SUCCESS", "Answer", "Rejected", "refuse", "succeed"]
 class Rejected(Exception):
     """The request is refused; `code` is a key of `ANSWERS`."""
 
-    def __init__(self, code: str) -> None:
+    def __init__(self, code: str, retry_after_seconds: int = 0) -> None:
         super().__init__(code)
         self.code = code
+        self.retry_after_seconds = retry_after_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,8 @@ ANSWERS = _table(
         "empty_batch": Answer(400, "The key batch is missing, or not an array."),
         "invalid_host": Answer(400, "The Host header is not a host."),
         "invalid_write_key": Answer(401, "The write key is missing or unknown."),
+        "origin_not_allowed": Answer(400, "This page may not use the write key."),
+        "rate_limited": Answer(429, "The write key has sent too much; send it again later.", 1),
         "source_disabled": Answer(404, "The source is disabled."),
         "not_found": Answer(404, "There is nothing at this path."),
         "method_not_allowed": Answer(405, "This path does not have that method."),
@@ -118,6 +124,8 @@ def refuse(
     if answer.retry_after_seconds:
         seconds = retry_after_seconds or answer.retry_after_seconds
         headers["Retry-After"] = str(min(max(1, seconds), _MAX_RETRY_AFTER_SECONDS))
+        if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
+            headers["X-RateLimit-Reset"] = headers["Retry-After"]
     if allow is not None:
         headers["Allow"] = allow
     allow_origin(request, headers)

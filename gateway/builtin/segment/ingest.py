@@ -18,6 +18,7 @@ from gateway.component import Context
 from gateway.enrich import Client
 from gateway.errors import QueueError, QueueFull
 from gateway.intake import Arrival, Intake, Plain
+from gateway.keys import Key
 from gateway.sealed import Origin
 
 __all__ = ["Ingest"]
@@ -61,7 +62,7 @@ class Ingest:
         try:
             await self._take(request, kind, query_key)
         except Rejected as error:
-            return self._refuse(request, error.code)
+            return self._refuse(request, error.code, error.retry_after_seconds)
         except BodyError as error:
             response = self._refuse(request, error.code)
             if isinstance(error, BodyTimeout):
@@ -87,7 +88,9 @@ class Ingest:
         received_ms = self._intake.clock()
         key = basic_user(request.headers.get("Authorization")) or query_key
         # A key of the head is looked at first: who has none that is valid has no body read.
-        caps = self._configs[self.source_of(key)] if key is not None else self._widest
+        caps = self._widest
+        if key is not None:
+            caps = self._configs[self.key_of(request, key).source_id]
         body = await read_body(
             request,
             max_bytes=caps.max_batch_bytes if kind is None else caps.max_event_bytes,
@@ -96,11 +99,13 @@ class Ingest:
         )
         plain = plain_batch(body) if kind is None else plain_event(body, kind)
         if plain is not None:
-            source_id = self.source_of(key or plain.write_key)
-            if await self._take_as_sent(request, source_id, plain, len(body), received_ms):
+            used = self.key_of(request, key or plain.write_key)
+            self.charge(used, len(plain.heads))
+            if await self._take_as_sent(request, used, plain, len(body), received_ms):
                 return
         parsed = parse_batch(body) if kind is None else parse_event(body, kind)
-        source_id = self.source_of(key or parsed.write_key)
+        used = self.key_of(request, key or parsed.write_key)
+        source_id = used.source_id
         config = self._configs[source_id]
         most = config.max_batch_bytes if kind is None else config.max_event_bytes
         if len(parsed.body) > most:
@@ -108,32 +113,49 @@ class Ingest:
         if kind is None and not parsed.events and not parsed.elements:
             parsed.discarded["empty_batch"] += 1
         self.select(source_id, parsed)
-        await self.accept(request, source_id, parsed, received_ms, config.category)
+        if plain is None:
+            self.charge(used, len(parsed.events) + parsed.discarded.total())
+        await self.accept(request, used, parsed, received_ms, config.category)
 
     async def _take_as_sent(
-        self, request: web.Request, source_id: str, plain: Plain, size: int, received_ms: int
+        self, request: web.Request, key: Key, plain: Plain, size: int, received_ms: int
     ) -> bool:
         """Take the usual road; False where the events have to be looked at one by one."""
-        config = self._configs[source_id]
-        if size > config.max_batch_bytes or not within(plain, config):
+        config = self._configs[key.source_id]
+        if key.types is not None or size > config.max_batch_bytes or not within(plain, config):
             return False
         sent_at = plain.sent_at or _sent_at(request)
         client = self._client(request, config, config.category)
-        origin = Origin(source_id, received_ms, sent_at, plain.type, client)
+        origin = Origin(key.source_id, received_ms, sent_at, plain.type, client)
         return await self._intake.accept_as_sent(origin, plain)
 
-    def source_of(self, write_key: str | None) -> str:
-        """Id of the source that a key belongs to.
+    def charge(self, key: Key, events: int) -> None:
+        """Count events towards the rate of their key.
 
         Raises:
-            Rejected: there is none of this type, or it is disabled and says so.
+            Rejected: the key has sent too much.
         """
-        source_id = self._intake.source_of(write_key) if write_key else None
-        if source_id is None or source_id not in self._configs:
+        wait = key.take(events, self._intake.clock())
+        if wait:
+            self._intake.ledger.source(key.source_id).refused += events
+            raise Rejected("rate_limited", wait)
+
+    def key_of(self, request: web.Request, write_key: str | None) -> Key:
+        """The key of a request.
+
+        Raises:
+            Rejected: there is none of this type, it is not for this page, or its source is disabled
+                and says so.
+        """
+        key = self._intake.key_of(write_key) if write_key else None
+        if key is None or key.source_id not in self._configs:
             raise Rejected("invalid_write_key")
-        if self._configs[source_id].disabled_status != 200 and not self._intake.enabled(source_id):
+        if not key.allows_origin(request.headers):
+            raise Rejected("origin_not_allowed")
+        config = self._configs[key.source_id]
+        if config.disabled_status != 200 and not self._intake.enabled(key.source_id):
             raise Rejected("source_disabled")
-        return source_id
+        return key
 
     def select(self, source_id: str, parsed: Parsed) -> None:
         """Leave in `parsed.events` what the source's config allows.
@@ -150,12 +172,13 @@ class Ingest:
     async def accept(
         self,
         request: web.Request,
-        source_id: str,
+        key: Key,
         parsed: Parsed,
         received_ms: int,
         category: Category,
     ) -> None:
         """Hand over the events of a body to intake."""
+        source_id = key.source_id
         config = self._configs[source_id]
         await self._intake.accept(
             Arrival(
@@ -166,6 +189,7 @@ class Ingest:
                 sent_at=parsed.sent_at or _sent_at(request),
                 client=self._client(request, config, category),
                 body_bytes=len(parsed.body),
+                types=key.types,
             )
         )
 

@@ -63,11 +63,12 @@ class Pixel:
         received_ms = self._intake.clock()
         parsed = parse_event(event_json(request.query.items()), kind)
         key = basic_user(request.headers.get("Authorization")) or request.query.get("writeKey")
-        source_id = self._ingest.source_of(key or parsed.write_key)
-        self._ingest.select(source_id, parsed)
+        used = self._ingest.key_of(request, key or parsed.write_key)
+        self._ingest.select(used.source_id, parsed)
+        self._ingest.charge(used, len(parsed.events))
         for event in parsed.events:
             _complete(event, channel)
-        await self._ingest.accept(request, source_id, parsed, received_ms, "client")
+        await self._ingest.accept(request, used, parsed, received_ms, "client")
 
     @staticmethod
     def picture(request: web.Request) -> web.Response:

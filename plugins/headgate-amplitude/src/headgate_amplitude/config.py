@@ -42,6 +42,9 @@ class AmplitudeConfig(VendorSettings, frozen=True, kw_only=True):
         alias: whether alias events map one user to another, which cannot be undone by sending
             events.
         send_ip, send_user_agent: whether Amplitude gets them.
+        secret_key: of the project, for the deletion of users; without it `gateway erase` leaves
+            Amplitude to a person.
+        requester: who is named there as having asked for deletions.
     """
 
     api_key: Secret
@@ -66,6 +69,8 @@ class AmplitudeConfig(VendorSettings, frozen=True, kw_only=True):
     alias: bool = False
     send_ip: bool = True
     send_user_agent: bool = True
+    secret_key: Secret | None = None
+    requester: str = "headgate"
 
     def __post_init__(self) -> None:
         """Check what the types cannot say; the texts show no values."""
@@ -80,6 +85,13 @@ class AmplitudeConfig(VendorSettings, frozen=True, kw_only=True):
             raise ValueError("group_type: either that or group_type_trait, not both")
         if self.revenue_per_product and self.products == "keep":
             raise ValueError('revenue_per_product: needs products = "copy" or "move"')
+
+    def deletions(self) -> str:
+        """The URL of the endpoint for deletion, which is on another host than that for events."""
+        host = (
+            "https://analytics.eu.amplitude.com" if self.region == "eu" else "https://amplitude.com"
+        )
+        return self.at(host, "/api/2/deletions/users")
 
     def endpoint(self, path: str) -> str:
         """The URL of one of Amplitude's endpoints."""

@@ -8,11 +8,12 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from gateway import Batch, Context, DeliveryError, Destination
+from gateway import Batch, Context, DeliveryError, Destination, Erasure, Subjects
 from gateway.outbound import HttpClient, Reply, Request
 from gateway.packing import Item, Limits, Packer, items_of
 from headgate_amplitude.answer import split_by_name
 from headgate_amplitude.config import AmplitudeConfig
+from headgate_amplitude.deletion import Deletion
 from headgate_amplitude.mapping import EVENTS, GROUPS, USERS, Mapper
 
 __all__ = ["Amplitude"]
@@ -33,7 +34,9 @@ class Amplitude(Destination):
     def __init__(self, config: AmplitudeConfig, context: Context) -> None:
         self._config = config
         self._map = Mapper(config, context.count)
-        self._client = HttpClient(config, context, [config.api_key.reveal()])
+        keys = (config.api_key, config.secret_key)
+        self._client = HttpClient(config, context, [key.reveal() for key in keys if key])
+        self._deletion = Deletion(config, self._client)
         self._packer = Packer(_LIMITS.__getitem__)
         self._options = {"min_id_length": config.min_id_length}
 
@@ -52,6 +55,10 @@ class Amplitude(Destination):
         fast = self._config.api == "http" or (self._config.api == "auto" and small)
         path = "/2/httpapi" if fast else "/batch"
         await self._packer.deliver(batch, items, partial(self._post, path), refused)
+
+    async def erase(self, subjects: Subjects, job: str = "") -> Erasure:
+        """Have Amplitude delete users, and ask how far that is."""
+        return await self._deletion.erase(subjects, job)
 
     async def check(self) -> None:
         """Connect to Amplitude. It has no request that proves a key without sending something."""

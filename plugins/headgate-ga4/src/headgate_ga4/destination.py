@@ -6,7 +6,16 @@ from collections.abc import Hashable, Mapping, Sequence
 
 import msgspec
 
-from gateway import Batch, Context, DeliveryError, Destination, Event, Misconfigured
+from gateway import (
+    Batch,
+    Context,
+    DeliveryError,
+    Destination,
+    Erasure,
+    Event,
+    Misconfigured,
+    Subjects,
+)
 from gateway.outbound import HttpClient, Request
 from gateway.packing import Entry, Item, Limits, Packer, items_of
 from headgate_ga4.config import Ga4Config
@@ -18,6 +27,11 @@ __all__ = ["Ga4"]
 _MAX_BODY = 130_000
 _PARALLEL = 8
 _CHECK = b'{"client_id":"headgate.check","events":[{"name":"headgate_check","params":{}}]}'
+
+_BY_HAND = (
+    "an API secret cannot delete: call Google's User Deletion API, userDeletionRequests:upsert, "
+    "for each user, or ask for it at Admin, Data deletion requests"
+)
 
 
 class Ga4(Destination):
@@ -55,6 +69,13 @@ class Ga4(Destination):
         """Map the events and send them, up to 25 of one client in a request."""
         items, refused = items_of(batch, self._entries)
         await self._packer.deliver(batch, items, self._post, refused)
+
+    async def erase(self, subjects: Subjects, job: str = "") -> Erasure:
+        """The Measurement Protocol cannot delete; Google has another API, for OAuth, that can.
+
+        https://developers.google.com/analytics/devguides/config/userdeletion/v3
+        """
+        return Erasure("NOT_SUPPORTED", detail=_BY_HAND)
 
     async def check(self) -> None:
         """Have Google's validation server look at a request; nothing is stored.

@@ -16,6 +16,11 @@ _HOSTS = {
     "eu": "https://api-eu.mixpanel.com",
     "in": "https://api-in.mixpanel.com",
 }
+_APP_HOSTS = {
+    "us": "https://mixpanel.com",
+    "eu": "https://eu.mixpanel.com",
+    "in": "https://in.mixpanel.com",
+}
 
 
 class MixpanelConfig(VendorSettings, frozen=True, kw_only=True):
@@ -43,6 +48,9 @@ class MixpanelConfig(VendorSettings, frozen=True, kw_only=True):
         browser: whether events from browsers get its name and version, from the User-Agent.
         compress: whether imports are compressed.
         max_request_bytes: of an import, before compression.
+        gdpr_token: OAuth token for the deletion of users, from the privacy settings of who may
+            delete them; without it `gateway erase` leaves Mixpanel to a person.
+        compliance: the law that deletions are recorded under.
     """
 
     token: Secret
@@ -64,6 +72,8 @@ class MixpanelConfig(VendorSettings, frozen=True, kw_only=True):
     browser: bool = True
     compress: bool = True
     max_request_bytes: Annotated[int, Meta(ge=1_000_000, le=10_000_000)] = 2_000_000
+    gdpr_token: Secret | None = None
+    compliance: Literal["GDPR", "CCPA"] = "GDPR"
 
     def __post_init__(self) -> None:
         """Check what the types cannot say; the texts show no values."""
@@ -77,6 +87,10 @@ class MixpanelConfig(VendorSettings, frozen=True, kw_only=True):
             )
         if not self.page_name.strip() or not self.screen_name.strip():
             raise ValueError("page_name, screen_name: must not be empty")
+
+    def deletions(self, path: str) -> str:
+        """The URL of one of the endpoints for deletion, which are on hosts of their own."""
+        return self.at(_APP_HOSTS[self.region], f"/api/app/data-deletions/v3.0/{path}")
 
     def endpoint(self, path: str) -> str:
         """The URL of one of Mixpanel's endpoints."""

@@ -6,12 +6,13 @@ import asyncio
 from base64 import b64encode
 from collections.abc import Hashable, Mapping, Sequence
 
-from gateway import Batch, Context, DeliveryError, Destination
+from gateway import Batch, Context, DeliveryError, Destination, Erasure, Subjects
 from gateway.outbound import HttpClient, Reply, Request, compress
 from gateway.packing import Item, Limits, Packer, items_of
 from headgate_mixpanel.answer import refused_records, refused_updates
 from headgate_mixpanel.browser import browser_of
 from headgate_mixpanel.config import MixpanelConfig
+from headgate_mixpanel.deletion import Deletion
 from headgate_mixpanel.mapping import ENGAGE, ENGAGE_ONCE, GROUPS, IMPORT, TRACK, Mapper
 
 __all__ = ["Mixpanel"]
@@ -37,7 +38,10 @@ class Mixpanel(Destination):
         secret = config.service_secret.reveal() if config.service_secret is not None else ""
         pair = f"{config.service_account}:{secret}" if secret else f"{token}:"
         self._authorization = "Basic " + b64encode(pair.encode()).decode()
-        self._client = HttpClient(config, context, [token, secret, self._authorization])
+        gdpr_token = config.gdpr_token.reveal() if config.gdpr_token is not None else ""
+        secrets = [text for text in (token, secret, self._authorization, gdpr_token) if text]
+        self._client = HttpClient(config, context, secrets)
+        self._deletion = Deletion(config, self._client)
         bytes_ = config.max_request_bytes
         limits: dict[Hashable, Limits] = {
             IMPORT: Limits(2000, bytes_, _MOST_ITEM_BYTES),
@@ -63,6 +67,10 @@ class Mixpanel(Destination):
         """Map the events and send them in requests within Mixpanel's limits."""
         items, refused = items_of(batch, self._map)
         await self._packer.deliver(batch, items, self._post, refused)
+
+    async def erase(self, subjects: Subjects, job: str = "") -> Erasure:
+        """Have Mixpanel delete users, and ask how far that is."""
+        return await self._deletion.erase(subjects, job)
 
     async def check(self) -> None:
         """Import nothing, which proves the credentials.

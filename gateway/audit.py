@@ -1,0 +1,124 @@
+"""Who changed what, and when: one line of the log and one row of the state store for each change.
+
+An entry says who (the name of an admin token, or ``cli:`` and the user of the machine), what
+(``area.verb``, such as ``dead.retry``) and the particulars as a JSON object. Particulars are counts
+and names out of config, never ids of users nor contents of events: the trail is kept when those are
+erased.
+"""
+
+from __future__ import annotations
+
+import getpass
+import sqlite3
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Struct
+
+from gateway.errors import StateError
+from gateway.state import State
+from gateway.state.schema import connect
+from gateway.timestamps import format_ms
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+__all__ = ["MOST_ENTRIES", "Audit", "Entry", "entries", "local_actor", "record_offline"]
+
+MOST_ENTRIES = 100_000
+"""Entries that are kept; beyond it the oldest are forgotten."""
+
+
+class Entry(Struct, frozen=True):
+    """One change.
+
+    Attributes:
+        at: ISO 8601, UTC.
+        detail: particulars of the action.
+    """
+
+    id: int
+    at: str
+    actor: str
+    action: str
+    detail: dict[str, Any]
+
+
+class Audit:
+    """The trail of a running gateway.
+
+    Args:
+        clock: wall clock in milliseconds.
+    """
+
+    def __init__(self, state: State, clock: Callable[[], int], log: FilteringBoundLogger) -> None:
+        self._state = state
+        self._clock = clock
+        self._log = log
+
+    async def record(self, actor: str, action: str, detail: Mapping[str, Any]) -> None:
+        """Write down a change that was made.
+
+        Raises:
+            StateError: it cannot be written; the line of the log is there all the same.
+        """
+        self._log.info("audit", actor=actor, action=action, detail=dict(detail))
+        await self._state.call(_append, self._clock(), actor, action, detail)
+
+    async def entries(self, limit: int = 100, before: int | None = None) -> list[Entry]:
+        """The newest entries first; `before` goes on where another list ended."""
+        return await self._state.call(entries, limit, before)
+
+
+def entries(db: sqlite3.Connection, limit: int, before: int | None = None) -> list[Entry]:
+    """The newest entries first, those with an id below `before`."""
+    rows = db.execute(
+        "SELECT id, at_ms, actor, action, detail FROM audit WHERE ? IS NULL OR id < ? "
+        "ORDER BY id DESC LIMIT ?",
+        (before, before, limit),
+    )
+    return [
+        Entry(id_, format_ms(at_ms), actor, action, msgspec.json.decode(detail))
+        for id_, at_ms, actor, action, detail in rows
+    ]
+
+
+def record_offline(
+    path: Path, now_ms: int, actor: str, action: str, detail: Mapping[str, Any]
+) -> None:
+    """Write down a change that a command made by itself, beside a gateway or without one.
+
+    Args:
+        path: of ``state.sqlite``; it is made where there is none.
+
+    Raises:
+        StateError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(connect(path)) as db:
+            _append(db, now_ms, actor, action, detail)
+    except (sqlite3.Error, OSError) as error:
+        raise StateError(f"{path}: {error}") from error
+
+
+def local_actor() -> str:
+    """Who runs a command on this machine."""
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (OSError, KeyError):  # a container may have a user without a name
+        return "cli"
+
+
+def _append(
+    db: sqlite3.Connection, now_ms: int, actor: str, action: str, detail: Mapping[str, Any]
+) -> None:
+    text = msgspec.json.encode(detail).decode()
+    cursor = db.execute(
+        "INSERT INTO audit (at_ms, actor, action, detail) VALUES (?, ?, ?, ?)",
+        (now_ms, actor, action, text),
+    )
+    db.execute("DELETE FROM audit WHERE id <= ?", ((cursor.lastrowid or 0) - MOST_ENTRIES,))

@@ -1,0 +1,50 @@
+"""``gateway audit``: who changed what, and when."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from gateway.cli.common import CONFIG_OPTION, explained_errors, printable, state_file
+
+if TYPE_CHECKING:
+    from gateway.audit import Entry
+
+__all__ = ["audit"]
+
+
+@click.command()
+@CONFIG_OPTION
+@click.option("--limit", default=50, show_default=True, help="So many of the newest.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, an object to a line.")
+def audit(config_path: Path, limit: int, as_json: bool) -> None:
+    """List changes made by admin tokens and commands, newest first. Works beside a gateway."""
+    from gateway.config import load
+
+    with explained_errors():
+        found = _read(state_file(load(config_path)), limit)
+    for entry in found:
+        if as_json:
+            click.echo(msgspec.json.encode(entry))
+            continue
+        detail = " ".join(f"{key}={value}" for key, value in entry.detail.items())
+        click.echo(printable(f"{entry.at}  {entry.actor}  {entry.action}  {detail}"))
+    if not found and not as_json:
+        click.echo("no changes")
+
+
+def _read(path: Path, limit: int) -> list[Entry]:
+    from gateway.audit import entries
+    from gateway.errors import StateError
+    from gateway.state.schema import connect
+
+    try:
+        with closing(connect(path)) as db:
+            return entries(db, limit)
+    except sqlite3.Error as error:
+        raise StateError(f"{path}: {error}") from error

@@ -1,0 +1,165 @@
+"""Erases users from what the gateway itself keeps, while it runs or at rest.
+
+The order matters. First the queue, on disk and in memory, so that whatever is read from then on is
+free of them. Then each worker is held, which makes it forget what it had read before; while it
+stands its retry lane is erased. Then everything that nobody works on: dead letters, and traces. At
+last the state store's file is written anew, for a database keeps what it has deleted.
+
+An event that was pending is counted as filtered, ``erased``, by each destination that had yet to
+get it; what was delivered or dead stays counted so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from gateway.dedup import RecentIds
+from gateway.delivery import Worker
+from gateway.errors import GatewayError
+from gateway.queue.batching import BatchingQueue
+from gateway.state import State, erasing
+from gateway.state.regulations import Place
+from gateway.subjects import Subjects
+
+__all__ = ["LOCAL_PLACES", "Eraser"]
+
+LOCAL_PLACES = ("queue", "retry lanes", "dead letters", "traces", "state file")
+"""In the order in which they are erased."""
+
+
+class _Pauses(Protocol):
+    """Replays, which read the queue as well."""
+
+    async def stop(self) -> None: ...
+    async def resume(self) -> None: ...
+
+
+class Eraser:
+    """Erases from the places of one gateway.
+
+    Args:
+        workers: of the destinations, by id.
+        recent_ids: forget the message ids of erased events; None where there is no such memory.
+        replays: are left off meanwhile, and go on; None where none can run.
+    """
+
+    def __init__(
+        self,
+        queue: BatchingQueue,
+        state: State,
+        workers: Mapping[str, Worker],
+        recent_ids: RecentIds | None,
+        replays: _Pauses | None,
+    ) -> None:
+        self._queue = queue
+        self._state = state
+        self._workers = workers
+        self._recent_ids = recent_ids
+        self._replays = replays
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Have an erasure that is under way, and is about to be cancelled, end soon."""
+        self._stopping = True
+
+    async def erase(
+        self, subjects: Subjects, done: Callable[[Place], None], progress: Callable[[str], None]
+    ) -> None:
+        """Erase from all places, whatever an earlier call has come to.
+
+        Args:
+            done: called for each place with its result.
+            progress: called with how far it has come, in words.
+        """
+        ids: list[tuple[str, str]] = []
+
+        def segments(number: int, of: int) -> None:
+            if self._stopping:
+                raise InterruptedError("the gateway stops")
+            progress(f"queue: {number} of {of} segments")
+
+        try:
+            erased = await self._queue.erase(subjects, segments)
+        except NotImplementedError:
+            text = "this type of queue cannot erase; what it holds goes with its retention"
+            done(Place("queue", "NOT_SUPPORTED", detail=text))
+        except (OSError, GatewayError) as error:
+            done(Place("queue", "FAILED", detail=str(error)))
+        else:
+            ids += erased.ids
+            done(Place("queue", "FINISHED", len(erased.ids), erased.detail))
+        for place, work in (
+            ("retry lanes", self._lanes),
+            ("dead letters", self._letters),
+            ("traces", self._traces),
+            ("state file", self._scrub),
+        ):
+            progress(place)
+            try:
+                done(await work(subjects, ids))
+            except GatewayError as error:
+                done(Place(place, "FAILED", detail=str(error)))
+        if self._recent_ids is not None:
+            self._recent_ids.forget_ids(ids)
+
+    async def scrub(self) -> None:
+        """Take what was deleted out of the state store's file."""
+        await self._state.call(erasing.scrub)
+
+    async def _lanes(self, subjects: Subjects, ids: list[tuple[str, str]]) -> Place:
+        found = erasing.Found()
+        if self._replays is not None:
+            await self._replays.stop()
+        try:
+            cursors = await self._state.cursors()
+            for destination in cursors.keys() | self._workers.keys():
+                worker = self._workers.get(destination)
+                if worker is None:  # no longer in config, or disabled
+                    await self._lane(destination, subjects, found)
+                    continue
+                async with worker.held():
+                    await self._lane(destination, subjects, found)
+        finally:
+            if self._replays is not None:
+                await self._replays.resume()
+        ids += found.ids
+        return Place("retry lanes", "FINISHED", found.rows)
+
+    async def _lane(self, destination: str, subjects: Subjects, found: erasing.Found) -> None:
+        after: int | None = -1
+        while after is not None:
+            after = await self._state.call(
+                erasing.erase_waiting, subjects, destination, after, found
+            )
+
+    async def _letters(self, subjects: Subjects, ids: list[tuple[str, str]]) -> Place:
+        found = erasing.Found()
+        after: int | None = -1
+        while after is not None:
+            after = await self._state.call(erasing.erase_letters, subjects, after, found)
+        ids += found.ids
+        return Place("dead letters", "FINISHED", found.rows)
+
+    async def _traces(self, subjects: Subjects, ids: list[tuple[str, str]]) -> Place:
+        found = erasing.Found()
+        for step in erasing.trace_steps(subjects, ids, found):
+            more = True
+            while more:
+                more = await self._state.call(step)
+        detail = f"{found.texts} texts in rows of others were taken out" if found.texts else ""
+        return Place("traces", "FINISHED", found.rows, detail)
+
+    async def _scrub(self, *_: object) -> Place:
+        text = ""
+        for _attempt in range(_SCRUB_ATTEMPTS):
+            text = await self._state.call(erasing.scrub)
+            if not text:
+                return Place("state file", "FINISHED")
+            await asyncio.sleep(_SCRUB_AGAIN_SECONDS)
+        return Place("state file", "FAILED", detail=text)
+
+
+_SCRUB_ATTEMPTS = 5
+_SCRUB_AGAIN_SECONDS = 0.2

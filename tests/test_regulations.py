@@ -1,0 +1,220 @@
+"""Regulations: kinds, statuses, retries by the clock, and places that fail."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway import Destination, Erasure, Permanent, Retryable, Subjects
+from gateway.component import Batch
+from gateway.config import load
+from gateway.errors import ConfigError
+from gateway.pipeline import Gateway
+from gateway.plugins import discover
+from gateway.regulations import KINDS, Report
+from gateway.state import Commit, Waiting
+from gateway.testing import ManualClock, make_event
+
+CONFIG = """
+[sources.web]
+type = "segment"
+write_key = "demo"
+[destinations.vendor]
+type = "null"
+"""
+ADA = Subjects(frozenset({"ada-77af"}))
+
+
+class Vendor(Destination):
+    """Answers `erase` by a script, and remembers what it was asked."""
+
+    def __init__(self, *script: Erasure | Exception) -> None:
+        self.script = list(script)
+        self.asked: list[tuple[Subjects, str]] = []
+
+    async def send(self, batch: Batch) -> None:
+        """Take all."""
+
+    async def erase(self, subjects: Subjects, job: str = "") -> Erasure:
+        self.asked.append((subjects, job))
+        answer = self.script.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@asynccontextmanager
+async def gateway_with(
+    tmp_path: Path, vendor: Destination, clock: ManualClock | None = None
+) -> AsyncIterator[Gateway]:
+    (tmp_path / "config.toml").write_text(CONFIG)
+    gateway = Gateway(load(tmp_path / "config.toml", {}), discover(), clock or ManualClock())
+    object.__setattr__(gateway.destinations[0], "destination", vendor)
+    async with gateway.at_rest():
+        yield gateway
+
+
+async def carried_out(gateway: Gateway, kind: Any = "DELETE_ONLY", whose: Subjects = ADA) -> Report:
+    made = await gateway.regulations.create(kind, whose, "tester")
+    found = await gateway.regulations.wait(made.id, 20)
+    assert found is not None
+    return found
+
+
+def place(report: Report, name: str = "destination vendor") -> tuple[str, str]:
+    return next((p.status, p.detail) for p in report.places if p.place == name)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_each_kind_does(tmp_path: Path, kind: str) -> None:
+    """Suppression, deletion here, and deletion at destinations."""
+    vendor = Vendor(Erasure("FINISHED"))
+    async with gateway_with(tmp_path, vendor) as gateway:
+        if kind == "UNSUPPRESS":
+            await asyncio.to_thread(gateway.suppressed.add, ["ada-77af"])
+        report = await carried_out(gateway, kind)
+        assert report.status == "FINISHED"
+        suppresses = kind.startswith("SUPPRESS")
+        assert list(gateway.suppressed) == (["ada-77af"] if suppresses else [])
+        names = {p.place for p in report.places}
+        changed = [p.items for p in report.places if p.place == "suppression"]
+        assert changed == ([1] if "SUPPRESS" in kind else [])
+        assert ("queue" in names) is ("DELETE" in kind)
+        assert bool(vendor.asked) is (kind in ("DELETE_ONLY", "SUPPRESS_WITH_DELETE"))
+    with closing(sqlite3.connect(tmp_path / "data" / "state.sqlite")) as db:
+        assert db.execute("SELECT count(*) FROM regulation_subjects").fetchone() == (0,)
+    for path in (tmp_path / "data").rglob("*"):
+        if path.is_file() and "suppressed" not in path.name:
+            assert b"ada-77af" not in path.read_bytes(), path
+    if kind == "UNSUPPRESS":
+        for path in (tmp_path / "data").glob("suppressed*"):
+            assert b"ada-77af" not in path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "overall"),
+    [
+        (Erasure("FINISHED", 3), "FINISHED", "FINISHED"),
+        (Erasure("NOT_SUPPORTED", detail="by hand"), "NOT_SUPPORTED", "PARTIAL_SUCCESS"),
+        (Erasure("RUNNING", job="77"), "RUNNING", "RUNNING"),
+        (Retryable("later"), "RUNNING", "RUNNING"),
+        (Permanent("never"), "FAILED", "FAILED"),
+        (KeyError("ada-77af"), "FAILED", "FAILED"),
+    ],
+)
+async def test_what_an_answer_means(tmp_path: Path, answer: Any, status: str, overall: str) -> None:
+    """For the place and for the whole; what a defect says is not shown."""
+    async with gateway_with(tmp_path, Vendor(answer)) as gateway:
+        report = await carried_out(gateway)
+        assert (place(report)[0], report.status) == (status, overall)
+        assert report.settled
+        assert "ada" not in place(report)[1]
+
+
+async def test_a_vendor_is_asked_until_it_is_done(tmp_path: Path) -> None:
+    """When it is due and not before, by its job, over restarts, and without the user's id."""
+    clock = ManualClock()
+    vendor = Vendor(Erasure("RUNNING", job="77", ask_again_seconds=3600))
+    async with gateway_with(tmp_path, vendor, clock) as gateway:
+        number = (await carried_out(gateway)).id
+    assert b"ada-77af" not in (tmp_path / "data" / "state.sqlite").read_bytes()
+    async with gateway_with(tmp_path, vendor, clock):
+        await asyncio.sleep(0)
+    assert len(vendor.asked) == 1
+    clock.advance(3601)
+    vendor.script = [Erasure("FINISHED", detail="deleted")]
+    async with gateway_with(tmp_path, vendor, clock) as gateway:
+        while (report := await gateway.regulations.report(number)) is not None:
+            if report.status == "FINISHED":
+                break
+            await asyncio.sleep(0.01)
+    assert vendor.asked[1] == (Subjects(), "77")
+
+
+async def test_what_failed_is_tried_again_when_asked(tmp_path: Path) -> None:
+    """And only that; the ids are kept until then."""
+    vendor = Vendor(Permanent("no"), Erasure("FINISHED"))
+    async with gateway_with(tmp_path, vendor) as gateway:
+        report = await carried_out(gateway)
+        await gateway.regulations.retry(report.id)
+        found = await gateway.regulations.wait(report.id, 20)
+        while found is not None and found.status != "FINISHED":
+            found = await gateway.regulations.wait(report.id, 20)
+        assert [asked for asked, _ in vendor.asked] == [ADA, ADA]
+        assert await gateway.regulations.retry(99) is None
+
+
+async def test_one_that_failed_can_be_forgotten(tmp_path: Path) -> None:
+    """With its ids, in every byte of the file."""
+    async with gateway_with(tmp_path, Vendor(Permanent("no"))) as gateway:
+        report = await carried_out(gateway)
+        assert await gateway.regulations.delete(report.id)
+        assert not await gateway.regulations.delete(report.id)
+        assert await gateway.regulations.all() == []
+    assert b"ada-77af" not in (tmp_path / "data" / "state.sqlite").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("kind", "subjects", "message"),
+    [
+        ("DELETE_ONLY", Subjects(), "no ids"),
+        ("DELETE_ONLY", Subjects(frozenset(map(str, range(5001)))), "5001 ids are more"),
+        ("DELETE_ONLY", Subjects(frozenset({" "})), "blank"),
+        ("DELETE_ONLY", Subjects(frozenset({"a\0b"})), "NUL"),
+        ("SUPPRESS_ONLY", Subjects(frozenset(), frozenset({"a"})), "by userId only"),
+    ],
+)
+async def test_what_nobody_could_carry_out(
+    tmp_path: Path, kind: Any, subjects: Subjects, message: str
+) -> None:
+    """Is refused, and not written down."""
+    async with gateway_with(tmp_path, Vendor()) as gateway:
+        with pytest.raises(ConfigError, match=message):
+            await gateway.regulations.create(kind, subjects, "tester")
+        assert await gateway.regulations.all() == []
+
+
+async def test_five_thousand_at_once(tmp_path: Path) -> None:
+    """The most that a regulation can be for."""
+    vendor = Vendor(Erasure("FINISHED"))
+    async with gateway_with(tmp_path, vendor) as gateway:
+        everybody = Subjects(frozenset(f"user {n}" for n in range(5000)))
+        report = await carried_out(gateway, "SUPPRESS_WITH_DELETE", everybody)
+        assert (report.status, report.subjects) == ("FINISHED", 5000)
+        assert len(gateway.suppressed) == 5000
+
+
+async def test_the_retry_lane_is_erased_and_the_books_balance(tmp_path: Path) -> None:
+    """What waited counts as filtered, also where its destination is no longer in config."""
+    async with gateway_with(tmp_path, Vendor(Erasure("FINISHED"))) as gateway:
+        for destination in ("vendor", "gone"):
+            events = [make_event(user_id=user) for user in ("ada-77af", "bob", "ada-77af")]
+            waiting = [
+                Waiting.of(
+                    event,
+                    offset,
+                    detail="HTTP 500",
+                    attempts=1,
+                    first_ms=0,
+                    last_ms=0,
+                    next_ms=0,
+                    exchange="about ada-77af",
+                )
+                for offset, event in enumerate(events)
+            ]
+            await gateway.state.begin(destination, 0)
+            await gateway.state.commit(Commit(destination, cursor=3, waiting=waiting))
+        report = await carried_out(gateway)
+        assert [p.items for p in report.places if p.place == "retry lanes"] == [4]
+        for destination in ("vendor", "gone"):
+            waiting_number, counts = await gateway.state.standing(destination)
+            assert (waiting_number, counts.filtered) == (1, {"erased": 2})
+            [left] = await gateway.state.waiting_at(destination, [1])
+            assert left.exchange == ""
+        assert await gateway.state.leaks() == []

@@ -1,0 +1,79 @@
+"""Whose events are erased, and what stands in their place."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gateway.chain import Chain
+from gateway.event import Event, decode_events, encode_events
+from gateway.sealed import Origin, seal, stored_events
+from gateway.sieve import Outgoing, Sieve
+from gateway.subjects import ERASED, Subjects, redact
+from gateway.testing import make_event
+from gateway.validate import validate
+
+
+def test_a_mark_has_nothing_but_its_source() -> None:
+    """And the events of others stay byte for byte."""
+    events = [make_event(user_id="bob"), make_event(user_id="ada", properties={"a": 1})]
+    payload = encode_events(events)
+    redacted = redact(Subjects(frozenset({"ada"})), payload)
+    assert redacted is not None
+    assert redacted.payload == (
+        b"[" + encode_events(events[:1])[1:-1] + b',{"type":"erased","sourceId":"web"}]'
+    )
+    assert redacted.ids == [("web", events[1].message_id)]
+    assert decode_events(redacted.payload)[1] == Event(type=ERASED, source_id="web")
+
+
+def test_marks_are_kept_from_every_destination() -> None:
+    """Counted by a rule of their own, whatever else would apply; archives are not exempt."""
+    marks = [Event(type=ERASED, source_id="web"), make_event()]
+    for storage in (True, False):
+        outgoing = Outgoing(0)
+        sieve = Sieve(Chain([]), name="x", storage=storage, consent=("A",), clock=lambda: 0)
+        sieve.sort(marks, range(5, 7), outgoing)
+        assert outgoing.filtered == {ERASED: [5]}
+        assert list(outgoing.offsets) == [6]
+
+
+def test_no_client_can_send_a_mark() -> None:
+    """Nor anything else that would be taken for one."""
+    assert validate(make_event(type=ERASED)) == "invalid_type"
+
+
+def sealed(*events: dict[str, object], type_: str = "") -> bytes:
+    """A payload as the usual road stores it."""
+    origin = Origin("web", 1_795_442_400_000, type=type_)
+    _, data = seal(origin, msgspec.json.encode(events), len(events), addressed=False)
+    return data
+
+
+def sent(user: str, **fields: object) -> dict[str, object]:
+    return {"type": "track", "event": "E", "userId": user, "messageId": f"m-{user}", **fields}
+
+
+def test_sealed_events_come_out_as_they_would_have() -> None:
+    """Those of others, as destinations see them; where nothing is taken, nothing changes."""
+    payload = sealed(sent("bob"), sent("ada"), sent("eve", context={"page": {"url": "/"}}))
+    before = list(stored_events(payload))
+    assert redact(Subjects(frozenset({"carl"})), payload) is None
+    redacted = redact(Subjects(frozenset({"ada"})), payload)
+    assert redacted is not None
+    after = list(stored_events(redacted.payload))
+    assert [event.to_json() for event in (after[0], after[2])] == [
+        event.to_json() for event in (before[0], before[2])
+    ]
+    assert after[1] == Event(type=ERASED, source_id="web")
+    assert redacted.ids == [("web", "m-ada")]
+    assert b"ada" not in redacted.payload
+
+
+def test_whose_a_sealed_event_is_depends_on_its_path() -> None:
+    """The type that the request's path says counts, and what an alias takes from its other ids."""
+    alias = {"userId": "bob", "previousId": "ada", "messageId": "m"}
+    assert redact(Subjects(frozenset({"ada"})), sealed(alias, type_="alias")) is not None
+    assert redact(Subjects(frozenset({"ada"})), sealed(alias, type_="identify")) is None
+    unnamed = {"userId": "bob", "anonymousId": "ada", "messageId": "m"}
+    assert redact(Subjects(frozenset({"ada"})), sealed(unnamed, type_="alias")) is not None
+    assert redact(Subjects(frozenset({"ada"})), sealed(unnamed, type_="identify")) is None
