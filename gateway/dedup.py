@@ -85,6 +85,13 @@ class RecentIds:
             self._rotate(now_ms)
         return self._current.setdefault(source_id, set()), self._previous.get(source_id, set())
 
+    def learn(self, source_id: str, ids: Sequence[str], now_ms: int) -> None:
+        """Remember ids that others have stored."""
+        current, _ = self._generations(source_id, len(ids), now_ms)
+        before = len(current)
+        current.update(ids)
+        self._count += len(current) - before
+
     def forget(self, source_id: str, events: Sequence[Identified]) -> None:
         """Undo `take_new` and `take_all`: these were not stored, and may come again."""
         for generation in (self._current, self._previous):

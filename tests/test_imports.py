@@ -28,7 +28,7 @@ LAYERS = (
     ("component",),
     ("settings",),
     ("config",),
-    ("hookspecs",),
+    ("hookspecs", "shards"),
     ("",),  # the package itself, which hands out the public names
     ("plugins",),
     # The road of an event.
@@ -53,9 +53,10 @@ LAYERS = (
     ("upkeep", "replay", "building"),
     ("pipeline",),
     ("conservation", "why", "status"),
-    ("logs", "health", "metrics"),
+    ("logs", "health", "metrics", "offline"),
     ("admin",),
     ("server",),
+    ("workers",),
     ("shop",),
     ("cli",),
     ("__main__",),

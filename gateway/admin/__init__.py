@@ -10,7 +10,7 @@ the caller did wrong.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -18,11 +18,12 @@ from aiohttp import web
 from gateway.admin import dead, ledger, replays, status, tail, why
 from gateway.admin.api import AdminError, answer
 from gateway.errors import GatewayError
+from gateway.settings import Secret
 
 if TYPE_CHECKING:
     from gateway.pipeline import Gateway
 
-__all__ = ["add_admin"]
+__all__ = ["add_admin", "add_routes", "admin_routes"]
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -30,12 +31,26 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 def add_admin(app: web.Application, gateway: Gateway) -> None:
     """Add all paths of the API, if config has a token for it."""
     token = gateway.config.admin.token
-    if token is None:
-        return
-    expected = f"Bearer {token.reveal()}".encode()
-    for routes in _areas():
-        for route in routes(gateway):
-            app.router.add_route(route.method, route.path, _guarded(route.handler, expected))
+    if token is not None:
+        add_routes(app, admin_routes(gateway), token)
+
+
+def admin_routes(gateway: Gateway) -> list[web.RouteDef]:
+    """All paths of the API."""
+    return [route for routes in _areas() for route in routes(gateway)]
+
+
+def add_routes(
+    app: web.Application, routes: Iterable[web.RouteDef], token: Secret | None = None
+) -> None:
+    """Add paths whose handlers raise `AdminError`.
+
+    Args:
+        token: what each request must carry; None where only we can ask.
+    """
+    expected = f"Bearer {token.reveal()}".encode() if token else None
+    for route in routes:
+        app.router.add_route(route.method, route.path, _guarded(route.handler, expected))
 
 
 def _areas() -> list[Callable[[Gateway], list[web.RouteDef]]]:
@@ -43,10 +58,10 @@ def _areas() -> list[Callable[[Gateway], list[web.RouteDef]]]:
     return [dead.routes, ledger.routes, replays.routes, status.routes, tail.routes, why.routes]
 
 
-def _guarded(handler: Any, expected: bytes) -> Handler:
+def _guarded(handler: Any, expected: bytes | None) -> Handler:
     async def guarded(request: web.Request) -> web.StreamResponse:
         given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
-        if not hmac.compare_digest(given, expected):
+        if expected is not None and not hmac.compare_digest(given, expected):
             response = answer({"error": "wrong or missing token: Authorization: Bearer TOKEN"}, 401)
             response.headers["WWW-Authenticate"] = "Bearer"
             return response

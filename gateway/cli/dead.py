@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
@@ -16,7 +17,7 @@ from gateway.cli.common import CONFIG_OPTION, explained_errors
 if TYPE_CHECKING:
     from gateway.cli.remote import Remote
     from gateway.config import Config
-    from gateway.deadletters import Entry, Filter
+    from gateway.deadletters import DeadLetters, Entry, Filter
 
 __all__ = ["dead"]
 
@@ -111,16 +112,42 @@ class _Remote:
         return self._remote.post(f"/admin/dead/{what}", body)
 
 
+class _Files:
+    """Those in the files of all shards."""
+
+    def __init__(self, shards: list[DeadLetters]) -> None:
+        self._shards = shards
+
+    def find(self, which: Filter, limit: int) -> list[Entry]:
+        from gateway.workers.merge import merge_entries
+
+        return merge_entries([letters.find(which, limit) for letters in self._shards], limit)
+
+    def count(self, which: Filter) -> dict[tuple[str, str], int]:
+        total: Counter[tuple[str, str]] = Counter()
+        for letters in self._shards:
+            total.update(letters.count(which))
+        return dict(sorted(total.items()))
+
+    def retry(self, which: Filter, now_ms: int) -> int:
+        return sum(letters.retry(which, now_ms) for letters in self._shards)
+
+    def drop(self, which: Filter) -> int:
+        return sum(letters.drop(which) for letters in self._shards)
+
+
 def _letters(config: Config) -> _Letters:
-    """Of the running gateway, if it can be asked; else the file, which is safe beside it too."""
+    """Of the running gateway, if it can be asked; else the files, which is safe beside it too."""
     from gateway.cli.remote import connect
     from gateway.deadletters import DeadLetters
+    from gateway.shards import shards_of
     from gateway.state import STATE_FILE
 
     remote = connect(config)
     if remote is not None and remote.has_token:
         return _Remote(remote)
-    return DeadLetters(config.data_dir / STATE_FILE)
+    shards = shards_of(config)
+    return _Files([DeadLetters(one.data_dir / STATE_FILE, one.shard) for one in shards])
 
 
 def _ms(moment: datetime | None) -> int | None:

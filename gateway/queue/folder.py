@@ -86,6 +86,18 @@ class QueueFolder:
                     skip = max(0, begin - frame.offset)
                     yield from (brief.source_id for brief in briefs(frame.payload)[skip:])
 
+    def recent(self, since_ms: int, limit: int) -> Iterator[Frame]:
+        """Frames written since then, newest first, until they hold `limit` events."""
+        for segment in reversed(self.segments):
+            if segment.last_ms < since_ms or limit <= 0:
+                return
+            frames = [frame for frame in self.frames(segment) if frame.time_ms >= since_ms]
+            for frame in reversed(frames):
+                yield frame
+                limit -= frame.count
+                if limit <= 0:
+                    return
+
     def frame_at(self, offset: int) -> Frame | None:
         """The frame that holds an offset."""
         for segment in self.segments:

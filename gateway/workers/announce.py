@@ -1,0 +1,152 @@
+"""Tells other workers the message ids that this one has stored, and learns theirs.
+
+Ids are read from the queue like by a destination, once they are stored, and go to each other worker
+over a Unix stream: u32 length, little-endian, then MessagePack of source id to message ids. Whoever
+connects gets the newest `MOST_HELD_IDS` first, as what was said while nobody listened is lost;
+learning an id twice costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import msgspec
+
+from gateway.dedup import RecentIds
+from gateway.event import Event
+from gateway.queue.batching import BatchingQueue
+from gateway.workers.listeners import listen_unix
+
+__all__ = ["MOST_HELD_IDS", "Announcer", "hearing", "ids_socket"]
+
+MOST_HELD_IDS = 200_000
+"""Ids kept for workers that connect again; 100 bytes each at most, with ids of 36 characters."""
+
+_GATHER_SECONDS = 0.005
+_AGAIN_SECONDS = 0.1
+_MOST_BYTES = 64_000_000
+_RECENT_MS = 10_000
+_LENGTH = struct.Struct("<I")
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(dict[str, list[str]])
+
+
+def ids_socket(folder: Path, worker: int) -> Path:
+    """Where a worker listens for ids."""
+    return folder / f"{worker}.ids"
+
+
+class Announcer:
+    """Tells the ids of one queue to all other workers.
+
+    Args:
+        peers: where they listen.
+    """
+
+    def __init__(
+        self, queue: BatchingQueue, peers: Sequence[Path], clock: Callable[[], int]
+    ) -> None:
+        self._queue = queue
+        self._peers = peers
+        self._clock = clock
+        self._held: deque[tuple[int, bytes]] = deque()
+        self._held_ids = 0
+        self._said = 0
+        self._more = asyncio.Condition()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for peer in self._peers:
+                tasks.create_task(self._tell(peer))
+            tasks.create_task(self._read())
+
+    async def _read(self) -> None:
+        # What was stored just before a crash may not have been told.
+        begin = await asyncio.to_thread(self._recent_offset)
+        reader = self._queue.reader(begin)
+        try:
+            while True:
+                events = list((await reader.read()).events)
+                while (part := reader.read_now()) is not None:
+                    events += part.events
+                await self._say(events)
+                # Many requests' ids in one message: its cost is then shared by them all.
+                await asyncio.sleep(_GATHER_SECONDS)
+        finally:
+            await reader.close()
+
+    def _recent_offset(self) -> int:
+        frames = self._queue.store.recent(self._clock() - _RECENT_MS, MOST_HELD_IDS)
+        return min((frame.offset for frame in frames), default=self._queue.end)
+
+    async def _say(self, events: Sequence[Event]) -> None:
+        ids: dict[str, list[str]] = {}
+        for source_id in {event.source_id for event in events}:
+            ids[source_id] = [e.message_id for e in events if e.source_id == source_id]
+        data = _encoder.encode(ids)
+        self._held.append((len(events), _LENGTH.pack(len(data)) + data))
+        self._held_ids += len(events)
+        while self._held_ids > MOST_HELD_IDS and len(self._held) > 1:
+            self._held_ids -= self._held.popleft()[0]
+        self._said += 1
+        async with self._more:
+            self._more.notify_all()
+
+    async def _tell(self, peer: Path) -> None:
+        while True:
+            with suppress(OSError):
+                _, writer = await asyncio.open_unix_connection(peer)
+                try:
+                    await self._tell_over(writer)
+                finally:
+                    writer.close()
+            await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _tell_over(self, writer: asyncio.StreamWriter) -> None:
+        told = 0
+        while True:
+            first = self._said - len(self._held)
+            for number in range(max(told, first), self._said):
+                writer.write(self._held[number - first][1])
+            told = self._said
+            await writer.drain()
+            async with self._more:
+                while self._said == told:
+                    await self._more.wait()
+
+
+@asynccontextmanager
+async def hearing(
+    path: Path, recent_ids: RecentIds, clock: Callable[[], int]
+) -> AsyncIterator[None]:
+    """Learn the ids that others have stored."""
+
+    open_: set[asyncio.StreamWriter] = set()
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        open_.add(writer)
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                (size,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
+                if size > _MOST_BYTES:
+                    break
+                for source_id, ids in _decoder.decode(await reader.readexactly(size)).items():
+                    recent_ids.learn(source_id, ids, clock())
+        writer.close()
+        open_.discard(writer)
+
+    server = await asyncio.start_unix_server(hear, sock=listen_unix(path))
+    try:
+        yield
+    finally:
+        server.close()
+        for writer in tuple(open_):
+            writer.close()  # whoever reads from it comes to the end
+        await asyncio.sleep(0)
