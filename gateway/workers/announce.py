@@ -111,7 +111,7 @@ class Announcer:
 
     async def _tell_over(self, writer: asyncio.StreamWriter) -> None:
         told = 0
-        while True:
+        while not writer.is_closing():  # as it is once the other end is gone
             first = self._said - len(self._held)
             for number in range(max(told, first), self._said):
                 writer.write(self._held[number - first][1])
