@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
-import subprocess
 import threading
+import time
 import uuid
 from urllib.parse import urlsplit
 
@@ -34,6 +34,14 @@ token = "0123456789abcdef"
 
 def process_of(gateway: GatewayProcess, worker: int) -> int:
     """The process that a worker is now."""
+    deadline = time.monotonic() + 20
+    while worker not in (pids := _processes(gateway)):
+        assert time.monotonic() < deadline, "the supervisor does not say what runs"
+        time.sleep(0.01)
+    return pids[worker]
+
+
+def _processes(gateway: GatewayProcess) -> dict[int, int]:
     pids = {}
     for line in gateway.stdout.splitlines():
         if "workers:" in line:
@@ -44,12 +52,7 @@ def process_of(gateway: GatewayProcess, worker: int) -> int:
         if '"a worker is up"' in line:
             found = json.loads(line)
             pids[found["worker"]] = found["pid"]
-    return pids[worker]
-
-
-def children(pid: int) -> list[int]:
-    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False)
-    return [int(child) for child in found.stdout.split()]
+    return pids
 
 
 def send(url: str, ids: list[str]) -> int:

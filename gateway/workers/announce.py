@@ -22,7 +22,7 @@ from gateway.event import Event
 from gateway.queue.batching import BatchingQueue
 from gateway.workers.listeners import listen_unix
 
-__all__ = ["MOST_HELD_IDS", "Announcer", "hearing", "ids_socket"]
+__all__ = ["MOST_HELD_IDS", "Announcer", "encode_ids", "hearing", "ids_socket", "learn_ids"]
 
 MOST_HELD_IDS = 200_000
 """Ids kept for workers that connect again; 100 bytes each at most, with ids of 36 characters."""
@@ -40,6 +40,23 @@ _decoder = msgspec.msgpack.Decoder(dict[str, list[str]])
 def ids_socket(folder: Path, worker: int) -> Path:
     """Where a worker listens for ids."""
     return folder / f"{worker}.ids"
+
+
+def encode_ids(events: Sequence[Event]) -> bytes:
+    """The ids of events, for `learn_ids`."""
+    ids: dict[str, list[str]] = {}
+    for event in events:
+        if event.source_id in ids:
+            ids[event.source_id].append(event.message_id)
+        else:
+            ids[event.source_id] = [event.message_id]
+    return _encoder.encode(ids)
+
+
+def learn_ids(recent_ids: RecentIds, data: bytes, now_ms: int) -> None:
+    """Remember what another worker has told."""
+    for source_id, ids in _decoder.decode(data).items():
+        recent_ids.learn(source_id, ids, now_ms)
 
 
 class Announcer:
@@ -87,10 +104,7 @@ class Announcer:
         return min((frame.offset for frame in frames), default=self._queue.end)
 
     async def _say(self, events: Sequence[Event]) -> None:
-        ids: dict[str, list[str]] = {}
-        for source_id in {event.source_id for event in events}:
-            ids[source_id] = [e.message_id for e in events if e.source_id == source_id]
-        data = _encoder.encode(ids)
+        data = encode_ids(events)
         self._held.append((len(events), _LENGTH.pack(len(data)) + data))
         self._held_ids += len(events)
         while self._held_ids > MOST_HELD_IDS and len(self._held) > 1:
@@ -137,8 +151,7 @@ async def hearing(
                 (size,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
                 if size > _MOST_BYTES:
                     break
-                for source_id, ids in _decoder.decode(await reader.readexactly(size)).items():
-                    recent_ids.learn(source_id, ids, clock())
+                learn_ids(recent_ids, await reader.readexactly(size), clock())
         writer.close()
         open_.discard(writer)
 
