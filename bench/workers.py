@@ -23,7 +23,6 @@ from bench.load import WRITE_KEY, generate
 from gateway.cli.client import Client
 from gateway.cli.process import ServerProcess, free_port
 from gateway.dedup import RecentIds
-from gateway.event import Event
 from gateway.workers.announce import encode_ids, learn_ids
 
 __all__ = ["BENCHMARKS"]
@@ -71,22 +70,21 @@ async def _accepted(client: Client, expected: int) -> float:
             return found
 
 
-def _stored(scale: Scale) -> list[list[Event]]:
-    """Batches of events that differ by their ids alone."""
+def _taken(scale: Scale) -> list[tuple[str, set[str]]]:
+    """The ids of batches, as they are taken up."""
     ids = [f"{scale.seed:08x}-{number:027d}" for number in range(_IDS)]
-    events = [Event(type="track", message_id=id_, source_id="web") for id_ in ids]
-    return [events[i : i + BATCH_EVENTS] for i in range(0, _IDS, BATCH_EVENTS)]
+    return [("web", set(ids[i : i + BATCH_EVENTS])) for i in range(0, _IDS, BATCH_EVENTS)]
 
 
 def _say(scale: Scale) -> Measurement:
     """What a worker does to tell the ids that it has stored."""
-    stored = _stored(scale)
-    return measure(lambda: None, lambda _: [encode_ids(part) for part in stored], _IDS, scale)
+    taken = _taken(scale)
+    return measure(lambda: None, lambda _: [encode_ids([one]) for one in taken], _IDS, scale)
 
 
 def _hear(scale: Scale) -> Measurement:
     """What a worker does with those that another has stored."""
-    said = [encode_ids(part) for part in _stored(scale)]
+    said = [encode_ids([one]) for one in _taken(scale)]
 
     def work(recent: RecentIds) -> None:
         for data in said:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 import structlog
 
 from gateway.dedup import RecentIds
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, QueueError
 from gateway.event import Event, encode_events
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.memory import MemoryConfig, MemoryStore
@@ -84,35 +86,55 @@ def test_sockets_have_room_for_their_names(tmp_path: Path) -> None:
 
 
 class Told:
-    """A queue whose ids are told to a peer."""
+    """A queue whose ids are told to a peer, as intake uses them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, max_pending_bytes: int = 1000) -> None:
         store = MemoryStore(MemoryConfig(), lambda: 0)
-        self.queue = BatchingQueue(store, QueueSettings(type="memory"), structlog.get_logger())
+        settings = QueueSettings(type="memory", max_pending_bytes=max_pending_bytes)
+        self.queue = BatchingQueue(store, settings, structlog.get_logger())
+        self.recent = RecentIds(1000, 1000)
         self.peer = ids_socket(folder, 1)
         self.announcer = Announcer(self.queue, [self.peer], lambda: 0)
+        self.recent.watcher = self.announcer
 
     async def store(self, *ids: str) -> None:
-        events = [Event(type="track", message_id=id_, source_id="web") for id_ in ids]
-        await self.queue.put(events, encode_events(events))
+        events = made(*ids)
+        assert self.recent.take_all("web", events, 0)
+        try:
+            await self.queue.put(events, encode_events(events))
+        except QueueError:
+            self.recent.forget("web", events)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        await self.queue.start()
+        running = asyncio.create_task(self.announcer.run())
+        try:
+            yield
+        finally:
+            running.cancel()
+            await asyncio.wait({running})
+            await self.queue.stop()
+        assert running.cancelled()
+
+
+def made(*ids: str) -> list[Event]:
+    return [Event(type="track", message_id=id_, source_id="web") for id_ in ids]
 
 
 async def knows(recent: RecentIds, *ids: str) -> None:
     async with asyncio.timeout(10):
         while len(recent) < len(ids):
             await asyncio.sleep(0)
-    events = [Event(type="track", message_id=id_) for id_ in ids]
-    assert recent.take_new("web", events, 0) == []
-    assert recent.take_new("app", events, 0) == events, "of their source alone"
+    assert recent.take_new("web", made(*ids), 0) == []
+    assert len(recent.take_new("app", made(*ids), 0)) == len(ids), "of their source alone"
 
 
 async def test_what_one_stores_the_others_know(tmp_path: Path) -> None:
     """Ids that were stored are duplicates elsewhere, also for one who comes later or comes back."""
     told = Told(tmp_path)
-    await told.queue.start()
-    await told.store("a", "b")
-    running = asyncio.create_task(told.announcer.run())
-    try:
+    async with told.running():
+        await told.store("a", "b")
         recent = RecentIds(1000, 1000)
         async with hearing(told.peer, recent, lambda: 0):
             await told.store("c")
@@ -121,11 +143,34 @@ async def test_what_one_stores_the_others_know(tmp_path: Path) -> None:
         async with hearing(told.peer, fresh, lambda: 0):
             await told.store("d")
             await knows(fresh, "a", "b", "c", "d")
-    finally:
+
+
+async def test_what_was_not_stored_is_never_told(tmp_path: Path) -> None:
+    """An id that was taken up and refused may be sent again, to whichever worker."""
+    told = Told(tmp_path, max_pending_bytes=300)
+    async with told.running():
+        recent = RecentIds(1000, 1000)
+        async with hearing(told.peer, recent, lambda: 0):
+            await told.store(*(f"refused {number}" for number in range(50)))
+            await told.store("a")
+            await knows(recent, "a")
+            assert recent.take_new("web", made("refused 1"), 0) != []
+        assert told.recent.take_new("web", made("refused 1"), 0) != []
+
+
+async def test_what_was_stored_before_a_crash_is_told_after_it(tmp_path: Path) -> None:
+    """A worker that starts tells what its queue was given in the last seconds."""
+    told = Told(tmp_path)
+    told.recent.watcher = None  # it died before it could tell
+    recent = RecentIds(1000, 1000)
+    await told.queue.start()
+    await told.store("a", "b")
+    async with hearing(told.peer, recent, lambda: 0):
+        running = asyncio.create_task(told.announcer.run())
+        await knows(recent, "a", "b")
         running.cancel()
         await asyncio.wait({running})
-        await told.queue.stop()
-    assert running.cancelled()
+    await told.queue.stop()
 
 
 async def test_what_is_held_for_late_comers_is_bounded(
@@ -135,8 +180,7 @@ async def test_what_is_held_for_late_comers_is_bounded(
     monkeypatch.setattr(announce, "MOST_HELD_IDS", 3)
     told = Told(tmp_path)
     for number in range(5):
-        events = [Event(type="track", message_id=f"{number}{n}", source_id="web") for n in "ab"]
-        await told.announcer._say(events)
+        await told.announcer._say([("web", {f"{number}a", f"{number}b"})])
     assert told.announcer._held_ids <= 3
     assert len(told.announcer._held) == 1
 

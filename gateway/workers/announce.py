@@ -1,8 +1,8 @@
 """Tells other workers the message ids that this one has stored, and learns theirs.
 
-Ids are read from the queue like by a destination, once they are stored, and go to each other worker
-over a Unix stream: u32 length, little-endian, then MessagePack of source id to message ids. Whoever
-connects gets the newest `MOST_HELD_IDS` first, as what was said while nobody listened is lost;
+Ids are handed over as they are taken up, held back until the queue has settled, and go to each
+other worker over a Unix stream: u32 length, little-endian, then MessagePack of source id to message
+ids. Whoever connects gets the newest `MOST_HELD_IDS` first, as what was said while nobody listened is lost;
 learning an id twice costs nothing.
 """
 
@@ -11,15 +11,16 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import msgspec
 
 from gateway.dedup import RecentIds
-from gateway.event import Event
+from gateway.errors import QueueError
 from gateway.queue.batching import BatchingQueue
+from gateway.sealed import briefs
 from gateway.workers.listeners import listen_unix
 
 __all__ = ["MOST_HELD_IDS", "Announcer", "encode_ids", "hearing", "ids_socket", "learn_ids"]
@@ -42,14 +43,11 @@ def ids_socket(folder: Path, worker: int) -> Path:
     return folder / f"{worker}.ids"
 
 
-def encode_ids(events: Sequence[Event]) -> bytes:
-    """The ids of events, for `learn_ids`."""
+def encode_ids(taken: Iterable[tuple[str, Collection[str]]]) -> bytes:
+    """Ids of sources, for `learn_ids`."""
     ids: dict[str, list[str]] = {}
-    for event in events:
-        if event.source_id in ids:
-            ids[event.source_id].append(event.message_id)
-        else:
-            ids[event.source_id] = [event.message_id]
+    for source_id, some in taken:
+        ids.setdefault(source_id, []).extend(some)
     return _encoder.encode(ids)
 
 
@@ -60,7 +58,7 @@ def learn_ids(recent_ids: RecentIds, data: bytes, now_ms: int) -> None:
 
 
 class Announcer:
-    """Tells the ids of one queue to all other workers.
+    """Tells the ids of one queue to all other workers. It is a `Watcher` of their `RecentIds`.
 
     Args:
         peers: where they listen.
@@ -72,41 +70,63 @@ class Announcer:
         self._queue = queue
         self._peers = peers
         self._clock = clock
+        self._taken: list[tuple[str, set[str]]] = []
+        self._settling: list[tuple[str, set[str]]] = []
+        self._arrived = asyncio.Event()
         self._held: deque[tuple[int, bytes]] = deque()
         self._held_ids = 0
         self._said = 0
         self._more = asyncio.Condition()
+
+    def taken(self, source_id: str, ids: set[str]) -> None:
+        """See `Watcher`."""
+        self._taken.append((source_id, ids))
+        self._arrived.set()
+
+    def forgotten(self, source_id: str, ids: Sequence[str]) -> None:
+        """See `Watcher`."""
+        for of, waiting in (*self._taken, *self._settling):
+            if of == source_id:
+                waiting.difference_update(ids)
 
     async def run(self) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             for peer in self._peers:
                 tasks.create_task(self._tell(peer))
-            tasks.create_task(self._read())
+            tasks.create_task(self._follow())
 
-    async def _read(self) -> None:
+    async def _follow(self) -> None:
         # What was stored just before a crash may not have been told.
-        begin = await asyncio.to_thread(self._recent_offset)
-        reader = self._queue.reader(begin)
-        try:
-            while True:
-                events = list((await reader.read()).events)
-                while (part := reader.read_now()) is not None:
-                    events += part.events
-                await self._say(events)
-                # Many requests' ids in one message: its cost is then shared by them all.
-                await asyncio.sleep(_GATHER_SECONDS)
-        finally:
-            await reader.close()
+        await self._say(await asyncio.to_thread(self._stored_lately))
+        while True:
+            await self._arrived.wait()
+            # Many requests' ids in one message: its cost is then shared by them all.
+            await asyncio.sleep(_GATHER_SECONDS)
+            self._arrived.clear()
+            self._settling, self._taken = self._taken, []
+            # What was taken is with the queue already, as nothing awaits in between; once that has
+            # settled it is stored, or was forgotten.
+            try:
+                await self._queue.settle()
+            except QueueError:
+                self._settling = []  # which of them were not stored is not known yet
+            await self._say(self._settling)
+            self._settling = []
 
-    def _recent_offset(self) -> int:
+    def _stored_lately(self) -> list[tuple[str, set[str]]]:
         frames = self._queue.store.recent(self._clock() - _RECENT_MS, MOST_HELD_IDS)
-        return min((frame.offset for frame in frames), default=self._queue.end)
+        return [
+            (brief.source_id, {brief.message_id})
+            for frame in frames
+            for brief in briefs(frame.payload)
+        ]
 
-    async def _say(self, events: Sequence[Event]) -> None:
-        data = encode_ids(events)
-        self._held.append((len(events), _LENGTH.pack(len(data)) + data))
-        self._held_ids += len(events)
+    async def _say(self, taken: Sequence[tuple[str, set[str]]]) -> None:
+        data = encode_ids(taken)
+        number = sum(len(ids) for _, ids in taken)
+        self._held.append((number, _LENGTH.pack(len(data)) + data))
+        self._held_ids += number
         while self._held_ids > MOST_HELD_IDS and len(self._held) > 1:
             self._held_ids -= self._held.popleft()[0]
         self._said += 1

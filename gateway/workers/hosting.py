@@ -107,7 +107,7 @@ async def hosting(
         stack.push_async_callback(view.close)
         if own.recent_ids is not None and workers > 1:
             peers = [ids_socket(sockets, n) for n in range(workers) if n != worker]
-            announcer = Announcer(own.queue, peers, own.clock)
+            announcer = own.recent_ids.watcher = Announcer(own.queue, peers, own.clock)
             await stack.enter_async_context(_running(announcer))
         yield Hosted(own, others, view)
 
