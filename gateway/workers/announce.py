@@ -2,8 +2,8 @@
 
 Ids are handed over as they are taken up, held back until the queue has settled, and go to each
 other worker over a Unix stream: u32 length, little-endian, then MessagePack of source id to message
-ids. Whoever connects gets the newest `MOST_HELD_IDS` first, as what was said while nobody listened is lost;
-learning an id twice costs nothing.
+ids. Whoever connects gets the newest `MOST_HELD_IDS` first, as what was said while nobody listened
+is lost; learning an id twice costs nothing.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ class Reload:
         if new.shared_dir != self._config.shared_dir:
             return "data_dir: changes with the next start only"
         old = self._config.server
-        for key in ("host", "port", "workers", "prefix"):
+        for key in ("host", "port", "workers"):
             if getattr(new.server, key) != getattr(old, key):
                 self._log.warning("this key changes with the next start only", key=f"server.{key}")
         return await self._check()

@@ -25,13 +25,14 @@ from gateway.admin.dead import Asked
 from gateway.admin.tail import choice_of
 from gateway.config import Config
 from gateway.conservation import Statement
-from gateway.deadletters import DeadLetters, Entry
+from gateway.deadletters import DeadLetters, Entry, Filter
 from gateway.offline import life_of, statement_of
 from gateway.replay import Plan, Progress, Request
 from gateway.server import METRICS_TYPE
 from gateway.shards import of_shard, shard_of
 from gateway.state import STATE_FILE
 from gateway.status import Status
+from gateway.timestamps import now_ms
 from gateway.why import Life
 from gateway.workers import merge
 from gateway.workers.metrics import merge_metrics
@@ -96,8 +97,8 @@ class View:
             web.delete(r"/admin/replays/{id:\d{1,18}}", self._cancel_replay),
             web.post("/admin/dead/list", self._dead_list),
             web.post("/admin/dead/count", self._dead_count),
-            web.post("/admin/dead/retry", self._dead_change),
-            web.post("/admin/dead/drop", self._dead_change),
+            web.post("/admin/dead/retry", self._dead_retry),
+            web.post("/admin/dead/drop", self._dead_drop),
         ]
 
     # -- asking --------------------------------------------------------------
@@ -235,9 +236,23 @@ class View:
                 counts[destination, reason] = counts.get((destination, reason), 0) + number
         return answer([[*key, counts[key]] for key in sorted(counts)])
 
-    async def _dead_change(self, request: web.Request) -> web.Response:
-        found = await self._all_up("POST", request.path, await request.read())
-        return answer(sum(int(data) for data in found.values()))
+    async def _dead_retry(self, request: web.Request) -> web.Response:
+        return await self._dead_change(
+            request, lambda letters, which: letters.retry(which, now_ms())
+        )
+
+    async def _dead_drop(self, request: web.Request) -> web.Response:
+        return await self._dead_change(request, lambda letters, which: letters.drop(which))
+
+    async def _dead_change(
+        self, request: web.Request, change: Callable[[DeadLetters, Filter], int]
+    ) -> web.Response:
+        body = await request.read()
+        which = _asked(body).which
+        found = await self._or_files(
+            "POST", request.path, body, int, lambda config: change(_letters(config), which)
+        )
+        return answer(sum(found.values()))
 
     # -- replays -------------------------------------------------------------
 
