@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +14,10 @@ from gateway.config import load
 from gateway.errors import ConfigError, GatewayError
 from gateway.pipeline import Gateway
 from gateway.plugins import discover
+from gateway.queue.disk import DiskConfig, DiskStore
+from gateway.queue.folder import QueueFolder
 from gateway.shards import is_held, owned_by, public_id, shard_dir, shard_of, shards_in, take_lock
+from gateway.testing import ManualClock
 
 
 def test_a_data_directory_of_one_process_is_shard_0(tmp_path: Path) -> None:
@@ -44,6 +49,23 @@ def test_numbers_of_shards_are_told_apart(shard: int, number: int) -> None:
     assert shard_of(public_id(shard, number)) == (shard, number)
     assert public_id(0, number) == number
     assert public_id(shard, number) < 2**53, "JavaScript can read it"
+
+
+@pytest.mark.parametrize(("since_ms", "limit"), [(0, 100), (4, 100), (0, 5), (9, 0), (99, 9)])
+def test_the_ids_of_other_shards_are_read_from_their_files(
+    tmp_path: Path, since_ms: int, limit: int
+) -> None:
+    """A folder's newest frames are those that its store would give."""
+    clock = ManualClock(0)
+    store = DiskStore(tmp_path, DiskConfig(segment_bytes=4096), clock, structlog.get_logger())
+    store.open()
+    for number in range(40):
+        clock.now_ms = number
+        store.write([b'[{"n":"' + os.urandom(150).hex().encode() + b'"},{}]'], [2], sync=True)
+    assert len(list(tmp_path.glob("*.seg"))) > 2
+    expected = list(store.recent(since_ms, limit))
+    store.close()
+    assert list(QueueFolder(tmp_path).recent(since_ms, limit)) == expected
 
 
 def test_a_shard_is_held_once(tmp_path: Path) -> None:
