@@ -12,7 +12,7 @@ import msgspec
 
 from bench.harness import Benchmark, Measurement, Scale, run
 
-_MODULES = ("decode", "intake", "dispatch", "delivery", "mapping", "http")
+_MODULES = ("decode", "intake", "dispatch", "delivery", "mapping", "http", "workers")
 
 
 def _benchmarks() -> dict[str, Benchmark]:

@@ -95,12 +95,18 @@ class Builder:
             server=self._config.server,
             log=self._log.bind(component=id_),
             clock=self._clock,
+            shard=self._config.shard,
         )
 
     def store(self) -> Store:
         """The queue's store."""
         settings, table = self._config.queue
         spec = cast("QueueSpec[Any]", self._registry.find("queue", settings.type, "queue").spec)
+        if self._config.server.workers > 1 and not spec.sharded:
+            raise ConfigError(
+                f"server.workers: a queue of type {settings.type!r} cannot be shared out among "
+                "several; set it to 1"
+            )
         return spec.build(table.decode(spec.config), self._context("queue"))
 
     def transforms(self) -> list[tuple[str, Transform, tuple[str, ...] | None]]:

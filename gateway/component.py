@@ -70,10 +70,12 @@ class Context:
     Attributes:
         id: the user's name for this instance in config.toml.
         base_dir: folder of the config file; relative paths in config are relative to it.
-        data_dir: folder for the gateway's own data.
+        data_dir: folder for the gateway's own data; no other process writes to it.
         log: logger already bound to the component's id.
         server: the `[server]` table: time-outs and trusted proxies.
         clock: wall clock in milliseconds.
+        shard: number of the worker process whose queue this is for; 0 where there is only one.
+            Components with the same id run in each at the same time.
         counted: what the component has counted with `count`.
     """
 
@@ -83,6 +85,7 @@ class Context:
     server: ServerConfig
     log: FilteringBoundLogger
     clock: Callable[[], int]
+    shard: int = 0
     counted: Counter[str] = field(default_factory=Counter, compare=False)
 
     def count(self, what: str, number: int = 1) -> None:
@@ -340,9 +343,15 @@ class DestinationSpec(Generic[C]):
 
 @dataclass(frozen=True, slots=True)
 class QueueSpec(Generic[C]):
-    """Registers a type of queue store."""
+    """Registers a type of queue store.
+
+    Attributes:
+        sharded: whether several worker processes may each have a store of their own, told apart by
+            `Context.data_dir`. Without it ``server.workers`` is 1.
+    """
 
     type: str
     config: builtins.type[C]
     build: Callable[[C, Context], Store]
+    sharded: bool = False
     api: int = API_VERSION

@@ -78,10 +78,17 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A whole config file, checked as far as that is possible without plugins."""
+    """A whole config file, checked as far as that is possible without plugins.
+
+    Attributes:
+        data_dir: folder of the shard that a gateway runs; see `gateway.shards`.
+        shared_dir: the data directory as configured, with what all shards have in common.
+        shard: number of the shard.
+    """
 
     path: Path
     data_dir: Path
+    shared_dir: Path
     server: ServerConfig
     dedup: DedupConfig
     log: LogConfig
@@ -93,6 +100,7 @@ class Config:
     sources: dict[str, tuple[SourceSettings, Table]]
     transforms: dict[str, tuple[TransformSettings, Table]]
     destinations: dict[str, tuple[DestinationSettings, Table]]
+    shard: int = 0
 
     @property
     def base_dir(self) -> Path:
@@ -127,9 +135,11 @@ def _load(path: Path, environ: Mapping[str, str]) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"is not TOML: {error}") from error
     file = decode_table(_expand(tree, environ, ""), _File, "")
+    data_dir = (path.parent / Path(file.data_dir).expanduser()).resolve()
     config = Config(
         path=path,
-        data_dir=(path.parent / Path(file.data_dir).expanduser()).resolve(),
+        data_dir=data_dir,
+        shared_dir=data_dir,
         server=file.server,
         dedup=file.dedup,
         log=file.log,
@@ -144,6 +154,7 @@ def _load(path: Path, environ: Mapping[str, str]) -> Config:
     )
     _check_references(config)
     _check_groups(config)
+    _check_workers(config)
     return config
 
 
@@ -224,6 +235,20 @@ def _check_groups(config: Config) -> None:
     for path, when in users:
         if when is not None and when.group not in config.groups:
             raise ConfigError(f"{path}.when.group: there is no group {when.group!r}")
+
+
+def _check_workers(config: Config) -> None:
+    """Refuse what several processes cannot keep, rather than keep it now and then."""
+    workers = config.server.workers
+    if workers == 1:
+        return
+    for settings, table in config.destinations.values():
+        if settings.enabled and settings.ordering == "user":
+            raise ConfigError(
+                f'{table.path}.ordering: "user" needs all events of a user in one queue, and each '
+                f"of the {workers} workers has its own; set server.workers = 1, or ordering = "
+                '"none"'
+            )
 
 
 _VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")

@@ -11,13 +11,14 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from gateway.errors import StateError
+from gateway.shards import public_id, shard_of
 from gateway.state.writing import ALREADY_WAITING, add_outcome, transaction
 
 __all__ = ["DeadLetters", "Entry", "Filter"]
@@ -28,7 +29,7 @@ class Filter:
     """Which dead letters are meant; None leaves a property open.
 
     Attributes:
-        ids: numbers as `Entry.id`; empty for all.
+        ids: numbers as `Entry.id`; none is all.
         event: name of a track event, or the type of any other.
         since_ms, until_ms: when it was given up.
     """
@@ -41,8 +42,8 @@ class Filter:
     since_ms: int | None = None
     until_ms: int | None = None
 
-    def where(self) -> tuple[str, list[object]]:
-        """A condition in SQL and its values."""
+    def where(self, shard: int = 0) -> tuple[str, list[object]]:
+        """A condition in SQL and its values, for the letters of a shard."""
         terms = ["1"]
         values: list[object] = []
         for term, value in (
@@ -60,8 +61,9 @@ class Filter:
                 terms.append(term)
                 values.append(value)
         if self.ids:
-            terms.append(f"id IN ({', '.join('?' * len(self.ids))})")
-            values += self.ids
+            own = [number for of, number in map(shard_of, self.ids) if of == shard]
+            terms.append(f"id IN ({', '.join('?' * len(own))})")
+            values += own
         return " AND ".join(terms), values
 
 
@@ -70,6 +72,7 @@ class Entry:
     """A dead letter.
 
     Attributes:
+        id: its number, no other shard's (`gateway.shards.public_id`).
         detail: the last error, in words.
         event: as stored, decoded.
         exchange: an excerpt of the last request and its answer, secrets masked; may be empty.
@@ -94,10 +97,12 @@ class DeadLetters:
 
     Args:
         path: of ``state.sqlite``.
+        shard: whose it is.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, shard: int = 0) -> None:
         self._path = path
+        self._shard = shard
 
     def find(self, which: Filter, limit: int) -> list[Entry]:
         """The newest dead letters that match.
@@ -105,7 +110,7 @@ class DeadLetters:
         Raises:
             StateError: there is no state file, or it cannot be read.
         """
-        where, values = which.where()
+        where, values = which.where(self._shard)
         with self._open() as db:
             rows = db.execute(
                 "SELECT id, destination, queue_offset, source_id, message_id, reason, detail, "  # noqa: S608
@@ -113,11 +118,12 @@ class DeadLetters:
                 f"WHERE {where} ORDER BY id DESC LIMIT ?",
                 (*values, limit),
             ).fetchall()
-        return [Entry(*(*row[:10], msgspec.json.decode(row[10]), row[11])) for row in rows]
+        entries = [Entry(*(*row[:10], msgspec.json.decode(row[10]), row[11])) for row in rows]
+        return [replace(entry, id=public_id(self._shard, entry.id)) for entry in entries]
 
     def count(self, which: Filter) -> dict[tuple[str, str], int]:
         """Destination and reason to number."""
-        where, values = which.where()
+        where, values = which.where(self._shard)
         with self._open() as db:
             rows = db.execute(
                 "SELECT destination, reason, count(*) FROM dead_letters "  # noqa: S608
@@ -128,7 +134,7 @@ class DeadLetters:
 
     def retry(self, which: Filter, now_ms: int) -> int:
         """Put those that match into their destinations' retry lanes; returns how many."""
-        where, values = which.where()
+        where, values = which.where(self._shard)
         with self._open() as db, transaction(db):
             matched = _numbers(db, "dead_letters", where, values)
             before = _numbers(db, "waiting")
@@ -155,7 +161,7 @@ class DeadLetters:
 
     def drop(self, which: Filter) -> int:
         """Throw those that match away for good; they stay counted as dead. Returns how many."""
-        where, values = which.where()
+        where, values = which.where(self._shard)
         with self._open() as db, transaction(db):
             return db.execute(f"DELETE FROM dead_letters WHERE {where}", values).rowcount  # noqa: S608
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol, TypeVar
 
-__all__ = ["Identified", "RecentIds"]
+__all__ = ["Identified", "RecentIds", "Watcher"]
 
 
 class Identified(Protocol):
@@ -22,6 +22,16 @@ class Identified(Protocol):
 
 
 E = TypeVar("E", bound=Identified)
+
+
+class Watcher(Protocol):
+    """Follows what a `RecentIds` remembers of its own accord."""
+
+    def taken(self, source_id: str, ids: set[str]) -> None:
+        """These are new, and on their way to the queue; the set is the watcher's own."""
+
+    def forgotten(self, source_id: str, ids: Sequence[str]) -> None:
+        """These were taken, and not stored."""
 
 
 class RecentIds:
@@ -39,6 +49,8 @@ class RecentIds:
         self._previous: dict[str, set[str]] = {}
         self._count = 0
         self._since_ms = 0
+        self.watcher: Watcher | None = None
+        """Told what is taken and what is forgotten."""
 
     def __len__(self) -> int:
         return self._count + sum(map(len, self._previous.values()))
@@ -58,6 +70,8 @@ class RecentIds:
             return False
         current |= arriving
         self._count += len(arriving)
+        if self.watcher is not None:
+            self.watcher.taken(source_id, arriving)
         return True
 
     def take_new(self, source_id: str, events: Sequence[E], now_ms: int) -> list[E]:
@@ -76,6 +90,8 @@ class RecentIds:
                 current.add(message_id)
                 new.append(event)
         self._count += len(current) - before
+        if self.watcher is not None:
+            self.watcher.taken(source_id, {event.message_id for event in new})
         return new
 
     def _generations(self, source_id: str, arriving: int, now_ms: int) -> tuple[set[str], set[str]]:
@@ -85,13 +101,23 @@ class RecentIds:
             self._rotate(now_ms)
         return self._current.setdefault(source_id, set()), self._previous.get(source_id, set())
 
+    def learn(self, source_id: str, ids: Sequence[str], now_ms: int) -> None:
+        """Remember ids that others have stored."""
+        current, _ = self._generations(source_id, len(ids), now_ms)
+        before = len(current)
+        current.update(ids)
+        self._count += len(current) - before
+
     def forget(self, source_id: str, events: Sequence[Identified]) -> None:
         """Undo `take_new` and `take_all`: these were not stored, and may come again."""
+        forgotten = [event.message_id for event in events]
+        if self.watcher is not None:
+            self.watcher.forgotten(source_id, forgotten)
         for generation in (self._current, self._previous):
             ids = generation.get(source_id)
             if ids:
                 before = len(ids)
-                ids.difference_update([event.message_id for event in events])
+                ids.difference_update(forgotten)
                 if generation is self._current:
                     self._count -= before - len(ids)
 

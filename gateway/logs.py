@@ -21,8 +21,14 @@ _TRACEBACKS = structlog.processors.ExceptionRenderer(
 )
 
 
-def configure_logging(config: LogConfig, stream: TextIO | None = None) -> None:
-    """Set up structlog, and the standard library's loggers of our dependencies, once at start."""
+def configure_logging(
+    config: LogConfig, stream: TextIO | None = None, *, worker: int | None = None
+) -> None:
+    """Set up structlog, and the standard library's loggers of our dependencies, once at start.
+
+    Args:
+        worker: number of the worker process, told with each line.
+    """
     stream = stream or sys.stderr
     console = config.format == "console" or (config.format == "auto" and stream.isatty())
     level = logging.getLevelNamesMapping()[config.level.upper()]
@@ -38,6 +44,8 @@ def configure_logging(config: LogConfig, stream: TextIO | None = None) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    if worker is not None:
+        shared.append(_adder(worker))
     if not console:
         shared.append(_TRACEBACKS)
     structlog.configure(
@@ -55,6 +63,14 @@ def configure_logging(config: LogConfig, stream: TextIO | None = None) -> None:
     )
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
     logging.getLogger("aiohttp.server").addFilter(_is_our_fault)
+
+
+def _adder(worker: int) -> Any:
+    def add(_: Any, __: str, line: dict[str, Any]) -> dict[str, Any]:
+        line.setdefault("worker", worker)
+        return line
+
+    return add
 
 
 def _is_our_fault(record: logging.LogRecord) -> bool:

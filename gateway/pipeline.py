@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import time
+import heapq
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
@@ -18,6 +16,7 @@ from gateway.audit import Audit
 from gateway.books import Books
 from gateway.building import Builder, BuiltDestination
 from gateway.chain import Chain
+from gateway.circuit import Pace
 from gateway.collect import Collector
 from gateway.component import (
     Component,
@@ -32,11 +31,13 @@ from gateway.ledger import DestinationCounts, Ledger
 from gateway.order import UserOrder
 from gateway.plugins import Registry
 from gateway.queue.batching import BatchingQueue
+from gateway.queue.folder import QueueFolder
 from gateway.rates import Rates
 from gateway.regulations import Regulations
 from gateway.replay import Replays
 from gateway.sealed import briefs
 from gateway.sending import Sender
+from gateway.shards import shard_dir, shards_in, take_lock
 from gateway.sieve import Sieve
 from gateway.state import STATE_FILE, State
 from gateway.suppression import FILE_NAME, Suppressions
@@ -50,8 +51,6 @@ if TYPE_CHECKING:
 __all__ = ["BuiltDestination", "Gateway"]
 
 _HOUR_MS = 3_600_000
-_LOCK_TRIES = 3
-_LOCK_WAIT_SECONDS = 0.02
 
 
 class Gateway:
@@ -59,13 +58,21 @@ class Gateway:
 
     Args:
         clock: wall clock in milliseconds.
+        locked: the data directory's lock is held already, by the process that started this one.
+        paces: the bounds on requests of each destination, for gateways in one process to share.
 
     Raises:
         ConfigError: config names what does not exist, or has wrong keys for it.
     """
 
     def __init__(
-        self, config: Config, registry: Registry, clock: Callable[[], int] = now_ms
+        self,
+        config: Config,
+        registry: Registry,
+        clock: Callable[[], int] = now_ms,
+        *,
+        locked: bool = False,
+        paces: dict[str, Pace] | None = None,
     ) -> None:
         self.config = config
         self.clock = clock
@@ -74,6 +81,8 @@ class Gateway:
         self.rates = Rates()
         self.workers: dict[str, Worker] = {}
         self.started_ms = 0
+        self._locked = locked
+        self._paces = {} if paces is None else paces
         self.stopping = asyncio.Event()
         """Set when requests that go on, such as a live tail, are to end."""
         self._log: FilteringBoundLogger = structlog.get_logger()
@@ -90,7 +99,7 @@ class Gateway:
             if config.dedup.enabled
             else None
         )
-        self.suppressed = Suppressions(config.data_dir / FILE_NAME)
+        self.suppressed = Suppressions(config.shared_dir / FILE_NAME)
         self.intake = Intake(
             {id_: settings for id_, (settings, _) in config.sources.items()},
             self.queue,
@@ -166,7 +175,7 @@ class Gateway:
 
     async def _open(self, stack: AsyncExitStack) -> None:
         """Open state and queue, start the destinations, and make their workers."""
-        stack.enter_context(_locked(self.config.data_dir))
+        stack.enter_context(nullcontext() if self._locked else take_lock(self.config.data_dir))
         await self.state.start()
         stack.push_async_callback(self.state.stop)
         stack.callback(self.suppressed.close)
@@ -271,6 +280,7 @@ class Gateway:
             self.suppressed,
             self.clock,
             self._log,
+            self.config.shard,
         )
 
     def _make_regulations(self, replays: Replays | None) -> Regulations:
@@ -298,6 +308,7 @@ class Gateway:
                 self.clock,
                 self._log,
                 secrets=built.secrets,
+                pace=self._pace(built),
             ),
             policy=built.settings.retry,
             max_events=built.policy.max_events,
@@ -311,18 +322,39 @@ class Gateway:
             tap=self.tap,
         )
 
+    def _pace(self, built: BuiltDestination) -> Pace:
+        """The bound on requests to a destination: this process's share of it."""
+        share = built.settings.max_requests_per_second / self.config.server.workers
+        return self._paces.setdefault(built.id, Pace(share))
+
     def _preload_ids(self, recent_ids: RecentIds) -> None:
-        """Remember the ids of stored events again; see `RecentIds`."""
+        """Remember the ids of stored events again, of all shards; see `RecentIds`."""
         now = self.clock()
         since_ms = now - int(self.config.dedup.window_hours * _HOUR_MS)
         limit = self.config.dedup.max_entries
-        frames = self.queue.store.recent(since_ms, limit)
+        frames = heapq.merge(
+            self.queue.store.recent(since_ms, limit),
+            *(queue.recent(since_ms, limit) for queue in self._other_queues()),
+            key=lambda frame: -frame.time_ms,
+        )
         pairs: Iterator[tuple[str, str]] = (
             (brief.source_id, brief.message_id)
             for frame in frames
             for brief in reversed(briefs(frame.payload))
         )
         recent_ids.preload(islice(pairs, limit), now)
+
+    def _other_queues(self) -> list[QueueFolder]:
+        """What other workers have stored, or earlier ones."""
+        config = self.config
+        if config.queue[0].type != "disk":
+            return []
+        folders = [
+            shard_dir(config.shared_dir, shard) / "queue"
+            for shard in shards_in(config.shared_dir, config.server.workers)
+            if shard != config.shard
+        ]
+        return [QueueFolder(folder) for folder in folders if folder.is_dir()]
 
     async def _stop_component(self, id_: str, component: Component) -> None:
         try:
@@ -337,26 +369,3 @@ async def _start(path: str, component: Component) -> None:
         await component.start()
     except Exception as error:
         raise GatewayError(f"{path}: cannot be started: {error}") from error
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the data directory, so that no second gateway writes to it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = (folder / "lock").open("a")
-    except OSError as error:
-        raise GatewayError(f"data_dir {folder}: {error.strerror}") from error
-    with handle:
-        for left in reversed(range(_LOCK_TRIES)):
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError as error:
-                if not left:
-                    raise GatewayError(
-                        f"data_dir {folder} is in use by another gateway; stop it or use another "
-                        "folder"
-                    ) from error
-                time.sleep(_LOCK_WAIT_SECONDS)  # a command may just be looking who holds it
-        yield

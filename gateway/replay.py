@@ -24,6 +24,7 @@ from gateway.errors import ConfigError, StateError
 from gateway.event import Event
 from gateway.queue import Frame, Store
 from gateway.sealed import stored_events
+from gateway.shards import public_id, shard_of
 from gateway.sieve import Outgoing, Sieve
 from gateway.state import State, replays
 from gateway.timestamps import format_ms, parse_ms
@@ -48,6 +49,7 @@ class Request(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         rate: events a second, at most; 0 is no bound.
         force: also where the destination may count an event twice.
         dry_run: tell what would be sent, and send nothing.
+        group: the same for the replays of several shards that are one to who asked; made by us.
     """
 
     destination: str
@@ -58,6 +60,7 @@ class Request(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     rate: float = 0.0
     force: bool = False
     dry_run: bool = False
+    group: str = ""
 
     def chooses(self, event: Event) -> bool:
         """Whether an event is among those asked for."""
@@ -76,6 +79,7 @@ class Progress(Struct, frozen=True):
     Attributes:
         offsets, offsets_done: events of the queue to look at, and those looked at.
         replayed: those that were chosen and came in again.
+        group: as of `Request`.
     """
 
     id: int
@@ -86,6 +90,7 @@ class Progress(Struct, frozen=True):
     offsets_done: int
     replayed: int
     created_at: str
+    group: str = ""
 
 
 class Plan(Struct):
@@ -121,6 +126,7 @@ class Replays:
     Args:
         workers, sieves, targets: of the destinations, by id.
         suppressed: users whose events are kept back.
+        shard: whose queue it is; it gives the replays' ids.
     """
 
     def __init__(
@@ -133,8 +139,10 @@ class Replays:
         suppressed: Collection[str],
         clock: Callable[[], int],
         log: FilteringBoundLogger,
+        shard: int = 0,
     ) -> None:
         self._store = store
+        self._shard = shard
         self._state = state
         self._workers = workers
         self._sieves = sieves
@@ -176,7 +184,7 @@ class Replays:
             self._clock(),
         )
         self._begin(row)
-        return _progress(row)
+        return self._progress(row)
 
     async def plan(self, request: Request) -> Plan:
         """What a replay would do, without doing it."""
@@ -202,35 +210,52 @@ class Replays:
 
     async def cancel(self, id_: int) -> Progress | None:
         """End a replay for good; None if there is none with this id."""
-        row = await self._state.call(replays.one, id_)
+        row = await self._row(id_)
         if row is None:
             return None
-        task = self._tasks.get(id_)
+        task = self._tasks.get(row.id)
         if task is not None:
             task.cancel()
             await asyncio.wait({task})
         if row.state == "running":
-            await self._state.call(replays.finish, id_, "cancelled")
+            await self._state.call(replays.finish, row.id, "cancelled")
         return await self.progress(id_)
 
     async def progress(self, id_: int) -> Progress | None:
         """How far a replay has come."""
-        row = await self._state.call(replays.one, id_)
-        return _progress(row) if row else None
+        row = await self._row(id_)
+        return self._progress(row) if row else None
 
     async def all(self) -> list[Progress]:
         """The newest replays first."""
-        return [_progress(row) for row in await self._state.call(replays.listed)]
+        return [self._progress(row) for row in await self._state.call(replays.listed)]
 
     async def wait(self, id_: int, seconds: float) -> None:
         """Until a replay has ended or was left off, or so long."""
-        task = self._tasks.get(id_)
+        task = self._tasks.get(shard_of(id_)[1])
         if task is not None:
             await asyncio.wait({task}, timeout=seconds)
 
     def remaining(self) -> dict[str, int]:
         """Destination to events of the queue that its replay has yet to look at."""
         return {row.destination: row.end - row.next for row in self._running.values()}
+
+    async def _row(self, id_: int) -> replays.Row | None:
+        shard, number = shard_of(id_)
+        return await self._state.call(replays.one, number) if shard == self._shard else None
+
+    def _progress(self, row: replays.Row) -> Progress:
+        return Progress(
+            public_id(self._shard, row.id),
+            row.destination,
+            row.state,
+            row.detail,
+            row.end - row.first,
+            row.next - row.first,
+            row.replayed,
+            format_ms(row.created_ms),
+            msgspec.json.decode(row.request, type=Request).group,
+        )
 
     # -- one replay ----------------------------------------------------------
 
@@ -344,16 +369,3 @@ def _choose(frame: Frame, request: Request, first: int, end: int) -> _Chosen:
             chosen.events.append(event)
             chosen.offsets.append(offset)
     return chosen
-
-
-def _progress(row: replays.Row) -> Progress:
-    return Progress(
-        row.id,
-        row.destination,
-        row.state,
-        row.detail,
-        row.end - row.first,
-        row.next - row.first,
-        row.replayed,
-        format_ms(row.created_ms),
-    )

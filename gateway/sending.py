@@ -50,6 +50,7 @@ class Sender:
         max_concurrency: sends under way at once, at most.
         rng: source of the jitter.
         secrets: texts that excerpts of requests and answers must not show.
+        pace: shared with other senders to the same destination; by default one of its own.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Sender:
         rng: random.Random | None = None,
         *,
         secrets: Sequence[str] = (),
+        pace: Pace | None = None,
     ) -> None:
         self.condition = Condition("ok", clock())
         self.successes = 0
@@ -77,7 +79,7 @@ class Sender:
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
         self._circuit = Circuit(settings.retry, self._rng)
         self._limit = Limit(max_concurrency)
-        self._pace = Pace(settings.max_requests_per_second)
+        self._pace = pace or Pace(settings.max_requests_per_second)
         self._in_flight = 0
         self._held = False
         self._turn = asyncio.Lock()

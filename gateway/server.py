@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -20,17 +21,33 @@ from gateway.metrics import render
 from gateway.pipeline import Gateway
 from gateway.settings import ServerConfig
 
-__all__ = ["make_app", "serving"]
+__all__ = [
+    "METRICS_TYPE",
+    "Doors",
+    "add_answers",
+    "listen",
+    "make_app",
+    "opened",
+    "serving",
+    "shown_url",
+]
 
-_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 0\r\n"
     b"Connection: close\r\n\r\n"
 )
 
 
-def make_app(gateway: Gateway) -> web.Application:
-    """The application; the gateway must be running when requests arrive."""
+Answers = Callable[[web.Application], None]
+
+
+def make_app(gateway: Gateway, answers: Answers | None = None) -> web.Application:
+    """The application; the gateway must be running when requests arrive.
+
+    Args:
+        answers: adds /health, /metrics and /admin; by default those of this gateway alone.
+    """
     # Sources bound what they read themselves, before and after decompression.
     app = web.Application(client_max_size=0)
     app.on_response_prepare.append(_secure)
@@ -46,13 +63,6 @@ def make_app(gateway: Gateway) -> web.Application:
                 )
             app.router.add_route(route.method, prefix + route.path, route.handler)
 
-    async def health(_: web.Request) -> web.Response:
-        state = report(gateway)
-        return _json(state, 503 if state["status"] == "failing" else 200)
-
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=render(gateway), headers={"Content-Type": _METRICS_TYPE})
-
     async def version(_: web.Request) -> web.Response:
         return _json({"name": "headgate", "version": __version__}, 200)
 
@@ -62,11 +72,13 @@ def make_app(gateway: Gateway) -> web.Application:
     async def unknown(request: web.Request) -> web.Response:
         return _error("not_found", f"there is nothing at {request.path}", 404)
 
-    app.router.add_get("/health", health)
-    app.router.add_get("/metrics", metrics)
     app.router.add_get("/version", version)
     app.router.add_get("/robots.txt", robots)
-    add_admin(app, gateway)
+    if answers is None:
+        add_answers(app, gateway)
+        add_admin(app, gateway)
+    else:
+        answers(app)
     app.router.add_route("*", "/{path:.*}", unknown)
     return app
 
@@ -75,6 +87,20 @@ async def _secure(_: web.Request, response: web.StreamResponse) -> None:
     """Headers of every answer: no browser is to guess what it is, nor anybody what we run on."""
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers["Server"] = "headgate"
+
+
+def add_answers(app: web.Application, gateway: Gateway) -> None:
+    """Add /health and /metrics of one gateway."""
+
+    async def health(_: web.Request) -> web.Response:
+        state = report(gateway)
+        return _json(state, 503 if state["status"] == "failing" else 200)
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=render(gateway), headers={"Content-Type": METRICS_TYPE})
+
+    app.router.add_get("/health", health)
+    app.router.add_get("/metrics", metrics)
 
 
 def _json(value: Any, status: int) -> web.Response:
@@ -88,45 +114,106 @@ def _error(code: str, message: str, status: int) -> web.Response:
     return _json(body, status)
 
 
+class Doors:
+    """The sockets that a gateway takes connections from; they may come and go while it runs."""
+
+    def __init__(self, server: web.Server, config: ServerConfig) -> None:
+        self._accept = _guard(server, config)
+        self._open: dict[int, asyncio.Server] = {}
+
+    async def open(self, listener: socket.socket) -> None:
+        """Take connections from a bound socket, which stays the caller's."""
+        if listener.fileno() not in self._open:
+            own = socket.socket(fileno=os.dup(listener.fileno()))
+            self._open[listener.fileno()] = await asyncio.get_running_loop().create_server(
+                self._accept, sock=own, backlog=1024
+            )
+
+    def close(self, listener: socket.socket) -> None:
+        """Leave a socket's connections to others who have it; to nobody, if nobody has."""
+        server = self._open.pop(listener.fileno(), None)
+        if server is not None:
+            server.close()
+
+    def close_all(self) -> None:
+        """Take no more connections; safe twice."""
+        for server in self._open.values():
+            server.close()
+        self._open.clear()
+
+
 @asynccontextmanager
-async def serving(gateway: Gateway) -> AsyncIterator[str]:
-    """Listen; gives the base URL. On leaving, requests under way are answered first."""
+async def opened(gateway: Gateway, answers: Answers | None = None) -> AsyncIterator[Doors]:
+    """Get ready to answer; on leaving, requests under way are answered first.
+
+    Args:
+        answers: as of `make_app`.
+    """
     config = gateway.config.server
     runner = web.AppRunner(
-        make_app(gateway), handle_signals=False, shutdown_timeout=config.drain_timeout_seconds
+        make_app(gateway, answers),
+        handle_signals=False,
+        shutdown_timeout=config.drain_timeout_seconds,
     )
     await runner.setup()
+    assert runner.server is not None
+    doors = Doors(runner.server, config)
     try:
-        listener = _listen(config)
-        loop = asyncio.get_running_loop()
-        assert runner.server is not None
-        server = await loop.create_server(
-            _guard(runner.server, config), sock=listener, backlog=1024
-        )
-        try:
-            host, port = listener.getsockname()[:2]
-            shown = f"[{host}]" if ":" in host else host
-            yield f"http://{shown}:{port}{config.prefix}"
-        finally:
-            gateway.stopping.set()
-            server.close()
+        yield doors
     finally:
+        gateway.stopping.set()
+        doors.close_all()
         await runner.cleanup()
 
 
-def _listen(config: ServerConfig) -> socket.socket:
+@asynccontextmanager
+async def serving(gateway: Gateway, answers: Answers | None = None) -> AsyncIterator[str]:
+    """Listen; gives the base URL. On leaving, requests under way are answered first."""
+    config = gateway.config.server
+    async with opened(gateway, answers) as doors:
+        with listen(config) as listener:
+            await doors.open(listener)
+            url = shown_url(config, listener)
+        yield url
+
+
+def shown_url(config: ServerConfig, listener: socket.socket) -> str:
+    """The base URL of what is answered on a socket."""
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{port}{config.prefix}"
+
+
+def listen(config: ServerConfig, port: int | None = None, *, shared: bool = False) -> socket.socket:
+    """A socket bound to the configured address.
+
+    Args:
+        port: instead of the configured one.
+        shared: whether others may bind to it too, each getting a share of the connections
+            (SO_REUSEPORT).
+
+    Raises:
+        GatewayError: it cannot be bound.
+    """
+    port = config.port if port is None else port
     try:
         infos = socket.getaddrinfo(
-            config.host, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            config.host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
         family, kind, protocol, _, address = infos[0]
         listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setblocking(False)
-        listener.bind(address)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if shared:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            listener.setblocking(False)
+            listener.bind(address)
+        except OSError:
+            listener.close()
+            raise
     except OSError as error:
         raise GatewayError(
-            f"server: cannot listen on {config.host}:{config.port}: {error.strerror or error}; "
+            f"server: cannot listen on {config.host}:{port}: {error.strerror or error}; "
             "set server.port in the config file to another one, or to 0 for any free one"
         ) from error
     return listener

@@ -19,6 +19,7 @@ from gateway.groups import When
 
 __all__ = [
     "HOST_KEYS",
+    "MOST_WORKERS",
     "AdminConfig",
     "AdminToken",
     "DedupConfig",
@@ -45,6 +46,9 @@ _LEAST_TOKEN = 16
 _ORIGIN = r"^[a-z][a-z0-9+.-]*://(\*\.)?[A-Za-z0-9._\[\]:-]+$"
 
 EventType = Literal["track", "identify", "page", "screen", "group", "alias"]
+
+MOST_WORKERS = 64
+"""Bound on `server.workers`; each knows every other."""
 
 
 class Secret:
@@ -83,6 +87,8 @@ class ServerConfig(Settings, frozen=True):
 
     Attributes:
         host, port: where to listen; port 0 takes a free one.
+        workers: processes that share the work, each with a queue of its own; see
+            `gateway.workers`.
         prefix: put before all paths of sources, such as ``/ingest``.
         trusted_proxies: networks whose X-Forwarded-For is believed.
         real_ip_header: header in which a trusted proxy names the client, such as
@@ -96,6 +102,7 @@ class ServerConfig(Settings, frozen=True):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8080
+    workers: Annotated[int, Meta(ge=1, le=MOST_WORKERS)] = 1
     prefix: Annotated[str, Meta(pattern=r"^(/[A-Za-z0-9._~-]+)*$")] = ""
     trusted_proxies: tuple[str, ...] = ()
     real_ip_header: str = ""

@@ -11,6 +11,8 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from aiohttp import web
+
 from gateway.settings import AdminConfig, AdminToken, Role
 
 __all__ = ["ROLES", "Caller", "Tokens"]
@@ -47,6 +49,10 @@ class Tokens:
 
     def __bool__(self) -> bool:
         return bool(self._known)
+
+    def of_request(self, request: web.Request) -> Caller | None:
+        """Who makes a request; None where it is nobody we know."""
+        return self.caller(request.headers.get("Authorization", ""))
 
     def caller(self, header: str) -> Caller | None:
         """Whose an Authorization header is; None where it is nobody's.

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from msgspec import Raw, Struct
 
 from gateway.event import Event, decode_events
+from gateway.shards import public_id
 from gateway.state import reading
 from gateway.timestamps import format_ms
 
@@ -50,6 +51,7 @@ class Stored(Struct, frozen=True):
     """The event as the queue holds it.
 
     Attributes:
+        shard: whose queue it is, with its offset in it.
         changed_by: intake transforms that changed it.
         event: the JSON object.
     """
@@ -62,6 +64,7 @@ class Stored(Struct, frozen=True):
     changed_by: list[str]
     event: Raw
     places: list[Place]
+    shard: int = 0
 
 
 class Discarded(Struct, frozen=True):
@@ -83,15 +86,18 @@ class Life(Struct, frozen=True):
         return bool(self.stored or self.discarded)
 
 
-def life(db: sqlite3.Connection, message_id: str, found: Iterable[tuple[int, bytes]]) -> Life:
+def life(
+    db: sqlite3.Connection, message_id: str, found: Iterable[tuple[int, bytes]], shard: int = 0
+) -> Life:
     """The life of an event.
 
     Args:
         found: offset and stored JSON of each event with that id.
+        shard: whose state store it is.
     """
     db.execute("BEGIN")  # so that all is read as of one moment
     try:
-        stored = [_stored(db, offset, data) for offset, data in found]
+        stored = [_stored(db, offset, data, shard) for offset, data in found]
         discarded = [
             Discarded(one.received_ms, one.source_id, one.code)
             for one in reversed(reading.discards(db, message_id))
@@ -101,7 +107,7 @@ def life(db: sqlite3.Connection, message_id: str, found: Iterable[tuple[int, byt
     return Life(message_id, stored, discarded)
 
 
-def _stored(db: sqlite3.Connection, offset: int, data: bytes) -> Stored:
+def _stored(db: sqlite3.Connection, offset: int, data: bytes, shard: int) -> Stored:
     event = decode_events(b"[" + data + b"]")[0]
     attempts: dict[str, list[Step]] = {}
     for destination, one in reading.attempts(db, offset):
@@ -109,7 +115,15 @@ def _stored(db: sqlite3.Connection, offset: int, data: bytes) -> Stored:
         attempts.setdefault(destination, []).append(step)
     bases = reading.bases(db)
     places = [
-        _place(db, destination, offset, cursor, bases[destination], attempts.get(destination, []))
+        _place(
+            db,
+            destination,
+            offset,
+            cursor,
+            bases[destination],
+            attempts.get(destination, []),
+            shard,
+        )
         for destination, cursor in sorted(reading.cursors(db).items())
     ]
     return Stored(
@@ -121,6 +135,7 @@ def _stored(db: sqlite3.Connection, offset: int, data: bytes) -> Stored:
         [note.removeprefix(_CHANGED) for note in event.notes.notes if note.startswith(_CHANGED)],
         Raw(event.to_json()),
         places,
+        shard,
     )
 
 
@@ -135,6 +150,7 @@ def _place(
     cursor: int,
     base: int,
     attempts: list[Step],
+    shard: int,
 ) -> Place:
     def at(state: str, detail: str = "") -> Place:
         return Place(destination, state, detail, attempts)
@@ -151,7 +167,7 @@ def _place(
         (destination, offset),
     ).fetchone()
     if row:
-        return at("dead", f"letter {row[0]}, {row[1]}: {row[2]}")
+        return at("dead", f"letter {public_id(shard, row[0])}, {row[1]}: {row[2]}")
     if offset >= cursor:
         tried = " and is being tried" if attempts else ""
         return at("queued", f"behind {offset - cursor:,} others{tried}")

@@ -18,7 +18,7 @@ from prometheus_client.samples import Sample
 
 __all__ = ["GatewayProcess"]
 
-_START_SECONDS = 20
+_START_SECONDS = 60
 
 
 class GatewayProcess:

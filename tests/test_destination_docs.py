@@ -26,8 +26,8 @@ from gateway.plugins import discover
 from gateway.settings import DestinationSettings, RetryPolicy
 from gateway.testing import Promise, Vendor, contract_scenes
 from gateway.testing.scenes import SCENES
-from headgate_slack import SlackConfig
 from headgate_postgres import PostgresConfig
+from headgate_slack import SlackConfig
 from headgate_webhook import WebhookConfig
 
 ROOT = Path(__file__).parents[1]

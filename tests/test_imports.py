@@ -38,7 +38,7 @@ LAYERS = (
     ("component",),
     ("settings",),
     ("config", "mapping"),
-    ("hookspecs",),
+    ("hookspecs", "shards"),
     ("",),  # the package itself, which hands out the public names
     ("plugins",),
     # The road of an event.
@@ -66,9 +66,10 @@ LAYERS = (
     ("regulations",),
     ("pipeline",),
     ("conservation", "why", "status"),
-    ("logs", "health", "metrics"),
+    ("logs", "health", "metrics", "offline"),
     ("admin",),
     ("server",),
+    ("workers",),
     ("shop",),
     ("scaffold",),
     ("cli",),

@@ -11,23 +11,24 @@ the name of its path (``dead.retry``), with what the handler says by `api.note`.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from gateway.admin import audit, dead, ledger, regulations, replays, status, tail, why
-from gateway.admin.api import CALLER, AdminError, answer, noted
+from gateway.admin.api import ASKING, CALLER, AdminError, answer, noted
 from gateway.errors import GatewayError
 from gateway.settings import Role
-from gateway.tokens import Tokens
+from gateway.tokens import Caller, Tokens
 
 if TYPE_CHECKING:
     from gateway.pipeline import Gateway
 
-__all__ = ["add_admin"]
+__all__ = ["add_admin", "add_routes", "admin_routes"]
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Record = Callable[[str, str, dict[str, Any]], Awaitable[None]]
 
 _ROLES: dict[tuple[str, str], Role] = {
     # A filter is no path, so that these ask by POST and change nothing.
@@ -55,11 +56,30 @@ _HEADERS = {
 def add_admin(app: web.Application, gateway: Gateway) -> None:
     """Add all paths of the API, if config has a token for it."""
     tokens = Tokens(gateway.config.admin)
-    if not tokens:
-        return
-    for routes in _areas():
-        for route in routes(gateway):
-            app.router.add_route(route.method, route.path, _guarded(route, tokens, gateway))
+    if tokens:
+        add_routes(app, admin_routes(gateway), tokens.of_request, gateway.audit.record)
+
+
+def admin_routes(gateway: Gateway) -> list[web.RouteDef]:
+    """All paths of the API."""
+    return [route for routes in _areas() for route in routes(gateway)]
+
+
+def add_routes(
+    app: web.Application,
+    routes: Iterable[web.RouteDef],
+    caller_of: Callable[[web.Request], Caller | None],
+    record: Record | None,
+) -> None:
+    """Add paths whose handlers raise `AdminError`.
+
+    Args:
+        caller_of: who makes a request; None for nobody we know.
+        record: writes what a request changed to the audit trail; None where others do.
+    """
+    for route in routes:
+        handler = _guarded(route, caller_of, record)
+        app.router.add_route(route.method, route.path, handler)
 
 
 def _areas() -> list[Callable[[Gateway], list[web.RouteDef]]]:
@@ -68,7 +88,11 @@ def _areas() -> list[Callable[[Gateway], list[web.RouteDef]]]:
     return [area.routes for area in areas]
 
 
-def _guarded(route: web.RouteDef, tokens: Tokens, gateway: Gateway) -> Handler:
+def _guarded(
+    route: web.RouteDef,
+    caller_of: Callable[[web.Request], Caller | None],
+    record: Record | None,
+) -> Handler:
     path = _PATTERN.sub(r"{\1}", route.path)
     usual: Role = "read" if route.method == "GET" else "operate"
     needed = _ROLES.get((route.method, path), usual)
@@ -76,7 +100,7 @@ def _guarded(route: web.RouteDef, tokens: Tokens, gateway: Gateway) -> Handler:
     handler: Any = route.handler
 
     async def guarded(request: web.Request) -> web.StreamResponse:
-        caller = tokens.caller(request.headers.get("Authorization", ""))
+        caller = caller_of(request)
         if caller is None:
             response = answer({"error": "wrong or missing token: Authorization: Bearer TOKEN"}, 401)
             response.headers["WWW-Authenticate"] = "Bearer"
@@ -85,11 +109,13 @@ def _guarded(route: web.RouteDef, tokens: Tokens, gateway: Gateway) -> Handler:
             text = f"the token {caller.name} has the role {caller.role}; this needs {needed}"
             return answer({"error": text}, 403)
         request[CALLER] = caller
+        ASKING.set(caller.name)
         try:
             result: web.StreamResponse = await handler(request)
             detail = noted(request)
-            if needed != "read" and route.method != "GET" and detail is not None:
-                await gateway.audit.record(caller.name, action, detail)
+            changed = needed != "read" and route.method != "GET" and detail is not None
+            if record is not None and changed and detail is not None:
+                await record(caller.name, action, detail)
         except AdminError as error:
             return answer({"error": str(error)}, error.status)
         except GatewayError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import msgspec
@@ -9,10 +10,23 @@ from aiohttp import web
 
 from gateway.errors import GatewayError
 
-__all__ = ["CALLER", "AdminError", "answer", "body", "note", "noted", "number", "unchanged"]
+__all__ = [
+    "ASKING",
+    "CALLER",
+    "AdminError",
+    "answer",
+    "body",
+    "note",
+    "noted",
+    "number",
+    "unchanged",
+]
 
 CALLER = "gateway.caller"
 """Key of a request: who asks, a `gateway.tokens.Caller`."""
+
+ASKING: ContextVar[str] = ContextVar("gateway.asking", default="")
+"""Name of who asks, for those who ask others on his behalf."""
 
 _NOTE = "gateway.note"
 _UNCHANGED = "gateway.unchanged"

@@ -27,7 +27,7 @@ class Asked(Struct, frozen=True, forbid_unknown_fields=True):
 
 def routes(gateway: Gateway) -> list[web.RouteDef]:
     """The paths of this area. All are POST, for a filter is no path."""
-    letters = DeadLetters(gateway.config.data_dir / STATE_FILE)
+    letters = DeadLetters(gateway.config.data_dir / STATE_FILE, gateway.config.shard)
 
     async def find(request: web.Request) -> web.Response:
         asked = await body(request, Asked)

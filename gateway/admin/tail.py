@@ -16,7 +16,7 @@ from gateway.timestamps import format_ms
 if TYPE_CHECKING:
     from gateway.pipeline import Gateway
 
-__all__ = ["routes"]
+__all__ = ["choice_of", "routes"]
 
 _CHOICES = ("source", "destination", "outcome", "event", "user")
 
@@ -25,10 +25,7 @@ def routes(gateway: Gateway) -> list[web.RouteDef]:
     """The paths of this area."""
 
     async def tail(request: web.Request) -> web.StreamResponse:
-        unknown = request.query.keys() - set(_CHOICES)
-        if unknown:
-            raise AdminError(f"{min(unknown)} is no filter; there are: {', '.join(_CHOICES)}")
-        choice = Choice(**{key: request.query[key] for key in request.query})
+        choice = choice_of(request)
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         with gateway.tap.watching(choice) as watcher:
             await response.prepare(request)
@@ -48,6 +45,18 @@ def routes(gateway: Gateway) -> list[web.RouteDef]:
         return response
 
     return [web.get("/admin/tail", tail)]
+
+
+def choice_of(request: web.Request) -> Choice:
+    """What a request wants to see.
+
+    Raises:
+        AdminError: it names a filter that there is not.
+    """
+    unknown = request.query.keys() - set(_CHOICES)
+    if unknown:
+        raise AdminError(f"{min(unknown)} is no filter; there are: {', '.join(_CHOICES)}")
+    return Choice(**{key: request.query[key] for key in request.query})
 
 
 def _line(sighting: Sighting) -> bytes:

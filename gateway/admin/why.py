@@ -28,7 +28,7 @@ def routes(gateway: Gateway) -> list[web.RouteDef]:
         message_id = request.match_info["id"]
         await gateway.books.flush()
         found = await asyncio.to_thread(lambda: list(_find(gateway, message_id)))
-        return answer(await gateway.state.call(life, message_id, found))
+        return answer(await gateway.state.call(life, message_id, found, gateway.config.shard))
 
     return [web.get("/admin/why/{id:.+}", why)]
 

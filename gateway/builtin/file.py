@@ -53,7 +53,8 @@ class FileConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Keys of a destination with ``type = "file"``.
 
     Attributes:
-        path: folder for the files, made if it does not exist; for this destination alone.
+        path: folder for the files, made if it does not exist; for this destination alone. Of
+            several workers the first writes here, the others to ``worker-1``, ... below it.
         roll_bytes: a file is finished when the next batch would make it larger than this.
         roll_seconds: and at each multiple of this since 1970 (in UTC), with the next batch.
         compress: ``gzip`` compresses finished files in the background.
@@ -80,6 +81,8 @@ class FileDestination(Destination):
         self, config: FileConfig, context: Context, files: FileSystem | None = None
     ) -> None:
         self._folder = context.path(config.path)
+        if context.shard:  # one writer for a folder
+            self._folder /= f"worker-{context.shard}"
         self._gzip = config.compress == "gzip"
         self._log = context.log
         self._file = RollingFile(

@@ -24,5 +24,5 @@ def _memory(config: MemoryConfig, context: Context) -> MemoryStore:
 @hookimpl
 def register_queues(register: Callable[[QueueSpec[Any]], None]) -> None:
     """Register both."""
-    register(QueueSpec("disk", DiskConfig, _disk))
-    register(QueueSpec("memory", MemoryConfig, _memory))
+    register(QueueSpec("disk", DiskConfig, _disk, sharded=True))
+    register(QueueSpec("memory", MemoryConfig, _memory, sharded=True))

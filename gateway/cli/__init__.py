@@ -11,6 +11,9 @@ from gateway import __version__
 
 __all__ = ["main"]
 
+_HIDDEN = {"worker": "gateway.cli.serve"}
+"""Commands that the program gives itself."""
+
 _COMMANDS = {
     "serve": ("gateway.cli.serve", "Run the gateway."),
     "check": ("gateway.cli.check", "Check config, plugins and destinations."),
@@ -41,9 +44,10 @@ class _Lazy(click.Group):
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
+        module = _HIDDEN.get(cmd_name) or _COMMANDS.get(cmd_name, ("",))[0]
+        if not module:
             return None
-        command: Any = getattr(importlib.import_module(_COMMANDS[cmd_name][0]), cmd_name)
+        command: Any = getattr(importlib.import_module(module), cmd_name)
         assert isinstance(command, click.Command)
         return command
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from gateway.cli.common import CONFIG_OPTION, explained_errors, printable, state_file
+from gateway.cli.common import CONFIG_OPTION, explained_errors, printable
 
 if TYPE_CHECKING:
     from gateway.audit import Entry
+    from gateway.config import Config
 
 __all__ = ["audit"]
 
@@ -27,7 +28,7 @@ def audit(config_path: Path, limit: int, as_json: bool) -> None:
     from gateway.config import load
 
     with explained_errors():
-        found = _read(state_file(load(config_path)), limit)
+        found = _read(load(config_path), limit)
     for entry in found:
         if as_json:
             click.echo(msgspec.json.encode(entry))
@@ -38,13 +39,22 @@ def audit(config_path: Path, limit: int, as_json: bool) -> None:
         click.echo("no changes")
 
 
-def _read(path: Path, limit: int) -> list[Entry]:
+def _read(config: Config, limit: int) -> list[Entry]:
+    """The newest of all shards."""
     from gateway.audit import entries
     from gateway.errors import StateError
+    from gateway.shards import shards_of
+    from gateway.state import STATE_FILE
     from gateway.state.schema import connect
 
-    try:
-        with closing(connect(path)) as db:
-            return entries(db, limit)
-    except sqlite3.Error as error:
-        raise StateError(f"{path}: {error}") from error
+    paths = [one.data_dir / STATE_FILE for one in shards_of(config)]
+    if not any(path.exists() for path in paths):
+        raise StateError(f"{paths[0]}: there is no state file; has the gateway run here?")
+    found: list[Entry] = []
+    for path in filter(Path.exists, paths):
+        try:
+            with closing(connect(path)) as db:
+                found += entries(db, limit)
+        except sqlite3.Error as error:
+            raise StateError(f"{path}: {error}") from error
+    return sorted(found, key=lambda entry: entry.at, reverse=True)[:limit]

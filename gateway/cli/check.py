@@ -75,6 +75,8 @@ def _summary(gateway: Gateway) -> str:
         (len(config.transforms), "transform"),
         (len(config.destinations), "destination"),
     ]
+    if config.server.workers > 1:
+        parts.insert(0, (config.server.workers, "worker"))
     return ", ".join(f"{number} {name}{'' if number == 1 else 's'}" for number, name in parts)
 
 

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from gateway.errors import GatewayError
 
-if TYPE_CHECKING:
-    from gateway.config import Config
-
-__all__ = ["CONFIG_OPTION", "explained_errors", "printable", "state_file"]
+__all__ = ["CONFIG_OPTION", "explained_errors", "printable"]
 
 CONFIG_OPTION = click.option(
     "--config",
@@ -25,21 +21,6 @@ CONFIG_OPTION = click.option(
     envvar="GATEWAY_CONFIG",
     help="The config file.",
 )
-
-
-def state_file(config: Config) -> Path:
-    """The state file of a data directory.
-
-    Raises:
-        GatewayError: there is none.
-    """
-    from gateway.errors import StateError
-    from gateway.state import STATE_FILE
-
-    path = config.data_dir / STATE_FILE
-    if not path.exists():
-        raise StateError(f"{path}: there is no state file; has the gateway run here?")
-    return path
 
 
 def printable(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
@@ -111,41 +112,59 @@ class _Remote:
         return self._remote.post(f"/admin/dead/{what}", body)
 
 
-class _Local:
-    """Those of a data directory; what is changed is written to the audit trail."""
+class _Files:
+    """Those in the files of all shards; what is changed is written to the audit trail."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, shards: list[Config]) -> None:
         from gateway.deadletters import DeadLetters
+        from gateway.state import STATE_FILE
 
-        self._path = path
-        self._letters = DeadLetters(path)
-        self.find = self._letters.find
-        self.count = self._letters.count
+        paths = [(one.data_dir / STATE_FILE, one.shard) for one in shards]
+        self._shards = [(path, DeadLetters(path, shard)) for path, shard in paths]
+
+    def find(self, which: Filter, limit: int) -> list[Entry]:
+        from gateway.workers.merge import merge_entries
+
+        return merge_entries([letters.find(which, limit) for _, letters in self._shards], limit)
+
+    def count(self, which: Filter) -> dict[tuple[str, str], int]:
+        total: Counter[tuple[str, str]] = Counter()
+        for _, letters in self._shards:
+            total.update(letters.count(which))
+        return dict(sorted(total.items()))
 
     def retry(self, which: Filter, now_ms: int) -> int:
-        return self._recorded("dead.retry", which, self._letters.retry(which, now_ms))
+        return sum(
+            self._recorded("dead.retry", which, path, letters.retry(which, now_ms))
+            for path, letters in self._shards
+        )
 
     def drop(self, which: Filter) -> int:
-        return self._recorded("dead.drop", which, self._letters.drop(which))
+        return sum(
+            self._recorded("dead.drop", which, path, letters.drop(which))
+            for path, letters in self._shards
+        )
 
-    def _recorded(self, action: str, which: Filter, events: int) -> int:
+    @staticmethod
+    def _recorded(action: str, which: Filter, path: Path, events: int) -> int:
         from gateway.audit import local_actor, record_offline
         from gateway.timestamps import now_ms
 
         detail = {"destination": which.destination, "reason": which.reason, "events": events}
-        record_offline(self._path, now_ms(), local_actor(), action, detail)
+        if events:
+            record_offline(path, now_ms(), local_actor(), action, detail)
         return events
 
 
 def _letters(config: Config) -> _Letters:
-    """Of the running gateway, if it can be asked; else the file, which is safe beside it too."""
+    """Of the running gateway, if it can be asked; else the files, which is safe beside it too."""
     from gateway.cli.remote import connect
-    from gateway.state import STATE_FILE
+    from gateway.shards import shards_of
 
     remote = connect(config)
     if remote is not None and remote.has_token:
         return _Remote(remote)
-    return _Local(config.data_dir / STATE_FILE)
+    return _Files(shards_of(config))
 
 
 def _ms(moment: datetime | None) -> int | None:

@@ -52,38 +52,25 @@ def _ask(config: Config) -> Statement:
     remote = connect(config)
     if remote is not None and remote.has_token:
         return msgspec.convert(remote.get("/admin/ledger"), Statement)
-    return _read(config, offline=remote is None)
+    return _read(config, running=remote is not None)
 
 
-def _read(config: Config, *, offline: bool) -> Statement:
+def _read(config: Config, *, running: bool) -> Statement:
     """The statement from the files.
 
     Args:
-        offline: whether no gateway is running, so that what it had no time to count is counted.
+        running: whether a gateway is.
     """
-    from collections import Counter
-
-    import msgspec
     from rich.progress import Progress
 
-    from gateway.cli.common import state_file
-    from gateway.conservation import queue_gaps, statement, with_stored
-    from gateway.queue.folder import QueueFolder
-    from gateway.state.schema import connect
+    from gateway.offline import statement_of
+    from gateway.shards import shards_of
+    from gateway.workers.merge import merge_statements
 
-    db = connect(state_file(config))
-    try:
-        if config.queue[0].type != "disk":
-            return statement(db, max(0, statement(db, 0).counted_to))
-        with Progress(transient=True) as progress:
-            progress.add_task("reading the queue", total=None)
-            queue = QueueFolder(config.data_dir / "queue")
-            found = statement(db, queue.end)
-            if offline and found.counted_to < queue.end:
-                found = with_stored(found, Counter(queue.sources(found.counted_to)), queue.end)
-            return msgspec.structs.replace(found, gaps=queue_gaps(queue))
-    finally:
-        db.close()
+    with Progress(transient=True) as progress:
+        progress.add_task("reading the queue", total=None)
+        found = {one.shard: statement_of(one, running=running) for one in shards_of(config)}
+    return merge_statements(found, config.server.workers)
 
 
 def _show(found: Statement) -> None:

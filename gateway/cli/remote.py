@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import urllib.error
@@ -10,10 +9,10 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from http import HTTPStatus
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway.errors import GatewayError
+from gateway.shards import is_held
 
 if TYPE_CHECKING:
     from http.client import HTTPResponse
@@ -34,10 +33,10 @@ def connect(config: Config) -> Remote | None:
     Raises:
         GatewayError: one runs, and has not written down where.
     """
-    if not _is_held(config.data_dir / "lock"):
+    if not is_held(config.shared_dir):
         return None
     try:
-        found = json.loads((config.data_dir / "server.json").read_text())
+        found = json.loads((config.shared_dir / "server.json").read_text())
         url = str(found["url"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise GatewayError(
@@ -142,17 +141,3 @@ def _why(error: urllib.error.HTTPError) -> str:
     if error.code == HTTPStatus.NOT_FOUND and text.startswith("there is nothing at"):
         return "the gateway runs without the admin API: set `token` in [admin] and restart it"
     return text
-
-
-def _is_held(path: Path) -> bool:
-    """Whether a process holds the lock of a data directory."""
-    try:
-        handle = path.open("r")
-    except OSError:
-        return False
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return True
-        return False

@@ -83,6 +83,7 @@ def replay(
     from gateway.config import load
     from gateway.errors import GatewayError
     from gateway.replay import Request
+    from gateway.shards import shards_of
 
     with explained_errors():
         config = load(config_path)
@@ -107,7 +108,8 @@ def replay(
         if remote is not None:
             _ask(config, request)
         else:
-            asyncio.run(_do(config, request))
+            for one in shards_of(config):
+                asyncio.run(_do(one, request))
 
 
 def _ms(moment: datetime) -> int:

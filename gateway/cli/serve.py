@@ -18,11 +18,13 @@ import click
 from gateway.cli.common import CONFIG_OPTION, explained_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
 
+    from gateway.config import Config
     from gateway.pipeline import Gateway
+    from gateway.plugins import Registry
 
-__all__ = ["serve"]
+__all__ = ["serve", "worker"]
 
 
 @click.command()
@@ -33,11 +35,14 @@ def serve(config_path: Path) -> None:
     On the first signal it stops taking requests, stores what it has taken, and delivers what it can
     within server.drain_timeout_seconds; what is left is delivered after the next start. A second
     signal ends it at once, which loses nothing either.
+
+    With server.workers above 1 a SIGHUP checks the config file and, if it is good, starts the
+    workers anew with it, one after the other.
     """
     from gateway.config import load
     from gateway.logs import configure_logging
-    from gateway.pipeline import Gateway
     from gateway.plugins import discover
+    from gateway.shards import shards_in
 
     with explained_errors():
         config = load(config_path)
@@ -49,7 +54,32 @@ def serve(config_path: Path) -> None:
                 "         (config does not use it; `gateway plugins` shows more)",
                 err=True,
             )
-        _run(_serve(Gateway(config, registry)))
+        shards = shards_in(config.shared_dir, config.server.workers)
+        if config.server.workers > 1:
+            # Not uvloop: it waits for children in a way that is not told of all of them.
+            asyncio.run(_supervise(config, registry, shards))
+        else:
+            _run(_serve(config, registry, shards))
+
+
+@click.command(hidden=True)
+@CONFIG_OPTION
+@click.argument("assignment")
+def worker(config_path: Path, assignment: str) -> None:
+    """Be one of several workers; `gateway serve` starts them."""
+    import msgspec
+
+    from gateway.config import load
+    from gateway.logs import configure_logging
+    from gateway.plugins import discover
+    from gateway.workers.child import run_worker
+    from gateway.workers.control import Assignment
+
+    with explained_errors():
+        assigned = msgspec.json.decode(assignment, type=Assignment)
+        config = load(config_path)
+        configure_logging(config.log, worker=assigned.worker)
+        _run(run_worker(config, discover(), assigned))
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
@@ -61,34 +91,100 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
         uvloop.run(work)
 
 
-async def _serve(gateway: Gateway) -> None:
-    from gateway.server import serving
+async def _serve(config: Config, registry: Registry, shards: list[int]) -> None:
+    """Be the only process."""
+    from gateway.workers.hosting import alone
 
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def on_signal() -> None:
-        if stop.is_set():
-            os._exit(1)
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
-    async with gateway.running(), serving(gateway) as url, _known(gateway, url):
-        _announce(gateway, url)
+    _on_signals(stop, lambda: os._exit(1))
+    async with alone(config, registry, shards) as (gateway, others, url), _known(config, url):
+        _announce(config, gateway, url, pending=_pending([gateway, *others]))
+        _say_shards(shards, 1)
         # What was made to start with stays: the collector need not look at it again and again.
         gc.collect()
         gc.freeze()
         await stop.wait()
         click.echo("stopping: storing what was taken in, delivering what is pending")
-    _say_goodbye(gateway)
+    for id_, number in _pending([gateway, *others]).items():
+        if number:
+            click.echo(f"{id_}: {number} events wait in the queue for the next start")
+    click.echo("stopped")
+
+
+async def _supervise(config: Config, registry: Registry, shards: list[int]) -> None:
+    """Be the supervisor of several workers."""
+    from gateway.pipeline import Gateway
+    from gateway.server import shown_url
+    from gateway.workers.hosting import locked, socket_folder
+    from gateway.workers.listeners import bound
+    from gateway.workers.reload import Reload
+    from gateway.workers.supervisor import Plan, Supervisor, worker_command
+
+    example = Gateway(config, registry)  # never started: it finds what is wrong with the config
+    workers = config.server.workers
+    stop = asyncio.Event()
+    async with locked(config) as lock:
+        with socket_folder(config.shared_dir) as sockets, bound(config.server, workers) as sockets_:
+            url = shown_url(config.server, sockets_[0])
+            plan = Plan(
+                worker_command(config.path),
+                workers,
+                shards,
+                sockets_,
+                lock,
+                sockets,
+                config.server.drain_timeout_seconds,
+            )
+            supervisor = Supervisor(plan)
+
+            def at_once() -> None:
+                supervisor.kill()
+                os._exit(1)
+
+            _on_signals(stop, at_once)
+            reload = Reload(config, supervisor)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.wanted)
+            async with supervisor.running(), _known(config, url), reload.following():
+                _announce(config, example, url)
+                pids = ", ".join(f"{n} is process {p}" for n, p in supervisor.pids.items())
+                click.echo(f"{workers} workers: {pids}")
+                _say_shards(shards, workers)
+                await stop.wait()
+                click.echo("stopping: storing what was taken in, delivering what is pending")
+    click.echo("stopped")
+
+
+def _on_signals(stop: asyncio.Event, at_once: Callable[[], None]) -> None:
+    """The first signal asks to stop, the next one insists."""
+
+    def on_signal() -> None:
+        if stop.is_set():
+            at_once()
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)
+
+
+def _pending(gateways: list[Gateway]) -> dict[str, int]:
+    """Events that each destination has yet to get."""
+    found: dict[str, int] = {}
+    for gateway in gateways:
+        for id_, delivery in gateway.workers.items():
+            found[id_] = found.get(id_, 0) + delivery.pending(gateway.queue.end)
+    return found
+
+
+def _say_shards(shards: list[int], workers: int) -> None:
+    for shard in shards[workers:]:
+        click.echo(f"shard {shard}, of earlier workers, is delivered by worker {shard % workers}")
 
 
 @asynccontextmanager
-async def _known(gateway: Gateway, url: str) -> AsyncIterator[None]:
+async def _known(config: Config, url: str) -> AsyncIterator[None]:
     """Write down where we listen, for commands that ask a running gateway."""
-    path = gateway.config.data_dir / "server.json"
-    base = url.removesuffix(gateway.config.server.prefix)  # which only sources are below
+    path = config.shared_dir / "server.json"
+    base = url.removesuffix(config.server.prefix)  # which only sources are below
     await asyncio.to_thread(path.write_text, json.dumps({"url": base, "pid": os.getpid()}))
     try:
         yield
@@ -96,30 +192,33 @@ async def _known(gateway: Gateway, url: str) -> AsyncIterator[None]:
         await asyncio.to_thread(path.unlink, missing_ok=True)
 
 
-def _announce(gateway: Gateway, url: str) -> None:
+def _announce(
+    config: Config, gateway: Gateway, url: str, pending: Mapping[str, int] | None = None
+) -> None:
     from rich.console import Console
     from rich.table import Table
 
     console = Console(highlight=False, soft_wrap=True)
-    settings = gateway.config.queue[0]
+    settings = config.queue[0]
     table = Table.grid(padding=(0, 2))
-    for id_, (source, _) in gateway.config.sources.items():
+    for id_, (source, _) in config.sources.items():
         keys = ", ".join(source.write_keys) or "no write key"
         state = f"write key {keys}" if source.enabled else "[yellow]disabled[/]"
         table.add_row("source", f"[bold]{id_}[/]", source.type, state)
-    for id_, (transform, _) in gateway.config.transforms.items():
+    for id_, (transform, _) in config.transforms.items():
         where = "at intake" if transform.destinations is None else ", ".join(transform.destinations)
         state = where if transform.enabled else "[yellow]disabled[/]"
         table.add_row("transform", f"[bold]{id_}[/]", transform.type, state)
-    for id_, (destination, _) in gateway.config.destinations.items():
-        if id_ in gateway.workers:
-            pending = gateway.workers[id_].pending(gateway.queue.end)
-            state = f"{pending} events pending" if pending else "caught up"
-        else:
+    for id_, (destination, _) in config.destinations.items():
+        if not destination.enabled:
             state = "[yellow]disabled[/]"
+        elif pending is None:
+            state = ""  # its workers know
+        else:
+            state = f"{pending[id_]} events pending" if pending[id_] else "caught up"
         table.add_row("destination", f"[bold]{id_}[/]", destination.type, state)
     table.add_row(
-        "queue", f"[bold]{settings.type}[/]", f"ack {settings.ack}", str(gateway.config.data_dir)
+        "queue", f"[bold]{settings.type}[/]", f"ack {settings.ack}", str(config.shared_dir)
     )
     console.print(f"[bold green]Headgate is listening on {url}[/]")
     console.print(table)
@@ -128,11 +227,3 @@ def _announce(gateway: Gateway, url: str) -> None:
         console.print("Send an event:")
         console.print(f"  {example}", markup=False)
     sys.stdout.flush()
-
-
-def _say_goodbye(gateway: Gateway) -> None:
-    for id_, worker in gateway.workers.items():
-        pending = worker.pending(gateway.queue.end)
-        if pending:
-            click.echo(f"{id_}: {pending} events wait in the queue for the next start")
-    click.echo("stopped")

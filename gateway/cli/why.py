@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import urllib.parse
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,21 +57,17 @@ def why(config_path: Path, message_id: str, with_event: bool, as_json: bool) -> 
 def _ask(config: Config, message_id: str) -> Life:
     import msgspec
 
-    from gateway.cli.common import state_file
-    from gateway.cli.remote import connect as running
-    from gateway.queue.folder import QueueFolder
-    from gateway.queue.index import find
-    from gateway.state.schema import connect
-    from gateway.why import Life, life
+    from gateway.cli.remote import connect
+    from gateway.offline import life_of
+    from gateway.shards import shards_of
+    from gateway.why import Life
+    from gateway.workers.merge import merge_lives
 
-    remote = running(config)
+    remote = connect(config)
     if remote is not None and remote.has_token:
         answer = remote.get(f"/admin/why/{urllib.parse.quote(message_id, safe='')}")
         return msgspec.json.decode(msgspec.json.encode(answer), type=Life)
-    with closing(connect(state_file(config))) as db:
-        queue = config.data_dir / "queue"
-        events = list(find(QueueFolder(queue), message_id)) if queue.is_dir() else []
-        return life(db, message_id, events)
+    return merge_lives([life_of(one, message_id) for one in shards_of(config)], message_id)
 
 
 def _show(found: Life, *, with_event: bool) -> None:
@@ -101,7 +96,7 @@ def _show_stored(console: Console, stored: Stored) -> None:
     what = f"{stored.type} {stored.name}".strip()
     console.print(
         f"{stored.received_at}  [bold]{_text(what)}[/] came in from [bold]{stored.source}[/], "
-        f"stored at offset {stored.offset}"
+        f"stored at offset {stored.offset}" + (f" of worker {stored.shard}" if stored.shard else "")
     )
     for transform in stored.changed_by:
         console.print(f"  changed at intake by {transform}")

@@ -86,6 +86,30 @@ class QueueFolder:
                     skip = max(0, begin - frame.offset)
                     yield from (brief.source_id for brief in briefs(frame.payload)[skip:])
 
+    def recent(self, since_ms: int, limit: int) -> Iterator[Frame]:
+        """Frames written since then, newest first, until they hold `limit` events."""
+        for segment in reversed(self.segments):
+            if segment.last_ms < since_ms or limit <= 0:
+                return
+            try:
+                reader = self._open(segment)
+            except FileNotFoundError:
+                continue  # retention removed it meanwhile
+            try:
+                # Where they are first: a whole segment, decompressed, is a lot of memory.
+                places: list[tuple[int, FrameHeader]] = []
+                while (step := reader.next_header(segment.size, segment.end)) is not None:
+                    if isinstance(step, FrameHeader) and step.time_ms >= since_ms:
+                        places.append((reader.position, step))
+                    reader.skip(step)
+                for reader.position, step in reversed(places):
+                    frame = reader.load(step)
+                    if limit > 0 and isinstance(frame, Frame):
+                        yield frame
+                        limit -= frame.count
+            finally:
+                reader.close()
+
     def frame_at(self, offset: int) -> Frame | None:
         """The frame that holds an offset."""
         for segment in self.segments:

@@ -1,0 +1,61 @@
+"""What the files of a shard tell without its gateway: its books, and what became of an event."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+from msgspec import structs
+
+from gateway.config import Config
+from gateway.conservation import Statement, queue_gaps, statement, with_stored
+from gateway.errors import StateError
+from gateway.queue.folder import QueueFolder
+from gateway.queue.index import find
+from gateway.state import STATE_FILE
+from gateway.state.schema import connect
+from gateway.why import Life, life
+
+__all__ = ["life_of", "statement_of"]
+
+
+def statement_of(config: Config, *, running: bool = False) -> Statement:
+    """The books of a shard; the files of its queue are checked too.
+
+    Args:
+        running: a gateway runs on it. Without one, what it had no time to count is counted.
+
+    Raises:
+        StateError: there is no state file, or it cannot be read.
+    """
+    with _state(config) as db:
+        if config.queue[0].type != "disk":
+            return statement(db, max(0, statement(db, 0).counted_to))
+        queue = QueueFolder(config.data_dir / "queue")
+        found = statement(db, queue.end)
+        if not running and found.counted_to < queue.end:
+            found = with_stored(found, Counter(queue.sources(found.counted_to)), queue.end)
+        return structs.replace(found, gaps=queue_gaps(queue))
+
+
+def life_of(config: Config, message_id: str) -> Life:
+    """What a shard knows of an event.
+
+    Raises:
+        StateError: as `statement_of`.
+    """
+    folder = config.data_dir / "queue"
+    with _state(config) as db:
+        events = list(find(QueueFolder(folder), message_id)) if folder.is_dir() else []
+        return life(db, message_id, events, config.shard)
+
+
+@contextmanager
+def _state(config: Config) -> Iterator[sqlite3.Connection]:
+    path = config.data_dir / STATE_FILE
+    if not path.exists():
+        raise StateError(f"{path}: there is no state file; has the gateway run here?")
+    with closing(connect(path)) as db:
+        yield db

@@ -1,0 +1,77 @@
+"""A worker process: a gateway on one shard, as its supervisor says."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import socket
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from msgspec import structs
+
+from gateway.config import Config
+from gateway.plugins import Registry
+from gateway.server import Doors, opened
+from gateway.workers.control import Assignment, Control, Ready, Serve
+from gateway.workers.hosting import build, hosting
+
+__all__ = ["run_worker"]
+
+
+async def run_worker(config: Config, registry: Registry, assignment: Assignment) -> None:
+    """Serve until SIGTERM, or until the supervisor is gone; then drain.
+
+    Raises:
+        GatewayError: it cannot start.
+    """
+    # As the supervisor was started, whatever the file says since then.
+    server = structs.replace(config.server, workers=assignment.workers)
+    config = replace(config, server=server)
+    stop = asyncio.Event()
+    _end_on_signal(stop)
+    gateways = build(config, registry, assignment.worker, assignment.shards, locked=True)
+    with ExitStack() as stack:
+        listeners = [
+            stack.enter_context(socket.socket(fileno=number)) for number in assignment.listeners
+        ]
+        control = await Control.over(socket.socket(fileno=assignment.control))
+        hosted = hosting(gateways, assignment.worker, assignment.shards, Path(assignment.sockets))
+        async with hosted as running, opened(running.own, running.view.add_to) as doors:
+            own = listeners[assignment.worker if len(listeners) > 1 else 0]
+            await doors.open(own)
+            control.send(Ready(os.getpid()))
+            gc.collect()
+            gc.freeze()  # what was made to start with stays
+            following = asyncio.create_task(_follow(control, doors, listeners, stop))
+            await stop.wait()
+            following.cancel()
+            running.view.stopping.set()
+        control.close()
+
+
+def _end_on_signal(stop: asyncio.Event) -> None:
+    def on_signal() -> None:
+        if stop.is_set():
+            os._exit(1)
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+
+
+async def _follow(
+    control: Control, doors: Doors, listeners: list[socket.socket], stop: asyncio.Event
+) -> None:
+    """Take connections where the supervisor says, until it is gone."""
+    async for message in control.heard(Serve):
+        for number, listener in enumerate(listeners):
+            if number in message.listeners:
+                await doors.open(listener)
+            else:
+                doors.close(listener)
+    stop.set()

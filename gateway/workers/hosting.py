@@ -1,0 +1,190 @@
+"""The gateways of one worker: of its own shard, and of those that nobody else delivers any more."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
+
+import msgspec
+from aiohttp import web
+
+from gateway.admin import add_routes, admin_routes
+from gateway.circuit import Pace
+from gateway.config import Config
+from gateway.pipeline import Gateway
+from gateway.plugins import Registry
+from gateway.server import add_answers, serving
+from gateway.settings import DedupConfig
+from gateway.shards import delivering_only, is_held, of_shard, owned_by, take_lock
+from gateway.workers.announce import Announcer, hearing, ids_socket
+from gateway.workers.listeners import listen_unix
+from gateway.workers.view import View, asked_for, view_socket
+
+__all__ = ["Hosted", "alone", "build", "hosting", "locked", "socket_folder"]
+
+_DRAINS = 3
+_LOOK_AGAIN_SECONDS = 0.1
+
+_MOST_PATH_BYTES = 90
+"""Of a folder with Unix sockets, whose paths have a bound of 104 bytes on macOS."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hosted:
+    """What runs.
+
+    Attributes:
+        own: takes events in.
+        others: deliver what is left in other shards.
+        view: answers for all shards of all workers.
+    """
+
+    own: Gateway
+    others: list[Gateway]
+    view: View
+
+
+@contextmanager
+def socket_folder(data_dir: Path) -> Iterator[Path]:
+    """A folder for internal sockets that nobody but us can look into."""
+    folder = data_dir / "sockets"
+    made = len(os.fsencode(folder)) > _MOST_PATH_BYTES
+    if made:
+        folder = Path(mkdtemp(prefix="headgate-"))
+    else:
+        rmtree(folder, ignore_errors=True)  # of a run that was killed
+        folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        rmtree(folder, ignore_errors=True)
+
+
+def build(
+    config: Config, registry: Registry, worker: int, shards: list[int], *, locked: bool
+) -> list[Gateway]:
+    """The gateways of a worker, its own first; nothing is started.
+
+    Args:
+        locked: the lock of the data directory is held already.
+    """
+    paces: dict[str, Pace] = {}
+    own, *others = owned_by(worker, config.server.workers, shards)
+    gateways = [Gateway(of_shard(config, own), registry, locked=locked and own == 0, paces=paces)]
+    quiet = replace(delivering_only(config), dedup=DedupConfig(enabled=False))
+    gateways += [Gateway(of_shard(quiet, shard), registry, paces=paces) for shard in others]
+    return gateways
+
+
+@asynccontextmanager
+async def hosting(
+    gateways: list[Gateway], worker: int, shards: list[int], sockets: Path
+) -> AsyncIterator[Hosted]:
+    """Run the gateways of a worker, and answer for them.
+
+    Args:
+        shards: all that there are, of all workers.
+        sockets: folder of the internal sockets.
+    """
+    own, *others = gateways
+    workers = own.config.server.workers
+    async with AsyncExitStack() as stack:
+        if own.recent_ids is not None and workers > 1:
+            # First, so that what others store while we read their queues is not missed.
+            path = ids_socket(sockets, worker)
+            await stack.enter_async_context(hearing(path, own.recent_ids, own.clock))
+        for gateway in gateways:
+            await stack.enter_async_context(gateway.running())
+        await stack.enter_async_context(_answering(gateways, view_socket(sockets, worker)))
+        view = View(own.config, shards, sockets)
+        stack.push_async_callback(view.close)
+        if own.recent_ids is not None and workers > 1:
+            peers = [ids_socket(sockets, n) for n in range(workers) if n != worker]
+            announcer = own.recent_ids.watcher = Announcer(own.queue, peers, own.clock)
+            await stack.enter_async_context(_running(announcer))
+        yield Hosted(own, others, view)
+
+
+@asynccontextmanager
+async def alone(
+    config: Config, registry: Registry, shards: list[int]
+) -> AsyncIterator[tuple[Gateway, list[Gateway], str]]:
+    """Run and serve a gateway of one process; gives it, those of earlier workers, and the URL."""
+    gateways = build(config, registry, 0, shards, locked=False)
+    own, *others = gateways
+    if not others:
+        async with own.running(), serving(own) as url:
+            yield own, [], url
+        return
+    async with AsyncExitStack() as stack:
+        sockets = stack.enter_context(socket_folder(config.shared_dir))
+        hosted = await stack.enter_async_context(hosting(gateways, 0, shards, sockets))
+        url = await stack.enter_async_context(serving(own, hosted.view.add_to))
+        stack.callback(hosted.view.stopping.set)
+        yield own, others, url
+
+
+@asynccontextmanager
+async def locked(config: Config) -> AsyncIterator[int]:
+    """Hold the data directory; the workers of a supervisor that was killed may finish first.
+
+    Raises:
+        GatewayError: another gateway runs on it.
+    """
+    deadline = time.monotonic() + _DRAINS * config.server.drain_timeout_seconds
+    while is_held(config.shared_dir) and _is_orphaned(config.shared_dir):
+        if time.monotonic() > deadline:
+            break
+        await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+    with take_lock(config.shared_dir) as lock:
+        yield lock
+
+
+def _is_orphaned(data_dir: Path) -> bool:
+    """Whether the process that said it serves a data directory is there no more."""
+    try:
+        pid = int(msgspec.json.decode((data_dir / "server.json").read_bytes())["pid"])
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return False
+
+
+@asynccontextmanager
+async def _running(announcer: Announcer) -> AsyncIterator[None]:
+    task = asyncio.create_task(announcer.run(), name="announce ids")
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+@asynccontextmanager
+async def _answering(gateways: list[Gateway], path: Path) -> AsyncIterator[None]:
+    """Answer other workers, each shard below a path of its own."""
+    app = web.Application(client_max_size=0)
+    for gateway in gateways:
+        one = web.Application(client_max_size=0)
+        add_answers(one, gateway)
+        add_routes(one, admin_routes(gateway), asked_for, gateway.audit.record)
+        app.add_subapp(f"/shards/{gateway.config.shard}", one)
+    runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, listen_unix(path)).start()
+        yield
+    finally:
+        for gateway in gateways:
+            gateway.stopping.set()
+        await runner.cleanup()

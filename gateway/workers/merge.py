@@ -1,0 +1,246 @@
+"""Puts the answers of all shards together into one, as of one gateway. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from msgspec import structs
+
+from gateway.conservation import DestinationStatement, SourceStatement, Statement
+from gateway.deadletters import Entry
+from gateway.replay import Plan, Progress
+from gateway.status import DestinationStatus, QueueStatus, SourceStatus, Status
+from gateway.why import Life
+
+__all__ = [
+    "merge_entries",
+    "merge_health",
+    "merge_lives",
+    "merge_plans",
+    "merge_progress",
+    "merge_statements",
+    "merge_status",
+    "name_of",
+]
+
+_BAD = {"ok": 0, "retrying": 1, "paused": 2}
+"""States of a destination, the worst last."""
+
+
+def name_of(shard: int, workers: int) -> str:
+    """A shard as we name it to people."""
+    return f"worker {shard}" if shard < workers else f"shard {shard}"
+
+
+def merge_health(found: Mapping[int, dict[str, Any] | None], workers: int) -> dict[str, Any]:
+    """The answer of /health.
+
+    It is ``failing`` where no worker takes events in, ``degraded`` where some do not.
+
+    Args:
+        found: shard to its own answer, or None where its worker does not give one.
+    """
+    failing: list[str] = []
+    there: dict[int, dict[str, Any]] = {}
+    for shard, one in sorted(found.items()):
+        name = name_of(shard, workers)
+        if one is None:
+            failing.append(f"{name} does not answer: it is started again, see the log")
+        else:
+            there[shard] = one
+            failing += [f"{name}: {line}" for line in one["failing"]]
+    destinations: dict[str, dict[str, Any]] = {}
+    for one in there.values():
+        for id_, destination in one["destinations"].items():
+            if id_ in destinations:
+                _add_destination(destinations[id_], destination)
+            else:
+                destinations[id_] = dict(destination)
+    takes = [s for s, one in there.items() if s < workers and one["status"] != "failing"]
+    queues = [one["queue"] for one in there.values()]
+    return {
+        "status": ("degraded" if failing else "ok") if takes else "failing",
+        "failing": failing,
+        "version": next((one["version"] for one in there.values()), ""),
+        "workers": {
+            str(worker): there[worker]["status"] if worker in there else "down"
+            for worker in range(workers)
+        },
+        "queue": {
+            "status": "ok" if all(queue["status"] == "ok" for queue in queues) else "failing",
+            **{
+                key: sum(queue[key] for queue in queues)
+                for key in ("stored_events", "stored_bytes", "pending_bytes")
+            },
+        },
+        "destinations": destinations,
+    }
+
+
+def _add_destination(into: dict[str, Any], more: dict[str, Any]) -> None:
+    for key in ("pending_events", "waiting_events", "dead_events"):
+        into[key] += more[key]
+    if _BAD[more["status"]] > _BAD[into["status"]]:
+        into |= {key: more[key] for key in ("status", "since", "error") if key in more}
+
+
+def merge_status(found: Mapping[int, Status], workers: int) -> Status:
+    """What `gateway status` shows; of destinations the state and the lag of the worst."""
+    all_ = [found[shard] for shard in sorted(found)]
+    own = [found[shard] for shard in sorted(found) if shard < workers]
+    problems = [
+        f"{name_of(shard, workers)}: {one.queue.problem}"
+        for shard, one in sorted(found.items())
+        if one.queue.problem
+    ]
+    return Status(
+        all_[0].version,
+        min(one.started_at for one in all_),
+        max(one.now for one in all_),
+        sum(one.memory_bytes for one in own),  # the others live in the same processes
+        [_source_status(same) for same in _by_id(one.sources for one in all_)],
+        QueueStatus(
+            sum(one.queue.events for one in all_),
+            sum(one.queue.bytes for one in all_),
+            sum(one.queue.pending_bytes for one in all_),
+            "; ".join(problems),
+        ),
+        [_destination_status(same) for same in _by_id(one.destinations for one in all_)],
+    )
+
+
+def _by_id(groups: Iterable[Sequence[Any]]) -> list[list[Any]]:
+    """Those with the same id together, in the order in which the ids come up."""
+    found: dict[str, list[Any]] = {}
+    for group in groups:
+        for one in group:
+            found.setdefault(one.id, []).append(one)
+    return list(found.values())
+
+
+def _sum(items: Sequence[Any], *names: str) -> dict[str, Any]:
+    return {name: sum(getattr(item, name) for item in items) for name in names}
+
+
+def _source_status(same: list[SourceStatus]) -> SourceStatus:
+    numbers = _sum(same, "received", "accepted", "duplicate", "discarded")
+    rate = round(sum(one.per_second for one in same), 1)
+    return structs.replace(same[0], per_second=rate, **numbers)
+
+
+def _destination_status(same: list[DestinationStatus]) -> DestinationStatus:
+    worst = max(same, key=lambda one: _BAD[one.state])
+    return structs.replace(
+        worst,
+        lag_seconds=max(one.lag_seconds for one in same),
+        error_rate=max(one.error_rate for one in same),
+        per_second=round(sum(one.per_second for one in same), 1),
+        circuit="open" if any(one.circuit == "open" for one in same) else "closed",
+        **_sum(
+            same, "lag_events", "concurrency", "max_concurrency", "waiting", "dead", "replaying"
+        ),
+    )
+
+
+def merge_statements(found: Mapping[int, Statement], workers: int) -> Statement:
+    """The books of all shards; offsets that are not a finding's are sums, and count events."""
+    if len(found) == 1:
+        return next(iter(found.values()))
+    all_ = [found[shard] for shard in sorted(found)]
+    return Statement(
+        [_source_books(same) for same in _by_id(one.sources for one in all_)],
+        [_destination_books(same) for same in _by_id(one.destinations for one in all_)],
+        **_sum(all_, "counted_from", "counted_to", "end"),
+        findings=[
+            structs.replace(finding, where=f"{name_of(shard, workers)}: {finding.where}")
+            for shard, one in sorted(found.items())
+            for finding in one.findings
+        ],
+        gaps=[gap for one in all_ for gap in one.gaps],
+    )
+
+
+def _counts(tables: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for table in tables:
+        total.update(table)
+    return dict(total)
+
+
+def _source_books(same: list[SourceStatement]) -> SourceStatement:
+    return structs.replace(
+        same[0],
+        discarded=_counts(one.discarded for one in same),
+        **_sum(same, "received", "accepted", "duplicate"),
+    )
+
+
+def _destination_books(same: list[DestinationStatement]) -> DestinationStatement:
+    return structs.replace(
+        same[0],
+        filtered=_counts(one.filtered for one in same),
+        dead=_counts(one.dead for one in same),
+        **_sum(
+            same,
+            *("base", "cursor", "accepted", "replayed", "delivered"),
+            *("queued", "waiting", "missing"),
+        ),
+    )
+
+
+def merge_lives(found: Iterable[Life], message_id: str) -> Life:
+    """All that any shard knows of an event, newest first."""
+    lives = list(found)
+    return Life(
+        message_id,
+        sorted(
+            (one for life in lives for one in life.stored),
+            key=lambda one: one.received_at,
+            reverse=True,
+        ),
+        sorted(
+            (one for life in lives for one in life.discarded),
+            key=lambda one: one.received_ms,
+            reverse=True,
+        ),
+    )
+
+
+def merge_entries(found: Iterable[Sequence[Entry]], limit: int) -> list[Entry]:
+    """The newest dead letters of all shards."""
+    entries = [entry for group in found for entry in group]
+    return sorted(entries, key=lambda one: (one.last_ms, one.id), reverse=True)[:limit]
+
+
+def merge_plans(found: Iterable[Plan]) -> Plan:
+    """What the replays of all shards would do."""
+    plans = list(found)
+    names = Counter(_counts(plan.names for plan in plans))
+    return Plan(
+        sum(plan.chosen for plan in plans),
+        _counts(plan.kept_back for plan in plans),
+        dict(names.most_common()),
+        sum(plan.pending for plan in plans),
+    )
+
+
+def merge_progress(found: Iterable[Progress]) -> list[Progress]:
+    """Replays, newest first; those that are parts of one are one, with its first part's id."""
+    groups: dict[str, list[Progress]] = {}
+    for one in sorted(found, key=lambda one: one.id):
+        groups.setdefault(one.group or str(one.id), []).append(one)
+    merged = [_one_replay(parts) for parts in groups.values()]
+    return sorted(merged, key=lambda one: (one.created_at, one.id), reverse=True)
+
+
+def _one_replay(parts: list[Progress]) -> Progress:
+    states = {part.state for part in parts}
+    state = next((s for s in ("running", "failed", "cancelled") if s in states), parts[0].state)
+    return structs.replace(
+        parts[0],
+        state=state,
+        detail="; ".join(dict.fromkeys(part.detail for part in parts if part.detail)),
+        **_sum(parts, "offsets", "offsets_done", "replayed"),
+    )

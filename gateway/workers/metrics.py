@@ -1,0 +1,73 @@
+"""Puts the metrics of all shards together, each by its type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
+
+__all__ = ["merge_metrics"]
+
+_LOWEST = {"headgate_destination_up"}
+_HIGHEST = {"headgate_info", "headgate_queue_failing", "headgate_dedup_entries"}
+_APART = {"headgate_queue_first_offset", "headgate_queue_end_offset"}
+"""Gauges that are no sums: the worst, what is the same everywhere, and what is each shard's own."""
+
+
+class _Merged(Collector):
+    def __init__(self, metrics: Mapping[str, Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._metrics.values()
+
+
+def merge_metrics(found: Mapping[int, str]) -> bytes:
+    """All metrics in Prometheus' text format.
+
+    Counters, histograms and summaries are added up, bucket by bucket; so are gauges, but for those
+    named above. An offset has the label ``shard``.
+
+    Args:
+        found: shard to its metrics in the same format.
+    """
+    merged: dict[str, Metric] = {}
+    values: dict[str, dict[tuple[str, tuple[tuple[str, str], ...]], float]] = {}
+    for shard, text in sorted(found.items()):
+        for family in text_string_to_metric_families(text):
+            if family.name not in merged:
+                merged[family.name] = Metric(family.name, family.documentation, family.type)
+            into = values.setdefault(family.name, {})
+            for sample in family.samples:
+                _add(into, family.name, sample, shard)
+    for name, metric in merged.items():
+        for (sample_name, labels), value in values.get(name, {}).items():
+            metric.add_sample(sample_name, dict(labels), value)
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Merged(merged))
+    return generate_latest(registry)
+
+
+def _add(
+    into: dict[tuple[str, tuple[tuple[str, str], ...]], float],
+    name: str,
+    sample: Sample,
+    shard: int,
+) -> None:
+    labels = dict(sample.labels)
+    if name in _APART:
+        labels["shard"] = str(shard)
+    key = (sample.name, tuple(labels.items()))
+    known = into.get(key)
+    if known is None:
+        into[key] = sample.value
+    elif name in _LOWEST:
+        into[key] = min(known, sample.value)
+    elif name in _HIGHEST:
+        into[key] = max(known, sample.value)
+    else:
+        into[key] = known + sample.value

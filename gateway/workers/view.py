@@ -1,0 +1,371 @@
+"""One answer for all shards: whoever is asked asks every worker, and puts the answers together.
+
+A worker that is down does not answer. Books, lives and dead letters are then read from its files;
+/health names it; what only the running process knows is refused, with its name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote, unquote
+
+import aiohttp
+import msgspec
+from aiohttp import web
+from msgspec import structs
+from yarl import URL
+
+from gateway.admin import add_routes
+from gateway.admin.api import ASKING, AdminError, answer
+from gateway.admin.dead import Asked
+from gateway.admin.tail import choice_of
+from gateway.config import Config
+from gateway.conservation import Statement
+from gateway.deadletters import DeadLetters, Entry, Filter
+from gateway.offline import life_of, statement_of
+from gateway.replay import Plan, Progress, Request
+from gateway.server import METRICS_TYPE
+from gateway.shards import of_shard, shard_of
+from gateway.state import STATE_FILE
+from gateway.status import Status
+from gateway.timestamps import now_ms
+from gateway.tokens import Caller, Tokens
+from gateway.why import Life
+from gateway.workers import merge
+from gateway.workers.metrics import merge_metrics
+
+__all__ = ["View", "asked_for", "view_socket"]
+
+ASKED_FOR = "Headgate-Caller"
+"""Header in which a worker says whom it asks for; believed on the internal sockets only."""
+
+_ASK_SECONDS = 30.0
+_TAIL_AGAIN_SECONDS = 0.2
+_MOST_LINE_BYTES = 16_000_000
+_T = TypeVar("_T")
+
+
+def view_socket(folder: Path, worker: int) -> Path:
+    """Where a worker answers for the shards that it runs."""
+    return folder / f"{worker}.view"
+
+
+def asked_for(request: web.Request) -> Caller:
+    """On whose behalf a worker asks. Whether he may was asked by the worker that he asked."""
+    return Caller(unquote(request.headers.get(ASKED_FOR, "")) or "worker", "admin")
+
+
+class View:
+    """Answers /health, /metrics and /admin for all shards.
+
+    Args:
+        shards: all that there are.
+        sockets: folder of the workers' internal sockets.
+    """
+
+    def __init__(self, config: Config, shards: Sequence[int], sockets: Path) -> None:
+        self._config = config
+        self._shards = tuple(shards)
+        self._workers = config.server.workers
+        self._sessions = [
+            aiohttp.ClientSession(
+                connector=aiohttp.UnixConnector(str(view_socket(sockets, worker))),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=1.0, sock_read=_ASK_SECONDS),
+                read_bufsize=_MOST_LINE_BYTES,
+            )
+            for worker in range(self._workers)
+        ]
+        self.stopping = asyncio.Event()
+        """Set when answers that go on are to end."""
+
+    async def close(self) -> None:
+        """Hang up."""
+        for session in self._sessions:
+            await session.close()
+
+    def add_to(self, app: web.Application) -> None:
+        """Add the paths; those below /admin if config has a token for them."""
+        app.router.add_get("/health", self._health)
+        app.router.add_get("/metrics", self._metrics)
+        tokens = Tokens(self._config.admin)
+        if tokens:
+            # What a request changes is written down by each worker that changes it.
+            add_routes(app, self._admin_routes(), tokens.of_request, None)
+
+    def _admin_routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/admin/status", self._status),
+            web.get("/admin/ledger", self._ledger),
+            web.get("/admin/why/{id:.+}", self._why),
+            web.get("/admin/tail", self._tail),
+            web.post("/admin/replays", self._start_replay),
+            web.get("/admin/replays", self._replays),
+            web.get(r"/admin/replays/{id:\d{1,18}}", self._replay),
+            web.delete(r"/admin/replays/{id:\d{1,18}}", self._cancel_replay),
+            web.post("/admin/dead/list", self._dead_list),
+            web.post("/admin/dead/count", self._dead_count),
+            web.post("/admin/dead/retry", self._dead_retry),
+            web.post("/admin/dead/drop", self._dead_drop),
+        ]
+
+    # -- asking --------------------------------------------------------------
+
+    def _session(self, shard: int) -> aiohttp.ClientSession:
+        return self._sessions[shard % self._workers]
+
+    async def _ask(
+        self, shard: int, method: str, path: str, body: bytes | None = None
+    ) -> bytes | None:
+        """A shard's own answer; None where its worker is down.
+
+        Raises:
+            AdminError: the shard refuses.
+        """
+        url = URL(f"http://worker/shards/{shard}{path}", encoded=True)
+        try:
+            headers = {ASKED_FOR: quote(ASKING.get())}
+            asked = self._session(shard).request(method, url, data=body, headers=headers)
+            async with asked as response:
+                data = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return None
+        # /health is read whatever it says; of the others 4xx is the caller's to mend.
+        if 400 <= response.status < 600 and path != "/health":
+            text = str(msgspec.json.decode(data).get("error", f"HTTP {response.status}"))
+            raise AdminError(f"{merge.name_of(shard, self._workers)}: {text}", response.status)
+        return data
+
+    async def _ask_all(
+        self, method: str, path: str, body: bytes | None = None
+    ) -> dict[int, bytes | None]:
+        answers = await asyncio.gather(
+            *(self._ask(shard, method, path, body) for shard in self._shards)
+        )
+        return dict(zip(self._shards, answers, strict=True))
+
+    async def _all_up(self, method: str, path: str, body: bytes | None = None) -> dict[int, bytes]:
+        """The same, where an answer without one of them would be wrong.
+
+        Raises:
+            AdminError: a worker is down.
+        """
+        answers = await self._ask_all(method, path, body)
+        return {shard: self._there(shard, data) for shard, data in answers.items()}
+
+    def _there(self, shard: int, data: bytes | None) -> bytes:
+        if data is None:
+            raise AdminError(
+                f"{merge.name_of(shard, self._workers)} does not answer: it is started again; "
+                "try in a moment, and see the log",
+                503,
+            )
+        return data
+
+    async def _or_files(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        type_: type[_T],
+        read: Callable[[Config], _T],
+    ) -> dict[int, _T]:
+        """The answers of all shards, read from the files of those that are down."""
+
+        async def one(shard: int) -> _T:
+            data = await self._ask(shard, method, path, body)
+            if data is None:
+                return await asyncio.to_thread(read, of_shard(self._config, shard))
+            return msgspec.json.decode(data, type=type_)
+
+        answers = await asyncio.gather(*map(one, self._shards))
+        return dict(zip(self._shards, answers, strict=True))
+
+    # -- answering -----------------------------------------------------------
+
+    async def _health(self, _: web.Request) -> web.Response:
+        answers = await self._ask_all("GET", "/health")
+        found = {
+            shard: None if data is None else msgspec.json.decode(data)
+            for shard, data in answers.items()
+        }
+        state = merge.merge_health(found, self._workers)
+        return answer(state, 503 if state["status"] == "failing" else 200)
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        try:
+            found = await self._all_up("GET", "/metrics")
+        except AdminError as error:
+            # Sums without one of them would fall, and be taken for restarted counters.
+            return web.Response(text=f"{error}\n", status=503)
+        texts = {shard: data.decode() for shard, data in found.items()}
+        return web.Response(body=merge_metrics(texts), headers={"Content-Type": METRICS_TYPE})
+
+    async def _status(self, _: web.Request) -> web.Response:
+        found = await self._all_up("GET", "/admin/status")
+        statuses = {s: msgspec.json.decode(data, type=Status) for s, data in found.items()}
+        return answer(merge.merge_status(statuses, self._workers))
+
+    async def _ledger(self, _: web.Request) -> web.Response:
+        found = await self._or_files("GET", "/admin/ledger", None, Statement, statement_of)
+        return answer(merge.merge_statements(found, self._workers))
+
+    async def _why(self, request: web.Request) -> web.Response:
+        message_id = request.match_info["id"]
+        path = request.rel_url.raw_path
+        found = await self._or_files(
+            "GET", path, None, Life, lambda config: life_of(config, message_id)
+        )
+        return answer(merge.merge_lives(found.values(), message_id))
+
+    async def _dead_list(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        asked = _asked(body)
+        found = await self._or_files(
+            "POST",
+            "/admin/dead/list",
+            body,
+            list[Entry],
+            lambda config: _letters(config).find(asked.which, asked.limit),
+        )
+        return answer(merge.merge_entries(found.values(), asked.limit))
+
+    async def _dead_count(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        asked = _asked(body)
+        found = await self._or_files(
+            "POST",
+            "/admin/dead/count",
+            body,
+            list[tuple[str, str, int]],
+            lambda config: [(*k, n) for k, n in _letters(config).count(asked.which).items()],
+        )
+        counts: dict[tuple[str, str], int] = {}
+        for rows in found.values():
+            for destination, reason, number in rows:
+                counts[destination, reason] = counts.get((destination, reason), 0) + number
+        return answer([[*key, counts[key]] for key in sorted(counts)])
+
+    async def _dead_retry(self, request: web.Request) -> web.Response:
+        return await self._dead_change(
+            request, lambda letters, which: letters.retry(which, now_ms())
+        )
+
+    async def _dead_drop(self, request: web.Request) -> web.Response:
+        return await self._dead_change(request, lambda letters, which: letters.drop(which))
+
+    async def _dead_change(
+        self, request: web.Request, change: Callable[[DeadLetters, Filter], int]
+    ) -> web.Response:
+        body = await request.read()
+        which = _asked(body).which
+        found = await self._or_files(
+            "POST", request.path, body, int, lambda config: change(_letters(config), which)
+        )
+        return answer(sum(found.values()))
+
+    # -- replays -------------------------------------------------------------
+
+    async def _start_replay(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        try:
+            asked = msgspec.json.decode(body, type=Request)
+        except msgspec.DecodeError as error:
+            raise AdminError(f"body: {error}") from error
+        if asked.dry_run:
+            plans = await self._all_up("POST", "/admin/replays", body)
+            return answer(
+                merge.merge_plans(msgspec.json.decode(data, type=Plan) for data in plans.values())
+            )
+        await self._listed()  # so that it begins everywhere or, where a worker is down, nowhere
+        part = structs.replace(asked, group=uuid.uuid4().hex, rate=asked.rate / len(self._shards))
+        body = msgspec.json.encode(part)
+        begun: list[Progress] = []
+        try:
+            for shard in self._shards:
+                data = self._there(shard, await self._ask(shard, "POST", "/admin/replays", body))
+                begun.append(msgspec.json.decode(data, type=Progress))
+        except AdminError:
+            for one in begun:
+                await self._cancel(one)
+            raise
+        return answer(merge.merge_progress(begun)[0], 201)
+
+    async def _listed(self) -> list[Progress]:
+        found = await self._all_up("GET", "/admin/replays")
+        return [
+            one for data in found.values() for one in msgspec.json.decode(data, type=list[Progress])
+        ]
+
+    async def _parts(self, request: web.Request) -> list[Progress]:
+        """The parts of the replay that a request names."""
+        id_ = int(request.match_info["id"])
+        listed = await self._listed()
+        named = next((one for one in listed if one.id == id_), None)
+        if named is None:
+            raise AdminError("there is no replay with this id", 404)
+        return [one for one in listed if one is named or (named.group and one.group == named.group)]
+
+    async def _cancel(self, one: Progress) -> None:
+        await self._ask(shard_of(one.id)[0], "DELETE", f"/admin/replays/{one.id}")
+
+    async def _replays(self, _: web.Request) -> web.Response:
+        return answer(merge.merge_progress(await self._listed()))
+
+    async def _replay(self, request: web.Request) -> web.Response:
+        return answer(merge.merge_progress(await self._parts(request))[0])
+
+    async def _cancel_replay(self, request: web.Request) -> web.Response:
+        for one in await self._parts(request):
+            await self._cancel(one)
+        return answer(merge.merge_progress(await self._parts(request))[0])
+
+    # -- tail ----------------------------------------------------------------
+
+    async def _tail(self, request: web.Request) -> web.StreamResponse:
+        """The lines of all shards, as they come."""
+        choice_of(request)  # whether the question is one
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        await response.prepare(request)
+        path = f"/admin/tail?{request.rel_url.raw_query_string}"
+        tasks = [
+            asyncio.create_task(self._pass_on(shard, path, response)) for shard in self._shards
+        ]
+        tasks.append(asyncio.create_task(_until(self.stopping)))
+        try:
+            # A task that ends is the caller who has left, or we who stop.
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return response
+
+    async def _pass_on(self, shard: int, path: str, response: web.StreamResponse) -> None:
+        """Pass on a shard's lines, also after its worker was down; until the caller leaves."""
+        while True:
+            with suppress(aiohttp.ClientError, TimeoutError):
+                url = URL(f"http://worker/shards/{shard}{path}", encoded=True)
+                async with self._session(shard).get(url) as lines:
+                    async for line in lines.content:
+                        await response.write(line)
+            await asyncio.sleep(_TAIL_AGAIN_SECONDS)
+
+
+async def _until(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+def _asked(body: bytes) -> Asked:
+    try:
+        return msgspec.json.decode(body, type=Asked)
+    except msgspec.DecodeError as error:
+        raise AdminError(f"body: {error}") from error
+
+
+def _letters(config: Config) -> DeadLetters:
+    return DeadLetters(config.data_dir / STATE_FILE, config.shard)
