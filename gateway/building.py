@@ -123,9 +123,9 @@ class Builder:
                     f"{table.path}.destinations: a transform that makes events of its own, here "
                     f"for {', '.join(transform.adds_to)}, runs at intake only"
                 )
-            if settings.when is not None:
-                group = self.groups[settings.when.group]
-                transform = ForArm(transform, group, settings.when.arm)
+            if settings.only is not None:
+                group = self.groups[settings.only.group]
+                transform = ForArm(transform, group, settings.only.arm)
             if settings.enabled:
                 built.append((id_, transform, settings.destinations))
         return built

@@ -230,11 +230,11 @@ def _check_groups(config: Config) -> None:
                 raise ConfigError(
                     f"groups.{other}.slot: overlaps that of groups.{one} in layer {layer!r}"
                 )
-    users = [(table.path, one.when) for one, table in config.transforms.values()]
-    users += [(table.path, one.when) for one, table in config.destinations.values()]
-    for path, when in users:
-        if when is not None and when.group not in config.groups:
-            raise ConfigError(f"{path}.when.group: there is no group {when.group!r}")
+    users = [(table.path, one.only) for one, table in config.transforms.values()]
+    users += [(table.path, one.only) for one, table in config.destinations.values()]
+    for path, only in users:
+        if only is not None and only.group not in config.groups:
+            raise ConfigError(f"{path}.only.group: there is no group {only.group!r}")
 
 
 def _check_workers(config: Config) -> None:

@@ -29,7 +29,7 @@ from gateway.condition import compile_condition
 from gateway.event import Event
 from gateway.subject import subject_reader, text_of
 
-__all__ = ["Arm", "Group", "GroupConfig", "Groups", "LayerConfig", "Membership", "When"]
+__all__ = ["Arm", "Group", "GroupConfig", "Groups", "LayerConfig", "Membership", "Only"]
 
 Arm: TypeAlias = Literal["test", "control"]
 Percent: TypeAlias = Annotated[float, Meta(ge=0, le=100)]
@@ -83,7 +83,7 @@ class LayerConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     salt: str | None = None
 
 
-class When(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Only(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Which arm something is for."""
 
     group: str

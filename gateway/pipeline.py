@@ -255,7 +255,7 @@ class Gateway:
             self.workers[built.id] = self._make_worker(built, cursors[built.id])
 
     def _sieve(self, built: BuiltDestination) -> Sieve:
-        when = built.settings.when
+        only = built.settings.only
         return Sieve(
             built.chain,
             name=built.name,
@@ -267,7 +267,7 @@ class Gateway:
             clock=self.clock,
             id_=built.id,
             tap=self.tap,
-            only=None if when is None else (self.groups[when.group], when.arm),
+            only=None if only is None else (self.groups[only.group], only.arm),
         )
 
     def _make_replays(self) -> Replays:

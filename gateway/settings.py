@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from gateway.consent import Default
-from gateway.groups import When
+from gateway.groups import Only
 
 __all__ = [
     "HOST_KEYS",
@@ -327,13 +327,13 @@ class TransformSettings(Settings, frozen=True):
     """Keys that every transform has; without `destinations` it runs at intake.
 
     Attributes:
-        when: the arm whose events it is for; others pass it by. All events, unless set.
+        only: the arm whose events it is for; others pass it by. All events, unless set.
     """
 
     type: str
     enabled: bool = True
     destinations: tuple[str, ...] | None = None
-    when: When | None = None
+    only: Only | None = None
 
 
 class DestinationSettings(Settings, frozen=True):
@@ -354,7 +354,7 @@ class DestinationSettings(Settings, frozen=True):
         start_at: where a destination that is new begins to read: ``now`` or ``earliest``.
         consent: categories of consent, as `context.consent` of events names them; it gets an event
             only with consent to each. Archives and warehouses are exempt.
-        when: the arm whose events it gets; others are filtered as ``group:ID``. All, unless set.
+        only: the arm whose events it gets; others are filtered as ``group:ID``. All, unless set.
         mapping: rules that change events before it sees them, one table or a list of them; see
             `gateway.mapping`.
     """
@@ -371,7 +371,7 @@ class DestinationSettings(Settings, frozen=True):
     idempotent: bool | None = None
     start_at: Literal["now", "earliest"] = "now"
     consent: tuple[Annotated[str, Meta(pattern=r"\S")], ...] = ()
-    when: When | None = None
+    only: Only | None = None
     mapping: dict[str, Any] | tuple[dict[str, Any], ...] = ()
 
     @property

@@ -298,7 +298,7 @@ def test_keys_of_the_host() -> None:
     """What the gateway takes out of a component's table are the fields of its settings."""
     assert HOST_KEYS["destination"] == set(DestinationSettings.__struct_fields__)
     assert HOST_KEYS["source"] == {"type", "write_key", "keys", "enabled", "consent_default"}
-    assert HOST_KEYS["transform"] == {"type", "enabled", "destinations", "when"}
+    assert HOST_KEYS["transform"] == {"type", "enabled", "destinations", "only"}
     assert {"type", "ack"} < HOST_KEYS["queue"]
 
 
