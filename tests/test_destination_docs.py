@@ -73,8 +73,7 @@ def test_every_key_has_a_row(struct: Any, text: str) -> None:
             assert tomllib.loads(f"x = {shown[1]}")["x"] == default, name
 
 
-@pytest.mark.parametrize("page", [DESTINATIONS, SLACK, WEBHOOK])
-@pytest.mark.parametrize("page", [DESTINATIONS, POSTGRES, WEBHOOK])
+@pytest.mark.parametrize("page", [DESTINATIONS, POSTGRES, SLACK, WEBHOOK])
 def test_every_example_can_be_used(page: str, tmp_path: Path) -> None:
     """Each example of the pages is a config that the gateway takes."""
     registry = discover(builtins=[m.__name__ for m in (console, file, null, sqlite)])
