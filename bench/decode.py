@@ -76,11 +76,13 @@ BENCHMARKS = (
         f"batches of {BATCH_EVENTS}: bytes to events, within the limits of a source",
         {"msgspec": bare_batches, "segment source": _source_batches},
         floors=("msgspec",),
+        pinned=True,
     ),
     Benchmark(
         "decode-single",
         "single events: bytes to an event, within the limits of a source",
         {"msgspec": _bare_singles, "segment source": _source_singles},
         floors=("msgspec",),
+        pinned=True,
     ),
 )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,6 +18,7 @@ from gateway.builtin.segment.decode import parse_batch
 from gateway.builtin.segment.limits import select
 from gateway.chain import Chain
 from gateway.dedup import RecentIds
+from gateway.event import Event
 from gateway.intake import Arrival, Intake
 from gateway.ledger import Ledger
 from gateway.queue import Store
@@ -26,7 +28,7 @@ from gateway.queue.memory import MemoryConfig, MemoryStore
 from gateway.settings import DedupConfig, QueueSettings, SourceSettings
 from gateway.timestamps import now_ms
 
-__all__ = ["BENCHMARKS", "CONCURRENCY", "take_up"]
+__all__ = ["BENCHMARKS", "CONCURRENCY", "decode", "memory_intake", "take_up"]
 
 CONCURRENCY = 32
 """Requests under way at once, as from so many clients: they share writes."""
@@ -35,9 +37,16 @@ _SOURCE = "web"
 _HOUR_MS = 3_600_000
 
 
-async def take_up(intake: Intake, bodies: list[bytes]) -> None:
+_CONFIG = SegmentConfig()
+
+
+def decode(body: bytes) -> list[Event]:
+    """The events of a batch's body, as the source takes them on."""
+    return select(parse_batch(body), _CONFIG)
+
+
+async def take_up(intake: Intake, bodies: list[bytes], concurrency: int = CONCURRENCY) -> None:
     """Decode and accept bodies as so many concurrent requests."""
-    config = SegmentConfig()
     waiting = iter(bodies)
 
     async def client(mine: Iterator[bytes]) -> None:
@@ -47,7 +56,7 @@ async def take_up(intake: Intake, bodies: list[bytes]) -> None:
                 Arrival(
                     source_id=_SOURCE,
                     received_ms=intake.clock(),
-                    events=select(parsed, config),
+                    events=select(parsed, _CONFIG),
                     discarded=parsed.discarded,
                     sent_at=parsed.sent_at,
                     body_bytes=len(body),
@@ -55,8 +64,38 @@ async def take_up(intake: Intake, bodies: list[bytes]) -> None:
             )
 
     async with asyncio.TaskGroup() as clients:
-        for _ in range(CONCURRENCY):
+        for _ in range(concurrency):
             clients.create_task(client(waiting))
+
+
+@asynccontextmanager
+async def memory_intake(clock: Callable[[], int]) -> AsyncIterator[Intake]:
+    """An intake of its own in front of a queue in memory."""
+    async with _running(MemoryStore(MemoryConfig(), clock), clock) as (intake, _):
+        yield intake
+
+
+@asynccontextmanager
+async def _running(
+    store: Store, clock: Callable[[], int]
+) -> AsyncIterator[tuple[Intake, BatchingQueue]]:
+    log = structlog.get_logger()
+    queue = BatchingQueue(store, QueueSettings(ack="fsync"), log)
+    dedup = DedupConfig()
+    intake = Intake(
+        {_SOURCE: SourceSettings(type="segment", write_key="demo")},
+        queue,
+        RecentIds(int(dedup.window_hours * _HOUR_MS), dedup.max_entries),
+        Chain(),
+        Ledger(),
+        clock,
+        log,
+    )
+    await queue.start()
+    try:
+        yield intake, queue
+    finally:
+        await queue.stop()
 
 
 def _memory(scale: Scale) -> Measurement:
@@ -71,32 +110,17 @@ def _disk(scale: Scale) -> Measurement:
 
 
 async def _intake(scale: Scale, store: Store) -> Measurement:
-    log = structlog.get_logger()
-    queue = BatchingQueue(store, QueueSettings(ack="fsync"), log)
-    dedup = DedupConfig()
-    intake = Intake(
-        {_SOURCE: SourceSettings(type="segment", write_key="demo")},
-        queue,
-        RecentIds(int(dedup.window_hours * _HOUR_MS), dedup.max_entries),
-        Chain(),
-        Ledger(),
-        now_ms,
-        log,
-    )
-    await queue.start()
+    async with _running(store, now_ms) as (intake, queue):
 
-    async def work(bodies: list[bytes]) -> None:
-        await take_up(intake, bodies)
-        await queue.release(queue.end, now_ms())  # nobody reads: the store must not fill up
+        async def work(bodies: list[bytes]) -> None:
+            await take_up(intake, bodies)
+            await queue.release(queue.end, now_ms())  # nobody reads: the store must not fill up
 
-    try:
-        prepare: Callable[[], list[bytes]] = fresh(batches(scale.seed, scale.templates))
+        prepare = fresh(batches(scale.seed, scale.templates))
         measured = await measure_async(prepare, work, scale.templates * BATCH_EVENTS, scale)
         counts = intake.ledger.source(_SOURCE)
         assert counts.accepted == counts.received == queue.end, "events were not all accepted"
         return measured
-    finally:
-        await queue.stop()
 
 
 _ABOUT = f"batches of {BATCH_EVENTS}, {CONCURRENCY} requests at once: bytes to"
@@ -107,11 +131,13 @@ BENCHMARKS = (
         f"{_ABOUT} the queue, store in memory",
         {"msgspec": bare_batches, "decode + intake": _memory},
         floors=("msgspec",),
+        pinned=True,
     ),
     Benchmark(
         "intake-disk",
         f"{_ABOUT} the queue, store on disk, answered after fsync",
         {"msgspec": bare_batches, "decode + intake": _disk},
         floors=("msgspec",),
+        pinned=True,
     ),
 )
