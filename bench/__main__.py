@@ -105,7 +105,7 @@ def run_(
     """Measure, compare every variant with its floors, and hold the goals against it."""
     from rich.console import Console
 
-    from bench.report import make_report, show_verdicts, to_json, verdicts
+    from bench.report import QUICK, is_quick, make_report, show_verdicts, to_json, verdicts
 
     scale = Scale.quick() if quick else Scale()
     given = {"seconds": seconds, "repeats": repeats, "minutes": minutes, "seed": seed}
@@ -118,6 +118,8 @@ def run_(
     judged = verdicts(report)
     if judged:
         show_verdicts(judged, console)
+    if is_quick(report):
+        console.print(QUICK)
     if output is not None:
         output.write(to_json(report) + "\n")
     if failures:

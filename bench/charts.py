@@ -5,6 +5,7 @@ Needs what ``bench/requirements.txt`` names, which nothing else does.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
@@ -24,7 +25,7 @@ __all__ = ["draw"]
 _INK, _FAINT, _LINE = "#24292f", "#d0d7de", "#0b6bcb"
 _COLOURS = ("#9ec9f5", "#0b6bcb", "#0a3069")
 _SIZE = (7.2, 4.0)
-_STYLE = {
+_STYLE: Any = {
     "axes.edgecolor": _FAINT,
     "axes.labelcolor": _INK,
     "axes.spines.right": False,
@@ -66,7 +67,6 @@ def _drawn(result: ReportedResult, report: Report, folder: Path) -> Iterator[Pat
     axes = figure.subplots()
     axes.tick_params(length=0)
     painter(result, axes)
-    axes.set_title(axes.get_title(), loc="left", fontweight="bold", pad=14)
     figure.supxlabel(_caption(result, report), x=0.01, ha="left", fontsize=7, color="#656d76")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{result.name}.svg"
@@ -104,7 +104,7 @@ def _curve(result: ReportedResult, axes: Axes) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.margins(x=0.06)
     axes.set_xlabel(CURVES[result.name])
-    axes.set_title(_TITLES[result.name])
+    _title(axes, _TITLES[result.name])
     top = max(value + extra for value, extra in zip(middle, above, strict=True))
     _values(axes, "events a second", 1.15 * top)
 
@@ -112,12 +112,16 @@ def _curve(result: ReportedResult, axes: Axes) -> None:
 def _latencies(result: ReportedResult, axes: Axes) -> None:
     """Bars by level of load, for each percentile, on a scale of powers."""
     width = 0.8 / len(_PERCENTILES)
-    labels, middle, place = [], [], 0.0
+    labels: list[str] = []
+    middle: list[float] = []
+    heights: list[float] = []
+    place = 0.0
     for name, variant in result.variants.items():
         for level in LEVELS:
             for index, percentile in enumerate(_PERCENTILES):
                 value = median(variant.notes[f"{percentile} ms at {level} %"])
                 at = place + index * width
+                heights.append(value)
                 axes.bar(
                     at, value, 0.92 * width, color=_COLOURS[index],
                     label=percentile if not labels else None,
@@ -135,10 +139,12 @@ def _latencies(result: ReportedResult, axes: Axes) -> None:
     axes.set_yscale("log")
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.margins(y=0.12)
+    # From a power of ten below the least, with room for the legend above the greatest.
+    axes.set_ylim(10.0 ** math.floor(math.log10(0.9 * min(heights))), 4 * max(heights))
+    axes.margins(x=0.03)
     axes.set_xticks(middle, labels)
     axes.set_ylabel("ms from when it was due")
-    axes.set_title("Latency of the answer by share of the peak load, fsync included")
+    _title(axes, "Latency of the answer by share of the peak load, fsync included")
     axes.grid(axis="y", color=_FAINT, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.legend(frameon=False, ncols=len(_PERCENTILES), loc="upper left")
@@ -160,8 +166,12 @@ def _memory(result: ReportedResult, axes: Axes) -> None:
             top = max(top, goal.most)
     axes.set_xlabel("minutes of overload")
     axes.set_xlim(left=0)
-    axes.set_title("Resident memory under overload")
+    _title(axes, "Resident memory under overload")
     _values(axes, "MB", 1.1 * top)
+
+
+def _title(axes: Axes, text: str) -> None:
+    axes.set_title(text, loc="left", fontweight="bold", pad=14)
 
 
 def _values(axes: Axes, label: str, top: float) -> None:

@@ -108,7 +108,7 @@ def _untouched(event: dict[str, Any], mask: Mask) -> bool:
 
 
 def _sized(event: dict[str, Any], size: int) -> dict[str, Any]:
-    """The event with as many bytes as are wanted, by a property that is longer or all that there is."""
+    """The event with so many bytes: one with a longer property, or with little else."""
     if len(msgspec.json.encode(event)) + len(_NOTE) > size:
         event = {
             "type": "track",

@@ -1,10 +1,10 @@
 """Counts what the hot path executes for an event, so that CI sees a regression on any machine.
 
-Counted are the bytecode instructions of the gateway's own Python code and the calls it makes into C.
-Both depend on the code, the data and the minor version of CPython, and on nothing else: the data is
-seeded, hashing too, requests come one after the other, and frames that are not the gateway's (the
-event loop's, say) do not count. What calls into C cost is not seen; that takes a clock, and
-``bench run``.
+Counted are the bytecode instructions of the gateway's own Python code and the calls that it makes
+into C. Both depend on the code, the data and the minor version of CPython, and on nothing else: the
+data is seeded, hashing too, requests come one after the other, and frames that are not the
+gateway's (the event loop's, say) do not count. What calls into C cost is not seen; that takes a
+clock, and ``bench run``.
 
 Each part runs over few batches and over more; the difference is free of start-up.
 """

@@ -118,7 +118,7 @@ class Benchmark:
         floors: names of the variants that the others are compared with.
         group: one of `GROUPS`.
         goals: what the figures are to be.
-        pinned: whether each variant stays on one processor; those of HTTP pin their server themselves.
+        pinned: whether each variant stays on one processor; HTTP's pin their server themselves.
         most_repeats: where a repeat takes long.
         check: called before anything is measured; raises `RuntimeError` where that cannot be.
     """

@@ -98,6 +98,7 @@ class Requests:
         self._next = count()
 
     def __call__(self) -> tuple[bytes, int]:
+        """The next request, and how many events are in it."""
         number = next(self._next)
         head, template = self._ready[number % len(self._ready)]
         return head + template.body(number), template.events
@@ -135,9 +136,11 @@ class Exchange(asyncio.Protocol):
         raise NotImplementedError
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by the event loop."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by its class
 
     def data_received(self, data: bytes) -> None:
+        """Called by the event loop."""
         self._answer += data
         head, end, body = self._answer.partition(b"\r\n\r\n")
         if not end:
@@ -150,6 +153,7 @@ class Exchange(asyncio.Protocol):
         self.answered(int(head[9:12]))
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the event loop."""
         if not self.done.done():
             self.done.set_exception(ConnectionError("the server closed a connection"))
 
@@ -173,6 +177,7 @@ class _Connection(Exchange):
         self.send(request)
 
     def answered(self, status: int) -> None:
+        """Count, and go on or stop."""
         now = time.perf_counter()
         load = self._load
         load.statuses[status] += 1

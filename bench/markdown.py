@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.goals import Verdict
-from bench.report import Report, verdicts
+from bench.report import QUICK, Report, is_quick, verdicts
 
 __all__ = ["to_markdown"]
 
@@ -16,7 +16,8 @@ def to_markdown(report: Report) -> str:
     ratios = [verdict for verdict in judged if verdict.goal.floor and not verdict.goal.said]
     peers = [verdict for verdict in judged if verdict.goal.said]
     bounds = [verdict for verdict in judged if not verdict.goal.floor]
-    parts = [_environment(report)]
+    parts = [QUICK] if is_quick(report) else []
+    parts.append(_environment(report))
     if ratios:
         parts.append(_ratios("work | events/s | floor, events/s", ratios))
     if peers:

@@ -15,9 +15,11 @@ from bench.goals import MOST_GENERATOR, Goal, Verdict, judge
 from bench.harness import GENERATOR_NOTE, Result, environment
 
 __all__ = [
+    "QUICK",
     "Report",
     "ReportedResult",
     "ReportedVariant",
+    "is_quick",
     "make_report",
     "plain_table",
     "read_report",
@@ -149,11 +151,11 @@ def show(result: ReportedResult, console: Console) -> None:
     """Print a benchmark's table."""
     variants = result.variants
     console.print(f"[bold]{result.name}[/]: {result.about}", highlight=False)
-    if all(len(variant.notes) > _MOST_COLUMNS for variant in variants.values()):
-        _show_notes(variants, console)
-        return
     floors = list(dict.fromkeys(f for v in variants.values() for f in v.ratios))
     notes = list(dict.fromkeys(n for v in variants.values() for n in v.notes))
+    if len(floors) + len(notes) > _MOST_COLUMNS:
+        _show_turned(variants, floors, notes, console)
+        return
     table = plain_table(
         "µs/event", "spread", "events/s", *(f"x {floor}" for floor in floors), *notes
     )
@@ -171,13 +173,25 @@ def show(result: ReportedResult, console: Console) -> None:
 
 
 _MOST_COLUMNS = 4
+"""Of ratios and notes; a table with more of them has them in rows, to fit a terminal."""
 
 
-def _show_notes(variants: Mapping[str, ReportedVariant], console: Console) -> None:
-    """A row for each note, where there are too many for columns."""
+def _show_turned(
+    variants: Mapping[str, ReportedVariant],
+    floors: Sequence[str],
+    notes: Sequence[str],
+    console: Console,
+) -> None:
+    every = variants.values()
     table = plain_table(*variants)
-    for note in dict.fromkeys(note for variant in variants.values() for note in variant.notes):
-        table.add_row(note, *(_note(variant, note) for variant in variants.values()))
+    table.add_row("µs/event", *(f"{median(variant.repeats):.2f}" for variant in every))
+    table.add_row("spread", *(_spread(variant.repeats) for variant in every))
+    table.add_row("events/s", *(f"{1e6 / median(variant.repeats):,.0f}" for variant in every))
+    for floor in floors:
+        ratios = (variant.ratios.get(floor) for variant in every)
+        table.add_row(f"x {floor}", *("" if ratio is None else f"{ratio:.2f}" for ratio in ratios))
+    for note in notes:
+        table.add_row(note, *(_note(variant, note) for variant in every))
     console.print(table)
     console.print()
 
@@ -193,12 +207,24 @@ def _note(variant: ReportedVariant, note: str) -> str:
     )
 
 
+_QUICK_SECONDS = 1.0
+QUICK = "This was a quick run: it shows that everything works, and its figures mean little."
+
+
+def is_quick(report: Report) -> bool:
+    """Whether measurements were too short for figures."""
+    return any(
+        result.scale.get("seconds", _QUICK_SECONDS) < _QUICK_SECONDS for result in report.results
+    )
+
+
 _STATE_STYLE = {"met": "[green]met[/]", "missed": "[red]missed[/]", "unclear": "[yellow]unclear[/]"}
 
 
 def show_verdicts(judged: Sequence[Verdict], console: Console) -> None:
     """Print the goals as a table."""
     table = plain_table("measured", "interval", "goal", "")
+    table.columns[0].no_wrap = False
     for verdict in judged:
         table.add_row(
             verdict.goal.work,
