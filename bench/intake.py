@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,8 +16,10 @@ from bench.harness import Benchmark, Measurement, Scale, measure_async
 from gateway.builtin.segment.config import SegmentConfig
 from gateway.builtin.segment.decode import parse_batch
 from gateway.builtin.segment.limits import select
+from gateway.builtin.segment.plain import plain_batch, within
 from gateway.chain import Chain
 from gateway.dedup import RecentIds
+from gateway.enrich import Client
 from gateway.event import Event
 from gateway.intake import Arrival, Intake
 from gateway.ledger import Ledger
@@ -25,10 +27,11 @@ from gateway.queue import Store
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.disk import DiskConfig, DiskStore
 from gateway.queue.memory import MemoryConfig, MemoryStore
+from gateway.sealed import Origin
 from gateway.settings import DedupConfig, QueueSettings, SourceSettings
 from gateway.timestamps import now_ms
 
-__all__ = ["BENCHMARKS", "CONCURRENCY", "decode", "memory_intake", "take_up"]
+__all__ = ["BENCHMARKS", "CONCURRENCY", "decode", "memory_intake", "stored_bytes", "take_up"]
 
 CONCURRENCY = 32
 """Requests under way at once, as from so many clients: they share writes."""
@@ -41,31 +44,59 @@ _CONFIG = SegmentConfig()
 
 
 def decode(body: bytes) -> list[Event]:
-    """The events of a batch's body, as the source takes them on."""
+    """The events of a batch's body, one by one, for what has to look at each of them."""
     return select(parse_batch(body), _CONFIG)
 
 
 async def take_up(intake: Intake, bodies: list[bytes], concurrency: int = CONCURRENCY) -> None:
-    """Decode and accept bodies as so many concurrent requests."""
+    """Decode and accept bodies as so many concurrent requests, as the source does."""
     waiting = iter(bodies)
 
     async def client(mine: Iterator[bytes]) -> None:
         for body in mine:
-            parsed = parse_batch(body)
-            await intake.accept(
-                Arrival(
-                    source_id=_SOURCE,
-                    received_ms=intake.clock(),
-                    events=select(parsed, _CONFIG),
-                    discarded=parsed.discarded,
-                    sent_at=parsed.sent_at,
-                    body_bytes=len(body),
-                )
-            )
+            await _take(intake, body)
 
     async with asyncio.TaskGroup() as clients:
         for _ in range(concurrency):
             clients.create_task(client(waiting))
+
+
+async def _take(intake: Intake, body: bytes) -> None:
+    plain = plain_batch(body)
+    if plain is not None and within(plain, _CONFIG):
+        origin = Origin(_SOURCE, intake.clock(), plain.sent_at, plain.type, Client())
+        if await intake.accept_as_sent(origin, plain):
+            return
+    parsed = parse_batch(body)
+    await intake.accept(
+        Arrival(
+            source_id=_SOURCE,
+            received_ms=intake.clock(),
+            events=select(parsed, _CONFIG),
+            discarded=parsed.discarded,
+            sent_at=parsed.sent_at,
+            body_bytes=len(body),
+        )
+    )
+
+
+async def stored_bytes(bodies: list[bytes]) -> list[bytes]:
+    """What intake stores of each of the bodies."""
+    store = _Recording(MemoryConfig(), now_ms)
+    async with _running(store, now_ms) as (intake, _):
+        for body in bodies:
+            await take_up(intake, [body], concurrency=1)
+    return store.chunks
+
+
+class _Recording(MemoryStore):
+    def __init__(self, config: MemoryConfig, clock: Callable[[], int]) -> None:
+        super().__init__(config, clock)
+        self.chunks: list[bytes] = []
+
+    def write(self, chunks: Sequence[bytes], counts: Sequence[int], *, sync: bool) -> int:
+        self.chunks += chunks
+        return super().write(chunks, counts, sync=sync)
 
 
 @asynccontextmanager
