@@ -31,6 +31,7 @@ data_dir = "data"
 
 [server]
 port = {port}
+workers = {workers}
 
 [log]
 level = "warning"
@@ -56,7 +57,12 @@ type = "null"
 
 
 def gateway_config(
-    port: int, *, mask: bool = False, destinations: int = 1, wide: bool = False
+    port: int,
+    *,
+    mask: bool = False,
+    destinations: int = 1,
+    wide: bool = False,
+    workers: int = 1,
 ) -> str:
     """A config: de-duplication as it is by default, every answer after its fsync.
 
@@ -65,7 +71,9 @@ def gateway_config(
     """
     return "".join(
         (
-            _CONFIG.format(port=port, write_key=WRITE_KEY, limits=_WIDE if wide else ""),
+            _CONFIG.format(
+                port=port, workers=workers, write_key=WRITE_KEY, limits=_WIDE if wide else ""
+            ),
             _MASK if mask else "",
             *(_DESTINATION.format(number=number) for number in range(1, destinations + 1)),
         )
