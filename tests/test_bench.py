@@ -246,10 +246,24 @@ def test_decode_gives_json_with_a_ratio() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["decode-single", "intake", "dispatch", "delivery", "mapping", "http"]
+    "name",
+    [
+        "decode-single",
+        "intake",
+        "dispatch",
+        "delivery",
+        "mapping",
+        "http-batch",
+        "http-single",
+        "latency",
+        "memory",
+        "start",
+        "scale-queue",
+    ],
 )
 def test_every_benchmark_runs(name: str) -> None:
     """Each benchmark goes through, its own checks against lost events included."""
     output = bench("run", "--only", name, "--quick", "--repeats", "1", "--seconds", "0.1")
     assert name in output
     assert "µs/event" in output
+    assert "failed" not in output
