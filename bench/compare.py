@@ -7,38 +7,16 @@ and little of the machine's.
 
 from __future__ import annotations
 
-import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-import msgspec
-from msgspec import Struct
 from rich.console import Console
 
-from bench.report import plain_table
+from bench.report import Report, ReportedVariant, plain_table
+from bench.stats import interval
 
-__all__ = ["Change", "Report", "compare", "read_report", "show_changes"]
-
-_RESAMPLES = 4000
-_TAIL = 0.025
-"""Left out at either end: intervals are of 95 %."""
-
-
-class _Variant(Struct):
-    ratios: dict[str, float]
-    repeats: list[float]
-
-
-class _Benchmark(Struct):
-    name: str
-    variants: dict[str, _Variant]
-
-
-class Report(Struct):
-    """What ``python -m bench run --json`` printed, as far as it is compared."""
-
-    results: list[_Benchmark]
+__all__ = ["Change", "compare", "show_changes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +43,6 @@ class Change:
         return self.factor > 1 + bound and self.low > 1
 
 
-def read_report(text: bytes) -> Report:
-    """Read a report.
-
-    Raises:
-        ValueError: it is none.
-    """
-    try:
-        return msgspec.json.decode(text, type=Report)
-    except msgspec.MsgspecError as error:
-        raise ValueError(f"is no report of `bench run --json`: {error}") from error
-
-
 def compare(before: Report, after: Report) -> list[Change]:
     """All subjects and floors that both reports have."""
     later = {benchmark.name: benchmark.variants for benchmark in after.results}
@@ -92,7 +58,7 @@ def compare(before: Report, after: Report) -> list[Change]:
     return changes
 
 
-def _ratios(variants: dict[str, _Variant], name: str, floor: str) -> list[float]:
+def _ratios(variants: Mapping[str, ReportedVariant], name: str, floor: str) -> list[float]:
     pairs = zip(variants[name].repeats, variants[floor].repeats, strict=True)
     return [own / base for own, base in pairs]
 
@@ -100,25 +66,9 @@ def _ratios(variants: dict[str, _Variant], name: str, floor: str) -> list[float]
 def _change(
     benchmark: str, variant: str, floor: str, old: Sequence[float], new: Sequence[float]
 ) -> Change:
-    # The percentile bootstrap (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993,
-    # chapter 13). From a seed, so that one pair of reports always has one answer.
-    rng = random.Random(0)
-    factors = sorted(
-        median(rng.choices(new, k=len(new))) / median(rng.choices(old, k=len(old)))
-        for _ in range(_RESAMPLES)
-    )
-    cut = int(_RESAMPLES * _TAIL)
     before, after = median(old), median(new)
-    return Change(
-        benchmark,
-        variant,
-        floor,
-        before,
-        after,
-        after / before,
-        factors[cut],
-        factors[-1 - cut],
-    )
+    low, high = interval(new, old, of=lambda new, old: median(new) / median(old))
+    return Change(benchmark, variant, floor, before, after, after / before, low, high)
 
 
 def show_changes(changes: Sequence[Change], bound: float, console: Console) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 
 import msgspec
 
+from gateway.builtin.mask import Mask, MaskConfig
+from gateway.event import Event
 from gateway.shop import Shop
 
 __all__ = ["BATCH_EVENTS", "Template", "batches", "fresh", "singles"]
@@ -24,6 +26,8 @@ BATCH_EVENTS = 100
 _VISITORS_PER_MINUTE = 600.0
 _COUNTER = "@counter@@@@"  # as long as the counter in hexadecimal
 _COUNTER_FORMAT = b"%012x"
+_NOTE = '"properties":{"note":""},'
+_WORDS = "the quick brown fox jumps over a lazy dog, "
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +55,33 @@ class Template:
         return f"/v1/{self.kind or 'batch'}"
 
 
-def batches(seed: int, number: int, size: int = BATCH_EVENTS) -> list[Template]:
-    """So many batches of `size` consecutive events each, as a browser's SDK would send them."""
+def batches(
+    seed: int,
+    number: int,
+    size: int = BATCH_EVENTS,
+    *,
+    clean: bool = False,
+    event_bytes: int | None = None,
+) -> list[Template]:
+    """So many batches of `size` consecutive events each, as a browser's SDK would send them.
+
+    Args:
+        clean: only events in which `mask`, as it is by default, finds nothing.
+        event_bytes: brings each event to this size as JSON; a small one has no context.
+    """
+    events = _events(seed, clean=clean)
+    if event_bytes is not None:
+        events = (_sized(event, event_bytes) for event in events)
     return [
-        _template("", {"batch": events, "sentAt": events[-1]["timestamp"]}, size)
-        for events in islice(_chunks(seed, size), number)
+        _template("", {"batch": chunk, "sentAt": chunk[-1]["timestamp"]}, size)
+        for chunk in islice(_chunks(events, size), number)
     ]
 
 
-def singles(seed: int, number: int) -> list[Template]:
-    """So many events, each for the route of its type."""
-    return [_template(event["type"], event, 1) for event in islice(_events(seed), number)]
+def singles(seed: int, number: int, *, clean: bool = False) -> list[Template]:
+    """So many events, each for the route of its type; `clean` as for `batches`."""
+    events = islice(_events(seed, clean=clean), number)
+    return [_template(event["type"], event, 1) for event in events]
 
 
 def fresh(templates: list[Template]) -> Callable[[], list[bytes]]:
@@ -70,17 +90,42 @@ def fresh(templates: list[Template]) -> Callable[[], list[bytes]]:
     return lambda: [template.body(next(counter)) for template in templates]
 
 
-def _events(seed: int) -> Iterator[dict[str, Any]]:
+def _events(seed: int, *, clean: bool = False) -> Iterator[dict[str, Any]]:
+    mask = Mask(MaskConfig())
     for number, (_, event) in enumerate(Shop(seed, _VISITORS_PER_MINUTE).events()):
         # As long as the id of a real SDK, which is a UUID.
         event["messageId"] = f"{seed & 0xFFFF:04x}-{_COUNTER}-{number:018d}"
-        yield event
+        if not clean or _untouched(event, mask):
+            yield event
 
 
-def _chunks(seed: int, size: int) -> Iterator[list[dict[str, Any]]]:
-    events = _events(seed)
-    while True:
-        yield list(islice(events, size))
+def _untouched(event: dict[str, Any], mask: Mask) -> bool:
+    encoded = msgspec.json.encode(event)
+    decode = msgspec.json.Decoder(Event).decode
+    before, after = decode(encoded), decode(encoded)
+    mask.apply([after])
+    return before.to_json() == after.to_json()
+
+
+def _sized(event: dict[str, Any], size: int) -> dict[str, Any]:
+    """The event with so many bytes: one with a longer property, or with little else."""
+    if len(msgspec.json.encode(event)) + len(_NOTE) > size:
+        event = {
+            "type": "track",
+            "event": "Viewed",
+            "anonymousId": "a",
+            "messageId": event["messageId"],
+            "timestamp": event["timestamp"],
+        }
+    properties = {**event.get("properties", {}), "note": ""}
+    missing = size - len(msgspec.json.encode({**event, "properties": properties}))
+    words = (_WORDS * (max(missing, 0) // len(_WORDS) + 1))[: max(missing, 0)]
+    return {**event, "properties": {**properties, "note": words}}
+
+
+def _chunks(events: Iterator[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+    while chunk := list(islice(events, size)):
+        yield chunk
 
 
 def _template(kind: str, value: dict[str, Any], events: int) -> Template:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -21,14 +22,17 @@ import aiohttp
 import msgspec
 import structlog
 import uvloop
+from msgspec import Raw
 
 from bench.data import BATCH_EVENTS, batches, fresh
 from bench.decode import Envelope
-from bench.harness import Benchmark, Measurement, Scale, cpus
-from bench.http import accepts, pin_server
+from bench.goals import Goal
+from bench.harness import Benchmark, Measurement, Scale
+from bench.intake import stored_bytes
+from bench.subject import accepts, leave_the_server_alone, pin_server
 from gateway.cli.process import ServerProcess, free_port
 from gateway.config import load
-from gateway.event import Event, decode_events, encode_events
+from gateway.event import EMPTY, Event
 from gateway.ndjson import encode_lines
 from gateway.pipeline import Gateway
 from gateway.plugins import discover
@@ -39,7 +43,7 @@ from gateway.timestamps import format_ms, now_ms
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-__all__ = ["BENCHMARKS", "CONFIG"]
+__all__ = ["BENCHMARKS", "CONFIG", "NULL", "fill", "stored"]
 
 _POLL_SECONDS = 0.0005
 _FRAMES_OF = 10  # requests, as when many wait for one write
@@ -65,14 +69,14 @@ write_key = "demo"
 start_at = "earliest"
 {destination}
 """
-_NULL = 'type = "null"'
+NULL = 'type = "null"'
 # Batches that divide all there is: none waits to become full.
 _FILE = 'type = "file"\npath = "out"\nbatch = { max_events = 4000, max_bytes = 10_000_000 }'
 _WEBHOOK = 'type = "webhook"\nurl = "{url}"\nbatch = {{ max_events = 500, max_bytes = 10_000_000 }}'
 
 
-def _stored(scale: Scale) -> list[list[Event]]:
-    """The events of each request as intake would store them."""
+def _events(scale: Scale) -> list[list[Event]]:
+    """The events of each request, stamped."""
     decode = msgspec.json.Decoder(Envelope).decode
     received = format_ms(now_ms())
     requests = [decode(body).batch for body in fresh(batches(scale.seed, scale.templates))()]
@@ -82,18 +86,33 @@ def _stored(scale: Scale) -> list[list[Event]]:
     return requests
 
 
-def _fill(folder: Path, requests: Sequence[list[Event]]) -> int:
-    """Store the requests' events some times over; returns how many events that is."""
+def _number(scale: Scale) -> int:
+    return _ROUNDS * scale.templates * BATCH_EVENTS
+
+
+def stored(scale: Scale) -> list[bytes]:
+    """Each request's events as intake stores them."""
+    return asyncio.run(stored_bytes(fresh(batches(scale.seed, scale.templates))()))
+
+
+def fill(folder: Path, chunks: Sequence[bytes], events: int) -> int:
+    """Store requests' events over and over, so many in all; returns how many that is.
+
+    Args:
+        chunks: of each request, as `stored` gives them.
+    """
     (folder / "data").mkdir()
     store = DiskStore(folder / "data" / "queue", DiskConfig(), now_ms, structlog.get_logger())
     store.open()
-    chunks = [encode_events(request) for request in requests]
-    for _ in range(_ROUNDS):
-        for at in range(0, len(chunks), _FRAMES_OF):
-            part = chunks[at : at + _FRAMES_OF]
-            store.write(part, [BATCH_EVENTS] * len(part), sync=False)
+    frames = [chunks[at : at + _FRAMES_OF] for at in range(0, len(chunks), _FRAMES_OF)]
+    end = 0
+    for frame in cycle(frames):
+        if end >= events:
+            break
+        store.write(frame, [BATCH_EVENTS] * len(frame), sync=False)
+        end += BATCH_EVENTS * len(frame)
     store.close()
-    return _ROUNDS * len(chunks) * BATCH_EVENTS
+    return end
 
 
 Pass = Callable[[], Awaitable[float]]
@@ -123,10 +142,12 @@ async def _deliver(folder: Path) -> float:
 
 
 def _gateway(destination: str, scale: Scale) -> Measurement:
+    chunks = stored(scale)
+
     async def drive() -> Measurement:
         with TemporaryDirectory(prefix="headgate-bench-") as name:
             folder = Path(name)
-            events = _fill(folder, _stored(scale))
+            events = fill(folder, chunks, _number(scale))
             text = CONFIG.format(destination=destination)
             (folder / "config.toml").write_text(text, encoding="utf-8")
             return await _passes(partial(_deliver, folder), events, scale)
@@ -134,8 +155,18 @@ def _gateway(destination: str, scale: Scale) -> Measurement:
     return uvloop.run(drive())
 
 
+class _Stored(Event, kw_only=True):
+    """What stands in a frame: an event, or some as they were sent and what is true of all."""
+
+    sealed: int = 0
+    addressed: bool = False
+    origin: Raw = EMPTY
+    sent: list[Event] = msgspec.field(default_factory=list)
+
+
 def _frames(scale: Scale) -> Measurement:
-    """Reading the same frames and decoding them."""
+    """Reading the same frames and decoding all events in them."""
+    decode = msgspec.json.Decoder(list[_Stored]).decode
 
     async def one(folder: Path) -> float:
         store = DiskStore(folder / "data" / "queue", DiskConfig(), now_ms, structlog.get_logger())
@@ -143,19 +174,19 @@ def _frames(scale: Scale) -> Measurement:
         reader = store.reader(0)
         began = time.perf_counter()
         while (frame := reader.next()) is not None:
-            decode_events(frame.payload)
+            decode(frame.payload)
         seconds = time.perf_counter() - began
         reader.close()
         return seconds
 
     with TemporaryDirectory(prefix="headgate-bench-") as name:
-        events = _fill(Path(name), _stored(scale))
+        events = fill(Path(name), stored(scale), _number(scale))
         return asyncio.run(_passes(partial(one, Path(name)), events, scale))
 
 
 def _writes(scale: Scale) -> Measurement:
     """Writing the same lines, in batches as large, each brought to the disk."""
-    events = [event for request in _stored(scale) for event in request] * _ROUNDS
+    events = [event for request in _events(scale) for event in request] * _ROUNDS
     parts = [
         encode_lines(events[at : at + _FILE_BATCH]) for at in range(0, len(events), _FILE_BATCH)
     ]
@@ -181,14 +212,13 @@ async def _sink() -> AsyncIterator[str]:
         arguments = ("bench", "server", "read", str(port))
         ready = partial(accepts, port)
         async with ServerProcess(arguments, Path(folder) / "log", ready, pin_server):
-            if len(cpus()) > 1:
-                os.sched_setaffinity(0, cpus()[1:])
+            leave_the_server_alone()
             yield f"http://127.0.0.1:{port}/events"
 
 
 def _posts(scale: Scale) -> Measurement:
     """A bare client that posts the same bodies to the same server."""
-    events = [event for request in _stored(scale) for event in request] * _ROUNDS
+    events = [event for request in _events(scale) for event in request] * _ROUNDS
     parts = [events[at : at + _WEBHOOK_BATCH] for at in range(0, len(events), _WEBHOOK_BATCH)]
     bodies = [
         b'{"batch":[' + b",".join([event.to_json() for event in part]) + b"]}" for part in parts
@@ -216,10 +246,12 @@ def _posts(scale: Scale) -> Measurement:
 
 
 def _webhook(scale: Scale) -> Measurement:
+    chunks = stored(scale)
+
     async def drive() -> Measurement:
         with TemporaryDirectory(prefix="headgate-bench-") as name:
             folder = Path(name)
-            events = _fill(folder, _stored(scale))
+            events = fill(folder, chunks, _number(scale))
             async with _sink() as url:
                 text = CONFIG.format(destination=_WEBHOOK.format(url=url))
                 (folder / "config.toml").write_text(text, encoding="utf-8")
@@ -232,14 +264,18 @@ BENCHMARKS = (
     Benchmark(
         "delivery-null",
         "from the queue on disk to a null destination",
-        {"frames": _frames, "gateway": partial(_gateway, _NULL)},
+        {"frames": _frames, "gateway": partial(_gateway, NULL)},
         floors=("frames",),
+        pinned=True,
+        group="goals",
+        goals=(Goal("delivery, cold from disk to null", "gateway", "frames", least=0.50),),
     ),
     Benchmark(
         "delivery-file",
         f"from the queue on disk to a file destination, batches of {_FILE_BATCH}, fsync",
         {"write": _writes, "gateway": partial(_gateway, _FILE)},
         floors=("write",),
+        pinned=True,
     ),
     Benchmark(
         "delivery-webhook",

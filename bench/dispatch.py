@@ -15,6 +15,7 @@ import uvloop
 
 from bench.data import BATCH_EVENTS, batches, fresh
 from bench.decode import bare_batches
+from bench.goals import Goal
 from bench.harness import Benchmark, Measurement, Scale, measure_async
 from bench.intake import CONCURRENCY, take_up
 from gateway.config import load
@@ -88,5 +89,8 @@ BENCHMARKS = (
         "with mask and sample, queue in memory",
         {"msgspec": bare_batches, "gateway": _gateway},
         floors=("msgspec",),
+        pinned=True,
+        group="goals",
+        goals=(Goal("decode and dispatch in process", "gateway", "msgspec", least=0.40),),
     ),
 )

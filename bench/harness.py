@@ -1,4 +1,4 @@
-"""Runs variants in fresh processes, in turns, and compares them.
+"""Runs variants in fresh processes, in turns, and compares them with floors and goals.
 
 Each repeat runs every variant of a benchmark once, one after the other, so that whatever else the
 machine does meets all of them alike. A variant's figure is the median over the repeats; a ratio is
@@ -16,16 +16,20 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from statistics import median
 from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
 
+from bench.goals import Goal
 from gateway import __version__
 
 __all__ = [
     "CPU_NOTE",
+    "GENERATOR_NOTE",
+    "GROUPS",
     "Benchmark",
     "Measurement",
     "Result",
@@ -46,6 +50,12 @@ SEED = 20260105
 CPU_NOTE = "cpu µs"
 """Note with the processor time for an event, all threads of the measured process together."""
 
+GENERATOR_NOTE = "generator %"
+"""Note with the share of the time that the load generator wanted its processor for itself."""
+
+GROUPS = ("goals", "peers", "latency", "memory", "start", "parts", "scaling")
+"""What ``run --only`` takes besides the names of benchmarks."""
+
 _VARIANT_SECONDS = 180.0
 _WARM_UP_PASSES = 1
 _SHOWN_CHARACTERS = 4000
@@ -59,17 +69,21 @@ class Scale(Struct, frozen=True):
         seconds: how long a variant measures in each repeat, without preparation.
         repeats: fresh processes for each variant.
         templates: different bodies; few enough for the memory, enough to defeat caches.
+        minutes: how long `memory` overloads the gateway.
+        queued: events in the longest queue.
     """
 
     seconds: float = 3.0
     repeats: int = 5
     templates: int = 60
+    minutes: float = 2.0
+    queued: int = 10_000_000
     seed: int = SEED
 
     @classmethod
     def quick(cls) -> Scale:
         """Enough to see that everything works, not for figures."""
-        return cls(seconds=0.2, repeats=2, templates=10)
+        return cls(seconds=0.2, repeats=2, templates=10, minutes=0.1, queued=20_000)
 
 
 class Measurement(Struct, frozen=True):
@@ -78,11 +92,13 @@ class Measurement(Struct, frozen=True):
     Attributes:
         events: how many were handled in `seconds`.
         notes: further numbers by name, such as ``p99 ms``.
+        series: a number over time, as pairs of seconds and value.
     """
 
     events: int
     seconds: float
     notes: dict[str, float] = {}
+    series: list[tuple[float, float]] = []
 
     @property
     def microseconds(self) -> float:
@@ -100,14 +116,26 @@ class Benchmark:
     Attributes:
         variants: by name, in the order of the table.
         floors: names of the variants that the others are compared with.
-        apart: names of variants that are shown and not compared.
+        group: one of `GROUPS`.
+        goals: what the figures are to be.
+        pinned: whether each variant stays on one processor; HTTP's pin their server themselves.
+        most_repeats: where a repeat takes long.
+        check: called before anything is measured; raises `RuntimeError` where that cannot be.
     """
 
     name: str
     about: str
     variants: Mapping[str, Variant]
-    floors: tuple[str, ...]
-    apart: tuple[str, ...] = ()
+    floors: tuple[str, ...] = ()
+    group: str = "parts"
+    goals: tuple[Goal, ...] = ()
+    pinned: bool = False
+    most_repeats: int = 50
+    check: Callable[[], None] = lambda: None
+
+    def repeats(self, scale: Scale) -> int:
+        """How often it is run."""
+        return min(scale.repeats, self.most_repeats)
 
 
 class VariantResult(Struct, frozen=True):
@@ -116,12 +144,14 @@ class VariantResult(Struct, frozen=True):
     Attributes:
         microseconds: for an event, of each repeat.
         ratios: floor to the median ratio to it.
-        notes: medians of the measurements' notes.
+        notes: of each repeat.
+        series: of the last repeat.
     """
 
     microseconds: list[float]
     ratios: dict[str, float]
-    notes: dict[str, float]
+    notes: dict[str, list[float]]
+    series: list[tuple[float, float]] = []
 
     @property
     def median(self) -> float:
@@ -136,24 +166,28 @@ class Result(Struct, frozen=True):
     about: str
     scale: Scale
     variants: dict[str, VariantResult]
+    goals: tuple[Goal, ...] = ()
 
 
 def run(benchmark: Benchmark, scale: Scale, progress: Callable[[str], None]) -> Result:
-    """Measure all variants of a benchmark.
+    """Measure all variants of a benchmark; calls `progress` before each measurement.
 
     Raises:
         RuntimeError: a variant failed; quotes what it printed.
     """
+    benchmark.check()
+    repeats = benchmark.repeats(scale)
     samples: dict[str, list[Measurement]] = {name: [] for name in benchmark.variants}
-    for repeat in range(scale.repeats):
+    for repeat in range(repeats):
         for name in benchmark.variants:
-            progress(f"{benchmark.name} / {name}  {repeat + 1} of {scale.repeats}")
+            progress(f"{benchmark.name} / {name}, {repeat + 1} of {repeats}")
             samples[name].append(_in_process(benchmark.name, name, scale))
     return Result(
         benchmark.name,
         benchmark.about,
         scale,
         {name: _summary(benchmark, name, samples) for name in benchmark.variants},
+        benchmark.goals,
     )
 
 
@@ -161,7 +195,6 @@ def _summary(
     benchmark: Benchmark, name: str, samples: Mapping[str, list[Measurement]]
 ) -> VariantResult:
     own = samples[name]
-    floors = () if name in benchmark.floors + benchmark.apart else benchmark.floors
     return VariantResult(
         microseconds=[sample.microseconds for sample in own],
         ratios={
@@ -169,20 +202,24 @@ def _summary(
                 sample.microseconds / base.microseconds
                 for sample, base in zip(own, samples[floor], strict=True)
             )
-            for floor in floors
+            for floor in (() if name in benchmark.floors else benchmark.floors)
         },
-        notes={key: median(sample.notes[key] for sample in own) for key in own[0].notes},
+        notes={key: [sample.notes[key] for sample in own] for key in own[0].notes},
+        series=own[-1].series,
     )
 
 
 def _in_process(benchmark: str, variant: str, scale: Scale) -> Measurement:
-    done = subprocess.run(
-        [sys.executable, "-m", "bench", "variant", benchmark, variant],
-        input=msgspec.json.encode(scale),
-        capture_output=True,
-        timeout=_VARIANT_SECONDS,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "bench", "variant", benchmark, variant],
+            input=msgspec.json.encode(scale),
+            capture_output=True,
+            timeout=_VARIANT_SECONDS + 60 * scale.minutes,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError(f"{benchmark} / {variant} hangs: {error}") from error
     if done.returncode != 0:
         said = done.stderr.decode(errors="replace").strip()[-_SHOWN_CHARACTERS:]
         raise RuntimeError(f"{benchmark} / {variant} failed\n{said}")
@@ -228,6 +265,7 @@ def environment() -> dict[str, str | int]:
         "headgate": __version__,
         **{name: _version(name) for name in _PACKAGES},
         "platform": platform.platform(),
+        "processor": _processor(),
         "cpus": os.cpu_count() or 0,
         "cpus_usable": len(cpus()),
     }
@@ -236,6 +274,16 @@ def environment() -> dict[str, str | int]:
 def cpus() -> list[int]:
     """Processors that this process may use; empty where a process cannot be pinned."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+def _processor() -> str:
+    """Its name, where the system says."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
 
 
 def _version(package: str) -> str:

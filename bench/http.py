@@ -2,14 +2,13 @@
 
 The gateway acknowledges after fsync and delivers to one destination, which drops the events. After
 each run its own counts are compared with the answers: a figure for lost events would be no figure.
-The floors are bare aiohttp servers, `bench.servers`; ``generator`` is what the load alone can do.
+The floors are bare aiohttp servers, `bench.servers`.
 """
 
 from __future__ import annotations
 
-import os
-import socket
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,160 +16,154 @@ from tempfile import TemporaryDirectory
 import uvloop
 
 from bench.data import BATCH_EVENTS, Template, batches, singles
-from bench.harness import CPU_NOTE, Benchmark, Measurement, Scale, cpus
-from bench.load import WRITE_KEY, Load, generate
-from gateway.cli.client import Client
+from bench.goals import Goal
+from bench.harness import CPU_NOTE, GENERATOR_NOTE, Benchmark, Measurement, Scale, Variant
+from bench.load import Load, generate
+from bench.subject import (
+    accepts,
+    cpu_seconds,
+    leave_the_server_alone,
+    only_successes,
+    pin_server,
+    serving,
+)
 from gateway.cli.process import ServerProcess, free_port
 
-__all__ = ["BENCHMARKS", "CONFIG", "accepts", "pin_server"]
+__all__ = ["BENCHMARKS", "Kind", "gateway_variant", "kinds", "measured", "server_variant"]
 
-CONFIG = f"""\
-data_dir = "data"
-
-[server]
-port = {{port}}
-
-[log]
-level = "warning"
-
-[queue]
-type = "disk"
-ack = "fsync"
-
-[sources.web]
-type = "segment"
-write_key = "{WRITE_KEY}"
-
-[destinations.null]
-type = "null"
-"""
-
-_BATCH_CONNECTIONS = 16
-_SINGLE_CONNECTIONS = 64
 _SINGLES_PER_TEMPLATE = 100
 
 Templates = Callable[[Scale], Sequence[Template]]
+Kind = tuple[Templates, int]
+"""What is sent, and over how many connections."""
 
 
-def _batches(scale: Scale) -> Sequence[Template]:
-    return batches(scale.seed, scale.templates)
+def kinds(*, clean: bool = False) -> tuple[Kind, Kind]:
+    """Batches and single events."""
+
+    def in_batches(scale: Scale) -> Sequence[Template]:
+        return batches(scale.seed, scale.templates, clean=clean)
+
+    def alone(scale: Scale) -> Sequence[Template]:
+        return singles(scale.seed, scale.templates * _SINGLES_PER_TEMPLATE, clean=clean)
+
+    return (in_batches, 16), (alone, 64)
 
 
-def _singles(scale: Scale) -> Sequence[Template]:
-    return singles(scale.seed, scale.templates * _SINGLES_PER_TEMPLATE)
+def gateway_variant(
+    kind: Kind, *, mask: bool = False, destinations: int = 1, wide: bool = False
+) -> Variant:
+    """The gateway under such a load; for the keywords see `bench.subject.gateway_config`."""
+
+    async def drive(scale: Scale) -> Measurement:
+        templates, connections = kind
+        sent = templates(scale)
+        async with serving(mask=mask, destinations=destinations, wide=wide) as subject:
+            used = cpu_seconds(subject.process.pid)
+            load = await generate(subject.port, sent, connections, scale.seconds)
+            used = cpu_seconds(subject.process.pid) - used
+            await subject.check(load.events)
+        return measured(load, used)
+
+    return lambda scale: uvloop.run(drive(scale))
 
 
-def _gateway(templates: Templates, connections: int, scale: Scale) -> Measurement:
-    return uvloop.run(_drive_gateway(templates(scale), connections, scale.seconds))
+Server = Callable[[int, Path], AbstractAsyncContextManager[int]]
+"""Starts a server on a port, with a folder for what it writes; gives its process id."""
 
 
-def _server(name: str, templates: Templates, connections: int, scale: Scale) -> Measurement:
-    return uvloop.run(_drive_server(name, templates(scale), connections, scale.seconds))
+def server_variant(kind: Kind, server: Server) -> Variant:
+    """Another server under such a load."""
+
+    async def drive(scale: Scale) -> Measurement:
+        templates, connections = kind
+        sent, port = templates(scale), free_port()
+        with TemporaryDirectory(prefix="headgate-bench-") as folder:
+            async with server(port, Path(folder)) as pid:
+                leave_the_server_alone()
+                used = cpu_seconds(pid)
+                load = await generate(port, sent, connections, scale.seconds)
+                return measured(load, cpu_seconds(pid) - used)
+
+    return lambda scale: uvloop.run(drive(scale))
 
 
-async def _drive_gateway(
-    templates: Sequence[Template], connections: int, seconds: float
-) -> Measurement:
-    port = free_port()
-    with TemporaryDirectory(prefix="headgate-bench-") as folder:
-        config = Path(folder) / "config.toml"
-        config.write_text(CONFIG.format(port=port), encoding="utf-8")
-        arguments = ("gateway", "serve", "--config", str(config))
-        async with Client(f"http://127.0.0.1:{port}", WRITE_KEY) as client:
-            process = ServerProcess(arguments, Path(folder) / "log", client.healthy, pin_server)
-            async with process:
-                measured, load = await _load(process, port, templates, connections, seconds)
-                counts = await client.counts()
-    assert counts is not None
-    accepted = counts["headgate_events_accepted_total", "web"]
-    reached = sum(
-        counts[f"headgate_destination_{name}", "null"]
-        for name in ("delivered_total", "pending_events")
-    )
-    if not load.events == accepted == reached:
-        raise RuntimeError(f"acknowledged {load.events}, accepted {accepted}, on the way {reached}")
-    return measured
+@asynccontextmanager
+async def _floor(name: str, port: int, folder: Path) -> AsyncIterator[int]:
+    arguments = ("bench", "server", name, str(port))
+    up = partial(accepts, port)
+    async with ServerProcess(arguments, folder / "log", up, pin_server) as process:
+        yield process.pid
 
 
-async def _drive_server(
-    name: str, templates: Sequence[Template], connections: int, seconds: float
-) -> Measurement:
-    port = free_port()
-    with TemporaryDirectory(prefix="headgate-bench-") as folder:
-        arguments = ("bench", "server", name, str(port))
-        process = ServerProcess(arguments, Path(folder) / "log", partial(accepts, port), pin_server)
-        async with process:
-            measured, _ = await _load(process, port, templates, connections, seconds)
-            return measured
+def measured(load: Load, used: float) -> Measurement:
+    """A load as a measurement.
 
+    Args:
+        used: processor time of the server, in seconds.
 
-async def accepts(port: int) -> bool:
-    """Whether somebody listens on a port of the loopback address."""
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1.0).close()
-    except OSError:
-        return False
-    return True
-
-
-async def _load(
-    process: ServerProcess,
-    port: int,
-    templates: Sequence[Template],
-    connections: int,
-    seconds: float,
-) -> tuple[Measurement, Load]:
-    if len(cpus()) > 1:
-        os.sched_setaffinity(0, cpus()[1:])
-    before = _cpu_seconds(process.pid)
-    load = await generate(port, templates, connections, seconds)
-    used = _cpu_seconds(process.pid) - before
-    if set(load.statuses) != {200}:
-        raise RuntimeError(f"answers other than 200: {dict(load.statuses)}")
+    Raises:
+        RuntimeError: not every answer was 200.
+    """
+    only_successes(load)
     notes = {
         "p50 ms": load.percentile_ms(0.5),
         "p99 ms": load.percentile_ms(0.99),
+        GENERATOR_NOTE: 100 * load.busy,
     }
     if used:
         notes[CPU_NOTE] = used / load.events * 1e6
-    return Measurement(load.timed_events, load.seconds, notes), load
+    return Measurement(load.timed_events, load.seconds, notes)
 
 
-def pin_server(pid: int) -> None:
-    """Keep a process on the first processor that may be used."""
-    usable = cpus()
-    if len(usable) > 1:
-        os.sched_setaffinity(pid, usable[:1])
-
-
-def _cpu_seconds(pid: int) -> float:
-    """Processor time of a process so far; 0 where the system does not say."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _benchmark(name: str, about: str, templates: Templates, connections: int) -> Benchmark:
-    def server(which: str) -> Callable[[Scale], Measurement]:
-        return partial(_server, which, templates, connections)
-
+def _benchmark(
+    name: str, about: str, kind: Kind, goal: Goal, *, mask: bool = False, floors: tuple[str, ...]
+) -> Benchmark:
     return Benchmark(
         name,
-        f"{about} over HTTP, {connections} connections, ack fsync, null destination",
+        f"{about} over HTTP, {kind[1]} connections, ack fsync, null destination",
         {
-            "generator": server("nothing"),
-            "read": server("read"),
-            "decode": server("decode"),
-            "gateway": partial(_gateway, templates, connections),
+            **{floor: server_variant(kind, partial(_floor, floor)) for floor in floors},
+            "gateway": gateway_variant(kind, mask=mask),
         },
-        floors=("read", "decode"),
-        apart=("generator",),
+        floors=floors,
+        group="goals",
+        goals=(goal,),
     )
 
 
+_IN_BATCHES, _ALONE = kinds()
+_CLEAN_IN_BATCHES, _CLEAN_ALONE = kinds(clean=True)
+
 BENCHMARKS = (
-    _benchmark("http-batch", f"batches of {BATCH_EVENTS}", _batches, _BATCH_CONNECTIONS),
-    _benchmark("http-single", "single events", _singles, _SINGLE_CONNECTIONS),
+    _benchmark(
+        "http-batch",
+        f"batches of {BATCH_EVENTS}",
+        _IN_BATCHES,
+        Goal(f"HTTP, batches of {BATCH_EVENTS}", "gateway", "decode", least=0.70),
+        floors=("read", "decode"),
+    ),
+    _benchmark(
+        "http-single",
+        "single events",
+        _ALONE,
+        Goal("HTTP, single events", "gateway", "read", least=0.80),
+        floors=("read", "decode"),
+    ),
+    _benchmark(
+        "http-batch-mask",
+        f"batches of {BATCH_EVENTS} clean events, mask on,",
+        _CLEAN_IN_BATCHES,
+        Goal(f"HTTP, batches of {BATCH_EVENTS}, mask on", "gateway", "decode", least=0.45),
+        mask=True,
+        floors=("decode",),
+    ),
+    _benchmark(
+        "http-single-mask",
+        "single clean events, mask on,",
+        _CLEAN_ALONE,
+        Goal("HTTP, single events, mask on", "gateway", "read", least=0.75),
+        mask=True,
+        floors=("read",),
+    ),
 )

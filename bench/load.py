@@ -1,8 +1,8 @@
 """A load generator that is not the limit: prepared bodies and bare sockets.
 
 Every connection sends its next request when the answer to the last one is complete; there is no
-pipelining. What it can do at most is measured against a responder that does nothing, as the variant
-``generator``: figures near that one would say more about it than about the server.
+pipelining. It notes how much of its processor it wanted: near all of it, figures would say more
+about it than about the server.
 """
 
 from __future__ import annotations
@@ -15,15 +15,19 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
 from typing import cast
 
 from bench.data import Template
+from bench.stats import percentile
 
-__all__ = ["WRITE_KEY", "Load", "generate"]
+__all__ = ["WRITE_KEY", "Exchange", "Load", "Requests", "generate"]
 
 WRITE_KEY = "demo"
 
 _WARM_UP_SHARE = 0.2
+_FEWEST_ANSWERS = 20
+_MOST_EXTRA_SECONDS = 30.0
 _CREDENTIALS = b64encode(f"{WRITE_KEY}:".encode()).decode()
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 
@@ -37,6 +41,7 @@ class Load:
         statuses: answers by status, over all the time.
         timed_events, seconds: the part that counts, without warm-up.
         latencies: seconds from sending to answer, of that part.
+        busy: share of the time that this process ran or waited for its processor.
     """
 
     events: int = 0
@@ -44,38 +49,48 @@ class Load:
     timed_events: int = 0
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
+    busy: float = 0.0
 
     def percentile_ms(self, share: float) -> float:
         """Latency that `share` of the requests stayed within."""
-        ordered = sorted(self.latencies)
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1000
+        return percentile(self.latencies, share) * 1000
 
 
 async def generate(
     port: int, templates: Sequence[Template], connections: int, seconds: float
 ) -> Load:
-    """Send as fast as answers come, for `seconds` after a warm-up.
+    """Send as fast as answers come, for `seconds` after a warm-up, and longer if few came.
 
     Raises:
         ConnectionError: the server closed a connection.
     """
     loop = asyncio.get_running_loop()
     load = Load()
-    requests = _Requests(templates, port)
+    requests = Requests(templates, port)
     open_connections = [
         (await loop.create_connection(lambda: _Connection(requests, load), "127.0.0.1", port))[1]
         for _ in range(connections)
     ]
-    begin = time.perf_counter() + seconds * _WARM_UP_SHARE
+    wanted, started = _wanted_seconds(), time.perf_counter()
+    begin = started + seconds * _WARM_UP_SHARE
     finish = begin + seconds
     for connection in open_connections:
         connection.run(begin, finish)
     await asyncio.gather(*(connection.done for connection in open_connections))
-    load.seconds = seconds
+    load.busy = (_wanted_seconds() - wanted) / (time.perf_counter() - started)
     return load
 
 
-class _Requests:
+def _wanted_seconds() -> float:
+    """Time that this process ran so far, and where the system says, waited for its processor."""
+    try:
+        ran, waited, _ = Path("/proc/self/schedstat").read_text(encoding="ascii").split()
+    except OSError:
+        return time.process_time()
+    return (int(ran) + int(waited)) / 1e9
+
+
+class Requests:
     """Hands out requests, each body with message ids of its own."""
 
     def __init__(self, templates: Sequence[Template], port: int) -> None:
@@ -83,6 +98,7 @@ class _Requests:
         self._next = count()
 
     def __call__(self) -> tuple[bytes, int]:
+        """The next request, and how many events are in it."""
         number = next(self._next)
         head, template = self._ready[number % len(self._ready)]
         return head + template.body(number), template.events
@@ -99,24 +115,32 @@ def _head(template: Template, port: int) -> bytes:
     ).encode()
 
 
-class _Connection(asyncio.Protocol):
-    def __init__(self, requests: _Requests, load: Load) -> None:
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._requests = requests
-        self._load = load
-        self._answer = b""
-        self._events = 0
-        self._sent = self._begin = self._finish = 0.0
+class Exchange(asyncio.Protocol):
+    """A connection that sends one request after the other and tells the status of each answer."""
 
-    def run(self, begin: float, finish: float) -> None:
-        """Send until `finish`; what is answered from `begin` on counts."""
-        self._begin, self._finish = begin, finish
-        self._send()
+    def __init__(self) -> None:
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._answer = b""
+
+    def send(self, request: bytes) -> None:
+        """Send a request; the one before it is answered."""
+        self._transport.write(request)
+
+    def finish(self) -> None:
+        """Close, with nothing under way."""
+        self.done.set_result(None)
+        self._transport.close()
+
+    def answered(self, status: int) -> None:
+        """Called with the status when an answer is complete."""
+        raise NotImplementedError
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by the event loop."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by its class
 
     def data_received(self, data: bytes) -> None:
+        """Called by the event loop."""
         self._answer += data
         head, end, body = self._answer.partition(b"\r\n\r\n")
         if not end:
@@ -126,28 +150,46 @@ class _Connection(asyncio.Protocol):
         if len(body) < int(length[1]):
             return
         self._answer = b""
-        self._answered(int(head[9:12]))
+        self.answered(int(head[9:12]))
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the event loop."""
         if not self.done.done():
             self.done.set_exception(ConnectionError("the server closed a connection"))
+
+
+class _Connection(Exchange):
+    def __init__(self, requests: Requests, load: Load) -> None:
+        super().__init__()
+        self._requests = requests
+        self._load = load
+        self._events = 0
+        self._sent = self._begin = self._finish = 0.0
+
+    def run(self, begin: float, finish: float) -> None:
+        """Send until `finish`; what is answered from `begin` on counts."""
+        self._begin, self._finish = begin, finish
+        self._send()
 
     def _send(self) -> None:
         request, self._events = self._requests()
         self._sent = time.perf_counter()
-        self._transport.write(request)
+        self.send(request)
 
-    def _answered(self, status: int) -> None:
+    def answered(self, status: int) -> None:
+        """Count, and go on or stop."""
         now = time.perf_counter()
         load = self._load
         load.statuses[status] += 1
         if status == 200:
             load.events += self._events
-            if self._begin <= now < self._finish:
+            if self._begin <= now and load.seconds == 0.0:
                 load.timed_events += self._events
                 load.latencies.append(now - self._sent)
-        if now < self._finish:
+                if now >= self._finish and len(load.latencies) >= _FEWEST_ANSWERS:
+                    load.seconds = now - self._begin
+        if load.seconds == 0.0 and now < self._finish + _MOST_EXTRA_SECONDS:
             self._send()
         else:
-            self.done.set_result(None)
-            self._transport.close()
+            load.seconds = load.seconds or now - self._begin
+            self.finish()

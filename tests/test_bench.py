@@ -30,9 +30,9 @@ from bench.harness import (
     measure_async,
 )
 from bench.harness import run as run_benchmark
-from bench.http import CONFIG as HTTP_CONFIG
 from bench.load import WRITE_KEY, generate
-from bench.report import show
+from bench.report import make_report, show
+from bench.subject import gateway_config
 from gateway.builtin.segment.config import SegmentConfig
 from gateway.builtin.segment.decode import parse_batch
 from gateway.builtin.segment.limits import select
@@ -165,8 +165,8 @@ def test_ratios_are_those_within_a_repeat(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_tables_fit_a_terminal() -> None:
     """Eighty columns are enough for the widest table."""
-    notes = {"p50 ms": 100.0, "p99 ms": 100.0, "cpu µs": 1000.0}
-    names = ("generator", "read", "decode", "gateway")
+    notes = {"p50 ms": [100.0], "p99 ms": [100.0], "generator %": [99.9], "cpu µs": [1000.0]}
+    names = ("fastapi", "litestar", "aiohttp", "gateway")
     result = Result(
         "http-batch",
         "about",
@@ -175,7 +175,7 @@ def test_tables_fit_a_terminal() -> None:
     )
     console = Console(width=80)
     with console.capture() as capture:
-        show(result, console)
+        show(make_report([result]).results[0], console)
     assert "…" not in capture.get()
 
 
@@ -209,7 +209,10 @@ async def test_a_server_that_hangs_up_is_an_error() -> None:
 # -- the command -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text", [DISPATCH_CONFIG, HTTP_CONFIG.format(port=0)])
+@pytest.mark.parametrize(
+    "text",
+    [DISPATCH_CONFIG, gateway_config(0), gateway_config(0, mask=True, destinations=16, wide=True)],
+)
 def test_configs_of_the_benchmarks_are_good(tmp_path: Path, text: str) -> None:
     """A gateway can be built of each, and the load's write key is one of its keys."""
     path = tmp_path / "config.toml"
@@ -227,7 +230,7 @@ def test_a_name_that_is_none_is_wrong_use() -> None:
 def test_decode_gives_json_with_a_ratio() -> None:
     """The JSON says what was measured, with what, and how it compares with the floor."""
     report: dict[str, Any] = msgspec.json.decode(
-        bench("run", "--only", "decode-batch", "--quick", "--json", "--seconds", "0.05")
+        bench("run", "--only", "decode-batch", "--quick", "--json", "-", "--seconds", "0.05")
     )
     assert {"python", "msgspec", "aiohttp", "uvloop", "cpus", "platform"} <= set(
         report["environment"]
@@ -243,10 +246,24 @@ def test_decode_gives_json_with_a_ratio() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["decode-single", "intake", "dispatch", "delivery", "mapping", "http"]
+    "name",
+    [
+        "decode-single",
+        "intake",
+        "dispatch",
+        "delivery",
+        "mapping",
+        "http-batch",
+        "http-single",
+        "latency",
+        "memory",
+        "start",
+        "scale-queue",
+    ],
 )
 def test_every_benchmark_runs(name: str) -> None:
     """Each benchmark goes through, its own checks against lost events included."""
     output = bench("run", "--only", name, "--quick", "--repeats", "1", "--seconds", "0.1")
     assert name in output
     assert "µs/event" in output
+    assert "failed" not in output

@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bench.__main__ import main
-from bench.compare import compare, read_report
+from bench.compare import compare
+from bench.report import read_report
 
 
 def report(floor: list[float], subject: list[float], name: str = "decode") -> dict[str, Any]:
@@ -89,3 +90,33 @@ def test_what_is_no_report_is_wrong_use(tmp_path: Path, text: str) -> None:
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 2
     assert "bad.json" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("floor", "subject"), [([1.0, 1.0], [2.0]), ([], []), ([1.0], [0.0]), ([1.0], [-2.0])]
+)
+def test_a_report_that_does_not_add_up_is_wrong_use(
+    tmp_path: Path, floor: list[float], subject: list[float]
+) -> None:
+    """Repeats that differ in number, none at all, times that are none: the file is named."""
+    bad = report([1.0], [2.0])
+    variants = bad["results"][0]["variants"]
+    variants["floor"]["repeats"], variants["gateway"]["repeats"] = floor, subject
+    result = run(tmp_path, STEADY, bad)
+    assert result.exit_code == 2, result.output
+    assert "after.json" in result.stderr
+
+
+def test_a_ratio_to_what_was_not_measured_is_wrong_use(tmp_path: Path) -> None:
+    """Both are named."""
+    bad = report([1.0], [2.0])
+    del bad["results"][0]["variants"]["floor"]
+    result = run(tmp_path, bad, STEADY)
+    assert result.exit_code == 2
+    assert "'floor'" in result.stderr
+
+
+def test_reports_with_different_numbers_of_repeats_compare(tmp_path: Path) -> None:
+    """Five repeats before, three after: each has its own median."""
+    result = run(tmp_path, STEADY, report([1.0, 1.01, 0.99], [2.0, 2.03, 1.97]))
+    assert result.exit_code == 0, result.output

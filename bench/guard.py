@@ -1,0 +1,256 @@
+"""Counts what the hot path executes for an event, so that CI sees a regression on any machine.
+
+Counted are the bytecode instructions of the gateway's own Python code and the calls that it makes
+into C. Both depend on the code, the data and the minor version of CPython, and on nothing else: the
+data is seeded, hashing too, requests come one after the other, and frames that are not the
+gateway's (the event loop's, say) do not count. What calls into C cost is not seen; that takes a
+clock, and ``bench run``.
+
+Each part runs over few batches and over more; the difference is free of start-up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import FrameType
+from typing import Any
+
+import msgspec
+import structlog
+from msgspec import Struct
+from rich.console import Console
+
+import gateway
+from bench.data import BATCH_EVENTS, batches
+from bench.delivery import fill, stored
+from bench.harness import Scale
+from bench.intake import decode, memory_intake, take_up
+from bench.report import plain_table
+from gateway.builtin.mask import Mask, MaskConfig
+from gateway.queue.disk import DiskConfig, DiskStore
+from gateway.sealed import stored_events
+
+__all__ = ["Count", "check", "count_all"]
+
+BASELINE = Path(__file__).with_name("guard.json")
+
+_PACKAGE = str(Path(gateway.__file__).parent) + os.sep
+_FEW, _MANY = 2, 7
+"""Batches of the two runs."""
+
+_SEED = 1
+_NOW_MS = 1_795_442_400_000
+_SECONDS = 300.0
+_NEGLIGIBLE = 0.5
+"""Instructions or calls for an event; less is no regression, whatever share it is."""
+
+
+class Count(Struct, frozen=True):
+    """For an event."""
+
+    instructions: float
+    calls: float
+
+
+Baseline = dict[str, dict[str, Count]]
+"""By minor version of CPython, then by part."""
+
+
+class _Counter:
+    def __init__(self) -> None:
+        self.instructions = self.calls = 0
+        self._ours: dict[str, bool] = {}
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """Count what this thread does."""
+        sys.setprofile(self._profile)
+        sys.settrace(self._trace)
+        try:
+            yield
+        finally:
+            sys.settrace(None)
+            sys.setprofile(None)
+
+    def _is_ours(self, frame: FrameType) -> bool:
+        name = frame.f_code.co_filename
+        known = self._ours.get(name)
+        if known is None:
+            known = self._ours[name] = name.startswith(_PACKAGE)
+        return known
+
+    def _trace(self, frame: FrameType, event: str, _: Any) -> Callable[..., Any] | None:
+        if not self._is_ours(frame):
+            return None
+        frame.f_trace_opcodes = True
+        frame.f_trace_lines = False
+        return self._opcode
+
+    def _opcode(self, frame: FrameType, event: str, _: Any) -> Callable[..., Any]:
+        if event == "opcode":
+            self.instructions += 1
+        return self._opcode
+
+    def _profile(self, frame: FrameType, event: str, _: Any) -> None:
+        if event == "c_call" and self._is_ours(frame):
+            self.calls += 1
+
+
+Part = Callable[[_Counter, int], None]
+"""Does its work over so many batches, and counts it."""
+
+
+def _bodies(number: int) -> list[bytes]:
+    return [t.body(at) for at, t in enumerate(batches(_SEED, number))]
+
+
+def _decode(counter: _Counter, number: int) -> None:
+    """Decode one by one, which the usual requests are spared."""
+    bodies = _bodies(number)
+    with counter.counting():
+        for body in bodies:
+            decode(body)
+
+
+def _intake(counter: _Counter, number: int) -> None:
+    """Decode, intake, and the queue in memory, without what another thread does."""
+
+    async def drive() -> None:
+        async with memory_intake(lambda: _NOW_MS) as intake:
+            with counter.counting():
+                for body in _bodies(number):
+                    await take_up(intake, [body], concurrency=1)
+
+    asyncio.run(drive())
+
+
+def _mask(counter: _Counter, number: int) -> None:
+    mask = Mask(MaskConfig())
+    clean = [decode(t.body(at)) for at, t in enumerate(batches(_SEED, number, clean=True))]
+    with counter.counting():
+        for events in clean:
+            mask.apply(events)
+
+
+def _delivery(counter: _Counter, number: int) -> None:
+    """Read frames of the queue from disk and decode them."""
+    with TemporaryDirectory(prefix="headgate-bench-") as name:
+        fill(Path(name), stored(Scale(seed=_SEED, templates=10)), 10 * number * BATCH_EVENTS)
+        log = structlog.get_logger()
+        folder = Path(name) / "data" / "queue"
+        store = DiskStore(folder, DiskConfig(), lambda: _NOW_MS, log)
+        store.open()
+        reader = store.reader(0)
+        with counter.counting():
+            while (frame := reader.next()) is not None:
+                list(stored_events(frame.payload))
+        reader.close()
+        store.close()
+
+
+_PARTS: dict[str, tuple[Part, int]] = {
+    "decode one by one": (_decode, BATCH_EVENTS),
+    "decode, intake, queue in memory": (_intake, BATCH_EVENTS),
+    "mask, clean events": (_mask, BATCH_EVENTS),
+    "delivery: read frames, make events": (_delivery, 10 * BATCH_EVENTS),
+}
+"""With the events of what the part counts as a batch."""
+
+
+def count_all() -> dict[str, Count]:
+    """Count in this process."""
+    counted = {}
+    for name, (part, events) in _PARTS.items():
+        part(_Counter(), _FEW)  # fills caches
+        few, many = _Counter(), _Counter()
+        part(few, _FEW)
+        part(many, _MANY)
+        more = (_MANY - _FEW) * events
+        counted[name] = Count(
+            round((many.instructions - few.instructions) / more, 3),
+            round((many.calls - few.calls) / more, 3),
+        )
+    return counted
+
+
+def check(update: bool, bound: float, console: Console) -> bool:
+    """Count in a process with fixed hashing, and compare with the baseline of this CPython.
+
+    Returns:
+        Whether nothing is over the baseline by more than `bound`.
+    """
+    minor = f"{sys.version_info.major}.{sys.version_info.minor}"
+    counted = _counted()
+    baselines: Baseline = {}
+    if BASELINE.exists():
+        baselines = msgspec.json.decode(BASELINE.read_bytes(), type=Baseline)
+    known = baselines.get(minor, {})
+    good = _show(known, counted, bound, console)
+    if update:
+        text = msgspec.json.encode({**baselines, minor: counted}, order="sorted")
+        BASELINE.write_bytes(msgspec.json.format(text, indent=2) + b"\n")
+        console.print(f"this is the baseline for CPython {minor} now")
+        return True
+    if not known:
+        console.print(f"there is no baseline for CPython {minor}; --update makes one")
+    elif not good:
+        console.print(
+            "the hot path executes more for an event than it did. If that is worth it, "
+            "`python -m bench guard --update` makes it the baseline"
+        )
+    return good
+
+
+def _counted() -> dict[str, Count]:
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "count"],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONHASHSEED": "0"},
+        timeout=_SECONDS,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(done.stderr.decode(errors="replace"))
+    return msgspec.json.decode(done.stdout.splitlines()[-1], type=dict[str, Count])
+
+
+def _show(
+    known: dict[str, Count], counted: dict[str, Count], bound: float, console: Console
+) -> bool:
+    table = plain_table("instructions", "change", "calls", "change", "")
+    good = True
+    for name, count in counted.items():
+        before = known.get(name)
+        more = _change(before.instructions if before else 0.0, count.instructions)
+        more_calls = _change(before.calls if before else 0.0, count.calls)
+        over = before is not None and (
+            _over(before.instructions, count.instructions, bound)
+            or _over(before.calls, count.calls, bound)
+        )
+        good = good and not over
+        table.add_row(
+            name,
+            f"{count.instructions:,.1f}",
+            f"{more:+.1%}" if before else "",
+            f"{count.calls:,.1f}",
+            f"{more_calls:+.1%}" if before else "",
+            "[red]more[/]" if over else "",
+        )
+    console.print("for an event:")
+    console.print(table)
+    return good
+
+
+def _over(before: float, after: float, bound: float) -> bool:
+    return after > before * (1 + bound) and after - before > _NEGLIGIBLE
+
+
+def _change(before: float, after: float) -> float:
+    return after / before - 1 if before else 0.0
