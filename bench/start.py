@@ -109,6 +109,6 @@ BENCHMARKS = (
                 most=_MOST_READY_MS,
             ),
         ),
-        most_repeats=3,
+        most_repeats=2,
     ),
 )
