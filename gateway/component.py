@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Generic, TypeVar, overloa
 
 from msgspec import Meta, Struct
 
+from gateway.enrich import Client
 from gateway.event import Event
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class Context:
         log: logger already bound to the component's id.
         server: the `[server]` table: time-outs and trusted proxies.
         clock: wall clock in milliseconds.
+        at_intake: of a transform: whether it runs before events are stored.
     """
 
     id: str
@@ -75,6 +77,7 @@ class Context:
     server: ServerConfig
     log: FilteringBoundLogger
     clock: Callable[[], int]
+    at_intake: bool = False
 
     def path(self, configured: str) -> Path:
         """A configured path, made absolute without looking at the disk."""
@@ -165,6 +168,22 @@ class Transform(ABC):
         a text of its own. A transform that cannot tell says no, as this one does.
         """
         return False
+
+    def receive(self, events: Sequence[Event]) -> None:
+        """See a request's events before anything of them is remembered; at intake only.
+
+        `apply` comes after duplicates are left out and discarded events are noted down, both of
+        which remember message ids. What must not be remembered is changed here. Not called for
+        events that pass.
+        """
+
+    def of_client(self, client: Client) -> Client:
+        """Who sent a request, as it is to be written into its events; at intake only."""
+        return client
+
+    def for_destination(self, destination: str) -> Transform:
+        """The transform as it runs for one destination, for whom it may be another."""
+        return self
 
     def produced(self) -> list[Event]:
         """Events of its own that the last call of `apply` made; asked once after each.

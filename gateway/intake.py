@@ -160,6 +160,7 @@ class Intake:
             QueueFull: not all was stored; the client is to send all of it again.
             QueueClosed: the same; the gateway is stopping, or its store failed.
         """
+        arrival.client = self._transforms.of_client(arrival.client)
         plain = arrival.plain
         if plain is not None:
             receipt = await self._accept_as_sent(arrival, plain)
@@ -174,6 +175,8 @@ class Intake:
         discarded = arrival.discarded
         refused = len(arrival.events) + (discarded.total() if discarded else 0)
         discards: list[Discard] = []
+        # First of all: duplicates and discards are remembered by their message ids.
+        self._transforms.receive(arrival.events)
         if not self._sources[source_id].enabled:
             _discard(arrival.events, "source_disabled", arrival, discarded, discards)
             await self._books.not_stored(source_id, 0, discarded, discards)

@@ -13,7 +13,8 @@ import pytest
 from gateway.builtin import file, filter, mask, plan, sample  # noqa: A004 - the names of the types
 from gateway.builtin.detect import Detector, disguise
 from gateway.builtin.filter import FilterConfig
-from gateway.builtin.mask import DEFAULT_SKIP, MAX_RULES, MIN_SECRET_LENGTH, Mask, MaskConfig
+from gateway.builtin.mask import Mask, MaskConfig
+from gateway.builtin.mask_rules import DEFAULT_SKIP_NUMBERS, MAX_RULES, MIN_SECRET_LENGTH
 from gateway.builtin.plan import PlanConfig
 from gateway.builtin.plan_rules import MAX_BACKTRACKS, MAX_ERRORS, read_plan
 from gateway.builtin.sample import SampleConfig, in_sample
@@ -100,7 +101,7 @@ def test_the_default_exemptions_are_those_shown() -> None:
         for table in tomllib.loads(example)["transforms"].values()
         if "skip" in table
     ]
-    assert shown == [DEFAULT_SKIP]
+    assert shown == [DEFAULT_SKIP_NUMBERS]
 
 
 def test_the_masked_forms_are_those_shown() -> None:
