@@ -169,7 +169,7 @@ class Transform(ABC):
         """
         return False
 
-    def receive(self, events: Sequence[Event]) -> None:
+    def receive(self, events: Sequence[Event]) -> None:  # noqa: B027 - most have nothing to do
         """See a request's events before anything of them is remembered; at intake only.
 
         `apply` comes after duplicates are left out and discarded events are noted down, both of
