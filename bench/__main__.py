@@ -12,7 +12,7 @@ import msgspec
 
 from bench.harness import Benchmark, Measurement, Scale, run
 
-_MODULES = ("decode", "intake", "dispatch", "delivery", "http")
+_MODULES = ("decode", "mask", "intake", "dispatch", "delivery", "http")
 
 
 def _benchmarks() -> dict[str, Benchmark]:

@@ -50,7 +50,7 @@ LAYERS = (
     # The whole.
     ("upkeep", "replay", "building"),
     ("pipeline",),
-    ("conservation", "why", "status"),
+    ("conservation", "why", "status", "inventory"),
     ("logs", "health", "metrics"),
     ("admin",),
     ("server",),

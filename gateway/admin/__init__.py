@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from gateway.admin import dead, ledger, replays, status, tail, why
+from gateway.admin import dead, ledger, privacy, replays, status, tail, why
 from gateway.admin.api import AdminError, answer
 from gateway.errors import GatewayError
 
@@ -40,7 +40,8 @@ def add_admin(app: web.Application, gateway: Gateway) -> None:
 
 def _areas() -> list[Callable[[Gateway], list[web.RouteDef]]]:
     """The functions that give the paths of each area."""
-    return [dead.routes, ledger.routes, replays.routes, status.routes, tail.routes, why.routes]
+    areas = (dead, ledger, privacy, replays, status, tail, why)
+    return [area.routes for area in areas]
 
 
 def _guarded(handler: Any, expected: bytes) -> Handler:

@@ -26,7 +26,7 @@ from gateway.builtin import wording
 from gateway.builtin.detect import NUMBERS, Detector, Kind
 from gateway.event import Event
 
-__all__ = ["BODIES", "DETECT", "NAMES", "PATHS", "Prescan", "squeeze"]
+__all__ = ["BODIES", "DETECT", "NAMES", "PATHS", "Prescan", "is_coarse", "squeeze"]
 
 BODIES = ("properties", "traits", "context", "extra", "integrations", "metadata")
 """Bodies that are searched."""
@@ -219,7 +219,7 @@ class Prescan:
 
     def _finds(self, text: str) -> bool:
         return any(
-            item.kind != "ip" or not (self._coarse_ips and _is_coarse(text[item.start : item.end]))
+            item.kind != "ip" or not (self._coarse_ips and is_coarse(text[item.start : item.end]))
             for item in self._detector.find(text)
         )
 
@@ -260,7 +260,8 @@ def _token(data: bytes, end: int) -> tuple[int, int]:
     return begin, stop
 
 
-def _is_coarse(address: str) -> bool:
+def is_coarse(address: str) -> bool:
+    """Whether an address is one of which `disguise` has left the network."""
     return address.endswith((".0", "::"))
 
 

@@ -27,6 +27,7 @@ _COMMANDS = {
     "dead": ("gateway.cli.dead", "List dead letters, send them again, or drop them."),
     "plugins": ("gateway.cli.plugins", "List what can be used in config.toml."),
     "suppress": ("gateway.cli.suppress", "Take in no more events of a user, or take them again."),
+    "privacy": ("gateway.cli.privacy", "Find personal data in the events that are kept."),
     "queue": ("gateway.cli.queue", "Look into a queue, or check it, offline."),
 }
 
