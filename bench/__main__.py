@@ -31,6 +31,7 @@ _MODULES = (
     "decode",
     "intake",
     "mapping",
+    "mask",
     "scaling",
 )
 _DEFAULT = ("goals", "peers", "latency", "memory", "start")

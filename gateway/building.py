@@ -87,8 +87,9 @@ class Builder:
         self._clock = clock
         self._log = log
 
-    def _context(self, id_: str) -> Context:
+    def _context(self, id_: str, *, at_intake: bool = False) -> Context:
         return Context(
+            at_intake=at_intake,
             id=id_,
             base_dir=self._config.base_dir,
             data_dir=self._config.data_dir,
@@ -116,7 +117,10 @@ class Builder:
             found = self._registry.find("transform", settings.type, table.path)
             spec = cast("TransformSpec[Any]", found.spec)
             transform = _build(
-                table.path, spec.build, table.decode(spec.config), self._context(id_)
+                table.path,
+                spec.build,
+                table.decode(spec.config),
+                self._context(id_, at_intake=settings.destinations is None),
             )
             if settings.destinations is not None and transform.adds_to:
                 raise ConfigError(
@@ -162,7 +166,11 @@ class Builder:
                         counted=context.counted,
                         settings=settings,
                         chain=Chain(
-                            [(t, tr) for t, tr, where in transforms if id_ in (where or ())]
+                            [
+                                (t, transform.for_destination(id_))
+                                for t, transform, where in transforms
+                                if id_ in (where or ())
+                            ]
                         ),
                     )
                 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from operator import is_
 
 from gateway.component import Transform
+from gateway.enrich import Client
 from gateway.errors import PluginError
 from gateway.event import Event
 
@@ -46,6 +47,10 @@ class Chain:
     def __init__(self, steps: Sequence[tuple[str, Transform]] = ()) -> None:
         self._steps = tuple((id_, t.apply, t.produced, t.mutates) for id_, t in steps)
         self._passes = tuple(transform.passes for _, transform in steps)
+        self._receives = tuple(
+            t.receive for _, t in steps if type(t).receive is not Transform.receive
+        )
+        self._of_client = tuple(t.of_client for _, t in steps)
         self.mutates = any(transform.mutates for _, transform in steps)
         self.ids = tuple(id_ for id_, _ in steps)
         self.adds_to = tuple((id_, source) for id_, t in steps for source in t.adds_to)
@@ -57,6 +62,17 @@ class Chain:
     def passes(self, text: bytes | memoryview) -> bool:
         """Whether all transforms surely keep and leave alone the events of a JSON text."""
         return all(passes(text) for passes in self._passes)
+
+    def receive(self, events: Sequence[Event]) -> None:
+        """Show the events of a request to the transforms that want to see them first."""
+        for receive in self._receives:
+            receive(events)
+
+    def of_client(self, client: Client) -> Client:
+        """What may be known of who sent a request."""
+        for of_client in self._of_client:
+            client = of_client(client)
+        return client
 
     def run(self, events: list[Event]) -> Outcome:
         """Apply all transforms. The events may be changed; copy shared ones before."""

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Annotated, Generic, Literal, TypeVar, overload
 
 from msgspec import Meta, Struct
 
+from gateway.enrich import Client
 from gateway.event import Event
 from gateway.subjects import Subjects
 
@@ -77,6 +78,7 @@ class Context:
         shard: number of the worker process whose queue this is for; 0 where there is only one.
             Components with the same id run in each at the same time.
         counted: what the component has counted with `count`.
+        at_intake: of a transform: whether it runs before events are stored.
     """
 
     id: str
@@ -85,6 +87,7 @@ class Context:
     server: ServerConfig
     log: FilteringBoundLogger
     clock: Callable[[], int]
+    at_intake: bool = False
     shard: int = 0
     counted: Counter[str] = field(default_factory=Counter, compare=False)
 
@@ -237,6 +240,22 @@ class Transform(ABC):
         a text of its own. A transform that cannot tell says no, as this one does.
         """
         return False
+
+    def receive(self, events: Sequence[Event]) -> None:  # noqa: B027 - most have nothing to do
+        """See a request's events before anything of them is remembered; at intake only.
+
+        `apply` comes after duplicates are left out and discarded events are noted down, both of
+        which remember message ids. What must not be remembered is changed here. Not called for
+        events that pass.
+        """
+
+    def of_client(self, client: Client) -> Client:
+        """Who sent a request, as it is to be written into its events; at intake only."""
+        return client
+
+    def for_destination(self, destination: str) -> Transform:
+        """The transform as it runs for one destination, for whom it may be another."""
+        return self
 
     def produced(self) -> list[Event]:
         """Events of its own that the last call of `apply` made; asked once after each.

@@ -135,6 +135,10 @@ class Event(Struct, kw_only=True, omit_defaults=True, dict=True, rename="camel")
         """What the SDK says of itself (`_metadata`): bundled destinations, retry count."""
         return self._body("raw_metadata")
 
+    @metadata.setter
+    def metadata(self, value: Mapping[str, Any]) -> None:
+        self._replace("raw_metadata", value)
+
     @property
     def extra(self) -> Mapping[str, Any]:
         """Top-level keys that the specification does not name."""

@@ -15,6 +15,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from gateway.books import Books
 from gateway.chain import Chain
 from gateway.dedup import RecentIds
@@ -167,11 +169,14 @@ class Intake:
             QueueFull: not all was stored; the client is to send all of it again.
             QueueClosed: the same; the gateway is stopping, or its store failed.
         """
+        arrival.client = self._transforms.of_client(arrival.client)
         source_id = arrival.source_id
         counts = self.ledger.source(source_id)
         discarded = arrival.discarded
         refused = len(arrival.events) + (discarded.total() if discarded else 0)
         discards: list[Discard] = []
+        # First of all: duplicates and discards are remembered by their message ids.
+        self._transforms.receive(arrival.events)
         if not self._sources[source_id].enabled:
             _discard(arrival.events, "source_disabled", arrival, discarded, discards)
             await self._books.not_stored(source_id, 0, discarded, discards)
@@ -242,10 +247,12 @@ class Intake:
             or (origin.sent_at is not None and parse_ms(origin.sent_at) is None)
         ):
             return False
-        if transforms and not (
-            transforms.passes(additions(origin.client)) and transforms.passes(plain.array)
-        ):
-            return False
+        if transforms:
+            client = transforms.of_client(origin.client)
+            if not (transforms.passes(additions(client)) and transforms.passes(plain.array)):
+                return False
+            if client is not origin.client:
+                origin = structs.replace(origin, client=client)
         remembered = self._recent_ids
         if remembered is not None and not remembered.take_all(source_id, heads, origin.received_ms):
             return False

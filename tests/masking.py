@@ -32,5 +32,6 @@ def stored(event: Event) -> Event:
 
 def masked(event: Event, **table: Any) -> Event:
     """The event after a mask, read back from the queue."""
+    table.setdefault("secret", SECRET)
     (event,) = Mask(config(**table)).apply([stored(event)])
     return stored(event)

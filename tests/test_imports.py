@@ -65,7 +65,7 @@ LAYERS = (
     ("upkeep", "replay", "building", "erasure"),
     ("regulations",),
     ("pipeline",),
-    ("conservation", "why", "status"),
+    ("conservation", "why", "status", "inventory"),
     ("logs", "health", "metrics", "offline"),
     ("admin",),
     ("server",),

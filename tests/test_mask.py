@@ -64,12 +64,12 @@ def test_actions_on_what_is_detected(
     assert event.properties == {k: v for k, v in expected.items() if v is not None}
 
 
-def test_ip_addresses_are_masked_when_asked_for() -> None:
-    """`ip` is not detected by default; with it, the network is what is left."""
+def test_of_ip_addresses_the_network_is_left() -> None:
+    """By default an address keeps 24 bits, or 48; without `ip` in `detect` it stays."""
     event = make_event(context={"ip": IP, "other": "2001:db8:1:2::7"})
 
-    assert masked(event).context["ip"] == IP
-    assert masked(event, detect=["ip"]).context == {"ip": "203.0.113.0", "other": "2001:db8:1::"}
+    assert masked(event).context == {"ip": "203.0.113.0", "other": "2001:db8:1::"}
+    assert masked(event, detect=["email"]).context["ip"] == IP
 
 
 def test_keys_that_are_personal_data_are_masked() -> None:
@@ -125,32 +125,32 @@ def test_names_of_events_and_pages_are_searched() -> None:
     assert (dropped.event, dropped.name, dropped.category) == ("***", "Profile of ", None)
 
 
-def test_identities_are_left_alone_unless_they_are_named() -> None:
-    """Detection never touches an id; a rule hashes it, as the same address is elsewhere."""
-    ids = {"user_id": "Jane@Example.com", "anonymous_id": CARD, "group_id": "g", "message_id": CARD}
-    event = make_event(**ids, traits={"email": EMAIL}, context={"ip": IP})
+def test_ids_that_are_personal_data_are_hashed() -> None:
+    """By default an id in which something is detected is hashed as a whole, and others stay."""
+    ids = {"user_id": "Jane@Example.com", "anonymous_id": f"m-{EMAIL}", "group_id": "g"}
+    event = make_event(**ids, message_id=PHONE, traits={"email": EMAIL}, context={"ip": IP})
 
     plain = masked(event)
-    hashes = masked(
-        event, action="hash", fields=["userId", "anonymousId", "previousId"], secret=SECRET
-    )
+    kept = masked(event, ids="keep")
+    hashes = masked(event, action="hash", fields=["userId", "groupId", "previousId"])
 
-    assert {name: getattr(plain, name) for name in ids} == ids
-    assert hashes.user_id == hashes.traits["email"] == hashed(EMAIL)
-    assert hashes.anonymous_id == hashed(CARD)
-    assert (hashes.group_id, hashes.message_id, hashes.previous_id) == ("g", CARD, None)
+    assert plain.user_id == hashes.user_id == hashes.traits["email"] == hashed(EMAIL)
+    assert plain.anonymous_id == hashes.anonymous_id == hashed(f"m-{EMAIL}")
+    assert (plain.group_id, plain.message_id) == ("g", hashed("+49301234567"))
+    assert (hashes.group_id, hashes.previous_id) == (hashed("g"), None)
+    assert {name: getattr(kept, name) for name in ids} == ids
 
 
 @pytest.mark.parametrize(
     ("table", "ip", "agent"),
     [
         ({"detect": ["ip"]}, "203.0.113.0", "agent 9.8.7.6"),
-        ({"detect": ["ip"], "skip": []}, "203.0.113.0", "agent 9.8.7.0"),
+        ({"detect": ["ip"], "skip_numbers": []}, "203.0.113.0", "agent 9.8.7.0"),
         ({"detect": ["email"]}, IP, "agent 9.8.7.6"),
         ({"detect": [], "fields": ["context.ip"]}, "203.0.113.0", "agent 9.8.7.6"),
         ({"fields": [{"path": "context.ip", "action": "drop"}]}, None, "agent 9.8.7.6"),
         ({"fields": [{"name": "ip", "action": "drop"}]}, None, "agent 9.8.7.6"),
-        ({"fields": ["context.userAgent"]}, IP, "***"),
+        ({"detect": [], "fields": ["context.userAgent"]}, IP, "***"),
         ({"fields": [{"path": "context", "action": "drop"}]}, None, None),
         ({"detect": ["ip"], "action": "hash", "secret": SECRET}, hashed(IP), "agent 9.8.7.6"),
     ],
@@ -281,13 +281,13 @@ SHOP = {
 def test_a_shop_event_comes_through_unharmed() -> None:
     """By default nothing happens to ids, prices, times, coordinates and the user agent."""
     context = {
-        "ip": IP,
+        "ip": "203.0.113.0",
         "library": {"name": "@segment/analytics-react-native", "version": "2.11.1"},
         "userAgent": "Mozilla/5.0 (X11) AppleWebKit/537.36 Chrome/120.0.0.0 Safari/537.36",
         "page": {"url": "https://shop.example/@jane/checkout?utm_source=mail%20x"},
     }
     event = make_event(
-        user_id=EMAIL, message_id="m-4111111111111111", properties=SHOP, context=context
+        user_id="u-1", message_id="m-4111111111111112", properties=SHOP, context=context
     )
     before = event.to_json()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.builtin.mask import DEFAULT_SKIP, MAX_RULES, MIN_SECRET_LENGTH
+from gateway.builtin.mask_rules import DEFAULT_SKIP_NUMBERS, MAX_RULES, MIN_SECRET_LENGTH
 from gateway.errors import ConfigError
 from gateway.testing import make_event
 from tests.masking import CARD, EMAIL, IP, SECRET, config, hashed, masked
@@ -164,20 +164,22 @@ def test_a_path_wins_over_a_name_and_both_over_skip() -> None:
 
 
 def test_skip_exempts_from_detection() -> None:
-    """Nothing is detected at a path or below a key of this name, in any spelling."""
+    """Nothing, or no number, is detected at a path or below a key of this name, in any spelling."""
     event = make_event(
         properties={"order_id": CARD, "orderId": int(CARD), "note": CARD, "list": [{"sku": CARD}]},
-        context={"library": {"name": EMAIL}, "app": {"version": IP}, "userAgent": EMAIL},
+        context={"library": {"name": EMAIL}, "app": {"version": IP}, "userAgent": f"A {IP}"},
     )
 
-    seen = masked(event, detect=["email", "card", "ip"])
-    strict = masked(event, skip=[])
-    listed = masked(event, skip=["properties.list[].sku"])
+    seen = masked(event)
+    strict = masked(event, skip_numbers=[])
+    listed = masked(event, skip=["properties.list[].sku", "context.library"], skip_numbers=[])
 
     assert seen.properties == {**event.properties, "note": "***1111"}
-    assert seen.context == event.context
+    assert seen.context == {**event.context, "library": {"name": "j***@example.com"}}
     assert strict.properties["order_id"] == strict.properties["list"][0]["sku"] == "***1111"
+    assert strict.context["app"] == {"version": "203.0.113.0"}
     assert listed.properties["list"] == [{"sku": CARD}]
+    assert listed.context["library"] == {"name": EMAIL}
     assert listed.properties["order_id"] == "***1111"
 
 
@@ -201,11 +203,18 @@ def test_skip_exempts_from_detection() -> None:
         ({"fields": [{"path": "a.b", "name": "b"}]}, "write either path or name"),
         ({"fields": [{"nam": "b"}]}, "transforms.t.fields[0]"),
         ({"fields": ["userId"]}, "'userId' says whose event it is, so it can only be hashed"),
-        ({"fields": [{"path": "messageId"}]}, "'messageId' is needed as it is"),
+        ({"fields": [{"path": "timestamp"}]}, "'timestamp' is needed as it is"),
         ({"fields": [{"path": "event", "action": "drop"}]}, "'event' is needed as it is"),
-        ({"skip": ["userId"]}, "skip[0]: nothing is detected in 'userId' anyway"),
+        ({"skip": ["userId"]}, "skip[0]: nothing can be skipped in 'userId'"),
         ({"skip": ["a"] * MAX_RULES, "fields": ["b"]}, f"at most {MAX_RULES} entries"),
         ({"secrets": "x"}, "did you mean 'secret'?"),
+        ({"detect": ["ip"], "actions": {"email": "hash"}}, "actions.email: 'email' is not in"),
+        ({"actions": {"email": "pseudonym"}}, "needs a secret"),
+        ({"allow": ["propertis.a"]}, "allow[0]: an event has no field 'propertis'"),
+        ({"allow": ["userId"]}, "allow[0]: 'userId' is none of properties"),
+        ({"allow": ["properties.a[1]"]}, "allow[0]: write [] for all"),
+        ({"epoch": "a b"}, "transforms.t.epoch"),
+        ({"replacement": "x" * 101}, "transforms.t.replacement"),
     ],
 )
 def test_a_config_that_cannot_be_used_is_refused(table: dict[str, Any], message: str) -> None:
@@ -219,7 +228,7 @@ def test_a_config_that_cannot_be_used_is_refused(table: dict[str, Any], message:
 def test_bounds_are_reached() -> None:
     """The shortest secret and the most rules are taken."""
     config(action="hash", secret="x" * MIN_SECRET_LENGTH)
-    config(fields=[f"name{n}" for n in range(MAX_RULES - len(DEFAULT_SKIP))])
+    config(fields=[f"name{n}" for n in range(MAX_RULES - len(DEFAULT_SKIP_NUMBERS))])
 
 
 def test_top_level_texts_can_be_named() -> None:

@@ -6,10 +6,11 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.builtin.detect import KINDS, Detector, Kind
+from gateway.builtin.hashing import Hasher
 from gateway.builtin.mask import Mask, MaskConfig
 from gateway.builtin.prescan import BODIES, DETECT, NAMES, PATHS, Prescan, squeeze
 from gateway.builtin.redact import Redactor
@@ -28,9 +29,23 @@ _pieces = st.sampled_from(
             "5555",
         ),
         *("1111", "\u00a0", "\u202f", " ", "-", ".", ",", "\n", "\t", "\b", '"', "(", ")"),
-        *("+1 555 234 5678", "(555) 234-5678", "555-234-5678", "+", "%2B", "+49301234567", "a"),
+        *("+1 555 234 5678", "(555) 234-5678", "555-234-5678", "%2B", "+49301234567", "a"),
         *("+33\u00a06\u202f12 34 56-78", "+33.6.12.34.56.78", "1.2.3.4", "Chrome/1.2.3.4"),
-        *("2001:db8::1", "::ffff:1.2.3.4", "1:2:3:4:5:6:7:8", ":", "::", "beef", "255"),
+        *("DE89370400440532013000", "GB29 NWBK 6016 1331 9268 19", "DE89", "3704", "+"),
+        *("536-22-1234", "046 454 286", "123.456.789-09", "811218-9876", "131052-308T"),
+        *("11010519491231002X", "2341 2341 2346", "%20", "%3D", "%2525", "=", "?", "&", "://"),
+        *("token=abc123", "%26token%3Dabc", "u:p!", "eyJhbGciOi.eyJzdWIiOi.c2ln", "€"),
+        *("AKIAIOSFODNN7EXAMPLE", "Bearer abcdefghijklmnopqrstuv", "sk_live_abcdefghij1234"),
+        *(
+            "2001:db8::1",
+            "2001:db8:1:2:3:4:5:6",
+            "::ffff:1.2.3.4",
+            "1:2:3:4:5:6:7:8",
+            ":",
+            "::",
+            "beef",
+            "255",
+        ),
     ]
 )
 texts = st.lists(_pieces, max_size=6).map("".join) | st.text(max_size=10)
@@ -62,6 +77,7 @@ def suspicion(prescan: Prescan, body: str, raw: str) -> int:
     return found.get((1, body), 0)
 
 
+@settings(deadline=None)  # expressions are compiled
 @given(text=texts, data=st.data(), kinds=st.sets(st.sampled_from(sorted(KINDS)), min_size=1))
 def test_no_text_escapes_suspicion(text: str, data: st.DataObject, kinds: set[Kind]) -> None:
     """Whatever is found in a text is suspected in its JSON, in whatever way that is written."""
@@ -77,6 +93,7 @@ def test_no_text_escapes_suspicion(text: str, data: st.DataObject, kinds: set[Ki
     assert prescan.texts([page, make_event(event="up by 7.")]) >= bool(wanted)
 
 
+@settings(deadline=None)
 @given(
     bodies=st.lists(st.dictionaries(texts, texts | st.lists(texts | st.integers()), max_size=4)),
     ascii_only=st.booleans(),
@@ -85,8 +102,9 @@ def test_the_fast_way_does_what_the_thorough_way_does(
     bodies: list[dict[str, Any]], ascii_only: bool
 ) -> None:
     """Masking a batch gives what decoding and walking through every body of it gives."""
-    config = MaskConfig(detect=("email", "card", "phone", "ip"), skip=())
-    redactor = Redactor(config.detect, "mask", {}, b"")
+    config = MaskConfig(skip_numbers=())
+    actions = dict.fromkeys(config.detect, "mask")
+    redactor = Redactor(config.detect, actions, {}, Hasher(lambda: b""))
     raws = [json.dumps(body, ensure_ascii=ascii_only).encode() for body in bodies]
     events = [make_event(raw_properties=raw, raw_extra=raw) for raw in raws]
 
@@ -111,6 +129,7 @@ names = st.text("aBcD_- ", min_size=1, max_size=5).filter(squeeze) | st.text(
 ).filter(squeeze)
 
 
+@settings(deadline=None)
 @given(name=names, data=st.data(), body=st.sampled_from(BODIES))
 def test_no_key_escapes_its_name(name: str, data: st.DataObject, body: str) -> None:
     """A key is suspected if its name, in any spelling, is among those that are masked."""
@@ -128,6 +147,7 @@ def test_no_key_escapes_its_name(name: str, data: st.DataObject, body: str) -> N
     assert reasons & NAMES == (0 if body == "integrations" else NAMES)
 
 
+@settings(deadline=None)
 @given(key=st.text(max_size=6), data=st.data(), body=st.sampled_from(BODIES))
 def test_no_key_escapes_its_path(key: str, data: st.DataObject, body: str) -> None:
     """A body in which the last key of a path occurs is suspected, and another body is not."""
@@ -153,7 +173,7 @@ def test_no_key_escapes_its_path(key: str, data: st.DataObject, body: str) -> No
         ('{"p\\u0061ssword":1}', DETECT | NAMES | PATHS),
         ('{"n":"password"}', 0),
         ('{"n":{"ip":1}}', PATHS),
-        ('{"n":"ip"}', PATHS),
+        ('{"n":"ip"}', 0),
         ('{"n":"IP"}', 0),
     ],
 )

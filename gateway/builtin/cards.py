@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["SPACES", "digits_of", "find_cards", "is_card"]
+__all__ = ["SPACES", "apart", "digits_of", "find_cards", "is_card", "luhn"]
 
 SPACES = " \u00a0\u202f"
-"""Characters that set groups of digits apart, beside the hyphen."""
+"""Characters that set groups of digits apart, beside the hyphen, and the plus in a query string."""
 
 # First and last prefix, filled up to six digits, and the lengths in use.
 _CARD_RANGES: tuple[tuple[int, int, frozenset[int]], ...] = tuple(
@@ -55,9 +55,9 @@ _CARD_RANGES: tuple[tuple[int, int, frozenset[int]], ...] = tuple(
 _CARD = re.compile(
     rf"""[0-9](?<!\w.)(?<![0-9][.,].)
     (?: [0-9]{{12,18}}
-      | [0-9]{{3}}(?P<s>[{SPACES}-])[0-9]{{4}}(?P=s)[0-9]{{4}}(?P=s)[0-9]{{1,4}}(?P<fours>)
+      | [0-9]{{3}}(?P<s>[{SPACES}+-])[0-9]{{4}}(?P=s)[0-9]{{4}}(?P=s)[0-9]{{1,4}}(?P<fours>)
         (?:(?P=s)[0-9]{{1,3}})?
-      | [0-9]{{3}}(?P<t>[{SPACES}-])[0-9]{{6}}(?P=t)[0-9]{{4,5}}
+      | [0-9]{{3}}(?P<t>[{SPACES}+-])[0-9]{{6}}(?P=t)[0-9]{{4,5}}
     )(?!\w)""",
     re.VERBOSE,
 )
@@ -69,7 +69,7 @@ _LONGEST_GTIN = 14
 def is_card(digits: str) -> bool:
     """Whether a text of ASCII digits is a card number."""
     length = len(digits)
-    if not 13 <= length <= 19 or digits[0] not in _FIRST_DIGITS or not _luhn(digits):
+    if not 13 <= length <= 19 or digits[0] not in _FIRST_DIGITS or not luhn(digits):
         return False
     prefix = int(digits[:6])
     issued = any(
@@ -78,7 +78,8 @@ def is_card(digits: str) -> bool:
     return issued and (length > _LONGEST_GTIN or not _is_gtin(digits))
 
 
-def _luhn(digits: str) -> bool:
+def luhn(digits: str) -> bool:
+    """Whether the last digit is the check digit of the others."""
     numbers = [ord(digit) - 48 for digit in reversed(digits)]
     return (sum(numbers[::2]) + sum(_DOUBLED[number] for number in numbers[1::2])) % 10 == 0
 
@@ -106,3 +107,12 @@ def find_cards(text: str) -> list[tuple[int, int]]:
 def digits_of(text: str) -> str:
     """The ASCII digits of a text."""
     return "".join(re.findall("[0-9]+", text))
+
+
+def apart(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Of sorted spans, those that overlap none of the kept ones before."""
+    kept: list[tuple[int, int]] = []
+    for start, end in spans:
+        if not kept or start >= kept[-1][1]:
+            kept.append((start, end))
+    return kept

@@ -1,22 +1,27 @@
-"""Finds e-mail addresses, card numbers, phone numbers and IP addresses in text, and disguises them.
+"""Finds personal data in text and disguises it.
 
 What counts, chosen so that order ids, hashes, times and prices are left alone:
 
 ``email``
-    ``name@domain``, also with the ``@`` as ``%40`` or ``%2540``, which is how addresses hide in
-    URLs. The domain has a dot and ends in letters; ``logo@2x.png`` is a picture.
+    ``name@domain``. The domain has a dot and ends in letters; ``logo@2x.png`` is a picture.
 ``card``
     13 to 19 digits with a valid check digit (Luhn, ISO/IEC 7812-1 annex B) in a range that a card
     scheme issues (https://en.wikipedia.org/wiki/Payment_card_number), in one piece or grouped as
     on a card. Not digits after a decimal point, and not a valid GTIN (barcode) of 13 or 14 digits.
 ``phone``
-    ``+`` and 10 to 15 digits (ITU-T E.164), or a North American number with its separators,
-    ``(555) 234-5678``. Other national forms look like any other number: name their fields.
+    ``+`` and a number that is possible in its country's plan (ITU-T E.164, as the library
+    phonenumbers has it), or a North American number with its separators, ``(555) 234-5678``. Other
+    national forms look like any other number: name their fields.
 ``ip``
     IPv4 and IPv6 addresses, without loopback and unspecified ones. Four-part version numbers look
     the same, except after a slash, as in ``Chrome/120.0.0.0``.
+``iban``, ``national_id``
+    See `gateway.builtin.idnumbers`.
+``secret``
+    See `gateway.builtin.credentials`.
 
-Every search takes time proportional to the length of the text.
+Percent-encoding, as in URLs, hides nothing: see `gateway.builtin.encoded`. Every search takes time
+proportional to the length of the text.
 """
 
 from __future__ import annotations
@@ -29,17 +34,25 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat
 from operator import attrgetter
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
+
+import phonenumbers
 
 from gateway.builtin.cards import SPACES, digits_of, find_cards
+from gateway.builtin.credentials import find_secrets
+from gateway.builtin.encoded import AT_SIGN, decoded, view
+from gateway.builtin.idnumbers import find_ibans, find_national_ids
 
-__all__ = ["KINDS", "MASKED", "Detector", "Found", "Kind", "canonical", "disguise"]
+__all__ = ["KINDS", "MASKED", "NUMBERS", "Detector", "Found", "Kind", "canonical", "disguise"]
 
-Kind: TypeAlias = Literal["email", "card", "phone", "ip"]
+Kind: TypeAlias = Literal["email", "card", "phone", "ip", "iban", "national_id", "secret"]
 Span: TypeAlias = tuple[int, int]
 
-KINDS: frozenset[Kind] = frozenset({"email", "card", "phone", "ip"})
+KINDS: frozenset[Kind] = frozenset(get_args(Kind))
 """All kinds."""
+
+NUMBERS: frozenset[Kind] = frozenset({"card", "phone", "ip", "national_id"})
+"""Kinds that a number which names something else may be mistaken for."""
 
 MASKED = "***"
 """Stands for what is hidden; of the same length whatever that was."""
@@ -61,24 +74,24 @@ class Detector:
 
     def __init__(self, kinds: Collection[Kind] = KINDS) -> None:
         self._searches = tuple(search for search in _SEARCHES if search[0] in kinds)
+        self._word_searches = tuple(search for search in self._searches if search[0] in _WORDS)
         self._shortest = min((shortest for _, shortest, _ in self._searches), default=sys.maxsize)
 
     def find(self, text: str) -> Sequence[Found]:
         """What there is in a text, from left to right, without overlaps."""
         length = len(text)
-        found: Sequence[Found] = ()
-        if length < self._shortest or text.isidentifier():
-            return found
-        if text.isalnum() and not text.isdecimal():
-            return found  # one word with letters in it, such as a hash
-        for kind, shortest, search in self._searches:
-            if length >= shortest and (spans := search(text)):
-                if found:
-                    spans = _outside(spans, found)
-                found = sorted(
-                    [*found, *(Found(kind, start, end) for start, end in spans)], key=_START
-                )
-        return found
+        if length < self._shortest:
+            return ()
+        searches = self._searches
+        if text.isidentifier() or (text.isalnum() and not text.isdecimal()):
+            searches = self._word_searches  # one word with letters in it, such as a hash
+        if "%" not in text:
+            return _find(text, searches)
+        plain, places = view(text)
+        return [
+            Found(item.kind, places[item.start], places[item.end])
+            for item in _find(plain, searches)
+        ]
 
     def classify(self, text: str) -> Kind | None:
         """The kind of a text that is one piece of personal data and nothing else."""
@@ -88,6 +101,18 @@ class Detector:
 
 
 _START = attrgetter("start")
+_WORDS: frozenset[Kind] = frozenset({"iban", "secret", "national_id"})
+
+
+def _find(text: str, searches: tuple[_Search, ...]) -> Sequence[Found]:
+    found: Sequence[Found] = ()
+    length = len(text)
+    for kind, shortest, search in searches:
+        if length >= shortest and (spans := search(text)):
+            if found:
+                spans = _outside(spans, found)
+            found = sorted([*found, *(Found(kind, start, end) for start, end in spans)], key=_START)
+    return found
 
 
 def _outside(spans: list[Span], found: Sequence[Found]) -> list[Span]:
@@ -105,13 +130,19 @@ def _outside(spans: list[Span], found: Sequence[Found]) -> list[Span]:
 def disguise(kind: Kind, text: str) -> str:
     """A text that `Detector.find` found, with most of it hidden.
 
-    ``j***@example.com``, ``***1111`` (card), ``***67`` (phone), ``203.0.113.0``, ``2001:db8:1::``
+    ``j***@example.com``, ``***1111`` (card), ``***67`` (phone), ``DE***3000`` (iban),
+    ``***20`` (national_id), ``203.0.113.0``, ``2001:db8:1::``, ``***`` (secret)
     """
     if kind == "email":
         name, sign, domain = _split_email(text)
         return f"{name[0] if len(name) > 2 else ''}{MASKED}{sign}{domain}"
+    text = decoded(text)
     if kind == "ip":
         return _coarse_ip(text)
+    if kind == "secret":
+        return MASKED
+    if kind == "iban":
+        return f"{text[:2].upper()}{MASKED}{canonical(kind, text)[-4:]}"
     digits = digits_of(text)
     return MASKED + (digits[-4:] if kind == "card" else digits[-2:])
 
@@ -119,20 +150,23 @@ def disguise(kind: Kind, text: str) -> str:
 def canonical(kind: Kind, text: str) -> str:
     """One spelling for all spellings of the same thing, so that their hashes are equal.
 
-    E-mail in lower case, card as digits, phone as ``+`` and digits, IP address compressed.
+    E-mail in lower case, card as digits, phone as ``+`` and digits, IP address compressed, account
+    and identity numbers in capitals without what sets groups apart. Secrets are as they are.
     """
+    text = decoded(text)
     if kind == "email":
-        name, _, domain = _split_email(text)
-        return f"{_unescape(name)}@{domain}".lower()
+        return text.lower()
     if kind == "ip":
         address = ipaddress.ip_address(text)
         return str(getattr(address, "ipv4_mapped", None) or address)
     if kind == "card":
         return digits_of(text)
-    international = _PLUS.match(text)
-    if international is None:
-        return f"+1{digits_of(text)}"
-    return f"+{digits_of(text[international.end() :].replace('(0)', ''))}"
+    if kind == "secret":
+        return text
+    if kind == "phone":
+        national = digits_of(text.replace("(0)", ""))
+        return f"+{national}" if text[0] == "+" else f"+1{national}"
+    return "".join(filter(str.isalnum, text)).upper()
 
 
 # E-mail. RFC 5321 allows more than anybody uses; these are the characters of addresses in use.
@@ -140,37 +174,31 @@ def canonical(kind: Kind, text: str) -> str:
 # the next word begins without one.
 
 _LETTERS = "0-9A-Za-z\u00c0-\u024f\u0370-\u0dff\u1e00-\u1fff"
-_AT = re.compile(r"@|%(?:25)?40")
-_ESCAPED = "2[BbDdEe]|5[Ff]|27|7[Ee]"  # + - . _ ' ~ as a URL may have them
-_ESCAPED_BACKWARDS = "[BbDdEe]2|[Ff]5|72|[Ee]7"
 # The part before the @ is read backwards from it, so that a long text is not tried from each of
-# its characters on. An escape of any other character, such as %20, ends it.
-_NAME_BACKWARDS = re.compile(
-    f"(?:(?:{_ESCAPED_BACKWARDS})%|(?![0-9A-Fa-f]{{2}}%)[{_LETTERS}_.+'~-]){{1,64}}"
-)
+# its characters on.
+_NAME_BACKWARDS = re.compile(f"[{_LETTERS}_.+'~-]{{1,64}}")
 _DOMAIN = re.compile(
     f"(?:[{_LETTERS}][{_LETTERS}-]{{0,62}}\\.){{1,8}}[{_LETTERS}][{_LETTERS}-]{{1,62}}"
 )
 _TOP_DOMAIN = re.compile(f"(?![0-9])[{_LETTERS}-]*[^\\W\\d_]")
 _PICTURE = re.compile(r"[1-9]x\.(?:png|jpe?g|gif|webp|svg|avif|ico)", re.IGNORECASE)
-_NAME_REACH = 3 * 64  # characters of 64 escapes
+_NAME_REACH = 64
 
 
 def _find_emails(text: str) -> list[Span]:
     spans: list[Span] = []
-    if "@" not in text and "%" not in text:
-        return spans
-    for at in _AT.finditer(text):
-        before = text[max(0, at.start() - _NAME_REACH) : at.start()]
-        name = _NAME_BACKWARDS.match(before[::-1])
-        domain = _DOMAIN.match(text, at.end())
+    at = text.find("@")
+    while at >= 0:
+        position, at = at, text.find("@", at + 1)
+        name = _NAME_BACKWARDS.match(text[max(0, position - _NAME_REACH) : position][::-1])
+        domain = _DOMAIN.match(text, position + 1)
         if name is None or domain is None:
             continue
         spelled = name[0][::-1].lstrip("'.~-")
         length = _domain_length(domain[0])
         if not spelled or not length or _PICTURE.fullmatch(domain[0]):
             continue
-        start, end = at.start() - len(spelled), at.end() + length
+        start, end = position - len(spelled), position + 1 + length
         if spans and start < spans[-1][1]:
             start, _ = spans.pop()  # a@b.example@c.example
         spans.append((start, end))
@@ -188,30 +216,25 @@ def _domain_length(domain: str) -> int:
 
 
 def _split_email(text: str) -> tuple[str, str, str]:
-    *_, at = _AT.finditer(text)
+    *_, at = AT_SIGN.finditer(text)
     return text[: at.start()], at[0], text[at.end() :]
-
-
-def _unescape(name: str) -> str:
-    return re.sub(f"%({_ESCAPED})", lambda match: chr(int(match[1], 16)), name)
 
 
 # Phones.
 
 _INTERNATIONAL = re.compile(
-    rf"[+%](?<!\w.)(?:(?<=\+)|2[Bb])(?P<number>[1-9](?:[{SPACES}.()-]{{0,3}}[0-9]){{9,14}})(?![0-9])"
+    rf"\+(?<!\w.)(?P<number>[1-9](?:[{SPACES}.()-]{{0,3}}[0-9]){{7,14}})(?![0-9])"
 )
 _NORTH_AMERICAN = re.compile(
     rf"[(2-9](?<![\w+].)(?<![0-9][.,-].)"
     rf"(?:(?<=\()[2-9][0-9]{{2}}\)[{SPACES}]?|(?<=[0-9])[0-9]{{2}}(?P<s>[{SPACES}-]))"
     rf"[2-9][0-9]{{2}}(?(s)(?P=s)|[{SPACES}-])[0-9]{{4}}(?!\w|[.-][0-9])"
 )
-_PLUS = re.compile(r"\+|%2[Bb]")
 
 
 def _find_phones(text: str) -> list[Span]:
     spans: list[Span] = []
-    if "+" in text or "%2" in text:
+    if "+" in text:
         matches = _INTERNATIONAL.finditer(text)
         spans = [match.span() for match in matches if _is_international(match["number"])]
     if not spans:
@@ -233,16 +256,22 @@ def _is_international(number: str) -> bool:
     dots = number.count(".")
     if dots == 1 or (dots and re.search(rf"[{SPACES}()-]", number)):
         return False  # a decimal number, or a pair of coordinates
-    digits = digits_of(number)
-    if digits[0] == "1":
-        return len(digits) == 11 and digits[1] not in "01" and digits[4] not in "01"
-    return digits[0] != "7" or len(digits) == 11
+    digits = digits_of(number.replace("(0)", ""))
+    if digits[0] == "1" and (len(digits) != 11 or digits[1] in "01" or digits[4] in "01"):
+        return False
+    try:
+        parsed = phonenumbers.parse(f"+{digits}")
+    except phonenumbers.NumberParseException:
+        return False
+    # Possible rather than valid: numbering plans grow faster than anybody updates a library.
+    return phonenumbers.is_possible_number(parsed)
 
 
 # IP addresses.
 
 _IPV4 = re.compile(r"[0-9](?<![\w.].)(?<!\w/.)[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?!\w|\.[0-9])")
 _IPV6_TOKEN = re.compile(r"[0-9A-Fa-f:.]+")
+_FULL_IPV6 = re.compile("[23Ff][0-9A-Fa-f]{3}:")  # 2000::/3, fc00::/7, fe80::/10: all there are
 _LONGEST_IPV6 = 45
 _LEAST_IPV6_DIGITS = 4
 
@@ -267,6 +296,8 @@ def _ipv6_of_token(text: str, match: re.Match[str]) -> Span | None:
         return None
     start, end = match.start(), match.start() + len(token)
     if _is_word(text[start - 1 : start]) or _is_word(text[end : end + 1]):
+        return None
+    if "::" not in token and not _FULL_IPV6.match(token):
         return None
     digits = sum(map(str.isalnum, token))
     return (start, end) if digits >= _LEAST_IPV6_DIGITS and _address(token) else None
@@ -295,10 +326,15 @@ def _coarse_ip(text: str) -> str:
     return f"{text.rpartition('.')[0]}.0"
 
 
+_Search: TypeAlias = tuple[Kind, int, Callable[[str], list[Span]]]
+
 # In the order in which they lay claim to a piece of text, with the least length that has one.
-_SEARCHES: tuple[tuple[Kind, int, Callable[[str], list[Span]]], ...] = (
+_SEARCHES: tuple[_Search, ...] = (
+    ("secret", 5, find_secrets),
     ("email", 6, _find_emails),
+    ("iban", 15, find_ibans),
     ("ip", 6, _find_ips),
     ("card", 13, find_cards),
-    ("phone", 11, _find_phones),
+    ("national_id", 10, find_national_ids),
+    ("phone", 9, _find_phones),
 )

@@ -1,243 +1,189 @@
 """``mask``: takes personal data out of events before they are stored or sent on.
 
-What is personal is said by path, by the name of a key, or found by what it looks like. What happens
-to it is one of three things: it is dropped, masked so that people can still tell what it was, or
-hashed with a secret so that events of the same person can still be joined.
+What is personal is said by path, by the name of a key, or found by what it looks like. It is
+dropped, replaced, masked so that people can still tell what it was, or hashed with a secret so that
+events of the same person can still be joined; an allow-list leaves nothing but what it names.
 
 Most events hold none. They are never decoded: see `gateway.builtin.prescan`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
-from gateway.builtin.detect import MASKED, Kind
-from gateway.builtin.prescan import BODIES, DETECT, NAMES, PATHS, Prescan, squeeze
-from gateway.builtin.redact import GONE, Action, Redactor, Rules
+from gateway.builtin.allow import ABSENT, pruned
+from gateway.builtin.detect import MASKED
+from gateway.builtin.hashing import Hasher, generated_secret
+from gateway.builtin.mask_rules import MaskConfig, Plan, names_of
+from gateway.builtin.prescan import BODIES, DETECT, NAMES, PATHS, Prescan
+from gateway.builtin.redact import GONE, Action, Redactor
 from gateway.component import Context, Transform, TransformSpec
+from gateway.enrich import Client
+from gateway.errors import ConfigError
 from gateway.event import EMPTY, Event, Warnings
 from gateway.hookspecs import hookimpl
-from gateway.path import EVERY, FIELDS, Path, parse_path
-from gateway.settings import Secret
 
-__all__ = [
-    "DEFAULT_SKIP",
-    "MAX_RULES",
-    "MIN_SECRET_LENGTH",
-    "Mask",
-    "MaskConfig",
-    "Rule",
-    "register_transforms",
-]
+__all__ = ["Mask", "MaskConfig", "register_transforms"]
 
-DEFAULT_SKIP = (
-    "context.library",
-    "context.app",
-    "context.os",
-    "context.userAgent",
-    "context.userAgentData",
-    "order_id",
-    "checkout_id",
-    "cart_id",
-    "product_id",
-    "variant_id",
-    "sku",
-    "barcode",
-    "gtin",
-    "ean",
-    "upc",
-    "isbn",
-)
-"""Where nothing is detected by default: versions, and numbers that name goods and orders."""
-
-MIN_SECRET_LENGTH = 16
-"""Characters of the secret: a shorter one is guessed, and with it every hash."""
-
-MAX_RULES = 1000
-"""Entries that `fields` and `skip` may have together."""
-
-_IDS = ("userId", "anonymousId", "previousId", "groupId")
+_IDS = ("user_id", "anonymous_id", "group_id", "previous_id", "message_id")
 _TEXTS = ("event", "name", "category", "channel")
 
 
-class Rule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """An entry of `fields` as a table.
-
-    Attributes:
-        path: such as ``context.traits.email`` or ``properties.products[].note``.
-        name: instead of `path`, a key at any depth; ``first_name`` is also ``firstName``.
-        action: instead of the mask's own.
-    """
-
-    path: str | None = None
-    name: str | None = None
-    action: Action | None = None
-
-    def __post_init__(self) -> None:
-        if (self.path is None) == (self.name is None):
-            raise ValueError("write either path or name")
-
-
-class MaskConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Settings of a mask.
-
-    Attributes:
-        detect: what is looked for in all texts: ``email``, ``card``, ``phone``, ``ip``.
-        action: ``mask``, ``drop`` or ``hash``.
-        fields: what is personal whatever it looks like: paths, names of keys, or tables with
-            `path` or `name` and an `action` of its own.
-        skip: paths and names of keys where nothing is detected.
-        secret: key of the hashes, at least `MIN_SECRET_LENGTH` characters.
-    """
-
-    detect: tuple[Kind, ...] = ("email", "card", "phone")
-    action: Action = "mask"
-    fields: tuple[str | Rule, ...] = ()
-    skip: tuple[str, ...] = DEFAULT_SKIP
-    secret: Secret | None = None
-
-    def __post_init__(self) -> None:
-        _Plan(self)
-
-
-class _Plan:
-    """A config, read: what happens where."""
-
-    def __init__(self, config: MaskConfig) -> None:
-        if not config.detect and not config.fields:
-            raise ValueError("there is nothing to mask: detect and fields are both empty")
-        if len(config.fields) + len(config.skip) > MAX_RULES:
-            raise ValueError(f"fields and skip have at most {MAX_RULES} entries together")
-        self.attributes: dict[str, Action] = {}
-        self.names: dict[bytes, Action | None] = {}
-        self.rules: dict[str, Rules] = {}
-        self.last_keys: dict[str, set[str | None]] = {}
-        for index, text in enumerate(config.skip):
-            self._add(f"skip[{index}]", _rule_of(text), None)
-        actions = {config.action} if config.detect else set()
-        for index, entry in enumerate(config.fields):
-            rule = _rule_of(entry) if isinstance(entry, str) else entry
-            action = rule.action or config.action
-            actions.add(action)
-            self._add(f"fields[{index}]", rule, action)
-        self.key = _key_of(config.secret) if "hash" in actions else b""
-
-    def _add(self, where: str, rule: Rule, action: Action | None) -> None:
-        try:
-            if rule.name is not None:
-                self._add_name(rule.name, action)
-            else:
-                assert rule.path is not None
-                self._add_path(parse_path(rule.path), action)
-        except ValueError as error:
-            raise ValueError(f"{where}: {error}") from None
-
-    def _add_name(self, name: str, action: Action | None) -> None:
-        squeezed = squeeze(name)
-        if not squeezed:
-            raise ValueError("a name has at least one letter or digit")
-        if self.names.get(squeezed) is not None:
-            raise ValueError(f"{name!r} is there twice")
-        self.names[squeezed] = action
-
-    def _add_path(self, path: Path, action: Action | None) -> None:
-        if path.root in FIELDS:
-            self._add_attribute(path.root, action)
-            return
-        if path.root not in BODIES:
-            raise ValueError(f"{path.root!r} cannot be masked")
-        rules = self.rules.setdefault(path.root, Rules())
-        for step in path.steps:
-            if isinstance(step, int):
-                raise ValueError("write [] for all elements of a list; one cannot be picked")  # noqa: TRY004
-            if step is not EVERY:  # rules go through lists by themselves
-                rules = rules.keys.setdefault(step, Rules())
-        if action is None:
-            rules.skip = True
-            return
-        if rules.action is not None:
-            raise ValueError(f"'{path}' is there twice")
-        rules.action = action
-        keys = [step for step in path.steps if step is not EVERY]
-        last = keys[-1] if keys else None
-        assert not isinstance(last, int)
-        self.last_keys.setdefault(path.root, set()).add(last)
-
-    def _add_attribute(self, name: str, action: Action | None) -> None:
-        if action is None:
-            raise ValueError(f"nothing is detected in {name!r} anyway")
-        if name in _IDS and action != "hash":
-            raise ValueError(
-                f'{name!r} says whose event it is, so it can only be hashed: action = "hash"'
-            )
-        if name not in (*_IDS, *_TEXTS) or (name == "event" and action == "drop"):
-            raise ValueError(f"{name!r} is needed as it is")
-        self.attributes[FIELDS[name]] = action
-
-
-def _rule_of(text: str) -> Rule:
-    is_path = text in _IDS or "." in text or "[" in text
-    return Rule(path=text) if is_path else Rule(name=text)
-
-
-def _key_of(secret: Secret | None) -> bytes:
-    if secret is None or len(secret.reveal()) < MIN_SECRET_LENGTH:
-        problem = "needs a secret" if secret is None else "needs a longer secret"
-        raise ValueError(
-            f'action = "hash" {problem}, of at least {MIN_SECRET_LENGTH} characters, so that '
-            "nobody can find out what was hashed by hashing guesses: secret = "
-            '"${MASK_SECRET}", say, and that variable set to the output of: openssl rand -hex 32'
-        )
-    return secret.reveal().encode()
-
-
 class Mask(Transform):
-    """The transform. Identities are left as they are, unless `fields` names them."""
+    """The transform.
 
-    def __init__(self, config: MaskConfig) -> None:
-        plan = _Plan(config)
+    Args:
+        config: its settings.
+        folder: where the secret for ids is kept if config has none.
+        destination: for which pseudonyms are made; None at intake.
+        at_intake: whether `receive` sees all events before `apply` does.
+    """
+
+    def __init__(
+        self,
+        config: MaskConfig,
+        folder: Path | None = None,
+        *,
+        destination: str | None = None,
+        at_intake: bool = False,
+    ) -> None:
+        plan = Plan(config)
+        self._config = config
+        self._folder = folder
+        self._hasher = Hasher(self._secret, config.epoch, destination)
+        self._pseudonyms = plan.pseudonyms
         self._detects = bool(config.detect)
-        self._attributes = tuple(plan.attributes.items())
+        self._ids = config.ids if config.detect and config.ids != "keep" else None
+        message_id = plan.attributes.get("message_id")
+        self._message_ids = message_id if at_intake else None
+        self._attributes = tuple(
+            item for item in plan.attributes.items() if not at_intake or item[0] != "message_id"
+        )
         self._rules = plan.rules
+        self._allowed = plan.allowed
         self._prescan = Prescan(
             config.detect,
-            [name for name, action in plan.names.items() if action is not None],
+            names_of(plan.names),
             plan.last_keys,
+            coarse_ips=plan.actions.get("ip") == "mask",
         )
-        self._redactor = Redactor(config.detect, config.action, plan.names, plan.key)
+        self._redactor = Redactor(
+            config.detect, plan.actions, plan.names, self._hasher, config.replacement
+        )
+
+    def for_destination(self, destination: str) -> Mask:
+        """One whose pseudonyms are those of a destination."""
+        if not self._pseudonyms:
+            return self
+        return Mask(self._config, self._folder, destination=destination)
+
+    def passes(self, text: bytes | memoryview) -> bool:
+        """Whether nothing in a JSON text can match any rule; see `Prescan.clean`."""
+        rules = self._allowed is not None or self._attributes or self._message_ids is not None
+        return not rules and self._prescan.clean(bytes(text))
+
+    def receive(self, events: Sequence[Event]) -> None:
+        """Hash message ids that are personal data: whatever remembers events remembers those."""
+        if self._message_ids is not None:
+            for event in events:
+                if event.message_id:
+                    event.message_id = self._redactor.whole(event.message_id, self._message_ids)
+        elif self._ids and self._prescan.any_of([event.message_id for event in events]):
+            for event in events:
+                event.message_id = self._safe_id(event.message_id)
+
+    def of_client(self, client: Client) -> Client:
+        """The client without what is masked in the context of events."""
+        if client.ip is None and client.user_agent is None:
+            return client
+        ip, agent = self._in_context(client.ip, client.user_agent)
+        return msgspec.structs.replace(client, ip=ip, user_agent=agent)
 
     def apply(self, events: list[Event]) -> list[Event]:
         """Mask what is personal in the events; none is left out."""
+        if self._allowed is not None:
+            for event in events:
+                self._prune(event, self._allowed)
         # Everything is worked out from the events as they came, and only then assigned: what has
         # been hashed by one rule must not be hashed by another.
         changes = [*self._changed_bodies(events), *self._changed_notes(events)]
         if self._detects and self._prescan.texts(events):
             changes += self._changed_texts(events)
+            if self._ids is not None:
+                changes += self._changed_ids(events)
         for attribute, action in self._attributes:
             changes += self._changed_attribute(events, attribute, action)
         for event, name, value in changes:
             setattr(event, name, value)
         return events
 
+    def hashes(self, text: str) -> dict[str, str]:
+        """What stands for a value where it is hashed as a whole, by epoch; the latest comes first.
+
+        An id that is an e-mail address, say, is stored under the first of these.
+        """
+        config = self._config
+        secrets = {config.epoch: self._hasher}
+        for epoch, secret in config.previous_secrets.items():
+            if epoch != config.epoch:
+                secrets[epoch] = Hasher(secret.reveal().encode, epoch)
+        return {epoch: self._redactor.hashed(text, hasher) for epoch, hasher in secrets.items()}
+
+    def _secret(self) -> bytes:
+        if self._config.secret is not None:
+            return self._config.secret.reveal().encode()
+        if self._folder is None:
+            raise ConfigError("a mask without a secret needs a data directory to keep one in")
+        return generated_secret(self._folder)
+
+    def _safe_id(self, text: str) -> str:
+        if not text or self._redactor.text(text) is text:
+            return text
+        assert self._ids is not None
+        return self._redactor.as_id(text, self._ids)
+
+    def _prune(self, event: Event, allowed: dict[str, Any]) -> None:
+        for body in BODIES:
+            old = getattr(event, body)
+            if old:
+                new = pruned(old, allowed.get(body, {}))
+                if new is not old:
+                    setattr(event, body, {} if new is ABSENT else new)
+
     def _changed_bodies(self, events: list[Event]) -> Iterator[_Change]:
         for (index, body), reasons in self._prescan.bodies(events).items():
-            old = getattr(events[index], body)
+            event = events[index]
+            old = getattr(event, body)
             new = self._redactor.value(old, self._rules.get(body), reasons)
             if new is not old:
-                yield events[index], body, {} if new is GONE else new
+                yield event, body, {} if new is GONE else new
+            elif _has_twins(getattr(event, f"raw_{body}")):
+                yield event, body, dict(old)  # or the first of two values stays in the bytes
 
     def _changed_texts(self, events: list[Event]) -> Iterator[_Change]:
         for event in events:
-            for name in ("event", "name", "category"):
+            for name in _TEXTS:
                 old = getattr(event, name)
                 new = self._redactor.text(old) if old else old
                 if new is not old:
                     dropped = MASKED if name == "event" else None
                     yield event, name, dropped if new is GONE else new
+
+    def _changed_ids(self, events: list[Event]) -> Iterator[_Change]:
+        named = {attribute for attribute, _ in self._attributes}
+        for event in events:
+            for name in _IDS:
+                old = getattr(event, name)
+                if old and name not in named:
+                    new = self._safe_id(old)
+                    if new is not old:
+                        yield event, name, new
 
     def _changed_attribute(
         self, events: list[Event], attribute: str, action: Action
@@ -254,26 +200,59 @@ class Mask(Transform):
             if event.raw_notes is EMPTY:
                 continue
             old = event.notes
-            context = {"ip": old.request_ip, "userAgent": old.user_agent}
-            seen = self._redactor.value(context, self._rules.get("context"), _EVERY_REASON)
-            kept = seen if seen is not GONE else {}
+            ip, agent = self._in_context(old.request_ip, old.user_agent)
             raw_timestamp = self._redactor.text(old.raw_timestamp or "") or None
             new = Warnings(
-                request_ip=kept.get("ip"),
-                user_agent=kept.get("userAgent"),
+                request_ip=ip,
+                user_agent=agent,
                 raw_timestamp=raw_timestamp if raw_timestamp is not GONE else None,
                 notes=old.notes,
             )
             if new != old:
                 yield event, "raw_notes", Raw(msgspec.json.encode(new))
 
+    def _in_context(self, ip: str | None, agent: str | None) -> tuple[str | None, str | None]:
+        """What is left of an address and a user agent, which count as being in the context."""
+        known = {"ip": ip, "userAgent": agent}
+        context: Any = {key: value for key, value in known.items() if value is not None}
+        if self._allowed is not None:
+            context = pruned(context, self._allowed.get("context", {}))
+        seen = self._redactor.value(context, self._rules.get("context"), _EVERY_REASON)
+        kept = {} if seen is GONE or seen is ABSENT else seen
+        return kept.get("ip"), kept.get("userAgent")
+
 
 _Change: TypeAlias = tuple[Event, str, Any]
 _EVERY_REASON = DETECT | NAMES | PATHS
 
 
-def _build(config: MaskConfig, _: Context) -> Mask:
-    return Mask(config)
+def _has_twins(raw: Raw) -> bool:
+    """Whether an object in these bytes has a key twice, of which a decoder gives the last only."""
+
+    def pairs(items: list[tuple[str, Any]]) -> None:
+        if len(dict(items)) < len(items):
+            raise _TwinsError
+
+    try:
+        json.loads(bytes(raw), object_pairs_hook=pairs)
+    except _TwinsError:
+        return True
+    except (ValueError, RecursionError):
+        return True  # not to be told: written anew, it has none
+    return False
+
+
+class _TwinsError(Exception):
+    pass
+
+
+def _build(config: MaskConfig, context: Context) -> Mask:
+    if context.at_intake and Plan(config).pseudonyms:
+        raise ConfigError(
+            f"transforms.{context.id}: pseudonyms are those of one destination: name it in "
+            'destinations = ["..."], or hash instead'
+        )
+    return Mask(config, context.data_dir, at_intake=context.at_intake)
 
 
 @hookimpl

@@ -1,30 +1,34 @@
-"""Tells from the bytes of a batch which bodies a mask has to look into.
+"""Tells from the bytes of events which of them a mask has to look into.
 
-Nearly all bodies hold nothing to mask. To decode one and walk through it costs ten times as much as
-to search its bytes, and searching all bodies of a batch as one text costs a fraction of searching
-them one by one. The searches answer "maybe" too often rather than too rarely: whatever the mask
-would find in the decoded body must have been suspected here. A property test holds them to it.
+Nearly all events hold nothing to mask. To decode one and walk through it costs ten times as much as
+to search its bytes, and searching a whole request as one text costs a fraction of searching its
+events one by one. The searches answer "maybe" too often rather than too rarely: whatever the mask
+would find in the decoded event must have been suspected here. A property test holds them to it.
 
-How digits are searched: every character that a card number, or a phone number without a ``+``, can
-have becomes ``0`` and any other ``x``. No such number is shorter than `_SHORTEST_NUMBER`, so one
-search for that many zeros finds all places worth a closer look.
+The searches are done by Hyperscan (https://intel.github.io/hyperscan), whose time is linear in the
+bytes whatever they are. What looks like a number comes up often, so that it is looked at once more,
+by the detector that the mask itself uses, before an event is decoded for it.
 """
 
 from __future__ import annotations
 
 import re
+import threading
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping
+from functools import lru_cache
 from itertools import accumulate, chain
 from operator import attrgetter
 
-from gateway.builtin.cards import is_card
-from gateway.builtin.detect import Detector, Kind
+import hyperscan
+
+from gateway.builtin import wording
+from gateway.builtin.detect import NUMBERS, Detector, Kind
 from gateway.event import Event
 
-__all__ = ["BODIES", "DETECT", "NAMES", "PATHS", "Prescan", "squeeze"]
+__all__ = ["BODIES", "DETECT", "NAMES", "PATHS", "Prescan", "is_coarse", "squeeze"]
 
-BODIES = ("properties", "traits", "context", "extra", "integrations")
+BODIES = ("properties", "traits", "context", "extra", "integrations", "metadata")
 """Bodies that are searched."""
 
 DETECT = 1
@@ -37,42 +41,59 @@ PATHS = 4
 """Reason to look into a body: it may have the last key of a path that is masked."""
 
 _RAWS = attrgetter(*(f"raw_{body}" for body in BODIES))
-_TEXTS = attrgetter("event", "name", "category")
+_TEXTS = attrgetter(
+    *("event", "name", "category", "channel"),
+    *("user_id", "anonymous_id", "group_id", "previous_id", "message_id"),
+)
 _ALL = DETECT | NAMES | PATHS
+_AT = 8  # of a hit: something before the sign has to make an address of it
 _BOUNDARY = b"\0"  # no JSON text has it
 
-# Escapes of characters that the searches look for: ASCII from the space on, and the two spaces
-# beyond ASCII that set digits apart.
-_ESCAPE = re.compile(rb"\\(?=u(?:00(?:[2-7]|[aA]0)|202[fF]))")
-_AT = re.compile(rb"@(?<=[0-9A-Za-z_.+'~\x80-\xff-]@)(?=[0-9A-Za-z\x80-\xff])")
-_ESCAPED_AT = re.compile(rb"%(?=(?:25)?40)")
-_PLUS = re.compile(rb"\+(?=[1-9](?:[ .()\xc2\xa0\xe2\x80\xaf-]{0,9}[0-9]){9})")
-_ESCAPED_PLUS = re.compile(rb"%(?=2[Bb][1-9])")
-_IPV4 = re.compile(rb"\.(?<=[0-9]\.)(?=[0-9]{1,3}\.[0-9]{1,3}\.[0-9])")
-_IPV6 = re.compile(rb":(?=:|[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}:)")
-_BY_KIND: dict[Kind, tuple[tuple[bytes, re.Pattern[bytes]], ...]] = {
-    "email": ((b"@", _AT), (b"%", _ESCAPED_AT)),
-    "card": (),
-    "phone": ((b"+", _PLUS), (b"%", _ESCAPED_PLUS)),
-    "ip": ((b".", _IPV4), (b":", _IPV6)),
-}
-
-_NUMBER_BYTES = b"0123456789-() " + "\u00a0\u202f".encode()
-_BLUR = bytes(0x30 if byte in _NUMBER_BYTES else 0x78 for byte in range(256))
-_SHORTEST_NUMBER = 12
-_ZEROS = b"0" * _SHORTEST_NUMBER
-_FRACTION = re.compile(rb"[0-9]\.")
-_end_of_run = re.compile(b"0+").match
-
+_CASELESS, _EXACT = hyperscan.HS_FLAG_CASELESS, 0
 _LOWER = bytes(range(256)).lower()
 _INSIGNIFICANT = b" _-"
-_BLANK = b" \t\n\r"  # between a key and its colon
+_GAP = b"[ _-]*"
 _PLAIN_KEY = re.compile(rb"""[^"\\/\x00-\x1f\x7f-\xff]*""")
+
+_LONGEST_TOKEN = 256
+_HARMLESS = re.compile(  # UUIDs, and times in the forms of ISO 8601
+    rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+    rb"|[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?"
+    rb"(?:Z| ?[+-][0-9]{2}:?[0-9]{2})?"
+)
+_EXPONENT = re.compile(rb"[0-9][eE][+-]?[0-9]{1,3}(?:[]},\s\0]|\Z)")
 
 
 def squeeze(name: str) -> bytes:
     """A key without what spellings differ in: ``firstName``, ``first_name`` and ``First Name``."""
     return name.encode("utf-8", "surrogatepass").translate(_LOWER, _INSIGNIFICANT)
+
+
+class _Search:
+    """Regular expressions, compiled as one."""
+
+    def __init__(self, patterns: tuple[tuple[int, bytes], ...], flags: int) -> None:
+        self._database = hyperscan.Database()
+        self._database.compile(
+            expressions=[pattern for _, pattern in patterns],
+            ids=[number for number, _ in patterns],
+            elements=len(patterns),
+            flags=[flags | hyperscan.HS_FLAG_DOTALL] * len(patterns),
+        )
+        self._local = threading.local()
+
+    def hits(self, data: bytes) -> list[tuple[int, int]]:
+        """End and number of the pattern of each hit; all ends that a hit can have."""
+        found: list[tuple[int, int]] = []
+
+        def note(number: int, _start: int, end: int, *_: object) -> None:
+            found.append((end, number))
+
+        scratch = getattr(self._local, "scratch", None)
+        if scratch is None:  # of each thread: two must not scan with the same
+            scratch = self._local.scratch = hyperscan.Scratch(self._database)
+        self._database.scan(data, match_event_handler=note, scratch=scratch)
+        return found
 
 
 class Prescan:
@@ -83,6 +104,7 @@ class Prescan:
         names: squeezed keys that are masked, wherever they are but in `integrations`.
         last_keys: body to the last keys of the paths that are masked in it; None among them stands
             for a path that the search cannot tell from any other.
+        coarse_ips: whether an address without its last part is not to be found.
     """
 
     def __init__(
@@ -90,74 +112,157 @@ class Prescan:
         kinds: Collection[Kind],
         names: Collection[bytes],
         last_keys: Mapping[str, Collection[str | None]],
+        *,
+        coarse_ips: bool = False,
     ) -> None:
-        numbers = [kind for kind in kinds if kind in ("card", "phone")]
-        self._numbers = Detector(numbers) if numbers else None
-        self._cards = "card" in kinds
-        self._patterns = [pattern for kind in kinds for pattern in _BY_KIND[kind]]
-        self._names = tuple(b'"%b":' % name for name in names if _PLAIN_KEY.fullmatch(name))
-        self._keys: list[tuple[bytes, int]] = []
+        self._detector = Detector([kind for kind in kinds if kind in NUMBERS or kind == "iban"])
+        self._coarse_ips = coarse_ips
         always = dict.fromkeys(range(len(BODIES)), 0)
         if any(not _PLAIN_KEY.fullmatch(name) for name in names):
             always = dict.fromkeys(always, NAMES)
+        plain = [name for name in names if _PLAIN_KEY.fullmatch(name)]
+        escapes = [(_ALL, wording.ESCAPES)] if kinds or names or any(last_keys.values()) else []
+        hints = [(DETECT, pattern) for pattern in wording.caseless(kinds)]
+        if "email" in kinds or "secret" in kinds:
+            hints.append((_AT, wording.AT))
+        self._hints = _search([*escapes, *hints], _CASELESS)
+        self._secrets = _search([(DETECT, p) for p in wording.exact(kinds)], _EXACT)
+        self._names = _search([(NAMES, wording.keys(plain, _GAP))] if plain else [], _CASELESS)
+        self._numbers = _search([(DETECT, p) for p in wording.numbers(kinds)], _CASELESS)
+        by_slot: list[tuple[int, bytes]] = []
         for slot, body in enumerate(BODIES):
-            for key in last_keys.get(body, ()):
-                encoded = key.encode() if key is not None else b'"'
-                if _PLAIN_KEY.fullmatch(encoded):
-                    self._keys.append((b'"%b"' % encoded, slot))
-                else:
-                    always[slot] |= PATHS
+            encoded = [b'"' if key is None else key.encode() for key in last_keys.get(body, ())]
+            keys = [key for key in encoded if _PLAIN_KEY.fullmatch(key)]
+            if len(keys) < len(encoded):
+                always[slot] |= PATHS
+            if keys:
+                by_slot.append((slot, wording.keys(keys)))
+        self._paths = _search(by_slot, _EXACT)
         self._always = tuple((slot, reasons) for slot, reasons in always.items() if reasons)
+
+    def clean(self, data: bytes) -> bool:
+        """Whether nothing in these bytes can match any rule: of an event, or a whole request.
+
+        A request that is clean needs no look at its events. The answer is about what is detected,
+        about keys masked by name, and about the last keys of paths; ids and names of events are
+        searched as all else. It may be False for nothing, and is never True for something.
+        """
+        if self._always:
+            return False
+        if self._paths is not None and self._paths.hits(data):
+            return False
+        return next(self._suspicions(data), None) is None
+
+    def suspects(self, data: bytes) -> list[int]:
+        """Where in these bytes something may match a rule: ends of the hits, in order.
+
+        For who knows where each event of a request begins, and looks into those only.
+        """
+        found = [end for end, _ in self._suspicions(data)]
+        if self._paths is not None:
+            found += [end for end, _ in self._paths.hits(data)]
+        return sorted(set(found))
 
     def bodies(self, events: list[Event]) -> dict[tuple[int, str], int]:
         """For each body worth decoding, as index of the event and name, the reasons to."""
         raws = list(chain.from_iterable(map(_RAWS, events)))
-        text = _BOUNDARY.join(raws)
+        data = _BOUNDARY.join(raws)
         suspects = _Suspects(raws)
-        for positions, reasons in self._suspicions(text):
-            suspects.add(positions, reasons)
-        for key, slot in self._keys:
-            suspects.add(_occurrences(text, key), PATHS, slot)
-        if self._names:
-            squeezed = text.translate(_LOWER, _INSIGNIFICANT + _BLANK)
-            named = [p for name in self._names for p in _occurrences(squeezed, name)]
-            if named:
-                suspects.add(named, NAMES, parts=squeezed.split(_BOUNDARY))
+        for end, reasons in self._suspicions(data):
+            suspects.add(end, reasons)
+        if self._paths is not None:
+            for end, slot in self._paths.hits(data):
+                suspects.add(end, PATHS, slot)
         for slot, reasons in self._always:
             suspects.add_all(slot, reasons)
         return suspects.found
 
     def texts(self, events: list[Event]) -> bool:
-        """Whether the name or category of an event may hold something that can be detected."""
-        joined = "\n".join(filter(None, chain.from_iterable(map(_TEXTS, events))))
-        return any(positions for positions, _ in self._suspicions(joined.encode(errors="replace")))
+        """Whether a name or id of an event may hold something that can be detected."""
+        return self.any_of(filter(None, chain.from_iterable(map(_TEXTS, events))))
 
-    def _suspicions(self, text: bytes) -> Iterator[tuple[list[int], int]]:
-        if b"\\" in text:
-            yield [match.start() for match in _ESCAPE.finditer(text)], _ALL
-        for first, pattern in self._patterns:
-            if first in text:  # ten times as fast as the pattern, which begins with it
-                yield [match.start() for match in pattern.finditer(text)], DETECT
-        if self._numbers is not None:
-            yield self._number_positions(text), DETECT
+    def any_of(self, texts: Iterator[str] | Collection[str]) -> bool:
+        """Whether one of these texts, which are not JSON, may hold something."""
+        joined = "\n".join(chain(("",), texts, ("",))).encode(errors="replace")
+        return next(self._suspicions(joined), None) is not None
 
-    def _number_positions(self, text: bytes) -> list[int]:
-        assert self._numbers is not None
-        positions = []
-        blurred = text.translate(_BLUR)
-        start = blurred.find(_ZEROS)
-        while start >= 0:
-            end = _end_of_run(blurred, start).end()  # type: ignore[union-attr]
-            run = text[start:end]
-            if run.isdigit():  # an id, a time or a fraction, most of the time
-                fraction = _FRACTION.match(text, start - 2, start) is not None
-                found = self._cards and not fraction and is_card(run.decode())
-            else:
-                found = bool(self._numbers.find(run.decode(errors="ignore")))
-            if found:
-                positions.append(start)
-            start = blurred.find(_ZEROS, end)
-        return positions
+    def _suspicions(self, data: bytes) -> Iterator[tuple[int, int]]:
+        for search in (self._hints, self._secrets, self._names):
+            if search is not None:
+                for end, reasons in search.hits(data):
+                    if reasons != _AT:
+                        yield end, reasons
+                    elif _has_name(data, end - 1):
+                        yield end, DETECT
+        for end in self._number_ends(data):
+            yield end, DETECT
+
+    def _number_ends(self, data: bytes) -> Iterator[int]:
+        if self._numbers is None:
+            return
+        looked_at = -1
+        for end, _ in self._numbers.hits(data):
+            if end <= looked_at:
+                continue
+            begin, looked_at = _token(data, end)
+            token = data[begin:looked_at]
+            if _HARMLESS.fullmatch(token):
+                continue
+            if (
+                len(token) > _LONGEST_TOKEN
+                or b"\\" in token
+                or _EXPONENT.search(token)
+                or self._finds(token.decode(errors="replace"))
+                or (b"," in token and self._finds(token.decode(errors="replace").replace(",", " ")))
+            ):
+                yield end
+
+    def _finds(self, text: str) -> bool:
+        return any(
+            item.kind != "ip" or not (self._coarse_ips and is_coarse(text[item.start : item.end]))
+            for item in self._detector.find(text)
+        )
+
+
+def _search(patterns: list[tuple[int, bytes]], flags: int) -> _Search | None:
+    return _compiled(tuple(patterns), flags) if patterns else None
+
+
+_compiled = lru_cache(32)(_Search)
+"""Several masks with the same settings are compiled once."""
+
+
+_NAME_END = re.compile(rb"[0-9A-Za-z_.+'~\x80-\xff-]")
+_LOGIN = re.compile(rb"(?:\\?/|%(?:25)*2[fF]){2}[^\s/?#\"<>]*\Z")
+_LONGEST_LOGIN = 3 * 256
+
+
+def _has_name(data: bytes, domain: int) -> bool:
+    """Whether what stands before the sign in front of a domain can be a name in an address, or the
+    login of a URL."""
+    sign = domain - 1 if data[domain - 1] == 0x40 else data.rfind(b"%", 0, domain)
+    if _NAME_END.match(data, sign - 1):
+        return True
+    return _LOGIN.search(data[max(0, sign - _LONGEST_LOGIN) : sign]) is not None
+
+
+_ENDS = re.compile(rb"[\"\n\0]")
+
+
+def _token(data: bytes, end: int) -> tuple[int, int]:
+    """What stands between the quotes, or boundaries, around a hit; a long text is cut short."""
+    low = max(0, end - _LONGEST_TOKEN)
+    begin = max(data.rfind(mark, low, end - 1) for mark in (b'"', b"\n", b"\0")) + 1
+    found = _ENDS.search(data, end, end + _LONGEST_TOKEN)
+    if begin == 0 and low > 0:
+        begin = max(0, low - 1)  # longer than the longest: it will not be looked into
+    stop = found.start() if found else min(len(data), end + _LONGEST_TOKEN)
+    return begin, stop
+
+
+def is_coarse(address: str) -> bool:
+    """Whether an address is one of which `disguise` has left the network."""
+    return address.endswith((".0", "::"))
 
 
 class _Suspects:
@@ -169,27 +274,15 @@ class _Suspects:
 
     def __init__(self, raws: list[bytes]) -> None:
         self._raws = raws
-        self._starts: list[int] = []
+        self._ends: list[int] = []
         self.found: dict[tuple[int, str], int] = {}
 
-    def add(
-        self,
-        positions: list[int],
-        reasons: int,
-        only_slot: int | None = None,
-        parts: list[bytes] | None = None,
-    ) -> None:
-        """Add the bodies at these positions of the text that `parts`, or else `raws`, make up."""
-        if not positions:
-            return
-        if parts is not None:
-            starts = _starts(parts)
-        else:
-            starts = self._starts = self._starts or _starts(self._raws)
-        for index in {bisect_right(starts, position) - 1 for position in positions}:
-            number, slot = divmod(index, len(BODIES))
-            if only_slot is None or slot == only_slot:
-                self._add(number, BODIES[slot], reasons)
+    def add(self, end: int, reasons: int, only_slot: int | None = None) -> None:
+        """Add the body in which a hit has this end."""
+        ends = self._ends = self._ends or list(accumulate(len(raw) + 1 for raw in self._raws))
+        number, slot = divmod(bisect_right(ends, end - 1), len(BODIES))
+        if only_slot is None or slot == only_slot:
+            self._add(number, BODIES[slot], reasons)
 
     def add_all(self, slot: int, reasons: int) -> None:
         """Add a body of every event that has it."""
@@ -203,17 +296,3 @@ class _Suspects:
             reasons &= ~NAMES
         if reasons:
             self.found[number, body] = self.found.get((number, body), 0) | reasons
-
-
-def _starts(parts: list[bytes]) -> list[int]:
-    """Where each part begins in the text that they make together."""
-    return [0, *accumulate(len(part) + 1 for part in parts)]
-
-
-def _occurrences(text: bytes, needle: bytes) -> list[int]:
-    positions = []
-    position = text.find(needle)
-    while position >= 0:
-        positions.append(position)
-        position = text.find(needle, position + 1)
-    return positions

@@ -7,32 +7,39 @@ itself (`gateway.builtin.detect`).
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
-from gateway.builtin.cards import is_card
-from gateway.builtin.detect import MASKED, Detector, Kind, canonical, disguise
+from gateway.builtin.detect import MASKED, NUMBERS, Detector, Found, Kind, canonical, disguise
+from gateway.builtin.hashing import Hasher
 from gateway.builtin.prescan import DETECT, NAMES, squeeze
 
-__all__ = ["GONE", "Action", "Redactor", "Rules"]
+__all__ = ["GONE", "PLAIN", "Action", "Named", "Redactor", "Rules"]
 
-Action: TypeAlias = Literal["drop", "mask", "hash"]
+Action: TypeAlias = Literal["drop", "mask", "replace", "hash", "pseudonym"]
+
+Named: TypeAlias = Action | Literal["skip", "numbers"]
+"""What is said of a key: an action, or that nothing, or no number, is detected below it."""
+
+PLAIN = 16
+"""Beside the reasons: numbers here are what their key says, so that none is taken for another."""
 
 GONE: Final = object()
 """Returned for a value that is to be left out."""
 
-_LEAST_CARD = 10**12  # the least whole number of 13 digits
-_MOST_CARD = 10**19
+_LEAST_NUMBER = 10**12  # the least whole number of 13 digits
+_MOST_NUMBER = 10**19
 _EXACT_FLOAT = 2**53
 _UNNAMED: Any = object()
 _REMEMBERED_KEYS = 4096  # of at most so many characters:
 _REMEMBERED_LENGTH = 64
 _ALL_KINDS = Detector()
+_JSON_BEGINS = frozenset('{["')
+_MOST_NESTED = 4  # texts that are JSON, in texts that are JSON; deeper ones are read as text
 
 
 @dataclass(slots=True)
@@ -42,11 +49,13 @@ class Rules:
     Attributes:
         action: what to do with everything here.
         skip: detect nothing here and below.
+        plain: detect no numbers here and below.
         keys: rules for the values of an object, and of each object where there is a list of them.
     """
 
     action: Action | None = None
     skip: bool = False
+    plain: bool = False
     keys: dict[str, Rules] = field(default_factory=dict)
 
 
@@ -55,24 +64,28 @@ class Redactor:
 
     Args:
         kinds: what is detected in texts and numbers.
-        action: what happens to what is detected.
-        names: squeezed key to what happens to its value; None exempts it from detection.
-        key: secret of the hashes.
+        actions: what happens to each of them.
+        names: squeezed key to what is said of its value.
+        hasher: for hashes.
+        replacement: what `replace` puts.
     """
 
     def __init__(
         self,
         kinds: Collection[Kind],
-        action: Action,
-        names: Mapping[bytes, Action | None],
-        key: bytes,
+        actions: Mapping[Kind, Action],
+        names: Mapping[bytes, Named],
+        hasher: Hasher,
+        replacement: str = MASKED,
     ) -> None:
-        self._find = Detector(kinds).find
-        self._cards = "card" in kinds
-        self._action = action
+        self._find_all = Detector(kinds).find
+        self._find_plain = Detector(set(kinds) - NUMBERS).find
+        self._actions = dict(actions)
         self._names = dict(names)
         self._named = lru_cache(_REMEMBERED_KEYS)(self._look_up)
-        self._key = key
+        self._hasher = hasher
+        self._replacement = replacement
+        self._nested = 0
 
     def value(self, value: Any, rules: Rules | None, reasons: int) -> Any:
         """A value without personal data; the same object where there is none, or `GONE`.
@@ -86,13 +99,15 @@ class Redactor:
                 return self.whole(value, rules.action, reasons)
             if rules.skip:
                 reasons &= ~DETECT
+            if rules.plain:
+                reasons |= PLAIN
         elif not reasons & (DETECT | NAMES):
             return value
         kind = type(value)
         if kind is str:
-            return self.text(value) if reasons & DETECT else value
+            return self.text(value, reasons)
         if kind is int or kind is float:
-            return self._number(value) if reasons & DETECT else value
+            return self._number(value, reasons) if reasons & DETECT else value
         if kind is dict:
             return self._object(value, rules, reasons)
         if kind is list:
@@ -110,22 +125,46 @@ class Redactor:
         new = self.value(plain, rules, reasons)
         return value if new is plain else new
 
-    def text(self, text: str) -> Any:
+    def text(self, text: str, reasons: int = DETECT) -> Any:
         """A text with what is detected in it masked, hashed or cut out."""
-        found = self._find(text)
+        if text[:1] in _JSON_BEGINS or text[:1].isspace():
+            text = self._json(text, reasons)
+        if not reasons & DETECT:
+            return text
+        found = (self._find_plain if reasons & PLAIN else self._find_all)(text)
         if not found:
             return text
-        if self._action == "drop" and len(text.strip()) == found[0].end - found[0].start:
+        first = found[0]
+        if len(text.strip()) == first.end - first.start and self._actions[first.kind] == "drop":
             return GONE
         pieces = []
         position = 0
         for item in found:
             pieces.append(text[position : item.start])
-            if self._action != "drop":
-                pieces.append(self._replaced(item.kind, text[item.start : item.end], self._action))
+            pieces.append(self._piece(item, text))
             position = item.end
         pieces.append(text[position:])
         return "".join(pieces)
+
+    def _json(self, text: str, reasons: int) -> str:
+        """A text that may be JSON, with what is in that redacted as if it were not in a text."""
+        if self._nested >= _MOST_NESTED:
+            return text
+        try:
+            inner = msgspec.json.decode(text)
+        except (msgspec.DecodeError, RecursionError):
+            return text
+        self._nested += 1
+        try:
+            new = self.value(inner, None, reasons)
+        finally:
+            self._nested -= 1
+        return text if new is inner or new is GONE else msgspec.json.encode(new).decode()
+
+    def _piece(self, item: Found, text: str) -> str:
+        action = self._actions[item.kind]
+        piece = text[item.start : item.end]
+        return "" if action == "drop" else self._replaced(item.kind, piece, action)
 
     def whole(self, value: Any, action: Action, reasons: int = 0) -> Any:
         """A value that is personal data as a whole, in objects and lists each value of them."""
@@ -136,7 +175,7 @@ class Redactor:
         if isinstance(value, dict):
             result = _Object()
             for key, item in value.items():
-                new_key = self.text(key) if reasons & DETECT else key
+                new_key = self.text(key, reasons)
                 if new_key is not GONE:
                     result.add(new_key, self.whole(item, action, reasons))
             return result.items
@@ -148,7 +187,17 @@ class Redactor:
         kind = _ALL_KINDS.classify(text.strip())
         if kind is not None:
             return self._replaced(kind, text.strip(), action)
-        return MASKED if action == "mask" else self._digest(text)
+        return MASKED if action == "mask" else self._other(text, action)
+
+    def as_id(self, text: str, action: Action) -> str:
+        """What stands for an id that is, or holds, personal data; never in parts."""
+        kind = _ALL_KINDS.classify(text.strip())
+        return self._other(text if kind is None else canonical(kind, text.strip()), action)
+
+    def hashed(self, text: str, hasher: Hasher) -> str:
+        """The hash of a text as a whole."""
+        kind = _ALL_KINDS.classify(text.strip())
+        return hasher.hash(text if kind is None else canonical(kind, text.strip()))
 
     def _object(self, value: dict[str, Any], rules: Rules | None, reasons: int) -> Any:
         result = _Object()
@@ -156,17 +205,18 @@ class Redactor:
         for key, item in value.items():
             below = rules.keys.get(key) if rules is not None else None
             by_path = below is not None and below.action is not None
-            action = _UNNAMED if by_path else self._action_for(key)
-            if action is None:
+            named = _UNNAMED if by_path else self._said_of(key)
+            if named == "skip":
                 new_key, new = key, self.value(item, below, reasons & ~DETECT)
-            elif action is not _UNNAMED and reasons & NAMES:
-                new_key, new = key, self.whole(item, action, reasons)
-            elif below is not None or not reasons & DETECT:
-                new_key, new = key, self.value(item, below, reasons)
+            elif named == "numbers":
+                new_key, new = key, self.value(item, below, reasons | PLAIN)
+            elif named is not _UNNAMED and reasons & NAMES:
+                new_key, new = key, self.whole(item, named, reasons)
             else:
-                new_key = self.text(key)
+                new_key = self.text(key, reasons) if reasons & DETECT else key
                 # Most values are texts: this saves one call in two.
-                new = self.text(item) if type(item) is str else self.value(item, None, reasons)
+                plain = below is None and type(item) is str
+                new = self.text(item, reasons) if plain else self.value(item, below, reasons)
             if new is not item or new_key is not key:
                 changed = True
             if new is GONE or new_key is GONE:
@@ -174,35 +224,38 @@ class Redactor:
             result.add(new_key, new)
         return result.items if changed else value
 
-    def _action_for(self, key: str) -> Action | None:
+    def _said_of(self, key: str) -> Any:
         """What `names` says of a key, or `_UNNAMED`."""
         if not self._names:
-            return cast("Action | None", _UNNAMED)
+            return _UNNAMED
         look_up = self._named if len(key) <= _REMEMBERED_LENGTH else self._look_up
-        action: Action | None = look_up(key)
-        return action
+        return look_up(key)
 
-    def _look_up(self, key: str) -> Action | None:
-        action: Action | None = self._names.get(squeeze(key), _UNNAMED)
-        return action
+    def _look_up(self, key: str) -> Any:
+        return self._names.get(squeeze(key), _UNNAMED)
 
-    def _number(self, value: Any) -> Any:
-        if not (self._cards and _LEAST_CARD <= value < _MOST_CARD):
+    def _number(self, value: Any, reasons: int) -> Any:
+        if reasons & PLAIN or not _LEAST_NUMBER <= value < _MOST_NUMBER:
             return value
         if isinstance(value, float) and not (value < _EXACT_FLOAT and value.is_integer()):
             return value
         digits = str(int(value))
-        if not is_card(digits):
+        found = self._find_all(digits)
+        if not found or found[0].end - found[0].start < len(digits):
             return value
-        return GONE if self._action == "drop" else self._replaced("card", digits, self._action)
+        kind = found[0].kind
+        action = self._actions[kind]
+        return GONE if action == "drop" else self._replaced(kind, digits, action)
 
     def _replaced(self, kind: Kind, text: str, action: Action) -> str:
         if action == "mask":
             return disguise(kind, text)
-        return self._digest(canonical(kind, text))
+        return self._other(canonical(kind, text), action)
 
-    def _digest(self, text: str) -> str:
-        return hmac.digest(self._key, text.encode("utf-8", "surrogatepass"), "sha256").hex()
+    def _other(self, text: str, action: Action) -> str:
+        if action == "replace":
+            return self._replacement
+        return self._hasher.hash(text) if action == "hash" else self._hasher.pseudonym(text)
 
 
 def _plain(value: Any) -> Any:

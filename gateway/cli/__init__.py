@@ -33,6 +33,7 @@ _COMMANDS = {
     "suppress": ("gateway.cli.suppress", "Take in no more events of a user, or take them again."),
     "erase": ("gateway.cli.erase", "Forget users: erase what is stored of them, everywhere."),
     "audit": ("gateway.cli.audit", "List who changed what, and when."),
+    "privacy": ("gateway.cli.privacy", "Find personal data in the events that are kept."),
     "queue": ("gateway.cli.queue", "Look into a queue, or check it, offline."),
 }
 

@@ -1,0 +1,41 @@
+"""``GET /admin/privacy``: kinds of personal data in the retained events."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from gateway.admin.api import AdminError, answer
+from gateway.inventory import Report, scan_frames, scan_queue
+from gateway.queue.folder import QueueFolder
+
+if TYPE_CHECKING:
+    from gateway.pipeline import Gateway
+
+__all__ = ["routes"]
+
+_ALL = 1 << 62
+
+
+def routes(gateway: Gateway) -> list[web.RouteDef]:
+    """The paths of this area."""
+    one_at_a_time = asyncio.Lock()
+
+    async def privacy(request: web.Request) -> web.Response:
+        try:
+            since_ms = int(request.query.get("since_ms", "0"))
+        except ValueError as error:
+            raise AdminError("since_ms is a number of milliseconds since 1970") from error
+        source = request.query.get("source")
+        async with one_at_a_time:
+            return answer(await asyncio.to_thread(_scan, gateway, since_ms, source))
+
+    return [web.get("/admin/privacy", privacy)]
+
+
+def _scan(gateway: Gateway, since_ms: int, source: str | None) -> Report:
+    if gateway.config.queue[0].type == "disk":
+        return scan_queue(QueueFolder(gateway.config.data_dir / "queue"), since_ms, source)
+    return scan_frames(gateway.queue.store.recent(since_ms, _ALL), since_ms, source)
