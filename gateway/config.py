@@ -223,6 +223,13 @@ def _check_groups(config: Config) -> None:
         if group.layer:
             if group.layer not in config.layers:
                 raise ConfigError(f"groups.{id_}.layer: there is no layer {group.layer!r}")
+            layer_salt = config.layers[group.layer].salt
+            layer_salt = group.layer if layer_salt is None else layer_salt
+            if layer_salt == (id_ if group.salt is None else group.salt):
+                raise ConfigError(
+                    f"groups.{id_}.salt: is also that of layer {group.layer!r}, so that the slot "
+                    "would decide the arm; set another"
+                )
             slots.setdefault(group.layer, []).append((*group.slot, id_))
     for layer, taken in slots.items():
         for (_, end, one), (begin, _, other) in pairwise(sorted(taken)):

@@ -47,7 +47,7 @@ class GroupConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         layer: groups of one layer have no member in common.
         slot: from where to where in its layer, in percent.
         eligible: a condition on events; who does not meet it is in no arm.
-        stamp: whether events get ``context.groups.ID`` with arm and weight.
+        stamp: reserved for ``context.groups.ID`` with arm and weight; nothing honours it yet.
     """
 
     percent: Percent = 0.0
