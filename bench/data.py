@@ -47,7 +47,7 @@ class Template:
 
     def body(self, counter: int) -> bytes:
         """The body; different counters have no message id in common."""
-        return (_COUNTER_FORMAT % counter).join(self.parts)
+        return (_COUNTER_FORMAT % _mixed(counter, 48)).join(self.parts)
 
     @property
     def path(self) -> str:
@@ -93,10 +93,15 @@ def fresh(templates: list[Template]) -> Callable[[], list[bytes]]:
 def _events(seed: int, *, clean: bool = False) -> Iterator[dict[str, Any]]:
     mask = Mask(MaskConfig())
     for number, (_, event) in enumerate(Shop(seed, _VISITORS_PER_MINUTE).events()):
-        # As long as the id of a real SDK, which is a UUID.
-        event["messageId"] = f"{seed & 0xFFFF:04x}-{_COUNTER}-{number:018d}"
+        # A UUID, as real SDKs send: who searches for numbers knows it for one.
+        event["messageId"] = f"{_mixed(number, 32):08x}-{seed & 0xFFFF:04x}-4a5b-8c6d-{_COUNTER}"
         if not clean or _untouched(event, mask):
             yield event
+
+
+def _mixed(number: int, bits: int) -> int:
+    """A number that looks like any other of so many bits, as in a UUID; no two are the same."""
+    return (number + 1) * 0x9E3779B97F4A7C15 % (1 << bits)
 
 
 def _untouched(event: dict[str, Any], mask: Mask) -> bool:
