@@ -124,11 +124,21 @@ async def _do(
     list_: bool,
     show: Callable[[str], None],
 ) -> list[Report]:
+    from msgspec import structs
+
     from gateway.cli.remote import connect, required
+    from gateway.shards import public_id, shard_of, shards_of
 
     if connect(config) is not None:
         return await asyncio.to_thread(_ask, required(config), kind, whose, retry, list_, show)
-    return await _alone(config, kind, whose, retry, list_, show)
+    # Each worker process has kept what came to it, so that each shard is gone through.
+    wanted, number = (None, None) if retry is None else shard_of(retry)
+    found = []
+    for one in shards_of(config):
+        if wanted in (None, one.shard):
+            reports = await _alone(one, kind, whose, number, list_, show)
+            found += [structs.replace(r, id=public_id(one.shard, r.id)) for r in reports]
+    return found
 
 
 # -- a running gateway ---------------------------------------------------------------

@@ -21,22 +21,24 @@ from msgspec import structs
 from yarl import URL
 
 from gateway.admin import add_routes
-from gateway.admin.api import ASKING, AdminError, answer
+from gateway.admin.api import ASKING, AdminError, answer, number
 from gateway.admin.dead import Asked
 from gateway.admin.tail import choice_of
+from gateway.audit import Entry as Change
 from gateway.config import Config
 from gateway.conservation import Statement
 from gateway.deadletters import DeadLetters, Entry, Filter
 from gateway.offline import life_of, statement_of
 from gateway.replay import Plan, Progress, Request
 from gateway.server import METRICS_TYPE
-from gateway.shards import of_shard, shard_of
+from gateway.shards import of_shard, public_id, shard_of
 from gateway.state import STATE_FILE
 from gateway.status import Status
 from gateway.timestamps import now_ms
 from gateway.tokens import Caller, Tokens
 from gateway.why import Life
 from gateway.workers import merge
+from gateway.workers.apart import apart_routes
 from gateway.workers.metrics import merge_metrics
 
 __all__ = ["View", "asked_for", "view_socket"]
@@ -111,6 +113,8 @@ class View:
             web.post("/admin/dead/count", self._dead_count),
             web.post("/admin/dead/retry", self._dead_retry),
             web.post("/admin/dead/drop", self._dead_drop),
+            web.get("/admin/audit", self._audit),
+            *apart_routes(),
         ]
 
     # -- asking --------------------------------------------------------------
@@ -246,9 +250,19 @@ class View:
         )
         counts: dict[tuple[str, str], int] = {}
         for rows in found.values():
-            for destination, reason, number in rows:
-                counts[destination, reason] = counts.get((destination, reason), 0) + number
+            for destination, reason, events in rows:
+                counts[destination, reason] = counts.get((destination, reason), 0) + events
         return answer([[*key, counts[key]] for key in sorted(counts)])
+
+    async def _audit(self, request: web.Request) -> web.Response:
+        found = await self._all_up("GET", request.path_qs)
+        entries = [
+            structs.replace(entry, id=public_id(shard, entry.id))
+            for shard, data in found.items()
+            for entry in msgspec.json.decode(data, type=list[Change])
+        ]
+        entries.sort(key=lambda entry: entry.at, reverse=True)
+        return answer(entries[: number(request, "limit", 100)])
 
     async def _dead_retry(self, request: web.Request) -> web.Response:
         return await self._dead_change(
