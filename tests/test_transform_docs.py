@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from gateway.assignment import in_share as in_sample
@@ -61,6 +62,9 @@ def test_every_key_has_a_row(struct: Any, text: str) -> None:
     defaults = dict(
         zip(reversed(struct.__struct_fields__), reversed(struct.__struct_defaults__), strict=False)
     )
+    for field in msgspec.structs.fields(struct):
+        if field.default_factory is not msgspec.NODEFAULT:
+            defaults[field.name] = field.default_factory()
     for name, cell in rows.items():
         if cell == "required":
             assert name not in defaults

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,7 +64,7 @@ def hash_(config_path: Path, id_: str, values: tuple[str, ...]) -> None:
     """
     with explained_errors():
         mask = _mask(config_path, id_)
-        lines: Iterable[str] = values or click.get_text_stream("stdin")
+        lines: Iterable[str] = values or sys.stdin
         for value in lines:
             text = value.rstrip("\n")
             for epoch, hashed in mask.hashes(text).items():
