@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 import uuid
 from collections.abc import Callable
@@ -12,9 +13,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from gateway.builtin.cards import is_card
-from gateway.builtin.detect import KINDS, Detector, Kind, canonical, disguise
 from gateway.builtin.mask_rules import DEFAULT_DETECT
+from gateway.personal import detect
+from gateway.personal.cards import is_card
+from gateway.personal.detect import KINDS, Detector, Kind, canonical, disguise
 
 ALL = Detector()
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
@@ -296,6 +298,9 @@ _pieces = st.sampled_from(
         *("jane@example.com", "@", "%40", "%2540", "a.b", ".", "x", "%20", "%2B", "'", "-"),
         *("4111111111111111", "4111 1111 1111 1111", "4", " ", "1111", "\u00a0", "5555"),
         *("+1 555 234 5678", "(555) 234-5678", "555-234-", "+", "(", ")", "+49301234567"),
+        *(JWT, "AKIAIOSFODNN7EXAMPLE", "Bearer ", "?token=", "://", "u:p", "=", "-----BEGIN "),
+        *("DE89370400440532013000", "DE89", "3704", "0044", "536-22-1234", "529.982.247-25"),
+        *("2a02:8109:9c40:1a2b:3c4d:5e6f:aaaa:9c0d", "a:", "abcd:", "131052-308T"),
         *("1.2.3.4", "::ffff:", "2001:db8::1", ":", "::", "beef", "255", "\n", "é", "谢", "\0"),
     ]
 )
@@ -309,6 +314,16 @@ def test_findings_are_in_order_and_apart(text: str) -> None:
     for item in ALL.find(text):
         assert position <= item.start < item.end <= len(text)
         position = item.end
+
+
+@given(_texts)
+def test_what_is_looked_for_first_is_in_every_finding(text: str) -> None:
+    """No text is spared the searches that would find something in it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(detect, "_MAYBE", re.compile(""))
+        thorough = ALL.find(text)
+
+    assert list(ALL.find(text)) == list(thorough)
 
 
 @given(st.lists(_pieces | st.text(), max_size=8).map(" ".join))

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gateway.builtin.detect import KINDS, Detector, Kind
 from gateway.builtin.hashing import Hasher
 from gateway.builtin.mask import Mask, MaskConfig
-from gateway.builtin.prescan import BODIES, DETECT, NAMES, PATHS, Prescan, squeeze
 from gateway.builtin.redact import Redactor
 from gateway.event import Event
+from gateway.personal.detect import KINDS, Detector, Kind
+from gateway.personal.prescan import BODIES, DETECT, NAMES, PATHS, Prescan, squeeze
 from gateway.testing import make_event
 
 _pieces = st.sampled_from(
