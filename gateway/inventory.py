@@ -13,9 +13,9 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
-from gateway.builtin.detect import KINDS, MASKED, Detector, disguise
-from gateway.builtin.prescan import Prescan, is_coarse, squeeze
 from gateway.event import Event
+from gateway.personal.detect import KINDS, MASKED, Detector, disguise
+from gateway.personal.prescan import Prescan, is_coarse, squeeze
 from gateway.queue import Frame
 from gateway.queue.folder import QueueFolder
 from gateway.sealed import stored_events

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 import uuid
 from collections.abc import Callable
@@ -12,11 +13,14 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from gateway.builtin.cards import is_card
-from gateway.builtin.detect import KINDS, Detector, Kind, canonical, disguise
+from gateway.builtin.mask_rules import DEFAULT_DETECT
+from gateway.personal import detect
+from gateway.personal.cards import is_card
+from gateway.personal.detect import KINDS, Detector, Kind, canonical, disguise
 
 ALL = Detector()
-DEFAULT = Detector(("email", "card", "phone"))
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
+DEFAULT = Detector(DEFAULT_DETECT)
 
 
 def found(text: str, detector: Detector = ALL) -> list[tuple[str, str]]:
@@ -59,6 +63,23 @@ def masked(text: str, detector: Detector = ALL) -> str:
         ("phone", "+33.6.12.34.56.78", "***78", "+33612345678"),
         ("phone", "%2B33612345678", "***78", "+33612345678"),
         ("ip", "203.0.113.77", "203.0.113.0", "203.0.113.77"),
+        ("iban", "DE89370400440532013000", "DE***3000", "DE89370400440532013000"),
+        ("iban", "gb29 nwbk 6016 1331 9268 19", "GB***6819", "GB29NWBK60161331926819"),
+        ("iban", "NO9386011117947", "NO***7947", "NO9386011117947"),
+        ("national_id", "536-22-1234", "***34", "536221234"),
+        ("national_id", "912-70-1234", "***34", "912701234"),
+        ("national_id", "130 692 544", "***44", "130692544"),
+        ("national_id", "529.982.247-25", "***25", "52998224725"),
+        ("national_id", "811218-9876", "***76", "8112189876"),
+        ("national_id", "131052-308T", "***08", "131052308T"),
+        ("national_id", "1 85 05 78 006 084 91", "***91", "185057800608491"),
+        ("national_id", "2341 2341 2346", "***46", "234123412346"),
+        ("national_id", "11010519491231002X", "***02", "11010519491231002X"),
+        ("national_id", "820701-2409181", "***81", "8207012409181"),
+        ("secret", JWT, "***", JWT),
+        ("secret", "AKIAIOSFODNN7EXAMPLE", "***", "AKIAIOSFODNN7EXAMPLE"),
+        ("secret", "sk_live_" + "a1" * 12, "***", "sk_live_" + "a1" * 12),
+        ("secret", "ghp_" + "a1" * 18, "***", "ghp_" + "a1" * 18),
         ("ip", "2001:DB8:1:2::7", "2001:db8:1::", "2001:db8:1:2::7"),
         ("ip", "::ffff:203.0.113.77", "::ffff:203.0.113.0", "203.0.113.77"),
     ],
@@ -88,6 +109,14 @@ def test_forms_of_each_kind(kind: Kind, text: str, disguised: str, spelling: str
         ("1.2.3.4, 5.6.7.8:80", "1.2.3.0, 5.6.7.0:80"),
         ("http://[2001:db8:1:2::7]:443/", "http://[2001:db8:1::]:443/"),
         ("from 9.8.7.6.", "from 9.8.7.0."),
+        ("https://x.org/?a=1&access_token=abc#x", "https://x.org/?a=1&access_token=***#x"),
+        ("/r?to=https%3A%2F%2Fu%3Ap%40x.org%2F", "/r?to=https%3A%2F%2F***%40x.org%2F"),
+        ("/r?to=%2Fa%3Fpassword%3Dhunter2%26b", "/r?to=%2Fa%3Fpassword%3D***%26b"),
+        ("?n=4111%201111%201111%201111&x", "?n=***1111&x"),
+        ("?n=4111+1111+1111+1111", "?n=***1111"),
+        ("Authorization: Bearer abcdefghijklmnopqrstuv", "Authorization: Bearer ***"),
+        ("to DE89 3704 0044 0532 0130 00 today", "to DE***3000 today"),
+        ("a -----BEGIN RSA PRIVATE KEY-----\nMII\n-----END RSA PRIVATE KEY-----", "a ***"),
         ("fe80:1:2:3::1%eth0", "fe80:1:2::%eth0"),
     ],
 )
@@ -132,6 +161,20 @@ HARMLESS = [
     "555.234.5678",
     "0171 1234567",
     "078-05-1120",
+    "000-12-3456",
+    "900-12-3456",
+    "12345-6789",
+    "DE89370400440532013001",
+    "DE8937040044053201300",
+    "046 454 287",
+    "529.982.247-26",
+    "811218-9875",
+    "sk-cast-iron-skillet-with-wooden-handle",
+    "Bearer of bad news",
+    "https://x.org/?code=SUMMER&tokens=3",
+    "eyJ",
+    "+1234567890123",
+    "1:2:3:4:5:6:7:8",
     "10:30:00",
     "00:1A:2B:3C:4D:5E",
     "std::vector<a::b>",
@@ -255,6 +298,9 @@ _pieces = st.sampled_from(
         *("jane@example.com", "@", "%40", "%2540", "a.b", ".", "x", "%20", "%2B", "'", "-"),
         *("4111111111111111", "4111 1111 1111 1111", "4", " ", "1111", "\u00a0", "5555"),
         *("+1 555 234 5678", "(555) 234-5678", "555-234-", "+", "(", ")", "+49301234567"),
+        *(JWT, "AKIAIOSFODNN7EXAMPLE", "Bearer ", "?token=", "://", "u:p", "=", "-----BEGIN "),
+        *("DE89370400440532013000", "DE89", "3704", "0044", "536-22-1234", "529.982.247-25"),
+        *("2a02:8109:9c40:1a2b:3c4d:5e6f:aaaa:9c0d", "a:", "abcd:", "131052-308T"),
         *("1.2.3.4", "::ffff:", "2001:db8::1", ":", "::", "beef", "255", "\n", "é", "谢", "\0"),
     ]
 )
@@ -268,6 +314,16 @@ def test_findings_are_in_order_and_apart(text: str) -> None:
     for item in ALL.find(text):
         assert position <= item.start < item.end <= len(text)
         position = item.end
+
+
+@given(_texts)
+def test_what_is_looked_for_first_is_in_every_finding(text: str) -> None:
+    """No text is spared the searches that would find something in it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(detect, "_MAYBE", re.compile(""))
+        thorough = ALL.find(text)
+
+    assert list(ALL.find(text)) == list(thorough)
 
 
 @given(st.lists(_pieces | st.text(), max_size=8).map(" ".join))
@@ -313,6 +369,28 @@ ADVERSARIAL = [
     " ",
     "(",
     "-",
+    "eyJ",
+    "eyJhbGciOiJ.",
+    JWT,
+    "://",
+    "://a:b@",
+    "?token=",
+    "&token=a",
+    "Bearer a",
+    "-----BEGIN PRIVATE KEY-----",
+    "sk_live_",
+    "xoxb-",
+    "DE89 ",
+    "DE89 3704 0044 0532 0130 00 ",
+    "DE89370400440532013000 ",
+    "536-22-1234 ",
+    "123.456.789-09 ",
+    "46 ",
+    "%25",
+    "%2520",
+    "%40%2E",
+    "2341 ",
+    "1 85 05 78 006 084 91 ",
 ]
 
 

@@ -34,6 +34,7 @@ LAYERS = (
     ("path", "lexer", "predicates", "condition", "ndjson", "naming"),
     ("subject",),
     ("groups",),
+    ("personal",),
     # What a plugin sees.
     ("component",),
     ("settings",),
@@ -83,7 +84,8 @@ A module imports from rooms below its own, and within its own without going roun
 OPEN_TO_BUILTINS = {
     "", "assignment", "body", "builtin", "clientip", "component", "condition", "config", "enrich",
     "errors", "event", "groups", "heads", "hookspecs", "intake", "keys", "ndjson", "normalise",
-    "path", "queue", "retry_after", "sealed", "settings", "subject", "subjects", "timestamps",
+    "path", "personal", "queue", "retry_after", "sealed", "settings", "subject", "subjects",
+    "timestamps",
 }  # fmt: skip
 """What a built-in may use: the contract, and helpers that are there for plugins."""
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gateway.builtin.detect import KINDS, Detector, Kind
 from gateway.builtin.hashing import Hasher
 from gateway.builtin.mask import Mask, MaskConfig
-from gateway.builtin.prescan import BODIES, DETECT, NAMES, PATHS, Prescan, squeeze
 from gateway.builtin.redact import Redactor
 from gateway.event import Event
+from gateway.personal.detect import KINDS, Detector, Kind
+from gateway.personal.prescan import BODIES, DETECT, NAMES, PATHS, Prescan, squeeze
 from gateway.testing import make_event
 
 _pieces = st.sampled_from(
@@ -32,9 +32,9 @@ _pieces = st.sampled_from(
         *("+1 555 234 5678", "(555) 234-5678", "555-234-5678", "%2B", "+49301234567", "a"),
         *("+33\u00a06\u202f12 34 56-78", "+33.6.12.34.56.78", "1.2.3.4", "Chrome/1.2.3.4"),
         *("DE89370400440532013000", "GB29 NWBK 6016 1331 9268 19", "DE89", "3704", "+"),
-        *("536-22-1234", "046 454 286", "123.456.789-09", "811218-9876", "131052-308T"),
+        *("536-22-1234", "130 692 544", "529.982.247-25", "811218-9876", "131052-308T"),
         *("11010519491231002X", "2341 2341 2346", "%20", "%3D", "%2525", "=", "?", "&", "://"),
-        *("token=abc123", "%26token%3Dabc", "u:p!", "eyJhbGciOi.eyJzdWIiOi.c2ln", "€"),
+        *("token=abc123", "%26token%3Dabc", "u:p!", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOi.c2ln", "€"),
         *("AKIAIOSFODNN7EXAMPLE", "Bearer abcdefghijklmnopqrstuv", "sk_live_abcdefghij1234"),
         *(
             "2001:db8::1",

@@ -8,11 +8,11 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from gateway.assignment import in_share as in_sample
 from gateway.builtin import file, filter, mask, plan, sample  # noqa: A004 - the names of the types
-from gateway.builtin.detect import Detector, disguise
 from gateway.builtin.filter import FilterConfig
 from gateway.builtin.mask import Mask, MaskConfig
 from gateway.builtin.mask_rules import DEFAULT_SKIP_NUMBERS, MAX_RULES, MIN_SECRET_LENGTH
@@ -23,6 +23,7 @@ from gateway.condition import MAX_LENGTH, MAX_NESTING, compile_condition
 from gateway.config import load
 from gateway.errors import ConfigError
 from gateway.path import BODIES
+from gateway.personal.detect import Detector, disguise
 from gateway.plugins import discover
 from gateway.settings import Secret, TransformSettings
 from gateway.testing import make_event
@@ -61,6 +62,9 @@ def test_every_key_has_a_row(struct: Any, text: str) -> None:
     defaults = dict(
         zip(reversed(struct.__struct_fields__), reversed(struct.__struct_defaults__), strict=False)
     )
+    for field in msgspec.structs.fields(struct):
+        if field.default_factory is not msgspec.NODEFAULT:
+            defaults[field.name] = field.default_factory()
     for name, cell in rows.items():
         if cell == "required":
             assert name not in defaults

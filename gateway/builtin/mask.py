@@ -4,7 +4,7 @@ What is personal is said by path, by the name of a key, or found by what it look
 dropped, replaced, masked so that people can still tell what it was, or hashed with a secret so that
 events of the same person can still be joined; an allow-list leaves nothing but what it names.
 
-Most events hold none. They are never decoded: see `gateway.builtin.prescan`.
+Most events hold none. They are never decoded: see `gateway.personal.prescan`.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ import msgspec
 from msgspec import Raw
 
 from gateway.builtin.allow import ABSENT, pruned
-from gateway.builtin.detect import MASKED
 from gateway.builtin.hashing import Hasher, generated_secret
 from gateway.builtin.mask_rules import MaskConfig, Plan, names_of
-from gateway.builtin.prescan import BODIES, DETECT, NAMES, PATHS, Prescan
 from gateway.builtin.redact import GONE, Action, Redactor
 from gateway.component import Context, Transform, TransformSpec
 from gateway.enrich import Client
 from gateway.errors import ConfigError
 from gateway.event import EMPTY, Event, Warnings
 from gateway.hookspecs import hookimpl
+from gateway.personal.detect import MASKED
+from gateway.personal.prescan import BODIES, DETECT, NAMES, PATHS, Prescan
 
 __all__ = ["Mask", "MaskConfig", "register_transforms"]
 

@@ -8,10 +8,10 @@ from typing import Annotated, Literal, TypeAlias
 from msgspec import Meta, Struct
 
 from gateway.builtin.allow import Allowed, read_allowed
-from gateway.builtin.detect import MASKED, Kind
-from gateway.builtin.prescan import BODIES, squeeze
 from gateway.builtin.redact import Action, Named, Rules
 from gateway.path import EVERY, FIELDS, Path, parse_path
+from gateway.personal.detect import MASKED, Kind
+from gateway.personal.prescan import BODIES, squeeze
 from gateway.settings import Secret
 
 __all__ = [

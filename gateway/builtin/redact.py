@@ -2,7 +2,7 @@
 
 `Redactor` goes through a value and returns either the same object, if there is nothing to take out,
 or a new one. Three things point to personal data: a path (`Rules`), a key's name, and the text
-itself (`gateway.builtin.detect`).
+itself (`gateway.personal.detect`).
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
-from gateway.builtin.detect import MASKED, NUMBERS, Detector, Found, Kind, canonical, disguise
 from gateway.builtin.hashing import Hasher
-from gateway.builtin.prescan import DETECT, NAMES, squeeze
+from gateway.personal.detect import MASKED, NUMBERS, Detector, Found, Kind, canonical, disguise
+from gateway.personal.prescan import DETECT, NAMES, squeeze
 
 __all__ = ["GONE", "PLAIN", "Action", "Named", "Redactor", "Rules"]
 
@@ -92,7 +92,7 @@ class Redactor:
 
         Args:
             rules: those for this place, if any.
-            reasons: what to look for, as `gateway.builtin.prescan` has it.
+            reasons: what to look for, as `gateway.personal.prescan` has it.
         """
         if rules is not None:
             if rules.action is not None:

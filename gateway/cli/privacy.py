@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,6 @@ from gateway.cli.replay import Moment
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from gateway.builtin.mask import Mask
     from gateway.config import Config
     from gateway.inventory import Report
 
@@ -62,24 +62,34 @@ def hash_(config_path: Path, id_: str, values: tuple[str, ...]) -> None:
     Reads values from standard input, one a line, if none are given. Tabs are between the columns.
     """
     with explained_errors():
-        mask = _mask(config_path, id_)
-        lines: Iterable[str] = values or click.get_text_stream("stdin")
+        hashes = _hashes(config_path, id_)
+        lines: Iterable[str] = values or sys.stdin
         for value in lines:
             text = value.rstrip("\n")
-            for epoch, hashed in mask.hashes(text).items():
+            for epoch, hashed in hashes(text).items():
                 click.echo(f"{epoch}\t{hashed}\t{printable(text)}")
 
 
-def _mask(config_path: Path, id_: str) -> Mask:
-    from gateway.builtin.mask import Mask, MaskConfig
+def _hashes(config_path: Path, id_: str) -> Callable[[str], Mapping[str, str]]:
+    """What gives the hashes of a value by epoch, as the mask of this id has them."""
+    import structlog
+
+    from gateway.building import Builder
     from gateway.config import load
     from gateway.errors import GatewayError
+    from gateway.plugins import discover
+    from gateway.timestamps import now_ms
 
     config = load(config_path)
     found = config.transforms.get(id_)
     if found is None or found[0].type != "mask":
         raise GatewayError(f"config has no transform {id_!r} of type mask; name one by --transform")
-    return Mask(found[1].decode(MaskConfig), config.data_dir)
+    builder = Builder(config, discover(), now_ms, structlog.get_logger())
+    for built, transform, _ in builder.transforms():
+        if built == id_:
+            hashes: Callable[[str], Mapping[str, str]] = transform.hashes  # type: ignore[attr-defined]
+            return hashes
+    raise GatewayError(f"the transform {id_!r} is not enabled")
 
 
 def _scan(config: Config, since_ms: int, source: str | None) -> Report:

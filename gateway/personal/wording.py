@@ -1,6 +1,6 @@
-"""The regular expressions of `gateway.builtin.prescan`, for bytes of JSON as clients write them.
+"""The regular expressions of `gateway.personal.prescan`, for bytes of JSON as clients write them.
 
-Each stands for more than what it is there for: whatever `gateway.builtin.detect` finds in the
+Each stands for more than what it is there for: whatever `gateway.personal.detect` finds in the
 decoded texts of an event must have a hit in the event's bytes, in whatever way those are written.
 They are written for Hyperscan, which runs any of them in time linear in the bytes: few, without
 anything that varies in front, and apart from those that have nothing in common with them.
@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from gateway.builtin.credentials import PARAMETERS
-from gateway.builtin.detect import Kind
+from gateway.personal.credentials import PARAMETERS
+from gateway.personal.detect import Kind
 
 __all__ = ["AT", "ESCAPES", "caseless", "exact", "keys", "numbers"]
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import re
 
-from gateway.builtin.cards import apart
+from gateway.personal.cards import apart
 
-__all__ = ["PARAMETERS", "find_secrets"]
+__all__ = ["HINTS", "PARAMETERS", "find_secrets"]
 
 PARAMETERS = (
     *("access[_-]?token", "refresh[_-]?token", "id[_-]?token", "auth[_-]?token", "token", "jwt"),
@@ -54,9 +54,12 @@ _SECRET = re.compile(
 _PARAMETER = re.compile(
     rf"""[?&;#](?:{"|".join(PARAMETERS)})=(?!\*\*\*)([^&#;\s"'<>]+)""", re.IGNORECASE
 )
-_HINT = re.compile(
-    r"eyJ|A[KS]IA|[rs]k_|gh[opusr]_|glpat-|xox|AIza|sk-|SG\.|npm_|shp|pypi-|_pat_|Bearer |://|-----B"
+HINTS = (
+    "eyJ|A[KS]IA|[rs]k_|gh[opusr]_|glpat-|xox|AIza|sk-|SG[.]|npm_|shp|pypi-|_pat_|Bearer |-----B"
 )
+"""What every secret has, but for those in URLs: they have ``@`` or ``=``."""
+
+_HINT = re.compile(f"{HINTS}|://")
 
 
 def find_secrets(text: str) -> list[tuple[int, int]]:

@@ -22,9 +22,9 @@ from operator import attrgetter
 
 import hyperscan
 
-from gateway.builtin import wording
-from gateway.builtin.detect import NUMBERS, Detector, Kind
 from gateway.event import Event
+from gateway.personal import wording
+from gateway.personal.detect import NUMBERS, Detector, Kind
 
 __all__ = ["BODIES", "DETECT", "NAMES", "PATHS", "Prescan", "is_coarse", "squeeze"]
 
