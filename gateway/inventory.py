@@ -20,7 +20,7 @@ from gateway.queue import Frame
 from gateway.queue.folder import QueueFolder
 from gateway.sealed import stored_events
 
-__all__ = ["MAX_ROWS", "Colour", "Inventory", "Report", "Row", "scan_frames", "scan_queue"]
+__all__ = ["MAX_ROWS", "Colour", "Inventory", "Report", "Row", "scan_frames", "scan_queues"]
 
 MAX_ROWS = 5_000
 """Rows that are told apart; findings beyond them are counted together."""
@@ -187,22 +187,23 @@ def scan_frames(frames: Iterable[Frame], since_ms: int = 0, source: str | None =
     return inventory.report()
 
 
-def scan_queue(
-    queue: QueueFolder,
+def scan_queues(
+    queues: Iterable[QueueFolder],
     since_ms: int = 0,
     source: str | None = None,
     progress: Callable[[int], object] = lambda _: None,
 ) -> Report:
-    """Look at all events of a queue on disk.
+    """Look at all events of queues on disk.
 
     Args:
         progress: called with the bytes of each segment that has been read.
     """
 
     def frames() -> Iterator[Frame]:
-        for segment in queue.segments:
-            if segment.last_ms >= since_ms:
-                yield from queue.frames(segment)
-            progress(segment.size)
+        for queue in queues:
+            for segment in queue.segments:
+                if segment.last_ms >= since_ms:
+                    yield from queue.frames(segment)
+                progress(segment.size)
 
     return scan_frames(frames(), since_ms, source)

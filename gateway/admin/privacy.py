@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from gateway.admin.api import AdminError, answer
-from gateway.inventory import Report, scan_frames, scan_queue
+from gateway.inventory import Report, scan_frames, scan_queues
 from gateway.queue.folder import QueueFolder
 
 if TYPE_CHECKING:
@@ -37,5 +37,5 @@ def routes(gateway: Gateway) -> list[web.RouteDef]:
 
 def _scan(gateway: Gateway, since_ms: int, source: str | None) -> Report:
     if gateway.config.queue[0].type == "disk":
-        return scan_queue(QueueFolder(gateway.config.data_dir / "queue"), since_ms, source)
+        return scan_queues([QueueFolder(gateway.config.data_dir / "queue")], since_ms, source)
     return scan_frames(gateway.queue.store.recent(since_ms, _ALL), since_ms, source)

@@ -98,22 +98,24 @@ def _scan(config: Config, since_ms: int, source: str | None) -> Report:
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     from gateway.cli.remote import connect
-    from gateway.inventory import Report, scan_queue
+    from gateway.inventory import Report, scan_queues
     from gateway.queue.folder import QueueFolder
+    from gateway.shards import shards_of
 
     console = Console(stderr=True)
     remote = connect(config)
-    if remote is not None and remote.has_token:
+    if remote is not None and remote.has_token and config.server.workers == 1:
         query: dict[str, object] = {"since_ms": since_ms}
         if source is not None:
             query["source"] = source
         with console.status("the gateway is looking"):
             return msgspec.convert(remote.get("/admin/privacy", **query), Report)
-    queue = QueueFolder(config.data_dir / "queue")
+    folders = [one.data_dir / "queue" for one in shards_of(config)]
+    queues = [QueueFolder(folder) for folder in folders if folder is folders[0] or folder.is_dir()]
     columns = (TextColumn("scanning"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=queue.stored_bytes)
-        return scan_queue(queue, since_ms, source, lambda size: progress.advance(task, size))
+        task = progress.add_task("", total=sum(queue.stored_bytes for queue in queues))
+        return scan_queues(queues, since_ms, source, lambda size: progress.advance(task, size))
 
 
 _COLOURS = {"red": "bold red", "yellow": "yellow", "green": "green"}
