@@ -167,7 +167,8 @@ class Mask(Transform):
             event.properties[self._key] = "***"  # type: ignore[index]
             event.properties = "***"  # type: ignore[assignment]
             event.userId = "***"  # type: ignore[attr-defined]
-            event.metadata = {}  # type: ignore[misc]
+            event.metadata = {}
+            event.size = 0  # type: ignore[misc]
         return [event for event in events if event.type != "alias"]
 
 
