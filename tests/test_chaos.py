@@ -78,7 +78,7 @@ def books(gateway: GatewayProcess) -> dict[str, dict[str, float]]:
 
 async def found_out(gateway: GatewayProcess, crashing: set[str]) -> None:
     """Wait until these are dead letters: of both destinations that they bring down."""
-    deadline = asyncio.get_running_loop().time() + 40
+    deadline = asyncio.get_running_loop().time() + 100
     while True:
         dead = await asyncio.to_thread(dead_letters, gateway.folder)
         if crashing <= dead.get("free", {}).keys() & dead.get("ordered", {}).keys():
@@ -99,6 +99,7 @@ async def caught_up(gateway: GatewayProcess) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_every_event_is_delivered_or_dead_with_a_reason(tmp_path: Path, seed: int) -> None:
     """Over any schedule of failures and kills the books balance, and order holds where asked."""
