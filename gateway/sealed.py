@@ -19,6 +19,7 @@ come out the same in the next.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import overload
@@ -89,7 +90,27 @@ def complete(event: Event, origin: Origin, stamp: Stamp, seen: Peek, context: by
     enrich(event, origin.client, seen, context)
 
 
-class Sealed(Sequence[Event]):
+class _OnDemand(Sequence[Event]):
+    """Events that are made when somebody first looks at one."""
+
+    __slots__ = ()
+
+    @overload
+    def __getitem__(self, index: int) -> Event: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Event]: ...
+    def __getitem__(self, index: int | slice) -> Event | Sequence[Event]:
+        return self._made()[index]
+
+    def __iter__(self) -> Iterator[Event]:
+        return iter(self._made())
+
+    @abstractmethod
+    def _made(self) -> list[Event]:
+        """The events; the same objects each time."""
+
+
+class Sealed(_OnDemand):
     """The events of one request, which are made when somebody first looks at one.
 
     Attributes:
@@ -109,16 +130,6 @@ class Sealed(Sequence[Event]):
 
     def __len__(self) -> int:
         return self._count
-
-    @overload
-    def __getitem__(self, index: int) -> Event: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Event]: ...
-    def __getitem__(self, index: int | slice) -> Event | Sequence[Event]:
-        return self._made()[index]
-
-    def __iter__(self) -> Iterator[Event]:
-        return iter(self._made())
 
     def _made(self) -> list[Event]:
         events = self._events
@@ -193,7 +204,7 @@ _encode = msgspec.json.Encoder().encode
 # -- reading what was stored ---------------------------------------------------
 
 
-class Run(Sequence[Event]):
+class Run(_OnDemand):
     """Consecutive events, not all of which need to have been made yet.
 
     Attributes:
@@ -220,16 +231,6 @@ class Run(Sequence[Event]):
 
     def __len__(self) -> int:
         return self._count
-
-    @overload
-    def __getitem__(self, index: int) -> Event: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Event]: ...
-    def __getitem__(self, index: int | slice) -> Event | Sequence[Event]:
-        return self._made()[index]
-
-    def __iter__(self) -> Iterator[Event]:
-        return iter(self._made())
 
     def _made(self) -> list[Event]:
         if self._flat is None:
