@@ -36,6 +36,10 @@ class ForArm(Transform):
         """Whoever they are of, the transform leaves these events alone."""
         return self._transform.passes(text)
 
+    def for_destination(self, destination: str) -> Transform:
+        """The transform as it runs for the destination, still for the arm only."""
+        return ForArm(self._transform.for_destination(destination), self._group, self._arm)
+
     def produced(self) -> list[Event]:
         """What the transform made."""
         return self._transform.produced()

@@ -73,7 +73,7 @@ class Findings(Struct, frozen=True):
 _decode = msgspec.json.Decoder(list[Head]).decode
 
 
-def read_heads(array: bytes | memoryview) -> list[Head] | None:
+def read_heads(array: bytes) -> list[Head] | None:
     """The heads of a JSON array of events, or None where one of them is not plain."""
     try:
         return _decode(array)

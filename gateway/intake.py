@@ -57,7 +57,7 @@ class Plain:
         sent_at, write_key: as the request says, outside of the events or in the first of them.
     """
 
-    array: bytes | memoryview
+    array: bytes
     heads: Sequence[Head]
     type: str = ""
     sent_at: str | None = None

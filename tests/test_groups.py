@@ -112,6 +112,28 @@ def test_a_transform_for_one_arm_leaves_the_other_alone() -> None:
     assert {member.arm for member in members if member} == {"test", "control"}
 
 
+class Named(Shout):
+    """Writes for whom it runs."""
+
+    def __init__(self, destination: str = "") -> None:
+        self.destination = destination
+
+    def for_destination(self, destination: str) -> Transform:
+        return Named(destination)
+
+    def apply(self, events: list[Event]) -> list[Event]:
+        for event in events:
+            event.name = self.destination
+        return events
+
+
+def test_a_transform_for_one_arm_is_the_destination_s_own() -> None:
+    """What differs by destination, such as a pseudonym, does so for one arm too."""
+    one = group(percent=100)
+    (event,) = ForArm(Named(), one, "test").for_destination("crm").apply([make_event()])
+    assert event.name == "crm"
+
+
 @pytest.mark.parametrize(
     ("config", "why"),
     [

@@ -165,7 +165,7 @@ class House:
             origin = Origin("web", START_MS, body.sent_at, body.type, CLIENT)
             if await self.intake.accept_as_sent(origin, body):
                 return {}
-            array = bytes(body.array)
+            array = body.array
             body = parse_event(array[1:-1], body.type) if body.type else parse_array(array, body)
         arrival = Arrival(
             "web",

@@ -45,7 +45,7 @@ def plain_batch(body: bytes) -> Plain | None:
         return None
     # If both parts are JSON, and nothing stands for the events where they were taken out, then so
     # is the whole, and these are its events, whatever is written around them.
-    array = memoryview(body)[start:end]
+    array = body[start:end]
     try:
         envelope = _envelope(b"".join((body[:start], b"[]", body[end:])))
     except (msgspec.DecodeError, RecursionError):
@@ -82,7 +82,7 @@ def _is_storable(body: bytes) -> bool:
 
 def within(plain: Plain, config: SegmentConfig) -> bool:
     """Whether all events are surely within the limits that a source has for each."""
-    array = bytes(plain.array)
+    array = plain.array
     return (
         len(plain.heads) <= config.max_batch_events
         and (len(array) <= config.max_event_bytes or _none_larger(array, plain, config))
