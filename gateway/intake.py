@@ -109,6 +109,7 @@ class Intake:
             change; its lookup is to be constant in time.
         books: where the counts of `ledger` are kept; without them they end with the process.
         tap: where what comes in is published.
+        workers: processes that take events in, which share the rates of write keys out.
 
     Raises:
         ConfigError: a transform makes events for a source that there is not.
@@ -127,12 +128,13 @@ class Intake:
         suppressed: Collection[str] = frozenset(),
         books: Books | None = None,
         tap: Tap | None = None,
+        workers: int = 1,
     ) -> None:
         for transform, source_id in transforms.adds_to:
             if source_id not in sources:
                 raise ConfigError(f"transforms.{transform}: there is no source {source_id!r}")
         self._sources = dict(sources)
-        self._keys = Keys(sources, clock)
+        self._keys = Keys(sources, clock, workers)
         self._queue = queue
         self._recent_ids = recent_ids
         self._transforms = transforms

@@ -49,11 +49,16 @@ class Bucket:
 class Key:
     """A write key.
 
+    Args:
+        workers: processes that take its events in; each allows an even share of its rate.
+
     Attributes:
         types: of events that it may send; None for all.
     """
 
-    def __init__(self, source_id: str, settings: KeySettings, now_ms: int) -> None:
+    def __init__(
+        self, source_id: str, settings: KeySettings, now_ms: int, workers: int = 1
+    ) -> None:
         self.source_id = source_id
         self.types = frozenset(settings.types) or None
         self._ends_ms = (
@@ -61,7 +66,8 @@ class Key:
         )
         self._origins = tuple(origin.lower() for origin in settings.origins)
         rate = settings.max_events_per_second
-        self._bucket = Bucket(rate, settings.burst or max(1.0, rate), now_ms) if rate else None
+        burst = settings.burst or max(1.0, rate)
+        self._bucket = Bucket(rate / workers, burst / workers, now_ms) if rate else None
 
     def is_valid(self, now_ms: int) -> bool:
         """Whether it has not ended."""
@@ -95,12 +101,15 @@ class Keys:
     Args:
         sources: by id.
         clock: wall clock in milliseconds.
+        workers: as for `Key`.
     """
 
-    def __init__(self, sources: Mapping[str, _Source], clock: Callable[[], int]) -> None:
+    def __init__(
+        self, sources: Mapping[str, _Source], clock: Callable[[], int], workers: int = 1
+    ) -> None:
         self._clock = clock
         self._keys = {
-            settings.key: Key(id_, settings, clock())
+            settings.key: Key(id_, settings, clock(), workers)
             for id_, source in sources.items()
             for settings in source.all_keys
             if settings.enabled

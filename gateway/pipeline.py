@@ -111,6 +111,7 @@ class Gateway:
             suppressed=self.suppressed,
             books=self.books,
             tap=self.tap,
+            workers=config.server.workers,
         )
         self.sources = build.sources(self.intake)
         for id_ in config.sources:
@@ -162,12 +163,17 @@ class Gateway:
                 await self.replays.stop()
 
     @asynccontextmanager
-    async def at_rest(self) -> AsyncIterator[Gateway]:
-        """Carry out regulations: take no events in and deliver none."""
+    async def at_rest(self, *, begin: bool = True) -> AsyncIterator[Gateway]:
+        """Carry out regulations: take no events in and deliver none.
+
+        Args:
+            begin: at once; else they are only written down until `regulations.start` is called.
+        """
         async with AsyncExitStack() as stack:
             await self._open(stack)
             self.regulations = self._make_regulations(None)
-            await self.regulations.start()
+            if begin:
+                await self.regulations.start()
             try:
                 yield self
             finally:

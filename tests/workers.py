@@ -55,19 +55,19 @@ def _processes(gateway: GatewayProcess) -> dict[int, int]:
     return pids
 
 
-def send(url: str, ids: list[str]) -> int:
+def send(url: str, ids: list[str], user: str = "u") -> int:
     """Send events in one batch over a connection of its own; the answer's status."""
     address = urlsplit(url)
     assert address.hostname is not None
     connection = http.client.HTTPConnection(address.hostname, address.port, timeout=20)
     try:
-        return post(connection, ids)
+        return post(connection, ids, user)
     finally:
         connection.close()
 
 
-def post(connection: http.client.HTTPConnection, ids: list[str]) -> int:
-    batch = [{"type": "track", "userId": "u", "event": "e", "messageId": id_} for id_ in ids]
+def post(connection: http.client.HTTPConnection, ids: list[str], user: str = "u") -> int:
+    batch = [{"type": "track", "userId": user, "event": "e", "messageId": id_} for id_ in ids]
     body = json.dumps({"batch": batch, "writeKey": "k"})
     connection.request("POST", "/v1/batch", body, {"Content-Type": "text/plain"})
     response = connection.getresponse()

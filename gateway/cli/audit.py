@@ -41,20 +41,27 @@ def audit(config_path: Path, limit: int, as_json: bool) -> None:
 
 def _read(config: Config, limit: int) -> list[Entry]:
     """The newest of all shards."""
+    from msgspec import structs
+
     from gateway.audit import entries
     from gateway.errors import StateError
-    from gateway.shards import shards_of
+    from gateway.shards import public_id, shards_of
     from gateway.state import STATE_FILE
     from gateway.state.schema import connect
 
-    paths = [one.data_dir / STATE_FILE for one in shards_of(config)]
-    if not any(path.exists() for path in paths):
+    paths = {one.shard: one.data_dir / STATE_FILE for one in shards_of(config)}
+    if not any(path.exists() for path in paths.values()):
         raise StateError(f"{paths[0]}: there is no state file; has the gateway run here?")
     found: list[Entry] = []
-    for path in filter(Path.exists, paths):
+    for shard, path in paths.items():
+        if not path.exists():
+            continue
         try:
             with closing(connect(path)) as db:
-                found += entries(db, limit)
+                found += [
+                    structs.replace(entry, id=public_id(shard, entry.id))
+                    for entry in entries(db, limit)
+                ]
         except sqlite3.Error as error:
             raise StateError(f"{path}: {error}") from error
     return sorted(found, key=lambda entry: entry.at, reverse=True)[:limit]

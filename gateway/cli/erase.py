@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from gateway.cli.common import CONFIG_OPTION, explained_errors
 if TYPE_CHECKING:
     from gateway.cli.remote import Remote
     from gateway.config import Config
+    from gateway.pipeline import Gateway
     from gateway.regulations import Kind, Report
     from gateway.subjects import Subjects
 
@@ -124,21 +126,11 @@ async def _do(
     list_: bool,
     show: Callable[[str], None],
 ) -> list[Report]:
-    from msgspec import structs
-
     from gateway.cli.remote import connect, required
-    from gateway.shards import public_id, shard_of, shards_of
 
     if connect(config) is not None:
         return await asyncio.to_thread(_ask, required(config), kind, whose, retry, list_, show)
-    # Each worker process has kept what came to it, so that each shard is gone through.
-    wanted, number = (None, None) if retry is None else shard_of(retry)
-    found = []
-    for one in shards_of(config):
-        if wanted in (None, one.shard):
-            reports = await _alone(one, kind, whose, number, list_, show)
-            found += [structs.replace(r, id=public_id(one.shard, r.id)) for r in reports]
-    return found
+    return await _alone(config, kind, whose, retry, list_, show)
 
 
 # -- a running gateway ---------------------------------------------------------------
@@ -193,41 +185,89 @@ async def _alone(
     list_: bool,
     show: Callable[[str], None],
 ) -> list[Report]:
-    from gateway.audit import local_actor
-    from gateway.errors import GatewayError
+    """Go through the shards of all workers, one after the other.
+
+    What is asked for is written down in each before it begins in one: should this be interrupted,
+    a gateway goes on with it in all of them.
+    """
     from gateway.logs import configure_logging
     from gateway.pipeline import Gateway
     from gateway.plugins import discover
     from gateway.settings import LogConfig
+    from gateway.shards import shards_of, take_lock
 
     configure_logging(LogConfig(level="error"))
-    actor = local_actor()
-    async with Gateway(config, discover()).at_rest() as gateway:
-        regulations = gateway.regulations
+    registry = discover()
+    async with AsyncExitStack() as stack:
+        # Held over all shards, so that no gateway starts between two of them.
+        stack.enter_context(take_lock(config.shared_dir))
+        gateways = [
+            await stack.enter_async_context(
+                Gateway(one, registry, locked=one.shard == 0).at_rest(begin=False)
+            )
+            for one in shards_of(config)
+        ]
         if list_:
-            return await regulations.all()
-        made = []
-        if retry is not None:
-            again = await regulations.retry(retry)
-            if again is None:
-                raise GatewayError(f"there is no regulation {retry}")
-            await gateway.audit.record(actor, "regulations.retry", {"id": retry})
-            made.append(again)
-        for subjects in whose:
-            report = await regulations.create(kind, subjects, actor)
-            detail = {"id": report.id, "kind": kind, "subjects": len(subjects)}
-            await gateway.audit.record(actor, "regulations.create", detail)
-            made.append(report)
+            return [
+                _public(report, gateway)
+                for gateway in gateways
+                for report in await gateway.regulations.all()
+            ]
+        made = [] if retry is None else [await _again(gateways, retry)]
+        for gateway in gateways:
+            made += [(gateway, id_) for id_ in await _write_down(gateway, kind, whose)]
         found = []
-        for report in made:
-            while True:
-                now = await regulations.wait(report.id, _LOOK_SECONDS)
-                assert now is not None
-                show(now.progress)
-                if now.settled:
-                    break
-            found.append(now)
+        for gateway in gateways:
+            await gateway.regulations.start()
+            for owner, id_ in made:
+                if owner is gateway:
+                    found.append(_public(await _settled(gateway, id_, show), gateway))
+            await gateway.regulations.stop()
         return found
+
+
+async def _again(gateways: list[Gateway], retry: int) -> tuple[Gateway, int]:
+    from gateway.audit import local_actor
+    from gateway.errors import GatewayError
+    from gateway.shards import shard_of
+
+    shard, id_ = shard_of(retry)
+    for gateway in gateways:
+        if gateway.config.shard == shard and await gateway.regulations.retry(id_) is not None:
+            await gateway.audit.record(local_actor(), "regulations.retry", {"id": retry})
+            return gateway, id_
+    raise GatewayError(f"there is no regulation {retry}")
+
+
+async def _write_down(gateway: Gateway, kind: Kind, whose: list[Subjects]) -> list[int]:
+    from gateway.audit import local_actor
+    from gateway.shards import public_id
+
+    made = []
+    for subjects in whose:
+        report = await gateway.regulations.create(kind, subjects, local_actor())
+        id_ = public_id(gateway.config.shard, report.id)
+        detail = {"id": id_, "kind": kind, "subjects": len(subjects)}
+        await gateway.audit.record(local_actor(), "regulations.create", detail)
+        made.append(report.id)
+    return made
+
+
+async def _settled(gateway: Gateway, id_: int, show: Callable[[str], None]) -> Report:
+    while True:
+        now = await gateway.regulations.wait(id_, _LOOK_SECONDS)
+        assert now is not None
+        show(now.progress)
+        if now.settled:
+            return now
+
+
+def _public(report: Report, gateway: Gateway) -> Report:
+    from msgspec import structs
+
+    from gateway.shards import public_id
+
+    return structs.replace(report, id=public_id(gateway.config.shard, report.id))
 
 
 # -- showing --------------------------------------------------------------------------

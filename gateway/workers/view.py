@@ -255,6 +255,12 @@ class View:
         return answer([[*key, counts[key]] for key in sorted(counts)])
 
     async def _audit(self, request: web.Request) -> web.Response:
+        if "before" in request.query:
+            # An id is of one shard, and says nothing of when the others' entries were made.
+            raise AdminError(
+                "before: is not known where there are several shards; ask for more with limit, "
+                "or use `gateway audit`"
+            )
         found = await self._all_up("GET", request.path_qs)
         entries = [
             structs.replace(entry, id=public_id(shard, entry.id))
