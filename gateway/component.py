@@ -173,6 +173,12 @@ class Component:
 class Destination(Component, ABC):
     """Something that events are delivered to."""
 
+    stores_by_shard: bool = False
+    """Whether what it stored lies apart for each worker process (`Context.shard`).
+
+    Each of them then has it erase its own; of others one has them erase, once, for all.
+    """
+
     @abstractmethod
     async def send(self, batch: Batch) -> None:
         """Deliver a batch; returning means that every event of it was delivered.

@@ -33,7 +33,7 @@ from gateway.plugins import Registry
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.folder import QueueFolder
 from gateway.rates import Rates
-from gateway.regulations import Regulations
+from gateway.regulations import Others, Regulations
 from gateway.replay import Replays
 from gateway.sealed import briefs
 from gateway.sending import Sender
@@ -81,6 +81,8 @@ class Gateway:
         self.rates = Rates()
         self.workers: dict[str, Worker] = {}
         self.started_ms = 0
+        self.other_shards: Others | None = None
+        """How regulations reach the other shards; set, of the one that leads, before it runs."""
         self._locked = locked
         self._paces = {} if paces is None else paces
         self.stopping = asyncio.Event()
@@ -300,6 +302,7 @@ class Gateway:
             tuple(id_ for id_ in self.config.destinations if id_ not in started),
             self.clock,
             self._log,
+            self.other_shards,
         )
 
     def _make_worker(self, built: BuiltDestination, cursor: int) -> Worker:

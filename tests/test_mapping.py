@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.component import Batch, Destination
+from gateway.component import Batch, Destination, Erasure
 from gateway.config import decode_table, load
 from gateway.errors import BatchError, ConfigError, Permanent, Retryable
 from gateway.event import Event, decode_events, encode_events
@@ -18,6 +18,7 @@ from gateway.mapping import EventMapping, MappedDestination, Rule, compile_mappi
 from gateway.pipeline import Gateway
 from gateway.plugins import discover
 from gateway.testing import make_event
+from tests.test_regulations import ADA, Vendor
 from tests.values import json_objects, json_values
 
 
@@ -281,6 +282,16 @@ async def test_what_the_destination_says_is_said_of_the_right_events() -> None:
     assert "division" in str(raised.failed[1])
     down = Retryable("down")
     assert (await sent(down))[1] is down
+
+
+async def test_a_mapped_destination_erases_as_without_the_mapping() -> None:
+    """Users, the state of its job, and whether each shard has it erase its own."""
+    vendor = Vendor(Erasure("RUNNING", job="7"))
+    vendor.stores_by_shard = True
+    destination = MappedDestination(vendor, HALVES)
+    assert destination.stores_by_shard
+    assert await destination.erase(ADA, "6") == Erasure("RUNNING", job="7")
+    assert vendor.asked == [(ADA, "6")]
 
 
 def test_a_destination_of_config_gets_its_events_mapped(tmp_path: Path) -> None:

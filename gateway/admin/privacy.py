@@ -14,7 +14,7 @@ from gateway.queue.folder import QueueFolder
 if TYPE_CHECKING:
     from gateway.pipeline import Gateway
 
-__all__ = ["routes"]
+__all__ = ["routes", "which"]
 
 _ALL = 1 << 62
 
@@ -24,15 +24,19 @@ def routes(gateway: Gateway) -> list[web.RouteDef]:
     one_at_a_time = asyncio.Lock()
 
     async def privacy(request: web.Request) -> web.Response:
-        try:
-            since_ms = int(request.query.get("since_ms", "0"))
-        except ValueError as error:
-            raise AdminError("since_ms is a number of milliseconds since 1970") from error
-        source = request.query.get("source")
         async with one_at_a_time:
-            return answer(await asyncio.to_thread(_scan, gateway, since_ms, source))
+            return answer(await asyncio.to_thread(_scan, gateway, *which(request)))
 
     return [web.get("/admin/privacy", privacy)]
+
+
+def which(request: web.Request) -> tuple[int, str | None]:
+    """The events that a request is about: since when, in milliseconds, and of which source."""
+    try:
+        since_ms = int(request.query.get("since_ms", "0"))
+    except ValueError as error:
+        raise AdminError("since_ms is a number of milliseconds since 1970") from error
+    return since_ms, request.query.get("source")
 
 
 def _scan(gateway: Gateway, since_ms: int, source: str | None) -> Report:

@@ -77,6 +77,8 @@ class FileDestination(Destination):
         files: replaced in tests by one that fails.
     """
 
+    stores_by_shard = True
+
     def __init__(
         self, config: FileConfig, context: Context, files: FileSystem | None = None
     ) -> None:

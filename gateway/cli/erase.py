@@ -185,16 +185,14 @@ async def _alone(
     list_: bool,
     show: Callable[[str], None],
 ) -> list[Report]:
-    """Go through the shards of all workers, one after the other.
-
-    What is asked for is written down in each before it begins in one: should this be interrupted,
-    a gateway goes on with it in all of them.
-    """
+    """Go through the shards of all workers; the first leads, the others are told by it."""
     from gateway.logs import configure_logging
     from gateway.pipeline import Gateway
     from gateway.plugins import discover
     from gateway.settings import LogConfig
     from gateway.shards import shards_of, take_lock
+    from gateway.workers.merge import name_of
+    from gateway.workers.regulating import AsideShards
 
     configure_logging(LogConfig(level="error"))
     registry = discover()
@@ -213,17 +211,17 @@ async def _alone(
                 for gateway in gateways
                 for report in await gateway.regulations.all()
             ]
+        lead, *others = gateways
+        if others:
+            workers = config.server.workers
+            lead.regulations.others = AsideShards(
+                {name_of(gateway.config.shard, workers): gateway for gateway in others}
+            )
         made = [] if retry is None else [await _again(gateways, retry)]
-        for gateway in gateways:
-            made += [(gateway, id_) for id_ in await _write_down(gateway, kind, whose)]
-        found = []
+        made += [(lead, id_) for id_ in await _write_down(lead, kind, whose)]
         for gateway in gateways:
             await gateway.regulations.start()
-            for owner, id_ in made:
-                if owner is gateway:
-                    found.append(_public(await _settled(gateway, id_, show), gateway))
-            await gateway.regulations.stop()
-        return found
+        return [_public(await _settled(gateway, id_, show), gateway) for gateway, id_ in made]
 
 
 async def _again(gateways: list[Gateway], retry: int) -> tuple[Gateway, int]:
@@ -241,13 +239,11 @@ async def _again(gateways: list[Gateway], retry: int) -> tuple[Gateway, int]:
 
 async def _write_down(gateway: Gateway, kind: Kind, whose: list[Subjects]) -> list[int]:
     from gateway.audit import local_actor
-    from gateway.shards import public_id
 
     made = []
     for subjects in whose:
         report = await gateway.regulations.create(kind, subjects, local_actor())
-        id_ = public_id(gateway.config.shard, report.id)
-        detail = {"id": id_, "kind": kind, "subjects": len(subjects)}
+        detail = {"id": report.id, "kind": kind, "subjects": len(subjects)}
         await gateway.audit.record(local_actor(), "regulations.create", detail)
         made.append(report.id)
     return made

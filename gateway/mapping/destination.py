@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from gateway.component import Batch, Destination
+from gateway.component import Batch, Destination, Erasure
 from gateway.errors import BatchError, DeliveryError, Permanent
 from gateway.event import Event
+from gateway.subjects import Subjects
 
 __all__ = ["MappedDestination"]
 
@@ -24,6 +25,7 @@ class MappedDestination(Destination):
     """
 
     def __init__(self, destination: Destination, mapping: Callable[[Event], Event]) -> None:
+        self.stores_by_shard = destination.stores_by_shard
         self._destination = destination
         self._mapping = mapping
 
@@ -38,6 +40,10 @@ class MappedDestination(Destination):
     async def check(self) -> None:
         """Check it."""
         await self._destination.check()
+
+    async def erase(self, subjects: Subjects, job: str = "") -> Erasure:
+        """Have it erase users by their own ids; it does not find those that a rule renames."""
+        return await self._destination.erase(subjects, job)
 
     async def send(self, batch: Batch) -> None:
         """Map the events and send those that could be.

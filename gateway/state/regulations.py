@@ -17,6 +17,7 @@ __all__ = [
     "forget_subjects",
     "listed",
     "one",
+    "part",
     "places",
     "put_place",
     "retry",
@@ -25,7 +26,7 @@ __all__ = [
     "unfinished",
 ]
 
-_COLUMNS = "id, kind, actor, subjects, status, created_ms, updated_ms"
+_COLUMNS = "id, kind, actor, subjects, status, created_ms, updated_ms, role, part_of"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,9 @@ class Row:
 
     Attributes:
         subjects: how many there are.
-        status: as `gateway.regulations.Status`.
+        status: as `gateway.regulations.report.Status`.
+        role: as `gateway.regulations.parts.Role`.
+        part_of: names the regulation in all shards that have to do with it; empty for one alone.
     """
 
     id: int
@@ -44,6 +47,8 @@ class Row:
     status: str
     created_ms: int
     updated_ms: int
+    role: str = "whole"
+    part_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +77,16 @@ def create(
     whose: Subjects,
     done: Sequence[Place],
     now_ms: int,
+    role: str = "whole",
+    part_of: str = "",
 ) -> Row:
     """Write a regulation down, with the places where it is done already."""
     with transaction(db):
         cursor = db.execute(
-            "INSERT INTO regulations (kind, actor, subjects, status, created_ms, updated_ms) "
-            "VALUES (?, ?, ?, 'INITIALIZED', ?, ?)",
-            (kind, actor, len(whose), now_ms, now_ms),
+            "INSERT INTO regulations "
+            "(kind, actor, subjects, status, created_ms, updated_ms, role, part_of) "
+            "VALUES (?, ?, ?, 'INITIALIZED', ?, ?, ?, ?)",
+            (kind, actor, len(whose), now_ms, now_ms, role, part_of),
         )
         id_ = cursor.lastrowid or 0
         rows = [(id_, "user", one) for one in whose.users]
@@ -86,7 +94,7 @@ def create(
         db.executemany("INSERT INTO regulation_subjects VALUES (?, ?, ?)", rows)
         for place in done:
             put_place(db, id_, place)
-    return Row(id_, kind, actor, len(whose), "INITIALIZED", now_ms, now_ms)
+    return Row(id_, kind, actor, len(whose), "INITIALIZED", now_ms, now_ms, role, part_of)
 
 
 def subjects(db: sqlite3.Connection, id_: int) -> Subjects:
@@ -111,9 +119,16 @@ def one(db: sqlite3.Connection, id_: int) -> Row | None:
     return Row(*row) if row else None
 
 
+def part(db: sqlite3.Connection, part_of: str) -> Row | None:
+    """This shard's part of a regulation that another one leads."""
+    query = f"SELECT {_COLUMNS} FROM regulations WHERE role = 'part' AND part_of = ?"  # noqa: S608
+    row = db.execute(query, (part_of,)).fetchone()
+    return Row(*row) if row else None
+
+
 def listed(db: sqlite3.Connection, limit: int) -> list[Row]:
-    """The newest first."""
-    query = f"SELECT {_COLUMNS} FROM regulations ORDER BY id DESC LIMIT ?"  # noqa: S608
+    """The newest first; parts of those that other shards lead are left out."""
+    query = f"SELECT {_COLUMNS} FROM regulations WHERE role != 'part' ORDER BY id DESC LIMIT ?"  # noqa: S608
     return [Row(*row) for row in db.execute(query, (limit,))]
 
 

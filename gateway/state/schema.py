@@ -9,7 +9,7 @@ from gateway.errors import StateError
 
 __all__ = ["VERSION", "connect"]
 
-VERSION = 3
+VERSION = 4
 
 _V1 = """
 CREATE TABLE cursors (destination TEXT PRIMARY KEY, next_offset INTEGER NOT NULL) WITHOUT ROWID;
@@ -149,7 +149,11 @@ CREATE TABLE regulation_places (
     PRIMARY KEY (regulation, place)
 ) WITHOUT ROWID;
 """
-_STEPS = (_V1, _V2, _V3)
+_V4 = """
+ALTER TABLE regulations ADD COLUMN role TEXT NOT NULL DEFAULT 'whole';  -- whole, lead or part
+ALTER TABLE regulations ADD COLUMN part_of TEXT NOT NULL DEFAULT '';    -- its name in all shards
+"""
+_STEPS = (_V1, _V2, _V3, _V4)
 
 
 def connect(path: Path) -> sqlite3.Connection:

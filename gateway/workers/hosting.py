@@ -24,8 +24,10 @@ from gateway.server import add_answers, serving
 from gateway.settings import DedupConfig
 from gateway.shards import delivering_only, is_held, of_shard, owned_by, take_lock
 from gateway.workers.announce import Announcer, hearing, ids_socket
+from gateway.workers.asking import Asker, view_socket
 from gateway.workers.listeners import listen_unix
-from gateway.workers.view import View, asked_for, view_socket
+from gateway.workers.regulating import OtherShards, part_routes
+from gateway.workers.view import View, asked_for
 
 __all__ = ["Hosted", "alone", "build", "hosting", "locked", "socket_folder"]
 
@@ -100,11 +102,14 @@ async def hosting(
             # First, so that what others store while we read their queues is not missed.
             path = ids_socket(sockets, worker)
             await stack.enter_async_context(hearing(path, own.recent_ids, own.clock))
+        asker = Asker(workers, shards, sockets)
+        stack.push_async_callback(asker.close)
+        if own.config.shard == 0 and len(shards) > 1:
+            own.other_shards = OtherShards(asker)
         for gateway in gateways:
             await stack.enter_async_context(gateway.running())
         await stack.enter_async_context(_answering(gateways, view_socket(sockets, worker)))
-        view = View(own.config, shards, sockets)
-        stack.push_async_callback(view.close)
+        view = View(own.config, asker)
         if own.recent_ids is not None and workers > 1:
             peers = [ids_socket(sockets, n) for n in range(workers) if n != worker]
             announcer = own.recent_ids.watcher = Announcer(own.queue, peers, own.clock)
@@ -178,6 +183,7 @@ async def _answering(gateways: list[Gateway], path: Path) -> AsyncIterator[None]
         one = web.Application(client_max_size=0)
         add_answers(one, gateway)
         add_routes(one, admin_routes(gateway), asked_for, gateway.audit.record)
+        add_routes(one, part_routes(gateway), asked_for, None)
         app.add_subapp(f"/shards/{gateway.config.shard}", one)
     runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=1.0)
     await runner.setup()

@@ -8,27 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import TypeVar
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 import aiohttp
 import msgspec
 from aiohttp import web
 from msgspec import structs
-from yarl import URL
 
 from gateway.admin import add_routes
-from gateway.admin.api import ASKING, AdminError, answer, number
+from gateway.admin.api import AdminError, answer, number
 from gateway.admin.dead import Asked
+from gateway.admin.privacy import which
 from gateway.admin.tail import choice_of
 from gateway.audit import Entry as Change
 from gateway.config import Config
 from gateway.conservation import Statement
 from gateway.deadletters import DeadLetters, Entry, Filter
+from gateway.inventory import scan_queues
 from gateway.offline import life_of, statement_of
+from gateway.queue.folder import QueueFolder
 from gateway.replay import Plan, Progress, Request
 from gateway.server import METRICS_TYPE
 from gateway.shards import of_shard, public_id, shard_of
@@ -38,23 +39,14 @@ from gateway.timestamps import now_ms
 from gateway.tokens import Caller, Tokens
 from gateway.why import Life
 from gateway.workers import merge
-from gateway.workers.apart import apart_routes
+from gateway.workers.asking import ASKED_FOR, Asker
 from gateway.workers.metrics import merge_metrics
+from gateway.workers.regulating import for_leader
 
-__all__ = ["View", "asked_for", "view_socket"]
+__all__ = ["View", "asked_for"]
 
-ASKED_FOR = "Headgate-Caller"
-"""Header in which a worker says whom it asks for; believed on the internal sockets only."""
-
-_ASK_SECONDS = 30.0
 _TAIL_AGAIN_SECONDS = 0.2
-_MOST_LINE_BYTES = 16_000_000
 _T = TypeVar("_T")
-
-
-def view_socket(folder: Path, worker: int) -> Path:
-    """Where a worker answers for the shards that it runs."""
-    return folder / f"{worker}.view"
 
 
 def asked_for(request: web.Request) -> Caller:
@@ -66,29 +58,17 @@ class View:
     """Answers /health, /metrics and /admin for all shards.
 
     Args:
-        shards: all that there are.
-        sockets: folder of the workers' internal sockets.
+        asker: asks the shards.
     """
 
-    def __init__(self, config: Config, shards: Sequence[int], sockets: Path) -> None:
+    def __init__(self, config: Config, asker: Asker) -> None:
         self._config = config
-        self._shards = tuple(shards)
+        self._asker = asker
+        self._shards = asker.shards
         self._workers = config.server.workers
-        self._sessions = [
-            aiohttp.ClientSession(
-                connector=aiohttp.UnixConnector(str(view_socket(sockets, worker))),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=1.0, sock_read=_ASK_SECONDS),
-                read_bufsize=_MOST_LINE_BYTES,
-            )
-            for worker in range(self._workers)
-        ]
+        self._one_scan = asyncio.Lock()
         self.stopping = asyncio.Event()
         """Set when answers that go on are to end."""
-
-    async def close(self) -> None:
-        """Hang up."""
-        for session in self._sessions:
-            await session.close()
 
     def add_to(self, app: web.Application) -> None:
         """Add the paths; those below /admin if config has a token for them."""
@@ -114,61 +94,9 @@ class View:
             web.post("/admin/dead/retry", self._dead_retry),
             web.post("/admin/dead/drop", self._dead_drop),
             web.get("/admin/audit", self._audit),
-            *apart_routes(),
+            *for_leader(self._asker),
+            web.get("/admin/privacy", self._privacy),
         ]
-
-    # -- asking --------------------------------------------------------------
-
-    def _session(self, shard: int) -> aiohttp.ClientSession:
-        return self._sessions[shard % self._workers]
-
-    async def _ask(
-        self, shard: int, method: str, path: str, body: bytes | None = None
-    ) -> bytes | None:
-        """A shard's own answer; None where its worker is down.
-
-        Raises:
-            AdminError: the shard refuses.
-        """
-        url = URL(f"http://worker/shards/{shard}{path}", encoded=True)
-        try:
-            headers = {ASKED_FOR: quote(ASKING.get())}
-            asked = self._session(shard).request(method, url, data=body, headers=headers)
-            async with asked as response:
-                data = await response.read()
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            return None
-        # /health is read whatever it says; of the others 4xx is the caller's to mend.
-        if 400 <= response.status < 600 and path != "/health":
-            text = str(msgspec.json.decode(data).get("error", f"HTTP {response.status}"))
-            raise AdminError(f"{merge.name_of(shard, self._workers)}: {text}", response.status)
-        return data
-
-    async def _ask_all(
-        self, method: str, path: str, body: bytes | None = None
-    ) -> dict[int, bytes | None]:
-        answers = await asyncio.gather(
-            *(self._ask(shard, method, path, body) for shard in self._shards)
-        )
-        return dict(zip(self._shards, answers, strict=True))
-
-    async def _all_up(self, method: str, path: str, body: bytes | None = None) -> dict[int, bytes]:
-        """The same, where an answer without one of them would be wrong.
-
-        Raises:
-            AdminError: a worker is down.
-        """
-        answers = await self._ask_all(method, path, body)
-        return {shard: self._there(shard, data) for shard, data in answers.items()}
-
-    def _there(self, shard: int, data: bytes | None) -> bytes:
-        if data is None:
-            raise AdminError(
-                f"{merge.name_of(shard, self._workers)} does not answer: it is started again; "
-                "try in a moment, and see the log",
-                503,
-            )
-        return data
 
     async def _or_files(
         self,
@@ -181,7 +109,7 @@ class View:
         """The answers of all shards, read from the files of those that are down."""
 
         async def one(shard: int) -> _T:
-            data = await self._ask(shard, method, path, body)
+            data = await self._asker.ask(shard, method, path, body)
             if data is None:
                 return await asyncio.to_thread(read, of_shard(self._config, shard))
             return msgspec.json.decode(data, type=type_)
@@ -192,7 +120,7 @@ class View:
     # -- answering -----------------------------------------------------------
 
     async def _health(self, _: web.Request) -> web.Response:
-        answers = await self._ask_all("GET", "/health")
+        answers = await self._asker.ask_all("GET", "/health")
         found = {
             shard: None if data is None else msgspec.json.decode(data)
             for shard, data in answers.items()
@@ -202,7 +130,7 @@ class View:
 
     async def _metrics(self, _: web.Request) -> web.Response:
         try:
-            found = await self._all_up("GET", "/metrics")
+            found = await self._asker.all_up("GET", "/metrics")
         except AdminError as error:
             # Sums without one of them would fall, and be taken for restarted counters.
             return web.Response(text=f"{error}\n", status=503)
@@ -210,7 +138,7 @@ class View:
         return web.Response(body=merge_metrics(texts), headers={"Content-Type": METRICS_TYPE})
 
     async def _status(self, _: web.Request) -> web.Response:
-        found = await self._all_up("GET", "/admin/status")
+        found = await self._asker.all_up("GET", "/admin/status")
         statuses = {s: msgspec.json.decode(data, type=Status) for s, data in found.items()}
         return answer(merge.merge_status(statuses, self._workers))
 
@@ -261,7 +189,7 @@ class View:
                 "before: is not known where there are several shards; ask for more with limit, "
                 "or use `gateway audit`"
             )
-        found = await self._all_up("GET", request.path_qs)
+        found = await self._asker.all_up("GET", request.path_qs)
         entries = [
             structs.replace(entry, id=public_id(shard, entry.id))
             for shard, data in found.items()
@@ -269,6 +197,14 @@ class View:
         ]
         entries.sort(key=lambda entry: entry.at, reverse=True)
         return answer(entries[: number(request, "limit", 100)])
+
+    async def _privacy(self, request: web.Request) -> web.Response:
+        if self._config.queue[0].type != "disk":
+            raise AdminError("the queues of several workers are looked into on disk only", 409)
+        folders = [of_shard(self._config, shard).data_dir / "queue" for shard in self._shards]
+        queues = [QueueFolder(folder) for folder in folders if folder.is_dir()]
+        async with self._one_scan:
+            return answer(await asyncio.to_thread(scan_queues, queues, *which(request)))
 
     async def _dead_retry(self, request: web.Request) -> web.Response:
         return await self._dead_change(
@@ -297,7 +233,7 @@ class View:
         except msgspec.DecodeError as error:
             raise AdminError(f"body: {error}") from error
         if asked.dry_run:
-            plans = await self._all_up("POST", "/admin/replays", body)
+            plans = await self._asker.all_up("POST", "/admin/replays", body)
             return answer(
                 merge.merge_plans(msgspec.json.decode(data, type=Plan) for data in plans.values())
             )
@@ -307,7 +243,9 @@ class View:
         begun: list[Progress] = []
         try:
             for shard in self._shards:
-                data = self._there(shard, await self._ask(shard, "POST", "/admin/replays", body))
+                data = self._asker.there(
+                    shard, await self._asker.ask(shard, "POST", "/admin/replays", body)
+                )
                 begun.append(msgspec.json.decode(data, type=Progress))
         except AdminError:
             for one in begun:
@@ -316,7 +254,7 @@ class View:
         return answer(merge.merge_progress(begun)[0], 201)
 
     async def _listed(self) -> list[Progress]:
-        found = await self._all_up("GET", "/admin/replays")
+        found = await self._asker.all_up("GET", "/admin/replays")
         return [
             one for data in found.values() for one in msgspec.json.decode(data, type=list[Progress])
         ]
@@ -331,7 +269,7 @@ class View:
         return [one for one in listed if one is named or (named.group and one.group == named.group)]
 
     async def _cancel(self, one: Progress) -> None:
-        await self._ask(shard_of(one.id)[0], "DELETE", f"/admin/replays/{one.id}")
+        await self._asker.ask(shard_of(one.id)[0], "DELETE", f"/admin/replays/{one.id}")
 
     async def _replays(self, _: web.Request) -> web.Response:
         return answer(merge.merge_progress(await self._listed()))
@@ -369,8 +307,8 @@ class View:
         """Pass on a shard's lines, also after its worker was down; until the caller leaves."""
         while True:
             with suppress(aiohttp.ClientError, TimeoutError):
-                url = URL(f"http://worker/shards/{shard}{path}", encoded=True)
-                async with self._session(shard).get(url) as lines:
+                session = self._asker.session(shard)
+                async with session.get(self._asker.url(shard, path)) as lines:
                     async for line in lines.content:
                         await response.write(line)
             await asyncio.sleep(_TAIL_AGAIN_SECONDS)

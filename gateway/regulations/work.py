@@ -1,27 +1,19 @@
-"""Regulations: what users may ask of who keeps their data, carried out place by place.
-
-As Segment's, https://segment.com/docs/privacy/user-deletion-and-suppression/: their kinds and
-statuses, and 5,000 ids at a time. A regulation is written down before it is answered, and goes on
-after a crash; each of its places can be done twice. It ends in a report that lists the places.
-
-Ids of users are kept no longer than something needs them: once nothing is left but to ask a vendor
-how far it is, or nothing at all, they are forgotten. A regulation that failed keeps them until it
-is tried again and succeeds, or is deleted.
-"""
+"""Carries regulations out, one after the other, and goes on after a crash."""
 
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Protocol
 
-from msgspec import Struct
-
-from gateway.component import Destination, Erasure
+from gateway.component import Destination
 from gateway.erasure import LOCAL_PLACES, Eraser
-from gateway.errors import ConfigError, Retryable, StateError
-from gateway.retry import describe
+from gateway.errors import ConfigError, StateError
+from gateway.regulations.parts import Others, Part, Role, place_of
+from gateway.regulations.report import Kind, Report, ReportPlace, overall
+from gateway.regulations.vendor import erase_at
 from gateway.state import State
 from gateway.state import regulations as rows
 from gateway.state.regulations import Place, Row
@@ -32,65 +24,10 @@ from gateway.timestamps import format_ms
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-__all__ = ["KINDS", "Kind", "Regulations", "Report", "ReportPlace", "Status"]
+__all__ = ["Regulations"]
 
-Kind = Literal[
-    "SUPPRESS_ONLY",
-    "UNSUPPRESS",
-    "SUPPRESS_WITH_DELETE",
-    "DELETE_ONLY",
-    "SUPPRESS_WITH_DELETE_INTERNAL",
-    "DELETE_INTERNAL",
-]
-"""What is asked for. ``INTERNAL`` leaves destinations out: only what the gateway keeps itself."""
-
-KINDS: tuple[Kind, ...] = get_args(Kind)
-
-Status = Literal[
-    "INITIALIZED", "INVALID", "NOT_SUPPORTED", "RUNNING", "PARTIAL_SUCCESS", "FAILED", "FINISHED"
-]
-"""How a regulation, or one of its places, is doing.
-
-The whole is ``FAILED`` if any place is, else ``RUNNING`` if any is; ``PARTIAL_SUCCESS`` where a
-place is ``NOT_SUPPORTED``, for somebody has to go there; else ``FINISHED``. ``INVALID`` is what
-nobody could carry out: such a request is refused instead of written down.
-"""
-
-_FIRST_DELAY_MS = 30_000
-_LONGEST_DELAY_MS = 3_600_000
-_MOST_ATTEMPTS = 200  # over a week, at an hour each
+_STATE_DELAY_MS = 30_000
 _LISTED = 100
-
-
-class ReportPlace(Struct, frozen=True):
-    """What became of a regulation at one place; `items` are events, rows or users."""
-
-    place: str
-    status: str
-    items: int
-    detail: str
-
-
-class Report(Struct, frozen=True):
-    """A regulation and what became of it.
-
-    Attributes:
-        kind: as `Kind`; status: as `Status`.
-        subjects: how many ids it was for.
-        progress: what is being done at the moment, in words.
-        settled: nothing is left to do but to wait for destinations, all of which were asked.
-    """
-
-    id: int
-    kind: str
-    status: str
-    subjects: int
-    actor: str
-    created_at: str
-    updated_at: str
-    progress: str
-    settled: bool
-    places: list[ReportPlace]
 
 
 class _Built(Protocol):
@@ -102,6 +39,10 @@ class _Built(Protocol):
 
 class Regulations:
     """All regulations of a gateway.
+
+    Attributes:
+        others: the other shards, to be told by this one; None where there are none, or this one
+            does not lead.
 
     Args:
         destinations: those that are started, by id.
@@ -118,7 +59,9 @@ class Regulations:
         disabled: tuple[str, ...],
         clock: Callable[[], int],
         log: FilteringBoundLogger,
+        others: Others | None = None,
     ) -> None:
+        self.others = others
         self._state = state
         self._suppressed = suppressed
         self._eraser = eraser
@@ -159,11 +102,43 @@ class Regulations:
         """
         _check(kind, subjects)
         done = [await self._suppress(kind, subjects)] if "SUPPRESS" in kind else []
-        row = await self._state.call(rows.create, kind, actor, subjects, done, self._clock())
-        self._wanted.set()
-        found = await self.report(row.id)
-        assert found is not None
-        return found
+        role: Role = "whole" if self.others is None else "lead"
+        group = "" if self.others is None else uuid.uuid4().hex
+        row = await self._state.call(
+            rows.create, kind, actor, subjects, done, self._clock(), role, group
+        )
+        if role == "lead":
+            await self._tell_others(row, subjects)
+        return await self._begun(row)
+
+    async def take_part(self, part: Part) -> Report:
+        """Do this shard's part of a regulation that another shard leads; asked any number of times.
+
+        Raises:
+            StateError: it cannot be written down.
+        """
+        row = await self._state.call(rows.part, part.group)
+        if row is None:
+            # The list is one for all shards: the leader has changed it, and this one looks again.
+            await asyncio.to_thread(self._suppressed.refresh)
+            row = await self._state.call(
+                rows.create,
+                *(part.kind, part.actor, part.subjects, (), self._clock(), "part", part.group),
+            )
+            return await self._begun(row)
+        return await self._report(row)
+
+    async def retry_part(self, group: str) -> None:
+        """Try again what failed of a part."""
+        row = await self._state.call(rows.part, group)
+        if row is not None:
+            await self.retry(row.id)
+
+    async def forget_part(self, group: str) -> None:
+        """Forget a part, and whose it was."""
+        row = await self._state.call(rows.part, group)
+        if row is not None:
+            await self.delete(row.id)
 
     async def report(self, id_: int) -> Report | None:
         """How a regulation is doing; None if there is none with this id."""
@@ -171,7 +146,7 @@ class Regulations:
         return None if row is None else await self._report(row)
 
     async def all(self) -> list[Report]:
-        """The newest first."""
+        """The newest first, without parts of those that other shards lead."""
         found = await self._state.call(rows.listed, _LISTED)
         return [await self._report(row) for row in found]
 
@@ -180,6 +155,7 @@ class Regulations:
 
         Raises:
             ConfigError: a vendor failed long after it had accepted, and the ids are forgotten.
+            GatewayError: another shard has to try again too, and does not answer.
         """
         row = await self._state.call(rows.one, id_)
         if row is None:
@@ -187,14 +163,23 @@ class Regulations:
         if row.status == "FAILED":
             if not len(await self._state.call(rows.subjects, id_)):
                 raise ConfigError("its ids are forgotten already: make another with the same ids")
+            if row.role == "lead" and self.others is not None:
+                await self.others.retry(row.part_of)
             await self._state.call(rows.retry, id_, self._clock())
             self._wanted.set()
         return await self.report(id_)
 
     async def delete(self, id_: int) -> bool:
-        """Forget a regulation and its ids, whatever is left to do; False if there is none."""
-        if await self._state.call(rows.one, id_) is None:
+        """Forget a regulation and its ids, whatever is left to do; False if there is none.
+
+        Raises:
+            GatewayError: another shard knows of it too, and does not answer.
+        """
+        row = await self._state.call(rows.one, id_)
+        if row is None:
             return False
+        if row.role == "lead" and self.others is not None:
+            await self.others.forget(row.part_of)
         await self._state.call(rows.forget, id_)
         await self._eraser.scrub()
         return True
@@ -211,13 +196,20 @@ class Regulations:
                     await changed.wait()
         return await self.report(id_)
 
+    async def _begun(self, row: Row) -> Report:
+        self._wanted.set()
+        return await self._report(row)
+
     def _settled(self, row: Row, places: list[Place]) -> bool:
         if row.status not in ("INITIALIZED", "RUNNING"):
             return True
         asked = {place.place for place in places}
-        all_ = {*LOCAL_PLACES, *(f"destination {name}" for name in self._names())}
-        waits = any(place.status == "RUNNING" for place in places)
-        return waits and row.id not in self._at_work and asked >= all_
+        all_ = {*LOCAL_PLACES, *(f"destination {name}" for name in self._names(row.role))}
+        open_ = {place.place for place in places if place.status == "RUNNING"}
+        shards = self.others.names if self.others is not None and row.role == "lead" else ()
+        if not open_ or not open_.isdisjoint(shards):
+            return False
+        return row.id not in self._at_work and asked >= all_
 
     async def _report(self, row: Row) -> Report:
         places = await self._state.call(rows.places, row.id)
@@ -255,7 +247,7 @@ class Regulations:
                         wait = seconds if wait is None else min(wait, seconds)
             except StateError as error:
                 self._log.error("regulations wait for the state store", error=str(error))
-                wait = _FIRST_DELAY_MS / 1000
+                wait = _STATE_DELAY_MS / 1000
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await self._wanted.wait()
@@ -266,16 +258,43 @@ class Regulations:
         subjects = await self._state.call(rows.subjects, row.id)
         if row.status == "INITIALIZED":
             await self._state.call(rows.set_status, row.id, "RUNNING", self._clock())
+        all_done = row.role != "lead" or await self._others_are_done(row, subjects, places)
         if "DELETE" in row.kind:
             if any(_open(places.get(name)) for name in LOCAL_PLACES):
                 await self._erase_locally(row, subjects)
             if not row.kind.endswith("INTERNAL"):
-                for name in self._names():
+                for name in self._names(row.role if all_done else "part"):
                     await self._erase_at(row, name, subjects, places.get(f"destination {name}"))
         return await self._conclude(row)
 
-    def _names(self) -> list[str]:
-        return [*self._destinations, *self._disabled]
+    def _names(self, role: str) -> list[str]:
+        """The destinations that a shard asks: for its part, those that store for each shard."""
+        if role != "part":
+            return [*self._destinations, *self._disabled]
+        return [
+            id_ for id_, built in self._destinations.items() if built.destination.stores_by_shard
+        ]
+
+    async def _others_are_done(
+        self, row: Row, subjects: Subjects, places: Mapping[str, Place]
+    ) -> bool:
+        """Whether nothing of the users is left in other shards; tells those that are not done."""
+        if self.others is None:  # it began with other shards, whose folders somebody has removed
+            return True
+        told = [places[name] for name in self.others.names if name in places]
+        if len(told) < len(self.others.names) or any(map(_open, told)):
+            told = await self._tell_others(row, subjects)
+        return all(place.status in ("FINISHED", "NOT_SUPPORTED") for place in told)
+
+    async def _tell_others(self, row: Row, subjects: Subjects) -> list[Place]:
+        assert self.others is not None
+        part = Part.of(row.kind, row.part_of, row.actor, subjects)
+        found = await self.others.do(part)
+        now_ms = self._clock()
+        told = [place_of(name, report, now_ms) for name, report in found.items()]
+        for place in told:
+            await self._put(row.id, place)
+        return told
 
     async def _suppress(self, kind: Kind, subjects: Subjects) -> Place:
         change = self._suppressed.remove if kind == "UNSUPPRESS" else self._suppressed.add
@@ -307,34 +326,18 @@ class Regulations:
             text = "it is disabled: enable it and try again, or delete the users there by hand"
             await self._put(row.id, Place(place, "NOT_SUPPORTED", detail=text))
             return
-        job = before.job if before is not None else ""
-        attempts = before.attempts + 1 if before is not None else 1
         self._progress[row.id] = place
-        asked = Subjects() if job else subjects
+        destination = self._destinations[name].destination
         try:
-            found = await self._destinations[name].destination.erase(asked, job)
-        except Exception as error:  # noqa: BLE001 - a destination may fail in any way it likes
-            await self._put(row.id, self._failed(place, error, job, attempts))
-        else:
-            next_ms = self._clock() + int(found.ask_again_seconds * 1000)
-            await self._put(row.id, _place(place, found, next_ms))
+            await self._put(
+                row.id, await erase_at(place, destination, subjects, before, self._clock)
+            )
         finally:
             self._progress.pop(row.id, None)
 
-    def _failed(self, place: str, error: Exception, job: str, attempts: int) -> Place:
-        detail = describe(error)
-        if not isinstance(error, Retryable) or attempts >= _MOST_ATTEMPTS:
-            return Place(place, "FAILED", detail=detail, job=job)
-        delay_ms = min(_LONGEST_DELAY_MS, _FIRST_DELAY_MS * 2 ** min(attempts - 1, 10))
-        if error.retry_after_seconds is not None:
-            delay_ms = max(delay_ms, int(error.retry_after_seconds * 1000))
-        return Place(
-            place, "RUNNING", 0, f"tried again: {detail}", job, attempts, self._clock() + delay_ms
-        )
-
     async def _conclude(self, row: Row) -> int | None:
         places = await self._state.call(rows.places, row.id)
-        status = _overall([place.status for place in places])
+        status = overall([place.status for place in places])
         waiting = [place for place in places if place.status == "RUNNING"]
         if status != "FAILED" and all(place.job for place in waiting):
             subjects = await self._state.call(rows.subjects, row.id)
@@ -374,16 +377,3 @@ def _check(kind: Kind, subjects: Subjects) -> None:
 def _open(place: Place | None) -> bool:
     """Whether something is left to do there."""
     return place is None or place.status == "RUNNING"
-
-
-def _overall(statuses: list[str]) -> Status:
-    for status in ("FAILED", "RUNNING"):
-        if status in statuses:
-            return status
-    return "PARTIAL_SUCCESS" if "NOT_SUPPORTED" in statuses else "FINISHED"
-
-
-def _place(place: str, found: Erasure, next_ms: int) -> Place:
-    if found.status != "RUNNING":
-        return Place(place, found.status, found.items, found.detail)
-    return Place(place, "RUNNING", found.items, found.detail, found.job, 0, next_ms)
