@@ -27,7 +27,7 @@ from msgspec import Meta, Struct
 from gateway.assignment import Share, check_percent
 from gateway.condition import compile_condition
 from gateway.event import Event
-from gateway.subject import subject_reader, text_of
+from gateway.unit import unit_reader, text_of
 
 __all__ = ["Arm", "Group", "GroupConfig", "Groups", "LayerConfig", "Membership", "Only"]
 
@@ -68,7 +68,7 @@ class GroupConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         if self.slot != (0.0, 100.0) and not self.layer:
             raise ValueError("slot: is a part of a layer; name the layer")
         if self.by != "user":
-            subject_reader(self.by)
+            unit_reader(self.by)
         if self.eligible:
             compile_condition(self.eligible)
 
@@ -117,7 +117,7 @@ class Group:
     ) -> None:
         self.id = id_
         self.config = config
-        self._read = visitor if config.by == "user" else subject_reader(config.by)
+        self._read = visitor if config.by == "user" else unit_reader(config.by)
         self._eligible = compile_condition(config.eligible) if config.eligible else None
         self._salt = id_ if config.salt is None else config.salt
         begin, end = config.slot

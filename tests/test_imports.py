@@ -32,7 +32,7 @@ LAYERS = (
     ("sealed", "heads"),
     ("subjects",),
     ("path", "lexer", "predicates", "condition", "ndjson", "naming"),
-    ("subject",),
+    ("unit",),
     ("groups",),
     ("personal",),
     # What a plugin sees.
@@ -84,8 +84,8 @@ A module imports from rooms below its own, and within its own without going roun
 OPEN_TO_BUILTINS = {
     "", "assignment", "body", "builtin", "clientip", "component", "condition", "config", "enrich",
     "errors", "event", "groups", "heads", "hookspecs", "intake", "keys", "ndjson", "normalise",
-    "path", "personal", "queue", "retry_after", "sealed", "settings", "subject", "subjects",
-    "timestamps",
+    "path", "personal", "queue", "retry_after", "sealed", "settings", "subjects",
+    "timestamps", "unit",
 }  # fmt: skip
 """What a built-in may use: the contract, and helpers that are there for plugins."""
 

@@ -15,7 +15,7 @@ from gateway.assignment import Share, check_percent
 from gateway.component import Context, Transform, TransformSpec
 from gateway.event import Event
 from gateway.hookspecs import hookimpl
-from gateway.subject import subject_reader, text_of
+from gateway.unit import unit_reader, text_of
 
 __all__ = ["Sample", "SampleConfig", "register_transforms"]
 
@@ -41,7 +41,7 @@ class SampleConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     def __post_init__(self) -> None:
         check_percent(self.percent)
-        subject_reader(self.by)
+        unit_reader(self.by)
 
 
 class Sample(Transform):
@@ -54,7 +54,7 @@ class Sample(Transform):
     mutates = False
 
     def __init__(self, config: SampleConfig, salt: str) -> None:
-        self._read = subject_reader(config.by)
+        self._read = unit_reader(config.by)
         self._share = Share(salt if config.salt is None else config.salt, config.percent)
         self._kept = not config.invert
         self._missing_kept = config.missing == "keep"

@@ -1,4 +1,4 @@
-"""Whom an event is about, in the sense that a sample or a group asks: the id that is hashed."""
+"""The unit of a sample or a group: whom or what an event counts for, by the id that is hashed."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 from gateway.event import Event
 from gateway.path import EVERY, FIELDS, Path, parse_path, reader
 
-__all__ = ["SubjectReader", "subject_reader", "text_of"]
+__all__ = ["UnitReader", "unit_reader", "text_of"]
 
-SubjectReader: TypeAlias = Callable[[Event], Any]
+UnitReader: TypeAlias = Callable[[Event], Any]
 """Gives what stands where the id is looked for, whatever that is; see `text_of`."""
 
 _LARGEST_EXACT = 2**53
@@ -27,7 +27,7 @@ def text_of(value: object) -> str | None:
     return str(int(value))
 
 
-def subject_reader(by: str) -> SubjectReader:
+def unit_reader(by: str) -> UnitReader:
     """How to read an id.
 
     Args:
@@ -61,7 +61,7 @@ def _by_group(event: Event) -> Any:
     return event.group_id or _context_group(event)
 
 
-_BY: dict[str, SubjectReader] = {
+_BY: dict[str, UnitReader] = {
     "user": _by_user,
     "anonymous": reader(Path("anonymousId")),
     "group": _by_group,
