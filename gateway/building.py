@@ -97,6 +97,7 @@ class Builder:
             log=self._log.bind(component=id_),
             clock=self._clock,
             shard=self._config.shard,
+            groups=self.groups,
         )
 
     def store(self) -> Store:
@@ -128,7 +129,7 @@ class Builder:
                     f"for {', '.join(transform.adds_to)}, runs at intake only"
                 )
             if settings.only is not None:
-                group = self.groups[settings.only.group]
+                group = self.groups.use(settings.only.group)
                 transform = ForArm(transform, group, settings.only.arm)
             if settings.enabled:
                 built.append((id_, transform, settings.destinations))

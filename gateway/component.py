@@ -27,6 +27,7 @@ from msgspec import Meta, Struct
 
 from gateway.enrich import Client
 from gateway.event import Event
+from gateway.groups import Groups
 from gateway.subjects import Subjects
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ class Context:
             Components with the same id run in each at the same time.
         counted: what the component has counted with `count`.
         at_intake: of a transform: whether it runs before events are stored.
+        groups: the groups of users that config names: `Groups.use` when the component is built,
+            `Group.member` for each event.
     """
 
     id: str
@@ -90,6 +93,7 @@ class Context:
     at_intake: bool = False
     shard: int = 0
     counted: Counter[str] = field(default_factory=Counter, compare=False)
+    groups: Groups = field(default_factory=Groups, compare=False)
 
     def count(self, what: str, number: int = 1) -> None:
         """Count something that is neither an event's outcome nor an error, to be seen by operators.

@@ -30,6 +30,7 @@ from gateway.settings import (
     AdminConfig,
     DedupConfig,
     DestinationSettings,
+    IdentityConfig,
     LogConfig,
     QueueSettings,
     Secret,
@@ -49,6 +50,7 @@ class _File(Settings, frozen=True):
     data_dir: str = "data"
     server: ServerConfig = ServerConfig()
     dedup: DedupConfig = DedupConfig()
+    identity: IdentityConfig = IdentityConfig()
     log: LogConfig = LogConfig()
     trace: TraceConfig = TraceConfig()
     admin: AdminConfig = AdminConfig()
@@ -91,6 +93,7 @@ class Config:
     shared_dir: Path
     server: ServerConfig
     dedup: DedupConfig
+    identity: IdentityConfig
     log: LogConfig
     trace: TraceConfig
     admin: AdminConfig
@@ -142,6 +145,7 @@ def _load(path: Path, environ: Mapping[str, str]) -> Config:
         shared_dir=data_dir,
         server=file.server,
         dedup=file.dedup,
+        identity=file.identity,
         log=file.log,
         trace=file.trace,
         admin=file.admin,

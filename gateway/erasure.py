@@ -1,7 +1,8 @@
 """Erases users from what the gateway itself keeps, while it runs or at rest.
 
-The order matters. First the queue, on disk and in memory, so that whatever is read from then on is
-free of them. Then each worker is held, which makes it forget what it had read before; while it
+The order matters. First the links of users to visitors, so that no event is stored with them from
+then on. Then the queue, on disk and in memory, so that whatever is read from then on is free of
+them. Then each worker is held, which makes it forget what it had read before; while it
 stands its retry lane is erased. Then everything that nobody works on: dead letters, and traces. At
 last the state store's file is written anew, for a database keeps what it has deleted.
 
@@ -18,6 +19,7 @@ from typing import Protocol
 from gateway.dedup import RecentIds
 from gateway.delivery import Worker
 from gateway.errors import GatewayError
+from gateway.identity import Identity
 from gateway.queue.batching import BatchingQueue
 from gateway.state import State, erasing
 from gateway.state.regulations import Place
@@ -25,7 +27,7 @@ from gateway.subjects import Subjects
 
 __all__ = ["LOCAL_PLACES", "Eraser"]
 
-LOCAL_PLACES = ("queue", "retry lanes", "dead letters", "traces", "state file")
+LOCAL_PLACES = ("identity links", "queue", "retry lanes", "dead letters", "traces", "state file")
 """In the order in which they are erased."""
 
 
@@ -42,6 +44,7 @@ class Eraser:
     Args:
         workers: of the destinations, by id.
         recent_ids: forget the message ids of erased events; None where there is no such memory.
+        identity: forgets to whom they are linked.
         replays: are left off meanwhile, and go on; None where none can run.
     """
 
@@ -51,12 +54,14 @@ class Eraser:
         state: State,
         workers: Mapping[str, Worker],
         recent_ids: RecentIds | None,
+        identity: Identity,
         replays: _Pauses | None,
     ) -> None:
         self._queue = queue
         self._state = state
         self._workers = workers
         self._recent_ids = recent_ids
+        self._identity = identity
         self._replays = replays
         self._stopping = False
 
@@ -80,6 +85,13 @@ class Eraser:
                 raise InterruptedError("the gateway stops")
             progress(f"queue: {number} of {of} segments")
 
+        progress("identity links")
+        try:
+            forgotten = await self._identity.erase(subjects)
+        except GatewayError as error:
+            done(Place("identity links", "FAILED", detail=str(error)))
+        else:
+            done(Place("identity links", "FINISHED", forgotten))
         try:
             erased = await self._queue.erase(subjects, segments)
         except NotImplementedError:

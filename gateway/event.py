@@ -43,12 +43,15 @@ class Warnings(Struct, frozen=True, omit_defaults=True, rename="camel"):
         user_agent: User-Agent header, where the client's library is unknown.
         raw_timestamp: the client's timestamp as it was sent, where it could not be read.
         notes: short codes such as ``context_not_object``.
+        visitor: whose event it is, if that was known of its userId when it was stored; see
+            `gateway.identity`.
     """
 
     request_ip: str | None = None
     user_agent: str | None = None
     raw_timestamp: str | None = None
     notes: tuple[str, ...] = ()
+    visitor: str | None = None
 
 
 class Event(Struct, kw_only=True, omit_defaults=True, dict=True, rename="camel"):

@@ -18,7 +18,7 @@ the share of the slot's ids that are in its arm: what it stands for in an estima
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
@@ -26,8 +26,9 @@ from msgspec import Meta, Struct
 
 from gateway.assignment import Share, check_percent
 from gateway.condition import compile_condition
+from gateway.errors import ConfigError
 from gateway.event import Event
-from gateway.unit import unit_reader, text_of
+from gateway.unit import UnitReader, text_of, unit_reader, visitor_of
 
 __all__ = ["Arm", "Group", "GroupConfig", "Groups", "LayerConfig", "Membership", "Only"]
 
@@ -40,8 +41,9 @@ class GroupConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
     Attributes:
         percent: of those in the slot, how many are in the test arm; at most three decimals.
-        by: whose id counts: ``user`` (the visitor: `anonymousId`, else `userId`, so that who logs
-            in stays in the arm he was in), ``anonymous``, ``group``, ``event`` or a path.
+        by: whose id counts: ``user`` (the visitor: `anonymousId`, else the one that the `userId`
+            is linked to, else `userId`, so that who logs in stays in the arm he was in),
+            ``anonymous``, ``group``, ``event`` or a path.
         salt: groups with the same salt and no layer choose the same ids; the group's own id unless
             set.
         layer: groups of one layer have no member in common.
@@ -103,21 +105,12 @@ class Group:
 
     Attributes:
         percent: of those in the slot, how many are in the test arm now.
-
-    Args:
-        visitor: gives the id of an event's visitor, for ``by = "user"``.
     """
 
-    def __init__(
-        self,
-        id_: str,
-        config: GroupConfig,
-        layer_salt: str | None,
-        visitor: Callable[[Event], str | None],
-    ) -> None:
+    def __init__(self, id_: str, config: GroupConfig, layer_salt: str | None) -> None:
         self.id = id_
         self.config = config
-        self._read = visitor if config.by == "user" else unit_reader(config.by)
+        self._read: UnitReader = visitor_of if config.by == "user" else unit_reader(config.by)
         self._eligible = compile_condition(config.eligible) if config.eligible else None
         self._salt = id_ if config.salt is None else config.salt
         begin, end = config.slot
@@ -155,17 +148,34 @@ class Groups:
 
     def __init__(
         self,
-        groups: Mapping[str, GroupConfig],
-        layers: Mapping[str, LayerConfig],
-        visitor: Callable[[Event], str | None] = lambda e: e.anonymous_id or e.user_id,
+        groups: Mapping[str, GroupConfig] | None = None,
+        layers: Mapping[str, LayerConfig] | None = None,
     ) -> None:
         self._groups = {}
-        for id_, config in groups.items():
+        self._used: set[str] = set()
+        for id_, config in (groups or {}).items():
             salt = None
             if config.layer:
-                salt = layers[config.layer].salt
+                salt = (layers or {})[config.layer].salt
                 salt = config.layer if salt is None else salt
-            self._groups[id_] = Group(id_, config, salt, visitor)
+            self._groups[id_] = Group(id_, config, salt)
+
+    def use(self, id_: str) -> Group:
+        """A group, for something that depends on who is in it.
+
+        Raises:
+            ConfigError: there is none with this id.
+        """
+        if id_ not in self._groups:
+            known = ", ".join(self._groups) or "none"
+            raise ConfigError(f"there is no group {id_!r}; there are: {known}")
+        self._used.add(id_)
+        return self._groups[id_]
+
+    @property
+    def ask_for_visitors(self) -> bool:
+        """Whether something depends on a group whose members are visitors."""
+        return any(self._groups[id_].config.by == "user" for id_ in self._used)
 
     def __bool__(self) -> bool:
         return bool(self._groups)

@@ -24,6 +24,7 @@ from gateway.enrich import Client, additions
 from gateway.errors import ConfigError, QueueError
 from gateway.event import EMPTY, Event, decode_events, encode_events
 from gateway.heads import Head, examine
+from gateway.identity import Identity
 from gateway.keys import Key, Keys
 from gateway.ledger import Ledger
 from gateway.normalise import add_notes
@@ -109,6 +110,7 @@ class Intake:
             change; its lookup is to be constant in time.
         books: where the counts of `ledger` are kept; without them they end with the process.
         tap: where what comes in is published.
+        identity: learns who is who, where it is active.
         workers: processes that take events in, which share the rates of write keys out.
 
     Raises:
@@ -128,6 +130,7 @@ class Intake:
         suppressed: Collection[str] = frozenset(),
         books: Books | None = None,
         tap: Tap | None = None,
+        identity: Identity | None = None,
         workers: int = 1,
     ) -> None:
         for transform, source_id in transforms.adds_to:
@@ -143,6 +146,7 @@ class Intake:
         self._logged_ms: dict[str, int] = {}
         self._books = books or Books(ledger)
         self._tap = Tap() if tap is None else tap
+        self._identity = identity if identity is not None and identity.active else None
         queue.when_stored = self._books.stored
         self.ledger = ledger
         self.clock = clock
@@ -258,6 +262,10 @@ class Intake:
         remembered = self._recent_ids
         if remembered is not None and not remembered.take_all(source_id, heads, origin.received_ms):
             return False
+        if self._identity is not None:
+            visitors = self._identity.learn(heads, plain.type)
+            if visitors:
+                origin = structs.replace(origin, visitors=visitors)
         events, data = seal(origin, plain.array, len(heads), addressed=found.addressed)
         try:
             await self._queue.put(events, data, {source_id: len(heads)})
@@ -280,6 +288,8 @@ class Intake:
         self, source_id: str, kept: list[Event], added: list[Event], body_bytes: int
     ) -> None:
         events = kept + added if added else kept
+        if self._identity is not None:
+            self._identity.settle(events)
         sources = Counter(event.source_id for event in added) if added else {}
         sources[source_id] = sources.get(source_id, 0) + len(kept)
         data = encode_events(events)
@@ -327,6 +337,8 @@ class Intake:
         discards: list[Discard],
     ) -> tuple[list[Event], list[Event]]:
         """The events to go on with, and those that the transforms made."""
+        if self._identity is not None:
+            self._identity.foresee(events)
         outcome = self._transforms.run(events)
         for id_, dropped in outcome.filtered.items():
             _discard(dropped, f"filtered:{id_}", arrival, discarded, discards)

@@ -33,6 +33,7 @@ class GatewayCollector(Collector):
         yield info
         yield from self._source_metrics()
         yield from self._queue_metrics()
+        yield from self._identity_metrics()
         yield from self._destination_metrics()
 
     def _source_metrics(self) -> Iterator[Metric]:
@@ -70,6 +71,15 @@ class GatewayCollector(Collector):
         ids = self._gateway.recent_ids
         if ids is not None:
             yield _gauge("dedup_entries", "Message ids remembered.", len(ids))
+
+    def _identity_metrics(self) -> Iterator[Metric]:
+        identity = self._gateway.identity
+        if identity.active:
+            yield _gauge("identity_links", "Users linked to a visitor.", len(identity))
+            refused = _counter("identity_refused", "Users who could not be linked.", "reason")
+            for reason, number in identity.refused.items():
+                refused.add_metric([reason], number)
+            yield refused
 
     def _destination_metrics(self) -> Iterator[Metric]:
         delivered = _counter("destination_delivered", "Events delivered.", "destination")

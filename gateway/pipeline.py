@@ -26,8 +26,10 @@ from gateway.dedup import RecentIds
 from gateway.delivery import Worker
 from gateway.erasure import Eraser
 from gateway.errors import ConfigError, GatewayError
+from gateway.identity import Identity
 from gateway.intake import Intake
 from gateway.ledger import DestinationCounts, Ledger
+from gateway.links import FILE_NAME as LINKS_FILE
 from gateway.order import UserOrder
 from gateway.plugins import Registry
 from gateway.queue.batching import BatchingQueue
@@ -102,6 +104,15 @@ class Gateway:
             else None
         )
         self.suppressed = Suppressions(config.shared_dir / FILE_NAME)
+        self.identity = Identity(
+            config.shared_dir / LINKS_FILE,
+            config.identity,
+            self._log,
+            # Without sources nothing new comes in whose visitor could be asked for.
+            active=self.groups.ask_for_visitors and bool(config.sources),
+            shared=config.server.workers > 1,
+            shard=config.shard,
+        )
         self.intake = Intake(
             {id_: settings for id_, (settings, _) in config.sources.items()},
             self.queue,
@@ -113,6 +124,7 @@ class Gateway:
             suppressed=self.suppressed,
             books=self.books,
             tap=self.tap,
+            identity=self.identity,
             workers=config.server.workers,
         )
         self.sources = build.sources(self.intake)
@@ -126,6 +138,8 @@ class Gateway:
         """Start everything; on leaving, store what is pending and deliver until the deadline."""
         async with AsyncExitStack() as stack:
             await self._open(stack)
+            stack.push_async_callback(self.identity.stop)
+            await self.identity.start(self.queue.store)
             if self.recent_ids is not None:
                 await asyncio.to_thread(self._preload_ids, self.recent_ids)
             tasks = await stack.enter_async_context(anyio.create_task_group())
@@ -275,7 +289,7 @@ class Gateway:
             clock=self.clock,
             id_=built.id,
             tap=self.tap,
-            only=None if only is None else (self.groups[only.group], only.arm),
+            only=None if only is None else (self.groups.use(only.group), only.arm),
         )
 
     def _make_replays(self) -> Replays:
@@ -293,7 +307,9 @@ class Gateway:
 
     def _make_regulations(self, replays: Replays | None) -> Regulations:
         started = {built.id: built for built in self.destinations}
-        eraser = Eraser(self.queue, self.state, self.workers, self.recent_ids, replays)
+        eraser = Eraser(
+            self.queue, self.state, self.workers, self.recent_ids, self.identity, replays
+        )
         return Regulations(
             self.state,
             self.suppressed,

@@ -28,6 +28,7 @@ from msgspec import Raw, Struct, field
 
 from gateway.enrich import Client, enrich
 from gateway.event import EMPTY, Event, decode_events
+from gateway.normalise import add_notes
 from gateway.peek import Peek, peek
 from gateway.stamp import Stamp
 from gateway.validate import validate
@@ -56,6 +57,7 @@ class Origin(Struct, frozen=True, omit_defaults=True, rename="camel"):
     Attributes:
         sent_at: for events that do not say it themselves: of the batch, or of a header.
         type: what the request's path says that its event is, or empty.
+        visitors: userId to visitor, for events without an anonymousId; see `gateway.identity`.
     """
 
     source_id: str
@@ -63,6 +65,7 @@ class Origin(Struct, frozen=True, omit_defaults=True, rename="camel"):
     sent_at: str | None = None
     type: str = ""
     client: Client = Client()
+    visitors: dict[str, str] = {}
 
 
 class SentEvent(Event, kw_only=True):
@@ -164,12 +167,17 @@ _sent = msgspec.json.Decoder(list[SentEvent])
 
 def _finish(events: Iterable[Event], origin: Origin) -> None:
     stamp = Stamp(origin.sent_at, origin.received_ms)
+    visitors = origin.visitors
     for event in events:
         raw = event.raw_context
         context = b"" if raw is EMPTY else bytes(raw)
         seen = peek(context)
         validate(event, seen)  # which brings its fields into their form; that it is valid is known
         complete(event, origin, stamp, seen, context)
+        if visitors and event.anonymous_id is None:
+            visitor = visitors.get(event.user_id or "")
+            if visitor is not None:
+                add_notes(event, (), visitor=visitor)
 
 
 def seal(

@@ -24,6 +24,7 @@ __all__ = [
     "AdminToken",
     "DedupConfig",
     "DestinationSettings",
+    "IdentityConfig",
     "KeySettings",
     "LogConfig",
     "QueueSettings",
@@ -142,6 +143,18 @@ class DedupConfig(Settings, frozen=True):
     enabled: bool = True
     window_hours: Annotated[float, Meta(gt=0)] = 24.0
     max_entries: Positive = 1_000_000
+
+
+class IdentityConfig(Settings, frozen=True):
+    """`[identity]`: which visitor a userId belongs to, for groups by user; see `gateway.identity`.
+
+    Attributes:
+        max_links: users who are linked, about 300 bytes each in each worker; beyond it nobody new.
+        max_id_chars: an id that is longer is not linked.
+    """
+
+    max_links: Positive = 1_000_000
+    max_id_chars: Positive = 256
 
 
 class TraceConfig(Settings, frozen=True):

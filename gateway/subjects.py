@@ -2,7 +2,9 @@
 
 An event is a subject's if its `userId` is, or the `previousId` of an alias, or, where the subject
 is named by anonymousId, its `anonymousId` or that `previousId`. As with Segment, an id that stands
-anywhere else in an event, among its properties or traits, is a value like any other.
+anywhere else in an event, among its properties or traits, is a value like any other. Where an
+event of somebody else has a subject noted down as its visitor (`gateway.identity`), the note is
+taken away and the event stays.
 
 What is erased leaves a *mark* in its place: an event of type ``erased`` with nothing but the id of
 its source. Offsets stay as they are, and so do counts.
@@ -13,9 +15,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, structs
 
-from gateway.event import Event, encode_events
+from gateway.event import Event, decode_events, encode_events
 from gateway.sealed import stored_events
 
 __all__ = ["ERASED", "MOST_SUBJECTS", "Redacted", "Subjects", "redact"]
@@ -56,6 +58,27 @@ class Subjects(Struct, frozen=True):
         """Whether an event that is encoded as JSON is theirs."""
         return self._owns(_decoder.decode(event))
 
+    def without_visitor(self, event: bytes) -> bytes | None:
+        """An event that is encoded as JSON without the note that a subject is its visitor.
+
+        None where there is no such note.
+        """
+        if not self._names(_decoder.decode(event)):
+            return None
+        (changed,) = decode_events(b"[" + event + b"]")
+        self._forget_visitor(changed)
+        return encode_events([changed])[1:-1]
+
+    def _names(self, who: _Who) -> bool:
+        """Whether a subject is noted down as the visitor of an event, or of any that is sealed."""
+        visitors = (who.notes.visitor, *(who.origin.visitors.values() if who.origin else ()))
+        return any(visitor in self.users or visitor in self.anonymous for visitor in visitors)
+
+    def _forget_visitor(self, event: Event) -> None:
+        notes = event.notes
+        if notes.visitor in self.users or notes.visitor in self.anonymous:
+            event.raw_notes = Raw(msgspec.json.encode(structs.replace(notes, visitor=None)))
+
     def _owns(self, who: _Who) -> bool:
         return self.own(who.type, who.user_id, who.anonymous_id, who.previous_id)
 
@@ -73,7 +96,7 @@ class Redacted(NamedTuple):
     """A JSON array of events without those that were erased.
 
     Attributes:
-        ids: source and message id of each event that was.
+        ids: source and message id of each event that was; none where only notes were changed.
     """
 
     payload: bytes
@@ -90,12 +113,14 @@ def redact(subjects: Subjects, payload: bytes) -> Redacted | None:
     touched = {
         place
         for place, who in enumerate(everybody)
-        if (subjects._owns(who) if who.origin is None else subjects._may_own_some(who))
+        if subjects._names(who)
+        or (subjects._owns(who) if who.origin is None else subjects._may_own_some(who))
     }
     if not touched:
         return None
     kept: list[bytes | Raw] = []
     ids: list[tuple[str, str]] = []
+    changed = False
     elements: list[Raw] = _raw_decoder.decode(payload)
     for place, element in enumerate(elements):
         if place not in touched:
@@ -103,15 +128,16 @@ def redact(subjects: Subjects, payload: bytes) -> Redacted | None:
             continue
         events = stored_events(b"[" + bytes(element) + b"]")
         theirs = [event for event in events if subjects.owns(event)]
+        if not theirs and not subjects._names(everybody[place]):
+            kept.append(element)
+            continue
+        changed = True
         ids += [(event.source_id, event.message_id) for event in theirs]
-        kept.append(
-            encode_events([_mark(event) if subjects.owns(event) else event for event in events])[
-                1:-1
-            ]
-            if theirs
-            else element
-        )
-    return Redacted(b"[" + b",".join(kept) + b"]", ids) if ids else None
+        for event in events:
+            subjects._forget_visitor(event)
+        left = [_mark(event) if subjects.owns(event) else event for event in events]
+        kept.append(encode_events(left)[1:-1])
+    return Redacted(b"[" + b",".join(kept) + b"]", ids) if changed else None
 
 
 def _mark(event: Event) -> Event:
@@ -119,7 +145,15 @@ def _mark(event: Event) -> Event:
 
 
 class _Origin(Struct):
-    """That of sealed events; nothing of it tells whose they are."""
+    """That of sealed events."""
+
+    visitors: dict[str, str] = {}
+
+
+class _Notes(Struct, frozen=True):
+    """What the gateway noted about an event."""
+
+    visitor: str | None = None
 
 
 class _Who(Struct, rename="camel"):
@@ -129,6 +163,7 @@ class _Who(Struct, rename="camel"):
     user_id: str | None = None
     anonymous_id: str | None = None
     previous_id: str | None = None
+    notes: _Notes = msgspec.field(default=_Notes(), name="_notes")
     origin: _Origin | None = None
     sent: list[_Who] = []
 

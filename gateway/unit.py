@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from gateway.event import Event
+from gateway.event import EMPTY, Event
 from gateway.path import EVERY, FIELDS, Path, parse_path, reader
 
-__all__ = ["UnitReader", "unit_reader", "text_of"]
+__all__ = ["UnitReader", "text_of", "unit_reader", "visitor_of"]
 
 UnitReader: TypeAlias = Callable[[Event], Any]
 """Gives what stands where the id is looked for, whatever that is; see `text_of`."""
@@ -48,6 +48,18 @@ def unit_reader(by: str) -> UnitReader:
     if EVERY in path.steps or (path.root not in FIELDS and not path.steps):
         raise ValueError(f"by: {by!r} is not a single value")
     return reader(path)
+
+
+def visitor_of(event: Event) -> str | None:
+    """The visitor whose event it is: `anonymousId`, else whom its `userId` is known to belong to.
+
+    That is noted down when it is stored (`gateway.identity`); a user of whom nothing is known is
+    his own visitor.
+    """
+    if event.anonymous_id:
+        return event.anonymous_id
+    noted = None if event.raw_notes is EMPTY else event.notes.visitor
+    return noted or event.user_id
 
 
 def _by_user(event: Event) -> str | None:

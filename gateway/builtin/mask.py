@@ -24,7 +24,7 @@ from gateway.builtin.redact import GONE, Action, Redactor
 from gateway.component import Context, Transform, TransformSpec
 from gateway.enrich import Client
 from gateway.errors import ConfigError
-from gateway.event import EMPTY, Event, Warnings
+from gateway.event import EMPTY, Event
 from gateway.hookspecs import hookimpl
 from gateway.personal.detect import MASKED
 from gateway.personal.prescan import BODIES, DETECT, NAMES, PATHS, Prescan
@@ -202,11 +202,11 @@ class Mask(Transform):
             old = event.notes
             ip, agent = self._in_context(old.request_ip, old.user_agent)
             raw_timestamp = self._redactor.text(old.raw_timestamp or "") or None
-            new = Warnings(
+            new = msgspec.structs.replace(
+                old,
                 request_ip=ip,
                 user_agent=agent,
                 raw_timestamp=raw_timestamp if raw_timestamp is not GONE else None,
-                notes=old.notes,
             )
             if new != old:
                 yield event, "raw_notes", Raw(msgspec.json.encode(new))

@@ -15,7 +15,7 @@ from gateway.assignment import Share, check_percent
 from gateway.component import Context, Transform, TransformSpec
 from gateway.event import Event
 from gateway.hookspecs import hookimpl
-from gateway.unit import unit_reader, text_of
+from gateway.unit import text_of, unit_reader
 
 __all__ = ["Sample", "SampleConfig", "register_transforms"]
 

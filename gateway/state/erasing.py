@@ -63,6 +63,8 @@ def erase_waiting(
 ) -> int | None:
     """Take the subjects' events out of a retry lane; they count as filtered, ``erased``.
 
+    Events of others lose the note that a subject is their visitor.
+
     Args:
         after: offset after which to look; -1 at first.
 
@@ -80,6 +82,13 @@ def erase_waiting(
             "DELETE FROM waiting WHERE destination = ? AND queue_offset = ?",
             [(destination, row[0]) for row in theirs],
         )
+        for offset, _, _, event in rows:
+            changed = subjects.without_visitor(event)
+            if changed is not None:
+                db.execute(
+                    "UPDATE waiting SET event = ? WHERE destination = ? AND queue_offset = ?",
+                    (changed, destination, offset),
+                )
         if theirs:
             add_outcome(db, destination, "filtered", ERASED, len(theirs))
     found.rows += len(theirs)
@@ -99,6 +108,10 @@ def erase_letters(
         ).fetchall()
         theirs = [row for row in rows if subjects.owns_json(row[3])]
         db.executemany("DELETE FROM dead_letters WHERE id = ?", [(row[0],) for row in theirs])
+        for id_, _, _, event in rows:
+            changed = subjects.without_visitor(event)
+            if changed is not None:
+                db.execute("UPDATE dead_letters SET event = ? WHERE id = ?", (changed, id_))
     found.rows += len(theirs)
     found.ids += [(row[1], row[2]) for row in theirs]
     return rows[-1][0] if rows else None

@@ -25,6 +25,7 @@ from gateway.settings import DedupConfig
 from gateway.shards import delivering_only, is_held, of_shard, owned_by, take_lock
 from gateway.workers.announce import Announcer, hearing, ids_socket
 from gateway.workers.asking import Asker, view_socket
+from gateway.workers.hints import hinting, links_socket
 from gateway.workers.listeners import listen_unix
 from gateway.workers.regulating import OtherShards, part_routes
 from gateway.workers.view import View, asked_for
@@ -114,6 +115,11 @@ async def hosting(
             peers = [ids_socket(sockets, n) for n in range(workers) if n != worker]
             announcer = own.recent_ids.watcher = Announcer(own.queue, peers, own.clock)
             await stack.enter_async_context(_running(announcer))
+        if own.identity.active and workers > 1:
+            peers = [links_socket(sockets, n) for n in range(workers) if n != worker]
+            hints = hinting(links_socket(sockets, worker), peers, own.identity.look)
+            own.identity.changed = await stack.enter_async_context(hints)
+            own.identity.look()  # what was written while nobody heard of it
         yield Hosted(own, others, view)
 
 
