@@ -87,7 +87,9 @@ class Builder:
         self._clock = clock
         self._log = log
 
-    def _context(self, id_: str, *, at_intake: bool = False) -> Context:
+    def _context(self, id_: str, *, at_intake: bool = False, enabled: bool = True) -> Context:
+        # What is built only to be checked depends on nobody.
+        groups = self.groups if enabled else Groups(self._config.groups, self._config.layers)
         return Context(
             at_intake=at_intake,
             id=id_,
@@ -97,7 +99,7 @@ class Builder:
             log=self._log.bind(component=id_),
             clock=self._clock,
             shard=self._config.shard,
-            groups=self.groups,
+            groups=groups,
         )
 
     def store(self) -> Store:
@@ -121,17 +123,19 @@ class Builder:
                 table.path,
                 spec.build,
                 table.decode(spec.config),
-                self._context(id_, at_intake=settings.destinations is None),
+                self._context(
+                    id_, at_intake=settings.destinations is None, enabled=settings.enabled
+                ),
             )
             if settings.destinations is not None and transform.adds_to:
                 raise ConfigError(
                     f"{table.path}.destinations: a transform that makes events of its own, here "
                     f"for {', '.join(transform.adds_to)}, runs at intake only"
                 )
-            if settings.only is not None:
-                group = self.groups.use(settings.only.group)
-                transform = ForArm(transform, group, settings.only.arm)
             if settings.enabled:
+                if settings.only is not None:
+                    group = self.groups.use(settings.only.group)
+                    transform = ForArm(transform, group, settings.only.arm)
                 built.append((id_, transform, settings.destinations))
         return built
 
@@ -145,11 +149,13 @@ class Builder:
             spec = cast("DestinationSpec[Any]", found.spec)
             policy = msgspec.to_builtins(spec.batch) | settings.batch
             config = table.decode(spec.config)
-            context = self._context(id_)
+            context = self._context(id_, enabled=settings.enabled)
             destination = _build(table.path, spec.build, config, context)
             if rules := settings.mapping_rules:
                 destination = MappedDestination(destination, _mapping(rules, table.path))
             if settings.enabled:
+                if settings.only is not None:
+                    self.groups.use(settings.only.group)
                 built.append(
                     BuiltDestination(
                         id=id_,
@@ -207,6 +213,10 @@ def _mapping(rules: Sequence[Mapping[str, Any]], path: str) -> EventMapping:
 def _build(path: str, build: Callable[..., Any], *args: object) -> Any:
     try:
         return build(*args)
+    except ConfigError as error:
+        if path in str(error):
+            raise
+        raise ConfigError(f"{path}: {error}") from error
     except GatewayError:
         raise
     except Exception as error:

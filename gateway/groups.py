@@ -49,7 +49,7 @@ class GroupConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         layer: groups of one layer have no member in common.
         slot: from where to where in its layer, in percent.
         eligible: a condition on events; who does not meet it is in no arm.
-        stamp: reserved for ``context.groups.ID`` with arm and weight; nothing honours it yet.
+        stamp: whether events carry arm and weight as ``context.groups.ID`` when they are delivered.
     """
 
     percent: Percent = 0.0

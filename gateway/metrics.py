@@ -33,7 +33,7 @@ class GatewayCollector(Collector):
         yield info
         yield from self._source_metrics()
         yield from self._queue_metrics()
-        yield from self._identity_metrics()
+        yield from self._group_metrics()
         yield from self._destination_metrics()
 
     def _source_metrics(self) -> Iterator[Metric]:
@@ -72,8 +72,19 @@ class GatewayCollector(Collector):
         if ids is not None:
             yield _gauge("dedup_entries", "Message ids remembered.", len(ids))
 
-    def _identity_metrics(self) -> Iterator[Metric]:
-        identity = self._gateway.identity
+    def _group_metrics(self) -> Iterator[Metric]:
+        memberships, identity = self._gateway.memberships, self._gateway.identity
+        if memberships:
+            conflicts = _counter(
+                "group_stamp_conflicts", "Clients' own values for a stamp.", "group", "what"
+            )
+            for what, numbers in (
+                ("replaced", memberships.replaced),
+                ("not_an_object", memberships.refused),
+            ):
+                for id_, number in numbers.items():
+                    conflicts.add_metric([id_, what], number)
+            yield conflicts
         if identity.active:
             yield _gauge("identity_links", "Users linked to a visitor.", len(identity))
             refused = _counter("identity_refused", "Users who could not be linked.", "reason")

@@ -18,9 +18,7 @@ from gateway.building import Builder, BuiltDestination
 from gateway.chain import Chain
 from gateway.circuit import Pace
 from gateway.collect import Collector
-from gateway.component import (
-    Component,
-)
+from gateway.component import Component
 from gateway.config import Config
 from gateway.dedup import RecentIds
 from gateway.delivery import Worker
@@ -30,6 +28,7 @@ from gateway.identity import Identity
 from gateway.intake import Intake
 from gateway.ledger import DestinationCounts, Ledger
 from gateway.links import FILE_NAME as LINKS_FILE
+from gateway.memberships import Memberships
 from gateway.order import UserOrder
 from gateway.plugins import Registry
 from gateway.queue.batching import BatchingQueue
@@ -98,6 +97,9 @@ class Gateway:
         self.groups = build.groups
         transforms = build.transforms()
         self.destinations = build.destinations(transforms)
+        self.memberships = Memberships(
+            self.groups.use(group.id) for group in self.groups if group.config.stamp
+        )
         self.recent_ids = (
             RecentIds(int(config.dedup.window_hours * _HOUR_MS), config.dedup.max_entries)
             if config.dedup.enabled
@@ -289,7 +291,8 @@ class Gateway:
             clock=self.clock,
             id_=built.id,
             tap=self.tap,
-            only=None if only is None else (self.groups.use(only.group), only.arm),
+            only=None if only is None else (self.groups[only.group], only.arm),
+            memberships=self.memberships,
         )
 
     def _make_replays(self) -> Replays:

@@ -149,7 +149,7 @@ class IdentityConfig(Settings, frozen=True):
     """`[identity]`: which visitor a userId belongs to, for groups by user; see `gateway.identity`.
 
     Attributes:
-        max_links: users who are linked, about 300 bytes each in each worker; beyond it nobody new.
+        max_links: users who are linked, about 250 bytes each in each worker; beyond it nobody new.
         max_id_chars: an id that is longer is not linked.
     """
 

@@ -10,6 +10,7 @@ from gateway.consent import Default
 from gateway.event import Event
 from gateway.groups import Arm, Group
 from gateway.integrations import Refusals
+from gateway.memberships import Memberships
 from gateway.sealed import Run
 from gateway.state import DeadLetter
 from gateway.subjects import ERASED
@@ -48,6 +49,7 @@ class Sieve:
         consent: categories of consent that it is mapped to.
         chain: the delivery transforms that apply to it.
         only: the group, and the arm of it whose events it gets; None for all events.
+        memberships: writes arms of groups into what goes out, before the delivery transforms.
         consent_defaults: by source, what becomes of its events that say nothing of consent.
         id_, tap: the destination's id, and where what is kept back is published.
     """
@@ -64,7 +66,9 @@ class Sieve:
         id_: str = "",
         tap: Tap | None = None,
         only: tuple[Group, Arm] | None = None,
+        memberships: Memberships | None = None,
     ) -> None:
+        self._memberships = memberships or None
         self._only = only
         self._id = id_
         self._tap = Tap() if tap is None else tap
@@ -98,6 +102,8 @@ class Sieve:
             kept = [index for index, rule in enumerate(rules) if rule is None]
             events = [events[index] for index in kept]
             offsets = [offsets[index] for index in kept]
+        if self._memberships is not None:
+            events = self._memberships.stamped(events)
         if self._chain and events:
             events, offsets = self._transform(events, offsets, outgoing)
         outgoing.events.append(events)

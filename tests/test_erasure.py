@@ -162,7 +162,14 @@ async def test_afterwards_no_byte_names_the_user(tmp_path: Path, mode: str) -> N
             assert code == 1, report  # the webhooks cannot delete: somebody has to see to it
             assert report["status"] == "PARTIAL_SUCCESS"
             assert report["destination refuses"]["status"] == "NOT_SUPPORTED"
-            for place in ("queue", "retry lanes", "dead letters", "traces", "state file"):
+            for place in (
+                "identity links",
+                "queue",
+                "retry lanes",
+                "dead letters",
+                "traces",
+                "state file",
+            ):
                 assert report[place]["status"] == "FINISHED", report
             assert report["queue"]["items"] == 61
             assert report["destination files"]["items"] == 61
@@ -242,17 +249,25 @@ async def test_a_kill_in_the_middle_is_gone_on_with(tmp_path: Path) -> None:
         assert entry["detail"] == {"kind": "SUPPRESS_WITH_DELETE", "subjects": 1, "id": number}
 
 
-async def test_somebody_without_a_name_can_be_erased(tmp_path: Path) -> None:
-    """By anonymousId, also where another id is there; those of others stay."""
-    with GatewayProcess(tmp_path, CONFIG.format(token=TOKEN, url="http://127.0.0.1:9/")) as gateway:
-        mine = [track(BOB, 1, anonymousId=GHOST), track(BOB, 2)]
-        mine.append({"type": "page", "anonymousId": GHOST, "messageId": "page-1"})
-        await asyncio.to_thread(send, gateway, mine)
-        await until_handled(gateway, "files", "table")
-        _, output = await asyncio.to_thread(
-            run, tmp_path, "erase", "--anonymous", GHOST, "--yes", "--json"
-        )
-        report = report_of(output)
-        assert report["queue"]["items"] == report["destination table"]["items"] == 2
-        assert places_naming(tmp_path / "data", GHOST) == set()
-        assert places_naming(tmp_path / "data", BOB) != set()
+@pytest.mark.parametrize("linked", [False, True])
+async def test_somebody_without_a_name_can_be_erased(tmp_path: Path, *, linked: bool) -> None:
+    """By anonymousId, also where another id is there; those of others stay, linked or not."""
+    async with FakeVendor(default=Answer(400)) as vendor:
+        config = CONFIG.format(token=TOKEN, url=vendor.url)
+        if linked:  # who is asked for by a group, and noted down beside the second event
+            config += "[groups.g]\nstamp = true\n"
+        with GatewayProcess(tmp_path, config) as gateway:
+            mine = [track(BOB, 1, anonymousId=GHOST), track(BOB, 2)]
+            mine.append({"type": "page", "anonymousId": GHOST, "messageId": "page-1"})
+            await asyncio.to_thread(send, gateway, mine)
+            await until_handled(gateway, "files", "table", "refuses")
+            _, output = await asyncio.to_thread(
+                run, tmp_path, "erase", "--anonymous", GHOST, "--yes", "--json"
+            )
+            report = report_of(output)
+            assert report["queue"]["items"] == report["destination table"]["items"] == 2
+            assert report["identity links"]["items"] == linked
+            assert places_naming(tmp_path / "data", GHOST) == set()
+            kept = places_naming(tmp_path / "data", BOB)
+            assert kept >= {"state.sqlite", "table.sqlite"}
+            assert any(name.endswith(".seg") for name in kept)

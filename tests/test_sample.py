@@ -20,10 +20,19 @@ from gateway.component import TransformSpec
 from gateway.config import decode_table
 from gateway.errors import ConfigError
 from gateway.event import Event, decode_events, encode_events
+from gateway.groups import GroupConfig, Groups
 from gateway.testing import make_context, make_event
 
 percents = st.integers(min_value=0, max_value=100_000).map(lambda steps: steps / 1000)
 ids = st.text(min_size=1).filter(lambda text: not text.isspace())
+
+
+def registered() -> TransformSpec[Any]:
+    """What the plugin registers."""
+    specs: list[TransformSpec[Any]] = []
+    module.register_transforms(specs.append)
+    (spec,) = specs
+    return spec
 
 
 def sampled(events: list[Event], salt: str = "canary", **config: Any) -> list[Event]:
@@ -207,7 +216,11 @@ def test_nothing_is_remembered_from_batch_to_batch() -> None:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({}, "transforms.t: Object missing required field `percent`"),
+        ({}, "transforms.t: set either percent or group"),
+        ({"percent": 5, "group": "g"}, "transforms.t: set either percent or group"),
+        ({"group": "g", "salt": "s"}, "transforms.t: by, salt and invert go with percent"),
+        ({"percent": 5, "arm": "control"}, "transforms.t: arm: is an arm of a group"),
+        ({"group": "g", "arm": "tset"}, "transforms.t.arm: Invalid enum value 'tset'"),
         ({"percent": 101}, "transforms.t.percent: Expected `float` <= 100"),
         ({"percent": -1}, "transforms.t.percent: Expected `float` >= 0"),
         ({"percent": 0.0001}, "transforms.t: percent: 0.0001 has more than three decimals"),
@@ -235,9 +248,7 @@ def test_percentages_have_three_decimals(percent: float) -> None:
 
 def test_the_salt_is_the_id_unless_config_has_one(tmp_path: Path) -> None:
     """What is registered is built with the transform's own id, and runs in a chain."""
-    specs: list[TransformSpec[Any]] = []
-    module.register_transforms(specs.append)
-    (spec,) = specs
+    spec = registered()
     events = [make_event(user_id=f"u{n}") for n in range(300)]
 
     def kept(id_: str, **table: Any) -> list[str | None]:
@@ -252,3 +263,30 @@ def test_the_salt_is_the_id_unless_config_has_one(tmp_path: Path) -> None:
     assert kept("one") != kept("two")
     assert kept("one", salt="two") == kept("two")
     assert kept("one", salt="") == [f"u{n}" for n in range(300) if in_sample("", f"u{n}", 20)]
+
+
+@pytest.mark.parametrize("missing", ["drop", "keep"])
+def test_an_arm_of_a_group_is_let_through(tmp_path: Path, missing: str) -> None:
+    """The group decides, as it stands now; `missing` says what becomes of who is in no arm."""
+    groups = Groups({"g": GroupConfig(percent=50, eligible='event != "Other"')})
+    context = make_context(tmp_path, groups=groups)
+    events = [make_event(anonymous_id=f"v{n}") for n in range(40)]
+    events.append(make_event(event="Other"))
+    for percent in (50, 10):
+        groups["g"].resize(percent)
+        for arm in ("test", "control"):
+            table = {"group": "g", "arm": arm, "missing": missing}
+            transform = registered().build(decode_table(table, SampleConfig, "t"), context)
+            assert transform.mutates is False
+            members = [groups["g"].member(event) for event in events]
+            kept = [m.arm == arm if m else missing == "keep" for m in members]
+            assert 0 < sum(kept) < len(events)
+            expected = [event for event, keep in zip(events, kept, strict=True) if keep]
+            assert transform.apply(list(events)) == expected
+
+
+def test_a_group_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    """With the names of those that there are."""
+    context = make_context(tmp_path, groups=Groups({"g": GroupConfig()}))
+    with pytest.raises(ConfigError, match="no group 'h'; there are: g"):
+        registered().build(SampleConfig(group="h"), context)

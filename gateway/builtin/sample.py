@@ -1,7 +1,8 @@
 """``sample``: lets the events of a fixed share of users through, the same users every time.
 
 Whether an id belongs to the share follows from the id alone (`gateway.assignment`), so it can be
-worked out anywhere, by the app itself for instance.
+worked out anywhere, by the app itself for instance. The share is one of its own, or an arm of a
+group that is configured elsewhere and grows there.
 """
 
 from __future__ import annotations
@@ -14,38 +15,72 @@ from msgspec import Meta, Struct
 from gateway.assignment import Share, check_percent
 from gateway.component import Context, Transform, TransformSpec
 from gateway.event import Event
+from gateway.groups import Arm, Group
 from gateway.hookspecs import hookimpl
 from gateway.unit import text_of, unit_reader
 
-__all__ = ["Sample", "SampleConfig", "register_transforms"]
+__all__ = ["GroupSample", "Sample", "SampleConfig", "register_transforms"]
 
 
 class SampleConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Settings of a sample.
 
+    Either `percent` or `group` is set. With `group` it is the group that says whose id counts and
+    who is in which arm: `by`, `salt` and `invert` are not for it.
+
     Attributes:
         percent: share that is let through, 0 to 100, with at most three decimals.
+        group: the group whose members' events are let through.
+        arm: those of this arm of it.
         by: what is sampled: ``user`` (`userId`, else `anonymousId`), ``anonymous``
             (`anonymousId`), ``group`` (`groupId`, else `context.groupId`), ``event``
             (`messageId`), or a path such as ``properties.account_id``.
         salt: samples with the same salt choose the same ids; by default the transform's own id.
-        missing: what happens to events without the id.
+        missing: what happens to events without the id, or of nobody who is in an arm.
         invert: let the others through instead: the control group.
     """
 
-    percent: Annotated[float, Meta(ge=0, le=100)]
+    percent: Annotated[float, Meta(ge=0, le=100)] | None = None
+    group: Annotated[str, Meta(min_length=1)] | None = None
+    arm: Arm = "test"
     by: str = "user"
     salt: str | None = None
     missing: Literal["keep", "drop"] = "drop"
     invert: bool = False
 
     def __post_init__(self) -> None:
-        check_percent(self.percent)
+        if (self.percent is None) == (self.group is None):
+            raise ValueError("set either percent or group")
+        if self.group is not None and (self.by, self.salt, self.invert) != ("user", None, False):
+            raise ValueError("by, salt and invert go with percent; a group has its own")
+        if self.group is None and self.arm != "test":
+            raise ValueError("arm: is an arm of a group; name the group")
+        check_percent(self.percent or 0.0)
         unit_reader(self.by)
 
 
+class GroupSample(Transform):
+    """The transform, for an arm of a group."""
+
+    mutates = False
+
+    def __init__(self, group: Group, arm: Arm, *, missing_kept: bool) -> None:
+        self._member = group.member
+        self._arm = arm
+        self._missing_kept = missing_kept
+
+    def apply(self, events: list[Event]) -> list[Event]:
+        """The events of those who are in the arm."""
+        kept = []
+        for event in events:
+            member = self._member(event)
+            if self._missing_kept if member is None else member.arm == self._arm:
+                kept.append(event)
+        return kept if len(kept) < len(events) else events
+
+
 class Sample(Transform):
-    """The transform.
+    """The transform, for a percentage.
 
     Args:
         salt: what `config.salt` is if it is not set.
@@ -54,6 +89,7 @@ class Sample(Transform):
     mutates = False
 
     def __init__(self, config: SampleConfig, salt: str) -> None:
+        assert config.percent is not None
         self._read = unit_reader(config.by)
         self._share = Share(salt if config.salt is None else config.salt, config.percent)
         self._kept = not config.invert
@@ -77,7 +113,10 @@ class Sample(Transform):
         return kept if len(kept) < len(events) else events
 
 
-def _build(config: SampleConfig, context: Context) -> Sample:
+def _build(config: SampleConfig, context: Context) -> Transform:
+    if config.group is not None:
+        group = context.groups.use(config.group)
+        return GroupSample(group, config.arm, missing_kept=config.missing == "keep")
     return Sample(config, context.id)
 
 

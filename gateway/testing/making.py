@@ -12,6 +12,7 @@ import structlog
 
 from gateway.component import Batch, Context
 from gateway.event import Event
+from gateway.groups import Groups
 from gateway.settings import ServerConfig
 
 if TYPE_CHECKING:
@@ -74,12 +75,14 @@ def make_context(
     clock: Callable[[], int] | None = None,
     server: ServerConfig | None = None,
     log: FilteringBoundLogger | None = None,
+    groups: Groups | None = None,
 ) -> Context:
     """What a component is built with.
 
     Args:
         base_dir: stands for the folder of config.toml; the data folder is ``data`` in it.
         clock: by default a `ManualClock`.
+        groups: by default there are none.
         log: by default structlog's, so that `structlog.testing.capture_logs` sees what is logged.
     """
     return Context(
@@ -89,6 +92,7 @@ def make_context(
         server=server or ServerConfig(),
         log=log if log is not None else structlog.get_logger().bind(component=id),
         clock=clock or ManualClock(),
+        groups=groups or Groups(),
     )
 
 
