@@ -29,6 +29,7 @@ from gateway.intake import Intake
 from gateway.mapping import EventMapping, MappedDestination, Rule, compile_mapping
 from gateway.plugins import Registry
 from gateway.queue import Store
+from gateway.rehearsal import Rehearsal
 from gateway.settings import DestinationSettings, secrets_in
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ class BuiltDestination:
 
     Attributes:
         counted: what it has counted of its own; see `Context.count`.
+        rehearses: whether it can show what it would send; if not, it is not to be started in a
+            rehearsal.
+        rehearsal: where it notes that down; None where it sends.
     """
 
     id: str
@@ -58,6 +62,8 @@ class BuiltDestination:
     chain: Chain
     secrets: tuple[str, ...]
     counted: Mapping[str, int]
+    rehearses: bool
+    rehearsal: Rehearsal | None
 
 
 class Builder:
@@ -68,6 +74,7 @@ class Builder:
 
     Args:
         clock: wall clock in milliseconds.
+        rehearsing: build what touches nothing outside, and notes down what it would send.
 
     Raises:
         ConfigError: config names what does not exist, or has wrong keys for it.
@@ -80,12 +87,15 @@ class Builder:
         registry: Registry,
         clock: Callable[[], int],
         log: FilteringBoundLogger,
+        *,
+        rehearsing: bool = False,
     ) -> None:
         self.groups = Groups(config.groups, config.layers)
         self._config = config
         self._registry = registry
         self._clock = clock
         self._log = log
+        self._rehearsing = rehearsing
 
     def _context(self, id_: str, *, at_intake: bool = False, enabled: bool = True) -> Context:
         # What is built only to be checked depends on nobody.
@@ -100,6 +110,7 @@ class Builder:
             clock=self._clock,
             shard=self._config.shard,
             groups=groups,
+            rehearsal=Rehearsal() if self._rehearsing else None,
         )
 
     def store(self) -> Store:
@@ -151,6 +162,9 @@ class Builder:
             config = table.decode(spec.config)
             context = self._context(id_, enabled=settings.enabled)
             destination = _build(table.path, spec.build, config, context)
+            secrets = tuple(secrets_in(config))
+            if context.rehearsal is not None:
+                context.rehearsal.hide(secrets)
             if rules := settings.mapping_rules:
                 destination = MappedDestination(destination, _mapping(rules, table.path))
             if settings.enabled:
@@ -169,8 +183,10 @@ class Builder:
                             spec.idempotent if settings.idempotent is None else settings.idempotent
                         ),
                         atomic=spec.atomic,
-                        secrets=tuple(secrets_in(config)),
+                        secrets=secrets,
                         counted=context.counted,
+                        rehearses=spec.rehearses,
+                        rehearsal=context.rehearsal,
                         settings=settings,
                         chain=Chain(
                             [

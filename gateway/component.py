@@ -28,6 +28,7 @@ from msgspec import Meta, Struct
 from gateway.enrich import Client
 from gateway.event import Event
 from gateway.groups import Groups
+from gateway.rehearsal import Rehearsal
 from gateway.subjects import Subjects
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ class Context:
         at_intake: of a transform: whether it runs before events are stored.
         groups: the groups of users that config names: `Groups.use` when the component is built,
             `Group.member` for each event.
+        rehearsal: where given, nothing is to be sent or written, nor anything outside be touched:
+            what would be is noted down there. See `gateway.rehearsal`.
     """
 
     id: str
@@ -94,6 +97,7 @@ class Context:
     shard: int = 0
     counted: Counter[str] = field(default_factory=Counter, compare=False)
     groups: Groups = field(default_factory=Groups, compare=False)
+    rehearsal: Rehearsal | None = None
 
     def count(self, what: str, number: int = 1) -> None:
         """Count something that is neither an event's outcome nor an error, to be seen by operators.
@@ -356,6 +360,10 @@ class DestinationSpec(Generic[C]):
             being forced.
         atomic: whether a batch is delivered whole and in its order, or not at all: `send` never
             raises `BatchError` for some items and delivers the others.
+        rehearses: whether it heeds `Context.rehearsal`: `start` and `send` then touch nothing
+            outside, and what would be sent is noted down. A destination that speaks to the outside
+            by `gateway.outbound.HttpClient` alone has to do no more than say so here. What does
+            not rehearse cannot be shown by `gateway explain` and `gateway diff`.
     """
 
     type: str
@@ -367,6 +375,7 @@ class DestinationSpec(Generic[C]):
     max_concurrency: int = 1
     idempotent: bool = False
     atomic: bool = False
+    rehearses: bool = False
     api: int = API_VERSION
 
 

@@ -13,6 +13,7 @@ import structlog
 from gateway.component import Batch, Context
 from gateway.event import Event
 from gateway.groups import Groups
+from gateway.rehearsal import Rehearsal
 from gateway.settings import ServerConfig
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def make_context(
     server: ServerConfig | None = None,
     log: FilteringBoundLogger | None = None,
     groups: Groups | None = None,
+    rehearsal: Rehearsal | None = None,
 ) -> Context:
     """What a component is built with.
 
@@ -84,6 +86,7 @@ def make_context(
         clock: by default a `ManualClock`.
         groups: by default there are none.
         log: by default structlog's, so that `structlog.testing.capture_logs` sees what is logged.
+        rehearsal: for a component that is to send nothing.
     """
     return Context(
         id=id,
@@ -93,6 +96,7 @@ def make_context(
         log=log if log is not None else structlog.get_logger().bind(component=id),
         clock=clock or ManualClock(),
         groups=groups or Groups(),
+        rehearsal=rehearsal,
     )
 
 
