@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -61,9 +62,14 @@ class BuiltDestination:
     settings: DestinationSettings
     chain: Chain
     secrets: tuple[str, ...]
-    counted: Mapping[str, int]
+    counted: Counter[str]
     rehearses: bool
     rehearsal: Rehearsal | None
+
+    @property
+    def is_shadow(self) -> bool:
+        """Whether nothing is sent to it; see `gateway.shadow`."""
+        return self.settings.shadowing is not None
 
 
 class Builder:
@@ -75,6 +81,7 @@ class Builder:
     Args:
         clock: wall clock in milliseconds.
         rehearsing: build what touches nothing outside, and notes down what it would send.
+        groups: those of another builder, to have the same people in their arms; else its own.
 
     Raises:
         ConfigError: config names what does not exist, or has wrong keys for it.
@@ -89,8 +96,9 @@ class Builder:
         log: FilteringBoundLogger,
         *,
         rehearsing: bool = False,
+        groups: Groups | None = None,
     ) -> None:
-        self.groups = Groups(config.groups, config.layers)
+        self.groups = Groups(config.groups, config.layers) if groups is None else groups
         self._config = config
         self._registry = registry
         self._clock = clock
@@ -167,6 +175,11 @@ class Builder:
                 context.rehearsal.hide(secrets)
             if rules := settings.mapping_rules:
                 destination = MappedDestination(destination, _mapping(rules, table.path))
+            if settings.shadowing is not None and not spec.rehearses:
+                raise ConfigError(
+                    f"{table.path}.shadow: a destination of type {settings.type!r} cannot show "
+                    "what it would send"
+                )
             if settings.enabled:
                 if settings.only is not None:
                     self.groups.use(settings.only.group)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import msgspec
 from msgspec import Struct
@@ -215,8 +215,20 @@ def _check_references(config: Config) -> None:
             ipaddress.ip_network(network, strict=False)
         except ValueError as error:
             raise ConfigError(f"server.trusted_proxies: {error}") from error
-    for settings, table in config.destinations.values():
+    for id_, (settings, table) in config.destinations.items():
         decode_table(settings.batch, BatchPolicy, f"{table.path}.batch")
+        if settings.shadowing is not None and settings.shadowing.of is not None:
+            _check_live(config, f"{table.path}.shadow.of", id_, settings.shadowing.of)
+
+
+def _check_live(config: Config, path: str, shadow: str, of: str) -> None:
+    if of not in config.destinations:
+        raise ConfigError(f"{path}: there is no destination {of!r}")
+    live, _ = config.destinations[of]
+    if of == shadow or live.shadowing is not None:
+        raise ConfigError(f"{path}: {of} is a shadow itself; name one that things are sent to")
+    if not live.enabled:
+        raise ConfigError(f"{path}: {of} is disabled")
 
 
 def _check_groups(config: Config) -> None:
@@ -324,7 +336,10 @@ def _fields_at(struct: Any, inner: str) -> list[str]:
     for name in filter(None, inner.split(".")):
         hints = {f.encode_name: f.type for f in msgspec.structs.fields(struct)}
         struct = hints.get(name)
-        if not (isinstance(struct, type) and issubclass(struct, Struct)):
+        # Of what may be written in short, such as true, the long form has the keys.
+        parts = [struct, *get_args(struct)]
+        struct = next((p for p in parts if isinstance(p, type) and issubclass(p, Struct)), None)
+        if struct is None:
             return []
     return [f.encode_name for f in msgspec.structs.fields(struct)]
 

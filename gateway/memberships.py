@@ -28,22 +28,20 @@ class Memberships:
     """Stamps events.
 
     Attributes:
+        groups: those with ``stamp = true``.
         replaced: by group, values of clients that were replaced or taken out; for each destination
             that the event went to.
         refused: by group, events that were not stamped because the client's value is no object.
-
-    Args:
-        groups: those with ``stamp = true``.
     """
 
     def __init__(self, groups: Iterable[Group]) -> None:
-        self._groups = tuple(groups)
-        self._ids = frozenset(group.id for group in self._groups)
+        self.groups = tuple(groups)
+        self._ids = frozenset(group.id for group in self.groups)
         self.replaced: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
 
     def __bool__(self) -> bool:
-        return bool(self._groups)
+        return bool(self.groups)
 
     def stamped(self, events: Sequence[Event]) -> list[Event]:
         """The events, or copies of them with what there is to write."""
@@ -51,7 +49,7 @@ class Memberships:
 
     def _stamped(self, event: Event) -> Event:
         arms = {}
-        for group in self._groups:
+        for group in self.groups:
             member = group.member(event)
             if member is not None:
                 arms[group.id] = member

@@ -17,8 +17,6 @@ from gateway.books import Books
 from gateway.building import Builder, BuiltDestination
 from gateway.chain import Chain
 from gateway.circuit import Pace
-from gateway.collect import Collector
-from gateway.component import Component
 from gateway.config import Config
 from gateway.dedup import RecentIds
 from gateway.delivery import Worker
@@ -27,6 +25,7 @@ from gateway.errors import ConfigError, GatewayError
 from gateway.identity import Identity
 from gateway.intake import Intake
 from gateway.ledger import DestinationCounts, Ledger
+from gateway.lifecycle import LifeCycle
 from gateway.links import FILE_NAME as LINKS_FILE
 from gateway.memberships import Memberships
 from gateway.order import UserOrder
@@ -38,6 +37,7 @@ from gateway.regulations import Others, Regulations
 from gateway.replay import Replays
 from gateway.sealed import briefs
 from gateway.sending import Sender
+from gateway.shading import Shadows
 from gateway.shards import shard_dir, shards_in, take_lock
 from gateway.sieve import Sieve
 from gateway.state import STATE_FILE, State
@@ -96,10 +96,13 @@ class Gateway:
         self.queue = BatchingQueue(build.store(), config.queue[0], self._log)
         self.groups = build.groups
         transforms = build.transforms()
-        self.destinations = build.destinations(transforms)
+        self._life = LifeCycle(config.server.drain_timeout_seconds, self._log)
+        self.shadows = Shadows(config, registry, self.groups, self._quiet_sieve, clock, self._log)
+        built = build.destinations(transforms)
         self.memberships = Memberships(
             self.groups.use(group.id) for group in self.groups if group.config.stamp
         )
+        self.destinations = self.shadows.take_over(built, self.ledger)
         self.recent_ids = (
             RecentIds(int(config.dedup.window_hours * _HOUR_MS), config.dedup.max_entries)
             if config.dedup.enabled
@@ -149,8 +152,7 @@ class Gateway:
                 tasks.start_soon(worker.run, name=f"delivery {worker.id}")
             upkeep = asyncio.create_task(self._upkeep().run(), name="upkeep")
             for source in self.sources:
-                await _start("source", source)
-                stack.push_async_callback(self._stop_component, "source", source)
+                await self._life.start(stack, "source", source)
             await self.replays.resume()
             self.regulations = self._make_regulations(self.replays)
             await self.regulations.start()
@@ -210,8 +212,9 @@ class Gateway:
         await self.books.start(self.queue.store)
         stack.push_async_callback(self._close_books)
         for built in self.destinations:
-            await _start(f"destinations.{built.id}", built.destination)
-            stack.push_async_callback(self._stop_component, built.id, built.destination)
+            path = f"destinations.{built.id}"
+            await self._life.start(stack, path, built.destination, built.id)
+        await self.shadows.start(stack, self._life)
         await self._make_workers(first_start=first_start)
         self.replays = self._make_replays()
 
@@ -278,7 +281,16 @@ class Gateway:
             self.ledger.destinations[built.id] = own
             self.workers[built.id] = self._make_worker(built, cursors[built.id])
 
-    def _sieve(self, built: BuiltDestination) -> Sieve:
+    def _quiet_sieve(self, built: BuiltDestination) -> Sieve:
+        """One that shows and counts nothing."""
+        return self._sieve(built, Tap(), Memberships(self.memberships.groups))
+
+    def _sieve(
+        self,
+        built: BuiltDestination,
+        tap: Tap | None = None,
+        memberships: Memberships | None = None,
+    ) -> Sieve:
         only = built.settings.only
         return Sieve(
             built.chain,
@@ -290,9 +302,9 @@ class Gateway:
             },
             clock=self.clock,
             id_=built.id,
-            tap=self.tap,
+            tap=self.tap if tap is None else tap,
             only=None if only is None else (self.groups[only.group], only.arm),
-            memberships=self.memberships,
+            memberships=self.memberships if memberships is None else memberships,
         )
 
     def _make_replays(self) -> Replays:
@@ -327,7 +339,7 @@ class Gateway:
     def _make_worker(self, built: BuiltDestination, cursor: int) -> Worker:
         return Worker(
             built.id,
-            collector=Collector(self.queue.reader(cursor), built.policy, self._sieve(built)),
+            collector=self.shadows.collector(built, self.queue.reader(cursor), self._sieve(built)),
             sender=Sender(
                 built.id,
                 built.destination,
@@ -383,17 +395,3 @@ class Gateway:
             if shard != config.shard
         ]
         return [QueueFolder(folder) for folder in folders if folder.is_dir()]
-
-    async def _stop_component(self, id_: str, component: Component) -> None:
-        try:
-            async with asyncio.timeout(self.config.server.drain_timeout_seconds):
-                await component.stop()
-        except Exception as error:  # noqa: BLE001 - one that cannot stop must not keep the others
-            self._log.warning("could not be stopped cleanly", component=id_, error=repr(error))
-
-
-async def _start(path: str, component: Component) -> None:
-    try:
-        await component.start()
-    except Exception as error:
-        raise GatewayError(f"{path}: cannot be started: {error}") from error

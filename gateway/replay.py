@@ -114,6 +114,10 @@ class Target(Protocol):
     def idempotent(self) -> bool:
         """Whether an event that is sent twice counts once."""
 
+    @property
+    def is_shadow(self) -> bool:
+        """Whether nothing is sent to it."""
+
 
 class _Chosen(Struct):
     events: list[Event] = field(default_factory=list)
@@ -268,6 +272,11 @@ class Replays:
 
     def _check(self, request: Request) -> Worker:
         worker = self._find(request.destination)
+        if self._targets[request.destination].is_shadow:
+            raise ConfigError(
+                f"destination {request.destination} is a shadow, to which nothing is sent; "
+                "it looks at new events only"
+            )
         if not request.force and not self._targets[request.destination].idempotent:
             raise ConfigError(
                 f"destination {request.destination} does not say that an event sent twice counts "

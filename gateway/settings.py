@@ -33,6 +33,7 @@ __all__ = [
     "Secret",
     "ServerConfig",
     "Settings",
+    "ShadowSettings",
     "SourceSettings",
     "TraceConfig",
     "TransformSettings",
@@ -349,6 +350,23 @@ class TransformSettings(Settings, frozen=True):
     only: Only | None = None
 
 
+class ShadowSettings(Settings, frozen=True):
+    """`shadow` of a destination, to which nothing is sent; see `gateway.shadow`.
+
+    Attributes:
+        of: the destination that it is compared with.
+        ignore: where differences do not count: paths into what `gateway shadow` shows of a request,
+            without places in lists, and all below them.
+        max_events_per_second: that are looked at, over all workers; the others are let go by.
+        max_examples: events that are kept, of each kind.
+    """
+
+    of: str | None = None
+    ignore: tuple[str, ...] = ("url", "headers", "to")
+    max_events_per_second: Positive = 200
+    max_examples: Annotated[int, Meta(ge=1, le=1000)] = 20
+
+
 class DestinationSettings(Settings, frozen=True):
     """Keys that every destination has.
 
@@ -368,6 +386,7 @@ class DestinationSettings(Settings, frozen=True):
         consent: categories of consent, as `context.consent` of events names them; it gets an event
             only with consent to each. Archives and warehouses are exempt.
         only: the arm whose events it gets; others are filtered as ``group:ID``. All, unless set.
+        shadow: nothing is sent to it, and what would be is looked at; true, or `ShadowSettings`.
         mapping: rules that change events before it sees them, one table or a list of them; see
             `gateway.mapping`.
     """
@@ -385,7 +404,15 @@ class DestinationSettings(Settings, frozen=True):
     start_at: Literal["now", "earliest"] = "now"
     consent: tuple[Annotated[str, Meta(pattern=r"\S")], ...] = ()
     only: Only | None = None
+    shadow: bool | ShadowSettings = False
     mapping: dict[str, Any] | tuple[dict[str, Any], ...] = ()
+
+    @property
+    def shadowing(self) -> ShadowSettings | None:
+        """How it is a shadow; None if it is none."""
+        if isinstance(self.shadow, bool):
+            return ShadowSettings() if self.shadow else None
+        return self.shadow
 
     @property
     def mapping_rules(self) -> tuple[dict[str, Any], ...]:

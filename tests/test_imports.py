@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 LAYERS = (
-    ("errors", "event", "timestamps", "values", "assignment"),
+    ("errors", "event", "timestamps", "values", "assignment", "changes"),
     # What is known of events, and nothing else.
     (
         "normalise",
@@ -66,7 +66,9 @@ LAYERS = (
     ("pytest_plugin",),
     ("builtin",),
     # The whole.
-    ("upkeep", "replay", "building", "erasure"),
+    ("lifecycle", "upkeep", "replay", "building", "erasure"),
+    ("shadow",),
+    ("shading",),
     ("regulations",),
     ("pipeline",),
     ("conservation", "why", "status", "inventory"),

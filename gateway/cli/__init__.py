@@ -25,6 +25,7 @@ _COMMANDS = {
     ),
     "status": ("gateway.cli.status", "Show how a running gateway is doing."),
     "tail": ("gateway.cli.tail", "Watch events pass through a running gateway."),
+    "shadow": ("gateway.cli.shadow", "Show what a destination would have sent."),
     "replay": ("gateway.cli.replay", "Deliver events of the past once more."),
     "why": ("gateway.cli.why", "Tell what became of one event."),
     "dead": ("gateway.cli.dead", "List dead letters, send them again, or drop them."),

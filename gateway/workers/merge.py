@@ -11,6 +11,7 @@ from msgspec import structs
 from gateway.conservation import DestinationStatement, SourceStatement, Statement
 from gateway.deadletters import Entry
 from gateway.replay import Plan, Progress
+from gateway.shadow import ShadowReport
 from gateway.status import DestinationStatus, QueueStatus, SourceStatus, Status
 from gateway.why import Life
 
@@ -20,6 +21,7 @@ __all__ = [
     "merge_lives",
     "merge_plans",
     "merge_progress",
+    "merge_shadows",
     "merge_statements",
     "merge_status",
     "name_of",
@@ -138,6 +140,7 @@ def _destination_status(same: list[DestinationStatus]) -> DestinationStatus:
         error_rate=max(one.error_rate for one in same),
         per_second=round(sum(one.per_second for one in same), 1),
         circuit="open" if any(one.circuit == "open" for one in same) else "closed",
+        counted=_counts(one.counted for one in same),
         **_sum(
             same, "lag_events", "concurrency", "max_concurrency", "waiting", "dead", "replaying"
         ),
@@ -212,6 +215,22 @@ def merge_entries(found: Iterable[Sequence[Entry]], limit: int) -> list[Entry]:
     """The newest dead letters of all shards."""
     entries = [entry for group in found for entry in group]
     return sorted(entries, key=lambda one: (one.last_ms, one.id), reverse=True)[:limit]
+
+
+def merge_shadows(found: Iterable[ShadowReport]) -> ShadowReport:
+    """What the shadows with one id have found in all shards; of examples, those of each."""
+    all_ = list(found)
+    counted = ("counts", "paths", "shadow_why", "live_why")
+    return structs.replace(
+        all_[0],
+        since=min(one.since for one in all_),
+        examples=[example for one in all_ for example in one.examples],
+        recent=sorted((e for one in all_ for e in one.recent), key=lambda example: example.at),
+        **{
+            name: dict(Counter(_counts(getattr(one, name) for one in all_)).most_common())
+            for name in counted
+        },
+    )
 
 
 def merge_plans(found: Iterable[Plan]) -> Plan:

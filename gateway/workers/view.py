@@ -32,6 +32,7 @@ from gateway.offline import life_of, statement_of
 from gateway.queue.folder import QueueFolder
 from gateway.replay import Plan, Progress, Request
 from gateway.server import METRICS_TYPE
+from gateway.shadow import ShadowReport
 from gateway.shards import of_shard, public_id, shard_of
 from gateway.state import STATE_FILE
 from gateway.status import Status
@@ -84,6 +85,7 @@ class View:
             web.get("/admin/status", self._status),
             web.get("/admin/ledger", self._ledger),
             web.get("/admin/why/{id:.+}", self._why),
+            web.get("/admin/shadows/{id}", self._shadow),
             web.get("/admin/tail", self._tail),
             web.post("/admin/replays", self._start_replay),
             web.get("/admin/replays", self._replays),
@@ -153,6 +155,11 @@ class View:
             "GET", path, None, Life, lambda config: life_of(config, message_id)
         )
         return answer(merge.merge_lives(found.values(), message_id))
+
+    async def _shadow(self, request: web.Request) -> web.Response:
+        found = await self._asker.all_up("GET", request.rel_url.raw_path)
+        reports = [msgspec.json.decode(data, type=ShadowReport) for data in found.values()]
+        return answer(merge.merge_shadows(reports))
 
     async def _dead_list(self, request: web.Request) -> web.Response:
         body = await request.read()
