@@ -70,7 +70,7 @@ class Identity:
     """The links of all users.
 
     Attributes:
-        active: whether anything asks for visitors; else nothing is learned.
+        active: whether it has been started; else there is nothing to ask it.
         refused: users who could not be linked, each time that it was tried, by reason: ``full``, or
             ``long_id``.
         changed: called when links were written down; other workers are to `look`.
@@ -86,11 +86,10 @@ class Identity:
         config: IdentityConfig,
         log: FilteringBoundLogger,
         *,
-        active: bool = True,
         shared: bool = False,
         shard: int = 0,
     ) -> None:
-        self.active = active
+        self.active = False
         self.refused: Counter[str] = Counter()
         self.changed: Callable[[], None] = lambda: None
         self._file = LinkFile(path)
@@ -167,18 +166,21 @@ class Identity:
     async def start(self, store: Store) -> None:
         """Read the links, and learn again what was not written down before a crash.
 
+        From then on it is active. Safe twice.
+
         Args:
-            store: the shard's queue, which is open. Nothing is put before this returns.
+            store: the shard's queue, which is open.
 
         Raises:
             StateError: the file cannot be read.
         """
-        if not self.active:
+        if self._thread is not None:
             return
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="identity")
         await self._in_thread(self._load, store)
         self._end = lambda: store.status().end
         await self._write()
+        self.active = True
         self._writer = asyncio.create_task(self._write_forever(), name="identity")
 
     async def stop(self) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import structs
@@ -30,7 +31,7 @@ from gateway.ledger import Ledger
 from gateway.normalise import add_notes
 from gateway.peek import peek
 from gateway.sealed import Origin, complete, seal
-from gateway.settings import SourceSettings
+from gateway.settings import IdentityConfig, SourceSettings
 from gateway.stamp import Stamp
 from gateway.state import Discard
 from gateway.tap import Tap
@@ -96,7 +97,9 @@ class Intake:
         self._logged_ms: dict[str, int] = {}
         self._books = books or Books(ledger)
         self._tap = Tap() if tap is None else tap
-        self._identity = identity if identity is not None and identity.active else None
+        if identity is None:
+            identity = Identity(Path(), IdentityConfig(), log)
+        self._identity = identity
         queue.when_stored = self._books.stored
         self.ledger = ledger
         self.clock = clock
@@ -212,7 +215,7 @@ class Intake:
         remembered = self._recent_ids
         if remembered is not None and not remembered.take_all(source_id, heads, origin.received_ms):
             return False
-        if self._identity is not None:
+        if self._identity.active:
             visitors = self._identity.learn(heads, plain.type)
             if visitors:
                 origin = structs.replace(origin, visitors=visitors)
@@ -238,7 +241,7 @@ class Intake:
         self, source_id: str, kept: list[Event], added: list[Event], body_bytes: int
     ) -> None:
         events = kept + added if added else kept
-        if self._identity is not None:
+        if self._identity.active:
             self._identity.settle(events)
         sources = Counter(event.source_id for event in added) if added else {}
         sources[source_id] = sources.get(source_id, 0) + len(kept)
@@ -287,7 +290,7 @@ class Intake:
         discards: list[Discard],
     ) -> tuple[list[Event], list[Event]]:
         """The events to go on with, and those that the transforms made."""
-        if self._identity is not None:
+        if self._identity.active:
             self._identity.foresee(events)
         outcome = self._transforms.run(events)
         for id_, dropped in outcome.filtered.items():

@@ -113,8 +113,6 @@ class Gateway:
             config.shared_dir / LINKS_FILE,
             config.identity,
             self._log,
-            # Without sources nothing new comes in whose visitor could be asked for.
-            active=self.groups.ask_for_visitors and bool(config.sources),
             shared=config.server.workers > 1,
             shard=config.shard,
         )
@@ -144,7 +142,9 @@ class Gateway:
         async with AsyncExitStack() as stack:
             await self._open(stack)
             stack.push_async_callback(self.identity.stop)
-            await self.identity.start(self.queue.store)
+            # Without sources nothing comes in whose visitor could be asked for.
+            if self.groups.ask_for_visitors and self.config.sources:
+                await self.identity.start(self.queue.store)
             if self.recent_ids is not None:
                 await asyncio.to_thread(self._preload_ids, self.recent_ids)
             tasks = await stack.enter_async_context(anyio.create_task_group())

@@ -10,20 +10,22 @@ from typing import TYPE_CHECKING
 from gateway.building import Builder, BuiltDestination
 from gateway.chain import Chain
 from gateway.collect import Collector
+from gateway.component import Batch, Destination, Erasure
 from gateway.config import Config
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, Misconfigured
 from gateway.groups import Groups
 from gateway.ledger import Ledger
 from gateway.lifecycle import LifeCycle
 from gateway.plugins import Registry
 from gateway.queue.batching import QueueReader
-from gateway.shadow import NothingSent, Shadow, ShadowCollector, Side
+from gateway.shadow import Shadow, ShadowCollector, Side
 from gateway.sieve import Sieve
+from gateway.subjects import Subjects
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-__all__ = ["Shadows"]
+__all__ = ["NothingSent", "Shadows"]
 
 
 class Shadows:
@@ -133,3 +135,34 @@ class Shadows:
 
     def _side(self, built: BuiltDestination) -> Side:
         return Side(built, self._sieve(built))
+
+
+class NothingSent(Destination):
+    """Stands where a shadow's destination would: for what waits from before it was a shadow.
+
+    Args:
+        delivered: how many events it got before.
+    """
+
+    def __init__(self, delivered: Callable[[], int]) -> None:
+        self._delivered = delivered
+
+    async def send(self, batch: Batch) -> None:
+        """Refuse.
+
+        Raises:
+            Misconfigured: always.
+        """
+        raise Misconfigured(
+            "it is a shadow: what waits from before it was one is not sent; "
+            "take `shadow` out of its table, or `gateway dead drop` what is dead"
+        )
+
+    async def erase(self, subjects: Subjects, job: str = "") -> Erasure:
+        """There is nothing, unless it was no shadow before."""
+        if not self._delivered():
+            return Erasure("FINISHED", detail="it is a shadow: nothing was ever sent")
+        return Erasure(
+            "NOT_SUPPORTED",
+            detail="it is a shadow: what it got before it was one has to be deleted there by hand",
+        )

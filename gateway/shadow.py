@@ -27,14 +27,12 @@ from msgspec import Struct
 
 from gateway.changes import Change, changes
 from gateway.collect import Collector
-from gateway.component import Batch, Destination, Erasure
-from gateway.errors import Misconfigured
+from gateway.component import Batch
 from gateway.event import Event
 from gateway.rehearsing import Shown, rehearse
 from gateway.sealed import Run
 from gateway.settings import ShadowSettings
 from gateway.sieve import Outgoing, Sieve
-from gateway.subjects import Subjects
 from gateway.timestamps import format_ms
 
 if TYPE_CHECKING:
@@ -49,7 +47,6 @@ __all__ = [
     "OUTCOMES",
     "SHADOW",
     "Example",
-    "NothingSent",
     "Shadow",
     "ShadowCollector",
     "ShadowReport",
@@ -81,37 +78,6 @@ MOST_NAMES = 100
 
 MOST_SHOWN_BYTES = 32_768
 """Of what would be sent of one event that is kept as JSON; of more, its size."""
-
-
-class NothingSent(Destination):
-    """Stands where a shadow's destination would: for what waits from before it was a shadow.
-
-    Args:
-        delivered: how many events it got before.
-    """
-
-    def __init__(self, delivered: Callable[[], int]) -> None:
-        self._delivered = delivered
-
-    async def send(self, batch: Batch) -> None:
-        """Refuse.
-
-        Raises:
-            Misconfigured: always.
-        """
-        raise Misconfigured(
-            "it is a shadow: what waits from before it was one is not sent; "
-            "take `shadow` out of its table, or `gateway dead drop` what is dead"
-        )
-
-    async def erase(self, subjects: Subjects, job: str = "") -> Erasure:
-        """There is nothing, unless it was no shadow before."""
-        if not self._delivered():
-            return Erasure("FINISHED", detail="it is a shadow: nothing was ever sent")
-        return Erasure(
-            "NOT_SUPPORTED",
-            detail="it is a shadow: what it got before it was one has to be deleted there by hand",
-        )
 
 
 class Example(Struct, frozen=True):
@@ -180,6 +146,8 @@ class Side:
         self.built = built
         self._rehearsal = built.rehearsal
         self._sieve = sieve
+        self._shown = Shown(())
+        self._secrets = 0
 
     async def would(self, event: Event, offset: int) -> _Would:
         """What becomes of an event, which stays as it is."""
@@ -190,7 +158,7 @@ class Side:
         for letter in outgoing.dead:
             return _Would(why=letter.detail)
         batch = Batch(tuple(outgoing.events), (offset,), queue_id=SHADOW)
-        shown = Shown(self._rehearsal.secrets)
+        shown = self._show()
         try:
             async with asyncio.timeout(self.built.settings.timeout_seconds):
                 found = await rehearse(self.built.destination, self._rehearsal, batch)
@@ -200,6 +168,13 @@ class Side:
             return _Would(why=shown.error(error))
         sends = [shown(planned) for planned in found.planned]
         return _Would(sends, "" if sends else "nothing to send")
+
+    def _show(self) -> Shown:
+        """What shows requests without the secrets that are known by now; they only grow more."""
+        if len(self._rehearsal.secrets) > self._secrets:
+            self._secrets = len(self._rehearsal.secrets)
+            self._shown = Shown(self._rehearsal.secrets)
+        return self._shown
 
 
 class Shadow:
