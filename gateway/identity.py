@@ -270,7 +270,9 @@ class Identity:
         news = await self._in_thread(self._file.news)
         # Who is in the file came first.
         if news.anew:
-            self._links = self._new | news.links
+            self._links = news.links
+            for user, visitor in self._new.items():
+                news.links.setdefault(user, visitor)
         elif news.links:
             self._links |= news.links
 

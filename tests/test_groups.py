@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,8 +15,10 @@ from hypothesis import strategies as st
 from gateway.arms import ForArm
 from gateway.assignment import position
 from gateway.component import Transform
+from gateway.config import load
 from gateway.event import Event
-from gateway.groups import Group, GroupConfig, Groups, LayerConfig
+from gateway.groups import Group, GroupConfig, Groups, LayerConfig, Only
+from gateway.settings import IdentityConfig, ShadowSettings
 from gateway.testing import make_event
 
 IDS = [f"visitor-{n}" for n in range(20_000)]
@@ -148,3 +154,35 @@ def test_what_cannot_be_meant_is_refused(config: dict[str, Any], why: str) -> No
     """A wrong group is an error at the start, in words."""
     with pytest.raises(ValueError, match=why):
         GroupConfig(**config)
+
+
+PAGE = (Path(__file__).parents[1] / "docs" / "groups.md").read_text(encoding="utf-8")
+
+
+def test_the_examples_of_the_page_are_one_config(tmp_path: Path) -> None:
+    """All of them together, as somebody would write them who does all that the page shows."""
+    path = tmp_path / "config.toml"
+    path.write_text("\n".join(re.findall(r"^```toml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)))
+    config = load(path, {})
+    assert config.destinations["crm_next"][0].shadowing == ShadowSettings(of="crm")
+    assert config.transforms["names_v2"][0].only == Only(group="checkout_canary", arm="test")
+
+
+@pytest.mark.parametrize(
+    ("struct", "heading"),
+    [
+        (GroupConfig, "# Groups"),
+        (IdentityConfig, "## Who logs in"),
+        (ShadowSettings, "## Shadows"),
+    ],
+)
+def test_every_key_has_a_row(struct: Any, heading: str) -> None:
+    """Each key is in its table, with its default."""
+    text = PAGE[PAGE.index(heading) + len(heading) :].split("\n## ")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]+?) \|", text, re.MULTILINE))
+    fields = {field.name: field.default for field in msgspec.structs.fields(struct)}
+    assert fields.keys() <= rows.keys()
+    for name, default in fields.items():
+        if rows[name].startswith("`"):
+            shown = tomllib.loads(f"x = {rows[name].strip('`')}")["x"]
+            assert (tuple(shown) if isinstance(shown, list) else shown) == default, name
