@@ -42,6 +42,11 @@ CREATE TABLE marks (      -- events of that queue before the offset have been le
 CREATE TABLE erasures (number INTEGER NOT NULL);
 INSERT INTO erasures VALUES (0);
 """
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_ADVICE = (
+    "; restore the file from a copy, or move it away to begin anew: users are then linked again "
+    "when they are next seen with an anonymousId"
+)
 _SCRUB_ATTEMPTS = 5
 _SCRUB_AGAIN_SECONDS = 0.2
 
@@ -175,7 +180,9 @@ class LinkFile:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            raise StateError(f"{self.path}: {error}") from error
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+            advice = _ADVICE if code & 0xFF in _DAMAGED else ""
+            raise StateError(f"{self.path}: {error}{advice}") from error
 
 
 def _connect(path: Path) -> sqlite3.Connection:

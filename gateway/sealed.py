@@ -165,19 +165,18 @@ def sent_events(array: bytes | memoryview | Raw, type_: str = "") -> list[Event]
 _sent = msgspec.json.Decoder(list[SentEvent])
 
 
-def _finish(events: Iterable[Event], origin: Origin) -> None:
+def _finish(events: Sequence[Event], origin: Origin) -> None:
     stamp = Stamp(origin.sent_at, origin.received_ms)
-    visitors = origin.visitors
     for event in events:
         raw = event.raw_context
         context = b"" if raw is EMPTY else bytes(raw)
         seen = peek(context)
         validate(event, seen)  # which brings its fields into their form; that it is valid is known
         complete(event, origin, stamp, seen, context)
-        if visitors and event.anonymous_id is None:
-            visitor = visitors.get(event.user_id or "")
-            if visitor is not None:
-                add_notes(event, (), visitor=visitor)
+    if origin.visitors:
+        for event in events:
+            if event.anonymous_id is None and event.user_id in origin.visitors:
+                add_notes(event, (), visitor=origin.visitors[event.user_id])
 
 
 def seal(

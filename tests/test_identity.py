@@ -274,6 +274,14 @@ def bytes_below(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.iterdir())
 
 
+def test_a_damaged_file_says_what_to_do(tmp_path: Path) -> None:
+    """The gateway does not start without those who are linked, unless somebody decides so."""
+    path = tmp_path / FILE_NAME
+    path.write_bytes(b"no database at all" * 100)
+    with pytest.raises(StateError, match="move it away to begin anew"):
+        LinkFile(path).open()
+
+
 # -- erasing ---------------------------------------------------------------------
 
 
