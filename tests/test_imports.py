@@ -63,7 +63,7 @@ LAYERS = (
     ("pytest_plugin",),
     ("builtin",),
     # The whole.
-    ("upkeep", "replay", "building", "erasure", "routing", "reload", "preload"),
+    ("upkeep", "replay", "building", "erasure", "routing", "reload", "preload", "watch"),
     ("regulations", "deliveries", "setup"),
     ("pipeline",),
     ("conservation", "why", "status", "inventory"),

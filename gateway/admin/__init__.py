@@ -16,7 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from gateway.admin import audit, dead, ledger, privacy, regulations, replays, status, tail, why
+from gateway.admin import (
+    audit,
+    dead,
+    ledger,
+    privacy,
+    regulations,
+    reload,
+    replays,
+    status,
+    tail,
+    why,
+)
 from gateway.admin.api import ASKING, CALLER, AdminError, answer, noted
 from gateway.errors import GatewayError
 from gateway.settings import Role
@@ -83,7 +94,7 @@ def add_routes(
 
 def _areas() -> list[Callable[[Gateway], list[web.RouteDef]]]:
     """The functions that give the paths of each area."""
-    areas = (audit, dead, ledger, privacy, regulations, replays, status, tail, why)
+    areas = (audit, dead, ledger, privacy, regulations, reload, replays, status, tail, why)
     return [area.routes for area in areas]
 
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 from urllib.parse import quote, unquote
 
 import aiohttp
@@ -23,12 +22,12 @@ from yarl import URL
 from gateway.admin import add_routes
 from gateway.admin.api import ASKING, AdminError, answer, number
 from gateway.admin.dead import Asked
-from gateway.admin.tail import choice_of
 from gateway.audit import Entry as Change
 from gateway.config import Config
 from gateway.conservation import Statement
 from gateway.deadletters import DeadLetters, Entry, Filter
 from gateway.offline import life_of, statement_of
+from gateway.reload import Reloaded
 from gateway.replay import Plan, Progress, Request
 from gateway.server import METRICS_TYPE
 from gateway.shards import of_shard, public_id, shard_of
@@ -40,14 +39,15 @@ from gateway.why import Life
 from gateway.workers import merge
 from gateway.workers.apart import apart_routes
 from gateway.workers.metrics import merge_metrics
+from gateway.workers.tail import Tails
 
 __all__ = ["View", "asked_for", "view_socket"]
 
 ASKED_FOR = "Headgate-Caller"
 """Header in which a worker says whom it asks for; believed on the internal sockets only."""
 
-_ASK_SECONDS = 30.0
-_TAIL_AGAIN_SECONDS = 0.2
+_USUAL = aiohttp.ClientTimeout(total=None, sock_connect=1.0, sock_read=30.0)
+_AS_LONG_AS_IT_TAKES = aiohttp.ClientTimeout(total=None, sock_connect=1.0)
 _MOST_LINE_BYTES = 16_000_000
 _T = TypeVar("_T")
 
@@ -68,16 +68,20 @@ class View:
     Args:
         shards: all that there are.
         sockets: folder of the workers' internal sockets.
+        tokens: who may ask; without any there is no /admin.
     """
 
-    def __init__(self, config: Config, shards: Sequence[int], sockets: Path) -> None:
+    def __init__(
+        self, config: Config, shards: Sequence[int], sockets: Path, tokens: Tokens
+    ) -> None:
         self._config = config
+        self._tokens = tokens
         self._shards = tuple(shards)
         self._workers = config.server.workers
         self._sessions = [
             aiohttp.ClientSession(
                 connector=aiohttp.UnixConnector(str(view_socket(sockets, worker))),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=1.0, sock_read=_ASK_SECONDS),
+                timeout=_USUAL,
                 read_bufsize=_MOST_LINE_BYTES,
             )
             for worker in range(self._workers)
@@ -85,8 +89,10 @@ class View:
         self.stopping = asyncio.Event()
         """Set when answers that go on are to end."""
 
-    async def close(self) -> None:
-        """Hang up."""
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
         for session in self._sessions:
             await session.close()
 
@@ -94,17 +100,17 @@ class View:
         """Add the paths; those below /admin if config has a token for them."""
         app.router.add_get("/health", self._health)
         app.router.add_get("/metrics", self._metrics)
-        tokens = Tokens(self._config.admin)
-        if tokens:
+        if self._tokens:
             # What a request changes is written down by each worker that changes it.
-            add_routes(app, self._admin_routes(), tokens.of_request, None)
+            add_routes(app, self._admin_routes(), self._tokens.of_request, None)
 
     def _admin_routes(self) -> list[web.RouteDef]:
+        tails = Tails(self._shards, self._session, self.stopping)
         return [
             web.get("/admin/status", self._status),
             web.get("/admin/ledger", self._ledger),
             web.get("/admin/why/{id:.+}", self._why),
-            web.get("/admin/tail", self._tail),
+            web.get("/admin/tail", tails.answer),
             web.post("/admin/replays", self._start_replay),
             web.get("/admin/replays", self._replays),
             web.get(r"/admin/replays/{id:\d{1,18}}", self._replay),
@@ -114,6 +120,7 @@ class View:
             web.post("/admin/dead/retry", self._dead_retry),
             web.post("/admin/dead/drop", self._dead_drop),
             web.get("/admin/audit", self._audit),
+            web.post("/admin/reload", self._reload),
             *apart_routes(),
         ]
 
@@ -123,7 +130,12 @@ class View:
         return self._sessions[shard % self._workers]
 
     async def _ask(
-        self, shard: int, method: str, path: str, body: bytes | None = None
+        self,
+        shard: int,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        within: aiohttp.ClientTimeout = _USUAL,
     ) -> bytes | None:
         """A shard's own answer; None where its worker is down.
 
@@ -133,7 +145,9 @@ class View:
         url = URL(f"http://worker/shards/{shard}{path}", encoded=True)
         try:
             headers = {ASKED_FOR: quote(ASKING.get())}
-            asked = self._session(shard).request(method, url, data=body, headers=headers)
+            asked = self._session(shard).request(
+                method, url, data=body, headers=headers, timeout=within
+            )
             async with asked as response:
                 data = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError):
@@ -288,6 +302,24 @@ class View:
         )
         return answer(sum(found.values()))
 
+    # -- reload --------------------------------------------------------------
+
+    async def reload(self) -> dict[int, Reloaded | str]:
+        """Have each shard read the config file again: what that did, or why it did nothing."""
+
+        async def one(shard: int) -> Reloaded | str:
+            try:
+                # It takes as long as sends under way do, each of which has a bound.
+                data = await self._ask(shard, "POST", "/admin/reload", within=_AS_LONG_AS_IT_TAKES)
+                return msgspec.json.decode(self._there(shard, data), type=Reloaded)
+            except AdminError as error:
+                return str(error)
+
+        return dict(zip(self._shards, await asyncio.gather(*map(one, self._shards)), strict=True))
+
+    async def _reload(self, _: web.Request) -> web.Response:
+        return answer(merge.merge_reloads(await self.reload(), self._workers))
+
     # -- replays -------------------------------------------------------------
 
     async def _start_replay(self, request: web.Request) -> web.Response:
@@ -343,41 +375,6 @@ class View:
         for one in await self._parts(request):
             await self._cancel(one)
         return answer(merge.merge_progress(await self._parts(request))[0])
-
-    # -- tail ----------------------------------------------------------------
-
-    async def _tail(self, request: web.Request) -> web.StreamResponse:
-        """The lines of all shards, as they come."""
-        choice_of(request)  # whether the question is one
-        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
-        await response.prepare(request)
-        path = f"/admin/tail?{request.rel_url.raw_query_string}"
-        tasks = [
-            asyncio.create_task(self._pass_on(shard, path, response)) for shard in self._shards
-        ]
-        tasks.append(asyncio.create_task(_until(self.stopping)))
-        try:
-            # A task that ends is the caller who has left, or we who stop.
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        return response
-
-    async def _pass_on(self, shard: int, path: str, response: web.StreamResponse) -> None:
-        """Pass on a shard's lines, also after its worker was down; until the caller leaves."""
-        while True:
-            with suppress(aiohttp.ClientError, TimeoutError):
-                url = URL(f"http://worker/shards/{shard}{path}", encoded=True)
-                async with self._session(shard).get(url) as lines:
-                    async for line in lines.content:
-                        await response.write(line)
-            await asyncio.sleep(_TAIL_AGAIN_SECONDS)
-
-
-async def _until(event: asyncio.Event) -> None:
-    await event.wait()
 
 
 def _asked(body: bytes) -> Asked:
