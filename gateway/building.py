@@ -72,7 +72,8 @@ class Builder:
     Args:
         clock: wall clock in milliseconds.
         before: destinations of the config before this one, by id. One that is built from the same
-            again is kept as it is, and what any of them has counted is counted on.
+            again is kept as it is.
+        counted: what destinations have counted of their own, by id, to be counted on.
 
     Raises:
         ConfigError: config names what does not exist, or has wrong keys for it.
@@ -86,6 +87,7 @@ class Builder:
         clock: Callable[[], int],
         log: FilteringBoundLogger,
         before: Mapping[str, BuiltDestination] | None = None,
+        counted: dict[str, Counter[str]] | None = None,
     ) -> None:
         self.groups = Groups(config.groups, config.layers)
         self._config = config
@@ -93,6 +95,7 @@ class Builder:
         self._clock = clock
         self._log = log
         self._before = before or {}
+        self._counted = {} if counted is None else counted
 
     def _context(
         self, id_: str, *, at_intake: bool = False, counted: Counter[str] | None = None
@@ -157,7 +160,7 @@ class Builder:
             rules = settings.mapping_rules
             made_of = (settings.type, table.options, rules, self._config.base_dir)
             before = self._before.get(id_)
-            counted = Counter[str]() if before is None else before.counted
+            counted = self._counted.setdefault(id_, Counter())
             if before is not None and before.made_of == made_of:
                 destination = before.destination
             else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING
@@ -92,7 +93,8 @@ class Gateway:
         self.audit = Audit(self.state, clock, self._log)
         self.reloads = Reloads(config, self.audit, clock, self._log)
         self.books = Books(self.ledger, self.state, self._log)
-        build = Builder(config, registry, clock, self._log)
+        self._counted: dict[str, Counter[str]] = {}
+        build = Builder(config, registry, clock, self._log, counted=self._counted)
         self.queue = BatchingQueue(build.store(), config.queue[0], self._log)
         self.recent_ids = (
             RecentIds(int(config.dedup.window_hours * _HOUR_MS), config.dedup.max_entries)
@@ -368,7 +370,7 @@ class Gateway:
         if file.queue != config.queue:
             Builder(file, self._registry, self.clock, self._log).store()  # whether it could be used
         built = self.deliveries.built
-        build = Builder(config, self._registry, self.clock, self._log, built)
+        build = Builder(config, self._registry, self.clock, self._log, built, self._counted)
         return set_up(config, build, self._lasting, self._setup)
 
 
