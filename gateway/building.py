@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -43,6 +44,7 @@ class BuiltDestination:
 
     Attributes:
         counted: what it has counted of its own; see `Context.count`.
+        made_of: all that `destination` was built from.
     """
 
     id: str
@@ -57,7 +59,8 @@ class BuiltDestination:
     settings: DestinationSettings
     chain: Chain
     secrets: tuple[str, ...]
-    counted: Mapping[str, int]
+    counted: Counter[str]
+    made_of: tuple[object, ...]
 
 
 class Builder:
@@ -68,6 +71,9 @@ class Builder:
 
     Args:
         clock: wall clock in milliseconds.
+        before: destinations of the config before this one, by id. One that is built from the same
+            again is kept as it is.
+        counted: what destinations have counted of their own, by id, to be counted on.
 
     Raises:
         ConfigError: config names what does not exist, or has wrong keys for it.
@@ -80,16 +86,23 @@ class Builder:
         registry: Registry,
         clock: Callable[[], int],
         log: FilteringBoundLogger,
+        before: Mapping[str, BuiltDestination] | None = None,
+        counted: dict[str, Counter[str]] | None = None,
     ) -> None:
         self.groups = Groups(config.groups, config.layers)
         self._config = config
         self._registry = registry
         self._clock = clock
         self._log = log
+        self._before = before or {}
+        self._counted = {} if counted is None else counted
 
-    def _context(self, id_: str, *, at_intake: bool = False) -> Context:
+    def _context(
+        self, id_: str, *, at_intake: bool = False, counted: Counter[str] | None = None
+    ) -> Context:
         return Context(
             at_intake=at_intake,
+            counted=Counter() if counted is None else counted,
             id=id_,
             base_dir=self._config.base_dir,
             data_dir=self._config.data_dir,
@@ -144,10 +157,17 @@ class Builder:
             spec = cast("DestinationSpec[Any]", found.spec)
             policy = msgspec.to_builtins(spec.batch) | settings.batch
             config = table.decode(spec.config)
-            context = self._context(id_)
-            destination = _build(table.path, spec.build, config, context)
-            if rules := settings.mapping_rules:
-                destination = MappedDestination(destination, _mapping(rules, table.path))
+            rules = settings.mapping_rules
+            made_of = (settings.type, table.options, rules, self._config.base_dir)
+            before = self._before.get(id_)
+            counted = self._counted.setdefault(id_, Counter())
+            if before is not None and before.made_of == made_of:
+                destination = before.destination
+            else:
+                context = self._context(id_, counted=counted)
+                destination = _build(table.path, spec.build, config, context)
+                if rules:
+                    destination = MappedDestination(destination, _mapping(rules, table.path))
             if settings.enabled:
                 built.append(
                     BuiltDestination(
@@ -163,7 +183,8 @@ class Builder:
                         ),
                         atomic=spec.atomic,
                         secrets=tuple(secrets_in(config)),
-                        counted=context.counted,
+                        counted=counted,
+                        made_of=made_of,
                         settings=settings,
                         chain=Chain(
                             [

@@ -65,6 +65,11 @@ class Collector:
             if self._take(part, outgoing):
                 return outgoing
 
+    def use(self, policy: BatchPolicy, sieve: Sieve) -> None:
+        """Make batches so from the next events on."""
+        self._policy = policy
+        self._sieve = sieve
+
     async def rewind(self, offset: int) -> None:
         """Read again from an offset."""
         await self._stop_reading()

@@ -9,6 +9,9 @@ Life cycle, the same for every component:
 * ``build(config, context)`` constructs and must not block, open connections or start tasks.
 * ``start()`` opens what is needed. An exception here stops the gateway with a clear message.
 * ``stop()`` releases it. It is safe without `start` and safe twice, and is given a deadline.
+* At a reload of config a component that has changed is built and started while the one before it
+  still runs under the same id; then that one is stopped, and only after it a destination is sent
+  to. So `start` takes nothing for itself alone that the other one has until its `stop`.
 * ``check()`` (destinations) proves that settings and credentials work without delivering anything.
 """
 

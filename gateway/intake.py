@@ -110,6 +110,7 @@ class Intake:
         books: where the counts of `ledger` are kept; without them they end with the process.
         tap: where what comes in is published.
         workers: processes that take events in, which share the rates of write keys out.
+        before: the intake that this one takes the place of; see `Keys`.
 
     Raises:
         ConfigError: a transform makes events for a source that there is not.
@@ -129,12 +130,13 @@ class Intake:
         books: Books | None = None,
         tap: Tap | None = None,
         workers: int = 1,
+        before: Intake | None = None,
     ) -> None:
         for transform, source_id in transforms.adds_to:
             if source_id not in sources:
                 raise ConfigError(f"transforms.{transform}: there is no source {source_id!r}")
         self._sources = dict(sources)
-        self._keys = Keys(sources, clock, workers)
+        self._keys: Keys = Keys(sources, clock, workers, None if before is None else before._keys)
         self._queue = queue
         self._recent_ids = recent_ids
         self._transforms = transforms

@@ -27,6 +27,7 @@ __all__ = [
     "KeySettings",
     "LogConfig",
     "QueueSettings",
+    "ReloadConfig",
     "RetryPolicy",
     "Role",
     "Secret",
@@ -240,6 +241,17 @@ class AdminConfig(Settings, frozen=True):
         order = ("read", "operate", "admin")
         best = max(plain, key=lambda token: order.index(token.role), default=None)
         return best.token.reveal() if best is not None else ""
+
+
+class ReloadConfig(Settings, frozen=True):
+    """`[reload]`.
+
+    Attributes:
+        watch_seconds: the config file is looked at so often; a change is used once the file has
+            been the same for two looks in a row. 0 is never: on SIGHUP and `gateway reload` only.
+    """
+
+    watch_seconds: Seconds = 1.0
 
 
 class LogConfig(Settings, frozen=True):

@@ -63,8 +63,8 @@ LAYERS = (
     ("pytest_plugin",),
     ("builtin",),
     # The whole.
-    ("upkeep", "replay", "building", "erasure"),
-    ("regulations",),
+    ("upkeep", "replay", "building", "erasure", "routing", "reload", "preload", "watch"),
+    ("regulations", "deliveries", "setup"),
     ("pipeline",),
     ("conservation", "why", "status", "inventory"),
     ("logs", "health", "metrics", "offline"),
