@@ -161,12 +161,12 @@ class Prescan:
         """
         return not self._always and next(self._suspicions(data), None) is None
 
-    def suspects(self, data: bytes) -> list[int]:
-        """Where in these bytes something may match a rule: ends of the hits, in order.
+    def suspects(self, data: bytes) -> set[int] | None:
+        """Where in these bytes something may match a rule: ends of the hits; None for everywhere.
 
         For who knows where each event of a request begins, and looks into those only.
         """
-        return sorted({end for end, _, _ in self._suspicions(data)})
+        return None if self._always else {end for end, _, _ in self._suspicions(data)}
 
     def bodies(self, events: list[Event]) -> dict[tuple[int, str], int]:
         """For each body worth decoding, as index of the event and name, the reasons to."""
