@@ -21,7 +21,7 @@ import builtins
 import os
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Generic, Literal, TypeVar, overload
@@ -250,12 +250,25 @@ class Transform(ABC):
         """
         return False
 
+    def suspects(self, text: bytes) -> Collection[int] | None:
+        """Where in a JSON text something may be that `apply` or `receive` changes.
+
+        Asked at intake for the text of a whole request whose events `passes`, or this, can vouch
+        for: only the events that one of these places is in are decoded, received and applied to.
+        A transform that drops events, or looks at several of them together, cannot tell.
+
+        Returns:
+            Offsets, each right behind something suspicious; empty where the text passes; None
+            where that cannot be told, so that all events are looked at.
+        """
+        return () if self.passes(text) else None
+
     def receive(self, events: Sequence[Event]) -> None:  # noqa: B027 - most have nothing to do
         """See a request's events before anything of them is remembered; at intake only.
 
         `apply` comes after duplicates are left out and discarded events are noted down, both of
         which remember message ids. What must not be remembered is changed here. Not called for
-        events that pass.
+        events that pass, or in which nothing is suspected.
         """
 
     def of_client(self, client: Client) -> Client:

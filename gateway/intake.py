@@ -5,30 +5,32 @@ before, the intake transforms, the queue. Nothing awaits before the queue, so th
 request are taken up as one. What a transform masks here never reaches the disk.
 
 Where all events of a request are as they should be, new, and nothing that a transform is there for,
-they are stored as they were sent (`gateway.sealed`): that is the usual case, and the fast one.
+they are stored as they were sent (`gateway.sealed`): that is the usual case, and the fast one. If a
+transform is there for a few of them, the others still are (`gateway.mixed`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from msgspec import structs
 
+from gateway.arrival import Arrival, Plain, Receipt
 from gateway.books import Books
-from gateway.chain import Chain
+from gateway.chain import Chain, Outcome
 from gateway.dedup import RecentIds
-from gateway.enrich import Client, additions
+from gateway.enrich import additions
 from gateway.errors import ConfigError, QueueError
 from gateway.event import EMPTY, Event, decode_events, encode_events
 from gateway.heads import Head, examine
 from gateway.keys import Key, Keys
 from gateway.ledger import Ledger
+from gateway.mixed import AsSent, Mixed, mixed
 from gateway.normalise import add_notes
 from gateway.peek import peek
-from gateway.sealed import Origin, complete, seal
+from gateway.sealed import Origin, complete, finish
 from gateway.settings import SourceSettings
 from gateway.stamp import Stamp
 from gateway.state import Discard
@@ -44,56 +46,6 @@ if TYPE_CHECKING:
 __all__ = ["Arrival", "Intake", "Plain", "Receipt"]
 
 _LOG_EVERY_MS = 60_000
-
-
-@dataclass(frozen=True, slots=True)
-class Plain:
-    """The events of a request that need no mending, for all that their source can tell.
-
-    Attributes:
-        array: a JSON array of them, in UTF-8, as `gateway.sealed` stores it.
-        heads: of each of them.
-        type: what the request's path says that they are, or empty.
-        sent_at, write_key: as the request says, outside of the events or in the first of them.
-    """
-
-    array: bytes
-    heads: Sequence[Head]
-    type: str = ""
-    sent_at: str | None = None
-    write_key: str | None = None
-
-
-@dataclass(slots=True)
-class Arrival:
-    """The events of one request, decoded, and what the request says about them.
-
-    Attributes:
-        events: in the order of the request.
-        discarded: events that the source itself could not accept, by code; `accept` adds its own.
-        sent_at: for events that have none: of the batch, or of a header.
-        client: who sent the request.
-        body_bytes: size of the request's body, which the events' bodies are views of.
-        types: of events that its write key may send; None for all.
-    """
-
-    source_id: str
-    received_ms: int
-    events: list[Event]
-    discarded: Counter[str] = field(default_factory=Counter)
-    sent_at: str | None = None
-    client: Client = field(default_factory=Client)
-    body_bytes: int = 0
-    types: Collection[str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What became of the events of a request."""
-
-    accepted: int
-    duplicate: int
-    discarded: Mapping[str, int]
 
 
 class Intake:
@@ -234,6 +186,8 @@ class Intake:
     async def accept_as_sent(self, origin: Origin, plain: Plain) -> bool:
         """Take up a request's events as they are; the same as `accept`, for those that allow it.
 
+        Of a batch, a few may be such that a transform has to look at them.
+
         Returns:
             False where one of the events is not valid, not new or not for everybody's eyes, so that
             each has to be looked at. Then nothing was stored, counted or remembered.
@@ -253,25 +207,51 @@ class Intake:
             return False
         if transforms:
             client = transforms.of_client(origin.client)
-            if not (transforms.passes(additions(client)) and transforms.passes(plain.array)):
+            if not transforms.passes(additions(client)):
                 return False
             if client is not origin.client:
                 origin = structs.replace(origin, client=client)
-        remembered = self._recent_ids
-        if remembered is not None and not remembered.take_all(source_id, heads, origin.received_ms):
+        sent = self._suspected(plain)
+        if sent is None:
             return False
-        events, data = seal(origin, plain.array, len(heads), addressed=found.addressed)
+        ids, remembered = sent.ids, self._recent_ids
+        if remembered is not None and not remembered.take_all(source_id, ids, origin.received_ms):
+            return False
+        if sent.events and not self._touch(sent.events, origin):
+            if remembered is not None:
+                remembered.forget(source_id, ids)
+            return False
+        events, data = sent.seal(origin, addressed=found.addressed)
         try:
             await self._queue.put(events, data, {source_id: len(heads)})
         except BaseException as error:
             if remembered is not None:
-                remembered.forget(source_id, heads)
+                remembered.forget(source_id, ids)
             if isinstance(error, QueueError):
                 self.ledger.source(source_id).refused += len(heads)
             raise
         if self._tap:
             self._tap.publish(origin.received_ms, "accepted", events)
         return True
+
+    def _suspected(self, plain: Plain) -> AsSent | Mixed | None:
+        """The events, with those made that a transform suspects; None where that is no use."""
+        places = self._transforms.suspects(plain.array)
+        if places is None:
+            return None
+        if not places:
+            return AsSent(plain.array, plain.heads)
+        some = mixed(plain.array, plain.heads, places)
+        if some is not None:
+            self._transforms.receive(some.events)
+        return some
+
+    def _touch(self, events: list[Event], origin: Origin) -> bool:
+        """Run the transforms over valid events; False where that does more than change them."""
+        finish(events, origin)
+        outcome = self._transforms.run(events)
+        _note_changes(outcome)
+        return not (outcome.filtered or outcome.failed or outcome.added)
 
     def _publish(self, received_ms: int, kept: list[Event], discards: list[Discard]) -> None:
         if self._tap:
@@ -332,9 +312,7 @@ class Intake:
         outcome = self._transforms.run(events)
         for id_, dropped in outcome.filtered.items():
             _discard(dropped, f"filtered:{id_}", arrival, discarded, discards)
-        for id_, changed in outcome.changed.items():
-            for event in changed:
-                add_notes(event, (f"changed:{id_}",))
+        _note_changes(outcome)
         for event, id_, _ in outcome.failed:
             _discard((event,), f"transform_failed:{id_}", arrival, discarded, discards)
         if outcome.failed:
@@ -383,6 +361,12 @@ class Intake:
 
 def _of_any(heads: Iterable[Head], users: Collection[str]) -> bool:
     return any(head.user_id in users or head.previous_id in users for head in heads)
+
+
+def _note_changes(outcome: Outcome) -> None:
+    for id_, changed in outcome.changed.items():
+        for event in changed:
+            add_notes(event, (f"changed:{id_}",))
 
 
 def _discard(

@@ -30,7 +30,7 @@ LAYERS = (
         "integrations",
     ),
     ("sealed", "heads"),
-    ("subjects",),
+    ("subjects", "mixed", "arrival"),
     ("path", "lexer", "predicates", "condition", "ndjson", "naming"),
     ("subject",),
     ("groups",),
