@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 from gateway.component import Transform
 from gateway.event import Event
 from gateway.groups import Arm, Group
@@ -21,11 +23,7 @@ class ForArm(Transform):
 
     def apply(self, events: list[Event]) -> list[Event]:
         """What the transform keeps of the arm's events, and all others, in their order."""
-        mine = [
-            event
-            for event in events
-            if (member := self._group.member(event)) is not None and member.arm == self._arm
-        ]
+        mine = self._mine(events)
         if not mine:
             return events
         kept = set(map(id, self._transform.apply(mine)))
@@ -36,6 +34,16 @@ class ForArm(Transform):
         """Whoever they are of, the transform leaves these events alone."""
         return self._transform.passes(text)
 
+    def suspects(self, text: bytes) -> Collection[int] | None:
+        """What the transform suspects, whoever it is of."""
+        return self._transform.suspects(text)
+
+    def receive(self, events: Sequence[Event]) -> None:
+        """Let the transform see the arm's events before anything of them is remembered."""
+        mine = self._mine(events)
+        if mine:
+            self._transform.receive(mine)
+
     def for_destination(self, destination: str) -> Transform:
         """The transform as it runs for the destination, still for the arm only."""
         return ForArm(self._transform.for_destination(destination), self._group, self._arm)
@@ -43,3 +51,10 @@ class ForArm(Transform):
     def produced(self) -> list[Event]:
         """What the transform made."""
         return self._transform.produced()
+
+    def _mine(self, events: Sequence[Event]) -> list[Event]:
+        return [
+            event
+            for event in events
+            if (member := self._group.member(event)) is not None and member.arm == self._arm
+        ]

@@ -1,4 +1,4 @@
-"""What a source hands to intake, and the receipt that it gets."""
+"""What a source hands to intake: the events of one request; and what it is told in return."""
 
 from __future__ import annotations
 

@@ -45,6 +45,7 @@ class BuiltDestination:
 
     Attributes:
         counted: what it has counted of its own; see `Context.count`.
+        made_of: all that `destination` was built from.
         rehearses: whether it can show what it would send; if not, it is not to be started in a
             rehearsal.
         rehearsal: where it notes that down; None where it sends.
@@ -63,6 +64,7 @@ class BuiltDestination:
     chain: Chain
     secrets: tuple[str, ...]
     counted: Counter[str]
+    made_of: tuple[object, ...]
     rehearses: bool
     rehearsal: Rehearsal | None
 
@@ -80,8 +82,10 @@ class Builder:
 
     Args:
         clock: wall clock in milliseconds.
+        before: destinations of the config before this one, by id. One that is built from the same
+            again is kept as it is.
+        counted: what destinations have counted of their own, by id, to be counted on.
         rehearsing: build what touches nothing outside, and notes down what it would send.
-        groups: those of another builder, to have the same people in their arms; else its own.
 
     Raises:
         ConfigError: config names what does not exist, or has wrong keys for it.
@@ -94,22 +98,39 @@ class Builder:
         registry: Registry,
         clock: Callable[[], int],
         log: FilteringBoundLogger,
+        before: Mapping[str, BuiltDestination] | None = None,
+        counted: dict[str, Counter[str]] | None = None,
         *,
         rehearsing: bool = False,
-        groups: Groups | None = None,
     ) -> None:
-        self.groups = Groups(config.groups, config.layers) if groups is None else groups
+        self.groups = Groups(config.groups, config.layers)
         self._config = config
         self._registry = registry
         self._clock = clock
         self._log = log
+        self._before = before or {}
+        self._counted = {} if counted is None else counted
         self._rehearsing = rehearsing
 
-    def _context(self, id_: str, *, at_intake: bool = False, enabled: bool = True) -> Context:
+    def for_rehearsal(self) -> Builder:
+        """Another, of what touches nothing outside; who is in which arm is the same for both."""
+        other = Builder(self._config, self._registry, self._clock, self._log, rehearsing=True)
+        other.groups = self.groups
+        return other
+
+    def _context(
+        self,
+        id_: str,
+        *,
+        at_intake: bool = False,
+        counted: Counter[str] | None = None,
+        enabled: bool = True,
+    ) -> Context:
         # What is built only to be checked depends on nobody.
         groups = self.groups if enabled else Groups(self._config.groups, self._config.layers)
         return Context(
             at_intake=at_intake,
+            counted=Counter() if counted is None else counted,
             id=id_,
             base_dir=self._config.base_dir,
             data_dir=self._config.data_dir,
@@ -168,13 +189,21 @@ class Builder:
             spec = cast("DestinationSpec[Any]", found.spec)
             policy = msgspec.to_builtins(spec.batch) | settings.batch
             config = table.decode(spec.config)
-            context = self._context(id_, enabled=settings.enabled)
-            destination = _build(table.path, spec.build, config, context)
-            secrets = tuple(secrets_in(config))
-            if context.rehearsal is not None:
-                context.rehearsal.hide(secrets)
-            if rules := settings.mapping_rules:
-                destination = MappedDestination(destination, _mapping(rules, table.path))
+            rules = settings.mapping_rules
+            made_of = (settings.type, table.options, rules, self._config.base_dir)
+            before = self._before.get(id_)
+            counted = self._counted.setdefault(id_, Counter())
+            rehearsal = None
+            if before is not None and before.made_of == made_of:
+                destination = before.destination
+            else:
+                context = self._context(id_, counted=counted, enabled=settings.enabled)
+                rehearsal = context.rehearsal
+                if rehearsal is not None:
+                    rehearsal.hide(secrets_in(config))
+                destination = _build(table.path, spec.build, config, context)
+                if rules:
+                    destination = MappedDestination(destination, _mapping(rules, table.path))
             if settings.shadowing is not None and not spec.rehearses:
                 raise ConfigError(
                     f"{table.path}.shadow: a destination of type {settings.type!r} cannot show "
@@ -196,10 +225,11 @@ class Builder:
                             spec.idempotent if settings.idempotent is None else settings.idempotent
                         ),
                         atomic=spec.atomic,
-                        secrets=secrets,
-                        counted=context.counted,
+                        secrets=tuple(secrets_in(config)),
+                        counted=counted,
+                        made_of=made_of,
                         rehearses=spec.rehearses,
-                        rehearsal=context.rehearsal,
+                        rehearsal=rehearsal,
                         settings=settings,
                         chain=Chain(
                             [

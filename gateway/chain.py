@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from operator import is_
 
@@ -47,6 +47,7 @@ class Chain:
     def __init__(self, steps: Sequence[tuple[str, Transform]] = ()) -> None:
         self._steps = tuple((id_, t.apply, t.produced, t.mutates) for id_, t in steps)
         self._passes = tuple(transform.passes for _, transform in steps)
+        self._suspects = tuple(transform.suspects for _, transform in steps)
         self._receives = tuple(
             t.receive for _, t in steps if type(t).receive is not Transform.receive
         )
@@ -62,6 +63,16 @@ class Chain:
     def passes(self, text: bytes | memoryview) -> bool:
         """Whether all transforms surely keep and leave alone the events of a JSON text."""
         return all(passes(text) for passes in self._passes)
+
+    def suspects(self, text: bytes) -> Collection[int] | None:
+        """Where something may be that a transform changes; None where one of them cannot tell."""
+        ends: set[int] = set()
+        for suspects in self._suspects:
+            found = suspects(text)
+            if found is None:
+                return None
+            ends.update(found)
+        return ends
 
     def receive(self, events: Sequence[Event]) -> None:
         """Show the events of a request to the transforms that want to see them first."""

@@ -104,6 +104,11 @@ class Limit:
         """The limit now."""
         return int(self._value)
 
+    def bound(self, most: int) -> None:
+        """Never exceed another bound from now on."""
+        self._most = most
+        self._value = min(self._value, most)
+
     def answered(self, seconds: float, in_use: int) -> None:
         """A send succeeded in so long, with so many under way, itself included."""
         usual = self._usual_seconds
@@ -127,8 +132,12 @@ class Pace:
     """
 
     def __init__(self, per_second: float) -> None:
-        self._gap_seconds = 1 / per_second if per_second else 0.0
         self._next = 0.0
+        self.bound(per_second)
+
+    def bound(self, per_second: float) -> None:
+        """Another bound from the next send on; the gap that was begun goes on."""
+        self._gap_seconds = 1 / per_second if per_second else 0.0
 
     def wait_seconds(self, now: float) -> float:
         """How long before the next send; 0 takes its place."""

@@ -51,6 +51,12 @@ class Collector:
         Returns:
             None where `hurry` is set and the queue has no more.
         """
+        outgoing = await self._gather(hurry)
+        if outgoing is not None and self._sieve.onlooker is not None:
+            await self._sieve.onlooker.take(outgoing)
+        return outgoing
+
+    async def _gather(self, hurry: asyncio.Event) -> Outgoing | None:
         outgoing = Outgoing(self._expected)
         self._began = self._expected
         loop = asyncio.get_running_loop()
@@ -65,8 +71,15 @@ class Collector:
             if self._take(part, outgoing):
                 return outgoing
 
+    def use(self, policy: BatchPolicy, sieve: Sieve) -> None:
+        """Make batches so from the next events on."""
+        self._policy = policy
+        self._sieve = sieve
+
     async def rewind(self, offset: int) -> None:
-        """Read again from an offset."""
+        """Read again from an offset; nothing of what was read before is kept."""
+        if self._sieve.onlooker is not None:
+            self._sieve.onlooker.forget()
         await self._stop_reading()
         await self._reader.rewind(offset)
         self._expected = offset

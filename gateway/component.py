@@ -9,6 +9,9 @@ Life cycle, the same for every component:
 * ``build(config, context)`` constructs and must not block, open connections or start tasks.
 * ``start()`` opens what is needed. An exception here stops the gateway with a clear message.
 * ``stop()`` releases it. It is safe without `start` and safe twice, and is given a deadline.
+* At a reload of config a component that has changed is built and started while the one before it
+  still runs under the same id; then that one is stopped, and only after it a destination is sent
+  to. So `start` takes nothing for itself alone that the other one has until its `stop`.
 * ``check()`` (destinations) proves that settings and credentials work without delivering anything.
 """
 
@@ -18,13 +21,14 @@ import builtins
 import os
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Generic, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
+from gateway.batch import Batch, BatchPolicy
 from gateway.enrich import Client
 from gateway.event import Event
 from gateway.groups import Groups
@@ -116,38 +120,6 @@ class Context:
     def path(self, configured: str) -> Path:
         """A configured path, made absolute without looking at the disk."""
         return Path(os.path.abspath(self.base_dir / Path(configured).expanduser()))  # noqa: PTH100
-
-
-@dataclass(frozen=True, slots=True)
-class Batch(Sequence[Event]):
-    """Events for one call of `Destination.send`, in the order in which they were accepted.
-
-    Attributes:
-        events: the events; shared with other destinations, so not to be changed.
-        offsets: position of each in the queue, stable over every retry.
-        attempt: 1 for the first attempt at these events.
-        queue_id: names the queue that the offsets belong to: a pair of it and an offset is never
-            given to another event. A destination that stores the pair with the event, in one
-            transaction and under a unique key, gets each event exactly once (`DestinationSpec`).
-    """
-
-    events: Sequence[Event]
-    offsets: Sequence[int]
-    attempt: int = 1
-    queue_id: str = ""
-
-    def __len__(self) -> int:
-        return len(self.events)
-
-    @overload
-    def __getitem__(self, index: int) -> Event: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Event]: ...
-    def __getitem__(self, index: int | slice) -> Event | Sequence[Event]:
-        return self.events[index]
-
-    def __iter__(self) -> Iterator[Event]:
-        return iter(self.events)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,12 +227,25 @@ class Transform(ABC):
         """
         return False
 
+    def suspects(self, text: bytes) -> Collection[int] | None:
+        """Where in a JSON text something may be that `apply` or `receive` changes.
+
+        Asked at intake for the text of a whole request whose events `passes`, or this, can vouch
+        for: only the events that one of these places is in are decoded, received and applied to.
+        A transform that drops events, or looks at several of them together, cannot tell.
+
+        Returns:
+            Offsets, each right behind something suspicious; empty where the text passes; None
+            where that cannot be told, so that all events are looked at.
+        """
+        return () if self.passes(text) else None
+
     def receive(self, events: Sequence[Event]) -> None:  # noqa: B027 - most have nothing to do
         """See a request's events before anything of them is remembered; at intake only.
 
         `apply` comes after duplicates are left out and discarded events are noted down, both of
         which remember message ids. What must not be remembered is changed here. Not called for
-        events that pass.
+        events that pass, or in which nothing is suspected.
         """
 
     def of_client(self, client: Client) -> Client:
@@ -306,20 +291,6 @@ class Source(Component):
     def example(self, base_url: str) -> str | None:
         """A command that sends one event, shown when the gateway starts."""
         return None
-
-
-class BatchPolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """When the events waiting for a destination are sent as a batch: at whichever comes first.
-
-    Attributes:
-        max_events: so many events.
-        max_bytes: so many bytes of events as stored.
-        max_age_seconds: the oldest has waited so long. 0 sends whatever is there.
-    """
-
-    max_events: Annotated[int, Meta(ge=1)] = 500
-    max_bytes: Annotated[int, Meta(ge=1)] = 1_000_000
-    max_age_seconds: Annotated[float, Meta(ge=0)] = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ are listed in `HOST_KEYS`; the others belong to its plugin and are decoded into 
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import os
 import re
@@ -33,6 +34,7 @@ from gateway.settings import (
     IdentityConfig,
     LogConfig,
     QueueSettings,
+    ReloadConfig,
     Secret,
     ServerConfig,
     Settings,
@@ -41,9 +43,11 @@ from gateway.settings import (
     TransformSettings,
 )
 
-__all__ = ["Config", "Table", "decode_table", "load"]
+__all__ = ["Config", "Table", "check_workers", "decode_table", "hash_of", "load"]
 
 S = TypeVar("S", bound=Struct)
+
+_HASH_DIGITS = 12
 
 
 class _File(Settings, frozen=True):
@@ -54,6 +58,7 @@ class _File(Settings, frozen=True):
     log: LogConfig = LogConfig()
     trace: TraceConfig = TraceConfig()
     admin: AdminConfig = AdminConfig()
+    reload: ReloadConfig = ReloadConfig()
     groups: dict[str, GroupConfig] = msgspec.field(default_factory=dict)
     layers: dict[str, LayerConfig] = msgspec.field(default_factory=dict)
     queue: dict[str, Any] = msgspec.field(default_factory=dict)
@@ -86,6 +91,8 @@ class Config:
         data_dir: folder of the shard that a gateway runs; see `gateway.shards`.
         shared_dir: the data directory as configured, with what all shards have in common.
         shard: number of the shard.
+        file: the config file as it was named, where it is read again; `path` is what that led to.
+        hash: the beginning of the SHA-256 of the file's bytes, in hexadecimal.
     """
 
     path: Path
@@ -97,12 +104,15 @@ class Config:
     log: LogConfig
     trace: TraceConfig
     admin: AdminConfig
+    reload: ReloadConfig
     groups: dict[str, GroupConfig]
     layers: dict[str, LayerConfig]
     queue: tuple[QueueSettings, Table]
     sources: dict[str, tuple[SourceSettings, Table]]
     transforms: dict[str, tuple[TransformSettings, Table]]
     destinations: dict[str, tuple[DestinationSettings, Table]]
+    file: Path
+    hash: str
     shard: int = 0
 
     @property
@@ -117,16 +127,22 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Config:
     Raises:
         ConfigError: with the file and the path of the key in front.
     """
-    path = path.resolve()
     try:
-        return _load(path, os.environ if environ is None else environ)
+        return _load(path.absolute(), os.environ if environ is None else environ)
     except ConfigError as error:
         raise ConfigError(f"{path.name}: {error}") from error.__cause__
 
 
-def _load(path: Path, environ: Mapping[str, str]) -> Config:
+def hash_of(content: bytes) -> str:
+    """What tells one content of the file from another."""
+    return hashlib.sha256(content).hexdigest()[:_HASH_DIGITS]
+
+
+def _load(file: Path, environ: Mapping[str, str]) -> Config:
+    path = file.resolve()
     try:
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
+        text = content.decode()
     except OSError as error:
         raise ConfigError(
             f"cannot be read ({error.strerror}); name the file with --config"
@@ -137,28 +153,31 @@ def _load(path: Path, environ: Mapping[str, str]) -> Config:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"is not TOML: {error}") from error
-    file = decode_table(_expand(tree, environ, ""), _File, "")
-    data_dir = (path.parent / Path(file.data_dir).expanduser()).resolve()
+    tables = decode_table(_expand(tree, environ, ""), _File, "")
+    data_dir = (path.parent / Path(tables.data_dir).expanduser()).resolve()
     config = Config(
         path=path,
         data_dir=data_dir,
         shared_dir=data_dir,
-        server=file.server,
-        dedup=file.dedup,
-        identity=file.identity,
-        log=file.log,
-        trace=file.trace,
-        admin=file.admin,
-        groups=file.groups,
-        layers=file.layers,
-        queue=_split("queue", file.queue, QueueSettings, "queue"),
-        sources=_components("source", file.sources, SourceSettings),
-        transforms=_components("transform", file.transforms, TransformSettings),
-        destinations=_components("destination", file.destinations, DestinationSettings),
+        server=tables.server,
+        dedup=tables.dedup,
+        identity=tables.identity,
+        log=tables.log,
+        trace=tables.trace,
+        admin=tables.admin,
+        reload=tables.reload,
+        groups=tables.groups,
+        layers=tables.layers,
+        queue=_split("queue", tables.queue, QueueSettings, "queue"),
+        sources=_components("source", tables.sources, SourceSettings),
+        transforms=_components("transform", tables.transforms, TransformSettings),
+        destinations=_components("destination", tables.destinations, DestinationSettings),
+        file=file,
+        hash=hash_of(content),
     )
     _check_references(config)
     _check_groups(config)
-    _check_workers(config)
+    check_workers(config)
     return config
 
 
@@ -260,8 +279,12 @@ def _check_groups(config: Config) -> None:
             raise ConfigError(f"{path}.only.group: there is no group {only.group!r}")
 
 
-def _check_workers(config: Config) -> None:
-    """Refuse what several processes cannot keep, rather than keep it now and then."""
+def check_workers(config: Config) -> None:
+    """Refuse what several processes cannot keep, rather than keep it now and then.
+
+    Raises:
+        ConfigError: the number of workers, and a setting, cannot be had together.
+    """
     workers = config.server.workers
     if workers == 1:
         return

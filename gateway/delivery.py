@@ -17,13 +17,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from gateway.collect import Collector
-from gateway.component import Batch
+from gateway.component import Batch, BatchPolicy, Destination
 from gateway.holding import Hold, is_held
 from gateway.lane import Lane
 from gateway.ledger import DestinationCounts
@@ -31,18 +30,11 @@ from gateway.order import UserOrder
 from gateway.recording import Recorder
 from gateway.retry import describe, trace_of
 from gateway.sending import Condition, Sender
-from gateway.settings import RetryPolicy
-from gateway.sieve import Outgoing
-from gateway.state import (
-    ALREADY_WAITING,
-    Attempt,
-    Commit,
-    Offsets,
-    State,
-    reading,
-)
+from gateway.settings import DestinationSettings, RetryPolicy
+from gateway.sieve import Outgoing, Sieve
+from gateway.state import ALREADY_WAITING, Commit, State, reading
 from gateway.tap import Tap
-from gateway.ticket import Item, Part, Ticket, attempts_of, merged, show
+from gateway.ticket import NOTHING, Item, Part, Ticket, attempts_of, merged, show
 from gateway.triage import Triage
 
 if TYPE_CHECKING:
@@ -52,7 +44,6 @@ __all__ = ["Worker"]
 
 _BROKEN_WORKER_SECONDS = 5.0
 _UNCOMMITTED_PER_SEND = 4
-_MOST_WAVES = 4
 _LOOK_AGAIN_SECONDS = 1.0
 
 
@@ -68,6 +59,7 @@ class Worker:
         counts: of this destination, over all runs; kept up to date here.
         queue_id: names the queue that the offsets belong to.
         tap: where outcomes are published.
+        resumed: another worker was here before, whose last commit may not be in `counts` yet.
     """
 
     def __init__(
@@ -86,13 +78,13 @@ class Worker:
         order: UserOrder | None = None,
         queue_id: str = "",
         tap: Tap | None = None,
+        resumed: bool = False,
     ) -> None:
         self.id = id_
         self.counts = counts
         self.cursor = collector.position
         self._collector = collector
-        self._sender = sender
-        self._policy = policy
+        self.sender = sender
         self._state = state
         self._clock = clock
         self._log = log
@@ -102,7 +94,8 @@ class Worker:
         self._max_tickets = _UNCOMMITTED_PER_SEND * max_concurrency
         self._tickets: deque[Ticket] = deque()
         self._hold = Hold()
-        self._interrupted = False
+        self._retired = False
+        self._interrupted = resumed
         self._recorder = Recorder(id_, state, sender, clock, log)
         self._committing = asyncio.Lock()
         self._lane = Lane(
@@ -118,7 +111,7 @@ class Worker:
             queue_id=queue_id,
             tap=self._tap,
         )
-        self._triage = Triage(policy, self._lane, sender, counts, self._uncommitted, collector)
+        self._triage = self._make_triage(policy)
 
     @property
     def waiting(self) -> int:
@@ -132,7 +125,7 @@ class Worker:
     @property
     def condition(self) -> Condition:
         """How the destination is doing."""
-        return self._sender.condition
+        return self.sender.condition
 
     @property
     def missing(self) -> int:
@@ -149,11 +142,6 @@ class Worker:
         """Somebody else has put events into the retry lane, which are to be sent now."""
         self._lane.wake()
 
-    @property
-    def sender(self) -> Sender:
-        """The destination's door, for those who want to know how it does."""
-        return self._sender
-
     # -- life cycle ----------------------------------------------------------
 
     async def run(self) -> None:
@@ -169,21 +157,52 @@ class Worker:
     async def held(self) -> AsyncIterator[None]:
         """Meanwhile nothing is read or sent; then all goes on from the cursor, read anew.
 
-        Sends under way end first. What was sent and could not be committed yet is sent again.
+        Sends under way end first, and what they came to is committed: what is left of their batches
+        waits in the retry lane.
         """
+        self.sender.close()
         try:
-            await self._sender.hold()
+            await self.sender.idle()
             # What was sent is committed, unless something before it is unfinished.
             while self._committing.locked() or (self._tickets and self._tickets[0].done):
-                await self._sender.until_change(_LOOK_AGAIN_SECONDS)
+                await self.sender.until_change(_LOOK_AGAIN_SECONDS)
             async with self._hold.held():
                 yield
         finally:
-            self._sender.release()
+            self.sender.release()
+
+    def retire(self) -> None:
+        """While `held`: `run` ends instead of going on; another may do so from the cursor."""
+        self._retired = True
+
+    def use(
+        self,
+        destination: Destination,
+        settings: DestinationSettings,
+        batch: BatchPolicy,
+        max_concurrency: int,
+        secrets: Sequence[str],
+    ) -> None:
+        """Deliver there and so from now on; the sender is closed and idle.
+
+        What was read already, and what waits, is delivered there too.
+        """
+        self.sender.use(destination, settings, max_concurrency, secrets)
+        self._lane.use(settings.retry, batch.max_events)
+        self._triage = self._make_triage(settings.retry)
+        self._max_tickets = _UNCOMMITTED_PER_SEND * max_concurrency
+
+    def choose(self, batch: BatchPolicy, sieve: Sieve) -> None:
+        """Read so from the next events on."""
+        self._collector.use(batch, sieve)
+
+    def _make_triage(self, policy: RetryPolicy) -> Triage:
+        lane, sender, left = self._lane, self.sender, self._uncommitted
+        return Triage(policy, lane, sender, self.counts, left, self._collector)
 
     def drain(self) -> None:
         """Deliver what the queue holds without waiting for more; do not wait for what fails."""
-        self._sender.drain()
+        self.sender.drain()
 
     async def _run_once(self) -> bool:
         """Deliver from the cursor on; False if it has to begin again."""
@@ -191,23 +210,27 @@ class Worker:
         try:
             await self._session()
         except Exception as error:  # noqa: BLE001
+            held = is_held(error)
+            if held:
+                self._triage.set_down(self._tickets, self._clock())
+                await self._commit_ready()
             await self._forget()
-            if is_held(error):
+            if held:
                 await self._hold.stand()
-                return False
+                return self._retired
             # A defect of ours must not end a destination for good.
             self._log.error(
                 "delivery failed unexpectedly", destination=self.id, trace=trace_of(error)
             )
-            self._sender.fails("retrying", describe(error))
-            return await self._sender.pause(_BROKEN_WORKER_SECONDS)
+            self.sender.fails("retrying", describe(error))
+            return await self.sender.pause(_BROKEN_WORKER_SECONDS)
         return True
 
     async def _forget(self) -> None:
         """Have nothing of the queue in memory, to begin again at the cursor."""
         self._interrupted = True
         self._tickets.clear()
-        self._sender.reset()
+        self.sender.reset()
         if self._order is not None:
             self._order.clear()
         await self._collector.rewind(self.cursor)
@@ -228,7 +251,7 @@ class Worker:
             tasks.create_task(self._lane.run())
             while True:
                 await self._has_room()
-                outgoing = await self._collector.next(self._sender.draining)
+                outgoing = await self._collector.next(self.sender.draining)
                 if outgoing is None:
                     break
                 ticket = self._ticket(outgoing)
@@ -238,11 +261,11 @@ class Worker:
 
     async def _has_room(self) -> None:
         """Wait until another batch may be read: one more than can be sent now, and bounded."""
-        while not self._sender.draining.is_set():
+        while not self.sender.draining.is_set():
             under_way = sum(not ticket.done for ticket in self._tickets)
-            if under_way <= self._sender.concurrency and len(self._tickets) < self._max_tickets:
+            if under_way <= self.sender.concurrency and len(self._tickets) < self._max_tickets:
                 return
-            await self._sender.until_change(None)
+            await self.sender.until_change(None)
 
     def _ticket(self, outgoing: Outgoing, replay: tuple[int, int] | None = None) -> Ticket:
         if self._order is not None:
@@ -272,10 +295,11 @@ class Worker:
         while ticket.left:
             part = await self._next_part(ticket)
             if not part:
-                if self._sender.ended:
+                if self.sender.ended:
                     return
                 continue
-            if not await self._sender.admitted():
+            ticket.at_door = part
+            if not await self.sender.admitted():
                 return  # nothing after this batch is committed either: it is read again
             await self._send(ticket, part)
         if ticket.replay is not None:
@@ -287,9 +311,10 @@ class Worker:
     async def _send(self, ticket: Ticket, part: Part) -> None:
         batch = Batch(part.events, part.offsets, ticket.attempts + 1, self._queue_id)
         failed_at = ticket.suspects.get(batch.offsets[0]) if len(part) == 1 else None
-        blame = failed_at is not None and self._sender.successes > failed_at
+        blame = failed_at is not None and self.sender.successes > failed_at
         began_ms, began = self._clock(), asyncio.get_running_loop().time()
-        verdict = await self._sender.attempt(batch, blame=blame)
+        verdict = await self.sender.attempt(batch, blame=blame)
+        ticket.at_door = NOTHING
         took_ms = round((asyncio.get_running_loop().time() - began) * 1000, 2)
         ticket.detail = verdict.detail or ticket.detail
         ticket.attempts += 1
@@ -322,7 +347,7 @@ class Worker:
         left = {offset for _, offset in ticket.todo}
         self._order.set_aside(aside)
         self._order.leave(o for _, o in part if o not in aside and o not in left)
-        self._sender.notify()
+        self.sender.notify()
 
     async def _next_part(self, ticket: Ticket) -> Part:
         """What of a batch may be sent next; nothing where all has to wait, or goes elsewhere."""
@@ -331,32 +356,12 @@ class Worker:
         able = self._order.choose((offset for _, offset in ticket.todo), len(ticket.todo))
         if len(able) < len(ticket.todo):
             ticket.waves += 1
-            if self._stand_aside(ticket, set(able)) and not able:
-                return Part.of(())
+            aside = self._triage.stand_aside(self._order, ticket, set(able), self._clock())
+            if aside and not able:
+                return NOTHING
         if not able:
-            await self._sender.until_change(_LOOK_AGAIN_SECONDS)
+            await self.sender.until_change(_LOOK_AGAIN_SECONDS)
         return ticket.take(able[: ticket.size])
-
-    def _stand_aside(self, ticket: Ticket, able: set[int]) -> bool:
-        """Events that stand behind one in the retry lane wait there too; True if there were any.
-
-        So do those of a user who has so many in one batch that they would hold up the next ones.
-        """
-        assert self._order is not None
-        now_ms = self._clock()
-        moved = []
-        for item in sorted(ticket.todo, key=itemgetter(1)):
-            if item[1] in able or not self._triage.has_room(1):
-                continue
-            if ticket.waves > _MOST_WAVES or self._order.held_up(item[1]):
-                why = "waits for an earlier event of its user"
-                ticket.put_aside(item, why, 0, now_ms, now_ms)
-                self._order.set_aside([item[1]])
-                moved.append(item[1])
-        if moved:
-            ticket.take(moved)
-            ticket.history.append(Attempt(Offsets.of(moved), "behind", "", now_ms))
-        return bool(moved)
 
     def _uncommitted(self) -> int:
         """Events that are about to enter the retry lane."""
@@ -372,7 +377,7 @@ class Worker:
                 ready.append(self._tickets.popleft())
             if ready and not await self._record(merged(self.id, ready)):
                 self._tickets.extendleft(reversed(ready))
-        self._sender.notify()
+        self.sender.notify()
 
     async def _record(self, commit: Commit) -> bool:
         """Write outcomes and count them; False when draining gave up."""

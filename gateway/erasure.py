@@ -79,6 +79,7 @@ class Eraser:
             progress: called with how far it has come, in words.
         """
         ids: list[tuple[str, str]] = []
+        self._stopping = False
 
         def segments(number: int, of: int) -> None:
             if self._stopping:

@@ -37,11 +37,23 @@ def report(gateway: Gateway) -> dict[str, Any]:
     failing += _unbalanced(gateway)
     if stored.damaged_events:
         failing.append(f"queue: {stored.damaged_events} events were lost to damaged frames")
+    config = gateway.reloads.status()
+    if config.problem:
+        # Not why: that may quote the file, and this answer is for everybody.
+        failing.append(
+            f"config: the file was refused at {config.refused_at} and the one before is used: see "
+            "`gateway status`"
+        )
     status = "failing" if stored.problem else "degraded" if failing else "ok"
     return {
         "status": status,
         "failing": failing,
         "version": __version__,
+        "config": {
+            "hash": config.hash,
+            "loaded_at": config.loaded_at,
+            "waits_for_start": config.waits,
+        },
         "queue": {
             "status": "failing" if stored.problem else "ok",
             "stored_events": stored.end - stored.first,

@@ -30,9 +30,10 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from msgspec import Raw, json, structs
 
+from gateway.config import Config
 from gateway.errors import StateError
 from gateway.event import EMPTY, Event, Warnings
-from gateway.links import LinkFile, Mark
+from gateway.links import FILE_NAME, LinkFile, Mark
 from gateway.normalise import add_notes
 from gateway.queue import Store
 from gateway.sealed import stored_events
@@ -107,12 +108,24 @@ class Identity:
         self._marked = -1
         self._failing = False
 
+    @classmethod
+    def idle(cls, log: FilteringBoundLogger) -> Identity:
+        """One that is not there to be started."""
+        return cls(Path(), IdentityConfig(), log)
+
+    @classmethod
+    def of_shard(cls, config: Config, log: FilteringBoundLogger) -> Identity:
+        """That of the gateway that runs a shard."""
+        shared = config.server.workers > 1
+        path = config.shared_dir / FILE_NAME
+        return cls(path, config.identity, log, shared=shared, shard=config.shard)
+
     def __len__(self) -> int:
         return len(self._links)
 
     # -- the road of an event --------------------------------------------------
 
-    def learn(self, events: Sequence[_HasIds], type_: str = "") -> dict[str, str]:
+    def learn(self, request: Sequence[_HasIds], type_: str = "") -> dict[str, str]:
         """Learn the links of a request's events, which are about to be stored.
 
         Args:
@@ -121,24 +134,35 @@ class Identity:
         Returns:
             The visitors of the users who have events without an `anonymousId` among these.
         """
-        new = self._made(events, type_, self.refused)
+        new = self._made(request, type_, self.refused)
         if new:
             self._links |= new
             self._new |= new
             self._wanted.set()
-        return _visitors(events, self._links)
+        return _visitors(request, self._links)
 
-    def foresee(self, events: Sequence[Event]) -> None:
+    def foresee(self, events: Sequence[Event], request: Sequence[_HasIds]) -> None:
         """Note the visitors of events that are yet to pass through transforms; learn nothing.
 
         Transforms may change ids: `settle` notes the visitors anew.
+
+        Args:
+            request: all of it that they are of.
         """
-        own = self._made(events, "", Counter())
+        own = self._made(request, "", Counter())
         _note(events, _visitors(events, ChainMap(own, self._links)))
 
-    def settle(self, events: Sequence[Event]) -> None:
-        """Learn from events that are about to be stored, and note their visitors."""
-        _note(events, self.learn(events))
+    def settle(
+        self, events: Sequence[Event], request: Sequence[_HasIds], type_: str = ""
+    ) -> dict[str, str]:
+        """Learn from a request's events, and note the visitors of those that are made.
+
+        Args:
+            request, type_: as of `learn`, whose result this returns.
+        """
+        visitors = self.learn(request, type_)
+        _note(events, visitors)
+        return visitors
 
     def _made(self, events: Iterable[_HasIds], type_: str, refused: Counter[str]) -> dict[str, str]:
         """The links that events make; those of users who have one already are none."""

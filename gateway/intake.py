@@ -5,21 +5,21 @@ before, the intake transforms, the queue. Nothing awaits before the queue, so th
 request are taken up as one. What a transform masks here never reaches the disk.
 
 Where all events of a request are as they should be, new, and nothing that a transform is there for,
-they are stored as they were sent (`gateway.sealed`): that is the usual case, and the fast one.
+they are stored as they were sent (`gateway.sealed`): that is the usual case, and the fast one. If a
+transform is there for a few of them, the others still are (`gateway.mixed`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import structs
 
 from gateway.arrival import Arrival, Plain, Receipt
 from gateway.books import Books
-from gateway.chain import Chain
+from gateway.chain import Chain, Outcome
 from gateway.dedup import RecentIds
 from gateway.enrich import additions
 from gateway.errors import ConfigError, QueueError
@@ -28,10 +28,11 @@ from gateway.heads import Head, examine
 from gateway.identity import Identity
 from gateway.keys import Key, Keys
 from gateway.ledger import Ledger
+from gateway.mixed import AsSent, Mixed, mixed
 from gateway.normalise import add_notes
 from gateway.peek import peek
-from gateway.sealed import Origin, complete, seal
-from gateway.settings import IdentityConfig, SourceSettings
+from gateway.sealed import Origin, complete, finish
+from gateway.settings import SourceSettings
 from gateway.stamp import Stamp
 from gateway.state import Discard
 from gateway.tap import Tap
@@ -61,8 +62,9 @@ class Intake:
             change; its lookup is to be constant in time.
         books: where the counts of `ledger` are kept; without them they end with the process.
         tap: where what comes in is published.
-        identity: learns who is who, where it is active.
+        identity: learns who is who, once it is active.
         workers: processes that take events in, which share the rates of write keys out.
+        before: the intake that this one takes the place of; see `Keys`.
 
     Raises:
         ConfigError: a transform makes events for a source that there is not.
@@ -83,12 +85,13 @@ class Intake:
         tap: Tap | None = None,
         identity: Identity | None = None,
         workers: int = 1,
+        before: Intake | None = None,
     ) -> None:
         for transform, source_id in transforms.adds_to:
             if source_id not in sources:
                 raise ConfigError(f"transforms.{transform}: there is no source {source_id!r}")
         self._sources = dict(sources)
-        self._keys = Keys(sources, clock, workers)
+        self._keys: Keys = Keys(sources, clock, workers, None if before is None else before._keys)
         self._queue = queue
         self._recent_ids = recent_ids
         self._transforms = transforms
@@ -97,9 +100,7 @@ class Intake:
         self._logged_ms: dict[str, int] = {}
         self._books = books or Books(ledger)
         self._tap = Tap() if tap is None else tap
-        if identity is None:
-            identity = Identity(Path(), IdentityConfig(), log)
-        self._identity = identity
+        self._identity = Identity.idle(log) if identity is None else identity
         queue.when_stored = self._books.stored
         self.ledger = ledger
         self.clock = clock
@@ -189,6 +190,8 @@ class Intake:
     async def accept_as_sent(self, origin: Origin, plain: Plain) -> bool:
         """Take up a request's events as they are; the same as `accept`, for those that allow it.
 
+        Of a batch, a few may be such that a transform has to look at them.
+
         Returns:
             False where one of the events is not valid, not new or not for everybody's eyes, so that
             each has to be looked at. Then nothing was stored, counted or remembered.
@@ -208,29 +211,60 @@ class Intake:
             return False
         if transforms:
             client = transforms.of_client(origin.client)
-            if not (transforms.passes(additions(client)) and transforms.passes(plain.array)):
+            if not transforms.passes(additions(client)):
                 return False
             if client is not origin.client:
                 origin = structs.replace(origin, client=client)
-        remembered = self._recent_ids
-        if remembered is not None and not remembered.take_all(source_id, heads, origin.received_ms):
+        sent = self._suspected(plain)
+        if sent is None:
+            return False
+        ids, remembered = sent.ids, self._recent_ids
+        if remembered is not None and not remembered.take_all(source_id, ids, origin.received_ms):
+            return False
+        if sent.events and not self._touch(sent, origin):
+            if remembered is not None:
+                remembered.forget(source_id, ids)
             return False
         if self._identity.active:
-            visitors = self._identity.learn(heads, plain.type)
-            if visitors:
-                origin = structs.replace(origin, visitors=visitors)
-        events, data = seal(origin, plain.array, len(heads), addressed=found.addressed)
+            origin = self._knowing(sent, origin, plain.type)
+        events, data = sent.seal(origin, addressed=found.addressed)
         try:
             await self._queue.put(events, data, {source_id: len(heads)})
         except BaseException as error:
             if remembered is not None:
-                remembered.forget(source_id, heads)
+                remembered.forget(source_id, ids)
             if isinstance(error, QueueError):
                 self.ledger.source(source_id).refused += len(heads)
             raise
         if self._tap:
             self._tap.publish(origin.received_ms, "accepted", events)
         return True
+
+    def _suspected(self, plain: Plain) -> AsSent | Mixed | None:
+        """The events, with those made that a transform suspects; None where that is no use."""
+        places = self._transforms.suspects(plain.array)
+        if places is None:
+            return None
+        if not places:
+            return AsSent(plain.array, plain.heads)
+        some = mixed(plain.array, plain.heads, places)
+        if some is not None:
+            self._transforms.receive(some.events)
+        return some
+
+    def _touch(self, sent: AsSent | Mixed, origin: Origin) -> bool:
+        """Run the transforms over what is made; False where that does more than change it."""
+        finish(sent.events, origin)
+        if self._identity.active:
+            self._identity.foresee(sent.events, sent.ids)
+        outcome = self._transforms.run(sent.events)
+        _note_changes(outcome)
+        return not (outcome.filtered or outcome.failed or outcome.added)
+
+    def _knowing(self, sent: AsSent | Mixed, origin: Origin, type_: str) -> Origin:
+        """Learn who is who; the origin that says so to events that are sealed."""
+        visitors = self._identity.settle(sent.events, sent.ids, type_)
+        return structs.replace(origin, visitors=visitors) if visitors else origin
 
     def _publish(self, received_ms: int, kept: list[Event], discards: list[Discard]) -> None:
         if self._tap:
@@ -242,7 +276,7 @@ class Intake:
     ) -> None:
         events = kept + added if added else kept
         if self._identity.active:
-            self._identity.settle(events)
+            self._identity.settle(events, events)
         sources = Counter(event.source_id for event in added) if added else {}
         sources[source_id] = sources.get(source_id, 0) + len(kept)
         data = encode_events(events)
@@ -291,13 +325,11 @@ class Intake:
     ) -> tuple[list[Event], list[Event]]:
         """The events to go on with, and those that the transforms made."""
         if self._identity.active:
-            self._identity.foresee(events)
+            self._identity.foresee(events, events)
         outcome = self._transforms.run(events)
         for id_, dropped in outcome.filtered.items():
             _discard(dropped, f"filtered:{id_}", arrival, discarded, discards)
-        for id_, changed in outcome.changed.items():
-            for event in changed:
-                add_notes(event, (f"changed:{id_}",))
+        _note_changes(outcome)
         for event, id_, _ in outcome.failed:
             _discard((event,), f"transform_failed:{id_}", arrival, discarded, discards)
         if outcome.failed:
@@ -346,6 +378,12 @@ class Intake:
 
 def _of_any(heads: Iterable[Head], users: Collection[str]) -> bool:
     return any(head.user_id in users or head.previous_id in users for head in heads)
+
+
+def _note_changes(outcome: Outcome) -> None:
+    for id_, changed in outcome.changed.items():
+        for event in changed:
+            add_notes(event, (f"changed:{id_}",))
 
 
 def _discard(

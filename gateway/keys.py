@@ -54,11 +54,13 @@ class Key:
 
     Attributes:
         types: of events that it may send; None for all.
+        made_of: all that it was made from.
     """
 
     def __init__(
         self, source_id: str, settings: KeySettings, now_ms: int, workers: int = 1
     ) -> None:
+        self.made_of = (source_id, settings, workers)
         self.source_id = source_id
         self.types = frozenset(settings.types) or None
         self._ends_ms = (
@@ -102,18 +104,25 @@ class Keys:
         sources: by id.
         clock: wall clock in milliseconds.
         workers: as for `Key`.
+        before: keys that these take the place of; one that is the same goes on with its rate.
     """
 
     def __init__(
-        self, sources: Mapping[str, _Source], clock: Callable[[], int], workers: int = 1
+        self,
+        sources: Mapping[str, _Source],
+        clock: Callable[[], int],
+        workers: int = 1,
+        before: Keys | None = None,
     ) -> None:
         self._clock = clock
-        self._keys = {
-            settings.key: Key(id_, settings, clock(), workers)
-            for id_, source in sources.items()
-            for settings in source.all_keys
-            if settings.enabled
-        }
+        known = {} if before is None else before._keys
+        self._keys: dict[str, Key] = {}
+        for id_, source in sources.items():
+            for settings in source.all_keys:
+                if settings.enabled:
+                    old, new = known.get(settings.key), Key(id_, settings, clock(), workers)
+                    same = old is not None and old.made_of == new.made_of
+                    self._keys[settings.key] = old if old is not None and same else new
 
     def find(self, key: str) -> Key | None:
         """The key, if it is one that may be used now."""

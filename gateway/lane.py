@@ -70,6 +70,11 @@ class Lane:
         self._added = asyncio.Event()
         self.size = 0
 
+    def use(self, policy: RetryPolicy, max_events: int) -> None:
+        """Go by these from now on."""
+        self._policy = policy
+        self._max_events = max_events
+
     async def look(self, *, anew: bool = False) -> None:
         """Learn how many events wait, and how many are dead.
 

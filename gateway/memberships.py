@@ -32,13 +32,16 @@ class Memberships:
         replaced: by group, values of clients that were replaced or taken out; for each destination
             that the event went to.
         refused: by group, events that were not stamped because the client's value is no object.
+
+    Args:
+        before: whose counts go on.
     """
 
-    def __init__(self, groups: Iterable[Group]) -> None:
+    def __init__(self, groups: Iterable[Group], before: Memberships | None = None) -> None:
         self.groups = tuple(groups)
         self._ids = frozenset(group.id for group in self.groups)
-        self.replaced: Counter[str] = Counter()
-        self.refused: Counter[str] = Counter()
+        self.replaced: Counter[str] = Counter() if before is None else before.replaced
+        self.refused: Counter[str] = Counter() if before is None else before.refused
 
     def __bool__(self) -> bool:
         return bool(self.groups)

@@ -31,10 +31,27 @@ class GatewayCollector(Collector):
         )
         info.add_metric([__version__], 1)
         yield info
+        yield from self._config_metrics()
         yield from self._source_metrics()
         yield from self._queue_metrics()
         yield from self._group_metrics()
         yield from self._destination_metrics()
+
+    def _config_metrics(self) -> Iterator[Metric]:
+        reloads = self._gateway.reloads
+        info = GaugeMetricFamily(
+            "headgate_config_info", "Always 1; the hash of the file is a label.", labels=["hash"]
+        )
+        info.add_metric([reloads.hash], 1)
+        yield info
+        yield _gauge(
+            "config_loaded_timestamp_seconds", "When it was loaded.", reloads.loaded_ms / 1000
+        )
+        yield _gauge("config_refused", "1 while the file is not used.", bool(reloads.problem))
+        results = _counter("config_reloads", "Times that it was read again.", "result")
+        for result, number in reloads.results.items():
+            results.add_metric([result], number)
+        yield results
 
     def _source_metrics(self) -> Iterator[Metric]:
         ledger = self._gateway.ledger
@@ -73,7 +90,7 @@ class GatewayCollector(Collector):
             yield _gauge("dedup_entries", "Message ids remembered.", len(ids))
 
     def _group_metrics(self) -> Iterator[Metric]:
-        memberships, identity = self._gateway.memberships, self._gateway.identity
+        memberships, identity = self._gateway.setup.memberships, self._gateway.identity
         if memberships:
             conflicts = _counter(
                 "group_stamp_conflicts", "Clients' own values for a stamp.", "group", "what"

@@ -1,12 +1,11 @@
-"""Builds a gateway from its config and the registry of plugins, and runs it."""
+"""Builds a gateway from its config and the registry of plugins, runs it, and reloads its config."""
 
 from __future__ import annotations
 
 import asyncio
-import heapq
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
-from itertools import islice
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
 import anyio
@@ -15,35 +14,33 @@ import structlog
 from gateway.audit import Audit
 from gateway.books import Books
 from gateway.building import Builder, BuiltDestination
-from gateway.chain import Chain
 from gateway.circuit import Pace
-from gateway.config import Config
+from gateway.component import Source
+from gateway.config import Config, load
 from gateway.dedup import RecentIds
-from gateway.delivery import Worker
+from gateway.deliveries import Deliveries, start, stop
 from gateway.erasure import Eraser
-from gateway.errors import ConfigError, GatewayError
+from gateway.errors import GatewayError, StateError
+from gateway.groups import Groups
 from gateway.identity import Identity
 from gateway.intake import Intake
-from gateway.ledger import DestinationCounts, Ledger
-from gateway.lifecycle import LifeCycle
-from gateway.links import FILE_NAME as LINKS_FILE
-from gateway.memberships import Memberships
-from gateway.order import UserOrder
+from gateway.ledger import Ledger
 from gateway.plugins import Registry
+from gateway.preload import preload
 from gateway.queue.batching import BatchingQueue
-from gateway.queue.folder import QueueFolder
 from gateway.rates import Rates
 from gateway.regulations import Others, Regulations
+from gateway.reload import Reloaded, Reloads, changes, kept
 from gateway.replay import Replays
-from gateway.sealed import briefs
-from gateway.sending import Sender
-from gateway.shading import Shadows
-from gateway.shards import shard_dir, shards_in, take_lock
-from gateway.sieve import Sieve
+from gateway.retry import trace_of
+from gateway.routing import Paths
+from gateway.setup import Lasting, Setup, set_up
+from gateway.shards import take_lock
 from gateway.state import STATE_FILE, State
 from gateway.suppression import FILE_NAME, Suppressions
 from gateway.tap import Tap
 from gateway.timestamps import now_ms
+from gateway.tokens import Tokens
 from gateway.upkeep import Upkeep
 
 if TYPE_CHECKING:
@@ -57,10 +54,15 @@ _HOUR_MS = 3_600_000
 class Gateway:
     """A gateway: built by the constructor, alive inside `running`.
 
+    Attributes:
+        workers: of the destinations, by id.
+
     Args:
         clock: wall clock in milliseconds.
         locked: the data directory's lock is held already, by the process that started this one.
         paces: the bounds on requests of each destination, for gateways in one process to share.
+        shaped: makes of a config file's content what this gateway runs of it, as when it runs one
+            shard of several.
 
     Raises:
         ConfigError: config names what does not exist, or has wrong keys for it.
@@ -74,65 +76,102 @@ class Gateway:
         *,
         locked: bool = False,
         paces: dict[str, Pace] | None = None,
+        shaped: Callable[[Config], Config] = lambda config: config,
     ) -> None:
-        self.config = config
         self.clock = clock
         self.ledger = Ledger()
         self.tap = Tap()
         self.rates = Rates()
-        self.workers: dict[str, Worker] = {}
         self.started_ms = 0
         self.other_shards: Others | None = None
         """How regulations reach the other shards; set, of the one that leads, before it runs."""
+        self._registry = registry
         self._locked = locked
-        self._paces = {} if paces is None else paces
+        self._shaped = shaped
         self.stopping = asyncio.Event()
         """Set when requests that go on, such as a live tail, are to end."""
         self._log: FilteringBoundLogger = structlog.get_logger()
-        build = Builder(config, registry, clock, self._log)
+        self._started: list[Source] = []
         self.state = State(config.data_dir / STATE_FILE)
         self.audit = Audit(self.state, clock, self._log)
+        self.reloads = Reloads(config, self.audit, clock, self._log)
         self.books = Books(self.ledger, self.state, self._log)
+        self._counted: dict[str, Counter[str]] = {}
+        build = Builder(config, registry, clock, self._log, counted=self._counted)
         self.queue = BatchingQueue(build.store(), config.queue[0], self._log)
-        self.groups = build.groups
-        transforms = build.transforms()
-        self._life = LifeCycle(config.server.drain_timeout_seconds, self._log)
-        self.shadows = Shadows(config, registry, self.groups, self._quiet_sieve, clock, self._log)
-        built = build.destinations(transforms)
-        self.memberships = Memberships(
-            self.groups.use(group.id) for group in self.groups if group.config.stamp
-        )
-        self.destinations = self.shadows.take_over(built, self.ledger)
         self.recent_ids = (
             RecentIds(int(config.dedup.window_hours * _HOUR_MS), config.dedup.max_entries)
             if config.dedup.enabled
             else None
         )
         self.suppressed = Suppressions(config.shared_dir / FILE_NAME)
-        self.identity = Identity(
-            config.shared_dir / LINKS_FILE,
-            config.identity,
-            self._log,
-            shared=config.server.workers > 1,
-            shard=config.shard,
-        )
-        self.intake = Intake(
-            {id_: settings for id_, (settings, _) in config.sources.items()},
+        self.identity = Identity.of_shard(config, self._log)
+        self.deliveries = Deliveries(
             self.queue,
-            self.recent_ids,
-            Chain([(id_, t) for id_, t, where in transforms if where is None]),
+            self.state,
             self.ledger,
+            self.tap,
+            config.server,
+            {} if paces is None else paces,
             clock,
             self._log,
-            suppressed=self.suppressed,
-            books=self.books,
-            tap=self.tap,
-            identity=self.identity,
-            workers=config.server.workers,
         )
-        self.sources = build.sources(self.intake)
-        for id_ in config.sources:
+        self.workers = self.deliveries.workers
+        self.paths = Paths()
+        self.tokens = Tokens(config.admin)
+        self._lasting = Lasting(
+            self.queue,
+            self.recent_ids,
+            self.ledger,
+            self.books,
+            self.suppressed,
+            self.tap,
+            self.identity,
+            clock,
+            self._log,
+        )
+        self._setup = set_up(config, build, self._lasting)
+        self._use(self._setup)
+        self.deliveries.plan(self._setup.destinations, self._setup.sieves)
+
+    @property
+    def config(self) -> Config:
+        """What runs; of the config file all but what takes effect at the next start."""
+        return self._setup.config
+
+    @property
+    def groups(self) -> Groups:
+        """The groups of users."""
+        return self._setup.groups
+
+    @property
+    def setup(self) -> Setup:
+        """All that the config that runs has made."""
+        return self._setup
+
+    @property
+    def intake(self) -> Intake:
+        """The way in."""
+        return self._setup.intake
+
+    @property
+    def sources(self) -> list[Source]:
+        """One for each type."""
+        return self._setup.sources
+
+    @property
+    def destinations(self) -> list[BuiltDestination]:
+        """All that are enabled."""
+        return list(self.deliveries.built.values())
+
+    def _use(self, setup: Setup) -> Setup:
+        """Go by a config from the next request on; gives what was used before."""
+        before, self._setup = self._setup, setup
+        self.tokens.use(setup.config.admin)
+        self.paths.mount(setup.mounted)
+        for id_ in setup.config.sources:
             self.ledger.source(id_)  # so that metrics show its zeros from the start
+        return before
 
     # -- running -------------------------------------------------------------
 
@@ -142,24 +181,26 @@ class Gateway:
         async with AsyncExitStack() as stack:
             await self._open(stack)
             stack.push_async_callback(self.identity.stop)
-            # Without sources nothing comes in whose visitor could be asked for.
-            if self.groups.ask_for_visitors and self.config.sources:
+            if self._setup.asks_for_visitors:
                 await self.identity.start(self.queue.store)
             if self.recent_ids is not None:
-                await asyncio.to_thread(self._preload_ids, self.recent_ids)
+                await asyncio.to_thread(
+                    preload, self.recent_ids, self.config, self.queue.store, self.clock()
+                )
             tasks = await stack.enter_async_context(anyio.create_task_group())
-            for worker in self.workers.values():
-                tasks.start_soon(worker.run, name=f"delivery {worker.id}")
+            self.deliveries.run_in(tasks)
             upkeep = asyncio.create_task(self._upkeep().run(), name="upkeep")
-            for source in self.sources:
-                await self._life.start(stack, "source", source)
+            stack.push_async_callback(self._stop_sources)
+            await self._start_sources(self._setup)
             await self.replays.resume()
             self.regulations = self._make_regulations(self.replays)
             await self.regulations.start()
             self.started_ms = self.clock()
+            self.reloads.open()
             try:
                 yield self
             finally:
+                await self.reloads.close()
                 upkeep.cancel()
                 await self.regulations.stop()
                 await self.replays.stop()
@@ -172,9 +213,7 @@ class Gateway:
         Raises:
             ConfigError: there is no such destination, or it is disabled.
         """
-        self.destinations = [built for built in self.destinations if built.id == destination]
-        if not self.destinations:
-            raise ConfigError(f"there is no destination {destination!r} that is enabled")
+        self.deliveries.only(destination)
         async with AsyncExitStack() as stack:
             await self._open(stack)
             try:
@@ -211,11 +250,8 @@ class Gateway:
         first_start = await self.state.counted() is None
         await self.books.start(self.queue.store)
         stack.push_async_callback(self._close_books)
-        for built in self.destinations:
-            path = f"destinations.{built.id}"
-            await self._life.start(stack, path, built.destination, built.id)
-        await self.shadows.start(stack, self._life)
-        await self._make_workers(first_start=first_start)
+        stack.push_async_callback(self.deliveries.close)
+        await self.deliveries.open(first_start=first_start)
         self.replays = self._make_replays()
 
     async def _start_queue(self) -> None:
@@ -235,8 +271,8 @@ class Gateway:
             self.books,
             self.suppressed,
             self.workers,
-            {built.id: built.settings.retry.max_dead_letters for built in self.destinations},
-            self.config.trace,
+            lambda: {one.id: one.settings.retry.max_dead_letters for one in self.destinations},
+            lambda: self.config.trace,
             self.rates,
             self.clock,
             self._log,
@@ -245,75 +281,16 @@ class Gateway:
     async def _drain(self, scope: anyio.CancelScope) -> None:
         """Close the door, write what came in, deliver what there is; then cancel what hangs."""
         await self.queue.stop()
-        for worker in self.workers.values():
-            worker.drain()
+        self.deliveries.drain()
         scope.deadline = anyio.current_time() + self.config.server.drain_timeout_seconds
-
-    async def _make_workers(self, *, first_start: bool) -> None:
-        cursors = await self.state.cursors()
-        stored = self.queue.store.status()
-        # Events without a state that knows of them: it is gone, and so is what was delivered.
-        lost = first_start and not cursors and stored.end > stored.first
-        if lost:
-            self._log.warning(
-                "there are events in the queue and no state: delivering all of them again",
-                events=stored.end - stored.first,
-            )
-        for built in self.destinations:
-            cursor = cursors.get(built.id)
-            if cursor is None or cursor > stored.end:
-                if cursor is not None:
-                    self._log.warning(
-                        "the queue ends before the destination's cursor: was it removed? "
-                        "reading from its beginning",
-                        destination=built.id,
-                        cursor=cursor,
-                        end=stored.end,
-                    )
-                fresh = cursor is None and not lost and built.settings.start_at == "now"
-                cursors[built.id] = stored.end if fresh else stored.first
-                # Written down before the first event, or a crash would skip what came before it.
-                await self.state.begin(built.id, cursors[built.id])
-        counts, bases = await self.state.counts(), await self.state.bases()
-        for built in self.destinations:
-            own = counts.get(built.id, DestinationCounts())
-            own.base = bases[built.id]
-            self.ledger.destinations[built.id] = own
-            self.workers[built.id] = self._make_worker(built, cursors[built.id])
-
-    def _quiet_sieve(self, built: BuiltDestination) -> Sieve:
-        """One that shows and counts nothing."""
-        return self._sieve(built, Tap(), Memberships(self.memberships.groups))
-
-    def _sieve(
-        self,
-        built: BuiltDestination,
-        tap: Tap | None = None,
-        memberships: Memberships | None = None,
-    ) -> Sieve:
-        only = built.settings.only
-        return Sieve(
-            built.chain,
-            name=built.name,
-            storage=built.storage,
-            consent=built.settings.consent,
-            consent_defaults={
-                id_: source.consent_default for id_, (source, _) in self.config.sources.items()
-            },
-            clock=self.clock,
-            id_=built.id,
-            tap=self.tap if tap is None else tap,
-            only=None if only is None else (self.groups[only.group], only.arm),
-            memberships=self.memberships if memberships is None else memberships,
-        )
 
     def _make_replays(self) -> Replays:
         return Replays(
             self.queue.store,
             self.state,
             self.workers,
-            {built.id: self._sieve(built) for built in self.destinations},
-            {built.id: built for built in self.destinations},
+            self.deliveries.sieves,
+            self.deliveries.built,
             self.suppressed,
             self.clock,
             self._log,
@@ -321,7 +298,6 @@ class Gateway:
         )
 
     def _make_regulations(self, replays: Replays | None) -> Regulations:
-        started = {built.id: built for built in self.destinations}
         eraser = Eraser(
             self.queue, self.state, self.workers, self.recent_ids, self.identity, replays
         )
@@ -329,69 +305,93 @@ class Gateway:
             self.state,
             self.suppressed,
             eraser,
-            started,
-            tuple(id_ for id_ in self.config.destinations if id_ not in started),
+            self.deliveries.built,
+            _disabled(self.config),
             self.clock,
             self._log,
             self.other_shards,
         )
 
-    def _make_worker(self, built: BuiltDestination, cursor: int) -> Worker:
-        return Worker(
-            built.id,
-            collector=self.shadows.collector(built, self.queue.reader(cursor), self._sieve(built)),
-            sender=Sender(
-                built.id,
-                built.destination,
-                built.settings,
-                built.max_concurrency,
-                self.clock,
-                self._log,
-                secrets=built.secrets,
-                pace=self._pace(built),
-            ),
-            policy=built.settings.retry,
-            max_events=built.policy.max_events,
-            max_concurrency=built.max_concurrency,
-            state=self.state,
-            counts=self.ledger.destination(built.id),
-            clock=self.clock,
-            log=self._log,
-            order=UserOrder(atomic=built.atomic) if built.settings.ordering == "user" else None,
-            queue_id=self.queue.store.identity(),
-            tap=self.tap,
-        )
+    async def _start_sources(self, setup: Setup, seconds: float | None = None) -> None:
+        for source in setup.sources:
+            self._started.append(source)
+            await start(f"source {type(source).__module__}", source, seconds)
 
-    def _pace(self, built: BuiltDestination) -> Pace:
-        """The bound on requests to a destination: this process's share of it."""
-        share = built.settings.max_requests_per_second / self.config.server.workers
-        return self._paces.setdefault(built.id, Pace(share))
+    async def _stop_sources(self, without: Sequence[Source] = ()) -> None:
+        """Stop those that run, but for some."""
+        for source in [one for one in self._started if one not in without]:
+            self._started.remove(source)
+            name = f"source {type(source).__module__}"
+            await stop(name, source, self.config.server.drain_timeout_seconds, self._log)
 
-    def _preload_ids(self, recent_ids: RecentIds) -> None:
-        """Remember the ids of stored events again, of all shards; see `RecentIds`."""
-        now = self.clock()
-        since_ms = now - int(self.config.dedup.window_hours * _HOUR_MS)
-        limit = self.config.dedup.max_entries
-        frames = heapq.merge(
-            self.queue.store.recent(since_ms, limit),
-            *(queue.recent(since_ms, limit) for queue in self._other_queues()),
-            key=lambda frame: -frame.time_ms,
-        )
-        pairs: Iterator[tuple[str, str]] = (
-            (brief.source_id, brief.message_id)
-            for frame in frames
-            for brief in reversed(briefs(frame.payload))
-        )
-        recent_ids.preload(islice(pairs, limit), now)
+    # -- reloading -----------------------------------------------------------
 
-    def _other_queues(self) -> list[QueueFolder]:
-        """What other workers have stored, or earlier ones."""
-        config = self.config
-        if config.queue[0].type != "disk":
-            return []
-        folders = [
-            shard_dir(config.shared_dir, shard) / "queue"
-            for shard in shards_in(config.shared_dir, config.server.workers)
-            if shard != config.shard
-        ]
-        return [QueueFolder(folder) for folder in folders if folder.is_dir()]
+    async def reload(self, actor: str) -> Reloaded:
+        """Read the config file again, and go on with what it says.
+
+        Args:
+            actor: who asks, for the log and the audit trail.
+
+        Raises:
+            GatewayError: it cannot be used, and says why. All goes on as before.
+        """
+        return await self.reloads.run(actor, self._change_over)
+
+    async def _change_over(self) -> Reloaded:
+        """Make all that is new; then, when nothing can fail any more, put it in place."""
+        file = self._shaped(await asyncio.to_thread(load, self.config.file))
+        config, waits = kept(self.config, file)
+        setup = await asyncio.to_thread(self._prepare, config, file)
+        begun = await self.deliveries.start_new(setup.destinations.values())
+        try:
+            await self._start_sources(setup, config.server.drain_timeout_seconds)
+            if setup.asks_for_visitors:
+                await self.identity.start(self.queue.store)
+            added = [one for one in setup.destinations.values() if one.id not in self.workers]
+            cursors = await self.deliveries.begin(added)
+        except BaseException:
+            await self._stop_sources(self.sources)
+            await self.deliveries.stop_new(begun)
+            raise
+        leaving = begun or setup.destinations.keys() != self.deliveries.built.keys()
+        if leaving:  # or one of them could be asked to erase while it is stopped
+            await self.regulations.stop()
+        before = self._use(setup)
+        moves = self.deliveries.switch(setup.destinations, setup.sieves, cursors, self.replays.stop)
+        for failed in await asyncio.gather(*moves, return_exceptions=True):
+            if failed is not None:
+                self._log.error("a destination was not changed cleanly", trace=trace_of(failed))
+        self.regulations.use(_disabled(config))
+        if leaving:
+            await self.regulations.start()
+        await self._go_on_with_replays()
+        await self._let_go(before)
+        return Reloaded(config.hash, changes(before.config, config), waits)
+
+    async def _go_on_with_replays(self) -> None:
+        """Those to a destination that is back, or has another worker."""
+        try:
+            await self.replays.resume()
+        except StateError as error:
+            self._log.error("replays go on with the next start only", error=str(error))
+
+    async def _let_go(self, before: Setup) -> None:
+        """Stop sources once the requests that came in by them are answered."""
+        if any(type(source).stop is not Source.stop for source in before.sources):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.config.server.drain_timeout_seconds):
+                    await before.mounted.idle()
+        await self._stop_sources(self.sources)
+
+    def _prepare(self, config: Config, file: Config) -> Setup:
+        """Make what is new, in a thread: a tracking plan may take a while to be compiled."""
+        if file.queue != config.queue:
+            Builder(file, self._registry, self.clock, self._log).store()  # whether it could be used
+        built = self.deliveries.built
+        build = Builder(config, self._registry, self.clock, self._log, built, self._counted)
+        return set_up(config, build, self._lasting, self._setup)
+
+
+def _disabled(config: Config) -> tuple[str, ...]:
+    """Destinations that config has and that are not built."""
+    return tuple(id_ for id_, (one, _) in config.destinations.items() if not one.enabled)

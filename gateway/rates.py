@@ -28,7 +28,8 @@ class Rates:
     def growth(self, name: str) -> int:
         """By how much a count grew in the window."""
         known = [counts[name] for _, counts in self._samples if name in counts]
-        return known[-1] - known[0] if known else 0
+        # A destination that was taken out and put back has begun to count anew.
+        return max(0, known[-1] - known[0]) if known else 0
 
     def per_second(self, name: str) -> float:
         """How fast a count grows."""

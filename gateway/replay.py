@@ -160,12 +160,17 @@ class Replays:
     async def resume(self) -> None:
         """Go on with what was running when the process ended."""
         for row in await self._state.call(replays.listed):
-            if row.state == "running" and row.destination in self._workers:
+            here = row.destination in self._workers and row.id not in self._running
+            if row.state == "running" and here:
                 self._begin(row)
 
-    async def stop(self) -> None:
-        """Leave off; `resume` goes on. Safe twice."""
-        tasks = list(self._tasks.values())
+    async def stop(self, destination: str | None = None) -> None:
+        """Leave off, all of them or those to a destination; `resume` goes on. Safe twice."""
+        tasks = [
+            task
+            for id_, task in self._tasks.items()
+            if destination in (None, self._running[id_].destination)
+        ]
         for task in tasks:
             task.cancel()
         if tasks:

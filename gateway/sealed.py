@@ -12,7 +12,7 @@ of many, among events that are stored one by one::
 
 ``sealed`` is their number; ``addressed`` is there and true if any of them says where it is to go.
 
-What `_finish` does to an event is part of the format: an event that was sealed by one release must
+What `finish` does to an event is part of the format: an event that was sealed by one release must
 come out the same in the next.
 """
 
@@ -42,6 +42,7 @@ __all__ = [
     "SentEvent",
     "briefs",
     "complete",
+    "finish",
     "seal",
     "sent_events",
     "stored_events",
@@ -138,7 +139,7 @@ class Sealed(_OnDemand):
         events = self._events
         if events is None:
             events = self._events = sent_events(self._sent, self._origin.type)
-            _finish(events, self._origin)
+            finish(events, self._origin)
         return events
 
 
@@ -165,7 +166,8 @@ def sent_events(array: bytes | memoryview | Raw, type_: str = "") -> list[Event]
 _sent = msgspec.json.Decoder(list[SentEvent])
 
 
-def _finish(events: Sequence[Event], origin: Origin) -> None:
+def finish(events: Sequence[Event], origin: Origin) -> None:
+    """Bring valid events, as they were sent, into the form in which destinations see them."""
     stamp = Stamp(origin.sent_at, origin.received_ms)
     for event in events:
         raw = event.raw_context

@@ -81,13 +81,12 @@ class Sender:
         self._limit = Limit(max_concurrency)
         self._pace = pace or Pace(settings.max_requests_per_second)
         self._in_flight = 0
-        self._held = False
+        self._closed = 0
         self._turn = asyncio.Lock()
         self._draining = asyncio.Event()
         self._changed = asyncio.Event()
         self._logged_ms = 0
-        # Longest first, or what contains another would be cut in the middle.
-        self._secrets = sorted({text for text in secrets if text}, key=len, reverse=True)
+        self._secrets = _longest_first(secrets)
 
     @property
     def concurrency(self) -> int:
@@ -114,15 +113,37 @@ class Sender:
         self._draining.set()
         self.notify()
 
-    async def hold(self) -> None:
-        """Let nobody begin to send until `release`; returns once no send is under way."""
-        self._held = True
+    def close(self) -> None:
+        """Let nobody begin to send until `release`; what was closed twice is opened twice."""
+        self._closed += 1
+
+    async def idle(self) -> None:
+        """Until no send is under way; each ends within ``timeout_seconds``."""
         while self._in_flight:
             await self.until_change(None)
 
     def release(self) -> None:
-        """Go on after `hold`."""
-        self._held = False
+        """Go on after `close`."""
+        self._closed -= 1
+        self.notify()
+
+    def use(
+        self,
+        destination: Destination,
+        settings: DestinationSettings,
+        max_concurrency: int,
+        secrets: Sequence[str],
+    ) -> None:
+        """Send to this from now on, as these settings say; nothing may be under way.
+
+        That the one before failed says nothing of the new one, which is tried at once.
+        """
+        self._destination = destination
+        self._settings = settings
+        self._circuit = Circuit(settings.retry, self._rng)
+        self._limit.bound(max_concurrency)
+        self.max_concurrency = max_concurrency
+        self._secrets = _longest_first(secrets)
         self.notify()
 
     def reset(self) -> None:
@@ -145,7 +166,7 @@ class Sender:
 
     def _wait_seconds(self, now: float) -> float | None:
         """How long before a send may start; 0 takes the turn, None waits for a change."""
-        if self._held or self._in_flight >= self._limit.value:
+        if self._closed or self._in_flight >= self._limit.value:
             return None
         wait = self._circuit.wait_seconds(now)
         if wait == 0:
@@ -269,3 +290,8 @@ class Sender:
                 failed_seconds=(now_ms - self.condition.since_ms) // 1000,
             )
             self.condition = Condition("ok", now_ms)
+
+
+def _longest_first(secrets: Sequence[str]) -> list[str]:
+    """Or what contains another would be cut in the middle."""
+    return sorted({text for text in secrets if text}, key=len, reverse=True)

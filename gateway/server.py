@@ -51,17 +51,7 @@ def make_app(gateway: Gateway, answers: Answers | None = None) -> web.Applicatio
     # Sources bound what they read themselves, before and after decompression.
     app = web.Application(client_max_size=0)
     app.on_response_prepare.append(_secure)
-    prefix = gateway.config.server.prefix
-    taken: dict[tuple[str, str], str] = {}
-    for source in gateway.sources:
-        owner = type(source).__module__
-        for route in source.routes():
-            other = taken.setdefault((route.method, route.path), owner)
-            if other != owner:
-                raise GatewayError(
-                    f"{route.method} {route.path} is answered by {other} and by {owner}"
-                )
-            app.router.add_route(route.method, prefix + route.path, route.handler)
+    app.router.register_resource(gateway.paths)
 
     async def version(_: web.Request) -> web.Response:
         return _json({"name": "headgate", "version": __version__}, 200)
@@ -117,7 +107,7 @@ def _error(code: str, message: str, status: int) -> web.Response:
 class Doors:
     """The sockets that a gateway takes connections from; they may come and go while it runs."""
 
-    def __init__(self, server: web.Server, config: ServerConfig) -> None:
+    def __init__(self, server: web.Server, config: Callable[[], ServerConfig]) -> None:
         self._accept = _guard(server, config)
         self._open: dict[int, asyncio.Server] = {}
 
@@ -157,7 +147,7 @@ async def opened(gateway: Gateway, answers: Answers | None = None) -> AsyncItera
     )
     await runner.setup()
     assert runner.server is not None
-    doors = Doors(runner.server, config)
+    doors = Doors(runner.server, lambda: gateway.config.server)
     try:
         yield doors
     finally:
@@ -257,7 +247,9 @@ class _Busy(asyncio.Protocol):
         writer.close()
 
 
-def _guard(server: web.Server, config: ServerConfig) -> Callable[[], asyncio.BaseProtocol]:
+def _guard(
+    server: web.Server, settings: Callable[[], ServerConfig]
+) -> Callable[[], asyncio.BaseProtocol]:
     """Makes protocols, and bounds their number and the time to a first request's head.
 
     aiohttp bounds the time between requests (`keepalive_timeout`) but not before the first one, so
@@ -266,6 +258,7 @@ def _guard(server: web.Server, config: ServerConfig) -> Callable[[], asyncio.Bas
     loop = asyncio.get_running_loop()
 
     def accept() -> asyncio.BaseProtocol:
+        config = settings()
         if len(server.connections) >= config.max_connections:
             return _Busy()
         handler = _Connection(

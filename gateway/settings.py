@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 
 from gateway.consent import Default
 from gateway.groups import Only
+from gateway.trials import IdentityConfig, ShadowSettings
 
 __all__ = [
     "HOST_KEYS",
@@ -28,6 +29,7 @@ __all__ = [
     "KeySettings",
     "LogConfig",
     "QueueSettings",
+    "ReloadConfig",
     "RetryPolicy",
     "Role",
     "Secret",
@@ -146,18 +148,6 @@ class DedupConfig(Settings, frozen=True):
     max_entries: Positive = 1_000_000
 
 
-class IdentityConfig(Settings, frozen=True):
-    """`[identity]`: which visitor a userId belongs to, for groups by user; see `gateway.identity`.
-
-    Attributes:
-        max_links: users who are linked, about 250 bytes each in each worker; beyond it nobody new.
-        max_id_chars: an id that is longer is not linked.
-    """
-
-    max_links: Positive = 1_000_000
-    max_id_chars: Positive = 256
-
-
 class TraceConfig(Settings, frozen=True):
     """`[trace]`: what `gateway why` can tell of events that are no longer under way.
 
@@ -256,6 +246,17 @@ class AdminConfig(Settings, frozen=True):
         return best.token.reveal() if best is not None else ""
 
 
+class ReloadConfig(Settings, frozen=True):
+    """`[reload]`.
+
+    Attributes:
+        watch_seconds: the config file is looked at so often; a change is used once the file has
+            been the same for two looks in a row. 0 is never: on SIGHUP and `gateway reload` only.
+    """
+
+    watch_seconds: Seconds = 1.0
+
+
 class LogConfig(Settings, frozen=True):
     """`[log]`; format ``auto`` is console on a terminal and JSON elsewhere."""
 
@@ -348,23 +349,6 @@ class TransformSettings(Settings, frozen=True):
     enabled: bool = True
     destinations: tuple[str, ...] | None = None
     only: Only | None = None
-
-
-class ShadowSettings(Settings, frozen=True):
-    """`shadow` of a destination, to which nothing is sent; see `gateway.shadow`.
-
-    Attributes:
-        of: the destination that it is compared with.
-        ignore: where differences do not count: paths into what `gateway shadow` shows of a request,
-            without places in lists, and all below them.
-        max_events_per_second: that are looked at, over all workers; the others are let go by.
-        max_examples: events that are kept, of each kind.
-    """
-
-    of: str | None = None
-    ignore: tuple[str, ...] = ("url", "headers", "to")
-    max_events_per_second: Positive = 200
-    max_examples: Annotated[int, Meta(ge=1, le=1000)] = 20
 
 
 class DestinationSettings(Settings, frozen=True):

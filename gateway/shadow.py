@@ -8,8 +8,8 @@ event at a time, by instances of their own, so that batches, retries and outages
 make no difference, and it is not slowed down or changed by being looked at.
 
 In the books every event that a shadow has looked at, or let go by to keep within its rate, is
-filtered by the rule ``shadow``. What was found is counted since the start, see `OUTCOMES`; a few
-events are kept as examples, in memory, until the gateway stops or somebody is erased.
+filtered by the rule ``shadow``. What was found is counted, see `OUTCOMES`; a few events are kept as
+examples, in memory, until the gateway stops, its config is read again or somebody is erased.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ import msgspec
 from msgspec import Struct
 
 from gateway.changes import Change, changes
-from gateway.collect import Collector
 from gateway.component import Batch
 from gateway.event import Event
 from gateway.rehearsing import Shown, rehearse
@@ -37,8 +36,6 @@ from gateway.timestamps import format_ms
 
 if TYPE_CHECKING:
     from gateway.building import BuiltDestination
-    from gateway.component import BatchPolicy
-    from gateway.queue.batching import QueueReader
 
 __all__ = [
     "MOST_CHANGES",
@@ -48,7 +45,6 @@ __all__ = [
     "SHADOW",
     "Example",
     "Shadow",
-    "ShadowCollector",
     "ShadowReport",
     "Side",
 ]
@@ -103,7 +99,7 @@ class Example(Struct, frozen=True):
 
 
 class ShadowReport(Struct, frozen=True):
-    """What a shadow has found since the start.
+    """What a shadow has found since the config was last read.
 
     Attributes:
         of: the live destination, or empty.
@@ -178,11 +174,11 @@ class Side:
 
 
 class Shadow:
-    """Looks at events, and remembers what it saw.
+    """Looks at events, and remembers what it saw; the `Onlooker` of its sieve.
 
     Args:
         id_: of the shadow.
-        counts: where outcomes are counted.
+        counted: where outcomes are counted for longer than this lasts.
         live: what it is compared with; None where it is the shadow of nothing.
         max_per_second: events that are looked at.
         clock: wall clock in milliseconds.
@@ -193,7 +189,7 @@ class Shadow:
         self,
         id_: str,
         settings: ShadowSettings,
-        counts: Counter[str],
+        counted: Counter[str],
         shadow: Side,
         live: Side | None,
         *,
@@ -202,7 +198,8 @@ class Shadow:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.id = id_
-        self.counts = counts
+        self._counts: Counter[str] = Counter()
+        self._counted = counted
         self._settings = settings
         self._shadow = shadow
         self._live = live
@@ -219,11 +216,18 @@ class Shadow:
         """Both of them, or the only one."""
         return [self._shadow] if self._live is None else [self._shadow, self._live]
 
+    async def take(self, outgoing: Outgoing) -> None:
+        """Look at what would go out, and keep it back."""
+        if outgoing.offsets:
+            await self.look(outgoing.events, outgoing.offsets)
+            outgoing.filtered.setdefault(SHADOW, []).extend(outgoing.offsets)
+            outgoing.events, outgoing.offsets = Run(), []
+
     async def look(self, events: Sequence[Event], offsets: Sequence[int]) -> None:
         """Look at events as they were stored, as many as the rate allows."""
         number = self._budget.take(len(events))
         if number < len(events):
-            self.counts["not_compared"] += len(events) - number
+            self._count("not_compared", len(events) - number)
         for event, offset in zip(events[:number], offsets[:number], strict=True):
             await self._look(event, offset)
             await asyncio.sleep(0)  # others are not to wait for all of them
@@ -240,7 +244,7 @@ class Shadow:
             id=self.id,
             of=self._settings.of or "",
             since=format_ms(self._since_ms),
-            counts={name: self.counts[name] for name in OUTCOMES if self.counts[name]},
+            counts={name: self._counts[name] for name in OUTCOMES if self._counts[name]},
             paths=dict(self._paths.most_common()),
             shadow_why=dict(shadow_why.most_common()),
             live_why=dict(live_why.most_common()),
@@ -261,13 +265,17 @@ class Shadow:
             outcome = "only_shadow"
         else:
             outcome = "only_live" if there.sends else "neither"
-        self.counts[outcome] += 1
+        self._count(outcome)
         for whys, side in zip(self._whys, (here, there), strict=True):
             if side is not None and side.why:
                 _count(whys, side.why)
         for path in {_places_left_out(change.path) for change in found}:
             _count(self._paths, path)
         self._keep(event, outcome, found, here, there)
+
+    def _count(self, outcome: str, number: int = 1) -> None:
+        self._counts[outcome] += number
+        self._counted[outcome] += number
 
     def _changes(self, there: list[dict[str, Any]], here: list[dict[str, Any]]) -> list[Change]:
         if there == here and not self._settings.ignore:
@@ -305,30 +313,6 @@ class Shadow:
             examples.append(example)
         if here.sends:
             self._recent.append(example)
-
-
-class ShadowCollector(Collector):
-    """Makes batches of which nothing is left to be sent."""
-
-    def __init__(
-        self, reader: QueueReader, policy: BatchPolicy, sieve: Sieve, shadow: Shadow
-    ) -> None:
-        super().__init__(reader, policy, sieve)
-        self._shadow = shadow
-
-    async def next(self, hurry: asyncio.Event) -> Outgoing | None:
-        """Read events, and let the shadow look at them."""
-        outgoing = await super().next(hurry)
-        if outgoing is not None and outgoing.offsets:
-            await self._shadow.look(outgoing.events, outgoing.offsets)
-            outgoing.filtered.setdefault(SHADOW, []).extend(outgoing.offsets)
-            outgoing.events, outgoing.offsets = Run(), []
-        return outgoing
-
-    async def rewind(self, offset: int) -> None:
-        """Read again; what was read before may have been erased, and is forgotten."""
-        self._shadow.forget()
-        await super().rewind(offset)
 
 
 class _Budget:

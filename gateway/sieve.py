@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from gateway.chain import Chain
 from gateway.consent import Default
@@ -16,7 +17,7 @@ from gateway.state import DeadLetter
 from gateway.subjects import ERASED
 from gateway.tap import Tap
 
-__all__ = ["Outgoing", "Sieve"]
+__all__ = ["Onlooker", "Outgoing", "Sieve"]
 
 
 @dataclass(slots=True)
@@ -40,6 +41,16 @@ class Outgoing:
     size: int = 0
 
 
+class Onlooker(Protocol):
+    """Looks at what would go out, and keeps it back."""
+
+    async def take(self, outgoing: Outgoing) -> None:
+        """Look at the events, and leave none of them to be sent."""
+
+    def forget(self) -> None:
+        """What was read may have been erased."""
+
+
 class Sieve:
     """The client's and the user's say, then the delivery transforms.
 
@@ -50,6 +61,7 @@ class Sieve:
         chain: the delivery transforms that apply to it.
         only: the group, and the arm of it whose events it gets; None for all events.
         memberships: writes arms of groups into what goes out, before the delivery transforms.
+        onlooker: takes all that would go out.
         consent_defaults: by source, what becomes of its events that say nothing of consent.
         id_, tap: the destination's id, and where what is kept back is published.
     """
@@ -67,7 +79,9 @@ class Sieve:
         tap: Tap | None = None,
         only: tuple[Group, Arm] | None = None,
         memberships: Memberships | None = None,
+        onlooker: Onlooker | None = None,
     ) -> None:
+        self.onlooker = onlooker
         self._memberships = memberships or None
         self._only = only
         self._id = id_

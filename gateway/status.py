@@ -11,6 +11,7 @@ from msgspec import Struct
 from gateway import __version__
 from gateway.delivery import Worker
 from gateway.pipeline import Gateway
+from gateway.reload import ConfigStatus
 from gateway.timestamps import format_ms
 
 __all__ = ["DestinationStatus", "QueueStatus", "SourceStatus", "Status", "status"]
@@ -87,6 +88,7 @@ class Status(Struct, frozen=True):
     sources: list[SourceStatus]
     queue: QueueStatus
     destinations: list[DestinationStatus]
+    config: ConfigStatus
 
 
 async def status(gateway: Gateway) -> Status:
@@ -120,6 +122,7 @@ async def status(gateway: Gateway) -> Status:
             await _destination(gateway, gateway.workers[built.id], dict(built.counted))
             for built in gateway.destinations
         ],
+        gateway.reloads.status(),
     )
 
 

@@ -14,7 +14,7 @@ from gateway.sieve import Outgoing
 from gateway.state import Attempt, Commit, DeadLetter, Offsets, Waiting
 from gateway.tap import Tap
 
-__all__ = ["Item", "Part", "Ticket", "attempts_of", "merged", "show"]
+__all__ = ["NOTHING", "Item", "Part", "Ticket", "attempts_of", "merged", "show"]
 
 Item = tuple[Event, int]
 """An event and its offset."""
@@ -49,6 +49,9 @@ class Part(Sequence[Item]):
         return zip(self.events, self.offsets, strict=True)
 
 
+NOTHING = Part((), ())
+
+
 @dataclass(slots=True)
 class Ticket:
     """A batch with its outcomes.
@@ -62,6 +65,7 @@ class Ticket:
         failures: of the destination as a whole, in a row.
         suspects: events that failed alone, by offset, with the count of successes at that time.
         detail: the last error.
+        at_door: what waits for its turn to be sent.
         waves: sends in which some stayed behind because of their user's order.
         history: what is to be recorded of attempts.
     """
@@ -80,6 +84,7 @@ class Ticket:
     dead: list[DeadLetter] = field(default_factory=list)
     waiting: list[Waiting] = field(default_factory=list)
     history: list[Attempt] = field(default_factory=list)
+    at_door: Part = NOTHING
     done: bool = False
     _whole: Part | None = None
     _todo: deque[Item] = field(default_factory=deque)
@@ -103,6 +108,11 @@ class Ticket:
     def left(self) -> int:
         """How many events have no outcome yet and are not being sent."""
         return len(self._todo) if self._whole is None else len(self._whole)
+
+    @property
+    def has_outcomes(self) -> bool:
+        """Whether something became of some of its events that is not committed yet."""
+        return self.done or bool(self.delivered or self.dead or self.waiting)
 
     @property
     def todo(self) -> deque[Item]:

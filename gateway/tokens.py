@@ -43,6 +43,10 @@ class Tokens:
     """The tokens of ``[admin]``. It is false where there are none."""
 
     def __init__(self, config: AdminConfig) -> None:
+        self.use(config)
+
+    def use(self, config: AdminConfig) -> None:
+        """Know these from now on, and no others."""
         self._known: Sequence[_Known] = [
             _Known(Caller(token.name, token.role), _digest(token)) for token in config.all_tokens
         ]

@@ -7,20 +7,24 @@ not; that one waits in the lane, alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
+from operator import itemgetter
 
 from gateway.collect import Collector
 from gateway.lane import Lane
 from gateway.ledger import DestinationCounts
+from gateway.order import UserOrder
 from gateway.retry import Verdict
 from gateway.sending import Sender
 from gateway.settings import RetryPolicy
-from gateway.ticket import Item, Part, Ticket
+from gateway.state import Attempt, Offsets
+from gateway.ticket import NOTHING, Item, Part, Ticket
 
 __all__ = ["Triage"]
 
 _FAILURES_BEFORE_CUTTING = 3
 _FAILURES_BEFORE_PASSING = 6  # most outages end before, and leave the order as it was
+_MOST_WAVES = 4
 
 
 class Triage:
@@ -119,6 +123,50 @@ class Triage:
             if not self.has_room(1):
                 return
             self._put_suspect_aside(ticket, item, 1, None, now_ms)
+
+    def stand_aside(
+        self, order: UserOrder, ticket: Ticket, able: Collection[int], now_ms: int
+    ) -> bool:
+        """Events that stand behind one in the retry lane wait there too; True if there were any.
+
+        So do those of a user who has so many in one batch that they would hold up the next ones.
+        """
+        moved = []
+        for item in sorted(ticket.todo, key=itemgetter(1)):
+            if item[1] in able or not self.has_room(1):
+                continue
+            if ticket.waves > _MOST_WAVES or order.held_up(item[1]):
+                why = "waits for an earlier event of its user"
+                ticket.put_aside(item, why, 0, now_ms, now_ms)
+                order.set_aside([item[1]])
+                moved.append(item[1])
+        if moved:
+            ticket.take(moved)
+            ticket.history.append(Attempt(Offsets.of(moved), "behind", "", now_ms))
+        return bool(moved)
+
+    def set_down(self, tickets: Iterable[Ticket], now_ms: int) -> None:
+        """Nobody goes on with these: what is left of those with outcomes waits in the lane.
+
+        So that what was sent can be committed, and is not sent again. A ticket without outcomes is
+        read again; unless one with outcomes comes after it, for the cursor moves past both.
+        """
+        known = list(tickets)
+        while known and not known[-1].has_outcomes:
+            known.pop()
+        for ticket in known:
+            left = sorted([*ticket.at_door, *ticket.todo], key=itemgetter(1))
+            if not self.has_room(len(left)):
+                return  # as after a crash: what was sent of these is sent again
+            for item in left:
+                alone = item[1] in ticket.suspects
+                ticket.put_aside(item, ticket.detail, 0, now_ms, now_ms, alone=alone)
+            if left:
+                offsets = Offsets.of(offset for _, offset in left)
+                ticket.history.append(Attempt(offsets, "behind", "", now_ms))
+            ticket.todo.clear()
+            ticket.at_door = NOTHING
+            ticket.done = True
 
     def _put_suspect_aside(
         self, ticket: Ticket, item: Item, attempts: int, asked_seconds: float | None, now_ms: int

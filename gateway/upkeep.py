@@ -30,6 +30,7 @@ class Upkeep:
 
     Args:
         max_dead_letters: how many are kept, by destination.
+        trace: what is kept of events that were not stored. Both are asked for each time.
     """
 
     def __init__(
@@ -39,8 +40,8 @@ class Upkeep:
         books: Books,
         suppressed: Suppressions,
         workers: Mapping[str, Worker],
-        max_dead_letters: Mapping[str, int],
-        trace: TraceConfig,
+        max_dead_letters: Callable[[], Mapping[str, int]],
+        trace: Callable[[], TraceConfig],
         rates: Rates,
         clock: Callable[[], int],
         log: FilteringBoundLogger,
@@ -99,19 +100,20 @@ class Upkeep:
 
     async def _prune(self) -> None:
         """Forget what is about events that are kept no longer."""
-        since_ms = self._clock() - int(self._trace.retention_hours * _HOUR_MS)
+        trace = self._trace()
+        since_ms = self._clock() - int(trace.retention_hours * _HOUR_MS)
         first = self._queue.store.status().first
         try:
             more = True
             while more:
-                more = await self._state.prune(first, since_ms, self._trace.max_discards)
+                more = await self._state.prune(first, since_ms, trace.max_discards)
         except StateError as error:
             self._complain("what is about old events cannot be removed", error)
 
     async def trim_dead_letters(self) -> None:
         """Throw away the oldest dead letters beyond the bounds."""
         try:
-            for destination, most in self._max_dead_letters.items():
+            for destination, most in self._max_dead_letters().items():
                 while gone := await self._state.call(writing.trim_dead_letters, destination, most):
                     self._log.warning(
                         "dead letters beyond retry.max_dead_letters were thrown away",

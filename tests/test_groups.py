@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 
 from gateway.arms import ForArm
 from gateway.assignment import position
+from gateway.builtin.mask import Mask, MaskConfig
+from gateway.chain import Chain
 from gateway.component import Transform
 from gateway.config import load
 from gateway.event import Event
 from gateway.groups import Group, GroupConfig, Groups, LayerConfig, Only
-from gateway.settings import IdentityConfig, ShadowSettings
+from gateway.settings import IdentityConfig, Secret, ShadowSettings
 from gateway.testing import make_event
 
 IDS = [f"visitor-{n}" for n in range(20_000)]
@@ -116,6 +118,29 @@ def test_a_transform_for_one_arm_leaves_the_other_alone() -> None:
             expected.append(str(name).upper())
     assert [event.event for event in kept] == expected
     assert {member.arm for member in members if member} == {"test", "control"}
+
+
+def test_a_transform_for_one_arm_receives_its_events_only() -> None:
+    """Message ids of the arm are masked before anything remembers them; those of others are not."""
+    events = [make_event(anonymous_id=f"a{n}", message_id=f"a{n}@mail.example") for n in range(40)]
+    one = group(percent=40)
+    privacy = ForArm(Mask(MaskConfig(secret=Secret("x" * 16)), at_intake=True), one, "test")
+
+    Chain([("privacy", privacy)]).receive(events)
+
+    for event in events:
+        member = one.member(event)
+        assert member is not None
+        assert ("@" in event.message_id) == (member.arm == "control")
+    assert {"@" in event.message_id for event in events} == {True, False}
+
+
+@pytest.mark.parametrize("body", [b"[]", b'"x"', b"null", b"1"])
+def test_an_arm_is_told_of_events_that_are_not_valid_yet(body: bytes) -> None:
+    """What is received may still be discarded; a body that is no object is no error here."""
+    one = group(percent=50, eligible='context.app.name = "x"', by="properties.account")
+    events = [make_event(raw_properties=body, raw_context=body)]
+    ForArm(Mask(MaskConfig(secret=Secret("x" * 16)), at_intake=True), one, "test").receive(events)
 
 
 class Named(Shout):

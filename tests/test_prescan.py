@@ -124,9 +124,11 @@ def test_no_number_escapes_suspicion(number: int) -> None:
         assert suspicion(Prescan(["card"], [], {}), "properties", raw) == wanted
 
 
-names = st.text("aBcD_- ", min_size=1, max_size=5).filter(squeeze) | st.text(
-    'aBé_- "\\/\t\0😀', min_size=1, max_size=5
-).filter(squeeze)
+names = (
+    st.text("aBcD_- ", min_size=1, max_size=5).filter(squeeze)
+    | st.text('aBé_- "\\/\t\0😀', min_size=1, max_size=5).filter(squeeze)
+    | st.text("aBc_ ", min_size=7, max_size=14).filter(squeeze)
+)
 
 
 @settings(deadline=None)

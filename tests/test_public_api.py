@@ -30,6 +30,7 @@ from gateway.settings import (
     DestinationSettings,
     LogConfig,
     QueueSettings,
+    ReloadConfig,
     RetryPolicy,
     ServerConfig,
     SourceSettings,
@@ -49,6 +50,7 @@ TABLES: dict[str, type[Struct]] = {
     "dedup": DedupConfig,
     "log": LogConfig,
     "trace": TraceConfig,
+    "reload": ReloadConfig,
     "admin": AdminConfig,
     "sources.ID": SourceSettings,
     "transforms.ID": TransformSettings,
@@ -162,7 +164,7 @@ def section_of(config: str, name: str) -> str:
     return re.sub(r"(?m)^# (?=\w+ = )", "", match[1])
 
 
-@pytest.mark.parametrize("name", ["server", "dedup", "log", "trace", "queue"])
+@pytest.mark.parametrize("name", ["server", "dedup", "log", "trace", "reload", "queue"])
 def test_the_values_shown_are_the_defaults(name: str) -> None:
     """Whoever removes the # in front of a key changes nothing."""
     struct = TABLES[name]

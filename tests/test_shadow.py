@@ -116,7 +116,7 @@ def track(name: str, **fields: Any) -> Event:
 
 
 def report_of(gateway: Gateway) -> ShadowReport:
-    shadow = gateway.shadows.get("next")
+    shadow = gateway.setup.shadows.get("next")
     assert shadow is not None
     return shadow.report()
 
@@ -186,7 +186,7 @@ async def test_books_balance(house: House) -> None:
             for member in map(gateway.groups["g"].member, events)
         )
         assert report_of(gateway).counts == {"same": test}
-        assert gateway.memberships.replaced.total() == 0
+        assert gateway.setup.memberships.replaced.total() == 0
         (destination,) = [one for one in books.destinations if one.id == "next"]
         assert destination.filtered == {"shadow": test, "group:g": 60 - test}
         assert (destination.delivered, destination.dead, destination.missing) == (0, {}, 0)

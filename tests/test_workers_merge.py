@@ -18,6 +18,7 @@ def health(status: str = "ok", destination: str = "ok", **more: Any) -> dict[str
         "status": status,
         "failing": [] if status == "ok" else ["queue: full"],
         "version": "1",
+        "config": {"hash": "a", "loaded_at": "", "waits_for_start": []},
         "queue": {
             "status": "failing" if status == "failing" else "ok",
             "stored_events": 1,

@@ -22,6 +22,7 @@ from gateway.admin import (
     ledger,
     privacy,
     regulations,
+    reload,
     replays,
     shadows,
     status,
@@ -31,7 +32,7 @@ from gateway.admin import (
 from gateway.admin.api import ASKING, CALLER, AdminError, answer, noted
 from gateway.errors import GatewayError
 from gateway.settings import Role
-from gateway.tokens import Caller, Tokens
+from gateway.tokens import Caller
 
 if TYPE_CHECKING:
     from gateway.pipeline import Gateway
@@ -66,9 +67,8 @@ _HEADERS = {
 
 def add_admin(app: web.Application, gateway: Gateway) -> None:
     """Add all paths of the API, if config has a token for it."""
-    tokens = Tokens(gateway.config.admin)
-    if tokens:
-        add_routes(app, admin_routes(gateway), tokens.of_request, gateway.audit.record)
+    if gateway.tokens:
+        add_routes(app, admin_routes(gateway), gateway.tokens.of_request, gateway.audit.record)
 
 
 def admin_routes(gateway: Gateway) -> list[web.RouteDef]:
@@ -95,7 +95,7 @@ def add_routes(
 
 def _areas() -> list[Callable[[Gateway], list[web.RouteDef]]]:
     """The functions that give the paths of each area."""
-    areas = (audit, dead, ledger, privacy, regulations, replays, shadows, status, tail, why)
+    areas = (audit, dead, ledger, privacy, regulations, reload, replays, shadows, status, tail, why)
     return [area.routes for area in areas]
 
 

@@ -19,9 +19,9 @@ def routes(gateway: Gateway) -> list[web.RouteDef]:
 
     async def show(request: web.Request) -> web.Response:
         id_ = request.match_info["id"]
-        shadow = gateway.shadows.get(id_)
+        shadow = gateway.setup.shadows.get(id_)
         if shadow is None:
-            there = ", ".join(gateway.shadows.ids) or "none"
+            there = ", ".join(gateway.setup.shadows) or "none"
             raise AdminError(f"there is no shadow {id_!r}; there are: {there}", 404)
         return answer(shadow.report())
 

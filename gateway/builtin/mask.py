@@ -10,7 +10,7 @@ Most events hold none. They are never decoded: see `gateway.personal.prescan`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -65,6 +65,9 @@ class Mask(Transform):
         self._attributes = tuple(
             item for item in plan.attributes.items() if not at_intake or item[0] != "message_id"
         )
+        self._touches_all = bool(
+            self._attributes or self._message_ids is not None or plan.allowed is not None
+        )
         self._rules = plan.rules
         self._allowed = plan.allowed
         self._prescan = Prescan(
@@ -85,8 +88,11 @@ class Mask(Transform):
 
     def passes(self, text: bytes | memoryview) -> bool:
         """Whether nothing in a JSON text can match any rule; see `Prescan.clean`."""
-        rules = self._allowed is not None or self._attributes or self._message_ids is not None
-        return not rules and self._prescan.clean(bytes(text))
+        return not self._touches_all and self._prescan.clean(bytes(text))
+
+    def suspects(self, text: bytes) -> Collection[int] | None:
+        """Where something may match a rule; see `Prescan.suspects`."""
+        return None if self._touches_all else self._prescan.suspects(text)
 
     def receive(self, events: Sequence[Event]) -> None:
         """Hash message ids that are personal data: whatever remembers events remembers those."""

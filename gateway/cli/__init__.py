@@ -19,6 +19,7 @@ _COMMANDS = {
     "check": ("gateway.cli.check", "Check config, plugins and destinations."),
     "send": ("gateway.cli.send", "Send one event, or a file of events."),
     "demo": ("gateway.cli.demo", "Play a shop's visitors into a gateway and watch."),
+    "reload": ("gateway.cli.reload", "Have a running gateway read its config file again."),
     "ledger": (
         "gateway.cli.ledger",
         "Account for every event; fails where the books do not balance.",

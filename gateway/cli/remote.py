@@ -94,10 +94,10 @@ class Remote:
         except OSError as error:
             raise GatewayError(f"the gateway at {self.url} does not answer: {error}") from error
 
-    def post(self, path: str, body: Any = None) -> Any:
-        """The JSON answer to a POST."""
+    def post(self, path: str, body: Any = None, seconds: float = _TIMEOUT_SECONDS) -> Any:
+        """The JSON answer to a POST, within so long."""
         data = json.dumps({} if body is None else body).encode()
-        with self._open("POST", path, {}, data) as response:
+        with self._open("POST", path, {}, data, seconds) as response:
             return json.loads(response.read())
 
     def delete(self, path: str) -> Any:
@@ -113,7 +113,12 @@ class Remote:
                     yield json.loads(line)
 
     def _open(
-        self, method: str, path: str, query: dict[str, object], data: bytes | None = None
+        self,
+        method: str,
+        path: str,
+        query: dict[str, object],
+        data: bytes | None = None,
+        seconds: float = _TIMEOUT_SECONDS,
     ) -> HTTPResponse:
         given = {key: str(value) for key, value in query.items() if value is not None}
         url = self.url + path + ("?" + urllib.parse.urlencode(given) if given else "")
@@ -121,7 +126,7 @@ class Remote:
         request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 - ours
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            response: HTTPResponse = opener.open(request, timeout=_TIMEOUT_SECONDS)
+            response: HTTPResponse = opener.open(request, timeout=seconds)
         except urllib.error.HTTPError as error:
             with error:
                 raise GatewayError(_why(error)) from None

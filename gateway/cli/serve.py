@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +37,8 @@ def serve(config_path: Path) -> None:
     within server.drain_timeout_seconds; what is left is delivered after the next start. A second
     signal ends it at once, which loses nothing either.
 
-    With server.workers above 1 a SIGHUP checks the config file and, if it is good, starts the
-    workers anew with it, one after the other.
+    On SIGHUP, and when the config file has changed, it is read again and used without a stop, if
+    it can be used; else the log says why, and the one before goes on.
     """
     from gateway.config import load
     from gateway.logs import configure_logging
@@ -93,17 +94,26 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
 
 async def _serve(config: Config, registry: Registry, shards: list[int]) -> None:
     """Be the only process."""
+    from gateway.workers.beside import beside
     from gateway.workers.hosting import alone
+    from gateway.workers.reload import Following, reload_all
 
     stop = asyncio.Event()
     _on_signals(stop, lambda: os._exit(1))
     async with alone(config, registry, shards) as (gateway, others, url), _known(config, url):
+        following = Following(
+            config,
+            partial(reload_all, [gateway, *others]),
+            lambda: gateway.config.reload.watch_seconds,
+        )
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, following.wanted)
         _announce(config, gateway, url, pending=_pending([gateway, *others]))
         _say_shards(shards, 1)
         # What was made to start with stays: the collector need not look at it again and again.
         gc.collect()
         gc.freeze()
-        await stop.wait()
+        async with beside(following.run(), "config file"):
+            await stop.wait()
         click.echo("stopping: storing what was taken in, delivering what is pending")
     for id_, number in _pending([gateway, *others]).items():
         if number:
@@ -115,10 +125,13 @@ async def _supervise(config: Config, registry: Registry, shards: list[int]) -> N
     """Be the supervisor of several workers."""
     from gateway.pipeline import Gateway
     from gateway.server import shown_url
+    from gateway.workers.asking import Asker
+    from gateway.workers.beside import beside
     from gateway.workers.hosting import locked, socket_folder
     from gateway.workers.listeners import bound
-    from gateway.workers.reload import Reload
+    from gateway.workers.reload import Following, WorkersReload
     from gateway.workers.supervisor import Plan, Supervisor, worker_command
+    from gateway.workers.view import View
 
     example = Gateway(config, registry)  # never started: it finds what is wrong with the config
     workers = config.server.workers
@@ -127,7 +140,7 @@ async def _supervise(config: Config, registry: Registry, shards: list[int]) -> N
         with socket_folder(config.shared_dir) as sockets, bound(config.server, workers) as sockets_:
             url = shown_url(config.server, sockets_[0])
             plan = Plan(
-                worker_command(config.path),
+                worker_command(config.file),
                 workers,
                 shards,
                 sockets_,
@@ -142,9 +155,17 @@ async def _supervise(config: Config, registry: Registry, shards: list[int]) -> N
                 os._exit(1)
 
             _on_signals(stop, at_once)
-            reload = Reload(config, supervisor)
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.wanted)
-            async with supervisor.running(), _known(config, url), reload.following():
+            asker = Asker(workers, shards, sockets)
+            view = View(config, asker, example.tokens)
+            reload = WorkersReload(config, supervisor, view)
+            following = Following(config, reload.reload, lambda: reload.watch_seconds)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, following.wanted)
+            async with (
+                asker,
+                supervisor.running(),
+                _known(config, url),
+                beside(following.run(), "config file"),
+            ):
                 _announce(config, example, url)
                 pids = ", ".join(f"{n} is process {p}" for n, p in supervisor.pids.items())
                 click.echo(f"{workers} workers: {pids}")

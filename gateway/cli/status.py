@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from gateway.cli.remote import Remote
     from gateway.config import Config
+    from gateway.reload import ConfigStatus
     from gateway.status import DestinationStatus, Status
 
 __all__ = ["status"]
@@ -30,8 +32,8 @@ _COLOURS = {"ok": "green", "retrying": "yellow", "paused": "red"}
 def status(config_path: Path, watch: bool, as_json: bool) -> None:
     """Show sources, queue and destinations: rates, lag, errors, circuit, dead letters.
 
-    Exit code 1 if a destination fails or no gateway is running; `gateway ledger` tells then what
-    is stored.
+    Exit code 1 if a destination fails, the config file was refused, or no gateway is running;
+    `gateway ledger` tells then what is stored.
     """
     import msgspec
     from rich.console import Console
@@ -58,7 +60,11 @@ def status(config_path: Path, watch: bool, as_json: bool) -> None:
                     live.update(_shown(found), refresh=True)
         else:
             console.print(_shown(found))
-    if found.queue.problem or any(one.state != "ok" for one in found.destinations):
+    if (
+        found.queue.problem
+        or found.config.problem
+        or any(one.state != "ok" for one in found.destinations)
+    ):
         raise SystemExit(1)
 
 
@@ -101,6 +107,7 @@ def _shown(found: Status) -> RenderableType:
             f"[bold]headgate {found.version}[/] since {found.started_at}, "
             f"{found.memory_bytes / 1e6:.0f} MB of memory at most"
         ),
+        *_config(found.config),
         Text.from_markup(
             f"[bold]queue[/] {queue.events:,} events, {queue.bytes / 1e6:,.1f} MB, "
             f"{queue.pending_bytes:,} bytes to be written{problem}"
@@ -112,6 +119,17 @@ def _shown(found: Status) -> RenderableType:
         *(_trouble(one) for one in found.destinations if one.state != "ok"),
         *(_counted(one) for one in found.destinations if one.counted),
     )
+
+
+def _config(config: ConfigStatus) -> Iterator[RenderableType]:
+    from rich.text import Text
+
+    line = Text.assemble(("config", "bold"), f" {config.hash}, used since {config.loaded_at}")
+    if config.waits:
+        line.append(f"; at the next start: {', '.join(config.waits)}")
+    yield line
+    if config.problem:
+        yield Text(f"the file was refused at {config.refused_at}: {config.problem}", "red")
 
 
 def _table(*headings: str) -> Table:

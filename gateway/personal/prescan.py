@@ -46,21 +46,25 @@ _TEXTS = attrgetter(
     *("user_id", "anonymous_id", "group_id", "previous_id", "message_id"),
 )
 _ALL = DETECT | NAMES | PATHS
-_AT = 8  # of a hit: something before the sign has to make an address of it
+# Of hits that are looked at once more: something has to make an address of what is before the
+# sign, there has to be a number, a string has to be a key.
+_AT, _NUMBER, _KEY = 8, 16, 32
+_EVERY_SLOT = range(len(BODIES))
 _BOUNDARY = b"\0"  # no JSON text has it
 
 _CASELESS, _EXACT = hyperscan.HS_FLAG_CASELESS, 0
 _LOWER = bytes(range(256)).lower()
 _INSIGNIFICANT = b" _-"
-_GAP = b"[ _-]*"
 _PLAIN_KEY = re.compile(rb"""[^"\\/\x00-\x1f\x7f-\xff]*""")
 
+_KEY_TEXT = re.compile(rb'"([^"\\]*)\\*"[ \t\r\n]*(?:\\[nrt])*:')  # also of JSON in a text
 _LONGEST_TOKEN = 256
 _HARMLESS = re.compile(  # UUIDs, and times in the forms of ISO 8601
-    rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+    rb'"(?:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}'
     rb"|[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?"
-    rb"(?:Z| ?[+-][0-9]{2}:?[0-9]{2})?"
+    rb'(?:Z| ?[+-][0-9]{2}:?[0-9]{2})?)"'
 )
+_LONGEST_HARMLESS = 38
 _EXPONENT = re.compile(rb"[0-9][eE][+-]?[0-9]{1,3}(?:[]},\s\0]|\Z)")
 
 
@@ -70,15 +74,19 @@ def squeeze(name: str) -> bytes:
 
 
 class _Search:
-    """Regular expressions, compiled as one."""
+    """Regular expressions, compiled as one.
 
-    def __init__(self, patterns: tuple[tuple[int, bytes], ...], flags: int) -> None:
+    Args:
+        patterns: each with a number, which is what its hits are known by, and its flags.
+    """
+
+    def __init__(self, patterns: tuple[tuple[int, bytes, int], ...]) -> None:
         self._database = hyperscan.Database()
         self._database.compile(
-            expressions=[pattern for _, pattern in patterns],
-            ids=[number for number, _ in patterns],
+            expressions=[pattern for _, pattern, _ in patterns],
+            ids=[number for number, _, _ in patterns],
             elements=len(patterns),
-            flags=[flags | hyperscan.HS_FLAG_DOTALL] * len(patterns),
+            flags=[flags | hyperscan.HS_FLAG_DOTALL for _, _, flags in patterns],
         )
         self._local = threading.local()
 
@@ -117,28 +125,32 @@ class Prescan:
     ) -> None:
         self._detector = Detector([kind for kind in kinds if kind in NUMBERS or kind == "iban"])
         self._coarse_ips = coarse_ips
-        always = dict.fromkeys(range(len(BODIES)), 0)
-        if any(not _PLAIN_KEY.fullmatch(name) for name in names):
-            always = dict.fromkeys(always, NAMES)
-        plain = [name for name in names if _PLAIN_KEY.fullmatch(name)]
-        escapes = [(_ALL, wording.ESCAPES)] if kinds or names or any(last_keys.values()) else []
-        hints = [(DETECT, pattern) for pattern in wording.caseless(kinds)]
-        if "email" in kinds or "secret" in kinds:
-            hints.append((_AT, wording.AT))
-        self._hints = _search([*escapes, *hints], _CASELESS)
-        self._secrets = _search([(DETECT, p) for p in wording.exact(kinds)], _EXACT)
-        self._names = _search([(NAMES, wording.keys(plain, _GAP))] if plain else [], _CASELESS)
-        self._numbers = _search([(DETECT, p) for p in wording.numbers(kinds)], _CASELESS)
-        by_slot: list[tuple[int, bytes]] = []
+        self._names = frozenset(filter(_PLAIN_KEY.fullmatch, names))
+        self._slots: dict[bytes, list[int]] = {}
+        always = dict.fromkeys(range(len(BODIES)), 0 if len(self._names) == len(names) else NAMES)
         for slot, body in enumerate(BODIES):
-            encoded = [b'"' if key is None else key.encode() for key in last_keys.get(body, ())]
-            keys = [key for key in encoded if _PLAIN_KEY.fullmatch(key)]
-            if len(keys) < len(encoded):
-                always[slot] |= PATHS
-            if keys:
-                by_slot.append((slot, wording.keys(keys)))
-        self._paths = _search(by_slot, _EXACT)
+            for key in last_keys.get(body, ()):
+                encoded = b"" if key is None else key.encode()
+                if encoded and _PLAIN_KEY.fullmatch(encoded):
+                    self._slots.setdefault(encoded, []).append(slot)
+                else:
+                    always[slot] |= PATHS
         self._always = tuple((slot, reasons) for slot, reasons in always.items() if reasons)
+        found = [(0, pattern, _CASELESS) for pattern in wording.FILLERS]
+        if kinds or names or any(last_keys.values()):
+            found.append((_ALL, wording.ESCAPES, _CASELESS))
+        if "email" in kinds or "secret" in kinds:
+            found.append((_AT, wording.AT, _CASELESS))
+        found += [(DETECT, pattern, _CASELESS) for pattern in wording.caseless(kinds)]
+        found += [(DETECT, pattern, _EXACT) for pattern in wording.exact(kinds)]
+        found += [(_NUMBER, pattern, _CASELESS) for pattern in wording.numbers(kinds)]
+        for name in sorted(self._names):
+            found += [(_KEY, pattern, _CASELESS) for pattern in wording.name(name)]
+        for path_key in self._slots:
+            found += [(_KEY, pattern, _EXACT) for pattern in wording.path_key(path_key)]
+        self._texts = _compiled(tuple(found))
+        bare = wording.bare_numbers(kinds)
+        self._numbers = _compiled(((_NUMBER, bare, _CASELESS),)) if bare else None
 
     def clean(self, data: bytes) -> bool:
         """Whether nothing in these bytes can match any rule: of an event, or a whole request.
@@ -147,32 +159,22 @@ class Prescan:
         about keys masked by name, and about the last keys of paths; ids and names of events are
         searched as all else. It may be False for nothing, and is never True for something.
         """
-        if self._always:
-            return False
-        if self._paths is not None and self._paths.hits(data):
-            return False
-        return next(self._suspicions(data), None) is None
+        return not self._always and next(self._suspicions(data), None) is None
 
-    def suspects(self, data: bytes) -> list[int]:
-        """Where in these bytes something may match a rule: ends of the hits, in order.
+    def suspects(self, data: bytes) -> set[int] | None:
+        """Where in these bytes something may match a rule: ends of the hits; None for everywhere.
 
         For who knows where each event of a request begins, and looks into those only.
         """
-        found = [end for end, _ in self._suspicions(data)]
-        if self._paths is not None:
-            found += [end for end, _ in self._paths.hits(data)]
-        return sorted(set(found))
+        return None if self._always else {end for end, _, _ in self._suspicions(data)}
 
     def bodies(self, events: list[Event]) -> dict[tuple[int, str], int]:
         """For each body worth decoding, as index of the event and name, the reasons to."""
         raws = list(chain.from_iterable(map(_RAWS, events)))
         data = _BOUNDARY.join(raws)
         suspects = _Suspects(raws)
-        for end, reasons in self._suspicions(data):
-            suspects.add(end, reasons)
-        if self._paths is not None:
-            for end, slot in self._paths.hits(data):
-                suspects.add(end, PATHS, slot)
+        for end, reasons, slots in self._suspicions(data):
+            suspects.add(end, reasons, slots)
         for slot, reasons in self._always:
             suspects.add_all(slot, reasons)
         return suspects.found
@@ -183,49 +185,62 @@ class Prescan:
 
     def any_of(self, texts: Iterator[str] | Collection[str]) -> bool:
         """Whether one of these texts, which are not JSON, may hold something."""
-        joined = "\n".join(chain(("",), texts, ("",))).encode(errors="replace")
+        joined = '"\n"'.join(chain(("",), texts, ("",))).encode(errors="replace")
         return next(self._suspicions(joined), None) is not None
 
-    def _suspicions(self, data: bytes) -> Iterator[tuple[int, int]]:
-        for search in (self._hints, self._secrets, self._names):
-            if search is not None:
-                for end, reasons in search.hits(data):
-                    if reasons != _AT:
-                        yield end, reasons
-                    elif _has_name(data, end - 1):
-                        yield end, DETECT
-        for end in self._number_ends(data):
-            yield end, DETECT
-
-    def _number_ends(self, data: bytes) -> Iterator[int]:
-        if self._numbers is None:
-            return
+    def _suspicions(self, data: bytes) -> Iterator[tuple[int, int, Collection[int]]]:
+        """End of each hit, the reasons for suspicion, and which bodies it is good for."""
+        numbers: list[tuple[int, int]] = []
+        for hit in self._texts.hits(data):
+            end, said = hit
+            if said == _NUMBER:
+                numbers.append(hit)
+            elif said == _AT:
+                if _has_name(data, end - 1):
+                    yield end, DETECT, _EVERY_SLOT
+            elif said == _KEY:
+                yield from self._keys(data, end)
+            else:
+                yield end, said, _EVERY_SLOT
+        if self._numbers is not None:
+            numbers += self._numbers.hits(data)
         looked_at = -1
-        for end, _ in self._numbers.hits(data):
+        for end, _ in sorted(numbers):
             if end <= looked_at:
                 continue
-            begin, looked_at = _token(data, end)
-            token = data[begin:looked_at]
-            if _HARMLESS.fullmatch(token):
+            harmless = _HARMLESS.match(data, data.rfind(b'"', max(0, end - _LONGEST_HARMLESS), end))
+            if harmless is not None and harmless.end() > end:
+                looked_at = harmless.end()
                 continue
-            if (
-                len(token) > _LONGEST_TOKEN
-                or b"\\" in token
-                or _EXPONENT.search(token)
-                or self._finds(token.decode(errors="replace"))
-                or (b"," in token and self._finds(token.decode(errors="replace").replace(",", " ")))
-            ):
-                yield end
+            begin, looked_at = _token(data, end)
+            if self._is_suspicious(data[begin:looked_at]):
+                yield end, DETECT, _EVERY_SLOT
+
+    def _keys(self, data: bytes, end: int) -> Iterator[tuple[int, int, Collection[int]]]:
+        """What is said of the string whose beginning is hit, if that is a key."""
+        match = _KEY_TEXT.match(data, data.rfind(b'"', 0, end - 1))
+        if match is not None:
+            key = match[1]
+            if key.translate(_LOWER, _INSIGNIFICANT) in self._names:
+                yield end, NAMES, _EVERY_SLOT
+            if key in self._slots:
+                yield end, PATHS, self._slots[key]
+
+    def _is_suspicious(self, token: bytes) -> bool:
+        """Whether a string in which there may be a number has to be looked into."""
+        return (
+            len(token) > _LONGEST_TOKEN
+            or b"\\" in token
+            or _EXPONENT.search(token) is not None
+            or self._finds(token.decode(errors="replace"))
+            or (b"," in token and self._finds(token.decode(errors="replace").replace(",", " ")))
+        )
 
     def _finds(self, text: str) -> bool:
         return any(
             item.kind != "ip" or not (self._coarse_ips and is_coarse(text[item.start : item.end]))
             for item in self._detector.find(text)
         )
-
-
-def _search(patterns: list[tuple[int, bytes]], flags: int) -> _Search | None:
-    return _compiled(tuple(patterns), flags) if patterns else None
 
 
 _compiled = lru_cache(32)(_Search)
@@ -277,11 +292,11 @@ class _Suspects:
         self._ends: list[int] = []
         self.found: dict[tuple[int, str], int] = {}
 
-    def add(self, end: int, reasons: int, only_slot: int | None = None) -> None:
-        """Add the body in which a hit has this end."""
+    def add(self, end: int, reasons: int, slots: Collection[int]) -> None:
+        """Add the body in which a hit has this end, if it is one of these."""
         ends = self._ends = self._ends or list(accumulate(len(raw) + 1 for raw in self._raws))
         number, slot = divmod(bisect_right(ends, end - 1), len(BODIES))
-        if only_slot is None or slot == only_slot:
+        if slot in slots:
             self._add(number, BODIES[slot], reasons)
 
     def add_all(self, slot: int, reasons: int) -> None:

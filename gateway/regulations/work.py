@@ -75,6 +75,10 @@ class Regulations:
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
+    def use(self, disabled: tuple[str, ...]) -> None:
+        """These are disabled from now on."""
+        self._disabled = disabled
+
     # -- life cycle ----------------------------------------------------------
 
     async def start(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 from urllib.parse import quote
 
 import aiohttp
@@ -19,7 +20,8 @@ __all__ = ["ASKED_FOR", "Asker", "view_socket"]
 ASKED_FOR = "Headgate-Caller"
 """Header in which a worker says whom it asks for; believed on the internal sockets only."""
 
-_ASK_SECONDS = 30.0
+_USUAL = aiohttp.ClientTimeout(total=None, sock_connect=1.0, sock_read=30.0)
+_PATIENT = aiohttp.ClientTimeout(total=None, sock_connect=1.0)
 _MOST_LINE_BYTES = 16_000_000
 
 
@@ -45,13 +47,16 @@ class Asker:
         self._sessions = [
             aiohttp.ClientSession(
                 connector=aiohttp.UnixConnector(str(view_socket(sockets, worker))),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=1.0, sock_read=_ASK_SECONDS),
+                timeout=_USUAL,
                 read_bufsize=_MOST_LINE_BYTES,
             )
             for worker in range(workers)
         ]
 
-    async def close(self) -> None:
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
         """Hang up."""
         for session in self._sessions:
             await session.close()
@@ -70,9 +75,18 @@ class Asker:
         return URL(f"http://worker/shards/{shard}{path}", encoded=True)
 
     async def ask(
-        self, shard: int, method: str, path: str, body: bytes | None = None
+        self,
+        shard: int,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        patient: bool = False,
     ) -> bytes | None:
         """A shard's own answer; None where its worker is down.
+
+        Args:
+            patient: it may take as long as it does.
 
         Raises:
             AdminError: the shard refuses.
@@ -80,7 +94,11 @@ class Asker:
         try:
             headers = {ASKED_FOR: quote(ASKING.get())}
             asked = self.session(shard).request(
-                method, self.url(shard, path), data=body, headers=headers
+                method,
+                self.url(shard, path),
+                data=body,
+                headers=headers,
+                timeout=_PATIENT if patient else _USUAL,
             )
             async with asked as response:
                 data = await response.read()

@@ -6,8 +6,9 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
@@ -25,6 +26,7 @@ from gateway.settings import DedupConfig
 from gateway.shards import delivering_only, is_held, of_shard, owned_by, take_lock
 from gateway.workers.announce import Announcer, hearing, ids_socket
 from gateway.workers.asking import Asker, view_socket
+from gateway.workers.beside import beside
 from gateway.workers.hints import hinting, links_socket
 from gateway.workers.listeners import listen_unix
 from gateway.workers.regulating import OtherShards, part_routes
@@ -80,10 +82,18 @@ def build(
     """
     paces: dict[str, Pace] = {}
     own, *others = owned_by(worker, config.server.workers, shards)
-    gateways = [Gateway(of_shard(config, own), registry, locked=locked and own == 0, paces=paces)]
+    held = locked and own == 0
+    shapes = [partial(of_shard, shard=own), *(partial(_left, shard=shard) for shard in others)]
+    return [
+        Gateway(shaped(config), registry, locked=held and not n, paces=paces, shaped=shaped)
+        for n, shaped in enumerate(shapes)
+    ]
+
+
+def _left(config: Config, shard: int) -> Config:
+    """The config of a gateway that delivers what is left in a shard."""
     quiet = replace(delivering_only(config), dedup=DedupConfig(enabled=False))
-    gateways += [Gateway(of_shard(quiet, shard), registry, paces=paces) for shard in others]
-    return gateways
+    return of_shard(quiet, shard)
 
 
 @asynccontextmanager
@@ -103,19 +113,18 @@ async def hosting(
             # First, so that what others store while we read their queues is not missed.
             path = ids_socket(sockets, worker)
             await stack.enter_async_context(hearing(path, own.recent_ids, own.clock))
-        asker = Asker(workers, shards, sockets)
-        stack.push_async_callback(asker.close)
+        asker = await stack.enter_async_context(Asker(workers, shards, sockets))
         if own.config.shard == 0 and len(shards) > 1:
             own.other_shards = OtherShards(asker)
         for gateway in gateways:
             await stack.enter_async_context(gateway.running())
         await stack.enter_async_context(_answering(gateways, view_socket(sockets, worker)))
-        view = View(own.config, asker)
+        view = View(own.config, asker, own.tokens)
         if own.recent_ids is not None and workers > 1:
             peers = [ids_socket(sockets, n) for n in range(workers) if n != worker]
             announcer = own.recent_ids.watcher = Announcer(own.queue, peers, own.clock)
-            await stack.enter_async_context(_running(announcer))
-        if own.identity.active and workers > 1:
+            await stack.enter_async_context(beside(announcer.run(), "announce ids"))
+        if workers > 1:
             peers = [links_socket(sockets, n) for n in range(workers) if n != worker]
             hints = hinting(links_socket(sockets, worker), peers, own.identity.look)
             own.identity.changed = await stack.enter_async_context(hints)
@@ -168,17 +177,6 @@ def _is_orphaned(data_dir: Path) -> bool:
     except (OSError, ValueError, KeyError, TypeError):
         return False
     return False
-
-
-@asynccontextmanager
-async def _running(announcer: Announcer) -> AsyncIterator[None]:
-    task = asyncio.create_task(announcer.run(), name="announce ids")
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 @asynccontextmanager

@@ -8,8 +8,10 @@ from typing import Any
 
 from msgspec import structs
 
+from gateway.admin.api import AdminError
 from gateway.conservation import DestinationStatement, SourceStatement, Statement
 from gateway.deadletters import Entry
+from gateway.reload import ConfigStatus, Reloaded
 from gateway.replay import Plan, Progress
 from gateway.shadow import ShadowReport
 from gateway.status import DestinationStatus, QueueStatus, SourceStatus, Status
@@ -21,6 +23,7 @@ __all__ = [
     "merge_lives",
     "merge_plans",
     "merge_progress",
+    "merge_reloads",
     "merge_shadows",
     "merge_statements",
     "merge_status",
@@ -53,6 +56,9 @@ def merge_health(found: Mapping[int, dict[str, Any] | None], workers: int) -> di
         else:
             there[shard] = one
             failing += [f"{name}: {line}" for line in one["failing"]]
+    config = _merge_config(
+        {name_of(shard, workers): one["config"] for shard, one in there.items()}, failing
+    )
     destinations: dict[str, dict[str, Any]] = {}
     for one in there.values():
         for id_, destination in one["destinations"].items():
@@ -66,6 +72,7 @@ def merge_health(found: Mapping[int, dict[str, Any] | None], workers: int) -> di
         "status": ("degraded" if failing else "ok") if takes else "failing",
         "failing": failing,
         "version": next((one["version"] for one in there.values()), ""),
+        "config": config,
         "workers": {
             str(worker): there[worker]["status"] if worker in there else "down"
             for worker in range(workers)
@@ -86,6 +93,63 @@ def _add_destination(into: dict[str, Any], more: dict[str, Any]) -> None:
         into[key] += more[key]
     if _BAD[more["status"]] > _BAD[into["status"]]:
         into |= {key: more[key] for key in ("status", "since", "error") if key in more}
+
+
+def _merge_config(found: Mapping[str, dict[str, Any]], failing: list[str]) -> dict[str, Any]:
+    """Which config is used; it is a failure where not all use the same.
+
+    Args:
+        found: name of a shard to what it says.
+    """
+    if not found:
+        return {}
+    first, config = next(iter(found.items()))
+    for name, one in found.items():
+        if one["hash"] != config["hash"]:
+            failing.append(
+                f"config: {name} uses the file {one['hash']}, and {first} {config['hash']}: "
+                "`gateway reload` has all read it again"
+            )
+    return config
+
+
+def merge_reloads(found: Mapping[int, Reloaded | str], workers: int) -> Reloaded:
+    """What a reload of all shards did.
+
+    Raises:
+        AdminError: some have refused, or do not use the same.
+    """
+    done = {shard: one for shard, one in found.items() if not isinstance(one, str)}
+    refused = [one for one in found.values() if isinstance(one, str)]
+    if refused and done:
+        refused.append(f"used by {', '.join(name_of(shard, workers) for shard in done)}")
+    elif len({one.hash for one in done.values()}) > 1:
+        refused.append("the file changed meanwhile, and not all use the same: try again")
+    if refused:
+        raise AdminError("; ".join(refused), 409)
+    return Reloaded(
+        next(iter(done.values())).hash,
+        list(dict.fromkeys(change for one in done.values() for change in one.changes)),
+        list(dict.fromkeys(key for one in done.values() for key in one.waits)),
+    )
+
+
+def _config_status(found: Mapping[int, Status], workers: int) -> ConfigStatus:
+    """Of the first shard, with the problems of all."""
+    problems: dict[str, str] = {}
+    for shard, one in sorted(found.items()):
+        if one.config.problem:
+            problems.setdefault(one.config.problem, name_of(shard, workers))
+    first = found[min(found)].config
+    hashes = {one.config.hash for one in found.values()}
+    if len(hashes) > 1:
+        problems["not all use the same file; `gateway reload` has them read it again"] = "config"
+    return structs.replace(
+        first,
+        loaded_at=min(one.config.loaded_at for one in found.values()),
+        problem="; ".join(f"{name}: {problem}" for problem, name in problems.items()),
+        refused_at=max(one.config.refused_at for one in found.values()),
+    )
 
 
 def merge_status(found: Mapping[int, Status], workers: int) -> Status:
@@ -110,6 +174,7 @@ def merge_status(found: Mapping[int, Status], workers: int) -> Status:
             "; ".join(problems),
         ),
         [_destination_status(same) for same in _by_id(one.destinations for one in all_)],
+        _config_status(found, workers),
     )
 
 

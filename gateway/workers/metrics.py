@@ -12,8 +12,18 @@ from prometheus_client.samples import Sample
 
 __all__ = ["merge_metrics"]
 
-_LOWEST = {"headgate_destination_up", "headgate_identity_links"}
-_HIGHEST = {"headgate_info", "headgate_queue_failing", "headgate_dedup_entries"}
+_LOWEST = {
+    "headgate_destination_up",
+    "headgate_config_loaded_timestamp_seconds",
+    "headgate_identity_links",
+}
+_HIGHEST = {
+    "headgate_info",
+    "headgate_config_info",
+    "headgate_config_refused",
+    "headgate_queue_failing",
+    "headgate_dedup_entries",
+}
 _APART = {"headgate_queue_first_offset", "headgate_queue_end_offset"}
 """Gauges that are no sums: the worst, what is the same everywhere, and what is each shard's own."""
 

@@ -1,88 +1,136 @@
-"""SIGHUP: the config file is checked and, if it is good, the workers are started anew with it."""
+"""Has the config file read again: on SIGHUP, and when it has changed.
+
+One process reloads its gateways. A supervisor asks its workers, as the admin API does, each of
+which changes over without letting go of a connection. Keys that are fixed for as long as a process
+runs then have the workers started anew, one after the other.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
 
+from gateway.admin.api import ASKING
 from gateway.config import Config, load
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, GatewayError
+from gateway.pipeline import Gateway
+from gateway.watch import FileWatch
 from gateway.workers.supervisor import Supervisor
+from gateway.workers.view import View
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-__all__ = ["Reload"]
+__all__ = ["Following", "WorkersReload", "reload_all"]
+
+_NOT_BY_WORKERS = frozenset({"server.host", "server.port", "server.workers"})
+"""Keys that new workers do not bring: they are the supervisor's."""
 
 
-class Reload:
-    """Follows the config file when asked to.
+class Following:
+    """Follows the config file.
 
     Args:
-        config: with which the supervisor was started.
+        config: what was read at the start.
+        reload: reads it again; told who asks.
+        watch_seconds: how often to look at the file, asked for each time; 0 is never.
     """
 
-    def __init__(self, config: Config, supervisor: Supervisor) -> None:
-        self._config = config
-        self._supervisor = supervisor
+    def __init__(
+        self,
+        config: Config,
+        reload: Callable[[str], Awaitable[None]],
+        watch_seconds: Callable[[], float],
+    ) -> None:
+        self._watch = FileWatch(config.file, config.hash)
+        self._reload = reload
+        self._watch_seconds = watch_seconds
         self._wanted = asyncio.Event()
-        self._log: FilteringBoundLogger = structlog.get_logger()
 
     def wanted(self) -> None:
         """Somebody asks for it; while one is under way, for another one after it."""
         self._wanted.set()
 
-    @asynccontextmanager
-    async def following(self) -> AsyncIterator[None]:
-        """Do what is wanted, until left."""
-        task = asyncio.create_task(self._follow(), name="reload")
-        try:
-            yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-
-    async def _follow(self) -> None:
+    async def run(self) -> None:
+        """Until cancelled."""
         while True:
-            await self._wanted.wait()
-            self._wanted.clear()
-            problem = await self._problem()
-            if problem:
-                self._log.error("the new config is not used; the old one goes on", problem=problem)
+            try:
+                async with asyncio.timeout(self._watch_seconds() or None):
+                    await self._wanted.wait()
+            except TimeoutError:
+                if await asyncio.to_thread(self._watch.look):
+                    await self._reload("file change")
                 continue
-            self._log.info("the config is good: starting the workers anew, one after the other")
-            if await self._supervisor.roll():
-                self._log.info("all workers run with the new config")
-            else:
-                self._log.error(
-                    "a worker did not start with the new config: those after it keep the old one"
-                )
+            self._wanted.clear()
+            await asyncio.to_thread(self._watch.take)
+            await self._reload("SIGHUP")
 
-    async def _problem(self) -> str:
-        """Why the file cannot be used, or nothing."""
-        try:
-            new = load(self._config.path)
-        except ConfigError as error:
-            return str(error)
-        if new.shared_dir != self._config.shared_dir:
-            return "data_dir: changes with the next start only"
-        old = self._config.server
-        for key in ("host", "port", "workers"):
-            if getattr(new.server, key) != getattr(old, key):
-                self._log.warning("this key changes with the next start only", key=f"server.{key}")
-        return await self._check()
+
+async def reload_all(gateways: Iterable[Gateway], actor: str) -> None:
+    """Reload the gateways of this process; each logs what became of it."""
+    for gateway in gateways:
+        with suppress(GatewayError):
+            await gateway.reload(actor)
+
+
+class WorkersReload:
+    """Reloads the gateways of all workers.
+
+    Args:
+        config: with which the supervisor was started.
+        view: asks the workers.
+    """
+
+    def __init__(self, config: Config, supervisor: Supervisor, view: View) -> None:
+        self._config = config
+        self._supervisor = supervisor
+        self._view = view
+        self._log: FilteringBoundLogger = structlog.get_logger()
+
+    @property
+    def watch_seconds(self) -> float:
+        """As the file said when it was last good."""
+        return self._config.reload.watch_seconds
+
+    async def reload(self, actor: str) -> None:
+        """Have all workers read the file again, and start them anew where they have to be."""
+        ASKING.set(actor)
+        found = await self._view.reload()
+        refusals = [one for one in found.values() if isinstance(one, str)]
+        if refusals:
+            used = len(found) - len(refusals)
+            self._log.error("the config file is not used by all", refusals=refusals, used_by=used)
+            return
+        with suppress(ConfigError):  # changed once more: it is read again soon
+            self._config = load(self._config.file)
+        waits = {key for one in found.values() if not isinstance(one, str) for key in one.waits}
+        due = sorted(waits - _NOT_BY_WORKERS)
+        if due:
+            await self._roll(due)
+
+    async def _roll(self, due: list[str]) -> None:
+        problem = await self._check()
+        if problem:
+            self._log.error("the workers are not started anew", keys=due, problem=problem)
+            return
+        self._log.info("starting the workers anew, one after the other", keys=due)
+        if await self._supervisor.roll():
+            self._log.info("all workers run with the new config")
+        else:
+            self._log.error(
+                "a worker did not start with the new config: those after it keep the old one"
+            )
 
     async def _check(self) -> str:
         """What `gateway check` says, in a process that has none of our plugins loaded yet."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "gateway", "check", "--offline"),
-            *("--config", str(self._config.path)),
+            *("--config", str(self._config.file)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,

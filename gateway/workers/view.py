@@ -9,11 +9,9 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TypeVar
 from urllib.parse import unquote
 
-import aiohttp
 import msgspec
 from aiohttp import web
 from msgspec import structs
@@ -22,7 +20,6 @@ from gateway.admin import add_routes
 from gateway.admin.api import AdminError, answer, number
 from gateway.admin.dead import Asked
 from gateway.admin.privacy import which
-from gateway.admin.tail import choice_of
 from gateway.audit import Entry as Change
 from gateway.config import Config
 from gateway.conservation import Statement
@@ -30,6 +27,7 @@ from gateway.deadletters import DeadLetters, Entry, Filter
 from gateway.inventory import scan_queues
 from gateway.offline import life_of, statement_of
 from gateway.queue.folder import QueueFolder
+from gateway.reload import Reloaded
 from gateway.replay import Plan, Progress, Request
 from gateway.server import METRICS_TYPE
 from gateway.shadow import ShadowReport
@@ -43,10 +41,10 @@ from gateway.workers import merge
 from gateway.workers.asking import ASKED_FOR, Asker
 from gateway.workers.metrics import merge_metrics
 from gateway.workers.regulating import for_leader
+from gateway.workers.tail import Tails
 
 __all__ = ["View", "asked_for"]
 
-_TAIL_AGAIN_SECONDS = 0.2
 _T = TypeVar("_T")
 
 
@@ -60,11 +58,13 @@ class View:
 
     Args:
         asker: asks the shards.
+        tokens: who may ask; without any there is no /admin.
     """
 
-    def __init__(self, config: Config, asker: Asker) -> None:
+    def __init__(self, config: Config, asker: Asker, tokens: Tokens) -> None:
         self._config = config
         self._asker = asker
+        self._tokens = tokens
         self._shards = asker.shards
         self._workers = config.server.workers
         self._one_scan = asyncio.Lock()
@@ -75,18 +75,18 @@ class View:
         """Add the paths; those below /admin if config has a token for them."""
         app.router.add_get("/health", self._health)
         app.router.add_get("/metrics", self._metrics)
-        tokens = Tokens(self._config.admin)
-        if tokens:
+        if self._tokens:
             # What a request changes is written down by each worker that changes it.
-            add_routes(app, self._admin_routes(), tokens.of_request, None)
+            add_routes(app, self._admin_routes(), self._tokens.of_request, None)
 
     def _admin_routes(self) -> list[web.RouteDef]:
+        tails = Tails(self._asker, self.stopping)
         return [
             web.get("/admin/status", self._status),
             web.get("/admin/ledger", self._ledger),
             web.get("/admin/why/{id:.+}", self._why),
             web.get("/admin/shadows/{id}", self._shadow),
-            web.get("/admin/tail", self._tail),
+            web.get("/admin/tail", tails.answer),
             web.post("/admin/replays", self._start_replay),
             web.get("/admin/replays", self._replays),
             web.get(r"/admin/replays/{id:\d{1,18}}", self._replay),
@@ -96,6 +96,7 @@ class View:
             web.post("/admin/dead/retry", self._dead_retry),
             web.post("/admin/dead/drop", self._dead_drop),
             web.get("/admin/audit", self._audit),
+            web.post("/admin/reload", self._reload),
             *for_leader(self._asker),
             web.get("/admin/privacy", self._privacy),
         ]
@@ -231,6 +232,24 @@ class View:
         )
         return answer(sum(found.values()))
 
+    # -- reload --------------------------------------------------------------
+
+    async def reload(self) -> dict[int, Reloaded | str]:
+        """Have each shard read the config file again: what that did, or why it did nothing."""
+
+        async def one(shard: int) -> Reloaded | str:
+            try:
+                # It takes as long as sends under way do, each of which has a bound.
+                data = await self._asker.ask(shard, "POST", "/admin/reload", patient=True)
+                return msgspec.json.decode(self._asker.there(shard, data), type=Reloaded)
+            except AdminError as error:
+                return str(error)
+
+        return dict(zip(self._shards, await asyncio.gather(*map(one, self._shards)), strict=True))
+
+    async def _reload(self, _: web.Request) -> web.Response:
+        return answer(merge.merge_reloads(await self.reload(), self._workers))
+
     # -- replays -------------------------------------------------------------
 
     async def _start_replay(self, request: web.Request) -> web.Response:
@@ -288,41 +307,6 @@ class View:
         for one in await self._parts(request):
             await self._cancel(one)
         return answer(merge.merge_progress(await self._parts(request))[0])
-
-    # -- tail ----------------------------------------------------------------
-
-    async def _tail(self, request: web.Request) -> web.StreamResponse:
-        """The lines of all shards, as they come."""
-        choice_of(request)  # whether the question is one
-        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
-        await response.prepare(request)
-        path = f"/admin/tail?{request.rel_url.raw_query_string}"
-        tasks = [
-            asyncio.create_task(self._pass_on(shard, path, response)) for shard in self._shards
-        ]
-        tasks.append(asyncio.create_task(_until(self.stopping)))
-        try:
-            # A task that ends is the caller who has left, or we who stop.
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        return response
-
-    async def _pass_on(self, shard: int, path: str, response: web.StreamResponse) -> None:
-        """Pass on a shard's lines, also after its worker was down; until the caller leaves."""
-        while True:
-            with suppress(aiohttp.ClientError, TimeoutError):
-                session = self._asker.session(shard)
-                async with session.get(self._asker.url(shard, path)) as lines:
-                    async for line in lines.content:
-                        await response.write(line)
-            await asyncio.sleep(_TAIL_AGAIN_SECONDS)
-
-
-async def _until(event: asyncio.Event) -> None:
-    await event.wait()
 
 
 def _asked(body: bytes) -> Asked:

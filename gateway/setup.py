@@ -1,0 +1,176 @@
+"""All that is made from one config, and made anew from the next one; nothing of it is started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from gateway.books import Books
+from gateway.building import Builder, BuiltDestination
+from gateway.chain import Chain
+from gateway.component import Source
+from gateway.config import Config
+from gateway.dedup import RecentIds
+from gateway.groups import Groups
+from gateway.identity import Identity
+from gateway.intake import Intake
+from gateway.ledger import Ledger
+from gateway.memberships import Memberships
+from gateway.queue.batching import BatchingQueue
+from gateway.routing import Mounted
+from gateway.shading import make_shadow, shaded
+from gateway.shadow import Shadow
+from gateway.sieve import Sieve
+from gateway.suppression import Suppressions
+from gateway.tap import Tap
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+__all__ = ["Lasting", "Setup", "set_up"]
+
+
+@dataclass(frozen=True, slots=True)
+class Lasting:
+    """What a gateway has for as long as it runs, whatever config says meanwhile."""
+
+    queue: BatchingQueue
+    recent_ids: RecentIds | None
+    ledger: Ledger
+    books: Books
+    suppressed: Suppressions
+    tap: Tap
+    identity: Identity
+    clock: Callable[[], int]
+    log: FilteringBoundLogger
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a config makes.
+
+    Attributes:
+        destinations, sieves: those that are enabled, by id, and what chooses the events of each.
+        shadows: of those, the ones to which nothing is sent.
+        memberships: writes arms into what goes out.
+    """
+
+    config: Config
+    groups: Groups
+    intake: Intake
+    sources: list[Source]
+    mounted: Mounted
+    destinations: dict[str, BuiltDestination]
+    sieves: Mapping[str, Sieve]
+    shadows: Mapping[str, Shadow]
+    memberships: Memberships
+
+    @property
+    def asks_for_visitors(self) -> bool:
+        """Whether something comes in of which it is to be known who the visitor is."""
+        return bool(self.config.sources) and self.groups.ask_for_visitors
+
+
+def set_up(config: Config, build: Builder, lasting: Lasting, before: Setup | None = None) -> Setup:
+    """Make all that config asks for.
+
+    Args:
+        before: what this takes the place of, whose rates go on.
+
+    Raises:
+        ConfigError: config names what does not exist, or has wrong keys for it.
+        GatewayError: a plugin cannot build it, or two sources answer the same path.
+    """
+    # Where a group's percentage is another one than that of config, it is set here, and holds for
+    # a start and for a reload.
+    groups = build.groups
+    transforms = build.transforms()
+    destinations = {built.id: built for built in build.destinations(transforms)}
+    intake = Intake(
+        {id_: settings for id_, (settings, _) in config.sources.items()},
+        lasting.queue,
+        lasting.recent_ids,
+        Chain([(id_, t) for id_, t, where in transforms if where is None]),
+        lasting.ledger,
+        lasting.clock,
+        lasting.log,
+        suppressed=lasting.suppressed,
+        books=lasting.books,
+        tap=lasting.tap,
+        identity=lasting.identity,
+        workers=config.server.workers,
+        before=None if before is None else before.intake,
+    )
+    sources = build.sources(intake)
+    mounted = Mounted(sources, config.server.prefix)
+    memberships = Memberships(
+        [groups.use(group.id) for group in groups if group.config.stamp],
+        None if before is None else before.memberships,
+    )
+    sieves, shadows = {}, {}
+    for id_, built in destinations.items():
+        sieves[id_] = _sieve(built, config, groups, lasting.clock, memberships, lasting.tap)
+        if built.is_shadow:
+            # What is compared shows and counts nothing of what it does.
+            quiet = partial(
+                _sieve,
+                config=config,
+                groups=groups,
+                clock=lasting.clock,
+                memberships=Memberships(memberships.groups),
+            )
+            shadow = make_shadow(built, build, quiet, config.server.workers, lasting.clock)
+            shadows[id_] = shadow
+            sieves[id_] = _arm_of(built, groups, shadow, lasting)
+            destinations[id_] = shaded(built, shadow, partial(_delivered, lasting.ledger, id_))
+    return Setup(
+        config, groups, intake, sources, mounted, destinations, sieves, shadows, memberships
+    )
+
+
+def _sieve(
+    built: BuiltDestination,
+    config: Config,
+    groups: Groups,
+    clock: Callable[[], int],
+    memberships: Memberships,
+    tap: Tap | None = None,
+) -> Sieve:
+    only = built.settings.only
+    return Sieve(
+        built.chain,
+        name=built.name,
+        storage=built.storage,
+        consent=built.settings.consent,
+        consent_defaults={
+            id_: source.consent_default for id_, (source, _) in config.sources.items()
+        },
+        clock=clock,
+        id_=built.id,
+        tap=tap,
+        only=None if only is None else (groups[only.group], only.arm),
+        memberships=memberships,
+    )
+
+
+def _arm_of(built: BuiltDestination, groups: Groups, shadow: Shadow, lasting: Lasting) -> Sieve:
+    """What lets all events of a shadow's arm through to it."""
+    # Consent and transforms are a part of what is compared. From an archive without a name no
+    # client can keep an event.
+    only = built.settings.only
+    return Sieve(
+        Chain(),
+        name="",
+        storage=True,
+        clock=lasting.clock,
+        id_=built.id,
+        tap=lasting.tap,
+        only=None if only is None else (groups[only.group], only.arm),
+        onlooker=shadow,
+    )
+
+
+def _delivered(ledger: Ledger, id_: str) -> int:
+    return ledger.destination(id_).delivered
