@@ -8,11 +8,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from gateway.component import Batch
-from gateway.errors import BatchError, Permanent, Retryable
+from gateway.errors import BatchError, Retryable, StateError
 from gateway.pipeline import Gateway
 from gateway.replay import Request
+from gateway.state import Written
 from gateway.subjects import Subjects
 from tests.reloading import BASE, House, Noting, caught_up, check_user_order, send
 
@@ -98,6 +100,107 @@ async def test_each_event_arrives_once(
         assert (worker.counts.dead.total(), worker.missing, worker.counts.leaked) == (0, 0, 0)
         assert await gateway.state.leaks() == []
     assert len(sent) > 200
+    assert house.problems == []
     assert sorted(house.got["out"]) == sorted(sent)
     if change is in_order:
         check_user_order(house, "out")
+
+
+def again(destination: str = "out") -> Request:
+    return Request(destination=destination, from_ms=0, to_ms=2**53, force=True)
+
+
+async def replayed(gateway: Gateway, id_: int) -> str:
+    async with asyncio.timeout(20):
+        while (found := await gateway.replays.progress(id_)) is None or found.state == "running":
+            await asyncio.sleep(0.001)
+    return found.state
+
+
+async def test_a_replay_goes_on_through_a_change(house: House) -> None:
+    """Events that it has sent are not sent again, and the rest goes to the new one."""
+    ids = [f"m-{n}" for n in range(40)]
+    async with house.gateway().running() as gateway:
+        await send(gateway, *ids)
+        await caught_up(gateway)
+        house.got.clear()
+
+        async def behave(*_: object) -> None:
+            await asyncio.sleep(0.002)
+
+        house.behave = behave
+        begun = await gateway.replays.start(structs.replace(again(), rate=20.0))
+        for n in range(5):
+            await asyncio.sleep(0.01)
+            house.write(BASE + f'tag = "{n}"\n')
+            await gateway.reload("tests")
+        assert await replayed(gateway, begun.id) == "done"
+        assert gateway.workers["out"].missing == 0
+    assert house.got["out"] == ids
+    assert house.problems == []
+
+
+async def test_a_replay_waits_for_its_destination_to_come_back(house: House) -> None:
+    """Taken out in the middle of it, and put back, it gets each event once more."""
+    ids = [f"m-{n}" for n in range(40)]
+    async with house.gateway().running() as gateway:
+        await send(gateway, *ids)
+        await caught_up(gateway)
+        house.got.clear()
+        begun = await gateway.replays.start(structs.replace(again(), rate=20.0))
+        await asyncio.sleep(0.05)
+        house.write(BASE + "enabled = false\n")
+        await gateway.reload("tests")
+        found = await gateway.replays.progress(begun.id)
+        assert found is not None
+        assert found.state == "running"
+        assert len(house.got["out"]) < len(ids)
+        house.write(BASE)
+        await gateway.reload("tests")
+        assert await replayed(gateway, begun.id) == "done"
+        await caught_up(gateway)
+        assert gateway.workers["out"].missing == 0
+    assert house.got["out"] == ids
+
+
+async def test_an_erasure_goes_on_with_the_new_one(house: House) -> None:
+    """Nobody is asked to erase who has been stopped, and what is left to do is done."""
+    house.hangs.add("")
+    async with house.gateway().running() as gateway:
+        await send(gateway, "a", user="ada")
+        await caught_up(gateway)
+        begun = await gateway.regulations.create("DELETE_ONLY", Subjects(frozenset({"ada"})), "t")
+        while not house.erasing:
+            await asyncio.sleep(0.001)
+        house.write(BASE + 'tag = "new"\n')
+        await gateway.reload("tests")
+        report = await gateway.regulations.wait(begun.id, 20)
+        assert report is not None
+        assert report.status == "FINISHED"
+    assert house.erasing == ["", "new"]
+
+
+async def test_the_state_store_that_fails_does_not_hold_a_reload_up(house: House) -> None:
+    """A destination is taken out within its bound, though what it got cannot be written down."""
+    house.write(BASE + "timeout_seconds = 0.1\n")
+    async with house.gateway().running() as gateway:
+        await send(gateway, "a")
+        await caught_up(gateway)
+
+        async def broken(*_: object) -> Written:
+            raise StateError("no space left")
+
+        real, gateway.state.commit = gateway.state.commit, broken  # type: ignore[method-assign]
+        await send(gateway, "b")
+        while gateway.workers["out"].condition.state == "ok":
+            await asyncio.sleep(0.001)
+        house.write(BASE + "enabled = false\n")
+        async with asyncio.timeout(10):
+            await gateway.reload("tests")
+        assert gateway.workers == {}
+        gateway.state.commit = real  # type: ignore[method-assign]
+        house.write(BASE)
+        await gateway.reload("tests")
+        await caught_up(gateway)
+        assert gateway.workers["out"].missing == 0
+    assert house.got["out"] == ["a", "b", "b"], "as after a crash"
