@@ -87,7 +87,11 @@ async def test_nothing_is_sent_while_it_is_held(bench: Bench) -> None:
 async def test_a_failing_destination_forgets_what_it_had_read(bench: Bench) -> None:
     """Events that were about to be tried again are read anew, and are marks then."""
     destination = RecordingDestination([Retryable("down")] * 5)
-    worker = bench.worker(destination, policy=BatchPolicy(max_age_seconds=0, max_events=1))
+    worker = bench.worker(
+        destination,
+        policy=BatchPolicy(max_age_seconds=0, max_events=1),
+        retry=structs.replace(QUICK, initial_seconds=0.2, max_seconds=0.2),
+    )
     bench.start(worker)
     await bench.put("a", "b", user_id="ada")
     while not destination.batches:
