@@ -216,11 +216,11 @@ def test_a_kill_in_the_middle_of_a_reload_loses_nothing(tmp_path: Path) -> None:
         sending = threading.Thread(target=client.run)
         sending.start()
         try:
-            for _ in range(5):
+            for _ in range(4):
                 time.sleep(0.3)
                 write(tmp_path, next(texts))
                 os.kill(gateway.pid, signal.SIGHUP)
-                time.sleep(rng.random() * 0.06)
+                time.sleep(rng.random() * 0.15)
                 gateway.kill()
                 gateway.start()
                 client.url = gateway.url
