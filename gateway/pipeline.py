@@ -342,22 +342,22 @@ class Gateway:
         file = self._shaped(await asyncio.to_thread(load, self.config.file))
         config, waits = kept(self.config, file)
         setup = await asyncio.to_thread(self._prepare, config, file)
-        begun = await self.deliveries.start_new(setup.destinations.values())
+        started = await self.deliveries.start_new(setup.destinations.values())
         try:
             await self._start_sources(setup, config.server.drain_timeout_seconds)
             if setup.asks_for_visitors:
                 await self.identity.start(self.queue.store)
             added = [one for one in setup.destinations.values() if one.id not in self.workers]
-            cursors = await self.deliveries.begin(added)
+            begun = await self.deliveries.begin(added)
         except BaseException:
             await self._stop_sources(self.sources)
-            await self.deliveries.stop_new(begun)
+            await self.deliveries.stop_new(started)
             raise
-        leaving = begun or setup.destinations.keys() != self.deliveries.built.keys()
+        leaving = started or setup.destinations.keys() != self.deliveries.built.keys()
         if leaving:  # or one of them could be asked to erase while it is stopped
             await self.regulations.stop()
         before = self._use(setup)
-        moves = self.deliveries.switch(setup.destinations, setup.sieves, cursors, self.replays.stop)
+        moves = self.deliveries.switch(setup.destinations, setup.sieves, begun, self.replays.stop)
         for failed in await asyncio.gather(*moves, return_exceptions=True):
             if failed is not None:
                 self._log.error("a destination was not changed cleanly", trace=trace_of(failed))
