@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import anyio
@@ -35,7 +34,7 @@ from gateway.queue.folder import QueueFolder
 from gateway.rates import Rates
 from gateway.regulations import Regulations
 from gateway.replay import Replays
-from gateway.sealed import briefs
+from gateway.sealed import newest_ids
 from gateway.sending import Sender
 from gateway.shards import shard_dir, shards_in, take_lock
 from gateway.sieve import Sieve
@@ -343,12 +342,7 @@ class Gateway:
             *(queue.recent(since_ms, limit) for queue in self._other_queues()),
             key=lambda frame: -frame.time_ms,
         )
-        pairs: Iterator[tuple[str, str]] = (
-            (brief.source_id, brief.message_id)
-            for frame in frames
-            for brief in reversed(briefs(frame.payload))
-        )
-        recent_ids.preload(islice(pairs, limit), now)
+        recent_ids.preload((ids for frame in frames for ids in newest_ids(frame.payload)), now)
 
     def _other_queues(self) -> list[QueueFolder]:
         """What other workers have stored, or earlier ones."""

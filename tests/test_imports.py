@@ -236,6 +236,14 @@ def loaded_by(module: str) -> set[str]:
     return set(done.stdout.split())
 
 
+@pytest.mark.parametrize("module", ["gateway", "gateway.cli"])
+def test_the_version_waits_for_nothing_of_ours(module: str) -> None:
+    """The public names, and all that they stand on, are imported by who asks for them."""
+    loaded = loaded_by(module)
+    assert {name for name in loaded if is_ours(name)} <= {"gateway", "gateway.cli"}
+    assert {"msgspec", "pluggy", "dataclasses", "asyncio"} & loaded == set()
+
+
 @pytest.mark.parametrize("module", ["gateway", "gateway.cli", "gateway.pytest_plugin"])
 def test_starting_imports_nothing_heavy(module: str) -> None:
     """A command that needs no server, no console and no metrics does not wait for them."""
