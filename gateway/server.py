@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any, cast
@@ -19,6 +19,7 @@ from gateway.errors import GatewayError
 from gateway.health import report
 from gateway.metrics import render
 from gateway.pipeline import Gateway
+from gateway.ready import SECURE_HEADERS, ReadyResponse
 from gateway.settings import ServerConfig
 
 __all__ = [
@@ -39,7 +40,11 @@ _BUSY = (
 )
 
 
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Answers = Callable[[web.Application], None]
+
+_DIRECT = web.AppKey("direct", dict[str, Answer])
+"""Handlers of paths that take the short way."""
 
 
 def make_app(gateway: Gateway, answers: Answers | None = None) -> web.Application:
@@ -53,6 +58,7 @@ def make_app(gateway: Gateway, answers: Answers | None = None) -> web.Applicatio
     app.on_response_prepare.append(_secure)
     prefix = gateway.config.server.prefix
     taken: dict[tuple[str, str], str] = {}
+    direct = app[_DIRECT] = {}
     for source in gateway.sources:
         owner = type(source).__module__
         for route in source.routes():
@@ -62,6 +68,8 @@ def make_app(gateway: Gateway, answers: Answers | None = None) -> web.Applicatio
                     f"{route.method} {route.path} is answered by {other} and by {owner}"
                 )
             app.router.add_route(route.method, prefix + route.path, route.handler)
+            if route.direct:
+                direct[prefix + route.path] = route.handler
 
     async def version(_: web.Request) -> web.Response:
         return _json({"name": "headgate", "version": __version__}, 200)
@@ -84,9 +92,30 @@ def make_app(gateway: Gateway, answers: Answers | None = None) -> web.Applicatio
 
 
 async def _secure(_: web.Request, response: web.StreamResponse) -> None:
-    """Headers of every answer: no browser is to guess what it is, nor anybody what we run on."""
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    response.headers["Server"] = "headgate"
+    response.headers.update(SECURE_HEADERS)
+
+
+def _directly(handlers: dict[str, Answer], otherwise: Answer) -> Answer:
+    """Have requests answered without asking the router.
+
+    To find a route and to keep account of it takes aiohttp 25 µs; a request with one event takes
+    some 150 in all.
+
+    Args:
+        handlers: by path, for all methods.
+        otherwise: what answers all other requests.
+    """
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        handler = handlers.get(request.raw_path)
+        if handler is None or "Expect" in request.headers:
+            return await otherwise(request)
+        response = await handler(request)
+        if not isinstance(response, ReadyResponse):
+            await _secure(request, response)
+        return response
+
+    return answer
 
 
 def add_answers(app: web.Application, gateway: Gateway) -> None:
@@ -150,14 +179,17 @@ async def opened(gateway: Gateway, answers: Answers | None = None) -> AsyncItera
         answers: as of `make_app`.
     """
     config = gateway.config.server
+    app = make_app(gateway, answers)
     runner = web.AppRunner(
-        make_app(gateway, answers),
+        app,
         handle_signals=False,
         shutdown_timeout=config.drain_timeout_seconds,
     )
     await runner.setup()
     assert runner.server is not None
-    doors = Doors(runner.server, config)
+    server = runner.server
+    server.request_handler = cast("Any", _directly(app[_DIRECT], server.request_handler))
+    doors = Doors(server, config)
     try:
         yield doors
     finally:

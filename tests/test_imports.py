@@ -57,7 +57,7 @@ LAYERS = (
     ("triage",),
     ("delivery",),
     # What plugins may use on top of the contract.
-    ("body", "clientip", "retry_after", "fakevendor", "excerpt", "packing"),
+    ("body", "clientip", "retry_after", "fakevendor", "excerpt", "packing", "ready"),
     ("outbound",),
     ("testing",),
     ("pytest_plugin",),
@@ -84,8 +84,8 @@ A module imports from rooms below its own, and within its own without going roun
 OPEN_TO_BUILTINS = {
     "", "assignment", "body", "builtin", "clientip", "component", "condition", "config", "enrich",
     "errors", "event", "groups", "heads", "hookspecs", "intake", "keys", "ndjson", "normalise",
-    "path", "personal", "queue", "retry_after", "sealed", "settings", "subject", "subjects",
-    "timestamps",
+    "path", "personal", "queue", "ready", "retry_after", "sealed", "settings", "subject",
+    "subjects", "timestamps",
 }  # fmt: skip
 """What a built-in may use: the contract, and helpers that are there for plugins."""
 
