@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import os
 import signal
@@ -93,16 +92,14 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
 
 async def _serve(config: Config, registry: Registry, shards: list[int]) -> None:
     """Be the only process."""
-    from gateway.workers.hosting import alone
+    from gateway.workers.hosting import alone, seldom_collect
 
     stop = asyncio.Event()
     _on_signals(stop, lambda: os._exit(1))
     async with alone(config, registry, shards) as (gateway, others, url), _known(config, url):
         _announce(config, gateway, url, pending=_pending([gateway, *others]))
         _say_shards(shards, 1)
-        # What was made to start with stays: the collector need not look at it again and again.
-        gc.collect()
-        gc.freeze()
+        seldom_collect()
         await stop.wait()
         click.echo("stopping: storing what was taken in, delivering what is pending")
     for id_, number in _pending([gateway, *others]).items():
