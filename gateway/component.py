@@ -270,11 +270,18 @@ class Transform(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A path that a source answers. Paths of all sources share one server, below its prefix."""
+    """A path that a source answers. Paths of all sources share one server, below its prefix.
+
+    Attributes:
+        direct: requests for this very path, without a query, do not pass aiohttp's router, which is
+            faster. It has to be a path without ``{}``, for all methods (``*``), whose handler asks
+            its request for neither ``match_info`` nor ``app`` and returns what is not sent yet.
+    """
 
     method: str
     path: str
     handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    direct: bool = False
 
 
 class Source(Component):

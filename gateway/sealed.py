@@ -43,6 +43,7 @@ __all__ = [
     "briefs",
     "complete",
     "finish",
+    "newest_ids",
     "seal",
     "sent_events",
     "stored_events",
@@ -294,6 +295,15 @@ class _BriefElement(Brief, gc=False):
 
 
 _briefs = msgspec.json.Decoder(list[_BriefElement])
+
+
+def newest_ids(payload: bytes) -> Iterator[tuple[str, list[str]]]:
+    """Sources and message ids of a frame's payload, the newest first."""
+    for element in reversed(_briefs.decode(payload)):
+        if element.origin is None:
+            yield element.source_id, [element.message_id]
+        else:
+            yield element.origin.source_id, [brief.message_id for brief in reversed(element.sent)]
 
 
 def briefs(payload: bytes) -> list[Brief]:
