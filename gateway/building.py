@@ -30,6 +30,7 @@ from gateway.intake import Intake
 from gateway.mapping import EventMapping, MappedDestination, Rule, compile_mapping
 from gateway.plugins import Registry
 from gateway.queue import Store
+from gateway.rehearsal import Rehearsal
 from gateway.settings import DestinationSettings, secrets_in
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ class BuiltDestination:
     Attributes:
         counted: what it has counted of its own; see `Context.count`.
         made_of: all that `destination` was built from.
+        rehearses: whether it can show what it would send; if not, it is not to be started in a
+            rehearsal.
+        rehearsal: where it notes that down; None where it sends.
     """
 
     id: str
@@ -61,6 +65,8 @@ class BuiltDestination:
     secrets: tuple[str, ...]
     counted: Counter[str]
     made_of: tuple[object, ...]
+    rehearses: bool
+    rehearsal: Rehearsal | None
 
 
 class Builder:
@@ -74,6 +80,7 @@ class Builder:
         before: destinations of the config before this one, by id. One that is built from the same
             again is kept as it is.
         counted: what destinations have counted of their own, by id, to be counted on.
+        rehearsing: build what touches nothing outside, and notes down what it would send.
 
     Raises:
         ConfigError: config names what does not exist, or has wrong keys for it.
@@ -88,6 +95,8 @@ class Builder:
         log: FilteringBoundLogger,
         before: Mapping[str, BuiltDestination] | None = None,
         counted: dict[str, Counter[str]] | None = None,
+        *,
+        rehearsing: bool = False,
     ) -> None:
         self.groups = Groups(config.groups, config.layers)
         self._config = config
@@ -96,6 +105,7 @@ class Builder:
         self._log = log
         self._before = before or {}
         self._counted = {} if counted is None else counted
+        self._rehearsing = rehearsing
 
     def _context(
         self, id_: str, *, at_intake: bool = False, counted: Counter[str] | None = None
@@ -110,6 +120,7 @@ class Builder:
             log=self._log.bind(component=id_),
             clock=self._clock,
             shard=self._config.shard,
+            rehearsal=Rehearsal() if self._rehearsing else None,
         )
 
     def store(self) -> Store:
@@ -161,10 +172,13 @@ class Builder:
             made_of = (settings.type, table.options, rules, self._config.base_dir)
             before = self._before.get(id_)
             counted = self._counted.setdefault(id_, Counter())
+            secrets = tuple(secrets_in(config))
+            context = self._context(id_, counted=counted)
+            if context.rehearsal is not None:
+                context.rehearsal.hide(secrets)
             if before is not None and before.made_of == made_of:
                 destination = before.destination
             else:
-                context = self._context(id_, counted=counted)
                 destination = _build(table.path, spec.build, config, context)
                 if rules:
                     destination = MappedDestination(destination, _mapping(rules, table.path))
@@ -182,9 +196,11 @@ class Builder:
                             spec.idempotent if settings.idempotent is None else settings.idempotent
                         ),
                         atomic=spec.atomic,
-                        secrets=tuple(secrets_in(config)),
+                        secrets=secrets,
                         counted=counted,
                         made_of=made_of,
+                        rehearses=spec.rehearses,
+                        rehearsal=context.rehearsal,
                         settings=settings,
                         chain=Chain(
                             [

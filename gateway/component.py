@@ -30,6 +30,7 @@ from msgspec import Meta, Struct
 
 from gateway.enrich import Client
 from gateway.event import Event
+from gateway.rehearsal import Rehearsal
 from gateway.subjects import Subjects
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ class Context:
             Components with the same id run in each at the same time.
         counted: what the component has counted with `count`.
         at_intake: of a transform: whether it runs before events are stored.
+        rehearsal: where given, nothing is to be sent or written, nor anything outside be touched:
+            what would be is noted down there. See `gateway.rehearsal`.
     """
 
     id: str
@@ -93,6 +96,7 @@ class Context:
     at_intake: bool = False
     shard: int = 0
     counted: Counter[str] = field(default_factory=Counter, compare=False)
+    rehearsal: Rehearsal | None = None
 
     def count(self, what: str, number: int = 1) -> None:
         """Count something that is neither an event's outcome nor an error, to be seen by operators.
@@ -368,6 +372,10 @@ class DestinationSpec(Generic[C]):
             being forced.
         atomic: whether a batch is delivered whole and in its order, or not at all: `send` never
             raises `BatchError` for some items and delivers the others.
+        rehearses: whether it heeds `Context.rehearsal`: `start` and `send` then touch nothing
+            outside, and what would be sent is noted down. A destination that speaks to the outside
+            by `gateway.outbound.HttpClient` alone has to do no more than say so here. What does
+            not rehearse cannot be shown by `gateway explain` and `gateway diff`.
     """
 
     type: str
@@ -379,6 +387,7 @@ class DestinationSpec(Generic[C]):
     max_concurrency: int = 1
     idempotent: bool = False
     atomic: bool = False
+    rehearses: bool = False
     api: int = API_VERSION
 
 

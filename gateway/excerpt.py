@@ -68,8 +68,12 @@ class Mask:
         lines = [self._clean(line, cut=False) for line in self._uncut(text, cut=cut).split("\n")]
         return _shortened("\n".join(lines), most)
 
+    def hide(self, text: str) -> str:
+        """The text whole and as it is, but for the secrets."""
+        return self._pattern.sub("***", text)
+
     def _clean(self, text: str, *, cut: bool) -> str:
-        text = self._pattern.sub("***", self._uncut(text, cut=cut))
+        text = self.hide(self._uncut(text, cut=cut))
         return "".join(c if c.isprintable() else " " for c in text)
 
     def _uncut(self, text: str, *, cut: bool) -> str:

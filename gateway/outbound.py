@@ -14,7 +14,7 @@ import gzip
 import io
 import ssl
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -28,6 +28,7 @@ from gateway.component import Context
 from gateway.errors import DeliveryError, Misconfigured, Permanent, Retryable, Throttled
 from gateway.excerpt import Mask
 from gateway.packing import Split
+from gateway.rehearsal import Request
 from gateway.retry_after import parse_retry_after
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
 
 _RETRY = {408, 409, 425}
 _SETTINGS_WRONG = {401, 402, 403, 404, 405, 406, 407, 410, 411, 415, 421, 426}
+_HEADERS = {"User-Agent": f"headgate/{gateway.__version__}"}
 _THREAD_BYTES = 65_536
 """Larger bodies are compressed in a thread, for it takes more than a millisecond."""
 _GZIP_LEVEL = 5
@@ -97,24 +99,6 @@ class VendorSettings(HttpSettings, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """A request.
-
-    Attributes:
-        params: added to the URL as its query.
-        shown_url: stands for the URL in errors and dead letters; the URL without its query, unless
-            given.
-    """
-
-    url: str
-    body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
-    method: str = "POST"
-    params: Mapping[str, str] = field(default_factory=dict)
-    shown_url: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Reply:
     """An answer as far as it was read.
 
@@ -142,15 +126,26 @@ class Reply:
             return None
 
 
+_REHEARSED = Reply(200, {}, b"")
+"""Success, to all who look at no more than the status or for what went wrong."""
+
+
 class HttpClient:
     """Sends requests for one destination. Redirects are not followed, cookies not kept.
+
+    With a context that has a `rehearsal` it opens no connection: each request is noted down there
+    and counts as answered by a 200 that says nothing.
 
     Args:
         secrets: texts that never appear in an error.
     """
 
     def __init__(self, settings: HttpSettings, context: Context, secrets: Iterable[str]) -> None:
+        secrets = tuple(secrets)
         self.mask = Mask(secrets)
+        self._rehearsal = context.rehearsal
+        if self._rehearsal is not None:
+            self._rehearsal.hide(secrets)
         self._settings = settings
         self._clock = context.clock
         self._log = context.log
@@ -159,12 +154,12 @@ class HttpClient:
 
     async def start(self) -> None:
         """Load the certificates to trust and open the session."""
-        if self._session is not None:
+        if self._session is not None or self._rehearsal is not None:
             return
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=await self._tls()),
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": f"headgate/{gateway.__version__}"},
+            headers=_HEADERS,
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=self._settings.connect_timeout_seconds
             ),
@@ -185,6 +180,9 @@ class HttpClient:
             Retryable: no answer came, or not all of one that reports success.
             Misconfigured: the server did not prove who it is.
         """
+        if self._rehearsal is not None:
+            self._rehearsal.request(replace(request, headers={**_HEADERS, **request.headers}))
+            return _REHEARSED
         session = self._session
         if session is None:
             raise RuntimeError("send() needs start() first")
@@ -221,6 +219,8 @@ class HttpClient:
             DeliveryError: as `send` and `judge` do.
         """
         reply = await self.send(request)
+        if self._rehearsal is not None:
+            return {}  # nobody has answered, so that there is nothing to judge
         failed: Mapping[int, DeliveryError] = {}
         try:
             failed = (judge or self.by_status)(reply)
@@ -270,6 +270,8 @@ class HttpClient:
         Raises:
             DeliveryError: one of them failed.
         """
+        if self._rehearsal is not None:
+            return
         parts = urlsplit(url)
         secure = parts.scheme == "https"
         port = parts.port or (443 if secure else 80)

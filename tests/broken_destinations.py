@@ -6,6 +6,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -339,5 +340,30 @@ class CheckFails(Good):
         raise KeyError("url")
 
 
+class SendsInRehearsal(Good):
+    """Has a second client, which knows nothing of rehearsals."""
+
+    def __init__(self, config: Config, context: Context) -> None:
+        super().__init__(config, replace(context, rehearsal=None))
+
+
+class ShowsNothing(Good):
+    """Takes a rehearsal for an occasion to do nothing at all."""
+
+    async def send(self, batch: Batch) -> None:
+        if self.context.rehearsal is None:
+            await super().send(batch)
+
+
+class WritesInRehearsal(Good):
+    """Keeps a note of each batch in its folder."""
+
+    async def send(self, batch: Batch) -> None:
+        folder = self.context.data_dir
+        folder.mkdir(exist_ok=True)
+        (folder / f"{batch.offsets[0]}-{batch.attempt}").touch()
+        await super().send(batch)
+
+
 def spec_of(kind: Callable[[Config, Context], Destination]) -> DestinationSpec[Any]:
-    return DestinationSpec("crm", Config, kind, max_concurrency=4)
+    return DestinationSpec("crm", Config, kind, max_concurrency=4, rehearses=True)

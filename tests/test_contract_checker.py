@@ -39,7 +39,7 @@ def breaches_of(kind: Callable[[Any, Context], Destination], *slugs: str) -> lis
 def test_one_that_keeps_the_contract_passes() -> None:
     """All scenes are played, and nothing is found."""
     check_destination_contract(spec_of(Good), CONFIG, VENDOR)
-    assert len(contract_scenes(spec_of(Good), CONFIG, VENDOR)) == 13
+    assert len(contract_scenes(spec_of(Good), CONFIG, VENDOR)) == 14
 
 
 @pytest.mark.parametrize(
@@ -74,6 +74,9 @@ def test_one_that_keeps_the_contract_passes() -> None:
         (broken.OneAnswerForAll, "reorder", Promise.OUTCOME_PER_ITEM),
         (broken.ChecksBySending, "check", Promise.CHECK),
         (broken.CheckFails, "check", Promise.CHECK),
+        (broken.SendsInRehearsal, "rehearsal", Promise.REHEARSAL),
+        (broken.ShowsNothing, "rehearsal", Promise.REHEARSAL),
+        (broken.WritesInRehearsal, "rehearsal", Promise.REHEARSAL),
     ],
 )
 def test_one_that_breaks_a_promise_is_caught(kind: type[Good], slug: str, promise: Promise) -> None:
@@ -136,7 +139,7 @@ def test_an_idempotent_storage_holds_each_event_once(once: bool, found: set[Prom
         rows: list[str] = []  # noqa: RUF012 - of this test
 
     Rows.once = once
-    spec = replace(spec_of(Rows), idempotent=True)
+    spec = replace(spec_of(Rows), idempotent=True, rehearses=False)
     storage = Storage(read=lambda folder: Rows.rows)
     scenes = contract_scenes(spec, CONFIG, storage)
     assert {breach.promise for scene in scenes for breach in scene.breaches()} == found

@@ -36,6 +36,7 @@ LAYERS = (
     ("groups",),
     ("personal",),
     # What a plugin sees.
+    ("rehearsal",),
     ("component",),
     ("settings",),
     ("config", "mapping"),
@@ -58,7 +59,7 @@ LAYERS = (
     ("delivery",),
     # What plugins may use on top of the contract.
     ("body", "clientip", "retry_after", "fakevendor", "excerpt", "packing"),
-    ("outbound",),
+    ("outbound", "rehearsing"),
     ("testing",),
     ("pytest_plugin",),
     ("builtin",),

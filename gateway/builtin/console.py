@@ -73,13 +73,15 @@ class Console(Destination):
     ) -> None:
         self._config = config
         self._log = context.log
+        self._rehearsal = context.rehearsal
         self._stream = stream
         self._terminal: RichConsole | None = None
         self._closed = False
 
     async def start(self) -> None:
         """Find out what stdout is."""
-        self._open()
+        if self._rehearsal is None:
+            self._open()
 
     async def send(self, batch: Batch) -> None:
         """Print the events, unless stdout is closed.
@@ -87,6 +89,9 @@ class Console(Destination):
         Raises:
             Retryable: stdout is a file and its disk is full.
         """
+        if self._rehearsal is not None:
+            self._rehearsal.write("stdout", "".join(map(self._plain, batch)))
+            return
         stream, terminal = self._open()
         if self._closed:
             return
@@ -107,6 +112,11 @@ class Console(Destination):
             self._reader_gone(str(error))
         finally:
             given_up.set()
+
+    def _plain(self, event: Event) -> str:
+        if self._config.format == "json":
+            return _json_line(event)
+        return pretty_line(event, self._config.max_width or WIDTH_WITHOUT_TERMINAL).plain + "\n"
 
     def _open(self) -> tuple[TextIO, RichConsole]:
         if self._terminal is None:
@@ -231,5 +241,6 @@ def register_destinations(register: Callable[[DestinationSpec[Any]], None]) -> N
             name="Console",
             batch=BatchPolicy(max_events=50, max_bytes=1_000_000, max_age_seconds=0.0),
             atomic=True,
+            rehearses=True,
         )
     )

@@ -46,5 +46,6 @@ def register_destinations(register: Callable[[DestinationSpec[Any]], None]) -> N
             batch=BatchPolicy(max_events=10_000, max_bytes=8_000_000, max_age_seconds=0.0),
             idempotent=True,
             atomic=True,
+            rehearses=True,
         )
     )

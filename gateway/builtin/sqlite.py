@@ -76,6 +76,7 @@ class Sqlite(Destination):
     def __init__(self, config: SqliteConfig, context: Context) -> None:
         self._config = config
         self._path = context.path(config.path)
+        self._rehearsal = context.rehearsal
         self._thread: ThreadPoolExecutor | None = None
         self._db: sqlite3.Connection | None = None
 
@@ -85,6 +86,8 @@ class Sqlite(Destination):
         Raises:
             Misconfigured: they cannot be used.
         """
+        if self._rehearsal is not None:
+            return
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
         await self._run(self._open)
 
@@ -106,6 +109,11 @@ class Sqlite(Destination):
             _row(batch.queue_id, offset, event)
             for offset, event in zip(batch.offsets, batch.events, strict=True)
         ]
+        if self._rehearsal is not None:
+            for row in rows:
+                named = dict(zip(_COLUMNS, row, strict=True))
+                self._rehearsal.write(f"{self._path}, table {self._config.table}", named)
+            return
         await self._run(lambda: self._insert(rows))
 
     async def check(self) -> None:
@@ -276,5 +284,6 @@ def register_destinations(register: Callable[[DestinationSpec[Any]], None]) -> N
             batch=BatchPolicy(max_events=2000, max_bytes=4_000_000, max_age_seconds=1.0),
             idempotent=True,
             atomic=True,
+            rehearses=True,
         )
     )

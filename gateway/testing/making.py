@@ -12,6 +12,7 @@ import structlog
 
 from gateway.component import Batch, Context
 from gateway.event import Event
+from gateway.rehearsal import Rehearsal
 from gateway.settings import ServerConfig
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def make_context(
     clock: Callable[[], int] | None = None,
     server: ServerConfig | None = None,
     log: FilteringBoundLogger | None = None,
+    rehearsal: Rehearsal | None = None,
 ) -> Context:
     """What a component is built with.
 
@@ -81,6 +83,7 @@ def make_context(
         base_dir: stands for the folder of config.toml; the data folder is ``data`` in it.
         clock: by default a `ManualClock`.
         log: by default structlog's, so that `structlog.testing.capture_logs` sees what is logged.
+        rehearsal: for a component that is to send nothing.
     """
     return Context(
         id=id,
@@ -89,6 +92,7 @@ def make_context(
         server=server or ServerConfig(),
         log=log if log is not None else structlog.get_logger().bind(component=id),
         clock=clock or ManualClock(),
+        rehearsal=rehearsal,
     )
 
 

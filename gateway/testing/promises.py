@@ -32,6 +32,8 @@ class Promise(StrEnum):
     """`stop` ends within its deadline, and is safe twice and without `start`."""
     CHECK = "check() delivers nothing"
     """And raises a `DeliveryError` where settings do not work, or nothing."""
+    REHEARSAL = "a rehearsal sends nothing"
+    """And shows what would be sent, of one whose spec says that it `rehearses`."""
 
 
 @dataclass(frozen=True, slots=True)

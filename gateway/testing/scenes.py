@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
+
+import msgspec
 
 from gateway.errors import DeliveryError
 from gateway.fakevendor import Answer, Received
+from gateway.rehearsal import Rehearsal
+from gateway.rehearsing import Shown, rehearse
+from gateway.testing.making import make_batch
 from gateway.testing.promises import Promise
+from gateway.testing.reading import find_ids
 from gateway.testing.receivers import Receiver, Storage, Vendor
 from gateway.testing.rig import bounded
 from gateway.testing.stage import Stage, done
@@ -223,6 +230,38 @@ async def checking(stage: Stage) -> None:
         stage.broken(Promise.CHECK, "it delivered events", arrived)
 
 
+async def rehearsing(stage: Stage) -> None:
+    """What it would send is what it sends, and is not sent."""
+    if not stage.subject.spec.rehearses:
+        return
+    ids = await stage.put(_EVENTS)
+    rehearsal = Rehearsal()
+    before = _files(stage.folder)
+    destination = await stage.started(rehearsal)
+    if destination is None:
+        return
+    batch = make_batch([stage.receiver.event(id_) for id_ in ids])
+    rehearsed = await rehearse(destination, rehearsal, batch)
+    await stage.stop(destination)
+    if stage.vendor.connections:
+        stage.broken(Promise.REHEARSAL, "the receiver was spoken to")
+    if _files(stage.folder) != before:
+        stage.broken(Promise.REHEARSAL, "files were written")
+    for error in rehearsed.failed.values():
+        stage.broken(Promise.REHEARSAL, f"send() raised {error!r}")
+    shown = Shown((*rehearsal.secrets, *stage.secrets))
+    text = " ".join(msgspec.json.encode(shown(planned)).decode() for planned in rehearsed.planned)
+    stage.texts.append(text)
+    await stage.deliver(ids)
+    missing = (stage.arrived() or set()) - set(find_ids(text))
+    if missing:
+        stage.broken(Promise.REHEARSAL, "arrive, and were not shown", missing)
+
+
+def _files(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
 def _expect_wait(stage: Stage) -> None:
     """Every attempt that was told to wait says so to the gateway, and asks no second time."""
     assert isinstance(stage.receiver, Vendor)
@@ -274,4 +313,5 @@ SCENES: tuple[Scene, ...] = (
     ),
     Scene("stop", "stop", stopping, _any),
     Scene("check", "check", checking, _any),
+    Scene("a rehearsal", "rehearsal", rehearsing, _any),
 )

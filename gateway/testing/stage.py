@@ -18,6 +18,7 @@ from gateway.component import Destination
 from gateway.event import Event
 from gateway.fakevendor import Answer, FakeVendor, Received
 from gateway.queue.batching import BatchingQueue
+from gateway.rehearsal import Rehearsal
 from gateway.testing.making import ManualClock, make_context
 from gateway.testing.promises import Breach, Promise
 from gateway.testing.reading import content_of, find_ids, id_of
@@ -169,9 +170,9 @@ class Stage:
 
     # -- the destination -----------------------------------------------------
 
-    def make(self) -> Destination:
+    def make(self, rehearsal: Rehearsal | None = None) -> Destination:
         """A new instance, as after a start of the gateway."""
-        context = make_context(self.folder, "contract", clock=self.clock)
+        context = make_context(self.folder, "contract", clock=self.clock, rehearsal=rehearsal)
         folder = self.folder / "receiver"
         destination, self.secrets = self.subject.build(context, self.vendor.url, folder)
         short = [secret for secret in self.secrets if 0 < len(secret) < LEAST_SECRET]
@@ -182,9 +183,9 @@ class Stage:
             )
         return destination
 
-    async def started(self) -> Destination | None:
+    async def started(self, rehearsal: Rehearsal | None = None) -> Destination | None:
         """A new instance that was started; None where it could not be."""
-        destination = self.make()
+        destination = self.make(rehearsal)
         error = await bounded(destination.start(), SCENE_SECONDS)
         if error is not None:
             self.texts.append(str(error))

@@ -26,5 +26,6 @@ def register_destinations(register: Callable[[DestinationSpec[Any]], None]) -> N
             batch=BatchPolicy(max_events=1000, max_bytes=2_000_000, max_age_seconds=1.0),
             max_concurrency=4,
             idempotent=True,
+            rehearses=True,
         )
     )

@@ -25,5 +25,6 @@ def register_destinations(register: Callable[[DestinationSpec[Any]], None]) -> N
             name="Google Analytics 4",
             batch=BatchPolicy(max_events=500, max_bytes=1_000_000, max_age_seconds=1.0),
             max_concurrency=4,
+            rehearses=True,
         )
     )

@@ -70,7 +70,8 @@ class Validator:
         client: HttpClient,
         context: Context,
     ) -> None:
-        self._limit = percent / 100 * 2**32
+        # A rehearsal shows what is delivered, and this is beside it.
+        self._limit = 0.0 if context.rehearsal is not None else percent / 100 * 2**32
         self._url = url
         self._params = params
         self._client = client

@@ -25,5 +25,6 @@ def register_destinations(register: Callable[[DestinationSpec[Any]], None]) -> N
             name="Mixpanel",
             batch=BatchPolicy(max_events=2000, max_bytes=4_000_000, max_age_seconds=1.0),
             max_concurrency=8,
+            rehearses=True,
         )
     )

@@ -27,5 +27,6 @@ def register_destinations(register: Callable[[DestinationSpec[Any]], None]) -> N
             batch=BatchPolicy(max_events=2000, max_bytes=4_000_000, max_age_seconds=1.0),
             max_concurrency=4,
             idempotent=True,
+            rehearses=True,
         )
     )

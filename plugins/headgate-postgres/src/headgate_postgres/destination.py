@@ -20,6 +20,7 @@ from gateway import (
     Retryable,
 )
 from gateway.excerpt import Mask
+from gateway.rehearsal import Rehearsal
 from headgate_postgres import catalog, positions, probe
 from headgate_postgres.answer import Meaning, error_of, meaning_of
 from headgate_postgres.config import PostgresConfig, secrets_of
@@ -49,6 +50,9 @@ class Postgres(Destination):
         self._config = config
         self._id = context.id
         self._mask = Mask(secrets_of(config))
+        self._rehearsal = context.rehearsal
+        if self._rehearsal is not None:
+            self._rehearsal.hide(secrets_of(config))
         self._pool: Any = None
         self._tables: dict[str, Table] | None = None
         self._fixed: dict[str, set[str]] = {}
@@ -59,6 +63,8 @@ class Postgres(Destination):
 
         A database that is down does not keep the gateway from starting.
         """
+        if self._rehearsal is not None:
+            return
         config = self._config
         self._pool = asyncpg.create_pool(
             config.dsn.reveal(),
@@ -91,6 +97,9 @@ class Postgres(Destination):
             Misconfigured: credentials, database, rights or schema are not as they must be.
             BatchError: the database refuses these events; all others were written.
         """
+        if self._rehearsal is not None:
+            self._rehearse(batch, self._rehearsal)
+            return
         failed: dict[int, DeliveryError] = {}
         await self._deliver(batch, range(len(batch)), failed)
         if failed:
@@ -103,6 +112,13 @@ class Postgres(Destination):
                 await probe.check(db, self._config.schema)
         except _ERRORS as error:
             raise error_of(error, self._mask) from None
+
+    def _rehearse(self, batch: Batch, rehearsal: Rehearsal) -> None:
+        """Note down the rows, as they are where each of their values has a column."""
+        for rows in self._rows(batch.events, {}).values():
+            for row in rows:
+                extra = {EXTRA: row.extra} if row.extra else {}
+                rehearsal.write(f"table {self._config.schema}.{row.table}", row.values | extra)
 
     # -- a batch -------------------------------------------------------------
 

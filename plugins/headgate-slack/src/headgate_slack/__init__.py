@@ -25,5 +25,6 @@ def register_destinations(register: Callable[[DestinationSpec[Any]], None]) -> N
             name="Slack",
             # At a message a second, so many are through well within `timeout_seconds`.
             batch=BatchPolicy(max_events=20, max_bytes=1_000_000, max_age_seconds=1.0),
+            rehearses=True,
         )
     )

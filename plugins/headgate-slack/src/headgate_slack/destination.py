@@ -37,7 +37,9 @@ class Slack(Destination):
         secrets = [secret for url in urls for secret in secrets_of_url(url)]
         self._client = HttpClient(config, context, secrets)
         self._packer = Packer(_limits, parallel=len(urls))
-        self._paces = [Pace(config.interval_seconds) for _ in urls]
+        # In a rehearsal there is nobody to be gentle to.
+        interval = config.interval_seconds if context.rehearsal is None else 0.0
+        self._paces = [Pace(interval) for _ in urls]
 
     async def start(self) -> None:
         """Open the session."""

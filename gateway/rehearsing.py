@@ -1,0 +1,146 @@
+"""Has a destination rehearse a batch, and shows people what it would send, without its secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+from zlib import MAX_WBITS, decompressobj
+
+import msgspec
+
+from gateway.component import Batch, Destination
+from gateway.errors import BatchError, DeliveryError
+from gateway.excerpt import Mask
+from gateway.rehearsal import Planned, Rehearsal, Request, Write
+
+__all__ = ["MOST_BODY_BYTES", "Rehearsed", "Shown", "rehearse"]
+
+MOST_BODY_BYTES = 16_777_216
+"""A compressed body is shown up to this size."""
+
+_CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key", "api-key"})
+"""Headers whose values are not shown, whatever they are: a plugin may have made them of secrets."""
+
+_GZIP = MAX_WBITS | 16
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """What would become of a batch if the other side took all of it.
+
+    Attributes:
+        planned: what would be sent or written, in order.
+        failed: events that the destination itself refuses, by their place in the batch, and why.
+    """
+
+    planned: tuple[Planned, ...]
+    failed: Mapping[int, Exception]
+
+
+async def rehearse(destination: Destination, rehearsal: Rehearsal, batch: Batch) -> Rehearsed:
+    """Have a destination say what it would send. One batch at a time.
+
+    Args:
+        destination: one that rehearses, built with `rehearsal` in its context, and started.
+    """
+    rehearsal.take()
+    failed: Mapping[int, Exception] = {}
+    try:
+        await destination.send(batch)
+    except BatchError as error:
+        failed = error.failed
+    except Exception as error:  # noqa: BLE001 - of a plugin: it is what would happen
+        failed = dict.fromkeys(range(len(batch)), error)
+    return Rehearsed(tuple(rehearsal.take()), failed)
+
+
+class Shown:
+    """Puts what would be sent in a form for people and programs.
+
+    Args:
+        secrets: texts that become ``***``, wherever they stand.
+    """
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        self._mask = Mask(secrets)
+
+    def __call__(self, planned: Planned) -> dict[str, Any]:
+        """What JSON can hold.
+
+        Returns:
+            Of a request ``method``, ``url`` with its query, ``headers``, and ``body``: what it is
+            in JSON, a list for lines of JSON, an object for a form, or else a text. Of something
+            that would be written ``to`` and ``content``.
+        """
+        if isinstance(planned, Write):
+            content = planned.content
+            if isinstance(content, bytes):
+                content = _decoded(content)
+            return {"to": self._mask.hide(planned.to), "content": self.hide(content)}
+        return {
+            "method": planned.method,
+            "url": self._url(planned),
+            "headers": {name: self._header(name, v) for name, v in planned.headers.items()},
+            "body": self.hide(_content(planned)),
+        }
+
+    def error(self, error: Exception) -> str:
+        """An error in one line."""
+        # The text of what is no `DeliveryError` may quote the event.
+        text = str(error) if isinstance(error, DeliveryError) else ""
+        return self._mask.excerpt(f"{type(error).__name__}: {text}".rstrip(": "))
+
+    def hide(self, value: Any) -> Any:
+        """A value of JSON without the secrets."""
+        if isinstance(value, str):
+            return self._mask.hide(value)
+        if isinstance(value, Mapping):
+            return {self._mask.hide(str(key)): self.hide(inner) for key, inner in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.hide(inner) for inner in value]
+        if value is None or isinstance(value, bool):
+            return value
+        text = str(value)  # a number, which may be one that somebody calls a secret
+        hidden = self._mask.hide(text)
+        if hidden != text:
+            return hidden
+        return value if isinstance(value, int | float) else text
+
+    def _url(self, request: Request) -> str:
+        url = request.shown_url or self._mask.hide(request.url)
+        if not request.params:
+            return url
+        query = {self._mask.hide(k): self._mask.hide(v) for k, v in request.params.items()}
+        return f"{url}{'&' if '?' in url else '?'}{urlencode(query, safe='*')}"
+
+    def _header(self, name: str, value: str) -> str:
+        if name.lower() not in _CREDENTIALS:
+            return self._mask.hide(value)
+        scheme, _, credentials = value.partition(" ")
+        return f"{scheme} ***" if credentials else "***"
+
+
+def _content(request: Request) -> Any:
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    body = request.body
+    if headers.get("content-encoding") == "gzip":
+        body = decompressobj(_GZIP).decompress(body, MOST_BODY_BYTES)
+    if headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        pairs = parse_qsl(body.decode(errors="replace"), keep_blank_values=True)
+        return {key: _decoded(value.encode()) for key, value in pairs}
+    return _decoded(body)
+
+
+def _decoded(body: bytes) -> Any:
+    """JSON, a list for lines of JSON, or else a text."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass
+    try:
+        lines = msgspec.json.Decoder().decode_lines(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        lines = []
+    return lines or body.decode(errors="replace")
