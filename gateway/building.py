@@ -74,6 +74,7 @@ class Builder:
 
     Attributes:
         groups: the groups of users that config names.
+        rehearsing: whether what it builds rehearses.
 
     Args:
         clock: wall clock in milliseconds.
@@ -105,7 +106,7 @@ class Builder:
         self._log = log
         self._before = before or {}
         self._counted = {} if counted is None else counted
-        self._rehearsing = rehearsing
+        self.rehearsing = rehearsing
 
     def _context(
         self, id_: str, *, at_intake: bool = False, counted: Counter[str] | None = None
@@ -120,7 +121,7 @@ class Builder:
             log=self._log.bind(component=id_),
             clock=self._clock,
             shard=self._config.shard,
-            rehearsal=Rehearsal() if self._rehearsing else None,
+            rehearsal=Rehearsal() if self.rehearsing else None,
         )
 
     def store(self) -> Store:

@@ -28,6 +28,7 @@ _COMMANDS = {
     "tail": ("gateway.cli.tail", "Watch events pass through a running gateway."),
     "replay": ("gateway.cli.replay", "Deliver events of the past once more."),
     "why": ("gateway.cli.why", "Tell what became of one event."),
+    "explain": ("gateway.cli.explain", "Show what would happen to an event, sending nothing."),
     "dead": ("gateway.cli.dead", "List dead letters, send them again, or drop them."),
     "plugins": ("gateway.cli.plugins", "List what can be used in config.toml."),
     "plugin": ("gateway.cli.plugin", "Write a package for a plugin of your own."),
