@@ -62,6 +62,10 @@ class Chain:
         """Id of each transform, and a chain of it alone."""
         return [(id_, Chain([(id_, transform)])) for id_, transform in self._transforms]
 
+    def part(self, ids: Collection[str]) -> Chain:
+        """The transforms of these ids, in their order."""
+        return Chain([step for step in self._transforms if step[0] in ids])
+
     def __bool__(self) -> bool:
         return bool(self._steps)
 

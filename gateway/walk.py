@@ -7,7 +7,7 @@ each transform, is taken alone, so that it can be told what did what.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -87,6 +87,33 @@ class RehearsedIntake(Intake):
         arrival.client = self._transforms.of_client(arrival.client)
         self.taken += [self._walk(event, arrival) for event in arrival.events]
         return Receipt(0, 0, {})
+
+    def chain_of(self, ids: Collection[str]) -> Chain:
+        """The transforms of these ids, in their order."""
+        return self._transforms.part(ids)
+
+    def take_in(self, source_id: str, events: list[Event], received_ms: int) -> list[Event | str]:
+        """What would be stored of a source's events, or the code that they would be discarded with.
+
+        As `accept`, without the steps, and without de-duplication.
+        """
+        arrival = Arrival(source_id, received_ms, events)
+        if not self.enabled(source_id):
+            return ["source_disabled"] * len(events)
+        self._transforms.receive(events)
+        found: dict[int, str] = {}
+        ready: list[Event] = []
+        for event in events:
+            codes: Counter[str] = Counter()
+            ready += self._prepare(replace(arrival, events=[event]), codes, [])
+            if codes:
+                found[id(event)] = next(iter(codes))
+        outcome = self._transforms.run(ready)
+        for id_, dropped in outcome.filtered.items():
+            found |= dict.fromkeys(map(id, dropped), f"filtered:{id_}")
+        for event, id_, _ in outcome.failed:
+            found[id(event)] = f"transform_failed:{id_}"
+        return [found.get(id(event), event) for event in events]
 
     def _walk(self, event: Event, arrival: Arrival) -> Taken:
         taken = Taken(event, arrival.source_id)

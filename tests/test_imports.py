@@ -71,7 +71,7 @@ LAYERS = (
     ("explaining",),
     ("conservation", "why", "status", "inventory"),
     ("logs", "health", "metrics", "offline"),
-    ("question",),
+    ("question", "diffing"),
     ("admin",),
     ("server",),
     ("workers",),
