@@ -63,8 +63,7 @@ class Gateway:
         paces: the bounds on requests of each destination, for gateways in one process to share.
         shaped: makes of a config file's content what this gateway runs of it, as when it runs one
             shard of several.
-        rehearsing: it is never run, and shows what would become of events; see
-            `gateway.explaining`.
+        rehearsing: it is never run; see `gateway.explaining`.
 
     Raises:
         ConfigError: config names what does not exist, or has wrong keys for it.

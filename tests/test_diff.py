@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from msgspec import structs
 
+from gateway.changes import Change
 from gateway.cli import main
+from gateway.cli.diff import diff
 from gateway.config import load
-from gateway.diffing import FAIL_ON, Job, Report, Tally, failures, run
-from gateway.diffing.plan import plan_of
+from gateway.diffing import FAIL_ON, Example, Job, Report, Tally, failures, run
+from gateway.diffing.compare import MOST_LOOKED_AT
+from gateway.diffing.plan import _HOW, plan_of
+from gateway.diffing.report import MOST_CHANGES, MOST_EXAMPLES
 from tests.process import GatewayProcess
 from tests.raw_http import basic, exchange, request
 
@@ -277,3 +283,33 @@ def test_what_cannot_be_told(
         (tmp_path / f"{name}.toml").write_text(HEAD + CRM)
     done = command(tmp_path, *words)
     assert (done.exit_code, text in done.output) == (2, True), done.output
+
+
+PAGE = (Path(__file__).parents[1] / "docs" / "diff.md").read_text(encoding="utf-8")
+
+
+def test_the_example_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The configs and the events of the page give the output of the page."""
+    monkeypatch.setenv("MIXPANEL_TOKEN", "0123456789abcdef")
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```(?:toml|json|text)\n(.*?)```", PAGE, re.DOTALL)
+    for name, text in zip(("config.toml", "new.toml", "events.ndjson"), blocks, strict=False):
+        (tmp_path / name).write_text(text)
+    arguments = ["diff", "--config", "new.toml", "--file", "events.ndjson"]
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 0, done.output
+    shown = [line.rstrip() for line in done.stdout.splitlines()]
+    assert shown == blocks[3].splitlines()
+
+
+@pytest.mark.parametrize("struct", [Report, Tally, Example, Change])
+def test_every_key_and_option_is_documented(struct: Any) -> None:
+    """The page names each key of the report, each kind of failure, and each option."""
+    names = [field.encode_name for field in structs.fields(struct)] + list(FAIL_ON)
+    names += [p.opts[-1] for p in diff.params if p.opts[-1] not in ("--destination", "--config")]
+    assert [name for name in names if f"`{name}" not in PAGE] == []
+    assert "`-d ID`" in PAGE
+    assert f"up to {MOST_CHANGES} `changes`" in PAGE
+    assert f"first {MOST_LOOKED_AT:,} changed events" in PAGE
+    assert MOST_EXAMPLES == 3
+    assert [key for key in _HOW if f"`{key}`" not in PAGE] == []

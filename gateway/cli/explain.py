@@ -49,10 +49,12 @@ def explain(
     import msgspec
 
     from gateway.config import load
+    from gateway.logs import configure_logging
     from gateway.question import Question
 
     with explained_errors():
         config = load(config_path)
+        configure_logging(config.log)  # to stderr
         message_id, body = _input(event)
         question = Question(
             message_id=message_id,
