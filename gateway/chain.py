@@ -45,6 +45,7 @@ class Chain:
     """
 
     def __init__(self, steps: Sequence[tuple[str, Transform]] = ()) -> None:
+        self._transforms = tuple(steps)
         self._steps = tuple((id_, t.apply, t.produced, t.mutates) for id_, t in steps)
         self._passes = tuple(transform.passes for _, transform in steps)
         self._suspects = tuple(transform.suspects for _, transform in steps)
@@ -56,6 +57,14 @@ class Chain:
         self.ids = tuple(id_ for id_, _ in steps)
         self.adds_to = tuple((id_, source) for id_, t in steps for source in t.adds_to)
         """Pairs of a transform's id and the id of a source that it makes events for."""
+
+    def singles(self) -> list[tuple[str, Chain]]:
+        """Id of each transform, and a chain of it alone."""
+        return [(id_, Chain([(id_, transform)])) for id_, transform in self._transforms]
+
+    def part(self, ids: Collection[str]) -> Chain:
+        """The transforms of these ids, in their order."""
+        return Chain([step for step in self._transforms if step[0] in ids])
 
     def __bool__(self) -> bool:
         return bool(self._steps)

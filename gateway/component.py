@@ -87,8 +87,7 @@ class Context:
         at_intake: of a transform: whether it runs before events are stored.
         groups: the groups of users that config names: `Groups.use` when the component is built,
             `Group.member` for each event.
-        rehearsal: where given, nothing is to be sent or written, nor anything outside be touched:
-            what would be is noted down there. See `gateway.rehearsal`.
+        rehearsal: where given, what would be sent is noted down there; see `gateway.rehearsal`.
     """
 
     id: str
@@ -338,10 +337,8 @@ class DestinationSpec(Generic[C]):
             being forced.
         atomic: whether a batch is delivered whole and in its order, or not at all: `send` never
             raises `BatchError` for some items and delivers the others.
-        rehearses: whether it heeds `Context.rehearsal`: `start` and `send` then touch nothing
-            outside, and what would be sent is noted down. A destination that speaks to the outside
-            by `gateway.outbound.HttpClient` alone has to do no more than say so here. What does
-            not rehearse cannot be shown by `gateway explain` and `gateway diff`.
+        rehearses: whether it heeds `Context.rehearsal`, as one does that speaks to the outside by
+            `gateway.outbound.HttpClient` alone; see `gateway.rehearsal`.
     """
 
     type: str

@@ -68,6 +68,13 @@ class RecentIds:
     def __len__(self) -> int:
         return self._count + sum(map(len, self._previous.values()))
 
+    def knows(self, source_id: str, message_id: str) -> bool:
+        """Whether an id was seen, which is not so for being asked about."""
+        generations = (self._current, self._previous)
+        return any(
+            message_id in ids.get(source_id, self._none).part_of(message_id) for ids in generations
+        )
+
     def take_all(self, source_id: str, events: Sequence[Identified], now_ms: int) -> bool:
         """Remember the ids of all these events if none was seen before; else of none, and False.
 

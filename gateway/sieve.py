@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -91,6 +92,12 @@ class Sieve:
         )
         self._chain = chain
         self._clock = clock
+
+    def without_transforms(self) -> Sieve:
+        """The same without its delivery transforms."""
+        other = copy(self)
+        other._chain = Chain()
+        return other
 
     def sort(self, events: Sequence[Event], offsets: Sequence[int], outgoing: Outgoing) -> None:
         """Add each event to what goes out or was kept back; the events stay as they are."""
