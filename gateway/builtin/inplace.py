@@ -18,7 +18,10 @@ import msgspec
 from gateway.builtin.redact import GONE, Redactor, Rules
 from gateway.personal.detect import NUMBERS
 
-__all__ = ["Strings", "masked_in_place", "strings_at"]
+__all__ = ["MOST_STRINGS", "Strings", "masked_in_place", "strings_at"]
+
+MOST_STRINGS = 8
+"""Strings of one body that are masked in place; for more it is cheaper to decode it."""
 
 _AFTER_VALUE = frozenset(b",]}")
 _KEY_END = b'":"'
@@ -51,13 +54,15 @@ def strings_at(raw: bytes, ends: Iterable[int]) -> Strings | None:
         return None
     spans = []
     complete = True
-    stop = 0
+    stop = counted = quotes = 0
     for end in sorted(ends):
         if end <= stop:
             continue
         start = raw.rfind(b'"', 0, end) + 1
         stop = raw.find(b'"', end)
-        if raw.count(b'"', 0, start) % 2:
+        quotes += raw.count(b'"', counted, start)
+        counted = start
+        if quotes % 2:
             spans.append((start, stop))
         else:  # a number between two strings
             complete = False
@@ -79,6 +84,8 @@ def masked_in_place(
     Returns:
         `raw` itself where there is nothing to mask; None where the body has to be decoded.
     """
+    if len(strings.spans) > MOST_STRINGS:
+        return None
     pieces: list[bytes] = []
     position = 0
     for start, stop in strings.spans:

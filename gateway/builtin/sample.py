@@ -6,7 +6,7 @@ worked out anywhere, by the app itself for instance.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
@@ -15,6 +15,7 @@ from gateway.assignment import Share, check_percent
 from gateway.component import Context, Transform, TransformSpec
 from gateway.event import Event
 from gateway.hookspecs import hookimpl
+from gateway.sealed import Ids
 from gateway.subject import subject_reader, text_of
 
 __all__ = ["Sample", "SampleConfig", "register_transforms"]
@@ -54,15 +55,24 @@ class Sample(Transform):
     mutates = False
 
     def __init__(self, config: SampleConfig, salt: str) -> None:
-        self._read = subject_reader(config.by)
+        self._read: Callable[[Any], Any] = subject_reader(config.by)
+        self._ids_tell = config.by in ("user", "anonymous", "event")
         self._share = Share(salt if config.salt is None else config.salt, config.percent)
         self._kept = not config.invert
         self._missing_kept = config.missing == "keep"
 
     def apply(self, events: list[Event]) -> list[Event]:
         """The events whose id is in the sample."""
+        kept = [event for event, keep in zip(events, self._decide(events), strict=True) if keep]
+        return kept if len(kept) < len(events) else events
+
+    def keeps(self, ids: Sequence[Ids | Event]) -> Sequence[bool] | None:
+        """Whether each event is in the sample, where its ids tell."""
+        return self._decide(ids) if self._ids_tell else None
+
+    def _decide(self, events: Sequence[Ids | Event]) -> list[bool]:
         read, decided = self._read, {None: self._missing_kept}
-        kept = []
+        result = []
         for event in events:
             id_ = read(event)
             if not isinstance(id_, str) or not id_:
@@ -72,9 +82,8 @@ class Sample(Transform):
             if keep is None:
                 assert id_ is not None
                 keep = decided[id_] = (id_ in self._share) is self._kept
-            if keep:
-                kept.append(event)
-        return kept if len(kept) < len(events) else events
+            result.append(keep)
+        return result
 
 
 def _build(config: SampleConfig, context: Context) -> Sample:

@@ -31,6 +31,7 @@ import re
 import sys
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Sequence
+from functools import lru_cache
 from itertools import chain, repeat
 from operator import attrgetter
 from typing import Literal, NamedTuple, TypeAlias, get_args
@@ -268,6 +269,13 @@ def _is_international(number: str) -> bool:
     digits = digits_of(number.replace("(0)", ""))
     if digits[0] == "1" and (len(digits) != 11 or digits[1] in "01" or digits[4] in "01"):
         return False
+    return _is_possible(digits)
+
+
+# An event's number is asked about when its request is searched, and again when it is masked; the
+# library takes 60 µs for it. Few are remembered, as they are personal data.
+@lru_cache(256)
+def _is_possible(digits: str) -> bool:
     try:
         parsed = phonenumbers.parse(f"+{digits}")
     except phonenumbers.NumberParseException:
