@@ -33,6 +33,7 @@ from gateway.enrich import Client
 from gateway.event import Event
 from gateway.groups import Groups
 from gateway.rehearsal import Rehearsal
+from gateway.sealed import Ids
 from gateway.subjects import Subjects
 
 if TYPE_CHECKING:
@@ -214,6 +215,14 @@ class Transform(ABC):
     @abstractmethod
     def apply(self, events: list[Event]) -> list[Event]:
         """The events to go on with, in the same order; leave one out to drop it."""
+
+    def keeps(self, ids: Sequence[Ids | Event]) -> Sequence[bool] | None:
+        """For each event whether `apply` keeps it, told from its ids alone.
+
+        Asked at delivery before `apply`: where all transforms can tell, and change nothing, none of
+        the events is decoded for them. A transform that has to look at events says None.
+        """
+        return None
 
     def passes(self, text: bytes | memoryview) -> bool:
         """Whether `apply` surely keeps, and leaves alone, all events that stand in a JSON text.

@@ -31,7 +31,7 @@ LAYERS = (
     ),
     ("sealed", "heads"),
     ("subjects", "mixed", "arrival"),
-    ("path", "lexer", "predicates", "condition", "ndjson", "naming", "changes"),
+    ("path", "lexer", "predicates", "condition", "ndjson", "naming"),
     ("unit",),
     ("groups",),
     ("personal",),
