@@ -14,18 +14,21 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.arrival import Arrival
 from gateway.errors import StateError
 from gateway.event import Event, encode_events
 from gateway.groups import GroupConfig, Groups
 from gateway.heads import examine, read_heads
 from gateway.identity import Identity
 from gateway.links import FILE_NAME, LinkFile, Mark
+from gateway.pipeline import Gateway
 from gateway.queue.memory import MemoryConfig, MemoryStore
 from gateway.sealed import Origin, seal, stored_events
 from gateway.settings import IdentityConfig
 from gateway.subjects import Subjects, redact
 from gateway.testing import make_event
 from gateway.unit import visitor_of
+from tests.reloading import BASE, House, caught_up
 
 NOBODY = Path("/nonexistent")
 
@@ -162,6 +165,31 @@ def test_both_roads_learn_the_same(sent: list[list[Event]]) -> None:
         other.settle(singly, singly)
         assert [visitor_of(event) for event in sealed] == [visitor_of(event) for event in singly]
     assert one._links == other._links
+
+
+async def test_it_begins_when_something_asks_for_visitors(tmp_path: Path) -> None:
+    """At a start or at a reload; not for a group that nothing uses, or that is by other ids."""
+    house = House(tmp_path)
+    unused = BASE + "[groups.g]\n[groups.h]\nby = 'event'\nstamp = true\n"
+    used = unused.replace("[destinations.out]", "[destinations.out]\nonly = { group = 'g' }")
+
+    async def take_in(gateway: Gateway, event: Event) -> str | None:
+        await gateway.intake.accept(Arrival("web", gateway.clock(), [event]))
+        await caught_up(gateway)
+        return visitor_of(event)
+
+    house.write(unused)
+    async with house.gateway().running() as gateway:
+        assert not gateway.identity.active
+        assert await take_in(gateway, seen("ada", "phone")) == "phone"
+        assert await take_in(gateway, seen("ada")) == "ada"
+        house.write(used)
+        await gateway.reload("tests")
+        assert gateway.identity.active
+        assert await take_in(gateway, seen("ada", "desk")) == "desk"
+        assert await take_in(gateway, seen("ada")) == "desk"
+    async with house.gateway().running() as gateway:
+        assert await take_in(gateway, seen("ada")) == "desk"
 
 
 # -- the file --------------------------------------------------------------------

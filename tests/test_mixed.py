@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,10 +16,12 @@ from gateway.builtin.segment.plain import plain_batch
 from gateway.chain import Chain
 from gateway.component import Transform
 from gateway.event import Event, encode_events
+from gateway.identity import Identity
 from gateway.intake import Plain
 from gateway.mixed import Mixed, mixed
 from gateway.sealed import Origin, briefs, stored_events
 from gateway.testing import START_MS
+from gateway.unit import visitor_of
 from tests.masking import CARD, EMAIL, PHONE, SECRET, config
 from tests.test_sealed import CLIENT, COMPACT, SHOP_EVENT, House, dumps
 
@@ -76,6 +79,41 @@ def test_a_mixed_request_ends_where_the_slow_road_does(kinds: list[str | None]) 
     assert EMAIL.encode() not in encode_events(fast.queue.stored)
     sent = [f"m-{n}" for n, kind in enumerate(kinds) if kind != "message"]
     assert [e.message_id for e in fast.queue.stored if e.message_id.startswith("m-")] == sent
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["identify", "track", "alias"]),
+            st.sampled_from([EMAIL, "ada", "bob"]),
+            st.sampled_from([None, "phone", EMAIL, "desk"]),
+        ),
+        min_size=1,
+        max_size=10,
+    )
+)
+def test_users_are_linked_by_what_is_stored(sent: list[tuple[str, str, str | None]]) -> None:
+    """Whichever events are looked at: ids that are masked are linked as hashes, none as it was."""
+    nobody = {key: value for key, value in SHOP_EVENT.items() if key != "anonymousId"}
+    events = [
+        {**nobody, "messageId": f"m-{n}", "type": type_, "userId": user}
+        | ({"previousId" if type_ == "alias" else "anonymousId": before} if before else {})
+        for n, (type_, user, before) in enumerate(sent)
+        if type_ != "alias" or before
+    ]
+    body = dumps({"batch": events}, COMPACT)
+    houses = []
+    for road in (plain, parse_batch):
+        identity = Identity.idle(structlog.get_logger())
+        identity.active = True
+        house = House(transforms=Chain([("privacy", mask())]), identity=identity)
+        if events:
+            house.take(road(body))
+        assert EMAIL not in repr(identity._links)
+        assert EMAIL.encode() not in encode_events(house.queue.stored)
+        houses.append((identity._links, [visitor_of(event) for event in house.queue.stored]))
+    assert houses[0] == houses[1]
 
 
 @given(places=st.sets(st.integers(0, 9), min_size=1, max_size=5), spaced=st.booleans())

@@ -23,6 +23,7 @@ from gateway.dedup import RecentIds
 from gateway.enrich import Client
 from gateway.event import Event, encode_events
 from gateway.heads import examine
+from gateway.identity import Identity
 from gateway.intake import Arrival, Intake, Plain
 from gateway.ledger import Ledger
 from gateway.sealed import Origin, Run, briefs, seal, stored_events
@@ -140,7 +141,11 @@ class House:
     """An intake over a queue that keeps what it is given."""
 
     def __init__(
-        self, *, transforms: Chain | None = None, suppressed: Collection[str] = ()
+        self,
+        *,
+        transforms: Chain | None = None,
+        suppressed: Collection[str] = (),
+        identity: Identity | None = None,
     ) -> None:
         self.queue = FakeQueue()
         self.ids = RecentIds(1_000_000, 1000)
@@ -153,6 +158,7 @@ class House:
             ManualClock(),
             structlog.get_logger(),
             suppressed=suppressed,
+            identity=identity,
         )
 
     def take(self, body: Parsed | Plain) -> tuple[list[bytes], dict[str, int]]:

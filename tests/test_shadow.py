@@ -301,6 +301,30 @@ async def test_what_came_before_it_was_a_shadow_is_not_forgotten(house: House) -
     assert house.sent["/next"] == number
 
 
+async def test_a_reload_makes_a_destination_a_shadow_and_back(house: House) -> None:
+    """Meanwhile nothing is sent; before and after all is, through its own transforms."""
+    text = CONFIG.format(url=house.vendor.url, shadow="SHADOW", more="")
+    file = house.folder / "config.toml"
+    async with house.running("false") as gateway:
+        await take_in(gateway, track("Same"), track("OnlyLive"))
+        assert house.sent["/next"] == 1
+        for settings in ('{ of = "live" }', '{ of = "live", max_examples = 3 }'):
+            file.write_text(text.replace("SHADOW", settings))
+            await gateway.reload("tests")
+            await take_in(gateway, track("Same"), track("OnlyLive"))
+            assert house.sent["/next"] == 1
+            assert report_of(gateway).counts == {"same": 1, "only_live": 1}
+        file.write_text(text.replace("SHADOW", "false"))
+        await gateway.reload("tests")
+        assert gateway.setup.shadows == {}
+        await take_in(gateway, track("Same"), track("OnlyLive"))
+        assert house.sent == {"/next": 2, "/live": 8}
+        books = await gateway.state.call(statement, gateway.queue.end)
+        (destination,) = [one for one in books.destinations if one.id == "next"]
+        assert (destination.delivered, destination.filtered) == (2, {"next_only": 2, "shadow": 4})
+        assert books.balanced
+
+
 @pytest.mark.parametrize(
     ("shadow", "more", "why"),
     [
