@@ -18,13 +18,14 @@ from gateway.circuit import Pace
 from gateway.component import Source
 from gateway.config import Config, load
 from gateway.dedup import RecentIds
-from gateway.deliveries import Deliveries, start, stop
+from gateway.deliveries import Deliveries
 from gateway.erasure import Eraser
 from gateway.errors import GatewayError, StateError
 from gateway.groups import Groups
 from gateway.identity import Identity
 from gateway.intake import Intake
 from gateway.ledger import Ledger
+from gateway.lifecycle import start, stop
 from gateway.plugins import Registry
 from gateway.preload import preload
 from gateway.queue.batching import BatchingQueue
@@ -370,8 +371,8 @@ class Gateway:
             await self._stop_sources(self.sources)
             await self.deliveries.stop_new(started)
             raise
-        leaving = started or setup.destinations.keys() != self.deliveries.built.keys()
-        if leaving:  # or one of them could be asked to erase while it is stopped
+        leaving = self.deliveries.lets_go(setup.destinations)
+        if leaving:  # or one could be asked to erase while it is stopped
             await self.regulations.stop()
         before = self._use(setup)
         moves = self.deliveries.switch(setup.destinations, setup.sieves, begun, self.replays.stop)
