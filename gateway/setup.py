@@ -113,7 +113,7 @@ def set_up(config: Config, build: Builder, lasting: Lasting, before: Setup | Non
     sieves, shadows = {}, {}
     for id_, built in destinations.items():
         sieves[id_] = _sieve(built, config, groups, lasting.clock, memberships, lasting.tap)
-        if built.is_shadow:
+        if built.is_shadow and not build.rehearsing:
             # What is compared shows and counts nothing of what it does.
             quiet = partial(
                 _sieve,
