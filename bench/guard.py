@@ -34,6 +34,7 @@ from bench.harness import Scale
 from bench.intake import decode, memory_intake, take_up
 from bench.report import plain_table
 from gateway.builtin.mask import Mask, MaskConfig
+from gateway.event import decode_events, encode_events
 from gateway.queue.disk import DiskConfig, DiskStore
 from gateway.sealed import stored_events
 
@@ -139,6 +140,19 @@ def _mask(counter: _Counter, number: int) -> None:
             mask.apply(events)
 
 
+def _mask_found(counter: _Counter, number: int) -> None:
+    """The same events, each with an address in its properties."""
+    mask = Mask(MaskConfig())
+    requests = [decode(t.body(at)) for at, t in enumerate(batches(_SEED, number, clean=True))]
+    for events in requests:
+        for place, event in enumerate(events):
+            event.properties = {**event.properties, "contact": f"person{place}@mail.example"}
+    requests = [decode_events(encode_events(events)) for events in requests]
+    with counter.counting():
+        for events in requests:
+            mask.apply(events)
+
+
 def _delivery(counter: _Counter, number: int) -> None:
     """Read frames of the queue from disk and decode them."""
     with TemporaryDirectory(prefix="headgate-bench-") as name:
@@ -159,6 +173,7 @@ _PARTS: dict[str, tuple[Part, int]] = {
     "decode one by one": (_decode, BATCH_EVENTS),
     "decode, intake, queue in memory": (_intake, BATCH_EVENTS),
     "mask, clean events": (_mask, BATCH_EVENTS),
+    "mask, an address in each": (_mask_found, BATCH_EVENTS),
     "delivery: read frames, make events": (_delivery, 10 * BATCH_EVENTS),
 }
 """With the events of what the part counts as a batch."""
