@@ -122,11 +122,12 @@ def _decode(counter: _Counter, number: int) -> None:
 
 def _intake(counter: _Counter, number: int) -> None:
     """Decode, intake, and the queue in memory, without what another thread does."""
+    bodies = _bodies(number)
 
     async def drive() -> None:
         async with memory_intake(lambda: _NOW_MS) as intake:
             with counter.counting():
-                for body in _bodies(number):
+                for body in bodies:
                     await take_up(intake, [body], concurrency=1)
 
     asyncio.run(drive())
