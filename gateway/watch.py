@@ -19,13 +19,13 @@ _Stamp = tuple[int, int, int, int] | None
 class FileWatch:
     """One file.
 
-    Args:
-        known: the hash of the content that was dealt with already.
+    Attributes:
+        known: the hash of the content that was dealt with last.
     """
 
     def __init__(self, path: Path, known: str) -> None:
         self._path = path
-        self._known = known
+        self.known = known
         self._seen: _Stamp = None
         self._settled: _Stamp = None
 
@@ -36,14 +36,14 @@ class FileWatch:
         if stamp is None or stamp != before or stamp == self._settled:
             return False
         self._settled = stamp
-        known = self._known
+        known = self.known
         self.take()
-        return self._known != known
+        return self.known != known
 
     def take(self) -> None:
         """What is there now is dealt with, whoever told of it."""
         try:
-            self._known = hash_of(self._path.read_bytes())
+            self.known = hash_of(self._path.read_bytes())
         except OSError:
             return  # it is gone again: there is nothing to deal with
 

@@ -124,8 +124,13 @@ async def test_a_change_is_followed_unless_that_is_switched_off(file: Path) -> N
     async def reload(actor: str) -> None:
         asked.append(actor)
 
-    task = asyncio.create_task(Following(load(file), reload, lambda: seconds[0]).run())
+    used = hash_of(b"a = 0")
+    following = Following(load(file), reload, lambda: seconds[0], lambda hash_: hash_ == used)
+    task = asyncio.create_task(following.run())
     await asyncio.sleep(0.02)
+    replace(file, "a = 0")  # and somebody has asked for it
+    await asyncio.sleep(0.05)
+    assert asked == []
     replace(file, "a = 1")
     async with asyncio.timeout(10):
         while asked != ["file change"]:

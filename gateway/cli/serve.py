@@ -95,7 +95,7 @@ async def _serve(config: Config, registry: Registry, shards: list[int]) -> None:
     """Be the only process."""
     from gateway.workers.beside import beside
     from gateway.workers.hosting import alone, seldom_collect
-    from gateway.workers.reload import Following, reload_all
+    from gateway.workers.reload import Following, all_use, reload_all
 
     stop = asyncio.Event()
     _on_signals(stop, lambda: os._exit(1))
@@ -104,6 +104,7 @@ async def _serve(config: Config, registry: Registry, shards: list[int]) -> None:
             config,
             partial(reload_all, [gateway, *others]),
             lambda: gateway.config.reload.watch_seconds,
+            partial(all_use, [gateway, *others]),
         )
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, following.wanted)
         _announce(config, gateway, url, pending=_pending([gateway, *others]))

@@ -26,7 +26,7 @@ from gateway.workers.view import View
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-__all__ = ["Following", "WorkersReload", "reload_all"]
+__all__ = ["Following", "WorkersReload", "all_use", "reload_all"]
 
 _NOT_BY_WORKERS = frozenset({"server.host", "server.port", "server.workers"})
 """Keys that new workers do not bring: they are the supervisor's."""
@@ -39,6 +39,7 @@ class Following:
         config: what was read at the start.
         reload: reads it again; told who asks.
         watch_seconds: how often to look at the file, asked for each time; 0 is never.
+        used: whether a content, by its hash, is used already: somebody else had it read.
     """
 
     def __init__(
@@ -46,10 +47,12 @@ class Following:
         config: Config,
         reload: Callable[[str], Awaitable[None]],
         watch_seconds: Callable[[], float],
+        used: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._watch = FileWatch(config.file, config.hash)
         self._reload = reload
         self._watch_seconds = watch_seconds
+        self._used = used
         self._wanted = asyncio.Event()
 
     def wanted(self) -> None:
@@ -63,7 +66,8 @@ class Following:
                 async with asyncio.timeout(self._watch_seconds() or None):
                     await self._wanted.wait()
             except TimeoutError:
-                if await asyncio.to_thread(self._watch.look):
+                changed = await asyncio.to_thread(self._watch.look)
+                if changed and not self._used(self._watch.known):
                     await self._reload("file change")
                 continue
             self._wanted.clear()
@@ -76,6 +80,11 @@ async def reload_all(gateways: Iterable[Gateway], actor: str) -> None:
     for gateway in gateways:
         with suppress(GatewayError):
             await gateway.reload(actor)
+
+
+def all_use(gateways: Iterable[Gateway], hash_: str) -> bool:
+    """Whether the gateways of this process use a content of the file, by its hash."""
+    return all(one.reloads.hash == hash_ and not one.reloads.problem for one in gateways)
 
 
 class WorkersReload:
