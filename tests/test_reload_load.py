@@ -205,6 +205,15 @@ def test_nobody_notices_a_reload(tmp_path: Path) -> None:
     assert "unexpectedly" not in gateway.stderr
 
 
+def until_more(client: SteadyClient, events: int) -> None:
+    """Until so many more have been acknowledged."""
+    wanted = len(client.sent) + events
+    deadline = time.monotonic() + 30
+    while len(client.sent) < wanted:
+        assert time.monotonic() < deadline, "the gateway does not answer"
+        time.sleep(0.01)
+
+
 def test_a_kill_in_the_middle_of_a_reload_loses_nothing(tmp_path: Path) -> None:
     """The next start goes by the file; rows are there exactly once, and the books balance."""
     rng = random.Random(7)
@@ -217,7 +226,7 @@ def test_a_kill_in_the_middle_of_a_reload_loses_nothing(tmp_path: Path) -> None:
         sending.start()
         try:
             for _ in range(4):
-                time.sleep(0.3)
+                until_more(client, 30)
                 write(tmp_path, next(texts))
                 os.kill(gateway.pid, signal.SIGHUP)
                 time.sleep(rng.random() * 0.15)
@@ -231,7 +240,7 @@ def test_a_kill_in_the_middle_of_a_reload_loses_nothing(tmp_path: Path) -> None:
             gateway.wait_delivered(destination)
         assert gateway.get("/health")["failing"] == []
         assert gateway.stop() == 0
-    assert len(client.sent) > 100
+    assert len(client.sent) >= 4 * 30
     for folder in ("out", "in_order"):
         assert client.sent - set(delivered(tmp_path / folder)) == set()
     with closing(sqlite3.connect(tmp_path / "rows.sqlite")) as rows:
