@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from gateway.component import Transform
 from gateway.event import Event
-from gateway.groups import Arm, Group
+from gateway.groups import Arm, Group, Membership
 
 __all__ = ["ForArm"]
 
@@ -23,7 +23,7 @@ class ForArm(Transform):
 
     def apply(self, events: list[Event]) -> list[Event]:
         """What the transform keeps of the arm's events, and all others, in their order."""
-        mine = self._mine(events)
+        mine = self._of_arm(events, self._group.member)
         if not mine:
             return events
         kept = set(map(id, self._transform.apply(mine)))
@@ -40,7 +40,8 @@ class ForArm(Transform):
 
     def receive(self, events: Sequence[Event]) -> None:
         """Let the transform see the arm's events before anything of them is remembered."""
-        mine = self._mine(events)
+        # What it says of when it came in is not ours yet.
+        mine = self._of_arm(events, self._group.member_today)
         if mine:
             self._transform.receive(mine)
 
@@ -52,9 +53,11 @@ class ForArm(Transform):
         """What the transform made."""
         return self._transform.produced()
 
-    def _mine(self, events: Sequence[Event]) -> list[Event]:
+    def _of_arm(
+        self, events: Sequence[Event], member_of: Callable[[Event], Membership | None]
+    ) -> list[Event]:
         return [
             event
             for event in events
-            if (member := self._group.member(event)) is not None and member.arm == self._arm
+            if (member := member_of(event)) is not None and member.arm == self._arm
         ]

@@ -23,6 +23,7 @@ from typing import Any, TypeVar, get_args
 import msgspec
 from msgspec import Struct
 
+from gateway.alerts import AlertsConfig
 from gateway.component import BatchPolicy
 from gateway.errors import ConfigError
 from gateway.groups import GroupConfig, LayerConfig
@@ -59,6 +60,7 @@ class _File(Settings, frozen=True):
     trace: TraceConfig = TraceConfig()
     admin: AdminConfig = AdminConfig()
     reload: ReloadConfig = ReloadConfig()
+    alerts: AlertsConfig = AlertsConfig()
     groups: dict[str, GroupConfig] = msgspec.field(default_factory=dict)
     layers: dict[str, LayerConfig] = msgspec.field(default_factory=dict)
     queue: dict[str, Any] = msgspec.field(default_factory=dict)
@@ -105,6 +107,7 @@ class Config:
     trace: TraceConfig
     admin: AdminConfig
     reload: ReloadConfig
+    alerts: AlertsConfig
     groups: dict[str, GroupConfig]
     layers: dict[str, LayerConfig]
     queue: tuple[QueueSettings, Table]
@@ -166,6 +169,7 @@ def _load(file: Path, environ: Mapping[str, str]) -> Config:
         trace=tables.trace,
         admin=tables.admin,
         reload=tables.reload,
+        alerts=tables.alerts,
         groups=tables.groups,
         layers=tables.layers,
         queue=_split("queue", tables.queue, QueueSettings, "queue"),
@@ -277,6 +281,10 @@ def _check_groups(config: Config) -> None:
     for path, only in users:
         if only is not None and only.group not in config.groups:
             raise ConfigError(f"{path}.only.group: there is no group {only.group!r}")
+    for id_, group in config.groups.items():
+        for destination in group.measure:
+            if destination not in config.destinations:
+                raise ConfigError(f"groups.{id_}.measure: there is no destination {destination!r}")
 
 
 def check_workers(config: Config) -> None:
@@ -288,6 +296,13 @@ def check_workers(config: Config) -> None:
     workers = config.server.workers
     if workers == 1:
         return
+    for id_, group in config.groups.items():
+        if group.ramp:
+            raise ConfigError(
+                f"groups.{id_}.ramp: the arms are compared user by user, and the {workers} workers "
+                "each see only some of the events of a user; set server.workers = 1, or grow the "
+                "group by hand with `percent`"
+            )
     for settings, table in config.destinations.values():
         if settings.enabled and settings.ordering == "user":
             raise ConfigError(

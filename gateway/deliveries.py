@@ -259,6 +259,7 @@ class Deliveries:
                 moves.append(self._replace(worker, old, new, leave))
             else:
                 worker.choose(new.policy, sieves[id_])
+                worker.sender.meters = sieves[id_].meters
                 if replace(old, chain=new.chain) != new:
                     worker.sender.close()
                     moves.append(self._use(worker, old, new))
@@ -338,6 +339,7 @@ class Deliveries:
                 self._log,
                 secrets=built.secrets,
                 pace=self._pace(built),
+                meters=self.sieves[built.id].meters,
             ),
             policy=built.settings.retry,
             max_events=built.policy.max_events,

@@ -283,7 +283,7 @@ def likeness(gateway: Gateway) -> Gateway:
     """A gateway that rehearses what another runs, with the groups as they are now."""
     other = Gateway(gateway.config, gateway.registry, gateway.clock, rehearsing=True)
     for group in gateway.groups:
-        other.groups[group.id].resize(group.percent)
+        other.groups[group.id].resize(group.percent, group.earlier)
     return other
 
 

@@ -18,7 +18,7 @@ the share of the slot's ids that are in its arm: what it stands for in an estima
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
@@ -28,6 +28,7 @@ from gateway.assignment import Share, check_percent, position
 from gateway.condition import compile_condition
 from gateway.errors import ConfigError
 from gateway.event import Event
+from gateway.ramp import DEFAULT_GUARDRAILS, Guardrail, stages_of
 from gateway.unit import UnitReader, text_of, unit_reader, visitor_of
 
 __all__ = ["Arm", "Group", "GroupConfig", "Groups", "LayerConfig", "Membership", "Only"]
@@ -50,6 +51,15 @@ class GroupConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         slot: from where to where in its layer, in percent.
         eligible: a condition on events; who does not meet it is in no arm.
         stamp: whether events carry arm and weight as ``context.groups.ID`` when they are delivered.
+        ramp: percentages that the group is grown to one after the other, such as ``"5%"``; then
+            they say what `percent` is, which is not set.
+        hold_minutes: how long a stage lasts at least.
+        min_samples: users of each arm that a stage must have seen before it is judged.
+        alpha: the chance that guardrails stop a rollout whose test arm keeps their bounds.
+        guardrails: what stops the ramp; `gateway.ramp.DEFAULT_GUARDRAILS` unless set.
+        measure: destinations whose outcomes count; unless set those that are different for the
+            arms, or all.
+        max_users: users whose figures are kept, for each arm; of more, a sample is.
     """
 
     percent: Percent = 0.0
@@ -59,6 +69,13 @@ class GroupConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     slot: tuple[Percent, Percent] = (0.0, 100.0)
     eligible: str = ""
     stamp: bool = False
+    ramp: tuple[str | float, ...] = ()
+    hold_minutes: Annotated[float, Meta(ge=0)] = 60.0
+    min_samples: Annotated[int, Meta(ge=2)] = 500
+    alpha: Annotated[float, Meta(gt=0, lt=1)] = 0.05
+    guardrails: tuple[Guardrail, ...] = DEFAULT_GUARDRAILS
+    measure: tuple[str, ...] = ()
+    max_users: Annotated[int, Meta(ge=100)] = 50_000
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
@@ -73,6 +90,19 @@ class GroupConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
             unit_reader(self.by)
         if self.eligible:
             compile_condition(self.eligible)
+        if self.ramp and self.percent:
+            raise ValueError("percent: is what ramp decides; leave it out")
+        metrics = [guardrail.metric for guardrail in self.guardrails]
+        if len(set(metrics)) < len(metrics):
+            raise ValueError("guardrails: two are about the same metric")
+        if self.max_users < self.min_samples:
+            raise ValueError("max_users: is less than min_samples, which could never be reached")
+        stages_of(self.ramp)
+
+    @property
+    def stages(self) -> tuple[float, ...]:
+        """The percentages of the ramp; none where there is no ramp."""
+        return stages_of(self.ramp)
 
 
 class LayerConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -100,11 +130,24 @@ class Membership:
     weight: float
 
 
+class _Split:
+    """How the ids of a slot are divided at a percentage."""
+
+    __slots__ = ("control", "share", "test")
+
+    def __init__(self, salt: str, percent: float) -> None:
+        share = percent / 100
+        self.share = Share(salt, percent)
+        self.test = Membership("test", 1 / share if share else 0.0)
+        self.control = Membership("control", 1 / (1 - share) if share < 1 else 0.0)
+
+
 class Group:
     """Decides who is in which arm.
 
     Attributes:
         percent: of those in the slot, how many are in the test arm now.
+        earlier: and how many were, of events that came in before; see `resize`.
     """
 
     def __init__(self, id_: str, config: GroupConfig, layer_salt: str | None) -> None:
@@ -119,33 +162,63 @@ class Group:
         self.resize(config.percent)
 
     def member(self, event: Event) -> Membership | None:
-        """The arm of whom an event is about; None where he is in neither."""
+        """The arm of whom an event is about; None where he is in neither.
+
+        What counts is how many were in the test arm when the event came in.
+        """
         if self._eligible is not None and not self._eligible(event):
             return None
-        return self.member_id(text_of(self._read(event)))
+        id_ = text_of(self._read(event))
+        if self._earlier and (received_at := event.received_at) is not None:
+            for until, split in self._earlier:
+                if received_at < until:
+                    return self._in_slot(id_, split)
+        return self._in_slot(id_, self._split)
+
+    def member_today(self, event: Event) -> Membership | None:
+        """The same for an event that would come in now."""
+        return self.member_id(self.id_of(event))
+
+    def id_of(self, event: Event) -> str | None:
+        """The id that decides about an event; None where it is in no arm."""
+        if self._eligible is not None and not self._eligible(event):
+            return None
+        return text_of(self._read(event))
 
     def member_id(self, id_: str | None) -> Membership | None:
-        """The arm of an id that is eligible."""
+        """The arm of an id that is eligible, now."""
+        return self._in_slot(id_, self._split)
+
+    def _in_slot(self, id_: str | None, split: _Split) -> Membership | None:
         if id_ is None:
             return None
         if self._up_to is not None and id_ not in self._up_to:
             return None
         if self._before is not None and id_ in self._before:
             return None
-        return self._test_member if id_ in self._test else self._control_member
+        return split.test if id_ in split.share else split.control
 
     def stands(self, event: Event) -> tuple[str | None, float | None]:
         """The id that counts of an event, and its position by the group's salt, in percent."""
         id_ = text_of(self._read(event))
         return id_, None if id_ is None else position(self._salt, id_)
 
-    def resize(self, percent: float) -> None:
-        """Change how many are in the test arm, from the next event on."""
+    def resize(self, percent: float, earlier: Sequence[tuple[str, float]] = ()) -> None:
+        """Change how many are in the test arm.
+
+        An event is looked at once for each destination, and at other times: whoever comes first
+        must not see it in another arm than the last one, or it would reach both or none. So it goes
+        by the time at which the event came in.
+
+        Args:
+            percent: for all events but those of earlier times.
+            earlier: time and percentage of events that came in before it, oldest first; times are
+                in the form of `Event.received_at`.
+        """
         self.percent = percent
-        self._test = Share(self._salt, percent)
-        share = percent / 100
-        self._test_member = Membership("test", 1 / share if share else 0.0)
-        self._control_member = Membership("control", 1 / (1 - share) if share < 1 else 0.0)
+        self._split = _Split(self._salt, percent)
+        self.earlier = earlier
+        self._earlier = tuple((until, _Split(self._salt, part)) for until, part in earlier)
 
 
 class Groups:

@@ -35,6 +35,12 @@ def report(gateway: Gateway) -> dict[str, Any]:
             destinations[id_]["error"] = condition.error
             failing.append(f"destination {id_}: {condition.state}: {condition.error}")
     failing += _unbalanced(gateway)
+    rollouts = gateway.rollouts.views()
+    failing += [
+        f"rollout {one.group}: {one.status} at {one.percent:g} %: {one.reason}"
+        for one in rollouts
+        if one.needs_somebody
+    ]
     if stored.damaged_events:
         failing.append(f"queue: {stored.damaged_events} events were lost to damaged frames")
     config = gateway.reloads.status()
@@ -61,6 +67,16 @@ def report(gateway: Gateway) -> dict[str, Any]:
             "pending_bytes": gateway.queue.pending_bytes,
         },
         "destinations": destinations,
+        "rollouts": {
+            one.group: {
+                "status": one.status,
+                "percent": one.percent,
+                "since": one.changed_at,
+                "by": one.by,
+                "reason": one.reason,
+            }
+            for one in rollouts
+        },
     }
 
 

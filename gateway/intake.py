@@ -12,7 +12,7 @@ transform is there for a few of them, the others still are (`gateway.mixed`).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import structs
@@ -42,7 +42,8 @@ from gateway.validate import validate
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-    from gateway.queue.batching import BatchingQueue
+    from gateway.rollout.meter import IntakeMeter
+from gateway.queue.batching import BatchingQueue
 
 __all__ = ["Arrival", "Intake", "Plain", "Receipt"]
 
@@ -63,6 +64,7 @@ class Intake:
         books: where the counts of `ledger` are kept; without them they end with the process.
         tap: where what comes in is published.
         identity: learns who is who, once it is active.
+        meters: measure what transforms drop and fail on, for rollouts.
         workers: processes that take events in, which share the rates of write keys out.
         before: the intake that this one takes the place of; see `Keys`.
 
@@ -84,9 +86,11 @@ class Intake:
         books: Books | None = None,
         tap: Tap | None = None,
         identity: Identity | None = None,
+        meters: Sequence[IntakeMeter] = (),
         workers: int = 1,
         before: Intake | None = None,
     ) -> None:
+        self._meters = meters
         for transform, source_id in transforms.adds_to:
             if source_id not in sources:
                 raise ConfigError(f"transforms.{transform}: there is no source {source_id!r}")
@@ -334,6 +338,8 @@ class Intake:
             _discard((event,), f"transform_failed:{id_}", arrival, discarded, discards)
         if outcome.failed:
             self._complain(*outcome.failed[0][1:])
+        for meter in self._meters:
+            meter.saw(outcome)
         return outcome.kept, outcome.added
 
     def _takes(self, source_id: str) -> bool:

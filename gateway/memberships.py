@@ -46,14 +46,18 @@ class Memberships:
     def __bool__(self) -> bool:
         return bool(self.groups)
 
-    def stamped(self, events: Sequence[Event]) -> list[Event]:
-        """The events, or copies of them with what there is to write."""
-        return [self._stamped(event) for event in events]
+    def stamped(self, events: Sequence[Event], *, today: bool = False) -> list[Event]:
+        """The events, or copies of them with what there is to write.
 
-    def _stamped(self, event: Event) -> Event:
+        Args:
+            today: go by the arms as they are today, whenever events came in.
+        """
+        return [self._stamped(event, today=today) for event in events]
+
+    def _stamped(self, event: Event, *, today: bool) -> Event:
         arms = {}
         for group in self.groups:
-            member = group.member(event)
+            member = group.member_today(event) if today else group.member(event)
             if member is not None:
                 arms[group.id] = member
         context = bytes(event.raw_context)

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from gateway import __version__
 from gateway.pipeline import Gateway
+from gateway.rollout.machine import STATUSES
 
 __all__ = ["GatewayCollector", "render"]
 
@@ -36,6 +37,8 @@ class GatewayCollector(Collector):
         yield from self._queue_metrics()
         yield from self._group_metrics()
         yield from self._destination_metrics()
+        if self._gateway.rollouts:
+            yield from self._rollout_metrics()
 
     def _config_metrics(self) -> Iterator[Metric]:
         reloads = self._gateway.reloads
@@ -171,6 +174,36 @@ class GatewayCollector(Collector):
         missing.add_metric(["sources"], abs(self._gateway.books.missing))
         yield from (accepted, replayed, delivered, filtered, dead, retried, counted)
         yield from (pending, waiting, concurrency, healthy, missing, replaying)
+
+    def _rollout_metrics(self) -> Iterator[Metric]:
+        percent = _gauges("rollout_percent", "Of ids, those in the test arm.", "group")
+        state = _gauges("rollout_state", "1 for the state that it is in.", "group", "state")
+        users = _gauges("rollout_users", "Users seen in this stage.", "group", "arm")
+        value = _gauges("rollout_value", "A guardrail's metric.", "group", "metric", "arm")
+        evidence = _gauges(
+            "rollout_evidence",
+            "Of a broken guardrail; 1 is enough.",
+            "group",
+            "metric",
+        )
+        decisions = _counter("rollout_decisions", "Decisions made.", "group", "action", "by")
+        for one in self._gateway.rollouts.views():
+            percent.add_metric([one.group], one.percent)
+            for name in STATUSES:
+                state.add_metric([one.group, name], one.status == name)
+            for arm, number in zip(("test", "control"), one.users, strict=True):
+                users.add_metric([one.group, arm], number)
+            for found in one.findings:
+                value.add_metric([one.group, found.metric, "test"], found.test.value)
+                value.add_metric([one.group, found.metric, "control"], found.control.value)
+                evidence.add_metric([one.group, found.metric], found.evidence)
+        for (group, action, by), number in self._gateway.rollouts.decided.items():
+            decisions.add_metric([group, action, by], number)
+        yield from (percent, state, users, value, evidence, decisions)
+
+
+def _gauges(name: str, text: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"headgate_{name}", text, labels=labels)
 
 
 def _counter(name: str, text: str, *labels: str) -> CounterMetricFamily:

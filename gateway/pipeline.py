@@ -34,6 +34,7 @@ from gateway.regulations import Others, Regulations
 from gateway.reload import Reloaded, Reloads, changes, kept
 from gateway.replay import Replays
 from gateway.retry import trace_of
+from gateway.rollout.driver import Rollouts
 from gateway.routing import Paths
 from gateway.setup import Lasting, Setup, set_up
 from gateway.shards import take_lock
@@ -98,6 +99,13 @@ class Gateway:
         self.audit = Audit(self.state, clock, self._log)
         self.reloads = Reloads(config, self.audit, clock, self._log)
         self.books = Books(self.ledger, self.state, self._log)
+        self.rollouts = Rollouts(
+            config.shared_dir,
+            self.audit,
+            clock,
+            self._log,
+            decides=config.shard == 0 and not rehearsing,
+        )
         self._counted: dict[str, Counter[str]] = {}
         build = Builder(
             config, registry, clock, self._log, counted=self._counted, rehearsing=rehearsing
@@ -131,6 +139,7 @@ class Gateway:
             self.suppressed,
             self.tap,
             self.identity,
+            self.rollouts,
             clock,
             self._log,
         )
@@ -171,6 +180,7 @@ class Gateway:
     def _use(self, setup: Setup) -> Setup:
         """Go by a config from the next request on; gives what was used before."""
         before, self._setup = self._setup, setup
+        self.rollouts.adopt(setup.ramps)
         self.tokens.use(setup.config.admin)
         self.paths.mount(setup.mounted)
         for id_ in setup.config.sources:
@@ -187,6 +197,7 @@ class Gateway:
             stack.push_async_callback(self.identity.stop)
             if self._setup.asks_for_visitors:
                 await self.identity.start(self.queue.store)
+            await self.rollouts.start()
             if self.recent_ids is not None:
                 await asyncio.to_thread(
                     preload, self.recent_ids, self.config, self.queue.store, self.clock()
@@ -249,6 +260,8 @@ class Gateway:
         stack.push_async_callback(self.state.stop)
         stack.callback(self.suppressed.close)
         await asyncio.to_thread(self.suppressed.refresh)
+        stack.push_async_callback(self.rollouts.stop)
+        await self.rollouts.load()
         await self._start_queue()
         stack.push_async_callback(self.queue.stop)
         first_start = await self.state.counted() is None
@@ -278,6 +291,7 @@ class Gateway:
             lambda: {one.id: one.settings.retry.max_dead_letters for one in self.destinations},
             lambda: self.config.trace,
             self.rates,
+            self.rollouts,
             self.clock,
             self._log,
         )

@@ -30,7 +30,7 @@ __all__ = ["ConfigStatus", "Reloaded", "Reloads", "changes", "kept"]
 _FIXED_SERVER_KEYS = ("host", "port", "workers", "drain_timeout_seconds")
 _FIXED_TABLES = ("dedup", "identity", "log")
 _COMPONENTS = ("groups", "layers", "sources", "transforms", "destinations")
-_TABLES = ("server", "trace", "admin", "reload")
+_TABLES = ("server", "trace", "admin", "reload", "alerts")
 
 
 class Reloaded(Struct, frozen=True):

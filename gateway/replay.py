@@ -362,7 +362,7 @@ class Replays:
 
     def _sort(self, destination: str, chosen: _Chosen, without: Collection[int]) -> Outgoing:
         outgoing = Outgoing(0)
-        sieve = self._sieves[destination]
+        sieve = self._sieves[destination].of_today()
         pairs = zip(chosen.events, chosen.offsets, strict=True)
         kept = [(event, offset) for event, offset in pairs if offset not in without]
         events, offsets = sieve.keep_back(

@@ -12,6 +12,7 @@ from gateway.circuit import Circuit, Limit, Pace
 from gateway.component import Batch, Destination
 from gateway.errors import Retryable
 from gateway.retry import Verdict, backoff_seconds, judge
+from gateway.rollout.meter import Meter
 from gateway.settings import DestinationSettings
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Sender:
         max_concurrency: sends under way at once, at most.
         rng: source of the jitter.
         secrets: texts that excerpts of requests and answers must not show.
+        meters: measure outcomes, for rollouts.
         pace: shared with other senders to the same destination; by default one of its own.
     """
 
@@ -65,7 +67,9 @@ class Sender:
         *,
         secrets: Sequence[str] = (),
         pace: Pace | None = None,
+        meters: Sequence[Meter] = (),
     ) -> None:
+        self.meters = meters
         self.condition = Condition("ok", clock())
         self.successes = 0
         self.attempts = 0
@@ -196,6 +200,8 @@ class Sender:
         finally:
             self._in_flight = max(0, self._in_flight - 1)
             self.notify()
+        for meter in self.meters:
+            meter.sent(batch.offsets, verdict, 1000 * (loop.time() - began))
         self.attempts += 1
         self.failures += bool(verdict.dead or verdict.again)
         verdict.exchanges = {i: self._masked(text) for i, text in verdict.exchanges.items()}

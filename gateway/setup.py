@@ -19,6 +19,8 @@ from gateway.intake import Intake
 from gateway.ledger import Ledger
 from gateway.memberships import Memberships
 from gateway.queue.batching import BatchingQueue
+from gateway.rollout.driver import Rollouts
+from gateway.rollout.ramps import Ramps
 from gateway.routing import Mounted
 from gateway.shading import make_shadow, shaded
 from gateway.shadow import Shadow
@@ -44,6 +46,7 @@ class Lasting:
     suppressed: Suppressions
     tap: Tap
     identity: Identity
+    rollouts: Rollouts
     clock: Callable[[], int]
     log: FilteringBoundLogger
 
@@ -60,6 +63,7 @@ class Setup:
 
     config: Config
     groups: Groups
+    ramps: Ramps
     intake: Intake
     sources: list[Source]
     mounted: Mounted
@@ -84,9 +88,8 @@ def set_up(config: Config, build: Builder, lasting: Lasting, before: Setup | Non
         ConfigError: config names what does not exist, or has wrong keys for it.
         GatewayError: a plugin cannot build it, or two sources answer the same path.
     """
-    # Where a group's percentage is another one than that of config, it is set here, and holds for
-    # a start and for a reload.
     groups = build.groups
+    ramps = lasting.rollouts.plan(config, groups)
     transforms = build.transforms()
     destinations = {built.id: built for built in build.destinations(transforms)}
     intake = (RehearsedIntake if build.rehearsing else Intake)(
@@ -101,6 +104,7 @@ def set_up(config: Config, build: Builder, lasting: Lasting, before: Setup | Non
         books=lasting.books,
         tap=lasting.tap,
         identity=lasting.identity,
+        meters=ramps.intake_meters(),
         workers=config.server.workers,
         before=None if before is None else before.intake,
     )
@@ -112,7 +116,7 @@ def set_up(config: Config, build: Builder, lasting: Lasting, before: Setup | Non
     )
     sieves, shadows = {}, {}
     for id_, built in destinations.items():
-        sieves[id_] = _sieve(built, config, groups, lasting.clock, memberships, lasting.tap)
+        sieves[id_] = _sieve(built, config, groups, lasting.clock, memberships, lasting.tap, ramps)
         if built.is_shadow and not build.rehearsing:
             # What is compared shows and counts nothing of what it does.
             quiet = partial(
@@ -127,7 +131,7 @@ def set_up(config: Config, build: Builder, lasting: Lasting, before: Setup | Non
             sieves[id_] = _arm_of(built, groups, shadow, lasting)
             destinations[id_] = shaded(built, shadow, partial(_delivered, lasting.ledger, id_))
     return Setup(
-        config, groups, intake, sources, mounted, destinations, sieves, shadows, memberships
+        config, groups, ramps, intake, sources, mounted, destinations, sieves, shadows, memberships
     )
 
 
@@ -138,6 +142,7 @@ def _sieve(
     clock: Callable[[], int],
     memberships: Memberships,
     tap: Tap | None = None,
+    ramps: Ramps | None = None,
 ) -> Sieve:
     only = built.settings.only
     return Sieve(
@@ -153,6 +158,7 @@ def _sieve(
         tap=tap,
         only=None if only is None else (groups[only.group], only.arm),
         memberships=memberships,
+        meters=() if ramps is None else ramps.meters(built.id),
     )
 
 

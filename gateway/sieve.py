@@ -13,12 +13,16 @@ from gateway.event import Event
 from gateway.groups import Arm, Group
 from gateway.integrations import Refusals
 from gateway.memberships import Memberships
+from gateway.rollout.meter import Meter
 from gateway.sealed import Run
 from gateway.state import DeadLetter
 from gateway.subjects import ERASED
 from gateway.tap import Tap
 
 __all__ = ["Onlooker", "Outgoing", "Sieve"]
+
+_ARM = "group:"
+"""Begins the rule that keeps an event back because of its arm."""
 
 
 @dataclass(slots=True)
@@ -40,6 +44,14 @@ class Outgoing:
     dead: list[DeadLetter] = field(default_factory=list)
     lost: int = 0
     size: int = 0
+
+    def add(self, part: Outgoing) -> None:
+        """Add what became of the events that were read next."""
+        self.events.append(part.events)
+        self.offsets += part.offsets
+        for rule, offsets in part.filtered.items():
+            self.filtered.setdefault(rule, []).extend(offsets)
+        self.dead += part.dead
 
 
 class Onlooker(Protocol):
@@ -65,6 +77,7 @@ class Sieve:
         onlooker: takes all that would go out.
         consent_defaults: by source, what becomes of its events that say nothing of consent.
         id_, tap: the destination's id, and where what is kept back is published.
+        meters: measure what becomes of the events, for rollouts.
     """
 
     def __init__(
@@ -81,9 +94,12 @@ class Sieve:
         only: tuple[Group, Arm] | None = None,
         memberships: Memberships | None = None,
         onlooker: Onlooker | None = None,
+        meters: Sequence[Meter] = (),
     ) -> None:
         self.onlooker = onlooker
         self._memberships = memberships or None
+        self._today = False
+        self.meters = meters
         self._only = only
         self._id = id_
         self._tap = Tap() if tap is None else tap
@@ -99,13 +115,36 @@ class Sieve:
         other._chain = Chain()
         return other
 
+    def of_today(self) -> Sieve:
+        """The same by the arms as they are today, whenever events came in; it measures nothing."""
+        other = copy(self)
+        other._today = True
+        other.meters = ()
+        return other
+
     def sort(self, events: Sequence[Event], offsets: Sequence[int], outgoing: Outgoing) -> None:
         """Add each event to what goes out or was kept back; the events stay as they are."""
+        if not self.meters:
+            self._sort(events, offsets, outgoing)
+            return
+        part = Outgoing(outgoing.cursor)
+        self._sort(events, offsets, part)
+        for meter in self.meters:
+            meter.sieved(
+                events,
+                offsets,
+                zip(part.offsets, part.events, strict=True),
+                [letter.offset for letter in part.dead],
+                [o for rule, own in part.filtered.items() if rule.startswith(_ARM) for o in own],
+            )
+        outgoing.add(part)
+
+    def _sort(self, events: Sequence[Event], offsets: Sequence[int], outgoing: Outgoing) -> None:
         rules: Sequence[str | None] = ()
         if self._refusals.concern(events):
             rules = self._refusals(events)
         if self._only is not None:
-            rules = self._others(*self._only, events, rules)
+            rules = self._others(*self._only, events, rules, today=self._today)
         # A mark is stored by itself, never among events that are sealed.
         if getattr(events, "addressed", True) and ERASED in [event.type for event in events]:
             rules = [
@@ -124,7 +163,7 @@ class Sieve:
             events = [events[index] for index in kept]
             offsets = [offsets[index] for index in kept]
         if self._memberships is not None:
-            events = self._memberships.stamped(events)
+            events = self._memberships.stamped(events, today=self._today)
         if self._chain and events:
             told = self._chain.rules(events.ids()) if isinstance(events, Run) else None
             if isinstance(events, Run) and told is not None:
@@ -136,13 +175,18 @@ class Sieve:
 
     @staticmethod
     def _others(
-        group: Group, arm: Arm, events: Sequence[Event], rules: Sequence[str | None]
+        group: Group,
+        arm: Arm,
+        events: Sequence[Event],
+        rules: Sequence[str | None],
+        *,
+        today: bool,
     ) -> list[str | None]:
         """The rules that keep events back, with one for who is not in an arm."""
         known = rules or [None] * len(events)
-        members = map(group.member, events)
+        members = map(group.member_today if today else group.member, events)
         return [
-            rule or (None if member is not None and member.arm == arm else f"group:{group.id}")
+            rule or (None if member is not None and member.arm == arm else f"{_ARM}{group.id}")
             for rule, member in zip(known, members, strict=True)
         ]
 

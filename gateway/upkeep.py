@@ -11,6 +11,7 @@ from gateway.delivery import Worker
 from gateway.errors import StateError
 from gateway.queue.batching import BatchingQueue
 from gateway.rates import Rates
+from gateway.rollout.driver import Rollouts
 from gateway.settings import TraceConfig
 from gateway.state import State, writing
 from gateway.suppression import Suppressions
@@ -43,6 +44,7 @@ class Upkeep:
         max_dead_letters: Callable[[], Mapping[str, int]],
         trace: Callable[[], TraceConfig],
         rates: Rates,
+        rollouts: Rollouts,
         clock: Callable[[], int],
         log: FilteringBoundLogger,
     ) -> None:
@@ -54,6 +56,7 @@ class Upkeep:
         self._max_dead_letters = max_dead_letters
         self._trace = trace
         self._rates = rates
+        self._rollouts = rollouts
         self._clock = clock
         self._log = log
         self._complained: set[str] = set()
@@ -66,6 +69,7 @@ class Upkeep:
             await asyncio.sleep(_EVERY_SECONDS)
             self._books.checkpoint()
             await self._learn_suppressed()
+            await self._rollouts.tick()
             await self._release()
             await self._prune()
             if self._clock() - trimmed_ms >= _TRIM_EVERY_MS:

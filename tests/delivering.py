@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from gateway.ledger import DestinationCounts
 from gateway.order import UserOrder
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.memory import MemoryConfig, MemoryStore
+from gateway.rollout.meter import Meter
 from gateway.sending import Sender
 from gateway.settings import DestinationSettings, QueueSettings, RetryPolicy
 from gateway.sieve import Sieve
@@ -84,6 +85,7 @@ class Bench:
         concurrency: int = 1,
         ordering: bool = False,
         atomic: bool = False,
+        meters: Sequence[Meter] = (),
     ) -> Worker:
         settings = DestinationSettings(type="x", retry=retry, timeout_seconds=timeout)
         log = structlog.get_logger()
@@ -91,12 +93,14 @@ class Bench:
         self.collectors[id_] = Collector(
             self.queue.reader(cursor),
             policy or BatchPolicy(max_age_seconds=0),
-            Sieve(chain or Chain(), name=name, storage=storage, clock=self.clock),
+            Sieve(chain or Chain(), name=name, storage=storage, clock=self.clock, meters=meters),
         )
         return Worker(
             id_,
             collector=self.collectors[id_],
-            sender=Sender(id_, destination, settings, concurrency, self.clock, log, rng),
+            sender=Sender(
+                id_, destination, settings, concurrency, self.clock, log, rng, meters=meters
+            ),
             policy=retry,
             max_events=500,
             max_concurrency=concurrency,

@@ -25,6 +25,7 @@ from gateway.admin import (
     regulations,
     reload,
     replays,
+    rollouts,
     shadows,
     status,
     tail,
@@ -97,8 +98,8 @@ def add_routes(
 
 def _areas() -> list[Callable[[Gateway], list[web.RouteDef]]]:
     """The functions that give the paths of each area."""
-    areas = (audit, dead, explain, ledger, privacy, regulations, reload, replays, shadows, status)
-    return [area.routes for area in (*areas, tail, why)]
+    areas = (audit, dead, explain, ledger, privacy, regulations, reload, replays, rollouts)
+    return [area.routes for area in (*areas, shadows, status, tail, why)]
 
 
 def _guarded(

@@ -34,6 +34,7 @@ _COMMANDS = {
     "dead": ("gateway.cli.dead", "List dead letters, send them again, or drop them."),
     "plugins": ("gateway.cli.plugins", "List what can be used in config.toml."),
     "plugin": ("gateway.cli.plugin", "Write a package for a plugin of your own."),
+    "rollout": ("gateway.cli.rollout", "Grow a group in stages: see, go on, wait, turn back."),
     "suppress": ("gateway.cli.suppress", "Take in no more events of a user, or take them again."),
     "erase": ("gateway.cli.erase", "Forget users: erase what is stored of them, everywhere."),
     "audit": ("gateway.cli.audit", "List who changed what, and when."),

@@ -86,6 +86,7 @@ async def _explained(config: Config, question: Question) -> Explanation:
 
     now = now_ms()
     gateway = Gateway(config, discover(), lambda: now, rehearsing=True)
+    await asyncio.to_thread(gateway.rollouts.look_up, config.shared_dir)
     stored = stored_by_id(config, question.message_id)
 
     def known(source_id: str, message_id: str) -> bool:

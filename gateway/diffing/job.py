@@ -88,6 +88,8 @@ class _Worker:
         self._gateways = [
             Gateway(config, registry, lambda: job.now_ms, rehearsing=True) for config in (old, new)
         ]
+        for gateway in self._gateways:
+            gateway.rollouts.look_up(old.shared_dir)
         self._source = self._source_id() if job.file is not None else ""
         for gateway in self._gateways:
             look_up(gateway)

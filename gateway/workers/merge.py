@@ -85,6 +85,7 @@ def merge_health(found: Mapping[int, dict[str, Any] | None], workers: int) -> di
             },
         },
         "destinations": destinations,
+        "rollouts": there.get(0, {}).get("rollouts", {}),  # the others know of none
     }
 
 

@@ -100,6 +100,8 @@ class View:
             web.post("/admin/explain", self._explain),
             *for_leader(self._asker),
             web.get("/admin/privacy", self._privacy),
+            web.get("/admin/rollouts{rest:.*}", self._of_first),
+            web.post("/admin/rollouts{rest:.*}", self._of_first),
         ]
 
     async def _or_files(
@@ -260,6 +262,14 @@ class View:
 
     async def _reload(self, _: web.Request) -> web.Response:
         return answer(merge.merge_reloads(await self.reload(), self._workers))
+
+    # -- rollouts ------------------------------------------------------------
+
+    async def _of_first(self, request: web.Request) -> web.Response:
+        """What only one gateway knows and decides: that of shard 0."""
+        path, body = request.rel_url.raw_path_qs, await request.read()
+        data = await self._asker.ask(0, request.method, path, body or None)
+        return web.Response(body=self._asker.there(0, data), content_type="application/json")
 
     # -- replays -------------------------------------------------------------
 

@@ -1,0 +1,73 @@
+"""Rollouts as they are written down: what commands do without asking a gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from gateway.config import Config
+from gateway.errors import ConfigError
+from gateway.rollout.alerts import alert_about
+from gateway.rollout.machine import Action, Decision, Rollout, act
+from gateway.rollout.store import FILE_NAME, Change, RolloutStore
+from gateway.rollout.view import Report, report_of
+
+__all__ = ["act_on_file", "asking", "store_of", "stored_report"]
+
+
+def store_of(data_dir: Path) -> RolloutStore:
+    """The rollouts of a data directory."""
+    return RolloutStore(data_dir / FILE_NAME)
+
+
+def stored_report(config: Config, store: RolloutStore, id_: str, now_ms: int) -> Report:
+    """All of a rollout, as it is written down.
+
+    Raises:
+        ConfigError: there is no such rollout.
+        StateError: the file cannot be read.
+    """
+    rollout = store.all().get(id_)
+    if id_ not in config.groups or not config.groups[id_].ramp:
+        raise ConfigError(f"there is no group {id_!r} with a ramp")
+    if rollout is None:
+        raise ConfigError(f"the rollout of {id_} has not begun: it does when the gateway starts")
+    group = config.groups[id_]
+    return report_of(group, rollout, store.decisions(id_), store.snapshots(id_), now_ms)
+
+
+def act_on_file(
+    config: Config,
+    store: RolloutStore,
+    id_: str,
+    action: Action,
+    now_ms: int,
+    by: str,
+    reason: str,
+) -> None:
+    """Do what a person asks for, without a running gateway, or beside one, which follows.
+
+    Raises:
+        ConfigError: it is not possible now; the text says what is.
+        StateError: it cannot be written down.
+    """
+    rollout = stored_report(config, store, id_, now_ms)
+    stages = tuple(rollout.view.stages)
+    store.change(
+        id_,
+        asking(id_, action, stages, now_ms, by, reason),
+        lambda decision: alert_about(config.alerts, id_, decision),
+    )
+
+
+def asking(
+    id_: str, action: Action, stages: Sequence[float], now_ms: int, by: str, reason: str
+) -> Change:
+    """The change that a person asks for, for `RolloutStore.change`."""
+
+    def change(before: Rollout | None) -> tuple[Rollout, Decision | None]:
+        if before is None:
+            raise ConfigError(f"the rollout of {id_} has not begun")
+        return act(before, action, stages, now_ms, by, reason)
+
+    return change

@@ -1,0 +1,209 @@
+"""Whether the test arm breaks a guardrail, as far as that can be known. Pure.
+
+For each guardrail the *excess* of the test arm over its bound is estimated, with its variance, and
+held against `gateway.rollout.sequential`. What counts as one independent observation:
+
+* **Rates, shares, events per user: a user.** The rate is the sum over users of ``x`` over the sum
+  of ``n``, and its variance is that of such a ratio by the delta method (A. Deng, U. Knoblich, J.
+  Lu: Applying the delta method in metric analytics, KDD 2018). However many events a user has, and
+  however alike they are, he is one.
+* **latency_p95: a send.** All events of a batch take equally long. A send counts where it has
+  events of one arm only: one that has both says nothing of their difference. The 95th percentile of
+  control is where 5 % of its sends are slower; the test arm keeps it if no more of its own are
+  (H. C. Mathisen: A method of testing the hypothesis that two samples are from the same population,
+  Annals of Mathematical Statistics 14, 1943). Sends one after the other are not independent of each
+  other where a vendor is slow for a while; where both arms send to it, it is slow for both.
+
+Failures are rare, and where there are few the variance that one sees is often too small. So the
+larger of two is taken: of the arms each by itself, and of both as if they were one. In a share one
+user all of whose events failed is added, and one with none that did.
+
+Within a stage users come back, and their counts grow. The sequence of estimates is then not quite
+that of the theory, in which each observation is made once; `tests/test_rollout_simulated.py` has
+users who come back and who differ.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from gateway.ramp import Guardrail
+from gateway.rollout.figures import ArmFigures, Moments, bucket_of, edge_of, quantile
+from gateway.rollout.sequential import half_width, log_evidence, spent
+
+__all__ = ["MIN_SENDS", "ArmValue", "Finding", "judge", "level_of"]
+
+MIN_SENDS = 200
+"""Sends of each arm before `latency_p95` is judged; `min_samples` counts users."""
+
+_HIGH = 0.95
+
+
+class ArmValue(Struct, frozen=True):
+    """A metric in one arm.
+
+    Attributes:
+        low, high: hold the true value at all times, but for a chance of the guardrail's level.
+        clusters: users, or sends, that it rests on.
+    """
+
+    value: float
+    low: float
+    high: float
+    clusters: int
+
+
+class Finding(Struct, frozen=True):
+    """What is known of a guardrail.
+
+    Attributes:
+        bound: what `test` may have.
+        excess: by how much it has more (of `events_per_user`, less); for `latency_p95` in share of
+            sends that are too slow.
+        evidence: that the bound is broken, from 0; at 1 it is taken for broken.
+        enough: whether there are enough clusters in both arms to judge.
+    """
+
+    metric: str
+    test: ArmValue
+    control: ArmValue
+    bound: float
+    excess: float
+    evidence: float
+    enough: bool
+
+    @property
+    def broken(self) -> bool:
+        """Whether the guardrail's action is due."""
+        return self.enough and self.evidence >= 1
+
+
+def level_of(guardrail: Guardrail, guardrails: Sequence[Guardrail], alpha: float) -> float:
+    """A guardrail's level: its own, or what the others leave of `alpha`, evenly."""
+    if guardrail.alpha is not None:
+        return guardrail.alpha
+    own = [one.alpha for one in guardrails if one.alpha is not None]
+    return max(alpha - sum(own), alpha / 100) / (len(guardrails) - len(own))
+
+
+def judge(
+    guardrail: Guardrail,
+    test: ArmFigures,
+    control: ArmFigures,
+    level: float,
+    series: int,
+    min_samples: int,
+) -> Finding:
+    """Hold a guardrail against the figures of both arms.
+
+    Args:
+        level: of the guardrail; see `level_of`.
+        series: number of the test, from 1; see `gateway.rollout.sequential.spent`.
+    """
+    alpha = spent(level, series)
+    if guardrail.metric == "latency_p95":
+        return _latency(guardrail, test, control, alpha)
+    ratio, more = guardrail.max_ratio, guardrail.max_difference
+    if guardrail.metric == "events_per_user":
+        ours, theirs = test.events_per_user(), control.events_per_user()
+        bound = theirs.ratio / ratio - more
+        excess, weights = bound - ours.ratio, (1.0, 1 / ratio)
+    else:
+        ours, theirs = test.share(guardrail.metric), control.share(guardrail.metric)
+        bound = ratio * theirs.ratio + more
+        excess, weights = ours.ratio - bound, (1.0, ratio)
+    is_share = guardrail.metric != "events_per_user"
+    enough = min(ours.clusters, theirs.clusters) >= min_samples
+    return Finding(
+        guardrail.metric,
+        _value(ours, alpha, min_samples, share=is_share),
+        _value(theirs, alpha, min_samples, share=is_share),
+        bound,
+        excess,
+        _evidence(excess, ours, theirs, weights, alpha, min_samples, share=is_share),
+        enough,
+    )
+
+
+def _latency(guardrail: Guardrail, test: ArmFigures, control: ArmFigures, alpha: float) -> Finding:
+    if not (test.times and control.times):
+        nothing = ArmValue(0.0, 0.0, 0.0, 0)
+        return Finding(guardrail.metric, nothing, nothing, 0.0, 0.0, 0.0, enough=False)
+    high = quantile(control.times, _HIGH)
+    bound = guardrail.max_ratio * edge_of(high) + guardrail.max_difference
+    ours, theirs = test.slower_than(bucket_of(bound * (1 - 1e-9))), control.slower_than(high)
+    excess = ours.ratio - theirs.ratio
+    return Finding(
+        guardrail.metric,
+        _percentile(test, alpha),
+        _percentile(control, alpha),
+        bound,
+        excess,
+        _evidence(excess, ours, theirs, (1.0, 1.0), alpha, MIN_SENDS, share=True),
+        enough=min(ours.clusters, theirs.clusters) >= MIN_SENDS,
+    )
+
+
+def _percentile(arm: ArmFigures, alpha: float) -> ArmValue:
+    sends = arm.times.total()
+    half = half_width(sends, alpha, MIN_SENDS) * math.sqrt(_HIGH * (1 - _HIGH) / sends)
+    low, middle, high = (
+        edge_of(quantile(arm.times, min(1.0, max(0.0, share))))
+        for share in (_HIGH - half, _HIGH, _HIGH + half)
+    )
+    return ArmValue(middle, low, high, sends)
+
+
+def _evidence(
+    excess: float,
+    test: Moments,
+    control: Moments,
+    weights: tuple[float, float],
+    alpha: float,
+    tuned_for: float,
+    *,
+    share: bool,
+) -> float:
+    """Evidence that the excess is above 0, where 1 is enough.
+
+    Args:
+        weights: of the arms in the excess.
+        tuned_for: clusters of each arm that the test is to be sharpest at.
+    """
+    if min(test.clusters, control.clusters) < 2 or not (test.n and control.n):
+        return 0.0
+    mine, its = (weight * weight for weight in weights)
+    parts = [_careful(one, share=share) for one in (test, control, test + control)]
+    apart = mine * parts[0].spread / test.clusters + its * parts[1].spread / control.clusters
+    as_one = parts[2].spread * (mine / test.clusters + its / control.clusters)
+    variance = max(apart, as_one)
+    if variance <= 0:
+        return 0.0
+    t = 1 / (1 / test.clusters + its / control.clusters)
+    log = log_evidence(excess / math.sqrt(variance), t, alpha, tuned_for / 2)
+    return max(0.0, log / -math.log(alpha))
+
+
+def _careful(moments: Moments, *, share: bool) -> Moments:
+    """With one cluster more that has all, and one that has nothing, of the usual size."""
+    if not share:
+        return moments
+    size = moments.n / moments.clusters
+    return moments + Moments(2, size, 2 * size, size * size, size * size, 2 * size * size)
+
+
+def _value(moments: Moments, alpha: float, tuned_for: int, *, share: bool) -> ArmValue:
+    if moments.clusters < 2 or not moments.n:
+        return ArmValue(moments.ratio, 0.0, 1.0 if share else math.inf, moments.clusters)
+    error = math.sqrt(_careful(moments, share=share).spread / moments.clusters)
+    half = half_width(moments.clusters, alpha, tuned_for) * error
+    high = moments.ratio + half
+    return ArmValue(
+        moments.ratio,
+        max(0.0, moments.ratio - half),
+        min(1.0, high) if share else high,
+        moments.clusters,
+    )

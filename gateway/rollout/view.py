@@ -1,0 +1,131 @@
+"""A rollout as it is shown: where it is, what it waits for, what is known of both arms."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from gateway.groups import GroupConfig
+from gateway.rollout.judging import Finding
+from gateway.rollout.machine import GATEWAY, Decision, Rollout, next_stage
+from gateway.rollout.store import Snapshot
+from gateway.timestamps import format_ms
+
+__all__ = ["Report", "View", "format_value", "report_of", "view_of", "waits_for"]
+
+_MS = 1000
+
+
+class View(Struct, frozen=True):
+    """A rollout now.
+
+    Attributes:
+        stages: percentages of the ramp; next: the one to come, None at the end.
+        since: when the stage began; changed_at, by, reason: of the last decision.
+        waits: what stands between it and the next stage, in words.
+        users: seen in this stage, in the test arm and in the control arm.
+        findings: of each guardrail, as of `measured_at`.
+    """
+
+    group: str
+    status: str
+    percent: float
+    stages: list[float]
+    next: float | None
+    since: str
+    changed_at: str
+    by: str
+    reason: str
+    waits: list[str]
+    users: tuple[int, int]
+    findings: list[Finding]
+    measured_at: str
+
+    @property
+    def needs_somebody(self) -> bool:
+        """Whether a guardrail has stopped it, and nobody has decided since."""
+        return self.by == GATEWAY and self.status in ("held", "rolled_back")
+
+
+class Report(Struct, frozen=True):
+    """All of a rollout: as it is, what was decided, and what was known meanwhile."""
+
+    view: View
+    decisions: list[Decision]
+    snapshots: list[Snapshot]
+
+
+def view_of(config: GroupConfig, rollout: Rollout, snapshot: Snapshot | None, now_ms: int) -> View:
+    """What is shown.
+
+    Args:
+        snapshot: the newest. Of an earlier stage it tells nothing of this one; but where nothing is
+            measured any more it is what is known.
+    """
+    ended = rollout.status in ("rolled_back", "done")
+    if snapshot is not None and snapshot.series != rollout.series and not ended:
+        snapshot = None
+    return View(
+        rollout.group,
+        rollout.status,
+        rollout.percent,
+        list(config.stages),
+        next_stage(rollout.percent, config.stages) if rollout.status != "rolled_back" else None,
+        format_ms(rollout.stage_ms),
+        format_ms(rollout.changed_ms),
+        rollout.by,
+        rollout.reason,
+        waits_for(config, rollout, snapshot, now_ms),
+        (0, 0) if snapshot is None else snapshot.users,
+        [] if snapshot is None else snapshot.findings,
+        "" if snapshot is None else format_ms(snapshot.at_ms),
+    )
+
+
+def report_of(
+    config: GroupConfig,
+    rollout: Rollout,
+    decisions: list[Decision],
+    snapshots: list[Snapshot],
+    now_ms: int,
+) -> Report:
+    """All of a rollout."""
+    newest = snapshots[-1] if snapshots else None
+    return Report(view_of(config, rollout, newest, now_ms), decisions, snapshots)
+
+
+def waits_for(
+    config: GroupConfig, rollout: Rollout, snapshot: Snapshot | None, now_ms: int
+) -> list[str]:
+    """What stands between a rollout and its next stage, in words; nothing if nothing does."""
+    if rollout.status == "held":
+        return ["held: `gateway rollout resume` goes on"]
+    if rollout.status == "rolled_back":
+        return ["rolled back: `gateway rollout resume` begins the ramp again"]
+    if rollout.status == "done":
+        return []
+    found = []
+    left = (rollout.stage_ms - now_ms) / _MS + config.hold_minutes * 60
+    if left > 0:
+        minutes, seconds = divmod(round(left), 60)
+        found.append(f"the hold, for another {minutes} min {seconds} s")
+    users = (0, 0) if snapshot is None else snapshot.users
+    for arm, number in zip(("test", "control"), users, strict=True):
+        if number < config.min_samples:
+            found.append(f"users in {arm}: {number:,} of {config.min_samples:,}")
+    if not found and snapshot is not None:
+        found += [
+            f"{one.metric}: users with an outcome, {one.test.clusters:,} in test and "
+            f"{one.control.clusters:,} in control, of {config.min_samples:,}"
+            for one in snapshot.findings
+            if not one.enough and one.metric != "latency_p95"
+        ]
+    return found
+
+
+def format_value(metric: str, value: float) -> str:
+    """A metric's value with its unit."""
+    if metric == "latency_p95":
+        return f"{value:,.1f} ms"
+    if metric == "events_per_user":
+        return f"{value:,.2f}"
+    return f"{100 * value:.2f} %"
