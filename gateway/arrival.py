@@ -20,12 +20,14 @@ class Plain:
     Attributes:
         array: a JSON array of them, in UTF-8, as `gateway.sealed` stores it.
         heads: of each of them.
+        largest: bytes; none of them has more.
         type: what the request's path says that they are, or empty.
         sent_at, write_key: as the request says, outside of the events or in the first of them.
     """
 
     array: bytes
     heads: Sequence[Head]
+    largest: int
     type: str = ""
     sent_at: str | None = None
     write_key: str | None = None

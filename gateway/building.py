@@ -79,6 +79,7 @@ class Builder:
 
     Attributes:
         groups: the groups of users that config names.
+        rehearsing: whether what it builds rehearses.
 
     Args:
         clock: wall clock in milliseconds.
@@ -110,7 +111,7 @@ class Builder:
         self._log = log
         self._before = before or {}
         self._counted = {} if counted is None else counted
-        self._rehearsing = rehearsing
+        self.rehearsing = rehearsing
 
     def for_rehearsal(self) -> Builder:
         """Another, of what touches nothing outside; who is in which arm is the same for both."""
@@ -139,7 +140,7 @@ class Builder:
             clock=self._clock,
             shard=self._config.shard,
             groups=groups,
-            rehearsal=Rehearsal() if self._rehearsing else None,
+            rehearsal=Rehearsal() if self.rehearsing else None,
         )
 
     def store(self) -> Store:
@@ -193,14 +194,13 @@ class Builder:
             made_of = (settings.type, table.options, rules, self._config.base_dir)
             before = self._before.get(id_)
             counted = self._counted.setdefault(id_, Counter())
-            rehearsal = None
+            secrets = tuple(secrets_in(config))
+            context = self._context(id_, counted=counted, enabled=settings.enabled)
+            if context.rehearsal is not None:
+                context.rehearsal.hide(secrets)
             if before is not None and before.made_of == made_of:
                 destination = before.destination
             else:
-                context = self._context(id_, counted=counted, enabled=settings.enabled)
-                rehearsal = context.rehearsal
-                if rehearsal is not None:
-                    rehearsal.hide(secrets_in(config))
                 destination = _build(table.path, spec.build, config, context)
                 if rules:
                     destination = MappedDestination(destination, _mapping(rules, table.path))
@@ -225,11 +225,11 @@ class Builder:
                             spec.idempotent if settings.idempotent is None else settings.idempotent
                         ),
                         atomic=spec.atomic,
-                        secrets=tuple(secrets_in(config)),
+                        secrets=secrets,
                         counted=counted,
                         made_of=made_of,
                         rehearses=spec.rehearses,
-                        rehearsal=rehearsal,
+                        rehearsal=context.rehearsal,
                         settings=settings,
                         chain=Chain(
                             [

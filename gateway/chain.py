@@ -10,6 +10,7 @@ from gateway.component import Transform
 from gateway.enrich import Client
 from gateway.errors import PluginError
 from gateway.event import Event
+from gateway.sealed import Ids
 
 __all__ = ["Chain", "Outcome"]
 
@@ -45,8 +46,10 @@ class Chain:
     """
 
     def __init__(self, steps: Sequence[tuple[str, Transform]] = ()) -> None:
+        self._transforms = tuple(steps)
         self._steps = tuple((id_, t.apply, t.produced, t.mutates) for id_, t in steps)
         self._passes = tuple(transform.passes for _, transform in steps)
+        self._keeps = tuple((id_, transform.keeps) for id_, transform in steps)
         self._suspects = tuple(transform.suspects for _, transform in steps)
         self._receives = tuple(
             t.receive for _, t in steps if type(t).receive is not Transform.receive
@@ -57,8 +60,31 @@ class Chain:
         self.adds_to = tuple((id_, source) for id_, t in steps for source in t.adds_to)
         """Pairs of a transform's id and the id of a source that it makes events for."""
 
+    def singles(self) -> list[tuple[str, Chain]]:
+        """Id of each transform, and a chain of it alone."""
+        return [(id_, Chain([(id_, transform)])) for id_, transform in self._transforms]
+
+    def part(self, ids: Collection[str]) -> Chain:
+        """The transforms of these ids, in their order."""
+        return Chain([step for step in self._transforms if step[0] in ids])
+
     def __bool__(self) -> bool:
         return bool(self._steps)
+
+    def rules(self, ids: Sequence[Ids | Event]) -> list[str | None] | None:
+        """For each event the transform that drops it, or None; told from ids alone, and else None.
+
+        Where that can be told, the events stay as they are.
+        """
+        rules: list[str | None] = [None] * len(ids)
+        for id_, keeps in self._keeps:
+            kept = keeps(ids)
+            if kept is None:
+                return None
+            rules = [
+                rule or (None if keep else id_) for rule, keep in zip(rules, kept, strict=True)
+            ]
+        return rules
 
     def passes(self, text: bytes | memoryview) -> bool:
         """Whether all transforms surely keep and leave alone the events of a JSON text."""

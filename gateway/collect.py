@@ -110,10 +110,12 @@ class Collector:
         # A read is never cut short: it may be in a thread, and what it returns must not be lost.
         if not self._reading.done():
             hurried = asyncio.ensure_future(hurry.wait())
-            await asyncio.wait(
-                {self._reading, hurried}, timeout=wait, return_when=asyncio.FIRST_COMPLETED
-            )
-            hurried.cancel()
+            try:
+                await asyncio.wait(
+                    {self._reading, hurried}, timeout=wait, return_when=asyncio.FIRST_COMPLETED
+                )
+            finally:
+                hurried.cancel()
             if hurry.is_set() and self._reader.behind:
                 await asyncio.wait({self._reading})
         if not self._reading.done():

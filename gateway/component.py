@@ -33,6 +33,7 @@ from gateway.enrich import Client
 from gateway.event import Event
 from gateway.groups import Groups
 from gateway.rehearsal import Rehearsal
+from gateway.sealed import Ids
 from gateway.subjects import Subjects
 
 if TYPE_CHECKING:
@@ -87,8 +88,7 @@ class Context:
         at_intake: of a transform: whether it runs before events are stored.
         groups: the groups of users that config names: `Groups.use` when the component is built,
             `Group.member` for each event.
-        rehearsal: where given, nothing is to be sent or written, nor anything outside be touched:
-            what would be is noted down there. See `gateway.rehearsal`.
+        rehearsal: where given, what would be sent is noted down there; see `gateway.rehearsal`.
     """
 
     id: str
@@ -216,6 +216,14 @@ class Transform(ABC):
     def apply(self, events: list[Event]) -> list[Event]:
         """The events to go on with, in the same order; leave one out to drop it."""
 
+    def keeps(self, ids: Sequence[Ids | Event]) -> Sequence[bool] | None:
+        """For each event whether `apply` keeps it, told from its ids alone.
+
+        Asked at delivery before `apply`: where all transforms can tell, and change nothing, none of
+        the events is decoded for them. A transform that has to look at events says None.
+        """
+        return None
+
     def passes(self, text: bytes | memoryview) -> bool:
         """Whether `apply` surely keeps, and leaves alone, all events that stand in a JSON text.
 
@@ -270,11 +278,18 @@ class Transform(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A path that a source answers. Paths of all sources share one server, below its prefix."""
+    """A path that a source answers. Paths of all sources share one server, below its prefix.
+
+    Attributes:
+        direct: requests for this very path, without a query, do not pass aiohttp's router, which is
+            faster. It has to be a path without ``{}``, for all methods (``*``), whose handler asks
+            its request for neither ``match_info`` nor ``app`` and returns what is not sent yet.
+    """
 
     method: str
     path: str
     handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    direct: bool = False
 
 
 class Source(Component):
@@ -331,10 +346,8 @@ class DestinationSpec(Generic[C]):
             being forced.
         atomic: whether a batch is delivered whole and in its order, or not at all: `send` never
             raises `BatchError` for some items and delivers the others.
-        rehearses: whether it heeds `Context.rehearsal`: `start` and `send` then touch nothing
-            outside, and what would be sent is noted down. A destination that speaks to the outside
-            by `gateway.outbound.HttpClient` alone has to do no more than say so here. What does
-            not rehearse cannot be shown by `gateway explain` and `gateway diff`.
+        rehearses: whether it heeds `Context.rehearsal`, as one does that speaks to the outside by
+            `gateway.outbound.HttpClient` alone; see `gateway.rehearsal`.
     """
 
     type: str

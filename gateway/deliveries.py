@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -36,7 +36,7 @@ from gateway.tap import Tap
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-__all__ = ["Deliveries", "start", "stop"]
+__all__ = ["Beginning", "Deliveries", "start", "stop"]
 
 Sieves = Mapping[str, Sieve]
 Leave = Callable[[str], Awaitable[None]]
@@ -64,6 +64,21 @@ async def stop(id_: str, component: Component, seconds: float, log: FilteringBou
             await component.stop()
     except Exception as error:  # noqa: BLE001
         log.warning("could not be stopped cleanly", component=id_, error=repr(error))
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """Where a worker begins.
+
+    Attributes:
+        cursor: offset of the first event to read.
+        waiting: events in the retry lane.
+        resumed: as of `Worker`.
+    """
+
+    cursor: int
+    waiting: int
+    resumed: bool = False
 
 
 class Deliveries:
@@ -134,9 +149,9 @@ class Deliveries:
         for built in self.built.values():
             await start(f"destinations.{built.id}", built.destination)
             self._started[id(built.destination)] = built
-        cursors = await self.begin(self.built.values(), first_start=first_start)
+        begun = await self.begin(self.built.values(), first_start=first_start)
         for built in self.built.values():
-            self.workers[built.id] = self._make_worker(built, cursors[built.id])
+            self.workers[built.id] = self._make_worker(built, begun[built.id])
 
     def run_in(self, tasks: TaskGroup) -> None:
         """Deliver."""
@@ -187,8 +202,8 @@ class Deliveries:
 
     async def begin(
         self, built: Iterable[BuiltDestination], *, first_start: bool = False
-    ) -> dict[str, int]:
-        """Where each of them begins to read, which is written down; and what its books say.
+    ) -> dict[str, Beginning]:
+        """Where each of them begins, which is written down; and what its books say.
 
         Raises:
             StateError: the state store cannot be used.
@@ -217,13 +232,15 @@ class Deliveries:
                 cursors[one.id] = stored.end if fresh else stored.first
                 # Written down before the first event, or a crash would skip what came before it.
                 await self._state.begin(one.id, cursors[one.id])
+        begun: dict[str, Beginning] = {}
         counts, bases = await self._state.counts(), await self._state.bases()
         for one in built:
             own, known = self._ledger.destination(one.id), counts.get(one.id, DestinationCounts())
             own.delivered, own.replayed = known.delivered, known.replayed
             own.filtered, own.dead = known.filtered, known.dead
             own.base = bases[one.id]
-        return cursors
+            begun[one.id] = Beginning(cursors[one.id], (await self._state.standing(one.id))[0])
+        return begun
 
     # -- changing ------------------------------------------------------------
 
@@ -231,14 +248,14 @@ class Deliveries:
         self,
         built: Mapping[str, BuiltDestination],
         sieves: Sieves,
-        cursors: Mapping[str, int],
+        begun: Mapping[str, Beginning],
         leave: Leave,
     ) -> list[Coroutine[Any, Any, None]]:
         """From the next event on these are delivered to, each through its sieve.
 
         Args:
             built: all of them, started.
-            cursors: of those that were not there before.
+            begun: of those that were not there before.
             leave: ends the replays to a destination, which go on when it is back.
 
         Returns:
@@ -262,7 +279,7 @@ class Deliveries:
                     moves.append(self._use(worker, old, new))
         for id_, new in built.items():
             if id_ not in before:
-                self._add(new, cursors[id_])
+                self._add(new, begun[id_])
         return moves
 
     async def _use(self, worker: Worker, old: BuiltDestination, new: BuiltDestination) -> None:
@@ -281,7 +298,7 @@ class Deliveries:
     ) -> None:
         """Another worker goes on, from the cursor."""
         await self._end(worker, old, leave)
-        self._add(new, worker.cursor, resumed=True)
+        self._add(new, Beginning(worker.cursor, worker.waiting, resumed=True))
         if new.destination is not old.destination:
             await self._stop(old)
 
@@ -291,8 +308,8 @@ class Deliveries:
         del self.workers[old.id], self.sieves[old.id], self.built[old.id]
         await self._stop(old)
 
-    def _add(self, new: BuiltDestination, cursor: int, *, resumed: bool = False) -> None:
-        worker = self.workers[new.id] = self._make_worker(new, cursor, resumed=resumed)
+    def _add(self, new: BuiltDestination, begun: Beginning) -> None:
+        worker = self.workers[new.id] = self._make_worker(new, begun)
         self._begin_run(worker)
 
     async def _end(self, worker: Worker, old: BuiltDestination, leave: Leave) -> None:
@@ -320,12 +337,11 @@ class Deliveries:
         run = self._runs[worker] = _Run()
         self._tasks.start_soon(run.until_end, worker, name=f"delivery {worker.id}")
 
-    def _make_worker(
-        self, built: BuiltDestination, cursor: int, *, resumed: bool = False
-    ) -> Worker:
+    def _make_worker(self, built: BuiltDestination, begun: Beginning) -> Worker:
+        reader = self._queue.reader(begun.cursor)
         return Worker(
             built.id,
-            collector=Collector(self._queue.reader(cursor), built.policy, self.sieves[built.id]),
+            collector=Collector(reader, built.policy, self.sieves[built.id]),
             sender=Sender(
                 built.id,
                 built.destination,
@@ -346,7 +362,8 @@ class Deliveries:
             order=UserOrder(atomic=built.atomic) if built.settings.ordering == "user" else None,
             queue_id=self._queue.store.identity(),
             tap=self._tap,
-            resumed=resumed,
+            resumed=begun.resumed,
+            waiting=begun.waiting,
         )
 
     def _pace(self, built: BuiltDestination) -> Pace:

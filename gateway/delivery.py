@@ -60,6 +60,7 @@ class Worker:
         queue_id: names the queue that the offsets belong to.
         tap: where outcomes are published.
         resumed: another worker was here before, whose last commit may not be in `counts` yet.
+        waiting: events in the retry lane.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Worker:
         queue_id: str = "",
         tap: Tap | None = None,
         resumed: bool = False,
+        waiting: int = 0,
     ) -> None:
         self.id = id_
         self.counts = counts
@@ -110,8 +112,9 @@ class Worker:
             order=order,
             queue_id=queue_id,
             tap=self._tap,
+            size=waiting,
         )
-        self._triage = self._make_triage(policy)
+        self._triage = Triage(policy, self._lane, sender, counts, self._uncommitted, collector)
 
     @property
     def waiting(self) -> int:
@@ -164,7 +167,7 @@ class Worker:
         try:
             await self.sender.idle()
             # What was sent is committed, unless something before it is unfinished.
-            while self._committing.locked() or (self._tickets and self._tickets[0].done):
+            while self._recorder.busy or (self._tickets and self._tickets[0].done):
                 await self.sender.until_change(_LOOK_AGAIN_SECONDS)
             async with self._hold.held():
                 yield
@@ -189,16 +192,12 @@ class Worker:
         """
         self.sender.use(destination, settings, max_concurrency, secrets)
         self._lane.use(settings.retry, batch.max_events)
-        self._triage = self._make_triage(settings.retry)
+        self._triage.use(settings.retry)
         self._max_tickets = _UNCOMMITTED_PER_SEND * max_concurrency
 
     def choose(self, batch: BatchPolicy, sieve: Sieve) -> None:
         """Read so from the next events on."""
         self._collector.use(batch, sieve)
-
-    def _make_triage(self, policy: RetryPolicy) -> Triage:
-        lane, sender, left = self._lane, self.sender, self._uncommitted
-        return Triage(policy, lane, sender, self.counts, left, self._collector)
 
     def drain(self) -> None:
         """Deliver what the queue holds without waiting for more; do not wait for what fails."""

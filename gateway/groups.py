@@ -24,7 +24,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
-from gateway.assignment import Share, check_percent
+from gateway.assignment import Share, check_percent, position
 from gateway.condition import compile_condition
 from gateway.errors import ConfigError
 from gateway.event import Event
@@ -133,6 +133,11 @@ class Group:
         if self._before is not None and id_ in self._before:
             return None
         return self._test_member if id_ in self._test else self._control_member
+
+    def stands(self, event: Event) -> tuple[str | None, float | None]:
+        """The id that counts of an event, and its position by the group's salt, in percent."""
+        id_ = text_of(self._read(event))
+        return id_, None if id_ is None else position(self._salt, id_)
 
     def resize(self, percent: float) -> None:
         """Change how many are in the test arm, from the next event on."""

@@ -35,28 +35,31 @@ class _Context(Struct, gc=False):
 class Head(Struct, gc=False, forbid_unknown_fields=True, kw_only=True, rename="camel"):
     """What is looked at of an event; keys that the specification does not name are not in it.
 
+    In about the order in which SDKs write them: the decoder looks for a key after the last one that
+    it found, and an order that differs much costs 0.1 µs an event.
+
     Attributes:
         metadata, integrations: what may keep the event from a destination.
     """
 
-    message_id: Annotated[str, Meta(min_length=1, max_length=MAX_MESSAGE_ID)]
     type: str = ""
-    user_id: str | None = None
+    message_id: Annotated[str, Meta(min_length=1, max_length=MAX_MESSAGE_ID)]
     anonymous_id: str | None = None
     event: str | None = None
     name: str | None = None
     category: str | None = None
-    group_id: str | None = None
-    previous_id: str | None = None
-    channel: str | None = None
-    timestamp: str | None = None
-    original_timestamp: str | None = None
-    sent_at: str | None = None
-    write_key: str | None = None
     properties: _Object | None = None
     traits: _Object | None = None
     context: _Context | None = None
     integrations: dict[str, Any] | None = None
+    user_id: str | None = None
+    timestamp: str | None = None
+    original_timestamp: str | None = None
+    sent_at: str | None = None
+    group_id: str | None = None
+    previous_id: str | None = None
+    channel: str | None = None
+    write_key: str | None = None
     metadata: _Object | None = field(default=None, name="_metadata")
 
 

@@ -207,6 +207,18 @@ class Identity:
         self.active = True
         self._writer = asyncio.create_task(self._write_forever(), name="identity")
 
+    def peek(self) -> None:
+        """Read the links in place of `start`, for who learns nothing. Blocks.
+
+        Raises:
+            StateError: the file cannot be read.
+        """
+        if self._file.path.exists():
+            self._file.open()
+            self._links = self._file.news().links
+            self._file.close()
+        self.active = True
+
     async def stop(self) -> None:
         """Write down what is not yet. Safe twice and without `start`."""
         if self._writer is not None:

@@ -37,6 +37,7 @@ class Lane:
         order: keeps the events of each user in order; None where that is not asked for.
         queue_id: names the queue that the offsets belong to.
         tap: where outcomes are published.
+        size: how many events wait, as far as is known.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Lane:
         order: UserOrder | None = None,
         queue_id: str = "",
         tap: Tap | None = None,
+        size: int = 0,
     ) -> None:
         self._destination = destination
         self._policy = policy
@@ -68,7 +70,7 @@ class Lane:
         self._due_ms: dict[int, int] = {}  # of all that waits, where there is an order
         self._successes_at: dict[int, int] = {}  # offset to the successes when it last failed
         self._added = asyncio.Event()
-        self.size = 0
+        self.size = size
 
     def use(self, policy: RetryPolicy, max_events: int) -> None:
         """Go by these from now on."""

@@ -22,6 +22,7 @@ __all__ = ["MOST_SUSPECTS", "AsSent", "Mixed", "mixed"]
 MOST_SUSPECTS = 0.5
 """Of a request's events, the share that is taken apart from the others; with more all are made."""
 
+_BLANKS = frozenset(b" \t\r\n")
 _elements = msgspec.json.Decoder(list[Raw]).decode
 
 
@@ -77,7 +78,7 @@ class Mixed:
                 run.append(events)
                 pieces.append(data[1:-1])
             if event is not None:
-                run.append([event])
+                run.append([event], addressed=addressed)
                 pieces.append(encode_events([event])[1:-1])
             before = place
         return run, b"[%b]" % b",".join(pieces)
@@ -97,8 +98,12 @@ def mixed(array: bytes, heads: Sequence[Head | Event], ends: Iterable[int]) -> M
     spans = []
     end = 0
     for element in _elements(array):
-        start = array.find(element, end)  # it is the first that is not a comma or a blank
+        start = end + 1  # behind the bracket, or a comma
+        while array[start] in _BLANKS:
+            start += 1
         end = start + len(element)
+        while array[end] in _BLANKS:
+            end += 1
         spans.append((start, end))
     starts = [start for start, _ in spans]
     places = sorted({max(0, bisect_right(starts, place - 1) - 1) for place in ends})

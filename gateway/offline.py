@@ -12,13 +12,18 @@ from msgspec import structs
 from gateway.config import Config
 from gateway.conservation import Statement, queue_gaps, statement, with_stored
 from gateway.errors import StateError
+from gateway.event import Event, decode_events
 from gateway.queue.folder import QueueFolder
 from gateway.queue.index import find
+from gateway.shards import shards_of
 from gateway.state import STATE_FILE
 from gateway.state.schema import connect
+from gateway.timestamps import parse_ms
 from gateway.why import Life, life
 
-__all__ = ["life_of", "statement_of"]
+__all__ = ["is_duplicate", "life_of", "statement_of", "stored_by_id"]
+
+_HOUR_MS = 3_600_000
 
 
 def statement_of(config: Config, *, running: bool = False) -> Statement:
@@ -50,6 +55,24 @@ def life_of(config: Config, message_id: str) -> Life:
     with _state(config) as db:
         events = list(find(QueueFolder(folder), message_id)) if folder.is_dir() else []
         return life(db, message_id, events, config.shard)
+
+
+def stored_by_id(config: Config, message_id: str) -> Iterator[tuple[Event, int, int]]:
+    """Events with an id that the queues on disk keep, with offset and shard; writes nothing."""
+    for shard in shards_of(config):
+        folder = shard.data_dir / "queue"
+        if config.queue[0].type == "disk" and folder.is_dir():
+            for offset, data in find(QueueFolder(folder), message_id, keep=False):
+                yield decode_events(b"[" + data + b"]")[0], offset, shard.shard
+
+
+def is_duplicate(config: Config, source_id: str, message_id: str, now_ms: int) -> bool:
+    """Whether a source has sent an event with this id within the window of de-duplication."""
+    since_ms = now_ms - int(config.dedup.window_hours * _HOUR_MS)
+    return any(
+        event.source_id == source_id and (parse_ms(event.received_at) or 0) >= since_ms
+        for event, _, _ in stored_by_id(config, message_id)
+    )
 
 
 @contextmanager

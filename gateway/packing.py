@@ -22,6 +22,7 @@ import msgspec
 from gateway.component import Batch
 from gateway.errors import BatchError, DeliveryError, Permanent
 from gateway.event import Event
+from gateway.rehearsal import Rehearsal
 
 __all__ = ["Entry", "Item", "Limits", "Packer", "Post", "Split", "items_of"]
 
@@ -117,10 +118,18 @@ class Packer:
     Args:
         limits: bounds of the requests of a route.
         parallel: routes whose requests may be under way at once, for each batch.
+        rehearsal: of the destination's context; is told which events have no items.
     """
 
-    def __init__(self, limits: Callable[[Hashable], Limits], *, parallel: int = 1) -> None:
+    def __init__(
+        self,
+        limits: Callable[[Hashable], Limits],
+        *,
+        parallel: int = 1,
+        rehearsal: Rehearsal | None = None,
+    ) -> None:
         self._limits = limits
+        self._rehearsal = rehearsal
         self._parallel = parallel
         self._remembered: OrderedDict[_Key, dict[str, Permanent | None]] = OrderedDict()
 
@@ -141,6 +150,8 @@ class Packer:
             BatchError: what became of the events that were not delivered.
         """
         refused = refused or {}
+        if self._rehearsal is not None:
+            self._rehearsal.silent |= set(range(len(batch))) - {item.index for item in items}
         progress = _Progress(batch)
         routes: dict[Hashable, deque[Item]] = {}
         for item in items:

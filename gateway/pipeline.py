@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,7 @@ from gateway.retry import trace_of
 from gateway.routing import Paths
 from gateway.setup import Lasting, Setup, set_up
 from gateway.shards import take_lock
+from gateway.sieve import Sieve
 from gateway.state import STATE_FILE, State
 from gateway.suppression import FILE_NAME, Suppressions
 from gateway.tap import Tap
@@ -63,6 +64,7 @@ class Gateway:
         paces: the bounds on requests of each destination, for gateways in one process to share.
         shaped: makes of a config file's content what this gateway runs of it, as when it runs one
             shard of several.
+        rehearsing: it is never run; see `gateway.explaining`.
 
     Raises:
         ConfigError: config names what does not exist, or has wrong keys for it.
@@ -77,6 +79,7 @@ class Gateway:
         locked: bool = False,
         paces: dict[str, Pace] | None = None,
         shaped: Callable[[Config], Config] = lambda config: config,
+        rehearsing: bool = False,
     ) -> None:
         self.clock = clock
         self.ledger = Ledger()
@@ -97,7 +100,9 @@ class Gateway:
         self.reloads = Reloads(config, self.audit, clock, self._log)
         self.books = Books(self.ledger, self.state, self._log)
         self._counted: dict[str, Counter[str]] = {}
-        build = Builder(config, registry, clock, self._log, counted=self._counted)
+        build = Builder(
+            config, registry, clock, self._log, counted=self._counted, rehearsing=rehearsing
+        )
         self.queue = BatchingQueue(build.store(), config.queue[0], self._log)
         self.recent_ids = (
             RecentIds(int(config.dedup.window_hours * _HOUR_MS), config.dedup.max_entries)
@@ -172,6 +177,18 @@ class Gateway:
         for id_ in setup.config.sources:
             self.ledger.source(id_)  # so that metrics show its zeros from the start
         return before
+
+    @property
+    def sieves(self) -> Mapping[str, Sieve]:
+        """By destination what chooses its events."""
+        return self._setup.sieves
+
+    def likeness(self) -> Gateway:
+        """A gateway for rehearsals, of the same config and with the groups as they are now."""
+        other = Gateway(self.config, self._registry, self.clock, rehearsing=True)
+        for group in self.groups:
+            other.groups[group.id].resize(group.percent)
+        return other
 
     # -- running -------------------------------------------------------------
 
@@ -342,22 +359,22 @@ class Gateway:
         file = self._shaped(await asyncio.to_thread(load, self.config.file))
         config, waits = kept(self.config, file)
         setup = await asyncio.to_thread(self._prepare, config, file)
-        begun = await self.deliveries.start_new(setup.destinations.values())
+        started = await self.deliveries.start_new(setup.destinations.values())
         try:
             await self._start_sources(setup, config.server.drain_timeout_seconds)
             if setup.asks_for_visitors:
                 await self.identity.start(self.queue.store)
             added = [one for one in setup.destinations.values() if one.id not in self.workers]
-            cursors = await self.deliveries.begin(added)
+            begun = await self.deliveries.begin(added)
         except BaseException:
             await self._stop_sources(self.sources)
-            await self.deliveries.stop_new(begun)
+            await self.deliveries.stop_new(started)
             raise
-        leaving = begun or setup.destinations.keys() != self.deliveries.built.keys()
+        leaving = started or setup.destinations.keys() != self.deliveries.built.keys()
         if leaving:  # or one of them could be asked to erase while it is stopped
             await self.regulations.stop()
         before = self._use(setup)
-        moves = self.deliveries.switch(setup.destinations, setup.sieves, cursors, self.replays.stop)
+        moves = self.deliveries.switch(setup.destinations, setup.sieves, begun, self.replays.stop)
         for failed in await asyncio.gather(*moves, return_exceptions=True):
             if failed is not None:
                 self._log.error("a destination was not changed cleanly", trace=trace_of(failed))

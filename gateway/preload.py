@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
-from itertools import islice
 
 from gateway.config import Config
 from gateway.dedup import RecentIds
 from gateway.queue import Store
 from gateway.queue.folder import QueueFolder
-from gateway.sealed import briefs
+from gateway.sealed import newest_ids
 from gateway.shards import shard_dir, shards_in
 
 __all__ = ["preload"]
@@ -27,12 +25,7 @@ def preload(recent_ids: RecentIds, config: Config, store: Store, now_ms: int) ->
         *(queue.recent(since_ms, limit) for queue in _other_queues(config)),
         key=lambda frame: -frame.time_ms,
     )
-    pairs: Iterator[tuple[str, str]] = (
-        (brief.source_id, brief.message_id)
-        for frame in frames
-        for brief in reversed(briefs(frame.payload))
-    )
-    recent_ids.preload(islice(pairs, limit), now_ms)
+    recent_ids.preload((ids for frame in frames for ids in newest_ids(frame.payload)), now_ms)
 
 
 def _other_queues(config: Config) -> list[QueueFolder]:

@@ -35,9 +35,23 @@ class Recorder:
         self._sender = sender
         self._clock = clock
         self._log = log
+        self._writing = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being written."""
+        return self._writing > 0
 
     async def write(self, commit: Commit) -> Written | None:
         """Write a commit, however often it takes; None when draining gave up."""
+        self._writing += 1
+        try:
+            return await self._write(commit)
+        finally:
+            self._writing -= 1
+            self._sender.notify()
+
+    async def _write(self, commit: Commit) -> Written | None:
         attempt = 0
         while True:
             try:

@@ -55,10 +55,12 @@ class Rehearsal:
 
     Attributes:
         secrets: texts that are not to be shown of what is collected.
+        silent: places in the batch of events that nothing is sent of, as far as that is known.
     """
 
     def __init__(self) -> None:
         self.secrets: set[str] = set()
+        self.silent: set[int] = set()
         self._planned: list[Planned] = []
 
     def hide(self, secrets: Iterable[str]) -> None:
@@ -75,5 +77,6 @@ class Rehearsal:
 
     def take(self) -> list[Planned]:
         """What was noted down since the last call, in order."""
+        self.silent.clear()
         taken, self._planned = self._planned, []
         return taken

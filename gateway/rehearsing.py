@@ -33,10 +33,13 @@ class Rehearsed:
     Attributes:
         planned: what would be sent or written, in order.
         failed: events that the destination itself refuses, by their place in the batch, and why.
+        silent: places of events of which nothing is sent and that are not refused, as far as the
+            destination says so.
     """
 
     planned: tuple[Planned, ...]
     failed: Mapping[int, Exception]
+    silent: frozenset[int] = frozenset()
 
 
 async def rehearse(destination: Destination, rehearsal: Rehearsal, batch: Batch) -> Rehearsed:
@@ -53,7 +56,8 @@ async def rehearse(destination: Destination, rehearsal: Rehearsal, batch: Batch)
         failed = error.failed
     except Exception as error:  # noqa: BLE001 - of a plugin: it is what would happen
         failed = dict.fromkeys(range(len(batch)), error)
-    return Rehearsed(tuple(rehearsal.take()), failed)
+    silent = frozenset(rehearsal.silent - failed.keys())
+    return Rehearsed(tuple(rehearsal.take()), failed, silent)
 
 
 class Shown:

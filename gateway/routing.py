@@ -26,6 +26,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Mounted:
     """The paths of some sources.
 
+    Attributes:
+        direct: handlers of those that need no router, by path and for all methods.
+
     Args:
         prefix: put before all of them.
 
@@ -35,6 +38,7 @@ class Mounted:
 
     def __init__(self, sources: Iterable[Source] = (), prefix: str = "") -> None:
         self.router = web.UrlDispatcher()
+        self.direct: dict[str, Handler] = {}
         self._under_way = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -49,6 +53,8 @@ class Mounted:
                     )
                 handler = self._counted(route.handler)
                 self.router.add_route(route.method, prefix + route.path, handler)
+                if route.direct:
+                    self.direct[prefix + route.path] = handler
 
     async def idle(self) -> None:
         """Until no request is under way."""
@@ -79,6 +85,10 @@ class Paths(AbstractResource):
         """Answer these from the next request on; gives those before."""
         before, self._mounted = self._mounted, mounted
         return before
+
+    def direct(self, path: str) -> Handler | None:
+        """What answers a path that needs no router."""
+        return self._mounted.direct.get(path)
 
     async def resolve(self, request: web.Request) -> tuple[Any, set[str]]:
         """As aiohttp asks: what answers a request, or None."""

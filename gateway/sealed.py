@@ -36,6 +36,7 @@ from gateway.validate import validate
 __all__ = [
     "API_EVENT_VERSION",
     "Brief",
+    "Ids",
     "Origin",
     "Run",
     "Sealed",
@@ -43,6 +44,7 @@ __all__ = [
     "briefs",
     "complete",
     "finish",
+    "newest_ids",
     "seal",
     "sent_events",
     "stored_events",
@@ -114,6 +116,17 @@ class _OnDemand(Sequence[Event]):
         """The events; the same objects each time."""
 
 
+class Ids(Struct, gc=False, rename="camel"):
+    """What an event says of whom it is about, read without making it."""
+
+    message_id: str = ""
+    user_id: str | None = None
+    anonymous_id: str | None = None
+
+
+_ids = msgspec.json.Decoder(list[Ids])
+
+
 class Sealed(_OnDemand):
     """The events of one request, which are made when somebody first looks at one.
 
@@ -135,12 +148,34 @@ class Sealed(_OnDemand):
     def __len__(self) -> int:
         return self._count
 
+    def ids(self) -> Sequence[Ids | Event]:
+        """Of each event what `Ids` has; where they have been made, the events."""
+        return _ids.decode(self._sent) if self._events is None else self._events
+
     def _made(self) -> list[Event]:
         events = self._events
         if events is None:
             events = self._events = sent_events(self._sent, self._origin.type)
             finish(events, self._origin)
         return events
+
+
+class _Some(_OnDemand):
+    """Some of the events of a sequence."""
+
+    __slots__ = ("_places", "_whole", "addressed")
+
+    def __init__(self, whole: Sequence[Event], places: Sequence[int], *, addressed: bool) -> None:
+        self.addressed = addressed
+        self._whole = whole
+        self._places = places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def _made(self) -> list[Event]:
+        whole = self._whole
+        return [whole[place] for place in self._places]
 
 
 def sent_events(array: bytes | memoryview | Raw, type_: str = "") -> list[Event]:
@@ -230,13 +265,30 @@ class Run(_OnDemand):
         for part in parts:
             self.append(part)
 
-    def append(self, events: Sequence[Event]) -> None:
-        """Add events at the end."""
+    def append(self, events: Sequence[Event], *, addressed: bool | None = None) -> None:
+        """Add events at the end.
+
+        Args:
+            addressed: whether any of these may say where it is to go, where they cannot tell.
+        """
         if events:
             self._parts.append(events)
             self._count += len(events)
             self._flat = None
-            self.addressed = self.addressed or getattr(events, "addressed", True)
+            if addressed is None:
+                addressed = getattr(events, "addressed", True)
+            self.addressed = self.addressed or addressed
+
+    def ids(self) -> list[Ids | Event]:
+        """Of each event what `Ids` has; of those that have been made, the event."""
+        found: list[Ids | Event] = []
+        for part in self._parts:
+            found += part.ids() if isinstance(part, Sealed | Run) else part
+        return found
+
+    def some(self, places: Sequence[int]) -> Sequence[Event]:
+        """The events at these places, none of which is made for that."""
+        return _Some(self, places, addressed=self.addressed)
 
     def __len__(self) -> int:
         return self._count
@@ -294,6 +346,15 @@ class _BriefElement(Brief, gc=False):
 
 
 _briefs = msgspec.json.Decoder(list[_BriefElement])
+
+
+def newest_ids(payload: bytes) -> Iterator[tuple[str, list[str]]]:
+    """Sources and message ids of a frame's payload, the newest first."""
+    for element in reversed(_briefs.decode(payload)):
+        if element.origin is None:
+            yield element.source_id, [element.message_id]
+        else:
+            yield element.origin.source_id, [brief.message_id for brief in reversed(element.sent)]
 
 
 def briefs(payload: bytes) -> list[Brief]:

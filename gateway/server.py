@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any, cast
@@ -19,6 +19,8 @@ from gateway.errors import GatewayError
 from gateway.health import report
 from gateway.metrics import render
 from gateway.pipeline import Gateway
+from gateway.ready import SECURE_HEADERS, ReadyResponse
+from gateway.routing import Paths
 from gateway.settings import ServerConfig
 
 __all__ = [
@@ -39,6 +41,7 @@ _BUSY = (
 )
 
 
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Answers = Callable[[web.Application], None]
 
 
@@ -74,9 +77,30 @@ def make_app(gateway: Gateway, answers: Answers | None = None) -> web.Applicatio
 
 
 async def _secure(_: web.Request, response: web.StreamResponse) -> None:
-    """Headers of every answer: no browser is to guess what it is, nor anybody what we run on."""
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    response.headers["Server"] = "headgate"
+    response.headers.update(SECURE_HEADERS)
+
+
+def _directly(paths: Paths, otherwise: Answer) -> Answer:
+    """Have requests answered without asking the router.
+
+    To find a route and to keep account of it takes aiohttp 25 µs; a request with one event takes
+    some 150 in all.
+
+    Args:
+        paths: know the handlers.
+        otherwise: what answers all other requests.
+    """
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        handler = paths.direct(request.raw_path)
+        if handler is None or "Expect" in request.headers:
+            return await otherwise(request)
+        response = await handler(request)
+        if not isinstance(response, ReadyResponse):
+            await _secure(request, response)
+        return response
+
+    return answer
 
 
 def add_answers(app: web.Application, gateway: Gateway) -> None:
@@ -140,14 +164,17 @@ async def opened(gateway: Gateway, answers: Answers | None = None) -> AsyncItera
         answers: as of `make_app`.
     """
     config = gateway.config.server
+    app = make_app(gateway, answers)
     runner = web.AppRunner(
-        make_app(gateway, answers),
+        app,
         handle_signals=False,
         shutdown_timeout=config.drain_timeout_seconds,
     )
     await runner.setup()
     assert runner.server is not None
-    doors = Doors(runner.server, lambda: gateway.config.server)
+    server = runner.server
+    server.request_handler = cast("Any", _directly(gateway.paths, server.request_handler))
+    doors = Doors(server, lambda: gateway.config.server)
     try:
         yield doors
     finally:

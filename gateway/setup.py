@@ -25,6 +25,7 @@ from gateway.shadow import Shadow
 from gateway.sieve import Sieve
 from gateway.suppression import Suppressions
 from gateway.tap import Tap
+from gateway.walk import RehearsedIntake
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -88,7 +89,7 @@ def set_up(config: Config, build: Builder, lasting: Lasting, before: Setup | Non
     groups = build.groups
     transforms = build.transforms()
     destinations = {built.id: built for built in build.destinations(transforms)}
-    intake = Intake(
+    intake = (RehearsedIntake if build.rehearsing else Intake)(
         {id_: settings for id_, (settings, _) in config.sources.items()},
         lasting.queue,
         lasting.recent_ids,
@@ -112,7 +113,7 @@ def set_up(config: Config, build: Builder, lasting: Lasting, before: Setup | Non
     sieves, shadows = {}, {}
     for id_, built in destinations.items():
         sieves[id_] = _sieve(built, config, groups, lasting.clock, memberships, lasting.tap)
-        if built.is_shadow:
+        if built.is_shadow and not build.rehearsing:
             # What is compared shows and counts nothing of what it does.
             quiet = partial(
                 _sieve,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -92,6 +93,12 @@ class Sieve:
         self._chain = chain
         self._clock = clock
 
+    def without_transforms(self) -> Sieve:
+        """The same without its delivery transforms."""
+        other = copy(self)
+        other._chain = Chain()
+        return other
+
     def sort(self, events: Sequence[Event], offsets: Sequence[int], outgoing: Outgoing) -> None:
         """Add each event to what goes out or was kept back; the events stay as they are."""
         rules: Sequence[str | None] = ()
@@ -119,7 +126,11 @@ class Sieve:
         if self._memberships is not None:
             events = self._memberships.stamped(events)
         if self._chain and events:
-            events, offsets = self._transform(events, offsets, outgoing)
+            told = self._chain.rules(events.ids()) if isinstance(events, Run) else None
+            if isinstance(events, Run) and told is not None:
+                events, offsets = self._chosen(events, offsets, told, outgoing)
+            else:
+                events, offsets = self._transform(events, offsets, outgoing)
         outgoing.events.append(events)
         outgoing.offsets += offsets
 
@@ -171,6 +182,25 @@ class Sieve:
                 DeadLetter.of(event, offset_of[id(event)], "transform", detail, 0, now_ms, now_ms)
             )
         return result.kept, [offset_of[id(event)] for event in result.kept]
+
+    def _chosen(
+        self,
+        events: Run,
+        offsets: Sequence[int],
+        rules: Sequence[str | None],
+        outgoing: Outgoing,
+    ) -> tuple[Sequence[Event], list[int]]:
+        """The events that no transform drops, without making any."""
+        places: dict[str | None, list[int]] = {None: []}
+        for place, rule in enumerate(rules):
+            places.setdefault(rule, []).append(place)
+        kept = places.pop(None)
+        for rule, dropped in places.items():
+            assert rule is not None
+            outgoing.filtered.setdefault(rule, []).extend(offsets[place] for place in dropped)
+            if self._tap:
+                self._show([events[place] for place in dropped], rule)
+        return events.some(kept), [offsets[place] for place in kept]
 
     def _show(self, events: list[Event], rule: str) -> None:
         if self._tap:

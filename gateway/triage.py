@@ -51,6 +51,10 @@ class Triage:
         self._uncommitted = uncommitted
         self._collector = collector
 
+    def use(self, policy: RetryPolicy) -> None:
+        """Go by this from now on."""
+        self._policy = policy
+
     def has_room(self, number: int) -> bool:
         """Whether so many more events may go to the lane."""
         return self._lane.has_room(self._uncommitted() + number)

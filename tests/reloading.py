@@ -10,13 +10,14 @@ from typing import Any
 
 from msgspec import Struct
 
-from gateway.component import Batch, Context, Destination, DestinationSpec
+from gateway.component import Batch, Context, Destination, DestinationSpec, Erasure
 from gateway.config import load
 from gateway.enrich import Client
 from gateway.event import Event
 from gateway.intake import Arrival, Receipt
 from gateway.pipeline import Gateway
 from gateway.plugins import Plugin, Registry, discover
+from gateway.subjects import Subjects
 
 __all__ = ["BASE", "House", "Noting", "caught_up", "check_user_order", "send"]
 
@@ -63,12 +64,22 @@ class Noting(Destination):
     async def stop(self) -> None:
         self.state = "stopped"
 
+    async def erase(self, subjects: Subjects, job: str = "") -> Erasure:
+        self.house.erasing.append(self.config.tag)
+        if self.config.tag in self.house.hangs:
+            await asyncio.sleep(3600)
+        return Erasure("FINISHED", 1)
+
     async def send(self, batch: Batch) -> None:
-        assert self.state == "started", f"{self.id} is sent to and is {self.state}"
+        if self.state != "started":
+            self.house.problems.append(f"{self.id} is sent to and is {self.state}")
         self.context.count("sends")
         if self.house.behave is not None:
-            await self.house.behave(self, batch)
-            assert self.state == "started", f"{self.id} was stopped while it was sent to"
+            try:
+                await self.house.behave(self, batch)
+            finally:
+                if self.state != "started":
+                    self.house.problems.append(f"{self.id} was {self.state} while it was sent to")
         self.house.note(self, batch.events)
 
 
@@ -80,6 +91,8 @@ class House:
         got: destination to the ids of its events, in the order in which they came.
         tags: destination to the tag of who got each of them.
         users: id to its event's user.
+        erasing: tags of those that were asked to erase; one in `hangs` never comes back.
+        problems: what the gateway must not do to a destination, and did.
     """
 
     def __init__(self, folder: Path, text: str = BASE) -> None:
@@ -89,7 +102,9 @@ class House:
         self.got: dict[str, list[str]] = defaultdict(list)
         self.tags: dict[str, list[str]] = defaultdict(list)
         self.users: dict[str, str] = {}
-        self.events: dict[str, Event] = {}
+        self.problems: list[str] = []
+        self.erasing: list[str] = []
+        self.hangs: set[str] = set()
         self.behave: Callable[[Noting, Batch], Any] | None = None
         self.file.write_text(text)
 
@@ -98,7 +113,6 @@ class House:
             self.got[who.id].append(event.message_id)
             self.tags[who.id].append(who.config.tag)
             self.users[event.message_id] = event.user_id
-            self.events[event.message_id] = event
 
     def gateway(self, **more: Any) -> Gateway:
         registry: Registry = discover(installed=[])

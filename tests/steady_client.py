@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 
 import aiohttp
 
 __all__ = ["Client"]
 
-_AUTH = {"Authorization": "Basic ZGVtbzo="}
-
 
 class Client:
     """Sends batches without pause, each again until it is answered 200."""
 
-    def __init__(self) -> None:
+    def __init__(self, write_key: str = "demo") -> None:
+        token = base64.b64encode(f"{write_key}:".encode()).decode()
+        self.headers = {"Authorization": f"Basic {token}"}
         self.url = ""
         self.sent: set[str] = set()
         self.ended = False
@@ -24,7 +25,7 @@ class Client:
 
     async def _run(self) -> None:
         number = 0
-        async with aiohttp.ClientSession(headers=_AUTH) as session:
+        async with aiohttp.ClientSession(headers=self.headers) as session:
             while not self.ended:
                 number += 1
                 ids = [f"{number}-{n}" for n in range(10)]

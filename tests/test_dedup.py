@@ -89,7 +89,7 @@ def test_a_clock_that_is_set_back_forgets_nothing() -> None:
 def test_preloaded_ids_are_duplicates() -> None:
     """What the queue still holds at the start was seen before, in its source."""
     recent = RecentIds(WINDOW_MS, 100)
-    assert recent.preload([("web", "a"), ("web", "b"), ("app", "c")], now_ms=5000) == 3
+    assert recent.preload([("web", ["a", "b"]), ("app", ["c"])], now_ms=5000) == 3
     assert take(recent, "a", "c", "d", now_ms=5000 + WINDOW_MS - 1) == ["c", "d"]
 
 
@@ -97,7 +97,7 @@ def test_preloaded_ids_are_duplicates() -> None:
 def test_preload_stops_at_half_of_the_bound(max_entries: int) -> None:
     """An endless history is read no further than there is room for, the newest first."""
     recent = RecentIds(WINDOW_MS, max_entries)
-    endless = (("web", str(n)) for n in count())
+    endless = (("web", [str(n), str(n + 1)]) for n in count(step=2))
     loaded = recent.preload(endless, now_ms=0)
     assert loaded == len(recent) == max(1, max_entries // 2)
     assert take(recent, "0") == []

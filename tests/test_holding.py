@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from gateway.component import Batch, BatchPolicy, Destination
-from gateway.errors import Retryable
+from gateway.delivery import Worker
+from gateway.errors import BatchError, Retryable
 from gateway.subjects import ERASED, Subjects
 from gateway.testing import RecordingDestination
-from tests.delivering import Bench, make_bench
+from tests.delivering import QUICK, Bench, make_bench
 
 
 @pytest.fixture(name="bench")
@@ -85,7 +87,11 @@ async def test_nothing_is_sent_while_it_is_held(bench: Bench) -> None:
 async def test_a_failing_destination_forgets_what_it_had_read(bench: Bench) -> None:
     """Events that were about to be tried again are read anew, and are marks then."""
     destination = RecordingDestination([Retryable("down")] * 5)
-    worker = bench.worker(destination, policy=BatchPolicy(max_age_seconds=0, max_events=1))
+    worker = bench.worker(
+        destination,
+        policy=BatchPolicy(max_age_seconds=0, max_events=1),
+        retry=structs.replace(QUICK, initial_seconds=0.2, max_seconds=0.2),
+    )
     bench.start(worker)
     await bench.put("a", "b", user_id="ada")
     while not destination.batches:
@@ -141,3 +147,55 @@ async def test_one_that_does_not_run_can_be_held(bench: Bench) -> None:
     async with worker.held():
         pass
     assert worker.counts.delivered == 1
+
+
+async def test_what_was_sent_of_a_batch_is_not_sent_again(bench: Bench) -> None:
+    """The rest of it waits in the lane, in its order, and is the next to be sent."""
+    let = asyncio.Event()
+
+    class Halves(RecordingDestination):
+        async def send(self, batch: Batch) -> None:
+            if len(self.batches) == 1:
+                await let.wait()
+            await super().send(batch)
+
+    destination = Halves()
+    worker = bench.worker(destination, ordering=True)  # one event of a user at a time
+    await bench.state.begin("d", 0)
+    await bench.put("a", "b", "c", user_id="ada")
+    bench.start(worker)
+    while not destination.delivered:
+        await asyncio.sleep(0.001)
+    await asyncio.sleep(0.01)
+    holding = asyncio.create_task(_held(worker))
+    await asyncio.sleep(0.01)
+    let.set()
+    await holding
+    assert worker.cursor == 3
+    await bench.settled(worker)
+    assert [event.message_id for event in destination.delivered] == ["a", "b", "c"]
+    assert (worker.counts.delivered, worker.missing) == (3, 0)
+    assert await bench.state.leaks() == []
+
+
+async def _held(worker: Worker) -> None:
+    async with worker.held():
+        pass
+
+
+async def test_one_that_is_retired_ends(bench: Bench) -> None:
+    """Its cursor is past what it has sent, and what failed waits for whoever goes on."""
+    first = RecordingDestination([BatchError({0: Retryable("not now")})])
+    worker = bench.worker(first, retry=structs.replace(QUICK, initial_seconds=60, max_seconds=60))
+    await bench.state.begin("d", 0)
+    await bench.put("a", "b")
+    bench.start(worker)
+    await bench.reaches(worker, 2)
+    async with worker.held():
+        worker.retire()
+    await asyncio.wait_for(asyncio.gather(*bench.tasks), 10)
+    assert (worker.waiting, worker.missing) == (1, 0)
+    assert (await bench.state.standing("d"))[0] == 1
+    await bench.put("c")
+    await asyncio.sleep(0.02)
+    assert [event.message_id for event in first.delivered] == ["b"]

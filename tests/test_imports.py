@@ -51,6 +51,7 @@ LAYERS = (
     ("identity",),
     ("books", "arms", "memberships", "chain", "rates", "tap"),
     ("intake",),
+    ("walk",),
     ("retry",),
     ("order", "sieve"),
     ("circuit", "collect"),
@@ -59,7 +60,7 @@ LAYERS = (
     ("triage",),
     ("delivery",),
     # What plugins may use on top of the contract.
-    ("body", "clientip", "retry_after", "fakevendor", "excerpt", "packing"),
+    ("body", "clientip", "retry_after", "fakevendor", "excerpt", "packing", "ready"),
     ("outbound", "rehearsing"),
     ("testing",),
     ("pytest_plugin",),
@@ -70,8 +71,10 @@ LAYERS = (
     ("shading",),
     ("setup",),
     ("pipeline",),
+    ("explaining",),
     ("conservation", "why", "status", "inventory"),
     ("logs", "health", "metrics", "offline"),
+    ("question", "diffing"),
     ("admin",),
     ("server",),
     ("workers",),
@@ -88,7 +91,7 @@ A module imports from rooms below its own, and within its own without going roun
 OPEN_TO_BUILTINS = {
     "", "assignment", "body", "builtin", "clientip", "component", "condition", "config", "enrich",
     "errors", "event", "groups", "heads", "hookspecs", "intake", "keys", "ndjson", "normalise",
-    "path", "personal", "queue", "retry_after", "sealed", "settings", "subjects",
+    "path", "personal", "queue", "ready", "retry_after", "sealed", "settings", "subjects",
     "timestamps", "unit",
 }  # fmt: skip
 """What a built-in may use: the contract, and helpers that are there for plugins."""
@@ -238,6 +241,14 @@ def loaded_by(module: str) -> set[str]:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("module", ["gateway", "gateway.cli"])
+def test_the_version_waits_for_nothing_of_ours(module: str) -> None:
+    """The public names, and all that they stand on, are imported by who asks for them."""
+    loaded = loaded_by(module)
+    assert {name for name in loaded if is_ours(name)} <= {"gateway", "gateway.cli"}
+    assert {"msgspec", "pluggy", "dataclasses", "asyncio"} & loaded == set()
 
 
 @pytest.mark.parametrize("module", ["gateway", "gateway.cli", "gateway.pytest_plugin"])

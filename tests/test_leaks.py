@@ -103,9 +103,22 @@ def _batch(planted: list[Planted]) -> bytes:
     return b'{"batch":[' + b",".join(one.event for one in planted) + b"]}"
 
 
+def _among_others(planted: list[Planted], first: int) -> bytes:
+    """A batch in which most events hold nothing, and are stored as they are."""
+    events = []
+    for number, one in enumerate(planted, first):
+        other = b'{"type":"page","name":"x","userId":"u","messageId":"other-%d-%%d"}' % number
+        events += [other % 1, one.event, other % 2]
+    return b'{"batch":[' + b",".join(events) + b"]}"
+
+
 def _send_all(url: str, planted: list[Planted]) -> None:
-    for start in range(0, len(planted), 50):
+    half = len(planted) // 2
+    for start in range(0, half, 50):
         assert _send(url, "/v1/batch", _batch(planted[start : start + 50])) == 200
+    for start in range(half, len(planted), len(KINDS)):  # all kinds at one place
+        chunk = planted[start : start + len(KINDS)]
+        assert _send(url, "/v1/batch", _among_others(chunk, start)) == 200
     duplicates = [one for one in planted if one.place == "messageId"]
     assert _send(url, "/v1/batch", _batch(duplicates)) == 200
     assert _send(url, "/v1/batch", _batch(duplicates), key="off") == 200

@@ -192,11 +192,11 @@ def test_hashes_join_across_bodies_spellings_and_events() -> None:
     assert other.traits["email"] != hashed(EMAIL)
 
 
-def test_clean_bodies_are_not_decoded_and_dirty_ones_not_changed_in_place() -> None:
+def test_clean_bodies_are_not_decoded_and_decoded_ones_not_changed_in_place() -> None:
     """Only the body in question is decoded, and what others may share is left as it is."""
     events = [
         stored(make_event(properties={"a": 1}, context={"library": {"name": "@segment/x"}})),
-        stored(make_event(properties={"a": [EMAIL], "b": {"c": 1}}, context={"page": {}})),
+        stored(make_event(properties={"a": [EMAIL], EMAIL: 1, "b": {"c": 1}}, context={"x": {}})),
     ]
     shared = dict(events[1].properties)
     before = encode_events(events[:1])
@@ -206,9 +206,22 @@ def test_clean_bodies_are_not_decoded_and_dirty_ones_not_changed_in_place() -> N
     assert not events[0].__dict__
     assert encode_events(events[:1]) == before
     assert set(events[1].__dict__) == {"raw_properties"}
-    assert shared == {"a": [EMAIL], "b": {"c": 1}}
+    assert shared == {"a": [EMAIL], EMAIL: 1, "b": {"c": 1}}
     assert events[1].properties["b"] is shared["b"]
     assert Mask.mutates is True
+
+
+@pytest.mark.parametrize("body", ["properties", "context"])
+def test_a_text_is_masked_where_it_stands(body: str) -> None:
+    """Nothing is decoded for it, and the rest of the body stays as it was sent, byte for byte."""
+    event = make_event(**{f"raw_{body}": b'{"a" : 1.50,"b":["to jane@example.com",2],"a":"c"}'})
+
+    assert masked(event)._body(f"raw_{body}") == {"a": "c", "b": ["to j***@example.com", 2]}
+
+    Mask(MaskConfig()).apply([event])
+    assert not event.__dict__
+    raw = getattr(event, f"raw_{body}")
+    assert bytes(raw) == b'{"a" : 1.50,"b":["to j***@example.com",2],"a":"c"}'
 
 
 def test_what_another_transform_put_in_is_masked() -> None:
@@ -248,7 +261,7 @@ def test_deep_events_are_masked_to_the_bottom(depth: int) -> None:
 
 def test_an_event_that_cannot_be_masked_goes_no_further() -> None:
     """A body too deep to walk is reported as failed, and the others are masked once."""
-    deep = '{"a":' * 5000 + f'"{EMAIL}"' + "}" * 5000
+    deep = '{"a":' * 5000 + f'{{"{EMAIL}":1}}' + "}" * 5000
     events = [
         make_event(properties={"e": EMAIL}),
         make_event(raw_properties=deep.encode()),

@@ -68,13 +68,18 @@ def escaped(draw: st.DrawFn, text: str) -> str:
     return f'"{"".join(inner)}"'
 
 
+def reasons_for(prescan: Prescan, events: list[Event]) -> dict[tuple[int, str], int]:
+    """The reasons to look into each body."""
+    return {place: found.reasons for place, found in prescan.bodies(events).items()}
+
+
 def suspicion(prescan: Prescan, body: str, raw: str) -> int:
     """The reasons to look into a body of an event that stands between two harmless ones."""
     before, after = make_event(properties={"a": "x"}), make_event(traits={"b": 1})
     event: Event = make_event(**{f"raw_{body}": raw.encode()})
     found = prescan.bodies([before, event, after])
     assert found.keys() <= {(1, body)}
-    return found.get((1, body), 0)
+    return found[1, body].reasons if found else 0
 
 
 @settings(deadline=None)  # expressions are compiled
@@ -89,8 +94,8 @@ def test_no_text_escapes_suspicion(text: str, data: st.DataObject, kinds: set[Ki
     for raw in (f'{{"key": [1, {written}]}}', f"{{{written}:0}}"):
         assert suspicion(prescan, "properties", raw) & DETECT >= wanted
     page = make_event(type="page", event=None, name=text)
-    assert prescan.texts([make_event(), page]) >= bool(wanted)
-    assert prescan.texts([page, make_event(event="up by 7.")]) >= bool(wanted)
+    assert bool(prescan.texts([make_event(), page])) >= bool(wanted)
+    assert bool(prescan.texts([page, make_event(event="up by 7.")])) >= bool(wanted)
 
 
 @settings(deadline=None)
@@ -145,7 +150,7 @@ def test_no_key_escapes_its_name(name: str, data: st.DataObject, body: str) -> N
     assert squeeze(spelled) == squeeze(name)
     prescan = Prescan([], [squeeze(name)] if name.isascii() else [squeeze(name), b"other"], {})
     events = [make_event(**{f"raw_{body}": raw.encode()})]
-    reasons = prescan.bodies(events).get((0, body), 0)
+    reasons = reasons_for(prescan, events).get((0, body), 0)
     assert reasons & NAMES == (0 if body == "integrations" else NAMES)
 
 
@@ -157,7 +162,7 @@ def test_no_key_escapes_its_path(key: str, data: st.DataObject, body: str) -> No
     prescan = Prescan([], [], {body: {key}})
     others = {f"raw_{other}": b"{}" for other in BODIES if other != body}
 
-    found = prescan.bodies([make_event(**{f"raw_{body}": raw}, **others), make_event()])
+    found = reasons_for(prescan, [make_event(**{f"raw_{body}": raw}, **others), make_event()])
 
     assert found[0, body] & PATHS
     assert not any(reasons & PATHS for place, reasons in found.items() if place != (0, body))
@@ -219,7 +224,7 @@ def test_each_suspicion_is_of_the_right_body() -> None:
 
     prescan = Prescan(["email", "card", "phone"], [b"password"], {"context": {"ip"}})
 
-    assert prescan.bodies(events) == {
+    assert reasons_for(prescan, events) == {
         (3, "context"): DETECT,
         (7, "traits"): NAMES,
         (7, "extra"): DETECT,

@@ -71,13 +71,33 @@ def text_of(name: str) -> str:
 
 def test_the_public_names_are_those_that_can_be_imported() -> None:
     """What authors of plugins import from `gateway` is listed, sorted, and nothing is left over."""
-    importable = {
+    importable = {name: getattr(gateway, name) for name in gateway.__all__}
+    beside = {
         name
         for name, value in vars(gateway).items()
-        if not name.startswith("_") and not isinstance(value, ModuleType) and name != "annotations"
-    }
-    assert set(gateway.__all__) == importable | {"__version__"}
+        if not name.startswith("_") and not isinstance(value, ModuleType)
+    } - {"annotations", "import_module", "TYPE_CHECKING"}
+    assert beside - set(importable) == set()
     assert gateway.__all__ == sorted(gateway.__all__)
+    assert set(dir(gateway)) >= set(importable)
+    with pytest.raises(AttributeError, match="no attribute 'Baatch'"):
+        gateway.Baatch  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_the_public_names_are_those_that_type_checkers_see() -> None:
+    """What is imported for types is what there is at run time, from the same module."""
+    tree = ast.parse(text_of("gateway/__init__.py"))
+    seen = {
+        (alias.name, node.module or "")
+        for block in tree.body
+        if isinstance(block, ast.If)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert {name for name, _ in seen} == set(gateway.__all__) - {"__version__"}
+    for name, module in seen:
+        assert getattr(gateway, name) is getattr(importlib.import_module(module), name)
 
 
 def test_the_version_is_a_version() -> None:

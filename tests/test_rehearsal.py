@@ -87,7 +87,7 @@ async def rehearsed(
     return found, [shown(planned) for planned in found.planned]
 
 
-@pytest.mark.parametrize("name", [name for name in CONFIGS if name != "null"])
+@pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.usefixtures("no_network")
 async def test_each_first_party_destination_shows_its_event(name: str, tmp_path: Path) -> None:
     """An event's id or name stands in what is shown; no connection, no file, no secret."""
@@ -99,12 +99,6 @@ async def test_each_first_party_destination_shows_its_event(name: str, tmp_path:
     assert found.failed == {}
     assert SECRET not in text
     assert not any(tmp_path.iterdir())  # noqa: ASYNC240 - a look at an empty folder
-
-
-@pytest.mark.usefixtures("no_network")
-async def test_null_would_send_nothing(tmp_path: Path) -> None:
-    """An event that is delivered by doing nothing shows nothing, and is not refused."""
-    assert await rehearsed("null", tmp_path) == (Rehearsed((), {}), [])
 
 
 @pytest.mark.usefixtures("no_network")

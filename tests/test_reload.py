@@ -84,6 +84,7 @@ async def test_a_send_under_way_ends_before_the_new_one_is_sent_to(house: House)
         let.set()
         await reloading
         await caught_up(gateway)
+    assert house.problems == []
     assert house.got["out"] == ["a", "b"]
     assert house.tags["out"] == ["", "new"]
 

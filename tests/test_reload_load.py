@@ -6,6 +6,7 @@ import http.client
 import itertools
 import json
 import os
+import random
 import signal
 import sqlite3
 import threading
@@ -22,6 +23,7 @@ from click.testing import CliRunner
 
 from gateway.cli import main
 from tests.process import GatewayProcess
+from tests.steady_client import Client as SteadyClient
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -201,3 +203,41 @@ def test_nobody_notices_a_reload(tmp_path: Path) -> None:
     assert books["sources"][0]["accepted"] == len(sent)
     assert "Traceback" not in gateway.stderr
     assert "unexpectedly" not in gateway.stderr
+
+
+def test_a_kill_in_the_middle_of_a_reload_loses_nothing(tmp_path: Path) -> None:
+    """The next start goes by the file; rows are there exactly once, and the books balance."""
+    rng = random.Random(7)
+    texts = configs()
+    gateway = GatewayProcess(tmp_path, next(texts))
+    client = SteadyClient("k")
+    with gateway:
+        client.url = gateway.url
+        sending = threading.Thread(target=client.run)
+        sending.start()
+        try:
+            for _ in range(4):
+                time.sleep(0.3)
+                write(tmp_path, next(texts))
+                os.kill(gateway.pid, signal.SIGHUP)
+                time.sleep(rng.random() * 0.15)
+                gateway.kill()
+                gateway.start()
+                client.url = gateway.url
+        finally:
+            client.ended = True
+            sending.join(30)
+        for destination in ("files", "rows", "in_order"):
+            gateway.wait_delivered(destination)
+        assert gateway.get("/health")["failing"] == []
+        assert gateway.stop() == 0
+    assert len(client.sent) > 100
+    for folder in ("out", "in_order"):
+        assert client.sent - set(delivered(tmp_path / folder)) == set()
+    with closing(sqlite3.connect(tmp_path / "rows.sqlite")) as rows:
+        found = [id_ for (id_,) in rows.execute("SELECT message_id FROM events")]
+    assert len(found) == len(set(found))
+    assert client.sent - set(found) == set()
+    result = CliRunner().invoke(main, ["ledger", "--json", "--config", f"{tmp_path}/config.toml"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.output)["findings"] == []

@@ -290,3 +290,22 @@ def test_a_group_that_there_is_not_is_refused(tmp_path: Path) -> None:
     context = make_context(tmp_path, groups=Groups({"g": GroupConfig()}))
     with pytest.raises(ConfigError, match="no group 'h'; there are: g"):
         registered().build(SampleConfig(group="h"), context)
+
+
+@pytest.mark.parametrize("missing", ["keep", "drop"])
+@pytest.mark.parametrize("by", ["user", "anonymous", "event", "group", "properties.x"])
+def test_what_ids_tell_is_what_events_tell(by: str, missing: str) -> None:
+    """Told from ids alone, the same events are in the sample; for other fields none is told."""
+    sample = Sample(SampleConfig(percent=50, by=by, missing=missing), "s")  # type: ignore[arg-type]
+    events = [make_event(message_id=f"m{n}", user_id="", anonymous_id=f"a{n}") for n in range(100)]
+    events += [make_event(message_id=f"n{n}", user_id=None, anonymous_id=None) for n in range(9)]
+
+    kept = sample.keeps(events)
+
+    if by in ("group", "properties.x"):
+        assert kept is None
+    else:
+        assert kept is not None
+        told = [event for event, keep in zip(events, kept, strict=True) if keep]
+        assert told == sample.apply(list(events))
+        assert 0 < len(told) < len(events)

@@ -94,37 +94,6 @@ def test_a_killed_worker_loses_nothing(tmp_path: Path) -> None:
     assert "Traceback" not in gateway.stderr
 
 
-def test_a_rolling_restart_refuses_nothing(tmp_path: Path) -> None:
-    """SIGHUP starts one worker after the other with a good config, and none with a bad one."""
-    with GatewayProcess(tmp_path, config(2, FILES)) as gateway:
-        before = [process_of(gateway, worker) for worker in range(2)]
-        file = tmp_path / "config.toml"
-        good = file.read_text()
-        file.write_text(good.replace('type = "file"', 'type = "flie"'))
-        os.kill(gateway.pid, signal.SIGHUP)
-        until(lambda: "the old one goes on" in gateway.stderr)
-        assert "destinations.files" in gateway.stderr
-        assert [process_of(gateway, worker) for worker in range(2)] == before
-
-        senders = [Sender(gateway.url) for _ in range(2)]
-        for sender in senders:
-            sender.start()
-        file.write_text(good + '[sources.more]\ntype = "segment"\nwrite_key = "m"\n')
-        os.kill(gateway.pid, signal.SIGHUP)
-        until(lambda: "all workers run with the new config" in gateway.stderr)
-        for sender in senders:
-            sender.stop()
-        assert gateway.metric("headgate_events_accepted_total", source="more") == 0
-        assert [s for s in gateway.metrics() if s.labels == {"source": "more"}] != []
-        gateway.wait_delivered("files")
-        assert gateway.stop() == 0
-    assert {process_of(gateway, worker) for worker in range(2)}.isdisjoint(before)
-    assert [(sender.refused, sender.wrong) for sender in senders] == [(0, [])] * 2
-    answered = {id_ for sender in senders for id_ in sender.answered}
-    assert len(answered) > 20
-    assert answered - set(delivered(tmp_path)) == set()
-
-
 @pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1), (4, 2)])
 def test_another_number_of_workers_loses_nothing(tmp_path: Path, before: int, after: int) -> None:
     """What is pending when the number of workers changes is delivered once, and remembered."""

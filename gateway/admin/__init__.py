@@ -19,6 +19,7 @@ from aiohttp import web
 from gateway.admin import (
     audit,
     dead,
+    explain,
     ledger,
     privacy,
     regulations,
@@ -46,6 +47,7 @@ _ROLES: dict[tuple[str, str], Role] = {
     # A filter is no path, so that these ask by POST and change nothing.
     ("POST", "/admin/dead/list"): "read",
     ("POST", "/admin/dead/count"): "read",
+    ("POST", "/admin/explain"): "read",
     ("POST", "/admin/regulations"): "admin",
     ("POST", "/admin/regulations/{id}/retry"): "admin",
     ("DELETE", "/admin/regulations/{id}"): "admin",
@@ -95,8 +97,8 @@ def add_routes(
 
 def _areas() -> list[Callable[[Gateway], list[web.RouteDef]]]:
     """The functions that give the paths of each area."""
-    areas = (audit, dead, ledger, privacy, regulations, reload, replays, shadows, status, tail, why)
-    return [area.routes for area in areas]
+    areas = (audit, dead, explain, ledger, privacy, regulations, reload, replays, shadows, status)
+    return [area.routes for area in (*areas, tail, why)]
 
 
 def _guarded(

@@ -16,7 +16,7 @@ from gateway.why import life
 if TYPE_CHECKING:
     from gateway.pipeline import Gateway
 
-__all__ = ["routes"]
+__all__ = ["find_stored", "routes"]
 
 _ALL = 1 << 62
 
@@ -27,13 +27,14 @@ def routes(gateway: Gateway) -> list[web.RouteDef]:
     async def why(request: web.Request) -> web.Response:
         message_id = request.match_info["id"]
         await gateway.books.flush()
-        found = await asyncio.to_thread(lambda: list(_find(gateway, message_id)))
+        found = await asyncio.to_thread(lambda: list(find_stored(gateway, message_id)))
         return answer(await gateway.state.call(life, message_id, found, gateway.config.shard))
 
     return [web.get("/admin/why/{id:.+}", why)]
 
 
-def _find(gateway: Gateway, message_id: str) -> Iterator[tuple[int, bytes]]:
+def find_stored(gateway: Gateway, message_id: str) -> Iterator[tuple[int, bytes]]:
+    """Offset and stored JSON of the events with an id that a gateway's own queue keeps."""
     folder = gateway.config.data_dir / "queue"
     if gateway.config.queue[0].type == "disk":
         yield from find(QueueFolder(folder), message_id)

@@ -19,6 +19,7 @@ from msgspec import Raw
 
 from gateway.builtin.allow import ABSENT, pruned
 from gateway.builtin.hashing import Hasher, generated_secret
+from gateway.builtin.inplace import masked_in_place, strings_at
 from gateway.builtin.mask_rules import MaskConfig, Plan, names_of
 from gateway.builtin.redact import GONE, Action, Redactor
 from gateway.component import Context, Transform, TransformSpec
@@ -32,7 +33,6 @@ from gateway.personal.prescan import BODIES, DETECT, NAMES, PATHS, Prescan
 __all__ = ["Mask", "MaskConfig", "register_transforms"]
 
 _IDS = ("user_id", "anonymous_id", "group_id", "previous_id", "message_id")
-_TEXTS = ("event", "name", "category", "channel")
 
 
 class Mask(Transform):
@@ -69,6 +69,7 @@ class Mask(Transform):
             self._attributes or self._message_ids is not None or plan.allowed is not None
         )
         self._rules = plan.rules
+        self._skips = bool(config.skip)
         self._allowed = plan.allowed
         self._prescan = Prescan(
             config.detect,
@@ -119,13 +120,12 @@ class Mask(Transform):
         # Everything is worked out from the events as they came, and only then assigned: what has
         # been hashed by one rule must not be hashed by another.
         changes = [*self._changed_bodies(events), *self._changed_notes(events)]
-        if self._detects and self._prescan.texts(events):
+        if self._detects:
             changes += self._changed_texts(events)
-            if self._ids is not None:
-                changes += self._changed_ids(events)
         for attribute, action in self._attributes:
             changes += self._changed_attribute(events, attribute, action)
         for event, name, value in changes:
+            event.__dict__.pop(name, None)  # what was decoded of bytes that are now others
             setattr(event, name, value)
         return events
 
@@ -163,33 +163,43 @@ class Mask(Transform):
                     setattr(event, body, {} if new is ABSENT else new)
 
     def _changed_bodies(self, events: list[Event]) -> Iterator[_Change]:
-        for (index, body), reasons in self._prescan.bodies(events).items():
+        for (index, body), suspicion in self._prescan.bodies(events).items():
             event = events[index]
+            slot = f"raw_{body}"
+            raw = bytes(getattr(event, slot))
+            rules, reasons = self._rules.get(body), suspicion.reasons
+            strings = strings_at(raw, suspicion.ends)
+            if strings and strings.complete and reasons == DETECT and not self._skips:
+                masked = masked_in_place(raw, strings, self._redactor, rules)
+                if masked is not None:
+                    if masked is not raw:
+                        yield event, slot, Raw(masked)
+                    continue
             old = getattr(event, body)
-            new = self._redactor.value(old, self._rules.get(body), reasons)
+            if strings is None:
+                new = self._redactor.value(old, rules, reasons)
+            else:
+                texts = {raw[start:stop].decode() for start, stop in strings.spans}
+                new = self._redactor.value_with(old, rules, reasons, texts)
             if new is not old:
                 yield event, body, {} if new is GONE else new
-            elif _has_twins(getattr(event, f"raw_{body}")):
+            elif _has_twins(raw):
                 yield event, body, dict(old)  # or the first of two values stays in the bytes
 
     def _changed_texts(self, events: list[Event]) -> Iterator[_Change]:
-        for event in events:
-            for name in _TEXTS:
-                old = getattr(event, name)
-                new = self._redactor.text(old) if old else old
+        named = {attribute for attribute, _ in self._attributes}
+        for index, name in sorted(self._prescan.texts(events)):
+            event = events[index]
+            old = getattr(event, name)
+            if name not in _IDS:
+                new = self._redactor.text(old)
                 if new is not old:
                     dropped = MASKED if name == "event" else None
                     yield event, name, dropped if new is GONE else new
-
-    def _changed_ids(self, events: list[Event]) -> Iterator[_Change]:
-        named = {attribute for attribute, _ in self._attributes}
-        for event in events:
-            for name in _IDS:
-                old = getattr(event, name)
-                if old and name not in named:
-                    new = self._safe_id(old)
-                    if new is not old:
-                        yield event, name, new
+            elif self._ids is not None and name not in named:
+                new = self._safe_id(old)
+                if new is not old:
+                    yield event, name, new
 
     def _changed_attribute(
         self, events: list[Event], attribute: str, action: Action
@@ -232,7 +242,7 @@ _Change: TypeAlias = tuple[Event, str, Any]
 _EVERY_REASON = DETECT | NAMES | PATHS
 
 
-def _has_twins(raw: Raw) -> bool:
+def _has_twins(raw: bytes) -> bool:
     """Whether an object in these bytes has a key twice, of which a decoder gives the last only."""
 
     def pairs(items: list[tuple[str, Any]]) -> None:
@@ -240,7 +250,7 @@ def _has_twins(raw: Raw) -> bool:
             raise _TwinsError
 
     try:
-        json.loads(bytes(raw), object_pairs_hook=pairs)
+        json.loads(raw, object_pairs_hook=pairs)
     except _TwinsError:
         return True
     except (ValueError, RecursionError):

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from gateway.component import Batch, BatchPolicy, Context, Destination, DestinationSpec
 from gateway.hookspecs import hookimpl
+from gateway.ndjson import encode_lines
 
 __all__ = ["Null", "NullConfig", "register_destinations"]
 
@@ -25,11 +26,15 @@ class Null(Destination):
     """
 
     def __init__(self, config: NullConfig, context: Context) -> None:
+        self._rehearsal = context.rehearsal
         self.batches = 0
         self.events = 0
 
     async def send(self, batch: Batch) -> None:
         """Count the events."""
+        if self._rehearsal is not None:
+            self._rehearsal.write("nowhere", encode_lines(batch))
+            return
         self.batches += 1
         self.events += len(batch)
 

@@ -7,7 +7,8 @@ itself (`gateway.personal.detect`).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, Literal, TypeAlias
@@ -86,6 +87,7 @@ class Redactor:
         self._hasher = hasher
         self._replacement = replacement
         self._nested = 0
+        self._only: AbstractSet[str] | None = None
 
     def value(self, value: Any, rules: Rules | None, reasons: int) -> Any:
         """A value without personal data; the same object where there is none, or `GONE`.
@@ -116,6 +118,16 @@ class Redactor:
             return value
         return self._foreign(value, rules, reasons)
 
+    def value_with(
+        self, value: Any, rules: Rules | None, reasons: int, texts: AbstractSet[str]
+    ) -> Any:
+        """The same, where only these texts, and numbers, may have something to detect."""
+        self._only = texts
+        try:
+            return self.value(value, rules, reasons)
+        finally:
+            self._only = None
+
     def _foreign(self, value: Any, rules: Rules | None, reasons: int) -> Any:
         """A value of a type that no decoder gives, but that another transform may have put there.
 
@@ -127,13 +139,27 @@ class Redactor:
 
     def text(self, text: str, reasons: int = DETECT) -> Any:
         """A text with what is detected in it masked, hashed or cut out."""
+        if self._only is not None and text not in self._only:
+            return text
         if text[:1] in _JSON_BEGINS or text[:1].isspace():
             text = self._json(text, reasons)
         if not reasons & DETECT:
             return text
         found = (self._find_plain if reasons & PLAIN else self._find_all)(text)
-        if not found:
-            return text
+        return self.replaced(text, found) if found else text
+
+    def find(self, text: str, *, plain: bool = False) -> Sequence[Found] | None:
+        """What is detected in a text; None if it may be JSON, and has to be read as that.
+
+        Args:
+            plain: whether numbers are not looked for.
+        """
+        if text[:1] in _JSON_BEGINS or text[:1].isspace():
+            return None
+        return (self._find_plain if plain else self._find_all)(text)
+
+    def replaced(self, text: str, found: Sequence[Found]) -> Any:
+        """A text with what was found in it masked, hashed or cut out; `GONE` if that is all."""
         first = found[0]
         if len(text.strip()) == first.end - first.start and self._actions[first.kind] == "drop":
             return GONE
@@ -146,6 +172,19 @@ class Redactor:
         pieces.append(text[position:])
         return "".join(pieces)
 
+    def leaves_numbers(self, key: str, rules: Rules | None) -> bool:
+        """Whether no numbers are detected in the value of a key at the top of a body.
+
+        Args:
+            rules: those for the body, if any.
+        """
+        below = rules.keys.get(key) if rules is not None else None
+        return (
+            (rules is not None and rules.plain)
+            or (below is not None and below.plain)
+            or self._said_of(key) == "numbers"
+        )
+
     def _json(self, text: str, reasons: int) -> str:
         """A text that may be JSON, with what is in that redacted as if it were not in a text."""
         if self._nested >= _MOST_NESTED:
@@ -154,11 +193,13 @@ class Redactor:
             inner = msgspec.json.decode(text)
         except (msgspec.DecodeError, RecursionError):
             return text
+        only, self._only = self._only, None
         self._nested += 1
         try:
             new = self.value(inner, None, reasons)
         finally:
             self._nested -= 1
+            self._only = only
         return text if new is inner or new is GONE else msgspec.json.encode(new).decode()
 
     def _piece(self, item: Found, text: str) -> str:

@@ -7,7 +7,7 @@ group that is configured elsewhere and grows there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
@@ -17,6 +17,7 @@ from gateway.component import Context, Transform, TransformSpec
 from gateway.event import Event
 from gateway.groups import Arm, Group
 from gateway.hookspecs import hookimpl
+from gateway.sealed import Ids
 from gateway.unit import text_of, unit_reader
 
 __all__ = ["GroupSample", "Sample", "SampleConfig", "register_transforms"]
@@ -90,15 +91,24 @@ class Sample(Transform):
 
     def __init__(self, config: SampleConfig, salt: str) -> None:
         assert config.percent is not None
-        self._read = unit_reader(config.by)
+        self._read: Callable[[Any], Any] = unit_reader(config.by)
+        self._ids_tell = config.by in ("user", "anonymous", "event")
         self._share = Share(salt if config.salt is None else config.salt, config.percent)
         self._kept = not config.invert
         self._missing_kept = config.missing == "keep"
 
     def apply(self, events: list[Event]) -> list[Event]:
         """The events whose id is in the sample."""
+        kept = [event for event, keep in zip(events, self._decide(events), strict=True) if keep]
+        return kept if len(kept) < len(events) else events
+
+    def keeps(self, ids: Sequence[Ids | Event]) -> Sequence[bool] | None:
+        """Whether each event is in the sample, where its ids tell."""
+        return self._decide(ids) if self._ids_tell else None
+
+    def _decide(self, events: Sequence[Ids | Event]) -> list[bool]:
         read, decided = self._read, {None: self._missing_kept}
-        kept = []
+        result = []
         for event in events:
             id_ = read(event)
             if not isinstance(id_, str) or not id_:
@@ -108,9 +118,8 @@ class Sample(Transform):
             if keep is None:
                 assert id_ is not None
                 keep = decided[id_] = (id_ in self._share) is self._kept
-            if keep:
-                kept.append(event)
-        return kept if len(kept) < len(events) else events
+            result.append(keep)
+        return result
 
 
 def _build(config: SampleConfig, context: Context) -> Transform:

@@ -29,6 +29,8 @@ _COMMANDS = {
     "shadow": ("gateway.cli.shadow", "Show what a destination would have sent."),
     "replay": ("gateway.cli.replay", "Deliver events of the past once more."),
     "why": ("gateway.cli.why", "Tell what became of one event."),
+    "explain": ("gateway.cli.explain", "Show what would happen to an event, sending nothing."),
+    "diff": ("gateway.cli.diff", "Compare what another config would make of events."),
     "dead": ("gateway.cli.dead", "List dead letters, send them again, or drop them."),
     "plugins": ("gateway.cli.plugins", "List what can be used in config.toml."),
     "plugin": ("gateway.cli.plugin", "Write a package for a plugin of your own."),

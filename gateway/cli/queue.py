@@ -159,10 +159,10 @@ def _segments(folder: Path) -> Iterator[_Checked]:
         path = folder / Segment.name(first)
         size = files.size(path)
         if index + 1 < len(firsts):
-            found = scan(files, path, first, codec, firsts[index + 1])
+            found = scan(files, path, first, codec, firsts[index + 1], unpack=True)
             torn = 0
         else:
-            found = scan(files, path, first, codec)
+            found = scan(files, path, first, codec, unpack=True)
             torn = max(0, size - found.size)
         yield _Checked(path, first, size, torn, files.modified_ms(path), found)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import os
 import signal
@@ -95,7 +94,7 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
 async def _serve(config: Config, registry: Registry, shards: list[int]) -> None:
     """Be the only process."""
     from gateway.workers.beside import beside
-    from gateway.workers.hosting import alone
+    from gateway.workers.hosting import alone, seldom_collect
     from gateway.workers.reload import Following, reload_all
 
     stop = asyncio.Event()
@@ -109,9 +108,7 @@ async def _serve(config: Config, registry: Registry, shards: list[int]) -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, following.wanted)
         _announce(config, gateway, url, pending=_pending([gateway, *others]))
         _say_shards(shards, 1)
-        # What was made to start with stays: the collector need not look at it again and again.
-        gc.collect()
-        gc.freeze()
+        seldom_collect()
         async with beside(following.run(), "config file"):
             await stop.wait()
         click.echo("stopping: storing what was taken in, delivering what is pending")

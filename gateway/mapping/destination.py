@@ -22,28 +22,31 @@ class MappedDestination(Destination):
     Args:
         destination: gets the mapped events, with the offsets of the originals.
         mapping: raises `Permanent` for an event that cannot be mapped.
+
+    Attributes:
+        destination, mapping: the two of them.
     """
 
     def __init__(self, destination: Destination, mapping: Callable[[Event], Event]) -> None:
         self.stores_by_shard = destination.stores_by_shard
-        self._destination = destination
-        self._mapping = mapping
+        self.destination = destination
+        self.mapping = mapping
 
     async def start(self) -> None:
         """Start the destination."""
-        await self._destination.start()
+        await self.destination.start()
 
     async def stop(self) -> None:
         """Stop it."""
-        await self._destination.stop()
+        await self.destination.stop()
 
     async def check(self) -> None:
         """Check it."""
-        await self._destination.check()
+        await self.destination.check()
 
     async def erase(self, subjects: Subjects, job: str = "") -> Erasure:
         """Have it erase users by their own ids; it does not find those that a rule renames."""
-        return await self._destination.erase(subjects, job)
+        return await self.destination.erase(subjects, job)
 
     async def send(self, batch: Batch) -> None:
         """Map the events and send those that could be.
@@ -60,7 +63,7 @@ class MappedDestination(Destination):
             if place and place % _AT_ONCE == 0:
                 await asyncio.sleep(0)
             try:
-                mapped.append(self._mapping(event))
+                mapped.append(self.mapping(event))
             except Permanent as error:
                 failed[place] = error
             else:
@@ -68,7 +71,7 @@ class MappedDestination(Destination):
         if mapped:
             offsets = [batch.offsets[place] for place in places]
             try:
-                await self._destination.send(Batch(mapped, offsets, batch.attempt, batch.queue_id))
+                await self.destination.send(Batch(mapped, offsets, batch.attempt, batch.queue_id))
             except BatchError as error:
                 known = len(places)  # it may name an event that it was not given
                 failed |= {places[i]: e for i, e in error.failed.items() if 0 <= i < known}

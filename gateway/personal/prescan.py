@@ -16,6 +16,7 @@ import re
 import threading
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import accumulate, chain
 from operator import attrgetter
@@ -26,10 +27,26 @@ from gateway.event import Event
 from gateway.personal import wording
 from gateway.personal.detect import NUMBERS, Detector, Kind
 
-__all__ = ["BODIES", "DETECT", "NAMES", "PATHS", "Prescan", "is_coarse", "squeeze"]
+__all__ = [
+    "BODIES",
+    "DETECT",
+    "NAMES",
+    "PATHS",
+    "TEXTS",
+    "Prescan",
+    "Suspicion",
+    "is_coarse",
+    "squeeze",
+]
 
 BODIES = ("properties", "traits", "context", "extra", "integrations", "metadata")
 """Bodies that are searched."""
+
+TEXTS = (
+    *("event", "name", "category", "channel"),
+    *("user_id", "anonymous_id", "group_id", "previous_id", "message_id"),
+)
+"""Attributes that are searched: names, and ids."""
 
 DETECT = 1
 """Reason to look into a body: it may hold something that can be detected."""
@@ -41,10 +58,7 @@ PATHS = 4
 """Reason to look into a body: it may have the last key of a path that is masked."""
 
 _RAWS = attrgetter(*(f"raw_{body}" for body in BODIES))
-_TEXTS = attrgetter(
-    *("event", "name", "category", "channel"),
-    *("user_id", "anonymous_id", "group_id", "previous_id", "message_id"),
-)
+_TEXTS = attrgetter(*TEXTS)
 _ALL = DETECT | NAMES | PATHS
 # Of hits that are looked at once more: something has to make an address of what is before the
 # sign, there has to be a number, a string has to be a key.
@@ -168,8 +182,8 @@ class Prescan:
         """
         return None if self._always else {end for end, _, _ in self._suspicions(data)}
 
-    def bodies(self, events: list[Event]) -> dict[tuple[int, str], int]:
-        """For each body worth decoding, as index of the event and name, the reasons to."""
+    def bodies(self, events: list[Event]) -> dict[tuple[int, str], Suspicion]:
+        """What is suspected of each body worth a look, by index of the event and name."""
         raws = list(chain.from_iterable(map(_RAWS, events)))
         data = _BOUNDARY.join(raws)
         suspects = _Suspects(raws)
@@ -179,9 +193,20 @@ class Prescan:
             suspects.add_all(slot, reasons)
         return suspects.found
 
-    def texts(self, events: list[Event]) -> bool:
-        """Whether a name or id of an event may hold something that can be detected."""
-        return self.any_of(filter(None, chain.from_iterable(map(_TEXTS, events))))
+    def texts(self, events: list[Event]) -> set[tuple[int, str]]:
+        """Which names and ids of events may hold something that can be detected.
+
+        Returns:
+            Pairs of the event's index and the name of the attribute.
+        """
+        every = chain.from_iterable(map(_TEXTS, events))
+        if not self.any_of(filter(None, every)):
+            return set()
+        every = chain.from_iterable(map(_TEXTS, events))
+        texts = [b'"%b"' % (text or "").encode(errors="replace") for text in every]
+        ends = list(accumulate(len(text) + 1 for text in texts))
+        places = {bisect_right(ends, end - 1) for end, _, _ in self._suspicions(b"\n".join(texts))}
+        return {(place // len(TEXTS), TEXTS[place % len(TEXTS)]) for place in places}
 
     def any_of(self, texts: Iterator[str] | Collection[str]) -> bool:
         """Whether one of these texts, which are not JSON, may hold something."""
@@ -280,6 +305,18 @@ def is_coarse(address: str) -> bool:
     return address.endswith((".0", "::"))
 
 
+@dataclass(slots=True)
+class Suspicion:
+    """Why to look into a body, and where.
+
+    Attributes:
+        ends: offsets in its bytes, each right behind something that may be detected.
+    """
+
+    reasons: int = 0
+    ends: list[int] = field(default_factory=list)
+
+
 class _Suspects:
     """Collects bodies and the reasons to look into them.
 
@@ -290,14 +327,17 @@ class _Suspects:
     def __init__(self, raws: list[bytes]) -> None:
         self._raws = raws
         self._ends: list[int] = []
-        self.found: dict[tuple[int, str], int] = {}
+        self.found: dict[tuple[int, str], Suspicion] = {}
 
     def add(self, end: int, reasons: int, slots: Collection[int]) -> None:
         """Add the body in which a hit has this end, if it is one of these."""
         ends = self._ends = self._ends or list(accumulate(len(raw) + 1 for raw in self._raws))
-        number, slot = divmod(bisect_right(ends, end - 1), len(BODIES))
+        place = bisect_right(ends, end - 1)
+        number, slot = divmod(place, len(BODIES))
         if slot in slots:
-            self._add(number, BODIES[slot], reasons)
+            suspicion = self._add(number, BODIES[slot], reasons)
+            if reasons & DETECT:
+                suspicion.ends.append(end - (ends[place - 1] if place else 0))
 
     def add_all(self, slot: int, reasons: int) -> None:
         """Add a body of every event that has it."""
@@ -305,9 +345,12 @@ class _Suspects:
             if len(raw):
                 self._add(number, BODIES[slot], reasons)
 
-    def _add(self, number: int, body: str, reasons: int) -> None:
+    def _add(self, number: int, body: str, reasons: int) -> Suspicion:
         if body == "integrations":
             # Its keys are names of destinations, which happen to be the names of other things too.
             reasons &= ~NAMES
-        if reasons:
-            self.found[number, body] = self.found.get((number, body), 0) | reasons
+        if not reasons:
+            return Suspicion()
+        suspicion = self.found.setdefault((number, body), Suspicion())
+        suspicion.reasons |= reasons
+        return suspicion

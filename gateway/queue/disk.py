@@ -289,25 +289,15 @@ class DiskStore(Store):
         for segment in reversed(self.segments()):
             if segment.last_ms < since_ms or limit <= 0:
                 return
-            for frame in reversed(self._frames_since(segment, since_ms)):
-                yield frame
-                limit -= frame.count
-                if limit <= 0:
-                    return
-
-    def _frames_since(self, segment: Segment, since_ms: int) -> list[Frame]:
-        reader = SegmentReader(self.files, segment.path, Codec(), expected=segment.first)
-        frames = []
-        try:
-            while (step := reader.next_header(segment.size, segment.end)) is not None:
-                if not isinstance(step, Damage) and step.time_ms >= since_ms:
-                    frame = reader.load(step)
-                    if not isinstance(frame, Damage):
-                        frames.append(frame)
-                reader.skip(step)
-        finally:
-            reader.close()
-        return frames
+            reader = SegmentReader(self.files, segment.path, Codec(), expected=segment.first)
+            try:
+                for frame in reader.newest_first(segment, since_ms):
+                    yield frame
+                    limit -= frame.count
+                    if limit <= 0:
+                        return
+            finally:
+                reader.close()
 
     # -- erasing ---------------------------------------------------------------
 

@@ -96,17 +96,11 @@ class QueueFolder:
             except FileNotFoundError:
                 continue  # retention removed it meanwhile
             try:
-                # Where they are first: a whole segment, decompressed, is a lot of memory.
-                places: list[tuple[int, FrameHeader]] = []
-                while (step := reader.next_header(segment.size, segment.end)) is not None:
-                    if isinstance(step, FrameHeader) and step.time_ms >= since_ms:
-                        places.append((reader.position, step))
-                    reader.skip(step)
-                for reader.position, step in reversed(places):
-                    frame = reader.load(step)
-                    if limit > 0 and isinstance(frame, Frame):
-                        yield frame
-                        limit -= frame.count
+                for frame in reader.newest_first(segment, since_ms):
+                    yield frame
+                    limit -= frame.count
+                    if limit <= 0:
+                        return
             finally:
                 reader.close()
 

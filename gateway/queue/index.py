@@ -43,12 +43,18 @@ def index_path(segment: Path) -> Path:
 
 
 def find(
-    queue: QueueFolder, message_id: str, hash_: _Hash = zlib.crc32
+    queue: QueueFolder, message_id: str, hash_: _Hash = zlib.crc32, *, keep: bool = True
 ) -> Iterator[tuple[int, bytes]]:
-    """Offset and stored JSON of each event with this id, newest first."""
-    _remove_orphans(queue)
+    """Offset and stored JSON of each event with this id, newest first.
+
+    Args:
+        keep: make indexes where there are none; without it nothing is written, and searching what
+            has none takes as long each time.
+    """
+    if keep:
+        _remove_orphans(queue)
     for segment in reversed(queue.segments):
-        if segment is queue.segments[-1]:
+        if segment is queue.segments[-1] or not (keep or index_path(segment.path).exists()):
             found = [hit for frame in queue.frames(segment) for hit in matches(frame, message_id)]
         else:
             found = _look_up(queue, segment, message_id, hash_)

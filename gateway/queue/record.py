@@ -76,14 +76,23 @@ class Codec:
         )[:-_CRC_BYTES]
         return b"".join((head, zlib.crc32(head).to_bytes(_CRC_BYTES, "little"), payload))
 
+    @staticmethod
+    def check(header: FrameHeader, payload: bytes) -> None:
+        """See that the bytes after a header are those that were written.
+
+        Raises:
+            QueueDamaged: they are not.
+        """
+        if len(payload) != header.payload_bytes or zlib.crc32(payload) != header.payload_crc:
+            raise QueueDamaged(f"payload of the frame at offset {header.offset} is damaged")
+
     def decode(self, header: FrameHeader, payload: bytes) -> Frame:
         """The frame of a header and the bytes after it.
 
         Raises:
             QueueDamaged: the payload is not what was written.
         """
-        if len(payload) != header.payload_bytes or zlib.crc32(payload) != header.payload_crc:
-            raise QueueDamaged(f"payload of the frame at offset {header.offset} is damaged")
+        self.check(header, payload)
         try:
             raw = self._decompressor.decompress(payload, max_output_size=header.raw_bytes)
         except zstandard.ZstdError as error:  # its checksum was right: written wrong

@@ -125,18 +125,43 @@ class SegmentReader:
 
     def load(self, header: FrameHeader) -> Frame | Damage:
         """The frame at the position; does not move."""
-        payload = self._read(self.position + FRAME_HEADER, header.payload_bytes)
         try:
-            return self._codec.decode(header, payload)
+            return self._codec.decode(header, self._payload(header))
         except QueueDamaged:
-            stop = self.position + header.size
-            return Damage(self._path, self.position, stop, header.offset, header.end)
+            return self._damaged(header)
+
+    def check(self, header: FrameHeader) -> Damage | None:
+        """What is wrong with the bytes of the frame at the position; does not move."""
+        try:
+            self._codec.check(header, self._payload(header))
+        except QueueDamaged:
+            return self._damaged(header)
+        return None
+
+    def newest_first(self, segment: Segment, since_ms: int) -> Iterator[Frame]:
+        """The good frames of the segment that were written since then, one in memory at a time."""
+        places: list[tuple[int, FrameHeader]] = []
+        while (step := self.next_header(segment.size, segment.end)) is not None:
+            if isinstance(step, FrameHeader) and step.time_ms >= since_ms:
+                places.append((self.position, step))
+            self.skip(step)
+        for self.position, step in reversed(places):
+            frame = self.load(step)
+            if isinstance(frame, Frame):
+                yield frame
 
     def close(self) -> None:
         """Release the file; safe twice."""
         if self._fd is not None:
             self._files.close(self._fd)
             self._fd = None
+
+    def _payload(self, header: FrameHeader) -> bytes:
+        return self._read(self.position + FRAME_HEADER, header.payload_bytes)
+
+    def _damaged(self, header: FrameHeader) -> Damage:
+        stop = self.position + header.size
+        return Damage(self._path, self.position, stop, header.offset, header.end)
 
     def _read(self, position: int, size: int) -> bytes:
         assert self._fd is not None
@@ -176,17 +201,27 @@ class Scan:
 _NO_END = 1 << 63
 
 
-def scan(files: FileSystem, path: Path, first: int, codec: Codec, end: int = _NO_END) -> Scan:
-    """Read and check every frame of a segment.
+def scan(
+    files: FileSystem,
+    path: Path,
+    first: int,
+    codec: Codec,
+    end: int = _NO_END,
+    *,
+    unpack: bool = False,
+) -> Scan:
+    """Read every frame of a segment and compare its checksums.
 
     Args:
         end: offset of the next segment; frames from there on do not count.
+        unpack: whether to decompress them too, which takes eight times as long and finds what was
+            written wrong.
     """
     frames = events = 0
     damage: list[Damage] = []
     pending: list[Damage] = []
     good_end, good_size = first, SEGMENT_HEADER
-    for step in _steps(files, path, first, codec, end):
+    for step in _steps(files, path, first, codec, end, unpack=unpack):
         if isinstance(step, Damage):
             pending.append(step)
             continue
@@ -203,7 +238,7 @@ def scan(files: FileSystem, path: Path, first: int, codec: Codec, end: int = _NO
 
 
 def _steps(
-    files: FileSystem, path: Path, first: int, codec: Codec, end: int
+    files: FileSystem, path: Path, first: int, codec: Codec, end: int, *, unpack: bool
 ) -> Iterator[Damage | tuple[FrameHeader, int]]:
     size = files.size(path)
     if size <= SEGMENT_HEADER:
@@ -215,8 +250,8 @@ def _steps(
                 yield step
                 reader.skip(step)
                 continue
-            loaded = reader.load(step)
-            yield loaded if isinstance(loaded, Damage) else (step, reader.position)
+            found = reader.load(step) if unpack else reader.check(step)
+            yield found if isinstance(found, Damage) else (step, reader.position)
             reader.skip(step)
     finally:
         reader.close()

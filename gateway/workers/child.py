@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import socket
@@ -17,7 +16,7 @@ from gateway.config import Config
 from gateway.plugins import Registry
 from gateway.server import Doors, opened
 from gateway.workers.control import Assignment, Control, Ready, Serve
-from gateway.workers.hosting import build, hosting
+from gateway.workers.hosting import build, hosting, seldom_collect
 
 __all__ = ["run_worker"]
 
@@ -44,8 +43,7 @@ async def run_worker(config: Config, registry: Registry, assignment: Assignment)
             own = listeners[assignment.worker if len(listeners) > 1 else 0]
             await doors.open(own)
             control.send(Ready(os.getpid()))
-            gc.collect()
-            gc.freeze()  # what was made to start with stays
+            seldom_collect()
             following = asyncio.create_task(_follow(control, doors, listeners, stop))
             await stop.wait()
             following.cancel()

@@ -97,6 +97,7 @@ class View:
             web.post("/admin/dead/drop", self._dead_drop),
             web.get("/admin/audit", self._audit),
             web.post("/admin/reload", self._reload),
+            web.post("/admin/explain", self._explain),
             *for_leader(self._asker),
             web.get("/admin/privacy", self._privacy),
         ]
@@ -161,6 +162,16 @@ class View:
         found = await self._asker.all_up("GET", request.rel_url.raw_path)
         reports = [msgspec.json.decode(data, type=ShadowReport) for data in found.values()]
         return answer(merge.merge_shadows(reports))
+
+    async def _explain(self, request: web.Request) -> web.Response:
+        # Of one for all: the config is the same in each, each knows the ids that the others have
+        # taken, and what is stored is read from the files of all.
+        body = await request.read()
+        for shard in self._shards:
+            data = await self._asker.ask(shard, "POST", "/admin/explain", body)
+            if data is not None:
+                return web.Response(body=data, content_type="application/json")
+        raise AdminError("no worker answers: try in a moment, and see the log", 503)
 
     async def _dead_list(self, request: web.Request) -> web.Response:
         body = await request.read()

@@ -26,6 +26,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from gateway.builtin.segment.cors import allow_origin
+from gateway.ready import ReadyResponse
 
 __all__ = ["ANSWERS", "SUCCESS", "Answer", "Rejected", "refuse", "succeed"]
 
@@ -97,10 +98,13 @@ _MAX_RETRY_AFTER_SECONDS = 300
 """More is not honoured by the SDKs."""
 
 _JSON = "application/json"
+_READY = ReadyResponse(SUCCESS, {"Content-Type": _JSON})
 
 
 def succeed(request: web.BaseRequest) -> web.Response:
     """All that could be taken was taken."""
+    if _READY.suits(request):
+        return _READY
     headers = CIMultiDict({"Content-Type": _JSON})
     allow_origin(request, headers)
     return web.Response(body=SUCCESS, headers=headers)

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.builtin.segment.config import SegmentConfig
-from gateway.heads import read_heads
+from gateway.heads import Head, read_heads
 from gateway.intake import Plain
 
 __all__ = ["plain_batch", "plain_event", "within"]
@@ -35,6 +35,8 @@ _MESSAGE_ID = b'"messageId"'
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
 _AS_BRACES = bytes.maketrans(b"[]", b"{}")
 _ARRAY_AND_EVENT = 2  # levels that an event of a batch stands in
+_PIECE_BYTES = 32_768  # no more than an event may have by default
+_LONGEST_START = 60
 
 
 def plain_batch(body: bytes) -> Plain | None:
@@ -50,11 +52,49 @@ def plain_batch(body: bytes) -> Plain | None:
         envelope = _envelope(b"".join((body[:start], b"[]", body[end:])))
     except (msgspec.DecodeError, RecursionError):
         return None
-    heads = read_heads(array)
-    if not heads:
+    read = _read(array)
+    if read is None:
         return None
+    heads, largest = read
     write_key = envelope.write_key or heads[0].write_key
-    return Plain(array, heads, "", envelope.sent_at, write_key)
+    return Plain(array, heads, largest, "", envelope.sent_at, write_key)
+
+
+def _read(array: bytes) -> tuple[list[Head], int] | None:
+    """The heads of a JSON array, and a size that none of its elements exceeds.
+
+    A large one is read in pieces, cut where an event seems to begin. If each piece is an array
+    itself, the events in them are those of the whole, and none is larger than its piece. To tell
+    that from the whole takes 0.7 µs an event, a third of what it takes to read it.
+    """
+    pieces = _pieces(array) if len(array) > _PIECE_BYTES else [array]
+    heads: list[Head] = []
+    for piece in pieces:
+        some = read_heads(piece)
+        if not some:
+            break
+        heads += some
+    else:
+        return heads, max(map(len, pieces))
+    whole = read_heads(array) if len(pieces) > 1 else None
+    return (whole, len(array)) if whole else None
+
+
+def _pieces(array: bytes) -> list[bytes]:
+    """The array cut into arrays of at most `_PIECE_BYTES`, or larger where it cannot be."""
+    start = b"}," + array[1 : array.find(b'"', 3) + 1]  # as an event begins with the same key
+    if not 5 < len(start) < _LONGEST_START:
+        return [array]
+    pieces = []
+    at, end = 1, len(array) - 1
+    while end - at > _PIECE_BYTES - 2:
+        cut = array.rfind(start, at, at + _PIECE_BYTES - 2)
+        if cut < 0:
+            break
+        pieces.append(b"[%b]" % array[at : cut + 1])
+        at = cut + 2
+    pieces.append(b"[%b" % array[at:])
+    return pieces
 
 
 def plain_event(body: bytes, kind: str) -> Plain | None:
@@ -65,7 +105,7 @@ def plain_event(body: bytes, kind: str) -> Plain | None:
     heads = read_heads(array)
     if heads is None or len(heads) != 1:
         return None
-    return Plain(array, heads, kind, None, heads[0].write_key)
+    return Plain(array, heads, len(body), kind, None, heads[0].write_key)
 
 
 def _is_storable(body: bytes) -> bool:
@@ -85,7 +125,7 @@ def within(plain: Plain, config: SegmentConfig) -> bool:
     array = plain.array
     return (
         len(plain.heads) <= config.max_batch_events
-        and (len(array) <= config.max_event_bytes or _none_larger(array, plain, config))
+        and (plain.largest <= config.max_event_bytes or _none_larger(array, plain, config))
         and _nests_within(array, config.max_depth + _ARRAY_AND_EVENT)
     )
 

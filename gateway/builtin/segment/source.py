@@ -46,7 +46,7 @@ class SegmentSource(Source):
     def routes(self) -> Sequence[Route]:
         """Every path, with and without a slash at its end."""
         return [
-            Route("*", path, self._endpoint(handlers))
+            Route("*", path, self._endpoint(handlers), direct="{" not in path)
             for name, handlers in self._paths()
             for path in (name, f"{name}/")
         ] + [

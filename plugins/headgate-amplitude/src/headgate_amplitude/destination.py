@@ -37,7 +37,7 @@ class Amplitude(Destination):
         keys = (config.api_key, config.secret_key)
         self._client = HttpClient(config, context, [key.reveal() for key in keys if key])
         self._deletion = Deletion(config, self._client)
-        self._packer = Packer(_LIMITS.__getitem__)
+        self._packer = Packer(_LIMITS.__getitem__, rehearsal=context.rehearsal)
         self._options = {"min_id_length": config.min_id_length}
 
     async def start(self) -> None:

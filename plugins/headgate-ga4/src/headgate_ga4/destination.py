@@ -45,7 +45,7 @@ class Ga4(Destination):
         self._config = config
         self._map = Mapper(config, context.clock, context.count)
         self._client = HttpClient(config, context, [config.api_secret.reveal()])
-        self._packer = Packer(self._limits, parallel=_PARALLEL)
+        self._packer = Packer(self._limits, parallel=_PARALLEL, rehearsal=context.rehearsal)
         self._params = {"api_secret": config.api_secret.reveal()}
         if config.measurement_id:
             self._params["measurement_id"] = config.measurement_id

@@ -51,7 +51,7 @@ class Mixpanel(Destination):
             ENGAGE_ONCE: Limits(1, bytes_, _MOST_ITEM_BYTES),
             GROUPS: Limits(200, bytes_, _MOST_ITEM_BYTES),
         }
-        self._packer = Packer(limits.__getitem__)
+        self._packer = Packer(limits.__getitem__, rehearsal=context.rehearsal)
 
     async def start(self) -> None:
         """Open the session, and load the patterns of browsers, which takes a while."""

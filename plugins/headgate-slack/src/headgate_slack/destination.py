@@ -36,7 +36,7 @@ class Slack(Destination):
         urls = self._messages.urls
         secrets = [secret for url in urls for secret in secrets_of_url(url)]
         self._client = HttpClient(config, context, secrets)
-        self._packer = Packer(_limits, parallel=len(urls))
+        self._packer = Packer(_limits, parallel=len(urls), rehearsal=context.rehearsal)
         # In a rehearsal there is nobody to be gentle to.
         interval = config.interval_seconds if context.rehearsal is None else 0.0
         self._paces = [Pace(interval) for _ in urls]

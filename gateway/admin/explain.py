@@ -1,0 +1,56 @@
+"""``POST /admin/explain``: what would happen to an event, with the config that runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from gateway.admin.api import AdminError, answer, body
+from gateway.admin.why import find_stored
+from gateway.errors import GatewayError
+from gateway.event import Event, decode_events
+from gateway.explaining import explaining
+from gateway.offline import stored_by_id
+from gateway.question import Question, explained
+
+if TYPE_CHECKING:
+    from gateway.pipeline import Gateway
+
+__all__ = ["routes"]
+
+
+def routes(gateway: Gateway) -> list[web.RouteDef]:
+    """The paths of this area."""
+
+    async def explain(request: web.Request) -> web.Response:
+        question = await body(request, Question)
+        found = await asyncio.to_thread(_stored, gateway, question.message_id)
+        likeness = await asyncio.to_thread(gateway.likeness)
+        try:
+            async with explaining(
+                likeness, question.destination, lambda *event: _is_known(gateway, *event)
+            ) as explainer:
+                return answer(await explained(explainer, likeness, question, iter(found)))
+        except GatewayError as error:
+            raise AdminError(str(error)) from error
+
+    return [web.post("/admin/explain", explain)]
+
+
+def _is_known(gateway: Gateway, source_id: str, message_id: str) -> bool:
+    return gateway.recent_ids is not None and gateway.recent_ids.knows(source_id, message_id)
+
+
+def _stored(gateway: Gateway, message_id: str) -> list[tuple[Event, int, int]]:
+    return list(_find(gateway, message_id)) if message_id else []
+
+
+def _find(gateway: Gateway, message_id: str) -> Iterator[tuple[Event, int, int]]:
+    if gateway.config.queue[0].type == "disk":
+        yield from stored_by_id(gateway.config, message_id)
+        return
+    for offset, data in find_stored(gateway, message_id):
+        yield decode_events(b"[" + data + b"]")[0], offset, gateway.config.shard

@@ -1,0 +1,111 @@
+"""The events to compare: from the queues of all shards, or from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from msgspec import Struct
+
+from gateway.config import Config
+from gateway.errors import GatewayError
+from gateway.queue.folder import QueueFolder
+from gateway.queue.record import FrameHeader
+from gateway.shards import shards_of
+
+__all__ = ["MOST_LINE_BYTES", "Chunk", "count_stored", "lines", "stored"]
+
+MOST_LINE_BYTES = 1_000_000
+"""Longest line of a file."""
+
+_EVENTS = 500
+"""Events of a chunk, or more, where a frame has more."""
+
+
+class Chunk(Struct, frozen=True):
+    """Events that are compared together.
+
+    Attributes:
+        frames: offset of the first event and payload, of frames of one queue; or else
+        lines: of a file, of which the first is number `first`, from 0.
+    """
+
+    frames: list[tuple[int, bytes]] = []
+    lines: list[bytes] = []
+    first: int = 0
+
+
+def count_stored(config: Config, since_ms: int, limit: int) -> int:
+    """How many events `stored` will give."""
+    found = 0
+    for folder in _folders(config):
+        for segment in folder.segments:
+            if since_ms <= 0:
+                found += segment.end - segment.first
+            elif segment.last_ms >= since_ms:
+                found += sum(
+                    step.end - step.offset
+                    for step in folder.steps(segment)
+                    if isinstance(step, FrameHeader) and step.time_ms >= since_ms
+                )
+    return min(found, limit)
+
+
+def stored(config: Config, since_ms: int, limit: int) -> Iterator[Chunk]:
+    """The events that the queues keep since then; of each queue the newest first."""
+    folders = _folders(config)
+    for folder in folders:
+        share = max(1, limit // len(folders))
+        frames: list[tuple[int, bytes]] = []
+        events = 0
+        for frame in folder.recent(since_ms, share):
+            frames.append((frame.offset, frame.payload))
+            events += frame.count
+            if events >= _EVENTS:
+                yield Chunk(frames)
+                frames, events = [], 0
+        if frames:
+            yield Chunk(frames)
+
+
+def _folders(config: Config) -> list[QueueFolder]:
+    if config.queue[0].type != "disk":
+        raise GatewayError("only a queue on disk can be read: give the events with --file")
+    found = [one.data_dir / "queue" for one in shards_of(config)]
+    folders = [QueueFolder(path) for path in found if path.is_dir()]
+    if not folders:
+        raise GatewayError(
+            f"there is no queue in {config.shared_dir}: has the gateway run here? "
+            "Or give the events with --file"
+        )
+    return folders
+
+
+def lines(path: Path) -> Iterator[Chunk]:
+    """The lines of a file, without those that are empty."""
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise GatewayError(f"{path}: {error.strerror}") from error
+    with file:
+        taken: list[bytes] = []
+        first = 0
+        for line in _bounded(file):
+            taken.append(line)
+            if len(taken) >= _EVENTS:
+                yield Chunk(lines=taken, first=first)
+                first += len(taken)
+                taken = []
+        if taken:
+            yield Chunk(lines=taken, first=first)
+
+
+def _bounded(file: BinaryIO) -> Iterator[bytes]:
+    """Lines; one that is too long is cut, so that it is no event."""
+    while line := file.readline(MOST_LINE_BYTES + 1):
+        rest = line
+        while len(rest) > MOST_LINE_BYTES and not rest.endswith(b"\n"):
+            rest = file.readline(MOST_LINE_BYTES + 1)
+        if line.strip():
+            yield line

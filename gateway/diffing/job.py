@@ -1,0 +1,247 @@
+"""Runs a comparison, in several processes where that is worth while."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import msgspec
+from msgspec import Raw, Struct
+
+from gateway.config import load
+from gateway.diffing import feed
+from gateway.diffing.compare import Comparison
+from gateway.diffing.plan import plan_of
+from gateway.diffing.report import Report, Tally
+from gateway.diffing.sides import Side
+from gateway.errors import GatewayError
+from gateway.event import Event
+from gateway.logs import configure_logging
+from gateway.normalise import Discarded, normalise
+from gateway.pipeline import Gateway
+from gateway.plugins import discover
+from gateway.sealed import stored_events
+
+__all__ = ["LEAST_APART", "Job", "run"]
+
+LEAST_APART = 4000
+"""Events from which on other processes are worth their start."""
+
+_WAITING = 2
+"""Chunks that wait for each process, so that none is idle and memory is bounded."""
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """What is to be compared; the same in every process.
+
+    Attributes:
+        old, new: the config files.
+        now_ms: the time of both gateways, in milliseconds.
+        file: with events as they are sent; by default those of the queue of `old`.
+        since_ms, limit: of the events in the queue.
+        source: id of the source that the events of a file come in by.
+        destinations: to look at; all, unless set.
+        processes: at most.
+    """
+
+    old: Path
+    new: Path
+    now_ms: int
+    file: Path | None = None
+    since_ms: int = 0
+    limit: int = 1_000_000
+    source: str = ""
+    destinations: tuple[str, ...] = ()
+    processes: int = 2
+
+
+class _Found(Struct):
+    """What was found in a chunk."""
+
+    events: int
+    unreadable: int
+    tallies: list[Tally]
+
+
+class _Worker:
+    """One process's comparison."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        old, new = load(job.old), load(job.new)
+        self.plan = plan_of(old, new, stored=job.file is None)
+        wanted = [id_ for id_ in self.plan.destinations if id_ in (job.destinations or (id_,))]
+        unknown = set(job.destinations) - set(wanted)
+        if unknown:
+            there = ", ".join(self.plan.destinations) or "none"
+            raise GatewayError(f"there is no destination {min(unknown)!r}; there are: {there}")
+        self.plan = replace(
+            self.plan, destinations={id_: self.plan.destinations[id_] for id_ in wanted}
+        )
+        registry = discover()
+        self._gateways = [
+            Gateway(config, registry, lambda: job.now_ms, rehearsing=True) for config in (old, new)
+        ]
+        self._source = self._source_id() if job.file is not None else ""
+        sides = [Side(gateway, wanted) for gateway in self._gateways]
+        self._sides = sides
+        self.notices = [
+            f"{id_} cannot show what it would send: its events are compared as they reach it, "
+            "before its own mapping"
+            for id_ in wanted
+            if any(id_ in side.roads and not side.roads[id_].rehearses for side in sides)
+        ]
+        self._loop = asyncio.new_event_loop()
+        self._started = False
+        self._comparison = Comparison(sides[0], sides[1], self.plan)
+
+    def _source_id(self) -> str:
+        sources = [set(gateway.config.sources) for gateway in self._gateways]
+        both = sources[0] & sources[1]
+        if self._job.source:
+            if self._job.source not in both:
+                raise GatewayError(f"there is no source {self._job.source!r} in both configs")
+            return self._job.source
+        if len(both) != 1:
+            there = ", ".join(sorted(both)) or "none"
+            raise GatewayError(f"name the source of the events; in both configs there are: {there}")
+        (source,) = both
+        return source
+
+    def __call__(self, chunk: feed.Chunk) -> _Found:
+        """Compare the events of a chunk."""
+        if not self._started:
+            self._started = True  # not before: who leaves the work to others has nothing to start
+            for side in self._sides:
+                self._loop.run_until_complete(side.start())
+        return self._loop.run_until_complete(self._compare(chunk))
+
+    async def _compare(self, chunk: feed.Chunk) -> _Found:
+        if chunk.lines:
+            events, unreadable = _read(chunk.lines)
+            tallies = await self._comparison.sent(
+                self._source, events, self._job.now_ms, chunk.first
+            )
+            return _Found(len(events), unreadable, tallies)
+        stored: list[Event] = []
+        offsets: list[int] = []
+        for offset, payload in chunk.frames:
+            found = list(stored_events(payload))
+            stored += found
+            offsets += range(offset, offset + len(found))
+        return _Found(len(stored), 0, await self._comparison.stored(stored, offsets))
+
+    def close(self) -> None:
+        """Let go of the destinations."""
+        for side in self._sides:
+            self._loop.run_until_complete(side.stop())
+        self._loop.close()
+
+
+def run(job: Job, progress: Callable[[int, int], None] = lambda done, total: None) -> Report:
+    """Compare.
+
+    Args:
+        progress: told of events done, and of how many there are; 0 where that is not known.
+
+    Raises:
+        ConfigError: one of the configs cannot be used.
+        GatewayError: there is nothing to compare.
+    """
+    worker = _Worker(job)
+    try:
+        old = load(job.old)
+        total = 0
+        if job.file is None:
+            total = feed.count_stored(old, job.since_ms, job.limit)
+            chunks = feed.stored(old, job.since_ms, job.limit)
+        else:
+            chunks = feed.lines(job.file)
+        report = Report(
+            0,
+            0,
+            job.file is None,
+            Tally(""),
+            [Tally(id_, status) for id_, status in worker.plan.destinations.items()],
+            [*worker.plan.notices, *worker.notices],
+        )
+        large = total >= LEAST_APART or (job.file is not None and _is_large(job.file))
+        apart = large and job.processes > 1
+        for found in _apart(job, chunks) if apart else map(worker, chunks):
+            _add(report, found)
+            progress(report.events, total)
+        return report
+    finally:
+        worker.close()
+
+
+def _is_large(file: Path) -> bool:
+    return file.stat().st_size > LEAST_APART * _TYPICAL_BYTES
+
+
+_TYPICAL_BYTES = 500
+
+
+def _apart(job: Job, chunks: Iterable[feed.Chunk]) -> Iterator[_Found]:
+    """What processes of their own find, in the order in which they are done."""
+    # Spawned: what this process has open, and its threads, are no business of theirs.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(job.processes, context, _begin, (job,)) as pool:
+        waiting: set[Future[bytes]] = set()
+        try:
+            for chunk in chunks:
+                waiting.add(pool.submit(_work, chunk))
+                if len(waiting) >= job.processes * (1 + _WAITING):
+                    done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                    yield from map(_decoded, done)
+            while waiting:
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                yield from map(_decoded, done)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+_mine: Callable[[feed.Chunk], _Found] | None = None
+
+
+def _begin(job: Job) -> None:
+    global _mine
+    configure_logging(load(job.new).log)
+    _mine = _Worker(job)
+
+
+def _work(chunk: feed.Chunk) -> bytes:
+    assert _mine is not None
+    return msgspec.json.encode(_mine(chunk))
+
+
+def _decoded(future: Future[bytes]) -> _Found:
+    return msgspec.json.decode(future.result(), type=_Found)
+
+
+def _add(report: Report, found: _Found) -> None:
+    report.events += found.events
+    report.unreadable += found.unreadable
+    for mine, more in zip([report.intake, *report.destinations], found.tallies, strict=True):
+        mine.add(more)
+
+
+def _read(lines: Iterable[bytes]) -> tuple[list[Event], int]:
+    """The events of lines, and how many of them are none."""
+    events = []
+    unreadable = 0
+    for line in lines:
+        try:
+            events.append(normalise(_fields(line)))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, Discarded):
+            unreadable += 1
+    return events, unreadable
+
+
+_fields = partial(msgspec.json.decode, type=dict[str, Raw])

@@ -1,0 +1,138 @@
+"""A config file is noticed once it has changed and been left alone; reloads take their turns."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from gateway.config import hash_of, load
+from gateway.watch import FileWatch
+from gateway.workers.reload import Following
+
+
+@pytest.fixture(name="file")
+def _file(tmp_path: Path) -> Path:
+    file = tmp_path / "config.toml"
+    file.write_text("")
+    return file
+
+
+def watch(file: Path) -> FileWatch:
+    return FileWatch(file, hash_of(file.read_bytes()))
+
+
+def replace(file: Path, text: str) -> None:
+    new = file.with_suffix(".new")
+    new.write_text(text)
+    new.replace(file)
+
+
+def test_a_file_that_stays_the_same_is_none_of_our_business(file: Path) -> None:
+    """Nor is one that was only touched, or written anew with the same content."""
+    watched = watch(file)
+    assert [watched.look() for _ in range(3)] == [False] * 3
+    os.utime(file, ns=(1, 1))
+    assert [watched.look() for _ in range(3)] == [False] * 3
+    replace(file, "")
+    assert [watched.look() for _ in range(3)] == [False] * 3
+
+
+def test_a_change_is_told_once_it_has_lasted(file: Path) -> None:
+    """While it is being written it is not looked at, and it is told once."""
+    watched = watch(file)
+    watched.look()
+    with file.open("w") as writing:
+        for number in range(3):
+            writing.write(f"a{number} = 1\n")
+            writing.flush()
+            assert not watched.look()
+    assert [watched.look() for _ in range(3)] == [True, False, False]
+
+
+def test_replaced_files_and_links_are_seen(file: Path) -> None:
+    """As editors and config maps do it; a file that is gone for a moment is waited for."""
+    watched = watch(file)
+    watched.look()
+    replace(file, "a = 1")
+    assert [watched.look(), watched.look()] == [False, True]
+    file.unlink()
+    assert [watched.look(), watched.look()] == [False, False]
+    other = file.with_name("other.toml")
+    other.write_text("a = 2")
+    file.symlink_to(other)
+    assert [watched.look(), watched.look()] == [False, True]
+    other.write_text("a = 31")
+    assert [watched.look(), watched.look()] == [False, True]
+
+
+def test_what_somebody_else_has_dealt_with_is_not_told(file: Path) -> None:
+    """A reload on SIGHUP has read the change already."""
+    watched = watch(file)
+    watched.look()
+    replace(file, "a = 1")
+    watched.take()
+    assert [watched.look() for _ in range(3)] == [False] * 3
+
+
+def test_a_link_is_followed_anew_each_time(tmp_path: Path) -> None:
+    """The file is read where it was named, not where that led to at the start."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.toml").write_text(f"# {name}\n")
+    link = tmp_path / "now"
+    link.symlink_to("one")
+    config = load(link / "config.toml")
+    link.unlink()
+    link.symlink_to("two")
+    again = load(config.file)
+    assert config.path == (tmp_path / "one" / "config.toml").resolve()
+    assert again.path == (tmp_path / "two" / "config.toml").resolve()
+    assert config.hash != again.hash
+
+
+async def test_who_asks_meanwhile_has_his_turn(file: Path) -> None:
+    """Signals that come while a reload is under way make one more, however many they are."""
+    asked: list[str] = []
+    let = asyncio.Event()
+
+    async def reload(actor: str) -> None:
+        asked.append(actor)
+        await let.wait()
+
+    following = Following(load(file), reload, lambda: 0.0)
+    task = asyncio.create_task(following.run())
+    following.wanted()
+    while not asked:
+        await asyncio.sleep(0.001)
+    for _ in range(3):
+        following.wanted()
+    let.set()
+    for _ in range(50):
+        await asyncio.sleep(0.001)
+    task.cancel()
+    assert asked == ["SIGHUP", "SIGHUP"]
+
+
+async def test_a_change_is_followed_unless_that_is_switched_off(file: Path) -> None:
+    """``watch_seconds`` is asked for each time, so that it may itself change."""
+    asked: list[str] = []
+    seconds = [0.001]
+
+    async def reload(actor: str) -> None:
+        asked.append(actor)
+
+    task = asyncio.create_task(Following(load(file), reload, lambda: seconds[0]).run())
+    await asyncio.sleep(0.02)
+    replace(file, "a = 1")
+    async with asyncio.timeout(10):
+        while asked != ["file change"]:
+            await asyncio.sleep(0.001)
+    seconds[0] = 0.0
+    await asyncio.sleep(0.05)
+    replace(file, "a = 2")
+    await asyncio.sleep(0.05)
+    assert asked == ["file change"]
+    task.cancel()
