@@ -34,6 +34,7 @@ from bench.harness import Scale
 from bench.intake import decode, memory_intake, take_up
 from bench.report import plain_table
 from gateway.builtin.mask import Mask, MaskConfig
+from gateway.event import decode_events, encode_events
 from gateway.queue.disk import DiskConfig, DiskStore
 from gateway.sealed import stored_events
 
@@ -121,11 +122,12 @@ def _decode(counter: _Counter, number: int) -> None:
 
 def _intake(counter: _Counter, number: int) -> None:
     """Decode, intake, and the queue in memory, without what another thread does."""
+    bodies = _bodies(number)
 
     async def drive() -> None:
         async with memory_intake(lambda: _NOW_MS) as intake:
             with counter.counting():
-                for body in _bodies(number):
+                for body in bodies:
                     await take_up(intake, [body], concurrency=1)
 
     asyncio.run(drive())
@@ -136,6 +138,19 @@ def _mask(counter: _Counter, number: int) -> None:
     clean = [decode(t.body(at)) for at, t in enumerate(batches(_SEED, number, clean=True))]
     with counter.counting():
         for events in clean:
+            mask.apply(events)
+
+
+def _mask_found(counter: _Counter, number: int) -> None:
+    """The same events, each with an address in its properties."""
+    mask = Mask(MaskConfig())
+    requests = [decode(t.body(at)) for at, t in enumerate(batches(_SEED, number, clean=True))]
+    for events in requests:
+        for place, event in enumerate(events):
+            event.properties = {**event.properties, "contact": f"person{place}@mail.example"}
+    requests = [decode_events(encode_events(events)) for events in requests]
+    with counter.counting():
+        for events in requests:
             mask.apply(events)
 
 
@@ -159,6 +174,7 @@ _PARTS: dict[str, tuple[Part, int]] = {
     "decode one by one": (_decode, BATCH_EVENTS),
     "decode, intake, queue in memory": (_intake, BATCH_EVENTS),
     "mask, clean events": (_mask, BATCH_EVENTS),
+    "mask, an address in each": (_mask_found, BATCH_EVENTS),
     "delivery: read frames, make events": (_delivery, 10 * BATCH_EVENTS),
 }
 """With the events of what the part counts as a batch."""

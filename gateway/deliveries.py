@@ -21,10 +21,10 @@ from anyio.abc import TaskGroup
 from gateway.building import BuiltDestination
 from gateway.circuit import Pace
 from gateway.collect import Collector
-from gateway.component import Component
 from gateway.delivery import Worker
-from gateway.errors import ConfigError, GatewayError
+from gateway.errors import ConfigError
 from gateway.ledger import DestinationCounts, Ledger
+from gateway.lifecycle import start, stop
 from gateway.order import UserOrder
 from gateway.queue.batching import BatchingQueue
 from gateway.sending import Sender
@@ -36,34 +36,10 @@ from gateway.tap import Tap
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-__all__ = ["Beginning", "Deliveries", "start", "stop"]
+__all__ = ["Beginning", "Deliveries"]
 
 Sieves = Mapping[str, Sieve]
 Leave = Callable[[str], Awaitable[None]]
-
-
-async def start(path: str, component: Component, seconds: float | None = None) -> None:
-    """Start a component.
-
-    Raises:
-        GatewayError: it refuses, or takes longer than that.
-    """
-    try:
-        async with asyncio.timeout(seconds):
-            await component.start()
-    except TimeoutError as error:
-        raise GatewayError(f"{path}: has not started within {seconds:g} s") from error
-    except Exception as error:
-        raise GatewayError(f"{path}: cannot be started: {error}") from error
-
-
-async def stop(id_: str, component: Component, seconds: float, log: FilteringBoundLogger) -> None:
-    """Stop a component; one that cannot stop must not keep the others."""
-    try:
-        async with asyncio.timeout(seconds):
-            await component.stop()
-    except Exception as error:  # noqa: BLE001
-        log.warning("could not be stopped cleanly", component=id_, error=repr(error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +220,15 @@ class Deliveries:
 
     # -- changing ------------------------------------------------------------
 
+    def lets_go(self, built: Mapping[str, BuiltDestination]) -> bool:
+        """Whether a destination or a worker that there is now would not be needed by these."""
+        return any(
+            (new := built.get(id_)) is None
+            or new.destination is not old.destination
+            or _kind(new) != _kind(old)
+            for id_, old in self.built.items()
+        )
+
     def switch(
         self,
         built: Mapping[str, BuiltDestination],
@@ -299,6 +284,7 @@ class Deliveries:
         """Another worker goes on, from the cursor."""
         await self._end(worker, old, leave)
         self._add(new, Beginning(worker.cursor, worker.waiting, resumed=True))
+        await leave(old.id)
         if new.destination is not old.destination:
             await self._stop(old)
 
@@ -306,6 +292,7 @@ class Deliveries:
         """A destination is no more; its cursor, its books and what waits for it stay."""
         await self._end(worker, old, leave)
         del self.workers[old.id], self.sieves[old.id], self.built[old.id]
+        await leave(old.id)  # one that began just now is with a worker that has ended
         await self._stop(old)
 
     def _add(self, new: BuiltDestination, begun: Beginning) -> None:

@@ -20,6 +20,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from gateway.building import BuiltDestination
+from gateway.changes import changes
 from gateway.component import Batch
 from gateway.errors import GatewayError
 from gateway.event import Event, decode_events, encode_events
@@ -29,7 +30,17 @@ from gateway.rehearsing import Shown, rehearse
 from gateway.sieve import Outgoing
 from gateway.walk import RehearsedIntake, Step, Taken, run_alone
 
-__all__ = ["Answer", "Delivery", "Explained", "Explainer", "Explanation", "Place", "explaining"]
+__all__ = [
+    "Answer",
+    "Delivery",
+    "Explained",
+    "Explainer",
+    "Explanation",
+    "Place",
+    "explaining",
+    "likeness",
+    "look_up",
+]
 
 _ANSWER_SECONDS = 30.0
 
@@ -58,8 +69,9 @@ class Delivery(Struct, frozen=True):
     Attributes:
         outcome: ``sent``; ``nothing to send``, where it counts as delivered with nothing said;
             ``filtered``, by the rule in `detail`; ``refused`` by the destination itself, or
-            ``failed`` in a transform, which both make it a dead letter; ``not shown``, where the
-            destination cannot rehearse; or ``disabled``.
+            ``failed`` in a transform, which both make it a dead letter; ``shadow``, which is not
+            sent what it would be sent if it were none; ``not shown``, where the destination cannot
+            rehearse; or ``disabled``.
         steps: the delivery transforms.
         sends: requests or writes; see `gateway.rehearsing.Shown`.
     """
@@ -233,11 +245,15 @@ class Explainer:
             return Delivery(built.id, built.type, outcome, detail, steps, sends or [])
 
         outgoing = Outgoing(0)
-        sieve = self._gateway.sieves[built.id].without_transforms()
+        sieve = self._gateway.setup.sieves[built.id].without_transforms()
         sieve.sort([event], [offset], outgoing)
         if outgoing.filtered:
             return ends("filtered", next(iter(outgoing.filtered)))
-        event = event.copy()
+        (arrived,) = outgoing.events
+        if arrived is not event:
+            stamped = changes(event.to_dict(), arrived.to_dict())
+            steps.append(Step("groups", "", "changed", changes=stamped))
+        event = arrived.copy()
         for id_, chain in built.chain.singles():
             step = run_alone(id_, chain, event)
             steps.append(step)
@@ -258,9 +274,29 @@ class Explainer:
         sends = [shown(planned) for planned in rehearsed.planned]
         if rehearsed.failed:
             return ends("refused", shown.error(next(iter(rehearsed.failed.values()))), sends)
-        if not sends:
-            return ends("nothing to send")
-        return ends("sent", "but it is a shadow: nothing is" if built.is_shadow else "", sends)
+        if built.is_shadow:
+            return ends("shadow", "", sends)
+        return ends("sent" if sends else "nothing to send", "", sends)
+
+
+def likeness(gateway: Gateway) -> Gateway:
+    """A gateway that rehearses what another runs, with the groups as they are now."""
+    other = Gateway(gateway.config, gateway.registry, gateway.clock, rehearsing=True)
+    for group in gateway.groups:
+        other.groups[group.id].resize(group.percent)
+    return other
+
+
+def look_up(gateway: Gateway) -> None:
+    """Read what a gateway that rehearses has to know: who is suppressed, and who is who.
+
+    Raises:
+        StateError: it cannot be read.
+    """
+    gateway.suppressed.refresh()
+    gateway.suppressed.close()
+    if gateway.setup.asks_for_visitors:
+        gateway.identity.glance()
 
 
 @asynccontextmanager
@@ -278,10 +314,7 @@ async def explaining(
     explainer = Explainer(gateway, only)
     if is_duplicate is not None:
         cast("RehearsedIntake", gateway.intake).is_duplicate = is_duplicate
-    await asyncio.to_thread(gateway.suppressed.refresh)
-    gateway.suppressed.close()
-    if gateway.setup.asks_for_visitors:
-        await asyncio.to_thread(gateway.identity.peek)
+    await asyncio.to_thread(look_up, gateway)
     await explainer.start()
     try:
         yield explainer

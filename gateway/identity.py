@@ -207,17 +207,20 @@ class Identity:
         self.active = True
         self._writer = asyncio.create_task(self._write_forever(), name="identity")
 
-    def peek(self) -> None:
-        """Read the links in place of `start`, for who learns nothing. Blocks.
+    def glance(self) -> None:
+        """Read the links as they are in the file, for somebody who learns and writes nothing.
 
         Raises:
             StateError: the file cannot be read.
         """
-        if self._file.path.exists():
-            self._file.open()
+        if not self._file.path.exists():
+            return
+        self._file.open()
+        try:
             self._links = self._file.news().links
+            self.active = True
+        finally:
             self._file.close()
-        self.active = True
 
     async def stop(self) -> None:
         """Write down what is not yet. Safe twice and without `start`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
@@ -18,13 +18,14 @@ from gateway.circuit import Pace
 from gateway.component import Source
 from gateway.config import Config, load
 from gateway.dedup import RecentIds
-from gateway.deliveries import Deliveries, start, stop
+from gateway.deliveries import Deliveries
 from gateway.erasure import Eraser
 from gateway.errors import GatewayError, StateError
 from gateway.groups import Groups
 from gateway.identity import Identity
 from gateway.intake import Intake
 from gateway.ledger import Ledger
+from gateway.lifecycle import start, stop
 from gateway.plugins import Registry
 from gateway.preload import preload
 from gateway.queue.batching import BatchingQueue
@@ -36,7 +37,6 @@ from gateway.retry import trace_of
 from gateway.routing import Paths
 from gateway.setup import Lasting, Setup, set_up
 from gateway.shards import take_lock
-from gateway.sieve import Sieve
 from gateway.state import STATE_FILE, State
 from gateway.suppression import FILE_NAME, Suppressions
 from gateway.tap import Tap
@@ -62,8 +62,7 @@ class Gateway:
         clock: wall clock in milliseconds.
         locked: the data directory's lock is held already, by the process that started this one.
         paces: the bounds on requests of each destination, for gateways in one process to share.
-        shaped: makes of a config file's content what this gateway runs of it, as when it runs one
-            shard of several.
+        shaped: makes of a config file's content what this gateway runs, as one shard of several.
         rehearsing: it is never run; see `gateway.explaining`.
 
     Raises:
@@ -88,7 +87,7 @@ class Gateway:
         self.started_ms = 0
         self.other_shards: Others | None = None
         """How regulations reach the other shards; set, of the one that leads, before it runs."""
-        self._registry = registry
+        self.registry = registry
         self._locked = locked
         self._shaped = shaped
         self.stopping = asyncio.Event()
@@ -177,18 +176,6 @@ class Gateway:
         for id_ in setup.config.sources:
             self.ledger.source(id_)  # so that metrics show its zeros from the start
         return before
-
-    @property
-    def sieves(self) -> Mapping[str, Sieve]:
-        """By destination what chooses its events."""
-        return self._setup.sieves
-
-    def likeness(self) -> Gateway:
-        """A gateway for rehearsals, of the same config and with the groups as they are now."""
-        other = Gateway(self.config, self._registry, self.clock, rehearsing=True)
-        for group in self.groups:
-            other.groups[group.id].resize(group.percent)
-        return other
 
     # -- running -------------------------------------------------------------
 
@@ -370,8 +357,8 @@ class Gateway:
             await self._stop_sources(self.sources)
             await self.deliveries.stop_new(started)
             raise
-        leaving = started or setup.destinations.keys() != self.deliveries.built.keys()
-        if leaving:  # or one of them could be asked to erase while it is stopped
+        leaving = self.deliveries.lets_go(setup.destinations)
+        if leaving:  # or one could be asked to erase while it is stopped
             await self.regulations.stop()
         before = self._use(setup)
         moves = self.deliveries.switch(setup.destinations, setup.sieves, begun, self.replays.stop)
@@ -403,9 +390,9 @@ class Gateway:
     def _prepare(self, config: Config, file: Config) -> Setup:
         """Make what is new, in a thread: a tracking plan may take a while to be compiled."""
         if file.queue != config.queue:
-            Builder(file, self._registry, self.clock, self._log).store()  # whether it could be used
+            Builder(file, self.registry, self.clock, self._log).store()  # whether it could be used
         built = self.deliveries.built
-        build = Builder(config, self._registry, self.clock, self._log, built, self._counted)
+        build = Builder(config, self.registry, self.clock, self._log, built, self._counted)
         return set_up(config, build, self._lasting, self._setup)
 
 

@@ -117,8 +117,13 @@ class Reloads:
         """
         task = asyncio.create_task(self._run(actor, change), name="reload")
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
         return await asyncio.shield(task)  # who asked may leave in the middle of it
+
+    def _ended(self, task: asyncio.Task[Reloaded]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen and logged, even if nobody waits for it any more
 
     async def _run(self, actor: str, change: Callable[[], Awaitable[Reloaded]]) -> Reloaded:
         async with self._turn:

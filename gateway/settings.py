@@ -174,7 +174,7 @@ class AdminToken(Settings, frozen=True):
     Attributes:
         name: who is meant, for the audit trail.
         token: at least 16 characters, or ``sha256:`` and the token's SHA-256 in hexadecimal.
-        role: ``read`` sees state and events; ``operate`` also retries, drops and replays;
+        role: ``read`` sees state and events; ``operate`` also retries, drops, replays and reloads;
             ``admin`` also suppresses and erases users and reads the audit trail.
     """
 

@@ -28,7 +28,8 @@ class Step(Struct, frozen=True):
     """Something that an event passes.
 
     Attributes:
-        step: ``source``, ``arrival``, ``validation``, ``dedup`` or ``transform``.
+        step: ``source``, ``arrival``, ``validation``, ``dedup`` or ``transform``; ``groups`` at
+            delivery.
         id: of the source or the transform.
         outcome: ``passed``, ``changed``, ``dropped``, ``failed``, or ``duplicate``.
         detail: the rule or code, or why.
@@ -108,7 +109,9 @@ class RehearsedIntake(Intake):
             ready += self._prepare(replace(arrival, events=[event]), codes, [])
             if codes:
                 found[id(event)] = next(iter(codes))
+        self._foresee(ready)
         outcome = self._transforms.run(ready)
+        self._foresee(outcome.kept)
         for id_, dropped in outcome.filtered.items():
             found |= dict.fromkeys(map(id, dropped), f"filtered:{id_}")
         for event, id_, _ in outcome.failed:
@@ -131,8 +134,7 @@ class RehearsedIntake(Intake):
         if self._recent_ids is not None:
             taken.duplicate = self.is_duplicate(arrival.source_id, event.message_id)
             taken.steps.append(Step("dedup", outcome="duplicate" if taken.duplicate else "passed"))
-        if self._identity.active:
-            self._identity.foresee([event], arrival.events)
+        self._foresee([event])
         for id_, chain in self._singles:
             step = run_alone(id_, chain, event, taken.made)
             taken.steps.append(step)
@@ -140,9 +142,13 @@ class RehearsedIntake(Intake):
                 code = "filtered" if step.outcome == "dropped" else "transform_failed"
                 taken.code = f"{code}:{id_}"
                 break
-        if self._identity.active:
-            self._identity.foresee([event], arrival.events)  # by its ids as they are stored
+        self._foresee([event])
         return taken
+
+    def _foresee(self, events: list[Event]) -> None:
+        """Note whose they are, before the transforms and, as those may change ids, after them."""
+        if self._identity.active:
+            self._identity.foresee(events, events)
 
     def _validated(self, taken: Taken, arrival: Arrival) -> bool:
         codes: Counter[str] = Counter()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import count
+from itertools import count, pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway import dedup
 from gateway.dedup import RecentIds
 from gateway.event import Event
 
@@ -103,6 +104,21 @@ def test_preload_stops_at_half_of_the_bound(max_entries: int) -> None:
     assert take(recent, "0") == []
 
 
+def test_what_is_forgotten_is_freed_a_little_at_a_time() -> None:
+    """No request waits for all of it to be freed, and after a while none of it is left."""
+    recent = RecentIds(WINDOW_MS, 1_000_000)
+    recent.preload([("web", [str(n) for n in range(5000)])], now_ms=0)
+    assert take(recent, "a", now_ms=WINDOW_MS) == ["a"]
+    left = [sum(map(len, recent._forgotten))]
+    while recent._forgotten:
+        take(recent, "a", now_ms=WINDOW_MS)
+        left.append(sum(map(len, recent._forgotten)))
+    assert left[0] == 5000
+    assert left[-1] == 0
+    assert max(before - after for before, after in pairwise(left)) < 200
+    assert take(recent, "a", "4999", now_ms=WINDOW_MS) == ["4999"]
+
+
 requests = st.lists(
     st.tuples(
         st.sampled_from(["web", "app"]),
@@ -114,14 +130,18 @@ requests = st.lists(
 )
 
 
-@given(requests, st.integers(8, 60))
-def test_against_a_model(steps: list[tuple[str, list[str], int, bool]], max_entries: int) -> None:
+@given(requests, st.integers(8, 60), st.sampled_from([1, 4, 65_536]))
+def test_against_a_model(
+    steps: list[tuple[str, list[str], int, bool]], max_entries: int, part_ids: int
+) -> None:
     """Within window and bound nothing is forgotten; the bound is passed by one request at most.
 
     The model remembers everything: when each id was taken, and how many came in since. An id is
     a duplicate as long as it is younger than the window and among the newest half of the bound.
     """
-    recent = RecentIds(WINDOW_MS, max_entries)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dedup, "_PART_IDS", part_ids)
+        recent = RecentIds(WINDOW_MS, max_entries)
     taken: dict[tuple[str, str], tuple[int, int]] = {}
     now_ms = 10 * WINDOW_MS
     number = 0

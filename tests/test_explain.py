@@ -23,6 +23,8 @@ from gateway.plugins import discover
 from gateway.question import MOST_EVENTS, Question, explained
 from gateway.queue.folder import QueueFolder
 from gateway.sealed import stored_events
+from gateway.suppression import FILE_NAME as SUPPRESSED
+from gateway.suppression import Suppressions
 from tests.process import GatewayProcess
 from tests.raw_http import basic, exchange, request
 
@@ -163,31 +165,6 @@ def test_an_arm_has_its_position(folder: Path) -> None:
         assert (place.position < 50) == (place.arm == "test")
         arms[place.arm] = found.destinations[0].outcome
     assert arms == {"test": "sent", "control": "filtered"}
-
-
-def test_a_user_who_is_linked_is_in_the_arm_of_his_visitor(folder: Path) -> None:
-    """As he would be if the event were taken in; nothing is learned."""
-    file = LinkFile(folder / "data" / FILE_NAME)
-    file.open()
-    file.add([("ada", "visitor-7")], 0, Mark("", 0))
-    file.close()
-    before = files(folder)
-    (found,) = ask(folder, {**ORDER, "userId": "ada"}, destination="few").events
-    assert found.groups[0].id == "visitor-7"
-    (found,) = ask(folder, {**ORDER, "userId": "bob", "anonymousId": "v"}).events
-    assert found.groups[0].id == "v"
-    assert files(folder) == before
-
-
-def test_a_shadow_shows_what_it_would_send(folder: Path) -> None:
-    """And that nothing is."""
-    path = folder / "config.toml"
-    text = path.read_text().replace("[destinations.crm]", "[destinations.crm]\nshadow = true")
-    path.write_text(text)
-    (found,) = ask(folder, ORDER, destination="crm").events
-    (delivery,) = found.destinations
-    assert (delivery.outcome, delivery.detail) == ("sent", "but it is a shadow: nothing is")
-    assert delivery.sends
 
 
 @pytest.mark.parametrize(
@@ -410,3 +387,43 @@ def test_the_running_gateway_explains_too(running: GatewayProcess) -> None:
     assert post({"message_id": "nowhere"})[0] == 400
     assert post({})[0] == 400
     assert post({"message_id": "over-http"}, "another-token-of-16")[0] == 401
+
+
+def test_groups_and_shadows_are_shown(folder: Path) -> None:
+    """An arm that is written into the event is a change; what a shadow compares is not sent."""
+    text = CONFIG.replace("percent = 50\n", "percent = 100\nstamp = true\n")
+    shadow = '[destinations.next]\ntype = "file"\npath = "next"\nshadow = true\n'
+    (folder / "config.toml").write_text(text + shadow)
+    (found,) = ask(folder, ORDER).events
+    deliveries = {delivery.destination: delivery for delivery in found.destinations}
+    (step,) = deliveries["files"].steps
+    assert (step.step, step.changes[0].path) == ("groups", "context.groups")
+    (written,) = deliveries["files"].sends
+    assert written["content"]["context"]["groups"] == {"canary": {"arm": "test", "weight": 1.0}}
+    assert deliveries["next"].outcome == "shadow"
+    assert deliveries["next"].sends[0]["content"]["messageId"] == "order-1"
+    assert "groups" not in found.event["context"]
+
+
+def test_a_user_is_in_the_arm_of_his_visitor(folder: Path) -> None:
+    """Links of the data directory are read, and none is added."""
+    (before,) = ask(folder, {**ORDER, "userId": "ada"}, destination="few").events
+    links = LinkFile(folder / "data" / FILE_NAME)
+    links.open()
+    links.add([("ada", "visitor-7")], 0, Mark("q", 0))
+    links.close()
+    (after,) = ask(folder, {**ORDER, "userId": "ada"}, destination="few").events
+    (visitor,) = ask(folder, {**ORDER, "anonymousId": "visitor-7"}, destination="few").events
+    assert (before.groups[0].id, after.groups[0].id) == ("ada", "visitor-7")
+    assert after.groups[0].position == visitor.groups[0].position
+    ask(folder, {**ORDER, "userId": "bob", "anonymousId": "visitor-8"}, destination="few")
+    links.open()
+    assert links.news().links == {"ada": "visitor-7"}
+    links.close()
+
+
+def test_suppressed_users_are_known(folder: Path) -> None:
+    """From the same file as the gateway that runs."""
+    Suppressions(folder / "data" / SUPPRESSED).add(["u-1"])
+    (found,) = ask(folder, ORDER).events
+    assert (found.outcome, found.code) == ("discarded", "suppressed")

@@ -66,7 +66,17 @@ LAYERS = (
     ("pytest_plugin",),
     ("builtin",),
     # The whole.
-    ("upkeep", "replay", "building", "erasure", "routing", "reload", "preload", "watch"),
+    (
+        "upkeep",
+        "replay",
+        "building",
+        "erasure",
+        "routing",
+        "reload",
+        "preload",
+        "watch",
+        "lifecycle",
+    ),
     ("regulations", "deliveries", "shadow"),
     ("shading",),
     ("setup",),

@@ -269,13 +269,14 @@ async def test_fixed_keys_wait_for_a_start_and_the_rest_is_used(house: House) ->
     async with house.gateway().running() as gateway:
         server = BASE.replace("[server]", "[server]\nport = 1\nmax_connections = 5")
         more = '[queue]\nack = "memory"\nsegment_bytes = 5_000_000\n'
-        more += "[dedup]\nwindow_hours = 1.0\n"
+        more += '[dedup]\nwindow_hours = 1.0\n[admin]\ntoken = "0123456789abcdef"\n'
         done = await reloaded(gateway, house, server + SECOND + more)
         assert done.waits == [
             "server.port",
             "dedup.window_hours",
             "queue.ack",
             "queue.segment_bytes",
+            "admin",
         ]
         assert done.changes == ["added destinations.b", "changed server"]
         assert (gateway.config.server.port, gateway.config.server.max_connections) == (8080, 5)

@@ -53,11 +53,12 @@ SAMPLES = (
 def test_a_sample_does_not_make_events(steps: tuple[Transform, ...]) -> None:
     """The same events go out, under the same rules, as if all had been made; none is."""
     parts = [sealed(0), sealed(NUMBER)]
+    single = make_event(user_id="u-3")
     run = Run(parts[:1])
-    run.append([make_event(user_id="u-3")], addressed=False)
+    run.append([single], addressed=False)
     run.append(parts[1])
     lazy = sifted(run, *steps)
-    made = sifted([*sealed(0), make_event(user_id="u-3"), *sealed(NUMBER)], *steps)
+    made = sifted([*sealed(0), single, *sealed(NUMBER)], *steps)
 
     assert lazy.offsets == made.offsets
     assert lazy.filtered == made.filtered

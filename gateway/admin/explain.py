@@ -12,7 +12,7 @@ from gateway.admin.api import AdminError, answer, body
 from gateway.admin.why import find_stored
 from gateway.errors import GatewayError
 from gateway.event import Event, decode_events
-from gateway.explaining import explaining
+from gateway.explaining import explaining, likeness
 from gateway.offline import stored_by_id
 from gateway.question import Question, explained
 
@@ -28,12 +28,12 @@ def routes(gateway: Gateway) -> list[web.RouteDef]:
     async def explain(request: web.Request) -> web.Response:
         question = await body(request, Question)
         found = await asyncio.to_thread(_stored, gateway, question.message_id)
-        likeness = await asyncio.to_thread(gateway.likeness)
+        like = await asyncio.to_thread(likeness, gateway)
         try:
             async with explaining(
-                likeness, question.destination, lambda *event: _is_known(gateway, *event)
+                like, question.destination, lambda *event: _is_known(gateway, *event)
             ) as explainer:
-                return answer(await explained(explainer, likeness, question, iter(found)))
+                return answer(await explained(explainer, like, question, iter(found)))
         except GatewayError as error:
             raise AdminError(str(error)) from error
 

@@ -35,10 +35,16 @@ _OUTCOMES = {
     "nothing to send": "green",
     "filtered": "yellow",
     "refused": "bold red",
+    "shadow": "magenta",
     "not shown": "magenta",
     "disabled": "dim",
 }
 _MARKS = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow")}
+_SAID = {
+    "sent": "would be sent",
+    "filtered": "filtered by",
+    "shadow": "is a shadow: not sent, but compared",
+}
 _WORDS = {
     "stored": "would be stored",
     "is stored": "is stored",
@@ -113,9 +119,7 @@ def changed_line(change: Change) -> str:
 
 def _show_delivery(console: Console, delivery: Delivery) -> None:
     colour = _OUTCOMES[delivery.outcome]
-    outcome = {"sent": "would be sent", "filtered": "filtered by"}.get(
-        delivery.outcome, delivery.outcome
-    )
+    outcome = _SAID.get(delivery.outcome, delivery.outcome)
     detail = _text(delivery.detail)
     console.print(
         f"[bold]→ {_text(delivery.destination)}[/] [dim]{_text(delivery.type)}[/]  "

@@ -21,6 +21,7 @@ from gateway.diffing.report import Report, Tally
 from gateway.diffing.sides import Side
 from gateway.errors import GatewayError
 from gateway.event import Event
+from gateway.explaining import look_up
 from gateway.logs import configure_logging
 from gateway.normalise import Discarded, normalise
 from gateway.pipeline import Gateway
@@ -88,6 +89,8 @@ class _Worker:
             Gateway(config, registry, lambda: job.now_ms, rehearsing=True) for config in (old, new)
         ]
         self._source = self._source_id() if job.file is not None else ""
+        for gateway in self._gateways:
+            look_up(gateway)
         sides = [Side(gateway, wanted) for gateway in self._gateways]
         self._sides = sides
         self.notices = [

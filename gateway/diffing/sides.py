@@ -45,6 +45,7 @@ class Road:
 
     def __init__(self, built: BuiltDestination, sieve: Sieve) -> None:
         self._sieve = sieve
+        self._is_shadow = built.is_shadow
         self._rehearsal = built.rehearsal
         self._destination = built.destination
         self._mapping: Callable[[Event], Event] | None = None
@@ -56,6 +57,8 @@ class Road:
 
     def sort(self, events: Sequence[Event], offsets: Sequence[int]) -> dict[int, Event | Stopped]:
         """By offset the event as the destination gets it, mapped; or why it does not."""
+        if self._is_shadow:
+            return dict.fromkeys(offsets, Stopped("shadow"))
         outgoing = Outgoing(0)
         self._sieve.sort(events, offsets, outgoing)
         found: dict[int, Event | Stopped] = {}
@@ -112,7 +115,7 @@ class Side:
     def __init__(self, gateway: Gateway, destinations: Sequence[str]) -> None:
         self._intake = cast("RehearsedIntake", gateway.intake)
         self.roads = {
-            built.id: Road(built, gateway.sieves[built.id])
+            built.id: Road(built, gateway.setup.sieves[built.id])
             for built in gateway.destinations
             if built.id in destinations
         }
