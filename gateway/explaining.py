@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -28,7 +28,7 @@ from gateway.groups import Groups
 from gateway.pipeline import Gateway
 from gateway.rehearsing import Shown, rehearse
 from gateway.sieve import Outgoing
-from gateway.walk import RehearsedIntake, Step, Taken, run_alone
+from gateway.walk import Known, RehearsedIntake, Step, Taken, run_alone
 
 __all__ = [
     "Answer",
@@ -303,17 +303,17 @@ def look_up(gateway: Gateway) -> None:
 async def explaining(
     gateway: Gateway,
     only: str | None = None,
-    is_duplicate: Callable[[str, str], bool] | None = None,
+    known: Known | None = None,
 ) -> AsyncIterator[Explainer]:
     """An explainer that is ready.
 
     Args:
         only: as of `Explainer`.
-        is_duplicate: as of `RehearsedIntake`.
+        known: as of `RehearsedIntake`.
     """
     explainer = Explainer(gateway, only)
-    if is_duplicate is not None:
-        cast("RehearsedIntake", gateway.intake).is_duplicate = is_duplicate
+    if known is not None:
+        cast("RehearsedIntake", gateway.intake).known = known
     await asyncio.to_thread(look_up, gateway)
     await explainer.start()
     try:

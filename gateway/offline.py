@@ -15,13 +15,13 @@ from gateway.errors import StateError
 from gateway.event import Event, decode_events
 from gateway.queue.folder import QueueFolder
 from gateway.queue.index import find
+from gateway.sealed import newest_ids
 from gateway.shards import shards_of
 from gateway.state import STATE_FILE
 from gateway.state.schema import connect
-from gateway.timestamps import parse_ms
 from gateway.why import Life, life
 
-__all__ = ["is_duplicate", "life_of", "statement_of", "stored_by_id"]
+__all__ = ["life_of", "sent_before", "statement_of", "stored_by_id"]
 
 _HOUR_MS = 3_600_000
 
@@ -66,13 +66,25 @@ def stored_by_id(config: Config, message_id: str) -> Iterator[tuple[Event, int, 
                 yield decode_events(b"[" + data + b"]")[0], offset, shard.shard
 
 
-def is_duplicate(config: Config, source_id: str, message_id: str, now_ms: int) -> bool:
-    """Whether a source has sent an event with this id within the window of de-duplication."""
+def sent_before(config: Config, source_id: str, message_ids: set[str], now_ms: int) -> set[str]:
+    """Of these ids those that a source has sent, as far back as de-duplication remembers."""
     since_ms = now_ms - int(config.dedup.window_hours * _HOUR_MS)
-    return any(
-        event.source_id == source_id and (parse_ms(event.received_at) or 0) >= since_ms
-        for event, _, _ in stored_by_id(config, message_id)
-    )
+    found: set[str] = set()
+    for queue in _queues(config):
+        for frame in queue.recent(since_ms, config.dedup.max_entries):
+            for source, ids in newest_ids(frame.payload):
+                if source == source_id:
+                    found |= message_ids.intersection(ids)
+            if found == message_ids:
+                return found
+    return found
+
+
+def _queues(config: Config) -> Iterator[QueueFolder]:
+    """The queues of all shards, where they are on disk."""
+    if config.queue[0].type == "disk":
+        folders = (shard.data_dir / "queue" for shard in shards_of(config))
+        yield from (QueueFolder(folder) for folder in folders if folder.is_dir())
 
 
 @contextmanager

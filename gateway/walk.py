@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from msgspec import Struct
 
@@ -21,7 +21,11 @@ from gateway.event import Event
 from gateway.intake import Intake
 from gateway.sealed import Origin
 
-__all__ = ["RehearsedIntake", "Step", "Taken", "run_alone"]
+__all__ = ["Known", "RehearsedIntake", "Step", "Taken", "run_alone"]
+
+
+Known: TypeAlias = Callable[[str, set[str]], set[str]]
+"""Given the id of a source and message ids, those of them that it has sent before."""
 
 
 class Step(Struct, frozen=True):
@@ -68,14 +72,14 @@ class RehearsedIntake(Intake):
     Attributes:
         taken: what would have become of the events since it was last emptied.
         discarded: by code, what the source could not make events of.
-        is_duplicate: whether an event of a source with this id is there already.
+        known: of these ids those that a source has sent before.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.taken: list[Taken] = []
         self.discarded: Counter[str] = Counter()
-        self.is_duplicate: Callable[[str, str], bool] = lambda source_id, message_id: False
+        self.known: Known = lambda source_id, message_ids: set()
         self._singles = self._transforms.singles()
 
     async def accept_as_sent(self, origin: Origin, plain: Plain) -> bool:
@@ -86,7 +90,13 @@ class RehearsedIntake(Intake):
         """Note down what would become of a request's events."""
         self.discarded += arrival.discarded
         arrival.client = self._transforms.of_client(arrival.client)
-        self.taken += [self._walk(event, arrival) for event in arrival.events]
+        taken = [self._begin(event, arrival) for event in arrival.events]
+        going_on = [one for one in taken if not one.code]
+        if self._recent_ids is not None and going_on:
+            self._find_duplicates(arrival.source_id, going_on)
+        for one in going_on:
+            self._transform_alone(one)
+        self.taken += taken
         return Receipt(0, 0, {})
 
     def chain_of(self, ids: Collection[str]) -> Chain:
@@ -118,7 +128,7 @@ class RehearsedIntake(Intake):
             found[id(event)] = f"transform_failed:{id_}"
         return [found.get(id(event), event) for event in events]
 
-    def _walk(self, event: Event, arrival: Arrival) -> Taken:
+    def _begin(self, event: Event, arrival: Arrival) -> Taken:
         taken = Taken(event, arrival.source_id)
         taken.steps.append(Step("source", arrival.source_id))
         for id_, chain in self._singles:
@@ -128,12 +138,20 @@ class RehearsedIntake(Intake):
         if not self.enabled(arrival.source_id):
             taken.steps[0] = Step("source", arrival.source_id, "dropped", "source_disabled")
             taken.code = "source_disabled"
-            return taken
-        if not self._validated(taken, arrival):
-            return taken
-        if self._recent_ids is not None:
-            taken.duplicate = self.is_duplicate(arrival.source_id, event.message_id)
-            taken.steps.append(Step("dedup", outcome="duplicate" if taken.duplicate else "passed"))
+        else:
+            self._validate(taken, arrival)
+        return taken
+
+    def _find_duplicates(self, source_id: str, taken: list[Taken]) -> None:
+        known = self.known(source_id, {one.event.message_id for one in taken})
+        seen = set(known)
+        for one in taken:
+            one.duplicate = one.event.message_id in seen
+            seen.add(one.event.message_id)  # for the next with the same id in the same request
+            one.steps.append(Step("dedup", outcome="duplicate" if one.duplicate else "passed"))
+
+    def _transform_alone(self, taken: Taken) -> None:
+        event = taken.event
         self._foresee([event])
         for id_, chain in self._singles:
             step = run_alone(id_, chain, event, taken.made)
@@ -143,21 +161,19 @@ class RehearsedIntake(Intake):
                 taken.code = f"{code}:{id_}"
                 break
         self._foresee([event])
-        return taken
 
     def _foresee(self, events: list[Event]) -> None:
         """Note whose they are, before the transforms and, as those may change ids, after them."""
         if self._identity.active:
             self._identity.foresee(events, events)
 
-    def _validated(self, taken: Taken, arrival: Arrival) -> bool:
+    def _validate(self, taken: Taken, arrival: Arrival) -> None:
         codes: Counter[str] = Counter()
         alone = replace(arrival, events=[taken.event])
         changed = _changes_by(lambda: self._prepare(alone, codes, []), taken.event)
         taken.code = next(iter(codes), "")
         outcome = "dropped" if taken.code else "changed" if changed else "passed"
         taken.steps.append(Step("validation", "", outcome, taken.code, changed))
-        return not taken.code
 
 
 def run_alone(id_: str, chain: Chain, event: Event, made: list[Event] | None = None) -> Step:

@@ -194,6 +194,7 @@ def test_of_a_batch_it_is_told_which(folder: Path) -> None:
     ]
     assert found.discarded == {"bad_request": 1}
     assert [one.message_id for one in ask(folder, batch[::3]).events] == ["order-1", "order-2"]
+    assert [one.outcome for one in ask(folder, [ORDER, ORDER]).events] == ["stored", "duplicate"]
 
 
 @pytest.mark.parametrize(

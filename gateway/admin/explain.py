@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -31,7 +32,7 @@ def routes(gateway: Gateway) -> list[web.RouteDef]:
         like = await asyncio.to_thread(likeness, gateway)
         try:
             async with explaining(
-                like, question.destination, lambda *event: _is_known(gateway, *event)
+                like, question.destination, partial(_known, gateway)
             ) as explainer:
                 return answer(await explained(explainer, like, question, iter(found)))
         except GatewayError as error:
@@ -40,8 +41,9 @@ def routes(gateway: Gateway) -> list[web.RouteDef]:
     return [web.post("/admin/explain", explain)]
 
 
-def _is_known(gateway: Gateway, source_id: str, message_id: str) -> bool:
-    return gateway.recent_ids is not None and gateway.recent_ids.knows(source_id, message_id)
+def _known(gateway: Gateway, source_id: str, message_ids: set[str]) -> set[str]:
+    recent = gateway.recent_ids
+    return set() if recent is None else {i for i in message_ids if recent.knows(source_id, i)}
 
 
 def _stored(gateway: Gateway, message_id: str) -> list[tuple[Event, int, int]]:

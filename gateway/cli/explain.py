@@ -78,7 +78,7 @@ def explain(
 
 async def _explained(config: Config, question: Question) -> Explanation:
     from gateway.explaining import explaining
-    from gateway.offline import is_duplicate, stored_by_id
+    from gateway.offline import sent_before, stored_by_id
     from gateway.pipeline import Gateway
     from gateway.plugins import discover
     from gateway.question import explained
@@ -89,8 +89,8 @@ async def _explained(config: Config, question: Question) -> Explanation:
     await asyncio.to_thread(gateway.rollouts.look_up, config.shared_dir)
     stored = stored_by_id(config, question.message_id)
 
-    def known(source_id: str, message_id: str) -> bool:
-        return is_duplicate(config, source_id, message_id, now)
+    def known(source_id: str, message_ids: set[str]) -> set[str]:
+        return sent_before(config, source_id, message_ids, now)
 
     async with explaining(gateway, question.destination, known) as explainer:
         return await explained(explainer, gateway, question, stored)

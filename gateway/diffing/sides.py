@@ -11,7 +11,7 @@ import msgspec
 from gateway.building import BuiltDestination
 from gateway.chain import Chain
 from gateway.component import Batch
-from gateway.errors import Permanent
+from gateway.errors import GatewayError, Permanent
 from gateway.event import Event
 from gateway.mapping import MappedDestination
 from gateway.pipeline import Gateway
@@ -45,6 +45,7 @@ class Road:
 
     def __init__(self, built: BuiltDestination, sieve: Sieve) -> None:
         self._sieve = sieve
+        self._id = built.id
         self._is_shadow = built.is_shadow
         self._rehearsal = built.rehearsal
         self._destination = built.destination
@@ -95,9 +96,17 @@ class Road:
         return [self.shown(planned) for planned in sent.planned]
 
     async def start(self) -> None:
-        """Get the destination ready."""
-        if self.rehearses:
+        """Get the destination ready.
+
+        Raises:
+            GatewayError: it cannot be.
+        """
+        if not self.rehearses:
+            return
+        try:
             await self._destination.start()
+        except Exception as error:
+            raise GatewayError(f"destinations.{self._id}: cannot be started: {error}") from error
 
     async def stop(self) -> None:
         """Let go of it."""
