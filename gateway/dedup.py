@@ -80,10 +80,10 @@ class RecentIds:
 
         The usual case, in a handful of calls for a whole batch.
         """
+        current, previous = self._generations(source_id, len(events), now_ms)
         arriving = {event.message_id for event in events}
         if len(arriving) != len(events):
             return False
-        current, previous = self._generations(source_id, len(arriving), now_ms)
         parted = current.parted(arriving)
         if current.overlaps(parted) or previous.overlaps(parted):
             return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import count, pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway import dedup
@@ -130,6 +130,16 @@ requests = st.lists(
 )
 
 
+@example(
+    [
+        ("web", ["a", "b"], 0, True),
+        ("web", ["c", "d", "e", "f", "f", "g"], 0, True),
+        ("web", ["h", "f", "f", "i", "j"], 0, True),
+        ("app", ["k", "f", "l", "b", "f", "m"], 0, True),
+    ],
+    8,
+    65_536,
+)
 @given(requests, st.integers(8, 60), st.sampled_from([1, 4, 65_536]))
 def test_against_a_model(
     steps: list[tuple[str, list[str], int, bool]], max_entries: int, part_ids: int
