@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import structlog
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.arrival import Arrival
@@ -147,6 +147,7 @@ def _as_sent(event: Event) -> dict[str, object]:
     }
 
 
+@settings(deadline=None)
 @given(requests)
 def test_both_roads_learn_the_same(sent: list[list[Event]]) -> None:
     """From events that are stored as they were sent as from events that are looked at singly."""
@@ -342,6 +343,7 @@ async def test_without_a_file_there_is_nothing_to_erase(tmp_path: Path) -> None:
     assert bytes_below(tmp_path) == b""
 
 
+@settings(deadline=None)
 @given(links=st.dictionaries(st.text(min_size=1), st.text(min_size=1), max_size=5))
 def test_ids_come_back_as_they_were(
     tmp_path_factory: pytest.TempPathFactory, links: dict[str, str]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.chain import Chain
@@ -88,6 +88,7 @@ values = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(["groups", "g", "x"]) | st.text(max_size=3), values))
 def test_all_else_stays_whatever_it_is(context: dict[str, Any]) -> None:
     """By bytes or by way of a dictionary: the context is the client's, with our stamp in it."""

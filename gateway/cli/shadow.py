@@ -39,7 +39,7 @@ _LONGEST = 200
 @click.option("--recent", is_flag=True, help="Show the newest requests, not where they differ.")
 @click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON.")
 def shadow(config_path: Path, destination: str, examples: int, recent: bool, as_json: bool) -> None:
-    """Show what a shadow has found since the gateway was started.
+    """Show what a shadow has found since the config was last read.
 
     Exit code 1 if it would have sent something else than the destination that it is the shadow of.
     """
