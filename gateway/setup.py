@@ -56,6 +56,7 @@ class Setup:
     """What a config makes.
 
     Attributes:
+        ramps: of groups that grow, and what measures them.
         destinations, sieves: those that are enabled, by id, and what chooses the events of each.
         shadows: of those, the ones to which nothing is sent.
         memberships: writes arms into what goes out.
