@@ -10,6 +10,7 @@ from gateway.component import Transform
 from gateway.enrich import Client
 from gateway.errors import PluginError
 from gateway.event import Event
+from gateway.normalise import add_notes
 from gateway.sealed import Ids
 
 __all__ = ["Chain", "Outcome"]
@@ -36,6 +37,12 @@ class Outcome:
     changed: dict[str, list[Event]] = field(default_factory=dict)
     failed: list[tuple[Event, str, Exception]] = field(default_factory=list)
     added: list[Event] = field(default_factory=list)
+
+    def note_changes(self) -> None:
+        """Write into the events that were changed by which transform."""
+        for id_, changed in self.changed.items():
+            for event in changed:
+                add_notes(event, (f"changed:{id_}",))
 
 
 class Chain:

@@ -23,13 +23,13 @@ from typing import Any, TypeVar, get_args
 import msgspec
 from msgspec import Struct
 
+from gateway.access import AdminConfig
 from gateway.alerts import AlertsConfig
 from gateway.component import BatchPolicy
 from gateway.errors import ConfigError
 from gateway.groups import GroupConfig, LayerConfig
 from gateway.settings import (
     HOST_KEYS,
-    AdminConfig,
     DedupConfig,
     DestinationSettings,
     IdentityConfig,
@@ -122,6 +122,11 @@ class Config:
     def base_dir(self) -> Path:
         """The folder that relative paths are relative to."""
         return self.path.parent
+
+    @property
+    def disabled(self) -> tuple[str, ...]:
+        """Ids of the destinations that are named and not used."""
+        return tuple(id_ for id_, (one, _) in self.destinations.items() if not one.enabled)
 
 
 def load(path: Path, environ: Mapping[str, str] | None = None) -> Config:

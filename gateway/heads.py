@@ -8,7 +8,7 @@ one by one, mended, or discarded with a code. So `Head` may be too strict, but n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -17,7 +17,7 @@ from msgspec import Meta, Struct, field
 from gateway.consent import CONSENT_EVENT
 from gateway.validate import MAX_MESSAGE_ID
 
-__all__ = ["Findings", "Head", "examine", "read_heads"]
+__all__ = ["Findings", "Head", "examine", "of_any", "read_heads"]
 
 
 class _Object(Struct, gc=False):
@@ -123,3 +123,8 @@ def examine(heads: Sequence[Head], type_: str = "") -> Findings | None:
 
 def _blank(text: str | None) -> bool:
     return text is not None and (not text or text.isspace())
+
+
+def of_any(heads: Iterable[Head], users: Collection[str]) -> bool:
+    """Whether any of them is about one of the users."""
+    return any(head.user_id in users or head.previous_id in users for head in heads)

@@ -19,17 +19,16 @@ from msgspec import structs
 
 from gateway.arrival import Arrival, Plain, Receipt
 from gateway.books import Books
-from gateway.chain import Chain, Outcome
+from gateway.chain import Chain
 from gateway.dedup import RecentIds
 from gateway.enrich import additions
 from gateway.errors import ConfigError, QueueError
 from gateway.event import EMPTY, Event, decode_events, encode_events
-from gateway.heads import Head, examine
+from gateway.heads import examine, of_any
 from gateway.identity import Identity
 from gateway.keys import Key, Keys
 from gateway.ledger import Ledger
 from gateway.mixed import AsSent, Mixed, mixed
-from gateway.normalise import add_notes
 from gateway.peek import peek
 from gateway.sealed import Origin, complete, finish
 from gateway.settings import SourceSettings
@@ -209,7 +208,7 @@ class Intake:
         if (
             found is None
             or not self._sources[source_id].enabled
-            or (len(self._suppressed) and _of_any(heads, self._suppressed))
+            or (len(self._suppressed) and of_any(heads, self._suppressed))
             or (origin.sent_at is not None and parse_ms(origin.sent_at) is None)
         ):
             return False
@@ -262,7 +261,7 @@ class Intake:
         if self._identity.active:
             self._identity.foresee(sent.events, sent.ids)
         outcome = self._transforms.run(sent.events)
-        _note_changes(outcome)
+        outcome.note_changes()
         return not (outcome.filtered or outcome.failed or outcome.added)
 
     def _knowing(self, sent: AsSent | Mixed, origin: Origin, type_: str) -> Origin:
@@ -333,7 +332,7 @@ class Intake:
         outcome = self._transforms.run(events)
         for id_, dropped in outcome.filtered.items():
             _discard(dropped, f"filtered:{id_}", arrival, discarded, discards)
-        _note_changes(outcome)
+        outcome.note_changes()
         for event, id_, _ in outcome.failed:
             _discard((event,), f"transform_failed:{id_}", arrival, discarded, discards)
         if outcome.failed:
@@ -380,16 +379,6 @@ class Intake:
             transform=transform,
             error=type(error).__name__,  # whose text may quote the event
         )
-
-
-def _of_any(heads: Iterable[Head], users: Collection[str]) -> bool:
-    return any(head.user_id in users or head.previous_id in users for head in heads)
-
-
-def _note_changes(outcome: Outcome) -> None:
-    for id_, changed in outcome.changed.items():
-        for event in changed:
-            add_notes(event, (f"changed:{id_}",))
 
 
 def _discard(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gateway.component import Component
+from gateway.component import Component, Source
 from gateway.errors import GatewayError
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-__all__ = ["start", "stop"]
+__all__ = ["Running", "start", "stop"]
 
 
 async def start(path: str, component: Component, seconds: float | None = None) -> None:
@@ -36,3 +37,27 @@ async def stop(id_: str, component: Component, seconds: float, log: FilteringBou
             await component.stop()
     except Exception as error:  # noqa: BLE001
         log.warning("could not be stopped cleanly", component=id_, error=repr(error))
+
+
+class Running:
+    """The sources that have been started."""
+
+    def __init__(self, log: FilteringBoundLogger) -> None:
+        self._log = log
+        self._started: list[Source] = []
+
+    async def start(self, sources: Sequence[Source], seconds: float | None = None) -> None:
+        """Start more.
+
+        Raises:
+            GatewayError: one refuses, or takes longer than that.
+        """
+        for source in sources:
+            self._started.append(source)
+            await start(f"source {type(source).__module__}", source, seconds)
+
+    async def stop(self, seconds: float, without: Sequence[Source] = ()) -> None:
+        """Stop those that run, but for some."""
+        for source in [one for one in self._started if one not in without]:
+            self._started.remove(source)
+            await stop(f"source {type(source).__module__}", source, seconds, self._log)

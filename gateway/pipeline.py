@@ -25,7 +25,7 @@ from gateway.groups import Groups
 from gateway.identity import Identity
 from gateway.intake import Intake
 from gateway.ledger import Ledger
-from gateway.lifecycle import start, stop
+from gateway.lifecycle import Running
 from gateway.plugins import Registry
 from gateway.preload import preload
 from gateway.queue.batching import BatchingQueue
@@ -94,7 +94,7 @@ class Gateway:
         self.stopping = asyncio.Event()
         """Set when requests that go on, such as a live tail, are to end."""
         self._log: FilteringBoundLogger = structlog.get_logger()
-        self._started: list[Source] = []
+        self._running = Running(self._log)
         self.state = State(config.data_dir / STATE_FILE)
         self.audit = Audit(self.state, clock, self._log)
         self.reloads = Reloads(config, self.audit, clock, self._log)
@@ -206,7 +206,7 @@ class Gateway:
             self.deliveries.run_in(tasks)
             upkeep = asyncio.create_task(self._upkeep().run(), name="upkeep")
             stack.push_async_callback(self._stop_sources)
-            await self._start_sources(self._setup)
+            await self._running.start(self.sources)
             await self.replays.resume()
             self.regulations = self._make_regulations(self.replays)
             await self.regulations.start()
@@ -324,23 +324,14 @@ class Gateway:
             self.suppressed,
             eraser,
             self.deliveries.built,
-            _disabled(self.config),
+            self.config.disabled,
             self.clock,
             self._log,
             self.other_shards,
         )
 
-    async def _start_sources(self, setup: Setup, seconds: float | None = None) -> None:
-        for source in setup.sources:
-            self._started.append(source)
-            await start(f"source {type(source).__module__}", source, seconds)
-
     async def _stop_sources(self, without: Sequence[Source] = ()) -> None:
-        """Stop those that run, but for some."""
-        for source in [one for one in self._started if one not in without]:
-            self._started.remove(source)
-            name = f"source {type(source).__module__}"
-            await stop(name, source, self.config.server.drain_timeout_seconds, self._log)
+        await self._running.stop(self.config.server.drain_timeout_seconds, without)
 
     # -- reloading -----------------------------------------------------------
 
@@ -362,7 +353,7 @@ class Gateway:
         setup = await asyncio.to_thread(self._prepare, config, file)
         started = await self.deliveries.start_new(setup.destinations.values())
         try:
-            await self._start_sources(setup, config.server.drain_timeout_seconds)
+            await self._running.start(setup.sources, config.server.drain_timeout_seconds)
             if setup.asks_for_visitors:
                 await self.identity.start(self.queue.store)
             added = [one for one in setup.destinations.values() if one.id not in self.workers]
@@ -379,19 +370,15 @@ class Gateway:
         for failed in await asyncio.gather(*moves, return_exceptions=True):
             if failed is not None:
                 self._log.error("a destination was not changed cleanly", trace=trace_of(failed))
-        self.regulations.use(_disabled(config))
+        self.regulations.use(config.disabled)
         if leaving:
             await self.regulations.start()
-        await self._go_on_with_replays()
-        await self._let_go(before)
-        return Reloaded(config.hash, changes(before.config, config), waits)
-
-    async def _go_on_with_replays(self) -> None:
-        """Those to a destination that is back, or has another worker."""
         try:
             await self.replays.resume()
         except StateError as error:
             self._log.error("replays go on with the next start only", error=str(error))
+        await self._let_go(before)
+        return Reloaded(config.hash, changes(before.config, config), waits)
 
     async def _let_go(self, before: Setup) -> None:
         """Stop sources once the requests that came in by them are answered."""
@@ -408,8 +395,3 @@ class Gateway:
         built = self.deliveries.built
         build = Builder(config, self.registry, self.clock, self._log, built, self._counted)
         return set_up(config, build, self._lasting, self._setup)
-
-
-def _disabled(config: Config) -> tuple[str, ...]:
-    """Destinations that config has and that are not built."""
-    return tuple(id_ for id_, (one, _) in config.destinations.items() if not one.enabled)

@@ -6,7 +6,6 @@ plugin.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -21,8 +20,6 @@ from gateway.trials import IdentityConfig, ShadowSettings
 __all__ = [
     "HOST_KEYS",
     "MOST_WORKERS",
-    "AdminConfig",
-    "AdminToken",
     "DedupConfig",
     "DestinationSettings",
     "IdentityConfig",
@@ -31,7 +28,6 @@ __all__ = [
     "QueueSettings",
     "ReloadConfig",
     "RetryPolicy",
-    "Role",
     "Secret",
     "ServerConfig",
     "Settings",
@@ -46,7 +42,6 @@ Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(ge=0)]
 PositiveSeconds = Annotated[float, Meta(gt=0)]
 
-_LEAST_TOKEN = 16
 _ORIGIN = r"^[a-z][a-z0-9+.-]*://(\*\.)?[A-Za-z0-9._\[\]:-]+$"
 
 EventType = Literal["track", "identify", "page", "screen", "group", "alias"]
@@ -160,90 +155,6 @@ class TraceConfig(Settings, frozen=True):
 
     retention_hours: Annotated[float, Meta(ge=0)] = 168.0
     max_discards: Annotated[int, Meta(ge=0)] = 1_000_000
-
-
-Role = Literal["read", "operate", "admin"]
-"""What an admin token may do; see `AdminToken`."""
-
-_HASHED = "sha256:"
-
-
-class AdminToken(Settings, frozen=True):
-    """An entry of `[[admin.tokens]]`.
-
-    Attributes:
-        name: who is meant, for the audit trail.
-        token: at least 16 characters, or ``sha256:`` and the token's SHA-256 in hexadecimal.
-        role: ``read`` sees state and events; ``operate`` also retries, drops, replays and reloads;
-            ``admin`` also suppresses and erases users and reads the audit trail.
-    """
-
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9 @._-]{0,63}$")]
-    token: Secret
-    role: Role = "read"
-
-    def __post_init__(self) -> None:
-        """Refuse what could be guessed, or could never match."""
-        _check_token(self.token)
-
-    @property
-    def hashed(self) -> bytes | None:
-        """The token's SHA-256 where config has that in place of the token."""
-        text = self.token.reveal()
-        return bytes.fromhex(text.removeprefix(_HASHED)) if text.startswith(_HASHED) else None
-
-
-def _check_token(token: Secret) -> None:
-    text = token.reveal()
-    if text.startswith(_HASHED):
-        if not re.fullmatch(r"[0-9a-f]{64}", text.removeprefix(_HASHED)):
-            raise ValueError(
-                "token: sha256: is followed by 64 hexadecimal digits, lower case; "
-                "`printf %s TOKEN | sha256sum` makes them"
-            )
-    elif len(text) < _LEAST_TOKEN:
-        raise ValueError(
-            f"token: has fewer than {_LEAST_TOKEN} characters; `openssl rand -hex 24` makes one"
-        )
-
-
-class AdminConfig(Settings, frozen=True):
-    """`[admin]`: the administration API below /admin. Without a token there is none.
-
-    Attributes:
-        token: the secret that each request carries as ``Authorization: Bearer TOKEN``, with the
-            name and the role ``admin``. At least 16 characters, or ``sha256:`` and its hash.
-        tokens: more of them, with names and roles of their own.
-    """
-
-    token: Secret | None = None
-    tokens: tuple[AdminToken, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Refuse what could be guessed, and tokens that cannot be told apart."""
-        if self.token is not None:
-            _check_token(self.token)
-        for what, values in (
-            ("name", [token.name for token in self.all_tokens]),
-            ("token", [token.token for token in self.all_tokens]),
-        ):
-            if len(set(values)) < len(values):
-                raise ValueError(f"tokens: two have the same {what}")
-
-    @property
-    def all_tokens(self) -> tuple[AdminToken, ...]:
-        """All tokens, that of the short form among them."""
-        if self.token is None:
-            return self.tokens
-        return (AdminToken(name="admin", token=self.token, role="admin"), *self.tokens)
-
-    @property
-    def own_token(self) -> str:
-        """The strongest token that is written out, for our own commands; empty if there is none."""
-        plain = [token for token in self.all_tokens if token.hashed is None]
-        order = ("read", "operate", "admin")
-        best = max(plain, key=lambda token: order.index(token.role), default=None)
-        return best.token.reveal() if best is not None else ""
 
 
 class ReloadConfig(Settings, frozen=True):

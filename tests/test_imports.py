@@ -39,6 +39,7 @@ LAYERS = (
     ("rehearsal", "batch", "trials"),
     ("component",),
     ("settings",),
+    ("access",),
     ("alerts",),
     ("config", "mapping"),
     ("hookspecs", "shards"),

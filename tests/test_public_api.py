@@ -17,6 +17,7 @@ import pytest
 from msgspec import Struct
 
 import gateway
+from gateway.access import AdminConfig
 from gateway.component import BatchPolicy
 from gateway.config import load
 from gateway.hookspecs import HookSpecs
@@ -25,7 +26,6 @@ from gateway.plugins import discover
 from gateway.server import make_app
 from gateway.settings import (
     HOST_KEYS,
-    AdminConfig,
     DedupConfig,
     DestinationSettings,
     LogConfig,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from gateway.access import Role
 from gateway.admin import (
     audit,
     dead,
@@ -33,7 +34,6 @@ from gateway.admin import (
 )
 from gateway.admin.api import ASKING, CALLER, AdminError, answer, noted
 from gateway.errors import GatewayError
-from gateway.settings import Role
 from gateway.tokens import Caller
 
 if TYPE_CHECKING:
