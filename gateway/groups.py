@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from gateway.assignment import Share, check_percent, position
 from gateway.condition import compile_condition
@@ -31,7 +31,19 @@ from gateway.event import Event
 from gateway.ramp import DEFAULT_GUARDRAILS, Guardrail, stages_of
 from gateway.unit import UnitReader, text_of, unit_reader, visitor_of
 
-__all__ = ["Arm", "Group", "GroupConfig", "Groups", "LayerConfig", "Membership", "Only"]
+__all__ = [
+    "MOST_EARLIER",
+    "Arm",
+    "Group",
+    "GroupConfig",
+    "Groups",
+    "LayerConfig",
+    "Membership",
+    "Only",
+]
+
+MOST_EARLIER = 100
+"""Changes of a percentage that are remembered."""
 
 Arm: TypeAlias = Literal["test", "control"]
 Percent: TypeAlias = Annotated[float, Meta(ge=0, le=100)]
@@ -146,6 +158,7 @@ class Group:
     """Decides who is in which arm.
 
     Attributes:
+        layer_salt: of the layer that it is in; None for one alone.
         percent: of those in the slot, how many are in the test arm now.
         earlier: and how many were, of events that came in before; see `resize`.
     """
@@ -153,6 +166,7 @@ class Group:
     def __init__(self, id_: str, config: GroupConfig, layer_salt: str | None) -> None:
         self.id = id_
         self.config = config
+        self.layer_salt = layer_salt
         self._read: UnitReader = visitor_of if config.by == "user" else unit_reader(config.by)
         self._eligible = compile_condition(config.eligible) if config.eligible else None
         self._salt = id_ if config.salt is None else config.salt
@@ -250,6 +264,26 @@ class Groups:
         self._used.add(id_)
         return self._groups[id_]
 
+    def take_over(self, before: Groups, until: str) -> None:
+        """Go on where other groups stood: for events of before, their percentages count.
+
+        Those groups go by the new ones too, as long as something still asks them. A group that
+        divides users otherwise than by its percentage begins anew, and so does one with a ramp,
+        which knows its own past.
+
+        Args:
+            until: now, in the form of `Event.received_at`.
+        """
+        for id_, group in self._groups.items():
+            old = before._groups.get(id_)
+            if old is None or group.config.ramp or not _same_but_for_percent(group, old):
+                continue
+            earlier = list(old.earlier)
+            if old.percent != group.percent:
+                earlier.append((until, old.percent))
+            for one in (group, old):
+                one.resize(group.percent, earlier[-MOST_EARLIER:])
+
     @property
     def ask_for_visitors(self) -> bool:
         """Whether something depends on a group whose members are visitors."""
@@ -263,3 +297,8 @@ class Groups:
 
     def __iter__(self) -> Iterator[Group]:
         return iter(self._groups.values())
+
+
+def _same_but_for_percent(group: Group, other: Group) -> bool:
+    one, two = (structs.replace(each.config, percent=0.0) for each in (group, other))
+    return one == two and group.layer_salt == other.layer_salt

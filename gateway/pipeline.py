@@ -41,7 +41,7 @@ from gateway.shards import take_lock
 from gateway.state import STATE_FILE, State
 from gateway.suppression import FILE_NAME, Suppressions
 from gateway.tap import Tap
-from gateway.timestamps import now_ms
+from gateway.timestamps import format_ms, now_ms
 from gateway.tokens import Tokens
 from gateway.upkeep import Upkeep
 
@@ -180,6 +180,7 @@ class Gateway:
     def _use(self, setup: Setup) -> Setup:
         """Go by a config from the next request on; gives what was used before."""
         before, self._setup = self._setup, setup
+        setup.groups.take_over(before.groups, format_ms(self.clock() + 1))
         self.rollouts.adopt(setup.ramps)
         self.tokens.use(setup.config.admin)
         self.paths.mount(setup.mounted)

@@ -19,7 +19,7 @@ from gateway.chain import Chain
 from gateway.component import Transform
 from gateway.config import load
 from gateway.event import Event
-from gateway.groups import Group, GroupConfig, Groups, LayerConfig, Only
+from gateway.groups import MOST_EARLIER, Group, GroupConfig, Groups, LayerConfig, Only
 from gateway.settings import IdentityConfig, Secret, ShadowSettings
 from gateway.testing import make_event
 
@@ -179,6 +179,39 @@ def test_what_cannot_be_meant_is_refused(config: dict[str, Any], why: str) -> No
     """A wrong group is an error at the start, in words."""
     with pytest.raises(ValueError, match=why):
         GroupConfig(**config)
+
+
+def test_another_percentage_is_for_events_from_then_on() -> None:
+    """Whoever still asks the old groups and whoever asks the new ones sees the same arms."""
+    noon, later = "2026-11-25T12:00:00.000Z", "2026-11-25T12:30:00.000Z"
+    first, second, third = (Groups({"g": GroupConfig(percent=p)}) for p in (10, 50, 50))
+    second.take_over(first, noon)
+    third.take_over(second, later)  # nothing changes, and nothing is forgotten
+    before, after = (
+        [make_event(anonymous_id=id_, received_at=at) for id_ in IDS[:200]]
+        for at in ("2026-11-25T11:59:59.999Z", noon)
+    )
+    small, large = (
+        [group(percent=percent).member(event) for event in before] for percent in (10, 50)
+    )
+    assert small != large
+    for groups in (first, second, third):
+        assert [groups["g"].member(event) for event in before] == small
+        assert [groups["g"].member(event) for event in after] == large
+    other = Groups({"g": GroupConfig(percent=50, salt="other")})
+    other.take_over(second, later)
+    assert other["g"].earlier == ()
+
+
+def test_of_many_changes_the_last_are_remembered() -> None:
+    """So that looking for an event's arm has a bound."""
+    groups = Groups({"g": GroupConfig()})
+    for number in range(MOST_EARLIER + 5):
+        following = Groups({"g": GroupConfig(percent=number % 50 + 1)})
+        following.take_over(groups, f"2026-11-25T12:00:00.{number:03}Z")
+        groups = following
+    assert len(groups["g"].earlier) == MOST_EARLIER
+    assert groups["g"].earlier[-1][1] == (MOST_EARLIER + 3) % 50 + 1
 
 
 PAGE = (Path(__file__).parents[1] / "docs" / "groups.md").read_text(encoding="utf-8")

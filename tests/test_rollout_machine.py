@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import ConfigError
-from gateway.groups import GroupConfig
+from gateway.groups import MOST_EARLIER, GroupConfig
 from gateway.rollout.machine import (
     GATEWAY,
-    MOST_EARLIER,
     Action,
     Rollout,
     act,

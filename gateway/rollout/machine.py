@@ -23,10 +23,10 @@ from msgspec import Struct, structs
 
 from gateway.alerts import Alert
 from gateway.errors import ConfigError
+from gateway.groups import MOST_EARLIER
 
 __all__ = [
     "GATEWAY",
-    "MOST_EARLIER",
     "STATUSES",
     "Action",
     "Decision",
@@ -47,9 +47,6 @@ Action: TypeAlias = Literal["promote", "hold", "resume", "rollback"]
 
 Status: TypeAlias = Literal["ramping", "held", "rolled_back", "done"]
 STATUSES: tuple[Status, ...] = get_args(Status)
-
-MOST_EARLIER = 100
-"""Changes of a percentage that are remembered."""
 
 _ALL = 100.0
 
