@@ -19,6 +19,7 @@ from gateway.admin.api import ASKING
 from gateway.config import Config, load
 from gateway.errors import ConfigError, GatewayError
 from gateway.pipeline import Gateway
+from gateway.retry import trace_of
 from gateway.watch import FileWatch
 from gateway.workers.supervisor import Supervisor
 from gateway.workers.view import View
@@ -54,6 +55,7 @@ class Following:
         self._watch_seconds = watch_seconds
         self._used = used
         self._wanted = asyncio.Event()
+        self._log: FilteringBoundLogger = structlog.get_logger()
 
     def wanted(self) -> None:
         """Somebody asks for it; while one is under way, for another one after it."""
@@ -68,11 +70,17 @@ class Following:
             except TimeoutError:
                 changed = await asyncio.to_thread(self._watch.look)
                 if changed and not self._used(self._watch.known):
-                    await self._reload("file change")
+                    await self._have_read("file change")
                 continue
             self._wanted.clear()
             await asyncio.to_thread(self._watch.take)
-            await self._reload("SIGHUP")
+            await self._have_read("SIGHUP")
+
+    async def _have_read(self, actor: str) -> None:
+        try:
+            await self._reload(actor)
+        except Exception as error:  # noqa: BLE001 - or nobody would follow the file any more
+            self._log.error("reload failed unexpectedly", trace=trace_of(error))
 
 
 async def reload_all(gateways: Iterable[Gateway], actor: str) -> None:
