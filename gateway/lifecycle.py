@@ -25,8 +25,9 @@ async def start(path: str, component: Component, seconds: float | None = None) -
     Raises:
         GatewayError: it refuses, or takes longer than that.
     """
+    limit = asyncio.timeout(seconds)
     try:
-        async with asyncio.timeout(seconds) as limit:
+        async with limit:
             await component.start()
     except Exception as error:
         if limit.expired():
