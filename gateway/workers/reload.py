@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Following", "WorkersReload", "all_use", "reload_all"]
 
+_ASK_AGAIN_SECONDS = 1.0  # whether the file is still not to be looked at
+
 _NOT_BY_WORKERS = frozenset({"server.host", "server.port", "server.workers"})
 """Keys that new workers do not bring: they are the supervisor's."""
 
@@ -64,10 +66,13 @@ class Following:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
+            seconds = self._watch_seconds()
             try:
-                async with asyncio.timeout(self._watch_seconds() or None):
+                async with asyncio.timeout(seconds or _ASK_AGAIN_SECONDS):
                     await self._wanted.wait()
             except TimeoutError:
+                if not seconds:
+                    continue
                 changed = await asyncio.to_thread(self._watch.look)
                 if changed and not self._used(self._watch.known):
                     await self._have_read("file change")
