@@ -6,6 +6,8 @@ from typing import Any
 
 from gateway import __version__
 from gateway.pipeline import Gateway
+from gateway.rollout.machine import GATEWAY
+from gateway.rollout.view import View
 from gateway.timestamps import format_ms
 
 __all__ = ["report"]
@@ -72,12 +74,18 @@ def report(gateway: Gateway) -> dict[str, Any]:
                 "status": one.status,
                 "percent": one.percent,
                 "since": one.changed_at,
-                "by": one.by,
-                "reason": one.reason,
+                **_decided_by(one),
             }
             for one in rollouts
         },
     }
+
+
+def _decided_by(one: View) -> dict[str, str]:
+    """Who decided last, and why; of a person neither name nor words, as everybody can read it."""
+    if one.by == GATEWAY:
+        return {"by": GATEWAY, "reason": one.reason}
+    return {"by": "operator", "reason": ""}
 
 
 def _unbalanced(gateway: Gateway) -> list[str]:

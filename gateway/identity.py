@@ -201,7 +201,11 @@ class Identity:
         if self._thread is not None:
             return
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="identity")
-        await self._in_thread(self._load, store)
+        try:
+            await self._in_thread(self._load, store)
+        except BaseException:
+            await self._close()  # so that it can be started once the file is mended
+            raise
         self._end = lambda: store.status().end
         await self._write()
         self.active = True
@@ -230,9 +234,7 @@ class Identity:
             await asyncio.wait({writer})
             await self._write()
         if self._thread is not None:
-            await self._in_thread(self._file.close)
-            self._thread.shutdown()
-            self._thread = None
+            await self._close()
 
     def look(self) -> None:
         """Others have written to the file: read it soon."""
@@ -250,9 +252,11 @@ class Identity:
             return await asyncio.to_thread(_erase_from, self._file.path, subjects)
         await self._write()
         found = await self._in_thread(self._file.erase, subjects)
+        unwritten = len(self._new)
+        self._new = {user: v for user, v in self._new.items() if not _names(subjects, user, v)}
         await self._read()
         self.changed()
-        return found
+        return found + unwritten - len(self._new)
 
     def _load(self, store: Store) -> None:
         self._file.open()
@@ -315,6 +319,12 @@ class Identity:
         elif news.links:
             self._links |= news.links
 
+    async def _close(self) -> None:
+        await self._in_thread(self._file.close)
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.shutdown()
+
     async def _in_thread(self, work: Callable[..., _T], *args: object) -> _T:
         assert self._thread is not None
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
@@ -339,6 +349,11 @@ def _note(events: Iterable[Event], visitors: Mapping[str, str]) -> None:
         elif event.raw_notes is not EMPTY and event.notes.visitor is not None:
             kept = structs.replace(event.notes, visitor=None)
             event.raw_notes = Raw(json.encode(kept)) if kept != Warnings() else EMPTY
+
+
+def _names(subjects: Subjects, user: str, visitor: str) -> bool:
+    """Whether a link is one that `LinkFile.erase` takes out."""
+    return user in subjects.users or visitor in subjects.users or visitor in subjects.anonymous
 
 
 def _erase_from(path: Path, subjects: Subjects) -> int:

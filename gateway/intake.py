@@ -30,6 +30,7 @@ from gateway.keys import Key, Keys
 from gateway.ledger import Ledger
 from gateway.mixed import AsSent, Mixed, mixed
 from gateway.peek import peek
+from gateway.queue.batching import BatchingQueue
 from gateway.sealed import Origin, complete, finish
 from gateway.settings import SourceSettings
 from gateway.stamp import Stamp
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from gateway.rollout.meter import IntakeMeter
-from gateway.queue.batching import BatchingQueue
 
 __all__ = ["Arrival", "Intake", "Plain", "Receipt"]
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
+
+import anyio
+from anyio.abc import TaskGroup
 
 from gateway.component import Component, Source
 from gateway.errors import GatewayError
@@ -12,7 +16,7 @@ from gateway.errors import GatewayError
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-__all__ = ["Running", "start", "stop"]
+__all__ = ["Running", "start", "stop", "task_group"]
 
 
 async def start(path: str, component: Component, seconds: float | None = None) -> None:
@@ -21,12 +25,13 @@ async def start(path: str, component: Component, seconds: float | None = None) -
     Raises:
         GatewayError: it refuses, or takes longer than that.
     """
+    limit = asyncio.timeout(seconds)
     try:
-        async with asyncio.timeout(seconds):
+        async with limit:
             await component.start()
-    except TimeoutError as error:
-        raise GatewayError(f"{path}: has not started within {seconds:g} s") from error
     except Exception as error:
+        if limit.expired():
+            raise GatewayError(f"{path}: has not started within {seconds:g} s") from error
         raise GatewayError(f"{path}: cannot be started: {error}") from error
 
 
@@ -37,6 +42,21 @@ async def stop(id_: str, component: Component, seconds: float, log: FilteringBou
             await component.stop()
     except Exception as error:  # noqa: BLE001
         log.warning("could not be stopped cleanly", component=id_, error=repr(error))
+
+
+@asynccontextmanager
+async def task_group() -> AsyncIterator[TaskGroup]:
+    """A task group that raises an error as it is, where there is one only.
+
+    Or whoever knows what to say of it would not find it, such as of a port that is in use.
+    """
+    try:
+        async with anyio.create_task_group() as tasks:
+            yield tasks
+    except BaseExceptionGroup as errors:
+        if len(errors.exceptions) > 1:
+            raise
+        raise errors.exceptions[0] from None
 
 
 class Running:

@@ -25,7 +25,7 @@ from gateway.groups import Groups
 from gateway.identity import Identity
 from gateway.intake import Intake
 from gateway.ledger import Ledger
-from gateway.lifecycle import Running
+from gateway.lifecycle import Running, task_group
 from gateway.plugins import Registry
 from gateway.preload import preload
 from gateway.queue.batching import BatchingQueue
@@ -203,9 +203,10 @@ class Gateway:
                 await asyncio.to_thread(
                     preload, self.recent_ids, self.config, self.queue.store, self.clock()
                 )
-            tasks = await stack.enter_async_context(anyio.create_task_group())
+            tasks = await stack.enter_async_context(task_group())
             self.deliveries.run_in(tasks)
             upkeep = asyncio.create_task(self._upkeep().run(), name="upkeep")
+            stack.callback(upkeep.cancel)
             stack.push_async_callback(self._stop_sources)
             await self._running.start(self.sources)
             await self.replays.resume()

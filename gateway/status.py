@@ -95,6 +95,8 @@ async def status(gateway: Gateway) -> Status:
     """How it is doing now."""
     stored = gateway.queue.store.status()
     rates = gateway.rates
+    # All of them now: a reload may take one out while another is looked at.
+    working = [(gateway.workers[built.id], built.counted) for built in gateway.destinations]
     sources = [
         SourceStatus(
             id_,
@@ -118,10 +120,7 @@ async def status(gateway: Gateway) -> Status:
             gateway.queue.pending_bytes,
             stored.problem,
         ),
-        [
-            await _destination(gateway, gateway.workers[built.id], dict(built.counted))
-            for built in gateway.destinations
-        ],
+        [await _destination(gateway, worker, dict(counted)) for worker, counted in working],
         gateway.reloads.status(),
     )
 

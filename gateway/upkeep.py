@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
 from gateway.books import Books
@@ -11,6 +11,7 @@ from gateway.delivery import Worker
 from gateway.errors import StateError
 from gateway.queue.batching import BatchingQueue
 from gateway.rates import Rates
+from gateway.retry import trace_of
 from gateway.rollout.driver import Rollouts
 from gateway.settings import TraceConfig
 from gateway.state import State, writing
@@ -24,6 +25,10 @@ __all__ = ["Upkeep"]
 _EVERY_SECONDS = 1.0
 _HOUR_MS = 3_600_000
 _TRIM_EVERY_MS = 60_000  # it looks at all dead letters of a destination
+
+_SUPPRESSED = "suppressed users cannot be read; those known so far stay so"
+_OLD = "what is about old events cannot be removed"
+_LETTERS = "dead letters beyond the bound cannot be removed"
 
 
 class Upkeep:
@@ -68,13 +73,17 @@ class Upkeep:
             self._sample()
             await asyncio.sleep(_EVERY_SECONDS)
             self._books.checkpoint()
-            await self._learn_suppressed()
-            await self._rollouts.tick()
-            await self._release()
-            await self._prune()
+            for work in (self._learn_suppressed, self._rollouts.tick, self._release, self._prune):
+                await self._do(work)
             if self._clock() - trimmed_ms >= _TRIM_EVERY_MS:
                 trimmed_ms = self._clock()
-                await self.trim_dead_letters()
+                await self._do(self.trim_dead_letters)
+
+    async def _do(self, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001 - a defect of one must not end all, for good
+            self._complain("upkeep failed unexpectedly", trace_of(error))
 
     def _sample(self) -> None:
         counts = {}
@@ -90,9 +99,9 @@ class Upkeep:
         try:
             await asyncio.to_thread(self._suppressed.refresh)
         except StateError as error:
-            self._complain("suppressed users cannot be read; those known so far stay so", error)
+            self._complain(_SUPPRESSED, str(error))
         else:
-            self._complained.clear()
+            self._complained.discard(_SUPPRESSED)
 
     async def _release(self) -> None:
         """Let the queue remove what all destinations have finished with and retention lets go."""
@@ -112,7 +121,9 @@ class Upkeep:
             while more:
                 more = await self._state.prune(first, since_ms, trace.max_discards)
         except StateError as error:
-            self._complain("what is about old events cannot be removed", error)
+            self._complain(_OLD, str(error))
+        else:
+            self._complained.discard(_OLD)
 
     async def trim_dead_letters(self) -> None:
         """Throw away the oldest dead letters beyond the bounds."""
@@ -125,10 +136,12 @@ class Upkeep:
                         events=gone,
                     )
         except StateError as error:
-            self._complain("dead letters beyond the bound cannot be removed", error)
+            self._complain(_LETTERS, str(error))
+        else:
+            self._complained.discard(_LETTERS)
 
-    def _complain(self, what: str, error: StateError) -> None:
+    def _complain(self, what: str, error: str) -> None:
         """Once, until it works again."""
         if what not in self._complained:
             self._complained.add(what)
-            self._log.error(what, error=str(error))
+            self._log.error(what, error=error)

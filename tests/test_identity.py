@@ -290,6 +290,33 @@ async def test_what_cannot_be_written_is_kept_and_tried_again(tmp_path: Path) ->
     file.close()
 
 
+async def test_what_was_never_written_is_erased_too(tmp_path: Path) -> None:
+    """Or it would be written, and linked, as soon as that is possible again."""
+    path = tmp_path / FILE_NAME
+    one = identity(path)
+    await one.start(store())
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("DROP TABLE marks")
+    one.learn([seen("ada", "phone"), seen("bob", "desk")])
+    assert await one.erase(Subjects(frozenset({"ada"}))) == 1
+    assert one._links == one._new == {"bob": "desk"}
+    await one.stop()
+
+
+async def test_what_could_not_be_started_can_be_once_it_is_mended(tmp_path: Path) -> None:
+    """As by a reload that was refused, and the one after it."""
+    path = tmp_path / FILE_NAME
+    path.write_bytes(b"no database at all" * 100)
+    one = identity(path)
+    with pytest.raises(StateError, match="move it away"):
+        await one.start(store())
+    assert not one.active
+    path.unlink()
+    await one.start(store())
+    assert one.active
+    await one.stop()
+
+
 def test_a_file_of_another_release_is_refused(tmp_path: Path) -> None:
     """It is not written to."""
     path = tmp_path / FILE_NAME

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from gateway.event import EMPTY, Event
 from gateway.intake import Arrival, Receipt
 from gateway.pipeline import Gateway
 from gateway.plugins import Plugin, Registry, discover
+from gateway.server import serving
 from gateway.suppression import FILE_NAME, Suppressions
 
 CONFIG = """
@@ -268,6 +270,44 @@ async def test_a_component_that_cannot_start_stops_the_start_with_its_name(world
         await send(gateway, "a")
 
     assert world.recording.ids == ["a"]
+
+
+async def test_a_start_that_times_out_of_itself_says_why(world: World) -> None:
+    """Only our own bound is told as one; a start of the gateway has none."""
+
+    async def start() -> None:
+        raise TimeoutError("no answer from the vendor")
+
+    world.recording.start = start  # type: ignore[method-assign]
+    with pytest.raises(GatewayError, match=r"destinations\.out: cannot be started: no answer"):
+        async with world.gateway().running():
+            pass
+
+
+async def test_a_port_that_is_taken_is_told_as_such(world: World) -> None:
+    """What fails beside a running gateway is raised as it is, for the command to show."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = f"[server]\nport = {taken.getsockname()[1]}"
+        world.config(CONFIG.replace("[server]", port))
+        gateway = world.gateway()
+        with pytest.raises(GatewayError, match="cannot listen on"):
+            async with gateway.running(), serving(gateway):
+                pass
+
+
+async def test_a_start_that_fails_leaves_no_task_behind(world: World) -> None:
+    """Whatever ran already when a source refuses ends with the start."""
+    gateway = world.gateway()
+
+    async def start() -> None:
+        raise RuntimeError("no")
+
+    gateway.sources[0].start = start  # type: ignore[method-assign]
+    with pytest.raises(GatewayError, match="cannot be started: no"):
+        async with gateway.running():
+            pass
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 async def test_a_suppressed_user_is_thrown_away_and_taken_again(world: World) -> None:

@@ -258,3 +258,17 @@ def test_recent_gives_frames_newest_first_within_the_window(setup: Setup) -> Non
 
     assert newest == list(range(49, 39, -1))
     assert limited == [49, 48, 47]
+
+
+def test_recent_goes_on_where_retention_goes_beside_it(setup: Setup) -> None:
+    """A segment that is removed while newer ones are read is none of the answer, and no error."""
+    for n in range(100):
+        setup.write(n)
+    found = setup.store.recent(0, 10**6)
+    newest = [next(found)]
+    setup.store.release(setup.store.status().end, setup.now_ms + 1000 * HOUR_MS)
+    newest += found
+
+    offsets = [frame.offset for frame in newest]
+    assert offsets == sorted(offsets, reverse=True)
+    assert min(offsets) >= setup.store.status().first > 0

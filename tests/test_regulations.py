@@ -17,7 +17,7 @@ from gateway.config import load
 from gateway.errors import ConfigError
 from gateway.pipeline import Gateway
 from gateway.plugins import discover
-from gateway.regulations import KINDS, Report
+from gateway.regulations import KINDS, Part, Report
 from gateway.state import Commit, Waiting
 from gateway.testing import ManualClock, make_event
 
@@ -135,6 +135,38 @@ async def test_a_vendor_is_asked_until_it_is_done(tmp_path: Path) -> None:
                 break
             await asyncio.sleep(0.01)
     assert vendor.asked[1] == (Subjects(), "77")
+
+
+async def test_what_is_no_longer_in_config_is_waited_for_no_more(tmp_path: Path) -> None:
+    """A vendor who was not done when his destination was removed is named, and that is the end."""
+    clock = ManualClock()
+    vendor = Vendor(Erasure("RUNNING", job="77", ask_again_seconds=3600))
+    async with gateway_with(tmp_path, vendor, clock) as gateway:
+        number = (await carried_out(gateway)).id
+        await gateway.regulations.stop()
+        del gateway.deliveries.built["vendor"]
+        clock.advance(3601)
+        await gateway.regulations.start()
+        async with asyncio.timeout(10):
+            while (report := await gateway.regulations.report(number)) is not None:
+                if report.status != "RUNNING":
+                    break
+                await asyncio.sleep(0.01)
+    assert report is not None
+    assert report.status == "PARTIAL_SUCCESS"
+    assert place(report) == (
+        "NOT_SUPPORTED",
+        "it is no longer there; if it still has the users, delete them there by hand",
+    )
+
+
+async def test_a_part_is_written_down_once(tmp_path: Path) -> None:
+    """Also where the leading shard asks for it twice at the same time."""
+    part = Part.of("DELETE_INTERNAL", "a-group", "tester", ADA)
+    async with gateway_with(tmp_path, Vendor()) as gateway:
+        take = gateway.regulations.take_part
+        one, two = await asyncio.gather(take(part), take(part))
+        assert one.id == two.id
 
 
 async def test_what_failed_is_tried_again_when_asked(tmp_path: Path) -> None:

@@ -15,11 +15,14 @@ from gateway.errors import BatchError, Retryable, StateError
 from gateway.pipeline import Gateway
 from gateway.replay import Request
 from gateway.state import Written
+from gateway.status import status
 from gateway.subjects import Subjects
 from tests.reloading import BASE, House, Noting, caught_up, check_user_order, send
 
 QUICK = "retry = { initial_seconds = 0.001, max_seconds = 0.002, max_attempts = 1000 }\n"
 RELOADS = 60
+
+SECOND = '[destinations.b]\ntype = "noting"\nbatch = { max_age_seconds = 0 }\n'
 
 
 @pytest.fixture(name="house")
@@ -204,3 +207,24 @@ async def test_the_state_store_that_fails_does_not_hold_a_reload_up(house: House
         await caught_up(gateway)
         assert gateway.workers["out"].missing == 0
     assert house.got["out"] == ["a", "b", "b"], "as after a crash"
+
+
+async def test_the_status_is_told_while_a_destination_is_taken_out(house: House) -> None:
+    """One that is removed between two that are looked at is shown as it was."""
+
+    async def down(_: Noting, batch: Batch) -> None:
+        raise Retryable("down")
+
+    house.behave = down
+    house.write(BASE + SECOND)
+    async with house.gateway().running() as gateway:
+        await send(gateway, "a")
+
+        async def oldest_waiting_ms() -> None:
+            house.write(BASE)
+            await gateway.reload("tests")
+
+        gateway.workers["out"].oldest_waiting_ms = oldest_waiting_ms  # type: ignore[method-assign]
+        found = await status(gateway)
+        assert list(gateway.workers) == ["out"]
+        assert [one.id for one in found.destinations] == ["out", "b"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -208,6 +209,20 @@ async def test_a_new_config_goes_on_where_the_rollout_is(play: Play, tmp_path: P
     await play.rollouts.tick()
     assert groups["checkout_canary"].percent == 25  # its hold is over by the new config
     assert groups["other"].percent == 10
+
+
+async def test_a_config_may_change_while_all_are_judged(play: Play, tmp_path: Path) -> None:
+    """Those that were there are judged to the end; the new ones have their turn the next time."""
+    (tmp_path / "config.toml").write_text(CONFIG + '[groups.other]\nramp = ["10%"]\n')
+    config = load(tmp_path / "config.toml", {})
+    play.rollouts.adopt(play.rollouts.plan(config, Groups(config.groups, config.layers)))
+    ticking = asyncio.create_task(play.rollouts.tick())
+    while not play.rollouts._deciding.locked():
+        await asyncio.sleep(0)
+    play.rollouts.adopt(play.rollouts.plan(play.config, play.groups))
+    await ticking
+    await play.rollouts.tick()
+    assert [view.group for view in play.rollouts.views()] == ["checkout_canary"]
 
 
 async def test_a_rollback_that_cannot_be_written_down_is_applied(

@@ -10,11 +10,14 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
+from gateway.audit import Audit
 from gateway.books import Books
+from gateway.errors import StateError
 from gateway.ledger import Ledger
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.memory import MemoryConfig, MemoryStore
 from gateway.rates import Rates
+from gateway.rollout.driver import Rollouts
 from gateway.settings import QueueSettings, TraceConfig
 from gateway.state import Commit, Discard, State, Tally, reading
 from gateway.suppression import Suppressions
@@ -30,6 +33,8 @@ class House:
         self.state = State(folder / "state.sqlite")
         self.suppressed = Suppressions(folder / "suppressed.sqlite")
         log = structlog.get_logger()
+        audit = Audit(self.state, self.clock, log)
+        self.rollouts = Rollouts(folder, audit, self.clock, log)
         store = MemoryStore(MemoryConfig(), self.clock)
         self.upkeep = Upkeep(
             BatchingQueue(store, QueueSettings(), log),
@@ -40,6 +45,7 @@ class House:
             lambda: {"crm": 3, "lake": 100},
             lambda: TraceConfig(retention_hours=1, max_discards=1000),
             Rates(),
+            self.rollouts,
             self.clock,
             log,
         )
@@ -91,3 +97,33 @@ async def test_once_a_second_what_is_old_is_forgotten(
     task.cancel()
     await asyncio.wait({task})
     assert await house.state.call(reading.discards, discards[1].message_id)
+
+
+async def test_what_fails_is_said_once_and_stops_nothing_else(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a defect nor a store that cannot be used ends the rest, or fills the log."""
+    monkeypatch.setattr("gateway.upkeep._EVERY_SECONDS", 0.001)
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        ticks += 1
+        raise RuntimeError("a defect")
+
+    async def prune(*_: object) -> bool:
+        raise StateError("no room")
+
+    monkeypatch.setattr(house.rollouts, "tick", tick)
+    monkeypatch.setattr(house.state, "prune", prune)
+    with capture_logs() as logs:
+        task = asyncio.create_task(house.upkeep.run())
+        async with asyncio.timeout(10):
+            while ticks < 5:
+                await asyncio.sleep(0.001)
+        task.cancel()
+        await asyncio.wait({task})
+    assert sorted(log["event"] for log in logs) == [
+        "upkeep failed unexpectedly",
+        "what is about old events cannot be removed",
+    ]

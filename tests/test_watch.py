@@ -116,8 +116,29 @@ async def test_who_asks_meanwhile_has_his_turn(file: Path) -> None:
     assert asked == ["SIGHUP", "SIGHUP"]
 
 
-async def test_a_change_is_followed_unless_that_is_switched_off(file: Path) -> None:
+async def test_a_reload_that_fails_is_not_the_last_one(file: Path) -> None:
+    """A defect of one reload, whatever it is, costs none of those after it."""
+    asked: list[str] = []
+
+    async def reload(actor: str) -> None:
+        asked.append(actor)
+        raise RuntimeError("a defect")
+
+    following = Following(load(file), reload, lambda: 0.0)
+    task = asyncio.create_task(following.run())
+    async with asyncio.timeout(10):
+        for number in (1, 2):
+            following.wanted()
+            while len(asked) < number:
+                await asyncio.sleep(0.001)
+    task.cancel()
+
+
+async def test_a_change_is_followed_unless_that_is_switched_off(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """``watch_seconds`` is asked for each time, so that it may itself change."""
+    monkeypatch.setattr("gateway.workers.reload._ASK_AGAIN_SECONDS", 0.001)
     asked: list[str] = []
     seconds = [0.001]
 
@@ -140,4 +161,8 @@ async def test_a_change_is_followed_unless_that_is_switched_off(file: Path) -> N
     replace(file, "a = 2")
     await asyncio.sleep(0.05)
     assert asked == ["file change"]
+    seconds[0] = 0.001  # by a reload that somebody has asked for in another way
+    async with asyncio.timeout(10):
+        while asked != ["file change"] * 2:
+            await asyncio.sleep(0.001)
     task.cancel()

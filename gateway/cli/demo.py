@@ -287,6 +287,8 @@ async def _shown(
     """Keep the board up to date and on the screen, or print a line now and then."""
     from rich.live import Live
 
+    from gateway.workers.beside import beside
+
     start = monotonic()
     live = Live(board, auto_refresh=False, transient=True) if sys.stdout.isatty() else None
 
@@ -304,13 +306,10 @@ async def _shown(
 
     if live is not None:
         live.start()
-    task = asyncio.create_task(refresh(), name="demo display")
     try:
-        yield
+        async with beside(refresh(), "demo display"):
+            yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
         board.tick(monotonic() - start)
         if live is not None:
             live.stop()

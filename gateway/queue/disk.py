@@ -26,7 +26,7 @@ from gateway.queue.record import (
 )
 from gateway.queue.rewrite import SUFFIX as DRAFT_SUFFIX
 from gateway.queue.rewrite import Redact
-from gateway.queue.segment import Damage, Segment, SegmentReader, scan
+from gateway.queue.segment import Damage, Segment, recent, scan
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -286,18 +286,7 @@ class DiskStore(Store):
 
     def recent(self, since_ms: int, limit: int) -> Iterator[Frame]:
         """See `Store`."""
-        for segment in reversed(self.segments()):
-            if segment.last_ms < since_ms or limit <= 0:
-                return
-            reader = SegmentReader(self.files, segment.path, Codec(), expected=segment.first)
-            try:
-                for frame in reader.newest_first(segment, since_ms):
-                    yield frame
-                    limit -= frame.count
-                    if limit <= 0:
-                        return
-            finally:
-                reader.close()
+        return recent(self.files, self.segments(), since_ms, limit)
 
     # -- erasing ---------------------------------------------------------------
 

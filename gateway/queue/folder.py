@@ -13,7 +13,7 @@ from gateway.errors import QueueDamaged
 from gateway.queue import Frame
 from gateway.queue.files import FileSystem, RealFileSystem
 from gateway.queue.record import Codec, FrameHeader
-from gateway.queue.segment import Damage, Segment, SegmentReader, scan
+from gateway.queue.segment import Damage, Segment, SegmentReader, recent, scan
 from gateway.sealed import briefs
 
 __all__ = ["QueueFolder"]
@@ -88,21 +88,7 @@ class QueueFolder:
 
     def recent(self, since_ms: int, limit: int) -> Iterator[Frame]:
         """Frames written since then, newest first, until they hold `limit` events."""
-        for segment in reversed(self.segments):
-            if segment.last_ms < since_ms or limit <= 0:
-                return
-            try:
-                reader = self._open(segment)
-            except FileNotFoundError:
-                continue  # retention removed it meanwhile
-            try:
-                for frame in reader.newest_first(segment, since_ms):
-                    yield frame
-                    limit -= frame.count
-                    if limit <= 0:
-                        return
-            finally:
-                reader.close()
+        return recent(self._files, self.segments, since_ms, limit)
 
     def frame_at(self, offset: int) -> Frame | None:
         """The frame that holds an offset."""

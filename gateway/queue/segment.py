@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from gateway.queue.record import (
     parse_header,
 )
 
-__all__ = ["Damage", "Scan", "Segment", "SegmentReader", "scan"]
+__all__ = ["Damage", "Scan", "Segment", "SegmentReader", "recent", "scan"]
 
 _SUFFIX = ".seg"
 
@@ -196,6 +197,25 @@ class Scan:
     frames: int
     events: int
     damage: tuple[Damage, ...]
+
+
+def recent(
+    files: FileSystem, segments: Sequence[Segment], since_ms: int, limit: int
+) -> Iterator[Frame]:
+    """Good frames written since then, newest first, until they hold `limit` events."""
+    for segment in reversed(segments):
+        if segment.last_ms < since_ms or limit <= 0:
+            return
+        try:
+            reader = SegmentReader(files, segment.path, Codec(), expected=segment.first)
+        except FileNotFoundError:
+            continue  # retention removed it meanwhile
+        with closing(reader):
+            for frame in reader.newest_first(segment, since_ms):
+                yield frame
+                limit -= frame.count
+                if limit <= 0:
+                    return
 
 
 _NO_END = 1 << 63

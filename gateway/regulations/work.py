@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
@@ -71,6 +71,7 @@ class Regulations:
         self._log = log
         self._progress: dict[int, str] = {}
         self._at_work: set[int] = set()
+        self._taking = asyncio.Lock()
         self._wanted = asyncio.Event()
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -121,8 +122,10 @@ class Regulations:
         Raises:
             StateError: it cannot be written down.
         """
-        row = await self._state.call(rows.part, part.group)
-        if row is None:
+        async with self._taking:  # or, asked twice at a time, it would be written down twice
+            row = await self._state.call(rows.part, part.group)
+            if row is not None:
+                return await self._report(row)
             # The list is one for all shards: the leader has changed it, and this one looks again.
             await asyncio.to_thread(self._suppressed.refresh)
             row = await self._state.call(
@@ -130,7 +133,6 @@ class Regulations:
                 *(part.kind, part.actor, part.subjects, (), self._clock(), "part", part.group),
             )
             return await self._begun(row)
-        return await self._report(row)
 
     async def retry_part(self, group: str) -> None:
         """Try again what failed of a part."""
@@ -210,7 +212,7 @@ class Regulations:
         asked = {place.place for place in places}
         all_ = {*LOCAL_PLACES, *(f"destination {name}" for name in self._names(row.role))}
         open_ = {place.place for place in places if place.status == "RUNNING"}
-        shards = self.others.names if self.others is not None and row.role == "lead" else ()
+        shards = self._shards(row)
         if not open_ or not open_.isdisjoint(shards):
             return False
         return row.id not in self._at_work and asked >= all_
@@ -269,7 +271,20 @@ class Regulations:
             if not row.kind.endswith("INTERNAL"):
                 for name in self._names(row.role if all_done else "part"):
                     await self._erase_at(row, name, subjects, places.get(f"destination {name}"))
+        await self._leave_off(row, places)
         return await self._conclude(row)
+
+    async def _leave_off(self, row: Row, places: Mapping[str, Place]) -> None:
+        """Nothing more becomes of places that were asked and are no longer in config."""
+        there = {f"destination {name}" for name in self._names(row.role)} | {*self._shards(row)}
+        for name, place in places.items():
+            if place.status == "RUNNING" and name not in there:
+                text = "it is no longer there; if it still has the users, delete them there by hand"
+                await self._put(row.id, Place(name, "NOT_SUPPORTED", detail=text))
+
+    def _shards(self, row: Row) -> Sequence[str]:
+        """The other shards that a regulation has to do with."""
+        return self.others.names if self.others is not None and row.role == "lead" else ()
 
     def _names(self, role: str) -> list[str]:
         """The destinations that a shard asks: for its part, those that store for each shard."""

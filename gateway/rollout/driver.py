@@ -182,7 +182,7 @@ class Rollouts:
             if await asyncio.to_thread(self._store.changed):
                 self._learn(await asyncio.to_thread(self._store.all))
             if self._decides:
-                for id_, ramped in self._ramped.items():
+                for id_, ramped in list(self._ramped.items()):  # which `adopt` may change meanwhile
                     if ramped.rollout is None:  # its ramp came with another config
                         await self._begin(id_, ramped)
                     await self._judge(id_, ramped)

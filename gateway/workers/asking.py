@@ -106,8 +106,7 @@ class Asker:
             return None
         # /health is read whatever it says; of the others 4xx is the caller's to mend.
         if 400 <= response.status < 600 and path != "/health":
-            text = str(msgspec.json.decode(data).get("error", f"HTTP {response.status}"))
-            raise AdminError(f"{self.name_of(shard)}: {text}", response.status)
+            raise AdminError(f"{self.name_of(shard)}: {_told(data, response)}", response.status)
         return data
 
     async def ask_all(
@@ -145,3 +144,14 @@ class Asker:
                 503,
             )
         return data
+
+
+class _Error(msgspec.Struct):
+    error: str
+
+
+def _told(data: bytes, response: aiohttp.ClientResponse) -> str:
+    try:
+        return msgspec.json.decode(data, type=_Error).error
+    except msgspec.DecodeError:  # not by one of our handlers, but about it
+        return f"HTTP {response.status}"

@@ -19,6 +19,7 @@ from gateway.admin.api import ASKING
 from gateway.config import Config, load
 from gateway.errors import ConfigError, GatewayError
 from gateway.pipeline import Gateway
+from gateway.retry import trace_of
 from gateway.watch import FileWatch
 from gateway.workers.supervisor import Supervisor
 from gateway.workers.view import View
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
 __all__ = ["Following", "WorkersReload", "all_use", "reload_all"]
+
+_ASK_AGAIN_SECONDS = 1.0  # whether the file is still not to be looked at
 
 _NOT_BY_WORKERS = frozenset({"server.host", "server.port", "server.workers"})
 """Keys that new workers do not bring: they are the supervisor's."""
@@ -54,6 +57,7 @@ class Following:
         self._watch_seconds = watch_seconds
         self._used = used
         self._wanted = asyncio.Event()
+        self._log: FilteringBoundLogger = structlog.get_logger()
 
     def wanted(self) -> None:
         """Somebody asks for it; while one is under way, for another one after it."""
@@ -62,17 +66,26 @@ class Following:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
+            seconds = self._watch_seconds()
             try:
-                async with asyncio.timeout(self._watch_seconds() or None):
+                async with asyncio.timeout(seconds or _ASK_AGAIN_SECONDS):
                     await self._wanted.wait()
             except TimeoutError:
+                if not seconds:
+                    continue
                 changed = await asyncio.to_thread(self._watch.look)
                 if changed and not self._used(self._watch.known):
-                    await self._reload("file change")
+                    await self._have_read("file change")
                 continue
             self._wanted.clear()
             await asyncio.to_thread(self._watch.take)
-            await self._reload("SIGHUP")
+            await self._have_read("SIGHUP")
+
+    async def _have_read(self, actor: str) -> None:
+        try:
+            await self._reload(actor)
+        except Exception as error:  # noqa: BLE001 - or nobody would follow the file any more
+            self._log.error("reload failed unexpectedly", trace=trace_of(error))
 
 
 async def reload_all(gateways: Iterable[Gateway], actor: str) -> None:

@@ -55,7 +55,10 @@ class Tails:
                 session = self._asker.session(shard)
                 async with session.get(self._asker.url(shard, path)) as lines:
                     async for line in lines.content:
-                        await response.write(line)
+                        try:
+                            await response.write(line)
+                        except ConnectionResetError:  # which is a ClientError, too
+                            return
             await asyncio.sleep(_AGAIN_SECONDS)
 
 

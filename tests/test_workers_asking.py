@@ -1,0 +1,89 @@
+"""What is asked of other workers ends when nobody waits for it, and is told as it is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from gateway.admin.api import AdminError
+from gateway.workers.asking import Asker, view_socket
+from gateway.workers.listeners import listen_unix
+from gateway.workers.tail import Tails
+
+
+@asynccontextmanager
+async def asker_of(folder: Path, app: web.Application) -> AsyncIterator[Asker]:
+    """One worker with one shard, which answers so."""
+    top = web.Application()
+    top.add_subapp("/shards/0", app)
+    runner = web.AppRunner(top, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, listen_unix(view_socket(folder, 0))).start()
+        async with Asker(1, [0], folder) as asker:
+            yield asker
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def served(app: web.Application) -> AsyncIterator[str]:
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_tail_ends_when_its_caller_leaves(tmp_path: Path) -> None:
+    """The shards are not asked on and on for somebody who is gone."""
+    asked = 0
+
+    async def lines(request: web.Request) -> web.StreamResponse:
+        nonlocal asked
+        asked += 1
+        response = web.StreamResponse()
+        await response.prepare(request)
+        try:
+            while True:
+                await response.write(b"{}\n")
+                await asyncio.sleep(0.002)
+        except ConnectionResetError:
+            return response
+
+    ended = asyncio.Event()
+    shard, app = web.Application(), web.Application()
+    shard.router.add_get("/admin/tail", lines)
+    async with asker_of(tmp_path, shard) as asker:
+        tails = Tails(asker, asyncio.Event())
+
+        async def tail(request: web.Request) -> web.StreamResponse:
+            try:
+                return await tails.answer(request)
+            finally:
+                ended.set()
+
+        app.router.add_get("/admin/tail", tail)
+        async with served(app) as url, aiohttp.ClientSession() as session:
+            async with session.get(f"{url}/admin/tail") as response:
+                assert await response.content.readline() == b"{}\n"
+                response.close()
+            async with asyncio.timeout(10):
+                await ended.wait()
+    assert asked == 1
+
+
+async def test_a_refusal_that_is_not_json_is_a_refusal(tmp_path: Path) -> None:
+    """It names the shard and the status, and is no defect of who asked."""
+    async with asker_of(tmp_path, web.Application()) as asker:
+        with pytest.raises(AdminError, match="HTTP 404") as raised:
+            await asker.ask(0, "GET", "/admin/nothing")
+    assert raised.value.status == 404
