@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import io
 import sqlite3
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import msgspec
 import pytest
 import structlog
+from rich.console import Console
 from structlog.testing import capture_logs
 
 from gateway.alerts import AlertsConfig
+from gateway.cli.rollout_page import page
+from gateway.cli.rollout_show import shown_report
 from gateway.config import load
 from gateway.errors import ConfigError, StateError
 from gateway.groups import Groups
+from gateway.ramp import Metric
 from gateway.rollout.alerts import Alerts, alert_about
 from gateway.rollout.filed import act_on_file, store_of
 from gateway.rollout.machine import Decision, begin, restarted
 from gateway.rollout.store import FILE_NAME, MOST_SNAPSHOTS, RolloutStore, Snapshot
+from gateway.rollout.view import Report
 from gateway.settings import Secret
 from gateway.testing import Answer, FakeVendor, make_event
 from tests.rollouts import CONFIG, Play
@@ -321,3 +328,29 @@ def test_an_url_for_alerts_that_is_none_is_refused_without_showing_it() -> None:
     with pytest.raises(ValueError, match="http") as caught:
         AlertsConfig(url=Secret("hooks.example/very-secret"))
     assert "very-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("metric", get_args(Metric))
+@pytest.mark.parametrize("events", [0, 1, 40])
+async def test_what_is_known_at_first_is_kept_and_shown(
+    tmp_path: Path, metric: str, events: int
+) -> None:
+    """Of nobody and of the first user, whose values nothing bounds yet, just as of many."""
+    rails = f'guardrails = [{{ metric = "{metric}" }}]\nmin_samples'
+    play = Play(tmp_path, CONFIG.replace("min_samples", rails))
+    await play.start()
+    play.now_ms += 60_000
+    for _ in range(events):
+        play.visit(**RATES)
+    await play.rollouts.tick()
+    report = await play.rollouts.report("checkout_canary")
+    stored = msgspec.json.decode(msgspec.json.encode(report), type=Report)
+    assert stored == report
+    text = io.StringIO()
+    Console(file=text, width=80).print(shown_report(stored))
+    assert metric in text.getvalue()
+    assert "…" not in text.getvalue()  # nothing is cut off
+    assert f"<h2>{metric}</h2>" in page(stored)
+    await play.restart()
+    assert (await play.rollouts.report("checkout_canary")).snapshots == report.snapshots
+    await play.rollouts.stop()
