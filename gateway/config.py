@@ -61,8 +61,8 @@ class _File(Settings, frozen=True):
     admin: AdminConfig = AdminConfig()
     reload: ReloadConfig = ReloadConfig()
     alerts: AlertsConfig = AlertsConfig()
-    groups: dict[str, GroupConfig] = msgspec.field(default_factory=dict)
-    layers: dict[str, LayerConfig] = msgspec.field(default_factory=dict)
+    groups: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
+    layers: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
     queue: dict[str, Any] = msgspec.field(default_factory=dict)
     sources: dict[str, Any] = msgspec.field(default_factory=dict)
     transforms: dict[str, Any] = msgspec.field(default_factory=dict)
@@ -175,8 +175,8 @@ def _load(file: Path, environ: Mapping[str, str]) -> Config:
         admin=tables.admin,
         reload=tables.reload,
         alerts=tables.alerts,
-        groups=tables.groups,
-        layers=tables.layers,
+        groups=_each(tables.groups, GroupConfig, "groups"),
+        layers=_each(tables.layers, LayerConfig, "layers"),
         queue=_split("queue", tables.queue, QueueSettings, "queue"),
         sources=_components("source", tables.sources, SourceSettings),
         transforms=_components("transform", tables.transforms, TransformSettings),
@@ -375,10 +375,14 @@ def decode_table(table: Mapping[str, Any], struct: type[S], path: str) -> S:
         raise ConfigError(f"{where}: {what}" if where else what) from None
 
 
+def _each(tables: Mapping[str, Mapping[str, Any]], struct: type[S], kind: str) -> dict[str, S]:
+    return {id_: decode_table(table, struct, f"{kind}.{id_}") for id_, table in tables.items()}
+
+
 def _fields_at(struct: Any, inner: str) -> list[str]:
     for name in filter(None, inner.split(".")):
         hints = {f.encode_name: f.type for f in msgspec.structs.fields(struct)}
-        struct = hints.get(name)
+        struct = hints.get(name.partition("[")[0])
         # Of what may be written in short, such as true, the long form has the keys.
         parts = [struct, *get_args(struct)]
         struct = next((p for p in parts if isinstance(p, type) and issubclass(p, Struct)), None)

@@ -207,6 +207,16 @@ def test_a_variable_that_is_not_set_is_an_error(loaded: Load) -> None:
             '[destinations.a]\ntype = "x"\nretry = { attempts = 1 }',
             "destinations.a.retry: there is no key 'attempts' here",
         ),
+        (
+            "[groups.canary]\npercnt = 5",
+            "groups.canary: there is no key 'percnt' here; did you mean 'percent'?",
+        ),
+        (
+            '[groups.canary]\nramp = ["5%"]\nguardrails = [{ metrics = "error_rate" }]',
+            "groups.canary.guardrails[0]: there is no key 'metrics' here; did you mean 'metric'?",
+        ),
+        ("[layers.l]\nsalt = 1", "layers.l.salt: Expected `str"),
+        ("[groups]\ncanary = 5", "groups[...]: Expected `object`, got `int`"),
         ("[server]\nport = 70000", "server.port: Expected `int` <= 65535"),
         ('[server]\nport = "80"', "server.port: Expected `int`, got `str`"),
         ('[server]\nprefix = "x"', "server.prefix: "),

@@ -194,6 +194,29 @@ def test_a_file_goes_through_intake_on_both_sides(tmp_path: Path) -> None:
     assert (tally.status, tally.changed, tally.unchanged) == ("same", 1, 21)
     assert tally.paths == {"content.properties.card": 1}
     assert not (tmp_path / "data").exists()
+    options = {"file": tmp_path / "events.ndjson", "limit": 5}
+    assert compared(tmp_path, HEAD + FILES, HEAD + FILES, **options).events == 5
+
+
+@pytest.mark.parametrize(
+    ("of_group", "more", "status", "rerun"),
+    [
+        ("", "", "same", frozenset()),
+        ("stamp = true\n", "", "compared", frozenset()),
+        ("", '[transforms.part]\ntype = "sample"\ngroup = "g"\n', "same", {"part"}),
+    ],
+)
+def test_another_share_of_a_group_is_a_difference_where_it_matters(
+    tmp_path: Path, of_group: str, more: str, status: str, rerun: frozenset[str]
+) -> None:
+    """To what is stamped with the arm, and to a sample of the group; not to anything else."""
+    configs = []
+    for percent in (5, 50):
+        path = tmp_path / f"{percent}.toml"
+        path.write_text(f"{HEAD}{more}[groups.g]\n{of_group}percent = {percent}\n{FILES}")
+        configs.append(load(path))
+    plan = plan_of(configs[0], configs[1], stored=True)
+    assert (plan.destinations, plan.rerun) == ({"files": status}, rerun)
 
 
 def test_processes_find_what_one_finds(queue: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,7 +237,11 @@ def test_processes_find_what_one_finds(queue: Path, monkeypatch: pytest.MonkeyPa
 
 def test_the_newest_events_come_first(queue: Path) -> None:
     """A bound leaves out the oldest; a moment, all before it."""
-    assert compared(queue, CRM, CRM, limit=200).events == 200
+    for limit in (1, 200, 530):  # of requests of 200 events
+        assert compared(queue, CRM, CRM, limit=limit).events == limit
+    other = CRM.replace("[dest", '[transforms.none]\ntype = "filter"\ndrop = "exists(type)"\n[dest')
+    (example,) = one(compared(queue, CRM, other, limit=1)).examples
+    assert example.message_id == f"m-{COUNT - 1}"
     assert compared(queue, CRM, CRM, since_ms=NOW + 10**12).events == 0
 
 

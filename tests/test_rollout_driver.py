@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import sqlite3
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import msgspec
 import pytest
 import structlog
+from rich.console import Console
 from structlog.testing import capture_logs
 
 from gateway.alerts import AlertsConfig
+from gateway.assignment import position
+from gateway.cli.rollout_page import page
+from gateway.cli.rollout_show import shown_report
 from gateway.config import load
 from gateway.errors import ConfigError, StateError
 from gateway.groups import Groups
+from gateway.ramp import Metric
 from gateway.rollout.alerts import Alerts, alert_about
+from gateway.rollout.deciding import measure
 from gateway.rollout.filed import act_on_file, store_of
 from gateway.rollout.machine import Decision, begin, restarted
 from gateway.rollout.store import FILE_NAME, MOST_SNAPSHOTS, RolloutStore, Snapshot
+from gateway.rollout.view import Report
 from gateway.settings import Secret
 from gateway.testing import Answer, FakeVendor, make_event
-from tests.rollouts import CONFIG, Play
+from gateway.timestamps import format_ms
+from tests.rollouts import CONFIG, START_MS, Play
 
 RATES = {"test": 0.01, "control": 0.01}
 
@@ -138,7 +148,6 @@ async def test_who_decides_first_is_not_overruled(
 ) -> None:
     """What was decided while the figures were looked at holds; they are looked at again."""
     await play.minutes(59, 900, **RATES)
-    measure = play.rollouts._measure
 
     def beside(*args: Any) -> Snapshot:
         monkeypatch.undo()
@@ -147,7 +156,7 @@ async def test_who_decides_first_is_not_overruled(
         store.close()
         return measure(*args)
 
-    monkeypatch.setattr(play.rollouts, "_measure", beside)
+    monkeypatch.setattr("gateway.rollout.driver.measure", beside)
     await play.minutes(3, 900, **RATES)
     assert play.state == ("held", 1)
 
@@ -230,17 +239,34 @@ async def test_a_rollback_that_cannot_be_written_down_is_applied(
 ) -> None:
     """Harm ends even where the disk is full; the log says so, once."""
     await play.rollouts.act("checkout_canary", "promote", "ann", "")
+    id_ = next(f"v{n}" for n in range(99) if 1 < position("checkout_canary", f"v{n}") < 5)
+
+    def arm(minute: int) -> str:
+        at = format_ms(START_MS + minute * 60_000 + 30_000)
+        member = play.group.member(make_event(anonymous_id=id_, received_at=at))
+        assert member is not None
+        return member.arm
 
     def full(*_: object) -> Any:
         raise StateError("disk is full")
 
     with capture_logs() as logs:
-        monkeypatch.setattr(RolloutStore, "change", full)
+        for written in ("change", "add_snapshot", "changed"):
+            monkeypatch.setattr(RolloutStore, written, full)
         await play.minutes(20, 900, test=0.5, control=0.01)
+        assert play.group.percent == 0
+        assert play.state == ("rolled_back", 0)
+        arms = [arm(minute) for minute in range(20)]
+        assert arms[0] == "test"  # as it was delivered
+        assert arms[-1] == "control"
+        await play.minutes(2, 0)
+        play.rollouts.adopt(play.rollouts.plan(play.config, Groups(play.config.groups)))
+        play.group = play.rollouts._ramped["checkout_canary"].comparison.group
         assert play.group.percent == 0
         monkeypatch.undo()
         await play.minutes(1, 1, **RATES)
     assert play.state == ("rolled_back", 0)
+    assert [arm(minute) for minute in range(20)] == arms  # nobody is moved when it is written
     assert [e["event"] for e in logs] == [
         "rollouts cannot be written down", "rollout: rollback",
     ]  # fmt: skip
@@ -336,3 +362,29 @@ def test_an_url_for_alerts_that_is_none_is_refused_without_showing_it() -> None:
     with pytest.raises(ValueError, match="http") as caught:
         AlertsConfig(url=Secret("hooks.example/very-secret"))
     assert "very-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("metric", get_args(Metric))
+@pytest.mark.parametrize("events", [0, 1, 3_000])
+async def test_what_is_known_at_first_is_kept_and_shown(
+    tmp_path: Path, metric: str, events: int
+) -> None:
+    """Of nobody and of the first user, whose values nothing bounds yet, just as of many."""
+    rails = f'guardrails = [{{ metric = "{metric}" }}]\nmin_samples'
+    play = Play(tmp_path, CONFIG.replace("min_samples", rails))
+    await play.start()
+    play.now_ms += 60_000
+    for _ in range(events):
+        play.visit(**RATES)
+    await play.rollouts.tick()
+    report = await play.rollouts.report("checkout_canary")
+    stored = msgspec.json.decode(msgspec.json.encode(report), type=Report)
+    assert stored == report
+    text = io.StringIO()
+    Console(file=text, width=80).print(shown_report(stored))
+    assert metric in text.getvalue()
+    assert "…" not in text.getvalue()  # nothing is cut off
+    assert f"<h2>{metric}</h2>" in page(stored)
+    await play.restart()
+    assert (await play.rollouts.report("checkout_canary")).snapshots == report.snapshots
+    await play.rollouts.stop()

@@ -43,7 +43,7 @@ _MARKS = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "ye
 _SAID = {
     "sent": "would be sent",
     "filtered": "filtered by",
-    "shadow": "is a shadow: not sent, but compared",
+    "shadow": "is a shadow: nothing is sent; were it none:",
 }
 _WORDS = {
     "stored": "would be stored",

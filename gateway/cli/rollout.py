@@ -95,7 +95,7 @@ def report(config_path: Path, group: str, as_json: bool, html: Path | None) -> N
             from gateway.cli.rollout_page import write_page
 
             write_page(found, html)
-            click.echo(f"{html} is written")
+            click.echo(f"{html} is written", err=as_json)
     if as_json:
         click.echo(msgspec.json.encode(found))
     elif html is None:

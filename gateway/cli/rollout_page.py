@@ -137,7 +137,8 @@ def _guardrails(findings: Iterable[Finding]) -> Iterator[str]:
 
 
 def _with_interval(metric: str, value: ArmValue) -> str:
-    low, high = (format_value(metric, one) for one in (value.low, value.high))
+    low = format_value(metric, value.low)
+    high = "any" if value.high is None else format_value(metric, value.high)
     return (
         f"{format_value(metric, value.value)}<br><span class=dim>{low} to {high},<br>"
         f"{value.clusters:,} {'sends' if metric == 'latency_p95' else 'users'}</span>"
@@ -179,7 +180,8 @@ def _chart(metric: str, shots: Sequence[Snapshot], decisions: Sequence[Decision]
         formatter = ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
         below.xaxis.set_major_formatter(formatter)
         above.set_ylabel({"latency_p95": "ms", "events_per_user": "events"}.get(metric, "%"))
-        above.legend(frameon=False, ncols=3, loc="upper left", bbox_to_anchor=(0, 1.16))
+        if above.get_legend_handles_labels()[0]:  # there is something to name
+            above.legend(frameon=False, ncols=3, loc="upper left", bbox_to_anchor=(0, 1.16))
         for axes in (above, below):
             axes.grid(axis="y", color=_FAINT, linewidth=0.6)
             axes.set_axisbelow(True)
@@ -198,7 +200,8 @@ def _arms(axes: Axes, metric: str, shots: Sequence[Snapshot]) -> float:
         for moments, findings in _stages(metric, shots):
             values: list[ArmValue] = [getattr(one, arm) for one in findings]
             middle = [scale * one.value for one in values]
-            low, high = ([scale * getattr(v, end) for v in values] for end in ("low", "high"))
+            low = [scale * one.low for one in values]
+            high = [scale * (one.value if one.high is None else one.high) for one in values]
             axes.plot(moments, middle, color=colour, linewidth=1.8, label=label, marker=".")
             axes.fill_between(moments, low, high, color=colour, alpha=0.13, linewidth=0)
             # Of the first moments, which know nothing, the interval may be all there is.

@@ -1,11 +1,15 @@
-"""Rollouts in a terminal."""
+"""Rollouts in a terminal.
+
+A table that is too wide for the terminal has its intervals below their values, and short bars:
+nothing of a figure is ever cut off.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
@@ -19,7 +23,8 @@ from gateway.timestamps import format_ms
 __all__ = ["shown_list", "shown_report", "shown_view"]
 
 _COLOURS = {"ramping": "cyan", "held": "yellow", "rolled_back": "red", "done": "green"}
-_BAR = 20
+_BAR, _SHORT_BAR = 20, 8
+_ANY_WIDTH = 10_000
 _MOST_MOMENTS = 12
 _CLOSE = 0.5
 
@@ -29,13 +34,14 @@ def shown_list(views: Sequence[View]) -> RenderableType:
     table = _table("rollout", "state", "in test", "next", "since", "test", "control")
     for one in views:
         table.add_row(
-            one.group,
+            escape(one.group),
             _state(one),
             f"{one.percent:g} %",
             "-" if one.next is None else f"{one.next:g} %",
             _moment(one.since),
             *(f"{number:,}" for number in one.users),
         )
+    _fold(table, 0)
     return table
 
 
@@ -44,7 +50,7 @@ def shown_view(view: View) -> RenderableType:
     said = f"{view.by}: {view.reason}" if view.reason else view.by
     return Group(
         Text.from_markup(
-            f"[bold]{view.group}[/]  {_state(view)} at [bold]{view.percent:g} %[/] "
+            f"[bold]{escape(view.group)}[/]  {_state(view)} at [bold]{view.percent:g} %[/] "
             f"since {_moment(view.since)}"
         ),
         _stages(view),
@@ -58,7 +64,7 @@ def shown_report(report: Report) -> RenderableType:
     """All of it."""
     parts: list[RenderableType] = [shown_view(report.view)]
     for metric in _metrics(report.snapshots):
-        parts += [Text(), Text(f"{metric} over time", "bold"), _history(report.snapshots, metric)]
+        parts += [Text(), Text(f"{metric} over time", "bold"), _history(report, metric)]
     parts += [Text(), Text("decisions", "bold"), _decisions(report.decisions)]
     return Group(*parts)
 
@@ -84,61 +90,97 @@ def _stages(view: View) -> Text:
     return text
 
 
+class _Fitting:
+    """A table that is built narrower where it would not fit.
+
+    Args:
+        build: makes it; narrow, if it is given True.
+    """
+
+    def __init__(self, build: Callable[[bool], Table]) -> None:
+        self._build = build
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        wide = self._build(False)
+        unbound = options.update(max_width=_ANY_WIDTH)
+        fits = console.measure(wide, options=unbound).maximum <= options.max_width
+        yield wide if fits else self._build(True)
+
+
 def _guardrails(view: View) -> Iterable[RenderableType]:
-    table = _table("guardrail", "test", "control", "bound", "evidence", "")
-    for one in view.findings:
-        table.add_row(
-            one.metric,
-            _with_interval(one.metric, one.test),
-            _with_interval(one.metric, one.control),
-            format_value(one.metric, one.bound),
-            f"{min(one.evidence, 9.99):.2f}",
-            _bar(one),
-        )
+    def build(narrow: bool) -> Table:
+        table = _table("guardrail", "test", "control", "bound", "evidence", "")
+        for one in view.findings:
+            table.add_row(
+                one.metric,
+                _with_interval(one.metric, one.test, narrow),
+                _with_interval(one.metric, one.control, narrow),
+                format_value(one.metric, one.bound),
+                f"{min(one.evidence, 9.99):.2f}",
+                _bar(one, _SHORT_BAR if narrow else _BAR),
+            )
+        if narrow:
+            _fold(table, -1)
+        return table
+
     test, control = view.users
-    yield table
+    yield _Fitting(build)
     yield Text(
         f"as of {_moment(view.measured_at)}, {test:,} users in test and {control:,} in control",
         "dim",
     )
 
 
-def _bar(finding: Finding) -> Text:
+def _bar(finding: Finding, width: int) -> Text:
     if not finding.enough:
         return Text("too few samples", "dim")
-    filled = round(_BAR * min(1.0, finding.evidence))
+    filled = round(width * min(1.0, finding.evidence))
     colour = "red" if finding.broken else "yellow" if finding.evidence > _CLOSE else "green"
-    return Text("█" * filled, colour) + Text("░" * (_BAR - filled), "dim")
+    return Text("█" * filled, colour) + Text("░" * (width - filled), "dim")
 
 
-def _with_interval(metric: str, value: ArmValue) -> str:
+def _with_interval(metric: str, value: ArmValue, narrow: bool) -> str:
     if not value.clusters:
         return "-"
+    if value.high is None:
+        return format_value(metric, value.value)
     if metric == "latency_p95":
-        return f"{value.value:,.0f} ms ({value.low:,.0f} to {value.high:,.0f})"
-    if metric == "events_per_user":
-        return f"{value.value:,.2f} ({value.low:,.2f} to {value.high:,.2f})"
-    return f"{100 * value.value:.2f} % ({100 * value.low:.2f} to {100 * value.high:.2f})"
+        middle, interval = f"{value.value:,.0f} ms", f"{value.low:,.0f} to {value.high:,.0f}"
+    elif metric == "events_per_user":
+        middle, interval = f"{value.value:,.2f}", f"{value.low:,.2f} to {value.high:,.2f}"
+    else:
+        middle = f"{100 * value.value:.2f} %"
+        interval = f"{100 * value.low:.2f} to {100 * value.high:.2f}"
+    return f"{middle}\n{interval}" if narrow else f"{middle} ({interval})"
 
 
 def _metrics(snapshots: Iterable[Snapshot]) -> list[str]:
     return list(dict.fromkeys(one.metric for shot in snapshots for one in shot.findings))
 
 
-def _history(snapshots: Sequence[Snapshot], metric: str) -> Table:
-    table = _table("time", "in test", "users", "test", "control", "evidence")
-    for shot in _chosen(snapshots):
-        for one in shot.findings:
-            if one.metric == metric:
-                table.add_row(
-                    _moment(format_ms(shot.at_ms)),
-                    f"{shot.percent:g} %",
-                    f"{shot.users[0]:,} / {shot.users[1]:,}",
-                    _with_interval(metric, one.test),
-                    _with_interval(metric, one.control),
-                    f"{min(one.evidence, 9.99):.2f}",
-                )
-    return table
+def _history(report: Report, metric: str) -> RenderableType:
+    chosen = [
+        (shot, one)
+        for shot in _chosen(report.snapshots)
+        for one in shot.findings
+        if one.metric == metric
+    ]
+
+    def build(narrow: bool) -> Table:
+        table = _table("time", "in test", "users", "test", "control", "evidence")
+        between = "\n" if narrow else " "
+        for shot, one in chosen:
+            table.add_row(
+                _moment(format_ms(shot.at_ms)).replace(" ", between),
+                f"{shot.percent:g} %",
+                f"{shot.users[0]:,} /{between}{shot.users[1]:,}",
+                _with_interval(metric, one.test, narrow),
+                _with_interval(metric, one.control, narrow),
+                f"{min(one.evidence, 9.99):.2f}",
+            )
+        return table
+
+    return _Fitting(build)
 
 
 def _chosen(snapshots: Sequence[Snapshot]) -> list[Snapshot]:
@@ -160,8 +202,7 @@ def _decisions(decisions: Iterable[Decision]) -> Table:
             change = f"{one.percent_before:g} > {change}"
         at = _moment(format_ms(one.at_ms))
         table.add_row(at, one.action, change, escape(one.by), escape(one.reason))
-    table.columns[-1].no_wrap = False
-    table.columns[-1].overflow = "fold"
+    _fold(table, -1)
     return table
 
 
@@ -171,6 +212,12 @@ def _table(*headings: str) -> Table:
     for heading in headings:
         table.add_column(heading, justify="left" if heading in left else "right", no_wrap=True)
     return table
+
+
+def _fold(table: Table, column: int) -> None:
+    """Have a column take more lines where there is not room enough for it."""
+    table.columns[column].no_wrap = False
+    table.columns[column].overflow = "fold"
 
 
 def _moment(at: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,11 +30,13 @@ class Chunk(Struct, frozen=True):
     Attributes:
         frames: offset of the first event and payload, of frames of one queue; or else
         lines: of a file, of which the first is number `first`, from 0.
+        left_out: the oldest events of the last frame, which are beyond a limit.
     """
 
     frames: list[tuple[int, bytes]] = []
     lines: list[bytes] = []
     first: int = 0
+    left_out: int = 0
 
 
 def count_stored(config: Config, since_ms: int, limit: int) -> int:
@@ -55,15 +58,16 @@ def count_stored(config: Config, since_ms: int, limit: int) -> int:
 def stored(config: Config, since_ms: int, limit: int) -> Iterator[Chunk]:
     """The events that the queues keep since then; of each queue the newest first."""
     folders = _folders(config)
-    for folder in folders:
-        share = max(1, limit // len(folders))
+    for place, folder in enumerate(folders):
+        left = limit // len(folders) + (place < limit % len(folders))
         frames: list[tuple[int, bytes]] = []
         events = 0
-        for frame in folder.recent(since_ms, share):
+        for frame in folder.recent(since_ms, left):
             frames.append((frame.offset, frame.payload))
             events += frame.count
-            if events >= _EVENTS:
-                yield Chunk(frames)
+            left -= frame.count
+            if events >= _EVENTS or left <= 0:
+                yield Chunk(frames, left_out=max(0, -left))
                 frames, events = [], 0
         if frames:
             yield Chunk(frames)
@@ -82,8 +86,8 @@ def _folders(config: Config) -> list[QueueFolder]:
     return folders
 
 
-def lines(path: Path) -> Iterator[Chunk]:
-    """The lines of a file, without those that are empty."""
+def lines(path: Path, limit: int) -> Iterator[Chunk]:
+    """The first lines of a file, without those that are empty."""
     try:
         file = path.open("rb")
     except OSError as error:
@@ -91,7 +95,7 @@ def lines(path: Path) -> Iterator[Chunk]:
     with file:
         taken: list[bytes] = []
         first = 0
-        for line in _bounded(file):
+        for line in islice(_bounded(file), limit):
             taken.append(line)
             if len(taken) >= _EVENTS:
                 yield Chunk(lines=taken, first=first)

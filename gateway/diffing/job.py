@@ -44,7 +44,8 @@ class Job(Struct, frozen=True, kw_only=True):
         old, new: the config files.
         now_ms: the time of both gateways, in milliseconds.
         file: with events as they are sent; by default those of the queue of `old`.
-        since_ms, limit: of the events in the queue.
+        since_ms: of the events in the queue.
+        limit: events of the queue, the newest, or lines of the file, the first.
         source: id of the source that the events of a file come in by.
         destinations: to look at; all, unless set.
         processes: at most.
@@ -135,10 +136,15 @@ class _Worker:
             return _Found(len(events), unreadable, tallies)
         stored: list[Event] = []
         offsets: list[int] = []
+        found: list[Event] = []
         for offset, payload in chunk.frames:
             found = list(stored_events(payload))
             stored += found
             offsets += range(offset, offset + len(found))
+        if chunk.left_out:  # which are the first of the frame that was read last
+            first = len(stored) - len(found)
+            del stored[first : first + chunk.left_out]
+            del offsets[first : first + chunk.left_out]
         return _Found(len(stored), 0, await self._comparison.stored(stored, offsets))
 
     def close(self) -> None:
@@ -166,7 +172,7 @@ def run(job: Job, progress: Callable[[int, int], None] = lambda done, total: Non
             total = feed.count_stored(old, job.since_ms, job.limit)
             chunks = feed.stored(old, job.since_ms, job.limit)
         else:
-            chunks = feed.lines(job.file)
+            chunks = feed.lines(job.file, job.limit)
         report = Report(
             0,
             0,

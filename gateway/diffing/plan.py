@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from gateway.config import Config
-from gateway.settings import DestinationSettings
+from gateway.settings import DestinationSettings, TransformSettings
 
 __all__ = ["Plan", "plan_of"]
 
@@ -87,9 +87,8 @@ def _road(config: Config, id_: str) -> Any:
         for transform_id, (transform, table) in config.transforms.items()
         if transform.enabled and id_ in (transform.destinations or ())
     ]
-    by_group = own["only"] is not None or any(
-        one.only is not None or "group" in options for _, one, options, _ in transforms
-    )
+    stamps = any(group.stamp for group in config.groups.values())
+    by_group = stamps or own["only"] is not None or any(_by_group(one[1:3]) for one in transforms)
     groups = (config.groups, config.layers) if by_group else None
     consents = {source: one.consent_default for source, (one, _) in config.sources.items()}
     return own, transforms, groups, consents
@@ -102,11 +101,17 @@ def _intake(config: Config) -> dict[str, Any]:
             settings,
             table.options,
             _files(config, table.options),
-            None if settings.only is None else (config.groups, config.layers),
+            (config.groups, config.layers) if _by_group((settings, table.options)) else None,
         )
         for id_, (settings, table) in config.transforms.items()
         if settings.enabled and settings.destinations is None
     }
+
+
+def _by_group(transform: tuple[TransformSettings, Mapping[str, Any]]) -> bool:
+    """Whether what a transform does depends on who is in a group."""
+    settings, options = transform
+    return settings.only is not None or "group" in options
 
 
 def _notices(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:

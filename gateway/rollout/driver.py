@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,14 +19,13 @@ from gateway.config import Config
 from gateway.errors import ConfigError, StateError
 from gateway.groups import GroupConfig, Groups
 from gateway.rollout.alerts import Alerts, alert_about
-from gateway.rollout.filed import asking, store_of
-from gateway.rollout.judging import Finding, judge, level_of
-from gateway.rollout.machine import GATEWAY, Action, Decision, Rollout, act, begin, due, restarted
+from gateway.rollout.deciding import decide, measure
+from gateway.rollout.filed import asking, not_ramped, store_of
+from gateway.rollout.machine import GATEWAY, Action, Decision, Rollout, act, begin, restarted
 from gateway.rollout.meter import Comparison
 from gateway.rollout.ramps import Ramps, resize
 from gateway.rollout.store import FILE_NAME, Change, Snapshot
-from gateway.rollout.view import Report, View, format_value, report_of, view_of, waits_for
-from gateway.timestamps import format_ms
+from gateway.rollout.view import Report, View, report_of, view_of
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -46,6 +45,7 @@ class _Ramped:
         rollout: as it was last written down; None before that was read.
         snapshot: what is known now.
         saved_ms: when a snapshot was last kept.
+        turned_back: when and why everybody was put into control, where that cannot be written down.
     """
 
     config: GroupConfig
@@ -53,6 +53,15 @@ class _Ramped:
     rollout: Rollout | None = None
     snapshot: Snapshot | None = None
     saved_ms: int = 0
+    turned_back: tuple[int, str] | None = None
+
+    @property
+    def in_force(self) -> Rollout | None:
+        """The rollout as it is acted on."""
+        if self.rollout is None or self.turned_back is None:
+            return self.rollout
+        at_ms, reason = self.turned_back
+        return act(self.rollout, "rollback", self.config.stages, at_ms, GATEWAY, reason)[0]
 
 
 class Rollouts:
@@ -178,93 +187,70 @@ class Rollouts:
         """Follow what others have decided, judge what was measured, and decide."""
         if not self:
             return
+        problems = [await self._try(self._follow())]
+        if self._decides:
+            for id_, ramped in list(self._ramped.items()):  # which `adopt` may change meanwhile
+                if ramped.rollout is None:  # its ramp came with another config
+                    problems.append(await self._try(self._begin(id_, ramped)))
+                problems.append(await self._try(self._judge(id_, ramped)))
+            self._alerts.look()
+        problem = next(filter(None, problems), "")
+        if problem and not self._complained:
+            self._log.error("rollouts cannot be written down", error=problem)
+        self._complained = bool(problem)
+
+    @staticmethod
+    async def _try(step: Coroutine[None, None, None]) -> str:
+        """Why a step could not be written down; it keeps none of the others from being taken."""
         try:
-            if await asyncio.to_thread(self._store.changed):
-                self._learn(await asyncio.to_thread(self._store.all))
-            if self._decides:
-                for id_, ramped in list(self._ramped.items()):  # which `adopt` may change meanwhile
-                    if ramped.rollout is None:  # its ramp came with another config
-                        await self._begin(id_, ramped)
-                    await self._judge(id_, ramped)
-                self._alerts.look()
+            await step
         except StateError as error:
-            if not self._complained:
-                self._log.error("rollouts cannot be written down", error=str(error))
-            self._complained = True
-        else:
-            self._complained = False
+            return str(error)
+        return ""
+
+    async def _follow(self) -> None:
+        if await asyncio.to_thread(self._store.changed):
+            self._learn(await asyncio.to_thread(self._store.all))
 
     async def _judge(self, id_: str, ramped: _Ramped) -> None:
         rollout = ramped.rollout
+        if rollout is not None and ramped.turned_back is not None:
+            await self._carry_out(id_, ramped, "rollback", ramped.turned_back[1])
+            return
         if rollout is None or not ramped.comparison.measuring:
             return
         now_ms = self._clock()
-        ramped.snapshot = snapshot = self._measure(ramped, rollout, now_ms)
-        action, reason = self._decide(ramped, rollout, snapshot, now_ms)
+        config = ramped.config
+        ramped.snapshot = snapshot = measure(config, ramped.comparison.arms, rollout, now_ms)
+        action, reason = decide(config, rollout, snapshot, now_ms)
         age_ms = now_ms - rollout.stage_ms
         wait_ms = max(_LEAST_SNAPSHOT_MS, age_ms // _SNAPSHOT_SHARE)
+        unkept = ""
         if action is not None or now_ms - ramped.saved_ms >= wait_ms:
             ramped.saved_ms = now_ms
-            await asyncio.to_thread(self._store.add_snapshot, id_, snapshot)
+            unkept = await self._try(asyncio.to_thread(self._store.add_snapshot, id_, snapshot))
         if action is not None:
             await self._carry_out(id_, ramped, action, reason)
-
-    @staticmethod
-    def _measure(ramped: _Ramped, rollout: Rollout, now_ms: int) -> Snapshot:
-        config, arms = ramped.config, ramped.comparison.arms
-        test, control = arms["test"], arms["control"]
-        findings = [
-            judge(
-                guardrail,
-                test,
-                control,
-                level_of(guardrail, config.guardrails, config.alpha),
-                rollout.series,
-                config.min_samples,
-            )
-            for guardrail in config.guardrails
-        ]
-        users = (test.users, control.users)
-        return Snapshot(now_ms, rollout.percent, rollout.series, users, findings)
-
-    @staticmethod
-    def _decide(
-        ramped: _Ramped, rollout: Rollout, snapshot: Snapshot, now_ms: int
-    ) -> tuple[Action | None, str]:
-        """What is to be done now, and why."""
-        config = ramped.config
-        broken = [
-            (guardrail.action, finding)
-            for guardrail, finding in zip(config.guardrails, snapshot.findings, strict=True)
-            if finding.broken
-        ]
-        for action, finding in broken:
-            if action == "rollback":
-                return "rollback", _why(finding)
-        if rollout.status == "ramping" and broken:
-            return "hold", _why(broken[0][1])
-        if due(rollout, now_ms, config.hold_minutes) and not waits_for(
-            config, rollout, snapshot, now_ms
-        ):
-            test, control = snapshot.users
-            return "promote", f"held, and {test:,} users in test and {control:,} in control seen"
-        return None, ""
+        if unkept:
+            raise StateError(unkept)
 
     async def _carry_out(self, id_: str, ramped: _Ramped, action: Action, reason: str) -> None:
         judged = ramped.rollout
         assert judged is not None
+        at_ms = self._clock() if ramped.turned_back is None else ramped.turned_back[0]
 
         def change(before: Rollout | None) -> tuple[Rollout, Decision | None]:
             assert before is not None
             if before != judged:
                 return before, None  # somebody has decided meanwhile: look again
-            return act(before, action, ramped.config.stages, self._clock(), GATEWAY, reason)
+            return act(before, action, ramped.config.stages, at_ms, GATEWAY, reason)
 
         try:
             await self._change(id_, ramped, change)
         except StateError:
-            if action == "rollback":
-                ramped.comparison.group.resize(0, [(format_ms(self._clock() + 1), judged.percent)])
+            if action == "rollback" and ramped.rollout is judged:
+                ramped.turned_back = at_ms, reason
+                self._apply(ramped)
             raise
 
     async def _change(self, id_: str, ramped: _Ramped, change: Change) -> None:
@@ -317,16 +303,18 @@ class Rollouts:
 
     def _set(self, ramped: _Ramped, rollout: Rollout) -> None:
         before, ramped.rollout = ramped.rollout, rollout
+        if before != rollout:
+            ramped.turned_back = None
         if before is None or before.series != rollout.series:
             ramped.comparison.begin()
             ramped.saved_ms = 0
         self._apply(ramped)
 
     def _apply(self, ramped: _Ramped) -> None:
-        rollout, group = ramped.rollout, ramped.comparison.group
+        rollout = ramped.in_force
         if rollout is None:
             return
-        resize(group, rollout)
+        resize(ramped.comparison.group, rollout)
         ramped.comparison.measuring = self._decides and rollout.status in ("ramping", "held")
 
     # -- asked by others -----------------------------------------------------
@@ -346,16 +334,16 @@ class Rollouts:
 
     def _of(self, id_: str) -> _Ramped:
         if id_ not in self._ramped:
-            raise ConfigError(f"there is no group {id_!r} with a ramp")
+            raise not_ramped(id_, self._ramped)
         return self._ramped[id_]
 
     def views(self) -> list[View]:
         """All rollouts as they are now; those who only follow know of none."""
         now_ms = self._clock()
         return [
-            view_of(ramped.config, ramped.rollout, ramped.snapshot, now_ms)
+            view_of(ramped.config, rollout, ramped.snapshot, now_ms)
             for ramped in self._ramped.values()
-            if ramped.rollout is not None and self._decides
+            if (rollout := ramped.in_force) is not None and self._decides
         ]
 
     async def report(self, id_: str) -> Report:
@@ -366,21 +354,11 @@ class Rollouts:
             StateError: its history cannot be read.
         """
         ramped = self._of(id_)
-        if ramped.rollout is None:
+        rollout = ramped.in_force
+        if rollout is None:
             raise ConfigError(f"the rollout of {id_} has not begun")
         decisions = await asyncio.to_thread(self._store.decisions, id_)
         snapshots = await asyncio.to_thread(self._store.snapshots, id_)
         if ramped.snapshot is not None and ramped.snapshot not in snapshots[-1:]:
             snapshots.append(ramped.snapshot)
-        return report_of(ramped.config, ramped.rollout, decisions, snapshots, self._clock())
-
-
-def _why(finding: Finding) -> str:
-    test, control = finding.test, finding.control
-    what = "sends" if finding.metric == "latency_p95" else "users"
-    limit = "at least" if finding.metric == "events_per_user" else "at most"
-    return (
-        f"{finding.metric} is {format_value(finding.metric, test.value)} in test "
-        f"({test.clusters:,} {what}) and {format_value(finding.metric, control.value)} in control "
-        f"({control.clusters:,}); {limit} {format_value(finding.metric, finding.bound)} is allowed"
-    )
+        return report_of(ramped.config, rollout, decisions, snapshots, self._clock())

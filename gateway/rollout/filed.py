@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from gateway.config import Config
@@ -12,7 +12,7 @@ from gateway.rollout.machine import Action, Decision, Rollout, act
 from gateway.rollout.store import FILE_NAME, Change, RolloutStore
 from gateway.rollout.view import Report, report_of
 
-__all__ = ["act_on_file", "asking", "store_of", "stored_report"]
+__all__ = ["act_on_file", "asking", "not_ramped", "store_of", "stored_report"]
 
 
 def store_of(data_dir: Path) -> RolloutStore:
@@ -28,12 +28,19 @@ def stored_report(config: Config, store: RolloutStore, id_: str, now_ms: int) ->
         StateError: the file cannot be read.
     """
     rollout = store.all().get(id_)
-    if id_ not in config.groups or not config.groups[id_].ramp:
-        raise ConfigError(f"there is no group {id_!r} with a ramp")
+    ramped = [name for name, group in config.groups.items() if group.ramp]
+    if id_ not in ramped:
+        raise not_ramped(id_, ramped)
     if rollout is None:
         raise ConfigError(f"the rollout of {id_} has not begun: it does when the gateway starts")
     group = config.groups[id_]
     return report_of(group, rollout, store.decisions(id_), store.snapshots(id_), now_ms)
+
+
+def not_ramped(id_: str, ramped: Iterable[str]) -> ConfigError:
+    """What to say of a group that has no ramp, or is none."""
+    known = ", ".join(ramped) or "none"
+    return ConfigError(f"there is no group {id_!r} with a ramp; there are: {known}")
 
 
 def act_on_file(

@@ -46,13 +46,14 @@ class ArmValue(Struct, frozen=True):
     """A metric in one arm.
 
     Attributes:
-        low, high: hold the true value at all times, but for a chance of the guardrail's level.
+        low, high: hold the true value at all times, but for a chance of the guardrail's level;
+            `high` is None where nothing bounds it yet.
         clusters: users, or sends, that it rests on.
     """
 
     value: float
     low: float
-    high: float
+    high: float | None
     clusters: int
 
 
@@ -197,7 +198,7 @@ def _careful(moments: Moments, *, share: bool) -> Moments:
 
 def _value(moments: Moments, alpha: float, tuned_for: int, *, share: bool) -> ArmValue:
     if moments.clusters < 2 or not moments.n:
-        return ArmValue(moments.ratio, 0.0, 1.0 if share else math.inf, moments.clusters)
+        return ArmValue(moments.ratio, 0.0, 1.0 if share else None, moments.clusters)
     error = math.sqrt(_careful(moments, share=share).spread / moments.clusters)
     half = half_width(moments.clusters, alpha, tuned_for) * error
     high = moments.ratio + half

@@ -106,8 +106,8 @@ class RolloutStore:
     def all(self) -> dict[str, Rollout]:
         """All rollouts there are, by their groups."""
         with self._using() as db:
-            rows = db.execute("SELECT name, state FROM rollouts").fetchall()
-        return {name: msgspec.json.decode(state, type=Rollout) for name, state in rows}
+            rows = db.execute("SELECT name, state FROM rollouts")
+            return {name: msgspec.json.decode(state, type=Rollout) for name, state in rows}
 
     def change(
         self, name: str, change: Change, alert: Callable[[Decision], bytes | None] | None = None
@@ -153,7 +153,7 @@ class RolloutStore:
         query = "SELECT snapshot FROM snapshots WHERE name = ? ORDER BY id DESC LIMIT ?"
         with self._using() as db:
             rows = db.execute(query, (name, limit)).fetchall()
-        return [msgspec.json.decode(one, type=Snapshot) for (one,) in reversed(rows)]
+            return [msgspec.json.decode(one, type=Snapshot) for (one,) in reversed(rows)]
 
     def pending(self) -> list[Pending]:
         """Alerts that have not arrived, the oldest first."""

@@ -1,0 +1,67 @@
+"""What is to be done about a rollout, by what was measured of its arms. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.groups import Arm, GroupConfig
+from gateway.rollout.figures import ArmFigures
+from gateway.rollout.judging import Finding, judge, level_of
+from gateway.rollout.machine import Action, Rollout, due
+from gateway.rollout.store import Snapshot
+from gateway.rollout.view import format_value, waits_for
+
+__all__ = ["decide", "measure"]
+
+
+def measure(
+    config: GroupConfig, arms: Mapping[Arm, ArmFigures], rollout: Rollout, now_ms: int
+) -> Snapshot:
+    """What is known of both arms now."""
+    test, control = arms["test"], arms["control"]
+    findings = [
+        judge(
+            guardrail,
+            test,
+            control,
+            level_of(guardrail, config.guardrails, config.alpha),
+            rollout.series,
+            config.min_samples,
+        )
+        for guardrail in config.guardrails
+    ]
+    users = (test.users, control.users)
+    return Snapshot(now_ms, rollout.percent, rollout.series, users, findings)
+
+
+def decide(
+    config: GroupConfig, rollout: Rollout, snapshot: Snapshot, now_ms: int
+) -> tuple[Action | None, str]:
+    """What is to be done now, and why."""
+    broken = [
+        (guardrail.action, finding)
+        for guardrail, finding in zip(config.guardrails, snapshot.findings, strict=True)
+        if finding.broken
+    ]
+    for action, finding in broken:
+        if action == "rollback":
+            return "rollback", _why(finding)
+    if rollout.status == "ramping" and broken:
+        return "hold", _why(broken[0][1])
+    if due(rollout, now_ms, config.hold_minutes) and not waits_for(
+        config, rollout, snapshot, now_ms
+    ):
+        test, control = snapshot.users
+        return "promote", f"held, and {test:,} users in test and {control:,} in control seen"
+    return None, ""
+
+
+def _why(finding: Finding) -> str:
+    test, control = finding.test, finding.control
+    what = "sends" if finding.metric == "latency_p95" else "users"
+    limit = "at least" if finding.metric == "events_per_user" else "at most"
+    return (
+        f"{finding.metric} is {format_value(finding.metric, test.value)} in test "
+        f"({test.clusters:,} {what}) and {format_value(finding.metric, control.value)} in control "
+        f"({control.clusters:,}); {limit} {format_value(finding.metric, finding.bound)} is allowed"
+    )
