@@ -59,9 +59,9 @@ def test_a_test_for_each_scene(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(CONTRACT)
     code, text = run(tmp_path, "-v", "--strict-markers")
     assert code == 0, text
-    for slug in ("delivery", "gateway-restart", "stop", "check"):
+    for slug in ("delivery", "gateway-restart", "stop", "check", "rehearsal"):
         assert f"test_contract[{slug}] PASSED" in text
-    assert "4 passed" in text
+    assert "5 passed" in text
 
 
 def test_a_test_for_each_case(tmp_path: Path) -> None:

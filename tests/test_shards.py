@@ -105,7 +105,7 @@ def test_a_bound_on_requests_is_shared_out(tmp_path: Path) -> None:
     )
     gateway = Gateway(load(path), discover(installed=()))
     [built] = gateway.destinations
-    pace = gateway._pace(built)
+    pace = gateway.deliveries._pace(built)
     assert pace.wait_seconds(0.0) == 0.0
     assert pace.wait_seconds(0.0) == 2.0
-    assert gateway._pace(built) is pace
+    assert gateway.deliveries._pace(built) is pace
