@@ -156,7 +156,7 @@ async def test_what_is_no_longer_in_config_is_waited_for_no_more(tmp_path: Path)
     assert report.status == "PARTIAL_SUCCESS"
     assert place(report) == (
         "NOT_SUPPORTED",
-        "it is no longer there; if it still has the users, delete them there by hand",
+        "it is no longer in config: delete the users there by hand",
     )
 
 

@@ -171,6 +171,29 @@ async def test_a_vendor_is_asked_once_and_last(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+async def test_a_shard_that_is_gone_is_waited_for_no_more(tmp_path: Path) -> None:
+    """Its folder was removed, or it has another name with another number of workers."""
+    vendor = Vendor(Erasure("FINISHED"))
+    async with AsyncExitStack() as stack:
+        (tmp_path / "config.toml").write_text(CONFIG)
+        settings = load(tmp_path / "config.toml", {})
+        gateways = []
+        for shard in (0, 1):
+            gateway = Gateway(of_shard(settings, shard), discover(), ManualClock())
+            object.__setattr__(gateway.destinations[0], "destination", vendor)
+            gateways.append(await stack.enter_async_context(gateway.at_rest(begin=False)))
+        lead, other = (gateway.regulations for gateway in gateways)
+        lead.others = AsideShards({"worker 1": gateways[1]})
+        made = await lead.create("DELETE_ONLY", ADA, "tester")
+        lead.others = AsideShards({"shard 1": gateways[1]})
+        await other.start()
+        await lead.start()
+        while not (found := await lead.wait(made.id, 0.1)) or found.status == "RUNNING":
+            gateways[0].clock.advance(1)  # type: ignore[attr-defined]
+    assert (found.status, vendor.asked) == ("FINISHED", [(ADA, "")])
+    assert {"worker 1", "shard 1"} <= {place.place for place in found.places}
+
+
 def test_it_is_written_down_in_all_shards_or_in_none(tmp_path: Path) -> None:
     """Where a shard is still held, nothing begins in the others."""
     (tmp_path / "config.toml").write_text(config(2, FILES))

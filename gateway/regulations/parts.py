@@ -17,7 +17,7 @@ from gateway.regulations.report import Report
 from gateway.state.regulations import Place
 from gateway.subjects import Subjects
 
-__all__ = ["Others", "Part", "Role", "place_of"]
+__all__ = ["Others", "Part", "Role", "gone", "place_of"]
 
 Role = Literal["whole", "lead", "part"]
 """What a shard has to do with a regulation: ``whole`` where there is no other shard."""
@@ -95,3 +95,12 @@ def place_of(name: str, report: Report | None, now_ms: int) -> Place:
     return Place(
         name, status, items, "; ".join(told), next_ms=again_ms if status == "RUNNING" else 0
     )
+
+
+def gone(name: str) -> Place:
+    """A place that was asked and is there no longer."""
+    if name.startswith("destination "):
+        text = "it is no longer in config: delete the users there by hand"
+        return Place(name, "NOT_SUPPORTED", detail=text)
+    # A shard's folder was removed, or the shard is asked by the name that it has now.
+    return Place(name, "FINISHED", detail="it is no longer there, or has another name")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from gateway.component import Destination
 from gateway.erasure import LOCAL_PLACES, Eraser
 from gateway.errors import ConfigError, StateError
-from gateway.regulations.parts import Others, Part, Role, place_of
+from gateway.regulations.parts import Others, Part, Role, gone, place_of
 from gateway.regulations.report import Kind, Report, ReportPlace, overall
 from gateway.regulations.vendor import erase_at
 from gateway.state import State
@@ -275,12 +275,11 @@ class Regulations:
         return await self._conclude(row)
 
     async def _leave_off(self, row: Row, places: Mapping[str, Place]) -> None:
-        """Nothing more becomes of places that were asked and are no longer in config."""
+        """Nothing more becomes of places that were asked and are there no longer."""
         there = {f"destination {name}" for name in self._names(row.role)} | {*self._shards(row)}
         for name, place in places.items():
             if place.status == "RUNNING" and name not in there:
-                text = "it is no longer there; if it still has the users, delete them there by hand"
-                await self._put(row.id, Place(name, "NOT_SUPPORTED", detail=text))
+                await self._put(row.id, gone(name))
 
     def _shards(self, row: Row) -> Sequence[str]:
         """The other shards that a regulation has to do with."""
