@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
-from msgspec import Meta, Struct, structs
+from msgspec import Meta, Struct
 
 from gateway.assignment import Share, check_percent, position
 from gateway.condition import compile_condition
@@ -268,15 +268,19 @@ class Groups:
         """Go on where other groups stood: for events of before, their percentages count.
 
         Those groups go by the new ones too, as long as something still asks them. A group that
-        divides users otherwise than by its percentage begins anew, and so does one with a ramp,
-        which knows its own past.
+        divides users otherwise than by its percentage begins anew. One with a ramp knows its own
+        past; one that has a ramp only now stays as it is until its rollout begins.
 
         Args:
             until: now, in the form of `Event.received_at`.
         """
         for id_, group in self._groups.items():
             old = before._groups.get(id_)
-            if old is None or group.config.ramp or not _same_but_for_percent(group, old):
+            if old is None or _division(group) != _division(old):
+                continue
+            if group.config.ramp:
+                if not old.config.ramp:
+                    group.resize(old.percent, old.earlier)
                 continue
             earlier = list(old.earlier)
             if old.percent != group.percent:
@@ -299,6 +303,7 @@ class Groups:
         return iter(self._groups.values())
 
 
-def _same_but_for_percent(group: Group, other: Group) -> bool:
-    one, two = (structs.replace(each.config, percent=0.0) for each in (group, other))
-    return one == two and group.layer_salt == other.layer_salt
+def _division(group: Group) -> tuple[object, ...]:
+    """All that decides who is in which arm, but for the percentage."""
+    config = group.config
+    return config.by, config.salt, config.slot, config.eligible, config.layer, group.layer_salt

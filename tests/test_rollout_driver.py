@@ -234,6 +234,47 @@ async def test_a_config_may_change_while_all_are_judged(play: Play, tmp_path: Pa
     assert [view.group for view in play.rollouts.views()] == ["checkout_canary"]
 
 
+async def test_a_ramp_that_comes_and_goes_moves_nobody_of_before(tmp_path: Path) -> None:
+    """Events that came in while config had a percentage go by that, and those of a ramp by it."""
+    ramp = 'ramp = ["1%", "5%", "25%", "100%"]'
+    play = Play(tmp_path, CONFIG.replace(ramp, "percent = 10"))
+    await play.start()
+    id_ = next(f"v{n}" for n in range(99) if 1 < position("checkout_canary", f"v{n}") < 10)
+    expected: list[tuple[str, str]] = []
+
+    async def reload(config: str, arm: str) -> None:
+        (tmp_path / "config.toml").write_text(config)
+        play.config = load(tmp_path / "config.toml", {})
+        play.now_ms += 60_000
+        before, groups = play.groups, Groups(play.config.groups)
+        ramps = play.rollouts.plan(play.config, groups)
+        groups.take_over(before, format_ms(play.now_ms + 1))
+        play.rollouts.adopt(ramps)
+        play.groups = groups
+        check()
+        play.now_ms += 500
+        await play.rollouts.tick()
+        play.now_ms += 60_000
+        expected.append((format_ms(play.now_ms), arm))
+        check()
+
+    def check() -> None:
+        for at, arm in expected:
+            member = play.groups["checkout_canary"].member(
+                make_event(anonymous_id=id_, received_at=at)
+            )
+            assert member is not None
+            assert (at, member.arm) == (at, arm)
+
+    expected.append((format_ms(play.now_ms), "test"))
+    await reload(CONFIG, "control")
+    assert play.state == ("ramping", 1)
+    await reload(CONFIG.replace(ramp, "percent = 30"), "test")
+    await reload(CONFIG, "control")
+    assert play.state == ("ramping", 1)
+    await play.rollouts.stop()
+
+
 async def test_a_rollback_that_cannot_be_written_down_is_applied(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:

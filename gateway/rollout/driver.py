@@ -21,9 +21,18 @@ from gateway.groups import GroupConfig, Groups
 from gateway.rollout.alerts import Alerts, alert_about
 from gateway.rollout.deciding import decide, measure
 from gateway.rollout.filed import asking, not_ramped, store_of
-from gateway.rollout.machine import GATEWAY, Action, Decision, Rollout, act, begin, restarted
+from gateway.rollout.machine import (
+    GATEWAY,
+    Action,
+    Decision,
+    Rollout,
+    act,
+    begin,
+    restarted,
+    returned,
+)
 from gateway.rollout.meter import Comparison
-from gateway.rollout.ramps import Ramps, resize
+from gateway.rollout.ramps import Ramps, resize, standing
 from gateway.rollout.store import FILE_NAME, Change, Snapshot
 from gateway.rollout.view import Report, View, report_of, view_of
 
@@ -168,9 +177,13 @@ class Rollouts:
             await self._begin(id_, ramped)
 
     async def _begin(self, id_: str, ramped: _Ramped) -> None:
+        was = standing(ramped.comparison.group)
+
         def change(before: Rollout | None) -> tuple[Rollout, Decision | None]:
             if before is None:
-                return begin(id_, ramped.config.stages, self._clock())
+                return begin(id_, ramped.config.stages, self._clock(), *was)
+            if ramped.rollout is None:
+                return returned(before, self._clock(), *was), None
             # What was measured is gone with the process that had it.
             return restarted(before), None
 

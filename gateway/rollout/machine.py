@@ -37,6 +37,7 @@ __all__ = [
     "due",
     "next_stage",
     "restarted",
+    "returned",
 ]
 
 GATEWAY = "gateway"
@@ -99,15 +100,38 @@ def next_stage(percent: float, stages: Sequence[float]) -> float | None:
     return next((stage for stage in stages if stage > percent), None)
 
 
-def begin(group: str, stages: Sequence[float], now_ms: int) -> tuple[Rollout, Decision]:
-    """A rollout that nobody has seen before, at its first stage."""
-    nothing = Rollout(group, "ramping", 0.0, now_ms, 0, now_ms, GATEWAY, "")
+def begin(
+    group: str,
+    stages: Sequence[float],
+    now_ms: int,
+    percent: float = 0.0,
+    earlier: tuple[tuple[int, float], ...] = (),
+) -> tuple[Rollout, Decision]:
+    """A rollout that nobody has seen before, at its first stage.
+
+    Args:
+        percent: how many were in the test arm until now.
+        earlier: and before; as of `Rollout`.
+    """
+    nothing = Rollout(group, "ramping", percent, now_ms, 0, now_ms, GATEWAY, "", earlier)
     return _at(nothing, "start", stages[0], stages, now_ms, GATEWAY, "the ramp begins")
 
 
 def restarted(rollout: Rollout) -> Rollout:
     """The rollout after what was measured is gone: another test begins, at the same stage."""
     return structs.replace(rollout, series=rollout.series + 1)
+
+
+def returned(
+    rollout: Rollout, now_ms: int, percent: float, earlier: tuple[tuple[int, float], ...]
+) -> Rollout:
+    """The rollout after config has had no ramp for a while.
+
+    Args:
+        percent, earlier: as of `begin`; without any, those that the rollout knows count.
+    """
+    known = earlier or rollout.earlier
+    return structs.replace(restarted(rollout), earlier=(*known, (now_ms + 1, percent)))
 
 
 def due(rollout: Rollout, now_ms: int, hold_minutes: float) -> bool:

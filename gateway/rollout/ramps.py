@@ -9,9 +9,9 @@ from gateway.config import Config
 from gateway.groups import Group, Groups
 from gateway.rollout.machine import Rollout
 from gateway.rollout.meter import Comparison, IntakeMeter, Meter
-from gateway.timestamps import format_ms
+from gateway.timestamps import exact_ms, format_ms
 
-__all__ = ["Ramps", "measured_destinations", "resize"]
+__all__ = ["Ramps", "measured_destinations", "resize", "standing"]
 
 
 def measured_destinations(config: Config, name: str) -> set[str]:
@@ -74,3 +74,13 @@ def resize(group: Group, rollout: Rollout) -> None:
     """Have a group divided as its rollout says."""
     earlier = [(format_ms(until_ms), percent) for until_ms, percent in rollout.earlier]
     group.resize(rollout.percent, earlier)
+
+
+def standing(group: Group) -> tuple[float, tuple[tuple[int, float], ...]]:
+    """How a group is divided: its percentage, and those of before, as of `Rollout.earlier`."""
+    earlier = (
+        (until_ms, percent)
+        for until, percent in group.earlier
+        if (until_ms := exact_ms(until)) is not None
+    )
+    return group.percent, tuple(earlier)
