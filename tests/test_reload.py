@@ -163,6 +163,9 @@ async def test_transforms_and_groups_hold_from_the_next_event(house: House) -> N
         await caught_up(gateway)
         done = await reloaded(gateway, house, BASE + rules.replace("percent = 0", "percent = 100"))
         assert done.changes == ["changed groups.g"]
+        changed_ms = gateway.clock()
+        while gateway.clock() <= changed_ms + 1:  # what comes in within it goes by what was
+            await asyncio.sleep(0)
         await send(gateway, "c")
         await caught_up(gateway)
         assert worker.counts.filtered == {"rule": 1}
