@@ -34,8 +34,9 @@ def report(gateway: Gateway) -> dict[str, Any]:
             "dead_events": worker.counts.dead.total(),
         }
         if condition.state != "ok":
-            destinations[id_]["error"] = condition.error
-            failing.append(f"destination {id_}: {condition.state}: {condition.error}")
+            # What a vendor answered is not for everybody, as this answer is.
+            why = condition.error if condition.ours else "`gateway status` and the log say why"
+            failing.append(f"destination {id_}: {condition.state}: {why}")
     failing += _unbalanced(gateway)
     rollouts = gateway.rollouts.views()
     failing += [

@@ -58,7 +58,7 @@ class Recorder:
                 written = await self._state.commit(commit, self._clock())
             except StateError as error:
                 attempt += 1
-                self._sender.fails("retrying", f"outcomes cannot be recorded: {error}")
+                self._sender.fails("retrying", f"outcomes cannot be recorded: {error}", ours=True)
                 if await self._sender.pause(self._sender.delay_seconds(attempt, None)):
                     return None
             else:

@@ -32,11 +32,13 @@ class Condition:
         state: ``ok``; ``retrying`` while it fails; ``paused`` while its settings are refused.
         since_ms: when that began.
         error: the last error in words; empty while ok.
+        ours: it is the gateway's own, and quotes nobody.
     """
 
     state: Literal["ok", "retrying", "paused"]
     since_ms: int
     error: str = ""
+    ours: bool = False
 
 
 class Sender:
@@ -269,12 +271,14 @@ class Sender:
 
     # -- condition -----------------------------------------------------------
 
-    def fails(self, state: Literal["retrying", "paused"], error: str) -> None:
-        """The destination failed, or what it needs did."""
+    def fails(
+        self, state: Literal["retrying", "paused"], error: str, *, ours: bool = False
+    ) -> None:
+        """The destination failed, or what it needs of ours did."""
         now_ms = self._clock()
         changed = self.condition.state != state
         since_ms = now_ms if changed else self.condition.since_ms
-        self.condition = Condition(state, since_ms, error)
+        self.condition = Condition(state, since_ms, error, ours)
         if changed or now_ms - self._logged_ms >= _LOG_EVERY_MS:
             self._logged_ms = now_ms
             self._log.warning(

@@ -146,6 +146,9 @@ def test_status_shows_each_part(gateway: GatewayProcess) -> None:
     assert (down["circuit"], down["max_concurrency"]) == ("open", 8)
     assert down["lag_events"] > 0
     assert "ClientConnector" in down["error"]
+    everybody = json.dumps(gateway.get("/health"))
+    assert "destination down: retrying" in everybody
+    assert "ClientConnector" not in everybody, "what others answered is not for everybody"
     code, output = gateway_command(gateway.folder, "status")
     assert code == 1
     for text in ("destination", "retrying", "open", "headgate"):

@@ -90,7 +90,7 @@ def _show_health(console: Console, remote: Remote) -> None:
     for line in health["failing"]:
         console.print(line, style="yellow", markup=False)
     console.print(
-        "[dim]set `token` in \\[admin] to see sources, rates, circuits and lag in time[/]"
+        "[dim]set `token` in \\[admin] to see sources, rates, errors, circuits and lag in time[/]"
     )
     if health["failing"]:
         raise SystemExit(1)

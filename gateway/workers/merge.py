@@ -93,7 +93,7 @@ def _add_destination(into: dict[str, Any], more: dict[str, Any]) -> None:
     for key in ("pending_events", "waiting_events", "dead_events"):
         into[key] += more[key]
     if _BAD[more["status"]] > _BAD[into["status"]]:
-        into |= {key: more[key] for key in ("status", "since", "error") if key in more}
+        into |= {key: more[key] for key in ("status", "since") if key in more}
 
 
 def _merge_config(found: Mapping[str, dict[str, Any]], failing: list[str]) -> dict[str, Any]:
