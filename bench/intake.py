@@ -19,7 +19,8 @@ from gateway.builtin.segment.limits import select
 from gateway.builtin.segment.plain import plain_batch, within
 from gateway.chain import Chain
 from gateway.dedup import RecentIds
-from gateway.enrich import Client
+from gateway.envelope.enrich import Client
+from gateway.envelope.sealed import Origin
 from gateway.event import Event
 from gateway.intake import Arrival, Intake
 from gateway.ledger import Ledger
@@ -27,7 +28,6 @@ from gateway.queue import Store
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.disk import DiskConfig, DiskStore
 from gateway.queue.memory import MemoryConfig, MemoryStore
-from gateway.sealed import Origin
 from gateway.settings import DedupConfig, QueueSettings, SourceSettings
 from gateway.timestamps import now_ms
 

@@ -18,10 +18,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from gateway.envelope.sealed import briefs
 from gateway.errors import StateError
 from gateway.ledger import Ledger
 from gateway.queue import Store
-from gateway.sealed import briefs
 from gateway.state import Discard, State, Tally
 
 if TYPE_CHECKING:

@@ -29,11 +29,11 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 from msgspec import Struct
 
 from gateway.batch import Batch, BatchPolicy
-from gateway.enrich import Client
+from gateway.envelope.enrich import Client
+from gateway.envelope.sealed import Ids
 from gateway.event import Event
 from gateway.groups import Groups
 from gateway.rehearsal import Rehearsal
-from gateway.sealed import Ids
 from gateway.subjects import Subjects
 
 if TYPE_CHECKING:

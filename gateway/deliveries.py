@@ -19,17 +19,17 @@ import anyio
 from anyio.abc import TaskGroup
 
 from gateway.building import BuiltDestination
-from gateway.circuit import Pace
-from gateway.collect import Collector
-from gateway.delivery import Worker
+from gateway.delivery.circuit import Pace
+from gateway.delivery.collect import Collector
+from gateway.delivery.order import UserOrder
+from gateway.delivery.sending import Sender
+from gateway.delivery.sieve import Sieve
+from gateway.delivery.worker import Worker
 from gateway.errors import ConfigError
 from gateway.ledger import DestinationCounts, Ledger
 from gateway.lifecycle import start, stop
-from gateway.order import UserOrder
 from gateway.queue.batching import BatchingQueue
-from gateway.sending import Sender
 from gateway.settings import ServerConfig
-from gateway.sieve import Sieve
 from gateway.state import State
 from gateway.tap import Tap
 

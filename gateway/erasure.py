@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from gateway.dedup import RecentIds
-from gateway.delivery import Worker
+from gateway.delivery.worker import Worker
 from gateway.errors import GatewayError
 from gateway.identity import Identity
 from gateway.queue.batching import BatchingQueue

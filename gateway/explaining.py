@@ -22,12 +22,12 @@ from msgspec import Struct
 from gateway.building import BuiltDestination
 from gateway.changes import changes
 from gateway.component import Batch
+from gateway.delivery.sieve import Outgoing
 from gateway.errors import GatewayError
 from gateway.event import Event, decode_events, encode_events
 from gateway.groups import Groups
 from gateway.pipeline import Gateway
 from gateway.rehearsing import Shown, rehearse
-from gateway.sieve import Outgoing
 from gateway.walk import Known, RehearsedIntake, Step, Taken, run_alone
 
 __all__ = [

@@ -31,12 +31,12 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from msgspec import Raw, json, structs
 
 from gateway.config import Config
+from gateway.envelope.normalise import add_notes
+from gateway.envelope.sealed import stored_events
 from gateway.errors import StateError
 from gateway.event import EMPTY, Event, Warnings
 from gateway.links import FILE_NAME, LinkFile, Mark
-from gateway.normalise import add_notes
 from gateway.queue import Store
-from gateway.sealed import stored_events
 from gateway.settings import IdentityConfig
 from gateway.subjects import Subjects
 

@@ -5,8 +5,8 @@ before, the intake transforms, the queue. Nothing awaits before the queue, so th
 request are taken up as one. What a transform masks here never reaches the disk.
 
 Where all events of a request are as they should be, new, and nothing that a transform is there for,
-they are stored as they were sent (`gateway.sealed`): that is the usual case, and the fast one. If a
-transform is there for a few of them, the others still are (`gateway.mixed`).
+they are stored as they were sent (`gateway.envelope.sealed`): that is the usual case, and the fast
+one. If a transform is there for a few of them, the others still are (`gateway.envelope.mixed`).
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from gateway.arrival import Arrival, Plain, Receipt
 from gateway.books import Books
 from gateway.chain import Chain
 from gateway.dedup import RecentIds
-from gateway.enrich import additions
+from gateway.envelope.arrival import Arrival, Plain, Receipt
+from gateway.envelope.enrich import additions
+from gateway.envelope.heads import examine, of_any
+from gateway.envelope.mixed import AsSent, Mixed, mixed
+from gateway.envelope.peek import peek
+from gateway.envelope.sealed import Origin, complete, finish
+from gateway.envelope.stamp import Stamp
+from gateway.envelope.validate import validate
 from gateway.errors import ConfigError, QueueError
 from gateway.event import EMPTY, Event, decode_events, encode_events
-from gateway.heads import examine, of_any
 from gateway.identity import Identity
 from gateway.keys import Key, Keys
 from gateway.ledger import Ledger
-from gateway.mixed import AsSent, Mixed, mixed
-from gateway.peek import peek
 from gateway.queue.batching import BatchingQueue
-from gateway.sealed import Origin, complete, finish
 from gateway.settings import SourceSettings
-from gateway.stamp import Stamp
 from gateway.state import Discard
 from gateway.tap import Tap
 from gateway.timestamps import parse_ms
-from gateway.validate import validate
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

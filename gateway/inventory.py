@@ -13,12 +13,12 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
+from gateway.envelope.sealed import stored_events
 from gateway.event import Event
 from gateway.personal.detect import KINDS, MASKED, Detector, disguise
 from gateway.personal.prescan import Prescan, is_coarse, squeeze
 from gateway.queue import Frame
 from gateway.queue.folder import QueueFolder
-from gateway.sealed import stored_events
 
 __all__ = ["MAX_ROWS", "Colour", "Inventory", "Report", "Row", "scan_frames", "scan_queues"]
 

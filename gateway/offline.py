@@ -11,11 +11,11 @@ from msgspec import structs
 
 from gateway.config import Config
 from gateway.conservation import Statement, queue_gaps, statement, with_stored
+from gateway.envelope.sealed import newest_ids
 from gateway.errors import StateError
 from gateway.event import Event, decode_events
 from gateway.queue.folder import QueueFolder
 from gateway.queue.index import find
-from gateway.sealed import newest_ids
 from gateway.shards import shards_of
 from gateway.state import STATE_FILE
 from gateway.state.schema import connect

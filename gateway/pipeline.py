@@ -14,11 +14,11 @@ import structlog
 from gateway.audit import Audit
 from gateway.books import Books
 from gateway.building import Builder, BuiltDestination
-from gateway.circuit import Pace
 from gateway.component import Source
 from gateway.config import Config, load
 from gateway.dedup import RecentIds
 from gateway.deliveries import Deliveries
+from gateway.delivery.circuit import Pace
 from gateway.erasure import Eraser
 from gateway.errors import GatewayError, StateError
 from gateway.groups import Groups

@@ -6,9 +6,9 @@ import heapq
 
 from gateway.config import Config
 from gateway.dedup import RecentIds
+from gateway.envelope.sealed import newest_ids
 from gateway.queue import Store
 from gateway.queue.folder import QueueFolder
-from gateway.sealed import newest_ids
 from gateway.shards import shard_dir, shards_in
 
 __all__ = ["preload"]

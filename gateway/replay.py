@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 from msgspec import Struct, field
 
-from gateway.delivery import Worker
+from gateway.delivery.sieve import Outgoing, Sieve
+from gateway.delivery.worker import Worker
+from gateway.envelope.sealed import stored_events
 from gateway.errors import ConfigError, StateError
 from gateway.event import Event
 from gateway.queue import Frame, Store
-from gateway.sealed import stored_events
 from gateway.shards import public_id, shard_of
-from gateway.sieve import Outgoing, Sieve
 from gateway.state import State, replays
 from gateway.timestamps import format_ms, parse_ms
 

@@ -13,6 +13,7 @@ from gateway.chain import Chain
 from gateway.component import Source
 from gateway.config import Config
 from gateway.dedup import RecentIds
+from gateway.delivery.sieve import Sieve
 from gateway.groups import Groups
 from gateway.identity import Identity
 from gateway.intake import Intake
@@ -24,7 +25,6 @@ from gateway.rollout.ramps import Ramps
 from gateway.routing import Mounted
 from gateway.shading import make_shadow, shaded
 from gateway.shadow import Shadow
-from gateway.sieve import Sieve
 from gateway.suppression import Suppressions
 from gateway.tap import Tap
 from gateway.walk import RehearsedIntake

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from gateway.building import Builder, BuiltDestination
 from gateway.component import Batch, Destination, Erasure
+from gateway.delivery.sieve import Sieve
 from gateway.errors import ConfigError, Misconfigured
 from gateway.shadow import Shadow, Side
-from gateway.sieve import Sieve
 from gateway.subjects import Subjects
 
 __all__ = ["NothingSent", "make_shadow", "shaded"]

@@ -27,11 +27,11 @@ from msgspec import Struct
 
 from gateway.changes import Change, changes
 from gateway.component import Batch
+from gateway.delivery.sieve import Outgoing, Sieve
+from gateway.envelope.sealed import Run
 from gateway.event import Event
 from gateway.rehearsing import Shown, rehearse
-from gateway.sealed import Run
 from gateway.settings import ShadowSettings
-from gateway.sieve import Outgoing, Sieve
 from gateway.timestamps import format_ms
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import sys
 from msgspec import Struct
 
 from gateway import __version__
-from gateway.delivery import Worker
+from gateway.delivery.worker import Worker
 from gateway.pipeline import Gateway
 from gateway.reload import ConfigStatus
 from gateway.timestamps import format_ms

@@ -14,12 +14,12 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
-from gateway.arrival import Arrival, Plain, Receipt
 from gateway.chain import Chain
 from gateway.changes import Change, changes
+from gateway.envelope.arrival import Arrival, Plain, Receipt
+from gateway.envelope.sealed import Origin
 from gateway.event import Event
 from gateway.intake import Intake
-from gateway.sealed import Origin
 
 __all__ = ["Known", "RehearsedIntake", "Step", "Taken", "run_alone"]
 

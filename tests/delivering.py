@@ -13,19 +13,19 @@ from typing import Any
 import structlog
 
 from gateway.chain import Chain
-from gateway.collect import Collector
 from gateway.component import Batch, BatchPolicy, Destination
-from gateway.delivery import Worker
+from gateway.delivery.collect import Collector
+from gateway.delivery.order import UserOrder
+from gateway.delivery.sending import Sender
+from gateway.delivery.sieve import Sieve
+from gateway.delivery.worker import Worker
 from gateway.errors import BatchError
 from gateway.event import Event, encode_events
 from gateway.ledger import DestinationCounts
-from gateway.order import UserOrder
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.memory import MemoryConfig, MemoryStore
 from gateway.rollout.meter import Meter
-from gateway.sending import Sender
 from gateway.settings import DestinationSettings, QueueSettings, RetryPolicy
-from gateway.sieve import Sieve
 from gateway.state import State
 
 __all__ = ["QUICK", "Bench", "Scripted", "make_bench"]

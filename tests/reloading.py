@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from gateway.component import Batch, Context, Destination, DestinationSpec, Erasure
 from gateway.config import load
-from gateway.enrich import Client
+from gateway.envelope.enrich import Client
 from gateway.event import Event
 from gateway.intake import Arrival, Receipt
 from gateway.pipeline import Gateway

@@ -10,10 +10,10 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.circuit import Circuit, Limit, Pace
 from gateway.component import Batch, Destination
+from gateway.delivery.circuit import Circuit, Limit, Pace
+from gateway.delivery.sending import Sender
 from gateway.errors import Retryable
-from gateway.sending import Sender
 from gateway.settings import DestinationSettings, RetryPolicy
 from gateway.testing import make_batch
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from gateway.enrich import CLIENT_LIBRARIES, Client, enrich
+from gateway.envelope.enrich import CLIENT_LIBRARIES, Client, enrich
 from gateway.event import EMPTY, Event, Warnings
 from tests.values import json_values
 

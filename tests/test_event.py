@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
+from gateway.envelope.normalise import add_notes
 from gateway.event import Event, Warnings, decode_events, encode_events
-from gateway.normalise import add_notes
 from tests.values import json_objects, json_values
 
 BODIES = ("properties", "traits", "context", "integrations", "extra")

@@ -16,13 +16,13 @@ from msgspec import Raw
 
 from gateway.cli import main
 from gateway.config import load
+from gateway.envelope.sealed import stored_events
 from gateway.explaining import Explanation, explaining
 from gateway.links import FILE_NAME, LinkFile, Mark
 from gateway.pipeline import Gateway
 from gateway.plugins import discover
 from gateway.question import MOST_EVENTS, Question, explained
 from gateway.queue.folder import QueueFolder
-from gateway.sealed import stored_events
 from gateway.suppression import FILE_NAME as SUPPRESSED
 from gateway.suppression import Suppressions
 from tests.process import GatewayProcess

@@ -10,7 +10,7 @@ import pytest
 from msgspec import structs
 
 from gateway.component import Batch, BatchPolicy, Destination
-from gateway.delivery import Worker
+from gateway.delivery.worker import Worker
 from gateway.errors import BatchError, Retryable
 from gateway.subjects import ERASED, Subjects
 from gateway.testing import RecordingDestination

@@ -14,16 +14,16 @@ import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.arrival import Arrival
+from gateway.envelope.arrival import Arrival
+from gateway.envelope.heads import examine, read_heads
+from gateway.envelope.sealed import Origin, seal, stored_events
 from gateway.errors import StateError
 from gateway.event import Event, encode_events
 from gateway.groups import GroupConfig, Groups
-from gateway.heads import examine, read_heads
 from gateway.identity import Identity
 from gateway.links import FILE_NAME, LinkFile, Mark
 from gateway.pipeline import Gateway
 from gateway.queue.memory import MemoryConfig, MemoryStore
-from gateway.sealed import Origin, seal, stored_events
 from gateway.settings import IdentityConfig
 from gateway.subjects import Subjects, redact
 from gateway.testing import make_event

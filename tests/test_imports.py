@@ -19,18 +19,9 @@ ROOT = Path(__file__).parent.parent
 LAYERS = (
     ("errors", "event", "timestamps", "values", "assignment", "changes"),
     # What is known of events, and nothing else.
-    (
-        "normalise",
-        "peek",
-        "stamp",
-        "validate",
-        "enrich",
-        "dedup",
-        "consent",
-        "integrations",
-    ),
-    ("sealed", "heads"),
-    ("subjects", "mixed", "arrival"),
+    ("dedup", "consent", "integrations"),
+    ("envelope",),
+    ("subjects",),
     ("path", "lexer", "predicates", "condition", "ndjson", "naming"),
     ("unit", "ramp"),
     ("groups",),
@@ -56,11 +47,6 @@ LAYERS = (
     ("rollout",),
     ("intake",),
     ("walk",),
-    ("order", "sieve"),
-    ("circuit", "collect"),
-    ("sending", "ticket"),
-    ("lane", "holding", "recording"),
-    ("triage",),
     ("delivery",),
     # What plugins may use on top of the contract.
     ("body", "clientip", "retry_after", "fakevendor", "excerpt", "packing", "ready"),
@@ -102,9 +88,9 @@ A module imports from rooms below its own, and within its own without going roun
 """
 
 OPEN_TO_BUILTINS = {
-    "", "assignment", "body", "builtin", "clientip", "component", "condition", "config", "enrich",
-    "errors", "event", "groups", "heads", "hookspecs", "intake", "keys", "ndjson", "normalise",
-    "path", "personal", "queue", "ready", "retry_after", "sealed", "settings", "subjects",
+    "", "assignment", "body", "builtin", "clientip", "component", "condition", "config",
+    "envelope", "errors", "event", "groups", "hookspecs", "intake", "keys", "ndjson",
+    "path", "personal", "queue", "ready", "retry_after", "settings", "subjects",
     "timestamps", "unit",
 }  # fmt: skip
 """What a built-in may use: the contract, and helpers that are there for plugins."""

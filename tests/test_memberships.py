@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.chain import Chain
+from gateway.delivery.sieve import Outgoing, Sieve
 from gateway.event import decode_events, encode_events
 from gateway.groups import GroupConfig, Groups
 from gateway.memberships import Memberships
-from gateway.sieve import Outgoing, Sieve
 from gateway.testing import make_event
 
 GROUPS = Groups({"g": GroupConfig(percent=20, by="anonymous"), "h": GroupConfig(percent=100)})

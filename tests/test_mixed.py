@@ -15,11 +15,11 @@ from gateway.builtin.segment.decode import parse_batch
 from gateway.builtin.segment.plain import plain_batch
 from gateway.chain import Chain
 from gateway.component import Transform
+from gateway.envelope.mixed import Mixed, mixed
+from gateway.envelope.sealed import Origin, briefs, stored_events
 from gateway.event import Event, encode_events
 from gateway.identity import Identity
 from gateway.intake import Plain
-from gateway.mixed import Mixed, mixed
-from gateway.sealed import Origin, briefs, stored_events
 from gateway.testing import START_MS
 from gateway.unit import visitor_of
 from tests.masking import CARD, EMAIL, PHONE, SECRET, config

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET, Raw
 
-from gateway.enrich import Client, enrich
+from gateway.envelope.enrich import Client, enrich
+from gateway.envelope.peek import NO_OBJECT, NOTHING, Peek, peek
+from gateway.envelope.validate import validate
 from gateway.event import EMPTY, Event
-from gateway.peek import NO_OBJECT, NOTHING, Peek, peek
-from gateway.validate import validate
 from tests.values import json_values
 
 KEYS = ("ip", "userAgent", "direct", "library", "device", "locale")

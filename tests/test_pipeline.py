@@ -12,7 +12,7 @@ from msgspec import Raw, Struct
 
 from gateway.component import Batch, Destination, DestinationSpec
 from gateway.config import load
-from gateway.enrich import Client
+from gateway.envelope.enrich import Client
 from gateway.errors import ConfigError, GatewayError, Retryable
 from gateway.event import EMPTY, Event
 from gateway.intake import Arrival, Receipt

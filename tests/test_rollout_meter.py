@@ -11,6 +11,7 @@ import pytest
 from gateway.chain import Chain
 from gateway.component import Transform
 from gateway.config import load
+from gateway.delivery.sieve import Outgoing, Sieve
 from gateway.errors import BatchError, Permanent, Retryable
 from gateway.event import Event
 from gateway.groups import GroupConfig, Groups
@@ -21,7 +22,6 @@ from gateway.retry import Verdict
 from gateway.rollout.figures import DROPPED, FAILED, FINISHED, REJECTED, SEEN, VIOLATED
 from gateway.rollout.meter import MOST_UNDER_WAY, Comparison, Meter
 from gateway.rollout.ramps import measured_destinations
-from gateway.sieve import Outgoing, Sieve
 from gateway.testing import make_event
 from tests.delivering import Bench, Scripted
 

@@ -20,13 +20,13 @@ from gateway.builtin.segment.plain import plain_batch, plain_event, within
 from gateway.chain import Chain
 from gateway.component import Transform
 from gateway.dedup import RecentIds
-from gateway.enrich import Client
+from gateway.envelope.enrich import Client
+from gateway.envelope.heads import examine
+from gateway.envelope.sealed import Origin, Run, briefs, seal, stored_events
 from gateway.event import Event, encode_events
-from gateway.heads import examine
 from gateway.identity import Identity
 from gateway.intake import Arrival, Intake, Plain
 from gateway.ledger import Ledger
-from gateway.sealed import Origin, Run, briefs, seal, stored_events
 from gateway.settings import SourceSettings
 from gateway.testing import START_MS, ManualClock, make_event
 from tests.fakes_segment import FakeQueue

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from gateway.arrival import Arrival
 from gateway.cli.shadow import shadow as shadow_command
 from gateway.config import load
 from gateway.conservation import statement
+from gateway.envelope.arrival import Arrival
 from gateway.errors import ConfigError, Misconfigured
 from gateway.event import Event
 from gateway.pipeline import Gateway

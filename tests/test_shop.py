@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.normalise import normalise
+from gateway.envelope.normalise import normalise
+from gateway.envelope.validate import validate
 from gateway.shop import OPENING_MS, Shop, steady_clock
 from gateway.shop.stock import CATEGORIES
 from gateway.timestamps import parse_ms
-from gateway.validate import validate
 
 Sample = list[tuple[float, dict[str, Any]]]
 

@@ -11,9 +11,9 @@ from gateway.builtin.filter import Filter, FilterConfig
 from gateway.builtin.sample import Sample, SampleConfig
 from gateway.chain import Chain
 from gateway.component import Transform
+from gateway.delivery.sieve import Outgoing, Sieve
+from gateway.envelope.sealed import Origin, Run, Sealed, seal
 from gateway.event import Event
-from gateway.sealed import Origin, Run, Sealed, seal
-from gateway.sieve import Outgoing, Sieve
 from gateway.tap import Tap
 from gateway.testing import START_MS, make_event
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.envelope.stamp import Stamp
 from gateway.event import Event
-from gateway.stamp import Stamp
 from gateway.timestamps import format_ms, parse_ms
 
 NOON = "2026-11-23T12:00:00.000Z"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import msgspec
 
 from gateway.chain import Chain
+from gateway.delivery.sieve import Outgoing, Sieve
+from gateway.envelope.sealed import Origin, seal, stored_events
+from gateway.envelope.validate import validate
 from gateway.event import Event, decode_events, encode_events
-from gateway.sealed import Origin, seal, stored_events
-from gateway.sieve import Outgoing, Sieve
 from gateway.subjects import ERASED, Subjects, redact
 from gateway.testing import make_event
-from gateway.validate import validate
 
 
 def test_a_mark_has_nothing_but_its_source() -> None:

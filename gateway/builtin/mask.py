@@ -23,7 +23,7 @@ from gateway.builtin.inplace import masked_in_place, strings_at
 from gateway.builtin.mask_rules import MaskConfig, Plan, names_of
 from gateway.builtin.redact import GONE, Action, Redactor
 from gateway.component import Context, Transform, TransformSpec
-from gateway.enrich import Client
+from gateway.envelope.enrich import Client
 from gateway.errors import ConfigError
 from gateway.event import EMPTY, Event
 from gateway.hookspecs import hookimpl

@@ -14,10 +14,10 @@ from msgspec import Meta, Struct
 
 from gateway.assignment import Share, check_percent
 from gateway.component import Context, Transform, TransformSpec
+from gateway.envelope.sealed import Ids
 from gateway.event import Event
 from gateway.groups import Arm, Group
 from gateway.hookspecs import hookimpl
-from gateway.sealed import Ids
 from gateway.unit import text_of, unit_reader
 
 __all__ = ["GroupSample", "Sample", "SampleConfig", "register_transforms"]

@@ -11,13 +11,13 @@ import msgspec
 from gateway.building import BuiltDestination
 from gateway.chain import Chain
 from gateway.component import Batch
+from gateway.delivery.sieve import Outgoing, Sieve
 from gateway.errors import GatewayError, Permanent
 from gateway.event import Event
 from gateway.mapping import MappedDestination
 from gateway.pipeline import Gateway
 from gateway.rehearsal import Planned
 from gateway.rehearsing import Shown, rehearse
-from gateway.sieve import Outgoing, Sieve
 from gateway.walk import RehearsedIntake
 
 __all__ = ["Road", "Sent", "Side", "Stopped", "run_over"]

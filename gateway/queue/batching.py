@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from gateway.envelope.sealed import Run, stored_events
 from gateway.errors import QueueClosed, QueueError, QueueFull
 from gateway.event import Event
 from gateway.queue import Erased, Reader, Store
 from gateway.queue.feed import Feed, Slice
-from gateway.sealed import Run, stored_events
 from gateway.settings import QueueSettings
 from gateway.subjects import Subjects, redact
 
@@ -117,7 +117,7 @@ class BatchingQueue:
         """Add events.
 
         Args:
-            data: the same events as a JSON array: one by one, or sealed (`gateway.sealed`).
+            data: the same events as a JSON array: one by one, or `gateway.envelope.sealed`.
             sources: how many of them there are of each source; for `when_stored`.
 
         Returns:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from gateway.envelope.sealed import briefs
 from gateway.errors import QueueDamaged
 from gateway.queue import Frame
 from gateway.queue.files import FileSystem, RealFileSystem
 from gateway.queue.record import Codec, FrameHeader
 from gateway.queue.segment import Damage, Segment, SegmentReader, recent, scan
-from gateway.sealed import briefs
 
 __all__ = ["QueueFolder"]
 

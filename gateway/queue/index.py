@@ -21,11 +21,11 @@ from pathlib import Path
 
 import msgspec
 
+from gateway.envelope.sealed import briefs, stored_events
 from gateway.event import encode_events
 from gateway.queue import Frame
 from gateway.queue.folder import QueueFolder
 from gateway.queue.segment import Segment
-from gateway.sealed import briefs, stored_events
 
 __all__ = ["find", "index_path", "matches"]
 

@@ -22,10 +22,10 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
+from gateway.envelope.normalise import normalise
 from gateway.errors import BatchError, DeliveryError
 from gateway.event import Event
 from gateway.fakevendor import Answer, FakeVendor, Received
-from gateway.normalise import normalise
 from gateway.testing.making import make_batch, make_context
 from gateway.testing.reading import content_of
 from gateway.testing.running import run

@@ -18,9 +18,9 @@ from pathlib import Path
 import msgspec
 
 from gateway.dedup import RecentIds
+from gateway.envelope.sealed import briefs
 from gateway.errors import QueueError
 from gateway.queue.batching import BatchingQueue
-from gateway.sealed import briefs
 from gateway.workers.listeners import listen_unix
 
 __all__ = ["MOST_HELD_IDS", "Announcer", "encode_ids", "hearing", "ids_socket", "learn_ids"]

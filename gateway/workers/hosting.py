@@ -18,8 +18,8 @@ import msgspec
 from aiohttp import web
 
 from gateway.admin import add_routes, admin_routes
-from gateway.circuit import Pace
 from gateway.config import Config
+from gateway.delivery.circuit import Pace
 from gateway.pipeline import Gateway
 from gateway.plugins import Registry
 from gateway.server import add_answers, serving

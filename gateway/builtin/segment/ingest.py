@@ -15,11 +15,11 @@ from gateway.builtin.segment.limits import select
 from gateway.builtin.segment.plain import plain_batch, plain_event, within
 from gateway.clientip import ClientAddress
 from gateway.component import Context
-from gateway.enrich import Client
+from gateway.envelope.enrich import Client
+from gateway.envelope.sealed import Origin
 from gateway.errors import QueueError, QueueFull
 from gateway.intake import Arrival, Intake, Plain
 from gateway.keys import Key
-from gateway.sealed import Origin
 
 __all__ = ["Ingest"]
 

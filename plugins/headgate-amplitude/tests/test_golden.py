@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from gateway import Permanent, Secret
-from gateway.normalise import normalise
+from gateway.envelope.normalise import normalise
 from gateway.values import as_number
 from headgate_amplitude.config import AmplitudeConfig
 from headgate_amplitude.mapping import Mapper

@@ -18,8 +18,8 @@ import msgspec
 import pytest
 
 from gateway import BatchError, Event, Permanent, Secret
+from gateway.envelope.normalise import normalise
 from gateway.event import EVENT_TYPES
-from gateway.normalise import normalise
 from gateway.packing import Entry
 from gateway.testing import FakeVendor, Received, make_batch, make_context, make_event
 from headgate_amplitude import Amplitude, AmplitudeConfig

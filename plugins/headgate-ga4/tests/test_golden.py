@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from gateway import Permanent, Secret
-from gateway.normalise import Discarded, normalise
+from gateway.envelope.normalise import Discarded, normalise
 from gateway.timestamps import parse_ms
 from headgate_ga4.config import Ga4Config
 from headgate_ga4.mapping import Mapper

@@ -13,8 +13,8 @@ import msgspec
 import pytest
 
 from gateway import Permanent, Secret
+from gateway.envelope.normalise import Discarded, normalise
 from gateway.event import EVENT_TYPES
-from gateway.normalise import Discarded, normalise
 from headgate_mixpanel.config import MixpanelConfig
 from headgate_mixpanel.mapping import Mapper
 

@@ -18,7 +18,7 @@ import msgspec
 import pytest
 
 from gateway import BatchError, Event, Permanent, Secret
-from gateway.normalise import normalise
+from gateway.envelope.normalise import normalise
 from gateway.testing import Answer, FakeVendor, Received, make_batch, make_context
 from headgate_mixpanel import Mixpanel, MixpanelConfig
 

@@ -3,10 +3,10 @@
 A worker reads batches, sends several of them at a time if it may, and commits them in the order of
 the queue. Failures take one of two ways:
 
-* **Single events fail** while the destination works: they go to the retry lane (`gateway.lane`) and
-  the cursor moves on.
-* **The destination fails as a whole**: the circuit (`gateway.circuit`) opens, the cursor stands
-  still, events wait in the queue, and one probe at a time tests recovery. If the probe's batch
+* **Single events fail** while the destination works: they go to the retry lane (`lane`) and the
+  cursor moves on.
+* **The destination fails as a whole**: the circuit (`circuit`) opens, the cursor stands still,
+  events wait in the queue, and one probe at a time tests recovery. If the probe's batch
   itself is at fault it is cut smaller, until the event is found that fails alone while others do
   not.
 
@@ -21,21 +21,21 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from gateway.collect import Collector
 from gateway.component import Batch, BatchPolicy, Destination
-from gateway.holding import Hold, is_held
-from gateway.lane import Lane
+from gateway.delivery.collect import Collector
+from gateway.delivery.holding import Hold, is_held
+from gateway.delivery.lane import Lane
+from gateway.delivery.order import UserOrder
+from gateway.delivery.recording import Recorder
+from gateway.delivery.sending import Condition, Sender
+from gateway.delivery.sieve import Outgoing, Sieve
+from gateway.delivery.ticket import NOTHING, Item, Part, Ticket, attempts_of, merged, show
+from gateway.delivery.triage import Triage
 from gateway.ledger import DestinationCounts
-from gateway.order import UserOrder
-from gateway.recording import Recorder
 from gateway.retry import describe, trace_of
-from gateway.sending import Condition, Sender
 from gateway.settings import DestinationSettings, RetryPolicy
-from gateway.sieve import Outgoing, Sieve
 from gateway.state import ALREADY_WAITING, Commit, State, reading
 from gateway.tap import Tap
-from gateway.ticket import NOTHING, Item, Part, Ticket, attempts_of, merged, show
-from gateway.triage import Triage
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from gateway.envelope.normalise import add_notes
 from gateway.event import Event
-from gateway.normalise import add_notes
 from gateway.timestamps import exact_ms, format_ms, parse_ms
 
 __all__ = ["Stamp"]

@@ -9,12 +9,12 @@ from typing import Protocol
 
 from gateway.chain import Chain
 from gateway.consent import Default
+from gateway.envelope.sealed import Run
 from gateway.event import Event
 from gateway.groups import Arm, Group
 from gateway.integrations import Refusals
 from gateway.memberships import Memberships
 from gateway.rollout.meter import Meter
-from gateway.sealed import Run
 from gateway.state import DeadLetter
 from gateway.subjects import ERASED
 from gateway.tap import Tap

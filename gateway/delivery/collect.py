@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from gateway.component import BatchPolicy
+from gateway.delivery.sieve import Outgoing, Sieve
 from gateway.queue.batching import QueueReader
 from gateway.queue.feed import Slice
-from gateway.sieve import Outgoing, Sieve
 
 __all__ = ["Collector"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from gateway.delivery.sending import Sender
 from gateway.errors import StateError
-from gateway.sending import Sender
 from gateway.state import Attempt, Commit, State, Written
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import overload
 
 from gateway.component import Batch
+from gateway.delivery.sieve import Outgoing
 from gateway.event import Event
 from gateway.retry import Verdict
-from gateway.sieve import Outgoing
 from gateway.state import Attempt, Commit, DeadLetter, Offsets, Waiting
 from gateway.tap import Tap
 

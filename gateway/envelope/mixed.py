@@ -2,7 +2,7 @@
 
 One address in a hundred events is no reason to decode the other ninety-nine. The text of the
 request is cut between its events; those in which a transform suspects something are made, and the
-others are sealed as they stand (`gateway.sealed`), run by run, so that their order is kept.
+others are sealed as they stand (`sealed`), run by run, so that their order is kept.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from collections.abc import Iterable, Sequence
 import msgspec
 from msgspec import Raw
 
+from gateway.envelope.heads import Head
+from gateway.envelope.sealed import Origin, Run, seal, sent_events
 from gateway.event import Event, encode_events
-from gateway.heads import Head
-from gateway.sealed import Origin, Run, seal, sent_events
 
 __all__ = ["MOST_SUSPECTS", "AsSent", "Mixed", "mixed"]
 
@@ -88,7 +88,7 @@ def mixed(array: bytes, heads: Sequence[Head | Event], ends: Iterable[int]) -> M
     """Take apart the events of a request in which something is suspected.
 
     Args:
-        array: a JSON array of plain events (`gateway.heads`).
+        array: a JSON array of plain events (`gateway.envelope.heads`).
         heads: of each of them.
         ends: places in it, each right behind something that is suspect.
 

@@ -1,6 +1,6 @@
 """A first look at events that need no mending: is each valid, and which ids are theirs?
 
-What real SDKs send decodes into `Head` as it is: all that `gateway.validate` asks of types and
+What real SDKs send decodes into `Head` as it is: all that `validate` asks of types and
 bodies is asked here by the decoder itself, in C, without keeping the bodies. Whatever does not
 decode, or is told apart by `examine`, is no error: it goes the road on which events are looked at
 one by one, mended, or discarded with a code. So `Head` may be too strict, but never too lax.
@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from gateway.consent import CONSENT_EVENT
-from gateway.validate import MAX_MESSAGE_ID
+from gateway.envelope.validate import MAX_MESSAGE_ID
 
 __all__ = ["Findings", "Head", "examine", "of_any", "read_heads"]
 

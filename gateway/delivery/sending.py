@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from gateway.circuit import Circuit, Limit, Pace
 from gateway.component import Batch, Destination
+from gateway.delivery.circuit import Circuit, Limit, Pace
 from gateway.errors import Retryable
 from gateway.retry import Verdict, backoff_seconds, judge
 from gateway.rollout.meter import Meter

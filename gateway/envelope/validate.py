@@ -12,9 +12,9 @@ import uuid
 from msgspec import Raw
 
 from gateway.consent import CONSENT_EVENT
+from gateway.envelope.normalise import add_notes
+from gateway.envelope.peek import NO_OBJECT, Peek, peek
 from gateway.event import EMPTY, EVENT_TYPES, Event
-from gateway.normalise import add_notes
-from gateway.peek import NO_OBJECT, Peek, peek
 
 __all__ = ["MAX_MESSAGE_ID", "MAX_PROPERTIES", "validate"]
 

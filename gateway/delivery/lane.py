@@ -12,15 +12,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from heapq import nsmallest
 
 from gateway.component import Batch
+from gateway.delivery.order import UserOrder
+from gateway.delivery.sending import Sender
+from gateway.delivery.ticket import attempts_of, show
 from gateway.event import decode_events
 from gateway.ledger import DestinationCounts
-from gateway.order import UserOrder
 from gateway.retry import Verdict
-from gateway.sending import Sender
 from gateway.settings import RetryPolicy
 from gateway.state import Attempt, Commit, DeadLetter, State, Waiting
 from gateway.tap import Tap
-from gateway.ticket import attempts_of, show
 
 __all__ = ["Lane"]
 
