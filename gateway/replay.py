@@ -154,6 +154,7 @@ class Replays:
         self._suppressed = suppressed
         self._clock = clock
         self._log = log
+        self._beginning = asyncio.Lock()
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._running: dict[int, replays.Row] = {}
 
@@ -182,17 +183,18 @@ class Replays:
         Raises:
             ConfigError: there is no such destination, it must be forced, or it has a replay.
         """
-        worker = self._check(request)
-        stored = self._store.status()
-        row = await self._state.call(
-            replays.create,
-            request.destination,
-            msgspec.json.encode(request),
-            stored.first,
-            max(stored.first, worker.cursor),
-            self._clock(),
-        )
-        self._begin(row)
+        async with self._beginning:
+            worker = self._check(request)
+            stored = self._store.status()
+            row = await self._state.call(
+                replays.create,
+                request.destination,
+                msgspec.json.encode(request),
+                stored.first,
+                max(stored.first, worker.cursor),
+                self._clock(),
+            )
+            self._begin(row)
         return self._progress(row)
 
     async def plan(self, request: Request) -> Plan:

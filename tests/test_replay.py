@@ -192,9 +192,15 @@ async def test_one_at_a_time_and_it_can_be_cancelled(tmp_path: Path) -> None:
     """A second one is refused while the first is under way; a cancelled one sends no more."""
     async with house_in(tmp_path) as house:
         await house.put(*[f"e{n}" for n in range(20)])
-        begun = await house.gateway.replays.start(request(rate=0.5))
+        start = house.gateway.replays.start
+        both = await asyncio.gather(
+            start(request(rate=0.5)), start(request(rate=0.5)), return_exceptions=True
+        )
+        begun, refused = both
+        assert isinstance(begun, Progress)
+        assert "has a replay under way" in str(refused)
         with pytest.raises(ConfigError, match="has a replay under way"):
-            await house.gateway.replays.start(request())
+            await start(request())
         assert house.gateway.replays.remaining() == {"crm": 20}
         ended = await house.gateway.replays.cancel(begun.id)
         assert ended is not None

@@ -167,13 +167,17 @@ class Supervisor:
         with theirs:
             worker.asked_to_end = False
             worker.restarts.started(self._clock())
-            worker.process = await asyncio.create_subprocess_exec(
-                *plan.command,
-                msgspec.json.encode(assignment).decode(),
-                stdin=asyncio.subprocess.DEVNULL,
-                pass_fds=(*listeners, theirs.fileno(), plan.lock),
-                start_new_session=True,  # Ctrl-C is for us, who then end the workers
-            )
+            try:
+                worker.process = await asyncio.create_subprocess_exec(
+                    *plan.command,
+                    msgspec.json.encode(assignment).decode(),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    pass_fds=(*listeners, theirs.fileno(), plan.lock),
+                    start_new_session=True,  # Ctrl-C is for us, who then end the workers
+                )
+            except OSError:
+                ours.close()
+                raise
         ours.setblocking(False)
         worker.control = await Control.over(ours)
         self._tell_changed()
@@ -206,8 +210,13 @@ class Supervisor:
                 return
             if worker.control is not None:
                 worker.control.close()
-            if await self._start(worker):
-                self._log.info("a worker is up", worker=worker.number, pid=worker.process.pid)
+            try:
+                if await self._start(worker):
+                    self._log.info("a worker is up", worker=worker.number, pid=worker.process.pid)
+            except OSError as error:  # no memory, or no process to be had: there may be later
+                self._log.error(
+                    "a worker cannot be started", worker=worker.number, error=str(error)
+                )
 
     def _set_up(self, worker: _Worker, *, up: bool) -> None:
         """A worker takes connections from now on, or does not: the others do it for it."""
