@@ -14,7 +14,7 @@ from gateway.conservation import Statement, queue_gaps, statement, with_stored
 from gateway.envelope.sealed import newest_ids
 from gateway.errors import StateError
 from gateway.event import Event, decode_events
-from gateway.queue.folder import QueueFolder
+from gateway.queue.folder import QueueFolder, queues_of
 from gateway.queue.index import find
 from gateway.shards import shards_of
 from gateway.state import STATE_FILE
@@ -22,8 +22,6 @@ from gateway.state.schema import connect
 from gateway.why import Life, life
 
 __all__ = ["life_of", "sent_before", "statement_of", "stored_by_id"]
-
-_HOUR_MS = 3_600_000
 
 
 def statement_of(config: Config, *, running: bool = False) -> Statement:
@@ -68,9 +66,9 @@ def stored_by_id(config: Config, message_id: str) -> Iterator[tuple[Event, int, 
 
 def sent_before(config: Config, source_id: str, message_ids: set[str], now_ms: int) -> set[str]:
     """Of these ids those that a source has sent, as far back as de-duplication remembers."""
-    since_ms = now_ms - int(config.dedup.window_hours * _HOUR_MS)
+    since_ms = now_ms - config.dedup.window_ms
     found: set[str] = set()
-    for queue in _queues(config):
+    for queue in queues_of(shards_of(config)):
         for frame in queue.recent(since_ms, config.dedup.max_entries):
             for source, ids in newest_ids(frame.payload):
                 if source == source_id:
@@ -78,13 +76,6 @@ def sent_before(config: Config, source_id: str, message_ids: set[str], now_ms: i
             if found == message_ids:
                 return found
     return found
-
-
-def _queues(config: Config) -> Iterator[QueueFolder]:
-    """The queues of all shards, where they are on disk."""
-    if config.queue[0].type == "disk":
-        folders = (shard.data_dir / "queue" for shard in shards_of(config))
-        yield from (QueueFolder(folder) for folder in folders if folder.is_dir())
 
 
 @contextmanager

@@ -50,8 +50,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BuiltDestination", "Gateway"]
 
-_HOUR_MS = 3_600_000
-
 
 class Gateway:
     """A gateway: built by the constructor, alive inside `running`.
@@ -112,7 +110,7 @@ class Gateway:
         )
         self.queue = BatchingQueue(build.store(), config.queue[0], self._log)
         self.recent_ids = (
-            RecentIds(int(config.dedup.window_hours * _HOUR_MS), config.dedup.max_entries)
+            RecentIds(config.dedup.window_ms, config.dedup.max_entries)
             if config.dedup.enabled
             else None
         )

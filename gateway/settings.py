@@ -142,6 +142,11 @@ class DedupConfig(Settings, frozen=True):
     window_hours: Annotated[float, Meta(gt=0)] = 24.0
     max_entries: Positive = 1_000_000
 
+    @property
+    def window_ms(self) -> int:
+        """`window_hours` in milliseconds."""
+        return int(self.window_hours * 3_600_000)
+
 
 class TraceConfig(Settings, frozen=True):
     """`[trace]`: what `gateway why` can tell of events that are no longer under way.

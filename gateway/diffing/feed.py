@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from gateway.config import Config
 from gateway.errors import GatewayError
-from gateway.queue.folder import QueueFolder
+from gateway.queue.folder import QueueFolder, queues_of
 from gateway.queue.record import FrameHeader
 from gateway.shards import shards_of
 
@@ -76,8 +76,7 @@ def stored(config: Config, since_ms: int, limit: int) -> Iterator[Chunk]:
 def _folders(config: Config) -> list[QueueFolder]:
     if config.queue[0].type != "disk":
         raise GatewayError("only a queue on disk can be read: give the events with --file")
-    found = [one.data_dir / "queue" for one in shards_of(config)]
-    folders = [QueueFolder(path) for path in found if path.is_dir()]
+    folders = queues_of(shards_of(config))
     if not folders:
         raise GatewayError(
             f"there is no queue in {config.shared_dir}: has the gateway run here? "

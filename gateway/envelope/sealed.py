@@ -43,6 +43,7 @@ __all__ = [
     "SentEvent",
     "briefs",
     "complete",
+    "disown",
     "finish",
     "newest_ids",
     "seal",
@@ -178,13 +179,8 @@ class _Some(_OnDemand):
         return [whole[place] for place in self._places]
 
 
-def sent_events(array: bytes | memoryview | Raw, type_: str = "") -> list[Event]:
-    """Decode a JSON array of events that are as clients send them.
-
-    Args:
-        type_: their type, over what they say; empty to leave that to them.
-    """
-    events: list[SentEvent] = _sent.decode(array)
+def disown(events: Iterable[SentEvent]) -> None:
+    """Take away from all of them what only the gateway may write."""
     for event in events:
         # Asked here, as nearly all are honest and a call costs more than the answer.
         if (
@@ -193,7 +189,18 @@ def sent_events(array: bytes | memoryview | Raw, type_: str = "") -> list[Event]
             or event.raw_extra is not EMPTY
         ):
             event.disown()
-        if type_:
+
+
+def sent_events(array: bytes | memoryview | Raw, type_: str = "") -> list[Event]:
+    """Decode a JSON array of events that are as clients send them.
+
+    Args:
+        type_: their type, over what they say; empty to leave that to them.
+    """
+    events: list[SentEvent] = _sent.decode(array)
+    disown(events)
+    if type_:
+        for event in events:
             event.type = type_
     return cast("list[Event]", events)
 

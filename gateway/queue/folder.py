@@ -6,9 +6,10 @@ frame does not exist yet, or never will.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from gateway.config import Config
 from gateway.envelope.sealed import briefs
 from gateway.errors import QueueDamaged
 from gateway.queue import Frame
@@ -16,7 +17,7 @@ from gateway.queue.files import FileSystem, RealFileSystem
 from gateway.queue.record import Codec, FrameHeader
 from gateway.queue.segment import Damage, Segment, SegmentReader, recent, scan
 
-__all__ = ["QueueFolder"]
+__all__ = ["QueueFolder", "queues_of"]
 
 
 class QueueFolder:
@@ -117,3 +118,9 @@ class QueueFolder:
             except FileNotFoundError:
                 continue  # retention removed it meanwhile
         return found
+
+
+def queues_of(shards: Iterable[Config]) -> list[QueueFolder]:
+    """The queues of shards, where they are on disk and have been written to."""
+    folders = (one.data_dir / "queue" for one in shards if one.queue[0].type == "disk")
+    return [QueueFolder(folder) for folder in folders if folder.is_dir()]

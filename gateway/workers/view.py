@@ -26,7 +26,7 @@ from gateway.conservation import Statement
 from gateway.deadletters import DeadLetters, Entry, Filter
 from gateway.inventory import scan_queues
 from gateway.offline import life_of, statement_of
-from gateway.queue.folder import QueueFolder
+from gateway.queue.folder import queues_of
 from gateway.reload import Reloaded
 from gateway.replay import Plan, Progress, Request
 from gateway.server import METRICS_TYPE
@@ -222,8 +222,7 @@ class View:
     async def _privacy(self, request: web.Request) -> web.Response:
         if self._config.queue[0].type != "disk":
             raise AdminError("the queues of several workers are looked into on disk only", 409)
-        folders = [of_shard(self._config, shard).data_dir / "queue" for shard in self._shards]
-        queues = [QueueFolder(folder) for folder in folders if folder.is_dir()]
+        queues = queues_of(of_shard(self._config, shard) for shard in self._shards)
         async with self._one_scan:
             return answer(await asyncio.to_thread(scan_queues, queues, *which(request)))
 

@@ -21,7 +21,7 @@ from msgspec import DecodeError, Raw, Struct, ValidationError, field
 
 from gateway.builtin.segment.answers import Rejected
 from gateway.envelope.normalise import Discarded, clean_text, normalise
-from gateway.envelope.sealed import SentEvent
+from gateway.envelope.sealed import SentEvent, disown
 from gateway.event import EMPTY, Event
 
 __all__ = ["Parsed", "decode_element", "elements_of", "parse_batch", "parse_event"]
@@ -175,14 +175,7 @@ def _parse_batch(body: bytes) -> Parsed:
     write_key = batch.write_key
     if not write_key and events:
         write_key = events[0].write_key
-    for event in events:
-        # Asked here, as nearly all are honest and a call costs more than the answer.
-        if (
-            event.write_key is not None
-            or event.raw_notes is not EMPTY
-            or event.raw_extra is not EMPTY
-        ):
-            event.disown()
+    disown(events)
     return Parsed(
         body,
         cast("list[Event]", events),
