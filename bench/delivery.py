@@ -33,7 +33,7 @@ from bench.subject import accepts, leave_the_server_alone, pin_server
 from gateway.cli.process import ServerProcess, free_port
 from gateway.config import load
 from gateway.event import EMPTY, Event
-from gateway.ndjson import encode_lines
+from gateway.ndjson import encode_ndjson
 from gateway.pipeline import Gateway
 from gateway.plugins import discover
 from gateway.queue.disk import DiskConfig, DiskStore
@@ -188,7 +188,7 @@ def _writes(scale: Scale) -> Measurement:
     """Writing the same lines, in batches as large, each brought to the disk."""
     events = [event for request in _events(scale) for event in request] * _ROUNDS
     parts = [
-        encode_lines(events[at : at + _FILE_BATCH]) for at in range(0, len(events), _FILE_BATCH)
+        encode_ndjson(events[at : at + _FILE_BATCH]) for at in range(0, len(events), _FILE_BATCH)
     ]
 
     async def one(path: Path) -> float:

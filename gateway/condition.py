@@ -34,7 +34,7 @@ from typing import Any, ClassVar, TypeAlias
 from gateway import predicates
 from gateway.event import Event
 from gateway.lexer import LITERALS, Parser, TextError, Token
-from gateway.path import BODIES, EVERY, FIELDS, PathError, reader
+from gateway.path import BODIES, EVERY, FIELDS, PathError, path_reader
 
 __all__ = ["MAX_LENGTH", "MAX_NESTING", "Condition", "ConditionError", "compile_condition"]
 
@@ -208,7 +208,7 @@ class _Parser(Parser):
             raise self._path_error(error) from None
         if EVERY in path.steps:
             raise self._error("a condition looks at one element: write [0], not []", at=start)
-        return _Value(reader(path), None, start)
+        return _Value(path_reader(path), None, start)
 
     def _path_error(self, error: PathError) -> TextError:
         word = self._next.text

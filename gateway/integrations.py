@@ -15,7 +15,7 @@ from typing import Any
 from gateway.consent import Default, permits
 from gateway.event import EMPTY, Event
 
-__all__ = ["Refusals", "options", "refusal"]
+__all__ = ["Refusals", "integration_options", "refusal"]
 
 _LONGEST_REMEMBERED = 256
 _MOST_REMEMBERED = 256
@@ -123,7 +123,7 @@ class Refusals:
         )
 
 
-def options(event: Event, name: str) -> Mapping[str, Any]:
+def integration_options(event: Event, name: str) -> Mapping[str, Any]:
     """What the client passed for this destination with this event; empty if nothing."""
     if event.raw_integrations is EMPTY:
         return {}

@@ -8,7 +8,7 @@ from gateway.errors import Permanent
 from gateway.event import Event
 from gateway.values import as_mapping, as_text
 
-__all__ = ["name_by", "utm_parameters"]
+__all__ = ["name_from_template", "utm_parameters"]
 
 _FIELD = re.compile(r"\{\{\s*([^{}]+?)\s*\}\}")
 _UTM = {
@@ -21,7 +21,7 @@ _UTM = {
 }
 
 
-def name_by(template: str, event: Event) -> str:
+def name_from_template(template: str, event: Event) -> str:
     """The template filled in; what is absent leaves no gap.
 
     ``{{name}}``, ``{{category}}`` and ``{{event}}`` stand for the event's own, any other key for

@@ -15,9 +15,9 @@ import msgspec
 
 from gateway.event import Event
 
-__all__ = ["MEDIA_TYPE", "encode_line", "encode_lines"]
+__all__ = ["NDJSON_MEDIA_TYPE", "encode_line", "encode_ndjson"]
 
-MEDIA_TYPE = "application/x-ndjson"
+NDJSON_MEDIA_TYPE = "application/x-ndjson"
 
 
 def encode_line(event: Event) -> bytes:
@@ -28,6 +28,6 @@ def encode_line(event: Event) -> bytes:
     return line
 
 
-def encode_lines(events: Iterable[Event]) -> bytes:
+def encode_ndjson(events: Iterable[Event]) -> bytes:
     """One line for each event, each with its line end; no bytes for no events."""
     return b"".join([encode_line(event) + b"\n" for event in events])

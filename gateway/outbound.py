@@ -37,7 +37,7 @@ __all__ = [
     "Reply",
     "Request",
     "VendorSettings",
-    "compress",
+    "gzip_body",
     "status_error",
 ]
 
@@ -360,7 +360,7 @@ def status_error(reply: Reply, now_ms: int, mask: Mask) -> DeliveryError | None:
     return Permanent(reason)
 
 
-async def compress(body: bytes) -> bytes:
+async def gzip_body(body: bytes) -> bytes:
     """The body as gzip; the same bytes for the same body, so that a retry is the same request."""
     if len(body) > _THREAD_BYTES:
         return await asyncio.to_thread(_gzip, body)

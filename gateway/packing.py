@@ -24,7 +24,7 @@ from gateway.errors import BatchError, DeliveryError, Permanent
 from gateway.event import Event
 from gateway.rehearsal import Rehearsal
 
-__all__ = ["Entry", "Item", "Limits", "Packer", "Post", "Split", "items_of"]
+__all__ = ["Entry", "Item", "Packer", "Post", "RequestLimits", "Split", "items_of"]
 
 MOST_REMEMBERED = 20_000
 """Events of which a part was delivered that are remembered at once; the oldest go first."""
@@ -70,7 +70,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RequestLimits:
     """Bounds of a request.
 
     Attributes:
@@ -123,7 +123,7 @@ class Packer:
 
     def __init__(
         self,
-        limits: Callable[[Hashable], Limits],
+        limits: Callable[[Hashable], RequestLimits],
         *,
         parallel: int = 1,
         rehearsal: Rehearsal | None = None,
@@ -294,7 +294,7 @@ def _refuse(progress: _Progress, part: Sequence[Item], error: Permanent) -> None
         progress.settle(item, error)
 
 
-def _packed(items: deque[Item], limits: Limits, progress: _Progress) -> list[list[Item]]:
+def _packed(items: deque[Item], limits: RequestLimits, progress: _Progress) -> list[list[Item]]:
     """The items as requests within the limits."""
     parts: list[list[Item]] = []
     part: list[Item] = []

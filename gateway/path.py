@@ -24,7 +24,16 @@ import msgspec
 
 from gateway.event import EMPTY, Event
 
-__all__ = ["BODIES", "EVERY", "FIELDS", "Path", "PathError", "parse_path", "reader", "scan_path"]
+__all__ = [
+    "BODIES",
+    "EVERY",
+    "FIELDS",
+    "Path",
+    "PathError",
+    "parse_path",
+    "path_reader",
+    "scan_path",
+]
 
 BODIES = {
     "properties": "raw_properties",
@@ -152,7 +161,7 @@ def _unknown_root(root: str) -> str:
     return f"an event has no field {root!r}; did you mean {' or '.join(map(repr, meant))}?"
 
 
-def reader(path: Path) -> Callable[[Event], Any]:
+def path_reader(path: Path) -> Callable[[Event], Any]:
     """A function that gives the value at a path of an event, or None where there is nothing.
 
     A body that nobody has decoded is not decoded now either: only the one value is taken out of

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from gateway.event import EMPTY, Event
-from gateway.path import EVERY, FIELDS, Path, parse_path, reader
+from gateway.path import EVERY, FIELDS, Path, parse_path, path_reader
 
 __all__ = ["UnitReader", "text_of", "unit_reader", "visitor_of"]
 
@@ -47,7 +47,7 @@ def unit_reader(by: str) -> UnitReader:
         raise ValueError(f"by: {error} There are also: {choices}") from None
     if EVERY in path.steps or (path.root not in FIELDS and not path.steps):
         raise ValueError(f"by: {by!r} is not a single value")
-    return reader(path)
+    return path_reader(path)
 
 
 def visitor_of(event: Event) -> str | None:
@@ -66,7 +66,7 @@ def _by_user(event: Event) -> str | None:
     return event.user_id or event.anonymous_id
 
 
-_context_group = reader(Path("context", ("groupId",)))
+_context_group = path_reader(Path("context", ("groupId",)))
 
 
 def _by_group(event: Event) -> Any:
@@ -75,7 +75,7 @@ def _by_group(event: Event) -> Any:
 
 _BY: dict[str, UnitReader] = {
     "user": _by_user,
-    "anonymous": reader(Path("anonymousId")),
+    "anonymous": path_reader(Path("anonymousId")),
     "group": _by_group,
-    "event": reader(Path("messageId")),
+    "event": path_reader(Path("messageId")),
 }

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.event import EMPTY
-from gateway.integrations import Refusals, options, refusal
+from gateway.integrations import Refusals, integration_options, refusal
 from gateway.testing import make_event
 from tests.values import json_values
 
@@ -46,7 +46,7 @@ def test_case_41_options_switch_on(given_options: dict[str, Any]) -> None:
     """An object, even an empty one, stands for true, and is handed to the destination."""
     event = make_event(integrations={"All": False, "Appsflyer": given_options})
     assert refusal(event, "Appsflyer", storage=False) is None
-    assert options(event, "Appsflyer") == given_options
+    assert integration_options(event, "Appsflyer") == given_options
 
 
 def test_case_41_segment_itself_is_no_destination() -> None:
@@ -90,9 +90,9 @@ def test_odd_metadata_blocks_nothing(metadata: bytes) -> None:
 
 def test_options_are_empty_where_there_are_none() -> None:
     """A destination can ask without looking first."""
-    assert options(make_event(), "Mixpanel") == {}
-    assert options(make_event(integrations={"Mixpanel": True}), "Mixpanel") == {}
-    assert options(make_event(integrations={"Mixpanel": "x"}), "Mixpanel") == {}
+    assert integration_options(make_event(), "Mixpanel") == {}
+    assert integration_options(make_event(integrations={"Mixpanel": True}), "Mixpanel") == {}
+    assert integration_options(make_event(integrations={"Mixpanel": "x"}), "Mixpanel") == {}
 
 
 names = st.sampled_from(["All", "Mixpanel", "Lake", "Other"])

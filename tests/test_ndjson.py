@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.ndjson import encode_line, encode_lines
+from gateway.ndjson import encode_line, encode_ndjson
 from gateway.testing import make_event
 
 scalars = st.none() | st.booleans() | st.integers() | st.text()
@@ -24,12 +24,12 @@ objects = st.dictionaries(st.text(), nested, max_size=4)
 def test_an_event_is_one_line() -> None:
     """Each event is the JSON of `Event.to_json` with a line end."""
     events = [make_event(), make_event()]
-    assert encode_lines(events) == events[0].to_json() + b"\n" + events[1].to_json() + b"\n"
+    assert encode_ndjson(events) == events[0].to_json() + b"\n" + events[1].to_json() + b"\n"
 
 
 def test_no_events_are_no_bytes() -> None:
     """Without events there is nothing to write, not even an empty line."""
-    assert encode_lines([]) == b""
+    assert encode_ndjson([]) == b""
 
 
 def test_numbers_keep_every_digit() -> None:

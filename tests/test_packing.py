@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from gateway import Batch, BatchError, DeliveryError, Misconfigured, Permanent, Retryable
 from gateway import packing as packing_module
-from gateway.packing import Item, Limits, Packer, Split
+from gateway.packing import Item, Packer, RequestLimits, Split
 from gateway.testing import make_batch
 
 Judge: TypeAlias = Callable[[Sequence[Item]], Mapping[int, DeliveryError]]
 
-ROOMY = Limits(1000, 1_000_000)
+ROOMY = RequestLimits(1000, 1_000_000)
 
 
 class Server:
@@ -38,7 +38,7 @@ class Server:
         return self.judge(items)
 
 
-def packer(limits: Limits = ROOMY, *, parallel: int = 1) -> Packer:
+def packer(limits: RequestLimits = ROOMY, *, parallel: int = 1) -> Packer:
     return Packer(lambda _: limits, parallel=parallel)
 
 
@@ -50,10 +50,10 @@ async def test_limits_are_kept_and_nothing_is_left_out() -> None:
     """By number and by bytes, with the separators."""
     batch = make_batch(7)
     server = Server()
-    await packer(Limits(3, 1000)).deliver(batch, one_each(batch), server)
+    await packer(RequestLimits(3, 1000)).deliver(batch, one_each(batch), server)
     assert [len(request) for request in server.requests] == [3, 3, 1]
     server = Server()
-    await packer(Limits(100, 12)).deliver(batch, one_each(batch), server)
+    await packer(RequestLimits(100, 12)).deliver(batch, one_each(batch), server)
     assert [len(request) for request in server.requests] == [2, 2, 2, 1]
 
 
@@ -63,7 +63,7 @@ async def test_an_item_beyond_the_limit_fails_alone() -> None:
     items = [Item(0, b"1"), Item(1, b"x" * 11), Item(2, b"3")]
     server = Server()
     with pytest.raises(BatchError) as caught:
-        await packer(Limits(10, 1000, 10)).deliver(batch, items, server)
+        await packer(RequestLimits(10, 1000, 10)).deliver(batch, items, server)
     assert server.requests == [[(0, ""), (2, "")]]
     assert list(caught.value.failed) == [1]
     assert str(caught.value.failed[1]) == "makes 11 bytes, and the destination takes 10"
@@ -133,7 +133,7 @@ async def test_what_was_delivered_before_an_outage_stays_delivered() -> None:
     batch = make_batch(6)
     server = Server(judge)
     with pytest.raises(BatchError) as caught:
-        await packer(Limits(2, 1000)).deliver(batch, one_each(batch), server)
+        await packer(RequestLimits(2, 1000)).deliver(batch, one_each(batch), server)
     assert list(caught.value.failed) == [2, 3, 4, 5]
     assert len(server.requests) == 2
 
@@ -226,7 +226,7 @@ async def test_routes_go_side_by_side_up_to_a_bound(parallel: int, most: int) ->
     batch = make_batch(40)
     items = [Item(index, b"1", index % 8) for index in range(40)]
     server = Server()
-    await packer(Limits(1, 100), parallel=parallel).deliver(batch, items, server)
+    await packer(RequestLimits(1, 100), parallel=parallel).deliver(batch, items, server)
     assert server.most_under_way == most
     sent = [request[0][0] for request in server.requests]
     for route in range(8):
@@ -297,7 +297,7 @@ def test_whatever_happens_each_part_is_delivered_once_or_refused_once(
         return {}
 
     async def main() -> set[int]:
-        pack = packer(Limits(size, 1000), parallel=parallel)
+        pack = packer(RequestLimits(size, 1000), parallel=parallel)
         left, dead = list(range(len(parts))), set()
         while left:
             again = Batch([batch.events[i] for i in left], [batch.offsets[i] for i in left])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.event import Event, decode_events, encode_events
-from gateway.path import BODIES, EVERY, FIELDS, Path, PathError, parse_path, reader
+from gateway.path import BODIES, EVERY, FIELDS, Path, PathError, parse_path, path_reader
 from gateway.testing import make_event
 from tests.values import json_objects
 
@@ -106,14 +106,14 @@ def test_a_reader_gives_the_value_or_none(path: str, value: object, decoded: boo
     if decoded:
         assert event.properties["total"] == 27.5
 
-    assert reader(parse_path(path))(event) == value
+    assert path_reader(parse_path(path))(event) == value
 
 
 def test_reading_one_value_decodes_no_body() -> None:
     """Events that wait in memory do not grow by being looked at."""
     event = fresh(make_event(properties={"a": 1, "b": [{"c": 2}]}))
 
-    assert reader(parse_path("properties.b[0].c"))(event) == 2
+    assert path_reader(parse_path("properties.b[0].c"))(event) == 2
     assert not event.__dict__
 
 
@@ -123,7 +123,7 @@ def test_a_reader_agrees_with_the_decoded_body(properties: dict[str, Any], key: 
     event = fresh(make_event(properties=properties))
     whole = fresh(event)
 
-    assert reader(Path("properties", (key,)))(event) == whole.properties.get(key)
+    assert path_reader(Path("properties", (key,)))(event) == whole.properties.get(key)
 
 
 @given(st.text())

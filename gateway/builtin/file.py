@@ -28,7 +28,7 @@ from gateway.component import (
 )
 from gateway.errors import DeliveryError, Misconfigured, Retryable
 from gateway.hookspecs import hookimpl
-from gateway.ndjson import encode_lines
+from gateway.ndjson import encode_ndjson
 from gateway.queue.files import FileSystem
 from gateway.subjects import Subjects
 
@@ -124,10 +124,10 @@ class FileDestination(Destination):
     async def send(self, batch: Batch) -> None:
         """Append the events; see `RollingFile.append`."""
         if self._rehearsal is not None:
-            self._rehearsal.write(f"a file in {self._folder}", encode_lines(batch))
+            self._rehearsal.write(f"a file in {self._folder}", encode_ndjson(batch))
             return
         # Encoded here and not in the thread: other destinations use the same events.
-        self._compress(await self._run(self._append, encode_lines(batch)))
+        self._compress(await self._run(self._append, encode_ndjson(batch)))
 
     async def check(self) -> None:
         """Make the folder, and write and remove a small file in it."""

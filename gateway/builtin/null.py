@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from gateway.component import Batch, BatchPolicy, Context, Destination, DestinationSpec
 from gateway.hookspecs import hookimpl
-from gateway.ndjson import encode_lines
+from gateway.ndjson import encode_ndjson
 
 __all__ = ["Null", "NullConfig", "register_destinations"]
 
@@ -33,7 +33,7 @@ class Null(Destination):
     async def send(self, batch: Batch) -> None:
         """Count the events."""
         if self._rehearsal is not None:
-            self._rehearsal.write("nowhere", encode_lines(batch))
+            self._rehearsal.write("nowhere", encode_ndjson(batch))
             return
         self.batches += 1
         self.events += len(batch)

@@ -29,7 +29,7 @@ from typing import Any, ClassVar, TypeAlias
 from gateway.event import Event
 from gateway.lexer import Parser, TextError
 from gateway.mapping.functions import FUNCTIONS, OPERATORS, Unfit
-from gateway.path import EVERY, Path, PathError, reader
+from gateway.path import EVERY, Path, PathError, path_reader
 
 __all__ = ["MAX_LENGTH", "MAX_NESTING", "Expression", "ExpressionError", "compile_expression"]
 
@@ -188,9 +188,9 @@ def _read(path: Path, scope: Path | None) -> Expression:
             return lambda _, element: _at(element, rest)
     if EVERY in path.steps:
         first = path.steps.index(EVERY)
-        read_list, rest = reader(Path(path.root, path.steps[:first])), path.steps[first:]
+        read_list, rest = path_reader(Path(path.root, path.steps[:first])), path.steps[first:]
         return lambda event, _: _all_at(read_list(event), rest)
-    read = reader(path)
+    read = path_reader(path)
     return lambda event, _: read(event)
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from gateway import Batch, Context, DeliveryError, Destination, Erasure, Subjects
 from gateway.outbound import HttpClient, Reply, Request
-from gateway.packing import Item, Limits, Packer, items_of
+from gateway.packing import Item, Packer, RequestLimits, items_of
 from headgate_amplitude.answer import split_by_name
 from headgate_amplitude.config import AmplitudeConfig
 from headgate_amplitude.deletion import Deletion
@@ -18,11 +18,12 @@ from headgate_amplitude.mapping import EVENTS, GROUPS, USERS, Mapper
 
 __all__ = ["Amplitude"]
 
-_LIMITS: dict[Hashable, Limits] = {
+_LIMITS: dict[Hashable, RequestLimits] = {
     # A megabyte is the bound of the stricter of the two endpoints; the rest is for key and options.
-    EVENTS: Limits(max_items=2000, max_bytes=950_000),
-    GROUPS: Limits(max_items=1024, max_bytes=300_000),  # as a form it may grow to three times that
-    USERS: Limits(max_items=1024, max_bytes=300_000),
+    EVENTS: RequestLimits(max_items=2000, max_bytes=950_000),
+    # As a form it may grow to three times that.
+    GROUPS: RequestLimits(max_items=1024, max_bytes=300_000),
+    USERS: RequestLimits(max_items=1024, max_bytes=300_000),
 }
 _SMALL_BATCH = 100
 _FORM_FIELD = {GROUPS: "identification", USERS: "mapping"}

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway import Event, Permanent
-from gateway.integrations import options
-from gateway.naming import name_by, utm_parameters
+from gateway.integrations import integration_options
+from gateway.naming import name_from_template, utm_parameters
 from gateway.packing import Entry
 from gateway.timestamps import parse_ms
 from gateway.values import as_mapping, as_number, as_text
@@ -105,7 +105,7 @@ class Mapper:
     def _viewed(self, event: Event, template: str) -> list[Entry]:
         properties = event.properties
         own = event.name or as_text(properties.get("name")) or event.event or ""
-        name = name_by(template, event)
+        name = name_from_template(template, event)
         payload = self._base(event, name)
         body = dict(properties)
         if own:
@@ -119,7 +119,7 @@ class Mapper:
     def _group(self, event: Event) -> list[Entry]:
         config = self._config
         payload = self._base(event, "$identify")
-        given = options(event, "Amplitude").get("groups")
+        given = integration_options(event, "Amplitude").get("groups")
         if isinstance(given, dict) and as_text(given.get("group_type")):
             kind, value = as_text(given["group_type"]), given.get("group_value")
         elif config.group_type_trait:
@@ -145,7 +145,7 @@ class Mapper:
     def _alias(self, event: Event) -> list[Entry]:
         if not self._config.alias:
             return []
-        unmap = as_text(options(event, "Amplitude").get("unmap"))
+        unmap = as_text(integration_options(event, "Amplitude").get("unmap"))
         if unmap:
             return [Entry(USERS, "", {"user_id": unmap, "unmap": True})]
         if not event.previous_id or not event.user_id:
@@ -170,7 +170,7 @@ class Mapper:
         time = parse_ms(event.timestamp or event.original_timestamp or event.received_at)
         if time is not None:
             payload["time"] = time
-        given = options(event, "Amplitude")
+        given = integration_options(event, "Amplitude")
         session = self._session(event, context, given)
         if session is not None:
             payload["session_id"] = session
@@ -191,7 +191,7 @@ class Mapper:
 
     @staticmethod
     def _session(event: Event, context: Mapping[str, Any], given: Mapping[str, Any]) -> int | None:
-        given = options(event, "Actions Amplitude") or given
+        given = integration_options(event, "Actions Amplitude") or given
         own, of_context = event.extra.get("session_id"), context.get("sessionId")
         for value in (own, given.get("session_id"), of_context):
             if value is None:

@@ -17,7 +17,7 @@ from gateway import (
     Subjects,
 )
 from gateway.outbound import HttpClient, Request
-from gateway.packing import Entry, Item, Limits, Packer, items_of
+from gateway.packing import Entry, Item, Packer, RequestLimits, items_of
 from headgate_ga4.config import Ga4Config
 from headgate_ga4.mapping import Mapper
 from headgate_ga4.validation import HEADERS, PATH, Validator, findings_in
@@ -96,9 +96,9 @@ class Ga4(Destination):
         return [] if found is None else [Entry(msgspec.json.encode(found.sender), "", found.event)]
 
     @staticmethod
-    def _limits(sender: Hashable) -> Limits:
+    def _limits(sender: Hashable) -> RequestLimits:
         assert isinstance(sender, bytes)
-        return Limits(max_items=25, max_bytes=_MAX_BODY - len(sender) - len(b',"events":[]'))
+        return RequestLimits(max_items=25, max_bytes=_MAX_BODY - len(sender) - len(b',"events":[]'))
 
     async def _post(self, sender: Hashable, items: Sequence[Item]) -> Mapping[int, DeliveryError]:
         assert isinstance(sender, bytes)

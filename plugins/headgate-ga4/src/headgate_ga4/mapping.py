@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from gateway import Event, Permanent
-from gateway.integrations import options
+from gateway.integrations import integration_options
 from gateway.timestamps import parse_ms
 from gateway.values import as_mapping, as_number, as_text
 from headgate_ga4.commerce import COMMERCE, ITEM_KEYS, Commerce, items_of, value_of
@@ -158,7 +158,7 @@ class Mapper:
 
     @staticmethod
     def _options(event: Event) -> Mapping[str, Any]:
-        return next(filter(None, (options(event, name) for name in _NAMES)), {})
+        return next(filter(None, (integration_options(event, name) for name in _NAMES)), {})
 
     def _time(self, event: Event) -> int:
         time = parse_ms(event.timestamp or event.original_timestamp or event.received_at)

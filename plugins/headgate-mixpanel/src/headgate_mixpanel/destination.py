@@ -7,8 +7,8 @@ from base64 import b64encode
 from collections.abc import Hashable, Mapping, Sequence
 
 from gateway import Batch, Context, DeliveryError, Destination, Erasure, Subjects
-from gateway.outbound import HttpClient, Reply, Request, compress
-from gateway.packing import Item, Limits, Packer, items_of
+from gateway.outbound import HttpClient, Reply, Request, gzip_body
+from gateway.packing import Item, Packer, RequestLimits, items_of
 from headgate_mixpanel.answer import refused_records, refused_updates
 from headgate_mixpanel.browser import browser_of
 from headgate_mixpanel.config import MixpanelConfig
@@ -43,13 +43,13 @@ class Mixpanel(Destination):
         self._client = HttpClient(config, context, secrets)
         self._deletion = Deletion(config, self._client)
         bytes_ = config.max_request_bytes
-        limits: dict[Hashable, Limits] = {
-            IMPORT: Limits(2000, bytes_, _MOST_ITEM_BYTES),
-            TRACK: Limits(2000, min(bytes_, _MOST_TRACKED_BYTES), _MOST_ITEM_BYTES),
-            ENGAGE: Limits(2000, bytes_, _MOST_ITEM_BYTES),
+        limits: dict[Hashable, RequestLimits] = {
+            IMPORT: RequestLimits(2000, bytes_, _MOST_ITEM_BYTES),
+            TRACK: RequestLimits(2000, min(bytes_, _MOST_TRACKED_BYTES), _MOST_ITEM_BYTES),
+            ENGAGE: RequestLimits(2000, bytes_, _MOST_ITEM_BYTES),
             # Alone: of several, some may have been applied where the answer is an error.
-            ENGAGE_ONCE: Limits(1, bytes_, _MOST_ITEM_BYTES),
-            GROUPS: Limits(200, bytes_, _MOST_ITEM_BYTES),
+            ENGAGE_ONCE: RequestLimits(1, bytes_, _MOST_ITEM_BYTES),
+            GROUPS: RequestLimits(200, bytes_, _MOST_ITEM_BYTES),
         }
         self._packer = Packer(limits.__getitem__, rehearsal=context.rehearsal)
 
@@ -106,7 +106,7 @@ class Mixpanel(Destination):
         headers["Authorization"] = self._authorization
         if self._config.compress:
             headers["Content-Encoding"] = "gzip"
-            body = await compress(body)
+            body = await gzip_body(body)
         params = {"strict": "1"}
         if self._config.project_id:
             params["project_id"] = self._config.project_id

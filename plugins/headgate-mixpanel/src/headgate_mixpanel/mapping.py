@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway import Event, Permanent
-from gateway.naming import name_by, utm_parameters
+from gateway.naming import name_from_template, utm_parameters
 from gateway.packing import Entry
 from gateway.timestamps import now_ms, parse_ms
 from gateway.values import as_mapping, as_number, as_text
@@ -120,7 +120,7 @@ class Mapper:
         return self._viewed(event, self._config.screen_name)
 
     def _viewed(self, event: Event, template: str) -> list[Entry]:
-        name = name_by(template, event)
+        name = name_from_template(template, event)
         own = {"name": event.name, "category": event.category}
         return [self._event(event, name, {key: value for key, value in own.items() if value})]
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from gateway import Batch, Context, DeliveryError, Destination, Permanent
 from gateway.excerpt import secrets_of_url
 from gateway.outbound import HttpClient, Reply, Request
-from gateway.packing import Item, Limits, Packer
+from gateway.packing import Item, Packer, RequestLimits
 from headgate_slack.answer import check_settings
 from headgate_slack.config import SlackConfig
 from headgate_slack.messages import Messages, Way
@@ -19,8 +19,8 @@ from headgate_slack.pace import Pace
 
 __all__ = ["Slack"]
 
-_SINGLE = Limits(max_items=1, max_bytes=2**63)
-_DIGEST = Limits(max_items=2**31, max_bytes=2**63)
+_SINGLE = RequestLimits(max_items=1, max_bytes=2**63)
+_DIGEST = RequestLimits(max_items=2**31, max_bytes=2**63)
 
 
 class Slack(Destination):
@@ -107,5 +107,5 @@ class Slack(Destination):
         return self._client.by_status(reply)
 
 
-def _limits(route: Hashable) -> Limits:
+def _limits(route: Hashable) -> RequestLimits:
     return _SINGLE if cast("Way", route).digest is None else _DIGEST

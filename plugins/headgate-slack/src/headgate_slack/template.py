@@ -17,7 +17,7 @@ from urllib.parse import quote
 import msgspec
 
 from gateway import Event
-from gateway.path import PathError, parse_path, reader
+from gateway.path import PathError, parse_path, path_reader
 
 __all__ = [
     "MAX_VALUE_CHARS",
@@ -127,7 +127,7 @@ def _alternative(part: str, words: Sequence[str]) -> Template:
     if part in words:
         return lambda _, known: known[part]
     try:
-        read = reader(parse_path(part))
+        read = path_reader(parse_path(part))
     except PathError as error:
         raise TemplateError(f"{{{{{part}}}}}: {error}") from None
     return lambda event, _: _text(read(event))

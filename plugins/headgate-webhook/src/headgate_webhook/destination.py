@@ -8,14 +8,14 @@ from urllib.parse import urlsplit
 
 from gateway import Batch, Context, DeliveryError, Destination
 from gateway.outbound import HttpClient, Reply, Request
-from gateway.packing import Item, Limits, Packer, Split
+from gateway.packing import Item, Packer, RequestLimits, Split
 from headgate_webhook.answer import failed_events
 from headgate_webhook.config import WebhookConfig, secrets_of
 from headgate_webhook.request import build
 
 __all__ = ["Webhook"]
 
-_AS_THE_BATCH = Limits(max_items=2**31, max_bytes=2**63)
+_AS_THE_BATCH = RequestLimits(max_items=2**31, max_bytes=2**63)
 """The user's ``batch`` table says how large a request may be."""
 
 

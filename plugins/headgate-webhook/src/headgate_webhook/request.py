@@ -7,8 +7,8 @@ import hmac
 from collections.abc import Sequence
 
 from gateway import Event
-from gateway.ndjson import MEDIA_TYPE, encode_lines
-from gateway.outbound import compress
+from gateway.ndjson import NDJSON_MEDIA_TYPE, encode_ndjson
+from gateway.outbound import gzip_body
 from headgate_webhook.config import WebhookConfig
 
 __all__ = ["build", "idempotency_key", "sign"]
@@ -46,7 +46,7 @@ async def build(
         timestamp: Unix time in seconds, for the signature.
     """
     if config.format == "ndjson":
-        content_type, body = MEDIA_TYPE, encode_lines(events)
+        content_type, body = NDJSON_MEDIA_TYPE, encode_ndjson(events)
     else:
         content_type = "application/json"
         opening, closing = (b'{"batch":[', b"]}") if config.format == "json" else (b"[", b"]")
@@ -55,7 +55,7 @@ async def build(
     headers["Content-Type"] = content_type
     if config.compress == "gzip":
         headers["Content-Encoding"] = "gzip"
-        body = await compress(body)
+        body = await gzip_body(body)
     headers["Idempotency-Key"] = idempotency_key(destination_id, events, offsets)
     headers["X-Headgate-Batch"] = f"{destination_id}/{offsets[0]}-{offsets[-1]}"
     headers["X-Headgate-Attempt"] = str(attempt)
