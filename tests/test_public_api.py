@@ -17,6 +17,7 @@ import pytest
 from msgspec import Struct
 
 import gateway
+import gateway.testing
 from gateway.access import AdminConfig
 from gateway.component import BatchPolicy
 from gateway.config import load
@@ -87,17 +88,41 @@ def test_the_public_names_are_those_that_can_be_imported() -> None:
 def test_the_public_names_are_those_that_type_checkers_see() -> None:
     """What is imported for types is what there is at run time, from the same module."""
     tree = ast.parse(text_of("gateway/__init__.py"))
-    seen = {
-        (alias.name, node.module or "")
+    seen = [
+        (alias.name, alias.asname, node.module or "")
         for block in tree.body
         if isinstance(block, ast.If)
         for node in block.body
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
-    }
-    assert {name for name, _ in seen} == set(gateway.__all__) - {"__version__"}
-    for name, module in seen:
+    ]
+    assert sorted(name for name, _, _ in seen) == [n for n in gateway.__all__ if n != "__version__"]
+    for name, shown, module in seen:
+        assert shown == name  # ``X as X``, or type checkers take it for private
         assert getattr(gateway, name) is getattr(importlib.import_module(module), name)
+
+
+def test_a_public_name_imports_its_module_alone() -> None:
+    """Who asks for one name does not wait for the modules of the others."""
+    code = "import sys; from gateway import as_text; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    ours = {name for name in done.stdout.split() if name.partition(".")[0] == "gateway"}
+    assert ours == {"gateway", gateway.as_text.__module__}
+
+
+def documented_names(module: str) -> list[str]:
+    """The names that docs/plugins.md lists by purpose in the table of a module."""
+    page = text_of("docs/plugins.md")
+    (table,) = re.findall(rf"(?m)^\| `{re.escape(module)}` \|.*\n((?:\|.*\n)+)", page)
+    return re.findall(r"`(\w+)`", "".join(row.split("|")[1] for row in table.splitlines()))
+
+
+@pytest.mark.parametrize("module", [gateway, gateway.testing], ids=lambda module: module.__name__)
+def test_each_public_name_is_listed_by_purpose(module: ModuleType) -> None:
+    """docs/plugins.md lists each name once, and none that is not there."""
+    assert sorted(documented_names(module.__name__)) == sorted(module.__all__)
 
 
 def test_the_version_is_a_version() -> None:

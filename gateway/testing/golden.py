@@ -20,13 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 
-from gateway.envelope.normalise import normalise
 from gateway.errors import BatchError, DeliveryError
 from gateway.event import Event
 from gateway.fakevendor import Answer, FakeVendor, Received
-from gateway.testing.making import make_batch, make_context
+from gateway.testing.making import event_from_client, make_batch, make_context
 from gateway.testing.reading import content_of
 from gateway.testing.running import run
 from gateway.testing.subject import Plugin, Subject, subject_of
@@ -214,7 +213,7 @@ def golden(
 def _event(fields: Mapping[str, Any], number: int) -> Event:
     """An event as intake makes it of what a client sent."""
     whole = {"messageId": f"message-{number + 1}", "timestamp": _TIME, **fields}
-    event = normalise({key: Raw(msgspec.json.encode(value)) for key, value in whole.items()})
+    event = event_from_client(whole)
     event.received_at = fields.get("receivedAt", _TIME)
     event.source_id = "web"
     return event

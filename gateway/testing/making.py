@@ -1,25 +1,39 @@
-"""Builds what the host hands to a component: events, batches, contexts, and a clock."""
+"""Builds what the host hands to a component: config, events, batches, contexts, and a clock."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import structlog
+from msgspec import Raw, Struct
 
 from gateway.component import Batch, Context
+from gateway.config import decode_table
+from gateway.envelope.normalise import normalise
 from gateway.event import Event
-from gateway.groups import Groups
+from gateway.groups import GroupConfig, Groups
 from gateway.rehearsal import Rehearsal
 from gateway.settings import ServerConfig
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-__all__ = ["START_MS", "ManualClock", "make_batch", "make_context", "make_event"]
+__all__ = [
+    "START_MS",
+    "ManualClock",
+    "event_from_client",
+    "make_batch",
+    "make_config",
+    "make_context",
+    "make_event",
+    "make_groups",
+]
+
+_S = TypeVar("_S", bound=Struct)
 
 START_MS = 1_795_442_400_000
 """Where a `ManualClock` begins: 2026-11-23T14:00:00Z."""
@@ -52,11 +66,44 @@ def make_event(**overrides: Any) -> Event:
     fields = {**_DEFAULTS, "message_id": f"message-{next(_numbers)}", **overrides}
     for key, value in overrides.items():
         if key.startswith("raw_") and isinstance(value, bytes):
-            fields[key] = msgspec.Raw(value)
+            fields[key] = Raw(value)
     event = Event(**fields)
     for key, value in bodies.items():
         setattr(event, key, value)
     return event
+
+
+def event_from_client(fields: Mapping[str, Any]) -> Event:
+    """The event that intake makes of what a client sent, before it is stamped.
+
+    Args:
+        fields: the JSON object of the event, with the keys that clients use, such as `userId`.
+
+    Raises:
+        Discarded: intake does not accept it; its `code` says why.
+    """
+    return normalise({key: Raw(msgspec.json.encode(value)) for key, value in fields.items()})
+
+
+def make_config(type_: type[_S], keys: Mapping[str, Any], path: str = "destinations.test") -> _S:
+    """The config that the gateway makes of the keys that a user writes below ``[path]``.
+
+    Args:
+        type_: the plugin's Struct.
+
+    Raises:
+        ConfigError: a key is wrong; says which, and how.
+    """
+    return decode_table(keys, type_, path)
+
+
+def make_groups(tables: Mapping[str, Mapping[str, Any]]) -> Groups:
+    """The groups of a context, each with the keys that a user writes below ``[groups.ID]``.
+
+    Raises:
+        ConfigError: a key is wrong; says which, and how.
+    """
+    return Groups({id_: make_config(GroupConfig, t, f"groups.{id_}") for id_, t in tables.items()})
 
 
 def make_batch(
@@ -84,7 +131,7 @@ def make_context(
     Args:
         base_dir: stands for the folder of config.toml; the data folder is ``data`` in it.
         clock: by default a `ManualClock`.
-        groups: by default there are none.
+        groups: as `make_groups` makes them; by default there are none.
         log: by default structlog's, so that `structlog.testing.capture_logs` sees what is logged.
         rehearsal: for a component that is to send nothing.
     """

@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 
 import gateway
 from gateway import (
+    Arrival,
     Batch,
     BatchError,
     BatchPolicy,
@@ -24,8 +25,10 @@ from gateway import (
     Destination,
     DestinationSpec,
     Event,
+    Intake,
     Misconfigured,
     Permanent,
+    Receipt,
     Retryable,
     Route,
     Secret,
@@ -36,7 +39,6 @@ from gateway import (
     TransformSpec,
     hookimpl,
 )
-from gateway.intake import Arrival, Intake, Receipt
 from gateway.testing import (
     Answer,
     Breach,

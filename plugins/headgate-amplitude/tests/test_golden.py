@@ -12,9 +12,8 @@ from typing import Any, Literal
 import msgspec
 import pytest
 
-from gateway import Permanent, Secret
-from gateway.envelope.normalise import normalise
-from gateway.values import as_number
+from gateway import Permanent, Secret, as_number
+from gateway.testing import event_from_client
 from headgate_amplitude.config import AmplitudeConfig
 from headgate_amplitude.mapping import Mapper
 
@@ -133,8 +132,7 @@ def made(row: dict[str, Any]) -> list[dict[str, Any]]:
     if "request_ip" in event:  # where the gateway puts it
         event["context"] = {"ip": event.pop("request_ip"), **event.get("context", {})}
     event.setdefault("type", "track")
-    fields = {key: msgspec.Raw(json.dumps(value).encode()) for key, value in event.items()}
-    entries = Mapper(config_of(row["destination_config"]))(normalise(fields))
+    entries = Mapper(config_of(row["destination_config"]))(event_from_client(event))
     return [json.loads(msgspec.json.encode(entry.payload)) for entry in entries]
 
 

@@ -14,14 +14,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import msgspec
 import pytest
 
-from gateway import BatchError, Event, Permanent, Secret
-from gateway.envelope.normalise import normalise
-from gateway.event import EVENT_TYPES
-from gateway.packing import Entry
-from gateway.testing import FakeVendor, Received, make_batch, make_context, make_event
+from gateway import EVENT_TYPES, BatchError, Entry, Event, Permanent, Secret
+from gateway.testing import (
+    FakeVendor,
+    Received,
+    event_from_client,
+    make_batch,
+    make_context,
+    make_event,
+)
 from headgate_amplitude import Amplitude, AmplitudeConfig
 from headgate_amplitude.mapping import EVENTS, GROUPS, USERS
 
@@ -140,8 +143,7 @@ async def test_a_batch_of_events(row: dict[str, Any], tmp_path: Path) -> None:
     for job in row["events"]:
         if job["event"].get("type") in EVENT_TYPES:  # others are not taken in
             theirs = job.get("destination_config") or row["destination_config"]
-            fields = {k: msgspec.Raw(json.dumps(v).encode()) for k, v in job["event"].items()}
-            by_config.setdefault(json.dumps(theirs), []).append(normalise(fields))
+            by_config.setdefault(json.dumps(theirs), []).append(event_from_client(job["event"]))
     requests: list[Received] = []
     for config, events in by_config.items():
         theirs = json.loads(config)

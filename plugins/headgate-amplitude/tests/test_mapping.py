@@ -7,8 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway import Permanent, Secret
-from gateway.packing import Entry
+from gateway import Entry, Permanent, Secret
 from gateway.testing import make_event
 from headgate_amplitude import AmplitudeConfig
 from headgate_amplitude.mapping import Mapper

@@ -12,9 +12,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway import Permanent, Secret
-from gateway.envelope.normalise import Discarded, normalise
-from gateway.timestamps import parse_ms
+from gateway import Permanent, Secret, parse_ms
+from gateway.testing import Discarded, event_from_client
 from headgate_ga4.config import Ga4Config
 from headgate_ga4.mapping import Mapper
 
@@ -60,8 +59,7 @@ def made(row: dict[str, Any]) -> list[dict[str, Any]]:
         raise Permanent("intake takes no event with such a name")
     if "timestamp" not in event and "originalTimestamp" in event:
         event["timestamp"] = event["originalTimestamp"]
-    fields = {key: msgspec.Raw(json.dumps(value).encode()) for key, value in event.items()}
-    ready = normalise(fields)
+    ready = event_from_client(event)
     now = parse_ms(row.get("now") or ready.timestamp) or 0
     entry = Mapper(config_of(row["destination_config"]), lambda: now)(ready)
     assert entry is not None

@@ -12,9 +12,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway import Permanent, Secret
-from gateway.envelope.normalise import Discarded, normalise
-from gateway.event import EVENT_TYPES
+from gateway import EVENT_TYPES, Permanent, Secret
+from gateway.testing import Discarded, event_from_client
 from headgate_mixpanel.config import MixpanelConfig
 from headgate_mixpanel.mapping import Mapper
 
@@ -101,8 +100,7 @@ def made(row: dict[str, Any]) -> list[dict[str, Any]]:
     if "timestamp" not in event and "originalTimestamp" in event:
         event["timestamp"] = event["originalTimestamp"]
     event["receivedAt"] = "2030-01-01T00:00:00.000Z"
-    fields = {key: msgspec.Raw(json.dumps(value).encode()) for key, value in event.items()}
-    ready = normalise(fields)
+    ready = event_from_client(event)
     ready.received_at = "2030-01-01T00:00:00.000Z"  # as intake stamps it
     merged = "traits_merged_into_event" in row["quirks"]
     entries = Mapper(config_of(row["destination_config"], traits_on_events=merged))(ready)

@@ -14,12 +14,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import msgspec
 import pytest
 
 from gateway import BatchError, Event, Permanent, Secret
-from gateway.envelope.normalise import normalise
-from gateway.testing import Answer, FakeVendor, Received, make_batch, make_context
+from gateway.testing import (
+    Answer,
+    FakeVendor,
+    Received,
+    event_from_client,
+    make_batch,
+    make_context,
+)
 from headgate_mixpanel import Mixpanel, MixpanelConfig
 
 CASES = Path(__file__).parents[4] / "shared" / "golden" / "batch" / "mixpanel.router.jsonl"
@@ -86,8 +91,7 @@ async def test_a_batch_of_events(row: dict[str, Any], tmp_path: Path) -> None:
     by_config: dict[str, list[Event]] = {}
     for job in row["events"]:
         theirs = job.get("destination_config") or row["destination_config"]
-        fields = {k: msgspec.Raw(json.dumps(v).encode()) for k, v in job["event"].items()}
-        event = normalise(fields)
+        event = event_from_client(job["event"])
         event.received_at = "2030-01-01T00:00:00.000Z"  # as intake stamps it
         by_config.setdefault(json.dumps(theirs), []).append(event)
     found: Counter[str] = Counter()

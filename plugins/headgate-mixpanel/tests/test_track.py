@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import BatchError, Context, Secret
+from gateway import BatchError, Context, Secret, format_ms
 from gateway.testing import Answer, FakeVendor, Received, make_batch, make_context, make_event
-from gateway.timestamps import format_ms
 from headgate_mixpanel import Mixpanel, MixpanelConfig
 from headgate_mixpanel.browser import browser_of
 from headgate_mixpanel.mapping import IMPORT, TRACK, Mapper

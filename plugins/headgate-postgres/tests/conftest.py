@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from gateway import Batch, Event
-from gateway.config import decode_table
-from gateway.testing import make_context
+from gateway.testing import make_config, make_context
 from headgate_postgres import Postgres, PostgresConfig
 from tests.postgres import PostgresServer
 
@@ -38,7 +37,7 @@ async def make(server: PostgresServer, schema: str, tmp_path: Path) -> AsyncIter
 
     async def start(id_: str = "warehouse", **keys: Any) -> Postgres:
         table = {"dsn": server.dsn, "schema": schema, **keys}
-        config = decode_table(table, PostgresConfig, f"destinations.{id_}")
+        config = make_config(PostgresConfig, table, f"destinations.{id_}")
         destination = Postgres(config, make_context(tmp_path, id_))
         made.append(destination)
         await destination.start()

@@ -9,10 +9,8 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from gateway import Destination, Misconfigured, Retryable
-from gateway.config import decode_table
-from gateway.errors import ConfigError
-from gateway.testing import make_event
+from gateway import ConfigError, Destination, Misconfigured, Retryable
+from gateway.testing import make_config, make_event
 from headgate_postgres import PostgresConfig
 from headgate_postgres.answer import Meaning, meaning_of
 from tests.postgres import PostgresServer
@@ -178,6 +176,6 @@ async def test_a_send_that_is_cut_off_leaves_nothing(
 def test_settings_that_cannot_work_are_refused(keys: dict[str, Any]) -> None:
     """The error names the key and shows no secret."""
     with pytest.raises(ConfigError, match=r"^destinations\.w") as raised:
-        decode_table(keys, PostgresConfig, "destinations.w")
+        make_config(PostgresConfig, keys, "destinations.w")
     assert PASSWORD not in str(raised.value)
     assert list(keys)[-1] in str(raised.value)

@@ -10,16 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import (
+    EXCERPT_CHARACTERS,
     BatchError,
     DeliveryError,
+    Mask,
     Misconfigured,
     Permanent,
+    Reply,
     Retryable,
+    Split,
     Throttled,
+    status_error,
 )
-from gateway.excerpt import EXCERPT_CHARACTERS, Mask
-from gateway.outbound import Reply, status_error
-from gateway.packing import Split
 from headgate_webhook.answer import failed_events
 
 NOW_MS = 1_795_442_400_000  # Mon, 23 Nov 2026 14:00:00 GMT

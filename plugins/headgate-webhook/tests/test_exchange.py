@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import BatchError, DeliveryError, Permanent, Retryable
-from gateway.excerpt import Mask
+from gateway import BatchError, DeliveryError, Mask, Permanent, Retryable
 from gateway.testing import Answer, FakeVendor, make_batch, make_event
 
 

@@ -12,11 +12,17 @@ from typing import Any
 
 import msgspec
 
-from gateway import DeliveryError, Misconfigured, Permanent, Throttled
-from gateway.excerpt import Mask
-from gateway.outbound import Reply
-from gateway.packing import Item, Split
-from gateway.values import as_mapping
+from gateway import (
+    DeliveryError,
+    Item,
+    Mask,
+    Misconfigured,
+    Permanent,
+    Reply,
+    Split,
+    Throttled,
+    as_mapping,
+)
 
 __all__ = ["split_by_name"]
 

@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from gateway import Secret
-from gateway.outbound import VendorSettings
+from gateway import Secret, VendorSettings
 
 __all__ = ["AmplitudeConfig"]
 

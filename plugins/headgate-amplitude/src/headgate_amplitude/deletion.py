@@ -15,8 +15,7 @@ from typing import Any
 
 import msgspec
 
-from gateway import Erasure, Misconfigured, Subjects
-from gateway.outbound import HttpClient, Reply, Request
+from gateway import Erasure, HttpClient, Misconfigured, Reply, Request, Subjects
 from headgate_amplitude.config import AmplitudeConfig
 
 __all__ = ["Deletion"]

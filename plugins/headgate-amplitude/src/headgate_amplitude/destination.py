@@ -8,9 +8,21 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from gateway import Batch, Context, DeliveryError, Destination, Erasure, Subjects
-from gateway.outbound import HttpClient, Reply, Request
-from gateway.packing import Item, Packer, RequestLimits, items_of
+from gateway import (
+    Batch,
+    Context,
+    DeliveryError,
+    Destination,
+    Erasure,
+    HttpClient,
+    Item,
+    Packer,
+    Reply,
+    Request,
+    RequestLimits,
+    Subjects,
+    items_of,
+)
 from headgate_amplitude.answer import split_by_name
 from headgate_amplitude.config import AmplitudeConfig
 from headgate_amplitude.deletion import Deletion

@@ -10,12 +10,18 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gateway import Event, Permanent
-from gateway.integrations import integration_options
-from gateway.naming import name_from_template, utm_parameters
-from gateway.packing import Entry
-from gateway.timestamps import parse_ms
-from gateway.values import as_mapping, as_number, as_text
+from gateway import (
+    Entry,
+    Event,
+    Permanent,
+    as_mapping,
+    as_number,
+    as_text,
+    integration_options,
+    name_from_template,
+    parse_ms,
+    utm_parameters,
+)
 from headgate_amplitude.config import AmplitudeConfig
 from headgate_amplitude.device import add_device
 

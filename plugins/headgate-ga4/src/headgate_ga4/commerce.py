@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from gateway.values import as_number
+from gateway import as_number
 from headgate_ga4.rules import flattened, is_param_name
 
 __all__ = ["COMMERCE", "ITEM_KEYS", "Commerce", "items_of", "value_of"]

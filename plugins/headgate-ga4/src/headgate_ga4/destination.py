@@ -11,13 +11,18 @@ from gateway import (
     Context,
     DeliveryError,
     Destination,
+    Entry,
     Erasure,
     Event,
+    HttpClient,
+    Item,
     Misconfigured,
+    Packer,
+    Request,
+    RequestLimits,
     Subjects,
+    items_of,
 )
-from gateway.outbound import HttpClient, Request
-from gateway.packing import Entry, Item, Packer, RequestLimits, items_of
 from headgate_ga4.config import Ga4Config
 from headgate_ga4.mapping import Mapper
 from headgate_ga4.validation import HEADERS, PATH, Validator, findings_in

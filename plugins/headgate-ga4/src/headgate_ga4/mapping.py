@@ -10,10 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from gateway import Event, Permanent
-from gateway.integrations import integration_options
-from gateway.timestamps import parse_ms
-from gateway.values import as_mapping, as_number, as_text
+from gateway import Event, Permanent, as_mapping, as_number, as_text, integration_options, parse_ms
 from headgate_ga4.commerce import COMMERCE, ITEM_KEYS, Commerce, items_of, value_of
 from headgate_ga4.config import Ga4Config
 from headgate_ga4.rules import MAX_PARAMS, event_name, flattened, is_param_name, user_properties

@@ -12,9 +12,7 @@ import zlib
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from gateway import Context, DeliveryError
-from gateway.outbound import HttpClient, Reply, Request
-from gateway.values import as_text
+from gateway import Context, DeliveryError, HttpClient, Reply, Request, as_text
 
 __all__ = ["HEADERS", "PATH", "Finding", "Validator", "findings_in"]
 

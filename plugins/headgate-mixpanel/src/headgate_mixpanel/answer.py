@@ -10,10 +10,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from gateway import DeliveryError, Permanent
-from gateway.excerpt import Mask
-from gateway.outbound import Reply
-from gateway.packing import Split
+from gateway import DeliveryError, Mask, Permanent, Reply, Split
 
 __all__ = ["refused_records", "refused_updates"]
 

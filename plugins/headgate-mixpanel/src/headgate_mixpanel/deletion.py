@@ -11,8 +11,16 @@ from collections.abc import Iterator
 
 import msgspec
 
-from gateway import Erasure, Misconfigured, Permanent, Retryable, Subjects
-from gateway.outbound import HttpClient, Reply, Request
+from gateway import (
+    Erasure,
+    HttpClient,
+    Misconfigured,
+    Permanent,
+    Reply,
+    Request,
+    Retryable,
+    Subjects,
+)
 from headgate_mixpanel.config import MixpanelConfig
 
 __all__ = ["Deletion"]

@@ -6,9 +6,22 @@ import asyncio
 from base64 import b64encode
 from collections.abc import Hashable, Mapping, Sequence
 
-from gateway import Batch, Context, DeliveryError, Destination, Erasure, Subjects
-from gateway.outbound import HttpClient, Reply, Request, gzip_body
-from gateway.packing import Item, Packer, RequestLimits, items_of
+from gateway import (
+    Batch,
+    Context,
+    DeliveryError,
+    Destination,
+    Erasure,
+    HttpClient,
+    Item,
+    Packer,
+    Reply,
+    Request,
+    RequestLimits,
+    Subjects,
+    gzip_body,
+    items_of,
+)
 from headgate_mixpanel.answer import refused_records, refused_updates
 from headgate_mixpanel.browser import browser_of
 from headgate_mixpanel.config import MixpanelConfig

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.values import as_mapping, as_text
+from gateway import as_mapping, as_text
 
 __all__ = ["CONTEXT", "device_profile", "taken"]
 

@@ -12,11 +12,18 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gateway import Event, Permanent
-from gateway.naming import name_from_template, utm_parameters
-from gateway.packing import Entry
-from gateway.timestamps import now_ms, parse_ms
-from gateway.values import as_mapping, as_number, as_text
+from gateway import (
+    Entry,
+    Event,
+    Permanent,
+    as_mapping,
+    as_number,
+    as_text,
+    name_from_template,
+    now_ms,
+    parse_ms,
+    utm_parameters,
+)
 from headgate_mixpanel.browser import browser_of
 from headgate_mixpanel.config import MixpanelConfig
 from headgate_mixpanel.device import CONTEXT, device_profile, taken

@@ -10,8 +10,7 @@ from enum import Enum, auto
 
 import asyncpg
 
-from gateway import DeliveryError, Misconfigured, Permanent, Retryable
-from gateway.excerpt import Mask
+from gateway import DeliveryError, Mask, Misconfigured, Permanent, Retryable
 
 __all__ = ["Meaning", "error_of", "meaning_of"]
 

@@ -16,11 +16,11 @@ from gateway import (
     DeliveryError,
     Destination,
     Event,
+    Mask,
     Permanent,
+    Rehearsal,
     Retryable,
 )
-from gateway.excerpt import Mask
-from gateway.rehearsal import Rehearsal
 from headgate_postgres import catalog, positions, probe
 from headgate_postgres.answer import Meaning, error_of, meaning_of
 from headgate_postgres.config import PostgresConfig, secrets_of

@@ -5,8 +5,7 @@ https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks, secti
 
 from __future__ import annotations
 
-from gateway import Misconfigured
-from gateway.outbound import Reply
+from gateway import Misconfigured, Reply
 
 __all__ = ["SETTINGS_WRONG", "check_settings"]
 

@@ -7,9 +7,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
-from gateway import Secret
-from gateway.condition import ConditionError, compile_condition
-from gateway.outbound import HttpSettings
+from gateway import ConditionError, HttpSettings, Secret, compile_condition
 from headgate_slack.template import TemplateError, compile_template, compile_value
 
 __all__ = ["DIGEST_WORDS", "Blocks", "RouteConfig", "SlackConfig"]

@@ -8,10 +8,20 @@ from functools import partial
 from typing import cast
 from urllib.parse import urlsplit
 
-from gateway import Batch, Context, DeliveryError, Destination, Permanent
-from gateway.excerpt import secrets_of_url
-from gateway.outbound import HttpClient, Reply, Request
-from gateway.packing import Item, Packer, RequestLimits
+from gateway import (
+    Batch,
+    Context,
+    DeliveryError,
+    Destination,
+    HttpClient,
+    Item,
+    Packer,
+    Permanent,
+    Reply,
+    Request,
+    RequestLimits,
+    secrets_of_url,
+)
 from headgate_slack.answer import check_settings
 from headgate_slack.config import SlackConfig
 from headgate_slack.messages import Messages, Way

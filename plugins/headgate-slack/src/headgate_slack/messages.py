@@ -10,10 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from gateway import Batch, Event, Secret
-from gateway.condition import Condition, compile_condition
-from gateway.packing import Item
-from gateway.timestamps import parse_ms
+from gateway import Batch, Condition, Event, Item, Secret, compile_condition, parse_ms
 from headgate_slack.config import DIGEST_WORDS, Blocks, SlackConfig
 from headgate_slack.template import (
     Template,

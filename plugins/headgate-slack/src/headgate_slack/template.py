@@ -16,8 +16,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from gateway import Event
-from gateway.path import PathError, parse_path, path_reader
+from gateway import Event, PathError, parse_path, path_reader
 
 __all__ = [
     "MAX_VALUE_CHARS",

@@ -5,9 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from gateway import DeliveryError, Misconfigured, Permanent, Retryable
-from gateway.excerpt import Mask
-from gateway.outbound import Reply
+from gateway import DeliveryError, Mask, Misconfigured, Permanent, Reply, Retryable
 
 __all__ = ["failed_events"]
 

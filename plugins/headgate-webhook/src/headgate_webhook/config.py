@@ -8,9 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gateway import Secret
-from gateway.excerpt import secrets_of_url
-from gateway.outbound import HttpSettings
+from gateway import HttpSettings, Secret, secrets_of_url
 
 __all__ = ["WebhookConfig", "secrets_of"]
 

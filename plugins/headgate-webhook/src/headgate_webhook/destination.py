@@ -6,9 +6,19 @@ from collections.abc import Hashable, Mapping, Sequence
 from functools import partial
 from urllib.parse import urlsplit
 
-from gateway import Batch, Context, DeliveryError, Destination
-from gateway.outbound import HttpClient, Reply, Request
-from gateway.packing import Item, Packer, RequestLimits, Split
+from gateway import (
+    Batch,
+    Context,
+    DeliveryError,
+    Destination,
+    HttpClient,
+    Item,
+    Packer,
+    Reply,
+    Request,
+    RequestLimits,
+    Split,
+)
 from headgate_webhook.answer import failed_events
 from headgate_webhook.config import WebhookConfig, secrets_of
 from headgate_webhook.request import build

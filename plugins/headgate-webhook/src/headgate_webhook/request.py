@@ -6,9 +6,7 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 
-from gateway import Event
-from gateway.ndjson import NDJSON_MEDIA_TYPE, encode_ndjson
-from gateway.outbound import gzip_body
+from gateway import NDJSON_MEDIA_TYPE, Event, encode_ndjson, gzip_body
 from headgate_webhook.config import WebhookConfig
 
 __all__ = ["build", "idempotency_key", "sign"]

@@ -1,7 +1,8 @@
 """Events a second into a PostgreSQL server on this machine, beside COPY of rows that are ready.
 
-Run it from the repository: ``python plugins/headgate-postgres/measure.py [PASSES]``. The events are
-those of `gateway.shop`, seeded.
+Run it in the root of the project: ``python -m bench.postgres [PASSES]``. The events are those of
+`gateway.shop`, seeded.
+
 The floor copies the very same records to the same tables, in the same batches, each a transaction
 of its own, and knows neither positions nor types.
 """
@@ -20,8 +21,6 @@ from typing import Any
 
 import asyncpg
 import msgspec
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from bench.data import batches, fresh
 from gateway import Batch, Event, Secret
