@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from gateway.builtin.mask import Mask, MaskConfig
-from gateway.event import Event
+from gateway.events.event import Event
 from gateway.shop import Shop
 
 __all__ = ["BATCH_EVENTS", "Template", "batches", "fresh", "singles"]

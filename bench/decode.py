@@ -11,7 +11,7 @@ from gateway.builtin.segment.config import SegmentConfig
 from gateway.builtin.segment.decode import parse_batch, parse_event
 from gateway.builtin.segment.limits import select
 from gateway.builtin.segment.plain import plain_batch, plain_event, within
-from gateway.event import Event
+from gateway.events.event import Event
 
 __all__ = ["BENCHMARKS", "Envelope", "bare_batches"]
 

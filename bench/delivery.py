@@ -32,13 +32,13 @@ from bench.intake import stored_bytes
 from bench.subject import accepts, leave_the_server_alone, pin_server
 from gateway.cli.process import ServerProcess, free_port
 from gateway.config import load
-from gateway.event import EMPTY, Event
-from gateway.ndjson import encode_ndjson
+from gateway.events.event import EMPTY, Event
+from gateway.events.ndjson import encode_ndjson
+from gateway.events.timestamps import format_ms, now_ms
 from gateway.pipeline import Gateway
 from gateway.plugins import discover
 from gateway.queue.disk import DiskConfig, DiskStore
 from gateway.state import STATE_FILE
-from gateway.timestamps import format_ms, now_ms
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

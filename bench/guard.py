@@ -34,8 +34,8 @@ from bench.harness import Scale
 from bench.intake import decode, memory_intake, take_up
 from bench.report import plain_table
 from gateway.builtin.mask import Mask, MaskConfig
-from gateway.envelope.sealed import stored_events
-from gateway.event import decode_events, encode_events
+from gateway.events.envelope.sealed import stored_events
+from gateway.events.event import decode_events, encode_events
 from gateway.queue.disk import DiskConfig, DiskStore
 
 __all__ = ["Count", "check", "count_all"]

@@ -19,9 +19,10 @@ from gateway.builtin.segment.limits import select
 from gateway.builtin.segment.plain import plain_batch, within
 from gateway.chain import Chain
 from gateway.dedup import RecentIds
-from gateway.envelope.enrich import Client
-from gateway.envelope.sealed import Origin
-from gateway.event import Event
+from gateway.events.envelope.client import Client
+from gateway.events.envelope.sealed import Origin
+from gateway.events.event import Event
+from gateway.events.timestamps import now_ms
 from gateway.intake import Arrival, Intake
 from gateway.ledger import Ledger
 from gateway.queue import Store
@@ -29,7 +30,6 @@ from gateway.queue.batching import BatchingQueue
 from gateway.queue.disk import DiskConfig, DiskStore
 from gateway.queue.memory import MemoryConfig, MemoryStore
 from gateway.settings import DedupConfig, QueueSettings, SourceSettings
-from gateway.timestamps import now_ms
 
 __all__ = ["BENCHMARKS", "CONCURRENCY", "decode", "memory_intake", "stored_bytes", "take_up"]
 

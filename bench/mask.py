@@ -19,10 +19,10 @@ from bench.data import BATCH_EVENTS, batches
 from bench.harness import Benchmark, Measurement, Scale, measure
 from gateway.builtin.mask import Mask, MaskConfig
 from gateway.chain import Chain
-from gateway.envelope.heads import Head, read_heads
-from gateway.envelope.mixed import mixed
-from gateway.envelope.sealed import Origin, finish, sent_events
-from gateway.event import Event
+from gateway.events.envelope.heads import Head, read_heads
+from gateway.events.envelope.mixed import mixed
+from gateway.events.envelope.sealed import Origin, finish, sent_events
+from gateway.events.event import Event
 
 __all__ = ["BENCHMARKS"]
 

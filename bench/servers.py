@@ -14,7 +14,7 @@ import uvloop
 from aiohttp import web
 
 from bench.decode import Envelope
-from gateway.event import Event
+from gateway.events.event import Event
 
 __all__ = ["SERVERS", "serve"]
 

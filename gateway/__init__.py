@@ -28,11 +28,6 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from gateway.component import SourceSpec as SourceSpec
     from gateway.component import Transform as Transform
     from gateway.component import TransformSpec as TransformSpec
-    from gateway.condition import Condition as Condition
-    from gateway.condition import ConditionError as ConditionError
-    from gateway.condition import compile_condition as compile_condition
-    from gateway.envelope.arrival import Arrival as Arrival
-    from gateway.envelope.arrival import Receipt as Receipt
     from gateway.errors import BatchError as BatchError
     from gateway.errors import ConfigError as ConfigError
     from gateway.errors import DeliveryError as DeliveryError
@@ -43,18 +38,33 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from gateway.errors import QueueFull as QueueFull
     from gateway.errors import Retryable as Retryable
     from gateway.errors import Throttled as Throttled
-    from gateway.event import EVENT_TYPES as EVENT_TYPES
-    from gateway.event import Event as Event
+    from gateway.events.conditions.condition import Condition as Condition
+    from gateway.events.conditions.condition import ConditionError as ConditionError
+    from gateway.events.conditions.condition import compile_condition as compile_condition
+    from gateway.events.conditions.path import PathError as PathError
+    from gateway.events.conditions.path import parse_path as parse_path
+    from gateway.events.conditions.path import path_reader as path_reader
+    from gateway.events.envelope.arrival import Arrival as Arrival
+    from gateway.events.envelope.arrival import Receipt as Receipt
+    from gateway.events.event import EVENT_TYPES as EVENT_TYPES
+    from gateway.events.event import Event as Event
+    from gateway.events.integrations import integration_options as integration_options
+    from gateway.events.naming import name_from_template as name_from_template
+    from gateway.events.naming import utm_parameters as utm_parameters
+    from gateway.events.ndjson import NDJSON_MEDIA_TYPE as NDJSON_MEDIA_TYPE
+    from gateway.events.ndjson import encode_ndjson as encode_ndjson
+    from gateway.events.subjects import Subjects as Subjects
+    from gateway.events.timestamps import format_ms as format_ms
+    from gateway.events.timestamps import now_ms as now_ms
+    from gateway.events.timestamps import parse_ms as parse_ms
+    from gateway.events.values import as_mapping as as_mapping
+    from gateway.events.values import as_number as as_number
+    from gateway.events.values import as_text as as_text
     from gateway.excerpt import EXCERPT_CHARACTERS as EXCERPT_CHARACTERS
     from gateway.excerpt import Mask as Mask
     from gateway.excerpt import secrets_of_url as secrets_of_url
     from gateway.hookspecs import hookimpl as hookimpl
     from gateway.intake import Intake as Intake
-    from gateway.integrations import integration_options as integration_options
-    from gateway.naming import name_from_template as name_from_template
-    from gateway.naming import utm_parameters as utm_parameters
-    from gateway.ndjson import NDJSON_MEDIA_TYPE as NDJSON_MEDIA_TYPE
-    from gateway.ndjson import encode_ndjson as encode_ndjson
     from gateway.outbound import HttpClient as HttpClient
     from gateway.outbound import HttpSettings as HttpSettings
     from gateway.outbound import Reply as Reply
@@ -67,20 +77,10 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from gateway.packing import RequestLimits as RequestLimits
     from gateway.packing import Split as Split
     from gateway.packing import items_of as items_of
-    from gateway.path import PathError as PathError
-    from gateway.path import parse_path as parse_path
-    from gateway.path import path_reader as path_reader
     from gateway.rehearsal import Rehearsal as Rehearsal
     from gateway.rehearsal import Request as Request
     from gateway.retry_after import parse_retry_after as parse_retry_after
     from gateway.settings import Secret as Secret
-    from gateway.subjects import Subjects as Subjects
-    from gateway.timestamps import format_ms as format_ms
-    from gateway.timestamps import now_ms as now_ms
-    from gateway.timestamps import parse_ms as parse_ms
-    from gateway.values import as_mapping as as_mapping
-    from gateway.values import as_number as as_number
-    from gateway.values import as_text as as_text
 
 else:  # at run time
     _NAMES = {
@@ -89,28 +89,28 @@ else:  # at run time
             "API_VERSION Batch BatchPolicy Context Destination DestinationSpec Erasure "
             "QueueSpec Route Source SourceSpec Transform TransformSpec"
         ),
-        "gateway.condition": "Condition ConditionError compile_condition",
-        "gateway.envelope.arrival": "Arrival Receipt",
         "gateway.errors": (
             "BatchError ConfigError DeliveryError GatewayError Misconfigured Permanent "
             "QueueError QueueFull Retryable Throttled"
         ),
-        "gateway.event": "EVENT_TYPES Event",
+        "gateway.events.conditions.condition": "Condition ConditionError compile_condition",
+        "gateway.events.conditions.path": "PathError parse_path path_reader",
+        "gateway.events.envelope.arrival": "Arrival Receipt",
+        "gateway.events.event": "EVENT_TYPES Event",
+        "gateway.events.integrations": "integration_options",
+        "gateway.events.naming": "name_from_template utm_parameters",
+        "gateway.events.ndjson": "NDJSON_MEDIA_TYPE encode_ndjson",
+        "gateway.events.subjects": "Subjects",
+        "gateway.events.timestamps": "format_ms now_ms parse_ms",
+        "gateway.events.values": "as_mapping as_number as_text",
         "gateway.excerpt": "EXCERPT_CHARACTERS Mask secrets_of_url",
         "gateway.hookspecs": "hookimpl",
         "gateway.intake": "Intake",
-        "gateway.integrations": "integration_options",
-        "gateway.naming": "name_from_template utm_parameters",
-        "gateway.ndjson": "NDJSON_MEDIA_TYPE encode_ndjson",
         "gateway.outbound": "HttpClient HttpSettings Reply VendorSettings gzip_body status_error",
         "gateway.packing": "Entry Item Packer RequestLimits Split items_of",
-        "gateway.path": "PathError parse_path path_reader",
         "gateway.rehearsal": "Rehearsal Request",
         "gateway.retry_after": "parse_retry_after",
         "gateway.settings": "Secret",
-        "gateway.subjects": "Subjects",
-        "gateway.timestamps": "format_ms now_ms parse_ms",
-        "gateway.values": "as_mapping as_number as_text",
     }
     _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
 

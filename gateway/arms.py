@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 
 from gateway.component import Transform
-from gateway.event import Event
+from gateway.events.event import Event
 from gateway.groups import Arm, Group, Membership
 
 __all__ = ["ForArm"]

@@ -19,9 +19,9 @@ import msgspec
 from msgspec import Struct
 
 from gateway.errors import StateError
+from gateway.events.timestamps import format_ms
 from gateway.state import State
 from gateway.state.schema import connect
-from gateway.timestamps import format_ms
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

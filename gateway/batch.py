@@ -8,7 +8,7 @@ from typing import Annotated, overload
 
 from msgspec import Meta, Struct
 
-from gateway.event import Event
+from gateway.events.event import Event
 
 __all__ = ["Batch", "BatchPolicy"]
 

@@ -18,8 +18,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from gateway.envelope.sealed import briefs
 from gateway.errors import StateError
+from gateway.events.envelope.sealed import briefs
 from gateway.ledger import Ledger
 from gateway.queue import Store
 from gateway.state import Discard, State, Tally

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from operator import is_
 
 from gateway.component import Transform
-from gateway.envelope.enrich import Client
-from gateway.envelope.normalise import add_notes
-from gateway.envelope.sealed import Ids
 from gateway.errors import PluginError
-from gateway.event import Event
+from gateway.events.envelope.client import Client
+from gateway.events.envelope.normalise import add_notes
+from gateway.events.envelope.sealed import Ids
+from gateway.events.event import Event
 
 __all__ = ["Chain", "Outcome"]
 

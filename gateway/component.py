@@ -29,12 +29,12 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 from msgspec import Struct
 
 from gateway.batch import Batch, BatchPolicy
-from gateway.envelope.enrich import Client
-from gateway.envelope.sealed import Ids
-from gateway.event import Event
+from gateway.events.envelope.client import Client
+from gateway.events.envelope.sealed import Ids
+from gateway.events.event import Event
+from gateway.events.subjects import Subjects
 from gateway.groups import Groups
 from gateway.rehearsal import Rehearsal
-from gateway.subjects import Subjects
 
 if TYPE_CHECKING:
     from aiohttp import web

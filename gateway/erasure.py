@@ -19,11 +19,11 @@ from typing import Protocol
 from gateway.dedup import RecentIds
 from gateway.delivery.worker import Worker
 from gateway.errors import GatewayError
+from gateway.events.subjects import Subjects
 from gateway.identity import Identity
 from gateway.queue.batching import BatchingQueue
 from gateway.state import State, erasing
 from gateway.state.regulations import Place
-from gateway.subjects import Subjects
 
 __all__ = ["LOCAL_PLACES", "Eraser"]
 

@@ -20,11 +20,11 @@ from aiohttp import web
 from msgspec import Struct
 
 from gateway.building import BuiltDestination
-from gateway.changes import changes
 from gateway.component import Batch
 from gateway.delivery.sieve import Outgoing
 from gateway.errors import GatewayError
-from gateway.event import Event, decode_events, encode_events
+from gateway.events.event import Event, decode_events, encode_events
+from gateway.events.json_diff import changes
 from gateway.groups import Groups
 from gateway.pipeline import Gateway
 from gateway.rehearsing import Shown, rehearse

@@ -2,8 +2,8 @@
 
 A group divides those whom it concerns into two *arms*: ``test``, who get what is new, and
 ``control``, who do not. Which arm an id belongs to is a pure function of salts, percentages and the
-id (`gateway.assignment`), so that it is the same after a restart, on another machine, and in an app
-that computes it itself:
+id (`gateway.events.conditions.bucketing`), so that it is the same after a restart, on another
+machine, and in an app that computes it itself:
 
 1. who is not `eligible`, or has no id, is in no arm;
 2. in a *layer*, an id stands at ``position(layer's salt, id)``. Each group of the layer has a
@@ -24,12 +24,12 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
-from gateway.assignment import Share, check_percent, position
-from gateway.condition import compile_condition
 from gateway.errors import ConfigError
-from gateway.event import Event
+from gateway.events.conditions.bucketing import Share, check_percent, position
+from gateway.events.conditions.condition import compile_condition
+from gateway.events.conditions.unit import UnitReader, text_of, unit_reader, visitor_of
+from gateway.events.event import Event
 from gateway.ramp import DEFAULT_GUARDRAILS, Guardrail, stages_of
-from gateway.unit import UnitReader, text_of, unit_reader, visitor_of
 
 __all__ = [
     "MOST_EARLIER",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from gateway import __version__
+from gateway.events.timestamps import format_ms
 from gateway.pipeline import Gateway
 from gateway.rollout.machine import GATEWAY
 from gateway.rollout.view import View
-from gateway.timestamps import format_ms
 
 __all__ = ["report"]
 

@@ -31,14 +31,14 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from msgspec import Raw, json, structs
 
 from gateway.config import Config
-from gateway.envelope.normalise import add_notes
-from gateway.envelope.sealed import stored_events
 from gateway.errors import StateError
-from gateway.event import EMPTY, Event, Warnings
+from gateway.events.envelope.normalise import add_notes
+from gateway.events.envelope.sealed import stored_events
+from gateway.events.event import EMPTY, Event, Warnings
+from gateway.events.subjects import Subjects
 from gateway.links import FILE_NAME, LinkFile, Mark
 from gateway.queue import Store
 from gateway.settings import IdentityConfig
-from gateway.subjects import Subjects
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

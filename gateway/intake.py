@@ -5,8 +5,9 @@ before, the intake transforms, the queue. Nothing awaits before the queue, so th
 request are taken up as one. What a transform masks here never reaches the disk.
 
 Where all events of a request are as they should be, new, and nothing that a transform is there for,
-they are stored as they were sent (`gateway.envelope.sealed`): that is the usual case, and the fast
-one. If a transform is there for a few of them, the others still are (`gateway.envelope.mixed`).
+they are stored as they were sent (`gateway.events.envelope.sealed`): that is the usual case, and
+the fast one. If a transform is there for a few of them, the others still are
+(`gateway.events.envelope.mixed`).
 """
 
 from __future__ import annotations
@@ -20,16 +21,17 @@ from msgspec import structs
 from gateway.books import Books
 from gateway.chain import Chain
 from gateway.dedup import RecentIds
-from gateway.envelope.arrival import Arrival, Plain, Receipt
-from gateway.envelope.enrich import additions
-from gateway.envelope.heads import examine, of_any
-from gateway.envelope.mixed import AsSent, Mixed, mixed
-from gateway.envelope.peek import peek
-from gateway.envelope.sealed import Origin, complete, finish
-from gateway.envelope.stamp import Stamp
-from gateway.envelope.validate import validate
 from gateway.errors import ConfigError, QueueError
-from gateway.event import EMPTY, Event, decode_events, encode_events
+from gateway.events.envelope.arrival import Arrival, Plain, Receipt
+from gateway.events.envelope.client import additions
+from gateway.events.envelope.heads import examine, of_any
+from gateway.events.envelope.mixed import AsSent, Mixed, mixed
+from gateway.events.envelope.peek import peek
+from gateway.events.envelope.sealed import Origin, complete, finish
+from gateway.events.envelope.stamp import Stamp
+from gateway.events.envelope.validate import validate
+from gateway.events.event import EMPTY, Event, decode_events, encode_events
+from gateway.events.timestamps import parse_ms
 from gateway.identity import Identity
 from gateway.keys import Key, Keys
 from gateway.ledger import Ledger
@@ -37,7 +39,6 @@ from gateway.queue.batching import BatchingQueue
 from gateway.settings import SourceSettings
 from gateway.state import Discard
 from gateway.tap import Tap
-from gateway.timestamps import parse_ms
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

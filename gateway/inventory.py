@@ -13,8 +13,8 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
-from gateway.envelope.sealed import stored_events
-from gateway.event import Event
+from gateway.events.envelope.sealed import stored_events
+from gateway.events.event import Event
 from gateway.personal.detect import KINDS, MASKED, Detector, disguise
 from gateway.personal.prescan import Prescan, is_coarse, squeeze
 from gateway.queue import Frame

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gateway.errors import StateError
-from gateway.subjects import Subjects
+from gateway.events.subjects import Subjects
 
 __all__ = ["FILE_NAME", "LinkFile", "Mark", "News"]
 

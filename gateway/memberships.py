@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Raw, json
 
-from gateway.event import Event
+from gateway.events.event import Event
 from gateway.groups import Group, Membership
 
 __all__ = ["Memberships"]

@@ -11,9 +11,9 @@ from msgspec import structs
 
 from gateway.config import Config
 from gateway.conservation import Statement, queue_gaps, statement, with_stored
-from gateway.envelope.sealed import newest_ids
 from gateway.errors import StateError
-from gateway.event import Event, decode_events
+from gateway.events.envelope.sealed import newest_ids
+from gateway.events.event import Event, decode_events
 from gateway.queue.folder import QueueFolder, queues_of
 from gateway.queue.index import find
 from gateway.shards import shards_of

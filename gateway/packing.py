@@ -21,7 +21,7 @@ import msgspec
 
 from gateway.component import Batch
 from gateway.errors import BatchError, DeliveryError, Permanent
-from gateway.event import Event
+from gateway.events.event import Event
 from gateway.rehearsal import Rehearsal
 
 __all__ = ["Entry", "Item", "Packer", "Post", "RequestLimits", "Split", "items_of"]

@@ -21,6 +21,7 @@ from gateway.deliveries import Deliveries
 from gateway.delivery.circuit import Pace
 from gateway.erasure import Eraser
 from gateway.errors import GatewayError, StateError
+from gateway.events.timestamps import format_ms, now_ms
 from gateway.groups import Groups
 from gateway.identity import Identity
 from gateway.intake import Intake
@@ -41,7 +42,6 @@ from gateway.shards import take_lock
 from gateway.state import STATE_FILE, State
 from gateway.suppression import FILE_NAME, Suppressions
 from gateway.tap import Tap
-from gateway.timestamps import format_ms, now_ms
 from gateway.tokens import Tokens
 from gateway.upkeep import Upkeep
 

@@ -6,7 +6,7 @@ import heapq
 
 from gateway.config import Config
 from gateway.dedup import RecentIds
-from gateway.envelope.sealed import newest_ids
+from gateway.events.envelope.sealed import newest_ids
 from gateway.queue import Store
 from gateway.queue.folder import queues_of
 from gateway.shards import shards_of

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Raw, Struct, field, structs
 
 from gateway.errors import GatewayError
-from gateway.event import EMPTY, EVENT_TYPES, Event
+from gateway.events.event import EMPTY, EVENT_TYPES, Event
 from gateway.explaining import Explained, Explainer, Explanation
 from gateway.pipeline import Gateway
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
-from gateway.assignment import check_percent
+from gateway.events.conditions.bucketing import check_percent
 
 __all__ = ["DEFAULT_GUARDRAILS", "Action", "Guardrail", "Metric", "percent_of", "stages_of"]
 

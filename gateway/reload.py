@@ -19,8 +19,8 @@ from msgspec import Struct, structs
 from gateway.audit import Audit
 from gateway.config import Config, check_workers
 from gateway.errors import ConfigError, GatewayError, StateError
+from gateway.events.timestamps import format_ms
 from gateway.retry import trace_of
-from gateway.timestamps import format_ms
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

@@ -21,13 +21,13 @@ from msgspec import Struct, field
 
 from gateway.delivery.sieve import Outgoing, Sieve
 from gateway.delivery.worker import Worker
-from gateway.envelope.sealed import stored_events
 from gateway.errors import ConfigError, StateError
-from gateway.event import Event
+from gateway.events.envelope.sealed import stored_events
+from gateway.events.event import Event
+from gateway.events.timestamps import format_ms, parse_ms
 from gateway.queue import Frame, Store
 from gateway.shards import public_id, shard_of
 from gateway.state import State, replays
-from gateway.timestamps import format_ms, parse_ms
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

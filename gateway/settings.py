@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from gateway.consent import Default
+from gateway.events.consent import Default
 from gateway.groups import Only
 from gateway.trials import IdentityConfig, ShadowSettings
 

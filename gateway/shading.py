@@ -9,8 +9,8 @@ from gateway.building import Builder, BuiltDestination
 from gateway.component import Batch, Destination, Erasure
 from gateway.delivery.sieve import Sieve
 from gateway.errors import ConfigError, Misconfigured
+from gateway.events.subjects import Subjects
 from gateway.shadow import Shadow, Side
-from gateway.subjects import Subjects
 
 __all__ = ["NothingSent", "make_shadow", "shaded"]
 

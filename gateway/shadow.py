@@ -25,14 +25,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from gateway.changes import Change, changes
 from gateway.component import Batch
 from gateway.delivery.sieve import Outgoing, Sieve
-from gateway.envelope.sealed import Run
-from gateway.event import Event
+from gateway.events.envelope.sealed import Run
+from gateway.events.event import Event
+from gateway.events.json_diff import Change, changes
+from gateway.events.timestamps import format_ms
 from gateway.rehearsing import Shown, rehearse
 from gateway.settings import ShadowSettings
-from gateway.timestamps import format_ms
 
 if TYPE_CHECKING:
     from gateway.building import BuiltDestination

@@ -10,9 +10,9 @@ from msgspec import Struct
 
 from gateway import __version__
 from gateway.delivery.worker import Worker
+from gateway.events.timestamps import format_ms
 from gateway.pipeline import Gateway
 from gateway.reload import ConfigStatus
-from gateway.timestamps import format_ms
 
 __all__ = ["DestinationStatus", "QueueStatus", "SourceStatus", "Status", "status"]
 

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from gateway.event import Event
+from gateway.events.event import Event
 from gateway.state import Discard
 
 __all__ = ["MOST_HELD", "Choice", "Sighting", "Tap", "Watcher"]

@@ -15,10 +15,10 @@ from typing import Any, TypeAlias
 from msgspec import Struct
 
 from gateway.chain import Chain
-from gateway.changes import Change, changes
-from gateway.envelope.arrival import Arrival, Plain, Receipt
-from gateway.envelope.sealed import Origin
-from gateway.event import Event
+from gateway.events.envelope.arrival import Arrival, Plain, Receipt
+from gateway.events.envelope.sealed import Origin
+from gateway.events.event import Event
+from gateway.events.json_diff import Change, changes
 from gateway.intake import Intake
 
 __all__ = ["Known", "RehearsedIntake", "Step", "Taken", "run_alone"]

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 
 from msgspec import Raw, Struct
 
-from gateway.event import Event, decode_events
+from gateway.events.event import Event, decode_events
+from gateway.events.timestamps import format_ms
 from gateway.shards import public_id
 from gateway.state import reading
-from gateway.timestamps import format_ms
 
 __all__ = ["Discarded", "Life", "Place", "Step", "Stored", "life"]
 

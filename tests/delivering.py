@@ -20,7 +20,7 @@ from gateway.delivery.sending import Sender
 from gateway.delivery.sieve import Sieve
 from gateway.delivery.worker import Worker
 from gateway.errors import BatchError
-from gateway.event import Event, encode_events
+from gateway.events.event import Event, encode_events
 from gateway.ledger import DestinationCounts
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.memory import MemoryConfig, MemoryStore

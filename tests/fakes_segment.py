@@ -19,9 +19,9 @@ from aiohttp import web
 from gateway.builtin.segment import SegmentConfig, SegmentSource
 from gateway.chain import Chain
 from gateway.dedup import RecentIds
-from gateway.envelope.sealed import stored_events
 from gateway.errors import QueueError
-from gateway.event import Event
+from gateway.events.envelope.sealed import stored_events
+from gateway.events.event import Event
 from gateway.intake import Intake
 from gateway.ledger import Ledger
 from gateway.queue.batching import BatchingQueue

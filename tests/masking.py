@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.builtin.mask import Mask, MaskConfig
 from gateway.config import decode_table
-from gateway.event import Event, decode_events, encode_events
+from gateway.events.event import Event, decode_events, encode_events
 
 __all__ = ["CARD", "EMAIL", "IP", "PHONE", "SECRET", "config", "hashed", "masked", "stored"]
 

@@ -12,12 +12,12 @@ from msgspec import Struct
 
 from gateway.component import Batch, Context, Destination, DestinationSpec, Erasure
 from gateway.config import load
-from gateway.envelope.enrich import Client
-from gateway.event import Event
+from gateway.events.envelope.client import Client
+from gateway.events.event import Event
+from gateway.events.subjects import Subjects
 from gateway.intake import Arrival, Receipt
 from gateway.pipeline import Gateway
 from gateway.plugins import Plugin, Registry, discover
-from gateway.subjects import Subjects
 
 __all__ = ["BASE", "House", "Noting", "caught_up", "check_user_order", "send"]
 

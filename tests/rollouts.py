@@ -108,7 +108,7 @@ class Play:
             meter.sent([offset], verdict, self.rng.uniform(20, 60))
 
     def _received_at(self) -> str:
-        from gateway.timestamps import format_ms
+        from gateway.events.timestamps import format_ms
 
         return format_ms(self.now_ms)
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.assignment import position
 from gateway.config import load
 from gateway.errors import ConfigError
+from gateway.events.conditions.bucketing import position
 
 PAGE = (Path(__file__).parents[1] / "docs" / "groups.md").read_text(encoding="utf-8")
 MANY = 1_000_000

@@ -10,11 +10,11 @@ import pytest
 import structlog
 
 from gateway.errors import QueueClosed, QueueFull
-from gateway.event import Event, encode_events
+from gateway.events.event import Event, encode_events
+from gateway.events.timestamps import now_ms
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.memory import MemoryConfig, MemoryStore
 from gateway.settings import QueueSettings
-from gateway.timestamps import now_ms
 
 
 class SlowStore(MemoryStore):

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from bench import guard
 from bench.__main__ import main
 from bench.guard import BASELINE, Count, _Counter
-from gateway.timestamps import format_ms
+from gateway.events.timestamps import format_ms
 
 COUNTED = {"decode": Count(100.0, 10.0), "mask": Count(20.0, 1.0)}
 

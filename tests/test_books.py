@@ -12,7 +12,7 @@ import structlog
 
 from gateway.books import Books
 from gateway.errors import StateError
-from gateway.event import Event, encode_events
+from gateway.events.event import Event, encode_events
 from gateway.ledger import Ledger
 from gateway.queue.disk import DiskConfig, DiskStore
 from gateway.state import Discard, State, Tally, reading

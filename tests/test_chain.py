@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gateway.chain import Chain
 from gateway.component import Transform
 from gateway.errors import PluginError
-from gateway.event import Event
+from gateway.events.event import Event
 from gateway.testing import make_event
 
 

@@ -9,8 +9,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.condition import MAX_LENGTH, MAX_NESTING, ConditionError, compile_condition
-from gateway.event import Event, decode_events, encode_events
+from gateway.events.conditions.condition import (
+    MAX_LENGTH,
+    MAX_NESTING,
+    ConditionError,
+    compile_condition,
+)
+from gateway.events.event import Event, decode_events, encode_events
 from gateway.testing import make_event
 from tests.values import json_values
 

@@ -20,7 +20,7 @@ from gateway.component import Transform
 from gateway.config import load
 from gateway.dedup import RecentIds
 from gateway.errors import ConfigError, QueueFull
-from gateway.event import Event
+from gateway.events.event import Event
 from gateway.intake import Arrival, Intake, Receipt
 from gateway.ledger import Ledger, SourceCounts
 from gateway.pipeline import Gateway

@@ -10,9 +10,9 @@ import structlog
 
 from gateway.chain import Chain
 from gateway.dedup import RecentIds
-from gateway.event import Event
+from gateway.events.event import Event
+from gateway.events.integrations import refusal
 from gateway.intake import Arrival, Intake, Receipt
-from gateway.integrations import refusal
 from gateway.ledger import Ledger
 from gateway.queue.batching import BatchingQueue
 from gateway.settings import SourceSettings

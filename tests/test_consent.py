@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from gateway.chain import Chain
 from gateway.config import load
-from gateway.consent import CONSENT_EVENT, permits
 from gateway.delivery.sieve import Outgoing, Sieve
-from gateway.envelope.validate import validate
 from gateway.errors import ConfigError
-from gateway.event import Event
-from gateway.integrations import refusal
+from gateway.events.consent import CONSENT_EVENT, permits
+from gateway.events.envelope.validate import validate
+from gateway.events.event import Event
+from gateway.events.integrations import refusal
 from gateway.settings import DestinationSettings
 from gateway.testing import make_event
 from tests.values import json_values

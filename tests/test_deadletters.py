@@ -13,7 +13,7 @@ from gateway.cli.dead import dead
 from gateway.conservation import statement
 from gateway.deadletters import DeadLetters, Filter
 from gateway.errors import Permanent, StateError
-from gateway.event import Event
+from gateway.events.event import Event
 from gateway.state import Commit, DeadLetter, State
 from tests.test_pipeline import World, caught_up, send
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway import dedup
 from gateway.dedup import RecentIds
-from gateway.event import Event
+from gateway.events.event import Event
 
 WINDOW_MS = 1000
 

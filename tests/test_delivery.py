@@ -18,7 +18,7 @@ from gateway.errors import (
     StateError,
     Throttled,
 )
-from gateway.event import Event
+from gateway.events.event import Event
 from gateway.settings import RetryPolicy
 from gateway.state import Commit, Written
 from tests.delivering import Bench, Scripted

@@ -11,7 +11,6 @@ import pytest
 from click.testing import CliRunner, Result
 from msgspec import structs
 
-from gateway.changes import Change
 from gateway.cli import main
 from gateway.cli.diff import diff
 from gateway.config import load
@@ -19,6 +18,7 @@ from gateway.diffing import FAIL_ON, Example, Job, Report, Tally, failures, run
 from gateway.diffing.compare import MOST_LOOKED_AT
 from gateway.diffing.plan import _HOW, plan_of
 from gateway.diffing.report import MOST_CHANGES, MOST_EXAMPLES
+from gateway.events.json_diff import Change
 from tests.process import GatewayProcess
 from tests.raw_http import basic, exchange, request
 

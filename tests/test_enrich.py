@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from gateway.envelope.enrich import CLIENT_LIBRARIES, Client, enrich
-from gateway.event import EMPTY, Event, Warnings
+from gateway.events.envelope.client import CLIENT_LIBRARIES, Client, enrich
+from gateway.events.event import EMPTY, Event, Warnings
 from tests.values import json_values
 
 IP, AGENT = "203.0.113.7", "Mozilla/5.0"

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from gateway.envelope.normalise import add_notes
-from gateway.event import Event, Warnings, decode_events, encode_events
+from gateway.events.envelope.normalise import add_notes
+from gateway.events.event import Event, Warnings, decode_events, encode_events
 from tests.values import json_objects, json_values
 
 BODIES = ("properties", "traits", "context", "integrations", "extra")
@@ -141,7 +141,7 @@ def test_destinations_may_encode_a_shared_event_in_threads(
             meanwhile.append(encode([event]))
             return encode(value)
 
-    monkeypatch.setattr("gateway.event._encoder", Encoder())
+    monkeypatch.setattr("gateway.events.event._encoder", Encoder())
     assert event.to_json() == b'{"type":"track","messageId":"m","custom":true}'
     assert meanwhile == [before]
 

@@ -16,7 +16,7 @@ from msgspec import Raw
 
 from gateway.cli import main
 from gateway.config import load
-from gateway.envelope.sealed import stored_events
+from gateway.events.envelope.sealed import stored_events
 from gateway.explaining import Explanation, explaining
 from gateway.links import FILE_NAME, LinkFile, Mark
 from gateway.pipeline import Gateway

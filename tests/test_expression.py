@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from gateway.events.conditions.path import parse_path
 from gateway.mapping.expression import (
     MAX_LENGTH,
     MAX_NESTING,
@@ -18,7 +19,6 @@ from gateway.mapping.expression import (
     compile_expression,
 )
 from gateway.mapping.functions import FUNCTIONS, MAX_TEXT, Unfit
-from gateway.path import parse_path
 from gateway.testing import make_event
 from tests.values import json_values
 

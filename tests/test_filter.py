@@ -15,7 +15,7 @@ from gateway.chain import Chain
 from gateway.component import TransformSpec
 from gateway.config import decode_table
 from gateway.errors import ConfigError
-from gateway.event import decode_events, encode_events
+from gateway.events.event import decode_events, encode_events
 from gateway.testing import make_context, make_event
 
 

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.arms import ForArm
-from gateway.assignment import position
 from gateway.builtin.mask import Mask, MaskConfig
 from gateway.chain import Chain
 from gateway.component import Transform
 from gateway.config import load
-from gateway.event import Event
+from gateway.events.conditions.bucketing import position
+from gateway.events.event import Event
 from gateway.groups import MOST_EARLIER, Group, GroupConfig, Groups, LayerConfig, Only
 from gateway.settings import IdentityConfig, Secret, ShadowSettings
 from gateway.testing import make_event

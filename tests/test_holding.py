@@ -12,7 +12,7 @@ from msgspec import structs
 from gateway.component import Batch, BatchPolicy, Destination
 from gateway.delivery.worker import Worker
 from gateway.errors import BatchError, Retryable
-from gateway.subjects import ERASED, Subjects
+from gateway.events.subjects import ERASED, Subjects
 from gateway.testing import RecordingDestination
 from tests.delivering import QUICK, Bench, make_bench
 

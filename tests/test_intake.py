@@ -20,17 +20,17 @@ from structlog.testing import capture_logs
 from gateway.chain import Chain
 from gateway.component import Transform
 from gateway.dedup import RecentIds
-from gateway.envelope.enrich import Client
-from gateway.envelope.sealed import API_EVENT_VERSION
 from gateway.errors import QueueClosed, QueueError, QueueFull
-from gateway.event import Event, decode_events
+from gateway.events.envelope.client import Client
+from gateway.events.envelope.sealed import API_EVENT_VERSION
+from gateway.events.event import Event, decode_events
+from gateway.events.timestamps import format_ms, parse_ms
 from gateway.intake import Arrival, Intake
 from gateway.ledger import Ledger
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.memory import MemoryConfig, MemoryStore
 from gateway.settings import QueueSettings, SourceSettings
 from gateway.testing import START_MS, ManualClock
-from gateway.timestamps import format_ms, parse_ms
 
 NOW = format_ms(START_MS)
 SOURCES = {

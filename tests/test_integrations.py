@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.event import EMPTY
-from gateway.integrations import Refusals, integration_options, refusal
+from gateway.events.event import EMPTY
+from gateway.events.integrations import Refusals, integration_options, refusal
 from gateway.testing import make_event
 from tests.values import json_values
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from gateway.builtin.mask import Mask, MaskConfig
 from gateway.cli import main
-from gateway.event import encode_events
+from gateway.events.event import encode_events
 from gateway.inventory import MAX_ROWS, Inventory, Report, scan_frames
 from gateway.queue import Frame
 from gateway.settings import Secret

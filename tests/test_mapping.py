@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gateway.component import Batch, Destination, Erasure
 from gateway.config import decode_table, load
 from gateway.errors import BatchError, ConfigError, Permanent, Retryable
-from gateway.event import Event, decode_events, encode_events
+from gateway.events.event import Event, decode_events, encode_events
 from gateway.mapping import EventMapping, MappedDestination, Rule, compile_mapping
 from gateway.pipeline import Gateway
 from gateway.plugins import discover

@@ -16,7 +16,7 @@ from gateway.builtin.mask import Mask, MaskConfig
 from gateway.chain import Chain
 from gateway.component import TransformSpec
 from gateway.config import decode_table
-from gateway.event import EMPTY, Warnings, encode_events
+from gateway.events.event import EMPTY, Warnings, encode_events
 from gateway.testing import make_context, make_event
 from tests.masking import CARD, EMAIL, IP, PHONE, SECRET, config, hashed, masked, stored
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.chain import Chain
 from gateway.delivery.sieve import Outgoing, Sieve
-from gateway.event import decode_events, encode_events
+from gateway.events.event import decode_events, encode_events
 from gateway.groups import GroupConfig, Groups
 from gateway.memberships import Memberships
 from gateway.testing import make_event

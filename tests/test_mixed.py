@@ -15,13 +15,13 @@ from gateway.builtin.segment.decode import parse_batch
 from gateway.builtin.segment.plain import plain_batch
 from gateway.chain import Chain
 from gateway.component import Transform
-from gateway.envelope.mixed import Mixed, mixed
-from gateway.envelope.sealed import Origin, briefs, stored_events
-from gateway.event import Event, encode_events
+from gateway.events.conditions.unit import visitor_of
+from gateway.events.envelope.mixed import Mixed, mixed
+from gateway.events.envelope.sealed import Origin, briefs, stored_events
+from gateway.events.event import Event, encode_events
 from gateway.identity import Identity
 from gateway.intake import Plain
 from gateway.testing import START_MS
-from gateway.unit import visitor_of
 from tests.masking import CARD, EMAIL, PHONE, SECRET, config
 from tests.test_sealed import CLIENT, COMPACT, SHOP_EVENT, House, dumps
 

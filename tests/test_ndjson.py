@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.ndjson import encode_line, encode_ndjson
+from gateway.events.ndjson import encode_line, encode_ndjson
 from gateway.testing import make_event
 
 scalars = st.none() | st.booleans() | st.integers() | st.text()

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from gateway.envelope.normalise import (
+from gateway.events.envelope.normalise import (
     Discarded,
     add_notes,
     clean_text,
@@ -20,7 +20,7 @@ from gateway.envelope.normalise import (
     merge_objects,
     normalise,
 )
-from gateway.event import Event, Warnings, decode_events, encode_events
+from gateway.events.event import Event, Warnings, decode_events, encode_events
 from tests.values import json_objects, json_text, json_text_objects, json_values
 
 KNOWN = [*sorted(Event.__struct_encode_fields__), "writeKey"]

@@ -8,8 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.event import Event, decode_events, encode_events
-from gateway.path import BODIES, EVERY, FIELDS, Path, PathError, parse_path, path_reader
+from gateway.events.conditions.path import (
+    BODIES,
+    EVERY,
+    FIELDS,
+    Path,
+    PathError,
+    parse_path,
+    path_reader,
+)
+from gateway.events.event import Event, decode_events, encode_events
 from gateway.testing import make_event
 from tests.values import json_objects
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET, Raw
 
-from gateway.envelope.enrich import Client, enrich
-from gateway.envelope.peek import NO_OBJECT, NOTHING, Peek, peek
-from gateway.envelope.validate import validate
-from gateway.event import EMPTY, Event
+from gateway.events.envelope.client import Client, enrich
+from gateway.events.envelope.peek import NO_OBJECT, NOTHING, Peek, peek
+from gateway.events.envelope.validate import validate
+from gateway.events.event import EMPTY, Event
 from tests.values import json_values
 
 KEYS = ("ip", "userAgent", "direct", "library", "device", "locale")

@@ -12,9 +12,9 @@ from msgspec import Raw, Struct
 
 from gateway.component import Batch, Destination, DestinationSpec
 from gateway.config import load
-from gateway.envelope.enrich import Client
 from gateway.errors import ConfigError, GatewayError, Retryable
-from gateway.event import EMPTY, Event
+from gateway.events.envelope.client import Client
+from gateway.events.event import EMPTY, Event
 from gateway.intake import Arrival, Receipt
 from gateway.pipeline import Gateway
 from gateway.plugins import Plugin, Registry, discover

@@ -16,7 +16,7 @@ from gateway.chain import Chain, Outcome
 from gateway.component import TransformSpec
 from gateway.config import Table
 from gateway.errors import ConfigError
-from gateway.event import Event
+from gateway.events.event import Event
 from gateway.testing import make_context, make_event
 
 PRODUCTS = {"type": "array", "items": {"properties": {"sku": {"type": "string"}}}}

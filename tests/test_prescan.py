@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gateway.builtin.hashing import Hasher
 from gateway.builtin.mask import Mask, MaskConfig
 from gateway.builtin.redact import Redactor
-from gateway.event import Event
+from gateway.events.event import Event
 from gateway.personal.detect import KINDS, Detector, Kind
 from gateway.personal.prescan import BODIES, DETECT, NAMES, PATHS, Prescan, squeeze
 from gateway.testing import make_event

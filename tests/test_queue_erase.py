@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import QueueError
-from gateway.event import Event, decode_events, encode_events
+from gateway.events.event import Event, decode_events, encode_events
+from gateway.events.subjects import ERASED, Subjects, redact
 from gateway.queue.disk import DiskConfig, DiskStore
 from gateway.queue.rewrite import SUFFIX
-from gateway.subjects import ERASED, Subjects, redact
 from tests.faulty_files import FaultyFiles
 
 FOLDER = Path("/queue")

@@ -11,7 +11,7 @@ import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.event import Event, encode_events
+from gateway.events.event import Event, encode_events
 from gateway.queue.disk import DiskConfig, DiskStore
 from gateway.queue.folder import QueueFolder
 from gateway.queue.index import find, index_path

@@ -12,11 +12,11 @@ from msgspec import structs
 
 from gateway.component import Batch
 from gateway.errors import BatchError, Retryable, StateError
+from gateway.events.subjects import Subjects
 from gateway.pipeline import Gateway
 from gateway.replay import Request
 from gateway.state import Written
 from gateway.status import status
-from gateway.subjects import Subjects
 from tests.reloading import BASE, House, Noting, caught_up, check_user_order, send
 
 QUICK = "retry = { initial_seconds = 0.001, max_seconds = 0.002, max_attempts = 1000 }\n"

@@ -17,12 +17,12 @@ from gateway.cli.replay import Moment
 from gateway.config import load
 from gateway.conservation import statement
 from gateway.errors import ConfigError
-from gateway.event import Event, encode_events
+from gateway.events.event import Event, encode_events
+from gateway.events.timestamps import format_ms
 from gateway.pipeline import Gateway
 from gateway.plugins import discover
 from gateway.replay import Progress, Request
 from gateway.testing import Answer, FakeVendor, ManualClock
-from gateway.timestamps import format_ms
 from tests.process import GatewayProcess
 from tests.test_why import TOKEN, gateway_command, send
 

@@ -17,11 +17,12 @@ from rich.console import Console
 from structlog.testing import capture_logs
 
 from gateway.alerts import AlertsConfig
-from gateway.assignment import position
 from gateway.cli.rollout_page import page
 from gateway.cli.rollout_show import shown_report
 from gateway.config import load
 from gateway.errors import ConfigError, StateError
+from gateway.events.conditions.bucketing import position
+from gateway.events.timestamps import format_ms
 from gateway.groups import Groups
 from gateway.ramp import Metric
 from gateway.rollout.alerts import Alerts, alert_about
@@ -32,7 +33,6 @@ from gateway.rollout.store import FILE_NAME, MOST_SNAPSHOTS, RolloutStore, Snaps
 from gateway.rollout.view import Report
 from gateway.settings import Secret
 from gateway.testing import Answer, FakeVendor, make_event
-from gateway.timestamps import format_ms
 from tests.rollouts import CONFIG, START_MS, Play
 
 RATES = {"test": 0.01, "control": 0.01}

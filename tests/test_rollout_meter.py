@@ -13,7 +13,7 @@ from gateway.component import Transform
 from gateway.config import load
 from gateway.delivery.sieve import Outgoing, Sieve
 from gateway.errors import BatchError, Permanent, Retryable
-from gateway.event import Event
+from gateway.events.event import Event
 from gateway.groups import GroupConfig, Groups
 from gateway.intake import Arrival
 from gateway.pipeline import Gateway

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.assignment import in_share as in_sample
 from gateway.builtin import sample as module
 from gateway.builtin.sample import Sample, SampleConfig
 from gateway.chain import Chain
 from gateway.component import TransformSpec
 from gateway.config import decode_table
 from gateway.errors import ConfigError
-from gateway.event import Event, decode_events, encode_events
+from gateway.events.conditions.bucketing import in_share as in_sample
+from gateway.events.event import Event, decode_events, encode_events
 from gateway.groups import GroupConfig, Groups
 from gateway.testing import make_context, make_event
 

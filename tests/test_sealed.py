@@ -20,10 +20,10 @@ from gateway.builtin.segment.plain import plain_batch, plain_event, within
 from gateway.chain import Chain
 from gateway.component import Transform
 from gateway.dedup import RecentIds
-from gateway.envelope.enrich import Client
-from gateway.envelope.heads import examine
-from gateway.envelope.sealed import Origin, Run, briefs, seal, stored_events
-from gateway.event import Event, encode_events
+from gateway.events.envelope.client import Client
+from gateway.events.envelope.heads import examine
+from gateway.events.envelope.sealed import Origin, Run, briefs, seal, stored_events
+from gateway.events.event import Event, encode_events
 from gateway.identity import Identity
 from gateway.intake import Arrival, Intake, Plain
 from gateway.ledger import Ledger

@@ -14,7 +14,7 @@ from gateway.builtin.segment.answers import Rejected
 from gateway.builtin.segment.config import SegmentConfig
 from gateway.builtin.segment.decode import Parsed, parse_batch, parse_event
 from gateway.builtin.segment.limits import select
-from gateway.event import EMPTY, Event
+from gateway.events.event import EMPTY, Event
 from tests.fakes_segment import dumps, event
 
 STAMPS = {

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.builtin.segment.pixel import GIF
-from gateway.event import EVENT_TYPES
+from gateway.events.event import EVENT_TYPES
 from tests.fakes_segment import KEY, SUCCESS, Lab, Reply, basic, dumps, event, lab
 
 POSTS = ["/v1/batch", "/v1/import/", "/beacon/v1/batch?writeKey=" + KEY, "/v1/m"] + [

@@ -15,7 +15,7 @@ from gateway.builtin.segment.decode import Parsed, parse_batch, parse_event
 from gateway.builtin.segment.limits import select
 from gateway.config import decode_table
 from gateway.errors import ConfigError
-from gateway.event import Event
+from gateway.events.event import Event
 from tests.fakes_segment import dumps, event
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gateway.builtin.segment import plain
 from gateway.builtin.segment.config import SegmentConfig
 from gateway.builtin.segment.plain import plain_batch, within
-from gateway.envelope.heads import read_heads
+from gateway.events.envelope.heads import read_heads
 
 PIECE = 300
 TRAPS = ['},{"type":"track"', '},{"messageId":"m0"', "]", "}", '"', "\\", "{"]

@@ -16,14 +16,14 @@ from click.testing import CliRunner
 from gateway.cli.shadow import shadow as shadow_command
 from gateway.config import load
 from gateway.conservation import statement
-from gateway.envelope.arrival import Arrival
 from gateway.errors import ConfigError, Misconfigured
-from gateway.event import Event
+from gateway.events.envelope.arrival import Arrival
+from gateway.events.event import Event
+from gateway.events.subjects import Subjects
 from gateway.pipeline import Gateway
 from gateway.plugins import discover
 from gateway.replay import Request
 from gateway.shadow import MOST_CHANGES, MOST_NAMES, MOST_SHOWN_BYTES, ShadowReport, _Budget, _count
-from gateway.subjects import Subjects
 from gateway.testing import Answer, FakeVendor, ManualClock, make_batch, make_event
 from gateway.workers.merge import merge_shadows
 from tests.process import GatewayProcess

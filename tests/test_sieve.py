@@ -12,8 +12,8 @@ from gateway.builtin.sample import Sample, SampleConfig
 from gateway.chain import Chain
 from gateway.component import Transform
 from gateway.delivery.sieve import Outgoing, Sieve
-from gateway.envelope.sealed import Origin, Run, Sealed, seal
-from gateway.event import Event
+from gateway.events.envelope.sealed import Origin, Run, Sealed, seal
+from gateway.events.event import Event
 from gateway.tap import Tap
 from gateway.testing import START_MS, make_event
 

@@ -18,7 +18,7 @@ from gateway.builtin import sqlite as module
 from gateway.builtin.sqlite import Sqlite, SqliteConfig
 from gateway.component import Batch
 from gateway.errors import Misconfigured, Retryable
-from gateway.event import Event
+from gateway.events.event import Event
 from gateway.testing import make_batch, make_context, make_event
 from tests.values import json_values
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.envelope.stamp import Stamp
-from gateway.event import Event
-from gateway.timestamps import format_ms, parse_ms
+from gateway.events.envelope.stamp import Stamp
+from gateway.events.event import Event
+from gateway.events.timestamps import format_ms, parse_ms
 
 NOON = "2026-11-23T12:00:00.000Z"
 FIRST, LAST = 0, 4_000_000_000_000

@@ -6,10 +6,10 @@ import msgspec
 
 from gateway.chain import Chain
 from gateway.delivery.sieve import Outgoing, Sieve
-from gateway.envelope.sealed import Origin, seal, stored_events
-from gateway.envelope.validate import validate
-from gateway.event import Event, decode_events, encode_events
-from gateway.subjects import ERASED, Subjects, redact
+from gateway.events.envelope.sealed import Origin, seal, stored_events
+from gateway.events.envelope.validate import validate
+from gateway.events.event import Event, decode_events, encode_events
+from gateway.events.subjects import ERASED, Subjects, redact
 from gateway.testing import make_event
 
 

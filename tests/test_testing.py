@@ -14,7 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.errors import BatchError, Permanent, Retryable
-from gateway.event import EMPTY, Event
+from gateway.events.event import EMPTY, Event
 from gateway.testing import (
     Answer,
     FakeVendor,

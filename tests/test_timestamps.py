@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import timestamps
-from gateway.timestamps import exact_ms, format_ms, now_ms, parse_ms
+from gateway.events import timestamps
+from gateway.events.timestamps import exact_ms, format_ms, now_ms, parse_ms
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EARLIEST = (datetime(1, 1, 2, tzinfo=UTC) - EPOCH) // timedelta(milliseconds=1)

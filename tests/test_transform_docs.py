@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.assignment import in_share as in_sample
 from gateway.builtin import file, filter, mask, plan, sample  # noqa: A004 - the names of the types
 from gateway.builtin.filter import FilterConfig
 from gateway.builtin.mask import Mask, MaskConfig
@@ -19,10 +18,11 @@ from gateway.builtin.mask_rules import DEFAULT_SKIP_NUMBERS, MAX_RULES, MIN_SECR
 from gateway.builtin.plan import PlanConfig
 from gateway.builtin.plan_rules import MAX_BACKTRACKS, MAX_ERRORS, read_plan
 from gateway.builtin.sample import SampleConfig
-from gateway.condition import MAX_LENGTH, MAX_NESTING, compile_condition
 from gateway.config import load
 from gateway.errors import ConfigError
-from gateway.path import BODIES
+from gateway.events.conditions.bucketing import in_share as in_sample
+from gateway.events.conditions.condition import MAX_LENGTH, MAX_NESTING, compile_condition
+from gateway.events.conditions.path import BODIES
 from gateway.personal.detect import Detector, disguise
 from gateway.plugins import discover
 from gateway.settings import Secret, TransformSettings

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from gateway.envelope.normalise import Discarded, normalise
-from gateway.envelope.validate import MAX_MESSAGE_ID, MAX_PROPERTIES, validate
-from gateway.event import EMPTY, EVENT_TYPES, Event
+from gateway.events.envelope.normalise import Discarded, normalise
+from gateway.events.envelope.validate import MAX_MESSAGE_ID, MAX_PROPERTIES, validate
+from gateway.events.event import EMPTY, EVENT_TYPES, Event
 from tests.values import json_values
 
 CONSENT = "Segment Consent Preference Updated"

@@ -18,12 +18,12 @@ import pytest
 from gateway import Erasure
 from gateway.cli import erase
 from gateway.config import load
+from gateway.events.subjects import Subjects
 from gateway.keys import Keys
 from gateway.pipeline import Gateway
 from gateway.plugins import discover
 from gateway.settings import KeySettings, SourceSettings
 from gateway.shards import is_held, of_shard, public_id, take_lock
-from gateway.subjects import Subjects
 from gateway.testing import ManualClock
 from gateway.workers.regulating import AsideShards
 from tests.process import GatewayProcess

@@ -13,7 +13,7 @@ import structlog
 
 from gateway.dedup import RecentIds
 from gateway.errors import GatewayError, QueueError
-from gateway.event import Event, encode_events
+from gateway.events.event import Event, encode_events
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.memory import MemoryConfig, MemoryStore
 from gateway.server import listen

@@ -12,7 +12,7 @@ from aiohttp import web
 from gateway.admin.api import AdminError, answer, body
 from gateway.admin.why import find_stored
 from gateway.errors import GatewayError
-from gateway.event import Event, decode_events
+from gateway.events.event import Event, decode_events
 from gateway.explaining import explaining, likeness
 from gateway.offline import stored_by_id
 from gateway.question import Question, explained

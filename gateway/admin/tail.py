@@ -10,8 +10,8 @@ from aiohttp import web
 from msgspec import Raw
 
 from gateway.admin.api import AdminError
+from gateway.events.timestamps import format_ms
 from gateway.tap import Choice, Sighting
-from gateway.timestamps import format_ms
 
 if TYPE_CHECKING:
     from gateway.pipeline import Gateway

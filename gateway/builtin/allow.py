@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final, TypeAlias
 
-from gateway.path import EVERY, parse_path
+from gateway.events.conditions.path import EVERY, parse_path
 
 __all__ = ["ABSENT", "ALWAYS_ALLOWED", "Allowed", "pruned", "read_allowed"]
 

@@ -26,9 +26,9 @@ from rich.text import Text
 
 from gateway.component import Batch, BatchPolicy, Context, Destination, DestinationSpec
 from gateway.errors import Retryable
-from gateway.event import Event
+from gateway.events.event import Event
+from gateway.events.ndjson import encode_line
 from gateway.hookspecs import hookimpl
-from gateway.ndjson import encode_line
 
 __all__ = ["Console", "ConsoleConfig", "register_destinations"]
 

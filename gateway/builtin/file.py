@@ -27,10 +27,10 @@ from gateway.component import (
     Erasure,
 )
 from gateway.errors import DeliveryError, Misconfigured, Retryable
+from gateway.events.ndjson import encode_ndjson
+from gateway.events.subjects import Subjects
 from gateway.hookspecs import hookimpl
-from gateway.ndjson import encode_ndjson
 from gateway.queue.files import FileSystem
-from gateway.subjects import Subjects
 
 __all__ = ["FileConfig", "FileDestination", "register_destinations"]
 

@@ -1,6 +1,6 @@
 """``filter``: drops the events that meet a condition, or keeps only those that do.
 
-`gateway.condition` has the language.
+`gateway.events.conditions.condition` has the language.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.component import Context, Transform, TransformSpec
-from gateway.condition import Condition, ConditionError, compile_condition
-from gateway.event import Event
+from gateway.events.conditions.condition import Condition, ConditionError, compile_condition
+from gateway.events.event import Event
 from gateway.hookspecs import hookimpl
 
 __all__ = ["Filter", "FilterConfig", "register_transforms"]

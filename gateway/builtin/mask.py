@@ -23,9 +23,9 @@ from gateway.builtin.inplace import masked_in_place, strings_at
 from gateway.builtin.mask_rules import MaskConfig, Plan, names_of
 from gateway.builtin.redact import GONE, Action, Redactor
 from gateway.component import Context, Transform, TransformSpec
-from gateway.envelope.enrich import Client
 from gateway.errors import ConfigError
-from gateway.event import EMPTY, Event
+from gateway.events.envelope.client import Client
+from gateway.events.event import EMPTY, Event
 from gateway.hookspecs import hookimpl
 from gateway.personal.detect import MASKED
 from gateway.personal.prescan import BODIES, DETECT, NAMES, PATHS, Prescan

@@ -8,8 +8,8 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.component import Batch, BatchPolicy, Context, Destination, DestinationSpec
+from gateway.events.ndjson import encode_ndjson
 from gateway.hookspecs import hookimpl
-from gateway.ndjson import encode_ndjson
 
 __all__ = ["Null", "NullConfig", "register_destinations"]
 

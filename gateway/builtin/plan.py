@@ -30,7 +30,7 @@ from gateway.builtin.plan_rules import (
 )
 from gateway.component import Context, Transform, TransformSpec
 from gateway.errors import ConfigError
-from gateway.event import Event
+from gateway.events.event import Event
 from gateway.hookspecs import hookimpl
 
 __all__ = ["MAX_REPORTS", "MAX_VIOLATIONS", "Plan", "PlanConfig", "register_transforms"]

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Raw
 
 from gateway.builtin.plan_rules import MAX_TEXT, TrackingPlan, Violation
-from gateway.event import Event
+from gateway.events.event import Event
 
 __all__ = ["REPORT_NAME", "REPORT_USER", "described", "forwarded", "report", "with_protocols"]
 

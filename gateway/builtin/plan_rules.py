@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.errors import ConfigError
-from gateway.path import Path
+from gateway.events.conditions.path import Path
 
 if TYPE_CHECKING:
     from jsonschema_rs import Draft7Validator, ValidationError

@@ -1,8 +1,9 @@
 """``sample``: lets the events of a fixed share of users through, the same users every time.
 
-Whether an id belongs to the share follows from the id alone (`gateway.assignment`), so it can be
-worked out anywhere, by the app itself for instance. The share is one of its own, or an arm of a
-group that is configured elsewhere and grows there.
+Whether an id belongs to the share follows from the id alone
+(`gateway.events.conditions.bucketing`), so it can be worked out anywhere, by the app itself for
+instance. The share is one of its own, or an arm of a group that is configured elsewhere and grows
+there.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from gateway.assignment import Share, check_percent
 from gateway.component import Context, Transform, TransformSpec
-from gateway.envelope.sealed import Ids
-from gateway.event import Event
+from gateway.events.conditions.bucketing import Share, check_percent
+from gateway.events.conditions.unit import text_of, unit_reader
+from gateway.events.envelope.sealed import Ids
+from gateway.events.event import Event
 from gateway.groups import Arm, Group
 from gateway.hookspecs import hookimpl
-from gateway.unit import text_of, unit_reader
 
 __all__ = ["GroupSample", "Sample", "SampleConfig", "register_transforms"]
 

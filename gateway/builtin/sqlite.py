@@ -27,9 +27,9 @@ from gateway.component import (
     Erasure,
 )
 from gateway.errors import Misconfigured, Retryable
-from gateway.event import Event
+from gateway.events.event import Event
+from gateway.events.subjects import Subjects
 from gateway.hookspecs import hookimpl
-from gateway.subjects import Subjects
 
 __all__ = ["Sqlite", "SqliteConfig", "register_destinations"]
 

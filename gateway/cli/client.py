@@ -23,10 +23,10 @@ import msgspec
 from msgspec import Meta, Struct
 
 from gateway.errors import Misconfigured, Permanent, Retryable, Throttled
+from gateway.events.timestamps import format_ms, now_ms
 from gateway.retry import backoff_seconds
 from gateway.retry_after import parse_retry_after
 from gateway.settings import RetryPolicy
-from gateway.timestamps import format_ms, now_ms
 
 __all__ = ["CLIENT_RETRY", "Client", "Limits", "Packer", "encode_batch"]
 

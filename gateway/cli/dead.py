@@ -148,7 +148,7 @@ class _Files:
     @staticmethod
     def _recorded(action: str, which: Filter, path: Path, events: int) -> int:
         from gateway.audit import local_actor, record_offline
-        from gateway.timestamps import now_ms
+        from gateway.events.timestamps import now_ms
 
         detail = {"destination": which.destination, "reason": which.reason, "events": events}
         if events:
@@ -246,7 +246,7 @@ def _confirm(letters: _Letters, which: Filter, yes: bool, question: str) -> None
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def retry(letters: _Letters, which: Filter, yes: bool) -> None:
     """Send dead letters again, with the ids and times that they have."""
-    from gateway.timestamps import now_ms
+    from gateway.events.timestamps import now_ms
 
     _confirm(letters, which, yes, "Send {:,} dead letters again?")
     click.echo(f"{letters.retry(which, now_ms()):,} events wait to be sent again")

@@ -121,8 +121,8 @@ async def _demo(
     from gateway.cli.board import Board
     from gateway.cli.client import Client
     from gateway.errors import DeliveryError
+    from gateway.events.timestamps import now_ms
     from gateway.shop import Shop, steady_clock
-    from gateway.timestamps import now_ms
 
     stop = _stop_signal()
     board = Board(duration, speed)

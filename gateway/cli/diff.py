@@ -63,8 +63,8 @@ def diff(
 
     from gateway.config import load
     from gateway.diffing import FAIL_ON, Job, failures, run
+    from gateway.events.timestamps import now_ms
     from gateway.logs import configure_logging
-    from gateway.timestamps import now_ms
 
     kinds = [kind.strip() for kind in fail_on.split(",") if kind.strip()]
     unknown = [kind for kind in kinds if kind not in FAIL_ON]

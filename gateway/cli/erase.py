@@ -17,9 +17,9 @@ from gateway.cli.common import CONFIG_OPTION, explained_errors
 if TYPE_CHECKING:
     from gateway.cli.remote import Remote
     from gateway.config import Config
+    from gateway.events.subjects import Subjects
     from gateway.pipeline import Gateway
     from gateway.regulations import Kind, Report
-    from gateway.subjects import Subjects
 
 __all__ = ["erase"]
 
@@ -61,7 +61,7 @@ def erase(
     or needs a person.
     """
     from gateway.config import load
-    from gateway.subjects import Subjects
+    from gateway.events.subjects import Subjects
 
     ids = [*users, *_lines(file)]
     if not (ids or anonymous or list_ or retry is not None):
@@ -106,7 +106,7 @@ def _lines(file: Path | None) -> list[str]:
 
 
 def _parts(ids: tuple[str, ...] | list[str]) -> list[list[str]]:
-    from gateway.subjects import MOST_SUBJECTS
+    from gateway.events.subjects import MOST_SUBJECTS
 
     unique = list(dict.fromkeys(ids))
     return [unique[at : at + MOST_SUBJECTS] for at in range(0, len(unique), MOST_SUBJECTS)]

@@ -14,7 +14,7 @@ from gateway.cli.common import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gateway.changes import Change
+    from gateway.events.json_diff import Change
     from gateway.explaining import Delivery, Explained, Explanation, Place
     from gateway.walk import Step
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import msgspec
 from msgspec import Raw
 
-from gateway.envelope.normalise import Discarded, depth_exceeds, normalise
-from gateway.envelope.validate import validate
+from gateway.events.envelope.normalise import Discarded, depth_exceeds, normalise
+from gateway.events.envelope.validate import validate
 
 __all__ = ["MAX_DEPTH", "BadLine", "Line", "LineSplitter", "prepare"]
 

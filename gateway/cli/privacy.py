@@ -77,8 +77,8 @@ def _hashes(config_path: Path, id_: str) -> Callable[[str], Mapping[str, str]]:
     from gateway.building import Builder
     from gateway.config import load
     from gateway.errors import GatewayError
+    from gateway.events.timestamps import now_ms
     from gateway.plugins import discover
-    from gateway.timestamps import now_ms
 
     config = load(config_path)
     found = config.transforms.get(id_)

@@ -176,16 +176,16 @@ class _ByFile:
         ]
 
     def report(self, group: str) -> Report:
+        from gateway.events.timestamps import now_ms
         from gateway.rollout.filed import stored_report
-        from gateway.timestamps import now_ms
 
         return stored_report(self._config, self._store, group, now_ms())
 
     def act(self, group: str, action: Action, reason: str) -> View:
         from gateway.audit import local_actor, record_offline
+        from gateway.events.timestamps import now_ms
         from gateway.rollout.filed import act_on_file
         from gateway.state import STATE_FILE
-        from gateway.timestamps import now_ms
 
         at_ms, who = now_ms(), local_actor()
         act_on_file(self._config, self._store, group, action, at_ms, who, reason)

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway.errors import GatewayError
+from gateway.events.timestamps import format_ms
 from gateway.rollout.judging import ArmValue, Finding
 from gateway.rollout.machine import Decision
 from gateway.rollout.store import Snapshot
 from gateway.rollout.view import Report, View, format_value
-from gateway.timestamps import format_ms
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,11 +14,11 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from gateway.events.timestamps import format_ms
 from gateway.rollout.judging import ArmValue, Finding
 from gateway.rollout.machine import Decision
 from gateway.rollout.store import Snapshot
 from gateway.rollout.view import Report, View, format_value
-from gateway.timestamps import format_ms
 
 __all__ = ["shown_list", "shown_report", "shown_view"]
 

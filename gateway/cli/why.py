@@ -121,7 +121,7 @@ def _attempts(place: Place) -> Table:
 
 
 def _clock(ms: int) -> str:
-    from gateway.timestamps import format_ms
+    from gateway.events.timestamps import format_ms
 
     return format_ms(ms)
 

@@ -15,7 +15,7 @@ from gateway.component import Batch
 from gateway.delivery.order import UserOrder
 from gateway.delivery.sending import Sender
 from gateway.delivery.ticket import attempts_of, show
-from gateway.event import decode_events
+from gateway.events.event import decode_events
 from gateway.ledger import DestinationCounts
 from gateway.retry import Verdict
 from gateway.settings import RetryPolicy

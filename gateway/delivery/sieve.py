@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.chain import Chain
-from gateway.consent import Default
-from gateway.envelope.sealed import Run
-from gateway.event import Event
+from gateway.events.consent import Default
+from gateway.events.envelope.sealed import Run
+from gateway.events.event import Event
+from gateway.events.integrations import Refusals
+from gateway.events.subjects import ERASED
 from gateway.groups import Arm, Group
-from gateway.integrations import Refusals
 from gateway.memberships import Memberships
 from gateway.rollout.meter import Meter
 from gateway.state import DeadLetter
-from gateway.subjects import ERASED
 from gateway.tap import Tap
 
 __all__ = ["Onlooker", "Outgoing", "Sieve"]

@@ -9,7 +9,7 @@ from typing import overload
 
 from gateway.component import Batch
 from gateway.delivery.sieve import Outgoing
-from gateway.event import Event
+from gateway.events.event import Event
 from gateway.retry import Verdict
 from gateway.state import Attempt, Commit, DeadLetter, Offsets, Waiting
 from gateway.tap import Tap

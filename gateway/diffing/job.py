@@ -19,10 +19,10 @@ from gateway.diffing.compare import Comparison
 from gateway.diffing.plan import plan_of
 from gateway.diffing.report import Report, Tally
 from gateway.diffing.sides import Side
-from gateway.envelope.normalise import Discarded, normalise
-from gateway.envelope.sealed import stored_events
 from gateway.errors import GatewayError
-from gateway.event import Event
+from gateway.events.envelope.normalise import Discarded, normalise
+from gateway.events.envelope.sealed import stored_events
+from gateway.events.event import Event
 from gateway.explaining import look_up
 from gateway.logs import configure_logging
 from gateway.pipeline import Gateway

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct, field
 
-from gateway.changes import Change
+from gateway.events.json_diff import Change
 
 __all__ = [
     "FAIL_ON",

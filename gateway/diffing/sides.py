@@ -13,7 +13,7 @@ from gateway.chain import Chain
 from gateway.component import Batch
 from gateway.delivery.sieve import Outgoing, Sieve
 from gateway.errors import GatewayError, Permanent
-from gateway.event import Event
+from gateway.events.event import Event
 from gateway.mapping import MappedDestination
 from gateway.pipeline import Gateway
 from gateway.rehearsal import Planned

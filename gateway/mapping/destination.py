@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from gateway.component import Batch, Destination, Erasure
 from gateway.errors import BatchError, DeliveryError, Permanent
-from gateway.event import Event
-from gateway.subjects import Subjects
+from gateway.events.event import Event
+from gateway.events.subjects import Subjects
 
 __all__ = ["MappedDestination"]
 

@@ -15,8 +15,9 @@ own evaluator. The grammar::
                          | "(" expression ")" )
     literal    = "text" | 'text' | number | "true" | "false" | "null"
 
-`gateway.path` says what a path is. With ``[]`` in it a path is the list of all that it leads to;
-but where the value is for each element of a list, paths into that list are those of the element.
+`gateway.events.conditions.path` says what a path is. With ``[]`` in it a path is the list of all
+that it leads to; but where the value is for each element of a list, paths into that list are those
+of the element.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any, ClassVar, TypeAlias
 
-from gateway.event import Event
-from gateway.lexer import Parser, TextError
+from gateway.events.conditions.lexer import Parser, TextError
+from gateway.events.conditions.path import EVERY, Path, PathError, path_reader
+from gateway.events.event import Event
 from gateway.mapping.functions import FUNCTIONS, OPERATORS, Unfit
-from gateway.path import EVERY, Path, PathError, path_reader
 
 __all__ = ["MAX_LENGTH", "MAX_NESTING", "Expression", "ExpressionError", "compile_expression"]
 

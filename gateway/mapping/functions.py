@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.timestamps import format_ms, parse_ms
-from gateway.values import as_number
+from gateway.events.timestamps import format_ms, parse_ms
+from gateway.events.values import as_number
 
 __all__ = ["FUNCTIONS", "OPERATORS", "Function", "Unfit"]
 
@@ -168,7 +168,8 @@ def sha256(value: Any) -> Any:
 
 
 def milliseconds(value: Any) -> Any:
-    """A time as milliseconds since 1970; see `gateway.timestamps.parse_ms` for what is read."""
+    """A time as milliseconds since 1970; see `gateway.events.timestamps.parse_ms` for what is
+    read."""
     return None if value is None else _time(value)
 
 

@@ -23,7 +23,7 @@ from operator import attrgetter
 
 import hyperscan
 
-from gateway.event import Event
+from gateway.events.event import Event
 from gateway.personal import wording
 from gateway.personal.detect import NUMBERS, Detector, Kind
 

@@ -22,8 +22,8 @@ On disk
 A frame's header is 44 bytes, little-endian: magic ``HGFR``, u32 number of events, u64 first offset,
 u64 time of writing in ms, u32 bytes of payload, u32 bytes before compression, u32 CRC-32 of the
 payload, u32 reserved, u32 CRC-32 of the header before it. The payload is a JSON array of events,
-some of them sealed together (`gateway.envelope.sealed`), compressed with zstd: ``zstd -d`` and any
-JSON tool can read what is left of a queue.
+some of them sealed together (`gateway.events.envelope.sealed`), compressed with zstd: ``zstd -d``
+and any JSON tool can read what is left of a queue.
 
 ``identity`` beside the segments names the queue (`gateway.queue.identity`): in a folder that was
 emptied offsets begin at 0 again, and destinations must be able to tell.
@@ -57,7 +57,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from gateway.subjects import Redacted
+from gateway.events.subjects import Redacted
 
 __all__ = ["Erased", "Frame", "Reader", "Store", "StoreStatus"]
 
@@ -70,7 +70,7 @@ class Frame:
         offset: of the first event.
         count: how many there are.
         time_ms: when they were written.
-        payload: JSON array of the events, which `gateway.envelope.sealed` reads.
+        payload: JSON array of the events, which `gateway.events.envelope.sealed` reads.
     """
 
     offset: int
@@ -142,8 +142,8 @@ class Store(ABC):
     def write(self, chunks: Sequence[bytes], counts: Sequence[int], *, sync: bool) -> int:
         """Append one frame made of `chunks`, each a JSON array that holds so many events.
 
-        What is in the arrays is `gateway.envelope.sealed`'s affair: the payload of the frame is
-        their elements in one array.
+        What is in the arrays is `gateway.events.envelope.sealed`'s affair: the payload of the frame
+        is their elements in one array.
 
         Returns:
             The offset of the first event; with `sync` only once the frame is on stable storage.

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from gateway.envelope.sealed import Run, stored_events
 from gateway.errors import QueueClosed, QueueError, QueueFull
-from gateway.event import Event
+from gateway.events.envelope.sealed import Run, stored_events
+from gateway.events.event import Event
+from gateway.events.subjects import Subjects, redact
 from gateway.queue import Erased, Reader, Store
 from gateway.queue.feed import Feed, Slice
 from gateway.settings import QueueSettings
-from gateway.subjects import Subjects, redact
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -117,7 +117,7 @@ class BatchingQueue:
         """Add events.
 
         Args:
-            data: the same events as a JSON array: one by one, or `gateway.envelope.sealed`.
+            data: the same events as a JSON array: one by one, or `gateway.events.envelope.sealed`.
             sources: how many of them there are of each source; for `when_stored`.
 
         Returns:

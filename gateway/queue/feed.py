@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.event import Event
+from gateway.events.event import Event
 
 __all__ = ["Feed", "Slice"]
 

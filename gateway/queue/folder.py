@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from gateway.config import Config
-from gateway.envelope.sealed import briefs
 from gateway.errors import QueueDamaged
+from gateway.events.envelope.sealed import briefs
 from gateway.queue import Frame
 from gateway.queue.files import FileSystem, RealFileSystem
 from gateway.queue.record import Codec, FrameHeader

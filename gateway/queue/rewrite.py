@@ -26,10 +26,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gateway.events.subjects import Redacted
 from gateway.queue.files import FileSystem
 from gateway.queue.record import SEGMENT_HEADER, Codec, FrameHeader, segment_header
 from gateway.queue.segment import Damage, Segment, SegmentReader
-from gateway.subjects import Redacted
 
 __all__ = ["SUFFIX", "Redact", "Rewritten", "draft_path", "write_draft"]
 

@@ -13,9 +13,9 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
+from gateway.events.subjects import Subjects
 from gateway.regulations.report import Report
 from gateway.state.regulations import Place
-from gateway.subjects import Subjects
 
 __all__ = ["Others", "Part", "Role", "gone", "place_of"]
 

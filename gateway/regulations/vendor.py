@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from gateway.component import Destination
 from gateway.errors import Retryable
+from gateway.events.subjects import Subjects
 from gateway.retry import describe
 from gateway.state.regulations import Place
-from gateway.subjects import Subjects
 
 __all__ = ["erase_at"]
 

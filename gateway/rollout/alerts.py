@@ -17,9 +17,9 @@ import msgspec
 from gateway import __version__
 from gateway.alerts import AlertsConfig
 from gateway.errors import StateError
+from gateway.events.timestamps import format_ms
 from gateway.rollout.machine import Decision
 from gateway.rollout.store import RolloutStore
-from gateway.timestamps import format_ms
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

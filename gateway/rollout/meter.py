@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from gateway.chain import Outcome
-from gateway.event import Event
+from gateway.events.event import Event
 from gateway.groups import Arm, Group
 from gateway.retry import Verdict
 from gateway.rollout.figures import (

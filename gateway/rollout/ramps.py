@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.config import Config
+from gateway.events.timestamps import exact_ms, format_ms
 from gateway.groups import Group, Groups
 from gateway.rollout.machine import Rollout
 from gateway.rollout.meter import Comparison, IntakeMeter, Meter
-from gateway.timestamps import exact_ms, format_ms
 
 __all__ = ["Ramps", "measured_destinations", "resize", "standing"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from gateway.events.timestamps import format_ms
 from gateway.groups import GroupConfig
 from gateway.rollout.judging import Finding
 from gateway.rollout.machine import GATEWAY, Decision, Rollout, next_stage
 from gateway.rollout.store import Snapshot
-from gateway.timestamps import format_ms
 
 __all__ = ["Report", "View", "format_value", "report_of", "view_of", "waits_for"]
 

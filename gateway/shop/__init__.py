@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TypeAlias
 
+from gateway.events.timestamps import format_ms
 from gateway.shop.visitor import ShopEvent, Steps, Visitor
-from gateway.timestamps import format_ms
 
 __all__ = ["OPENING_MS", "Clock", "Shop", "ShopEvent", "steady_clock"]
 

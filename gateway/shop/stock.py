@@ -10,7 +10,7 @@ from functools import lru_cache
 from random import Random
 from typing import Any, NamedTuple
 
-from gateway.timestamps import format_ms
+from gateway.events.timestamps import format_ms
 
 __all__ = [
     "BROWSERS",

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from urllib.parse import quote
 
+from gateway.events.subjects import ERASED, Subjects
 from gateway.state.writing import add_outcome, transaction
-from gateway.subjects import ERASED, Subjects
 
 __all__ = ["Found", "Mentions", "erase_letters", "erase_waiting", "scrub", "trace_steps"]
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from gateway.event import Event, encode_events
+from gateway.events.event import Event, encode_events
 
 __all__ = ["Attempt", "Commit", "DeadLetter", "Discard", "Leak", "Offsets", "Tally", "Waiting"]
 

@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
+from gateway.events.subjects import Subjects
 from gateway.state.writing import transaction
-from gateway.subjects import Subjects
 
 __all__ = [
     "Place",

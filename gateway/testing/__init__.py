@@ -16,7 +16,7 @@ scene and of each case.
 
 from __future__ import annotations
 
-from gateway.envelope.normalise import Discarded
+from gateway.events.envelope.normalise import Discarded
 from gateway.fakevendor import Answer, FakeVendor, Received
 from gateway.testing.contract import ContractScene, check_destination_contract, contract_scenes
 from gateway.testing.golden import GoldenCase, GoldenMismatch, golden, golden_cases

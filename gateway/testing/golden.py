@@ -23,7 +23,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.errors import BatchError, DeliveryError
-from gateway.event import Event
+from gateway.events.event import Event
 from gateway.fakevendor import Answer, FakeVendor, Received
 from gateway.testing.making import event_from_client, make_batch, make_context
 from gateway.testing.reading import content_of

@@ -13,8 +13,8 @@ from msgspec import Raw, Struct
 
 from gateway.component import Batch, Context
 from gateway.config import decode_table
-from gateway.envelope.normalise import normalise
-from gateway.event import Event
+from gateway.events.envelope.normalise import normalise
+from gateway.events.event import Event
 from gateway.groups import GroupConfig, Groups
 from gateway.rehearsal import Rehearsal
 from gateway.settings import ServerConfig

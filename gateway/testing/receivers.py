@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from gateway.event import Event
+from gateway.events.event import Event
 from gateway.fakevendor import Answer, Received
 from gateway.testing.making import make_event
 from gateway.testing.reading import items_in

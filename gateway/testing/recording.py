@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from gateway.component import Batch, Destination
 from gateway.errors import BatchError
-from gateway.event import Event
+from gateway.events.event import Event
 
 __all__ = ["RecordingDestination"]
 

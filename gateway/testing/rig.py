@@ -22,7 +22,8 @@ from gateway.delivery.sending import Sender
 from gateway.delivery.sieve import Sieve
 from gateway.delivery.worker import Worker
 from gateway.errors import BatchError
-from gateway.event import Event, encode_events
+from gateway.events.event import Event, encode_events
+from gateway.events.timestamps import now_ms
 from gateway.ledger import DestinationCounts
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.memory import MemoryConfig, MemoryStore
@@ -30,7 +31,6 @@ from gateway.retry import judge
 from gateway.settings import DestinationSettings, QueueSettings, RetryPolicy
 from gateway.state import DeadLetter, State
 from gateway.testing.making import ManualClock
-from gateway.timestamps import now_ms
 
 __all__ = [
     "LOOK_SECONDS",

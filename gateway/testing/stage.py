@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from structlog.testing import capture_logs
 
 from gateway.component import Destination
-from gateway.event import Event
+from gateway.events.event import Event
 from gateway.fakevendor import Answer, FakeVendor, Received
 from gateway.queue.batching import BatchingQueue
 from gateway.rehearsal import Rehearsal

@@ -18,8 +18,8 @@ from pathlib import Path
 import msgspec
 
 from gateway.dedup import RecentIds
-from gateway.envelope.sealed import briefs
 from gateway.errors import QueueError
+from gateway.events.envelope.sealed import briefs
 from gateway.queue.batching import BatchingQueue
 from gateway.workers.listeners import listen_unix
 

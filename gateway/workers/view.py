@@ -24,6 +24,7 @@ from gateway.audit import Entry as Change
 from gateway.config import Config
 from gateway.conservation import Statement
 from gateway.deadletters import DeadLetters, Entry, Filter
+from gateway.events.timestamps import now_ms
 from gateway.inventory import scan_queues
 from gateway.offline import life_of, statement_of
 from gateway.queue.folder import queues_of
@@ -34,7 +35,6 @@ from gateway.shadow import ShadowReport
 from gateway.shards import of_shard, public_id, shard_of
 from gateway.state import STATE_FILE
 from gateway.status import Status
-from gateway.timestamps import now_ms
 from gateway.tokens import Caller, Tokens
 from gateway.why import Life
 from gateway.workers import merge

@@ -3,8 +3,8 @@
 For what `gateway.builtin.segment.plain` leaves. A body that is nearly as the SDKs send it decodes
 in one step into `Event` objects whose own bodies stay bytes. One that is not (a number as an id, a
 key that the specification does not name, an element that is no object) is taken apart value by
-value by `gateway.envelope.normalise`, which knows what may be mended and which code to discard the
-rest with.
+value by `gateway.events.envelope.normalise`, which knows what may be mended and which code to
+discard the rest with.
 
 What msgspec leaves to us, as it does not look into `Raw`: UTF-8. What it refuses and clients send:
 lone surrogates. What it lets pass and databases refuse: NUL.
@@ -20,9 +20,9 @@ import msgspec
 from msgspec import DecodeError, Raw, Struct, ValidationError, field
 
 from gateway.builtin.segment.answers import Rejected
-from gateway.envelope.normalise import Discarded, clean_text, normalise
-from gateway.envelope.sealed import SentEvent, disown
-from gateway.event import EMPTY, Event
+from gateway.events.envelope.normalise import Discarded, clean_text, normalise
+from gateway.events.envelope.sealed import SentEvent, disown
+from gateway.events.event import EMPTY, Event
 
 __all__ = ["Parsed", "decode_element", "elements_of", "parse_batch", "parse_event"]
 

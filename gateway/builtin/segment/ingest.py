@@ -15,9 +15,9 @@ from gateway.builtin.segment.limits import select
 from gateway.builtin.segment.plain import plain_batch, plain_event, within
 from gateway.clientip import ClientAddress
 from gateway.component import Context
-from gateway.envelope.enrich import Client
-from gateway.envelope.sealed import Origin
 from gateway.errors import QueueError, QueueFull
+from gateway.events.envelope.client import Client
+from gateway.events.envelope.sealed import Origin
 from gateway.intake import Arrival, Intake, Plain
 from gateway.keys import Key
 

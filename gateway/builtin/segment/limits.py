@@ -13,8 +13,8 @@ from msgspec import Raw
 
 from gateway.builtin.segment.config import SegmentConfig
 from gateway.builtin.segment.decode import Parsed, decode_element, elements_of
-from gateway.envelope.normalise import Discarded, depth_exceeds, merge_objects
-from gateway.event import EMPTY, Event
+from gateway.events.envelope.normalise import Discarded, depth_exceeds, merge_objects
+from gateway.events.event import EMPTY, Event
 
 __all__ = ["select"]
 

@@ -22,7 +22,7 @@ from gateway.builtin.segment.cors import allow_origin
 from gateway.builtin.segment.decode import parse_event
 from gateway.builtin.segment.ingest import Ingest
 from gateway.errors import QueueError, QueueFull
-from gateway.event import Event
+from gateway.events.event import Event
 from gateway.intake import Intake
 
 __all__ = ["GIF", "Pixel", "event_json"]

@@ -22,8 +22,8 @@ from gateway.builtin.segment.config import SegmentConfig
 from gateway.builtin.segment.cors import allow_origin
 from gateway.clientip import ClientAddress
 from gateway.component import Context
+from gateway.events.timestamps import format_ms
 from gateway.intake import Intake
-from gateway.timestamps import format_ms
 
 __all__ = ["Settings"]
 

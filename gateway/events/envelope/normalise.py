@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from gateway.event import EMPTY, Event
-from gateway.timestamps import format_ms, parse_ms
+from gateway.events.event import EMPTY, Event
+from gateway.events.timestamps import format_ms, parse_ms
 
 __all__ = ["Discarded", "add_notes", "clean_text", "depth_exceeds", "merge_objects", "normalise"]
 

@@ -11,10 +11,10 @@ import uuid
 
 from msgspec import Raw
 
-from gateway.consent import CONSENT_EVENT
-from gateway.envelope.normalise import add_notes
-from gateway.envelope.peek import NO_OBJECT, Peek, peek
-from gateway.event import EMPTY, EVENT_TYPES, Event
+from gateway.events.consent import CONSENT_EVENT
+from gateway.events.envelope.normalise import add_notes
+from gateway.events.envelope.peek import NO_OBJECT, Peek, peek
+from gateway.events.event import EMPTY, EVENT_TYPES, Event
 
 __all__ = ["MAX_MESSAGE_ID", "MAX_PROPERTIES", "validate"]
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from gateway.path import Path, scan_path
+from gateway.events.conditions.path import Path, scan_path
 
 __all__ = ["LITERALS", "Parser", "TextError", "Token"]
 

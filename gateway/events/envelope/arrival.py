@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gateway.envelope.enrich import Client
-from gateway.envelope.heads import Head
-from gateway.event import Event
+from gateway.events.envelope.client import Client
+from gateway.events.envelope.heads import Head
+from gateway.events.event import Event
 
 __all__ = ["Arrival", "Plain", "Receipt"]
 
@@ -18,7 +18,7 @@ class Plain:
     """The events of a request that need no mending, for all that their source can tell.
 
     Attributes:
-        array: a JSON array of them, in UTF-8, as `gateway.envelope.sealed` stores it.
+        array: a JSON array of them, in UTF-8, as `gateway.events.envelope.sealed` stores it.
         heads: of each of them.
         largest: bytes; none of them has more.
         type: what the request's path says that they are, or empty.

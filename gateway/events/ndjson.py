@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from gateway.event import Event
+from gateway.events.event import Event
 
 __all__ = ["NDJSON_MEDIA_TYPE", "encode_line", "encode_ndjson"]
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, Literal
 
-from gateway.event import EMPTY, Event
+from gateway.events.event import EMPTY, Event
 
 __all__ = ["CONSENT_EVENT", "Default", "permits"]
 

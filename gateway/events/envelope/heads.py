@@ -14,8 +14,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct, field
 
-from gateway.consent import CONSENT_EVENT
-from gateway.envelope.validate import MAX_MESSAGE_ID
+from gateway.events.consent import CONSENT_EVENT
+from gateway.events.envelope.validate import MAX_MESSAGE_ID
 
 __all__ = ["Findings", "Head", "examine", "of_any", "read_heads"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from gateway.errors import Permanent
-from gateway.event import Event
-from gateway.values import as_mapping, as_text
+from gateway.events.event import Event
+from gateway.events.values import as_mapping, as_text
 
 __all__ = ["name_from_template", "utm_parameters"]
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, Struct
 
-from gateway.event import EMPTY, Event
+from gateway.events.event import EMPTY, Event
 
 __all__ = ["NOTHING", "NO_OBJECT", "Peek", "peek"]
 

@@ -20,7 +20,8 @@ makes no sense is false. The grammar::
     value      = path | literal | ("lowercase" | "length") "(" value ")"
     literal    = "text" | 'text' | number | "true" | "false" | "null"
 
-`gateway.path` says what a path is. docs/transforms.md says what each operator means.
+`gateway.events.conditions.path` says what a path is. docs/transforms.md says what each operator
+means.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, ClassVar, TypeAlias
 
-from gateway import predicates
-from gateway.event import Event
-from gateway.lexer import LITERALS, Parser, TextError, Token
-from gateway.path import BODIES, EVERY, FIELDS, PathError, path_reader
+from gateway.events.conditions import predicates
+from gateway.events.conditions.lexer import LITERALS, Parser, TextError, Token
+from gateway.events.conditions.path import BODIES, EVERY, FIELDS, PathError, path_reader
+from gateway.events.event import Event
 
 __all__ = ["MAX_LENGTH", "MAX_NESTING", "Condition", "ConditionError", "compile_condition"]
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from gateway.consent import Default, permits
-from gateway.event import EMPTY, Event
+from gateway.events.consent import Default, permits
+from gateway.events.event import EMPTY, Event
 
 __all__ = ["Refusals", "integration_options", "refusal"]
 
@@ -38,7 +38,7 @@ def refusal(
         consent_default: what becomes of an event that says nothing of consent.
 
     Returns:
-        ``consent``: the user has not consented to all of these; see `gateway.consent`.
+        ``consent``: the user has not consented to all of these; see `gateway.events.consent`.
         ``integrations``: the client switched it off. ``device_mode``: the client's SDK has served
         the destination itself (`_metadata.bundled`), and sending again would count twice.
     """

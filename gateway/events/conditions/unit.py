@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from gateway.event import EMPTY, Event
-from gateway.path import EVERY, FIELDS, Path, parse_path, path_reader
+from gateway.events.conditions.path import EVERY, FIELDS, Path, parse_path, path_reader
+from gateway.events.event import EMPTY, Event
 
 __all__ = ["UnitReader", "text_of", "unit_reader", "visitor_of"]
 

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Sequence
 import msgspec
 from msgspec import Raw
 
-from gateway.envelope.heads import Head
-from gateway.envelope.sealed import Origin, Run, seal, sent_events
-from gateway.event import Event, encode_events
+from gateway.events.envelope.heads import Head
+from gateway.events.envelope.sealed import Origin, Run, seal, sent_events
+from gateway.events.event import Event, encode_events
 
 __all__ = ["MOST_SUSPECTS", "AsSent", "Mixed", "mixed"]
 
@@ -88,7 +88,7 @@ def mixed(array: bytes, heads: Sequence[Head | Event], ends: Iterable[int]) -> M
     """Take apart the events of a request in which something is suspected.
 
     Args:
-        array: a JSON array of plain events (`gateway.envelope.heads`).
+        array: a JSON array of plain events (`gateway.events.envelope.heads`).
         heads: of each of them.
         ends: places in it, each right behind something that is suspect.
 

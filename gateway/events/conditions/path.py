@@ -22,7 +22,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.event import EMPTY, Event
+from gateway.events.event import EMPTY, Event
 
 __all__ = [
     "BODIES",

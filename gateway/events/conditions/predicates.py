@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from gateway.event import Event
+from gateway.events.event import Event
 
 __all__ = [
     "all_of",

@@ -26,12 +26,12 @@ from typing import cast, overload
 import msgspec
 from msgspec import Raw, Struct, field
 
-from gateway.envelope.enrich import Client, enrich
-from gateway.envelope.normalise import add_notes
-from gateway.envelope.peek import Peek, peek
-from gateway.envelope.stamp import Stamp
-from gateway.envelope.validate import validate
-from gateway.event import EMPTY, Event, decode_events
+from gateway.events.envelope.client import Client, enrich
+from gateway.events.envelope.normalise import add_notes
+from gateway.events.envelope.peek import Peek, peek
+from gateway.events.envelope.stamp import Stamp
+from gateway.events.envelope.validate import validate
+from gateway.events.event import EMPTY, Event, decode_events
 
 __all__ = [
     "API_EVENT_VERSION",

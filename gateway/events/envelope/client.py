@@ -12,9 +12,9 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET, Raw, Struct
 
-from gateway.envelope.normalise import add_notes
-from gateway.envelope.peek import NO_OBJECT, Peek, peek
-from gateway.event import Event
+from gateway.events.envelope.normalise import add_notes
+from gateway.events.envelope.peek import NO_OBJECT, Peek, peek
+from gateway.events.event import Event
 
 __all__ = ["Client", "additions", "enrich"]
 

@@ -17,8 +17,8 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Raw, Struct, structs
 
-from gateway.envelope.sealed import stored_events
-from gateway.event import Event, decode_events, encode_events
+from gateway.events.envelope.sealed import stored_events
+from gateway.events.event import Event, decode_events, encode_events
 
 __all__ = ["ERASED", "MOST_SUBJECTS", "Redacted", "Subjects", "redact"]
 
@@ -106,8 +106,8 @@ class Redacted(NamedTuple):
 def redact(subjects: Subjects, payload: bytes) -> Redacted | None:
     """Put marks in place of the subjects' events in a frame's payload; None where there are none.
 
-    Events that are sealed together (`gateway.envelope.sealed`) are stored one by one afterwards, if
-    one of them is taken out.
+    Events that are sealed together (`gateway.events.envelope.sealed`) are stored one by one
+    afterwards, if one of them is taken out.
     """
     everybody = _list_decoder.decode(payload)
     touched = {

@@ -1,10 +1,10 @@
-"""Writes the four times of an event; see `gateway.timestamps` for the formula."""
+"""Writes the four times of an event; see `gateway.events.timestamps` for the formula."""
 
 from __future__ import annotations
 
-from gateway.envelope.normalise import add_notes
-from gateway.event import Event
-from gateway.timestamps import exact_ms, format_ms, parse_ms
+from gateway.events.envelope.normalise import add_notes
+from gateway.events.event import Event
+from gateway.events.timestamps import exact_ms, format_ms, parse_ms
 
 __all__ = ["Stamp"]
 
