@@ -17,7 +17,8 @@ from gateway.builtin.segment.config import SegmentConfig
 from gateway.builtin.segment.decode import parse_batch
 from gateway.builtin.segment.limits import select
 from gateway.builtin.segment.plain import plain_batch, within
-from gateway.chain import Chain
+from gateway.components.chain import Chain
+from gateway.components.store import Store
 from gateway.dedup import RecentIds
 from gateway.events.envelope.client import Client
 from gateway.events.envelope.sealed import Origin
@@ -25,7 +26,6 @@ from gateway.events.event import Event
 from gateway.events.timestamps import now_ms
 from gateway.intake import Arrival, Intake
 from gateway.ledger import Ledger
-from gateway.queue import Store
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.disk import DiskConfig, DiskStore
 from gateway.queue.memory import MemoryConfig, MemoryStore

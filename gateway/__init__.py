@@ -15,19 +15,24 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from gateway.body import BodyError as BodyError
     from gateway.body import BodyTooLarge as BodyTooLarge
     from gateway.body import read_body as read_body
-    from gateway.component import API_VERSION as API_VERSION
-    from gateway.component import Batch as Batch
-    from gateway.component import BatchPolicy as BatchPolicy
-    from gateway.component import Context as Context
-    from gateway.component import Destination as Destination
-    from gateway.component import DestinationSpec as DestinationSpec
-    from gateway.component import Erasure as Erasure
-    from gateway.component import QueueSpec as QueueSpec
-    from gateway.component import Route as Route
-    from gateway.component import Source as Source
-    from gateway.component import SourceSpec as SourceSpec
-    from gateway.component import Transform as Transform
-    from gateway.component import TransformSpec as TransformSpec
+    from gateway.components.component import API_VERSION as API_VERSION
+    from gateway.components.context import Context as Context
+    from gateway.components.destination import Batch as Batch
+    from gateway.components.destination import BatchPolicy as BatchPolicy
+    from gateway.components.destination import Destination as Destination
+    from gateway.components.destination import DestinationSpec as DestinationSpec
+    from gateway.components.destination import Erasure as Erasure
+    from gateway.components.dry_run import Rehearsal as Rehearsal
+    from gateway.components.dry_run import Request as Request
+    from gateway.components.hookspecs import hookimpl as hookimpl
+    from gateway.components.ports import Intake as Intake
+    from gateway.components.settings import Secret as Secret
+    from gateway.components.source import Route as Route
+    from gateway.components.source import Source as Source
+    from gateway.components.source import SourceSpec as SourceSpec
+    from gateway.components.store import QueueSpec as QueueSpec
+    from gateway.components.transform import Transform as Transform
+    from gateway.components.transform import TransformSpec as TransformSpec
     from gateway.errors import BatchError as BatchError
     from gateway.errors import ConfigError as ConfigError
     from gateway.errors import DeliveryError as DeliveryError
@@ -63,8 +68,6 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from gateway.excerpt import EXCERPT_CHARACTERS as EXCERPT_CHARACTERS
     from gateway.excerpt import Mask as Mask
     from gateway.excerpt import secrets_of_url as secrets_of_url
-    from gateway.hookspecs import hookimpl as hookimpl
-    from gateway.intake import Intake as Intake
     from gateway.outbound import HttpClient as HttpClient
     from gateway.outbound import HttpSettings as HttpSettings
     from gateway.outbound import Reply as Reply
@@ -77,18 +80,21 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from gateway.packing import RequestLimits as RequestLimits
     from gateway.packing import Split as Split
     from gateway.packing import items_of as items_of
-    from gateway.rehearsal import Rehearsal as Rehearsal
-    from gateway.rehearsal import Request as Request
     from gateway.retry_after import parse_retry_after as parse_retry_after
-    from gateway.settings import Secret as Secret
 
 else:  # at run time
     _NAMES = {
         "gateway.body": "BodyError BodyTooLarge read_body",
-        "gateway.component": (
-            "API_VERSION Batch BatchPolicy Context Destination DestinationSpec Erasure "
-            "QueueSpec Route Source SourceSpec Transform TransformSpec"
-        ),
+        "gateway.components.component": "API_VERSION",
+        "gateway.components.context": "Context",
+        "gateway.components.destination": "Batch BatchPolicy Destination DestinationSpec Erasure",
+        "gateway.components.dry_run": "Rehearsal Request",
+        "gateway.components.hookspecs": "hookimpl",
+        "gateway.components.ports": "Intake",
+        "gateway.components.settings": "Secret",
+        "gateway.components.source": "Route Source SourceSpec",
+        "gateway.components.store": "QueueSpec",
+        "gateway.components.transform": "Transform TransformSpec",
         "gateway.errors": (
             "BatchError ConfigError DeliveryError GatewayError Misconfigured Permanent "
             "QueueError QueueFull Retryable Throttled"
@@ -104,13 +110,9 @@ else:  # at run time
         "gateway.events.timestamps": "format_ms now_ms parse_ms",
         "gateway.events.values": "as_mapping as_number as_text",
         "gateway.excerpt": "EXCERPT_CHARACTERS Mask secrets_of_url",
-        "gateway.hookspecs": "hookimpl",
-        "gateway.intake": "Intake",
         "gateway.outbound": "HttpClient HttpSettings Reply VendorSettings gzip_body status_error",
         "gateway.packing": "Entry Item Packer RequestLimits Split items_of",
-        "gateway.rehearsal": "Rehearsal Request",
         "gateway.retry_after": "parse_retry_after",
-        "gateway.settings": "Secret",
     }
     _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from gateway.settings import Secret, Settings
+from gateway.components.settings import Secret, Settings
 
 __all__ = ["AdminConfig", "AdminToken", "Role"]
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from gateway.settings import Secret, Settings
+from gateway.components.settings import Secret, Settings
 
 __all__ = ["Alert", "AlertsConfig"]
 

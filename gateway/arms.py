@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from gateway.component import Transform
+from gateway.components.transform import Transform
 from gateway.events.event import Event
 from gateway.groups import Arm, Group, Membership
 

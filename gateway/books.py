@@ -18,10 +18,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from gateway.components.store import Store
 from gateway.errors import StateError
 from gateway.events.envelope.sealed import briefs
 from gateway.ledger import Ledger
-from gateway.queue import Store
 from gateway.state import Discard, State, Tally
 
 if TYPE_CHECKING:

@@ -11,27 +11,21 @@ import msgspec
 from msgspec import Struct
 
 from gateway.arms import ForArm
-from gateway.chain import Chain
-from gateway.component import (
-    BatchPolicy,
-    Context,
-    Destination,
-    DestinationSpec,
-    QueueSpec,
-    Source,
-    SourceSpec,
-    Transform,
-    TransformSpec,
-)
+from gateway.components.chain import Chain
+from gateway.components.context import Context
+from gateway.components.destination import BatchPolicy, Destination, DestinationSpec
+from gateway.components.dry_run import Rehearsal
+from gateway.components.settings import secrets_in
+from gateway.components.source import Source, SourceSpec
+from gateway.components.store import QueueSpec, Store
+from gateway.components.transform import Transform, TransformSpec
 from gateway.config import Config, decode_table
 from gateway.errors import ConfigError, GatewayError
 from gateway.groups import Groups
 from gateway.intake import Intake
 from gateway.mapping import EventMapping, MappedDestination, Rule, compile_mapping
 from gateway.plugins import Registry
-from gateway.queue import Store
-from gateway.rehearsal import Rehearsal
-from gateway.settings import DestinationSettings, secrets_in
+from gateway.settings import DestinationSettings
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from aiohttp import web
 
-from gateway.settings import ServerConfig
+from gateway.components.ports import ServerLimits
 
 __all__ = ["ClientAddress", "parse_address"]
 
@@ -29,7 +29,7 @@ class ClientAddress:
         server: names the trusted proxies and the header in which they name the client.
     """
 
-    def __init__(self, server: ServerConfig) -> None:
+    def __init__(self, server: ServerLimits) -> None:
         self._networks = tuple(
             ipaddress.ip_network(network, strict=False) for network in server.trusted_proxies
         )

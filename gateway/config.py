@@ -25,7 +25,8 @@ from msgspec import Struct
 
 from gateway.access import AdminConfig
 from gateway.alerts import AlertsConfig
-from gateway.component import BatchPolicy
+from gateway.components.destination import BatchPolicy
+from gateway.components.settings import Secret, Settings
 from gateway.errors import ConfigError
 from gateway.groups import GroupConfig, LayerConfig
 from gateway.settings import (
@@ -36,9 +37,7 @@ from gateway.settings import (
     LogConfig,
     QueueSettings,
     ReloadConfig,
-    Secret,
     ServerConfig,
-    Settings,
     SourceSettings,
     TraceConfig,
     TransformSettings,

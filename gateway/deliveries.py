@@ -19,6 +19,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from gateway.building import BuiltDestination
+from gateway.components.lifecycle import start, stop
 from gateway.delivery.circuit import Pace
 from gateway.delivery.collect import Collector
 from gateway.delivery.order import UserOrder
@@ -27,7 +28,6 @@ from gateway.delivery.sieve import Sieve
 from gateway.delivery.worker import Worker
 from gateway.errors import ConfigError
 from gateway.ledger import DestinationCounts, Ledger
-from gateway.lifecycle import start, stop
 from gateway.queue.batching import BatchingQueue
 from gateway.settings import ServerConfig
 from gateway.state import State

@@ -2,8 +2,8 @@
 
 A gateway that is built with ``rehearsing=True`` is never run: it opens no queue and no state store,
 its intake notes down in place of storing (`gateway.walk`), and its destinations rehearse
-(`gateway.rehearsal`). What a client sends enters by the source's own handlers, over a connection
-that leads nowhere; so that write keys, limits and decoding are those of the source.
+(`gateway.components.dry_run`). What a client sends enters by the source's own handlers, over a
+connection that leads nowhere; so that write keys, limits and decoding are those of the source.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from gateway.building import BuiltDestination
-from gateway.component import Batch
+from gateway.components.destination import Batch
 from gateway.delivery.sieve import Outgoing
 from gateway.errors import GatewayError
 from gateway.events.event import Event, decode_events, encode_events

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from gateway.books import Books
-from gateway.chain import Chain
+from gateway.components.chain import Chain
 from gateway.dedup import RecentIds
 from gateway.errors import ConfigError, QueueError
 from gateway.events.envelope.arrival import Arrival, Plain, Receipt
@@ -125,6 +125,14 @@ class Intake:
     def enabled(self, source_id: str) -> bool:
         """Whether the source takes events."""
         return self._sources[source_id].enabled
+
+    def reject(self, code: str) -> None:
+        """Count a request that has no events to count, by the code of its answer."""
+        self.ledger.rejected_requests[code] += 1
+
+    def refuse(self, source_id: str, events: int) -> None:
+        """Count events that were answered 429 or 503; the client sends them again."""
+        self.ledger.source(source_id).refused += events
 
     async def accept(self, arrival: Arrival) -> Receipt:
         """Take up a request's events; returns once they are as safe as `queue.ack` promises.
@@ -238,7 +246,7 @@ class Intake:
             if remembered is not None:
                 remembered.forget(source_id, ids)
             if isinstance(error, QueueError):
-                self.ledger.source(source_id).refused += len(heads)
+                self.refuse(source_id, len(heads))
             raise
         if self._tap:
             self._tap.publish(origin.received_ms, "accepted", events)

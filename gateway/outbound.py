@@ -24,11 +24,11 @@ import msgspec
 from msgspec import Meta, Struct
 
 import gateway
-from gateway.component import Context
+from gateway.components.context import Context
+from gateway.components.dry_run import Request
 from gateway.errors import DeliveryError, Misconfigured, Permanent, Retryable, Throttled
 from gateway.excerpt import Mask
 from gateway.packing import Split
-from gateway.rehearsal import Request
 from gateway.retry_after import parse_retry_after
 
 __all__ = [

@@ -19,10 +19,10 @@ from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
-from gateway.component import Batch
+from gateway.components.destination import Batch
+from gateway.components.dry_run import Rehearsal
 from gateway.errors import BatchError, DeliveryError, Permanent
 from gateway.events.event import Event
-from gateway.rehearsal import Rehearsal
 
 __all__ = ["Entry", "Item", "Packer", "Post", "RequestLimits", "Split", "items_of"]
 

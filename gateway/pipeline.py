@@ -14,7 +14,9 @@ import structlog
 from gateway.audit import Audit
 from gateway.books import Books
 from gateway.building import Builder, BuiltDestination
-from gateway.component import Source
+from gateway.components.lifecycle import Running, task_group
+from gateway.components.source import Source
+from gateway.components.verdict import trace_of
 from gateway.config import Config, load
 from gateway.dedup import RecentIds
 from gateway.deliveries import Deliveries
@@ -26,7 +28,6 @@ from gateway.groups import Groups
 from gateway.identity import Identity
 from gateway.intake import Intake
 from gateway.ledger import Ledger
-from gateway.lifecycle import Running, task_group
 from gateway.plugins import Registry
 from gateway.preload import preload
 from gateway.queue.batching import BatchingQueue
@@ -34,7 +35,6 @@ from gateway.rates import Rates
 from gateway.regulations import Others, Regulations
 from gateway.reload import Reloaded, Reloads, changes, kept
 from gateway.replay import Replays
-from gateway.retry import trace_of
 from gateway.rollout.driver import Rollouts
 from gateway.routing import Paths
 from gateway.setup import Lasting, Setup, set_up

@@ -20,9 +20,13 @@ import pluggy
 from msgspec import Struct
 
 from gateway import __version__
-from gateway.component import API_VERSION, DestinationSpec, QueueSpec, SourceSpec, TransformSpec
+from gateway.components.component import API_VERSION
+from gateway.components.destination import DestinationSpec
+from gateway.components.hookspecs import HOOKS, HookSpecs
+from gateway.components.source import SourceSpec
+from gateway.components.store import QueueSpec
+from gateway.components.transform import TransformSpec
 from gateway.errors import ConfigError, PluginError
-from gateway.hookspecs import HOOKS, HookSpecs
 from gateway.settings import HOST_KEYS
 
 __all__ = ["GROUP", "Failure", "Plugin", "Registered", "Registry", "discover"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import heapq
 
+from gateway.components.store import Store
 from gateway.config import Config
 from gateway.dedup import RecentIds
 from gateway.events.envelope.sealed import newest_ids
-from gateway.queue import Store
 from gateway.queue.folder import queues_of
 from gateway.shards import shards_of
 

@@ -10,10 +10,10 @@ from zlib import MAX_WBITS, decompressobj
 
 import msgspec
 
-from gateway.component import Batch, Destination
+from gateway.components.destination import Batch, Destination
+from gateway.components.dry_run import Planned, Rehearsal, Request, Write
 from gateway.errors import BatchError, DeliveryError
 from gateway.excerpt import Mask
-from gateway.rehearsal import Planned, Rehearsal, Request, Write
 
 __all__ = ["MOST_BODY_BYTES", "Rehearsed", "Shown", "rehearse"]
 

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, structs
 
 from gateway.audit import Audit
+from gateway.components.verdict import trace_of
 from gateway.config import Config, check_workers
 from gateway.errors import ConfigError, GatewayError, StateError
 from gateway.events.timestamps import format_ms
-from gateway.retry import trace_of
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

@@ -15,7 +15,7 @@ from aiohttp import web
 from aiohttp.web_urldispatcher import AbstractResource, AbstractRoute
 from yarl import URL
 
-from gateway.component import Source
+from gateway.components.source import Source
 from gateway.errors import GatewayError
 
 __all__ = ["Mounted", "Paths"]

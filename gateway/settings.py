@@ -6,13 +6,13 @@ plugin.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 
+from gateway.components.settings import Settings
 from gateway.events.consent import Default
 from gateway.groups import Only
 from gateway.trials import IdentityConfig, ShadowSettings
@@ -28,14 +28,11 @@ __all__ = [
     "QueueSettings",
     "ReloadConfig",
     "RetryPolicy",
-    "Secret",
     "ServerConfig",
-    "Settings",
     "ShadowSettings",
     "SourceSettings",
     "TraceConfig",
     "TransformSettings",
-    "secrets_in",
 ]
 
 Positive = Annotated[int, Meta(ge=1)]
@@ -48,37 +45,6 @@ EventType = Literal["track", "identify", "page", "screen", "group", "alias"]
 
 MOST_WORKERS = 64
 """Bound on `server.workers`; each knows every other."""
-
-
-class Secret:
-    """A text that shows itself to nobody who does not call `reveal`."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        """The text itself."""
-        return self._value
-
-    def __repr__(self) -> str:
-        return "Secret('***')"
-
-    __str__ = __repr__
-
-    def __bool__(self) -> bool:
-        return bool(self._value)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and self._value == other._value
-
-    def __hash__(self) -> int:
-        return hash((Secret, self._value))
-
-
-class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What all tables have in common: frozen, and unknown keys are errors."""
 
 
 class ServerConfig(Settings, frozen=True):
@@ -327,18 +293,3 @@ HOST_KEYS: dict[str, frozenset[str]] = {
     "queue": frozenset(QueueSettings.__struct_fields__),
 }
 """For each kind of component, the keys of its table that the gateway itself uses."""
-
-
-def secrets_in(config: object) -> Iterator[str]:
-    """The texts of all `Secret` values in a component's config, at any depth."""
-    if isinstance(config, Secret):
-        yield config.reveal()
-    elif isinstance(config, Struct):
-        for name in config.__struct_fields__:
-            yield from secrets_in(getattr(config, name))
-    elif isinstance(config, Mapping):
-        for value in config.values():
-            yield from secrets_in(value)
-    elif isinstance(config, list | tuple | set | frozenset):
-        for value in config:
-            yield from secrets_in(value)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from gateway.books import Books
 from gateway.building import Builder, BuiltDestination
-from gateway.chain import Chain
-from gateway.component import Source
+from gateway.components.chain import Chain
+from gateway.components.source import Source
 from gateway.config import Config
 from gateway.dedup import RecentIds
 from gateway.delivery.sieve import Sieve

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gateway.building import Builder, BuiltDestination
-from gateway.component import Batch, Destination, Erasure
+from gateway.components.destination import Batch, Destination, Erasure
 from gateway.delivery.sieve import Sieve
 from gateway.errors import ConfigError, Misconfigured
 from gateway.events.subjects import Subjects

@@ -2,10 +2,10 @@
 
 A shadow shows what a new mapping, a new release of a plugin or another vendor would make of live
 events, before anybody else sees it. Its events run through its consent, transforms, mapping and
-checks up to the request; that is noted down (`gateway.rehearsal`) and, where it is the shadow *of*
-another destination, compared with what that one makes of the same event. Both are rehearsed one
-event at a time, by instances of their own, so that batches, retries and outages of the live one
-make no difference, and it is not slowed down or changed by being looked at.
+checks up to the request; that is noted down (`gateway.components.dry_run`) and, where it is the
+shadow *of* another destination, compared with what that one makes of the same event. Both are
+rehearsed one event at a time, by instances of their own, so that batches, retries and outages of
+the live one make no difference, and it is not slowed down or changed by being looked at.
 
 In the books every event that a shadow has looked at, or let go by to keep within its rate, is
 filtered by the rule ``shadow``. What was found is counted, see `OUTCOMES`; a few events are kept as
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from gateway.component import Batch
+from gateway.components.destination import Batch
 from gateway.delivery.sieve import Outgoing, Sieve
 from gateway.events.envelope.sealed import Run
 from gateway.events.event import Event

@@ -12,8 +12,8 @@ from typing import Any
 
 import structlog
 
-from gateway.chain import Chain
-from gateway.component import Batch, BatchPolicy, Destination
+from gateway.components.chain import Chain
+from gateway.components.destination import Batch, BatchPolicy, Destination
 from gateway.delivery.collect import Collector
 from gateway.delivery.order import UserOrder
 from gateway.delivery.sending import Sender

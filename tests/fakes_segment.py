@@ -17,7 +17,7 @@ import aiohttp
 from aiohttp import web
 
 from gateway.builtin.segment import SegmentConfig, SegmentSource
-from gateway.chain import Chain
+from gateway.components.chain import Chain
 from gateway.dedup import RecentIds
 from gateway.errors import QueueError
 from gateway.events.envelope.sealed import stored_events

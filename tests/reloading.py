@@ -10,7 +10,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from gateway.component import Batch, Context, Destination, DestinationSpec, Erasure
+from gateway.components.context import Context
+from gateway.components.destination import Batch, Destination, DestinationSpec, Erasure
 from gateway.config import load
 from gateway.events.envelope.client import Client
 from gateway.events.event import Event

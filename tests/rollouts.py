@@ -10,9 +10,9 @@ from typing import Any, cast
 import structlog
 
 from gateway.audit import Audit
+from gateway.components.verdict import Verdict
 from gateway.config import Config, load
 from gateway.groups import Groups
-from gateway.retry import Verdict
 from gateway.rollout.driver import Rollouts
 from gateway.testing import make_event
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.chain import Chain
-from gateway.component import Transform
+from gateway.components.chain import Chain
+from gateway.components.transform import Transform
 from gateway.errors import PluginError
 from gateway.events.event import Event
 from gateway.testing import make_event

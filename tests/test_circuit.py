@@ -10,7 +10,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.component import Batch, Destination
+from gateway.components.destination import Batch, Destination
 from gateway.delivery.circuit import Circuit, Limit, Pace
 from gateway.delivery.sending import Sender
 from gateway.errors import Retryable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway.component import Batch, BatchPolicy
+from gateway.components.destination import Batch, BatchPolicy
 from tests.delivering import Bench, Scripted
 
 

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from gateway.component import BatchPolicy
+from gateway.components.destination import BatchPolicy
+from gateway.components.settings import Secret
 from gateway.config import Config, Table, decode_table, load
 from gateway.errors import ConfigError
 from gateway.settings import (
@@ -24,7 +25,6 @@ from gateway.settings import (
     LogConfig,
     QueueSettings,
     RetryPolicy,
-    Secret,
     ServerConfig,
     SourceSettings,
     TransformSettings,

@@ -15,8 +15,8 @@ import structlog
 
 from gateway.builtin.plan import Plan, PlanConfig
 from gateway.builtin.plan_rules import read_plan
-from gateway.chain import Chain
-from gateway.component import Transform
+from gateway.components.chain import Chain
+from gateway.components.transform import Transform
 from gateway.config import load
 from gateway.dedup import RecentIds
 from gateway.errors import ConfigError, QueueFull

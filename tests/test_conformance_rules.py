@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 import structlog
 
-from gateway.chain import Chain
+from gateway.components.chain import Chain
 from gateway.dedup import RecentIds
 from gateway.events.event import Event
 from gateway.events.integrations import refusal

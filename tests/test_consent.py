@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.chain import Chain
+from gateway.components.chain import Chain
 from gateway.config import load
 from gateway.delivery.sieve import Outgoing, Sieve
 from gateway.errors import ConfigError

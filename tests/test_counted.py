@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import cast
 
-from gateway.component import MOST_COUNTS
+from gateway.components.context import MOST_COUNTS
 from gateway.config import load
 from gateway.metrics import render
 from gateway.pipeline import Gateway

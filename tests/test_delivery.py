@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from gateway.chain import Chain
-from gateway.component import Batch, BatchPolicy, Destination, Transform
+from gateway.components.chain import Chain
+from gateway.components.destination import Batch, BatchPolicy, Destination
+from gateway.components.transform import Transform
 from gateway.errors import (
     BatchError,
     Misconfigured,

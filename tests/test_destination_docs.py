@@ -18,10 +18,10 @@ from gateway.builtin import console, file, null, sqlite
 from gateway.builtin.console import ConsoleConfig
 from gateway.builtin.file import FileConfig
 from gateway.builtin.sqlite import SqliteConfig
-from gateway.component import BatchPolicy
+from gateway.components.destination import BatchPolicy
+from gateway.components.hookspecs import HOOKS
 from gateway.config import load
 from gateway.errors import DeliveryError
-from gateway.hookspecs import HOOKS
 from gateway.plugins import discover
 from gateway.settings import DestinationSettings, RetryPolicy
 from gateway.testing import Promise, Vendor, contract_scenes

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from gateway.component import BatchPolicy
+from gateway.components.destination import BatchPolicy
 from gateway.errors import BatchError, Retryable
 from gateway.fakevendor import Received
 from gateway.queue.disk import DiskConfig, DiskStore

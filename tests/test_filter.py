@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from gateway.builtin import filter as module
 from gateway.builtin.filter import Filter, FilterConfig
-from gateway.chain import Chain
-from gateway.component import TransformSpec
+from gateway.components.chain import Chain
+from gateway.components.transform import TransformSpec
 from gateway.config import decode_table
 from gateway.errors import ConfigError
 from gateway.events.event import decode_events, encode_events

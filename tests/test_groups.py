@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 
 from gateway.arms import ForArm
 from gateway.builtin.mask import Mask, MaskConfig
-from gateway.chain import Chain
-from gateway.component import Transform
+from gateway.components.chain import Chain
+from gateway.components.settings import Secret
+from gateway.components.transform import Transform
 from gateway.config import load
 from gateway.events.conditions.bucketing import position
 from gateway.events.event import Event
 from gateway.groups import MOST_EARLIER, Group, GroupConfig, Groups, LayerConfig, Only
-from gateway.settings import IdentityConfig, Secret, ShadowSettings
+from gateway.settings import IdentityConfig, ShadowSettings
 from gateway.testing import make_event
 
 IDS = [f"visitor-{n}" for n in range(20_000)]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from gateway.component import Batch, BatchPolicy, Destination
+from gateway.components.destination import Batch, BatchPolicy, Destination
 from gateway.delivery.worker import Worker
 from gateway.errors import BatchError, Retryable
 from gateway.events.subjects import ERASED, Subjects

@@ -6,8 +6,11 @@ import inspect
 
 import pluggy
 
-from gateway.component import DestinationSpec, QueueSpec, SourceSpec, TransformSpec
-from gateway.hookspecs import HOOKS, HookSpecs, hookimpl
+from gateway.components.destination import DestinationSpec
+from gateway.components.hookspecs import HOOKS, HookSpecs, hookimpl
+from gateway.components.source import SourceSpec
+from gateway.components.store import QueueSpec
+from gateway.components.transform import TransformSpec
 from gateway.settings import HOST_KEYS
 
 

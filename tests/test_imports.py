@@ -226,9 +226,9 @@ def test_imports_for_types_are_used_for_nothing_else() -> None:
         if name != "gateway"  # it names what others import from it
     }
     assert up == {
-        ("gateway.component", "gateway.settings"),
-        ("gateway.component", "gateway.intake"),
-        ("gateway.component", "gateway.queue"),
+        ("gateway.components.component", "gateway.settings"),
+        ("gateway.components.component", "gateway.intake"),
+        ("gateway.components.component", "gateway.queue"),
     }
 
 
@@ -253,7 +253,7 @@ def test_who_imports_pluggy() -> None:
             imported.partition(".")[0] == "pluggy" for kind in imports_of(name) for imported in kind
         )
     }
-    assert users == {"gateway.plugins", "gateway.hookspecs"}
+    assert users == {"gateway.plugins", "gateway.components.hookspecs"}
 
 
 def loaded_by(module: str) -> set[str]:

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from msgspec import Raw
 from structlog.testing import capture_logs
 
-from gateway.chain import Chain
-from gateway.component import Transform
+from gateway.components.chain import Chain
+from gateway.components.transform import Transform
 from gateway.dedup import RecentIds
 from gateway.errors import QueueClosed, QueueError, QueueFull
 from gateway.events.envelope.client import Client

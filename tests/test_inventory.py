@@ -12,10 +12,10 @@ from click.testing import CliRunner
 
 from gateway.builtin.mask import Mask, MaskConfig
 from gateway.cli import main
+from gateway.components.settings import Secret
+from gateway.components.store import Frame
 from gateway.events.event import encode_events
 from gateway.inventory import MAX_ROWS, Inventory, Report, scan_frames
-from gateway.queue import Frame
-from gateway.settings import Secret
 from gateway.testing import make_event
 from tests.masking import CARD, EMAIL, IP, PHONE
 from tests.process import GatewayProcess

@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from gateway.component import Batch, BatchPolicy
+from gateway.components.destination import Batch, BatchPolicy
 from gateway.errors import Retryable
 from gateway.fakevendor import Received
 from gateway.testing import Answer, FakeVendor

@@ -13,8 +13,9 @@ import msgspec
 import pytest
 import structlog
 
+from gateway.components.settings import Secret
 from gateway.logs import configure_logging
-from gateway.settings import LogConfig, Secret
+from gateway.settings import LogConfig
 
 TOKEN = "tok-5b1f"
 ADDRESS = "ada@example.com"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.component import Batch, Destination, Erasure
+from gateway.components.destination import Batch, Destination, Erasure
 from gateway.config import decode_table, load
 from gateway.errors import BatchError, ConfigError, Permanent, Retryable
 from gateway.events.event import Event, decode_events, encode_events

@@ -13,8 +13,8 @@ import pytest
 
 from gateway.builtin import mask as module
 from gateway.builtin.mask import Mask, MaskConfig
-from gateway.chain import Chain
-from gateway.component import TransformSpec
+from gateway.components.chain import Chain
+from gateway.components.transform import TransformSpec
 from gateway.config import decode_table
 from gateway.events.event import EMPTY, Warnings, encode_events
 from gateway.testing import make_context, make_event

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.chain import Chain
+from gateway.components.chain import Chain
 from gateway.delivery.sieve import Outgoing, Sieve
 from gateway.events.event import decode_events, encode_events
 from gateway.groups import GroupConfig, Groups

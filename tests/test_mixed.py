@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from gateway.builtin.mask import Mask
 from gateway.builtin.segment.decode import parse_batch
 from gateway.builtin.segment.plain import plain_batch
-from gateway.chain import Chain
-from gateway.component import Transform
+from gateway.components.chain import Chain
+from gateway.components.transform import Transform
 from gateway.events.conditions.unit import visitor_of
 from gateway.events.envelope.mixed import Mixed, mixed
 from gateway.events.envelope.sealed import Origin, briefs, stored_events

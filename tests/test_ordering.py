@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.component import Batch, BatchPolicy, Destination
+from gateway.components.destination import Batch, BatchPolicy, Destination
 from gateway.errors import BatchError, DeliveryError, Permanent, Retryable, Throttled
 from gateway.settings import RetryPolicy
 from tests.delivering import QUICK, Bench, Scripted

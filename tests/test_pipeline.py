@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec import Raw, Struct
 
-from gateway.component import Batch, Destination, DestinationSpec
+from gateway.components.destination import Batch, Destination, DestinationSpec
 from gateway.config import load
 from gateway.errors import ConfigError, GatewayError, Retryable
 from gateway.events.envelope.client import Client

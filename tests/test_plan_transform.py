@@ -12,8 +12,8 @@ import pytest
 from gateway.builtin import plan as module
 from gateway.builtin.plan import MAX_REPORTS, MAX_VIOLATIONS, Plan, PlanConfig
 from gateway.builtin.plan_rules import MAX_ERRORS, MAX_TEXT
-from gateway.chain import Chain, Outcome
-from gateway.component import TransformSpec
+from gateway.components.chain import Chain, Outcome
+from gateway.components.transform import TransformSpec
 from gateway.config import Table
 from gateway.errors import ConfigError
 from gateway.events.event import Event

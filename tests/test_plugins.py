@@ -12,13 +12,11 @@ import msgspec
 import pytest
 
 import gateway
-from gateway.component import (
-    API_VERSION,
-    DestinationSpec,
-    QueueSpec,
-    SourceSpec,
-    TransformSpec,
-)
+from gateway.components.component import API_VERSION
+from gateway.components.destination import DestinationSpec
+from gateway.components.source import SourceSpec
+from gateway.components.store import QueueSpec
+from gateway.components.transform import TransformSpec
 from gateway.errors import ConfigError, PluginError
 from gateway.plugins import BUILTINS, GROUP, Failure, Plugin, Registry, discover
 from gateway.settings import HOST_KEYS

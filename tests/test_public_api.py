@@ -19,9 +19,9 @@ from msgspec import Struct
 import gateway
 import gateway.testing
 from gateway.access import AdminConfig
-from gateway.component import BatchPolicy
+from gateway.components.destination import BatchPolicy
+from gateway.components.hookspecs import HookSpecs
 from gateway.config import load
-from gateway.hookspecs import HookSpecs
 from gateway.pipeline import Gateway
 from gateway.plugins import discover
 from gateway.server import make_app

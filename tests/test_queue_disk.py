@@ -11,8 +11,8 @@ import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.components.store import Frame
 from gateway.errors import QueueDamaged, QueueFull
-from gateway.queue import Frame
 from gateway.queue.disk import DiskConfig, DiskStore
 from gateway.queue.record import FRAME_HEADER, SEGMENT_HEADER
 

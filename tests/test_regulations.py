@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gateway import Destination, Erasure, Permanent, Retryable, Subjects
-from gateway.component import Batch
+from gateway.components.destination import Batch
 from gateway.config import load
 from gateway.errors import ConfigError
 from gateway.pipeline import Gateway

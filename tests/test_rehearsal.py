@@ -13,9 +13,9 @@ import msgspec
 import pytest
 
 from gateway.builtin import console, file, null, sqlite
+from gateway.components.dry_run import Rehearsal, Request, Write
 from gateway.outbound import HttpClient, HttpSettings, Reply
 from gateway.packing import Split
-from gateway.rehearsal import Rehearsal, Request, Write
 from gateway.rehearsing import MOST_BODY_BYTES, Rehearsed, Shown, rehearse
 from gateway.testing import make_batch, make_context, make_event
 from gateway.testing.subject import subject_of

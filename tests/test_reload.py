@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.component import Batch
+from gateway.components.destination import Batch
 from gateway.config import load
 from gateway.errors import GatewayError, Retryable
 from gateway.pipeline import Gateway

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from gateway.component import Batch
+from gateway.components.destination import Batch
 from gateway.errors import BatchError, Retryable, StateError
 from gateway.events.subjects import Subjects
 from gateway.pipeline import Gateway

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.components.verdict import Verdict, describe, judge, trace_of
+from gateway.delivery.backoff import backoff_seconds
 from gateway.errors import (
     BatchError,
     DeliveryError,
@@ -17,7 +19,6 @@ from gateway.errors import (
     Retryable,
     Throttled,
 )
-from gateway.retry import Verdict, backoff_seconds, describe, judge, trace_of
 from gateway.settings import RetryPolicy
 
 ERRORS: list[Exception] = [

@@ -19,6 +19,7 @@ from structlog.testing import capture_logs
 from gateway.alerts import AlertsConfig
 from gateway.cli.rollout_page import page
 from gateway.cli.rollout_show import shown_report
+from gateway.components.settings import Secret
 from gateway.config import load
 from gateway.errors import ConfigError, StateError
 from gateway.events.conditions.bucketing import position
@@ -31,7 +32,6 @@ from gateway.rollout.filed import act_on_file, store_of
 from gateway.rollout.machine import Decision, begin, restarted
 from gateway.rollout.store import FILE_NAME, MOST_SNAPSHOTS, RolloutStore, Snapshot
 from gateway.rollout.view import Report
-from gateway.settings import Secret
 from gateway.testing import Answer, FakeVendor, make_event
 from tests.rollouts import CONFIG, START_MS, Play
 

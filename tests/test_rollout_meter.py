@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from gateway.chain import Chain
-from gateway.component import Transform
+from gateway.components.chain import Chain
+from gateway.components.transform import Transform
+from gateway.components.verdict import Verdict
 from gateway.config import load
 from gateway.delivery.sieve import Outgoing, Sieve
 from gateway.errors import BatchError, Permanent, Retryable
@@ -18,7 +19,6 @@ from gateway.groups import GroupConfig, Groups
 from gateway.intake import Arrival
 from gateway.pipeline import Gateway
 from gateway.plugins import discover
-from gateway.retry import Verdict
 from gateway.rollout.figures import DROPPED, FAILED, FINISHED, REJECTED, SEEN, VIOLATED
 from gateway.rollout.meter import MOST_UNDER_WAY, Comparison, Meter
 from gateway.rollout.ramps import measured_destinations

@@ -13,7 +13,8 @@ import pytest
 from aiohttp import web
 from msgspec import Struct
 
-from gateway.component import Context, Route, Source, SourceSpec
+from gateway.components.context import Context
+from gateway.components.source import Route, Source, SourceSpec
 from gateway.config import load
 from gateway.errors import GatewayError
 from gateway.intake import Intake

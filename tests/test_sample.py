@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from gateway.builtin import sample as module
 from gateway.builtin.sample import Sample, SampleConfig
-from gateway.chain import Chain
-from gateway.component import TransformSpec
+from gateway.components.chain import Chain
+from gateway.components.transform import TransformSpec
 from gateway.config import decode_table
 from gateway.errors import ConfigError
 from gateway.events.conditions.bucketing import in_share as in_sample

@@ -17,8 +17,8 @@ from gateway.builtin.segment.config import SegmentConfig
 from gateway.builtin.segment.decode import Parsed, parse_batch, parse_event
 from gateway.builtin.segment.limits import select
 from gateway.builtin.segment.plain import plain_batch, plain_event, within
-from gateway.chain import Chain
-from gateway.component import Transform
+from gateway.components.chain import Chain
+from gateway.components.transform import Transform
 from gateway.dedup import RecentIds
 from gateway.events.envelope.client import Client
 from gateway.events.envelope.heads import examine

@@ -12,7 +12,7 @@ import pytest
 from gateway.builtin.segment import SegmentConfig, SegmentSource, auth, register_sources
 from gateway.builtin.segment.answers import ANSWERS
 from gateway.builtin.segment.auth import basic_user
-from gateway.component import SourceSpec
+from gateway.components.source import SourceSpec
 from gateway.intake import Intake
 from gateway.plugins import discover
 from gateway.settings import ServerConfig, SourceSettings
@@ -250,7 +250,7 @@ def test_example() -> None:
     """The example is a curl command for the first source that is enabled and has a key."""
 
     def source(**settings: SourceSettings) -> SegmentSource:
-        from gateway.chain import Chain
+        from gateway.components.chain import Chain
         from gateway.ledger import Ledger
 
         context = make_context(Path("/nowhere"))

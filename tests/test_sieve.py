@@ -9,8 +9,8 @@ import pytest
 
 from gateway.builtin.filter import Filter, FilterConfig
 from gateway.builtin.sample import Sample, SampleConfig
-from gateway.chain import Chain
-from gateway.component import Transform
+from gateway.components.chain import Chain
+from gateway.components.transform import Transform
 from gateway.delivery.sieve import Outgoing, Sieve
 from gateway.events.envelope.sealed import Origin, Run, Sealed, seal
 from gateway.events.event import Event

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from gateway.builtin import sqlite as module
 from gateway.builtin.sqlite import Sqlite, SqliteConfig
-from gateway.component import Batch
+from gateway.components.destination import Batch
 from gateway.errors import Misconfigured, Retryable
 from gateway.events.event import Event
 from gateway.testing import make_batch, make_context, make_event

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from gateway.chain import Chain
+from gateway.components.chain import Chain
 from gateway.delivery.sieve import Outgoing, Sieve
 from gateway.events.envelope.sealed import Origin, seal, stored_events
 from gateway.events.envelope.validate import validate

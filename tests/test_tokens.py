@@ -14,9 +14,9 @@ import pytest
 
 from gateway.access import AdminConfig, AdminToken
 from gateway.cli.remote import connect
+from gateway.components.settings import Secret
 from gateway.config import load
 from gateway.errors import ConfigError
-from gateway.settings import Secret
 from gateway.tokens import Tokens
 from tests.process import GatewayProcess
 from tests.test_erasure import run

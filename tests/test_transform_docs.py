@@ -18,6 +18,7 @@ from gateway.builtin.mask_rules import DEFAULT_SKIP_NUMBERS, MAX_RULES, MIN_SECR
 from gateway.builtin.plan import PlanConfig
 from gateway.builtin.plan_rules import MAX_BACKTRACKS, MAX_ERRORS, read_plan
 from gateway.builtin.sample import SampleConfig
+from gateway.components.settings import Secret
 from gateway.config import load
 from gateway.errors import ConfigError
 from gateway.events.conditions.bucketing import in_share as in_sample
@@ -25,7 +26,7 @@ from gateway.events.conditions.condition import MAX_LENGTH, MAX_NESTING, compile
 from gateway.events.conditions.path import BODIES
 from gateway.personal.detect import Detector, disguise
 from gateway.plugins import discover
-from gateway.settings import Secret, TransformSettings
+from gateway.settings import TransformSettings
 from gateway.testing import make_event
 
 PAGE = (Path(__file__).parents[1] / "docs" / "transforms.md").read_text(encoding="utf-8")

@@ -24,11 +24,12 @@ from msgspec import Meta, Struct
 from rich.console import Console as RichConsole
 from rich.text import Text
 
-from gateway.component import Batch, BatchPolicy, Context, Destination, DestinationSpec
+from gateway.components.context import Context
+from gateway.components.destination import Batch, BatchPolicy, Destination, DestinationSpec
+from gateway.components.hookspecs import hookimpl
 from gateway.errors import Retryable
 from gateway.events.event import Event
 from gateway.events.ndjson import encode_line
-from gateway.hookspecs import hookimpl
 
 __all__ = ["Console", "ConsoleConfig", "register_destinations"]
 

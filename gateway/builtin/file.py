@@ -18,18 +18,12 @@ from msgspec import Meta, Struct
 
 from gateway.builtin.rolling import FileName, RollingFile, compress_file
 from gateway.builtin.rolling_erase import erase_lines
-from gateway.component import (
-    Batch,
-    BatchPolicy,
-    Context,
-    Destination,
-    DestinationSpec,
-    Erasure,
-)
+from gateway.components.context import Context
+from gateway.components.destination import Batch, BatchPolicy, Destination, DestinationSpec, Erasure
+from gateway.components.hookspecs import hookimpl
 from gateway.errors import DeliveryError, Misconfigured, Retryable
 from gateway.events.ndjson import encode_ndjson
 from gateway.events.subjects import Subjects
-from gateway.hookspecs import hookimpl
 from gateway.queue.files import FileSystem
 
 __all__ = ["FileConfig", "FileDestination", "register_destinations"]

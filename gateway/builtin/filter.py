@@ -10,10 +10,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from gateway.component import Context, Transform, TransformSpec
+from gateway.components.context import Context
+from gateway.components.hookspecs import hookimpl
+from gateway.components.transform import Transform, TransformSpec
 from gateway.events.conditions.condition import Condition, ConditionError, compile_condition
 from gateway.events.event import Event
-from gateway.hookspecs import hookimpl
 
 __all__ = ["Filter", "FilterConfig", "register_transforms"]
 

@@ -22,11 +22,12 @@ from gateway.builtin.hashing import Hasher, generated_secret
 from gateway.builtin.inplace import masked_in_place, strings_at
 from gateway.builtin.mask_rules import MaskConfig, Plan, names_of
 from gateway.builtin.redact import GONE, Action, Redactor
-from gateway.component import Context, Transform, TransformSpec
+from gateway.components.context import Context
+from gateway.components.hookspecs import hookimpl
+from gateway.components.transform import Transform, TransformSpec
 from gateway.errors import ConfigError
 from gateway.events.envelope.client import Client
 from gateway.events.event import EMPTY, Event
-from gateway.hookspecs import hookimpl
 from gateway.personal.detect import MASKED
 from gateway.personal.prescan import BODIES, DETECT, NAMES, PATHS, Prescan
 

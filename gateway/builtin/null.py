@@ -7,9 +7,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from gateway.component import Batch, BatchPolicy, Context, Destination, DestinationSpec
+from gateway.components.context import Context
+from gateway.components.destination import Batch, BatchPolicy, Destination, DestinationSpec
+from gateway.components.hookspecs import hookimpl
 from gateway.events.ndjson import encode_ndjson
-from gateway.hookspecs import hookimpl
 
 __all__ = ["Null", "NullConfig", "register_destinations"]
 

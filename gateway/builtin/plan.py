@@ -28,10 +28,11 @@ from gateway.builtin.plan_rules import (
     unplanned_property,
     without,
 )
-from gateway.component import Context, Transform, TransformSpec
+from gateway.components.context import Context
+from gateway.components.hookspecs import hookimpl
+from gateway.components.transform import Transform, TransformSpec
 from gateway.errors import ConfigError
 from gateway.events.event import Event
-from gateway.hookspecs import hookimpl
 
 __all__ = ["MAX_REPORTS", "MAX_VIOLATIONS", "Plan", "PlanConfig", "register_transforms"]
 

@@ -13,13 +13,14 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from gateway.component import Context, Transform, TransformSpec
+from gateway.components.context import Context
+from gateway.components.hookspecs import hookimpl
+from gateway.components.ports import Arm, Group
+from gateway.components.transform import Transform, TransformSpec
 from gateway.events.conditions.bucketing import Share, check_percent
 from gateway.events.conditions.unit import text_of, unit_reader
 from gateway.events.envelope.sealed import Ids
 from gateway.events.event import Event
-from gateway.groups import Arm, Group
-from gateway.hookspecs import hookimpl
 
 __all__ = ["GroupSample", "Sample", "SampleConfig", "register_transforms"]
 

@@ -18,18 +18,12 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from gateway.component import (
-    Batch,
-    BatchPolicy,
-    Context,
-    Destination,
-    DestinationSpec,
-    Erasure,
-)
+from gateway.components.context import Context
+from gateway.components.destination import Batch, BatchPolicy, Destination, DestinationSpec, Erasure
+from gateway.components.hookspecs import hookimpl
 from gateway.errors import Misconfigured, Retryable
 from gateway.events.event import Event
 from gateway.events.subjects import Subjects
-from gateway.hookspecs import hookimpl
 
 __all__ = ["Sqlite", "SqliteConfig", "register_destinations"]
 

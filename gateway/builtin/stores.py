@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gateway.component import Context, QueueSpec
-from gateway.hookspecs import hookimpl
+from gateway.components.context import Context
+from gateway.components.hookspecs import hookimpl
+from gateway.components.store import QueueSpec
 from gateway.queue.disk import DiskConfig, DiskStore
 from gateway.queue.memory import MemoryConfig, MemoryStore
 

@@ -22,9 +22,9 @@ import aiohttp
 import msgspec
 from msgspec import Meta, Struct
 
+from gateway.delivery.backoff import backoff_seconds
 from gateway.errors import Misconfigured, Permanent, Retryable, Throttled
 from gateway.events.timestamps import format_ms, now_ms
-from gateway.retry import backoff_seconds
 from gateway.retry_after import parse_retry_after
 from gateway.settings import RetryPolicy
 

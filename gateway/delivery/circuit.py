@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import random
 
-from gateway.retry import backoff_seconds
+from gateway.delivery.backoff import backoff_seconds
 from gateway.settings import RetryPolicy
 
 __all__ = ["Circuit", "Limit", "Pace"]

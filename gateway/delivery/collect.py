@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway.component import BatchPolicy
+from gateway.components.destination import BatchPolicy
 from gateway.delivery.sieve import Outgoing, Sieve
 from gateway.queue.batching import QueueReader
 from gateway.queue.feed import Slice

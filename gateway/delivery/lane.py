@@ -11,13 +11,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from heapq import nsmallest
 
-from gateway.component import Batch
+from gateway.components.destination import Batch
+from gateway.components.verdict import Verdict
 from gateway.delivery.order import UserOrder
 from gateway.delivery.sending import Sender
 from gateway.delivery.ticket import attempts_of, show
 from gateway.events.event import decode_events
 from gateway.ledger import DestinationCounts
-from gateway.retry import Verdict
 from gateway.settings import RetryPolicy
 from gateway.state import Attempt, Commit, DeadLetter, State, Waiting
 from gateway.tap import Tap

@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from gateway.component import Batch, Destination
+from gateway.components.destination import Batch, Destination
+from gateway.components.verdict import Verdict, judge
+from gateway.delivery.backoff import backoff_seconds
 from gateway.delivery.circuit import Circuit, Limit, Pace
 from gateway.errors import Retryable
-from gateway.retry import Verdict, backoff_seconds, judge
 from gateway.rollout.meter import Meter
 from gateway.settings import DestinationSettings
 

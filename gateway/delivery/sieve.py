@@ -7,7 +7,7 @@ from copy import copy
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from gateway.chain import Chain
+from gateway.components.chain import Chain
 from gateway.events.consent import Default
 from gateway.events.envelope.sealed import Run
 from gateway.events.event import Event

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import overload
 
-from gateway.component import Batch
+from gateway.components.destination import Batch
+from gateway.components.verdict import Verdict
 from gateway.delivery.sieve import Outgoing
 from gateway.events.event import Event
-from gateway.retry import Verdict
 from gateway.state import Attempt, Commit, DeadLetter, Offsets, Waiting
 from gateway.tap import Tap
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from operator import itemgetter
 
+from gateway.components.verdict import Verdict
 from gateway.delivery.collect import Collector
 from gateway.delivery.lane import Lane
 from gateway.delivery.order import UserOrder
 from gateway.delivery.sending import Sender
 from gateway.delivery.ticket import NOTHING, Item, Part, Ticket
 from gateway.ledger import DestinationCounts
-from gateway.retry import Verdict
 from gateway.settings import RetryPolicy
 from gateway.state import Attempt, Offsets
 

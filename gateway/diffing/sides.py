@@ -9,14 +9,14 @@ from typing import Any, cast
 import msgspec
 
 from gateway.building import BuiltDestination
-from gateway.chain import Chain
-from gateway.component import Batch
+from gateway.components.chain import Chain
+from gateway.components.destination import Batch
+from gateway.components.dry_run import Planned
 from gateway.delivery.sieve import Outgoing, Sieve
 from gateway.errors import GatewayError, Permanent
 from gateway.events.event import Event
 from gateway.mapping import MappedDestination
 from gateway.pipeline import Gateway
-from gateway.rehearsal import Planned
 from gateway.rehearsing import Shown, rehearse
 from gateway.walk import RehearsedIntake
 

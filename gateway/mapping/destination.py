@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from gateway.component import Batch, Destination, Erasure
+from gateway.components.destination import Batch, Destination, Erasure
 from gateway.errors import BatchError, DeliveryError, Permanent
 from gateway.events.event import Event
 from gateway.events.subjects import Subjects

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from gateway.components.store import Erased, Reader, Store
 from gateway.errors import QueueClosed, QueueError, QueueFull
 from gateway.events.envelope.sealed import Run, stored_events
 from gateway.events.event import Event
 from gateway.events.subjects import Subjects, redact
-from gateway.queue import Erased, Reader, Store
 from gateway.queue.feed import Feed, Slice
 from gateway.settings import QueueSettings
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct
 
+from gateway.components.store import Erased, Frame, Reader, Store, StoreStatus
 from gateway.errors import QueueClosed, QueueFull
-from gateway.queue import Erased, Frame, Reader, Store, StoreStatus
 from gateway.queue.disk_reader import DiskReader
 from gateway.queue.erase import Eraser
 from gateway.queue.files import FileSystem, RealFileSystem

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.queue import Frame, Reader
+from gateway.components.store import Frame, Reader
 from gateway.queue.record import Codec
 from gateway.queue.segment import Damage, Segment, SegmentReader
 

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from gateway.queue import Erased
+from gateway.components.store import Erased
 from gateway.queue.files import FileSystem
 from gateway.queue.index import index_path
 from gateway.queue.record import Codec

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from gateway.components.store import Frame
 from gateway.config import Config
 from gateway.errors import QueueDamaged
 from gateway.events.envelope.sealed import briefs
-from gateway.queue import Frame
 from gateway.queue.files import FileSystem, RealFileSystem
 from gateway.queue.record import Codec, FrameHeader
 from gateway.queue.segment import Damage, Segment, SegmentReader, recent, scan

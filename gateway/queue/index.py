@@ -21,9 +21,9 @@ from pathlib import Path
 
 import msgspec
 
+from gateway.components.store import Frame
 from gateway.events.envelope.sealed import briefs, stored_events
 from gateway.events.event import encode_events
-from gateway.queue import Frame
 from gateway.queue.folder import QueueFolder
 from gateway.queue.segment import Segment
 

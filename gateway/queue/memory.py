@@ -10,9 +10,9 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from gateway.components.store import Erased, Frame, Reader, Store, StoreStatus
 from gateway.errors import QueueFull
 from gateway.events.subjects import Redacted
-from gateway.queue import Erased, Frame, Reader, Store, StoreStatus
 from gateway.queue.identity import new_identity
 from gateway.queue.record import joined
 

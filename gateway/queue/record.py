@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import zstandard
 
+from gateway.components.store import Frame
 from gateway.errors import QueueDamaged
-from gateway.queue import Frame
 
 __all__ = [
     "FRAME_HEADER",

@@ -7,8 +7,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.components.store import Frame
 from gateway.errors import QueueDamaged
-from gateway.queue import Frame
 from gateway.queue.files import FileSystem
 from gateway.queue.record import (
     FRAME_HEADER,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gateway.component import Destination
+from gateway.components.destination import Destination
+from gateway.components.verdict import describe
 from gateway.errors import Retryable
 from gateway.events.subjects import Subjects
-from gateway.retry import describe
 from gateway.state.regulations import Place
 
 __all__ = ["erase_at"]

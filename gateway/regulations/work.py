@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
-from gateway.component import Destination
+from gateway.components.destination import Destination
 from gateway.erasure import LOCAL_PLACES, Eraser
 from gateway.errors import ConfigError, StateError
 from gateway.events.subjects import MOST_SUBJECTS, Subjects

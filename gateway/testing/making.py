@@ -11,12 +11,13 @@ import msgspec
 import structlog
 from msgspec import Raw, Struct
 
-from gateway.component import Batch, Context
+from gateway.components.context import Context
+from gateway.components.destination import Batch
+from gateway.components.dry_run import Rehearsal
 from gateway.config import decode_table
 from gateway.events.envelope.normalise import normalise
 from gateway.events.event import Event
 from gateway.groups import GroupConfig, Groups
-from gateway.rehearsal import Rehearsal
 from gateway.settings import ServerConfig
 
 if TYPE_CHECKING:

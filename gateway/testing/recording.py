@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 
-from gateway.component import Batch, Destination
+from gateway.components.destination import Batch, Destination
 from gateway.errors import BatchError
 from gateway.events.event import Event
 

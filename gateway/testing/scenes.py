@@ -9,9 +9,9 @@ from pathlib import Path
 
 import msgspec
 
+from gateway.components.dry_run import Rehearsal
 from gateway.errors import DeliveryError
 from gateway.fakevendor import Answer, Received
-from gateway.rehearsal import Rehearsal
 from gateway.rehearsing import Shown, rehearse
 from gateway.testing.making import make_batch
 from gateway.testing.promises import Promise

@@ -14,11 +14,11 @@ from typing import Any, TypeAlias
 
 from structlog.testing import capture_logs
 
-from gateway.component import Destination
+from gateway.components.destination import Destination
+from gateway.components.dry_run import Rehearsal
 from gateway.events.event import Event
 from gateway.fakevendor import Answer, FakeVendor, Received
 from gateway.queue.batching import BatchingQueue
-from gateway.rehearsal import Rehearsal
 from gateway.testing.making import ManualClock, make_context
 from gateway.testing.promises import Breach, Promise
 from gateway.testing.reading import content_of, find_ids, id_of

@@ -8,10 +8,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias, cast
 
-from gateway.component import Context, Destination, DestinationSpec
+from gateway.components.context import Context
+from gateway.components.destination import Destination, DestinationSpec
+from gateway.components.settings import secrets_in
 from gateway.config import decode_table
 from gateway.plugins import discover
-from gateway.settings import secrets_in
 
 __all__ = ["LEAST_SECRET", "Plugin", "Subject", "subject_of"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from gateway.retry import trace_of
+from gateway.components.verdict import trace_of
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

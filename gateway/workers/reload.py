@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import structlog
 
 from gateway.admin.api import ASKING
+from gateway.components.verdict import trace_of
 from gateway.config import Config, load
 from gateway.errors import ConfigError, GatewayError
 from gateway.pipeline import Gateway
-from gateway.retry import trace_of
 from gateway.watch import FileWatch
 from gateway.workers.supervisor import Supervisor
 from gateway.workers.view import View

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from gateway.retry import backoff_seconds
+from gateway.delivery.backoff import backoff_seconds
 from gateway.settings import RetryPolicy
 
 __all__ = ["Restarts"]

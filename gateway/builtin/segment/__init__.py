@@ -17,8 +17,8 @@ from typing import Any
 
 from gateway.builtin.segment.config import SegmentConfig
 from gateway.builtin.segment.source import SegmentSource
-from gateway.component import SourceSpec
-from gateway.hookspecs import hookimpl
+from gateway.components.hookspecs import hookimpl
+from gateway.components.source import SourceSpec
 
 __all__ = ["SegmentConfig", "SegmentSource", "register_sources"]
 

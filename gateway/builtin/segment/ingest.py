@@ -14,12 +14,12 @@ from gateway.builtin.segment.decode import Parsed, parse_batch, parse_event
 from gateway.builtin.segment.limits import select
 from gateway.builtin.segment.plain import plain_batch, plain_event, within
 from gateway.clientip import ClientAddress
-from gateway.component import Context
+from gateway.components.context import Context
+from gateway.components.ports import Intake, WriteKey
 from gateway.errors import QueueError, QueueFull
+from gateway.events.envelope.arrival import Arrival, Plain
 from gateway.events.envelope.client import Client
 from gateway.events.envelope.sealed import Origin
-from gateway.intake import Arrival, Intake, Plain
-from gateway.keys import Key
 
 __all__ = ["Ingest"]
 
@@ -77,7 +77,7 @@ class Ingest:
     def _refuse(
         self, request: web.Request, code: str, retry_after_seconds: int = 0
     ) -> web.Response:
-        self._intake.ledger.rejected_requests[code] += 1
+        self._intake.reject(code)
         if self._strict and code in _STRICT_SUCCESS:
             return succeed(request)
         return refuse(request, code, retry_after_seconds=retry_after_seconds)
@@ -118,7 +118,7 @@ class Ingest:
         await self.accept(request, used, parsed, received_ms, config.category)
 
     async def _take_as_sent(
-        self, request: web.Request, key: Key, plain: Plain, size: int, received_ms: int
+        self, request: web.Request, key: WriteKey, plain: Plain, size: int, received_ms: int
     ) -> bool:
         """Take the usual road; False where the events have to be looked at one by one."""
         config = self._configs[key.source_id]
@@ -129,7 +129,7 @@ class Ingest:
         origin = Origin(key.source_id, received_ms, sent_at, plain.type, client)
         return await self._intake.accept_as_sent(origin, plain)
 
-    def charge(self, key: Key, events: int) -> None:
+    def charge(self, key: WriteKey, events: int) -> None:
         """Count events towards the rate of their key.
 
         Raises:
@@ -137,10 +137,10 @@ class Ingest:
         """
         wait = key.take(events, self._intake.clock())
         if wait:
-            self._intake.ledger.source(key.source_id).refused += events
+            self._intake.refuse(key.source_id, events)
             raise Rejected("rate_limited", wait)
 
-    def key_of(self, request: web.Request, write_key: str | None) -> Key:
+    def key_of(self, request: web.Request, write_key: str | None) -> WriteKey:
         """The key of a request.
 
         Raises:
@@ -172,7 +172,7 @@ class Ingest:
     async def accept(
         self,
         request: web.Request,
-        key: Key,
+        key: WriteKey,
         parsed: Parsed,
         received_ms: int,
         category: Category,

@@ -21,9 +21,9 @@ from gateway.builtin.segment.auth import basic_user
 from gateway.builtin.segment.cors import allow_origin
 from gateway.builtin.segment.decode import parse_event
 from gateway.builtin.segment.ingest import Ingest
+from gateway.components.ports import Intake
 from gateway.errors import QueueError, QueueFull
 from gateway.events.event import Event
-from gateway.intake import Intake
 
 __all__ = ["GIF", "Pixel", "event_json"]
 
@@ -52,11 +52,11 @@ class Pixel:
         try:
             await self._take(request, kind, channel)
         except Rejected as error:
-            self._intake.ledger.rejected_requests[error.code] += 1
+            self._intake.reject(error.code)
         except QueueFull:
-            self._intake.ledger.rejected_requests["queue_full"] += 1
+            self._intake.reject("queue_full")
         except QueueError:
-            self._intake.ledger.rejected_requests["unavailable"] += 1
+            self._intake.reject("unavailable")
         return self.picture(request)
 
     async def _take(self, request: web.Request, kind: str, channel: str) -> None:

@@ -13,8 +13,8 @@ import msgspec
 from msgspec import Struct
 
 from gateway.builtin.segment.config import SegmentConfig
+from gateway.events.envelope.arrival import Plain
 from gateway.events.envelope.heads import Head, read_heads
-from gateway.intake import Plain
 
 __all__ = ["plain_batch", "plain_event", "within"]
 

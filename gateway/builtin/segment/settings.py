@@ -21,9 +21,9 @@ from gateway.builtin.segment.auth import basic_user
 from gateway.builtin.segment.config import SegmentConfig
 from gateway.builtin.segment.cors import allow_origin
 from gateway.clientip import ClientAddress
-from gateway.component import Context
+from gateway.components.context import Context
+from gateway.components.ports import Intake
 from gateway.events.timestamps import format_ms
-from gateway.intake import Intake
 
 __all__ = ["Settings"]
 
@@ -126,7 +126,7 @@ class Settings:
         return _text(request, 404, _NO_BUNDLE)
 
     def _count(self, code: str, response: web.Response) -> web.Response:
-        self._intake.ledger.rejected_requests[code] += 1
+        self._intake.reject(code)
         return response
 
 

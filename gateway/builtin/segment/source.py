@@ -14,8 +14,9 @@ from gateway.builtin.segment.cors import preflight
 from gateway.builtin.segment.ingest import Ingest
 from gateway.builtin.segment.pixel import Pixel
 from gateway.builtin.segment.settings import Settings
-from gateway.component import Context, Route, Source
-from gateway.intake import Intake
+from gateway.components.context import Context
+from gateway.components.ports import Intake
+from gateway.components.source import Route, Source
 
 __all__ = ["SegmentSource"]
 
@@ -100,7 +101,7 @@ class SegmentSource(Source):
                 return await handler(request)
             if request.method == "OPTIONS":
                 return preflight(request, allow)
-            self._intake.ledger.rejected_requests["method_not_allowed"] += 1
+            self._intake.reject("method_not_allowed")
             return refuse(request, "method_not_allowed", allow=allow)
 
         return answer
@@ -108,7 +109,7 @@ class SegmentSource(Source):
     async def _unknown(self, request: web.Request) -> web.Response:
         if request.method == "OPTIONS":
             return preflight(request, "OPTIONS")
-        self._intake.ledger.rejected_requests["not_found"] += 1
+        self._intake.reject("not_found")
         return refuse(request, "not_found")
 
     def example(self, base_url: str) -> str | None:

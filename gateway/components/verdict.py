@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import traceback
 from dataclasses import dataclass, field
 
@@ -15,9 +14,8 @@ from gateway.errors import (
     Retryable,
     Throttled,
 )
-from gateway.settings import RetryPolicy
 
-__all__ = ["Verdict", "backoff_seconds", "describe", "judge", "trace_of"]
+__all__ = ["Verdict", "describe", "judge", "trace_of"]
 
 _MAX_DETAIL = 500
 
@@ -118,20 +116,3 @@ def trace_of(error: BaseException) -> str:
         return "\n".join(trace_of(inner) for inner in error.exceptions)
     frames = "".join(traceback.format_tb(error.__traceback__))
     return f"{frames}{type(error).__name__}"
-
-
-def backoff_seconds(
-    attempt: int, policy: RetryPolicy, asked_seconds: float | None, rng: random.Random
-) -> float:
-    """How long to wait after attempt number `attempt` (from 1) failed.
-
-    Exponential with full jitter, which spreads the load of many clients best, see
-    https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/. What the destination
-    asked for is honoured up to ``max_seconds``, with up to a tenth added at random so that not
-    everybody comes back in the same instant.
-    """
-    # 2 ** 30 seconds are decades: the bound below applies long before.
-    ceiling = min(policy.max_seconds, policy.initial_seconds * 2 ** min(attempt - 1, 30))
-    if asked_seconds is not None and asked_seconds > 0:
-        return min(asked_seconds, policy.max_seconds) * rng.uniform(1.0, 1.1)
-    return rng.uniform(0, ceiling)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import anyio
 from anyio.abc import TaskGroup
 
-from gateway.component import Component, Source
+from gateway.components.component import Component
+from gateway.components.source import Source
 from gateway.errors import GatewayError
 
 if TYPE_CHECKING:

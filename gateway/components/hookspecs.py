@@ -12,7 +12,10 @@ from typing import Any
 
 import pluggy
 
-from gateway.component import DestinationSpec, QueueSpec, SourceSpec, TransformSpec
+from gateway.components.destination import DestinationSpec
+from gateway.components.source import SourceSpec
+from gateway.components.store import QueueSpec
+from gateway.components.transform import TransformSpec
 
 __all__ = ["HOOKS", "HookSpecs", "hookimpl", "hookspec"]
 

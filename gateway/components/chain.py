@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from operator import is_
 
-from gateway.component import Transform
+from gateway.components.transform import Transform
 from gateway.errors import PluginError
 from gateway.events.envelope.client import Client
 from gateway.events.envelope.normalise import add_notes
