@@ -31,7 +31,7 @@ from bench.harness import Benchmark, Measurement, Scale
 from bench.intake import stored_bytes
 from bench.subject import accepts, leave_the_server_alone, pin_server
 from gateway.cli.process import ServerProcess, free_port
-from gateway.config import load
+from gateway.config.load import load
 from gateway.events.event import EMPTY, Event
 from gateway.events.ndjson import encode_ndjson
 from gateway.events.timestamps import format_ms, now_ms

@@ -18,7 +18,7 @@ from bench.decode import bare_batches
 from bench.goals import Goal
 from bench.harness import Benchmark, Measurement, Scale, measure_async
 from bench.intake import CONCURRENCY, take_up
-from gateway.config import load
+from gateway.config.load import load
 from gateway.pipeline import Gateway
 from gateway.plugins import discover
 

@@ -19,6 +19,7 @@ from gateway.builtin.segment.limits import select
 from gateway.builtin.segment.plain import plain_batch, within
 from gateway.components.chain import Chain
 from gateway.components.store import Store
+from gateway.config.settings import DedupConfig, QueueSettings, SourceSettings
 from gateway.dedup import RecentIds
 from gateway.events.envelope.client import Client
 from gateway.events.envelope.sealed import Origin
@@ -29,7 +30,6 @@ from gateway.ledger import Ledger
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.disk import DiskConfig, DiskStore
 from gateway.queue.memory import MemoryConfig, MemoryStore
-from gateway.settings import DedupConfig, QueueSettings, SourceSettings
 
 __all__ = ["BENCHMARKS", "CONCURRENCY", "decode", "memory_intake", "stored_bytes", "take_up"]
 

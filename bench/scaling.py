@@ -15,7 +15,7 @@ from bench.data import BATCH_EVENTS, Template, batches
 from bench.delivery import CONFIG, NULL, fill, stored
 from bench.harness import Benchmark, Measurement, Scale, Variant
 from bench.http import gateway_variant, kinds
-from gateway.config import load
+from gateway.config.load import load
 from gateway.pipeline import Gateway
 from gateway.plugins import discover
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
+from gateway.components.ports import Arm
 from gateway.components.transform import Transform
 from gateway.events.event import Event
-from gateway.groups import Arm, Group, Membership
+from gateway.groups import Group, Membership
 
 __all__ = ["ForArm"]
 

@@ -19,13 +19,14 @@ from gateway.components.settings import secrets_in
 from gateway.components.source import Source, SourceSpec
 from gateway.components.store import QueueSpec, Store
 from gateway.components.transform import Transform, TransformSpec
-from gateway.config import Config, decode_table
+from gateway.config.decode import decode_table
+from gateway.config.model import Config
+from gateway.config.settings import DestinationSettings
 from gateway.errors import ConfigError, GatewayError
 from gateway.groups import Groups
 from gateway.intake import Intake
 from gateway.mapping import EventMapping, MappedDestination, Rule, compile_mapping
 from gateway.plugins import Registry
-from gateway.settings import DestinationSettings
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

@@ -17,8 +17,8 @@ from typing import Any
 
 import msgspec
 
+from gateway.config.data_dir import public_id, shard_of
 from gateway.errors import StateError
-from gateway.shards import public_id, shard_of
 from gateway.state.writing import ALREADY_WAITING, add_outcome, transaction
 
 __all__ = ["DeadLetters", "Entry", "Filter"]
@@ -72,7 +72,7 @@ class Entry:
     """A dead letter.
 
     Attributes:
-        id: its number, no other shard's (`gateway.shards.public_id`).
+        id: its number, no other shard's (`gateway.config.data_dir.public_id`).
         detail: the last error, in words.
         event: as stored, decoded.
         exchange: an excerpt of the last request and its answer, secrets masked; may be empty.

@@ -20,6 +20,7 @@ from anyio.abc import TaskGroup
 
 from gateway.building import BuiltDestination
 from gateway.components.lifecycle import start, stop
+from gateway.config.settings import ServerConfig
 from gateway.delivery.circuit import Pace
 from gateway.delivery.collect import Collector
 from gateway.delivery.order import UserOrder
@@ -29,7 +30,6 @@ from gateway.delivery.worker import Worker
 from gateway.errors import ConfigError
 from gateway.ledger import DestinationCounts, Ledger
 from gateway.queue.batching import BatchingQueue
-from gateway.settings import ServerConfig
 from gateway.state import State
 from gateway.tap import Tap
 

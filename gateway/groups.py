@@ -20,118 +20,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeAlias
 
-from msgspec import Meta, Struct
-
+from gateway.components.ports import Arm
+from gateway.config.groups import GroupConfig, LayerConfig
 from gateway.errors import ConfigError
-from gateway.events.conditions.bucketing import Share, check_percent, position
+from gateway.events.conditions.bucketing import Share, position
 from gateway.events.conditions.condition import compile_condition
 from gateway.events.conditions.unit import UnitReader, text_of, unit_reader, visitor_of
 from gateway.events.event import Event
-from gateway.ramp import DEFAULT_GUARDRAILS, Guardrail, stages_of
 
-__all__ = [
-    "MOST_EARLIER",
-    "Arm",
-    "Group",
-    "GroupConfig",
-    "Groups",
-    "LayerConfig",
-    "Membership",
-    "Only",
-]
+__all__ = ["MOST_EARLIER", "Arm", "Group", "Groups", "Membership"]
 
 MOST_EARLIER = 100
 """Changes of a percentage that are remembered."""
-
-Arm: TypeAlias = Literal["test", "control"]
-Percent: TypeAlias = Annotated[float, Meta(ge=0, le=100)]
-
-
-class GroupConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`[groups.ID]`.
-
-    Attributes:
-        percent: of those in the slot, how many are in the test arm; at most three decimals.
-        by: whose id counts: ``user`` (the visitor: `anonymousId`, else the one that the `userId`
-            is linked to, else `userId`, so that who logs in stays in the arm he was in),
-            ``anonymous``, ``group``, ``event`` or a path.
-        salt: groups with the same salt and no layer choose the same ids; the group's own id unless
-            set.
-        layer: groups of one layer have no member in common.
-        slot: from where to where in its layer, in percent.
-        eligible: a condition on events; who does not meet it is in no arm.
-        stamp: whether events carry arm and weight as ``context.groups.ID`` when they are delivered.
-        ramp: percentages that the group is grown to one after the other, such as ``"5%"``; then
-            they say what `percent` is, which is not set.
-        hold_minutes: how long a stage lasts at least.
-        min_samples: users of each arm that a stage must have seen before it is judged.
-        alpha: the chance that guardrails stop a rollout whose test arm keeps their bounds.
-        guardrails: what stops the ramp; `gateway.ramp.DEFAULT_GUARDRAILS` unless set.
-        measure: destinations whose outcomes count; unless set those that are different for the
-            arms, or all.
-        max_users: users whose figures are kept, for each arm; of more, a sample is.
-    """
-
-    percent: Percent = 0.0
-    by: str = "user"
-    salt: str | None = None
-    layer: str = ""
-    slot: tuple[Percent, Percent] = (0.0, 100.0)
-    eligible: str = ""
-    stamp: bool = False
-    ramp: tuple[str | float, ...] = ()
-    hold_minutes: Annotated[float, Meta(ge=0)] = 60.0
-    min_samples: Annotated[int, Meta(ge=2)] = 500
-    alpha: Annotated[float, Meta(gt=0, lt=1)] = 0.05
-    guardrails: tuple[Guardrail, ...] = DEFAULT_GUARDRAILS
-    measure: tuple[str, ...] = ()
-    max_users: Annotated[int, Meta(ge=100)] = 50_000
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
-        check_percent(self.percent)
-        for bound in self.slot:
-            check_percent(bound, "slot")
-        if self.slot[0] >= self.slot[1]:
-            raise ValueError("slot: begins where it ends, or after")
-        if self.slot != (0.0, 100.0) and not self.layer:
-            raise ValueError("slot: is a part of a layer; name the layer")
-        if self.by != "user":
-            unit_reader(self.by)
-        if self.eligible:
-            compile_condition(self.eligible)
-        if self.ramp and self.percent:
-            raise ValueError("percent: is what ramp decides; leave it out")
-        metrics = [guardrail.metric for guardrail in self.guardrails]
-        if len(set(metrics)) < len(metrics):
-            raise ValueError("guardrails: two are about the same metric")
-        if self.max_users < self.min_samples:
-            raise ValueError("max_users: is less than min_samples, which could never be reached")
-        stages_of(self.ramp)
-
-    @property
-    def stages(self) -> tuple[float, ...]:
-        """The percentages of the ramp; none where there is no ramp."""
-        return stages_of(self.ramp)
-
-
-class LayerConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`[layers.ID]`.
-
-    Attributes:
-        salt: the layer's own id unless set.
-    """
-
-    salt: str | None = None
-
-
-class Only(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Which arm something is for."""
-
-    group: str
-    arm: Arm = "test"
 
 
 @dataclass(frozen=True, slots=True)

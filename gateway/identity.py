@@ -31,14 +31,14 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from msgspec import Raw, json, structs
 
 from gateway.components.store import Store
-from gateway.config import Config
+from gateway.config.model import Config
+from gateway.config.settings import IdentityConfig
 from gateway.errors import StateError
 from gateway.events.envelope.normalise import add_notes
 from gateway.events.envelope.sealed import stored_events
 from gateway.events.event import EMPTY, Event, Warnings
 from gateway.events.subjects import Subjects
 from gateway.links import FILE_NAME, LinkFile, Mark
-from gateway.settings import IdentityConfig
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

@@ -20,6 +20,7 @@ from msgspec import structs
 
 from gateway.books import Books
 from gateway.components.chain import Chain
+from gateway.config.settings import SourceSettings
 from gateway.dedup import RecentIds
 from gateway.errors import ConfigError, QueueError
 from gateway.events.envelope.arrival import Arrival, Plain, Receipt
@@ -36,7 +37,6 @@ from gateway.identity import Identity
 from gateway.keys import Key, Keys
 from gateway.ledger import Ledger
 from gateway.queue.batching import BatchingQueue
-from gateway.settings import SourceSettings
 from gateway.state import Discard
 from gateway.tap import Tap
 

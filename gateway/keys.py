@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from gateway.settings import KeySettings
+from gateway.config.settings import KeySettings
 
 __all__ = ["Bucket", "Key", "Keys"]
 

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 import structlog
 
-from gateway.settings import LogConfig
+from gateway.config.settings import LogConfig
 
 __all__ = ["configure_logging"]
 

@@ -9,14 +9,14 @@ from contextlib import closing, contextmanager
 
 from msgspec import structs
 
-from gateway.config import Config
+from gateway.config.data_dir import shards_of
+from gateway.config.model import Config
 from gateway.conservation import Statement, queue_gaps, statement, with_stored
 from gateway.errors import StateError
 from gateway.events.envelope.sealed import newest_ids
 from gateway.events.event import Event, decode_events
 from gateway.queue.folder import QueueFolder, queues_of
 from gateway.queue.index import find
-from gateway.shards import shards_of
 from gateway.state import STATE_FILE
 from gateway.state.schema import connect
 from gateway.why import Life, life

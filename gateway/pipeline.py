@@ -17,7 +17,9 @@ from gateway.building import Builder, BuiltDestination
 from gateway.components.lifecycle import Running, task_group
 from gateway.components.source import Source
 from gateway.components.verdict import trace_of
-from gateway.config import Config, load
+from gateway.config.data_dir import take_lock
+from gateway.config.load import load
+from gateway.config.model import Config
 from gateway.dedup import RecentIds
 from gateway.deliveries import Deliveries
 from gateway.delivery.circuit import Pace
@@ -38,7 +40,6 @@ from gateway.replay import Replays
 from gateway.rollout.driver import Rollouts
 from gateway.routing import Paths
 from gateway.setup import Lasting, Setup, set_up
-from gateway.shards import take_lock
 from gateway.state import STATE_FILE, State
 from gateway.suppression import FILE_NAME, Suppressions
 from gateway.tap import Tap

@@ -26,8 +26,8 @@ from gateway.components.hookspecs import HOOKS, HookSpecs
 from gateway.components.source import SourceSpec
 from gateway.components.store import QueueSpec
 from gateway.components.transform import TransformSpec
+from gateway.config.settings import HOST_KEYS
 from gateway.errors import ConfigError, PluginError
-from gateway.settings import HOST_KEYS
 
 __all__ = ["GROUP", "Failure", "Plugin", "Registered", "Registry", "discover"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import heapq
 
 from gateway.components.store import Store
-from gateway.config import Config
+from gateway.config.data_dir import shards_of
+from gateway.config.model import Config
 from gateway.dedup import RecentIds
 from gateway.events.envelope.sealed import newest_ids
 from gateway.queue.folder import queues_of
-from gateway.shards import shards_of
 
 __all__ = ["preload"]
 

@@ -18,7 +18,8 @@ from msgspec import Struct, structs
 
 from gateway.audit import Audit
 from gateway.components.verdict import trace_of
-from gateway.config import Config, check_workers
+from gateway.config.checks import check_workers
+from gateway.config.model import Config
 from gateway.errors import ConfigError, GatewayError, StateError
 from gateway.events.timestamps import format_ms
 

@@ -20,13 +20,13 @@ import msgspec
 from msgspec import Struct, field
 
 from gateway.components.store import Frame, Store
+from gateway.config.data_dir import public_id, shard_of
 from gateway.delivery.sieve import Outgoing, Sieve
 from gateway.delivery.worker import Worker
 from gateway.errors import ConfigError, StateError
 from gateway.events.envelope.sealed import stored_events
 from gateway.events.event import Event
 from gateway.events.timestamps import format_ms, parse_ms
-from gateway.shards import public_id, shard_of
 from gateway.state import State, replays
 
 if TYPE_CHECKING:

@@ -15,13 +15,13 @@ from aiohttp import web
 
 from gateway import __version__
 from gateway.admin import add_admin
+from gateway.config.settings import ServerConfig
 from gateway.errors import GatewayError
 from gateway.health import report
 from gateway.metrics import render
 from gateway.pipeline import Gateway
 from gateway.ready import SECURE_HEADERS, ReadyResponse
 from gateway.routing import Paths
-from gateway.settings import ServerConfig
 
 __all__ = [
     "METRICS_TYPE",

@@ -11,7 +11,7 @@ from gateway.books import Books
 from gateway.building import Builder, BuiltDestination
 from gateway.components.chain import Chain
 from gateway.components.source import Source
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.dedup import RecentIds
 from gateway.delivery.sieve import Sieve
 from gateway.groups import Groups

@@ -26,13 +26,13 @@ import msgspec
 from msgspec import Struct
 
 from gateway.components.destination import Batch
+from gateway.config.settings import ShadowSettings
 from gateway.delivery.sieve import Outgoing, Sieve
 from gateway.events.envelope.sealed import Run
 from gateway.events.event import Event
 from gateway.events.json_diff import Change, changes
 from gateway.events.timestamps import format_ms
 from gateway.rehearsing import Shown, rehearse
-from gateway.settings import ShadowSettings
 
 if TYPE_CHECKING:
     from gateway.building import BuiltDestination

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from gateway.access import AdminConfig, AdminToken, Role
+from gateway.config.admin import AdminConfig, AdminToken, Role
 
 __all__ = ["ROLES", "Caller", "Tokens"]
 

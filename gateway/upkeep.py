@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from gateway.books import Books
 from gateway.components.verdict import trace_of
+from gateway.config.settings import TraceConfig
 from gateway.delivery.worker import Worker
 from gateway.errors import StateError
 from gateway.queue.batching import BatchingQueue
 from gateway.rates import Rates
 from gateway.rollout.driver import Rollouts
-from gateway.settings import TraceConfig
 from gateway.state import State, writing
 from gateway.suppression import Suppressions
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 from msgspec import Raw, Struct
 
+from gateway.config.data_dir import public_id
 from gateway.events.event import Event, decode_events
 from gateway.events.timestamps import format_ms
-from gateway.shards import public_id
 from gateway.state import reading
 
 __all__ = ["Discarded", "Life", "Place", "Step", "Stored", "life"]

@@ -14,6 +14,7 @@ import structlog
 
 from gateway.components.chain import Chain
 from gateway.components.destination import Batch, BatchPolicy, Destination
+from gateway.config.settings import DestinationSettings, QueueSettings, RetryPolicy
 from gateway.delivery.collect import Collector
 from gateway.delivery.order import UserOrder
 from gateway.delivery.sending import Sender
@@ -25,7 +26,6 @@ from gateway.ledger import DestinationCounts
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.memory import MemoryConfig, MemoryStore
 from gateway.rollout.meter import Meter
-from gateway.settings import DestinationSettings, QueueSettings, RetryPolicy
 from gateway.state import State
 
 __all__ = ["QUICK", "Bench", "Scripted", "make_bench"]

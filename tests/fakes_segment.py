@@ -18,6 +18,7 @@ from aiohttp import web
 
 from gateway.builtin.segment import SegmentConfig, SegmentSource
 from gateway.components.chain import Chain
+from gateway.config.settings import ServerConfig, SourceSettings
 from gateway.dedup import RecentIds
 from gateway.errors import QueueError
 from gateway.events.envelope.sealed import stored_events
@@ -25,7 +26,6 @@ from gateway.events.event import Event
 from gateway.intake import Intake
 from gateway.ledger import Ledger
 from gateway.queue.batching import BatchingQueue
-from gateway.settings import ServerConfig, SourceSettings
 from gateway.testing import ManualClock, make_context
 
 KEY = "key-web"

@@ -6,7 +6,7 @@ import hmac
 from typing import Any
 
 from gateway.builtin.mask import Mask, MaskConfig
-from gateway.config import decode_table
+from gateway.config.decode import decode_table
 from gateway.events.event import Event, decode_events, encode_events
 
 __all__ = ["CARD", "EMAIL", "IP", "PHONE", "SECRET", "config", "hashed", "masked", "stored"]

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from gateway.components.context import Context
 from gateway.components.destination import Batch, Destination, DestinationSpec, Erasure
-from gateway.config import load
+from gateway.config.load import load
 from gateway.events.envelope.client import Client
 from gateway.events.event import Event
 from gateway.events.subjects import Subjects

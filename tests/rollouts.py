@@ -11,7 +11,8 @@ import structlog
 
 from gateway.audit import Audit
 from gateway.components.verdict import Verdict
-from gateway.config import Config, load
+from gateway.config.load import load
+from gateway.config.model import Config
 from gateway.groups import Groups
 from gateway.rollout.driver import Rollouts
 from gateway.testing import make_event

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from gateway.cli.remote import connect, required
-from gateway.config import load
+from gateway.config.load import load
 from gateway.errors import ConfigError, GatewayError
 from gateway.pipeline import Gateway
 from gateway.plugins import discover

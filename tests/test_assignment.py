@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import load
+from gateway.config.load import load
 from gateway.errors import ConfigError
 from gateway.events.conditions.bucketing import position
 

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 import pytest
 import structlog
 
+from gateway.config.settings import QueueSettings
 from gateway.errors import QueueClosed, QueueFull
 from gateway.events.event import Event, encode_events
 from gateway.events.timestamps import now_ms
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.memory import MemoryConfig, MemoryStore
-from gateway.settings import QueueSettings
 
 
 class SlowStore(MemoryStore):

@@ -36,7 +36,7 @@ from bench.subject import gateway_config
 from gateway.builtin.segment.config import SegmentConfig
 from gateway.builtin.segment.decode import parse_batch
 from gateway.builtin.segment.limits import select
-from gateway.config import load
+from gateway.config.load import load
 from gateway.pipeline import Gateway
 from gateway.plugins import discover
 from gateway.testing import Answer, FakeVendor

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.components.destination import Batch, Destination
+from gateway.config.settings import DestinationSettings, RetryPolicy
 from gateway.delivery.circuit import Circuit, Limit, Pace
 from gateway.delivery.sending import Sender
 from gateway.errors import Retryable
-from gateway.settings import DestinationSettings, RetryPolicy
 from gateway.testing import make_batch
 
 POLICY = RetryPolicy(initial_seconds=1, max_seconds=8)

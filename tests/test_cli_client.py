@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.cli.client import CLIENT_RETRY, Client, Limits, Packer, encode_batch
+from gateway.config.settings import RetryPolicy
 from gateway.errors import DeliveryError, Misconfigured, Permanent, Retryable, Throttled
-from gateway.settings import RetryPolicy
 from gateway.testing import Answer, FakeVendor
 
 OK = Answer(json={"success": True})

@@ -20,7 +20,7 @@ from rich.console import Console
 from gateway.cli.board import Board
 from gateway.cli.demo import CONFIG, play
 from gateway.cli.process import ServerProcess, free_port
-from gateway.config import load
+from gateway.config.load import load
 from gateway.errors import GatewayError, Permanent
 from gateway.pipeline import Gateway
 from gateway.plugins import discover

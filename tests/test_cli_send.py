@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway.cli.send import MAX_REPORTED, send, target
-from gateway.config import load
+from gateway.config.load import load
 from gateway.pipeline import Gateway
 from gateway.plugins import discover
 from gateway.server import serving

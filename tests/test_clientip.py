@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from gateway.clientip import ClientAddress, parse_address
-from gateway.settings import ServerConfig
+from gateway.config.settings import ServerConfig
 
 
 def of(

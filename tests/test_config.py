@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from gateway.components.destination import BatchPolicy
 from gateway.components.settings import Secret
-from gateway.config import Config, Table, decode_table, load
-from gateway.errors import ConfigError
-from gateway.settings import (
+from gateway.config.decode import Table, decode_table
+from gateway.config.load import load
+from gateway.config.model import Config
+from gateway.config.settings import (
     HOST_KEYS,
     DedupConfig,
     DestinationSettings,
@@ -29,6 +30,7 @@ from gateway.settings import (
     SourceSettings,
     TransformSettings,
 )
+from gateway.errors import ConfigError
 
 Load = Callable[..., Config]
 

@@ -9,8 +9,8 @@ import pytest
 
 from gateway.builtin.segment import SegmentConfig
 from gateway.builtin.segment.pixel import GIF
+from gateway.config.settings import ServerConfig
 from gateway.errors import QueueClosed, QueueFull
-from gateway.settings import ServerConfig
 from tests.fakes_segment import KEY, SUCCESS, Lab, Reply, basic, dumps, encoded, event, lab
 
 PROXY = ServerConfig(trusted_proxies=("127.0.0.0/8", "10.0.0.0/8"))

@@ -17,7 +17,8 @@ from gateway.builtin.plan import Plan, PlanConfig
 from gateway.builtin.plan_rules import read_plan
 from gateway.components.chain import Chain
 from gateway.components.transform import Transform
-from gateway.config import load
+from gateway.config.load import load
+from gateway.config.settings import SourceSettings
 from gateway.dedup import RecentIds
 from gateway.errors import ConfigError, QueueFull
 from gateway.events.event import Event
@@ -26,7 +27,6 @@ from gateway.ledger import Ledger, SourceCounts
 from gateway.pipeline import Gateway
 from gateway.plugins import discover
 from gateway.queue.batching import BatchingQueue
-from gateway.settings import SourceSettings
 from gateway.testing import ManualClock
 from tests.fakes_segment import FakeQueue
 

@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.components.chain import Chain
-from gateway.config import load
+from gateway.config.load import load
+from gateway.config.settings import DestinationSettings
 from gateway.delivery.sieve import Outgoing, Sieve
 from gateway.errors import ConfigError
 from gateway.events.consent import CONSENT_EVENT, permits
 from gateway.events.envelope.validate import validate
 from gateway.events.event import Event
 from gateway.events.integrations import refusal
-from gateway.settings import DestinationSettings
 from gateway.testing import make_event
 from tests.values import json_values
 

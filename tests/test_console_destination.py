@@ -28,7 +28,7 @@ from gateway.builtin.console import (
     ConsoleConfig,
     pretty_line,
 )
-from gateway.config import decode_table
+from gateway.config.decode import decode_table
 from gateway.errors import ConfigError, Retryable
 from gateway.testing import make_batch, make_context, make_event
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from gateway.components.context import MOST_COUNTS
-from gateway.config import load
+from gateway.config.load import load
 from gateway.metrics import render
 from gateway.pipeline import Gateway
 from gateway.plugins import discover

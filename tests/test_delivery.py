@@ -11,6 +11,7 @@ from msgspec import Raw
 from gateway.components.chain import Chain
 from gateway.components.destination import Batch, BatchPolicy, Destination
 from gateway.components.transform import Transform
+from gateway.config.settings import RetryPolicy
 from gateway.errors import (
     BatchError,
     Misconfigured,
@@ -20,7 +21,6 @@ from gateway.errors import (
     Throttled,
 )
 from gateway.events.event import Event
-from gateway.settings import RetryPolicy
 from gateway.state import Commit, Written
 from tests.delivering import Bench, Scripted
 

@@ -20,10 +20,10 @@ from gateway.builtin.file import FileConfig
 from gateway.builtin.sqlite import SqliteConfig
 from gateway.components.destination import BatchPolicy
 from gateway.components.hookspecs import HOOKS
-from gateway.config import load
+from gateway.config.load import load
+from gateway.config.settings import DestinationSettings, RetryPolicy
 from gateway.errors import DeliveryError
 from gateway.plugins import discover
-from gateway.settings import DestinationSettings, RetryPolicy
 from gateway.testing import Promise, Vendor, contract_scenes
 from gateway.testing.scenes import SCENES
 from headgate_postgres import PostgresConfig

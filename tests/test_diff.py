@@ -13,7 +13,7 @@ from msgspec import structs
 
 from gateway.cli import main
 from gateway.cli.diff import diff
-from gateway.config import load
+from gateway.config.load import load
 from gateway.diffing import FAIL_ON, Example, Job, Report, Tally, failures, run
 from gateway.diffing.compare import MOST_LOOKED_AT
 from gateway.diffing.plan import _HOW, plan_of

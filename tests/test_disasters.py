@@ -19,10 +19,10 @@ import pytest
 import structlog
 
 from gateway.components.destination import BatchPolicy
+from gateway.config.settings import RetryPolicy
 from gateway.errors import BatchError, Retryable
 from gateway.fakevendor import Received
 from gateway.queue.disk import DiskConfig, DiskStore
-from gateway.settings import RetryPolicy
 from gateway.testing import Answer, FakeVendor
 from tests.delivering import Bench, Scripted
 from tests.process import GatewayProcess

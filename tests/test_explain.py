@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from msgspec import Raw
 
 from gateway.cli import main
-from gateway.config import load
+from gateway.config.load import load
 from gateway.events.envelope.sealed import stored_events
 from gateway.explaining import Explanation, explaining
 from gateway.links import FILE_NAME, LinkFile, Mark

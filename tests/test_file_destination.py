@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 
 from gateway.builtin import file as module
 from gateway.builtin.file import FileConfig, FileDestination
-from gateway.config import decode_table
+from gateway.config.decode import decode_table
 from gateway.errors import ConfigError, Misconfigured, Retryable
 from gateway.queue.files import RealFileSystem
 from gateway.testing import ManualClock, make_batch, make_context, make_event

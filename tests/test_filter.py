@@ -13,7 +13,7 @@ from gateway.builtin import filter as module
 from gateway.builtin.filter import Filter, FilterConfig
 from gateway.components.chain import Chain
 from gateway.components.transform import TransformSpec
-from gateway.config import decode_table
+from gateway.config.decode import decode_table
 from gateway.errors import ConfigError
 from gateway.events.event import decode_events, encode_events
 from gateway.testing import make_context, make_event

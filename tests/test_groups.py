@@ -17,11 +17,12 @@ from gateway.builtin.mask import Mask, MaskConfig
 from gateway.components.chain import Chain
 from gateway.components.settings import Secret
 from gateway.components.transform import Transform
-from gateway.config import load
+from gateway.config.groups import GroupConfig, LayerConfig, Only
+from gateway.config.load import load
+from gateway.config.settings import IdentityConfig, ShadowSettings
 from gateway.events.conditions.bucketing import position
 from gateway.events.event import Event
-from gateway.groups import MOST_EARLIER, Group, GroupConfig, Groups, LayerConfig, Only
-from gateway.settings import IdentityConfig, ShadowSettings
+from gateway.groups import MOST_EARLIER, Group, Groups
 from gateway.testing import make_event
 
 IDS = [f"visitor-{n}" for n in range(20_000)]

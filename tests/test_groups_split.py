@@ -11,7 +11,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from gateway.groups import Arm, GroupConfig, Groups
+from gateway.components.ports import Arm
+from gateway.config.groups import GroupConfig
+from gateway.groups import Groups
 from tests.process import GatewayProcess
 from tests.workers import process_of
 

@@ -11,7 +11,7 @@ from gateway.components.hookspecs import HOOKS, HookSpecs, hookimpl
 from gateway.components.source import SourceSpec
 from gateway.components.store import QueueSpec
 from gateway.components.transform import TransformSpec
-from gateway.settings import HOST_KEYS
+from gateway.config.settings import HOST_KEYS
 
 
 def test_each_hook_is_in_the_table() -> None:

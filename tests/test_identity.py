@@ -14,6 +14,8 @@ import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.config.groups import GroupConfig
+from gateway.config.settings import IdentityConfig
 from gateway.errors import StateError
 from gateway.events.conditions.unit import visitor_of
 from gateway.events.envelope.arrival import Arrival
@@ -21,12 +23,11 @@ from gateway.events.envelope.heads import examine, read_heads
 from gateway.events.envelope.sealed import Origin, seal, stored_events
 from gateway.events.event import Event, encode_events
 from gateway.events.subjects import Subjects, redact
-from gateway.groups import GroupConfig, Groups
+from gateway.groups import Groups
 from gateway.identity import Identity
 from gateway.links import FILE_NAME, LinkFile, Mark
 from gateway.pipeline import Gateway
 from gateway.queue.memory import MemoryConfig, MemoryStore
-from gateway.settings import IdentityConfig
 from gateway.testing import make_event
 from tests.reloading import BASE, House, caught_up
 

@@ -226,7 +226,7 @@ def test_imports_for_types_are_used_for_nothing_else() -> None:
         if name != "gateway"  # it names what others import from it
     }
     assert up == {
-        ("gateway.components.component", "gateway.settings"),
+        ("gateway.components.component", "gateway.config.settings"),
         ("gateway.components.component", "gateway.intake"),
         ("gateway.components.component", "gateway.queue"),
     }

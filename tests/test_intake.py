@@ -19,6 +19,7 @@ from structlog.testing import capture_logs
 
 from gateway.components.chain import Chain
 from gateway.components.transform import Transform
+from gateway.config.settings import QueueSettings, SourceSettings
 from gateway.dedup import RecentIds
 from gateway.errors import QueueClosed, QueueError, QueueFull
 from gateway.events.envelope.client import Client
@@ -29,7 +30,6 @@ from gateway.intake import Arrival, Intake
 from gateway.ledger import Ledger
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.memory import MemoryConfig, MemoryStore
-from gateway.settings import QueueSettings, SourceSettings
 from gateway.testing import START_MS, ManualClock
 
 NOW = format_ms(START_MS)

@@ -14,8 +14,8 @@ import pytest
 import structlog
 
 from gateway.components.settings import Secret
+from gateway.config.settings import LogConfig
 from gateway.logs import configure_logging
-from gateway.settings import LogConfig
 
 TOKEN = "tok-5b1f"
 ADDRESS = "ada@example.com"

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.components.destination import Batch, Destination, Erasure
-from gateway.config import decode_table, load
+from gateway.config.decode import decode_table
+from gateway.config.load import load
 from gateway.errors import BatchError, ConfigError, Permanent, Retryable
 from gateway.events.event import Event, decode_events, encode_events
 from gateway.mapping import EventMapping, MappedDestination, Rule, compile_mapping

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from gateway.config import decode_table, load
+from gateway.config.decode import decode_table
+from gateway.config.load import load
 from gateway.errors import ConfigError
 from gateway.mapping import Rule, compile_mapping
 from gateway.mapping.draft import TARGETS

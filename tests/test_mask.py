@@ -15,7 +15,7 @@ from gateway.builtin import mask as module
 from gateway.builtin.mask import Mask, MaskConfig
 from gateway.components.chain import Chain
 from gateway.components.transform import TransformSpec
-from gateway.config import decode_table
+from gateway.config.decode import decode_table
 from gateway.events.event import EMPTY, Warnings, encode_events
 from gateway.testing import make_context, make_event
 from tests.masking import CARD, EMAIL, IP, PHONE, SECRET, config, hashed, masked, stored

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.components.chain import Chain
+from gateway.config.groups import GroupConfig
 from gateway.delivery.sieve import Outgoing, Sieve
 from gateway.events.event import decode_events, encode_events
-from gateway.groups import GroupConfig, Groups
+from gateway.groups import Groups
 from gateway.memberships import Memberships
 from gateway.testing import make_event
 

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.builtin import null as module
 from gateway.builtin.null import Null, NullConfig
-from gateway.config import decode_table
+from gateway.config.decode import decode_table
 from gateway.errors import ConfigError
 from gateway.testing import make_batch, make_context
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import pytest
 
 from gateway.components.destination import Batch, BatchPolicy, Destination
+from gateway.config.settings import RetryPolicy
 from gateway.errors import BatchError, DeliveryError, Permanent, Retryable, Throttled
-from gateway.settings import RetryPolicy
 from tests.delivering import QUICK, Bench, Scripted
 
 

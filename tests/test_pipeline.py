@@ -11,7 +11,7 @@ import pytest
 from msgspec import Raw, Struct
 
 from gateway.components.destination import Batch, Destination, DestinationSpec
-from gateway.config import load
+from gateway.config.load import load
 from gateway.errors import ConfigError, GatewayError, Retryable
 from gateway.events.envelope.client import Client
 from gateway.events.event import EMPTY, Event

@@ -14,7 +14,7 @@ from gateway.builtin.plan import MAX_REPORTS, MAX_VIOLATIONS, Plan, PlanConfig
 from gateway.builtin.plan_rules import MAX_ERRORS, MAX_TEXT
 from gateway.components.chain import Chain, Outcome
 from gateway.components.transform import TransformSpec
-from gateway.config import Table
+from gateway.config.decode import Table
 from gateway.errors import ConfigError
 from gateway.events.event import Event
 from gateway.testing import make_context, make_event

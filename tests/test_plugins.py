@@ -17,9 +17,9 @@ from gateway.components.destination import DestinationSpec
 from gateway.components.source import SourceSpec
 from gateway.components.store import QueueSpec
 from gateway.components.transform import TransformSpec
+from gateway.config.settings import HOST_KEYS
 from gateway.errors import ConfigError, PluginError
 from gateway.plugins import BUILTINS, GROUP, Failure, Plugin, Registry, discover
-from gateway.settings import HOST_KEYS
 
 DESTINATION = """
     from msgspec import Struct

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.builtin import mask
 from gateway.builtin.mask import Mask, MaskConfig
-from gateway.config import load
+from gateway.config.load import load
 from gateway.events.event import Event
 from gateway.inventory import MAX_ROWS
 from gateway.pipeline import Gateway

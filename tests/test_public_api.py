@@ -18,14 +18,11 @@ from msgspec import Struct
 
 import gateway
 import gateway.testing
-from gateway.access import AdminConfig
 from gateway.components.destination import BatchPolicy
 from gateway.components.hookspecs import HookSpecs
-from gateway.config import load
-from gateway.pipeline import Gateway
-from gateway.plugins import discover
-from gateway.server import make_app
-from gateway.settings import (
+from gateway.config.admin import AdminConfig
+from gateway.config.load import load
+from gateway.config.settings import (
     HOST_KEYS,
     DedupConfig,
     DestinationSettings,
@@ -38,6 +35,9 @@ from gateway.settings import (
     TraceConfig,
     TransformSettings,
 )
+from gateway.pipeline import Gateway
+from gateway.plugins import discover
+from gateway.server import make_app
 
 ROOT = Path(__file__).parent.parent
 MODULES = sorted(

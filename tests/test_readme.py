@@ -6,7 +6,7 @@ import re
 import tomllib
 from pathlib import Path
 
-from gateway.config import load
+from gateway.config.load import load
 from gateway.pipeline import Gateway
 from gateway.plugins import discover
 

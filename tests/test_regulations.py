@@ -13,7 +13,7 @@ import pytest
 
 from gateway import Destination, Erasure, Permanent, Retryable, Subjects
 from gateway.components.destination import Batch
-from gateway.config import load
+from gateway.config.load import load
 from gateway.errors import ConfigError
 from gateway.pipeline import Gateway
 from gateway.plugins import discover

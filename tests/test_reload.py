@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.components.destination import Batch
-from gateway.config import load
+from gateway.config.load import load
 from gateway.errors import GatewayError, Retryable
 from gateway.pipeline import Gateway
 from gateway.reload import Reloaded, changes, kept

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from gateway.cli.remote import required
 from gateway.cli.replay import Moment
-from gateway.config import load
+from gateway.config.load import load
 from gateway.conservation import statement
 from gateway.errors import ConfigError
 from gateway.events.event import Event, encode_events

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.components.verdict import Verdict, describe, judge, trace_of
+from gateway.config.settings import RetryPolicy
 from gateway.delivery.backoff import backoff_seconds
 from gateway.errors import (
     BatchError,
@@ -19,7 +20,6 @@ from gateway.errors import (
     Retryable,
     Throttled,
 )
-from gateway.settings import RetryPolicy
 
 ERRORS: list[Exception] = [
     Permanent("no such field"),

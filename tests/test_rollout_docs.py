@@ -17,13 +17,12 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from gateway.alerts import AlertsConfig
 from gateway.cli import main
-from gateway.config import load
-from gateway.groups import GroupConfig
+from gateway.config.alerts import AlertsConfig
+from gateway.config.groups import GroupConfig, Guardrail, Metric
+from gateway.config.load import load
 from gateway.pipeline import Gateway
 from gateway.plugins import discover
-from gateway.ramp import Guardrail, Metric
 from gateway.rollout.alerts import MOST_WAIT_SECONDS
 from gateway.rollout.judging import MIN_SENDS
 from gateway.rollout.store import MOST_DECISIONS, MOST_SNAPSHOTS

@@ -16,16 +16,16 @@ import structlog
 from rich.console import Console
 from structlog.testing import capture_logs
 
-from gateway.alerts import AlertsConfig
 from gateway.cli.rollout_page import page
 from gateway.cli.rollout_show import shown_report
 from gateway.components.settings import Secret
-from gateway.config import load
+from gateway.config.alerts import AlertsConfig
+from gateway.config.groups import Metric
+from gateway.config.load import load
 from gateway.errors import ConfigError, StateError
 from gateway.events.conditions.bucketing import position
 from gateway.events.timestamps import format_ms
 from gateway.groups import Groups
-from gateway.ramp import Metric
 from gateway.rollout.alerts import Alerts, alert_about
 from gateway.rollout.deciding import measure
 from gateway.rollout.filed import act_on_file, store_of

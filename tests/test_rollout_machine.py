@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.config.groups import GroupConfig
 from gateway.errors import ConfigError
-from gateway.groups import MOST_EARLIER, GroupConfig
+from gateway.groups import MOST_EARLIER
 from gateway.rollout.machine import (
     GATEWAY,
     Action,

@@ -11,11 +11,12 @@ import pytest
 from gateway.components.chain import Chain
 from gateway.components.transform import Transform
 from gateway.components.verdict import Verdict
-from gateway.config import load
+from gateway.config.groups import GroupConfig
+from gateway.config.load import load
 from gateway.delivery.sieve import Outgoing, Sieve
 from gateway.errors import BatchError, Permanent, Retryable
 from gateway.events.event import Event
-from gateway.groups import GroupConfig, Groups
+from gateway.groups import Groups
 from gateway.intake import Arrival
 from gateway.pipeline import Gateway
 from gateway.plugins import discover

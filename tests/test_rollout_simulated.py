@@ -12,7 +12,7 @@ from itertools import accumulate
 
 import pytest
 
-from gateway.ramp import DEFAULT_GUARDRAILS, Guardrail
+from gateway.config.groups import DEFAULT_GUARDRAILS, Guardrail
 from gateway.rollout.figures import (
     ATTEMPTS,
     DROPPED,

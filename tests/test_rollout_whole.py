@@ -17,7 +17,8 @@ import msgspec
 import pytest
 from msgspec import Raw
 
-from gateway.groups import GroupConfig, Groups
+from gateway.config.groups import GroupConfig
+from gateway.groups import Groups
 from gateway.testing import Answer, FakeVendor, Received
 from tests.process import GatewayProcess
 

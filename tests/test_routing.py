@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from gateway.components.context import Context
 from gateway.components.source import Route, Source, SourceSpec
-from gateway.config import load
+from gateway.config.load import load
 from gateway.errors import GatewayError
 from gateway.intake import Intake
 from gateway.pipeline import Gateway

@@ -16,11 +16,12 @@ from gateway.builtin import sample as module
 from gateway.builtin.sample import Sample, SampleConfig
 from gateway.components.chain import Chain
 from gateway.components.transform import TransformSpec
-from gateway.config import decode_table
+from gateway.config.decode import decode_table
+from gateway.config.groups import GroupConfig
 from gateway.errors import ConfigError
 from gateway.events.conditions.bucketing import in_share as in_sample
 from gateway.events.event import Event, decode_events, encode_events
-from gateway.groups import GroupConfig, Groups
+from gateway.groups import Groups
 from gateway.testing import make_context, make_event
 
 percents = st.integers(min_value=0, max_value=100_000).map(lambda steps: steps / 1000)

@@ -19,6 +19,7 @@ from gateway.builtin.segment.limits import select
 from gateway.builtin.segment.plain import plain_batch, plain_event, within
 from gateway.components.chain import Chain
 from gateway.components.transform import Transform
+from gateway.config.settings import SourceSettings
 from gateway.dedup import RecentIds
 from gateway.events.envelope.client import Client
 from gateway.events.envelope.heads import examine
@@ -27,7 +28,6 @@ from gateway.events.event import Event, encode_events
 from gateway.identity import Identity
 from gateway.intake import Arrival, Intake, Plain
 from gateway.ledger import Ledger
-from gateway.settings import SourceSettings
 from gateway.testing import START_MS, ManualClock, make_event
 from tests.fakes_segment import FakeQueue
 

@@ -13,7 +13,7 @@ from msgspec import Raw
 from gateway.builtin.segment.config import SegmentConfig
 from gateway.builtin.segment.decode import Parsed, parse_batch, parse_event
 from gateway.builtin.segment.limits import select
-from gateway.config import decode_table
+from gateway.config.decode import decode_table
 from gateway.errors import ConfigError
 from gateway.events.event import Event
 from tests.fakes_segment import dumps, event

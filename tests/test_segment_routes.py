@@ -13,9 +13,9 @@ from gateway.builtin.segment import SegmentConfig, SegmentSource, auth, register
 from gateway.builtin.segment.answers import ANSWERS
 from gateway.builtin.segment.auth import basic_user
 from gateway.components.source import SourceSpec
+from gateway.config.settings import ServerConfig, SourceSettings
 from gateway.intake import Intake
 from gateway.plugins import discover
-from gateway.settings import ServerConfig, SourceSettings
 from gateway.testing import make_context
 from tests.fakes_segment import (
     KEY,

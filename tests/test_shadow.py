@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from gateway.cli.shadow import shadow as shadow_command
-from gateway.config import load
+from gateway.config.load import load
 from gateway.conservation import statement
 from gateway.errors import ConfigError, Misconfigured
 from gateway.events.envelope.arrival import Arrival

@@ -10,13 +10,21 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.config import load
+from gateway.config.data_dir import (
+    is_held,
+    owned_by,
+    public_id,
+    shard_dir,
+    shard_of,
+    shards_in,
+    take_lock,
+)
+from gateway.config.load import load
 from gateway.errors import ConfigError, GatewayError
 from gateway.pipeline import Gateway
 from gateway.plugins import discover
 from gateway.queue.disk import DiskConfig, DiskStore
 from gateway.queue.folder import QueueFolder
-from gateway.shards import is_held, owned_by, public_id, shard_dir, shard_of, shards_in, take_lock
 from gateway.testing import ManualClock
 
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from gateway.access import AdminConfig, AdminToken
 from gateway.cli.remote import connect
 from gateway.components.settings import Secret
-from gateway.config import load
+from gateway.config.admin import AdminConfig, AdminToken
+from gateway.config.load import load
 from gateway.errors import ConfigError
 from gateway.tokens import Tokens
 from tests.process import GatewayProcess

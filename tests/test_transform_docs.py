@@ -19,14 +19,14 @@ from gateway.builtin.plan import PlanConfig
 from gateway.builtin.plan_rules import MAX_BACKTRACKS, MAX_ERRORS, read_plan
 from gateway.builtin.sample import SampleConfig
 from gateway.components.settings import Secret
-from gateway.config import load
+from gateway.config.load import load
+from gateway.config.settings import TransformSettings
 from gateway.errors import ConfigError
 from gateway.events.conditions.bucketing import in_share as in_sample
 from gateway.events.conditions.condition import MAX_LENGTH, MAX_NESTING, compile_condition
 from gateway.events.conditions.path import BODIES
 from gateway.personal.detect import Detector, disguise
 from gateway.plugins import discover
-from gateway.settings import TransformSettings
 from gateway.testing import make_event
 
 PAGE = (Path(__file__).parents[1] / "docs" / "transforms.md").read_text(encoding="utf-8")

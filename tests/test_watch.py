@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import hash_of, load
-from gateway.watch import FileWatch
+from gateway.config.load import hash_of, load
+from gateway.config.watch import FileWatch
 from gateway.workers.reload import Following
 
 

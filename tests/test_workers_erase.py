@@ -17,13 +17,13 @@ import pytest
 
 from gateway import Erasure
 from gateway.cli import erase
-from gateway.config import load
+from gateway.config.data_dir import is_held, of_shard, public_id, take_lock
+from gateway.config.load import load
+from gateway.config.settings import KeySettings, SourceSettings
 from gateway.events.subjects import Subjects
 from gateway.keys import Keys
 from gateway.pipeline import Gateway
 from gateway.plugins import discover
-from gateway.settings import KeySettings, SourceSettings
-from gateway.shards import is_held, of_shard, public_id, take_lock
 from gateway.testing import ManualClock
 from gateway.workers.regulating import AsideShards
 from tests.process import GatewayProcess

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import structlog
 
+from gateway.config.settings import QueueSettings, ServerConfig
 from gateway.dedup import RecentIds
 from gateway.errors import GatewayError, QueueError
 from gateway.events.event import Event, encode_events
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.memory import MemoryConfig, MemoryStore
 from gateway.server import listen
-from gateway.settings import QueueSettings, ServerConfig
 from gateway.workers import announce
 from gateway.workers.announce import Announcer, hearing, ids_socket
 from gateway.workers.hosting import socket_folder

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from gateway.access import Role
 from gateway.admin import (
     audit,
     dead,
@@ -33,6 +32,7 @@ from gateway.admin import (
     why,
 )
 from gateway.admin.api import ASKING, CALLER, AdminError, answer, noted
+from gateway.config.admin import Role
 from gateway.errors import GatewayError
 from gateway.tokens import Caller
 

@@ -14,7 +14,7 @@ from gateway.cli.common import CONFIG_OPTION, explained_errors, printable
 
 if TYPE_CHECKING:
     from gateway.audit import Entry
-    from gateway.config import Config
+    from gateway.config.model import Config
 
 __all__ = ["audit"]
 
@@ -25,7 +25,7 @@ __all__ = ["audit"]
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, an object to a line.")
 def audit(config_path: Path, limit: int, as_json: bool) -> None:
     """List changes made by admin tokens and commands, newest first. Works beside a gateway."""
-    from gateway.config import load
+    from gateway.config.load import load
 
     with explained_errors():
         found = _read(load(config_path), limit)
@@ -44,8 +44,8 @@ def _read(config: Config, limit: int) -> list[Entry]:
     from msgspec import structs
 
     from gateway.audit import entries
+    from gateway.config.data_dir import public_id, shards_of
     from gateway.errors import StateError
-    from gateway.shards import public_id, shards_of
     from gateway.state import STATE_FILE
     from gateway.state.schema import connect
 

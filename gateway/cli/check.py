@@ -25,7 +25,7 @@ def check(config_path: Path, offline: bool) -> None:
     Nothing is delivered and no data is changed. Exit code 0 if `gateway serve` would start and
     every destination answers, 1 if a destination does not, 2 if the config cannot be used.
     """
-    from gateway.config import load
+    from gateway.config.load import load
     from gateway.pipeline import Gateway
     from gateway.plugins import discover
 

@@ -22,11 +22,11 @@ import aiohttp
 import msgspec
 from msgspec import Meta, Struct
 
+from gateway.config.settings import RetryPolicy
 from gateway.delivery.backoff import backoff_seconds
 from gateway.errors import Misconfigured, Permanent, Retryable, Throttled
 from gateway.events.timestamps import format_ms, now_ms
 from gateway.retry_after import parse_retry_after
-from gateway.settings import RetryPolicy
 
 __all__ = ["CLIENT_RETRY", "Client", "Limits", "Packer", "encode_batch"]
 

@@ -16,7 +16,7 @@ from gateway.cli.common import CONFIG_OPTION, explained_errors
 
 if TYPE_CHECKING:
     from gateway.cli.remote import Remote
-    from gateway.config import Config
+    from gateway.config.model import Config
     from gateway.deadletters import Entry, Filter
 
 __all__ = ["dead"]
@@ -66,7 +66,7 @@ def _selects(command: Callable[..., None]) -> Callable[..., None]:
         until: datetime | None,
         **options: Any,
     ) -> None:
-        from gateway.config import load
+        from gateway.config.load import load
         from gateway.deadletters import Filter
 
         with explained_errors():
@@ -159,7 +159,7 @@ class _Files:
 def _letters(config: Config) -> _Letters:
     """Of the running gateway, if it can be asked; else the files, which is safe beside it too."""
     from gateway.cli.remote import connect
-    from gateway.shards import shards_of
+    from gateway.config.data_dir import shards_of
 
     remote = connect(config)
     if remote is not None and remote.has_token:

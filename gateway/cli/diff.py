@@ -61,7 +61,7 @@ def diff(
     """
     import msgspec
 
-    from gateway.config import load
+    from gateway.config.load import load
     from gateway.diffing import FAIL_ON, Job, failures, run
     from gateway.events.timestamps import now_ms
     from gateway.logs import configure_logging

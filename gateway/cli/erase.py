@@ -16,7 +16,7 @@ from gateway.cli.common import CONFIG_OPTION, explained_errors
 
 if TYPE_CHECKING:
     from gateway.cli.remote import Remote
-    from gateway.config import Config
+    from gateway.config.model import Config
     from gateway.events.subjects import Subjects
     from gateway.pipeline import Gateway
     from gateway.regulations import Kind, Report
@@ -60,7 +60,7 @@ def erase(
     interrupted: a gateway goes on with it, and so does the next call. Exit code 1 if a place failed
     or needs a person.
     """
-    from gateway.config import load
+    from gateway.config.load import load
     from gateway.events.subjects import Subjects
 
     ids = [*users, *_lines(file)]
@@ -186,11 +186,11 @@ async def _alone(
     show: Callable[[str], None],
 ) -> list[Report]:
     """Go through the shards of all workers; the first leads, the others are told by it."""
+    from gateway.config.data_dir import shards_of, take_lock
+    from gateway.config.settings import LogConfig
     from gateway.logs import configure_logging
     from gateway.pipeline import Gateway
     from gateway.plugins import discover
-    from gateway.settings import LogConfig
-    from gateway.shards import shards_of, take_lock
     from gateway.workers.merge import name_of
     from gateway.workers.regulating import AsideShards
 
@@ -226,8 +226,8 @@ async def _alone(
 
 async def _again(gateways: list[Gateway], retry: int) -> tuple[Gateway, int]:
     from gateway.audit import local_actor
+    from gateway.config.data_dir import shard_of
     from gateway.errors import GatewayError
-    from gateway.shards import shard_of
 
     shard, id_ = shard_of(retry)
     for gateway in gateways:
@@ -261,7 +261,7 @@ async def _settled(gateway: Gateway, id_: int, show: Callable[[str], None]) -> R
 def _public(report: Report, gateway: Gateway) -> Report:
     from msgspec import structs
 
-    from gateway.shards import public_id
+    from gateway.config.data_dir import public_id
 
     return structs.replace(report, id=public_id(gateway.config.shard, report.id))
 

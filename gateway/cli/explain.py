@@ -12,7 +12,7 @@ import click
 from gateway.cli.common import CONFIG_OPTION, explained_errors
 
 if TYPE_CHECKING:
-    from gateway.config import Config
+    from gateway.config.model import Config
     from gateway.explaining import Explanation
     from gateway.question import Question
 
@@ -48,7 +48,7 @@ def explain(
     """
     import msgspec
 
-    from gateway.config import load
+    from gateway.config.load import load
     from gateway.logs import configure_logging
     from gateway.question import Question
 

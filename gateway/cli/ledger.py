@@ -12,7 +12,7 @@ from gateway.cli.common import CONFIG_OPTION, explained_errors
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from gateway.config import Config
+    from gateway.config.model import Config
     from gateway.conservation import Statement
 
 __all__ = ["ledger"]
@@ -30,7 +30,7 @@ def ledger(config_path: Path, as_json: bool) -> None:
     """
     import msgspec
 
-    from gateway.config import load
+    from gateway.config.load import load
 
     with explained_errors():
         config = load(config_path)
@@ -63,8 +63,8 @@ def _read(config: Config, *, running: bool) -> Statement:
     """
     from rich.progress import Progress
 
+    from gateway.config.data_dir import shards_of
     from gateway.offline import statement_of
-    from gateway.shards import shards_of
     from gateway.workers.merge import merge_statements
 
     with Progress(transient=True) as progress:

@@ -15,7 +15,7 @@ from gateway.cli.replay import Moment
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from gateway.config import Config
+    from gateway.config.model import Config
     from gateway.inventory import Report
 
 __all__ = ["privacy"]
@@ -39,7 +39,7 @@ def scan(config_path: Path, since: datetime | None, source: str | None, as_json:
     """
     import msgspec
 
-    from gateway.config import load
+    from gateway.config.load import load
 
     since_ms = int(since.timestamp() * 1000) if since is not None else 0
     with explained_errors():
@@ -75,7 +75,7 @@ def _hashes(config_path: Path, id_: str) -> Callable[[str], Mapping[str, str]]:
     import structlog
 
     from gateway.building import Builder
-    from gateway.config import load
+    from gateway.config.load import load
     from gateway.errors import GatewayError
     from gateway.events.timestamps import now_ms
     from gateway.plugins import discover
@@ -98,9 +98,9 @@ def _scan(config: Config, since_ms: int, source: str | None) -> Report:
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     from gateway.cli.remote import connect
+    from gateway.config.data_dir import shards_of
     from gateway.inventory import Report, scan_queues
     from gateway.queue.folder import QueueFolder
-    from gateway.shards import shards_of
 
     console = Console(stderr=True)
     remote = connect(config)

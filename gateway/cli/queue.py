@@ -136,7 +136,7 @@ def verify(config_path: Path, data_dir: Path | None) -> None:
 
 
 def _folder(config_path: Path, data_dir: Path | None) -> Path:
-    from gateway.config import load
+    from gateway.config.load import load
     from gateway.errors import GatewayError
 
     folder = (data_dir or load(config_path).data_dir) / "queue"

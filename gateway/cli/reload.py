@@ -25,7 +25,7 @@ def reload(config_path: Path) -> None:
     import msgspec
 
     from gateway.cli.remote import required
-    from gateway.config import load
+    from gateway.config.load import load
     from gateway.reload import Reloaded
 
     with explained_errors():

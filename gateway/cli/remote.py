@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from gateway.config.data_dir import is_held
 from gateway.errors import GatewayError
-from gateway.shards import is_held
 
 if TYPE_CHECKING:
     from http.client import HTTPResponse
 
-    from gateway.config import Config
+    from gateway.config.model import Config
 
 __all__ = ["TOKEN_VARIABLE", "Remote", "connect", "required"]
 

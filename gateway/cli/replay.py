@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from gateway.cli.remote import Remote
-    from gateway.config import Config
+    from gateway.config.model import Config
     from gateway.replay import Plan, Progress, Request
 
 __all__ = ["Moment", "replay"]
@@ -80,10 +80,10 @@ def replay(
     gateway does it, and goes on after a restart; where none runs this command does it itself.
     """
     from gateway.cli.remote import connect
-    from gateway.config import load
+    from gateway.config.data_dir import shards_of
+    from gateway.config.load import load
     from gateway.errors import GatewayError
     from gateway.replay import Request
-    from gateway.shards import shards_of
 
     with explained_errors():
         config = load(config_path)

@@ -11,7 +11,7 @@ from gateway.cli.common import CONFIG_OPTION, explained_errors
 
 if TYPE_CHECKING:
     from gateway.cli.remote import Remote
-    from gateway.config import Config
+    from gateway.config.model import Config
     from gateway.rollout.machine import Action
     from gateway.rollout.store import RolloutStore
     from gateway.rollout.view import Report, View
@@ -198,7 +198,7 @@ class _ByFile:
 
 def _asked(config_path: Path) -> _ByGateway | _ByFile:
     from gateway.cli.remote import connect
-    from gateway.config import load
+    from gateway.config.load import load
     from gateway.errors import GatewayError
     from gateway.rollout.filed import store_of
     from gateway.rollout.store import FILE_NAME

@@ -107,7 +107,7 @@ def target(config: Path | None, url: str | None, write_key: str | None) -> tuple
     Args:
         config: None stands for config.toml in the working directory, if there is one.
     """
-    from gateway.config import load
+    from gateway.config.load import load
 
     if url is not None and write_key is not None:
         return url, write_key

@@ -20,7 +20,7 @@ from gateway.cli.common import CONFIG_OPTION, explained_errors
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
-    from gateway.config import Config
+    from gateway.config.model import Config
     from gateway.pipeline import Gateway
     from gateway.plugins import Registry
 
@@ -39,10 +39,10 @@ def serve(config_path: Path) -> None:
     On SIGHUP, and when the config file has changed, it is read again and used without a stop, if
     it can be used; else the log says why, and the one before goes on.
     """
-    from gateway.config import load
+    from gateway.config.data_dir import shards_in
+    from gateway.config.load import load
     from gateway.logs import configure_logging
     from gateway.plugins import discover
-    from gateway.shards import shards_in
 
     with explained_errors():
         config = load(config_path)
@@ -69,7 +69,7 @@ def worker(config_path: Path, assignment: str) -> None:
     """Be one of several workers; `gateway serve` starts them."""
     import msgspec
 
-    from gateway.config import load
+    from gateway.config.load import load
     from gateway.logs import configure_logging
     from gateway.plugins import discover
     from gateway.workers.child import run_worker

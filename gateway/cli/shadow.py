@@ -47,7 +47,7 @@ def shadow(config_path: Path, destination: str, examples: int, recent: bool, as_
     from rich.console import Console
 
     from gateway.cli.remote import required
-    from gateway.config import load
+    from gateway.config.load import load
     from gateway.shadow import ShadowReport
 
     with explained_errors():

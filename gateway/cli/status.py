@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from gateway.cli.remote import Remote
-    from gateway.config import Config
+    from gateway.config.model import Config
     from gateway.reload import ConfigStatus
     from gateway.status import DestinationStatus, Status
 
@@ -40,7 +40,7 @@ def status(config_path: Path, watch: bool, as_json: bool) -> None:
     from rich.live import Live
 
     from gateway.cli.remote import connect
-    from gateway.config import load
+    from gateway.config.load import load
 
     console = Console(highlight=False)
     with explained_errors():

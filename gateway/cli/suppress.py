@@ -76,7 +76,7 @@ def _asked(change: Callable[[tuple[str, ...]], int], users: tuple[str, ...]) -> 
 
 def _record(config_path: Path, data_dir: Path | None, action: str, users: int) -> None:
     from gateway.audit import local_actor, record_offline
-    from gateway.config import load
+    from gateway.config.load import load
     from gateway.events.timestamps import now_ms
     from gateway.state import STATE_FILE
 
@@ -85,7 +85,7 @@ def _record(config_path: Path, data_dir: Path | None, action: str, users: int) -
 
 
 def _suppressions(config_path: Path, data_dir: Path | None) -> Suppressions:
-    from gateway.config import load
+    from gateway.config.load import load
     from gateway.suppression import FILE_NAME, Suppressions
 
     return Suppressions((data_dir or load(config_path).data_dir) / FILE_NAME)

@@ -55,7 +55,7 @@ def tail(
     from rich.console import Console
 
     from gateway.cli.remote import required
-    from gateway.config import load
+    from gateway.config.load import load
 
     console = Console(highlight=False, soft_wrap=True)
     with explained_errors():

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from gateway.config import Config
+    from gateway.config.model import Config
     from gateway.why import Life, Place, Stored
 
 __all__ = ["why"]
@@ -42,7 +42,7 @@ def why(config_path: Path, message_id: str, with_event: bool, as_json: bool) -> 
     """
     import msgspec
 
-    from gateway.config import load
+    from gateway.config.load import load
 
     with explained_errors():
         found = _ask(load(config_path), message_id)
@@ -58,8 +58,8 @@ def _ask(config: Config, message_id: str) -> Life:
     import msgspec
 
     from gateway.cli.remote import connect
+    from gateway.config.data_dir import shards_of
     from gateway.offline import life_of
-    from gateway.shards import shards_of
     from gateway.why import Life
     from gateway.workers.merge import merge_lives
 

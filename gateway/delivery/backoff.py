@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from gateway.settings import RetryPolicy
+from gateway.config.settings import RetryPolicy
 
 __all__ = ["backoff_seconds"]
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import random
 
+from gateway.config.settings import RetryPolicy
 from gateway.delivery.backoff import backoff_seconds
-from gateway.settings import RetryPolicy
 
 __all__ = ["Circuit", "Limit", "Pace"]
 

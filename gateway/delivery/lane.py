@@ -13,12 +13,12 @@ from heapq import nsmallest
 
 from gateway.components.destination import Batch
 from gateway.components.verdict import Verdict
+from gateway.config.settings import RetryPolicy
 from gateway.delivery.order import UserOrder
 from gateway.delivery.sending import Sender
 from gateway.delivery.ticket import attempts_of, show
 from gateway.events.event import decode_events
 from gateway.ledger import DestinationCounts
-from gateway.settings import RetryPolicy
 from gateway.state import Attempt, Commit, DeadLetter, State, Waiting
 from gateway.tap import Tap
 

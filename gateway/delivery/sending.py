@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Literal
 
 from gateway.components.destination import Batch, Destination
 from gateway.components.verdict import Verdict, judge
+from gateway.config.settings import DestinationSettings
 from gateway.delivery.backoff import backoff_seconds
 from gateway.delivery.circuit import Circuit, Limit, Pace
 from gateway.errors import Retryable
 from gateway.rollout.meter import Meter
-from gateway.settings import DestinationSettings
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

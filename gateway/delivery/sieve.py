@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.components.chain import Chain
+from gateway.components.ports import Arm
 from gateway.events.consent import Default
 from gateway.events.envelope.sealed import Run
 from gateway.events.event import Event
 from gateway.events.integrations import Refusals
 from gateway.events.subjects import ERASED
-from gateway.groups import Arm, Group
+from gateway.groups import Group
 from gateway.memberships import Memberships
 from gateway.rollout.meter import Meter
 from gateway.state import DeadLetter

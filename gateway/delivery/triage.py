@@ -11,13 +11,13 @@ from collections.abc import Callable, Collection, Iterable
 from operator import itemgetter
 
 from gateway.components.verdict import Verdict
+from gateway.config.settings import RetryPolicy
 from gateway.delivery.collect import Collector
 from gateway.delivery.lane import Lane
 from gateway.delivery.order import UserOrder
 from gateway.delivery.sending import Sender
 from gateway.delivery.ticket import NOTHING, Item, Part, Ticket
 from gateway.ledger import DestinationCounts
-from gateway.settings import RetryPolicy
 from gateway.state import Attempt, Offsets
 
 __all__ = ["Triage"]

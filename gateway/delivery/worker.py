@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from gateway.components.destination import Batch, BatchPolicy, Destination
 from gateway.components.verdict import describe, trace_of
+from gateway.config.settings import DestinationSettings, RetryPolicy
 from gateway.delivery.collect import Collector
 from gateway.delivery.holding import Hold, is_held
 from gateway.delivery.lane import Lane
@@ -33,7 +34,6 @@ from gateway.delivery.sieve import Outgoing, Sieve
 from gateway.delivery.ticket import NOTHING, Item, Part, Ticket, attempts_of, merged, show
 from gateway.delivery.triage import Triage
 from gateway.ledger import DestinationCounts
-from gateway.settings import DestinationSettings, RetryPolicy
 from gateway.state import ALREADY_WAITING, Commit, State, reading
 from gateway.tap import Tap
 

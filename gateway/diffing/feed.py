@@ -9,11 +9,11 @@ from typing import BinaryIO
 
 from msgspec import Struct
 
-from gateway.config import Config
+from gateway.config.data_dir import shards_of
+from gateway.config.model import Config
 from gateway.errors import GatewayError
 from gateway.queue.folder import QueueFolder, queues_of
 from gateway.queue.record import FrameHeader
-from gateway.shards import shards_of
 
 __all__ = ["MOST_LINE_BYTES", "Chunk", "count_stored", "lines", "stored"]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Raw, Struct
 
-from gateway.config import load
+from gateway.config.load import load
 from gateway.diffing import feed
 from gateway.diffing.compare import Comparison
 from gateway.diffing.plan import plan_of

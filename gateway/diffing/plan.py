@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from gateway.config import Config
-from gateway.settings import DestinationSettings, TransformSettings
+from gateway.config.model import Config
+from gateway.config.settings import DestinationSettings, TransformSettings
 
 __all__ = ["Plan", "plan_of"]
 

@@ -10,12 +10,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gateway.components.store import Erased, Reader, Store
+from gateway.config.settings import QueueSettings
 from gateway.errors import QueueClosed, QueueError, QueueFull
 from gateway.events.envelope.sealed import Run, stored_events
 from gateway.events.event import Event
 from gateway.events.subjects import Subjects, redact
 from gateway.queue.feed import Feed, Slice
-from gateway.settings import QueueSettings
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from gateway.components.store import Frame
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.errors import QueueDamaged
 from gateway.events.envelope.sealed import briefs
 from gateway.queue.files import FileSystem, RealFileSystem

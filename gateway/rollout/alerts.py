@@ -15,7 +15,7 @@ import aiohttp
 import msgspec
 
 from gateway import __version__
-from gateway.alerts import AlertsConfig
+from gateway.config.alerts import AlertsConfig
 from gateway.errors import StateError
 from gateway.events.timestamps import format_ms
 from gateway.rollout.machine import Decision

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.groups import Arm, GroupConfig
+from gateway.components.ports import Arm
+from gateway.config.groups import GroupConfig
 from gateway.rollout.figures import ArmFigures
 from gateway.rollout.judging import Finding, judge, level_of
 from gateway.rollout.machine import Action, Rollout, due

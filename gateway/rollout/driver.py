@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.alerts import AlertsConfig
 from gateway.audit import Audit
-from gateway.config import Config
+from gateway.config.alerts import AlertsConfig
+from gateway.config.groups import GroupConfig
+from gateway.config.model import Config
 from gateway.errors import ConfigError, StateError
-from gateway.groups import GroupConfig, Groups
+from gateway.groups import Groups
 from gateway.rollout.alerts import Alerts, alert_about
 from gateway.rollout.deciding import decide, measure
 from gateway.rollout.filed import asking, not_ramped, store_of

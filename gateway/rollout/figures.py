@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from gateway.ramp import Metric
+from gateway.config.groups import Metric
 
 __all__ = [
     "ATTEMPTS",

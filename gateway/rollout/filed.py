@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.errors import ConfigError
 from gateway.rollout.alerts import alert_about
 from gateway.rollout.machine import Action, Decision, Rollout, act

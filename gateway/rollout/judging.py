@@ -30,7 +30,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from gateway.ramp import Guardrail
+from gateway.config.groups import Guardrail
 from gateway.rollout.figures import ArmFigures, Moments, bucket_of, edge_of, quantile
 from gateway.rollout.sequential import half_width, log_evidence, spent
 

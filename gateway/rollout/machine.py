@@ -21,7 +21,7 @@ from typing import Literal, TypeAlias, get_args
 import msgspec
 from msgspec import Struct, structs
 
-from gateway.alerts import Alert
+from gateway.config.alerts import Alert
 from gateway.errors import ConfigError
 from gateway.groups import MOST_EARLIER
 

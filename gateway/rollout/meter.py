@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from gateway.components.chain import Outcome
+from gateway.components.ports import Arm
 from gateway.components.verdict import Verdict
 from gateway.events.event import Event
-from gateway.groups import Arm, Group
+from gateway.groups import Group
 from gateway.rollout.figures import (
     ATTEMPTS,
     DROPPED,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.events.timestamps import exact_ms, format_ms
 from gateway.groups import Group, Groups
 from gateway.rollout.machine import Rollout

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from gateway.config.groups import GroupConfig
 from gateway.events.timestamps import format_ms
-from gateway.groups import GroupConfig
 from gateway.rollout.judging import Finding
 from gateway.rollout.machine import GATEWAY, Decision, Rollout, next_stage
 from gateway.rollout.store import Snapshot

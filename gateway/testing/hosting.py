@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from gateway.config import load
+from gateway.config.load import load
 from gateway.plugins import Registry, discover
 
 __all__ = ["discover_plugins", "running_gateway"]

@@ -14,11 +14,12 @@ from msgspec import Raw, Struct
 from gateway.components.context import Context
 from gateway.components.destination import Batch
 from gateway.components.dry_run import Rehearsal
-from gateway.config import decode_table
+from gateway.config.decode import decode_table
+from gateway.config.groups import GroupConfig
+from gateway.config.settings import ServerConfig
 from gateway.events.envelope.normalise import normalise
 from gateway.events.event import Event
-from gateway.groups import GroupConfig, Groups
-from gateway.settings import ServerConfig
+from gateway.groups import Groups
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

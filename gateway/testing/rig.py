@@ -18,6 +18,7 @@ import structlog
 from gateway.components.chain import Chain
 from gateway.components.destination import Batch, BatchPolicy, Destination
 from gateway.components.verdict import judge
+from gateway.config.settings import DestinationSettings, QueueSettings, RetryPolicy
 from gateway.delivery.collect import Collector
 from gateway.delivery.sending import Sender
 from gateway.delivery.sieve import Sieve
@@ -28,7 +29,6 @@ from gateway.events.timestamps import now_ms
 from gateway.ledger import DestinationCounts
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.memory import MemoryConfig, MemoryStore
-from gateway.settings import DestinationSettings, QueueSettings, RetryPolicy
 from gateway.state import DeadLetter, State
 from gateway.testing.making import ManualClock
 

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, cast
 from gateway.components.context import Context
 from gateway.components.destination import Destination, DestinationSpec
 from gateway.components.settings import secrets_in
-from gateway.config import decode_table
+from gateway.config.decode import decode_table
 from gateway.plugins import discover
 
 __all__ = ["LEAST_SECRET", "Plugin", "Subject", "subject_of"]

@@ -4,8 +4,8 @@ Shape
 -----
 ``gateway serve`` is then a *supervisor*, which touches no event. It holds the data directory's
 lock, binds the sockets, and starts N *workers* by executing the program anew; each is a whole
-gateway with a shard of its own (`gateway.shards`), and delivers what workers that are no more have
-left in theirs. With one worker and one shard there is no supervisor and none of this.
+gateway with a shard of its own (`gateway.config.data_dir`), and delivers what workers that are no
+more have left in theirs. With one worker and one shard there is no supervisor and none of this.
 
     supervisor ── lock, sockets, back-off, rolling restart
       ├─ worker 0 ── shard 0: intake, queue, state, destinations   (and shard 2, delivery only)

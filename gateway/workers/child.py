@@ -12,7 +12,7 @@ from pathlib import Path
 
 from msgspec import structs
 
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.plugins import Registry
 from gateway.server import Doors, opened
 from gateway.workers.control import Assignment, Control, Ready, Serve

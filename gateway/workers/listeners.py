@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from gateway.config.settings import ServerConfig
 from gateway.server import listen
-from gateway.settings import ServerConfig
 
 __all__ = ["BALANCED", "bound", "listen_unix", "served_by"]
 

@@ -9,9 +9,9 @@ from aiohttp import web
 from msgspec import structs
 
 from gateway.admin.api import AdminError, answer, body
+from gateway.config.data_dir import public_id, shard_of
 from gateway.pipeline import Gateway
 from gateway.regulations import Part, Report
-from gateway.shards import public_id, shard_of
 from gateway.workers.asking import Asker
 
 __all__ = ["AsideShards", "OtherShards", "for_leader", "part_routes"]

@@ -17,10 +17,11 @@ import structlog
 
 from gateway.admin.api import ASKING
 from gateway.components.verdict import trace_of
-from gateway.config import Config, load
+from gateway.config.load import load
+from gateway.config.model import Config
+from gateway.config.watch import FileWatch
 from gateway.errors import ConfigError, GatewayError
 from gateway.pipeline import Gateway
-from gateway.watch import FileWatch
 from gateway.workers.supervisor import Supervisor
 from gateway.workers.view import View
 

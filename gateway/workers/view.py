@@ -21,7 +21,8 @@ from gateway.admin.api import AdminError, answer, number
 from gateway.admin.dead import Asked
 from gateway.admin.privacy import which
 from gateway.audit import Entry as Change
-from gateway.config import Config
+from gateway.config.data_dir import of_shard, public_id, shard_of
+from gateway.config.model import Config
 from gateway.conservation import Statement
 from gateway.deadletters import DeadLetters, Entry, Filter
 from gateway.events.timestamps import now_ms
@@ -32,7 +33,6 @@ from gateway.reload import Reloaded
 from gateway.replay import Plan, Progress, Request
 from gateway.server import METRICS_TYPE
 from gateway.shadow import ShadowReport
-from gateway.shards import of_shard, public_id, shard_of
 from gateway.state import STATE_FILE
 from gateway.status import Status
 from gateway.tokens import Caller, Tokens

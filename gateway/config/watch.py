@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gateway.config import hash_of
+from gateway.config.load import hash_of
 
 __all__ = ["FileWatch"]
 

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from gateway.config import Config
+from gateway.config.model import Config
 from gateway.errors import GatewayError
 
 __all__ = [
