@@ -12,9 +12,6 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name public
-    from gateway.body import BodyError as BodyError
-    from gateway.body import BodyTooLarge as BodyTooLarge
-    from gateway.body import read_body as read_body
     from gateway.components.component import API_VERSION as API_VERSION
     from gateway.components.context import Context as Context
     from gateway.components.destination import Batch as Batch
@@ -65,26 +62,28 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from gateway.events.values import as_mapping as as_mapping
     from gateway.events.values import as_number as as_number
     from gateway.events.values import as_text as as_text
-    from gateway.excerpt import EXCERPT_CHARACTERS as EXCERPT_CHARACTERS
-    from gateway.excerpt import Mask as Mask
-    from gateway.excerpt import secrets_of_url as secrets_of_url
-    from gateway.outbound import HttpClient as HttpClient
-    from gateway.outbound import HttpSettings as HttpSettings
-    from gateway.outbound import Reply as Reply
-    from gateway.outbound import VendorSettings as VendorSettings
-    from gateway.outbound import gzip_body as gzip_body
-    from gateway.outbound import status_error as status_error
-    from gateway.packing import Entry as Entry
-    from gateway.packing import Item as Item
-    from gateway.packing import Packer as Packer
-    from gateway.packing import RequestLimits as RequestLimits
-    from gateway.packing import Split as Split
-    from gateway.packing import items_of as items_of
-    from gateway.retry_after import parse_retry_after as parse_retry_after
+    from gateway.http.body import BodyError as BodyError
+    from gateway.http.body import BodyTooLarge as BodyTooLarge
+    from gateway.http.body import read_body as read_body
+    from gateway.http.client import HttpClient as HttpClient
+    from gateway.http.client import HttpSettings as HttpSettings
+    from gateway.http.client import Reply as Reply
+    from gateway.http.client import VendorSettings as VendorSettings
+    from gateway.http.client import gzip_body as gzip_body
+    from gateway.http.client import status_error as status_error
+    from gateway.http.excerpt import EXCERPT_CHARACTERS as EXCERPT_CHARACTERS
+    from gateway.http.excerpt import Mask as Mask
+    from gateway.http.excerpt import secrets_of_url as secrets_of_url
+    from gateway.http.packing import Entry as Entry
+    from gateway.http.packing import Item as Item
+    from gateway.http.packing import Packer as Packer
+    from gateway.http.packing import RequestLimits as RequestLimits
+    from gateway.http.packing import Split as Split
+    from gateway.http.packing import items_of as items_of
+    from gateway.http.retry_after import parse_retry_after as parse_retry_after
 
 else:  # at run time
     _NAMES = {
-        "gateway.body": "BodyError BodyTooLarge read_body",
         "gateway.components.component": "API_VERSION",
         "gateway.components.context": "Context",
         "gateway.components.destination": "Batch BatchPolicy Destination DestinationSpec Erasure",
@@ -109,10 +108,13 @@ else:  # at run time
         "gateway.events.subjects": "Subjects",
         "gateway.events.timestamps": "format_ms now_ms parse_ms",
         "gateway.events.values": "as_mapping as_number as_text",
-        "gateway.excerpt": "EXCERPT_CHARACTERS Mask secrets_of_url",
-        "gateway.outbound": "HttpClient HttpSettings Reply VendorSettings gzip_body status_error",
-        "gateway.packing": "Entry Item Packer RequestLimits Split items_of",
-        "gateway.retry_after": "parse_retry_after",
+        "gateway.http.body": "BodyError BodyTooLarge read_body",
+        "gateway.http.client": (
+            "HttpClient HttpSettings Reply VendorSettings gzip_body status_error"
+        ),
+        "gateway.http.excerpt": "EXCERPT_CHARACTERS Mask secrets_of_url",
+        "gateway.http.packing": "Entry Item Packer RequestLimits Split items_of",
+        "gateway.http.retry_after": "parse_retry_after",
     }
     _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
 

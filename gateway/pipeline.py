@@ -27,6 +27,8 @@ from gateway.erasure import Eraser
 from gateway.errors import GatewayError, StateError
 from gateway.events.timestamps import format_ms, now_ms
 from gateway.groups import Groups
+from gateway.http.routing import Paths
+from gateway.http.tokens import Tokens
 from gateway.identity import Identity
 from gateway.intake import Intake
 from gateway.ledger import Ledger
@@ -38,12 +40,10 @@ from gateway.regulations import Others, Regulations
 from gateway.reload import Reloaded, Reloads, changes, kept
 from gateway.replay import Replays
 from gateway.rollout.driver import Rollouts
-from gateway.routing import Paths
 from gateway.setup import Lasting, Setup, set_up
 from gateway.state import STATE_FILE, State
 from gateway.suppression import FILE_NAME, Suppressions
 from gateway.tap import Tap
-from gateway.tokens import Tokens
 from gateway.upkeep import Upkeep
 
 if TYPE_CHECKING:

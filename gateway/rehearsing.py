@@ -13,7 +13,7 @@ import msgspec
 from gateway.components.destination import Batch, Destination
 from gateway.components.dry_run import Planned, Rehearsal, Request, Write
 from gateway.errors import BatchError, DeliveryError
-from gateway.excerpt import Mask
+from gateway.http.excerpt import Mask
 
 __all__ = ["MOST_BODY_BYTES", "Rehearsed", "Shown", "rehearse"]
 

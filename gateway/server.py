@@ -18,10 +18,10 @@ from gateway.admin import add_admin
 from gateway.config.settings import ServerConfig
 from gateway.errors import GatewayError
 from gateway.health import report
+from gateway.http.ready_response import SECURE_HEADERS, ReadyResponse
+from gateway.http.routing import Paths
 from gateway.metrics import render
 from gateway.pipeline import Gateway
-from gateway.ready import SECURE_HEADERS, ReadyResponse
-from gateway.routing import Paths
 
 __all__ = [
     "METRICS_TYPE",

@@ -15,6 +15,7 @@ from gateway.config.model import Config
 from gateway.dedup import RecentIds
 from gateway.delivery.sieve import Sieve
 from gateway.groups import Groups
+from gateway.http.routing import Mounted
 from gateway.identity import Identity
 from gateway.intake import Intake
 from gateway.ledger import Ledger
@@ -22,7 +23,6 @@ from gateway.memberships import Memberships
 from gateway.queue.batching import BatchingQueue
 from gateway.rollout.driver import Rollouts
 from gateway.rollout.ramps import Ramps
-from gateway.routing import Mounted
 from gateway.shading import make_shadow, shaded
 from gateway.shadow import Shadow
 from gateway.suppression import Suppressions

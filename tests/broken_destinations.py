@@ -23,7 +23,7 @@ from gateway import (
     Permanent,
     Secret,
 )
-from gateway.outbound import HttpClient, HttpSettings, Reply, Request
+from gateway.http.client import HttpClient, HttpSettings, Reply, Request
 from gateway.testing import Answer, Received, Vendor
 
 __all__ = ["TOKEN", "VENDOR", "Good", "spec_of"]

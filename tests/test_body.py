@@ -20,7 +20,8 @@ from aiohttp.test_utils import make_mocked_request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.body import (
+from gateway.errors import GatewayError
+from gateway.http.body import (
     BodyEncodingError,
     BodyError,
     BodyIncomplete,
@@ -29,7 +30,6 @@ from gateway.body import (
     inflate,
     read_body,
 )
-from gateway.errors import GatewayError
 
 MAX_BYTES = 100_000
 MAX_COMPRESSED_BYTES = 10_000

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from gateway.clientip import ClientAddress, parse_address
 from gateway.config.settings import ServerConfig
+from gateway.http.client_ip import ClientAddress, parse_address
 
 
 def of(

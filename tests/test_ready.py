@@ -14,7 +14,7 @@ from aiohttp import HttpVersion10, HttpVersion11, web
 from multidict import CIMultiDict
 
 from gateway.builtin.segment.answers import SUCCESS, succeed
-from gateway.ready import SECURE_HEADERS, ReadyResponse
+from gateway.http.ready_response import SECURE_HEADERS, ReadyResponse
 from tests.gate import APP, Gate, open_gate
 from tests.raw_http import request
 
@@ -114,7 +114,7 @@ def test_a_client_that_waits_for_leave_to_send_gets_it(gate: Gate) -> None:
 async def test_the_date_is_of_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is written anew when the second changes."""
     now = 1_795_442_400.0
-    monkeypatch.setattr("gateway.ready.time.time", lambda: now)
+    monkeypatch.setattr("gateway.http.ready_response.time.time", lambda: now)
     answer, transport = ReadyResponse(b"yes", {"X-A": "b"}), Transport()
     for passed in (0.0, 0.9, 1.0):
         now = 1_795_442_400.0 + passed

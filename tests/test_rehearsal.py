@@ -14,8 +14,8 @@ import pytest
 
 from gateway.builtin import console, file, null, sqlite
 from gateway.components.dry_run import Rehearsal, Request, Write
-from gateway.outbound import HttpClient, HttpSettings, Reply
-from gateway.packing import Split
+from gateway.http.client import HttpClient, HttpSettings, Reply
+from gateway.http.packing import Split
 from gateway.rehearsing import MOST_BODY_BYTES, Rehearsed, Shown, rehearse
 from gateway.testing import make_batch, make_context, make_event
 from gateway.testing.subject import subject_of

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.retry_after import MAX_HEADER_CHARACTERS, parse_retry_after
+from gateway.http.retry_after import MAX_HEADER_CHARACTERS, parse_retry_after
 
 NOON = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 NOON_MS = int(NOON.timestamp() * 1000)

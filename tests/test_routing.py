@@ -17,10 +17,10 @@ from gateway.components.context import Context
 from gateway.components.source import Route, Source, SourceSpec
 from gateway.config.load import load
 from gateway.errors import GatewayError
+from gateway.http.routing import Mounted
 from gateway.intake import Intake
 from gateway.pipeline import Gateway
 from gateway.plugins import Plugin, discover
-from gateway.routing import Mounted
 from gateway.server import serving
 from tests.reloading import BASE, House
 

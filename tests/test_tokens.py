@@ -17,7 +17,7 @@ from gateway.components.settings import Secret
 from gateway.config.admin import AdminConfig, AdminToken
 from gateway.config.load import load
 from gateway.errors import ConfigError
-from gateway.tokens import Tokens
+from gateway.http.tokens import Tokens
 from tests.process import GatewayProcess
 from tests.test_erasure import run
 

@@ -34,7 +34,7 @@ from gateway.admin import (
 from gateway.admin.api import ASKING, CALLER, AdminError, answer, noted
 from gateway.config.admin import Role
 from gateway.errors import GatewayError
-from gateway.tokens import Caller
+from gateway.http.tokens import Caller
 
 if TYPE_CHECKING:
     from gateway.pipeline import Gateway

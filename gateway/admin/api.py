@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 CALLER = "gateway.caller"
-"""Key of a request: who asks, a `gateway.tokens.Caller`."""
+"""Key of a request: who asks, a `gateway.http.tokens.Caller`."""
 
 ASKING: ContextVar[str] = ContextVar("gateway.asking", default="")
 """Name of who asks, for those who ask others on his behalf."""

@@ -26,7 +26,7 @@ from gateway.config.settings import RetryPolicy
 from gateway.delivery.backoff import backoff_seconds
 from gateway.errors import Misconfigured, Permanent, Retryable, Throttled
 from gateway.events.timestamps import format_ms, now_ms
-from gateway.retry_after import parse_retry_after
+from gateway.http.retry_after import parse_retry_after
 
 __all__ = ["CLIENT_RETRY", "Client", "Limits", "Packer", "encode_batch"]
 

@@ -150,7 +150,7 @@ class DestinationSpec(Generic[C]):
         atomic: whether a batch is delivered whole and in its order, or not at all: `send` never
             raises `BatchError` for some items and delivers the others.
         rehearses: whether it heeds `Context.rehearsal`, as one does that speaks to the outside by
-            `gateway.outbound.HttpClient` alone; see `gateway.components.dry_run`.
+            `gateway.http.client.HttpClient` alone; see `gateway.components.dry_run`.
     """
 
     type: str

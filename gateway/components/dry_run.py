@@ -2,9 +2,9 @@
 
 A component that is built with `gateway.Context.rehearsal` works as always and touches nothing: no
 connection, no file, no database. What it would have sent or written is in the rehearsal instead.
-`gateway.outbound.HttpClient` does so by itself. A destination that speaks otherwise does it in its
-`start` and `send`, and says in its `DestinationSpec` that it `rehearses`; one that does not say so
-is never started in a rehearsal, nor given events.
+`gateway.http.client.HttpClient` does so by itself. A destination that speaks otherwise does it in
+its `start` and `send`, and says in its `DestinationSpec` that it `rehearses`; one that does not say
+so is never started in a rehearsal, nor given events.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Rehearsal:
         self.secrets.update(secrets)
 
     def request(self, request: Request) -> None:
-        """Note down a request; `gateway.outbound.HttpClient` does."""
+        """Note down a request; `gateway.http.client.HttpClient` does."""
         self._planned.append(request)
 
     def write(self, to: str, content: Any) -> None:

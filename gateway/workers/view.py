@@ -26,6 +26,7 @@ from gateway.config.model import Config
 from gateway.conservation import Statement
 from gateway.deadletters import DeadLetters, Entry, Filter
 from gateway.events.timestamps import now_ms
+from gateway.http.tokens import Caller, Tokens
 from gateway.inventory import scan_queues
 from gateway.offline import life_of, statement_of
 from gateway.queue.folder import queues_of
@@ -35,7 +36,6 @@ from gateway.server import METRICS_TYPE
 from gateway.shadow import ShadowReport
 from gateway.state import STATE_FILE
 from gateway.status import Status
-from gateway.tokens import Caller, Tokens
 from gateway.why import Life
 from gateway.workers import merge
 from gateway.workers.asking import ASKED_FOR, Asker

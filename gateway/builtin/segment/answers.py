@@ -26,7 +26,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from gateway.builtin.segment.cors import allow_origin
-from gateway.ready import ReadyResponse
+from gateway.http.ready_response import ReadyResponse
 
 __all__ = ["ANSWERS", "SUCCESS", "Answer", "Rejected", "refuse", "succeed"]
 

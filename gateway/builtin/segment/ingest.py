@@ -6,20 +6,20 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from gateway.body import BodyError, BodyTimeout, read_body
 from gateway.builtin.segment.answers import Rejected, refuse, succeed
 from gateway.builtin.segment.auth import basic_user
 from gateway.builtin.segment.config import Category, SegmentConfig, widest
 from gateway.builtin.segment.decode import Parsed, parse_batch, parse_event
 from gateway.builtin.segment.limits import select
 from gateway.builtin.segment.plain import plain_batch, plain_event, within
-from gateway.clientip import ClientAddress
 from gateway.components.context import Context
 from gateway.components.ports import Intake, WriteKey
 from gateway.errors import QueueError, QueueFull
 from gateway.events.envelope.arrival import Arrival, Plain
 from gateway.events.envelope.client import Client
 from gateway.events.envelope.sealed import Origin
+from gateway.http.body import BodyError, BodyTimeout, read_body
+from gateway.http.client_ip import ClientAddress
 
 __all__ = ["Ingest"]
 

@@ -20,10 +20,10 @@ from gateway.builtin.segment.answers import Rejected, refuse
 from gateway.builtin.segment.auth import basic_user
 from gateway.builtin.segment.config import SegmentConfig
 from gateway.builtin.segment.cors import allow_origin
-from gateway.clientip import ClientAddress
 from gateway.components.context import Context
 from gateway.components.ports import Intake
 from gateway.events.timestamps import format_ms
+from gateway.http.client_ip import ClientAddress
 
 __all__ = ["Settings"]
 

@@ -27,9 +27,9 @@ import gateway
 from gateway.components.context import Context
 from gateway.components.dry_run import Request
 from gateway.errors import DeliveryError, Misconfigured, Permanent, Retryable, Throttled
-from gateway.excerpt import Mask
-from gateway.packing import Split
-from gateway.retry_after import parse_retry_after
+from gateway.http.excerpt import Mask
+from gateway.http.packing import Split
+from gateway.http.retry_after import parse_retry_after
 
 __all__ = [
     "HttpClient",
@@ -212,7 +212,7 @@ class HttpClient:
 
         Args:
             body_of: the item at a place of the request, as it is to be shown.
-            judge: what an answer means for the items, as a `gateway.packing.Post` says it; by
+            judge: what an answer means for the items, as a `gateway.http.packing.Post` says it; by
                 default `by_status`.
 
         Raises:
