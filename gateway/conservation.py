@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from msgspec import Struct, field, structs
 
 from gateway.ledger import DestinationCounts, SourceCounts
-from gateway.queue.folder import QueueFolder
+from gateway.queue.offline import QueueFolder
 from gateway.queue.segment import Damage
 from gateway.state import Leak, reading
 

@@ -18,7 +18,7 @@ from gateway.events.envelope.sealed import stored_events
 from gateway.events.event import Event
 from gateway.personal.detect import KINDS, MASKED, Detector, disguise
 from gateway.personal.prescan import Prescan, is_coarse, squeeze
-from gateway.queue.folder import QueueFolder
+from gateway.queue.offline import QueueFolder
 
 __all__ = ["MAX_ROWS", "Colour", "Inventory", "Report", "Row", "scan_frames", "scan_queues"]
 

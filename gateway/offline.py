@@ -15,8 +15,8 @@ from gateway.conservation import Statement, queue_gaps, statement, with_stored
 from gateway.errors import StateError
 from gateway.events.envelope.sealed import newest_ids
 from gateway.events.event import Event, decode_events
-from gateway.queue.folder import QueueFolder, queues_of
 from gateway.queue.index import find
+from gateway.queue.offline import QueueFolder, queues_of
 from gateway.state import STATE_FILE
 from gateway.state.schema import connect
 from gateway.why import Life, life

@@ -9,7 +9,7 @@ from gateway.config.data_dir import shards_of
 from gateway.config.model import Config
 from gateway.dedup import RecentIds
 from gateway.events.envelope.sealed import newest_ids
-from gateway.queue.folder import queues_of
+from gateway.queue.offline import queues_of
 
 __all__ = ["preload"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from gateway.queue.folder import QueueFolder
+from gateway.queue.offline import QueueFolder
 
 __all__ = ["KINDS", "PLACES", "Planted", "everything_in", "found_in", "plant"]
 

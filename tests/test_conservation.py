@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from gateway.cli.ledger import ledger
 from gateway.conservation import Statement, balance, queue_gaps, statement, with_stored
 from gateway.ledger import DestinationCounts
-from gateway.queue.folder import QueueFolder
+from gateway.queue.offline import QueueFolder
 from gateway.state import Commit, State, Tally, Waiting
 from gateway.state.schema import connect
 from tests.test_queue_identity import opened

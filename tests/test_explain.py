@@ -22,7 +22,7 @@ from gateway.links import FILE_NAME, LinkFile, Mark
 from gateway.pipeline import Gateway
 from gateway.plugins import discover
 from gateway.question import MOST_EVENTS, Question, explained
-from gateway.queue.folder import QueueFolder
+from gateway.queue.offline import QueueFolder
 from gateway.suppression import FILE_NAME as SUPPRESSED
 from gateway.suppression import Suppressions
 from tests.process import GatewayProcess

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from gateway.events.event import Event, encode_events
 from gateway.queue.disk import DiskConfig, DiskStore
-from gateway.queue.folder import QueueFolder
 from gateway.queue.index import find, index_path
+from gateway.queue.offline import QueueFolder
 
 short_texts = st.text(min_size=1, max_size=3)
 

@@ -24,7 +24,7 @@ from gateway.errors import ConfigError, GatewayError
 from gateway.pipeline import Gateway
 from gateway.plugins import discover
 from gateway.queue.disk import DiskConfig, DiskStore
-from gateway.queue.folder import QueueFolder
+from gateway.queue.offline import QueueFolder
 from gateway.testing import ManualClock
 
 

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from gateway.admin.api import AdminError, answer
 from gateway.inventory import Report, scan_frames, scan_queues
-from gateway.queue.folder import QueueFolder
+from gateway.queue.offline import QueueFolder
 
 if TYPE_CHECKING:
     from gateway.pipeline import Gateway

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from gateway.admin.api import answer
-from gateway.queue.folder import QueueFolder
 from gateway.queue.index import find, matches
+from gateway.queue.offline import QueueFolder
 from gateway.why import life
 
 if TYPE_CHECKING:

@@ -100,7 +100,7 @@ def _scan(config: Config, since_ms: int, source: str | None) -> Report:
     from gateway.cli.remote import connect
     from gateway.config.data_dir import shards_of
     from gateway.inventory import Report, scan_queues
-    from gateway.queue.folder import QueueFolder
+    from gateway.queue.offline import QueueFolder
 
     console = Console(stderr=True)
     remote = connect(config)

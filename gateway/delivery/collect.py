@@ -7,7 +7,7 @@ import asyncio
 from gateway.components.destination import BatchPolicy
 from gateway.delivery.sieve import Outgoing, Sieve
 from gateway.queue.batching import QueueReader
-from gateway.queue.feed import Slice
+from gateway.queue.memory_feed import Slice
 
 __all__ = ["Collector"]
 

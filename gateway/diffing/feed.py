@@ -12,7 +12,7 @@ from msgspec import Struct
 from gateway.config.data_dir import shards_of
 from gateway.config.model import Config
 from gateway.errors import GatewayError
-from gateway.queue.folder import QueueFolder, queues_of
+from gateway.queue.offline import QueueFolder, queues_of
 from gateway.queue.record import FrameHeader
 
 __all__ = ["MOST_LINE_BYTES", "Chunk", "count_stored", "lines", "stored"]

@@ -25,7 +25,7 @@ payload, u32 reserved, u32 CRC-32 of the header before it. The payload is a JSON
 some of them sealed together (`gateway.events.envelope.sealed`), compressed with zstd: ``zstd -d``
 and any JSON tool can read what is left of a queue.
 
-``identity`` beside the segments names the queue (`gateway.queue.identity`): in a folder that was
+``identity`` beside the segments names the queue (`gateway.queue.queue_id`): in a folder that was
 emptied offsets begin at 0 again, and destinations must be able to tell.
 
 Invariants
@@ -50,13 +50,3 @@ is reported with its offsets, and readers go on after it. What was found good is
 counts: a process that was killed may have left frames that are in memory only. Older segments are
 checked frame by frame as they are read.
 """
-
-from __future__ import annotations
-
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-
-from gateway.events.subjects import Redacted
-
-__all__ = []

@@ -15,7 +15,7 @@ from gateway.errors import QueueClosed, QueueError, QueueFull
 from gateway.events.envelope.sealed import Run, stored_events
 from gateway.events.event import Event
 from gateway.events.subjects import Subjects, redact
-from gateway.queue.feed import Feed, Slice
+from gateway.queue.memory_feed import Feed, Slice
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

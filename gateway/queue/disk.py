@@ -15,8 +15,8 @@ from gateway.errors import QueueClosed, QueueFull
 from gateway.queue.disk_reader import DiskReader
 from gateway.queue.erase import Eraser
 from gateway.queue.files import FileSystem, RealFileSystem
-from gateway.queue.identity import stored_identity
 from gateway.queue.index import index_path
+from gateway.queue.queue_id import stored_identity
 from gateway.queue.record import (
     SEGMENT_HEADER,
     Codec,

@@ -24,7 +24,7 @@ import msgspec
 from gateway.components.store import Frame
 from gateway.events.envelope.sealed import briefs, stored_events
 from gateway.events.event import encode_events
-from gateway.queue.folder import QueueFolder
+from gateway.queue.offline import QueueFolder
 from gateway.queue.segment import Segment
 
 __all__ = ["find", "index_path", "matches"]

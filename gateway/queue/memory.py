@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from gateway.components.store import Erased, Frame, Reader, Store, StoreStatus
 from gateway.errors import QueueFull
 from gateway.events.subjects import Redacted
-from gateway.queue.identity import new_identity
+from gateway.queue.queue_id import new_identity
 from gateway.queue.record import joined
 
 __all__ = ["MemoryConfig", "MemoryStore"]

@@ -29,7 +29,7 @@ from gateway.events.timestamps import now_ms
 from gateway.http.tokens import Caller, Tokens
 from gateway.inventory import scan_queues
 from gateway.offline import life_of, statement_of
-from gateway.queue.folder import queues_of
+from gateway.queue.offline import queues_of
 from gateway.reload import Reloaded
 from gateway.replay import Plan, Progress, Request
 from gateway.server import METRICS_TYPE
