@@ -26,10 +26,10 @@ from gateway.events.envelope.sealed import Origin
 from gateway.events.event import Event
 from gateway.events.timestamps import now_ms
 from gateway.intake import Arrival, Intake
-from gateway.ledger import Ledger
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.disk import DiskConfig, DiskStore
 from gateway.queue.memory import MemoryConfig, MemoryStore
+from gateway.state.ledger.counts import Ledger
 
 __all__ = ["BENCHMARKS", "CONCURRENCY", "decode", "memory_intake", "stored_bytes", "take_up"]
 

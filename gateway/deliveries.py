@@ -28,10 +28,10 @@ from gateway.delivery.sending import Sender
 from gateway.delivery.sieve import Sieve
 from gateway.delivery.worker import Worker
 from gateway.errors import ConfigError
-from gateway.ledger import DestinationCounts, Ledger
 from gateway.queue.batching import BatchingQueue
 from gateway.state import State
-from gateway.tap import Tap
+from gateway.state.ledger.counts import DestinationCounts, Ledger
+from gateway.state.live_tail import Tap
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

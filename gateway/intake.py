@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from gateway.books import Books
 from gateway.components.chain import Chain
 from gateway.config.settings import SourceSettings
 from gateway.dedup import RecentIds
@@ -35,10 +34,11 @@ from gateway.events.event import EMPTY, Event, decode_events, encode_events
 from gateway.events.timestamps import parse_ms
 from gateway.identity import Identity
 from gateway.keys import Key, Keys
-from gateway.ledger import Ledger
 from gateway.queue.batching import BatchingQueue
 from gateway.state import Discard
-from gateway.tap import Tap
+from gateway.state.ledger.counts import Ledger
+from gateway.state.ledger.source_ledger import Books
+from gateway.state.live_tail import Tap
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 import anyio
 import structlog
 
-from gateway.audit import Audit
-from gateway.books import Books
 from gateway.building import Builder, BuiltDestination
 from gateway.components.lifecycle import Running, task_group
 from gateway.components.source import Source
@@ -31,7 +29,6 @@ from gateway.http.routing import Paths
 from gateway.http.tokens import Tokens
 from gateway.identity import Identity
 from gateway.intake import Intake
-from gateway.ledger import Ledger
 from gateway.plugins import Registry
 from gateway.preload import preload
 from gateway.queue.batching import BatchingQueue
@@ -42,8 +39,11 @@ from gateway.replay import Replays
 from gateway.rollout.driver import Rollouts
 from gateway.setup import Lasting, Setup, set_up
 from gateway.state import STATE_FILE, State
+from gateway.state.audit_trail import Audit
+from gateway.state.ledger.counts import Ledger
+from gateway.state.ledger.source_ledger import Books
+from gateway.state.live_tail import Tap
 from gateway.suppression import FILE_NAME, Suppressions
-from gateway.tap import Tap
 from gateway.upkeep import Upkeep
 
 if TYPE_CHECKING:

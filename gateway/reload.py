@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, structs
 
-from gateway.audit import Audit
 from gateway.components.verdict import trace_of
 from gateway.config.checks import check_workers
 from gateway.config.model import Config
 from gateway.errors import ConfigError, GatewayError, StateError
 from gateway.events.timestamps import format_ms
+from gateway.state.audit_trail import Audit
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from gateway.books import Books
 from gateway.building import Builder, BuiltDestination
 from gateway.components.chain import Chain
 from gateway.components.source import Source
@@ -18,15 +17,16 @@ from gateway.groups import Groups
 from gateway.http.routing import Mounted
 from gateway.identity import Identity
 from gateway.intake import Intake
-from gateway.ledger import Ledger
 from gateway.memberships import Memberships
 from gateway.queue.batching import BatchingQueue
 from gateway.rollout.driver import Rollouts
 from gateway.rollout.ramps import Ramps
 from gateway.shading import make_shadow, shaded
 from gateway.shadow import Shadow
+from gateway.state.ledger.counts import Ledger
+from gateway.state.ledger.source_ledger import Books
+from gateway.state.live_tail import Tap
 from gateway.suppression import Suppressions
-from gateway.tap import Tap
 from gateway.walk import RehearsedIntake
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
-from gateway.books import Books
 from gateway.components.verdict import trace_of
 from gateway.config.settings import TraceConfig
 from gateway.delivery.worker import Worker
@@ -15,6 +14,7 @@ from gateway.queue.batching import BatchingQueue
 from gateway.rates import Rates
 from gateway.rollout.driver import Rollouts
 from gateway.state import State, writing
+from gateway.state.ledger.source_ledger import Books
 from gateway.suppression import Suppressions
 
 if TYPE_CHECKING:

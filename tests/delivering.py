@@ -22,11 +22,11 @@ from gateway.delivery.sieve import Sieve
 from gateway.delivery.worker import Worker
 from gateway.errors import BatchError
 from gateway.events.event import Event, encode_events
-from gateway.ledger import DestinationCounts
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.memory import MemoryConfig, MemoryStore
 from gateway.rollout.meter import Meter
 from gateway.state import State
+from gateway.state.ledger.counts import DestinationCounts
 
 __all__ = ["QUICK", "Bench", "Scripted", "make_bench"]
 

@@ -24,8 +24,8 @@ from gateway.errors import QueueError
 from gateway.events.envelope.sealed import stored_events
 from gateway.events.event import Event
 from gateway.intake import Intake
-from gateway.ledger import Ledger
 from gateway.queue.batching import BatchingQueue
+from gateway.state.ledger.counts import Ledger
 from gateway.testing import ManualClock, make_context
 
 KEY = "key-web"

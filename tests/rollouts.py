@@ -9,12 +9,12 @@ from typing import Any, cast
 
 import structlog
 
-from gateway.audit import Audit
 from gateway.components.verdict import Verdict
 from gateway.config.load import load
 from gateway.config.model import Config
 from gateway.groups import Groups
 from gateway.rollout.driver import Rollouts
+from gateway.state.audit_trail import Audit
 from gateway.testing import make_event
 
 __all__ = ["CONFIG", "START_MS", "Play"]

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import structlog
 
-from gateway.books import Books
 from gateway.errors import StateError
 from gateway.events.event import Event, encode_events
-from gateway.ledger import Ledger
 from gateway.queue.disk import DiskConfig, DiskStore
 from gateway.state import Discard, State, Tally, reading
+from gateway.state.ledger.counts import Ledger
+from gateway.state.ledger.source_ledger import Books
 
 
 class House:
@@ -115,8 +115,8 @@ async def test_while_the_store_fails_the_answer_goes_first(
         await real(tally)
 
     monkeypatch.setattr(house.state, "add_tally", flaky)
-    monkeypatch.setattr("gateway.books._MOST_WAIT_SECONDS", 0.01)
-    monkeypatch.setattr("gateway.books._AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr("gateway.state.ledger.source_ledger._MOST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr("gateway.state.ledger.source_ledger._AGAIN_SECONDS", 0.01)
     house.put("web")
     await house.books.not_stored("web", 1, {}, [discard()])
     assert failures
@@ -174,8 +174,8 @@ async def test_few_discards_are_held_while_they_cannot_be_written(
 
     real = house.state.add_tally
     monkeypatch.setattr(house.state, "add_tally", broken)
-    monkeypatch.setattr("gateway.books._MOST_WAIT_SECONDS", 0.001)
-    monkeypatch.setattr("gateway.books._MOST_PENDING_DISCARDS", 3)
+    monkeypatch.setattr("gateway.state.ledger.source_ledger._MOST_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr("gateway.state.ledger.source_ledger._MOST_PENDING_DISCARDS", 3)
     for number in range(5):
         await house.books.not_stored("web", 1, {}, [discard(message_id=f"m{number}")])
     monkeypatch.setattr(house.state, "add_tally", real)

@@ -23,10 +23,10 @@ from gateway.dedup import RecentIds
 from gateway.errors import ConfigError, QueueFull
 from gateway.events.event import Event
 from gateway.intake import Arrival, Intake, Receipt
-from gateway.ledger import Ledger, SourceCounts
 from gateway.pipeline import Gateway
 from gateway.plugins import discover
 from gateway.queue.batching import BatchingQueue
+from gateway.state.ledger.counts import Ledger, SourceCounts
 from gateway.testing import ManualClock
 from tests.fakes_segment import FakeQueue
 

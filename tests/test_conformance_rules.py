@@ -14,8 +14,8 @@ from gateway.dedup import RecentIds
 from gateway.events.event import Event
 from gateway.events.integrations import refusal
 from gateway.intake import Arrival, Intake, Receipt
-from gateway.ledger import Ledger
 from gateway.queue.batching import BatchingQueue
+from gateway.state.ledger.counts import Ledger
 from gateway.suppression import Suppressions
 from gateway.testing import ManualClock, make_event
 from tests.fakes_segment import FakeQueue

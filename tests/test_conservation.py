@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.cli.ledger import ledger
-from gateway.conservation import Statement, balance, queue_gaps, statement, with_stored
-from gateway.ledger import DestinationCounts
 from gateway.queue.offline import QueueFolder
 from gateway.state import Commit, State, Tally, Waiting
+from gateway.state.ledger.counts import DestinationCounts
+from gateway.state.ledger.statement import Statement, balance, queue_gaps, statement, with_stored
 from gateway.state.schema import connect
 from tests.test_queue_identity import opened
 

@@ -10,11 +10,11 @@ import pytest
 from click.testing import CliRunner
 
 from gateway.cli.dead import dead
-from gateway.conservation import statement
-from gateway.deadletters import DeadLetters, Filter
 from gateway.errors import Permanent, StateError
 from gateway.events.event import Event
 from gateway.state import Commit, DeadLetter, State
+from gateway.state.dead_letters import DeadLetters, Filter
+from gateway.state.ledger.statement import statement
 from tests.test_pipeline import World, caught_up, send
 
 

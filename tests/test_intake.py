@@ -27,9 +27,9 @@ from gateway.events.envelope.sealed import API_EVENT_VERSION
 from gateway.events.event import Event, decode_events
 from gateway.events.timestamps import format_ms, parse_ms
 from gateway.intake import Arrival, Intake
-from gateway.ledger import Ledger
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.memory import MemoryConfig, MemoryStore
+from gateway.state.ledger.counts import Ledger
 from gateway.testing import START_MS, ManualClock
 
 NOW = format_ms(START_MS)

@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.ledger import DestinationCounts, Ledger, SourceCounts
+from gateway.state.ledger.counts import DestinationCounts, Ledger, SourceCounts
 
 numbers = st.integers(0, 10**9)
 counters = st.dictionaries(st.text(max_size=5), numbers).map(Counter)

@@ -15,13 +15,13 @@ from click.testing import CliRunner
 from gateway.cli.remote import required
 from gateway.cli.replay import Moment
 from gateway.config.load import load
-from gateway.conservation import statement
 from gateway.errors import ConfigError
 from gateway.events.event import Event, encode_events
 from gateway.events.timestamps import format_ms
 from gateway.pipeline import Gateway
 from gateway.plugins import discover
 from gateway.replay import Progress, Request
+from gateway.state.ledger.statement import statement
 from gateway.testing import Answer, FakeVendor, ManualClock
 from tests.process import GatewayProcess
 from tests.test_why import TOKEN, gateway_command, send

@@ -60,7 +60,7 @@ def _folder(told: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     shutil.copytree(told, tmp_path, dirs_exist_ok=True)
     monkeypatch.setenv("COLUMNS", "110")
     monkeypatch.setenv("ALERT_URL", "http://127.0.0.1:9/")
-    monkeypatch.setattr("gateway.audit.getpass.getuser", lambda: "ann")
+    monkeypatch.setattr("gateway.state.audit_trail.getpass.getuser", lambda: "ann")
     monkeypatch.setattr("gateway.events.timestamps.now_ms", lambda: NOW_MS)
     return tmp_path
 
@@ -157,7 +157,7 @@ if __name__ == "__main__":  # writes what the commands print into the page
         asyncio.run(tell(Path(made)))
         patch.setenv("COLUMNS", "110")
         patch.setenv("ALERT_URL", "http://127.0.0.1:9/")
-        patch.setattr("gateway.audit.getpass.getuser", lambda: "ann")
+        patch.setattr("gateway.state.audit_trail.getpass.getuser", lambda: "ann")
         patch.setattr("gateway.events.timestamps.now_ms", lambda: NOW_MS)
         for command, _ in CONSOLE.findall(PAGE):
             text = printed(Path(made), command)

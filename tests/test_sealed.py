@@ -27,7 +27,7 @@ from gateway.events.envelope.sealed import Origin, Run, briefs, seal, stored_eve
 from gateway.events.event import Event, encode_events
 from gateway.identity import Identity
 from gateway.intake import Arrival, Intake, Plain
-from gateway.ledger import Ledger
+from gateway.state.ledger.counts import Ledger
 from gateway.testing import START_MS, ManualClock, make_event
 from tests.fakes_segment import FakeQueue
 

@@ -251,7 +251,7 @@ def test_example() -> None:
 
     def source(**settings: SourceSettings) -> SegmentSource:
         from gateway.components.chain import Chain
-        from gateway.ledger import Ledger
+        from gateway.state.ledger.counts import Ledger
 
         context = make_context(Path("/nowhere"))
         queue: Any = FakeQueue()

@@ -15,7 +15,6 @@ from click.testing import CliRunner
 
 from gateway.cli.shadow import shadow as shadow_command
 from gateway.config.load import load
-from gateway.conservation import statement
 from gateway.errors import ConfigError, Misconfigured
 from gateway.events.envelope.arrival import Arrival
 from gateway.events.event import Event
@@ -24,6 +23,7 @@ from gateway.pipeline import Gateway
 from gateway.plugins import discover
 from gateway.replay import Request
 from gateway.shadow import MOST_CHANGES, MOST_NAMES, MOST_SHOWN_BYTES, ShadowReport, _Budget, _count
+from gateway.state.ledger.statement import statement
 from gateway.testing import Answer, FakeVendor, ManualClock, make_batch, make_event
 from gateway.workers.merge import merge_shadows
 from tests.process import GatewayProcess

@@ -14,7 +14,7 @@ from gateway.components.transform import Transform
 from gateway.delivery.sieve import Outgoing, Sieve
 from gateway.events.envelope.sealed import Origin, Run, Sealed, seal
 from gateway.events.event import Event
-from gateway.tap import Tap
+from gateway.state.live_tail import Tap
 from gateway.testing import START_MS, make_event
 
 NUMBER = 60

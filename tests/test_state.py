@@ -14,9 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.conservation import statement
 from gateway.errors import StateError
-from gateway.ledger import DestinationCounts
 from gateway.state import (
     Attempt,
     Commit,
@@ -28,6 +26,8 @@ from gateway.state import (
     reading,
     schema,
 )
+from gateway.state.ledger.counts import DestinationCounts
+from gateway.state.ledger.statement import statement
 
 
 def letter(offset: int = 0, reason: str = "rejected", **fields: Any) -> DeadLetter:

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.rates import Rates
 from gateway.state import Discard
-from gateway.tap import MOST_HELD, Choice, Sighting, Tap, Watcher
+from gateway.state.live_tail import MOST_HELD, Choice, Sighting, Tap, Watcher
 from gateway.testing import make_event
 
 
@@ -94,7 +94,7 @@ async def test_who_does_not_read_misses_events_and_is_told_how_many() -> None:
 
 async def test_a_quiet_stream_lets_the_caller_look_up(monkeypatch: Any) -> None:
     """Where nothing comes an empty list does, so that a caller that left is noticed."""
-    monkeypatch.setattr("gateway.tap._LOOK_UP_SECONDS", 0.001)
+    monkeypatch.setattr("gateway.state.live_tail._LOOK_UP_SECONDS", 0.001)
     with Tap().watching(Choice()) as watcher:
         async for sightings in watcher.sightings():
             assert sightings == []

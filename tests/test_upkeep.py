@@ -10,16 +10,16 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from gateway.audit import Audit
-from gateway.books import Books
 from gateway.config.settings import QueueSettings, TraceConfig
 from gateway.errors import StateError
-from gateway.ledger import Ledger
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.memory import MemoryConfig, MemoryStore
 from gateway.rates import Rates
 from gateway.rollout.driver import Rollouts
 from gateway.state import Commit, Discard, State, Tally, reading
+from gateway.state.audit_trail import Audit
+from gateway.state.ledger.counts import Ledger
+from gateway.state.ledger.source_ledger import Books
 from gateway.suppression import Suppressions
 from gateway.upkeep import Upkeep
 from tests.test_state import letter

@@ -7,9 +7,15 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.conservation import DestinationStatement, Finding, SourceStatement, Statement
 from gateway.replay import Progress
-from gateway.workers.merge import merge_health, merge_progress, merge_statements
+from gateway.state.ledger.statement import (
+    DestinationStatement,
+    Finding,
+    SourceStatement,
+    Statement,
+    merge_statements,
+)
+from gateway.workers.merge import merge_health, merge_progress
 from gateway.workers.metrics import merge_metrics
 
 

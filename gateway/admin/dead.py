@@ -9,8 +9,8 @@ from aiohttp import web
 from msgspec import Struct
 
 from gateway.admin.api import answer, body, note
-from gateway.deadletters import DeadLetters, Filter
 from gateway.state import STATE_FILE
+from gateway.state.dead_letters import DeadLetters, Filter
 
 if TYPE_CHECKING:
     from gateway.pipeline import Gateway

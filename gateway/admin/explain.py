@@ -14,8 +14,8 @@ from gateway.admin.why import find_stored
 from gateway.errors import GatewayError
 from gateway.events.event import Event, decode_events
 from gateway.explaining import explaining, likeness
-from gateway.offline import stored_by_id
 from gateway.question import Question, explained
+from gateway.state.offline import stored_by_id
 
 if TYPE_CHECKING:
     from gateway.pipeline import Gateway

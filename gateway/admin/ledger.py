@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from gateway.admin.api import answer
-from gateway.conservation import statement
+from gateway.state.ledger.statement import statement
 
 if TYPE_CHECKING:
     from gateway.pipeline import Gateway

@@ -11,7 +11,7 @@ from msgspec import Raw
 
 from gateway.admin.api import AdminError
 from gateway.events.timestamps import format_ms
-from gateway.tap import Choice, Sighting
+from gateway.state.live_tail import Choice, Sighting
 
 if TYPE_CHECKING:
     from gateway.pipeline import Gateway

@@ -11,7 +11,7 @@ from aiohttp import web
 from gateway.admin.api import answer
 from gateway.queue.index import find, matches
 from gateway.queue.offline import QueueFolder
-from gateway.why import life
+from gateway.state.trace import life
 
 if TYPE_CHECKING:
     from gateway.pipeline import Gateway

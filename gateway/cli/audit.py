@@ -13,8 +13,8 @@ import msgspec
 from gateway.cli.common import CONFIG_OPTION, explained_errors, printable
 
 if TYPE_CHECKING:
-    from gateway.audit import Entry
     from gateway.config.model import Config
+    from gateway.state.audit_trail import Entry
 
 __all__ = ["audit"]
 
@@ -43,10 +43,10 @@ def _read(config: Config, limit: int) -> list[Entry]:
     """The newest of all shards."""
     from msgspec import structs
 
-    from gateway.audit import entries
     from gateway.config.data_dir import public_id, shards_of
     from gateway.errors import StateError
     from gateway.state import STATE_FILE
+    from gateway.state.audit_trail import entries
     from gateway.state.schema import connect
 
     paths = {one.shard: one.data_dir / STATE_FILE for one in shards_of(config)}

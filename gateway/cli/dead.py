@@ -17,7 +17,7 @@ from gateway.cli.common import CONFIG_OPTION, explained_errors
 if TYPE_CHECKING:
     from gateway.cli.remote import Remote
     from gateway.config.model import Config
-    from gateway.deadletters import Entry, Filter
+    from gateway.state.dead_letters import Entry, Filter
 
 __all__ = ["dead"]
 
@@ -67,7 +67,7 @@ def _selects(command: Callable[..., None]) -> Callable[..., None]:
         **options: Any,
     ) -> None:
         from gateway.config.load import load
-        from gateway.deadletters import Filter
+        from gateway.state.dead_letters import Filter
 
         with explained_errors():
             letters = _letters(load(config_path))
@@ -93,7 +93,7 @@ class _Remote:
         self._remote = remote
 
     def find(self, which: Filter, limit: int) -> list[Entry]:
-        from gateway.deadletters import Entry
+        from gateway.state.dead_letters import Entry
 
         return msgspec.convert(self._ask("list", which, limit), list[Entry])
 
@@ -116,14 +116,14 @@ class _Files:
     """Those in the files of all shards; what is changed is written to the audit trail."""
 
     def __init__(self, shards: list[Config]) -> None:
-        from gateway.deadletters import DeadLetters
         from gateway.state import STATE_FILE
+        from gateway.state.dead_letters import DeadLetters
 
         paths = [(one.data_dir / STATE_FILE, one.shard) for one in shards]
         self._shards = [(path, DeadLetters(path, shard)) for path, shard in paths]
 
     def find(self, which: Filter, limit: int) -> list[Entry]:
-        from gateway.workers.merge import merge_entries
+        from gateway.state.dead_letters import merge_entries
 
         return merge_entries([letters.find(which, limit) for _, letters in self._shards], limit)
 
@@ -147,8 +147,8 @@ class _Files:
 
     @staticmethod
     def _recorded(action: str, which: Filter, path: Path, events: int) -> int:
-        from gateway.audit import local_actor, record_offline
         from gateway.events.timestamps import now_ms
+        from gateway.state.audit_trail import local_actor, record_offline
 
         detail = {"destination": which.destination, "reason": which.reason, "events": events}
         if events:

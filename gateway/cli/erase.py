@@ -225,9 +225,9 @@ async def _alone(
 
 
 async def _again(gateways: list[Gateway], retry: int) -> tuple[Gateway, int]:
-    from gateway.audit import local_actor
     from gateway.config.data_dir import shard_of
     from gateway.errors import GatewayError
+    from gateway.state.audit_trail import local_actor
 
     shard, id_ = shard_of(retry)
     for gateway in gateways:
@@ -238,7 +238,7 @@ async def _again(gateways: list[Gateway], retry: int) -> tuple[Gateway, int]:
 
 
 async def _write_down(gateway: Gateway, kind: Kind, whose: list[Subjects]) -> list[int]:
-    from gateway.audit import local_actor
+    from gateway.state.audit_trail import local_actor
 
     made = []
     for subjects in whose:

@@ -79,10 +79,10 @@ def explain(
 async def _explained(config: Config, question: Question) -> Explanation:
     from gateway.events.timestamps import now_ms
     from gateway.explaining import explaining
-    from gateway.offline import sent_before, stored_by_id
     from gateway.pipeline import Gateway
     from gateway.plugins import discover
     from gateway.question import explained
+    from gateway.state.offline import sent_before, stored_by_id
 
     now = now_ms()
     gateway = Gateway(config, discover(), lambda: now, rehearsing=True)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from gateway.config.model import Config
-    from gateway.conservation import Statement
+    from gateway.state.ledger.statement import Statement
 
 __all__ = ["ledger"]
 
@@ -47,7 +47,7 @@ def _ask(config: Config) -> Statement:
     import msgspec
 
     from gateway.cli.remote import connect
-    from gateway.conservation import Statement
+    from gateway.state.ledger.statement import Statement
 
     remote = connect(config)
     if remote is not None and remote.has_token:
@@ -64,8 +64,8 @@ def _read(config: Config, *, running: bool) -> Statement:
     from rich.progress import Progress
 
     from gateway.config.data_dir import shards_of
-    from gateway.offline import statement_of
-    from gateway.workers.merge import merge_statements
+    from gateway.state.ledger.statement import merge_statements
+    from gateway.state.offline import statement_of
 
     with Progress(transient=True) as progress:
         progress.add_task("reading the queue", total=None)

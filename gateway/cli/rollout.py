@@ -182,10 +182,10 @@ class _ByFile:
         return stored_report(self._config, self._store, group, now_ms())
 
     def act(self, group: str, action: Action, reason: str) -> View:
-        from gateway.audit import local_actor, record_offline
         from gateway.events.timestamps import now_ms
         from gateway.rollout.filed import act_on_file
         from gateway.state import STATE_FILE
+        from gateway.state.audit_trail import local_actor, record_offline
 
         at_ms, who = now_ms(), local_actor()
         act_on_file(self._config, self._store, group, action, at_ms, who, reason)

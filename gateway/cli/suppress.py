@@ -75,10 +75,10 @@ def _asked(change: Callable[[tuple[str, ...]], int], users: tuple[str, ...]) -> 
 
 
 def _record(config_path: Path, data_dir: Path | None, action: str, users: int) -> None:
-    from gateway.audit import local_actor, record_offline
     from gateway.config.load import load
     from gateway.events.timestamps import now_ms
     from gateway.state import STATE_FILE
+    from gateway.state.audit_trail import local_actor, record_offline
 
     path = (data_dir or load(config_path).data_dir) / STATE_FILE
     record_offline(path, now_ms(), local_actor(), action, {"users": users})

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from gateway.config.model import Config
-    from gateway.why import Life, Place, Stored
+    from gateway.state.trace import Life, Place, Stored
 
 __all__ = ["why"]
 
@@ -59,9 +59,8 @@ def _ask(config: Config, message_id: str) -> Life:
 
     from gateway.cli.remote import connect
     from gateway.config.data_dir import shards_of
-    from gateway.offline import life_of
-    from gateway.why import Life
-    from gateway.workers.merge import merge_lives
+    from gateway.state.offline import life_of
+    from gateway.state.trace import Life, merge_lives
 
     remote = connect(config)
     if remote is not None and remote.has_token:

@@ -18,9 +18,9 @@ from gateway.delivery.order import UserOrder
 from gateway.delivery.sending import Sender
 from gateway.delivery.ticket import attempts_of, show
 from gateway.events.event import decode_events
-from gateway.ledger import DestinationCounts
 from gateway.state import Attempt, Commit, DeadLetter, State, Waiting
-from gateway.tap import Tap
+from gateway.state.ledger.counts import DestinationCounts
+from gateway.state.live_tail import Tap
 
 __all__ = ["Lane"]
 

@@ -18,7 +18,7 @@ from gateway.groups import Group
 from gateway.memberships import Memberships
 from gateway.rollout.meter import Meter
 from gateway.state import DeadLetter
-from gateway.tap import Tap
+from gateway.state.live_tail import Tap
 
 __all__ = ["Onlooker", "Outgoing", "Sieve"]
 

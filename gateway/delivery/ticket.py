@@ -12,7 +12,7 @@ from gateway.components.verdict import Verdict
 from gateway.delivery.sieve import Outgoing
 from gateway.events.event import Event
 from gateway.state import Attempt, Commit, DeadLetter, Offsets, Waiting
-from gateway.tap import Tap
+from gateway.state.live_tail import Tap
 
 __all__ = ["NOTHING", "Item", "Part", "Ticket", "attempts_of", "merged", "show"]
 

@@ -17,8 +17,8 @@ from gateway.delivery.lane import Lane
 from gateway.delivery.order import UserOrder
 from gateway.delivery.sending import Sender
 from gateway.delivery.ticket import NOTHING, Item, Part, Ticket
-from gateway.ledger import DestinationCounts
 from gateway.state import Attempt, Offsets
+from gateway.state.ledger.counts import DestinationCounts
 
 __all__ = ["Triage"]
 

@@ -33,9 +33,9 @@ from gateway.delivery.sending import Condition, Sender
 from gateway.delivery.sieve import Outgoing, Sieve
 from gateway.delivery.ticket import NOTHING, Item, Part, Ticket, attempts_of, merged, show
 from gateway.delivery.triage import Triage
-from gateway.ledger import DestinationCounts
 from gateway.state import ALREADY_WAITING, Commit, State, reading
-from gateway.tap import Tap
+from gateway.state.ledger.counts import DestinationCounts
+from gateway.state.live_tail import Tap
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

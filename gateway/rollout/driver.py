@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.audit import Audit
 from gateway.config.alerts import AlertsConfig
 from gateway.config.groups import GroupConfig
 from gateway.config.model import Config
@@ -36,6 +35,7 @@ from gateway.rollout.meter import Comparison
 from gateway.rollout.ramps import Ramps, resize, standing
 from gateway.rollout.store import FILE_NAME, Change, Snapshot
 from gateway.rollout.view import Report, View, report_of, view_of
+from gateway.state.audit_trail import Audit
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from gateway.errors import StateError
-from gateway.ledger import DestinationCounts, SourceCounts
 from gateway.state import reading, writing
+from gateway.state.ledger.counts import DestinationCounts, SourceCounts
 from gateway.state.reading import Counted
 from gateway.state.records import (
     Attempt,

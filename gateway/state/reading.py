@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gateway.ledger import DestinationCounts, SourceCounts
+from gateway.state.ledger.counts import DestinationCounts, SourceCounts
 from gateway.state.records import Attempt, DeadLetter, Discard, Leak, Offsets, Waiting
 
 __all__ = [

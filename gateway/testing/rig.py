@@ -26,10 +26,10 @@ from gateway.delivery.worker import Worker
 from gateway.errors import BatchError
 from gateway.events.event import Event, encode_events
 from gateway.events.timestamps import now_ms
-from gateway.ledger import DestinationCounts
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.memory import MemoryConfig, MemoryStore
 from gateway.state import DeadLetter, State
+from gateway.state.ledger.counts import DestinationCounts
 from gateway.testing.making import ManualClock
 
 __all__ = [

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from msgspec import structs
 
 from gateway.admin.api import AdminError
-from gateway.conservation import DestinationStatement, SourceStatement, Statement
-from gateway.deadletters import Entry
 from gateway.reload import ConfigStatus, Reloaded
 from gateway.replay import Plan, Progress
 from gateway.shadow import ShadowReport
+from gateway.state.merging import _by_id, _counts, _sum
 from gateway.status import DestinationStatus, QueueStatus, SourceStatus, Status
-from gateway.why import Life
 
 __all__ = [
-    "merge_entries",
     "merge_health",
-    "merge_lives",
     "merge_plans",
     "merge_progress",
     "merge_reloads",
     "merge_shadows",
-    "merge_statements",
     "merge_status",
     "name_of",
 ]
@@ -179,19 +174,6 @@ def merge_status(found: Mapping[int, Status], workers: int) -> Status:
     )
 
 
-def _by_id(groups: Iterable[Sequence[Any]]) -> list[list[Any]]:
-    """Those with the same id together, in the order in which the ids come up."""
-    found: dict[str, list[Any]] = {}
-    for group in groups:
-        for one in group:
-            found.setdefault(one.id, []).append(one)
-    return list(found.values())
-
-
-def _sum(items: Sequence[Any], *names: str) -> dict[str, Any]:
-    return {name: sum(getattr(item, name) for item in items) for name in names}
-
-
 def _source_status(same: list[SourceStatus]) -> SourceStatus:
     numbers = _sum(same, "received", "accepted", "duplicate", "discarded")
     rate = round(sum(one.per_second for one in same), 1)
@@ -211,76 +193,6 @@ def _destination_status(same: list[DestinationStatus]) -> DestinationStatus:
             same, "lag_events", "concurrency", "max_concurrency", "waiting", "dead", "replaying"
         ),
     )
-
-
-def merge_statements(found: Mapping[int, Statement], workers: int) -> Statement:
-    """The books of all shards; offsets that are not a finding's are sums, and count events."""
-    if len(found) == 1:
-        return next(iter(found.values()))
-    all_ = [found[shard] for shard in sorted(found)]
-    return Statement(
-        [_source_books(same) for same in _by_id(one.sources for one in all_)],
-        [_destination_books(same) for same in _by_id(one.destinations for one in all_)],
-        **_sum(all_, "counted_from", "counted_to", "end"),
-        findings=[
-            structs.replace(finding, where=f"{name_of(shard, workers)}: {finding.where}")
-            for shard, one in sorted(found.items())
-            for finding in one.findings
-        ],
-        gaps=[gap for one in all_ for gap in one.gaps],
-    )
-
-
-def _counts(tables: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    total: Counter[str] = Counter()
-    for table in tables:
-        total.update(table)
-    return dict(total)
-
-
-def _source_books(same: list[SourceStatement]) -> SourceStatement:
-    return structs.replace(
-        same[0],
-        discarded=_counts(one.discarded for one in same),
-        **_sum(same, "received", "accepted", "duplicate"),
-    )
-
-
-def _destination_books(same: list[DestinationStatement]) -> DestinationStatement:
-    return structs.replace(
-        same[0],
-        filtered=_counts(one.filtered for one in same),
-        dead=_counts(one.dead for one in same),
-        **_sum(
-            same,
-            *("base", "cursor", "accepted", "replayed", "delivered"),
-            *("queued", "waiting", "missing"),
-        ),
-    )
-
-
-def merge_lives(found: Iterable[Life], message_id: str) -> Life:
-    """All that any shard knows of an event, newest first."""
-    lives = list(found)
-    return Life(
-        message_id,
-        sorted(
-            (one for life in lives for one in life.stored),
-            key=lambda one: one.received_at,
-            reverse=True,
-        ),
-        sorted(
-            (one for life in lives for one in life.discarded),
-            key=lambda one: one.received_ms,
-            reverse=True,
-        ),
-    )
-
-
-def merge_entries(found: Iterable[Sequence[Entry]], limit: int) -> list[Entry]:
-    """The newest dead letters of all shards."""
-    entries = [entry for group in found for entry in group]
-    return sorted(entries, key=lambda one: (one.last_ms, one.id), reverse=True)[:limit]
 
 
 def merge_shadows(found: Iterable[ShadowReport]) -> ShadowReport:

@@ -20,23 +20,23 @@ from gateway.admin import add_routes
 from gateway.admin.api import AdminError, answer, number
 from gateway.admin.dead import Asked
 from gateway.admin.privacy import which
-from gateway.audit import Entry as Change
 from gateway.config.data_dir import of_shard, public_id, shard_of
 from gateway.config.model import Config
-from gateway.conservation import Statement
-from gateway.deadletters import DeadLetters, Entry, Filter
 from gateway.events.timestamps import now_ms
 from gateway.http.tokens import Caller, Tokens
 from gateway.inventory import scan_queues
-from gateway.offline import life_of, statement_of
 from gateway.queue.offline import queues_of
 from gateway.reload import Reloaded
 from gateway.replay import Plan, Progress, Request
 from gateway.server import METRICS_TYPE
 from gateway.shadow import ShadowReport
 from gateway.state import STATE_FILE
+from gateway.state.audit_trail import Entry as Change
+from gateway.state.dead_letters import DeadLetters, Entry, Filter
+from gateway.state.ledger.statement import Statement
+from gateway.state.offline import life_of, statement_of
+from gateway.state.trace import Life
 from gateway.status import Status
-from gateway.why import Life
 from gateway.workers import merge
 from gateway.workers.asking import ASKED_FOR, Asker
 from gateway.workers.metrics import merge_metrics

@@ -14,10 +14,12 @@ from collections.abc import Mapping
 
 from msgspec import Struct, field, structs
 
-from gateway.ledger import DestinationCounts, SourceCounts
 from gateway.queue.offline import QueueFolder
 from gateway.queue.segment import Damage
 from gateway.state import Leak, reading
+from gateway.state.ledger.counts import DestinationCounts, SourceCounts
+from gateway.state.merging import _by_id, _counts, _sum
+from gateway.workers.merge import name_of
 
 __all__ = [
     "DestinationStatement",
@@ -25,6 +27,7 @@ __all__ = [
     "SourceStatement",
     "Statement",
     "balance",
+    "merge_statements",
     "queue_gaps",
     "statement",
 ]
@@ -225,3 +228,42 @@ def queue_gaps(queue: QueueFolder) -> list[tuple[int, int]]:
         for step in queue.steps(segment)
         if isinstance(step, Damage) and step.end > step.first
     ]
+
+
+def merge_statements(found: Mapping[int, Statement], workers: int) -> Statement:
+    """The books of all shards; offsets that are not a finding's are sums, and count events."""
+    if len(found) == 1:
+        return next(iter(found.values()))
+    all_ = [found[shard] for shard in sorted(found)]
+    return Statement(
+        [_source_books(same) for same in _by_id(one.sources for one in all_)],
+        [_destination_books(same) for same in _by_id(one.destinations for one in all_)],
+        **_sum(all_, "counted_from", "counted_to", "end"),
+        findings=[
+            structs.replace(finding, where=f"{name_of(shard, workers)}: {finding.where}")
+            for shard, one in sorted(found.items())
+            for finding in one.findings
+        ],
+        gaps=[gap for one in all_ for gap in one.gaps],
+    )
+
+
+def _source_books(same: list[SourceStatement]) -> SourceStatement:
+    return structs.replace(
+        same[0],
+        discarded=_counts(one.discarded for one in same),
+        **_sum(same, "received", "accepted", "duplicate"),
+    )
+
+
+def _destination_books(same: list[DestinationStatement]) -> DestinationStatement:
+    return structs.replace(
+        same[0],
+        filtered=_counts(one.filtered for one in same),
+        dead=_counts(one.dead for one in same),
+        **_sum(
+            same,
+            *("base", "cursor", "accepted", "replayed", "delivered"),
+            *("queued", "waiting", "missing"),
+        ),
+    )

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 from gateway.components.store import Store
 from gateway.errors import StateError
 from gateway.events.envelope.sealed import briefs
-from gateway.ledger import Ledger
 from gateway.state import Discard, State, Tally
+from gateway.state.ledger.counts import Ledger
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

@@ -11,15 +11,15 @@ from msgspec import structs
 
 from gateway.config.data_dir import shards_of
 from gateway.config.model import Config
-from gateway.conservation import Statement, queue_gaps, statement, with_stored
 from gateway.errors import StateError
 from gateway.events.envelope.sealed import newest_ids
 from gateway.events.event import Event, decode_events
 from gateway.queue.index import find
 from gateway.queue.offline import QueueFolder, queues_of
 from gateway.state import STATE_FILE
+from gateway.state.ledger.statement import Statement, queue_gaps, statement, with_stored
 from gateway.state.schema import connect
-from gateway.why import Life, life
+from gateway.state.trace import Life, life
 
 __all__ = ["life_of", "sent_before", "statement_of", "stored_by_id"]
 

@@ -12,7 +12,7 @@ from gateway.events.event import Event, decode_events
 from gateway.events.timestamps import format_ms
 from gateway.state import reading
 
-__all__ = ["Discarded", "Life", "Place", "Step", "Stored", "life"]
+__all__ = ["Discarded", "Life", "Place", "Step", "Stored", "life", "merge_lives"]
 
 _CHANGED = "changed:"
 
@@ -181,3 +181,21 @@ def _place(
     if last.outcome == "dead":
         return at("dead", f"its dead letter was dropped: {last.detail}")
     return at(last.outcome, f"at {format_ms(last.time_ms)}")
+
+
+def merge_lives(found: Iterable[Life], message_id: str) -> Life:
+    """All that any shard knows of an event, newest first."""
+    lives = list(found)
+    return Life(
+        message_id,
+        sorted(
+            (one for life in lives for one in life.stored),
+            key=lambda one: one.received_at,
+            reverse=True,
+        ),
+        sorted(
+            (one for life in lives for one in life.discarded),
+            key=lambda one: one.received_ms,
+            reverse=True,
+        ),
+    )

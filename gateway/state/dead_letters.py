@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from gateway.config.data_dir import public_id, shard_of
 from gateway.errors import StateError
 from gateway.state.writing import ALREADY_WAITING, add_outcome, transaction
 
-__all__ = ["DeadLetters", "Entry", "Filter"]
+__all__ = ["DeadLetters", "Entry", "Filter", "merge_entries"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,3 +184,9 @@ def _numbers(
     """Rows of a table for each destination."""
     query = f"SELECT destination, count(*) FROM {table} WHERE {where} GROUP BY destination"  # noqa: S608
     return Counter(dict(db.execute(query, values)))
+
+
+def merge_entries(found: Iterable[Sequence[Entry]], limit: int) -> list[Entry]:
+    """The newest dead letters of all shards."""
+    entries = [entry for group in found for entry in group]
+    return sorted(entries, key=lambda one: (one.last_ms, one.id), reverse=True)[:limit]
