@@ -20,7 +20,7 @@ from gateway.dedup import RecentIds
 from gateway.delivery.worker import Worker
 from gateway.errors import GatewayError
 from gateway.events.subjects import Subjects
-from gateway.identity import Identity
+from gateway.identity.visitors import Identity
 from gateway.queue.batching import BatchingQueue
 from gateway.state import State, erasing
 from gateway.state.regulations import Place

@@ -32,7 +32,7 @@ from gateway.events.envelope.stamp import Stamp
 from gateway.events.envelope.validate import validate
 from gateway.events.event import EMPTY, Event, decode_events, encode_events
 from gateway.events.timestamps import parse_ms
-from gateway.identity import Identity
+from gateway.identity.visitors import Identity
 from gateway.keys import Key, Keys
 from gateway.queue.batching import BatchingQueue
 from gateway.state import Discard

@@ -27,7 +27,7 @@ from gateway.events.timestamps import format_ms, now_ms
 from gateway.groups import Groups
 from gateway.http.routing import Paths
 from gateway.http.tokens import Tokens
-from gateway.identity import Identity
+from gateway.identity.visitors import Identity
 from gateway.intake import Intake
 from gateway.plugins import Registry
 from gateway.preload import preload

@@ -15,7 +15,7 @@ from gateway.dedup import RecentIds
 from gateway.delivery.sieve import Sieve
 from gateway.groups import Groups
 from gateway.http.routing import Mounted
-from gateway.identity import Identity
+from gateway.identity.visitors import Identity
 from gateway.intake import Intake
 from gateway.memberships import Memberships
 from gateway.queue.batching import BatchingQueue

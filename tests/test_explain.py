@@ -18,7 +18,7 @@ from gateway.cli import main
 from gateway.config.load import load
 from gateway.events.envelope.sealed import stored_events
 from gateway.explaining import Explanation, explaining
-from gateway.links import FILE_NAME, LinkFile, Mark
+from gateway.identity.links import FILE_NAME, LinkFile, Mark
 from gateway.pipeline import Gateway
 from gateway.plugins import discover
 from gateway.question import MOST_EVENTS, Question, explained

@@ -19,7 +19,7 @@ from gateway.events.conditions.unit import visitor_of
 from gateway.events.envelope.mixed import Mixed, mixed
 from gateway.events.envelope.sealed import Origin, briefs, stored_events
 from gateway.events.event import Event, encode_events
-from gateway.identity import Identity
+from gateway.identity.visitors import Identity
 from gateway.intake import Plain
 from gateway.testing import START_MS
 from tests.masking import CARD, EMAIL, PHONE, SECRET, config

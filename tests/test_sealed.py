@@ -25,7 +25,7 @@ from gateway.events.envelope.client import Client
 from gateway.events.envelope.heads import examine
 from gateway.events.envelope.sealed import Origin, Run, briefs, seal, stored_events
 from gateway.events.event import Event, encode_events
-from gateway.identity import Identity
+from gateway.identity.visitors import Identity
 from gateway.intake import Arrival, Intake, Plain
 from gateway.state.ledger.counts import Ledger
 from gateway.testing import START_MS, ManualClock, make_event

@@ -295,7 +295,8 @@ HOST_KEYS: dict[str, frozenset[str]] = {
 
 
 class IdentityConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`[identity]`: which visitor a userId belongs to, for groups by user; see `gateway.identity`.
+    """`[identity]`: which visitor a userId belongs to, for groups by user; see
+    `gateway.identity.visitors`.
 
     Attributes:
         max_links: users who are linked, about 250 bytes each in each worker; beyond it nobody new.

@@ -44,7 +44,7 @@ class Warnings(Struct, frozen=True, omit_defaults=True, rename="camel"):
         raw_timestamp: the client's timestamp as it was sent, where it could not be read.
         notes: short codes such as ``context_not_object``.
         visitor: whose event it is, if that was known of its userId when it was stored; see
-            `gateway.identity`.
+            `gateway.identity.visitors`.
     """
 
     request_ip: str | None = None

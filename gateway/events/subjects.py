@@ -3,8 +3,8 @@
 An event is a subject's if its `userId` is, or the `previousId` of an alias, or, where the subject
 is named by anonymousId, its `anonymousId` or that `previousId`. As with Segment, an id that stands
 anywhere else in an event, among its properties or traits, is a value like any other. Where an
-event of somebody else has a subject noted down as its visitor (`gateway.identity`), the note is
-taken away and the event stays.
+event of somebody else has a subject noted down as its visitor (`gateway.identity.visitors`), the
+note is taken away and the event stays.
 
 What is erased leaves a *mark* in its place: an event of type ``erased`` with nothing but the id of
 its source. Offsets stay as they are, and so do counts.

@@ -53,8 +53,8 @@ def unit_reader(by: str) -> UnitReader:
 def visitor_of(event: Event) -> str | None:
     """The visitor whose event it is: `anonymousId`, else whom its `userId` is known to belong to.
 
-    That is noted down when it is stored (`gateway.identity`); a user of whom nothing is known is
-    his own visitor.
+    That is noted down when it is stored (`gateway.identity.visitors`); a user of whom nothing is
+    known is his own visitor.
     """
     if event.anonymous_id:
         return event.anonymous_id

@@ -61,7 +61,8 @@ class Origin(Struct, frozen=True, omit_defaults=True, rename="camel"):
     Attributes:
         sent_at: for events that do not say it themselves: of the batch, or of a header.
         type: what the request's path says that its event is, or empty.
-        visitors: userId to visitor, for events without an anonymousId; see `gateway.identity`.
+        visitors: userId to visitor, for events without an anonymousId; see
+        `gateway.identity.visitors`.
     """
 
     source_id: str

@@ -38,7 +38,7 @@ from gateway.events.envelope.normalise import add_notes
 from gateway.events.envelope.sealed import stored_events
 from gateway.events.event import EMPTY, Event, Warnings
 from gateway.events.subjects import Subjects
-from gateway.links import FILE_NAME, LinkFile, Mark
+from gateway.identity.links import FILE_NAME, LinkFile, Mark
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
