@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 from msgspec import Struct
 
-from gateway.arms import ForArm
 from gateway.components.chain import Chain
 from gateway.components.context import Context
 from gateway.components.destination import BatchPolicy, Destination, DestinationSpec
@@ -23,10 +22,11 @@ from gateway.config.decode import decode_table
 from gateway.config.model import Config
 from gateway.config.settings import DestinationSettings
 from gateway.errors import ConfigError, GatewayError
-from gateway.groups import Groups
 from gateway.intake import Intake
 from gateway.mapping import EventMapping, MappedDestination, Rule, compile_mapping
 from gateway.plugins import Registry
+from gateway.rollouts.for_arm import ForArm
+from gateway.rollouts.groups import Groups
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

@@ -25,9 +25,9 @@ from gateway.delivery.sieve import Outgoing
 from gateway.errors import GatewayError
 from gateway.events.event import Event, decode_events, encode_events
 from gateway.events.json_diff import changes
-from gateway.groups import Groups
 from gateway.pipeline import Gateway
 from gateway.rehearsing import Shown, rehearse
+from gateway.rollouts.groups import Groups
 from gateway.walk import Known, RehearsedIntake, Step, Taken, run_alone
 
 __all__ = [
@@ -52,7 +52,7 @@ class Place(Struct, frozen=True):
         arm: ``test``, ``control``, or None for neither.
         id: that the group goes by, and position: where it stands by the group's salt, 0 to 100.
         percent: of those in the slot, how many are in the test arm.
-        weight: of the arm, see `gateway.groups`.
+        weight: of the arm, see `gateway.rollouts.groups`.
     """
 
     group: str

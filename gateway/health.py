@@ -7,8 +7,8 @@ from typing import Any
 from gateway import __version__
 from gateway.events.timestamps import format_ms
 from gateway.pipeline import Gateway
-from gateway.rollout.machine import GATEWAY
-from gateway.rollout.view import View
+from gateway.rollouts.machine import GATEWAY
+from gateway.rollouts.view import View
 
 __all__ = ["report"]
 

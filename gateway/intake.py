@@ -43,7 +43,7 @@ from gateway.state.live_tail import Tap
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-    from gateway.rollout.meter import IntakeMeter
+    from gateway.rollouts.meter import IntakeMeter
 
 __all__ = ["Arrival", "Intake", "Plain", "Receipt"]
 

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from gateway import __version__
 from gateway.pipeline import Gateway
-from gateway.rollout.machine import STATUSES
+from gateway.rollouts.machine import STATUSES
 
 __all__ = ["GatewayCollector", "render"]
 

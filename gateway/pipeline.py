@@ -24,7 +24,6 @@ from gateway.delivery.circuit import Pace
 from gateway.erasure import Eraser
 from gateway.errors import GatewayError, StateError
 from gateway.events.timestamps import format_ms, now_ms
-from gateway.groups import Groups
 from gateway.http.routing import Paths
 from gateway.http.tokens import Tokens
 from gateway.identity.visitors import Identity
@@ -36,7 +35,8 @@ from gateway.rates import Rates
 from gateway.regulations import Others, Regulations
 from gateway.reload import Reloaded, Reloads, changes, kept
 from gateway.replay import Replays
-from gateway.rollout.driver import Rollouts
+from gateway.rollouts.controller import Rollouts
+from gateway.rollouts.groups import Groups
 from gateway.setup import Lasting, Setup, set_up
 from gateway.state import STATE_FILE, State
 from gateway.state.audit_trail import Audit

@@ -13,14 +13,14 @@ from gateway.components.source import Source
 from gateway.config.model import Config
 from gateway.dedup import RecentIds
 from gateway.delivery.sieve import Sieve
-from gateway.groups import Groups
 from gateway.http.routing import Mounted
 from gateway.identity.visitors import Identity
 from gateway.intake import Intake
-from gateway.memberships import Memberships
 from gateway.queue.batching import BatchingQueue
-from gateway.rollout.driver import Rollouts
-from gateway.rollout.ramps import Ramps
+from gateway.rollouts.controller import Rollouts
+from gateway.rollouts.groups import Groups
+from gateway.rollouts.measured import Ramps
+from gateway.rollouts.stamp import Memberships
 from gateway.shading import make_shadow, shaded
 from gateway.shadow import Shadow
 from gateway.state.ledger.counts import Ledger

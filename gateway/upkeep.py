@@ -12,7 +12,7 @@ from gateway.delivery.worker import Worker
 from gateway.errors import StateError
 from gateway.queue.batching import BatchingQueue
 from gateway.rates import Rates
-from gateway.rollout.driver import Rollouts
+from gateway.rollouts.controller import Rollouts
 from gateway.state import State, writing
 from gateway.state.ledger.source_ledger import Books
 from gateway.suppression import Suppressions

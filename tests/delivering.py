@@ -24,7 +24,7 @@ from gateway.errors import BatchError
 from gateway.events.event import Event, encode_events
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.memory import MemoryConfig, MemoryStore
-from gateway.rollout.meter import Meter
+from gateway.rollouts.meter import Meter
 from gateway.state import State
 from gateway.state.ledger.counts import DestinationCounts
 

@@ -12,8 +12,8 @@ import structlog
 from gateway.components.verdict import Verdict
 from gateway.config.load import load
 from gateway.config.model import Config
-from gateway.groups import Groups
-from gateway.rollout.driver import Rollouts
+from gateway.rollouts.controller import Rollouts
+from gateway.rollouts.groups import Groups
 from gateway.state.audit_trail import Audit
 from gateway.testing import make_event
 

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.arms import ForArm
 from gateway.builtin.mask import Mask, MaskConfig
 from gateway.components.chain import Chain
 from gateway.components.settings import Secret
@@ -22,7 +21,8 @@ from gateway.config.load import load
 from gateway.config.settings import IdentityConfig, ShadowSettings
 from gateway.events.conditions.bucketing import position
 from gateway.events.event import Event
-from gateway.groups import MOST_EARLIER, Group, Groups
+from gateway.rollouts.for_arm import ForArm
+from gateway.rollouts.groups import MOST_EARLIER, Group, Groups
 from gateway.testing import make_event
 
 IDS = [f"visitor-{n}" for n in range(20_000)]

@@ -13,7 +13,7 @@ from typing import Any
 
 from gateway.components.ports import Arm
 from gateway.config.groups import GroupConfig
-from gateway.groups import Groups
+from gateway.rollouts.groups import Groups
 from tests.process import GatewayProcess
 from tests.workers import process_of
 

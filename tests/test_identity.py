@@ -23,11 +23,11 @@ from gateway.events.envelope.heads import examine, read_heads
 from gateway.events.envelope.sealed import Origin, seal, stored_events
 from gateway.events.event import Event, encode_events
 from gateway.events.subjects import Subjects, redact
-from gateway.groups import Groups
 from gateway.identity.links import FILE_NAME, LinkFile, Mark
 from gateway.identity.visitors import Identity
 from gateway.pipeline import Gateway
 from gateway.queue.memory import MemoryConfig, MemoryStore
+from gateway.rollouts.groups import Groups
 from gateway.testing import make_event
 from tests.reloading import BASE, House, caught_up
 

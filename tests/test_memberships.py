@@ -12,8 +12,8 @@ from gateway.components.chain import Chain
 from gateway.config.groups import GroupConfig
 from gateway.delivery.sieve import Outgoing, Sieve
 from gateway.events.event import decode_events, encode_events
-from gateway.groups import Groups
-from gateway.memberships import Memberships
+from gateway.rollouts.groups import Groups
+from gateway.rollouts.stamp import Memberships
 from gateway.testing import make_event
 
 GROUPS = Groups({"g": GroupConfig(percent=20, by="anonymous"), "h": GroupConfig(percent=100)})

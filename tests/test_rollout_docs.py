@@ -23,9 +23,9 @@ from gateway.config.groups import GroupConfig, Guardrail, Metric
 from gateway.config.load import load
 from gateway.pipeline import Gateway
 from gateway.plugins import discover
-from gateway.rollout.alerts import MOST_WAIT_SECONDS
-from gateway.rollout.judging import MIN_SENDS
-from gateway.rollout.store import MOST_DECISIONS, MOST_SNAPSHOTS
+from gateway.rollouts.alerts import MOST_WAIT_SECONDS
+from gateway.rollouts.guardrails import MIN_SENDS
+from gateway.rollouts.store import MOST_DECISIONS, MOST_SNAPSHOTS
 from tests.rollouts import Play
 
 ROOT = Path(__file__).parents[1]

@@ -25,13 +25,13 @@ from gateway.config.load import load
 from gateway.errors import ConfigError, StateError
 from gateway.events.conditions.bucketing import position
 from gateway.events.timestamps import format_ms
-from gateway.groups import Groups
-from gateway.rollout.alerts import Alerts, alert_about
-from gateway.rollout.deciding import measure
-from gateway.rollout.filed import act_on_file, store_of
-from gateway.rollout.machine import Decision, begin, restarted
-from gateway.rollout.store import FILE_NAME, MOST_SNAPSHOTS, RolloutStore, Snapshot
-from gateway.rollout.view import Report
+from gateway.rollouts.alerts import Alerts, alert_about
+from gateway.rollouts.decide import measure
+from gateway.rollouts.groups import Groups
+from gateway.rollouts.machine import Decision, begin, restarted
+from gateway.rollouts.offline import act_on_file, store_of
+from gateway.rollouts.store import FILE_NAME, MOST_SNAPSHOTS, RolloutStore, Snapshot
+from gateway.rollouts.view import Report
 from gateway.testing import Answer, FakeVendor, make_event
 from tests.rollouts import CONFIG, START_MS, Play
 
@@ -156,7 +156,7 @@ async def test_who_decides_first_is_not_overruled(
         store.close()
         return measure(*args)
 
-    monkeypatch.setattr("gateway.rollout.driver.measure", beside)
+    monkeypatch.setattr("gateway.rollouts.controller.measure", beside)
     await play.minutes(3, 900, **RATES)
     assert play.state == ("held", 1)
 
@@ -180,7 +180,7 @@ def test_two_who_decide_at_the_same_time_do_so_one_after_the_other(tmp_path: Pat
 
 async def test_who_only_follows_decides_nothing(tmp_path: Path, play: Play) -> None:
     """The gateways of other shards have the percentages, and measure and show nothing."""
-    from gateway.rollout.driver import Rollouts
+    from gateway.rollouts.controller import Rollouts
 
     groups = Groups(play.config.groups, {})
     follower = Rollouts(

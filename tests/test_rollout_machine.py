@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from gateway.config.groups import GroupConfig
 from gateway.errors import ConfigError
-from gateway.groups import MOST_EARLIER
-from gateway.rollout.machine import (
+from gateway.rollouts.groups import MOST_EARLIER
+from gateway.rollouts.machine import (
     GATEWAY,
     Action,
     Rollout,

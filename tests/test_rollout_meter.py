@@ -16,13 +16,13 @@ from gateway.config.load import load
 from gateway.delivery.sieve import Outgoing, Sieve
 from gateway.errors import BatchError, Permanent, Retryable
 from gateway.events.event import Event
-from gateway.groups import Groups
 from gateway.intake import Arrival
 from gateway.pipeline import Gateway
 from gateway.plugins import discover
-from gateway.rollout.figures import DROPPED, FAILED, FINISHED, REJECTED, SEEN, VIOLATED
-from gateway.rollout.meter import MOST_UNDER_WAY, Comparison, Meter
-from gateway.rollout.ramps import measured_destinations
+from gateway.rollouts.figures import DROPPED, FAILED, FINISHED, REJECTED, SEEN, VIOLATED
+from gateway.rollouts.groups import Groups
+from gateway.rollouts.measured import measured_destinations
+from gateway.rollouts.meter import MOST_UNDER_WAY, Comparison, Meter
 from gateway.testing import make_event
 from tests.delivering import Bench, Scripted
 
@@ -200,7 +200,7 @@ type = "null"
 def test_what_is_under_way_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest are forgotten: their outcomes are not measured, and nothing else happens."""
     assert MOST_UNDER_WAY == 100_000
-    monkeypatch.setattr("gateway.rollout.meter.MOST_UNDER_WAY", 10)
+    monkeypatch.setattr("gateway.rollouts.meter.MOST_UNDER_WAY", 10)
     one = comparison()
     meter = Meter(one)
     (id_,) = of_arm(one, "test", 1)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from gateway.rollout.figures import (
+from gateway.rollouts.figures import (
     ATTEMPTS,
     FAILED,
     FINISHED,
@@ -21,7 +21,7 @@ from gateway.rollout.figures import (
     edge_of,
     quantile,
 )
-from gateway.rollout.sequential import half_width, log_evidence, spent
+from gateway.rollouts.sequential import half_width, log_evidence, spent
 
 ALPHA, TUNED = 0.05, 200.0
 

@@ -13,7 +13,7 @@ from itertools import accumulate
 import pytest
 
 from gateway.config.groups import DEFAULT_GUARDRAILS, Guardrail
-from gateway.rollout.figures import (
+from gateway.rollouts.figures import (
     ATTEMPTS,
     DROPPED,
     FAILED,
@@ -23,7 +23,7 @@ from gateway.rollout.figures import (
     ArmFigures,
     bucket_of,
 )
-from gateway.rollout.judging import judge, level_of
+from gateway.rollouts.guardrails import judge, level_of
 
 ALPHA = 0.05
 STRICT = (

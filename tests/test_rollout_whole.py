@@ -18,7 +18,7 @@ import pytest
 from msgspec import Raw
 
 from gateway.config.groups import GroupConfig
-from gateway.groups import Groups
+from gateway.rollouts.groups import Groups
 from gateway.testing import Answer, FakeVendor, Received
 from tests.process import GatewayProcess
 

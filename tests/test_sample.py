@@ -21,7 +21,7 @@ from gateway.config.groups import GroupConfig
 from gateway.errors import ConfigError
 from gateway.events.conditions.bucketing import in_share as in_sample
 from gateway.events.event import Event, decode_events, encode_events
-from gateway.groups import Groups
+from gateway.rollouts.groups import Groups
 from gateway.testing import make_context, make_event
 
 percents = st.integers(min_value=0, max_value=100_000).map(lambda steps: steps / 1000)

@@ -15,7 +15,7 @@ from gateway.errors import StateError
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.memory import MemoryConfig, MemoryStore
 from gateway.rates import Rates
-from gateway.rollout.driver import Rollouts
+from gateway.rollouts.controller import Rollouts
 from gateway.state import Commit, Discard, State, Tally, reading
 from gateway.state.audit_trail import Audit
 from gateway.state.ledger.counts import Ledger

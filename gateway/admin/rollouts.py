@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from gateway.admin.api import CALLER, AdminError, answer, body, note
 from gateway.errors import ConfigError
-from gateway.rollout.machine import Action
+from gateway.rollouts.machine import Action
 
 if TYPE_CHECKING:
     from gateway.pipeline import Gateway

@@ -12,9 +12,9 @@ from gateway.cli.common import CONFIG_OPTION, explained_errors
 if TYPE_CHECKING:
     from gateway.cli.remote import Remote
     from gateway.config.model import Config
-    from gateway.rollout.machine import Action
-    from gateway.rollout.store import RolloutStore
-    from gateway.rollout.view import Report, View
+    from gateway.rollouts.machine import Action
+    from gateway.rollouts.store import RolloutStore
+    from gateway.rollouts.view import Report, View
 
 __all__ = ["rollout"]
 
@@ -141,21 +141,21 @@ class _ByGateway:
     def views(self) -> list[View]:
         import msgspec
 
-        from gateway.rollout.view import View
+        from gateway.rollouts.view import View
 
         return msgspec.convert(self._remote.get("/admin/rollouts"), list[View])
 
     def report(self, group: str) -> Report:
         import msgspec
 
-        from gateway.rollout.view import Report
+        from gateway.rollouts.view import Report
 
         return msgspec.convert(self._remote.get(f"/admin/rollouts/{group}"), Report)
 
     def act(self, group: str, action: Action, reason: str) -> View:
         import msgspec
 
-        from gateway.rollout.view import View
+        from gateway.rollouts.view import View
 
         answer = self._remote.post(f"/admin/rollouts/{group}/{action}", {"reason": reason})
         return msgspec.convert(answer, View)
@@ -177,13 +177,13 @@ class _ByFile:
 
     def report(self, group: str) -> Report:
         from gateway.events.timestamps import now_ms
-        from gateway.rollout.filed import stored_report
+        from gateway.rollouts.offline import stored_report
 
         return stored_report(self._config, self._store, group, now_ms())
 
     def act(self, group: str, action: Action, reason: str) -> View:
         from gateway.events.timestamps import now_ms
-        from gateway.rollout.filed import act_on_file
+        from gateway.rollouts.offline import act_on_file
         from gateway.state import STATE_FILE
         from gateway.state.audit_trail import local_actor, record_offline
 
@@ -200,8 +200,8 @@ def _asked(config_path: Path) -> _ByGateway | _ByFile:
     from gateway.cli.remote import connect
     from gateway.config.load import load
     from gateway.errors import GatewayError
-    from gateway.rollout.filed import store_of
-    from gateway.rollout.store import FILE_NAME
+    from gateway.rollouts.offline import store_of
+    from gateway.rollouts.store import FILE_NAME
 
     config = load(config_path)
     remote = connect(config)

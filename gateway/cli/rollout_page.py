@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.errors import GatewayError
 from gateway.events.timestamps import format_ms
-from gateway.rollout.judging import ArmValue, Finding
-from gateway.rollout.machine import Decision
-from gateway.rollout.store import Snapshot
-from gateway.rollout.view import Report, View, format_value
+from gateway.rollouts.guardrails import ArmValue, Finding
+from gateway.rollouts.machine import Decision
+from gateway.rollouts.store import Snapshot
+from gateway.rollouts.view import Report, View, format_value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

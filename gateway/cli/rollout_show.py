@@ -15,10 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.events.timestamps import format_ms
-from gateway.rollout.judging import ArmValue, Finding
-from gateway.rollout.machine import Decision
-from gateway.rollout.store import Snapshot
-from gateway.rollout.view import Report, View, format_value
+from gateway.rollouts.guardrails import ArmValue, Finding
+from gateway.rollouts.machine import Decision
+from gateway.rollouts.store import Snapshot
+from gateway.rollouts.view import Report, View, format_value
 
 __all__ = ["shown_list", "shown_report", "shown_view"]
 

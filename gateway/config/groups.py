@@ -1,6 +1,6 @@
 """How a group is grown step by step, as config says it: stages, and what would stop it.
 
-The rules are carried out by `gateway.rollout`.
+The rules are carried out by `gateway.rollouts`.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from gateway.config.settings import DestinationSettings
 from gateway.delivery.backoff import backoff_seconds
 from gateway.delivery.circuit import Circuit, Limit, Pace
 from gateway.errors import Retryable
-from gateway.rollout.meter import Meter
+from gateway.rollouts.meter import Meter
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

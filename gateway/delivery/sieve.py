@@ -14,9 +14,9 @@ from gateway.events.envelope.sealed import Run
 from gateway.events.event import Event
 from gateway.events.integrations import Refusals
 from gateway.events.subjects import ERASED
-from gateway.groups import Group
-from gateway.memberships import Memberships
-from gateway.rollout.meter import Meter
+from gateway.rollouts.groups import Group
+from gateway.rollouts.meter import Meter
+from gateway.rollouts.stamp import Memberships
 from gateway.state import DeadLetter
 from gateway.state.live_tail import Tap
 

@@ -19,7 +19,7 @@ from gateway.config.groups import GroupConfig
 from gateway.config.settings import ServerConfig
 from gateway.events.envelope.normalise import normalise
 from gateway.events.event import Event
-from gateway.groups import Groups
+from gateway.rollouts.groups import Groups
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

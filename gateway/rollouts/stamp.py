@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Raw, json
 
 from gateway.events.event import Event
-from gateway.groups import Group, Membership
+from gateway.rollouts.groups import Group, Membership
 
 __all__ = ["Memberships"]
 

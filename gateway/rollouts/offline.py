@@ -7,10 +7,10 @@ from pathlib import Path
 
 from gateway.config.model import Config
 from gateway.errors import ConfigError
-from gateway.rollout.alerts import alert_about
-from gateway.rollout.machine import Action, Decision, Rollout, act
-from gateway.rollout.store import FILE_NAME, Change, RolloutStore
-from gateway.rollout.view import Report, report_of
+from gateway.rollouts.alerts import alert_about
+from gateway.rollouts.machine import Action, Decision, Rollout, act
+from gateway.rollouts.store import FILE_NAME, Change, RolloutStore
+from gateway.rollouts.view import Report, report_of
 
 __all__ = ["act_on_file", "asking", "not_ramped", "store_of", "stored_report"]
 

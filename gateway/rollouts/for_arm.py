@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from gateway.components.ports import Arm
 from gateway.components.transform import Transform
 from gateway.events.event import Event
-from gateway.groups import Group, Membership
+from gateway.rollouts.groups import Group, Membership
 
 __all__ = ["ForArm"]
 

@@ -17,11 +17,10 @@ from gateway.config.alerts import AlertsConfig
 from gateway.config.groups import GroupConfig
 from gateway.config.model import Config
 from gateway.errors import ConfigError, StateError
-from gateway.groups import Groups
-from gateway.rollout.alerts import Alerts, alert_about
-from gateway.rollout.deciding import decide, measure
-from gateway.rollout.filed import asking, not_ramped, store_of
-from gateway.rollout.machine import (
+from gateway.rollouts.alerts import Alerts, alert_about
+from gateway.rollouts.decide import decide, measure
+from gateway.rollouts.groups import Groups
+from gateway.rollouts.machine import (
     GATEWAY,
     Action,
     Decision,
@@ -31,10 +30,11 @@ from gateway.rollout.machine import (
     restarted,
     returned,
 )
-from gateway.rollout.meter import Comparison
-from gateway.rollout.ramps import Ramps, resize, standing
-from gateway.rollout.store import FILE_NAME, Change, Snapshot
-from gateway.rollout.view import Report, View, report_of, view_of
+from gateway.rollouts.measured import Ramps, resize, standing
+from gateway.rollouts.meter import Comparison
+from gateway.rollouts.offline import asking, not_ramped, store_of
+from gateway.rollouts.store import FILE_NAME, Change, Snapshot
+from gateway.rollouts.view import Report, View, report_of, view_of
 from gateway.state.audit_trail import Audit
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ import msgspec
 from msgspec import Struct
 
 from gateway.errors import StateError
-from gateway.rollout.judging import Finding
-from gateway.rollout.machine import Decision, Rollout
+from gateway.rollouts.guardrails import Finding
+from gateway.rollouts.machine import Decision, Rollout
 
 __all__ = [
     "FILE_NAME",

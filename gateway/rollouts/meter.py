@@ -13,8 +13,7 @@ from gateway.components.chain import Outcome
 from gateway.components.ports import Arm
 from gateway.components.verdict import Verdict
 from gateway.events.event import Event
-from gateway.groups import Group
-from gateway.rollout.figures import (
+from gateway.rollouts.figures import (
     ATTEMPTS,
     DROPPED,
     FAILED,
@@ -26,6 +25,7 @@ from gateway.rollout.figures import (
     bucket_of,
     key_of,
 )
+from gateway.rollouts.groups import Group
 
 __all__ = [
     "MOST_UNDER_WAY",

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from gateway.config.model import Config
 from gateway.events.timestamps import exact_ms, format_ms
-from gateway.groups import Group, Groups
-from gateway.rollout.machine import Rollout
-from gateway.rollout.meter import Comparison, IntakeMeter, Meter
+from gateway.rollouts.groups import Group, Groups
+from gateway.rollouts.machine import Rollout
+from gateway.rollouts.meter import Comparison, IntakeMeter, Meter
 
 __all__ = ["Ramps", "measured_destinations", "resize", "standing"]
 

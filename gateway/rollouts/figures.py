@@ -3,7 +3,7 @@
 Events of one user are alike: who has a broken app has it all day. So it is users that are counted
 as independent of each other, not events. For a rate such as rejected over finished events, of which
 user ``u`` has ``x_u`` and ``n_u``, it takes the sums of ``x``, ``n``, ``x²``, ``x n`` and ``n²``
-over users to know the rate and its error (`gateway.rollout.judging`); these are kept.
+over users to know the rate and its error (`gateway.rollouts.guardrails`); these are kept.
 
 Of each user there is a row of seven counts under a hash of the id, never the id. There are at most
 so many rows: beyond it those with the higher hashes are let go, and nobody with such a hash is

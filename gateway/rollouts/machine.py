@@ -23,7 +23,7 @@ from msgspec import Struct, structs
 
 from gateway.config.alerts import Alert
 from gateway.errors import ConfigError
-from gateway.groups import MOST_EARLIER
+from gateway.rollouts.groups import MOST_EARLIER
 
 __all__ = [
     "GATEWAY",

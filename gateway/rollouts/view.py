@@ -6,9 +6,9 @@ from msgspec import Struct
 
 from gateway.config.groups import GroupConfig
 from gateway.events.timestamps import format_ms
-from gateway.rollout.judging import Finding
-from gateway.rollout.machine import GATEWAY, Decision, Rollout, next_stage
-from gateway.rollout.store import Snapshot
+from gateway.rollouts.guardrails import Finding
+from gateway.rollouts.machine import GATEWAY, Decision, Rollout, next_stage
+from gateway.rollouts.store import Snapshot
 
 __all__ = ["Report", "View", "format_value", "report_of", "view_of", "waits_for"]
 

@@ -26,7 +26,7 @@ McAuliffe and Sekhon (2021, section 3.5)::
 
 Both take the estimate for normal with a known error, which it becomes as clusters grow in number.
 They are used from a least number of clusters on, and with errors that are rather too large
-(`gateway.rollout.judging`); what that gives is tested on simulated rollouts.
+(`gateway.rollouts.guardrails`); what that gives is tested on simulated rollouts.
 
 References:
     H. Robbins: Statistical methods related to the law of the iterated logarithm. Annals of

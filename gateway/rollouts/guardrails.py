@@ -1,7 +1,7 @@
 """Whether the test arm breaks a guardrail, as far as that can be known. Pure.
 
 For each guardrail the *excess* of the test arm over its bound is estimated, with its variance, and
-held against `gateway.rollout.sequential`. What counts as one independent observation:
+held against `gateway.rollouts.sequential`. What counts as one independent observation:
 
 * **Rates, shares, events per user: a user.** The rate is the sum over users of ``x`` over the sum
   of ``n``, and its variance is that of such a ratio by the delta method (A. Deng, U. Knoblich, J.
@@ -31,8 +31,8 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from gateway.config.groups import Guardrail
-from gateway.rollout.figures import ArmFigures, Moments, bucket_of, edge_of, quantile
-from gateway.rollout.sequential import half_width, log_evidence, spent
+from gateway.rollouts.figures import ArmFigures, Moments, bucket_of, edge_of, quantile
+from gateway.rollouts.sequential import half_width, log_evidence, spent
 
 __all__ = ["MIN_SENDS", "ArmValue", "Finding", "judge", "level_of"]
 
@@ -102,7 +102,7 @@ def judge(
 
     Args:
         level: of the guardrail; see `level_of`.
-        series: number of the test, from 1; see `gateway.rollout.sequential.spent`.
+        series: number of the test, from 1; see `gateway.rollouts.sequential.spent`.
     """
     alpha = spent(level, series)
     if guardrail.metric == "latency_p95":

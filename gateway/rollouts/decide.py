@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from gateway.components.ports import Arm
 from gateway.config.groups import GroupConfig
-from gateway.rollout.figures import ArmFigures
-from gateway.rollout.judging import Finding, judge, level_of
-from gateway.rollout.machine import Action, Rollout, due
-from gateway.rollout.store import Snapshot
-from gateway.rollout.view import format_value, waits_for
+from gateway.rollouts.figures import ArmFigures
+from gateway.rollouts.guardrails import Finding, judge, level_of
+from gateway.rollouts.machine import Action, Rollout, due
+from gateway.rollouts.store import Snapshot
+from gateway.rollouts.view import format_value, waits_for
 
 __all__ = ["decide", "measure"]
 

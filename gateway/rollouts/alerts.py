@@ -1,6 +1,6 @@
 """Tells an URL of what became of rollouts: at least once, in the order in which it happened.
 
-What is to be told was written down with the decision (`gateway.rollout.store`), so that a crash
+What is to be told was written down with the decision (`gateway.rollouts.store`), so that a crash
 loses none. An alert that does not arrive holds up those after it, until it is given up.
 """
 
@@ -18,8 +18,8 @@ from gateway import __version__
 from gateway.config.alerts import AlertsConfig
 from gateway.errors import StateError
 from gateway.events.timestamps import format_ms
-from gateway.rollout.machine import Decision
-from gateway.rollout.store import RolloutStore
+from gateway.rollouts.machine import Decision
+from gateway.rollouts.store import RolloutStore
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
