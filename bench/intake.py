@@ -20,12 +20,12 @@ from gateway.builtin.segment.plain import plain_batch, within
 from gateway.components.chain import Chain
 from gateway.components.store import Store
 from gateway.config.settings import DedupConfig, QueueSettings, SourceSettings
-from gateway.dedup import RecentIds
 from gateway.events.envelope.client import Client
 from gateway.events.envelope.sealed import Origin
 from gateway.events.event import Event
 from gateway.events.timestamps import now_ms
-from gateway.intake import Arrival, Intake
+from gateway.intake.dedup import RecentIds
+from gateway.intake.intake import Arrival, Intake
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.disk import DiskConfig, DiskStore
 from gateway.queue.memory import MemoryConfig, MemoryStore

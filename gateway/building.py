@@ -22,7 +22,7 @@ from gateway.config.decode import decode_table
 from gateway.config.model import Config
 from gateway.config.settings import DestinationSettings
 from gateway.errors import ConfigError, GatewayError
-from gateway.intake import Intake
+from gateway.intake.intake import Intake
 from gateway.mapping import EventMapping, MappedDestination, Rule, compile_mapping
 from gateway.plugins import Registry
 from gateway.rollouts.for_arm import ForArm

@@ -16,11 +16,11 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from gateway.dedup import RecentIds
 from gateway.delivery.worker import Worker
 from gateway.errors import GatewayError
 from gateway.events.subjects import Subjects
 from gateway.identity.visitors import Identity
+from gateway.intake.dedup import RecentIds
 from gateway.queue.batching import BatchingQueue
 from gateway.state import State, erasing
 from gateway.state.regulations import Place

@@ -1,7 +1,7 @@
 """What would happen to an event, step by step, without anything happening.
 
 A gateway that is built with ``rehearsing=True`` is never run: it opens no queue and no state store,
-its intake notes down in place of storing (`gateway.walk`), and its destinations rehearse
+its intake notes down in place of storing (`gateway.intake.dry_run`), and its destinations rehearse
 (`gateway.components.dry_run`). What a client sends enters by the source's own handlers, over a
 connection that leads nowhere; so that write keys, limits and decoding are those of the source.
 """
@@ -25,10 +25,10 @@ from gateway.delivery.sieve import Outgoing
 from gateway.errors import GatewayError
 from gateway.events.event import Event, decode_events, encode_events
 from gateway.events.json_diff import changes
+from gateway.intake.dry_run import Known, RehearsedIntake, Step, Taken, run_alone
 from gateway.pipeline import Gateway
 from gateway.rehearsing import Shown, rehearse
 from gateway.rollouts.groups import Groups
-from gateway.walk import Known, RehearsedIntake, Step, Taken, run_alone
 
 __all__ = [
     "Answer",

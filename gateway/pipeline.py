@@ -18,7 +18,6 @@ from gateway.components.verdict import trace_of
 from gateway.config.data_dir import take_lock
 from gateway.config.load import load
 from gateway.config.model import Config
-from gateway.dedup import RecentIds
 from gateway.deliveries import Deliveries
 from gateway.delivery.circuit import Pace
 from gateway.erasure import Eraser
@@ -27,9 +26,10 @@ from gateway.events.timestamps import format_ms, now_ms
 from gateway.http.routing import Paths
 from gateway.http.tokens import Tokens
 from gateway.identity.visitors import Identity
-from gateway.intake import Intake
+from gateway.intake.dedup import RecentIds
+from gateway.intake.dedup_warmup import preload
+from gateway.intake.intake import Intake
 from gateway.plugins import Registry
-from gateway.preload import preload
 from gateway.queue.batching import BatchingQueue
 from gateway.rates import Rates
 from gateway.regulations import Others, Regulations

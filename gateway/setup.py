@@ -11,11 +11,12 @@ from gateway.building import Builder, BuiltDestination
 from gateway.components.chain import Chain
 from gateway.components.source import Source
 from gateway.config.model import Config
-from gateway.dedup import RecentIds
 from gateway.delivery.sieve import Sieve
 from gateway.http.routing import Mounted
 from gateway.identity.visitors import Identity
-from gateway.intake import Intake
+from gateway.intake.dedup import RecentIds
+from gateway.intake.dry_run import RehearsedIntake
+from gateway.intake.intake import Intake
 from gateway.queue.batching import BatchingQueue
 from gateway.rollouts.controller import Rollouts
 from gateway.rollouts.groups import Groups
@@ -27,7 +28,6 @@ from gateway.state.ledger.counts import Ledger
 from gateway.state.ledger.source_ledger import Books
 from gateway.state.live_tail import Tap
 from gateway.suppression import Suppressions
-from gateway.walk import RehearsedIntake
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

@@ -19,11 +19,11 @@ from aiohttp import web
 from gateway.builtin.segment import SegmentConfig, SegmentSource
 from gateway.components.chain import Chain
 from gateway.config.settings import ServerConfig, SourceSettings
-from gateway.dedup import RecentIds
 from gateway.errors import QueueError
 from gateway.events.envelope.sealed import stored_events
 from gateway.events.event import Event
-from gateway.intake import Intake
+from gateway.intake.dedup import RecentIds
+from gateway.intake.intake import Intake
 from gateway.queue.batching import BatchingQueue
 from gateway.state.ledger.counts import Ledger
 from gateway.testing import ManualClock, make_context

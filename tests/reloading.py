@@ -16,7 +16,7 @@ from gateway.config.load import load
 from gateway.events.envelope.client import Client
 from gateway.events.event import Event
 from gateway.events.subjects import Subjects
-from gateway.intake import Arrival, Receipt
+from gateway.intake.intake import Arrival, Receipt
 from gateway.pipeline import Gateway
 from gateway.plugins import Plugin, Registry, discover
 

@@ -19,10 +19,10 @@ from gateway.components.chain import Chain
 from gateway.components.transform import Transform
 from gateway.config.load import load
 from gateway.config.settings import SourceSettings
-from gateway.dedup import RecentIds
 from gateway.errors import ConfigError, QueueFull
 from gateway.events.event import Event
-from gateway.intake import Arrival, Intake, Receipt
+from gateway.intake.dedup import RecentIds
+from gateway.intake.intake import Arrival, Intake, Receipt
 from gateway.pipeline import Gateway
 from gateway.plugins import discover
 from gateway.queue.batching import BatchingQueue

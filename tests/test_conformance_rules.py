@@ -10,10 +10,10 @@ import structlog
 
 from gateway.components.chain import Chain
 from gateway.config.settings import SourceSettings
-from gateway.dedup import RecentIds
 from gateway.events.event import Event
 from gateway.events.integrations import refusal
-from gateway.intake import Arrival, Intake, Receipt
+from gateway.intake.dedup import RecentIds
+from gateway.intake.intake import Arrival, Intake, Receipt
 from gateway.queue.batching import BatchingQueue
 from gateway.state.ledger.counts import Ledger
 from gateway.suppression import Suppressions

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway import dedup
-from gateway.dedup import RecentIds
 from gateway.events.event import Event
+from gateway.intake import dedup
+from gateway.intake.dedup import RecentIds
 
 WINDOW_MS = 1000
 

@@ -12,8 +12,8 @@ from msgspec import structs
 
 from gateway.cli import main
 from gateway.explaining import Answer, Delivery, Explained, Explanation, Place
+from gateway.intake.dry_run import Step
 from gateway.question import MOST_EVENTS, Question
-from gateway.walk import Step
 
 PAGE = (Path(__file__).parents[1] / "docs" / "explain.md").read_text(encoding="utf-8")
 

@@ -227,7 +227,7 @@ def test_imports_for_types_are_used_for_nothing_else() -> None:
     }
     assert up == {
         ("gateway.components.component", "gateway.config.settings"),
-        ("gateway.components.component", "gateway.intake"),
+        ("gateway.components.component", "gateway.intake.intake"),
         ("gateway.components.component", "gateway.queue"),
     }
 

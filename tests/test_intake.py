@@ -20,13 +20,13 @@ from structlog.testing import capture_logs
 from gateway.components.chain import Chain
 from gateway.components.transform import Transform
 from gateway.config.settings import QueueSettings, SourceSettings
-from gateway.dedup import RecentIds
 from gateway.errors import QueueClosed, QueueError, QueueFull
 from gateway.events.envelope.client import Client
 from gateway.events.envelope.sealed import API_EVENT_VERSION
 from gateway.events.event import Event, decode_events
 from gateway.events.timestamps import format_ms, parse_ms
-from gateway.intake import Arrival, Intake
+from gateway.intake.dedup import RecentIds
+from gateway.intake.intake import Arrival, Intake
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.memory import MemoryConfig, MemoryStore
 from gateway.state.ledger.counts import Ledger

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gateway.config.load import load
 from gateway.config.settings import KeySettings, SourceSettings
 from gateway.errors import ConfigError
-from gateway.keys import Bucket, Key, Keys
+from gateway.intake.write_keys import Bucket, Key, Keys
 from gateway.testing import ManualClock
 from tests.process import GatewayProcess
 from tests.raw_http import Answer, basic, exchange, request

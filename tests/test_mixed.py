@@ -20,7 +20,7 @@ from gateway.events.envelope.mixed import Mixed, mixed
 from gateway.events.envelope.sealed import Origin, briefs, stored_events
 from gateway.events.event import Event, encode_events
 from gateway.identity.visitors import Identity
-from gateway.intake import Plain
+from gateway.intake.intake import Plain
 from gateway.testing import START_MS
 from tests.masking import CARD, EMAIL, PHONE, SECRET, config
 from tests.test_sealed import CLIENT, COMPACT, SHOP_EVENT, House, dumps

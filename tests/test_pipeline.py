@@ -15,7 +15,7 @@ from gateway.config.load import load
 from gateway.errors import ConfigError, GatewayError, Retryable
 from gateway.events.envelope.client import Client
 from gateway.events.event import EMPTY, Event
-from gateway.intake import Arrival, Receipt
+from gateway.intake.intake import Arrival, Receipt
 from gateway.pipeline import Gateway
 from gateway.plugins import Plugin, Registry, discover
 from gateway.server import serving

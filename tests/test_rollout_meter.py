@@ -16,7 +16,7 @@ from gateway.config.load import load
 from gateway.delivery.sieve import Outgoing, Sieve
 from gateway.errors import BatchError, Permanent, Retryable
 from gateway.events.event import Event
-from gateway.intake import Arrival
+from gateway.intake.intake import Arrival
 from gateway.pipeline import Gateway
 from gateway.plugins import discover
 from gateway.rollouts.figures import DROPPED, FAILED, FINISHED, REJECTED, SEEN, VIOLATED

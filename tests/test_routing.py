@@ -18,7 +18,7 @@ from gateway.components.source import Route, Source, SourceSpec
 from gateway.config.load import load
 from gateway.errors import GatewayError
 from gateway.http.routing import Mounted
-from gateway.intake import Intake
+from gateway.intake.intake import Intake
 from gateway.pipeline import Gateway
 from gateway.plugins import Plugin, discover
 from gateway.server import serving

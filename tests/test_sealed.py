@@ -20,13 +20,13 @@ from gateway.builtin.segment.plain import plain_batch, plain_event, within
 from gateway.components.chain import Chain
 from gateway.components.transform import Transform
 from gateway.config.settings import SourceSettings
-from gateway.dedup import RecentIds
 from gateway.events.envelope.client import Client
 from gateway.events.envelope.heads import examine
 from gateway.events.envelope.sealed import Origin, Run, briefs, seal, stored_events
 from gateway.events.event import Event, encode_events
 from gateway.identity.visitors import Identity
-from gateway.intake import Arrival, Intake, Plain
+from gateway.intake.dedup import RecentIds
+from gateway.intake.intake import Arrival, Intake, Plain
 from gateway.state.ledger.counts import Ledger
 from gateway.testing import START_MS, ManualClock, make_event
 from tests.fakes_segment import FakeQueue

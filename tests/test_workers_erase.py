@@ -21,7 +21,7 @@ from gateway.config.data_dir import is_held, of_shard, public_id, take_lock
 from gateway.config.load import load
 from gateway.config.settings import KeySettings, SourceSettings
 from gateway.events.subjects import Subjects
-from gateway.keys import Keys
+from gateway.intake.write_keys import Keys
 from gateway.pipeline import Gateway
 from gateway.plugins import discover
 from gateway.testing import ManualClock

@@ -12,9 +12,9 @@ import pytest
 import structlog
 
 from gateway.config.settings import QueueSettings, ServerConfig
-from gateway.dedup import RecentIds
 from gateway.errors import GatewayError, QueueError
 from gateway.events.event import Event, encode_events
+from gateway.intake.dedup import RecentIds
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.memory import MemoryConfig, MemoryStore
 from gateway.server import listen

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from gateway.events.json_diff import Change
     from gateway.explaining import Delivery, Explained, Explanation, Place
-    from gateway.walk import Step
+    from gateway.intake.dry_run import Step
 
 __all__ = ["changed_line", "show"]
 

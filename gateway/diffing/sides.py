@@ -15,10 +15,10 @@ from gateway.components.dry_run import Planned
 from gateway.delivery.sieve import Outgoing, Sieve
 from gateway.errors import GatewayError, Permanent
 from gateway.events.event import Event
+from gateway.intake.dry_run import RehearsedIntake
 from gateway.mapping import MappedDestination
 from gateway.pipeline import Gateway
 from gateway.rehearsing import Shown, rehearse
-from gateway.walk import RehearsedIntake
 
 __all__ = ["Road", "Sent", "Side", "Stopped", "run_over"]
 

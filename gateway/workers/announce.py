@@ -17,9 +17,9 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.dedup import RecentIds
 from gateway.errors import QueueError
 from gateway.events.envelope.sealed import briefs
+from gateway.intake.dedup import RecentIds
 from gateway.queue.batching import BatchingQueue
 from gateway.workers.listeners import listen_unix
 

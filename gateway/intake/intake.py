@@ -20,7 +20,6 @@ from msgspec import structs
 
 from gateway.components.chain import Chain
 from gateway.config.settings import SourceSettings
-from gateway.dedup import RecentIds
 from gateway.errors import ConfigError, QueueError
 from gateway.events.envelope.arrival import Arrival, Plain, Receipt
 from gateway.events.envelope.client import additions
@@ -33,7 +32,8 @@ from gateway.events.envelope.validate import validate
 from gateway.events.event import EMPTY, Event, decode_events, encode_events
 from gateway.events.timestamps import parse_ms
 from gateway.identity.visitors import Identity
-from gateway.keys import Key, Keys
+from gateway.intake.dedup import RecentIds
+from gateway.intake.write_keys import Key, Keys
 from gateway.queue.batching import BatchingQueue
 from gateway.state import Discard
 from gateway.state.ledger.counts import Ledger

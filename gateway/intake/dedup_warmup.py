@@ -7,8 +7,8 @@ import heapq
 from gateway.components.store import Store
 from gateway.config.data_dir import shards_of
 from gateway.config.model import Config
-from gateway.dedup import RecentIds
 from gateway.events.envelope.sealed import newest_ids
+from gateway.intake.dedup import RecentIds
 from gateway.queue.offline import queues_of
 
 __all__ = ["preload"]

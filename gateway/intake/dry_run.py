@@ -1,7 +1,7 @@
 """Intake step by step: what would become of an event, noted down in place of storing it.
 
-The rules are those of `gateway.intake`, by its own code; what is different is that each event, and
-each transform, is taken alone, so that it can be told what did what.
+The rules are those of `gateway.intake.intake`, by its own code; what is different is that each
+event, and each transform, is taken alone, so that it can be told what did what.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gateway.events.envelope.arrival import Arrival, Plain, Receipt
 from gateway.events.envelope.sealed import Origin
 from gateway.events.event import Event
 from gateway.events.json_diff import Change, changes
-from gateway.intake import Intake
+from gateway.intake.intake import Intake
 
 __all__ = ["Known", "RehearsedIntake", "Step", "Taken", "run_alone"]
 
