@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -12,7 +11,7 @@ from msgspec import Struct
 
 from gateway.components.chain import Chain
 from gateway.components.context import Context
-from gateway.components.destination import BatchPolicy, Destination, DestinationSpec
+from gateway.components.destination import BatchPolicy, DestinationSpec
 from gateway.components.dry_run import Rehearsal
 from gateway.components.settings import secrets_in
 from gateway.components.source import Source, SourceSpec
@@ -20,53 +19,18 @@ from gateway.components.store import QueueSpec, Store
 from gateway.components.transform import Transform, TransformSpec
 from gateway.config.decode import decode_table
 from gateway.config.model import Config
-from gateway.config.settings import DestinationSettings
+from gateway.delivery.mapping import EventMapping, MappedDestination, Rule, compile_mapping
 from gateway.errors import ConfigError, GatewayError
 from gateway.intake.intake import Intake
-from gateway.mapping import EventMapping, MappedDestination, Rule, compile_mapping
 from gateway.plugins import Registry
 from gateway.rollouts.for_arm import ForArm
 from gateway.rollouts.groups import Groups
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
+from gateway.delivery.built import BuiltDestination
 
-__all__ = ["Builder", "BuiltDestination"]
-
-
-@dataclass(frozen=True, slots=True)
-class BuiltDestination:
-    """A destination with everything that config and its plugin say about it.
-
-    Attributes:
-        counted: what it has counted of its own; see `Context.count`.
-        made_of: all that `destination` was built from.
-        rehearses: whether it can show what it would send; if not, it is not to be started in a
-            rehearsal.
-        rehearsal: where it notes that down; None where it sends.
-    """
-
-    id: str
-    type: str
-    destination: Destination
-    name: str
-    storage: bool
-    policy: BatchPolicy
-    max_concurrency: int
-    idempotent: bool
-    atomic: bool
-    settings: DestinationSettings
-    chain: Chain
-    secrets: tuple[str, ...]
-    counted: Counter[str]
-    made_of: tuple[object, ...]
-    rehearses: bool
-    rehearsal: Rehearsal | None
-
-    @property
-    def is_shadow(self) -> bool:
-        """Whether nothing is sent to it; see `gateway.shadow`."""
-        return self.settings.shadowing is not None
+__all__ = ["Builder"]
 
 
 class Builder:

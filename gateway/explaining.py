@@ -19,15 +19,15 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
-from gateway.building import BuiltDestination
 from gateway.components.destination import Batch
-from gateway.delivery.sieve import Outgoing
+from gateway.delivery.built import BuiltDestination
+from gateway.delivery.dry_run import Shown, rehearse
+from gateway.delivery.selection import Outgoing
 from gateway.errors import GatewayError
 from gateway.events.event import Event, decode_events, encode_events
 from gateway.events.json_diff import changes
 from gateway.intake.dry_run import Known, RehearsedIntake, Step, Taken, run_alone
 from gateway.pipeline import Gateway
-from gateway.rehearsing import Shown, rehearse
 from gateway.rollouts.groups import Groups
 
 __all__ = [
@@ -73,7 +73,7 @@ class Delivery(Struct, frozen=True):
             sent what it would be sent if it were none; ``not shown``, where the destination cannot
             rehearse; or ``disabled``.
         steps: the delivery transforms.
-        sends: requests or writes; see `gateway.rehearsing.Shown`.
+        sends: requests or writes; see `gateway.delivery.dry_run.Shown`.
     """
 
     destination: str

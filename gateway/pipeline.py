@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING
 import anyio
 import structlog
 
-from gateway.building import Builder, BuiltDestination
+from gateway.building import Builder
 from gateway.components.lifecycle import Running, task_group
 from gateway.components.source import Source
 from gateway.components.verdict import trace_of
 from gateway.config.data_dir import take_lock
 from gateway.config.load import load
 from gateway.config.model import Config
-from gateway.deliveries import Deliveries
+from gateway.delivery.built import BuiltDestination
 from gateway.delivery.circuit import Pace
+from gateway.delivery.manager import Deliveries
+from gateway.delivery.replay import Replays
 from gateway.erasure import Eraser
 from gateway.errors import GatewayError, StateError
 from gateway.events.timestamps import format_ms, now_ms
@@ -34,7 +36,6 @@ from gateway.queue.batching import BatchingQueue
 from gateway.rates import Rates
 from gateway.regulations import Others, Regulations
 from gateway.reload import Reloaded, Reloads, changes, kept
-from gateway.replay import Replays
 from gateway.rollouts.controller import Rollouts
 from gateway.rollouts.groups import Groups
 from gateway.setup import Lasting, Setup, set_up

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from gateway.building import Builder, BuiltDestination
+from gateway.building import Builder
 from gateway.components.chain import Chain
 from gateway.components.source import Source
 from gateway.config.model import Config
-from gateway.delivery.sieve import Sieve
+from gateway.delivery.built import BuiltDestination
+from gateway.delivery.selection import Sieve
+from gateway.delivery.shadow.destination import make_shadow, shaded
+from gateway.delivery.shadow.shadow import Shadow
 from gateway.http.routing import Mounted
 from gateway.identity.visitors import Identity
 from gateway.intake.dedup import RecentIds
@@ -22,8 +25,6 @@ from gateway.rollouts.controller import Rollouts
 from gateway.rollouts.groups import Groups
 from gateway.rollouts.measured import Ramps
 from gateway.rollouts.stamp import Memberships
-from gateway.shading import make_shadow, shaded
-from gateway.shadow import Shadow
 from gateway.state.ledger.counts import Ledger
 from gateway.state.ledger.source_ledger import Books
 from gateway.state.live_tail import Tap

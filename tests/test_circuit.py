@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gateway.components.destination import Batch, Destination
 from gateway.config.settings import DestinationSettings, RetryPolicy
 from gateway.delivery.circuit import Circuit, Limit, Pace
-from gateway.delivery.sending import Sender
+from gateway.delivery.sender import Sender
 from gateway.errors import Retryable
 from gateway.testing import make_batch
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gateway.components.chain import Chain
 from gateway.config.load import load
 from gateway.config.settings import DestinationSettings
-from gateway.delivery.sieve import Outgoing, Sieve
+from gateway.delivery.selection import Outgoing, Sieve
 from gateway.errors import ConfigError
 from gateway.events.consent import CONSENT_EVENT, permits
 from gateway.events.envelope.validate import validate

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.events.conditions.path import parse_path
-from gateway.mapping.expression import (
+from gateway.delivery.mapping.expression import (
     MAX_LENGTH,
     MAX_NESTING,
     ExpressionError,
     compile_expression,
 )
-from gateway.mapping.functions import FUNCTIONS, MAX_TEXT, Unfit
+from gateway.delivery.mapping.functions import FUNCTIONS, MAX_TEXT, Unfit
+from gateway.events.conditions.path import parse_path
 from gateway.testing import make_event
 from tests.values import json_values
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from gateway.components.destination import Batch, Destination, Erasure
 from gateway.config.decode import decode_table
 from gateway.config.load import load
+from gateway.delivery.mapping import EventMapping, MappedDestination, Rule, compile_mapping
 from gateway.errors import BatchError, ConfigError, Permanent, Retryable
 from gateway.events.event import Event, decode_events, encode_events
-from gateway.mapping import EventMapping, MappedDestination, Rule, compile_mapping
 from gateway.pipeline import Gateway
 from gateway.plugins import discover
 from gateway.testing import make_event

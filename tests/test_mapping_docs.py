@@ -11,11 +11,11 @@ import pytest
 
 from gateway.config.decode import decode_table
 from gateway.config.load import load
+from gateway.delivery.mapping import Rule, compile_mapping
+from gateway.delivery.mapping.draft import TARGETS
+from gateway.delivery.mapping.expression import MAX_LENGTH, MAX_NESTING, compile_expression
+from gateway.delivery.mapping.functions import FUNCTIONS, MAX_TEXT
 from gateway.errors import ConfigError
-from gateway.mapping import Rule, compile_mapping
-from gateway.mapping.draft import TARGETS
-from gateway.mapping.expression import MAX_LENGTH, MAX_NESTING, compile_expression
-from gateway.mapping.functions import FUNCTIONS, MAX_TEXT
 from gateway.testing import make_event
 
 ROOT = Path(__file__).parents[1]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.components.chain import Chain
 from gateway.config.groups import GroupConfig
-from gateway.delivery.sieve import Outgoing, Sieve
+from gateway.delivery.selection import Outgoing, Sieve
 from gateway.events.event import decode_events, encode_events
 from gateway.rollouts.groups import Groups
 from gateway.rollouts.stamp import Memberships

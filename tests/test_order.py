@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.delivery.order import UserOrder
+from gateway.delivery.ordering import UserOrder
 
 ids = st.one_of(st.none(), st.sampled_from("abc"))
 

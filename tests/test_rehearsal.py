@@ -14,9 +14,9 @@ import pytest
 
 from gateway.builtin import console, file, null, sqlite
 from gateway.components.dry_run import Rehearsal, Request, Write
+from gateway.delivery.dry_run import MOST_BODY_BYTES, Rehearsed, Shown, rehearse
 from gateway.http.client import HttpClient, HttpSettings, Reply
 from gateway.http.packing import Split
-from gateway.rehearsing import MOST_BODY_BYTES, Rehearsed, Shown, rehearse
 from gateway.testing import make_batch, make_context, make_event
 from gateway.testing.subject import subject_of
 from headgate_amplitude import register_destinations as amplitude

@@ -11,10 +11,10 @@ import pytest
 from msgspec import structs
 
 from gateway.components.destination import Batch
+from gateway.delivery.replay_request import Request
 from gateway.errors import BatchError, Retryable, StateError
 from gateway.events.subjects import Subjects
 from gateway.pipeline import Gateway
-from gateway.replay import Request
 from gateway.state import Written
 from gateway.status import status
 from tests.reloading import BASE, House, Noting, caught_up, check_user_order, send

@@ -15,12 +15,12 @@ from click.testing import CliRunner
 from gateway.cli.remote import required
 from gateway.cli.replay import Moment
 from gateway.config.load import load
+from gateway.delivery.replay_request import Progress, Request
 from gateway.errors import ConfigError
 from gateway.events.event import Event, encode_events
 from gateway.events.timestamps import format_ms
 from gateway.pipeline import Gateway
 from gateway.plugins import discover
-from gateway.replay import Progress, Request
 from gateway.state.ledger.statement import statement
 from gateway.testing import Answer, FakeVendor, ManualClock
 from tests.process import GatewayProcess

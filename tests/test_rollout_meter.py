@@ -13,7 +13,7 @@ from gateway.components.transform import Transform
 from gateway.components.verdict import Verdict
 from gateway.config.groups import GroupConfig
 from gateway.config.load import load
-from gateway.delivery.sieve import Outgoing, Sieve
+from gateway.delivery.selection import Outgoing, Sieve
 from gateway.errors import BatchError, Permanent, Retryable
 from gateway.events.event import Event
 from gateway.intake.intake import Arrival

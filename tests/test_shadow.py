@@ -15,17 +15,23 @@ from click.testing import CliRunner
 
 from gateway.cli.shadow import shadow as shadow_command
 from gateway.config.load import load
+from gateway.delivery.replay_request import Request
+from gateway.delivery.shadow.report import ShadowReport, merge_shadows
+from gateway.delivery.shadow.shadow import (
+    MOST_CHANGES,
+    MOST_NAMES,
+    MOST_SHOWN_BYTES,
+    _Budget,
+    _count,
+)
 from gateway.errors import ConfigError, Misconfigured
 from gateway.events.envelope.arrival import Arrival
 from gateway.events.event import Event
 from gateway.events.subjects import Subjects
 from gateway.pipeline import Gateway
 from gateway.plugins import discover
-from gateway.replay import Request
-from gateway.shadow import MOST_CHANGES, MOST_NAMES, MOST_SHOWN_BYTES, ShadowReport, _Budget, _count
 from gateway.state.ledger.statement import statement
 from gateway.testing import Answer, FakeVendor, ManualClock, make_batch, make_event
-from gateway.workers.merge import merge_shadows
 from tests.process import GatewayProcess
 
 CONFIG = """

@@ -11,7 +11,7 @@ from gateway.builtin.filter import Filter, FilterConfig
 from gateway.builtin.sample import Sample, SampleConfig
 from gateway.components.chain import Chain
 from gateway.components.transform import Transform
-from gateway.delivery.sieve import Outgoing, Sieve
+from gateway.delivery.selection import Outgoing, Sieve
 from gateway.events.envelope.sealed import Origin, Run, Sealed, seal
 from gateway.events.event import Event
 from gateway.state.live_tail import Tap

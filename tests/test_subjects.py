@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from gateway.components.chain import Chain
-from gateway.delivery.sieve import Outgoing, Sieve
+from gateway.delivery.selection import Outgoing, Sieve
 from gateway.events.envelope.sealed import Origin, seal, stored_events
 from gateway.events.envelope.validate import validate
 from gateway.events.event import Event, decode_events, encode_events

@@ -7,7 +7,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.replay import Progress
+from gateway.delivery.replay_request import Progress, merge_progress
 from gateway.state.ledger.statement import (
     DestinationStatement,
     Finding,
@@ -15,7 +15,7 @@ from gateway.state.ledger.statement import (
     Statement,
     merge_statements,
 )
-from gateway.workers.merge import merge_health, merge_progress
+from gateway.workers.merge import merge_health
 from gateway.workers.metrics import merge_metrics
 
 

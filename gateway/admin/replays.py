@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from gateway.admin.api import AdminError, answer, body, note, unchanged
+from gateway.delivery.replay_request import Request
 from gateway.errors import ConfigError
-from gateway.replay import Request
 
 if TYPE_CHECKING:
     from gateway.pipeline import Gateway

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from gateway.cli.remote import Remote
     from gateway.config.model import Config
-    from gateway.replay import Plan, Progress, Request
+    from gateway.delivery.replay_request import Plan, Progress, Request
 
 __all__ = ["Moment", "replay"]
 
@@ -82,8 +82,8 @@ def replay(
     from gateway.cli.remote import connect
     from gateway.config.data_dir import shards_of
     from gateway.config.load import load
+    from gateway.delivery.replay_request import Request
     from gateway.errors import GatewayError
-    from gateway.replay import Request
 
     with explained_errors():
         config = load(config_path)
@@ -123,7 +123,7 @@ def _ask(config: Config, request: Request) -> None:
     import msgspec
 
     from gateway.cli.remote import required
-    from gateway.replay import Plan, Progress
+    from gateway.delivery.replay_request import Plan, Progress
 
     remote = required(config)
     answer = remote.post("/admin/replays", msgspec.to_builtins(request))
@@ -143,7 +143,7 @@ def _ask(config: Config, request: Request) -> None:
 def _progress(remote: Remote, id_: int) -> Progress:
     import msgspec
 
-    from gateway.replay import Progress
+    from gateway.delivery.replay_request import Progress
 
     time.sleep(_LOOK_EVERY_SECONDS)
     return msgspec.convert(remote.get(f"/admin/replays/{id_}"), Progress)
@@ -163,7 +163,7 @@ def _look(config: Config, cancel: int | None) -> None:
     import msgspec
 
     from gateway.cli.remote import required
-    from gateway.replay import Progress
+    from gateway.delivery.replay_request import Progress
 
     remote = required(config)
     if cancel is not None:

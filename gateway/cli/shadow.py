@@ -14,7 +14,7 @@ from gateway.cli.common import CONFIG_OPTION, explained_errors, printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from gateway.shadow import Example, ShadowReport
+    from gateway.delivery.shadow.report import Example, ShadowReport
 
 __all__ = ["shadow"]
 
@@ -48,7 +48,7 @@ def shadow(config_path: Path, destination: str, examples: int, recent: bool, as_
 
     from gateway.cli.remote import required
     from gateway.config.load import load
-    from gateway.shadow import ShadowReport
+    from gateway.delivery.shadow.report import ShadowReport
 
     with explained_errors():
         remote = required(load(config_path))

@@ -253,7 +253,7 @@ class DestinationSettings(Settings, frozen=True):
         only: the arm whose events it gets; others are filtered as ``group:ID``. All, unless set.
         shadow: nothing is sent to it, and what would be is looked at; true, or `ShadowSettings`.
         mapping: rules that change events before it sees them, one table or a list of them; see
-            `gateway.mapping`.
+            `gateway.delivery.mapping`.
     """
 
     type: str
@@ -308,7 +308,7 @@ class IdentityConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class ShadowSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`shadow` of a destination, to which nothing is sent; see `gateway.shadow`.
+    """`shadow` of a destination, to which nothing is sent; see `gateway.delivery.shadow.shadow`.
 
     Attributes:
         of: the destination that it is compared with.

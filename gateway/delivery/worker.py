@@ -24,15 +24,15 @@ from typing import TYPE_CHECKING
 from gateway.components.destination import Batch, BatchPolicy, Destination
 from gateway.components.verdict import describe, trace_of
 from gateway.config.settings import DestinationSettings, RetryPolicy
-from gateway.delivery.collect import Collector
-from gateway.delivery.holding import Hold, is_held
-from gateway.delivery.lane import Lane
-from gateway.delivery.order import UserOrder
-from gateway.delivery.recording import Recorder
-from gateway.delivery.sending import Condition, Sender
-from gateway.delivery.sieve import Outgoing, Sieve
-from gateway.delivery.ticket import NOTHING, Item, Part, Ticket, attempts_of, merged, show
-from gateway.delivery.triage import Triage
+from gateway.delivery.batcher import Collector
+from gateway.delivery.failures import Triage
+from gateway.delivery.in_flight import NOTHING, Item, Part, Ticket, attempts_of, merged, show
+from gateway.delivery.ordering import UserOrder
+from gateway.delivery.pause import Hold, is_held
+from gateway.delivery.recorder import Recorder
+from gateway.delivery.retry_lane import Lane
+from gateway.delivery.selection import Outgoing, Sieve
+from gateway.delivery.sender import Condition, Sender
 from gateway.state import ALREADY_WAITING, Commit, State, reading
 from gateway.state.ledger.counts import DestinationCounts
 from gateway.state.live_tail import Tap

@@ -8,17 +8,17 @@ from typing import Any, cast
 
 import msgspec
 
-from gateway.building import BuiltDestination
 from gateway.components.chain import Chain
 from gateway.components.destination import Batch
 from gateway.components.dry_run import Planned
-from gateway.delivery.sieve import Outgoing, Sieve
+from gateway.delivery.built import BuiltDestination
+from gateway.delivery.dry_run import Shown, rehearse
+from gateway.delivery.mapping import MappedDestination
+from gateway.delivery.selection import Outgoing, Sieve
 from gateway.errors import GatewayError, Permanent
 from gateway.events.event import Event
 from gateway.intake.dry_run import RehearsedIntake
-from gateway.mapping import MappedDestination
 from gateway.pipeline import Gateway
-from gateway.rehearsing import Shown, rehearse
 
 __all__ = ["Road", "Sent", "Side", "Stopped", "run_over"]
 

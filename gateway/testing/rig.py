@@ -19,9 +19,9 @@ from gateway.components.chain import Chain
 from gateway.components.destination import Batch, BatchPolicy, Destination
 from gateway.components.verdict import judge
 from gateway.config.settings import DestinationSettings, QueueSettings, RetryPolicy
-from gateway.delivery.collect import Collector
-from gateway.delivery.sending import Sender
-from gateway.delivery.sieve import Sieve
+from gateway.delivery.batcher import Collector
+from gateway.delivery.selection import Sieve
+from gateway.delivery.sender import Sender
 from gateway.delivery.worker import Worker
 from gateway.errors import BatchError
 from gateway.events.event import Event, encode_events

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec import structs
 
 from gateway.admin.api import AdminError
 from gateway.reload import ConfigStatus, Reloaded
-from gateway.replay import Plan, Progress
-from gateway.shadow import ShadowReport
 from gateway.state.merging import _by_id, _counts, _sum
 from gateway.status import DestinationStatus, QueueStatus, SourceStatus, Status
 
-__all__ = [
-    "merge_health",
-    "merge_plans",
-    "merge_progress",
-    "merge_reloads",
-    "merge_shadows",
-    "merge_status",
-    "name_of",
-]
+__all__ = ["merge_health", "merge_reloads", "merge_status", "name_of"]
 
 _BAD = {"ok": 0, "retrying": 1, "paused": 2}
 """States of a destination, the worst last."""
@@ -192,52 +181,4 @@ def _destination_status(same: list[DestinationStatus]) -> DestinationStatus:
         **_sum(
             same, "lag_events", "concurrency", "max_concurrency", "waiting", "dead", "replaying"
         ),
-    )
-
-
-def merge_shadows(found: Iterable[ShadowReport]) -> ShadowReport:
-    """What the shadows with one id have found in all shards; of examples, those of each."""
-    all_ = list(found)
-    counted = ("counts", "paths", "shadow_why", "live_why")
-    return structs.replace(
-        all_[0],
-        since=min(one.since for one in all_),
-        examples=[example for one in all_ for example in one.examples],
-        recent=sorted((e for one in all_ for e in one.recent), key=lambda example: example.at),
-        **{
-            name: dict(Counter(_counts(getattr(one, name) for one in all_)).most_common())
-            for name in counted
-        },
-    )
-
-
-def merge_plans(found: Iterable[Plan]) -> Plan:
-    """What the replays of all shards would do."""
-    plans = list(found)
-    names = Counter(_counts(plan.names for plan in plans))
-    return Plan(
-        sum(plan.chosen for plan in plans),
-        _counts(plan.kept_back for plan in plans),
-        dict(names.most_common()),
-        sum(plan.pending for plan in plans),
-    )
-
-
-def merge_progress(found: Iterable[Progress]) -> list[Progress]:
-    """Replays, newest first; those that are parts of one are one, with its first part's id."""
-    groups: dict[str, list[Progress]] = {}
-    for one in sorted(found, key=lambda one: one.id):
-        groups.setdefault(one.group or str(one.id), []).append(one)
-    merged = [_one_replay(parts) for parts in groups.values()]
-    return sorted(merged, key=lambda one: (one.created_at, one.id), reverse=True)
-
-
-def _one_replay(parts: list[Progress]) -> Progress:
-    states = {part.state for part in parts}
-    state = next((s for s in ("running", "failed", "cancelled") if s in states), parts[0].state)
-    return structs.replace(
-        parts[0],
-        state=state,
-        detail="; ".join(dict.fromkeys(part.detail for part in parts if part.detail)),
-        **_sum(parts, "offsets", "offsets_done", "replayed"),
     )

@@ -22,14 +22,14 @@ from gateway.admin.dead import Asked
 from gateway.admin.privacy import which
 from gateway.config.data_dir import of_shard, public_id, shard_of
 from gateway.config.model import Config
+from gateway.delivery.replay_request import Plan, Progress, Request
+from gateway.delivery.shadow.report import ShadowReport
 from gateway.events.timestamps import now_ms
 from gateway.http.tokens import Caller, Tokens
 from gateway.inventory import scan_queues
 from gateway.queue.offline import queues_of
 from gateway.reload import Reloaded
-from gateway.replay import Plan, Progress, Request
 from gateway.server import METRICS_TYPE
-from gateway.shadow import ShadowReport
 from gateway.state import STATE_FILE
 from gateway.state.audit_trail import Entry as Change
 from gateway.state.dead_letters import DeadLetters, Entry, Filter

@@ -21,90 +21,23 @@ from msgspec import Struct, field
 
 from gateway.components.store import Frame, Store
 from gateway.config.data_dir import public_id, shard_of
-from gateway.delivery.sieve import Outgoing, Sieve
+from gateway.delivery.selection import Outgoing, Sieve
 from gateway.delivery.worker import Worker
 from gateway.errors import ConfigError, StateError
 from gateway.events.envelope.sealed import stored_events
 from gateway.events.event import Event
-from gateway.events.timestamps import format_ms, parse_ms
+from gateway.events.timestamps import format_ms
 from gateway.state import State, replays
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
+from gateway.delivery.replay_request import Plan, Progress, Request
 
-__all__ = ["Plan", "Progress", "Replays", "Request", "Target"]
+__all__ = ["Replays", "Target"]
 
 _MOST_EVENTS = 500
 _MOST_READ = 20_000
 _CLOCK_MARGIN_MS = 3_600_000
-
-
-class Request(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is asked for.
-
-    Attributes:
-        from_ms, to_ms: events received from then, and before then.
-        event: name of a track event, or the type of any other.
-        user: userId or anonymousId.
-        rate: events a second, at most; 0 is no bound.
-        force: also where the destination may count an event twice.
-        dry_run: tell what would be sent, and send nothing.
-        group: the same for the replays of several shards that are one to who asked; made by us.
-    """
-
-    destination: str
-    from_ms: int
-    to_ms: int
-    event: str | None = None
-    user: str | None = None
-    rate: float = 0.0
-    force: bool = False
-    dry_run: bool = False
-    group: str = ""
-
-    def chooses(self, event: Event) -> bool:
-        """Whether an event is among those asked for."""
-        received_ms = parse_ms(event.received_at or "")
-        return (
-            received_ms is not None
-            and self.from_ms <= received_ms < self.to_ms
-            and self.event in (None, event.event, event.type)
-            and self.user in (None, event.user_id, event.anonymous_id)
-        )
-
-
-class Progress(Struct, frozen=True):
-    """How far a replay has come.
-
-    Attributes:
-        offsets, offsets_done: events of the queue to look at, and those looked at.
-        replayed: those that were chosen and came in again.
-        group: as of `Request`.
-    """
-
-    id: int
-    destination: str
-    state: str
-    detail: str
-    offsets: int
-    offsets_done: int
-    replayed: int
-    created_at: str
-    group: str = ""
-
-
-class Plan(Struct):
-    """What a replay would do.
-
-    Attributes:
-        chosen: events that were asked for; of them `kept_back` by rule, and `names` by event.
-        pending: events asked for that the destination has yet to get anyhow.
-    """
-
-    chosen: int = 0
-    kept_back: dict[str, int] = field(default_factory=dict)
-    names: dict[str, int] = field(default_factory=dict)
-    pending: int = 0
 
 
 class Target(Protocol):

@@ -14,9 +14,9 @@ from heapq import nsmallest
 from gateway.components.destination import Batch
 from gateway.components.verdict import Verdict
 from gateway.config.settings import RetryPolicy
-from gateway.delivery.order import UserOrder
-from gateway.delivery.sending import Sender
-from gateway.delivery.ticket import attempts_of, show
+from gateway.delivery.in_flight import attempts_of, show
+from gateway.delivery.ordering import UserOrder
+from gateway.delivery.sender import Sender
 from gateway.events.event import decode_events
 from gateway.state import Attempt, Commit, DeadLetter, State, Waiting
 from gateway.state.ledger.counts import DestinationCounts

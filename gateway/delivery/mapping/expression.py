@@ -27,10 +27,10 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any, ClassVar, TypeAlias
 
+from gateway.delivery.mapping.functions import FUNCTIONS, OPERATORS, Unfit
 from gateway.events.conditions.lexer import Parser, TextError
 from gateway.events.conditions.path import EVERY, Path, PathError, path_reader
 from gateway.events.event import Event
-from gateway.mapping.functions import FUNCTIONS, OPERATORS, Unfit
 
 __all__ = ["MAX_LENGTH", "MAX_NESTING", "Expression", "ExpressionError", "compile_expression"]
 

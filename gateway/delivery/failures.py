@@ -12,11 +12,11 @@ from operator import itemgetter
 
 from gateway.components.verdict import Verdict
 from gateway.config.settings import RetryPolicy
-from gateway.delivery.collect import Collector
-from gateway.delivery.lane import Lane
-from gateway.delivery.order import UserOrder
-from gateway.delivery.sending import Sender
-from gateway.delivery.ticket import NOTHING, Item, Part, Ticket
+from gateway.delivery.batcher import Collector
+from gateway.delivery.in_flight import NOTHING, Item, Part, Ticket
+from gateway.delivery.ordering import UserOrder
+from gateway.delivery.retry_lane import Lane
+from gateway.delivery.sender import Sender
 from gateway.state import Attempt, Offsets
 from gateway.state.ledger.counts import DestinationCounts
 

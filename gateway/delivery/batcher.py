@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from gateway.components.destination import BatchPolicy
-from gateway.delivery.sieve import Outgoing, Sieve
+from gateway.delivery.selection import Outgoing, Sieve
 from gateway.queue.batching import QueueReader
 from gateway.queue.memory_feed import Slice
 

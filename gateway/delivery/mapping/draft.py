@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
+from gateway.delivery.mapping.functions import Unfit, text
 from gateway.events.conditions.path import BODIES, EVERY, FIELDS, Path
 from gateway.events.event import EVENT_TYPES, Event
 from gateway.events.timestamps import format_ms, parse_ms
-from gateway.mapping.functions import Unfit, text
 
 __all__ = ["TARGETS", "Draft", "field_value", "holders", "own", "put", "take"]
 

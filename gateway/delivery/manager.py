@@ -4,8 +4,8 @@ A destination that changes keeps its worker. The worker's door is closed, the se
 the new one takes the place of the old one, and the door is opened: what was read, what waits for
 another try and the order of users stay as they are, so that nothing is lost, sent twice or
 overtaken. Only where order is kept in another way, or nothing is to be sent any more
-(`gateway.shadow`), is the worker itself replaced: it commits what it has sent, and the new one goes
-on from the cursor.
+(`gateway.delivery.shadow.shadow`), is the worker itself replaced: it commits what it has sent, and
+the new one goes on from the cursor.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from anyio.abc import TaskGroup
 
-from gateway.building import BuiltDestination
 from gateway.components.lifecycle import start, stop
 from gateway.config.settings import ServerConfig
+from gateway.delivery.batcher import Collector
+from gateway.delivery.built import BuiltDestination
 from gateway.delivery.circuit import Pace
-from gateway.delivery.collect import Collector
-from gateway.delivery.order import UserOrder
-from gateway.delivery.sending import Sender
-from gateway.delivery.sieve import Sieve
+from gateway.delivery.ordering import UserOrder
+from gateway.delivery.selection import Sieve
+from gateway.delivery.sender import Sender
 from gateway.delivery.worker import Worker
 from gateway.errors import ConfigError
 from gateway.queue.batching import BatchingQueue

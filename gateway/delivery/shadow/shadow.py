@@ -23,48 +23,25 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import Struct
 
 from gateway.components.destination import Batch
 from gateway.config.settings import ShadowSettings
-from gateway.delivery.sieve import Outgoing, Sieve
+from gateway.delivery.dry_run import Shown, rehearse
+from gateway.delivery.selection import Outgoing, Sieve
 from gateway.events.envelope.sealed import Run
 from gateway.events.event import Event
 from gateway.events.json_diff import Change, changes
 from gateway.events.timestamps import format_ms
-from gateway.rehearsing import Shown, rehearse
 
 if TYPE_CHECKING:
-    from gateway.building import BuiltDestination
+    from gateway.delivery.built import BuiltDestination
+from gateway.delivery.shadow.report import OUTCOMES, Example, ShadowReport
 
-__all__ = [
-    "MOST_CHANGES",
-    "MOST_NAMES",
-    "MOST_SHOWN_BYTES",
-    "OUTCOMES",
-    "SHADOW",
-    "Example",
-    "Shadow",
-    "ShadowReport",
-    "Side",
-]
+__all__ = ["MOST_CHANGES", "MOST_NAMES", "MOST_SHOWN_BYTES", "SHADOW", "Shadow", "Side"]
 
 SHADOW = "shadow"
 """The rule by which the events of a shadow are filtered."""
 
-OUTCOMES = (
-    "same",
-    "different",
-    "only_shadow",
-    "only_live",
-    "neither",
-    "sendable",
-    "withheld",
-    "not_compared",
-)
-"""What an event comes to. Of a shadow of another destination: both would send the ``same`` or
-something ``different``, or one of them would send something, or ``neither``. Of any other it is
-``sendable`` or ``withheld``. ``not_compared`` is what is beyond the rate."""
 
 MOST_CHANGES = 20
 """Of one example that are kept."""
@@ -74,51 +51,6 @@ MOST_NAMES = 100
 
 MOST_SHOWN_BYTES = 32_768
 """Of what would be sent of one event that is kept as JSON; of more, its size."""
-
-
-class Example(Struct, frozen=True):
-    """An event that was looked at.
-
-    Attributes:
-        outcome: one of `OUTCOMES`.
-        changes: from what the live destination would send to what the shadow would, less what is
-            ignored; paths begin with the number of the request, such as ``[0].body.name``.
-        shadow, live: what they would send, see `gateway.rehearsing.Shown`.
-        shadow_why, live_why: why they would send nothing; empty where they would.
-    """
-
-    at: str
-    message_id: str
-    event: str
-    outcome: str
-    changes: list[Change] = []
-    shadow: Any = None
-    shadow_why: str = ""
-    live: Any = None
-    live_why: str = ""
-
-
-class ShadowReport(Struct, frozen=True):
-    """What a shadow has found since the config was last read.
-
-    Attributes:
-        of: the live destination, or empty.
-        counts: events by outcome.
-        paths: events by path at which there was a difference, places in lists left out.
-        shadow_why, live_why: events by the reason why nothing would be sent.
-        examples: the first events of each outcome in which the two differ.
-        recent: the newest events that the shadow would send.
-    """
-
-    id: str
-    of: str
-    since: str
-    counts: dict[str, int]
-    paths: dict[str, int]
-    shadow_why: dict[str, int]
-    live_why: dict[str, int]
-    examples: list[Example]
-    recent: list[Example]
 
 
 @dataclass(frozen=True, slots=True)

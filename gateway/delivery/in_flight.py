@@ -9,7 +9,7 @@ from typing import overload
 
 from gateway.components.destination import Batch
 from gateway.components.verdict import Verdict
-from gateway.delivery.sieve import Outgoing
+from gateway.delivery.selection import Outgoing
 from gateway.events.event import Event
 from gateway.state import Attempt, Commit, DeadLetter, Offsets, Waiting
 from gateway.state.live_tail import Tap

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from gateway.delivery.sending import Sender
+from gateway.delivery.sender import Sender
 from gateway.errors import StateError
 from gateway.state import Attempt, Commit, State, Written
 

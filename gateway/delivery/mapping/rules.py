@@ -10,13 +10,13 @@ from typing import Any, TypeAlias
 import msgspec
 
 from gateway.components.settings import Settings
+from gateway.delivery.mapping.draft import TARGETS, Draft, field_value, own, put, take
+from gateway.delivery.mapping.expression import Expression, ExpressionError, compile_expression
+from gateway.delivery.mapping.functions import Unfit
 from gateway.errors import ConfigError, Permanent
 from gateway.events.conditions.condition import Condition, ConditionError, compile_condition
 from gateway.events.conditions.path import EVERY, FIELDS, Path, PathError, parse_path
 from gateway.events.event import Event
-from gateway.mapping.draft import TARGETS, Draft, field_value, own, put, take
-from gateway.mapping.expression import Expression, ExpressionError, compile_expression
-from gateway.mapping.functions import Unfit
 
 __all__ = ["EventMapping", "Rule", "compile_mapping"]
 

@@ -11,9 +11,9 @@ cannot be mapped becomes a dead letter with the reason; the others of its batch 
 
 from __future__ import annotations
 
-from gateway.mapping.destination import MappedDestination
-from gateway.mapping.expression import Expression, ExpressionError, compile_expression
-from gateway.mapping.rules import EventMapping, Rule, compile_mapping
+from gateway.delivery.mapping.destination import MappedDestination
+from gateway.delivery.mapping.expression import Expression, ExpressionError, compile_expression
+from gateway.delivery.mapping.rules import EventMapping, Rule, compile_mapping
 
 __all__ = [
     "EventMapping",

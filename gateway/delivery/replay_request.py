@@ -1,0 +1,114 @@
+"""What a replay is asked for, and what it says of itself."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from msgspec import Struct, field, structs
+
+from gateway.events.event import Event
+from gateway.events.timestamps import parse_ms
+from gateway.state.merging import _counts, _sum
+
+__all__ = ["Plan", "Progress", "Request", "merge_plans", "merge_progress"]
+
+
+class Request(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is asked for.
+
+    Attributes:
+        from_ms, to_ms: events received from then, and before then.
+        event: name of a track event, or the type of any other.
+        user: userId or anonymousId.
+        rate: events a second, at most; 0 is no bound.
+        force: also where the destination may count an event twice.
+        dry_run: tell what would be sent, and send nothing.
+        group: the same for the replays of several shards that are one to who asked; made by us.
+    """
+
+    destination: str
+    from_ms: int
+    to_ms: int
+    event: str | None = None
+    user: str | None = None
+    rate: float = 0.0
+    force: bool = False
+    dry_run: bool = False
+    group: str = ""
+
+    def chooses(self, event: Event) -> bool:
+        """Whether an event is among those asked for."""
+        received_ms = parse_ms(event.received_at or "")
+        return (
+            received_ms is not None
+            and self.from_ms <= received_ms < self.to_ms
+            and self.event in (None, event.event, event.type)
+            and self.user in (None, event.user_id, event.anonymous_id)
+        )
+
+
+class Progress(Struct, frozen=True):
+    """How far a replay has come.
+
+    Attributes:
+        offsets, offsets_done: events of the queue to look at, and those looked at.
+        replayed: those that were chosen and came in again.
+        group: as of `Request`.
+    """
+
+    id: int
+    destination: str
+    state: str
+    detail: str
+    offsets: int
+    offsets_done: int
+    replayed: int
+    created_at: str
+    group: str = ""
+
+
+class Plan(Struct):
+    """What a replay would do.
+
+    Attributes:
+        chosen: events that were asked for; of them `kept_back` by rule, and `names` by event.
+        pending: events asked for that the destination has yet to get anyhow.
+    """
+
+    chosen: int = 0
+    kept_back: dict[str, int] = field(default_factory=dict)
+    names: dict[str, int] = field(default_factory=dict)
+    pending: int = 0
+
+
+def merge_plans(found: Iterable[Plan]) -> Plan:
+    """What the replays of all shards would do."""
+    plans = list(found)
+    names = Counter(_counts(plan.names for plan in plans))
+    return Plan(
+        sum(plan.chosen for plan in plans),
+        _counts(plan.kept_back for plan in plans),
+        dict(names.most_common()),
+        sum(plan.pending for plan in plans),
+    )
+
+
+def merge_progress(found: Iterable[Progress]) -> list[Progress]:
+    """Replays, newest first; those that are parts of one are one, with its first part's id."""
+    groups: dict[str, list[Progress]] = {}
+    for one in sorted(found, key=lambda one: one.id):
+        groups.setdefault(one.group or str(one.id), []).append(one)
+    merged = [_one_replay(parts) for parts in groups.values()]
+    return sorted(merged, key=lambda one: (one.created_at, one.id), reverse=True)
+
+
+def _one_replay(parts: list[Progress]) -> Progress:
+    states = {part.state for part in parts}
+    state = next((s for s in ("running", "failed", "cancelled") if s in states), parts[0].state)
+    return structs.replace(
+        parts[0],
+        state=state,
+        detail="; ".join(dict.fromkeys(part.detail for part in parts if part.detail)),
+        **_sum(parts, "offsets", "offsets_done", "replayed"),
+    )
