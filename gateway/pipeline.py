@@ -22,7 +22,6 @@ from gateway.delivery.built import BuiltDestination
 from gateway.delivery.circuit import Pace
 from gateway.delivery.manager import Deliveries
 from gateway.delivery.replay import Replays
-from gateway.erasure import Eraser
 from gateway.errors import GatewayError, StateError
 from gateway.events.timestamps import format_ms, now_ms
 from gateway.http.routing import Paths
@@ -32,9 +31,11 @@ from gateway.intake.dedup import RecentIds
 from gateway.intake.dedup_warmup import preload
 from gateway.intake.intake import Intake
 from gateway.plugins import Registry
+from gateway.privacy.erasure import Eraser
+from gateway.privacy.regulations import Others, Regulations
+from gateway.privacy.suppression import FILE_NAME, Suppressions
 from gateway.queue.batching import BatchingQueue
 from gateway.rates import Rates
-from gateway.regulations import Others, Regulations
 from gateway.reload import Reloaded, Reloads, changes, kept
 from gateway.rollouts.controller import Rollouts
 from gateway.rollouts.groups import Groups
@@ -44,7 +45,6 @@ from gateway.state.audit_trail import Audit
 from gateway.state.ledger.counts import Ledger
 from gateway.state.ledger.source_ledger import Books
 from gateway.state.live_tail import Tap
-from gateway.suppression import FILE_NAME, Suppressions
 from gateway.upkeep import Upkeep
 
 if TYPE_CHECKING:

@@ -20,6 +20,7 @@ from gateway.identity.visitors import Identity
 from gateway.intake.dedup import RecentIds
 from gateway.intake.dry_run import RehearsedIntake
 from gateway.intake.intake import Intake
+from gateway.privacy.suppression import Suppressions
 from gateway.queue.batching import BatchingQueue
 from gateway.rollouts.controller import Rollouts
 from gateway.rollouts.groups import Groups
@@ -28,7 +29,6 @@ from gateway.rollouts.stamp import Memberships
 from gateway.state.ledger.counts import Ledger
 from gateway.state.ledger.source_ledger import Books
 from gateway.state.live_tail import Tap
-from gateway.suppression import Suppressions
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

@@ -10,12 +10,12 @@ from gateway.components.verdict import trace_of
 from gateway.config.settings import TraceConfig
 from gateway.delivery.worker import Worker
 from gateway.errors import StateError
+from gateway.privacy.suppression import Suppressions
 from gateway.queue.batching import BatchingQueue
 from gateway.rates import Rates
 from gateway.rollouts.controller import Rollouts
 from gateway.state import State, writing
 from gateway.state.ledger.source_ledger import Books
-from gateway.suppression import Suppressions
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

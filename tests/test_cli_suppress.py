@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway.cli import main
-from gateway.suppression import FILE_NAME, Suppressions
+from gateway.privacy.suppression import FILE_NAME, Suppressions
 
 
 @pytest.fixture

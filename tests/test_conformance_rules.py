@@ -14,9 +14,9 @@ from gateway.events.event import Event
 from gateway.events.integrations import refusal
 from gateway.intake.dedup import RecentIds
 from gateway.intake.intake import Arrival, Intake, Receipt
+from gateway.privacy.suppression import Suppressions
 from gateway.queue.batching import BatchingQueue
 from gateway.state.ledger.counts import Ledger
-from gateway.suppression import Suppressions
 from gateway.testing import ManualClock, make_event
 from tests.fakes_segment import FakeQueue
 

@@ -14,9 +14,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gateway.builtin.mask_rules import DEFAULT_DETECT
-from gateway.personal import detect
-from gateway.personal.cards import is_card
-from gateway.personal.detect import KINDS, Detector, Kind, canonical, disguise
+from gateway.privacy.detectors import detect
+from gateway.privacy.detectors.cards import is_card
+from gateway.privacy.detectors.detect import KINDS, Detector, Kind, canonical, disguise
 
 ALL = Detector()
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"

@@ -21,10 +21,10 @@ from gateway.explaining import Explanation, explaining
 from gateway.identity.links import FILE_NAME, LinkFile, Mark
 from gateway.pipeline import Gateway
 from gateway.plugins import discover
+from gateway.privacy.suppression import FILE_NAME as SUPPRESSED
+from gateway.privacy.suppression import Suppressions
 from gateway.question import MOST_EVENTS, Question, explained
 from gateway.queue.offline import QueueFolder
-from gateway.suppression import FILE_NAME as SUPPRESSED
-from gateway.suppression import Suppressions
 from tests.process import GatewayProcess
 from tests.raw_http import basic, exchange, request
 

@@ -15,7 +15,7 @@ from gateway.cli import main
 from gateway.components.settings import Secret
 from gateway.components.store import Frame
 from gateway.events.event import encode_events
-from gateway.inventory import MAX_ROWS, Inventory, Report, scan_frames
+from gateway.privacy.inventory import MAX_ROWS, Inventory, Report, scan_frames
 from gateway.testing import make_event
 from tests.masking import CARD, EMAIL, IP, PHONE
 from tests.process import GatewayProcess

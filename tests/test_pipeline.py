@@ -18,8 +18,8 @@ from gateway.events.event import EMPTY, Event
 from gateway.intake.intake import Arrival, Receipt
 from gateway.pipeline import Gateway
 from gateway.plugins import Plugin, Registry, discover
+from gateway.privacy.suppression import FILE_NAME, Suppressions
 from gateway.server import serving
-from gateway.suppression import FILE_NAME, Suppressions
 
 CONFIG = """
 data_dir = "data"

@@ -13,8 +13,8 @@ from gateway.builtin.hashing import Hasher
 from gateway.builtin.mask import Mask, MaskConfig
 from gateway.builtin.redact import Redactor
 from gateway.events.event import Event
-from gateway.personal.detect import KINDS, Detector, Kind
-from gateway.personal.prescan import BODIES, DETECT, NAMES, PATHS, Prescan, squeeze
+from gateway.privacy.detectors.detect import KINDS, Detector, Kind
+from gateway.privacy.detectors.prescan import BODIES, DETECT, NAMES, PATHS, Prescan, squeeze
 from gateway.testing import make_event
 
 _pieces = st.sampled_from(

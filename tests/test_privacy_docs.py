@@ -12,9 +12,9 @@ from gateway.builtin import mask
 from gateway.builtin.mask import Mask, MaskConfig
 from gateway.config.load import load
 from gateway.events.event import Event
-from gateway.inventory import MAX_ROWS
 from gateway.pipeline import Gateway
 from gateway.plugins import discover
+from gateway.privacy.inventory import MAX_ROWS
 from gateway.testing import make_event
 
 ROOT = Path(__file__).parents[1]

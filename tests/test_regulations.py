@@ -17,7 +17,7 @@ from gateway.config.load import load
 from gateway.errors import ConfigError
 from gateway.pipeline import Gateway
 from gateway.plugins import discover
-from gateway.regulations import KINDS, Part, Report
+from gateway.privacy.regulations import KINDS, Part, Report
 from gateway.state import Commit, Waiting
 from gateway.testing import ManualClock, make_event
 

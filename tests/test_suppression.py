@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from gateway.errors import StateError
-from gateway.suppression import Suppressions
+from gateway.privacy.suppression import Suppressions
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_a_gateway_follows_another_process(path: Path, gateways: Suppressions) -
     gateways.add(["first"])
     gateways.refresh()
     code = (
-        "import sys; from pathlib import Path; from gateway.suppression import Suppressions\n"
+        "import sys; from pathlib import Path; from gateway.privacy.suppression import Suppressions\n"
         "Suppressions(Path(sys.argv[1])).add(['second'])"
     )
     subprocess.run([sys.executable, "-c", code, path], check=True, cwd=Path(__file__).parents[1])

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from gateway.config.settings import QueueSettings, TraceConfig
 from gateway.errors import StateError
+from gateway.privacy.suppression import Suppressions
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.memory import MemoryConfig, MemoryStore
 from gateway.rates import Rates
@@ -20,7 +21,6 @@ from gateway.state import Commit, Discard, State, Tally, reading
 from gateway.state.audit_trail import Audit
 from gateway.state.ledger.counts import Ledger
 from gateway.state.ledger.source_ledger import Books
-from gateway.suppression import Suppressions
 from gateway.upkeep import Upkeep
 from tests.test_state import letter
 

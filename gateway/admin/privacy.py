@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from gateway.admin.api import AdminError, answer
-from gateway.inventory import Report, scan_frames, scan_queues
+from gateway.privacy.inventory import Report, scan_frames, scan_queues
 from gateway.queue.offline import QueueFolder
 
 if TYPE_CHECKING:

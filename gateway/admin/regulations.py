@@ -10,7 +10,7 @@ from msgspec import Struct
 from gateway.admin.api import CALLER, AdminError, answer, body, note
 from gateway.errors import ConfigError
 from gateway.events.subjects import Subjects
-from gateway.regulations import Kind
+from gateway.privacy.regulations import Kind
 
 if TYPE_CHECKING:
     from gateway.pipeline import Gateway

@@ -2,9 +2,9 @@
 
 To decode a body, walk through it and encode what comes out takes ten times as long as to find, mask
 and put back the one text in it that matters. The search has told where that is
-(`gateway.personal.prescan`); what is left to find out is that it is a string and not a key, and
-where numbers are left alone in some places, that this is none of them. Whatever is not plain, such
-as an escape anywhere in the body, is left to the long way.
+(`gateway.privacy.detectors.prescan`); what is left to find out is that it is a string and not a
+key, and where numbers are left alone in some places, that this is none of them. Whatever is not
+plain, such as an escape anywhere in the body, is left to the long way.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import NamedTuple
 import msgspec
 
 from gateway.builtin.redact import GONE, Redactor, Rules
-from gateway.personal.detect import NUMBERS
+from gateway.privacy.detectors.detect import NUMBERS
 
 __all__ = ["MOST_STRINGS", "Strings", "masked_in_place", "strings_at"]
 

@@ -4,7 +4,7 @@ What is personal is said by path, by the name of a key, or found by what it look
 dropped, replaced, masked so that people can still tell what it was, or hashed with a secret so that
 events of the same person can still be joined; an allow-list leaves nothing but what it names.
 
-Most events hold none. They are never decoded: see `gateway.personal.prescan`.
+Most events hold none. They are never decoded: see `gateway.privacy.detectors.prescan`.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from gateway.components.transform import Transform, TransformSpec
 from gateway.errors import ConfigError
 from gateway.events.envelope.client import Client
 from gateway.events.event import EMPTY, Event
-from gateway.personal.detect import MASKED
-from gateway.personal.prescan import BODIES, DETECT, NAMES, PATHS, Prescan
+from gateway.privacy.detectors.detect import MASKED
+from gateway.privacy.detectors.prescan import BODIES, DETECT, NAMES, PATHS, Prescan
 
 __all__ = ["Mask", "MaskConfig", "register_transforms"]
 

@@ -11,8 +11,8 @@ from gateway.builtin.allow import Allowed, read_allowed
 from gateway.builtin.redact import Action, Named, Rules
 from gateway.components.settings import Secret
 from gateway.events.conditions.path import EVERY, FIELDS, Path, parse_path
-from gateway.personal.detect import MASKED, Kind
-from gateway.personal.prescan import BODIES, squeeze
+from gateway.privacy.detectors.detect import MASKED, Kind
+from gateway.privacy.detectors.prescan import BODIES, squeeze
 
 __all__ = [
     "DEFAULT_DETECT",

@@ -2,7 +2,7 @@
 
 `Redactor` goes through a value and returns either the same object, if there is nothing to take out,
 or a new one. Three things point to personal data: a path (`Rules`), a key's name, and the text
-itself (`gateway.personal.detect`).
+itself (`gateway.privacy.detectors.detect`).
 """
 
 from __future__ import annotations
@@ -16,8 +16,16 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 
 from gateway.builtin.hashing import Hasher
-from gateway.personal.detect import MASKED, NUMBERS, Detector, Found, Kind, canonical, disguise
-from gateway.personal.prescan import DETECT, NAMES, squeeze
+from gateway.privacy.detectors.detect import (
+    MASKED,
+    NUMBERS,
+    Detector,
+    Found,
+    Kind,
+    canonical,
+    disguise,
+)
+from gateway.privacy.detectors.prescan import DETECT, NAMES, squeeze
 
 __all__ = ["GONE", "PLAIN", "Action", "Named", "Redactor", "Rules"]
 
@@ -94,7 +102,7 @@ class Redactor:
 
         Args:
             rules: those for this place, if any.
-            reasons: what to look for, as `gateway.personal.prescan` has it.
+            reasons: what to look for, as `gateway.privacy.detectors.prescan` has it.
         """
         if rules is not None:
             if rules.action is not None:

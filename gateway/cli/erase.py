@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gateway.config.model import Config
     from gateway.events.subjects import Subjects
     from gateway.pipeline import Gateway
-    from gateway.regulations import Kind, Report
+    from gateway.privacy.regulations import Kind, Report
 
 __all__ = ["erase"]
 
@@ -169,7 +169,7 @@ def _ask(
 
 
 def _reports(found: Any) -> list[Report]:
-    from gateway.regulations import Report
+    from gateway.privacy.regulations import Report
 
     return msgspec.convert(found, list[Report])
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from gateway.config.model import Config
-    from gateway.inventory import Report
+    from gateway.privacy.inventory import Report
 
 __all__ = ["privacy"]
 
@@ -99,7 +99,7 @@ def _scan(config: Config, since_ms: int, source: str | None) -> Report:
 
     from gateway.cli.remote import connect
     from gateway.config.data_dir import shards_of
-    from gateway.inventory import Report, scan_queues
+    from gateway.privacy.inventory import Report, scan_queues
     from gateway.queue.offline import QueueFolder
 
     console = Console(stderr=True)

@@ -11,7 +11,7 @@ import click
 from gateway.cli.common import CONFIG_OPTION, explained_errors
 
 if TYPE_CHECKING:
-    from gateway.suppression import Suppressions
+    from gateway.privacy.suppression import Suppressions
 
 __all__ = ["suppress"]
 
@@ -86,6 +86,6 @@ def _record(config_path: Path, data_dir: Path | None, action: str, users: int) -
 
 def _suppressions(config_path: Path, data_dir: Path | None) -> Suppressions:
     from gateway.config.load import load
-    from gateway.suppression import FILE_NAME, Suppressions
+    from gateway.privacy.suppression import FILE_NAME, Suppressions
 
     return Suppressions((data_dir or load(config_path).data_dir) / FILE_NAME)

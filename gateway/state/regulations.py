@@ -35,8 +35,8 @@ class Row:
 
     Attributes:
         subjects: how many there are.
-        status: as `gateway.regulations.report.Status`.
-        role: as `gateway.regulations.parts.Role`.
+        status: as `gateway.privacy.regulations.report.Status`.
+        role: as `gateway.privacy.regulations.parts.Role`.
         part_of: names the regulation in all shards that have to do with it; empty for one alone.
     """
 

@@ -11,7 +11,7 @@ from msgspec import structs
 from gateway.admin.api import AdminError, answer, body
 from gateway.config.data_dir import public_id, shard_of
 from gateway.pipeline import Gateway
-from gateway.regulations import Part, Report
+from gateway.privacy.regulations import Part, Report
 from gateway.workers.asking import Asker
 
 __all__ = ["AsideShards", "OtherShards", "for_leader", "part_routes"]

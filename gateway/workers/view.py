@@ -26,7 +26,7 @@ from gateway.delivery.replay_request import Plan, Progress, Request
 from gateway.delivery.shadow.report import ShadowReport
 from gateway.events.timestamps import now_ms
 from gateway.http.tokens import Caller, Tokens
-from gateway.inventory import scan_queues
+from gateway.privacy.inventory import scan_queues
 from gateway.queue.offline import queues_of
 from gateway.reload import Reloaded
 from gateway.server import METRICS_TYPE

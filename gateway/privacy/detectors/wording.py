@@ -1,7 +1,9 @@
-"""The regular expressions of `gateway.personal.prescan`, for bytes of JSON as clients write them.
+"""The regular expressions of `gateway.privacy.detectors.prescan`, for bytes of JSON as clients
+write them.
 
-Each stands for more than what it is there for: whatever `gateway.personal.detect` finds in the
-decoded texts of an event must have a hit in the event's bytes, in whatever way those are written.
+Each stands for more than what it is there for: whatever `gateway.privacy.detectors.detect` finds in
+the decoded texts of an event must have a hit in the event's bytes, in whatever way those are
+written.
 
 They are written for Hyperscan, which runs any of them in time linear in the bytes, but at very
 different speeds. What begins with, or has in it, some rare text, such as ``"phone`` or ``::``, is
@@ -16,8 +18,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from itertools import product
 
-from gateway.personal.credentials import PARAMETERS
-from gateway.personal.detect import Kind
+from gateway.privacy.detectors.credentials import PARAMETERS
+from gateway.privacy.detectors.detect import Kind
 
 __all__ = [
     "AT",

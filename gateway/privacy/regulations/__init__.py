@@ -9,8 +9,8 @@ how far it is, or nothing at all, they are forgotten. A regulation that failed k
 is tried again and succeeds, or is deleted.
 """
 
-from gateway.regulations.parts import Others, Part
-from gateway.regulations.report import KINDS, Kind, Report, ReportPlace
-from gateway.regulations.work import Regulations
+from gateway.privacy.regulations.parts import Others, Part
+from gateway.privacy.regulations.report import KINDS, Kind, Report, ReportPlace
+from gateway.privacy.regulations.runner import Regulations
 
 __all__ = ["KINDS", "Kind", "Others", "Part", "Regulations", "Report", "ReportPlace"]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-from gateway.personal.cards import apart
+from gateway.privacy.detectors.cards import apart
 
 __all__ = ["HINTS", "PARAMETERS", "find_secrets"]
 

@@ -16,12 +16,12 @@ What counts, chosen so that order ids, hashes, times and prices are left alone:
     IPv4 and IPv6 addresses, without loopback and unspecified ones. Four-part version numbers look
     the same, except after a slash, as in ``Chrome/120.0.0.0``.
 ``iban``, ``national_id``
-    See `gateway.personal.idnumbers`.
+    See `gateway.privacy.detectors.idnumbers`.
 ``secret``
-    See `gateway.personal.credentials`.
+    See `gateway.privacy.detectors.credentials`.
 
-Percent-encoding, as in URLs, hides nothing: see `gateway.personal.encoded`. Every search takes time
-proportional to the length of the text.
+Percent-encoding, as in URLs, hides nothing: see `gateway.privacy.detectors.encoded`. Every search
+takes time proportional to the length of the text.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import phonenumbers
 
-from gateway.personal.cards import SPACES, digits_of, find_cards
-from gateway.personal.credentials import HINTS, find_secrets
-from gateway.personal.encoded import AT_SIGN, decoded, view
-from gateway.personal.idnumbers import find_ibans, find_national_ids
+from gateway.privacy.detectors.cards import SPACES, digits_of, find_cards
+from gateway.privacy.detectors.credentials import HINTS, find_secrets
+from gateway.privacy.detectors.encoded import AT_SIGN, decoded, view
+from gateway.privacy.detectors.idnumbers import find_ibans, find_national_ids
 
 __all__ = ["KINDS", "MASKED", "NUMBERS", "Detector", "Found", "Kind", "canonical", "disguise"]
 

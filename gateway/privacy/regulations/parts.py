@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from gateway.events.subjects import Subjects
-from gateway.regulations.report import Report
+from gateway.privacy.regulations.report import Report
 from gateway.state.regulations import Place
 
 __all__ = ["Others", "Part", "Role", "gone", "place_of"]

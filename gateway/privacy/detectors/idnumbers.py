@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from gateway.personal.cards import SPACES, apart, digits_of, luhn
+from gateway.privacy.detectors.cards import SPACES, apart, digits_of, luhn
 
 __all__ = ["find_ibans", "find_national_ids"]
 

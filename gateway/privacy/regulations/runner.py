@@ -9,17 +9,17 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.components.destination import Destination
-from gateway.erasure import LOCAL_PLACES, Eraser
 from gateway.errors import ConfigError, StateError
 from gateway.events.subjects import MOST_SUBJECTS, Subjects
 from gateway.events.timestamps import format_ms
-from gateway.regulations.parts import Others, Part, Role, gone, place_of
-from gateway.regulations.report import Kind, Report, ReportPlace, overall
-from gateway.regulations.vendor import erase_at
+from gateway.privacy.erasure import LOCAL_PLACES, Eraser
+from gateway.privacy.regulations.parts import Others, Part, Role, gone, place_of
+from gateway.privacy.regulations.report import Kind, Report, ReportPlace, overall
+from gateway.privacy.regulations.vendor import erase_at
+from gateway.privacy.suppression import Suppressions, checked
 from gateway.state import State
 from gateway.state import regulations as rows
 from gateway.state.regulations import Place, Row
-from gateway.suppression import Suppressions, checked
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

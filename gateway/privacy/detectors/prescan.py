@@ -24,8 +24,8 @@ from operator import attrgetter
 import hyperscan
 
 from gateway.events.event import Event
-from gateway.personal import wording
-from gateway.personal.detect import NUMBERS, Detector, Kind
+from gateway.privacy.detectors import wording
+from gateway.privacy.detectors.detect import NUMBERS, Detector, Kind
 
 __all__ = [
     "BODIES",
