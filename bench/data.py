@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.builtin.mask import Mask, MaskConfig
+from gateway.builtin.transforms.mask.mask import Mask, MaskConfig
 from gateway.events.event import Event
 from gateway.shop import Shop
 

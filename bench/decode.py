@@ -7,10 +7,10 @@ from msgspec import Struct
 
 from bench.data import BATCH_EVENTS, batches, fresh, singles
 from bench.harness import Benchmark, Measurement, Scale, measure
-from gateway.builtin.segment.config import SegmentConfig
-from gateway.builtin.segment.decode import parse_batch, parse_event
-from gateway.builtin.segment.limits import select
-from gateway.builtin.segment.plain import plain_batch, plain_event, within
+from gateway.builtin.sources.segment.config import SegmentConfig
+from gateway.builtin.sources.segment.decode import parse_batch, parse_event
+from gateway.builtin.sources.segment.limits import select
+from gateway.builtin.sources.segment.plain import plain_batch, plain_event, within
 from gateway.events.event import Event
 
 __all__ = ["BENCHMARKS", "Envelope", "bare_batches"]

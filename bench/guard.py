@@ -33,7 +33,7 @@ from bench.delivery import fill, stored
 from bench.harness import Scale
 from bench.intake import decode, memory_intake, take_up
 from bench.report import plain_table
-from gateway.builtin.mask import Mask, MaskConfig
+from gateway.builtin.transforms.mask.mask import Mask, MaskConfig
 from gateway.events.envelope.sealed import stored_events
 from gateway.events.event import decode_events, encode_events
 from gateway.queue.disk import DiskConfig, DiskStore

@@ -13,10 +13,10 @@ import structlog
 from bench.data import BATCH_EVENTS, batches, fresh
 from bench.decode import bare_batches
 from bench.harness import Benchmark, Measurement, Scale, measure_async
-from gateway.builtin.segment.config import SegmentConfig
-from gateway.builtin.segment.decode import parse_batch
-from gateway.builtin.segment.limits import select
-from gateway.builtin.segment.plain import plain_batch, within
+from gateway.builtin.sources.segment.config import SegmentConfig
+from gateway.builtin.sources.segment.decode import parse_batch
+from gateway.builtin.sources.segment.limits import select
+from gateway.builtin.sources.segment.plain import plain_batch, within
 from gateway.components.chain import Chain
 from gateway.components.store import Store
 from gateway.config.settings import DedupConfig, QueueSettings, SourceSettings

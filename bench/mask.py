@@ -17,7 +17,7 @@ from msgspec import Raw
 
 from bench.data import BATCH_EVENTS, batches
 from bench.harness import Benchmark, Measurement, Scale, measure
-from gateway.builtin.mask import Mask, MaskConfig
+from gateway.builtin.transforms.mask.mask import Mask, MaskConfig
 from gateway.components.chain import Chain
 from gateway.events.envelope.heads import Head, read_heads
 from gateway.events.envelope.mixed import mixed

@@ -33,15 +33,15 @@ __all__ = ["GROUP", "Failure", "Plugin", "Registered", "Registry", "discover"]
 
 GROUP = "gateway"
 BUILTINS = (
-    "gateway.builtin.console",
-    "gateway.builtin.file",
-    "gateway.builtin.filter",
-    "gateway.builtin.mask",
-    "gateway.builtin.null",
-    "gateway.builtin.sqlite",
+    "gateway.builtin.destinations.console",
+    "gateway.builtin.destinations.file",
+    "gateway.builtin.transforms.filter",
+    "gateway.builtin.transforms.mask",
+    "gateway.builtin.destinations.null",
+    "gateway.builtin.destinations.sqlite",
     "gateway.builtin.plan",
-    "gateway.builtin.sample",
-    "gateway.builtin.segment",
+    "gateway.builtin.transforms.sample",
+    "gateway.builtin.sources.segment",
     "gateway.builtin.stores",
 )
 

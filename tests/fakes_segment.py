@@ -16,7 +16,7 @@ from typing import Any, cast
 import aiohttp
 from aiohttp import web
 
-from gateway.builtin.segment import SegmentConfig, SegmentSource
+from gateway.builtin.sources.segment import SegmentConfig, SegmentSource
 from gateway.components.chain import Chain
 from gateway.config.settings import ServerConfig, SourceSettings
 from gateway.errors import QueueError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from typing import Any
 
-from gateway.builtin.mask import Mask, MaskConfig
+from gateway.builtin.transforms.mask.mask import Mask, MaskConfig
 from gateway.config.decode import decode_table
 from gateway.events.event import Event, decode_events, encode_events
 

@@ -33,9 +33,9 @@ from bench.harness import run as run_benchmark
 from bench.load import WRITE_KEY, generate
 from bench.report import make_report, show
 from bench.subject import gateway_config
-from gateway.builtin.segment.config import SegmentConfig
-from gateway.builtin.segment.decode import parse_batch
-from gateway.builtin.segment.limits import select
+from gateway.builtin.sources.segment.config import SegmentConfig
+from gateway.builtin.sources.segment.decode import parse_batch
+from gateway.builtin.sources.segment.limits import select
 from gateway.config.load import load
 from gateway.pipeline import Gateway
 from gateway.plugins import discover

@@ -9,8 +9,8 @@ import pytest
 from bench.data import BATCH_EVENTS, batches, singles
 from bench.load import generate
 from bench.openload import offer, schedule
-from gateway.builtin.mask import Mask, MaskConfig
-from gateway.builtin.segment.decode import parse_batch
+from gateway.builtin.sources.segment.decode import parse_batch
+from gateway.builtin.transforms.mask.mask import Mask, MaskConfig
 from gateway.testing import Answer, FakeVendor
 
 OK = Answer(json={"success": True})

@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from gateway.builtin.segment import SegmentConfig
+from gateway.builtin.sources.segment import SegmentConfig
 from tests.fakes_segment import FOREIGN_KEY, KEY, OTHER_KEY, SUCCESS, basic, event, lab
 
 REFUSAL = {"success", "code", "message", "error"}

@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 import pytest
 
-from gateway.builtin.segment import SegmentConfig
-from gateway.builtin.segment.pixel import GIF
+from gateway.builtin.sources.segment import SegmentConfig
+from gateway.builtin.sources.segment.pixel import GIF
 from gateway.config.settings import ServerConfig
 from gateway.errors import QueueClosed, QueueFull
 from tests.fakes_segment import KEY, SUCCESS, Lab, Reply, basic, dumps, encoded, event, lab

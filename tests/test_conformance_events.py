@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.builtin.segment import SegmentConfig
+from gateway.builtin.sources.segment import SegmentConfig
 from gateway.testing import ManualClock
 from tests.fakes_segment import SUCCESS, Lab, basic, event, lab
 

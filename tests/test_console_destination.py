@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from structlog.testing import capture_logs
 
-from gateway.builtin import console as module
-from gateway.builtin.console import (
+from gateway.builtin.destinations import console as module
+from gateway.builtin.destinations.console import (
     WIDTH_WITHOUT_TERMINAL,
     Console,
     ConsoleConfig,

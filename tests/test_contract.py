@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.builtin import console, file, null, sqlite
+from gateway.builtin.destinations import console, file, null, sqlite
 from gateway.testing import Storage, check_destination_contract
 
 

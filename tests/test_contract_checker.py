@@ -159,7 +159,7 @@ def test_a_short_secret_cannot_be_looked_for() -> None:
 
 def test_a_module_without_destinations() -> None:
     """Is no subject, and the error says what there is."""
-    from gateway.builtin import mask
+    from gateway.builtin.transforms import mask
 
     with pytest.raises(ValueError, match="registers these destinations: none"):
         check_destination_contract(mask, {})

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from gateway.builtin import console, file, null, sqlite
-from gateway.builtin.console import ConsoleConfig
-from gateway.builtin.file import FileConfig
-from gateway.builtin.sqlite import SqliteConfig
+from gateway.builtin.destinations import console, file, null, sqlite
+from gateway.builtin.destinations.console import ConsoleConfig
+from gateway.builtin.destinations.file.destination import FileConfig
+from gateway.builtin.destinations.sqlite import SqliteConfig
 from gateway.components.destination import BatchPolicy
 from gateway.components.hookspecs import HOOKS
 from gateway.config.load import load

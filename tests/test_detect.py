@@ -13,7 +13,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from gateway.builtin.mask_rules import DEFAULT_DETECT
+from gateway.builtin.transforms.mask.rules import DEFAULT_DETECT
 from gateway.privacy.detectors import detect
 from gateway.privacy.detectors.cards import is_card
 from gateway.privacy.detectors.detect import KINDS, Detector, Kind, canonical, disguise

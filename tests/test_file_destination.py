@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.builtin import file as module
-from gateway.builtin.file import FileConfig, FileDestination
+from gateway.builtin.destinations.file import destination as module
+from gateway.builtin.destinations.file.destination import FileConfig, FileDestination
 from gateway.config.decode import decode_table
 from gateway.errors import ConfigError, Misconfigured, Retryable
 from gateway.queue.files import RealFileSystem
@@ -276,7 +276,7 @@ def test_sent_is_on_disk_when_the_process_is_killed(tmp_path: Path) -> None:
     program = textwrap.dedent("""
         import asyncio, os, sys
         from pathlib import Path
-        from gateway.builtin.file import FileConfig, FileDestination
+        from gateway.builtin.destinations.file.destination import FileConfig, FileDestination
         from gateway.testing import make_batch, make_context
         async def main():
             context = make_context(Path(sys.argv[1]))

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from gateway import Subjects
-from gateway.builtin.file import FileConfig, FileDestination
-from gateway.builtin.rolling import FileName
-from gateway.builtin.rolling_erase import erase_lines
+from gateway.builtin.destinations.file.destination import FileConfig, FileDestination
+from gateway.builtin.destinations.file.erase import erase_lines
+from gateway.builtin.destinations.file.rolling import FileName
 from gateway.queue.files import RealFileSystem
 from gateway.testing import ManualClock, make_batch, make_context, make_event
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.builtin import filter as module
-from gateway.builtin.filter import Filter, FilterConfig
+from gateway.builtin.transforms import filter as module
+from gateway.builtin.transforms.filter import Filter, FilterConfig
 from gateway.components.chain import Chain
 from gateway.components.transform import TransformSpec
 from gateway.config.decode import decode_table

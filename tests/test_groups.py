@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.builtin.mask import Mask, MaskConfig
+from gateway.builtin.transforms.mask.mask import Mask, MaskConfig
 from gateway.components.chain import Chain
 from gateway.components.settings import Secret
 from gateway.components.transform import Transform

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from gateway.builtin.mask import Mask, MaskConfig
+from gateway.builtin.transforms.mask.mask import Mask, MaskConfig
 from gateway.cli import main
 from gateway.components.settings import Secret
 from gateway.components.store import Frame

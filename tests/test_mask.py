@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.builtin import mask as module
-from gateway.builtin.mask import Mask, MaskConfig
+from gateway.builtin.transforms.mask import mask as module
+from gateway.builtin.transforms.mask.mask import Mask, MaskConfig
 from gateway.components.chain import Chain
 from gateway.components.transform import TransformSpec
 from gateway.config.decode import decode_table

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.builtin.mask_rules import DEFAULT_SKIP_NUMBERS, MAX_RULES, MIN_SECRET_LENGTH
+from gateway.builtin.transforms.mask.rules import DEFAULT_SKIP_NUMBERS, MAX_RULES, MIN_SECRET_LENGTH
 from gateway.errors import ConfigError
 from gateway.testing import make_event
 from tests.masking import CARD, EMAIL, IP, SECRET, config, hashed, masked

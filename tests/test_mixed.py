@@ -10,9 +10,9 @@ import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.builtin.mask import Mask
-from gateway.builtin.segment.decode import parse_batch
-from gateway.builtin.segment.plain import plain_batch
+from gateway.builtin.sources.segment.decode import parse_batch
+from gateway.builtin.sources.segment.plain import plain_batch
+from gateway.builtin.transforms.mask.mask import Mask
 from gateway.components.chain import Chain
 from gateway.components.transform import Transform
 from gateway.events.conditions.unit import visitor_of

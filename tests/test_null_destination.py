@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from gateway.builtin import null as module
-from gateway.builtin.null import Null, NullConfig
+from gateway.builtin.destinations import null as module
+from gateway.builtin.destinations.null import Null, NullConfig
 from gateway.config.decode import decode_table
 from gateway.errors import ConfigError
 from gateway.testing import make_batch, make_context

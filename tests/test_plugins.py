@@ -343,7 +343,7 @@ def test_a_builtin_that_fails_is_a_defect_of_ours() -> None:
 def test_an_installed_plugin_cannot_replace_a_builtin(site: Site) -> None:
     """`file` stays ours, whatever else is installed."""
     site.install("file", DESTINATION.format(type="file"))
-    registry = discover(builtins=["gateway.builtin.file"], installed=site.points)
+    registry = discover(builtins=["gateway.builtin.destinations.file"], installed=site.points)
     assert registry.types["destination", "file"].plugin.distribution == "headgate"
     assert "already registered by file (headgate" in only_failure(registry).cause
 

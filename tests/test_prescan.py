@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gateway.builtin.hashing import Hasher
-from gateway.builtin.mask import Mask, MaskConfig
-from gateway.builtin.redact import Redactor
+from gateway.builtin.transforms.mask.hashing import Hasher
+from gateway.builtin.transforms.mask.mask import Mask, MaskConfig
+from gateway.builtin.transforms.mask.redact import Redactor
 from gateway.events.event import Event
 from gateway.privacy.detectors.detect import KINDS, Detector, Kind
 from gateway.privacy.detectors.prescan import BODIES, DETECT, NAMES, PATHS, Prescan, squeeze

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.builtin import mask
-from gateway.builtin.mask import Mask, MaskConfig
+from gateway.builtin.transforms import mask
+from gateway.builtin.transforms.mask.mask import Mask, MaskConfig
 from gateway.config.load import load
 from gateway.events.event import Event
 from gateway.pipeline import Gateway

@@ -9,7 +9,7 @@ from pathlib import Path
 
 CONTRACT = """
 import pytest
-from gateway.builtin import null
+from gateway.builtin.destinations import null
 from gateway.testing import Storage
 
 @pytest.mark.destination_contract(null, {}, Storage())
@@ -18,7 +18,7 @@ def test_contract(contract_scene):
 """
 GOLDEN = """
 import pytest
-from gateway.builtin import null
+from gateway.builtin.destinations import null
 
 @pytest.mark.golden("cases.jsonl", null)
 def test_golden(golden_case):

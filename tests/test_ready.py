@@ -13,7 +13,7 @@ import pytest
 from aiohttp import HttpVersion10, HttpVersion11, web
 from multidict import CIMultiDict
 
-from gateway.builtin.segment.answers import SUCCESS, succeed
+from gateway.builtin.sources.segment.answers import SUCCESS, succeed
 from gateway.http.ready_response import SECURE_HEADERS, ReadyResponse
 from tests.gate import APP, Gate, open_gate
 from tests.raw_http import request

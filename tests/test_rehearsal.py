@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.builtin import console, file, null, sqlite
+from gateway.builtin.destinations import console, file, null, sqlite
 from gateway.components.dry_run import Rehearsal, Request, Write
 from gateway.delivery.dry_run import MOST_BODY_BYTES, Rehearsed, Shown, rehearse
 from gateway.http.client import HttpClient, HttpSettings, Reply

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.builtin.rolling import FileName, RollingFile, compress_file
+from gateway.builtin.destinations.file.rolling import FileName, RollingFile, compress_file
 from gateway.queue.files import RealFileSystem
 from gateway.testing import ManualClock, make_context
 
@@ -391,7 +391,7 @@ def test_a_full_disk_leaves_whole_lines_only(tmp_path: Path) -> None:
         import resource, sys
         from pathlib import Path
         import structlog
-        from gateway.builtin.rolling import RollingFile
+        from gateway.builtin.destinations.file.rolling import RollingFile
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
         rolling = RollingFile(Path(sys.argv[1]), roll_bytes=10**9, roll_seconds=3600, sync=True,
                               clock=lambda: 1_795_442_400_000, log=structlog.get_logger())

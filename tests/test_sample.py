@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.builtin import sample as module
-from gateway.builtin.sample import Sample, SampleConfig
+from gateway.builtin.transforms import sample as module
+from gateway.builtin.transforms.sample import Sample, SampleConfig
 from gateway.components.chain import Chain
 from gateway.components.transform import TransformSpec
 from gateway.config.decode import decode_table

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from gateway.builtin.segment import SegmentConfig
+from gateway.builtin.sources.segment import SegmentConfig
 from tests.process import GatewayProcess
 from tests.sdk_calls import (
     CALLS,

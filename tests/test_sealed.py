@@ -13,10 +13,10 @@ import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.builtin.segment.config import SegmentConfig
-from gateway.builtin.segment.decode import Parsed, parse_batch, parse_event
-from gateway.builtin.segment.limits import select
-from gateway.builtin.segment.plain import plain_batch, plain_event, within
+from gateway.builtin.sources.segment.config import SegmentConfig
+from gateway.builtin.sources.segment.decode import Parsed, parse_batch, parse_event
+from gateway.builtin.sources.segment.limits import select
+from gateway.builtin.sources.segment.plain import plain_batch, plain_event, within
 from gateway.components.chain import Chain
 from gateway.components.transform import Transform
 from gateway.config.settings import SourceSettings

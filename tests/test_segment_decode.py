@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.builtin.segment.answers import Rejected
-from gateway.builtin.segment.config import SegmentConfig
-from gateway.builtin.segment.decode import Parsed, parse_batch, parse_event
-from gateway.builtin.segment.limits import select
+from gateway.builtin.sources.segment.answers import Rejected
+from gateway.builtin.sources.segment.config import SegmentConfig
+from gateway.builtin.sources.segment.decode import Parsed, parse_batch, parse_event
+from gateway.builtin.sources.segment.limits import select
 from gateway.events.event import EMPTY, Event
 from tests.fakes_segment import dumps, event
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.builtin.segment.pixel import GIF
+from gateway.builtin.sources.segment.pixel import GIF
 from gateway.events.event import EVENT_TYPES
 from tests.fakes_segment import KEY, SUCCESS, Lab, Reply, basic, dumps, event, lab
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from gateway.builtin.segment.config import SegmentConfig
-from gateway.builtin.segment.decode import Parsed, parse_batch, parse_event
-from gateway.builtin.segment.limits import select
+from gateway.builtin.sources.segment.config import SegmentConfig
+from gateway.builtin.sources.segment.decode import Parsed, parse_batch, parse_event
+from gateway.builtin.sources.segment.limits import select
 from gateway.config.decode import decode_table
 from gateway.errors import ConfigError
 from gateway.events.event import Event

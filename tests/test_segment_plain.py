@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.builtin.segment import plain
-from gateway.builtin.segment.config import SegmentConfig
-from gateway.builtin.segment.plain import plain_batch, within
+from gateway.builtin.sources.segment import plain
+from gateway.builtin.sources.segment.config import SegmentConfig
+from gateway.builtin.sources.segment.plain import plain_batch, within
 from gateway.events.envelope.heads import read_heads
 
 PIECE = 300

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from gateway.builtin.segment import SegmentConfig, SegmentSource, auth, register_sources
-from gateway.builtin.segment.answers import ANSWERS
-from gateway.builtin.segment.auth import basic_user
+from gateway.builtin.sources.segment import SegmentConfig, SegmentSource, auth, register_sources
+from gateway.builtin.sources.segment.answers import ANSWERS
+from gateway.builtin.sources.segment.auth import basic_user
 from gateway.components.source import SourceSpec
 from gateway.config.settings import ServerConfig, SourceSettings
 from gateway.intake.intake import Intake
@@ -242,7 +242,9 @@ def test_type_is_registered() -> None:
     register_sources(specs.append)
     (spec,) = specs
     assert (spec.type, spec.config, spec.build) == ("segment", SegmentConfig, SegmentSource)
-    found = discover(["gateway.builtin.segment"], []).find("source", "segment", "sources.web")
+    found = discover(["gateway.builtin.sources.segment"], []).find(
+        "source", "segment", "sources.web"
+    )
     assert found.spec == spec
 
 

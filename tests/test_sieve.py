@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from gateway.builtin.filter import Filter, FilterConfig
-from gateway.builtin.sample import Sample, SampleConfig
+from gateway.builtin.transforms.filter import Filter, FilterConfig
+from gateway.builtin.transforms.sample import Sample, SampleConfig
 from gateway.components.chain import Chain
 from gateway.components.transform import Transform
 from gateway.delivery.selection import Outgoing, Sieve

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.builtin import sqlite as module
-from gateway.builtin.sqlite import Sqlite, SqliteConfig
+from gateway.builtin.destinations import sqlite as module
+from gateway.builtin.destinations.sqlite import Sqlite, SqliteConfig
 from gateway.components.destination import Batch
 from gateway.errors import Misconfigured, Retryable
 from gateway.events.event import Event

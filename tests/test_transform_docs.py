@@ -11,13 +11,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.builtin import file, filter, mask, plan, sample  # noqa: A004 - the names of the types
-from gateway.builtin.filter import FilterConfig
-from gateway.builtin.mask import Mask, MaskConfig
-from gateway.builtin.mask_rules import DEFAULT_SKIP_NUMBERS, MAX_RULES, MIN_SECRET_LENGTH
+from gateway.builtin import plan  # noqa: A004 - the names of the types
+from gateway.builtin.destinations import file
 from gateway.builtin.plan import PlanConfig
 from gateway.builtin.plan_rules import MAX_BACKTRACKS, MAX_ERRORS, read_plan
-from gateway.builtin.sample import SampleConfig
+from gateway.builtin.transforms import filter, mask, sample
+from gateway.builtin.transforms.filter import FilterConfig
+from gateway.builtin.transforms.mask.mask import Mask, MaskConfig
+from gateway.builtin.transforms.mask.rules import DEFAULT_SKIP_NUMBERS, MAX_RULES, MIN_SECRET_LENGTH
+from gateway.builtin.transforms.sample import SampleConfig
 from gateway.components.settings import Secret
 from gateway.config.load import load
 from gateway.config.settings import TransformSettings

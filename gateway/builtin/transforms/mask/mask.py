@@ -10,28 +10,26 @@ Most events hold none. They are never decoded: see `gateway.privacy.detectors.pr
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import msgspec
 from msgspec import Raw
 
-from gateway.builtin.allow import ABSENT, pruned
-from gateway.builtin.hashing import Hasher, generated_secret
-from gateway.builtin.inplace import masked_in_place, strings_at
-from gateway.builtin.mask_rules import MaskConfig, Plan, names_of
-from gateway.builtin.redact import GONE, Action, Redactor
-from gateway.components.context import Context
-from gateway.components.hookspecs import hookimpl
-from gateway.components.transform import Transform, TransformSpec
+from gateway.builtin.transforms.mask.allow import ABSENT, pruned
+from gateway.builtin.transforms.mask.hashing import Hasher, generated_secret
+from gateway.builtin.transforms.mask.inplace import masked_in_place, strings_at
+from gateway.builtin.transforms.mask.redact import GONE, Action, Redactor
+from gateway.builtin.transforms.mask.rules import MaskConfig, Plan, names_of
+from gateway.components.transform import Transform
 from gateway.errors import ConfigError
 from gateway.events.envelope.client import Client
 from gateway.events.event import EMPTY, Event
 from gateway.privacy.detectors.detect import MASKED
 from gateway.privacy.detectors.prescan import BODIES, DETECT, NAMES, PATHS, Prescan
 
-__all__ = ["Mask", "MaskConfig", "register_transforms"]
+__all__ = ["Mask", "MaskConfig"]
 
 _IDS = ("user_id", "anonymous_id", "group_id", "previous_id", "message_id")
 
@@ -261,18 +259,3 @@ def _has_twins(raw: bytes) -> bool:
 
 class _TwinsError(Exception):
     pass
-
-
-def _build(config: MaskConfig, context: Context) -> Mask:
-    if context.at_intake and Plan(config).pseudonyms:
-        raise ConfigError(
-            f"transforms.{context.id}: pseudonyms are those of one destination: name it in "
-            'destinations = ["..."], or hash instead'
-        )
-    return Mask(config, context.data_dir, at_intake=context.at_intake)
-
-
-@hookimpl
-def register_transforms(register: Callable[[TransformSpec[Any]], None]) -> None:
-    """Register ``mask``."""
-    register(TransformSpec("mask", MaskConfig, _build))

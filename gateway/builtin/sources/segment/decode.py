@@ -1,10 +1,10 @@
 """From the bytes of a body to events, one by one.
 
-For what `gateway.builtin.segment.plain` leaves. A body that is nearly as the SDKs send it decodes
-in one step into `Event` objects whose own bodies stay bytes. One that is not (a number as an id, a
-key that the specification does not name, an element that is no object) is taken apart value by
-value by `gateway.events.envelope.normalise`, which knows what may be mended and which code to
-discard the rest with.
+For what `gateway.builtin.sources.segment.plain` leaves. A body that is nearly as the SDKs send it
+decodes in one step into `Event` objects whose own bodies stay bytes. One that is not (a number as
+an id, a key that the specification does not name, an element that is no object) is taken apart
+value by value by `gateway.events.envelope.normalise`, which knows what may be mended and which code
+to discard the rest with.
 
 What msgspec leaves to us, as it does not look into `Raw`: UTF-8. What it refuses and clients send:
 lone surrogates. What it lets pass and databases refuse: NUL.
@@ -19,7 +19,7 @@ from typing import cast
 import msgspec
 from msgspec import DecodeError, Raw, Struct, ValidationError, field
 
-from gateway.builtin.segment.answers import Rejected
+from gateway.builtin.sources.segment.answers import Rejected
 from gateway.events.envelope.normalise import Discarded, clean_text, normalise
 from gateway.events.envelope.sealed import SentEvent, disown
 from gateway.events.event import EMPTY, Event

@@ -16,10 +16,10 @@ import msgspec
 from aiohttp import web
 from multidict import CIMultiDict
 
-from gateway.builtin.segment.answers import Rejected, refuse
-from gateway.builtin.segment.auth import basic_user
-from gateway.builtin.segment.config import SegmentConfig
-from gateway.builtin.segment.cors import allow_origin
+from gateway.builtin.sources.segment.answers import Rejected, refuse
+from gateway.builtin.sources.segment.auth import basic_user
+from gateway.builtin.sources.segment.config import SegmentConfig
+from gateway.builtin.sources.segment.cors import allow_origin
 from gateway.components.context import Context
 from gateway.components.ports import Intake
 from gateway.events.timestamps import format_ms

@@ -8,12 +8,12 @@ from typing import TypeAlias
 
 from aiohttp import web
 
-from gateway.builtin.segment.answers import refuse, succeed
-from gateway.builtin.segment.config import SegmentConfig
-from gateway.builtin.segment.cors import preflight
-from gateway.builtin.segment.ingest import Ingest
-from gateway.builtin.segment.pixel import Pixel
-from gateway.builtin.segment.settings import Settings
+from gateway.builtin.sources.segment.answers import refuse, succeed
+from gateway.builtin.sources.segment.config import SegmentConfig
+from gateway.builtin.sources.segment.cors import preflight
+from gateway.builtin.sources.segment.ingest import Ingest
+from gateway.builtin.sources.segment.pixel import Pixel
+from gateway.builtin.sources.segment.settings import Settings
 from gateway.components.context import Context
 from gateway.components.ports import Intake
 from gateway.components.source import Route, Source

@@ -1,8 +1,8 @@
 """The fast road: a body all of whose events are as SDKs send them is looked at, not taken apart.
 
 Each test here is one that a body either surely passes, or is left to
-`gateway.builtin.segment.decode` and `limits`, which take its events one by one. Nothing is refused
-here.
+`gateway.builtin.sources.segment.decode` and `limits`, which take its events one by one. Nothing is
+refused here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from operator import add
 import msgspec
 from msgspec import Struct
 
-from gateway.builtin.segment.config import SegmentConfig
+from gateway.builtin.sources.segment.config import SegmentConfig
 from gateway.events.envelope.arrival import Plain
 from gateway.events.envelope.heads import Head, read_heads
 

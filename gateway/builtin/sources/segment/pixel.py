@@ -16,11 +16,11 @@ import msgspec
 from aiohttp import web
 from multidict import CIMultiDict
 
-from gateway.builtin.segment.answers import Rejected
-from gateway.builtin.segment.auth import basic_user
-from gateway.builtin.segment.cors import allow_origin
-from gateway.builtin.segment.decode import parse_event
-from gateway.builtin.segment.ingest import Ingest
+from gateway.builtin.sources.segment.answers import Rejected
+from gateway.builtin.sources.segment.auth import basic_user
+from gateway.builtin.sources.segment.cors import allow_origin
+from gateway.builtin.sources.segment.decode import parse_event
+from gateway.builtin.sources.segment.ingest import Ingest
 from gateway.components.ports import Intake
 from gateway.errors import QueueError, QueueFull
 from gateway.events.event import Event

@@ -15,8 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gateway.builtin.segment.config import SegmentConfig
-from gateway.builtin.segment.source import SegmentSource
+from gateway.builtin.sources.segment.config import SegmentConfig
+from gateway.builtin.sources.segment.source import SegmentSource
 from gateway.components.hookspecs import hookimpl
 from gateway.components.source import SourceSpec
 

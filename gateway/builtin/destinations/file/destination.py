@@ -16,17 +16,16 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from gateway.builtin.rolling import FileName, RollingFile, compress_file
-from gateway.builtin.rolling_erase import erase_lines
+from gateway.builtin.destinations.file.erase import erase_lines
+from gateway.builtin.destinations.file.rolling import FileName, RollingFile, compress_file
 from gateway.components.context import Context
-from gateway.components.destination import Batch, BatchPolicy, Destination, DestinationSpec, Erasure
-from gateway.components.hookspecs import hookimpl
+from gateway.components.destination import Batch, Destination, Erasure
 from gateway.errors import DeliveryError, Misconfigured, Retryable
 from gateway.events.ndjson import encode_ndjson
 from gateway.events.subjects import Subjects
 from gateway.queue.files import FileSystem
 
-__all__ = ["FileConfig", "FileDestination", "register_destinations"]
+__all__ = ["FileConfig", "FileDestination"]
 
 T = TypeVar("T")
 
@@ -204,20 +203,3 @@ class _Theirs:
 def _delivery_error(error: OSError) -> DeliveryError:
     kind = Misconfigured if error.errno in _SETTINGS_WRONG else Retryable
     return kind(str(error))
-
-
-@hookimpl
-def register_destinations(register: Callable[[DestinationSpec[Any]], None]) -> None:
-    """Register it."""
-    register(
-        DestinationSpec(
-            "file",
-            FileConfig,
-            FileDestination,
-            name="File",
-            storage=True,
-            batch=BatchPolicy(max_events=5000, max_bytes=4_000_000, max_age_seconds=1.0),
-            atomic=True,
-            rehearses=True,
-        )
-    )

@@ -14,7 +14,7 @@ Invariants
 3. One writer at a time for a folder, by a lock that dies with its process (flock on ``.lock``).
 4. A finished file changes only by being replaced with its compressed copy, the plain file being
    removed after the copy is on stable storage under its final name; or with a copy from which lines
-   were erased (`gateway.builtin.rolling_erase`).
+   were erased (`gateway.builtin.destinations.file.erase`).
 """
 
 from __future__ import annotations

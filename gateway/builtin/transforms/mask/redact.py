@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
-from gateway.builtin.hashing import Hasher
+from gateway.builtin.transforms.mask.hashing import Hasher
 from gateway.privacy.detectors.detect import (
     MASKED,
     NUMBERS,

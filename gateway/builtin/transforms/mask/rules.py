@@ -7,8 +7,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
-from gateway.builtin.allow import Allowed, read_allowed
-from gateway.builtin.redact import Action, Named, Rules
+from gateway.builtin.transforms.mask.allow import Allowed, read_allowed
+from gateway.builtin.transforms.mask.redact import Action, Named, Rules
 from gateway.components.settings import Secret
 from gateway.events.conditions.path import EVERY, FIELDS, Path, parse_path
 from gateway.privacy.detectors.detect import MASKED, Kind

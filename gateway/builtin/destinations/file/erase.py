@@ -1,4 +1,5 @@
-"""Takes lines out of files that `gateway.builtin.rolling` has finished. Everything here blocks.
+"""Takes lines out of files that `gateway.builtin.destinations.file.rolling` has finished.
+Everything here blocks.
 
 A file is looked through first; only one that has lines to lose is written anew, beside itself as
 ``.partial``, which the next start removes if a crash leaves it behind, and then renamed over the
@@ -15,7 +16,7 @@ from typing import BinaryIO, cast
 
 from isal import igzip
 
-from gateway.builtin.rolling import PARTIAL, FileName
+from gateway.builtin.destinations.file.rolling import PARTIAL, FileName
 from gateway.queue.files import FileSystem, RealFileSystem
 
 __all__ = ["erase_lines"]

@@ -11,8 +11,8 @@ from typing import Any
 
 from msgspec import Raw
 
-from gateway.builtin.segment.config import SegmentConfig
-from gateway.builtin.segment.decode import Parsed, decode_element, elements_of
+from gateway.builtin.sources.segment.config import SegmentConfig
+from gateway.builtin.sources.segment.decode import Parsed, decode_element, elements_of
 from gateway.events.envelope.normalise import Discarded, depth_exceeds, merge_objects
 from gateway.events.event import EMPTY, Event
 

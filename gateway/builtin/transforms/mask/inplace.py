@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from gateway.builtin.redact import GONE, Redactor, Rules
+from gateway.builtin.transforms.mask.redact import GONE, Redactor, Rules
 from gateway.privacy.detectors.detect import NUMBERS
 
 __all__ = ["MOST_STRINGS", "Strings", "masked_in_place", "strings_at"]

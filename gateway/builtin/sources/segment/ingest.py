@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from gateway.builtin.segment.answers import Rejected, refuse, succeed
-from gateway.builtin.segment.auth import basic_user
-from gateway.builtin.segment.config import Category, SegmentConfig, widest
-from gateway.builtin.segment.decode import Parsed, parse_batch, parse_event
-from gateway.builtin.segment.limits import select
-from gateway.builtin.segment.plain import plain_batch, plain_event, within
+from gateway.builtin.sources.segment.answers import Rejected, refuse, succeed
+from gateway.builtin.sources.segment.auth import basic_user
+from gateway.builtin.sources.segment.config import Category, SegmentConfig, widest
+from gateway.builtin.sources.segment.decode import Parsed, parse_batch, parse_event
+from gateway.builtin.sources.segment.limits import select
+from gateway.builtin.sources.segment.plain import plain_batch, plain_event, within
 from gateway.components.context import Context
 from gateway.components.ports import Intake, WriteKey
 from gateway.errors import QueueError, QueueFull
