@@ -35,9 +35,9 @@ from gateway.config.load import load
 from gateway.events.event import EMPTY, Event
 from gateway.events.ndjson import encode_ndjson
 from gateway.events.timestamps import format_ms, now_ms
-from gateway.pipeline import Gateway
-from gateway.plugins import discover
 from gateway.queue.disk import DiskConfig, DiskStore
+from gateway.runtime.gateway import Gateway
+from gateway.runtime.plugins import discover
 from gateway.state import STATE_FILE
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from bench.goals import Goal
 from bench.harness import Benchmark, Measurement, Scale, measure_async
 from bench.intake import CONCURRENCY, take_up
 from gateway.config.load import load
-from gateway.pipeline import Gateway
-from gateway.plugins import discover
+from gateway.runtime.gateway import Gateway
+from gateway.runtime.plugins import discover
 
 __all__ = ["BENCHMARKS", "CONFIG"]
 

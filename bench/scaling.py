@@ -16,8 +16,8 @@ from bench.delivery import CONFIG, NULL, fill, stored
 from bench.harness import Benchmark, Measurement, Scale, Variant
 from bench.http import gateway_variant, kinds
 from gateway.config.load import load
-from gateway.pipeline import Gateway
-from gateway.plugins import discover
+from gateway.runtime.gateway import Gateway
+from gateway.runtime.plugins import discover
 
 __all__ = ["BENCHMARKS", "CURVES"]
 

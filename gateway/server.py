@@ -17,11 +17,11 @@ from gateway import __version__
 from gateway.admin import add_admin
 from gateway.config.settings import ServerConfig
 from gateway.errors import GatewayError
-from gateway.health import report
 from gateway.http.ready_response import SECURE_HEADERS, ReadyResponse
 from gateway.http.routing import Paths
-from gateway.metrics import render
-from gateway.pipeline import Gateway
+from gateway.runtime.gateway import Gateway
+from gateway.runtime.health import report
+from gateway.runtime.metrics import render
 
 __all__ = [
     "METRICS_TYPE",

@@ -17,8 +17,8 @@ from gateway.events.envelope.client import Client
 from gateway.events.event import Event
 from gateway.events.subjects import Subjects
 from gateway.intake.intake import Arrival, Receipt
-from gateway.pipeline import Gateway
-from gateway.plugins import Plugin, Registry, discover
+from gateway.runtime.gateway import Gateway
+from gateway.runtime.plugins import Plugin, Registry, discover
 
 __all__ = ["BASE", "House", "Noting", "caught_up", "check_user_order", "send"]
 

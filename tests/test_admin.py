@@ -17,8 +17,8 @@ import pytest
 from gateway.cli.remote import connect, required
 from gateway.config.load import load
 from gateway.errors import ConfigError, GatewayError
-from gateway.pipeline import Gateway
-from gateway.plugins import discover
+from gateway.runtime.gateway import Gateway
+from gateway.runtime.plugins import discover
 from gateway.server import make_app
 from tests.process import GatewayProcess
 from tests.test_why import TOKEN, gateway_command, send

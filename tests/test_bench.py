@@ -37,8 +37,8 @@ from gateway.builtin.sources.segment.config import SegmentConfig
 from gateway.builtin.sources.segment.decode import parse_batch
 from gateway.builtin.sources.segment.limits import select
 from gateway.config.load import load
-from gateway.pipeline import Gateway
-from gateway.plugins import discover
+from gateway.runtime.gateway import Gateway
+from gateway.runtime.plugins import discover
 from gateway.testing import Answer, FakeVendor
 
 ROOT = Path(__file__).parents[1]

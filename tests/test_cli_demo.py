@@ -22,8 +22,8 @@ from gateway.cli.demo import CONFIG, play
 from gateway.cli.process import ServerProcess, free_port
 from gateway.config.load import load
 from gateway.errors import GatewayError, Permanent
-from gateway.pipeline import Gateway
-from gateway.plugins import discover
+from gateway.runtime.gateway import Gateway
+from gateway.runtime.plugins import discover
 from gateway.testing import Answer, FakeVendor
 
 ROOT = Path(__file__).parents[1]

@@ -17,8 +17,8 @@ from click.testing import CliRunner, Result
 
 from gateway.cli.send import MAX_REPORTED, send, target
 from gateway.config.load import load
-from gateway.pipeline import Gateway
-from gateway.plugins import discover
+from gateway.runtime.gateway import Gateway
+from gateway.runtime.plugins import discover
 from gateway.server import serving
 from gateway.testing import Answer, FakeVendor
 

@@ -23,9 +23,9 @@ from gateway.errors import ConfigError, QueueFull
 from gateway.events.event import Event
 from gateway.intake.dedup import RecentIds
 from gateway.intake.intake import Arrival, Intake, Receipt
-from gateway.pipeline import Gateway
-from gateway.plugins import discover
 from gateway.queue.batching import BatchingQueue
+from gateway.runtime.gateway import Gateway
+from gateway.runtime.plugins import discover
 from gateway.state.ledger.counts import Ledger, SourceCounts
 from gateway.testing import ManualClock
 from tests.fakes_segment import FakeQueue

@@ -8,10 +8,10 @@ from typing import cast
 
 from gateway.components.context import MOST_COUNTS
 from gateway.config.load import load
-from gateway.metrics import render
-from gateway.pipeline import Gateway
-from gateway.plugins import discover
-from gateway.status import status
+from gateway.runtime.gateway import Gateway
+from gateway.runtime.metrics import render
+from gateway.runtime.plugins import discover
+from gateway.runtime.status import status
 from gateway.testing import make_context
 
 

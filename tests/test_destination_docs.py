@@ -23,7 +23,7 @@ from gateway.components.hookspecs import HOOKS
 from gateway.config.load import load
 from gateway.config.settings import DestinationSettings, RetryPolicy
 from gateway.errors import DeliveryError
-from gateway.plugins import discover
+from gateway.runtime.plugins import discover
 from gateway.testing import Promise, Vendor, contract_scenes
 from gateway.testing.scenes import SCENES
 from headgate_postgres import PostgresConfig

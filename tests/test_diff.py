@@ -14,11 +14,11 @@ from msgspec import structs
 from gateway.cli import main
 from gateway.cli.diff import diff
 from gateway.config.load import load
-from gateway.diffing import FAIL_ON, Example, Job, Report, Tally, failures, run
-from gateway.diffing.compare import MOST_LOOKED_AT
-from gateway.diffing.plan import _HOW, plan_of
-from gateway.diffing.report import MOST_CHANGES, MOST_EXAMPLES
 from gateway.events.json_diff import Change
+from gateway.runtime.diff import FAIL_ON, Example, Job, Report, Tally, failures, run
+from gateway.runtime.diff.compare import MOST_LOOKED_AT
+from gateway.runtime.diff.plan import _HOW, plan_of
+from gateway.runtime.diff.report import MOST_CHANGES, MOST_EXAMPLES
 from tests.process import GatewayProcess
 from tests.raw_http import basic, exchange, request
 
@@ -221,7 +221,7 @@ def test_another_share_of_a_group_is_a_difference_where_it_matters(
 
 def test_processes_find_what_one_finds(queue: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All counts are the same, whoever counts."""
-    monkeypatch.setattr("gateway.diffing.job.LEAST_APART", 1)
+    monkeypatch.setattr("gateway.runtime.diff.job.LEAST_APART", 1)
     seen: list[tuple[int, int]] = []
     mapping = 'mapping = [{ if = \'event = "Noise"\', set = { "properties.from" = "x" } }]\n'
     alone = compared(queue, CRM + FILES, CRM + mapping)

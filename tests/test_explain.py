@@ -17,14 +17,14 @@ from msgspec import Raw
 from gateway.cli import main
 from gateway.config.load import load
 from gateway.events.envelope.sealed import stored_events
-from gateway.explaining import Explanation, explaining
 from gateway.identity.links import FILE_NAME, LinkFile, Mark
-from gateway.pipeline import Gateway
-from gateway.plugins import discover
 from gateway.privacy.suppression import FILE_NAME as SUPPRESSED
 from gateway.privacy.suppression import Suppressions
-from gateway.question import MOST_EVENTS, Question, explained
 from gateway.queue.offline import QueueFolder
+from gateway.runtime.explain.explainer import Explanation, explaining
+from gateway.runtime.explain.question import MOST_EVENTS, Question, explained
+from gateway.runtime.gateway import Gateway
+from gateway.runtime.plugins import discover
 from tests.process import GatewayProcess
 from tests.raw_http import basic, exchange, request
 

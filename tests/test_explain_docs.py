@@ -11,9 +11,9 @@ from click.testing import CliRunner
 from msgspec import structs
 
 from gateway.cli import main
-from gateway.explaining import Answer, Delivery, Explained, Explanation, Place
 from gateway.intake.dry_run import Step
-from gateway.question import MOST_EVENTS, Question
+from gateway.runtime.explain.explainer import Answer, Delivery, Explained, Explanation, Place
+from gateway.runtime.explain.question import MOST_EVENTS, Question
 
 PAGE = (Path(__file__).parents[1] / "docs" / "explain.md").read_text(encoding="utf-8")
 

@@ -25,9 +25,9 @@ from gateway.events.event import Event, encode_events
 from gateway.events.subjects import Subjects, redact
 from gateway.identity.links import FILE_NAME, LinkFile, Mark
 from gateway.identity.visitors import Identity
-from gateway.pipeline import Gateway
 from gateway.queue.memory import MemoryConfig, MemoryStore
 from gateway.rollouts.groups import Groups
+from gateway.runtime.gateway import Gateway
 from gateway.testing import make_event
 from tests.reloading import BASE, House, caught_up
 

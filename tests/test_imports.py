@@ -253,7 +253,7 @@ def test_who_imports_pluggy() -> None:
             imported.partition(".")[0] == "pluggy" for kind in imports_of(name) for imported in kind
         )
     }
-    assert users == {"gateway.plugins", "gateway.components.hookspecs"}
+    assert users == {"gateway.runtime.plugins", "gateway.components.hookspecs"}
 
 
 def loaded_by(module: str) -> set[str]:

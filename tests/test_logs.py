@@ -15,7 +15,7 @@ import structlog
 
 from gateway.components.settings import Secret
 from gateway.config.settings import LogConfig
-from gateway.logs import configure_logging
+from gateway.runtime.logs import configure_logging
 
 TOKEN = "tok-5b1f"
 ADDRESS = "ada@example.com"

@@ -16,8 +16,8 @@ from gateway.config.load import load
 from gateway.delivery.mapping import EventMapping, MappedDestination, Rule, compile_mapping
 from gateway.errors import BatchError, ConfigError, Permanent, Retryable
 from gateway.events.event import Event, decode_events, encode_events
-from gateway.pipeline import Gateway
-from gateway.plugins import discover
+from gateway.runtime.gateway import Gateway
+from gateway.runtime.plugins import discover
 from gateway.testing import make_event
 from tests.test_regulations import ADA, Vendor
 from tests.values import json_objects, json_values

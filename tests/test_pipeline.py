@@ -16,9 +16,9 @@ from gateway.errors import ConfigError, GatewayError, Retryable
 from gateway.events.envelope.client import Client
 from gateway.events.event import EMPTY, Event
 from gateway.intake.intake import Arrival, Receipt
-from gateway.pipeline import Gateway
-from gateway.plugins import Plugin, Registry, discover
 from gateway.privacy.suppression import FILE_NAME, Suppressions
+from gateway.runtime.gateway import Gateway
+from gateway.runtime.plugins import Plugin, Registry, discover
 from gateway.server import serving
 
 CONFIG = """

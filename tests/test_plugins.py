@@ -19,7 +19,7 @@ from gateway.components.store import QueueSpec
 from gateway.components.transform import TransformSpec
 from gateway.config.settings import HOST_KEYS
 from gateway.errors import ConfigError, PluginError
-from gateway.plugins import BUILTINS, GROUP, Failure, Plugin, Registry, discover
+from gateway.runtime.plugins import BUILTINS, GROUP, Failure, Plugin, Registry, discover
 
 DESTINATION = """
     from msgspec import Struct

@@ -12,9 +12,9 @@ from gateway.builtin.transforms import mask
 from gateway.builtin.transforms.mask.mask import Mask, MaskConfig
 from gateway.config.load import load
 from gateway.events.event import Event
-from gateway.pipeline import Gateway
-from gateway.plugins import discover
 from gateway.privacy.inventory import MAX_ROWS
+from gateway.runtime.gateway import Gateway
+from gateway.runtime.plugins import discover
 from gateway.testing import make_event
 
 ROOT = Path(__file__).parents[1]

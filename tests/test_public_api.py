@@ -35,8 +35,8 @@ from gateway.config.settings import (
     TraceConfig,
     TransformSettings,
 )
-from gateway.pipeline import Gateway
-from gateway.plugins import discover
+from gateway.runtime.gateway import Gateway
+from gateway.runtime.plugins import discover
 from gateway.server import make_app
 
 ROOT = Path(__file__).parent.parent

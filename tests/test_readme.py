@@ -7,8 +7,8 @@ import tomllib
 from pathlib import Path
 
 from gateway.config.load import load
-from gateway.pipeline import Gateway
-from gateway.plugins import discover
+from gateway.runtime.gateway import Gateway
+from gateway.runtime.plugins import discover
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

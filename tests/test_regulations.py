@@ -15,9 +15,9 @@ from gateway import Destination, Erasure, Permanent, Retryable, Subjects
 from gateway.components.destination import Batch
 from gateway.config.load import load
 from gateway.errors import ConfigError
-from gateway.pipeline import Gateway
-from gateway.plugins import discover
 from gateway.privacy.regulations import KINDS, Part, Report
+from gateway.runtime.gateway import Gateway
+from gateway.runtime.plugins import discover
 from gateway.state import Commit, Waiting
 from gateway.testing import ManualClock, make_event
 

@@ -10,8 +10,8 @@ import pytest
 from gateway.components.destination import Batch
 from gateway.config.load import load
 from gateway.errors import GatewayError, Retryable
-from gateway.pipeline import Gateway
-from gateway.reload import Reloaded, changes, kept
+from gateway.runtime.gateway import Gateway
+from gateway.runtime.reload import Reloaded, changes, kept
 from tests.reloading import BASE, House, Noting, caught_up, send
 
 SECOND = '[destinations.b]\ntype = "noting"\nbatch = { max_age_seconds = 0 }\n'

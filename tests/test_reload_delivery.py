@@ -14,9 +14,9 @@ from gateway.components.destination import Batch
 from gateway.delivery.replay_request import Request
 from gateway.errors import BatchError, Retryable, StateError
 from gateway.events.subjects import Subjects
-from gateway.pipeline import Gateway
+from gateway.runtime.gateway import Gateway
+from gateway.runtime.status import status
 from gateway.state import Written
-from gateway.status import status
 from tests.reloading import BASE, House, Noting, caught_up, check_user_order, send
 
 QUICK = "retry = { initial_seconds = 0.001, max_seconds = 0.002, max_attempts = 1000 }\n"

@@ -19,8 +19,8 @@ from gateway.delivery.replay_request import Progress, Request
 from gateway.errors import ConfigError
 from gateway.events.event import Event, encode_events
 from gateway.events.timestamps import format_ms
-from gateway.pipeline import Gateway
-from gateway.plugins import discover
+from gateway.runtime.gateway import Gateway
+from gateway.runtime.plugins import discover
 from gateway.state.ledger.statement import statement
 from gateway.testing import Answer, FakeVendor, ManualClock
 from tests.process import GatewayProcess

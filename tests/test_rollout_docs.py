@@ -21,11 +21,11 @@ from gateway.cli import main
 from gateway.config.alerts import AlertsConfig
 from gateway.config.groups import GroupConfig, Guardrail, Metric
 from gateway.config.load import load
-from gateway.pipeline import Gateway
-from gateway.plugins import discover
 from gateway.rollouts.alerts import MOST_WAIT_SECONDS
 from gateway.rollouts.guardrails import MIN_SENDS
 from gateway.rollouts.store import MOST_DECISIONS, MOST_SNAPSHOTS
+from gateway.runtime.gateway import Gateway
+from gateway.runtime.plugins import discover
 from tests.rollouts import Play
 
 ROOT = Path(__file__).parents[1]

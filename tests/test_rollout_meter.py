@@ -17,12 +17,12 @@ from gateway.delivery.selection import Outgoing, Sieve
 from gateway.errors import BatchError, Permanent, Retryable
 from gateway.events.event import Event
 from gateway.intake.intake import Arrival
-from gateway.pipeline import Gateway
-from gateway.plugins import discover
 from gateway.rollouts.figures import DROPPED, FAILED, FINISHED, REJECTED, SEEN, VIOLATED
 from gateway.rollouts.groups import Groups
 from gateway.rollouts.measured import measured_destinations
 from gateway.rollouts.meter import MOST_UNDER_WAY, Comparison, Meter
+from gateway.runtime.gateway import Gateway
+from gateway.runtime.plugins import discover
 from gateway.testing import make_event
 from tests.delivering import Bench, Scripted
 

@@ -19,8 +19,8 @@ from gateway.config.load import load
 from gateway.errors import GatewayError
 from gateway.http.routing import Mounted
 from gateway.intake.intake import Intake
-from gateway.pipeline import Gateway
-from gateway.plugins import Plugin, discover
+from gateway.runtime.gateway import Gateway
+from gateway.runtime.plugins import Plugin, discover
 from gateway.server import serving
 from tests.reloading import BASE, House
 

@@ -15,7 +15,7 @@ from gateway.builtin.sources.segment.auth import basic_user
 from gateway.components.source import SourceSpec
 from gateway.config.settings import ServerConfig, SourceSettings
 from gateway.intake.intake import Intake
-from gateway.plugins import discover
+from gateway.runtime.plugins import discover
 from gateway.testing import make_context
 from tests.fakes_segment import (
     KEY,

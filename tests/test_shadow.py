@@ -28,8 +28,8 @@ from gateway.errors import ConfigError, Misconfigured
 from gateway.events.envelope.arrival import Arrival
 from gateway.events.event import Event
 from gateway.events.subjects import Subjects
-from gateway.pipeline import Gateway
-from gateway.plugins import discover
+from gateway.runtime.gateway import Gateway
+from gateway.runtime.plugins import discover
 from gateway.state.ledger.statement import statement
 from gateway.testing import Answer, FakeVendor, ManualClock, make_batch, make_event
 from tests.process import GatewayProcess

@@ -21,10 +21,10 @@ from gateway.config.data_dir import (
 )
 from gateway.config.load import load
 from gateway.errors import ConfigError, GatewayError
-from gateway.pipeline import Gateway
-from gateway.plugins import discover
 from gateway.queue.disk import DiskConfig, DiskStore
 from gateway.queue.offline import QueueFolder
+from gateway.runtime.gateway import Gateway
+from gateway.runtime.plugins import discover
 from gateway.testing import ManualClock
 
 

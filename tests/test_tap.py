@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.rates import Rates
+from gateway.runtime.rates import Rates
 from gateway.state import Discard
 from gateway.state.live_tail import MOST_HELD, Choice, Sighting, Tap, Watcher
 from gateway.testing import make_event

@@ -27,8 +27,8 @@ from gateway.errors import ConfigError
 from gateway.events.conditions.bucketing import in_share as in_sample
 from gateway.events.conditions.condition import MAX_LENGTH, MAX_NESTING, compile_condition
 from gateway.events.conditions.path import BODIES
-from gateway.plugins import discover
 from gateway.privacy.detectors.detect import Detector, disguise
+from gateway.runtime.plugins import discover
 from gateway.testing import make_event
 
 PAGE = (Path(__file__).parents[1] / "docs" / "transforms.md").read_text(encoding="utf-8")

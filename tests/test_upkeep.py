@@ -15,13 +15,13 @@ from gateway.errors import StateError
 from gateway.privacy.suppression import Suppressions
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.memory import MemoryConfig, MemoryStore
-from gateway.rates import Rates
 from gateway.rollouts.controller import Rollouts
+from gateway.runtime.housekeeping import Upkeep
+from gateway.runtime.rates import Rates
 from gateway.state import Commit, Discard, State, Tally, reading
 from gateway.state.audit_trail import Audit
 from gateway.state.ledger.counts import Ledger
 from gateway.state.ledger.source_ledger import Books
-from gateway.upkeep import Upkeep
 from tests.test_state import letter
 
 
@@ -82,7 +82,7 @@ async def test_once_a_second_what_is_old_is_forgotten(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Discards beyond the time that they are remembered, and dead letters once a minute."""
-    monkeypatch.setattr("gateway.upkeep._EVERY_SECONDS", 0.001)
+    monkeypatch.setattr("gateway.runtime.housekeeping._EVERY_SECONDS", 0.001)
     discards = [Discard(ms, "web", f"m{ms}", "duplicate") for ms in (1, house.now_ms)]
     await house.state.add_tally(Tally(discards=discards))
     await house.state.commit(Commit("crm", 5, dead=[letter(n, last_ms=n) for n in range(5)]))
@@ -103,7 +103,7 @@ async def test_what_fails_is_said_once_and_stops_nothing_else(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither a defect nor a store that cannot be used ends the rest, or fills the log."""
-    monkeypatch.setattr("gateway.upkeep._EVERY_SECONDS", 0.001)
+    monkeypatch.setattr("gateway.runtime.housekeeping._EVERY_SECONDS", 0.001)
     ticks = 0
 
     async def tick() -> None:

@@ -22,8 +22,8 @@ from gateway.config.load import load
 from gateway.config.settings import KeySettings, SourceSettings
 from gateway.events.subjects import Subjects
 from gateway.intake.write_keys import Keys
-from gateway.pipeline import Gateway
-from gateway.plugins import discover
+from gateway.runtime.gateway import Gateway
+from gateway.runtime.plugins import discover
 from gateway.testing import ManualClock
 from gateway.workers.regulating import AsideShards
 from tests.process import GatewayProcess

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.delivery.replay_request import Progress, merge_progress
+from gateway.runtime.health import merge_health
 from gateway.state.ledger.statement import (
     DestinationStatement,
     Finding,
@@ -15,7 +16,6 @@ from gateway.state.ledger.statement import (
     Statement,
     merge_statements,
 )
-from gateway.workers.merge import merge_health
 from gateway.workers.metrics import merge_metrics
 
 

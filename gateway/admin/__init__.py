@@ -37,7 +37,7 @@ from gateway.errors import GatewayError
 from gateway.http.tokens import Caller
 
 if TYPE_CHECKING:
-    from gateway.pipeline import Gateway
+    from gateway.runtime.gateway import Gateway
 
 __all__ = ["add_admin", "add_routes", "admin_routes"]
 

@@ -9,7 +9,7 @@ from aiohttp import web
 from gateway.admin.api import AdminError, answer, number
 
 if TYPE_CHECKING:
-    from gateway.pipeline import Gateway
+    from gateway.runtime.gateway import Gateway
 
 __all__ = ["routes"]
 

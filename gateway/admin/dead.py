@@ -13,7 +13,7 @@ from gateway.state import STATE_FILE
 from gateway.state.dead_letters import DeadLetters, Filter
 
 if TYPE_CHECKING:
-    from gateway.pipeline import Gateway
+    from gateway.runtime.gateway import Gateway
 
 __all__ = ["Asked", "routes"]
 

@@ -13,12 +13,12 @@ from gateway.admin.api import AdminError, answer, body
 from gateway.admin.why import find_stored
 from gateway.errors import GatewayError
 from gateway.events.event import Event, decode_events
-from gateway.explaining import explaining, likeness
-from gateway.question import Question, explained
+from gateway.runtime.explain.explainer import explaining, likeness
+from gateway.runtime.explain.question import Question, explained
 from gateway.state.offline import stored_by_id
 
 if TYPE_CHECKING:
-    from gateway.pipeline import Gateway
+    from gateway.runtime.gateway import Gateway
 
 __all__ = ["routes"]
 

@@ -10,7 +10,7 @@ from gateway.admin.api import answer
 from gateway.state.ledger.statement import statement
 
 if TYPE_CHECKING:
-    from gateway.pipeline import Gateway
+    from gateway.runtime.gateway import Gateway
 
 __all__ = ["routes"]
 

@@ -12,7 +12,7 @@ from gateway.privacy.inventory import Report, scan_frames, scan_queues
 from gateway.queue.offline import QueueFolder
 
 if TYPE_CHECKING:
-    from gateway.pipeline import Gateway
+    from gateway.runtime.gateway import Gateway
 
 __all__ = ["routes", "which"]
 

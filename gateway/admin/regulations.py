@@ -13,7 +13,7 @@ from gateway.events.subjects import Subjects
 from gateway.privacy.regulations import Kind
 
 if TYPE_CHECKING:
-    from gateway.pipeline import Gateway
+    from gateway.runtime.gateway import Gateway
 
 __all__ = ["Asked", "routes"]
 

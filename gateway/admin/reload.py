@@ -10,7 +10,7 @@ from gateway.admin.api import CALLER, AdminError, answer, unchanged
 from gateway.errors import GatewayError
 
 if TYPE_CHECKING:
-    from gateway.pipeline import Gateway
+    from gateway.runtime.gateway import Gateway
 
 __all__ = ["routes"]
 

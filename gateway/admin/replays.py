@@ -11,7 +11,7 @@ from gateway.delivery.replay_request import Request
 from gateway.errors import ConfigError
 
 if TYPE_CHECKING:
-    from gateway.pipeline import Gateway
+    from gateway.runtime.gateway import Gateway
 
 __all__ = ["routes"]
 

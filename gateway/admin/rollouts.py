@@ -12,7 +12,7 @@ from gateway.errors import ConfigError
 from gateway.rollouts.machine import Action
 
 if TYPE_CHECKING:
-    from gateway.pipeline import Gateway
+    from gateway.runtime.gateway import Gateway
 
 __all__ = ["Asked", "routes"]
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from gateway.admin.api import answer
-from gateway.status import status
+from gateway.runtime.status import status
 
 if TYPE_CHECKING:
-    from gateway.pipeline import Gateway
+    from gateway.runtime.gateway import Gateway
 
 __all__ = ["routes"]
 

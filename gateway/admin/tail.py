@@ -14,7 +14,7 @@ from gateway.events.timestamps import format_ms
 from gateway.state.live_tail import Choice, Sighting
 
 if TYPE_CHECKING:
-    from gateway.pipeline import Gateway
+    from gateway.runtime.gateway import Gateway
 
 __all__ = ["choice_of", "routes"]
 

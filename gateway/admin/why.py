@@ -14,7 +14,7 @@ from gateway.queue.offline import QueueFolder
 from gateway.state.trace import life
 
 if TYPE_CHECKING:
-    from gateway.pipeline import Gateway
+    from gateway.runtime.gateway import Gateway
 
 __all__ = ["find_stored", "routes"]
 

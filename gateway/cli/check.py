@@ -11,7 +11,7 @@ import click
 from gateway.cli.common import CONFIG_OPTION, explained_errors
 
 if TYPE_CHECKING:
-    from gateway.pipeline import BuiltDestination, Gateway
+    from gateway.runtime.gateway import BuiltDestination, Gateway
 
 __all__ = ["check"]
 
@@ -26,8 +26,8 @@ def check(config_path: Path, offline: bool) -> None:
     every destination answers, 1 if a destination does not, 2 if the config cannot be used.
     """
     from gateway.config.load import load
-    from gateway.pipeline import Gateway
-    from gateway.plugins import discover
+    from gateway.runtime.gateway import Gateway
+    from gateway.runtime.plugins import discover
 
     with explained_errors():
         config = load(config_path)

@@ -15,7 +15,7 @@ from gateway.cli.common import explained_errors
 from gateway.cli.replay import Moment
 
 if TYPE_CHECKING:
-    from gateway.diffing import Report
+    from gateway.runtime.diff import Report
 
 __all__ = ["diff"]
 
@@ -62,9 +62,9 @@ def diff(
     import msgspec
 
     from gateway.config.load import load
-    from gateway.diffing import FAIL_ON, Job, failures, run
     from gateway.events.timestamps import now_ms
-    from gateway.logs import configure_logging
+    from gateway.runtime.diff import FAIL_ON, Job, failures, run
+    from gateway.runtime.logs import configure_logging
 
     kinds = [kind.strip() for kind in fail_on.split(",") if kind.strip()]
     unknown = [kind for kind in kinds if kind not in FAIL_ON]

@@ -14,7 +14,7 @@ from gateway.cli.explained import changed_line
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gateway.diffing import Example, Report, Tally
+    from gateway.runtime.diff import Example, Report, Tally
 
 __all__ = ["show"]
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from gateway.cli.remote import Remote
     from gateway.config.model import Config
     from gateway.events.subjects import Subjects
-    from gateway.pipeline import Gateway
     from gateway.privacy.regulations import Kind, Report
+    from gateway.runtime.gateway import Gateway
 
 __all__ = ["erase"]
 
@@ -186,12 +186,11 @@ async def _alone(
     show: Callable[[str], None],
 ) -> list[Report]:
     """Go through the shards of all workers; the first leads, the others are told by it."""
-    from gateway.config.data_dir import shards_of, take_lock
+    from gateway.config.data_dir import name_of, shards_of, take_lock
     from gateway.config.settings import LogConfig
-    from gateway.logs import configure_logging
-    from gateway.pipeline import Gateway
-    from gateway.plugins import discover
-    from gateway.workers.merge import name_of
+    from gateway.runtime.gateway import Gateway
+    from gateway.runtime.logs import configure_logging
+    from gateway.runtime.plugins import discover
     from gateway.workers.regulating import AsideShards
 
     configure_logging(LogConfig(level="error"))

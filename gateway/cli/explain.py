@@ -13,8 +13,8 @@ from gateway.cli.common import CONFIG_OPTION, explained_errors
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
-    from gateway.explaining import Explanation
-    from gateway.question import Question
+    from gateway.runtime.explain.explainer import Explanation
+    from gateway.runtime.explain.question import Question
 
 __all__ = ["explain"]
 
@@ -49,8 +49,8 @@ def explain(
     import msgspec
 
     from gateway.config.load import load
-    from gateway.logs import configure_logging
-    from gateway.question import Question
+    from gateway.runtime.explain.question import Question
+    from gateway.runtime.logs import configure_logging
 
     with explained_errors():
         config = load(config_path)
@@ -78,10 +78,10 @@ def explain(
 
 async def _explained(config: Config, question: Question) -> Explanation:
     from gateway.events.timestamps import now_ms
-    from gateway.explaining import explaining
-    from gateway.pipeline import Gateway
-    from gateway.plugins import discover
-    from gateway.question import explained
+    from gateway.runtime.explain.explainer import explaining
+    from gateway.runtime.explain.question import explained
+    from gateway.runtime.gateway import Gateway
+    from gateway.runtime.plugins import discover
     from gateway.state.offline import sent_before, stored_by_id
 
     now = now_ms()

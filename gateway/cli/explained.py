@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from gateway.events.json_diff import Change
-    from gateway.explaining import Delivery, Explained, Explanation, Place
     from gateway.intake.dry_run import Step
+    from gateway.runtime.explain.explainer import Delivery, Explained, Explanation, Place
 
 __all__ = ["changed_line", "show"]
 

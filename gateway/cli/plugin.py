@@ -50,7 +50,7 @@ def new(name: str, kind: str, parent: Path) -> None:
     NAME is what users write as `type` in config.toml: small letters, digits and hyphens.
     Nothing that is there is overwritten.
     """
-    from gateway.plugins import discover
+    from gateway.runtime.plugins import discover
 
     with explained_errors():
         known = discover().types.get((kind, name))

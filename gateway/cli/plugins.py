@@ -21,7 +21,7 @@ def plugins(as_json: bool, verbose: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from gateway.plugins import discover
+    from gateway.runtime.plugins import discover
 
     with explained_errors():
         registry = discover()

@@ -74,11 +74,11 @@ def _hashes(config_path: Path, id_: str) -> Callable[[str], Mapping[str, str]]:
     """What gives the hashes of a value by epoch, as the mask of this id has them."""
     import structlog
 
-    from gateway.building import Builder
     from gateway.config.load import load
     from gateway.errors import GatewayError
     from gateway.events.timestamps import now_ms
-    from gateway.plugins import discover
+    from gateway.runtime.builder import Builder
+    from gateway.runtime.plugins import discover
 
     config = load(config_path)
     found = config.transforms.get(id_)

@@ -26,7 +26,7 @@ def reload(config_path: Path) -> None:
 
     from gateway.cli.remote import required
     from gateway.config.load import load
-    from gateway.reload import Reloaded
+    from gateway.runtime.reload import Reloaded
 
     with explained_errors():
         remote = required(load(config_path))

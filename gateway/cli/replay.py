@@ -183,9 +183,9 @@ def _look(config: Config, cancel: int | None) -> None:
 async def _do(config: Config, request: Request) -> None:
     import msgspec
 
-    from gateway.logs import configure_logging
-    from gateway.pipeline import Gateway
-    from gateway.plugins import discover
+    from gateway.runtime.gateway import Gateway
+    from gateway.runtime.logs import configure_logging
+    from gateway.runtime.plugins import discover
 
     configure_logging(msgspec.structs.replace(config.log, level="warning"))
     gateway = Gateway(config, discover())

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
     from gateway.config.model import Config
-    from gateway.pipeline import Gateway
-    from gateway.plugins import Registry
+    from gateway.runtime.gateway import Gateway
+    from gateway.runtime.plugins import Registry
 
 __all__ = ["serve", "worker"]
 
@@ -41,8 +41,8 @@ def serve(config_path: Path) -> None:
     """
     from gateway.config.data_dir import shards_in
     from gateway.config.load import load
-    from gateway.logs import configure_logging
-    from gateway.plugins import discover
+    from gateway.runtime.logs import configure_logging
+    from gateway.runtime.plugins import discover
 
     with explained_errors():
         config = load(config_path)
@@ -70,8 +70,8 @@ def worker(config_path: Path, assignment: str) -> None:
     import msgspec
 
     from gateway.config.load import load
-    from gateway.logs import configure_logging
-    from gateway.plugins import discover
+    from gateway.runtime.logs import configure_logging
+    from gateway.runtime.plugins import discover
     from gateway.workers.child import run_worker
     from gateway.workers.control import Assignment
 
@@ -121,7 +121,7 @@ async def _serve(config: Config, registry: Registry, shards: list[int]) -> None:
 
 async def _supervise(config: Config, registry: Registry, shards: list[int]) -> None:
     """Be the supervisor of several workers."""
-    from gateway.pipeline import Gateway
+    from gateway.runtime.gateway import Gateway
     from gateway.server import shown_url
     from gateway.workers.asking import Asker
     from gateway.workers.beside import beside

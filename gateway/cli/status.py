@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from gateway.cli.remote import Remote
     from gateway.config.model import Config
-    from gateway.reload import ConfigStatus
-    from gateway.status import DestinationStatus, Status
+    from gateway.runtime.reload import ConfigStatus
+    from gateway.runtime.status import DestinationStatus, Status
 
 __all__ = ["status"]
 
@@ -72,7 +72,7 @@ def _ask(config: Config) -> Status:
     import msgspec
 
     from gateway.cli.remote import required
-    from gateway.status import Status
+    from gateway.runtime.status import Status
 
     return msgspec.convert(required(config).get("/admin/status"), Status)
 

@@ -27,6 +27,7 @@ __all__ = [
     "LOCK_FILE",
     "delivering_only",
     "is_held",
+    "name_of",
     "of_shard",
     "owned_by",
     "public_id",
@@ -141,3 +142,8 @@ def is_held(folder: Path) -> bool:
         except OSError:
             return True
         return False
+
+
+def name_of(shard: int, workers: int) -> str:
+    """A shard as we name it to people."""
+    return f"worker {shard}" if shard < workers else f"shard {shard}"

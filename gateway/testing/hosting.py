@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from gateway.config.load import load
-from gateway.plugins import Registry, discover
+from gateway.runtime.plugins import Registry, discover
 
 __all__ = ["discover_plugins", "running_gateway"]
 
@@ -38,7 +38,7 @@ async def running_gateway(
         GatewayError: the config is wrong, or something in it does not start.
     """
     # Only here, for the server takes a while to import.
-    from gateway.pipeline import Gateway
+    from gateway.runtime.gateway import Gateway
     from gateway.server import serving
 
     path = folder / "config.toml"

@@ -12,7 +12,7 @@ from gateway.components.context import Context
 from gateway.components.destination import Destination, DestinationSpec
 from gateway.components.settings import secrets_in
 from gateway.config.decode import decode_table
-from gateway.plugins import discover
+from gateway.runtime.plugins import discover
 
 __all__ = ["LEAST_SECRET", "Plugin", "Subject", "subject_of"]
 

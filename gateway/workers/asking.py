@@ -13,7 +13,7 @@ import msgspec
 from yarl import URL
 
 from gateway.admin.api import ASKING, AdminError
-from gateway.workers import merge
+from gateway.config.data_dir import name_of
 
 __all__ = ["ASKED_FOR", "Asker", "view_socket"]
 
@@ -63,7 +63,7 @@ class Asker:
 
     def name_of(self, shard: int) -> str:
         """A shard as we name it to people."""
-        return merge.name_of(shard, self._workers)
+        return name_of(shard, self._workers)
 
     def session(self, shard: int) -> aiohttp.ClientSession:
         """To the worker that runs a shard."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from msgspec import structs
 
 from gateway.config.model import Config
-from gateway.plugins import Registry
+from gateway.runtime.plugins import Registry
 from gateway.server import Doors, opened
 from gateway.workers.control import Assignment, Control, Ready, Serve
 from gateway.workers.hosting import build, hosting, seldom_collect

@@ -22,8 +22,8 @@ from gateway.config.data_dir import delivering_only, is_held, of_shard, owned_by
 from gateway.config.model import Config
 from gateway.config.settings import DedupConfig
 from gateway.delivery.circuit import Pace
-from gateway.pipeline import Gateway
-from gateway.plugins import Registry
+from gateway.runtime.gateway import Gateway
+from gateway.runtime.plugins import Registry
 from gateway.server import add_answers, serving
 from gateway.workers.announce import Announcer, hearing, ids_socket
 from gateway.workers.asking import Asker, view_socket

@@ -21,7 +21,7 @@ from gateway.config.load import load
 from gateway.config.model import Config
 from gateway.config.watch import FileWatch
 from gateway.errors import ConfigError, GatewayError
-from gateway.pipeline import Gateway
+from gateway.runtime.gateway import Gateway
 from gateway.workers.supervisor import Supervisor
 from gateway.workers.view import View
 

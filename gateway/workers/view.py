@@ -22,23 +22,24 @@ from gateway.admin.dead import Asked
 from gateway.admin.privacy import which
 from gateway.config.data_dir import of_shard, public_id, shard_of
 from gateway.config.model import Config
-from gateway.delivery.replay_request import Plan, Progress, Request
-from gateway.delivery.shadow.report import ShadowReport
+from gateway.delivery.replay_request import Plan, Progress, Request, merge_plans, merge_progress
+from gateway.delivery.shadow.report import ShadowReport, merge_shadows
 from gateway.events.timestamps import now_ms
 from gateway.http.tokens import Caller, Tokens
 from gateway.privacy.inventory import scan_queues
 from gateway.queue.offline import queues_of
-from gateway.reload import Reloaded
+from gateway.runtime.health import merge_health
+from gateway.runtime.reload import Reloaded
+from gateway.runtime.status import Status, merge_status
 from gateway.server import METRICS_TYPE
 from gateway.state import STATE_FILE
 from gateway.state.audit_trail import Entry as Change
-from gateway.state.dead_letters import DeadLetters, Entry, Filter
-from gateway.state.ledger.statement import Statement
+from gateway.state.dead_letters import DeadLetters, Entry, Filter, merge_entries
+from gateway.state.ledger.statement import Statement, merge_statements
 from gateway.state.offline import life_of, statement_of
-from gateway.state.trace import Life
-from gateway.status import Status
-from gateway.workers import merge
+from gateway.state.trace import Life, merge_lives
 from gateway.workers.asking import ASKED_FOR, Asker
+from gateway.workers.merge import merge_reloads
 from gateway.workers.metrics import merge_metrics
 from gateway.workers.regulating import for_leader
 from gateway.workers.tail import Tails
@@ -131,7 +132,7 @@ class View:
             shard: None if data is None else msgspec.json.decode(data)
             for shard, data in answers.items()
         }
-        state = merge.merge_health(found, self._workers)
+        state = merge_health(found, self._workers)
         return answer(state, 503 if state["status"] == "failing" else 200)
 
     async def _metrics(self, _: web.Request) -> web.Response:
@@ -146,11 +147,11 @@ class View:
     async def _status(self, _: web.Request) -> web.Response:
         found = await self._asker.all_up("GET", "/admin/status")
         statuses = {s: msgspec.json.decode(data, type=Status) for s, data in found.items()}
-        return answer(merge.merge_status(statuses, self._workers))
+        return answer(merge_status(statuses, self._workers))
 
     async def _ledger(self, _: web.Request) -> web.Response:
         found = await self._or_files("GET", "/admin/ledger", None, Statement, statement_of)
-        return answer(merge.merge_statements(found, self._workers))
+        return answer(merge_statements(found, self._workers))
 
     async def _why(self, request: web.Request) -> web.Response:
         message_id = request.match_info["id"]
@@ -158,12 +159,12 @@ class View:
         found = await self._or_files(
             "GET", path, None, Life, lambda config: life_of(config, message_id)
         )
-        return answer(merge.merge_lives(found.values(), message_id))
+        return answer(merge_lives(found.values(), message_id))
 
     async def _shadow(self, request: web.Request) -> web.Response:
         found = await self._asker.all_up("GET", request.rel_url.raw_path)
         reports = [msgspec.json.decode(data, type=ShadowReport) for data in found.values()]
-        return answer(merge.merge_shadows(reports))
+        return answer(merge_shadows(reports))
 
     async def _explain(self, request: web.Request) -> web.Response:
         # Of one for all: the config is the same in each, each knows the ids that the others have
@@ -185,7 +186,7 @@ class View:
             list[Entry],
             lambda config: _letters(config).find(asked.which, asked.limit),
         )
-        return answer(merge.merge_entries(found.values(), asked.limit))
+        return answer(merge_entries(found.values(), asked.limit))
 
     async def _dead_count(self, request: web.Request) -> web.Response:
         body = await request.read()
@@ -260,7 +261,7 @@ class View:
         return dict(zip(self._shards, await asyncio.gather(*map(one, self._shards)), strict=True))
 
     async def _reload(self, _: web.Request) -> web.Response:
-        return answer(merge.merge_reloads(await self.reload(), self._workers))
+        return answer(merge_reloads(await self.reload(), self._workers))
 
     # -- rollouts ------------------------------------------------------------
 
@@ -281,7 +282,7 @@ class View:
         if asked.dry_run:
             plans = await self._asker.all_up("POST", "/admin/replays", body)
             return answer(
-                merge.merge_plans(msgspec.json.decode(data, type=Plan) for data in plans.values())
+                merge_plans(msgspec.json.decode(data, type=Plan) for data in plans.values())
             )
         await self._listed()  # so that it begins everywhere or, where a worker is down, nowhere
         part = structs.replace(asked, group=uuid.uuid4().hex, rate=asked.rate / len(self._shards))
@@ -297,7 +298,7 @@ class View:
             for one in begun:
                 await self._cancel(one)
             raise
-        return answer(merge.merge_progress(begun)[0], 201)
+        return answer(merge_progress(begun)[0], 201)
 
     async def _listed(self) -> list[Progress]:
         found = await self._asker.all_up("GET", "/admin/replays")
@@ -318,15 +319,15 @@ class View:
         await self._asker.ask(shard_of(one.id)[0], "DELETE", f"/admin/replays/{one.id}")
 
     async def _replays(self, _: web.Request) -> web.Response:
-        return answer(merge.merge_progress(await self._listed()))
+        return answer(merge_progress(await self._listed()))
 
     async def _replay(self, request: web.Request) -> web.Response:
-        return answer(merge.merge_progress(await self._parts(request))[0])
+        return answer(merge_progress(await self._parts(request))[0])
 
     async def _cancel_replay(self, request: web.Request) -> web.Response:
         for one in await self._parts(request):
             await self._cancel(one)
-        return answer(merge.merge_progress(await self._parts(request))[0])
+        return answer(merge_progress(await self._parts(request))[0])
 
 
 def _asked(body: bytes) -> Asked:

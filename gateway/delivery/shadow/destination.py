@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from gateway.building import Builder
 from gateway.components.destination import Batch, Destination, Erasure
 from gateway.delivery.built import BuiltDestination
 from gateway.delivery.selection import Sieve
 from gateway.delivery.shadow.shadow import Shadow, Side
 from gateway.errors import ConfigError, Misconfigured
 from gateway.events.subjects import Subjects
+from gateway.runtime.builder import Builder
 
 __all__ = ["NothingSent", "make_shadow", "shaded"]
 

@@ -14,12 +14,12 @@ from collections.abc import Mapping
 
 from msgspec import Struct, field, structs
 
+from gateway.config.data_dir import name_of
 from gateway.queue.offline import QueueFolder
 from gateway.queue.segment import Damage
 from gateway.state import Leak, reading
 from gateway.state.ledger.counts import DestinationCounts, SourceCounts
 from gateway.state.merging import _by_id, _counts, _sum
-from gateway.workers.merge import name_of
 
 __all__ = [
     "DestinationStatement",

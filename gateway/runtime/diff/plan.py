@@ -31,7 +31,7 @@ class Plan:
         alike: those where at most mapping, transforms, groups or consent differ, so that the same
             event, once it is mapped, makes the same request.
         rerun: intake transforms of the new config that are to run over stored events.
-        notices: see `gateway.diffing.report.Report`.
+        notices: see `gateway.runtime.diff.report.Report`.
     """
 
     destinations: Mapping[str, str]

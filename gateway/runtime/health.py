@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from gateway import __version__
+from gateway.config.data_dir import name_of
 from gateway.events.timestamps import format_ms
-from gateway.pipeline import Gateway
 from gateway.rollouts.machine import GATEWAY
 from gateway.rollouts.view import View
+from gateway.runtime.gateway import Gateway
+from gateway.runtime.status import _BAD
 
-__all__ = ["report"]
+__all__ = ["merge_health", "report"]
 
 
 def report(gateway: Gateway) -> dict[str, Any]:
@@ -101,3 +104,78 @@ def _unbalanced(gateway: Gateway) -> list[str]:
         for name, number in books.items()
         if number
     ]
+
+
+def merge_health(found: Mapping[int, dict[str, Any] | None], workers: int) -> dict[str, Any]:
+    """The answer of /health.
+
+    It is ``failing`` where no worker takes events in, ``degraded`` where some do not.
+
+    Args:
+        found: shard to its own answer, or None where its worker does not give one.
+    """
+    failing: list[str] = []
+    there: dict[int, dict[str, Any]] = {}
+    for shard, one in sorted(found.items()):
+        name = name_of(shard, workers)
+        if one is None:
+            failing.append(f"{name} does not answer: it is started again, see the log")
+        else:
+            there[shard] = one
+            failing += [f"{name}: {line}" for line in one["failing"]]
+    config = _merge_config(
+        {name_of(shard, workers): one["config"] for shard, one in there.items()}, failing
+    )
+    destinations: dict[str, dict[str, Any]] = {}
+    for one in there.values():
+        for id_, destination in one["destinations"].items():
+            if id_ in destinations:
+                _add_destination(destinations[id_], destination)
+            else:
+                destinations[id_] = dict(destination)
+    takes = [s for s, one in there.items() if s < workers and one["status"] != "failing"]
+    queues = [one["queue"] for one in there.values()]
+    return {
+        "status": ("degraded" if failing else "ok") if takes else "failing",
+        "failing": failing,
+        "version": next((one["version"] for one in there.values()), ""),
+        "config": config,
+        "workers": {
+            str(worker): there[worker]["status"] if worker in there else "down"
+            for worker in range(workers)
+        },
+        "queue": {
+            "status": "ok" if all(queue["status"] == "ok" for queue in queues) else "failing",
+            **{
+                key: sum(queue[key] for queue in queues)
+                for key in ("stored_events", "stored_bytes", "pending_bytes")
+            },
+        },
+        "destinations": destinations,
+        "rollouts": there.get(0, {}).get("rollouts", {}),  # the others know of none
+    }
+
+
+def _add_destination(into: dict[str, Any], more: dict[str, Any]) -> None:
+    for key in ("pending_events", "waiting_events", "dead_events"):
+        into[key] += more[key]
+    if _BAD[more["status"]] > _BAD[into["status"]]:
+        into |= {key: more[key] for key in ("status", "since") if key in more}
+
+
+def _merge_config(found: Mapping[str, dict[str, Any]], failing: list[str]) -> dict[str, Any]:
+    """Which config is used; it is a failure where not all use the same.
+
+    Args:
+        found: name of a shard to what it says.
+    """
+    if not found:
+        return {}
+    first, config = next(iter(found.items()))
+    for name, one in found.items():
+        if one["hash"] != config["hash"]:
+            failing.append(
+                f"config: {name} uses the file {one['hash']}, and {first} {config['hash']}: "
+                "`gateway reload` has all read it again"
+            )
+    return config

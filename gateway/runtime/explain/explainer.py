@@ -27,8 +27,8 @@ from gateway.errors import GatewayError
 from gateway.events.event import Event, decode_events, encode_events
 from gateway.events.json_diff import changes
 from gateway.intake.dry_run import Known, RehearsedIntake, Step, Taken, run_alone
-from gateway.pipeline import Gateway
 from gateway.rollouts.groups import Groups
+from gateway.runtime.gateway import Gateway
 
 __all__ = [
     "Answer",

@@ -10,8 +10,8 @@ from msgspec import Raw, Struct, field, structs
 
 from gateway.errors import GatewayError
 from gateway.events.event import EMPTY, EVENT_TYPES, Event
-from gateway.explaining import Explained, Explainer, Explanation
-from gateway.pipeline import Gateway
+from gateway.runtime.explain.explainer import Explained, Explainer, Explanation
+from gateway.runtime.gateway import Gateway
 
 __all__ = ["MOST_EVENTS", "Question", "explained"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gateway.diffing.plan import Plan
-from gateway.diffing.report import MOST_CHANGES, Example, Tally
-from gateway.diffing.sides import Road, Sent, Side, Stopped, run_over
 from gateway.events.event import Event
 from gateway.events.json_diff import changes
+from gateway.runtime.diff.plan import Plan
+from gateway.runtime.diff.report import MOST_CHANGES, Example, Tally
+from gateway.runtime.diff.sides import Road, Sent, Side, Stopped, run_over
 
 __all__ = ["MOST_LOOKED_AT", "Comparison"]
 

@@ -13,8 +13,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from gateway import __version__
-from gateway.pipeline import Gateway
 from gateway.rollouts.machine import STATUSES
+from gateway.runtime.gateway import Gateway
 
 __all__ = ["GatewayCollector", "render"]
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from gateway.building import Builder
 from gateway.components.chain import Chain
 from gateway.components.source import Source
 from gateway.config.model import Config
@@ -26,6 +25,7 @@ from gateway.rollouts.controller import Rollouts
 from gateway.rollouts.groups import Groups
 from gateway.rollouts.measured import Ramps
 from gateway.rollouts.stamp import Memberships
+from gateway.runtime.builder import Builder
 from gateway.state.ledger.counts import Ledger
 from gateway.state.ledger.source_ledger import Books
 from gateway.state.live_tail import Tap

@@ -18,7 +18,7 @@ from gateway.delivery.selection import Outgoing, Sieve
 from gateway.errors import GatewayError, Permanent
 from gateway.events.event import Event
 from gateway.intake.dry_run import RehearsedIntake
-from gateway.pipeline import Gateway
+from gateway.runtime.gateway import Gateway
 
 __all__ = ["Road", "Sent", "Side", "Stopped", "run_over"]
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import resource
 import sys
+from collections.abc import Mapping
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from gateway import __version__
+from gateway.config.data_dir import name_of
 from gateway.delivery.worker import Worker
 from gateway.events.timestamps import format_ms
-from gateway.pipeline import Gateway
-from gateway.reload import ConfigStatus
+from gateway.runtime.gateway import Gateway
+from gateway.runtime.reload import ConfigStatus
+from gateway.state.merging import _by_id, _counts, _sum
 
-__all__ = ["DestinationStatus", "QueueStatus", "SourceStatus", "Status", "status"]
+__all__ = ["DestinationStatus", "QueueStatus", "SourceStatus", "Status", "merge_status", "status"]
 
 
 class SourceStatus(Struct, frozen=True):
@@ -172,3 +175,72 @@ def _written_ms(gateway: Gateway, offset: int) -> int:
 def _memory_bytes() -> int:
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return used if sys.platform == "darwin" else used * 1024
+
+
+_BAD = {"ok": 0, "retrying": 1, "paused": 2}
+"""States of a destination, the worst last."""
+
+
+def _config_status(found: Mapping[int, Status], workers: int) -> ConfigStatus:
+    """Of the first shard, with the problems of all."""
+    problems: dict[str, str] = {}
+    for shard, one in sorted(found.items()):
+        if one.config.problem:
+            problems.setdefault(one.config.problem, name_of(shard, workers))
+    first = found[min(found)].config
+    hashes = {one.config.hash for one in found.values()}
+    if len(hashes) > 1:
+        problems["not all use the same file; `gateway reload` has them read it again"] = "config"
+    return structs.replace(
+        first,
+        loaded_at=min(one.config.loaded_at for one in found.values()),
+        problem="; ".join(f"{name}: {problem}" for problem, name in problems.items()),
+        refused_at=max(one.config.refused_at for one in found.values()),
+    )
+
+
+def merge_status(found: Mapping[int, Status], workers: int) -> Status:
+    """What `gateway status` shows; of destinations the state and the lag of the worst."""
+    all_ = [found[shard] for shard in sorted(found)]
+    own = [found[shard] for shard in sorted(found) if shard < workers]
+    problems = [
+        f"{name_of(shard, workers)}: {one.queue.problem}"
+        for shard, one in sorted(found.items())
+        if one.queue.problem
+    ]
+    return Status(
+        all_[0].version,
+        min(one.started_at for one in all_),
+        max(one.now for one in all_),
+        sum(one.memory_bytes for one in own),  # the others live in the same processes
+        [_source_status(same) for same in _by_id(one.sources for one in all_)],
+        QueueStatus(
+            sum(one.queue.events for one in all_),
+            sum(one.queue.bytes for one in all_),
+            sum(one.queue.pending_bytes for one in all_),
+            "; ".join(problems),
+        ),
+        [_destination_status(same) for same in _by_id(one.destinations for one in all_)],
+        _config_status(found, workers),
+    )
+
+
+def _source_status(same: list[SourceStatus]) -> SourceStatus:
+    numbers = _sum(same, "received", "accepted", "duplicate", "discarded")
+    rate = round(sum(one.per_second for one in same), 1)
+    return structs.replace(same[0], per_second=rate, **numbers)
+
+
+def _destination_status(same: list[DestinationStatus]) -> DestinationStatus:
+    worst = max(same, key=lambda one: _BAD[one.state])
+    return structs.replace(
+        worst,
+        lag_seconds=max(one.lag_seconds for one in same),
+        error_rate=max(one.error_rate for one in same),
+        per_second=round(sum(one.per_second for one in same), 1),
+        circuit="open" if any(one.circuit == "open" for one in same) else "closed",
+        counted=_counts(one.counted for one in same),
+        **_sum(
+            same, "lag_events", "concurrency", "max_concurrency", "waiting", "dead", "replaying"
+        ),
+    )

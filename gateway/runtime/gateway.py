@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import anyio
 import structlog
 
-from gateway.building import Builder
 from gateway.components.lifecycle import Running, task_group
 from gateway.components.source import Source
 from gateway.components.verdict import trace_of
@@ -30,22 +29,23 @@ from gateway.identity.visitors import Identity
 from gateway.intake.dedup import RecentIds
 from gateway.intake.dedup_warmup import preload
 from gateway.intake.intake import Intake
-from gateway.plugins import Registry
 from gateway.privacy.erasure import Eraser
 from gateway.privacy.regulations import Others, Regulations
 from gateway.privacy.suppression import FILE_NAME, Suppressions
 from gateway.queue.batching import BatchingQueue
-from gateway.rates import Rates
-from gateway.reload import Reloaded, Reloads, changes, kept
 from gateway.rollouts.controller import Rollouts
 from gateway.rollouts.groups import Groups
-from gateway.setup import Lasting, Setup, set_up
+from gateway.runtime.builder import Builder
+from gateway.runtime.housekeeping import Upkeep
+from gateway.runtime.plugins import Registry
+from gateway.runtime.rates import Rates
+from gateway.runtime.reload import Reloaded, Reloads, changes, kept
+from gateway.runtime.topology import Lasting, Setup, set_up
 from gateway.state import STATE_FILE, State
 from gateway.state.audit_trail import Audit
 from gateway.state.ledger.counts import Ledger
 from gateway.state.ledger.source_ledger import Books
 from gateway.state.live_tail import Tap
-from gateway.upkeep import Upkeep
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -64,7 +64,7 @@ class Gateway:
         locked: the data directory's lock is held already, by the process that started this one.
         paces: the bounds on requests of each destination, for gateways in one process to share.
         shaped: makes of a config file's content what this gateway runs, as one shard of several.
-        rehearsing: it is never run; see `gateway.explaining`.
+        rehearsing: it is never run; see `gateway.runtime.explain.explainer`.
 
     Raises:
         ConfigError: config names what does not exist, or has wrong keys for it.

@@ -14,19 +14,19 @@ import msgspec
 from msgspec import Raw, Struct
 
 from gateway.config.load import load
-from gateway.diffing import feed
-from gateway.diffing.compare import Comparison
-from gateway.diffing.plan import plan_of
-from gateway.diffing.report import Report, Tally
-from gateway.diffing.sides import Side
 from gateway.errors import GatewayError
 from gateway.events.envelope.normalise import Discarded, normalise
 from gateway.events.envelope.sealed import stored_events
 from gateway.events.event import Event
-from gateway.explaining import look_up
-from gateway.logs import configure_logging
-from gateway.pipeline import Gateway
-from gateway.plugins import discover
+from gateway.runtime.diff import feed
+from gateway.runtime.diff.compare import Comparison
+from gateway.runtime.diff.plan import plan_of
+from gateway.runtime.diff.report import Report, Tally
+from gateway.runtime.diff.sides import Side
+from gateway.runtime.explain.explainer import look_up
+from gateway.runtime.gateway import Gateway
+from gateway.runtime.logs import configure_logging
+from gateway.runtime.plugins import discover
 
 __all__ = ["LEAST_APART", "Job", "run"]
 

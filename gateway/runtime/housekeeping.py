@@ -12,8 +12,8 @@ from gateway.delivery.worker import Worker
 from gateway.errors import StateError
 from gateway.privacy.suppression import Suppressions
 from gateway.queue.batching import BatchingQueue
-from gateway.rates import Rates
 from gateway.rollouts.controller import Rollouts
+from gateway.runtime.rates import Rates
 from gateway.state import State, writing
 from gateway.state.ledger.source_ledger import Books
 

@@ -22,9 +22,9 @@ from gateway.config.model import Config
 from gateway.delivery.mapping import EventMapping, MappedDestination, Rule, compile_mapping
 from gateway.errors import ConfigError, GatewayError
 from gateway.intake.intake import Intake
-from gateway.plugins import Registry
 from gateway.rollouts.for_arm import ForArm
 from gateway.rollouts.groups import Groups
+from gateway.runtime.plugins import Registry
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
