@@ -10,8 +10,8 @@ from typing import Any
 
 import aiohttp
 
-from gateway.fakevendor import Received
 from gateway.testing import Answer
+from gateway.testing.fake_vendor import Received
 
 __all__ = ["CRASH", "POISON", "STUCK", "VIEWED", "Moods", "Shopper"]
 

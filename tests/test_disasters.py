@@ -21,9 +21,9 @@ import structlog
 from gateway.components.destination import BatchPolicy
 from gateway.config.settings import RetryPolicy
 from gateway.errors import BatchError, Retryable
-from gateway.fakevendor import Received
 from gateway.queue.disk import DiskConfig, DiskStore
 from gateway.testing import Answer, FakeVendor
+from gateway.testing.fake_vendor import Received
 from tests.delivering import Bench, Scripted
 from tests.process import GatewayProcess
 from tests.test_why import send

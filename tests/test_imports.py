@@ -273,7 +273,7 @@ def test_the_version_waits_for_nothing_of_ours(module: str) -> None:
     assert {"msgspec", "pluggy", "dataclasses", "asyncio"} & loaded == set()
 
 
-@pytest.mark.parametrize("module", ["gateway", "gateway.cli", "gateway.pytest_plugin"])
+@pytest.mark.parametrize("module", ["gateway", "gateway.cli", "gateway.testing.pytest_plugin"])
 def test_starting_imports_nothing_heavy(module: str) -> None:
     """A command that needs no server, no console and no metrics does not wait for them."""
     heavy = {"aiohttp", "rich", "prometheus_client", "sqlite3", "zstandard", "uvloop"}

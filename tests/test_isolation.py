@@ -12,8 +12,8 @@ import pytest
 
 from gateway.components.destination import Batch, BatchPolicy
 from gateway.errors import Retryable
-from gateway.fakevendor import Received
 from gateway.testing import Answer, FakeVendor
+from gateway.testing.fake_vendor import Received
 from tests.delivering import Bench, Scripted
 from tests.process import GatewayProcess
 

@@ -51,7 +51,7 @@ def run(folder: Path, *options: str) -> tuple[int, str]:
 def test_it_is_an_entry_point() -> None:
     """So that installing the gateway is enough."""
     (point,) = [p for p in entry_points(group="pytest11") if p.name == "gateway"]
-    assert point.value == "gateway.pytest_plugin"
+    assert point.value == "gateway.testing.pytest_plugin"
 
 
 def test_a_test_for_each_scene(tmp_path: Path) -> None:

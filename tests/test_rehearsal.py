@@ -18,7 +18,7 @@ from gateway.delivery.dry_run import MOST_BODY_BYTES, Rehearsed, Shown, rehearse
 from gateway.http.client import HttpClient, HttpSettings, Reply
 from gateway.http.packing import Split
 from gateway.testing import make_batch, make_context, make_event
-from gateway.testing.subject import subject_of
+from gateway.testing.under_test import subject_of
 from headgate_amplitude import register_destinations as amplitude
 from headgate_ga4 import register_destinations as ga4
 from headgate_mixpanel import register_destinations as mixpanel

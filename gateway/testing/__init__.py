@@ -10,15 +10,15 @@
 * `FakeVendor` is a real HTTP server on the loopback address that misbehaves on demand.
 * `running_gateway` runs a whole gateway; `discover_plugins` finds what it finds.
 
-Nothing here needs a test framework. Under pytest, `gateway.pytest_plugin` makes a test of each
-scene and of each case.
+Nothing here needs a test framework. Under pytest, `gateway.testing.pytest_plugin` makes a test of
+each scene and of each case.
 """
 
 from __future__ import annotations
 
 from gateway.events.envelope.normalise import Discarded
-from gateway.fakevendor import Answer, FakeVendor, Received
 from gateway.testing.contract import ContractScene, check_destination_contract, contract_scenes
+from gateway.testing.fake_vendor import Answer, FakeVendor, Received
 from gateway.testing.golden import GoldenCase, GoldenMismatch, golden, golden_cases
 from gateway.testing.hosting import discover_plugins, running_gateway
 from gateway.testing.making import (

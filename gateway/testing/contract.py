@@ -17,7 +17,7 @@ from gateway.testing.receivers import Receiver, Vendor
 from gateway.testing.running import run
 from gateway.testing.scenes import SCENES, Scene
 from gateway.testing.stage import staged
-from gateway.testing.subject import Plugin, Subject, subject_of
+from gateway.testing.under_test import Plugin, Subject, subject_of
 
 __all__ = ["ContractScene", "check_destination_contract", "contract_scenes"]
 

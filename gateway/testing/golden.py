@@ -24,11 +24,11 @@ from msgspec import Struct
 
 from gateway.errors import BatchError, DeliveryError
 from gateway.events.event import Event
-from gateway.fakevendor import Answer, FakeVendor, Received
+from gateway.testing.fake_vendor import Answer, FakeVendor, Received
 from gateway.testing.making import event_from_client, make_batch, make_context
 from gateway.testing.reading import content_of
 from gateway.testing.running import run
-from gateway.testing.subject import Plugin, Subject, subject_of
+from gateway.testing.under_test import Plugin, Subject, subject_of
 
 __all__ = ["GoldenCase", "GoldenMismatch", "golden", "golden_cases"]
 

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
-from gateway.fakevendor import Received
+from gateway.testing.fake_vendor import Received
 
 __all__ = ["content_of", "find_ids", "id_of", "items_in"]
 

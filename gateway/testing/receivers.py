@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from gateway.events.event import Event
-from gateway.fakevendor import Answer, Received
+from gateway.testing.fake_vendor import Answer, Received
 from gateway.testing.making import make_event
 from gateway.testing.reading import items_in
 

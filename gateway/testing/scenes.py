@@ -12,7 +12,7 @@ import msgspec
 from gateway.components.dry_run import Rehearsal
 from gateway.delivery.dry_run import Shown, rehearse
 from gateway.errors import DeliveryError
-from gateway.fakevendor import Answer, Received
+from gateway.testing.fake_vendor import Answer, Received
 from gateway.testing.making import make_batch
 from gateway.testing.promises import Promise
 from gateway.testing.reading import find_ids

@@ -17,8 +17,8 @@ from structlog.testing import capture_logs
 from gateway.components.destination import Destination
 from gateway.components.dry_run import Rehearsal
 from gateway.events.event import Event
-from gateway.fakevendor import Answer, FakeVendor, Received
 from gateway.queue.batching import BatchingQueue
+from gateway.testing.fake_vendor import Answer, FakeVendor, Received
 from gateway.testing.making import ManualClock, make_context
 from gateway.testing.promises import Breach, Promise
 from gateway.testing.reading import content_of, find_ids, id_of
@@ -33,7 +33,7 @@ from gateway.testing.rig import (
     memory_queue,
     put,
 )
-from gateway.testing.subject import LEAST_SECRET, Subject
+from gateway.testing.under_test import LEAST_SECRET, Subject
 
 __all__ = ["Stage", "done", "staged"]
 
