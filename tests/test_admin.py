@@ -19,7 +19,7 @@ from gateway.config.load import load
 from gateway.errors import ConfigError, GatewayError
 from gateway.runtime.gateway import Gateway
 from gateway.runtime.plugins import discover
-from gateway.server import make_app
+from gateway.server.app import make_app
 from tests.process import GatewayProcess
 from tests.test_why import TOKEN, gateway_command, send
 

@@ -19,7 +19,7 @@ from gateway.cli.send import MAX_REPORTED, send, target
 from gateway.config.load import load
 from gateway.runtime.gateway import Gateway
 from gateway.runtime.plugins import discover
-from gateway.server import serving
+from gateway.server.app import serving
 from gateway.testing import Answer, FakeVendor
 
 OK = Answer(json={"success": True})

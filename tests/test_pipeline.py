@@ -19,7 +19,7 @@ from gateway.intake.intake import Arrival, Receipt
 from gateway.privacy.suppression import FILE_NAME, Suppressions
 from gateway.runtime.gateway import Gateway
 from gateway.runtime.plugins import Plugin, Registry, discover
-from gateway.server import serving
+from gateway.server.app import serving
 
 CONFIG = """
 data_dir = "data"

@@ -37,7 +37,7 @@ from gateway.config.settings import (
 )
 from gateway.runtime.gateway import Gateway
 from gateway.runtime.plugins import discover
-from gateway.server import make_app
+from gateway.server.app import make_app
 
 ROOT = Path(__file__).parent.parent
 MODULES = sorted(

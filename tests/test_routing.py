@@ -21,7 +21,7 @@ from gateway.http.routing import Mounted
 from gateway.intake.intake import Intake
 from gateway.runtime.gateway import Gateway
 from gateway.runtime.plugins import Plugin, discover
-from gateway.server import serving
+from gateway.server.app import serving
 from tests.reloading import BASE, House
 
 

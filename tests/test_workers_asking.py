@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from gateway.admin.api import AdminError
+from gateway.server.admin.api import AdminError
 from gateway.workers.asking import Asker, view_socket
 from gateway.workers.listeners import listen_unix
 from gateway.workers.tail import Tails

@@ -17,7 +17,7 @@ from gateway.events.event import Event, encode_events
 from gateway.intake.dedup import RecentIds
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.memory import MemoryConfig, MemoryStore
-from gateway.server import listen
+from gateway.server.app import listen
 from gateway.workers import announce
 from gateway.workers.announce import Announcer, hearing, ids_socket
 from gateway.workers.hosting import socket_folder

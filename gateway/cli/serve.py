@@ -122,7 +122,7 @@ async def _serve(config: Config, registry: Registry, shards: list[int]) -> None:
 async def _supervise(config: Config, registry: Registry, shards: list[int]) -> None:
     """Be the supervisor of several workers."""
     from gateway.runtime.gateway import Gateway
-    from gateway.server import shown_url
+    from gateway.server.app import shown_url
     from gateway.workers.asking import Asker
     from gateway.workers.beside import beside
     from gateway.workers.hosting import locked, socket_folder

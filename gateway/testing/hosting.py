@@ -39,7 +39,7 @@ async def running_gateway(
     """
     # Only here, for the server takes a while to import.
     from gateway.runtime.gateway import Gateway
-    from gateway.server import serving
+    from gateway.server.app import serving
 
     path = folder / "config.toml"
     path.write_text(config, encoding="utf-8")

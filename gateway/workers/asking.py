@@ -12,8 +12,8 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from gateway.admin.api import ASKING, AdminError
 from gateway.config.data_dir import name_of
+from gateway.server.admin.api import ASKING, AdminError
 
 __all__ = ["ASKED_FOR", "Asker", "view_socket"]
 

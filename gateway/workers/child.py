@@ -14,7 +14,7 @@ from msgspec import structs
 
 from gateway.config.model import Config
 from gateway.runtime.plugins import Registry
-from gateway.server import Doors, opened
+from gateway.server.app import Doors, opened
 from gateway.workers.control import Assignment, Control, Ready, Serve
 from gateway.workers.hosting import build, hosting, seldom_collect
 

@@ -17,14 +17,14 @@ from tempfile import mkdtemp
 import msgspec
 from aiohttp import web
 
-from gateway.admin import add_routes, admin_routes
 from gateway.config.data_dir import delivering_only, is_held, of_shard, owned_by, take_lock
 from gateway.config.model import Config
 from gateway.config.settings import DedupConfig
 from gateway.delivery.circuit import Pace
 from gateway.runtime.gateway import Gateway
 from gateway.runtime.plugins import Registry
-from gateway.server import add_answers, serving
+from gateway.server.admin import add_routes, admin_routes
+from gateway.server.app import add_answers, serving
 from gateway.workers.announce import Announcer, hearing, ids_socket
 from gateway.workers.asking import Asker, view_socket
 from gateway.workers.beside import beside

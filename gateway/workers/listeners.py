@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from gateway.config.settings import ServerConfig
-from gateway.server import listen
+from gateway.server.app import listen
 
 __all__ = ["BALANCED", "bound", "listen_unix", "served_by"]
 

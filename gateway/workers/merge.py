@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.admin.api import AdminError
 from gateway.config.data_dir import name_of
 from gateway.runtime.reload import Reloaded
+from gateway.server.admin.api import AdminError
 
 __all__ = ["merge_reloads"]
 

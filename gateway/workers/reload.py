@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from gateway.admin.api import ASKING
 from gateway.components.verdict import trace_of
 from gateway.config.load import load
 from gateway.config.model import Config
 from gateway.config.watch import FileWatch
 from gateway.errors import ConfigError, GatewayError
 from gateway.runtime.gateway import Gateway
+from gateway.server.admin.api import ASKING
 from gateway.workers.supervisor import Supervisor
 from gateway.workers.view import View
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 import aiohttp
 from aiohttp import web
 
-from gateway.admin.tail import choice_of
+from gateway.server.admin.tail import choice_of
 from gateway.workers.asking import Asker
 
 __all__ = ["Tails"]

@@ -16,10 +16,6 @@ import msgspec
 from aiohttp import web
 from msgspec import structs
 
-from gateway.admin import add_routes
-from gateway.admin.api import AdminError, answer, number
-from gateway.admin.dead import Asked
-from gateway.admin.privacy import which
 from gateway.config.data_dir import of_shard, public_id, shard_of
 from gateway.config.model import Config
 from gateway.delivery.replay_request import Plan, Progress, Request, merge_plans, merge_progress
@@ -31,7 +27,11 @@ from gateway.queue.offline import queues_of
 from gateway.runtime.health import merge_health
 from gateway.runtime.reload import Reloaded
 from gateway.runtime.status import Status, merge_status
-from gateway.server import METRICS_TYPE
+from gateway.server.admin import add_routes
+from gateway.server.admin.api import AdminError, answer, number
+from gateway.server.admin.dead import Asked
+from gateway.server.admin.privacy import which
+from gateway.server.app import METRICS_TYPE
 from gateway.state import STATE_FILE
 from gateway.state.audit_trail import Entry as Change
 from gateway.state.dead_letters import DeadLetters, Entry, Filter, merge_entries

@@ -14,7 +14,6 @@ import msgspec
 from aiohttp import web
 
 from gateway import __version__
-from gateway.admin import add_admin
 from gateway.config.settings import ServerConfig
 from gateway.errors import GatewayError
 from gateway.http.ready_response import SECURE_HEADERS, ReadyResponse
@@ -22,6 +21,7 @@ from gateway.http.routing import Paths
 from gateway.runtime.gateway import Gateway
 from gateway.runtime.health import report
 from gateway.runtime.metrics import render
+from gateway.server.admin import add_admin
 
 __all__ = [
     "METRICS_TYPE",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gateway.admin.api import answer
+from gateway.server.admin.api import answer
 from gateway.state.ledger.statement import statement
 
 if TYPE_CHECKING:

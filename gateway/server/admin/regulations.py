@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from msgspec import Struct
 
-from gateway.admin.api import CALLER, AdminError, answer, body, note
 from gateway.errors import ConfigError
 from gateway.events.subjects import Subjects
 from gateway.privacy.regulations import Kind
+from gateway.server.admin.api import CALLER, AdminError, answer, body, note
 
 if TYPE_CHECKING:
     from gateway.runtime.gateway import Gateway

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gateway.admin.api import AdminError, answer, number
+from gateway.server.admin.api import AdminError, answer, number
 
 if TYPE_CHECKING:
     from gateway.runtime.gateway import Gateway

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gateway.admin.api import AdminError, answer, body, note, unchanged
 from gateway.delivery.replay_request import Request
 from gateway.errors import ConfigError
+from gateway.server.admin.api import AdminError, answer, body, note, unchanged
 
 if TYPE_CHECKING:
     from gateway.runtime.gateway import Gateway

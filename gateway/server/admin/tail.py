@@ -9,8 +9,8 @@ import msgspec
 from aiohttp import web
 from msgspec import Raw
 
-from gateway.admin.api import AdminError
 from gateway.events.timestamps import format_ms
+from gateway.server.admin.api import AdminError
 from gateway.state.live_tail import Choice, Sighting
 
 if TYPE_CHECKING:

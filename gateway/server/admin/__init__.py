@@ -16,7 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from gateway.admin import (
+from gateway.config.admin import Role
+from gateway.errors import GatewayError
+from gateway.http.tokens import Caller
+from gateway.server.admin import (
     audit,
     dead,
     explain,
@@ -31,10 +34,7 @@ from gateway.admin import (
     tail,
     why,
 )
-from gateway.admin.api import ASKING, CALLER, AdminError, answer, noted
-from gateway.config.admin import Role
-from gateway.errors import GatewayError
-from gateway.http.tokens import Caller
+from gateway.server.admin.api import ASKING, CALLER, AdminError, answer, noted
 
 if TYPE_CHECKING:
     from gateway.runtime.gateway import Gateway

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gateway.admin.api import CALLER, AdminError, answer, unchanged
 from gateway.errors import GatewayError
+from gateway.server.admin.api import CALLER, AdminError, answer, unchanged
 
 if TYPE_CHECKING:
     from gateway.runtime.gateway import Gateway

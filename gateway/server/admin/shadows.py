@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gateway.admin.api import AdminError, answer
+from gateway.server.admin.api import AdminError, answer
 
 if TYPE_CHECKING:
     from gateway.runtime.gateway import Gateway

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gateway.admin.api import AdminError, answer, body
-from gateway.admin.why import find_stored
 from gateway.errors import GatewayError
 from gateway.events.event import Event, decode_events
 from gateway.runtime.explain.explainer import explaining, likeness
 from gateway.runtime.explain.question import Question, explained
+from gateway.server.admin.api import AdminError, answer, body
+from gateway.server.admin.why import find_stored
 from gateway.state.offline import stored_by_id
 
 if TYPE_CHECKING:

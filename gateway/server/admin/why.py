@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gateway.admin.api import answer
 from gateway.queue.index import find, matches
 from gateway.queue.offline import QueueFolder
+from gateway.server.admin.api import answer
 from gateway.state.trace import life
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gateway.admin.api import AdminError, answer
 from gateway.privacy.inventory import Report, scan_frames, scan_queues
 from gateway.queue.offline import QueueFolder
+from gateway.server.admin.api import AdminError, answer
 
 if TYPE_CHECKING:
     from gateway.runtime.gateway import Gateway

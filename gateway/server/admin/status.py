@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gateway.admin.api import answer
 from gateway.runtime.status import status
+from gateway.server.admin.api import answer
 
 if TYPE_CHECKING:
     from gateway.runtime.gateway import Gateway

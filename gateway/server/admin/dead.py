@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from msgspec import Struct
 
-from gateway.admin.api import answer, body, note
+from gateway.server.admin.api import answer, body, note
 from gateway.state import STATE_FILE
 from gateway.state.dead_letters import DeadLetters, Filter
 

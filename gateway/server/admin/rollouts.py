@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, get_args
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from gateway.admin.api import CALLER, AdminError, answer, body, note
 from gateway.errors import ConfigError
 from gateway.rollouts.machine import Action
+from gateway.server.admin.api import CALLER, AdminError, answer, body, note
 
 if TYPE_CHECKING:
     from gateway.runtime.gateway import Gateway

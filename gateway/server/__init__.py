@@ -1,0 +1,1 @@
+"""The HTTP server: the aiohttp app, and the administration API in `admin`."""
