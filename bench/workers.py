@@ -23,8 +23,8 @@ from bench.load import WRITE_KEY, generate
 from bench.subject import gateway_config, only_successes
 from gateway.cli.client import Client
 from gateway.cli.process import ServerProcess, free_port
+from gateway.cluster.dedup_sync import encode_ids, learn_ids
 from gateway.intake.dedup import RecentIds
-from gateway.workers.announce import encode_ids, learn_ids
 
 __all__ = ["BENCHMARKS"]
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.workers.supervisor import Plan, Supervisor
+from gateway.cluster.supervisor import Plan, Supervisor
 
 READY = """
 import json, os, socket, sys, time

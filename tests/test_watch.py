@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from gateway.cluster.reload import Following
 from gateway.config.load import hash_of, load
 from gateway.config.watch import FileWatch
-from gateway.workers.reload import Following
 
 
 @pytest.fixture(name="file")
@@ -138,7 +138,7 @@ async def test_a_change_is_followed_unless_that_is_switched_off(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """``watch_seconds`` is asked for each time, so that it may itself change."""
-    monkeypatch.setattr("gateway.workers.reload._ASK_AGAIN_SECONDS", 0.001)
+    monkeypatch.setattr("gateway.cluster.reload._ASK_AGAIN_SECONDS", 0.001)
     asked: list[str] = []
     seconds = [0.001]
 

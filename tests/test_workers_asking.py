@@ -11,10 +11,10 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from gateway.cluster.listeners import listen_unix
+from gateway.cluster.peers import Asker, view_socket
+from gateway.cluster.tail import Tails
 from gateway.server.admin.api import AdminError
-from gateway.workers.asking import Asker, view_socket
-from gateway.workers.listeners import listen_unix
-from gateway.workers.tail import Tails
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ import asyncio
 
 from structlog.testing import capture_logs
 
-from gateway.workers.beside import beside
+from gateway.cluster.background import beside
 
 
 async def test_what_fails_is_told_at_once_and_ends_nothing_else() -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from gateway import Erasure
 from gateway.cli import erase
+from gateway.cluster.regulations import AsideShards
 from gateway.config.data_dir import is_held, of_shard, public_id, take_lock
 from gateway.config.load import load
 from gateway.config.settings import KeySettings, SourceSettings
@@ -25,7 +26,6 @@ from gateway.intake.write_keys import Keys
 from gateway.runtime.gateway import Gateway
 from gateway.runtime.plugins import discover
 from gateway.testing import ManualClock
-from gateway.workers.regulating import AsideShards
 from tests.process import GatewayProcess
 from tests.test_erasure import places_naming, run
 from tests.test_regulations import ADA, CONFIG, Vendor

@@ -7,6 +7,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.cluster.metrics import merge_metrics
 from gateway.delivery.replay_request import Progress, merge_progress
 from gateway.runtime.health import merge_health
 from gateway.state.ledger.statement import (
@@ -16,7 +17,6 @@ from gateway.state.ledger.statement import (
     Statement,
     merge_statements,
 )
-from gateway.workers.metrics import merge_metrics
 
 
 def health(status: str = "ok", destination: str = "ok", **more: Any) -> dict[str, Any]:

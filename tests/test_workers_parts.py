@@ -11,6 +11,11 @@ from pathlib import Path
 import pytest
 import structlog
 
+from gateway.cluster import dedup_sync
+from gateway.cluster.dedup_sync import Announcer, hearing, ids_socket
+from gateway.cluster.listeners import bound, served_by
+from gateway.cluster.restarts import Restarts
+from gateway.cluster.shards import socket_folder
 from gateway.config.settings import QueueSettings, ServerConfig
 from gateway.errors import GatewayError, QueueError
 from gateway.events.event import Event, encode_events
@@ -18,11 +23,6 @@ from gateway.intake.dedup import RecentIds
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.memory import MemoryConfig, MemoryStore
 from gateway.server.app import listen
-from gateway.workers import announce
-from gateway.workers.announce import Announcer, hearing, ids_socket
-from gateway.workers.hosting import socket_folder
-from gateway.workers.listeners import bound, served_by
-from gateway.workers.restarts import Restarts
 
 
 def test_a_worker_that_crashes_again_waits_longer() -> None:
@@ -177,7 +177,7 @@ async def test_what_is_held_for_late_comers_is_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beyond MOST_HELD_IDS the oldest are let go."""
-    monkeypatch.setattr(announce, "MOST_HELD_IDS", 3)
+    monkeypatch.setattr(dedup_sync, "MOST_HELD_IDS", 3)
     told = Told(tmp_path)
     for number in range(5):
         await told.announcer._say([("web", {f"{number}a", f"{number}b"})])

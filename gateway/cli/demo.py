@@ -287,7 +287,7 @@ async def _shown(
     """Keep the board up to date and on the screen, or print a line now and then."""
     from rich.live import Live
 
-    from gateway.workers.beside import beside
+    from gateway.cluster.background import beside
 
     start = monotonic()
     live = Live(board, auto_refresh=False, transient=True) if sys.stdout.isatty() else None

@@ -186,12 +186,12 @@ async def _alone(
     show: Callable[[str], None],
 ) -> list[Report]:
     """Go through the shards of all workers; the first leads, the others are told by it."""
+    from gateway.cluster.regulations import AsideShards
     from gateway.config.data_dir import name_of, shards_of, take_lock
     from gateway.config.settings import LogConfig
     from gateway.runtime.gateway import Gateway
     from gateway.runtime.logs import configure_logging
     from gateway.runtime.plugins import discover
-    from gateway.workers.regulating import AsideShards
 
     configure_logging(LogConfig(level="error"))
     registry = discover()

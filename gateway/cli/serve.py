@@ -69,11 +69,11 @@ def worker(config_path: Path, assignment: str) -> None:
     """Be one of several workers; `gateway serve` starts them."""
     import msgspec
 
+    from gateway.cluster.protocol import Assignment
+    from gateway.cluster.worker import run_worker
     from gateway.config.load import load
     from gateway.runtime.logs import configure_logging
     from gateway.runtime.plugins import discover
-    from gateway.workers.child import run_worker
-    from gateway.workers.control import Assignment
 
     with explained_errors():
         assigned = msgspec.json.decode(assignment, type=Assignment)
@@ -93,9 +93,9 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
 
 async def _serve(config: Config, registry: Registry, shards: list[int]) -> None:
     """Be the only process."""
-    from gateway.workers.beside import beside
-    from gateway.workers.hosting import alone, seldom_collect
-    from gateway.workers.reload import Following, all_use, reload_all
+    from gateway.cluster.background import beside
+    from gateway.cluster.reload import Following, all_use, reload_all
+    from gateway.cluster.shards import alone, seldom_collect
 
     stop = asyncio.Event()
     _on_signals(stop, lambda: os._exit(1))
@@ -121,15 +121,15 @@ async def _serve(config: Config, registry: Registry, shards: list[int]) -> None:
 
 async def _supervise(config: Config, registry: Registry, shards: list[int]) -> None:
     """Be the supervisor of several workers."""
+    from gateway.cluster.background import beside
+    from gateway.cluster.listeners import bound
+    from gateway.cluster.peers import Asker
+    from gateway.cluster.reload import Following, WorkersReload
+    from gateway.cluster.shards import locked, socket_folder
+    from gateway.cluster.supervisor import Plan, Supervisor, worker_command
+    from gateway.cluster.view import View
     from gateway.runtime.gateway import Gateway
     from gateway.server.app import shown_url
-    from gateway.workers.asking import Asker
-    from gateway.workers.beside import beside
-    from gateway.workers.hosting import locked, socket_folder
-    from gateway.workers.listeners import bound
-    from gateway.workers.reload import Following, WorkersReload
-    from gateway.workers.supervisor import Plan, Supervisor, worker_command
-    from gateway.workers.view import View
 
     example = Gateway(config, registry)  # never started: it finds what is wrong with the config
     workers = config.server.workers

@@ -52,7 +52,7 @@ class ServerConfig(Settings, frozen=True):
     Attributes:
         host, port: where to listen; port 0 takes a free one.
         workers: processes that share the work, each with a queue of its own; see
-            `gateway.workers`.
+            `gateway.cluster`.
         prefix: put before all paths of sources, such as ``/ingest``.
         trusted_proxies: networks whose X-Forwarded-For is believed.
         real_ip_header: header in which a trusted proxy names the client, such as

@@ -8,8 +8,8 @@ from contextlib import suppress
 import aiohttp
 from aiohttp import web
 
+from gateway.cluster.peers import Asker
 from gateway.server.admin.tail import choice_of
-from gateway.workers.asking import Asker
 
 __all__ = ["Tails"]
 

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
+from gateway.cluster.listeners import served_by
+from gateway.cluster.protocol import Assignment, Control, Ready, Serve
+from gateway.cluster.restarts import Restarts
 from gateway.errors import GatewayError
-from gateway.workers.control import Assignment, Control, Ready, Serve
-from gateway.workers.listeners import served_by
-from gateway.workers.restarts import Restarts
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

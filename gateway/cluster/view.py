@@ -16,6 +16,11 @@ import msgspec
 from aiohttp import web
 from msgspec import structs
 
+from gateway.cluster.merge import merge_reloads
+from gateway.cluster.metrics import merge_metrics
+from gateway.cluster.peers import ASKED_FOR, Asker
+from gateway.cluster.regulations import for_leader
+from gateway.cluster.tail import Tails
 from gateway.config.data_dir import of_shard, public_id, shard_of
 from gateway.config.model import Config
 from gateway.delivery.replay_request import Plan, Progress, Request, merge_plans, merge_progress
@@ -38,11 +43,6 @@ from gateway.state.dead_letters import DeadLetters, Entry, Filter, merge_entries
 from gateway.state.ledger.statement import Statement, merge_statements
 from gateway.state.offline import life_of, statement_of
 from gateway.state.trace import Life, merge_lives
-from gateway.workers.asking import ASKED_FOR, Asker
-from gateway.workers.merge import merge_reloads
-from gateway.workers.metrics import merge_metrics
-from gateway.workers.regulating import for_leader
-from gateway.workers.tail import Tails
 
 __all__ = ["View", "asked_for"]
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from msgspec import structs
 
+from gateway.cluster.protocol import Assignment, Control, Ready, Serve
+from gateway.cluster.shards import build, hosting, seldom_collect
 from gateway.config.model import Config
 from gateway.runtime.plugins import Registry
 from gateway.server.app import Doors, opened
-from gateway.workers.control import Assignment, Control, Ready, Serve
-from gateway.workers.hosting import build, hosting, seldom_collect
 
 __all__ = ["run_worker"]
 

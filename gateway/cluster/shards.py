@@ -17,6 +17,13 @@ from tempfile import mkdtemp
 import msgspec
 from aiohttp import web
 
+from gateway.cluster.background import beside
+from gateway.cluster.dedup_sync import Announcer, hearing, ids_socket
+from gateway.cluster.file_hints import hinting, links_socket
+from gateway.cluster.listeners import listen_unix
+from gateway.cluster.peers import Asker, view_socket
+from gateway.cluster.regulations import OtherShards, part_routes
+from gateway.cluster.view import View, asked_for
 from gateway.config.data_dir import delivering_only, is_held, of_shard, owned_by, take_lock
 from gateway.config.model import Config
 from gateway.config.settings import DedupConfig
@@ -25,13 +32,6 @@ from gateway.runtime.gateway import Gateway
 from gateway.runtime.plugins import Registry
 from gateway.server.admin import add_routes, admin_routes
 from gateway.server.app import add_answers, serving
-from gateway.workers.announce import Announcer, hearing, ids_socket
-from gateway.workers.asking import Asker, view_socket
-from gateway.workers.beside import beside
-from gateway.workers.hints import hinting, links_socket
-from gateway.workers.listeners import listen_unix
-from gateway.workers.regulating import OtherShards, part_routes
-from gateway.workers.view import View, asked_for
 
 __all__ = ["Hosted", "alone", "build", "hosting", "locked", "seldom_collect", "socket_folder"]
 

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import msgspec
 
+from gateway.cluster.listeners import listen_unix
 from gateway.errors import QueueError
 from gateway.events.envelope.sealed import briefs
 from gateway.intake.dedup import RecentIds
 from gateway.queue.batching import BatchingQueue
-from gateway.workers.listeners import listen_unix
 
 __all__ = ["MOST_HELD_IDS", "Announcer", "encode_ids", "hearing", "ids_socket", "learn_ids"]
 

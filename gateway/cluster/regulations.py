@@ -8,11 +8,11 @@ import msgspec
 from aiohttp import web
 from msgspec import structs
 
+from gateway.cluster.peers import Asker
 from gateway.config.data_dir import public_id, shard_of
 from gateway.privacy.regulations import Part, Report
 from gateway.runtime.gateway import Gateway
 from gateway.server.admin.api import AdminError, answer, body
-from gateway.workers.asking import Asker
 
 __all__ = ["AsideShards", "OtherShards", "for_leader", "part_routes"]
 

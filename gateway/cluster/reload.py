@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from gateway.cluster.supervisor import Supervisor
+from gateway.cluster.view import View
 from gateway.components.verdict import trace_of
 from gateway.config.load import load
 from gateway.config.model import Config
@@ -22,8 +24,6 @@ from gateway.config.watch import FileWatch
 from gateway.errors import ConfigError, GatewayError
 from gateway.runtime.gateway import Gateway
 from gateway.server.admin.api import ASKING
-from gateway.workers.supervisor import Supervisor
-from gateway.workers.view import View
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
