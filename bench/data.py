@@ -1,8 +1,8 @@
 """Requests for the benchmarks: seeded, realistic, and each with message ids of its own.
 
-The events are those of `gateway.shop`. Encoding them takes longer than most of what is measured,
-so a body is prepared once as pieces of bytes, cut where a counter stands in the message ids. One
-``join`` then makes a body that no gateway has seen before, at the speed of copying memory.
+The events are those of `gateway.cli.demo.shop`. Encoding them takes longer than most of what is
+measured, so a body is prepared once as pieces of bytes, cut where a counter stands in the message
+ids. One ``join`` then makes a body that no gateway has seen before, at the speed of copying memory.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 
 from gateway.builtin.transforms.mask.mask import Mask, MaskConfig
+from gateway.cli.demo.shop import Shop
 from gateway.events.event import Event
-from gateway.shop import Shop
 
 __all__ = ["BATCH_EVENTS", "Template", "batches", "fresh", "singles"]
 

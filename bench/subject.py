@@ -12,8 +12,8 @@ from tempfile import TemporaryDirectory
 
 from bench.harness import cpus
 from bench.load import WRITE_KEY, Load
-from gateway.cli.client import Client
 from gateway.cli.process import ServerProcess, free_port
+from gateway.cli.sdk_client import Client
 
 __all__ = [
     "Subject",

@@ -21,8 +21,8 @@ from bench.goals import Goal
 from bench.harness import Benchmark, Measurement, Scale, measure
 from bench.load import WRITE_KEY, generate
 from bench.subject import gateway_config, only_successes
-from gateway.cli.client import Client
 from gateway.cli.process import ServerProcess, free_port
+from gateway.cli.sdk_client import Client
 from gateway.cluster.dedup_sync import encode_ids, learn_ids
 from gateway.intake.dedup import RecentIds
 

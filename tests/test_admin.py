@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from gateway.cli.remote import connect, required
+from gateway.cli.admin_client import connect, required
 from gateway.config.load import load
 from gateway.errors import ConfigError, GatewayError
 from gateway.runtime.gateway import Gateway

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cli.client import CLIENT_RETRY, Client, Limits, Packer, encode_batch
+from gateway.cli.sdk_client import CLIENT_RETRY, Client, Limits, Packer, encode_batch
 from gateway.config.settings import RetryPolicy
 from gateway.errors import DeliveryError, Misconfigured, Permanent, Retryable, Throttled
 from gateway.testing import Answer, FakeVendor
@@ -266,7 +266,7 @@ async def test_what_does_not_say_that_it_is_up_is_not_healthy(answer: Answer) ->
 
 async def test_answers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer without end is cut off and counts as a failed attempt, or as no counts."""
-    monkeypatch.setattr("gateway.cli.client._MAX_ANSWER_BYTES", 1000)
+    monkeypatch.setattr("gateway.cli.sdk_client._MAX_ANSWER_BYTES", 1000)
     time = Time()
     endless = Answer(body=b"x" * 100_000)
     policy = RetryPolicy(max_attempts=2)

@@ -17,8 +17,8 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from gateway.cli.board import Board
-from gateway.cli.demo import CONFIG, play
+from gateway.cli.demo.board import Board
+from gateway.cli.demo.command import CONFIG, play
 from gateway.cli.process import ServerProcess, free_port
 from gateway.config.load import load
 from gateway.errors import GatewayError, Permanent

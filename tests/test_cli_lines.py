@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cli.lines import MAX_DEPTH, BadLine, Line, LineSplitter, prepare
+from gateway.cli.ndjson_file import MAX_DEPTH, BadLine, Line, LineSplitter, prepare
 
 TRACK = b'{"type":"track","event":"Signed In","userId":"ada"}'
 DATED = b'{"type":"track","event":"Signed In","userId":"ada","timestamp":"2026-01-05T10:00:00Z"}'

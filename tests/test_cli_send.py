@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
-from gateway.cli.send import MAX_REPORTED, send, target
+from gateway.cli.commands.send import MAX_REPORTED, send, target
 from gateway.config.load import load
 from gateway.runtime.gateway import Gateway
 from gateway.runtime.plugins import discover

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cli.ledger import ledger
+from gateway.cli.commands.ledger import ledger
 from gateway.queue.offline import QueueFolder
 from gateway.state import Commit, State, Tally, Waiting
 from gateway.state.ledger.counts import DestinationCounts

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from gateway.cli.dead import dead
+from gateway.cli.commands.dead import dead
 from gateway.errors import Permanent, StateError
 from gateway.events.event import Event
 from gateway.state import Commit, DeadLetter, State

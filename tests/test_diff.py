@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from msgspec import structs
 
 from gateway.cli import main
-from gateway.cli.diff import diff
+from gateway.cli.commands.diff import diff
 from gateway.config.load import load
 from gateway.events.json_diff import Change
 from gateway.runtime.diff import FAIL_ON, Example, Job, Report, Tally, failures, run

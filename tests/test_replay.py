@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from gateway.cli.remote import required
-from gateway.cli.replay import Moment
+from gateway.cli.admin_client import required
+from gateway.cli.commands.replay import Moment
 from gateway.config.load import load
 from gateway.delivery.replay_request import Progress, Request
 from gateway.errors import ConfigError
@@ -376,7 +376,7 @@ batch = {{{{ max_age_seconds = 0.0 }}}}
 
 def test_the_command_needs_to_know_what(tmp_path: Path) -> None:
     """Destination and beginning have no default."""
-    from gateway.cli.replay import replay
+    from gateway.cli.commands.replay import replay
 
     (tmp_path / "config.toml").write_text("")
     words = ["--config", str(tmp_path / "config.toml")]

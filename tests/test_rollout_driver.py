@@ -16,8 +16,8 @@ import structlog
 from rich.console import Console
 from structlog.testing import capture_logs
 
-from gateway.cli.rollout_page import page
-from gateway.cli.rollout_show import shown_report
+from gateway.cli.views.rollout import shown_report
+from gateway.cli.views.rollout_html import page
 from gateway.components.settings import Secret
 from gateway.config.alerts import AlertsConfig
 from gateway.config.groups import Metric

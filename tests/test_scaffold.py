@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.cli import main
-from gateway.scaffold import KINDS, MAX_NAME, check_name, render, write
+from gateway.cli.scaffold import KINDS, MAX_NAME, check_name, render, write
 
 LONGEST = "a-very-long-plugin-named"
 

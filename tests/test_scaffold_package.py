@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from gateway.scaffold import render, write
+from gateway.cli.scaffold import render, write
 from gateway.testing import FakeVendor
 from tests.fresh import Environment, build_wheel, constraints, fresh_environment
 from tests.process import GatewayProcess

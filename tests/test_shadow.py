@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from gateway.cli.shadow import shadow as shadow_command
+from gateway.cli.commands.shadow import shadow as shadow_command
 from gateway.config.load import load
 from gateway.delivery.replay_request import Request
 from gateway.delivery.shadow.report import ShadowReport, merge_shadows

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.cli.demo.shop import OPENING_MS, Shop, steady_clock
+from gateway.cli.demo.shop.stock import CATEGORIES
 from gateway.events.envelope.normalise import normalise
 from gateway.events.envelope.validate import validate
 from gateway.events.timestamps import parse_ms
-from gateway.shop import OPENING_MS, Shop, steady_clock
-from gateway.shop.stock import CATEGORIES
 
 Sample = list[tuple[float, dict[str, Any]]]
 

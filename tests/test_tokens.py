@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gateway.cli.remote import connect
+from gateway.cli.admin_client import connect
 from gateway.components.settings import Secret
 from gateway.config.admin import AdminConfig, AdminToken
 from gateway.config.load import load

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from gateway import Erasure
-from gateway.cli import erase
+from gateway.cli.commands import erase
 from gateway.cluster.regulations import AsideShards
 from gateway.config.data_dir import is_held, of_shard, public_id, take_lock
 from gateway.config.load import load
