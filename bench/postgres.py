@@ -28,7 +28,7 @@ from gateway.testing import make_context
 from headgate_postgres import Postgres, PostgresConfig
 from headgate_postgres.rows import USERS
 from headgate_postgres.tables import Fitted, Table
-from tests.postgres import PostgresServer
+from tests.support.postgres_server import PostgresServer
 
 _EVENTS = 10_000
 _BATCH = 2000

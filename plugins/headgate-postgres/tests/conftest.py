@@ -12,7 +12,7 @@ import pytest
 from gateway import Batch, Event
 from gateway.testing import make_config, make_context
 from headgate_postgres import Postgres, PostgresConfig
-from tests.postgres import PostgresServer
+from tests.support.postgres_server import PostgresServer
 
 Make = Callable[..., Awaitable[Postgres]]
 _schemas = itertools.count(1)

@@ -13,7 +13,7 @@ from gateway import ConfigError, Destination, Misconfigured, Retryable
 from gateway.testing import make_config, make_event
 from headgate_postgres import PostgresConfig
 from headgate_postgres.answer import Meaning, meaning_of
-from tests.postgres import PostgresServer
+from tests.support.postgres_server import PostgresServer
 
 PASSWORD = "correct-horse-battery"
 

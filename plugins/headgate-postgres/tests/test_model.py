@@ -19,7 +19,7 @@ from gateway.testing import make_context, make_event
 from headgate_postgres import Postgres, PostgresConfig
 from headgate_postgres.names import identifier
 from headgate_postgres.rows import own_columns
-from tests.postgres import PostgresServer
+from tests.support.postgres_server import PostgresServer
 
 KEYS = st.one_of(
     st.sampled_from(

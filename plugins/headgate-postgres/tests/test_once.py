@@ -15,9 +15,9 @@ import pytest
 from gateway import Batch, BatchError, Permanent, Retryable
 from gateway.testing import make_event
 from headgate_postgres.positions import BLOCK
-from tests.postgres import PostgresServer
-from tests.process import GatewayProcess
-from tests.steady_client import Client
+from tests.support.gateway_process import GatewayProcess
+from tests.support.postgres_server import PostgresServer
+from tests.support.steady_client import Client
 
 KILLS = 4
 

@@ -1,0 +1,219 @@
+"""The administration API, and the commands that use it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.cli.admin_client import connect, required
+from gateway.config.load import load
+from gateway.errors import ConfigError, GatewayError
+from gateway.runtime.gateway import Gateway
+from gateway.runtime.plugins import discover
+from gateway.server.app import make_app
+from tests.state.test_trace import TOKEN, gateway_command, send
+from tests.support.gateway_process import GatewayProcess
+
+TOKEN_LINE = 'token = "{token}"\n'
+CONFIG = """
+[server]
+port = 0
+prefix = "/in"
+[admin]
+token = "{token}"
+[sources.web]
+type = "segment"
+write_key = "demo"
+[destinations.all]
+type = "null"
+[destinations.down]
+type = "webhook"
+url = "http://127.0.0.1:9/nobody"
+"""
+
+
+@pytest.fixture(name="gateway", scope="module")
+def _gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    folder = tmp_path_factory.mktemp("admin")
+    with GatewayProcess(folder, CONFIG.format(token=TOKEN)) as gateway:
+        yield gateway
+
+
+def ask(gateway: GatewayProcess, path: str, token: str | None, method: str = "GET") -> Any:
+    """Status, headers and JSON of an answer."""
+    headers = {} if token is None else {"Authorization": token}
+    url = gateway.url.removesuffix("/in") + path
+    data = b"{}" if method == "POST" else None
+    request = urllib.request.Request(url, data, headers, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return response.status, response.headers, json.loads(response.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.headers, json.loads(error.read())
+
+
+def admin_routes(folder: Path, token: str) -> list[tuple[str, str]]:
+    """Method and path of everything below /admin."""
+    (folder / "config.toml").write_text(CONFIG.format(token=token))
+    app = make_app(Gateway(load(folder / "config.toml"), discover()))
+    return [
+        (route.method, route.resource.canonical)
+        for route in app.router.routes()
+        if route.resource is not None and route.resource.canonical.startswith("/admin")
+    ]
+
+
+@pytest.mark.parametrize(
+    "token",
+    [None, "", "Bearer", "Bearer ", f"Bearer {TOKEN[:-1]}", f"Bearer {TOKEN}0", TOKEN, "Bearer é"],
+)
+def test_nothing_is_answered_without_the_token(
+    gateway: GatewayProcess, tmp_path: Path, token: str | None
+) -> None:
+    """Whatever the path and however near the guess: 401, and how to do it."""
+    routes = admin_routes(tmp_path, TOKEN)
+    assert len(routes) > 8
+    value = token.encode().decode("latin-1") if token else token
+    for method, path in routes:
+        if method == "HEAD":
+            continue
+        status, headers, body = ask(gateway, path.replace("{id}", "1"), value, method)
+        assert (status, headers["WWW-Authenticate"]) == (401, "Bearer"), path
+        assert "error" in body
+
+
+def test_without_a_token_in_config_there_is_no_such_api(tmp_path: Path) -> None:
+    """Off unless it is switched on."""
+    (tmp_path / "config.toml").write_text(CONFIG.partition("[admin]")[0] + "[log]")
+    app = make_app(Gateway(load(tmp_path / "config.toml"), discover()))
+    assert not [r for r in app.router.routes() if "/admin" in str(r.resource)]
+
+
+def test_a_token_that_could_be_guessed_is_refused(tmp_path: Path) -> None:
+    """The message says how to make one, and does not show it."""
+    (tmp_path / "config.toml").write_text(CONFIG.format(token="short"))
+    with pytest.raises(ConfigError, match="fewer than 16 characters; `openssl") as caught:
+        load(tmp_path / "config.toml")
+    assert "short" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "text"),
+    [
+        ("GET", "/admin/tail?what=1", 400, "what is no filter"),
+        ("GET", "/admin/replays/77", 404, "no replay"),
+        ("DELETE", "/admin/replays/77", 404, "no replay"),
+        ("POST", "/admin/replays", 400, "body: "),
+        ("GET", "/admin/nothing", 404, "there is nothing at"),
+    ],
+)
+def test_what_the_caller_did_wrong_is_said(
+    gateway: GatewayProcess, method: str, path: str, status: int, text: str
+) -> None:
+    """Each in JSON, with what to mend."""
+    found = ask(gateway, path, f"Bearer {TOKEN}", method)
+    assert found[0] == status
+    assert text in found[2]["error"]
+
+
+def test_browsers_of_other_sites_get_no_leave(gateway: GatewayProcess) -> None:
+    """The sources' cross-origin headers are not for this."""
+    _, headers, _ = ask(gateway, "/admin/status", f"Bearer {TOKEN}")
+    assert not [name for name in headers if name.lower().startswith("access-control")]
+
+
+def test_status_shows_each_part(gateway: GatewayProcess) -> None:
+    """A destination that is down shows its lag, its error and its open circuit."""
+    send(gateway, event="Hello", messageId="status")
+    pause = threading.Event()
+    while True:
+        _, _, found = ask(gateway, "/admin/status", f"Bearer {TOKEN}")
+        all_, down = found["destinations"]
+        if down["state"] == "retrying" and down["lag_seconds"] > 0 == all_["lag_events"]:
+            break
+        pause.wait(0.05)
+    assert (all_["state"], all_["lag_events"], all_["circuit"]) == ("ok", 0, "closed")
+    assert (down["circuit"], down["max_concurrency"]) == ("open", 8)
+    assert down["lag_events"] > 0
+    assert "ClientConnector" in down["error"]
+    everybody = json.dumps(ask(gateway, "/health", "")[2])
+    assert "destination down: retrying" in everybody
+    assert "ClientConnector" not in everybody, "what others answered is not for everybody"
+    code, output = gateway_command(gateway.folder, "status")
+    assert code == 1
+    for text in ("destination", "retrying", "open", "headgate"):
+        assert text in output
+
+
+def test_without_a_token_status_shows_what_everybody_may_know(tmp_path: Path) -> None:
+    """A newcomer sees whether it works, and how to see more."""
+    with GatewayProcess(tmp_path, CONFIG.partition("[admin]")[0] + CONFIG.partition(TOKEN_LINE)[2]):
+        code, output = gateway_command(tmp_path, "status")
+    assert code == 0
+    assert "all" in output
+    assert "set `token` in [admin]" in output
+
+
+def test_tail_shows_events_as_they_pass(gateway: GatewayProcess) -> None:
+    """Live, chosen by event, at intake and at the destination."""
+    words = ["tail", "--event", "Watched", "--json", "--limit", "2"]
+    command = [sys.executable, "-m", "gateway", *words]
+    with subprocess.Popen(
+        [*command, "--config", str(gateway.folder / "config.toml")],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    ) as process:
+        number = 0
+        while process.poll() is None:
+            number += 1
+            send(gateway, event="Ignored", messageId=f"ignored {number}")
+            send(gateway, event="Watched", messageId=f"watched {number}")
+            threading.Event().wait(0.05)
+        assert process.stdout is not None
+        lines = [json.loads(line) for line in process.stdout.read().splitlines()]
+    assert {line["event"]["event"] for line in lines} == {"Watched"}
+    assert {line["outcome"] for line in lines} <= {"accepted", "delivered"}
+
+
+def test_commands_find_the_gateway_by_its_data_directory(
+    gateway: GatewayProcess, tmp_path: Path
+) -> None:
+    """Where none runs, or the token is another, or it was killed, they say so."""
+    config = load(gateway.folder / "config.toml")
+    remote = required(config)
+    assert remote.url == gateway.url.removesuffix("/in")
+    (tmp_path / "config.toml").write_text(CONFIG.format(token=TOKEN))
+    assert connect(load(tmp_path / "config.toml")) is None
+    with pytest.raises(GatewayError, match="no gateway is running"):
+        required(load(tmp_path / "config.toml"))
+    other = CONFIG.format(token="another token than that")
+    path = gateway.folder / "other.toml"
+    path.write_text(other)
+    with pytest.raises(GatewayError, match="refuses this token"):
+        required(load(path)).get("/admin/status")
+    path.write_text(other.partition("[admin]")[0])
+    with pytest.raises(GatewayError, match="set `token` in"):
+        required(load(path))
+    gateway.kill()
+    assert connect(config) is None
+    gateway.start()
+    assert connect(config) is not None
+
+
+def test_the_token_is_in_no_log(gateway: GatewayProcess) -> None:
+    """Neither the right one nor what was tried."""
+    ask(gateway, "/admin/status", "Bearer a wrong token to look for")
+    logs = gateway.stdout + gateway.stderr
+    assert TOKEN not in logs
+    assert "a wrong token" not in logs
