@@ -80,7 +80,7 @@ def test_an_import_from_inside_is_found(code: str) -> None:
     ["from gateway import Batch, hookimpl", "from gateway.testing import Vendor", "import gateway"],
 )
 def test_public_names_are_free_to_use(code: str) -> None:
-    """What docs/plugins.md lists may be imported by anybody."""
+    """What docs/guide/plugins.md lists may be imported by anybody."""
     assert list(private_imports(code)) == []
 
 

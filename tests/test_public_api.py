@@ -113,15 +113,15 @@ def test_a_public_name_imports_its_module_alone() -> None:
 
 
 def documented_names(module: str) -> list[str]:
-    """The names that docs/plugins.md lists by purpose in the table of a module."""
-    page = text_of("docs/plugins.md")
+    """The names that docs/guide/plugins.md lists by purpose in the table of a module."""
+    page = text_of("docs/guide/plugins.md")
     (table,) = re.findall(rf"(?m)^\| `{re.escape(module)}` \|.*\n((?:\|.*\n)+)", page)
     return re.findall(r"`(\w+)`", "".join(row.split("|")[1] for row in table.splitlines()))
 
 
 @pytest.mark.parametrize("module", [gateway, gateway.testing], ids=lambda module: module.__name__)
 def test_each_public_name_is_listed_by_purpose(module: ModuleType) -> None:
-    """docs/plugins.md lists each name once, and none that is not there."""
+    """docs/guide/plugins.md lists each name once, and none that is not there."""
     assert sorted(documented_names(module.__name__)) == sorted(module.__all__)
 
 
@@ -155,10 +155,10 @@ def hook_signatures() -> list[str]:
 
 
 def test_each_hook_is_documented() -> None:
-    """docs/plugins.md shows every hook with its exact signature."""
+    """docs/guide/plugins.md shows every hook with its exact signature."""
     assert len(hook_signatures()) == len(HOST_KEYS)
     # Line breaks within a signature do not count.
-    documented = re.sub(r"\s+|,(?=\s*\))", "", text_of("docs/plugins.md"))
+    documented = re.sub(r"\s+|,(?=\s*\))", "", text_of("docs/guide/plugins.md"))
     missing = [
         signature
         for signature in hook_signatures()
@@ -192,7 +192,7 @@ def test_each_key_of_the_gateway_is_documented() -> None:
 def test_each_key_of_a_builtin_is_documented() -> None:
     """So are the keys of the types that come with the gateway, there or in the docs of its kind."""
     config = text_of("config.toml")
-    docs = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md"))
+    docs = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs").rglob("*.md"))
     missing = [
         f"{kind} {type_}: {key}"
         for (kind, type_), found in discover(installed=()).types.items()
@@ -223,8 +223,8 @@ def test_the_values_shown_are_the_defaults(name: str) -> None:
 
 
 def test_each_path_of_the_admin_api_is_documented(tmp_path: Path) -> None:
-    """docs/operations.md has a row for each area, with its method."""
-    page = text_of("docs/operations.md")
+    """docs/operate/operations.md has a row for each area, with its method."""
+    page = text_of("docs/operate/operations.md")
     (tmp_path / "config.toml").write_text('[admin]\ntoken = "0123456789abcdef"\n')
     app = make_app(Gateway(load(tmp_path / "config.toml"), discover()))
     paths = {

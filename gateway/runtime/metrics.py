@@ -1,6 +1,6 @@
 """Counts of the ledger and sizes of the queue, as Prometheus metrics; read when they are asked for.
 
-Every name is described in docs/operations.md.
+Every name is described in docs/operate/operations.md.
 """
 
 from __future__ import annotations

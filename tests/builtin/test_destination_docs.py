@@ -31,8 +31,8 @@ from headgate_slack import SlackConfig
 from headgate_webhook import WebhookConfig
 
 ROOT = Path(__file__).parents[2]
-DESTINATIONS = (ROOT / "docs" / "destinations.md").read_text(encoding="utf-8")
-PLUGINS = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+DESTINATIONS = (ROOT / "docs" / "reference" / "destinations.md").read_text(encoding="utf-8")
+PLUGINS = (ROOT / "docs" / "guide" / "plugins.md").read_text(encoding="utf-8")
 WEBHOOK = (ROOT / "plugins" / "headgate-webhook" / "README.md").read_text(encoding="utf-8")
 SLACK = (ROOT / "plugins" / "headgate-slack" / "README.md").read_text(encoding="utf-8")
 POSTGRES = (ROOT / "plugins" / "headgate-postgres" / "README.md").read_text(encoding="utf-8")
@@ -152,7 +152,7 @@ def test_the_other_examples_of_the_page_run() -> None:
     examples = [block for block in blocks(PLUGINS, "python") if not block.startswith("# ")]
     assert len(examples) == 2
     for example in examples:
-        exec(compile(example, "docs/plugins.md", "exec"), {})
+        exec(compile(example, "docs/guide/plugins.md", "exec"), {})
 
 
 def test_promises_and_scenes_are_documented() -> None:

@@ -177,7 +177,7 @@ def test_whatever_an_event_holds_is_read_back(tmp_path_factory: Any, fields: lis
 
 def test_the_query_of_the_docs_works(tmp_path: Path) -> None:
     """The question that the page asks is answered."""
-    page = (Path(__file__).parents[2] / "docs" / "destinations.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "destinations.md").read_text()
     query = page.partition("```sql\n")[2].partition("```")[0]
     events = [
         make_event(event="Order Completed", user_id=u, properties={"revenue": 5}) for u in "aab"
@@ -197,6 +197,6 @@ def test_it_says_that_it_is_idempotent() -> None:
     module.register_destinations(specs.append)
     (spec,) = specs
     assert (spec.type, spec.idempotent, spec.atomic, spec.storage) == ("sqlite", True, True, True)
-    page = (Path(__file__).parents[2] / "docs" / "destinations.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "destinations.md").read_text()
     assert (spec.batch.max_events, spec.batch.max_bytes) == (2000, 4_000_000)
     assert "up to 2000 events or 4 MB, at most a second old" in page

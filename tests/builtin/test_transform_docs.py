@@ -11,11 +11,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.builtin import plan  # noqa: A004 - the names of the types
+from gateway.builtin import plan
 from gateway.builtin.destinations import file
 from gateway.builtin.plan import PlanConfig
 from gateway.builtin.plan_rules import MAX_BACKTRACKS, MAX_ERRORS, read_plan
-from gateway.builtin.transforms import filter, mask, sample
+from gateway.builtin.transforms import filter, mask, sample  # noqa: A004 - the names of the types
 from gateway.builtin.transforms.filter import FilterConfig
 from gateway.builtin.transforms.mask.mask import Mask, MaskConfig
 from gateway.builtin.transforms.mask.rules import DEFAULT_SKIP_NUMBERS, MAX_RULES, MIN_SECRET_LENGTH
@@ -31,7 +31,7 @@ from gateway.privacy.detectors.detect import Detector, disguise
 from gateway.runtime.plugins import discover
 from gateway.testing import make_event
 
-PAGE = (Path(__file__).parents[2] / "docs" / "transforms.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "transforms.md").read_text(encoding="utf-8")
 _LINES = re.DOTALL | re.MULTILINE
 REGISTRY = discover(builtins=[m.__name__ for m in (file, filter, mask, plan, sample)], installed=())
 

@@ -19,7 +19,7 @@ from gateway.errors import ConfigError
 from gateway.testing import make_event
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "mapping.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "guide" / "mapping.md").read_text(encoding="utf-8")
 (EXAMPLE,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
 
 

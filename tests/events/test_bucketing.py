@@ -14,7 +14,7 @@ from gateway.config.load import load
 from gateway.errors import ConfigError
 from gateway.events.conditions.bucketing import position
 
-PAGE = (Path(__file__).parents[2] / "docs" / "groups.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "guide" / "groups.md").read_text(encoding="utf-8")
 MANY = 1_000_000
 CELLS = 100
 BOUND = 160.05

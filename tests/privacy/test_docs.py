@@ -18,7 +18,7 @@ from gateway.runtime.plugins import discover
 from gateway.testing import make_event
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "privacy.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "guide" / "privacy.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```toml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 SECRETS = {"MASK_SECRET": "an example secret", "MASK_SECRET_2027": "another example secret"}
 

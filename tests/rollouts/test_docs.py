@@ -29,7 +29,7 @@ from gateway.runtime.plugins import discover
 from tests.support.rollouts import Play
 
 ROOT = Path(__file__).parents[2]
-PATH = ROOT / "docs" / "rollouts.md"
+PATH = ROOT / "docs" / "guide" / "rollouts.md"
 PAGE = PATH.read_text(encoding="utf-8")
 CONSOLE = re.compile(r"^```console\n\$ (.*?)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 (EXAMPLE,) = re.findall(r"^```toml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)

@@ -216,7 +216,7 @@ def test_of_many_changes_the_last_are_remembered() -> None:
     assert groups["g"].earlier[-1][1] == (MOST_EARLIER + 3) % 50 + 1
 
 
-PAGE = (Path(__file__).parents[2] / "docs" / "groups.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "guide" / "groups.md").read_text(encoding="utf-8")
 
 
 def test_the_examples_of_the_page_are_one_config(tmp_path: Path) -> None:

@@ -312,7 +312,7 @@ def test_what_cannot_be_told(
     assert (done.exit_code, text in done.output) == (2, True), done.output
 
 
-PAGE = (Path(__file__).parents[2] / "docs" / "diff.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "guide" / "diff.md").read_text(encoding="utf-8")
 
 
 def test_the_example_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

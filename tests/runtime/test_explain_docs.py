@@ -15,7 +15,7 @@ from gateway.intake.dry_run import Step
 from gateway.runtime.explain.explainer import Answer, Delivery, Explained, Explanation, Place
 from gateway.runtime.explain.question import MOST_EVENTS, Question
 
-PAGE = (Path(__file__).parents[2] / "docs" / "explain.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "guide" / "explain.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:

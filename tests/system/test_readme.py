@@ -64,7 +64,7 @@ def test_links_lead_to_files_that_are_there() -> None:
     """No page that the README or the docs point to is missing."""
     broken = [
         f"{page.name}: {target}"
-        for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+        for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
         for target in re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", page.read_text())
         if not (page.parent / target).exists()
     ]

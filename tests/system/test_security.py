@@ -161,11 +161,11 @@ def test_a_write_key_opens_nothing_but_its_source(gate: Gate) -> None:
 
 
 def test_each_claim_of_the_threat_model_has_its_test() -> None:
-    """What docs/security.md names is there."""
+    """What docs/operate/security.md names is there."""
     tests = Path(__file__).parents[1]
-    page = (tests.parent / "docs" / "security.md").read_text(encoding="utf-8")
+    page = (tests.parent / "docs" / "operate" / "security.md").read_text(encoding="utf-8")
     model = page.partition("## THREAT_MODEL")[2]
-    named = re.findall(r"`(test_\w+\.py)(?:::(\w+))?`", model)
+    named = re.findall(r"`((?:\w+/)?test_\w+\.py)(?:::(\w+))?`", model)
     assert len(named) > 15
     for file, name in named:
         assert f"def {name}" in (tests / file).read_text(encoding="utf-8"), (file, name)

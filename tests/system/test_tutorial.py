@@ -13,7 +13,7 @@ import pytest
 from tests.support.fresh_install import build_wheel, clean_variables, constraints, fresh_environment
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "tutorial-destination.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "guide" / "tutorial-destination.md").read_text(encoding="utf-8")
 _FILE = re.compile(r"(?:# |<!-- )([\w./-]+)(?: -->)?\n")
 
 BEFORE = """

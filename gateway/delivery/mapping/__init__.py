@@ -2,7 +2,7 @@
 
 A mapping is a list of rules. Each renames, copies, sets, computes and drops what paths name
 (`gateway.events.conditions.path`), where its condition holds
-(`gateway.events.conditions.condition`). docs/mapping.md is the reference.
+(`gateway.events.conditions.condition`). docs/guide/mapping.md is the reference.
 
 It works at the destination's door, on a copy: what waits in the retry lane and what is kept as a
 dead letter is the event as it was, so that a corrected mapping holds for those too. An event that

@@ -20,7 +20,7 @@ makes no sense is false. The grammar::
     value      = path | literal | ("lowercase" | "length") "(" value ")"
     literal    = "text" | 'text' | number | "true" | "false" | "null"
 
-`gateway.events.conditions.path` says what a path is. docs/transforms.md says what each operator
+`gateway.events.conditions.path` says what a path is. docs/reference/transforms.md says what each operator
 means.
 """
 

@@ -3,7 +3,7 @@
 Every SDK of the two works when it is pointed at the gateway: the JavaScript ones in a browser, the
 mobile ones, and those for servers. Routes, limits and answers follow
 https://segment.com/docs/connections/sources/catalog/libraries/server/http-api/ and what the SDKs
-themselves do with an answer; docs/tracking-api.md has the whole of it.
+themselves do with an answer; docs/reference/tracking-api.md has the whole of it.
 
 The way of a request: `source` mounts the paths, `ingest` takes a request from its first byte to its
 answer, with `auth` for the write key, `decode` for the body, `limits` for what a source's config
