@@ -17,7 +17,7 @@ from bench.harness import GROUPS, Benchmark, Measurement, Result, Scale, cpus, r
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bench.report import Report
+    from bench.report.results import Report
 
 _MODULES = (
     "http",
@@ -41,7 +41,7 @@ _GUARD_BOUND = 0.02
 
 def _benchmarks() -> dict[str, Benchmark]:
     """All benchmarks by name, in order."""
-    modules = [importlib.import_module(f"bench.{name}") for name in _MODULES]
+    modules = [importlib.import_module(f"bench.cases.{name}") for name in _MODULES]
     return {benchmark.name: benchmark for module in modules for benchmark in module.BENCHMARKS}
 
 
@@ -106,7 +106,7 @@ def run_(
     """Measure, compare every variant with its floors, and hold the goals against it."""
     from rich.console import Console
 
-    from bench.report import QUICK, is_quick, make_report, show_verdicts, to_json, verdicts
+    from bench.report.results import QUICK, is_quick, make_report, show_verdicts, to_json, verdicts
 
     scale = Scale.quick() if quick else Scale()
     given = {"seconds": seconds, "repeats": repeats, "minutes": minutes, "seed": seed}
@@ -143,7 +143,7 @@ def _measure(
         TimeRemainingColumn,
     )
 
-    from bench.report import make_report, show
+    from bench.report.results import make_report, show
 
     progress = Progress(
         TextColumn("{task.description}"),
@@ -178,7 +178,7 @@ def _measure(
 
 
 def _read(file: BinaryIO) -> Report:
-    from bench.report import read_report
+    from bench.report.results import read_report
 
     try:
         return read_report(file.read())
@@ -200,7 +200,7 @@ def compare_(before: BinaryIO, after: BinaryIO, bound: float) -> None:
     """Compare two reports of `run --json`; exits 1 where something has regressed."""
     from rich.console import Console
 
-    from bench.compare import compare, show_changes
+    from bench.report.compare import compare, show_changes
 
     changes = compare(_read(before), _read(after))
     if not changes:
@@ -214,7 +214,7 @@ def compare_(before: BinaryIO, after: BinaryIO, bound: float) -> None:
 @click.argument("file", type=click.File("rb"))
 def goals_(file: BinaryIO) -> None:
     """Print the goals of a report of `run --json`, met or missed, as Markdown."""
-    from bench.markdown import to_markdown
+    from bench.report.markdown import to_markdown
 
     click.echo(to_markdown(_read(file)))
 
@@ -231,7 +231,7 @@ def goals_(file: BinaryIO) -> None:
 def report_(files: tuple[BinaryIO, ...], out: Path) -> None:
     """Draw charts of what is in reports of `run --json`."""
     try:
-        from bench.charts import draw
+        from bench.report.charts import draw
     except ImportError as error:
         raise click.ClickException(
             f"{error}: charts need what `pip install -r bench/requirements.txt` installs"

@@ -28,11 +28,11 @@ from msgspec import Struct
 from rich.console import Console
 
 import gateway
+from bench.cases.delivery import fill, stored
+from bench.cases.intake import decode, memory_intake, take_up
 from bench.data import BATCH_EVENTS, batches
-from bench.delivery import fill, stored
 from bench.harness import Scale
-from bench.intake import decode, memory_intake, take_up
-from bench.report import plain_table
+from bench.report.results import plain_table
 from gateway.builtin.transforms.mask.mask import Mask, MaskConfig
 from gateway.events.envelope.sealed import stored_events
 from gateway.events.event import decode_events, encode_events

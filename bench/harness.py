@@ -23,7 +23,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
-from bench.goals import Goal
+from bench.report.goals import Goal
 from gateway import __version__
 
 __all__ = [

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import cast
 
 from bench.data import Template
-from bench.stats import percentile
+from bench.report.stats import percentile
 
 __all__ = ["WRITE_KEY", "Exchange", "Load", "Requests", "generate"]
 

@@ -13,7 +13,7 @@ import msgspec
 import uvloop
 from aiohttp import web
 
-from bench.decode import Envelope
+from bench.cases.decode import Envelope
 from gateway.events.event import Event
 
 __all__ = ["SERVERS", "serve"]

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from bench.__main__ import main
+from bench.cases.dispatch import CONFIG as DISPATCH_CONFIG
 from bench.data import BATCH_EVENTS, Template, batches, fresh, singles
-from bench.dispatch import CONFIG as DISPATCH_CONFIG
 from bench.harness import (
     CPU_NOTE,
     Benchmark,
@@ -31,7 +31,7 @@ from bench.harness import (
 )
 from bench.harness import run as run_benchmark
 from bench.load import WRITE_KEY, generate
-from bench.report import make_report, show
+from bench.report.results import make_report, show
 from bench.subject import gateway_config
 from gateway.builtin.sources.segment.config import SegmentConfig
 from gateway.builtin.sources.segment.decode import parse_batch

@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bench.__main__ import main
-from bench.compare import compare
-from bench.report import read_report
+from bench.report.compare import compare
+from bench.report.results import read_report
 
 
 def report(floor: list[float], subject: list[float], name: str = "decode") -> dict[str, Any]:

@@ -10,13 +10,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bench.__main__ import _benchmarks, main
-from bench.goals import Goal, judge
+from bench.cases.latency import LEVELS
+from bench.cases.memory import grows
+from bench.cases.scaling import CURVES
 from bench.harness import GENERATOR_NOTE, GROUPS, Scale
-from bench.latency import LEVELS
-from bench.memory import grows
-from bench.report import read_report, verdicts
-from bench.scaling import CURVES
-from bench.stats import interval, percentile, slope
+from bench.report.goals import Goal, judge
+from bench.report.results import read_report, verdicts
+from bench.report.stats import interval, percentile, slope
 
 RATIO = Goal("HTTP", "gateway", "floor", least=0.5)
 BOUND = Goal("p99", "gateway", note="p99 ms", most=15.0)

@@ -31,7 +31,9 @@ from gateway.privacy.detectors.detect import Detector, disguise
 from gateway.runtime.plugins import discover
 from gateway.testing import make_event
 
-PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "transforms.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "transforms.md").read_text(
+    encoding="utf-8"
+)
 _LINES = re.DOTALL | re.MULTILINE
 REGISTRY = discover(builtins=[m.__name__ for m in (file, filter, mask, plan, sample)], installed=())
 

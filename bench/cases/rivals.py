@@ -18,15 +18,15 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
+from bench.cases.http import Kind, gateway_variant, kinds, server_variant
 from bench.data import BATCH_EVENTS
-from bench.goals import Goal
 from bench.harness import Benchmark
-from bench.http import Kind, gateway_variant, kinds, server_variant
+from bench.report.goals import Goal
 from bench.subject import accepts, pin_server
 
 __all__ = ["BENCHMARKS", "install"]
 
-_FOLDER = Path(__file__).parent / "peers"
+_FOLDER = Path(__file__).parents[1] / "peers"
 _UVICORN = ("-m", "uvicorn", "--loop", "uvloop", "--http", "httptools", "--workers", "1")
 _QUIET = ("--no-access-log", "--log-level", "warning", "--host", "127.0.0.1", "--port")
 _INSTALL_SECONDS = 300.0

@@ -5,13 +5,13 @@ from __future__ import annotations
 import uvloop
 from msgspec.structs import replace
 
+from bench.cases.http import Kind, kinds
 from bench.data import BATCH_EVENTS
-from bench.goals import Goal
 from bench.harness import Benchmark, Measurement, Scale, Variant
-from bench.http import Kind, kinds
 from bench.load import generate
 from bench.openload import OpenLoad, offer, schedule
-from bench.stats import percentile
+from bench.report.goals import Goal
+from bench.report.stats import percentile
 from bench.subject import only_successes, serving
 
 __all__ = ["BENCHMARKS", "LEVELS", "LEVEL_SECONDS"]

@@ -24,11 +24,11 @@ import structlog
 import uvloop
 from msgspec import Raw
 
+from bench.cases.decode import Envelope
+from bench.cases.intake import stored_bytes
 from bench.data import BATCH_EVENTS, batches, fresh
-from bench.decode import Envelope
-from bench.goals import Goal
 from bench.harness import Benchmark, Measurement, Scale
-from bench.intake import stored_bytes
+from bench.report.goals import Goal
 from bench.subject import accepts, leave_the_server_alone, pin_server
 from gateway.cli.process import ServerProcess, free_port
 from gateway.config.load import load

@@ -11,8 +11,8 @@ from msgspec import Meta, Struct
 from rich.console import Console
 from rich.table import Table
 
-from bench.goals import MOST_GENERATOR, Goal, Verdict, judge
 from bench.harness import GENERATOR_NOTE, Result, environment
+from bench.report.goals import MOST_GENERATOR, Goal, Verdict, judge
 
 __all__ = [
     "QUICK",

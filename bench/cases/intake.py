@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 
 import structlog
 
+from bench.cases.decode import bare_batches
 from bench.data import BATCH_EVENTS, batches, fresh
-from bench.decode import bare_batches
 from bench.harness import Benchmark, Measurement, Scale, measure_async
 from gateway.builtin.sources.segment.config import SegmentConfig
 from gateway.builtin.sources.segment.decode import parse_batch

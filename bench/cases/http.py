@@ -16,9 +16,9 @@ from tempfile import TemporaryDirectory
 import uvloop
 
 from bench.data import BATCH_EVENTS, Template, batches, singles
-from bench.goals import Goal
 from bench.harness import CPU_NOTE, GENERATOR_NOTE, Benchmark, Measurement, Scale, Variant
 from bench.load import Load, generate
+from bench.report.goals import Goal
 from bench.subject import (
     accepts,
     cpu_seconds,

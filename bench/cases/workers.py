@@ -17,9 +17,9 @@ from tempfile import TemporaryDirectory
 import uvloop
 
 from bench.data import BATCH_EVENTS, batches
-from bench.goals import Goal
 from bench.harness import Benchmark, Measurement, Scale, measure
 from bench.load import WRITE_KEY, generate
+from bench.report.goals import Goal
 from bench.subject import gateway_config, only_successes
 from gateway.cli.process import ServerProcess, free_port
 from gateway.cli.sdk_client import Client

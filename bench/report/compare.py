@@ -13,8 +13,8 @@ from statistics import median
 
 from rich.console import Console
 
-from bench.report import Report, ReportedVariant, plain_table
-from bench.stats import interval
+from bench.report.results import Report, ReportedVariant, plain_table
+from bench.report.stats import interval
 
 __all__ = ["Change", "compare", "show_changes"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.goals import Verdict
-from bench.report import QUICK, Report, is_quick, verdicts
+from bench.report.goals import Verdict
+from bench.report.results import QUICK, Report, is_quick, verdicts
 
 __all__ = ["to_markdown"]
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from bench.stats import interval
+from bench.report.stats import interval
 
 __all__ = ["MOST_GENERATOR", "Goal", "Verdict", "judge"]
 

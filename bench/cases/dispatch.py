@@ -13,11 +13,11 @@ from tempfile import TemporaryDirectory
 
 import uvloop
 
+from bench.cases.decode import bare_batches
+from bench.cases.intake import CONCURRENCY, take_up
 from bench.data import BATCH_EVENTS, batches, fresh
-from bench.decode import bare_batches
-from bench.goals import Goal
 from bench.harness import Benchmark, Measurement, Scale, measure_async
-from bench.intake import CONCURRENCY, take_up
+from bench.report.goals import Goal
 from gateway.config.load import load
 from gateway.runtime.gateway import Gateway
 from gateway.runtime.plugins import discover

@@ -16,9 +16,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from bench.latency import LEVELS
-from bench.report import Report, ReportedResult
-from bench.scaling import CURVES
+from bench.cases.latency import LEVELS
+from bench.cases.scaling import CURVES
+from bench.report.results import Report, ReportedResult
 
 __all__ = ["draw"]
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from bench.delivery import fill, stored
-from bench.goals import Goal
+from bench.cases.delivery import fill, stored
 from bench.harness import Benchmark, Measurement, Scale
+from bench.report.goals import Goal
 from bench.subject import gateway_config
 from gateway.cli.process import free_port
 

@@ -11,10 +11,10 @@ from tempfile import TemporaryDirectory
 
 import uvloop
 
+from bench.cases.delivery import CONFIG, NULL, fill, stored
+from bench.cases.http import gateway_variant, kinds
 from bench.data import BATCH_EVENTS, Template, batches
-from bench.delivery import CONFIG, NULL, fill, stored
 from bench.harness import Benchmark, Measurement, Scale, Variant
-from bench.http import gateway_variant, kinds
 from gateway.config.load import load
 from gateway.runtime.gateway import Gateway
 from gateway.runtime.plugins import discover

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import uvloop
 
-from bench.goals import Goal
+from bench.cases.http import kinds
 from bench.harness import GENERATOR_NOTE, Benchmark, Measurement, Scale
-from bench.http import kinds
 from bench.load import generate
-from bench.stats import slope
+from bench.report.goals import Goal
+from bench.report.stats import slope
 from bench.subject import only_successes, serving
 
 __all__ = ["BENCHMARKS", "grows", "rss_mb"]

@@ -27,7 +27,7 @@ from gateway.events.event import Event
 __all__ = ["BENCHMARKS"]
 
 _NOW_MS = 1_795_442_400_000
-_CONFIG = Path(__file__).parents[1] / "config.toml"
+_CONFIG = Path(__file__).parents[2] / "config.toml"
 
 
 def _mask() -> Mask:

@@ -1,0 +1,1 @@
+"""The cases: what is measured, one file each."""

@@ -1,0 +1,1 @@
+"""What is made of measurements: figures, goals, comparisons, charts and tables."""
