@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Protocol
 
-from gateway.components.store import Frame, Reader
+from gateway.components.store import Frame, Reader, StoreStatus
+from gateway.queue.files import FileSystem
 from gateway.queue.record import Codec
 from gateway.queue.segment import Damage, Segment, SegmentReader
 
-if TYPE_CHECKING:
-    from gateway.queue.disk import DiskStore
+__all__ = ["DiskReader", "SegmentedStore"]
 
-__all__ = ["DiskReader"]
+
+class SegmentedStore(Protocol):
+    """The part of the disk store that a reader sees."""
+
+    @property
+    def files(self) -> FileSystem:
+        """Where the segments are."""
+
+    def status(self) -> StoreStatus:
+        """Where the queue ends."""
+
+    def segments(self) -> Sequence[Segment]:
+        """The segments there are now, oldest first."""
+
+    def extent(self, segment: Segment) -> tuple[int, int]:
+        """Bytes of a segment that are acknowledged, and the offset after its last event."""
+
+    def report(self, damage: Damage) -> None:
+        """Record events that cannot be read."""
 
 
 class DiskReader(Reader):
     """Goes over segments and past damage, beside the store's writer."""
 
-    def __init__(self, store: DiskStore, offset: int, codec: Codec) -> None:
+    def __init__(self, store: SegmentedStore, offset: int, codec: Codec) -> None:
         self._store = store
         self._position = offset
         self._codec = codec

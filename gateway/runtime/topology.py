@@ -128,7 +128,9 @@ def set_up(config: Config, build: Builder, lasting: Lasting, before: Setup | Non
                 clock=lasting.clock,
                 memberships=Memberships(memberships.groups),
             )
-            shadow = make_shadow(built, build, quiet, config.server.workers, lasting.clock)
+            rehearsing = build.for_rehearsal()
+            rehearsed = {one.id: one for one in rehearsing.destinations(rehearsing.transforms())}
+            shadow = make_shadow(built, rehearsed, quiet, config.server.workers, lasting.clock)
             shadows[id_] = shadow
             sieves[id_] = _arm_of(built, groups, shadow, lasting)
             destinations[id_] = shaded(built, shadow, partial(_delivered, lasting.ledger, id_))

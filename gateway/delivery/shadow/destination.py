@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from gateway.components.destination import Batch, Destination, Erasure
@@ -11,14 +11,13 @@ from gateway.delivery.selection import Sieve
 from gateway.delivery.shadow.shadow import Shadow, Side
 from gateway.errors import ConfigError, Misconfigured
 from gateway.events.subjects import Subjects
-from gateway.runtime.builder import Builder
 
 __all__ = ["NothingSent", "make_shadow", "shaded"]
 
 
 def make_shadow(
     built: BuiltDestination,
-    build: Builder,
+    rehearsed: Mapping[str, BuiltDestination],
     sieve: Callable[[BuiltDestination], Sieve],
     workers: int,
     clock: Callable[[], int],
@@ -26,6 +25,8 @@ def make_shadow(
     """The shadow that a destination is.
 
     Args:
+        rehearsed: all destinations by id, built to send nothing and for this shadow alone: what two
+            shadows note down must not mix.
         sieve: gives what decides which events go to a destination; it shows nobody what it does.
         workers: that share what is looked at.
 
@@ -34,9 +35,6 @@ def make_shadow(
     """
     settings = built.settings.shadowing
     assert settings is not None
-    # Rehearsed ones of its own: what they note down is not to get mixed up.
-    builder = build.for_rehearsal()
-    rehearsed = {one.id: one for one in builder.destinations(builder.transforms())}
     sides = [rehearsed[id_] for id_ in (built.id, settings.of) if id_ is not None]
     for side in sides:
         if not side.rehearses:
