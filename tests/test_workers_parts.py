@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import random
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,7 +24,7 @@ from gateway.server import listen
 from gateway.settings import QueueSettings, ServerConfig
 from gateway.workers import announce
 from gateway.workers.announce import Announcer, hearing, ids_socket
-from gateway.workers.hosting import socket_folder
+from gateway.workers.hosting import _is_orphaned, socket_folder
 from gateway.workers.listeners import bound, served_by
 from gateway.workers.restarts import Restarts
 
@@ -83,6 +87,20 @@ def test_sockets_have_room_for_their_names(tmp_path: Path) -> None:
             assert len(str(folder / "63.view")) < 104
             assert folder.stat().st_mode & 0o777 == 0o700
         assert not folder.exists()
+
+
+def test_whoever_serves_a_folder_has_ended_or_not(tmp_path: Path) -> None:
+    """A process that has ended serves nothing, also before its parent asks for its exit code."""
+    said = tmp_path / "server.json"
+    said.write_text(json.dumps({"pid": os.getpid()}))
+    assert not _is_orphaned(tmp_path)
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+        said.write_text(json.dumps({"pid": ended.pid}))
+        assert _is_orphaned(tmp_path)
+    assert _is_orphaned(tmp_path)
+    said.unlink()
+    assert not _is_orphaned(tmp_path)
 
 
 class Told:
