@@ -1,7 +1,7 @@
 """Headgate, the event gateway: the names that authors of plugins import.
 
-``docs/guide/plugins.md`` lists them by purpose. A name is imported from its module when it is first asked
-for. So ``gateway --version``, which needs none of them, takes 40 ms; all of them take 300 ms.
+``docs/guide/plugins.md`` lists them by purpose. A name is imported from its module when it is first
+asked for. So ``gateway --version``, which needs none of them, takes 40 ms; all of them take 300 ms.
 """
 
 from __future__ import annotations
