@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.builtin.destinations.file import destination as module
+from gateway.builtin.destinations import file as module
 from gateway.builtin.destinations.file.destination import FileConfig, FileDestination
 from gateway.config.decode import decode_table
 from gateway.errors import ConfigError, Misconfigured, Retryable
