@@ -32,8 +32,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, TypedDict
 
-from tests.process import GatewayProcess
 from tests.support.data_dir_events import ERASED, SUPPRESSED, Call, Plan, config_of
+from tests.support.gateway_process import GatewayProcess
 from tests.support.receiver import Receiver
 
 __all__ = ["DATA", "Facts", "send", "wait_until"]

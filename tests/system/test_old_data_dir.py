@@ -20,8 +20,8 @@ import pytest
 from click.testing import CliRunner
 
 from gateway.cli import main
-from tests.process import GatewayProcess
 from tests.support.data_dir_events import Call
+from tests.support.gateway_process import GatewayProcess
 from tests.support.receiver import Receiver
 from tests.support.write_data_dir import DATA, Facts, send, wait_until
 
