@@ -21,7 +21,8 @@ from gateway.pipeline import Gateway
 from gateway.plugins import discover
 from gateway.server import make_app
 from tests.process import GatewayProcess
-from tests.test_why import TOKEN, gateway_command, send
+from tests.support.commands import gateway_command
+from tests.test_why import TOKEN, send
 
 TOKEN_LINE = 'token = "{token}"\n'
 CONFIG = """

@@ -19,8 +19,8 @@ import pytest
 from gateway.testing import FakeVendor
 from tests.chaos import CRASH, POISON, STUCK, VIEWED, Moods, Shopper
 from tests.process import GatewayProcess
+from tests.support.commands import gateway_command
 from tests.support.sizes import more
-from tests.test_why import gateway_command
 
 SEEDS = range(int(os.environ.get("HEADGATE_CHAOS_SEEDS", "10")))
 KILLS = 4

@@ -24,7 +24,8 @@ from gateway.replay import Progress, Request
 from gateway.testing import Answer, FakeVendor, ManualClock
 from gateway.timestamps import format_ms
 from tests.process import GatewayProcess
-from tests.test_why import TOKEN, gateway_command, send
+from tests.support.commands import gateway_command
+from tests.test_why import TOKEN, send
 
 CONFIG = """
 [sources.web]
