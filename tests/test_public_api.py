@@ -253,7 +253,7 @@ def test_each_path_of_the_admin_api_is_documented(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_types_of_what_authors_write() -> None:
-    """mypy accepts the plugins of support/typing/api.py and refuses what is marked wrong there."""
+    """mypy accepts the plugins of tests/support/typing/api.py and refuses what is wrong there."""
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--no-error-summary", "tests/support/typing/api.py"],
         cwd=ROOT,

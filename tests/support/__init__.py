@@ -1,0 +1,1 @@
+"""What tests share: harnesses, and helpers for processes, sizes and surroundings."""
