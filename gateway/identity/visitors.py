@@ -10,7 +10,7 @@ before he was known, users are *linked* to visitors:
 * Whom a request links is linked for all of its events, and for all that are taken in afterwards.
 
 An event with only the id of a user who is linked is stored with its visitor beside it, where no
-destination sees him (`Warnings.visitor`). So whose it is was decided once, when it was taken in: it
+destination sees him (`Notes.visitor`). So whose it is was decided once, when it was taken in: it
 is the same for each destination however late, for a replay, after a restart and in every worker,
 and nothing is looked up at delivery.
 
@@ -36,7 +36,7 @@ from gateway.config.settings import IdentityConfig
 from gateway.errors import StateError
 from gateway.events.envelope.normalise import add_notes
 from gateway.events.envelope.sealed import stored_events
-from gateway.events.event import EMPTY, Event, Warnings
+from gateway.events.event import EMPTY, Event, Notes
 from gateway.events.subjects import Subjects
 from gateway.identity.links import FILE_NAME, LinkFile, Mark
 
@@ -356,7 +356,7 @@ def _note(events: Iterable[Event], visitors: Mapping[str, str]) -> None:
             add_notes(event, (), visitor=visitor)
         elif event.raw_notes is not EMPTY and event.notes.visitor is not None:
             kept = structs.replace(event.notes, visitor=None)
-            event.raw_notes = Raw(json.encode(kept)) if kept != Warnings() else EMPTY
+            event.raw_notes = Raw(json.encode(kept)) if kept != Notes() else EMPTY
 
 
 def _names(subjects: Subjects, user: str, visitor: str) -> bool:

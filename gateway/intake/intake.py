@@ -19,7 +19,7 @@ from msgspec import structs
 from gateway.errors import QueueError
 from gateway.events.envelope.arrival import Arrival, Plain, Receipt
 from gateway.events.envelope.client import additions
-from gateway.events.envelope.heads import examine, of_any
+from gateway.events.envelope.heads import examine, mention_any
 from gateway.events.envelope.mixed import AsSent, Mixed, mixed
 from gateway.events.envelope.sealed import Origin, finish
 from gateway.events.event import Event, decode_events, encode_events
@@ -141,7 +141,7 @@ class Intake(SourceDirectory):
         if (
             found is None
             or not self._sources[source_id].enabled
-            or (len(self._suppressed) and of_any(heads, self._suppressed))
+            or (len(self._suppressed) and mention_any(heads, self._suppressed))
             or (origin.sent_at is not None and parse_ms(origin.sent_at) is None)
         ):
             return False

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from gateway.events.envelope.client import CLIENT_LIBRARIES, Client, enrich
-from gateway.events.event import EMPTY, Event, Warnings
+from gateway.events.event import EMPTY, Event, Notes
 from tests.support.values import json_values
 
 IP, AGENT = "203.0.113.7", "Mozilla/5.0"
@@ -78,7 +78,7 @@ def test_case_46_the_clients_own_address_is_kept(own: str) -> None:
     """What the client says stays; where the request came from is noted apart."""
     event = enriched({**DEVICE, "ip": own, "userAgent": "own"})
     assert event.context == {**DEVICE, "ip": own, "userAgent": "own"}
-    assert event.notes == Warnings(request_ip=IP)
+    assert event.notes == Notes(request_ip=IP)
 
 
 def test_an_anonymised_address_stays_unknown() -> None:
@@ -106,7 +106,7 @@ def test_nothing_is_made_up(category: Any) -> None:
 def test_an_unknown_server_leaves_a_trace() -> None:
     """Who sends without naming a library is noted apart, never in the event's own context."""
     event = enriched({"a": 1})
-    assert (event.context, event.notes) == ({"a": 1}, Warnings(user_agent=AGENT))
+    assert (event.context, event.notes) == ({"a": 1}, Notes(user_agent=AGENT))
     assert enriched({"library": {"name": "analytics-go"}}).raw_notes is EMPTY
 
 

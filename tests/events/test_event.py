@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from gateway.events.envelope.normalise import add_notes
-from gateway.events.event import Event, Warnings, decode_events, encode_events
+from gateway.events.event import Event, Notes, decode_events, encode_events
 from tests.support.values import json_objects, json_values
 
 BODIES = ("properties", "traits", "context", "integrations", "extra")
@@ -242,10 +242,10 @@ def test_size_is_near_the_truth(event: Event) -> None:
 def test_notes_are_kept_apart() -> None:
     """What the gateway noticed is stored with the event and shown to no destination."""
     event = Event(type="track")
-    assert event.notes == Warnings()
+    assert event.notes == Notes()
     add_notes(event, ["properties_truncated"], request_ip="10.1.2.3")
     (stored,) = decode_events(encode_events([event]))
-    assert stored.notes == Warnings(request_ip="10.1.2.3", notes=("properties_truncated",))
+    assert stored.notes == Notes(request_ip="10.1.2.3", notes=("properties_truncated",))
     assert stored.to_json() == b'{"type":"track"}'
 
 

@@ -20,7 +20,7 @@ from gateway.events.envelope.normalise import (
     merge_objects,
     normalise,
 )
-from gateway.events.event import Event, Warnings, decode_events, encode_events
+from gateway.events.event import Event, Notes, decode_events, encode_events
 from tests.support.values import json_objects, json_text, json_text_objects, json_values
 
 KNOWN = [*sorted(Event.__struct_encode_fields__), "writeKey"]
@@ -167,7 +167,7 @@ def test_notes_add_up() -> None:
     event = Event(type="track")
     add_notes(event, ["a", "b"], user_agent="UA")
     add_notes(event, ["b", "c"], request_ip="10.1.2.3", user_agent=None)
-    assert event.notes == Warnings(request_ip="10.1.2.3", user_agent="UA", notes=("a", "b", "c"))
+    assert event.notes == Notes(request_ip="10.1.2.3", user_agent="UA", notes=("a", "b", "c"))
 
 
 # -- text --------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from msgspec import DecodeError, Raw, Struct, ValidationError, field
 
 from gateway.builtin.sources.segment.answers import Rejected
 from gateway.events.envelope.normalise import Discarded, clean_text, normalise
-from gateway.events.envelope.sealed import SentEvent, disown
+from gateway.events.envelope.sealed import SentEvent, strip_reserved
 from gateway.events.event import EMPTY, Event
 
 __all__ = ["Parsed", "decode_element", "elements_of", "parse_batch", "parse_event"]
@@ -152,7 +152,7 @@ def _parse_event(body: bytes, kind: str) -> Parsed:
         return _parse_loose_event(body, kind)
     event.type = kind
     parsed = Parsed(body, [event], write_key=event.write_key)
-    event.disown()
+    event.strip_reserved()
     return parsed
 
 
@@ -175,7 +175,7 @@ def _parse_batch(body: bytes) -> Parsed:
     write_key = batch.write_key
     if not write_key and events:
         write_key = events[0].write_key
-    disown(events)
+    strip_reserved(events)
     return Parsed(
         body,
         cast("list[Event]", events),
@@ -225,7 +225,7 @@ def decode_element(element: Raw) -> Event:
     except ValidationError:
         pass
     else:
-        event.disown()
+        event.strip_reserved()
         return event
     try:
         fields = _fields_decoder.decode(element)
