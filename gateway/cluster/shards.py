@@ -141,9 +141,9 @@ async def hosting(
             await stack.enter_async_context(beside(announcer.run(), "announce ids"))
         if workers > 1:
             peers = [links_socket(sockets, n) for n in range(workers) if n != worker]
-            hints = hinting(links_socket(sockets, worker), peers, own.identity.look)
+            hints = hinting(links_socket(sockets, worker), peers, own.identity.read_soon)
             own.identity.changed = await stack.enter_async_context(hints)
-            own.identity.look()  # what was written while nobody heard of it
+            own.identity.read_soon()  # what was written while nobody heard of it
         yield Hosted(own, others, view)
 
 

@@ -1,12 +1,14 @@
-"""Which visitor each userId belongs to, in an SQLite file that the workers of a gateway share.
+"""Keeps the visitor of each userId in an SQLite file that all workers of a gateway share.
 
-A link is written once: who comes second finds the first one. Rows are numbered in the order in
-which they were written, so that a worker reads what others have added; what is erased is counted,
-and whoever finds that count changed reads all of them again.
+The first link of a userId is kept, and later ones are ignored. Rows are numbered in the order of
+writing, so a worker can read only what others have added. Erasures are counted. A worker that finds
+the count changed reads all links again.
 
-The file also says up to where the queue of each shard has been learned from. Both are written in
-one transaction, so that what a crash or a power loss takes back of the links is learned again from
-the queue. All methods block: they are for one thread.
+The file also has a mark for each shard: the queue offset up to which links have been learned. Links
+and mark are written in one transaction. If a crash or power loss takes back links, it takes back
+the mark as well, and the links are learned again from the queue.
+
+All methods block, and must be called from one thread.
 """
 
 from __future__ import annotations
@@ -22,10 +24,10 @@ from typing import NamedTuple
 from gateway.errors import StateError
 from gateway.events.subjects import Subjects
 
-__all__ = ["FILE_NAME", "LinkFile", "Mark", "News"]
+__all__ = ["FILE_NAME", "LinkFile", "Mark", "NewLinks"]
 
 FILE_NAME = "identity.sqlite"
-"""In the data directory."""
+"""Name in the data directory."""
 
 _VERSION = 1
 _SCHEMA = """
@@ -52,29 +54,29 @@ _SCRUB_AGAIN_SECONDS = 0.2
 
 
 class Mark(NamedTuple):
-    """Up to where a shard's queue has been learned from."""
+    """The offset up to which links have been learned from a shard's queue."""
 
     queue_id: str
     offset: int
 
 
-class News(NamedTuple):
-    """Links of the file.
+class NewLinks(NamedTuple):
+    """Links that were read from the file.
 
     Attributes:
         links: userId to visitor.
-        anew: they are all that there are; else those that were not read before.
+        complete: these are all links of the file; else those that were not read before.
     """
 
     links: dict[str, str]
-    anew: bool
+    complete: bool
 
 
 class LinkFile:
-    """The file.
+    """The file with the links.
 
     Args:
-        path: it is made by the first `open`, along with its folder.
+        path: the first `open` creates the file and its folder.
     """
 
     def __init__(self, path: Path) -> None:
@@ -84,70 +86,72 @@ class LinkFile:
         self._erasures = -1
 
     def open(self) -> None:
-        """Open the file, making it where there is none.
+        """Opens the file, and creates it if there is none.
 
         Raises:
-            StateError: it cannot be opened, or is of another release.
+            StateError: the file cannot be opened, or is of another release.
         """
         if self._connection is not None:
             return
         with self._explained():
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            # Who is who is nobody else's business.
+            # The links are personal data: only the owner may read the file.
             with suppress(FileExistsError):
                 os.close(os.open(self.path, os.O_CREAT | os.O_EXCL, 0o600))
             self._connection = _connect(self.path)
         self._read, self._erasures = 0, -1
 
     def close(self) -> None:
-        """Let go of it. Safe twice and without `open`."""
+        """Closes the file. Does nothing if it is not open."""
         if self._connection is not None:
             connection, self._connection = self._connection, None
             connection.close()
 
-    def news(self) -> News:
-        """What the file has that was not read before."""
+    def read(self) -> NewLinks:
+        """Reads the links that were not read before, or all of them after an erasure."""
         with self._explained(), self._transaction("DEFERRED") as db:
             (erasures,) = db.execute("SELECT number FROM erasures").fetchone()
-            anew = erasures != self._erasures
+            complete = erasures != self._erasures
             rows = db.execute(
                 "SELECT number, user, visitor FROM links WHERE number > ? ORDER BY number",
-                (0 if anew else self._read,),
+                (0 if complete else self._read,),
             ).fetchall()
         self._erasures = erasures
         if rows:
             self._read = rows[-1][0]
-        return News({user: visitor for _, user, visitor in rows}, anew)
+        return NewLinks({user: visitor for _, user, visitor in rows}, complete)
 
     def add(self, links: Iterable[tuple[str, str]], shard: int, mark: Mark) -> None:
-        """Add links of users who have none, and say how far a shard has come."""
+        """Adds the links of users that have none yet, and sets a shard's mark."""
         with self._explained(), self._transaction("IMMEDIATE") as db:
             db.executemany("INSERT OR IGNORE INTO links (user, visitor) VALUES (?, ?)", links)
             db.execute("INSERT OR REPLACE INTO marks VALUES (?, ?, ?)", (shard, *mark))
 
     def mark(self, shard: int) -> Mark | None:
-        """How far a shard has come; None if nothing was ever learned from it."""
+        """Returns a shard's mark; None if nothing was ever learned from its queue."""
         with self._explained(), self._transaction("DEFERRED") as db:
             query = "SELECT queue_id, next_offset FROM marks WHERE shard = ?"
             row = db.execute(query, (shard,)).fetchone()
         return None if row is None else Mark(*row)
 
     def erase(self, subjects: Subjects) -> int:
-        """Take out the links of users, and those to visitors, who are to be forgotten.
+        """Removes all links of the subjects, whether they are users or visitors.
+
+        When it returns, neither the file nor its journal has a byte of these links.
 
         Returns:
-            How many there were. By then no byte of the file names them, nor of its journal.
+            Number of removed links.
         """
         with self._explained(), self._transaction("IMMEDIATE") as db:
-            db.execute("CREATE TEMP TABLE them (id TEXT PRIMARY KEY, is_user INTEGER)")
-            everybody = subjects.users | subjects.anonymous
-            rows = [(id_, id_ in subjects.users) for id_ in everybody]
-            db.executemany("INSERT INTO temp.them VALUES (?, ?)", rows)
+            db.execute("CREATE TEMP TABLE subjects (id TEXT PRIMARY KEY, is_user INTEGER)")
+            ids = subjects.users | subjects.anonymous
+            rows = [(id_, id_ in subjects.users) for id_ in ids]
+            db.executemany("INSERT INTO temp.subjects VALUES (?, ?)", rows)
             found = db.execute(
-                "DELETE FROM links WHERE user IN (SELECT id FROM temp.them WHERE is_user) "
-                "OR visitor IN (SELECT id FROM temp.them)"
+                "DELETE FROM links WHERE user IN (SELECT id FROM temp.subjects WHERE is_user) "
+                "OR visitor IN (SELECT id FROM temp.subjects)"
             ).rowcount
-            db.execute("DROP TABLE temp.them")
+            db.execute("DROP TABLE temp.subjects")
             db.execute("UPDATE erasures SET number = number + 1")
         for _attempt in range(_SCRUB_ATTEMPTS):
             with self._explained():
@@ -190,9 +194,9 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")
-        db.execute("PRAGMA secure_delete = ON")  # who is erased leaves no trace
+        db.execute("PRAGMA secure_delete = ON")  # overwrite erased links
         db.execute("PRAGMA temp_store = MEMORY")
-        db.execute("BEGIN IMMEDIATE")  # of several workers, one makes the tables
+        db.execute("BEGIN IMMEDIATE")  # only one of several workers creates the tables
         (version,) = db.execute("PRAGMA user_version").fetchone()
         if version not in (0, _VERSION):
             raise StateError(f"{path}: has version {version}, this release reads {_VERSION}")

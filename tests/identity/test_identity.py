@@ -255,8 +255,8 @@ async def test_workers_share_links_and_the_first_one_holds(tmp_path: Path) -> No
     both = [Identity(path, IdentityConfig(), log, shared=True, shard=n) for n in range(2)]
     for one in both:
         await one.start(store())
-    both[0].changed = both[1].look
-    both[1].changed = both[0].look
+    both[0].changed = both[1].read_soon
+    both[1].changed = both[0].read_soon
     both[0].learn([seen("ada", "phone")])
     both[1].learn([seen("ada", "desk"), seen("bob", "desk")])
     async with asyncio.timeout(10):
@@ -287,7 +287,7 @@ async def test_what_cannot_be_written_is_kept_and_tried_again(tmp_path: Path) ->
     await one.stop()
     file = LinkFile(path)
     file.open()
-    assert file.news().links == {"ada": "phone"}
+    assert file.read().links == {"ada": "phone"}
     file.close()
 
 
@@ -411,9 +411,9 @@ def test_ids_come_back_as_they_were(
     file.open()
     file.add(links.items(), 0, Mark("q", 1))
     file.add([(user, "later") for user in links], 0, Mark("q", 2))
-    news = file.news()
-    assert (news.links, news.anew) == (links, True)
-    assert file.news().links == {}
+    read = file.read()
+    assert (read.links, read.complete) == (links, True)
+    assert file.read().links == {}
     assert file.mark(0) == ("q", 2)
     file.close()
 

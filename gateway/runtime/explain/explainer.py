@@ -296,7 +296,7 @@ def look_up(gateway: Gateway) -> None:
     gateway.suppressed.refresh()
     gateway.suppressed.close()
     if gateway.setup.asks_for_visitors:
-        gateway.identity.glance()
+        gateway.identity.read_links()
 
 
 @asynccontextmanager
