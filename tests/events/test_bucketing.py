@@ -1,4 +1,4 @@
-"""Which ids are in a share: evenly many, without regard to other shares, as the docs say."""
+"""Shares of ids: even in size, independent of each other, and computed as the docs say."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BOUND_INDEPENDENT = 137.07
 
 @pytest.fixture(scope="module")
 def cells() -> dict[str, list[int]]:
-    """For each of three salts, in which hundredth each of a million ids stands."""
+    """Counts for each of three salts how many of a million ids are in each hundredth."""
     return {
         salt: [int(position(salt, f"user-{n}")) for n in range(MANY)]
         for salt in ("checkout", "checkout2", "layer")
@@ -33,7 +33,7 @@ def cells() -> dict[str, list[int]]:
 
 
 def test_ids_are_spread_evenly(cells: dict[str, list[int]]) -> None:
-    """A million consecutive ids fill all hundredths alike."""
+    """A million consecutive ids fill all hundredths evenly."""
     for places in cells.values():
         counts = [0] * CELLS
         for place in places:
@@ -44,12 +44,12 @@ def test_ids_are_spread_evenly(cells: dict[str, list[int]]) -> None:
 
 @pytest.mark.parametrize("other", ["checkout2", "layer"])
 def test_salts_are_independent(cells: dict[str, list[int]], other: str) -> None:
-    """Where an id stands by one salt, a group's or a layer's, says nothing of the next."""
+    """The position of an id by one salt says nothing about its position by another."""
     assert _dependence(cells["checkout"], cells[other]) < BOUND_INDEPENDENT
 
 
 def test_dependence_would_be_seen(cells: dict[str, list[int]]) -> None:
-    """The statistic tells apart: one id in a hundred that keeps its place is enough."""
+    """The statistic detects it if one id in a hundred keeps its place."""
     mixed = list(cells["layer"])
     mixed[::100] = cells["checkout"][::100]
     assert _dependence(cells["checkout"], mixed) > BOUND_INDEPENDENT
@@ -83,12 +83,12 @@ def _check(places: list[float]) -> None:
 
 
 def test_vectors_of_the_docs_hold_here() -> None:
-    """The gateway gives what the page says."""
+    """The gateway gives the positions of the examples in the docs."""
     _check([position(salt, id_) for salt, id_, *_ in _vectors()])
 
 
 def test_vectors_of_the_docs_hold_in_its_python() -> None:
-    """So does the page's own Python."""
+    """The Python code of the docs gives the positions of the examples."""
     codes = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     (code,) = (code for code in codes if "def position" in code)
     space: dict[str, object] = {}
@@ -98,7 +98,7 @@ def test_vectors_of_the_docs_hold_in_its_python() -> None:
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
 def test_vectors_of_the_docs_hold_in_its_javascript() -> None:
-    """So does the page's JavaScript."""
+    """The JavaScript code of the docs gives the positions of the examples."""
     (code,) = re.findall(r"```javascript\n(.*?)```", PAGE, re.DOTALL)
     ids = json.dumps([(salt, id_) for salt, id_, *_ in _vectors()])
     code += f"\nconsole.log(JSON.stringify({ids}.map(([s, i]) => position(s, i))));"
@@ -109,7 +109,7 @@ def test_vectors_of_the_docs_hold_in_its_javascript() -> None:
 
 
 def test_a_group_with_its_layers_salt_is_refused(tmp_path: Path) -> None:
-    """A slot must not decide the arm, so a group and its layer differ in their salts."""
+    """A group and its layer must have different salts, or the slot would decide the arm."""
     path = tmp_path / "config.toml"
     path.write_text('[layers.x]\n[groups.x]\nlayer = "x"\npercent = 50\nslot = [0, 50]\n')
     with pytest.raises(ConfigError, match=r"groups\.x\.salt: is also that of layer"):

@@ -40,7 +40,7 @@ SOURCES = {
 
 
 def rule(version: int, *names: str, required: tuple[str, ...] = ()) -> dict[str, Any]:
-    """A version of the rule for "Order Completed" that names these properties."""
+    """Returns a version of the rule for "Order Completed" that names these properties."""
     properties = {"properties": {name: {} for name in names}, "required": list(required)}
     return {
         "type": "TRACK",
@@ -50,8 +50,8 @@ def rule(version: int, *names: str, required: tuple[str, ...] = ()) -> dict[str,
     }
 
 
-class House:
-    """An intake with a plan; `queue` is what is stored and `ledger` what is counted."""
+class Harness:
+    """An intake with a plan; `queue` has the stored events and `ledger` the counts."""
 
     def __init__(self, steps: list[tuple[str, Transform]]) -> None:
         self.queue = FakeQueue()
@@ -74,25 +74,25 @@ class House:
         return await self.intake.accept(Arrival(source_id, self.clock(), list(events)))
 
     def stored(self, source_id: str) -> list[dict[str, Any]]:
-        """What destinations see of a source."""
+        """Returns the events of a source in the form that destinations see."""
         return [e.to_dict() for e in self.queue.stored if e.source_id == source_id]
 
     def counts(self, source_id: str) -> SourceCounts:
         return self.ledger.source(source_id)
 
 
-Make = Callable[..., House]
+Make = Callable[..., Harness]
 
 
 @pytest.fixture
 def make(tmp_path: Path) -> Make:
     """Makes an intake whose plan has these rules and settings."""
 
-    def made(*rules: Any, **options: Any) -> House:
+    def made(*rules: Any, **options: Any) -> Harness:
         path = tmp_path / "plan.json"
         path.write_text(json.dumps({"rules": rules or [rule(1, "order_id")]}))
         config = PlanConfig(file="plan.json", **options)
-        return House([("shop", Plan(config, read_plan(path), "shop"))])
+        return Harness([("shop", Plan(config, read_plan(path), "shop"))])
 
     return made
 
@@ -112,17 +112,17 @@ BLOCK: dict[str, Any] = {
 
 
 async def test_case_44_an_unplanned_event_is_blocked_forwarded_and_reported(make: Make) -> None:
-    """It is answered as accepted and not delivered; there is one copy of it and one report."""
-    house = make(**BLOCK)
-    receipt = await house.send(track("Order Complete"), track("Order Completed", "n"))
+    """An unplanned event is accepted and not delivered; it makes one copy and one report."""
+    harness = make(**BLOCK)
+    receipt = await harness.send(track("Order Complete"), track("Order Completed", "n"))
     assert (receipt.accepted, receipt.discarded) == (1, {"filtered:shop": 1})
-    assert [event["messageId"] for event in house.stored("web")] == ["n"]
+    assert [event["messageId"] for event in harness.stored("web")] == ["n"]
 
-    (copy,) = house.stored("blocked")
+    (copy,) = harness.stored("blocked")
     assert (copy["messageId"], copy["event"], copy["userId"]) == ("m", "Order Complete", "u")
     assert (copy["forwardedFromProject"], copy["context"]["protocols"]["sourceId"]) == ("web",) * 2
 
-    (report,) = house.stored("audit")
+    (report,) = harness.stored("audit")
     assert (report["event"], report["userId"]) == ("Violation Generated", "schema-violations")
     assert report["properties"]["violationType"] == "Unplanned Event"
     assert report["properties"]["eventMessageID"] == "m"
@@ -130,27 +130,27 @@ async def test_case_44_an_unplanned_event_is_blocked_forwarded_and_reported(make
 
 
 async def test_case_44_a_report_is_not_validated(make: Make) -> None:
-    """No plan has "Violation Generated", and it is stored all the same, also in the same source."""
-    house = make(**BLOCK | {"report_to": "web"})
-    await house.send(track("Unheard Of"))
-    (report,) = house.stored("web")
+    """ "Violation Generated" is stored without a rule in the plan, also in the same source."""
+    harness = make(**BLOCK | {"report_to": "web"})
+    await harness.send(track("Unheard Of"))
+    (report,) = harness.stored("web")
     assert report["event"] == "Violation Generated"
     # Sent by a client, it is an event like any other.
-    await house.send(track("Violation Generated", "x"))
-    assert [e["properties"]["eventName"] for e in house.stored("web")] == [
+    await harness.send(track("Violation Generated", "x"))
+    assert [e["properties"]["eventName"] for e in harness.stored("web")] == [
         "Unheard Of",
         "Violation Generated",
     ]
 
 
 async def test_case_44_omitted_properties_are_listed(make: Make) -> None:
-    """What is not in the plan is absent from the stored event, which says so."""
-    house = make(unplanned_properties="omit")
-    receipt = await house.send(
+    """Unplanned properties are removed from the stored event and listed in it."""
+    harness = make(unplanned_properties="omit")
+    receipt = await harness.send(
         track("Order Completed", properties={"order_id": "o", "color": "red"})
     )
     assert (receipt.accepted, receipt.discarded) == (1, {})
-    (event,) = house.stored("web")
+    (event,) = harness.stored("web")
     assert event["properties"] == {"order_id": "o"}
     assert event["context"]["protocols"]["omitted"] == ["properties.color"]
 
@@ -160,17 +160,17 @@ async def test_case_44_omitted_properties_are_listed(make: Make) -> None:
     [(3.2, "old"), ("x", "old"), (True, "old"), (None, "old"), (9, "old"), (1, "old"), (2, "new")],
 )
 async def test_case_45_the_version_of_a_rule(make: Make, asked: Any, missing: str) -> None:
-    """Only the number of a version picks it; whatever else is asked for gets the oldest."""
-    house = make(
+    """A rule's version is chosen by its number only; anything else gets the oldest."""
+    harness = make(
         rule(2, required=("new",)),
         rule(1, required=("old",)),
         violations="block",
         report_to="audit",
     )
     protocols = {} if asked is None else {"event_version": asked}
-    await house.send(track("Order Completed", context={"protocols": protocols}))
-    assert house.stored("web") == []
-    (report,) = house.stored("audit")
+    await harness.send(track("Order Completed", context={"protocols": protocols}))
+    assert harness.stored("web") == []
+    (report,) = harness.stored("audit")
     assert report["properties"]["violationField"] == f"properties.{missing}"
 
 
@@ -178,62 +178,62 @@ async def test_case_45_the_version_of_a_rule(make: Make, asked: Any, missing: st
 
 
 async def test_what_is_made_is_counted_for_its_own_source(make: Make) -> None:
-    """The client's source has what the client sent; the others have accepted what was made."""
-    house = make(**BLOCK)
-    await house.send(track("x", "1"), track("y", "2"), track("Order Completed", "3"))
-    web = house.counts("web")
+    """Events that transforms make are counted as accepted for their own sources."""
+    harness = make(**BLOCK)
+    await harness.send(track("x", "1"), track("y", "2"), track("Order Completed", "3"))
+    web = harness.counts("web")
     assert (web.accepted, web.discarded, web.received) == (1, {"filtered:shop": 2}, 3)
     for source_id in ("audit", "blocked"):
-        assert (house.counts(source_id).accepted, house.counts(source_id).received) == (2, 2)
+        assert (harness.counts(source_id).accepted, harness.counts(source_id).received) == (2, 2)
 
 
 async def test_what_a_client_sends_again_is_reported_once(make: Make) -> None:
-    """Also where nobody remembers the blocked event itself, as after a restart."""
-    house = make(**BLOCK)
-    await house.send(track("x"))
-    assert (await house.send(track("x"))).duplicate == 1
-    house.ids.forget("web", [track("x")])
-    assert (await house.send(track("x"))).duplicate == 0
+    """An event sent again is reported once, also after a restart."""
+    harness = make(**BLOCK)
+    await harness.send(track("x"))
+    assert (await harness.send(track("x"))).duplicate == 1
+    harness.ids.forget("web", [track("x")])
+    assert (await harness.send(track("x"))).duplicate == 0
     for source_id in ("audit", "blocked"):
-        assert len(house.stored(source_id)) == 1
-        assert (house.counts(source_id).accepted, house.counts(source_id).duplicate) == (1, 1)
+        assert len(harness.stored(source_id)) == 1
+        assert (harness.counts(source_id).accepted, harness.counts(source_id).duplicate) == (1, 1)
 
 
 async def test_what_was_made_is_refused_with_what_it_was_made_of(make: Make) -> None:
-    """Where the queue is full nothing is stored or counted; sent again, all of it is."""
-    house = make(**BLOCK)
-    house.queue.error = QueueFull("disk full")
+    """If the queue is full, neither the event nor its report is stored or counted."""
+    harness = make(**BLOCK)
+    harness.queue.error = QueueFull("disk full")
     with pytest.raises(QueueFull):
-        await house.send(track("x"), track("Order Completed", "n"))
-    assert [house.counts(source_id).received for source_id in SOURCES] == [0, 0, 0, 0]
+        await harness.send(track("x"), track("Order Completed", "n"))
+    assert [harness.counts(source_id).received for source_id in SOURCES] == [0, 0, 0, 0]
 
-    house.queue.error = None
-    await house.send(track("x"), track("Order Completed", "n"))
-    counts = [house.counts(source_id).accepted for source_id in ("web", "audit", "blocked")]
+    harness.queue.error = None
+    await harness.send(track("x"), track("Order Completed", "n"))
+    counts = [harness.counts(source_id).accepted for source_id in ("web", "audit", "blocked")]
     assert counts == [1, 1, 1]
-    assert len(house.queue.stored) == 3
+    assert len(harness.queue.stored) == 3
 
 
 async def test_a_disabled_source_gets_no_reports(make: Make) -> None:
-    """They are counted as its other events are, and thrown away."""
-    house = make(unplanned_event="block", report_to="off")
-    await house.send(track("x"))
-    assert house.queue.stored == []
-    assert house.counts("off").discarded == Counter(source_disabled=1)
+    """Reports to a disabled source are counted as discarded."""
+    harness = make(unplanned_event="block", report_to="off")
+    await harness.send(track("x"))
+    assert harness.queue.stored == []
+    assert harness.counts("off").discarded == Counter(source_disabled=1)
 
 
 def test_reports_to_a_source_that_there_is_not(make: Make) -> None:
-    """It stops the start, and says which transform and which source."""
+    """Reports to an unknown source stop the start, and the error names both."""
     with pytest.raises(ConfigError, match=r"^transforms\.shop: there is no source 'nobody'$"):
         make(report_to="nobody")
 
 
 async def test_without_dedup_everything_that_is_made_is_stored(make: Make) -> None:
-    """As it is for what clients send."""
-    house = make(**BLOCK)
-    house.intake._recent_ids = None
-    await asyncio.gather(house.send(track("x")), house.send(track("x")))
-    assert len(house.stored("audit")) == len(house.stored("blocked")) == 2
+    """Without de-duplication, events that transforms make are stored every time."""
+    harness = make(**BLOCK)
+    harness.intake._recent_ids = None
+    await asyncio.gather(harness.send(track("x")), harness.send(track("x")))
+    assert len(harness.stored("audit")) == len(harness.stored("blocked")) == 2
 
 
 # -- with everything around it ---------------------------------------------------------------------
@@ -265,7 +265,7 @@ async def running(folder: Path, config: str) -> AsyncIterator[Gateway]:
 
 
 async def test_a_plan_in_a_config_file(tmp_path: Path) -> None:
-    """The file is found beside the config, and the reports go through the real queue."""
+    """The plan is found beside the config file, and its reports go through the real queue."""
     async with running(tmp_path, CONFIG) as gateway:
         receipt = await gateway.intake.accept(Arrival("web", gateway.clock(), [track("x")]))
         assert receipt.discarded == {"filtered:shop": 1}
@@ -274,7 +274,7 @@ async def test_a_plan_in_a_config_file(tmp_path: Path) -> None:
 
 
 async def test_a_report_to_nobody_stops_the_start(tmp_path: Path) -> None:
-    """A misspelt source is found before the first event."""
+    """A misspelt source for reports stops the start."""
     with pytest.raises(ConfigError, match=r"transforms\.shop: there is no source 'audits'"):
         async with running(tmp_path, CONFIG.replace('"audit"', '"audits"')):
             pass
