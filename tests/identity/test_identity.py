@@ -29,7 +29,7 @@ from gateway.queue.memory import MemoryConfig, MemoryStore
 from gateway.rollouts.groups import Groups
 from gateway.runtime.gateway import Gateway
 from gateway.testing import make_event
-from tests.support.reloading import BASE, Harness, caught_up
+from tests.support.reloading import BASE, House, caught_up
 
 NOBODY = Path("/nonexistent")
 
@@ -171,7 +171,7 @@ def test_both_paths_learn_the_same(sent: list[list[Event]]) -> None:
 
 async def test_it_begins_when_something_asks_for_visitors(tmp_path: Path) -> None:
     """Linking starts when a used group goes by user, at a start or at a reload."""
-    harness = Harness(tmp_path)
+    house = House(tmp_path)
     unused = BASE + "[groups.g]\n[groups.h]\nby = 'event'\nstamp = true\n"
     used = unused.replace("[destinations.out]", "[destinations.out]\nonly = { group = 'g' }")
 
@@ -180,17 +180,17 @@ async def test_it_begins_when_something_asks_for_visitors(tmp_path: Path) -> Non
         await caught_up(gateway)
         return visitor_of(event)
 
-    harness.write(unused)
-    async with harness.gateway().running() as gateway:
+    house.write(unused)
+    async with house.gateway().running() as gateway:
         assert not gateway.identity.active
         assert await take_in(gateway, seen("ada", "phone")) == "phone"
         assert await take_in(gateway, seen("ada")) == "ada"
-        harness.write(used)
+        house.write(used)
         await gateway.reload("tests")
         assert gateway.identity.active
         assert await take_in(gateway, seen("ada", "desk")) == "desk"
         assert await take_in(gateway, seen("ada")) == "desk"
-    async with harness.gateway().running() as gateway:
+    async with house.gateway().running() as gateway:
         assert await take_in(gateway, seen("ada")) == "desk"
 
 
