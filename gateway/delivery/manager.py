@@ -24,7 +24,7 @@ from gateway.delivery.batcher import Collector
 from gateway.delivery.built import BuiltDestination
 from gateway.delivery.circuit import Pace
 from gateway.delivery.ordering import UserOrder
-from gateway.delivery.selection import Sieve
+from gateway.delivery.selection import Selection
 from gateway.delivery.sender import Sender
 from gateway.delivery.worker import Worker
 from gateway.errors import ConfigError
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Beginning", "Deliveries"]
 
-Sieves = Mapping[str, Sieve]
+Selections = Mapping[str, Selection]
 Leave = Callable[[str], Awaitable[None]]
 
 
@@ -61,7 +61,7 @@ class Deliveries:
     """All that is delivered.
 
     Attributes:
-        built, sieves, workers: of the destinations that there are now, by id; always the same
+        built, selections, workers: of the destinations that there are now, by id; always the same
             mappings, for others to look into.
 
     Args:
@@ -81,7 +81,7 @@ class Deliveries:
         log: FilteringBoundLogger,
     ) -> None:
         self.built: dict[str, BuiltDestination] = {}
-        self.sieves: dict[str, Sieve] = {}
+        self.selections: dict[str, Selection] = {}
         self.workers: dict[str, Worker] = {}
         self._queue = queue
         self._state = state
@@ -95,10 +95,10 @@ class Deliveries:
         self._runs: dict[Worker, _Run] = {}
         self._started: dict[int, BuiltDestination] = {}
 
-    def plan(self, built: Mapping[str, BuiltDestination], sieves: Sieves) -> None:
+    def plan(self, built: Mapping[str, BuiltDestination], selections: Selections) -> None:
         """These are to be delivered to, once `open` is called."""
         self.built.update(built)
-        self.sieves.update(sieves)
+        self.selections.update(selections)
 
     def only(self, id_: str) -> None:
         """Of what was planned, deliver to one.
@@ -109,7 +109,7 @@ class Deliveries:
         if id_ not in self.built:
             raise ConfigError(f"there is no destination {id_!r} that is enabled")
         for other in self.built.keys() - {id_}:
-            del self.built[other], self.sieves[other]
+            del self.built[other], self.selections[other]
 
     # -- life cycle ----------------------------------------------------------
 
@@ -232,11 +232,11 @@ class Deliveries:
     def switch(
         self,
         built: Mapping[str, BuiltDestination],
-        sieves: Sieves,
+        selections: Selections,
         begun: Mapping[str, Beginning],
         leave: Leave,
     ) -> list[Coroutine[Any, Any, None]]:
-        """From the next event on these are delivered to, each through its sieve.
+        """From the next event on these are delivered to, each through its selection.
 
         Args:
             built: all of them, started.
@@ -248,7 +248,7 @@ class Deliveries:
         """
         moves: list[Coroutine[Any, Any, None]] = []
         before = self.built.copy()
-        self.plan(built, sieves)
+        self.plan(built, selections)
         for id_, old in before.items():
             new, worker = built.get(id_), self.workers[id_]
             if new is None:
@@ -258,8 +258,8 @@ class Deliveries:
                 worker.sender.close()
                 moves.append(self._replace(worker, old, new, leave))
             else:
-                worker.choose(new.policy, sieves[id_])
-                worker.sender.meters = sieves[id_].meters
+                worker.choose(new.policy, selections[id_])
+                worker.sender.meters = selections[id_].meters
                 if replace(old, chain=new.chain) != new:
                     worker.sender.close()
                     moves.append(self._use(worker, old, new))
@@ -292,7 +292,7 @@ class Deliveries:
     async def _take_out(self, worker: Worker, old: BuiltDestination, leave: Leave) -> None:
         """A destination is no more; its cursor, its books and what waits for it stay."""
         await self._end(worker, old, leave)
-        del self.workers[old.id], self.sieves[old.id], self.built[old.id]
+        del self.workers[old.id], self.selections[old.id], self.built[old.id]
         await leave(old.id)  # one that began just now is with a worker that has ended
         await self._stop(old)
 
@@ -329,7 +329,7 @@ class Deliveries:
         reader = self._queue.reader(begun.cursor)
         return Worker(
             built.id,
-            collector=Collector(reader, built.policy, self.sieves[built.id]),
+            collector=Collector(reader, built.policy, self.selections[built.id]),
             sender=Sender(
                 built.id,
                 built.destination,
@@ -339,7 +339,7 @@ class Deliveries:
                 self._log,
                 secrets=built.secrets,
                 pace=self._pace(built),
-                meters=self.sieves[built.id].meters,
+                meters=self.selections[built.id].meters,
             ),
             policy=built.settings.retry,
             max_events=built.policy.max_events,

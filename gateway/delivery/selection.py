@@ -20,7 +20,7 @@ from gateway.rollouts.stamp import Memberships
 from gateway.state import DeadLetter
 from gateway.state.live_tail import Tap
 
-__all__ = ["Onlooker", "Outgoing", "Sieve"]
+__all__ = ["Onlooker", "Outgoing", "Selection"]
 
 _ARM = "group:"
 """Begins the rule that keeps an event back because of its arm."""
@@ -65,7 +65,7 @@ class Onlooker(Protocol):
         """What was read may have been erased."""
 
 
-class Sieve:
+class Selection:
     """The client's and the user's say, then the delivery transforms.
 
     Args:
@@ -110,13 +110,13 @@ class Sieve:
         self._chain = chain
         self._clock = clock
 
-    def without_transforms(self) -> Sieve:
+    def without_transforms(self) -> Selection:
         """The same without its delivery transforms."""
         other = copy(self)
         other._chain = Chain()
         return other
 
-    def of_today(self) -> Sieve:
+    def of_today(self) -> Selection:
         """The same by the arms as they are today, whenever events came in; it measures nothing."""
         other = copy(self)
         other._today = True
@@ -131,7 +131,7 @@ class Sieve:
         part = Outgoing(outgoing.cursor)
         self._sort(events, offsets, part)
         for meter in self.meters:
-            meter.sieved(
+            meter.selected(
                 events,
                 offsets,
                 zip(part.offsets, part.events, strict=True),

@@ -31,7 +31,7 @@ from gateway.delivery.ordering import UserOrder
 from gateway.delivery.pause import Hold, is_held
 from gateway.delivery.recorder import Recorder
 from gateway.delivery.retry_lane import Lane
-from gateway.delivery.selection import Outgoing, Sieve
+from gateway.delivery.selection import Outgoing, Selection
 from gateway.delivery.sender import Condition, Sender
 from gateway.state import ALREADY_WAITING, Commit, State, reading
 from gateway.state.ledger.counts import DestinationCounts
@@ -195,9 +195,9 @@ class Worker:
         self._triage.use(settings.retry)
         self._max_tickets = _UNCOMMITTED_PER_SEND * max_concurrency
 
-    def choose(self, batch: BatchPolicy, sieve: Sieve) -> None:
+    def choose(self, batch: BatchPolicy, selection: Selection) -> None:
         """Read so from the next events on."""
-        self._collector.use(batch, sieve)
+        self._collector.use(batch, selection)
 
     def drain(self) -> None:
         """Deliver what the queue holds without waiting for more; do not wait for what fails."""

@@ -450,8 +450,8 @@ async def test_a_defect_in_the_worker_starts_over_from_the_cursor(bench: Bench) 
     destination = Scripted()
     worker = bench.worker(destination)
     collector = bench.collectors["d"]
-    sieve = collector._sieve
-    real, failures = sieve.sort, [True]
+    selection = collector._selection
+    real, failures = selection.sort, [True]
 
     def broken(*args: Any) -> None:
         if failures:
@@ -459,7 +459,7 @@ async def test_a_defect_in_the_worker_starts_over_from_the_cursor(bench: Bench) 
             raise ZeroDivisionError
         real(*args)
 
-    sieve.sort = broken  # type: ignore[method-assign, assignment]
+    selection.sort = broken  # type: ignore[method-assign, assignment]
     worker.sender.pause = lambda *_: asyncio.sleep(0, result=False)  # type: ignore[method-assign]
     bench.cases.start(worker)
     await bench.reaches(worker, 2)

@@ -17,7 +17,7 @@ from gateway.components.destination import Batch, BatchPolicy, Destination
 from gateway.config.settings import DestinationSettings, QueueSettings, RetryPolicy
 from gateway.delivery.batcher import Collector
 from gateway.delivery.ordering import UserOrder
-from gateway.delivery.selection import Sieve
+from gateway.delivery.selection import Selection
 from gateway.delivery.sender import Sender
 from gateway.delivery.worker import Worker
 from gateway.errors import BatchError
@@ -93,7 +93,9 @@ class Bench:
         self.collectors[id_] = Collector(
             self.queue.reader(cursor),
             policy or BatchPolicy(max_age_seconds=0),
-            Sieve(chain or Chain(), name=name, storage=storage, clock=self.clock, meters=meters),
+            Selection(
+                chain or Chain(), name=name, storage=storage, clock=self.clock, meters=meters
+            ),
         )
         return Worker(
             id_,
