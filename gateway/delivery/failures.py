@@ -15,7 +15,7 @@ from gateway.config.settings import RetryPolicy
 from gateway.delivery.batcher import Collector
 from gateway.delivery.in_flight import NOTHING, Item, Part, Ticket
 from gateway.delivery.ordering import UserOrder
-from gateway.delivery.retry_lane import Lane
+from gateway.delivery.retry_lane import RetryLane
 from gateway.delivery.sender import Sender
 from gateway.state import Attempt, Offsets
 from gateway.state.ledger.counts import DestinationCounts
@@ -38,7 +38,7 @@ class Triage:
     def __init__(
         self,
         policy: RetryPolicy,
-        lane: Lane,
+        lane: RetryLane,
         sender: Sender,
         counts: DestinationCounts,
         uncommitted: Callable[[], int],

@@ -22,12 +22,12 @@ from gateway.state import Attempt, Commit, DeadLetter, State, Waiting
 from gateway.state.ledger.counts import DestinationCounts
 from gateway.state.live_tail import Tap
 
-__all__ = ["Lane"]
+__all__ = ["RetryLane"]
 
 _LOOK_EVERY_SECONDS = 3.0  # others may put dead letters into the lane: `gateway dead retry`
 
 
-class Lane:
+class RetryLane:
     """Sends what waits, each event when it is due.
 
     Args:

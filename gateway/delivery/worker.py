@@ -30,7 +30,7 @@ from gateway.delivery.in_flight import NOTHING, Item, Part, Ticket, attempts_of,
 from gateway.delivery.ordering import UserOrder
 from gateway.delivery.pause import Hold, is_held
 from gateway.delivery.recorder import Recorder
-from gateway.delivery.retry_lane import Lane
+from gateway.delivery.retry_lane import RetryLane
 from gateway.delivery.selection import Outgoing, Selection
 from gateway.delivery.sender import Condition, Sender
 from gateway.state import ALREADY_WAITING, Commit, State, reading
@@ -100,7 +100,7 @@ class Worker:
         self._interrupted = resumed
         self._recorder = Recorder(id_, state, sender, clock, log)
         self._committing = asyncio.Lock()
-        self._lane = Lane(
+        self._lane = RetryLane(
             id_,
             policy,
             state,
