@@ -9,13 +9,13 @@ from gateway.delivery.selection import Outgoing, Selection
 from gateway.queue.batching import QueueReader
 from gateway.queue.memory_feed import Slice
 
-__all__ = ["Collector"]
+__all__ = ["Batcher"]
 
 _MOST_READ = 10_000
 """Events that one batch comes over at most, so that the cursor moves where all are filtered."""
 
 
-class Collector:
+class Batcher:
     """Makes batches for one destination, in the order of the queue."""
 
     def __init__(

@@ -12,7 +12,7 @@ from operator import itemgetter
 
 from gateway.components.verdict import Verdict
 from gateway.config.settings import RetryPolicy
-from gateway.delivery.batcher import Collector
+from gateway.delivery.batcher import Batcher
 from gateway.delivery.in_flight import NOTHING, InFlight, Item, Part
 from gateway.delivery.ordering import UserOrder
 from gateway.delivery.retry_lane import RetryLane
@@ -32,7 +32,7 @@ class Triage:
 
     Args:
         uncommitted: events that are about to enter the lane.
-        collector: whether it has more is whether anything could pass an event that fails.
+        batcher: whether it has more is whether anything could pass an event that fails.
     """
 
     def __init__(
@@ -42,14 +42,14 @@ class Triage:
         sender: Sender,
         counts: DestinationCounts,
         uncommitted: Callable[[], int],
-        collector: Collector,
+        batcher: Batcher,
     ) -> None:
         self._policy = policy
         self._lane = lane
         self._sender = sender
         self._counts = counts
         self._uncommitted = uncommitted
-        self._collector = collector
+        self._batcher = batcher
 
     def use(self, policy: RetryPolicy) -> None:
         """Go by this from now on."""
@@ -76,7 +76,7 @@ class Triage:
             # that is delivered, it was the event.
             in_flight.suspects[again[0][1]] = self._sender.successes
             in_flight.todo.extend(again)
-            if in_flight.failures >= _FAILURES_BEFORE_PASSING and self._collector.behind:
+            if in_flight.failures >= _FAILURES_BEFORE_PASSING and self._batcher.behind:
                 self._pass_by(in_flight, verdict, now_ms)
         else:
             in_flight.todo.extendleft(reversed(again))

@@ -20,7 +20,7 @@ from anyio.abc import TaskGroup
 
 from gateway.components.lifecycle import start, stop
 from gateway.config.settings import ServerConfig
-from gateway.delivery.batcher import Collector
+from gateway.delivery.batcher import Batcher
 from gateway.delivery.built import BuiltDestination
 from gateway.delivery.circuit import Pace
 from gateway.delivery.ordering import UserOrder
@@ -329,7 +329,7 @@ class Deliveries:
         reader = self._queue.reader(begun.cursor)
         return Worker(
             built.id,
-            collector=Collector(reader, built.policy, self.selections[built.id]),
+            batcher=Batcher(reader, built.policy, self.selections[built.id]),
             sender=Sender(
                 built.id,
                 built.destination,

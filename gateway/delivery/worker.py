@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from gateway.components.destination import Batch, BatchPolicy, Destination
 from gateway.components.verdict import describe, trace_of
 from gateway.config.settings import DestinationSettings, RetryPolicy
-from gateway.delivery.batcher import Collector
+from gateway.delivery.batcher import Batcher
 from gateway.delivery.failures import Triage
 from gateway.delivery.in_flight import NOTHING, InFlight, Item, Part, attempts_of, merged, show
 from gateway.delivery.ordering import UserOrder
@@ -51,7 +51,7 @@ class Worker:
     """Delivers to one destination.
 
     Args:
-        collector: gives the batches; it begins at the destination's cursor.
+        batcher: gives the batches; it begins at the destination's cursor.
         sender: the destination's door.
         max_events: of one send from the retry lane.
         max_concurrency: bounds how many batches may be finished and not committed.
@@ -67,7 +67,7 @@ class Worker:
         self,
         id_: str,
         *,
-        collector: Collector,
+        batcher: Batcher,
         sender: Sender,
         policy: RetryPolicy,
         max_events: int,
@@ -84,8 +84,8 @@ class Worker:
     ) -> None:
         self.id = id_
         self.counts = counts
-        self.cursor = collector.position
-        self._collector = collector
+        self.cursor = batcher.position
+        self._batcher = batcher
         self.sender = sender
         self._state = state
         self._clock = clock
@@ -114,7 +114,7 @@ class Worker:
             tap=self._tap,
             size=waiting,
         )
-        self._triage = Triage(policy, self._lane, sender, counts, self._uncommitted, collector)
+        self._triage = Triage(policy, self._lane, sender, counts, self._uncommitted, batcher)
 
     @property
     def waiting(self) -> int:
@@ -154,7 +154,7 @@ class Worker:
                 pass
         finally:
             self._hold.ended()
-            await self._collector.close()
+            await self._batcher.close()
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
@@ -197,7 +197,7 @@ class Worker:
 
     def choose(self, batch: BatchPolicy, selection: Selection) -> None:
         """Read so from the next events on."""
-        self._collector.use(batch, selection)
+        self._batcher.use(batch, selection)
 
     def drain(self) -> None:
         """Deliver what the queue holds without waiting for more; do not wait for what fails."""
@@ -232,14 +232,14 @@ class Worker:
         self.sender.reset()
         if self._order is not None:
             self._order.clear()
-        await self._collector.rewind(self.cursor)
+        await self._batcher.rewind(self.cursor)
 
     async def _catch_up(self) -> None:
         if self._interrupted:  # maybe while something was being committed
             _, stored = await self._state.standing(self.id)
             self.counts.delivered, self.counts.replayed = stored.delivered, stored.replayed
             self.cursor = (await self._state.cursors()).get(self.id, self.cursor)
-            await self._collector.rewind(self.cursor)
+            await self._batcher.rewind(self.cursor)
             self._interrupted = False
 
     async def _session(self) -> None:
@@ -250,7 +250,7 @@ class Worker:
             tasks.create_task(self._lane.run())
             while True:
                 await self._has_room()
-                outgoing = await self._collector.next(self.sender.draining)
+                outgoing = await self._batcher.next(self.sender.draining)
                 if outgoing is None:
                     break
                 in_flight = self._enter(outgoing)

@@ -415,7 +415,7 @@ async def test_events_damaged_in_the_queue_are_counted_as_dead(bench: Bench) -> 
     """A gap in the offsets is accounted for, so that the sums still agree."""
     await bench.put("a", "b", "c")
     worker = bench.worker(Scripted(), cursor=1)
-    bench.collectors["d"]._expected = 0  # as if event 0 had been readable before
+    bench.batchers["d"]._expected = 0  # as if event 0 had been readable before
     worker.cursor = 0
     await bench.drained(worker)
 
@@ -449,8 +449,8 @@ async def test_a_defect_in_the_worker_starts_over_from_the_cursor(bench: Bench) 
     await bench.put("a", "b")
     destination = Scripted()
     worker = bench.worker(destination)
-    collector = bench.collectors["d"]
-    selection = collector._selection
+    batcher = bench.batchers["d"]
+    selection = batcher._selection
     real, failures = selection.sort, [True]
 
     def broken(*args: Any) -> None:
