@@ -20,14 +20,14 @@ from gateway.delivery.sender import Sender
 from gateway.state import Attempt, Offsets
 from gateway.state.ledger.counts import DestinationCounts
 
-__all__ = ["Triage"]
+__all__ = ["FailureHandler"]
 
 _FAILURES_BEFORE_CUTTING = 3
 _FAILURES_BEFORE_PASSING = 6  # most outages end before, and leave the order as it was
 _MOST_WAVES = 4
 
 
-class Triage:
+class FailureHandler:
     """Sorts the events of a failed send.
 
     Args:

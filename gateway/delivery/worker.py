@@ -25,7 +25,7 @@ from gateway.components.destination import Batch, BatchPolicy, Destination
 from gateway.components.verdict import describe, trace_of
 from gateway.config.settings import DestinationSettings, RetryPolicy
 from gateway.delivery.batcher import Batcher
-from gateway.delivery.failures import Triage
+from gateway.delivery.failures import FailureHandler
 from gateway.delivery.in_flight import NOTHING, InFlight, Item, Part, attempts_of, merged, show
 from gateway.delivery.ordering import UserOrder
 from gateway.delivery.pause import Hold, is_held
@@ -114,7 +114,9 @@ class Worker:
             tap=self._tap,
             size=waiting,
         )
-        self._triage = Triage(policy, self._lane, sender, counts, self._uncommitted, batcher)
+        self._failures = FailureHandler(
+            policy, self._lane, sender, counts, self._uncommitted, batcher
+        )
 
     @property
     def waiting(self) -> int:
@@ -192,7 +194,7 @@ class Worker:
         """
         self.sender.use(destination, settings, max_concurrency, secrets)
         self._lane.use(settings.retry, batch.max_events)
-        self._triage.use(settings.retry)
+        self._failures.use(settings.retry)
         self._max_in_flight = _UNCOMMITTED_PER_SEND * max_concurrency
 
     def choose(self, batch: BatchPolicy, selection: Selection) -> None:
@@ -211,7 +213,7 @@ class Worker:
         except Exception as error:  # noqa: BLE001
             held = is_held(error)
             if held:
-                self._triage.set_down(self._in_flight, self._clock())
+                self._failures.set_down(self._in_flight, self._clock())
                 await self._commit_ready()
             await self._forget()
             if held:
@@ -326,16 +328,16 @@ class Worker:
             exchange = verdict.exchanges.get(place, "")
             in_flight.give_up(part[place], "rejected", why, now_ms, exchange)
         if verdict.whole:
-            self._triage.whole_failed(in_flight, part, verdict, now_ms)
+            self._failures.whole_failed(in_flight, part, verdict, now_ms)
             # Written now, for this batch may not be finished for long.
             await self._recorder.note(happened)
         else:
             in_flight.history += happened
             in_flight.failures = 0
             if verdict.again:
-                await self._triage.items_failed(in_flight, part, verdict, now_ms)
+                await self._failures.items_failed(in_flight, part, verdict, now_ms)
             in_flight.size = min(in_flight.size * 2, max(1, in_flight.left))
-            self._triage.release_suspects(in_flight, now_ms)
+            self._failures.release_suspects(in_flight, now_ms)
         self._finished(in_flight, part)
 
     def _finished(self, in_flight: InFlight, part: Iterable[Item]) -> None:
@@ -355,7 +357,7 @@ class Worker:
         able = self._order.choose((offset for _, offset in in_flight.todo), len(in_flight.todo))
         if len(able) < len(in_flight.todo):
             in_flight.waves += 1
-            aside = self._triage.stand_aside(self._order, in_flight, set(able), self._clock())
+            aside = self._failures.stand_aside(self._order, in_flight, set(able), self._clock())
             if aside and not able:
                 return NOTHING
         if not able:
