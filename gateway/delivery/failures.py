@@ -108,7 +108,7 @@ class FailureHandler:
                 )
             return
         in_flight.todo.extendleft(part[place] for place in reversed(verdict.again))
-        await self._sender.pause(
+        await self._sender.wait(
             self._sender.delay_seconds(in_flight.blamed, verdict.retry_after_seconds)
         )
 

@@ -305,7 +305,7 @@ class Deliveries:
         seconds = old.settings.timeout_seconds + self._server.drain_timeout_seconds
         run = self._runs.pop(worker)
         try:
-            async with asyncio.timeout(seconds), worker.held():
+            async with asyncio.timeout(seconds), worker.paused():
                 worker.retire()
                 await leave(old.id)
         except TimeoutError:

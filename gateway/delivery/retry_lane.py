@@ -132,7 +132,7 @@ class RetryLane:
             seconds = _LOOK_EVERY_SECONDS
             if next_ms is not None:
                 seconds = min(seconds, max(0.001, (next_ms - self._clock()) / 1000))
-            if await self._sender.pause(seconds, self._added):
+            if await self._sender.wait(seconds, self._added):
                 return
 
     async def _due(self, now_ms: int) -> tuple[list[Waiting], int | None]:

@@ -28,7 +28,7 @@ from gateway.delivery.batcher import Batcher
 from gateway.delivery.failures import FailureHandler
 from gateway.delivery.in_flight import NOTHING, InFlight, Item, Part, attempts_of, merged, show
 from gateway.delivery.ordering import UserOrder
-from gateway.delivery.pause import Hold, is_held
+from gateway.delivery.pause import Pause, is_pause
 from gateway.delivery.recorder import Recorder
 from gateway.delivery.retry_lane import RetryLane
 from gateway.delivery.selection import Outgoing, Selection
@@ -95,7 +95,7 @@ class Worker:
         self._tap = Tap() if tap is None else tap
         self._max_in_flight = _UNCOMMITTED_PER_SEND * max_concurrency
         self._in_flight: deque[InFlight] = deque()
-        self._hold = Hold()
+        self._pause = Pause()
         self._retired = False
         self._interrupted = resumed
         self._recorder = Recorder(id_, state, sender, clock, log)
@@ -155,11 +155,11 @@ class Worker:
             while not await self._run_once():
                 pass
         finally:
-            self._hold.ended()
+            self._pause.ended()
             await self._batcher.close()
 
     @asynccontextmanager
-    async def held(self) -> AsyncIterator[None]:
+    async def paused(self) -> AsyncIterator[None]:
         """Meanwhile nothing is read or sent; then all goes on from the cursor, read anew.
 
         Sends under way end first, and what they came to is committed: what is left of their batches
@@ -171,13 +171,13 @@ class Worker:
             # What was sent is committed, unless something before it is unfinished.
             while self._recorder.busy or (self._in_flight and self._in_flight[0].done):
                 await self.sender.until_change(_LOOK_AGAIN_SECONDS)
-            async with self._hold.held():
+            async with self._pause.paused():
                 yield
         finally:
             self.sender.release()
 
     def retire(self) -> None:
-        """While `held`: `run` ends instead of going on; another may do so from the cursor."""
+        """While `paused`: `run` ends instead of going on; another may do so from the cursor."""
         self._retired = True
 
     def use(
@@ -207,24 +207,24 @@ class Worker:
 
     async def _run_once(self) -> bool:
         """Deliver from the cursor on; False if it has to begin again."""
-        self._hold.running()
+        self._pause.running()
         try:
             await self._session()
         except Exception as error:  # noqa: BLE001
-            held = is_held(error)
-            if held:
+            paused = is_pause(error)
+            if paused:
                 self._failures.set_down(self._in_flight, self._clock())
                 await self._commit_ready()
             await self._forget()
-            if held:
-                await self._hold.stand()
+            if paused:
+                await self._pause.stand()
                 return self._retired
             # A defect of ours must not end a destination for good.
             self._log.error(
                 "delivery failed unexpectedly", destination=self.id, trace=trace_of(error)
             )
             self.sender.fails("retrying", describe(error))
-            return await self.sender.pause(_BROKEN_WORKER_SECONDS)
+            return await self.sender.wait(_BROKEN_WORKER_SECONDS)
         return True
 
     async def _forget(self) -> None:
@@ -248,7 +248,7 @@ class Worker:
         await self._catch_up()
         await self._lane.look(anew=True)
         async with asyncio.TaskGroup() as tasks:
-            interrupt = tasks.create_task(self._hold.interrupt())
+            interrupt = tasks.create_task(self._pause.interrupt())
             tasks.create_task(self._lane.run())
             while True:
                 await self._has_room()

@@ -460,7 +460,7 @@ async def test_a_defect_in_the_worker_starts_over_from_the_cursor(bench: Bench) 
         real(*args)
 
     selection.sort = broken  # type: ignore[method-assign, assignment]
-    worker.sender.pause = lambda *_: asyncio.sleep(0, result=False)  # type: ignore[method-assign]
+    worker.sender.wait = lambda *_: asyncio.sleep(0, result=False)  # type: ignore[method-assign]
     bench.cases.start(worker)
     await bench.reaches(worker, 2)
 
