@@ -52,8 +52,8 @@ class Batcher:
             None where `hurry` is set and the queue has no more.
         """
         outgoing = await self._gather(hurry)
-        if outgoing is not None and self._selection.onlooker is not None:
-            await self._selection.onlooker.take(outgoing)
+        if outgoing is not None and self._selection.interceptor is not None:
+            await self._selection.interceptor.take(outgoing)
         return outgoing
 
     async def _gather(self, hurry: asyncio.Event) -> Outgoing | None:
@@ -78,8 +78,8 @@ class Batcher:
 
     async def rewind(self, offset: int) -> None:
         """Read again from an offset; nothing of what was read before is kept."""
-        if self._selection.onlooker is not None:
-            self._selection.onlooker.forget()
+        if self._selection.interceptor is not None:
+            self._selection.interceptor.forget()
         await self._stop_reading()
         await self._reader.rewind(offset)
         self._expected = offset

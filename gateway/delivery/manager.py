@@ -36,14 +36,14 @@ from gateway.state.live_tail import Tap
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-__all__ = ["Beginning", "Deliveries"]
+__all__ = ["DeliveryManager", "StartPoint"]
 
 Selections = Mapping[str, Selection]
 Leave = Callable[[str], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Beginning:
+class StartPoint:
     """Where a worker begins.
 
     Attributes:
@@ -57,7 +57,7 @@ class Beginning:
     resumed: bool = False
 
 
-class Deliveries:
+class DeliveryManager:
     """All that is delivered.
 
     Attributes:
@@ -178,7 +178,7 @@ class Deliveries:
 
     async def begin(
         self, built: Iterable[BuiltDestination], *, first_start: bool = False
-    ) -> dict[str, Beginning]:
+    ) -> dict[str, StartPoint]:
         """Where each of them begins, which is written down; and what its books say.
 
         Raises:
@@ -208,14 +208,14 @@ class Deliveries:
                 cursors[one.id] = stored.end if fresh else stored.first
                 # Written down before the first event, or a crash would skip what came before it.
                 await self._state.begin(one.id, cursors[one.id])
-        begun: dict[str, Beginning] = {}
+        begun: dict[str, StartPoint] = {}
         counts, bases = await self._state.counts(), await self._state.bases()
         for one in built:
             own, known = self._ledger.destination(one.id), counts.get(one.id, DestinationCounts())
             own.delivered, own.replayed = known.delivered, known.replayed
             own.filtered, own.dead = known.filtered, known.dead
             own.base = bases[one.id]
-            begun[one.id] = Beginning(cursors[one.id], (await self._state.standing(one.id))[0])
+            begun[one.id] = StartPoint(cursors[one.id], (await self._state.standing(one.id))[0])
         return begun
 
     # -- changing ------------------------------------------------------------
@@ -233,7 +233,7 @@ class Deliveries:
         self,
         built: Mapping[str, BuiltDestination],
         selections: Selections,
-        begun: Mapping[str, Beginning],
+        begun: Mapping[str, StartPoint],
         leave: Leave,
     ) -> list[Coroutine[Any, Any, None]]:
         """From the next event on these are delivered to, each through its selection.
@@ -284,7 +284,7 @@ class Deliveries:
     ) -> None:
         """Another worker goes on, from the cursor."""
         await self._end(worker, old, leave)
-        self._add(new, Beginning(worker.cursor, worker.waiting, resumed=True))
+        self._add(new, StartPoint(worker.cursor, worker.waiting, resumed=True))
         await leave(old.id)
         if new.destination is not old.destination:
             await self._stop(old)
@@ -296,7 +296,7 @@ class Deliveries:
         await leave(old.id)  # one that began just now is with a worker that has ended
         await self._stop(old)
 
-    def _add(self, new: BuiltDestination, begun: Beginning) -> None:
+    def _add(self, new: BuiltDestination, begun: StartPoint) -> None:
         worker = self.workers[new.id] = self._make_worker(new, begun)
         self._begin_run(worker)
 
@@ -325,7 +325,7 @@ class Deliveries:
         run = self._runs[worker] = _Run()
         self._tasks.start_soon(run.until_end, worker, name=f"delivery {worker.id}")
 
-    def _make_worker(self, built: BuiltDestination, begun: Beginning) -> Worker:
+    def _make_worker(self, built: BuiltDestination, begun: StartPoint) -> Worker:
         reader = self._queue.reader(begun.cursor)
         return Worker(
             built.id,

@@ -20,7 +20,7 @@ from gateway.rollouts.stamp import Memberships
 from gateway.state import DeadLetter
 from gateway.state.live_tail import Tap
 
-__all__ = ["Onlooker", "Outgoing", "Selection"]
+__all__ = ["Interceptor", "Outgoing", "Selection"]
 
 _ARM = "group:"
 """Begins the rule that keeps an event back because of its arm."""
@@ -55,7 +55,7 @@ class Outgoing:
         self.dead += part.dead
 
 
-class Onlooker(Protocol):
+class Interceptor(Protocol):
     """Looks at what would go out, and keeps it back."""
 
     async def take(self, outgoing: Outgoing) -> None:
@@ -75,7 +75,7 @@ class Selection:
         chain: the delivery transforms that apply to it.
         only: the group, and the arm of it whose events it gets; None for all events.
         memberships: writes arms of groups into what goes out, before the delivery transforms.
-        onlooker: takes all that would go out.
+        interceptor: takes all that would go out.
         consent_defaults: by source, what becomes of its events that say nothing of consent.
         id_, tap: the destination's id, and where what is kept back is published.
         meters: measure what becomes of the events, for rollouts.
@@ -94,10 +94,10 @@ class Selection:
         tap: Tap | None = None,
         only: tuple[Group, Arm] | None = None,
         memberships: Memberships | None = None,
-        onlooker: Onlooker | None = None,
+        interceptor: Interceptor | None = None,
         meters: Sequence[Meter] = (),
     ) -> None:
-        self.onlooker = onlooker
+        self.interceptor = interceptor
         self._memberships = memberships or None
         self._today = False
         self.meters = meters

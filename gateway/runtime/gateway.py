@@ -19,7 +19,7 @@ from gateway.config.load import load
 from gateway.config.model import Config
 from gateway.delivery.built import BuiltDestination
 from gateway.delivery.circuit import Pace
-from gateway.delivery.manager import Deliveries
+from gateway.delivery.manager import DeliveryManager
 from gateway.delivery.replay import Replays
 from gateway.errors import GatewayError, StateError
 from gateway.events.timestamps import format_ms, now_ms
@@ -118,7 +118,7 @@ class Gateway:
         )
         self.suppressed = Suppressions(config.shared_dir / FILE_NAME)
         self.identity = Identity.of_shard(config, self._log)
-        self.deliveries = Deliveries(
+        self.deliveries = DeliveryManager(
             self.queue,
             self.state,
             self.ledger,

@@ -190,7 +190,7 @@ def _arm_of(built: BuiltDestination, groups: Groups, shadow: Shadow, lasting: La
         id_=built.id,
         tap=lasting.tap,
         only=None if only is None else (groups[only.group], only.arm),
-        onlooker=shadow,
+        interceptor=shadow,
     )
 
 

@@ -106,7 +106,7 @@ class Side:
 
 
 class Shadow:
-    """Looks at events, and remembers what it saw; the `Onlooker` of its selection.
+    """Looks at events, and remembers what it saw; the `Interceptor` of its selection.
 
     Args:
         id_: of the shadow.
