@@ -103,13 +103,13 @@ def test_the_public_names_are_those_that_type_checkers_see() -> None:
 
 
 def test_a_public_name_imports_its_module_alone() -> None:
-    """Who asks for one name does not wait for the modules of the others."""
+    """Importing one name imports its module and the packages around it, and no other module."""
     code = "import sys; from gateway import as_text; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     ours = {name for name in done.stdout.split() if name.partition(".")[0] == "gateway"}
-    assert ours == {"gateway", gateway.as_text.__module__}
+    assert ours == {"gateway", "gateway.events", gateway.as_text.__module__}
 
 
 def documented_names(module: str) -> list[str]:
