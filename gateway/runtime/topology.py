@@ -59,9 +59,9 @@ class Setup:
 
     Attributes:
         ramps: of groups that grow, and what measures them.
-        destinations, selections: those that are enabled, by id, and what chooses the events of each.
-        shadows: of those, the ones to which nothing is sent.
-        memberships: writes arms into what goes out.
+        destinations, selections: those that are enabled, by id, and what chooses the events of
+        each. shadows: of those, the ones to which nothing is sent. memberships: writes arms into
+        what goes out.
     """
 
     config: Config
