@@ -19,7 +19,7 @@ from gateway.config.load import load
 from gateway.config.model import Config
 from gateway.delivery.built import BuiltDestination
 from gateway.delivery.circuit import Pace
-from gateway.delivery.manager import Deliveries
+from gateway.delivery.manager import DeliveryManager
 from gateway.delivery.replay import Replays
 from gateway.errors import GatewayError, StateError
 from gateway.events.timestamps import format_ms, now_ms
@@ -119,7 +119,7 @@ class Gateway:
         )
         self.suppressed = Suppressions(config.shared_dir / FILE_NAME)
         self.identity = Identity.of_shard(config, self._log)
-        self.deliveries = Deliveries(
+        self.deliveries = DeliveryManager(
             self.queue,
             self.state,
             self.ledger,
@@ -146,7 +146,7 @@ class Gateway:
         )
         self._setup = set_up(config, build, self._lasting)
         self._use(self._setup)
-        self.deliveries.plan(self._setup.destinations, self._setup.sieves)
+        self.deliveries.plan(self._setup.destinations, self._setup.selections)
 
     @property
     def config(self) -> Config:
@@ -310,7 +310,7 @@ class Gateway:
             self.queue.store,
             self.state,
             self.workers,
-            self.deliveries.sieves,
+            self.deliveries.selections,
             self.deliveries.built,
             self.suppressed,
             self.clock,
@@ -369,7 +369,9 @@ class Gateway:
         if leaving:  # or one could be asked to erase while it is stopped
             await self.regulations.stop()
         before = self._use(setup)
-        moves = self.deliveries.switch(setup.destinations, setup.sieves, begun, self.replays.stop)
+        moves = self.deliveries.switch(
+            setup.destinations, setup.selections, begun, self.replays.stop
+        )
         for failed in await asyncio.gather(*moves, return_exceptions=True):
             if failed is not None:
                 self._log.error("a destination was not changed cleanly", trace=trace_of(failed))

@@ -415,7 +415,7 @@ async def test_events_damaged_in_the_queue_are_counted_as_dead(bench: Bench) -> 
     """A gap in the offsets is accounted for, so that the sums still agree."""
     await bench.put("a", "b", "c")
     worker = bench.worker(Scripted(), cursor=1)
-    bench.collectors["d"]._expected = 0  # as if event 0 had been readable before
+    bench.batchers["d"]._expected = 0  # as if event 0 had been readable before
     worker.cursor = 0
     await bench.drained(worker)
 
@@ -449,9 +449,9 @@ async def test_a_defect_in_the_worker_starts_over_from_the_cursor(bench: Bench) 
     await bench.put("a", "b")
     destination = Scripted()
     worker = bench.worker(destination)
-    collector = bench.collectors["d"]
-    sieve = collector._sieve
-    real, failures = sieve.sort, [True]
+    batcher = bench.batchers["d"]
+    selection = batcher._selection
+    real, failures = selection.sort, [True]
 
     def broken(*args: Any) -> None:
         if failures:
@@ -459,8 +459,8 @@ async def test_a_defect_in_the_worker_starts_over_from_the_cursor(bench: Bench) 
             raise ZeroDivisionError
         real(*args)
 
-    sieve.sort = broken  # type: ignore[method-assign, assignment]
-    worker.sender.pause = lambda *_: asyncio.sleep(0, result=False)  # type: ignore[method-assign]
+    selection.sort = broken  # type: ignore[method-assign, assignment]
+    worker.sender.wait = lambda *_: asyncio.sleep(0, result=False)  # type: ignore[method-assign]
     bench.start(worker)
     await bench.reaches(worker, 2)
 

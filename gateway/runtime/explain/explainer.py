@@ -245,8 +245,8 @@ class Explainer:
             return Delivery(built.id, built.type, outcome, detail, steps, sends or [])
 
         outgoing = Outgoing(0)
-        sieve = self._gateway.setup.sieves[built.id].without_transforms()
-        sieve.sort([event], [offset], outgoing)
+        selection = self._gateway.setup.selections[built.id].without_transforms()
+        selection.sort([event], [offset], outgoing)
         if outgoing.filtered:
             return ends("filtered", next(iter(outgoing.filtered)))
         (arrived,) = outgoing.events
