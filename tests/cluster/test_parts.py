@@ -198,7 +198,7 @@ async def test_what_is_held_for_late_comers_is_bounded(
     monkeypatch.setattr(dedup_sync, "MOST_HELD_IDS", 3)
     told = Told(tmp_path)
     for number in range(5):
-        await told.announcer._say([("web", {f"{number}a", f"{number}b"})])
+        await told.announcer._announce([("web", {f"{number}a", f"{number}b"})])
     assert told.announcer._held_ids <= 3
     assert len(told.announcer._held) == 1
 

@@ -309,7 +309,7 @@ async def test_a_rollback_that_cannot_be_written_down_is_applied(
     assert play.state == ("rolled_back", 0)
     assert [arm(minute) for minute in range(20)] == arms  # nobody is moved when it is written
     assert [e["event"] for e in logs] == [
-        "rollouts cannot be written down", "rollout: rollback",
+        "rollouts cannot be stored", "rollout: rollback",
     ]  # fmt: skip
 
 
