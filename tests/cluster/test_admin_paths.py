@@ -59,7 +59,7 @@ class Client:
         self._url = url
 
     def call(self, endpoint: Endpoint, role: Role, id_: object = None) -> tuple[int, Any]:
-        """The status and the JSON of an answer; of a stream the first line."""
+        """Calls an endpoint; gives status and JSON, or the first line of a stream."""
         url = self._url + endpoint.plain_path.replace("{id}", str(id_))
         headers = {"Authorization": f"Bearer {TOKENS[role]}"}
         body = None
@@ -76,14 +76,14 @@ class Client:
                 return error.code, json.loads(error.read())
 
     def id_for(self, endpoint: Endpoint) -> object:
-        """An id that exists, if the path of an endpoint has one."""
+        """Returns an id that exists, if the path of an endpoint has one."""
         if "{id}" not in endpoint.plain_path:
             return None
         area = endpoint.plain_path.split("/")[2]
         return NAMES[area] if area in NAMES else self._created(area)
 
     def _created(self, area: str) -> object:
-        """The id of a new object of an area; a regulation has settled."""
+        """Creates an object of an area and returns its id; waits until a regulation has settled."""
         _, made = self.call(BY_NAME[f"POST /admin/{area}"], "admin")
         deadline = time.monotonic() + 30
         while not made.get("settled", True):
@@ -94,7 +94,7 @@ class Client:
 
 
 def made(folder: Path, workers: int, group: str) -> GatewayProcess:
-    """A gateway, not started yet, with a token for each role."""
+    """Makes a gateway with a token for each role, without starting it."""
     tokens = "".join(
         f'[[admin.tokens]]\nname = "with {role}"\ntoken = "{token}"\nrole = "{role}"\n'
         for role, token in TOKENS.items()
@@ -129,7 +129,7 @@ def test_each_path_works_with_two_workers_and_demands_its_role(tmp_path: Path) -
 
 
 def test_rollouts_work_with_shards_of_earlier_workers(tmp_path: Path) -> None:
-    """One worker with two shards answers each path of rollouts for shard 0, which decides."""
+    """With one worker and two shards, shard 0 answers each path of rollouts."""
     (tmp_path / "data" / "worker-1").mkdir(parents=True)
     with made(tmp_path, 1, 'ramp = ["1%", "5%", "25%", "100%"]') as gateway:
         client = Client(gateway.url)

@@ -31,7 +31,7 @@ from gateway.server.admin.merge import (
 
 
 class FewPeers(Peers):
-    """Two shards that answer with their number; None stands for a worker that is down."""
+    """Two shards that answer with their number, if they are up."""
 
     def __init__(self, *up: int) -> None:
         self.shards = (0, 1)
@@ -77,7 +77,7 @@ async def ask(folder: Path, peers: Peers, merge: Merge, id_: int = 7) -> tuple[i
 
 
 async def test_all_shards_must_be_up_unless_their_files_do(tmp_path: Path) -> None:
-    """A worker that is down is named; where files hold the answer they are read instead."""
+    """A worker that is down is named in the error, unless its files can answer instead."""
     strict = AllShards(dict[str, int], joined)
     assert await ask(tmp_path, FewPeers(0, 1), strict) == (200, [{"id": 0}, {"id": 1}])
     with pytest.raises(AdminError, match="worker 1 does not answer") as raised:
@@ -91,7 +91,7 @@ async def test_all_shards_must_be_up_unless_their_files_do(tmp_path: Path) -> No
 
 
 async def test_one_shard_answers_for_all(tmp_path: Path) -> None:
-    """The first, any that is up, or the one that gave out the id, which it knows as its own."""
+    """The first shard answers, or any that is up, or the one that gave out the id."""
     assert await ask(tmp_path, FewPeers(0, 1), FirstShard(201)) == (201, {"id": 0})
     with pytest.raises(AdminError, match="worker 0 does not answer"):
         await ask(tmp_path, FewPeers(1), FirstShard())
@@ -108,14 +108,14 @@ async def test_one_shard_answers_for_all(tmp_path: Path) -> None:
 
 
 async def test_a_refusal_is_an_outcome_where_each_shard_acts_for_itself(tmp_path: Path) -> None:
-    """The other shards' answers are merged with the message of the one that did not act."""
+    """The message of a shard that refused is merged with the answers of the others."""
     (_, found) = await ask(tmp_path, FewPeers(1), Outcomes(dict[str, int], joined))
     assert found[0].startswith("worker 0 does not answer")
     assert found[1] == {"id": 1}
 
 
 async def test_a_bad_request_asks_nobody(tmp_path: Path) -> None:
-    """The check of an endpoint runs first; files are read without asking anybody either."""
+    """The check of an endpoint runs before any shard is asked; reading files asks none."""
 
     def refuse(_: Call) -> None:
         raise AdminError("bad")
