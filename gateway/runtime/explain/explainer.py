@@ -326,7 +326,7 @@ def _places(groups: Groups, event: Event) -> list[Place]:
     found = []
     for group in groups:
         member = group.member(event)
-        id_, position = group.stands(event)
+        id_, position = group.id_and_position(event)
         found.append(
             Place(
                 group.id,
