@@ -1,7 +1,7 @@
 """Headgate, the event gateway: the names that authors of plugins import.
 
-``docs/guide/plugins.md`` lists them by purpose. A name is imported from its module when it is first
-asked for. So ``gateway --version``, which needs none of them, takes 40 ms; all of them take 300 ms.
+``docs/guide/plugins.md`` lists them by purpose. Each is imported from its module at its first use.
+So ``gateway --version``, which needs none of them, takes 40 ms; all of them take 300 ms.
 """
 
 from __future__ import annotations
@@ -73,21 +73,21 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from gateway.http.body import BodyTooLarge as BodyTooLarge
     from gateway.http.body import read_body as read_body
     from gateway.http.client import HttpClient as HttpClient
-    from gateway.http.client import HttpSettings as HttpSettings
-    from gateway.http.client import Reply as Reply
-    from gateway.http.client import VendorSettings as VendorSettings
-    from gateway.http.client import gzip_body as gzip_body
-    from gateway.http.client import status_error as status_error
     from gateway.http.excerpt import EXCERPT_CHARACTERS as EXCERPT_CHARACTERS
     from gateway.http.excerpt import Mask as Mask
     from gateway.http.excerpt import secrets_of_url as secrets_of_url
-    from gateway.http.packing import Entry as Entry
-    from gateway.http.packing import Item as Item
+    from gateway.http.gzip_body import gzip_body as gzip_body
+    from gateway.http.items import Entry as Entry
+    from gateway.http.items import Item as Item
+    from gateway.http.items import RequestLimits as RequestLimits
+    from gateway.http.items import Split as Split
+    from gateway.http.items import items_of as items_of
     from gateway.http.packing import Packer as Packer
-    from gateway.http.packing import RequestLimits as RequestLimits
-    from gateway.http.packing import Split as Split
-    from gateway.http.packing import items_of as items_of
+    from gateway.http.reply import Reply as Reply
+    from gateway.http.reply import status_error as status_error
     from gateway.http.retry_after import parse_retry_after as parse_retry_after
+    from gateway.http.settings import HttpSettings as HttpSettings
+    from gateway.http.settings import VendorSettings as VendorSettings
 
 else:  # at run time
     _NAMES = {
@@ -120,12 +120,14 @@ else:  # at run time
         "gateway.events.timestamps": "format_ms now_ms parse_ms",
         "gateway.events.values": "as_mapping as_number as_text",
         "gateway.http.body": "BodyError BodyTooLarge read_body",
-        "gateway.http.client": (
-            "HttpClient HttpSettings Reply VendorSettings gzip_body status_error"
-        ),
+        "gateway.http.client": "HttpClient",
         "gateway.http.excerpt": "EXCERPT_CHARACTERS Mask secrets_of_url",
-        "gateway.http.packing": "Entry Item Packer RequestLimits Split items_of",
+        "gateway.http.gzip_body": "gzip_body",
+        "gateway.http.items": "Entry Item RequestLimits Split items_of",
+        "gateway.http.packing": "Packer",
+        "gateway.http.reply": "Reply status_error",
         "gateway.http.retry_after": "parse_retry_after",
+        "gateway.http.settings": "HttpSettings VendorSettings",
     }
     _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
 
