@@ -13,6 +13,7 @@ from gateway.components.chain import Chain
 from gateway.components.context import Context
 from gateway.components.destination import BatchPolicy, DestinationSpec
 from gateway.components.dry_run import Rehearsal
+from gateway.components.ports import Intake
 from gateway.components.settings import secrets_in
 from gateway.components.source import Source, SourceSpec
 from gateway.components.store import QueueSpec, Store
@@ -22,7 +23,6 @@ from gateway.config.decode import decode_table
 from gateway.config.model import Config
 from gateway.delivery.mapping import EventMapping, MappedDestination, Rule, compile_mapping
 from gateway.errors import ConfigError, GatewayError
-from gateway.intake.intake import Intake
 from gateway.rollouts.for_arm import ForArm
 from gateway.rollouts.groups import Groups
 from gateway.runtime.plugins import Registry
