@@ -47,6 +47,7 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from gateway.components.destination import Erasure as Erasure
     from gateway.components.dry_run import Rehearsal as Rehearsal
     from gateway.components.dry_run import Request as Request
+    from gateway.components.dry_run_destination import DryRunDestination as DryRunDestination
     from gateway.components.hookspecs import hookimpl as hookimpl
     from gateway.components.ports import Intake as Intake
     from gateway.components.settings import Secret as Secret
@@ -121,6 +122,7 @@ else:  # at run time
         "gateway.components.context": "Context",
         "gateway.components.destination": "Batch BatchPolicy Destination DestinationSpec Erasure",
         "gateway.components.dry_run": "Rehearsal Request",
+        "gateway.components.dry_run_destination": "DryRunDestination",
         "gateway.components.hookspecs": "hookimpl",
         "gateway.components.ports": "Intake",
         "gateway.components.settings": "Secret",
