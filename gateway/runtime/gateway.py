@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import anyio
 import structlog
 
-from gateway.components.lifecycle import Running, task_group
+from gateway.components.lifecycle import StartedSources, task_group
 from gateway.components.source import Source
 from gateway.components.verdict import trace_of
 from gateway.config.data_dir import take_lock
@@ -95,7 +95,7 @@ class Gateway:
         self.stopping = asyncio.Event()
         """Set when requests that go on, such as a live tail, are to end."""
         self._log: FilteringBoundLogger = structlog.get_logger()
-        self._running = Running(self._log)
+        self._running = StartedSources(self._log)
         self.state = State(config.data_dir / STATE_FILE)
         self.audit = Audit(self.state, clock, self._log)
         self.reloads = Reloads(config, self.audit, clock, self._log)
