@@ -37,9 +37,9 @@ from gateway.server.admin.api import AdminError, answer, number
 from gateway.server.admin.dead import Asked
 from gateway.server.admin.privacy import which
 from gateway.server.app import METRICS_TYPE
-from gateway.state import STATE_FILE
+from gateway.state import STATE_FILE, DeadLetter
 from gateway.state.audit_trail import Entry as Change
-from gateway.state.dead_letters import DeadLetters, Entry, Filter, merge_entries
+from gateway.state.dead_letters import DeadLetters, Filter, merge_letters
 from gateway.state.ledger.statement import Statement, merge_statements
 from gateway.state.offline import life_of, statement_of
 from gateway.state.trace import Life, merge_lives
@@ -183,10 +183,10 @@ class View:
             "POST",
             "/admin/dead/list",
             body,
-            list[Entry],
+            list[DeadLetter],
             lambda config: _letters(config).find(asked.which, asked.limit),
         )
-        return answer(merge_entries(found.values(), asked.limit))
+        return answer(merge_letters(found.values(), asked.limit))
 
     async def _dead_count(self, request: web.Request) -> web.Response:
         body = await request.read()
