@@ -28,7 +28,7 @@ from gateway.intake.dedup_warmup import preload
 from gateway.intake.dry_run import IntakeDryRun
 from gateway.intake.intake import Intake
 from gateway.privacy.erasure import Eraser
-from gateway.privacy.regulations import Others, Regulations
+from gateway.privacy.regulations import Others, Regulations, RegulationsContext
 from gateway.rollouts.groups import Groups
 from gateway.runtime.builder import Builder
 from gateway.runtime.housekeeping import Housekeeping, HousekeepingContext
@@ -296,16 +296,15 @@ class Gateway:
         eraser = Eraser(
             self.queue, self.state, self.workers, self.recent_ids, self.identity, replays
         )
-        return Regulations(
-            self.state,
-            self.suppressed,
-            eraser,
-            self.deliveries.built,
-            self.config.disabled,
-            self.clock,
-            self._log,
-            self.other_shards,
+        context = RegulationsContext(
+            state=self.state,
+            suppressed=self.suppressed,
+            eraser=eraser,
+            destinations=self.deliveries.built,
+            clock=self.clock,
+            log=self._log,
         )
+        return Regulations(context, self.config.disabled, self.other_shards)
 
     def _make_switchover(self) -> Switchover:
         return Switchover(
