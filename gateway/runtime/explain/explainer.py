@@ -245,7 +245,7 @@ class Explainer:
             return Delivery(built.id, built.type, outcome, detail, steps, sends or [])
 
         outgoing = Outgoing(0)
-        selection = self._gateway.setup.selections[built.id].without_transforms()
+        selection = self._gateway.topology.selections[built.id].without_transforms()
         selection.sort([event], [offset], outgoing)
         if outgoing.filtered:
             return ends("filtered", next(iter(outgoing.filtered)))
@@ -295,7 +295,7 @@ def look_up(gateway: Gateway) -> None:
     """
     gateway.suppressed.refresh()
     gateway.suppressed.close()
-    if gateway.setup.asks_for_visitors:
+    if gateway.topology.needs_visitors:
         gateway.identity.read_links()
 
 
