@@ -36,7 +36,7 @@ class Example(Struct, frozen=True):
         outcome: one of `OUTCOMES`.
         changes: from what the live destination would send to what the shadow would, less what is
             ignored; paths begin with the number of the request, such as ``[0].body.name``.
-        shadow, live: what they would send, see `gateway.delivery.dry_run.Shown`.
+        shadow, live: what they would send, see `gateway.delivery.dry_run.MaskedJson`.
         shadow_why, live_why: why they would send nothing; empty where they would.
     """
 

@@ -26,7 +26,7 @@ import msgspec
 
 from gateway.components.destination import Batch
 from gateway.config.settings import ShadowSettings
-from gateway.delivery.dry_run import Shown, rehearse
+from gateway.delivery.dry_run import MaskedJson, run_dry
 from gateway.delivery.selection import Outgoing, Selection
 from gateway.events.envelope.sealed import Run
 from gateway.events.event import Event
@@ -74,7 +74,7 @@ class Side:
         self.built = built
         self._rehearsal = built.rehearsal
         self._selection = selection
-        self._shown = Shown(())
+        self._shown = MaskedJson(())
         self._secrets = 0
 
     async def would(self, event: Event, offset: int) -> _Would:
@@ -89,7 +89,7 @@ class Side:
         shown = self._show()
         try:
             async with asyncio.timeout(self.built.settings.timeout_seconds):
-                found = await rehearse(self.built.destination, self._rehearsal, batch)
+                found = await run_dry(self.built.destination, self._rehearsal, batch)
         except TimeoutError:
             return _Would(why="it takes longer than timeout_seconds")
         for error in found.failed.values():
@@ -97,11 +97,11 @@ class Side:
         sends = [shown(planned) for planned in found.planned]
         return _Would(sends, "" if sends else "nothing to send")
 
-    def _show(self) -> Shown:
+    def _show(self) -> MaskedJson:
         """What shows requests without the secrets that are known by now; they only grow more."""
         if len(self._rehearsal.secrets) > self._secrets:
             self._secrets = len(self._rehearsal.secrets)
-            self._shown = Shown(self._rehearsal.secrets)
+            self._shown = MaskedJson(self._rehearsal.secrets)
         return self._shown
 
 
