@@ -12,7 +12,7 @@ from gateway.components.source import Source
 from gateway.config.model import Config
 from gateway.delivery.built import BuiltDestination
 from gateway.delivery.selection import Selection
-from gateway.delivery.shadow.destination import make_shadow, shaded
+from gateway.delivery.shadow.destination import as_shadow, make_shadow
 from gateway.delivery.shadow.shadow import Shadow
 from gateway.http.routing import Mounted
 from gateway.identity.visitors import Identity
@@ -135,7 +135,7 @@ def set_up(config: Config, build: Builder, lasting: Lasting, before: Setup | Non
             shadow = make_shadow(built, rehearsed, quiet, config.server.workers, lasting.clock)
             shadows[id_] = shadow
             selections[id_] = _arm_of(built, groups, shadow, lasting)
-            destinations[id_] = shaded(built, shadow, partial(_delivered, lasting.ledger, id_))
+            destinations[id_] = as_shadow(built, shadow, partial(_delivered, lasting.ledger, id_))
     return Setup(
         config,
         groups,

@@ -12,7 +12,7 @@ from gateway.delivery.shadow.shadow import Shadow, Side
 from gateway.errors import ConfigError, Misconfigured
 from gateway.events.subjects import Subjects
 
-__all__ = ["NothingSent", "make_shadow", "shaded"]
+__all__ = ["ShadowDestination", "as_shadow", "make_shadow"]
 
 
 def make_shadow(
@@ -54,7 +54,7 @@ def make_shadow(
     )
 
 
-def shaded(
+def as_shadow(
     built: BuiltDestination, shadow: Shadow, delivered: Callable[[], int]
 ) -> BuiltDestination:
     """A destination as it runs that is a shadow.
@@ -63,10 +63,10 @@ def shaded(
         delivered: how many events it ever got.
     """
     # It is like no other: after the next reload the destination itself must not be taken for it.
-    return replace(built, destination=NothingSent(shadow, delivered), made_of=(shadow,))
+    return replace(built, destination=ShadowDestination(shadow, delivered), made_of=(shadow,))
 
 
-class NothingSent(Destination):
+class ShadowDestination(Destination):
     """Stands where a shadow's destination would: for what waits from before it was a shadow.
 
     Args:
