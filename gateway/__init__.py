@@ -1,15 +1,41 @@
-"""Headgate, the event gateway: the names that authors of plugins import.
+"""Headgate, the event gateway: the public names for authors of plugins.
 
-``docs/guide/plugins.md`` lists them by purpose. A name is imported from its module when it is first asked
-for. So ``gateway --version``, which needs none of them, takes 40 ms; all of them take 300 ms.
+``docs/guide/plugins.md`` lists them by purpose. A name is imported from its module on first use.
+So ``gateway --version``, which needs none of them, takes 40 ms; all of them take 300 ms.
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+
+def _lazy_names(
+    package: str, names: Mapping[str, str]
+) -> tuple[list[str], Callable[[str], Any], Callable[[], list[str]]]:
+    """Returns `__all__`, `__getattr__` and `__dir__` of a package that imports names on first use.
+
+    Args:
+        names: the names by module, separated by spaces. None is also a module of the package.
+    """
+    module_of = {name: module for module, listed in names.items() for name in listed.split()}
+
+    def get(name: str) -> Any:
+        if name not in module_of:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        value = getattr(import_module(module_of[name]), name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    def list_names() -> list[str]:
+        return sorted({*vars(sys.modules[package]), *module_of})
+
+    return sorted(module_of), get, list_names
+
 
 if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name public
     from gateway.components.component import API_VERSION as API_VERSION
@@ -116,15 +142,6 @@ else:  # at run time
         "gateway.http.packing": "Entry Item Packer RequestLimits Split items_of",
         "gateway.http.retry_after": "parse_retry_after",
     }
-    _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
 
-    __all__ = sorted([*_MODULE_OF, "__version__"])
-
-    def __getattr__(name):
-        if name not in _MODULE_OF:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = getattr(import_module(_MODULE_OF[name]), name)
-        return value
-
-    def __dir__():
-        return sorted({*globals(), *__all__})
+    __all__, __getattr__, __dir__ = _lazy_names(__name__, _NAMES)
+    __all__ = sorted([*__all__, "__version__"])

@@ -1,7 +1,7 @@
 """Events a second into a PostgreSQL server on this machine, beside COPY of rows that are ready.
 
-Run it in the root of the project: ``python -m bench.cases.postgres [PASSES]``. The events are those of
-`gateway.cli.demo.shop`, seeded.
+Run it in the root of the project: ``python -m bench.cases.postgres [PASSES]``. The events are those
+of `gateway.cli.demo.shop`, seeded.
 
 The floor copies the very same records to the same tables, in the same batches, each a transaction
 of its own, and knows neither positions nor types.

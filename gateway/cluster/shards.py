@@ -191,7 +191,19 @@ def _is_orphaned(data_dir: Path) -> bool:
         return True
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    return False
+    return _has_ended(pid)
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether a process that is in the list has ended, and its parent has not asked for its code.
+
+    The first process of a container may never ask. Where there is no /proc, nobody can tell.
+    """
+    try:
+        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
+    except OSError:
+        return False
+    return after_name.split()[0] in "ZX"
 
 
 @asynccontextmanager

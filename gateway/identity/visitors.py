@@ -103,6 +103,7 @@ class Identity:
         self._wanted = asyncio.Event()
         self._thread: ThreadPoolExecutor | None = None
         self._writer: asyncio.Task[None] | None = None
+        self._writing = asyncio.Lock()
         self._queue_id = ""
         self._end: Callable[[], int] = lambda: 0
         self._marked = -1
@@ -250,13 +251,16 @@ class Identity:
         """
         if self._thread is None:
             return await asyncio.to_thread(_erase_from, self._file.path, subjects)
-        await self._write()
-        found = await self._in_thread(self._file.erase, subjects)
-        unwritten = len(self._new)
-        self._new = {user: v for user, v in self._new.items() if not _names(subjects, user, v)}
-        await self._read()
+        # A write that fails puts back what it could not write: none may be under way.
+        async with self._writing:
+            await self._write_now()
+            found = await self._in_thread(self._file.erase, subjects)
+            gone = [user for user, v in self._new.items() if _names(subjects, user, v)]
+            for user in gone:
+                del self._new[user]
+            await self._read()
         self.changed()
-        return found + unwritten - len(self._new)
+        return found + len(gone)
 
     def _load(self, store: Store) -> None:
         self._file.open()
@@ -286,6 +290,10 @@ class Identity:
 
     async def _write(self) -> None:
         """Write down what was learned; where others write too, read what they did."""
+        async with self._writing:
+            await self._write_now()
+
+    async def _write_now(self) -> None:
         # All events before this have been learned from, for that comes before they are stored.
         end = self._end()
         new, self._new = self._new, {}

@@ -19,8 +19,8 @@ larger of two is taken: of the arms each by itself, and of both as if they were 
 user all of whose events failed is added, and one with none that did.
 
 Within a stage users come back, and their counts grow. The sequence of estimates is then not quite
-that of the theory, in which each observation is made once; `tests/system/test_rollout_simulated.py` has
-users who come back and who differ.
+that of the theory, in which each observation is made once; `tests/system/test_rollout_simulated.py`
+has users who come back and who differ.
 """
 
 from __future__ import annotations

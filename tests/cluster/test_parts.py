@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import random
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,7 +19,7 @@ from gateway.cluster import dedup_sync
 from gateway.cluster.dedup_sync import Announcer, hearing, ids_socket
 from gateway.cluster.listeners import bound, served_by
 from gateway.cluster.restarts import Restarts
-from gateway.cluster.shards import socket_folder
+from gateway.cluster.shards import _is_orphaned, socket_folder
 from gateway.config.settings import QueueSettings, ServerConfig
 from gateway.errors import GatewayError, QueueError
 from gateway.events.event import Event, encode_events
@@ -83,6 +87,20 @@ def test_sockets_have_room_for_their_names(tmp_path: Path) -> None:
             assert len(str(folder / "63.view")) < 104
             assert folder.stat().st_mode & 0o777 == 0o700
         assert not folder.exists()
+
+
+def test_whoever_serves_a_folder_has_ended_or_not(tmp_path: Path) -> None:
+    """A process that has ended serves nothing, also before its parent asks for its exit code."""
+    said = tmp_path / "server.json"
+    said.write_text(json.dumps({"pid": os.getpid()}))
+    assert not _is_orphaned(tmp_path)
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+        said.write_text(json.dumps({"pid": ended.pid}))
+        assert _is_orphaned(tmp_path)
+    assert _is_orphaned(tmp_path)
+    said.unlink()
+    assert not _is_orphaned(tmp_path)
 
 
 class Told:

@@ -42,7 +42,7 @@ async def test_a_send_under_way_ends_first(bench: Bench) -> None:
     slow = Slow()
     worker = bench.worker(slow)
     await bench.state.begin("d", 0)
-    bench.cases.start(worker)
+    bench.start(worker)
     await bench.put("a", "b")
     await slow.began.wait()
     paused = asyncio.Event()
@@ -68,7 +68,7 @@ async def test_nothing_is_sent_while_it_is_held(bench: Bench) -> None:
     """What comes in meanwhile is sent afterwards; marks put there meanwhile are seen."""
     destination = RecordingDestination()
     worker = bench.worker(destination)
-    bench.cases.start(worker)
+    bench.start(worker)
     await bench.put("a", user_id="bob")
     await bench.settled(worker)
     async with worker.paused():
@@ -92,7 +92,7 @@ async def test_a_failing_destination_forgets_what_it_had_read(bench: Bench) -> N
         policy=BatchPolicy(max_age_seconds=0, max_events=1),
         retry=structs.replace(QUICK, initial_seconds=0.2, max_seconds=0.2),
     )
-    bench.cases.start(worker)
+    bench.start(worker)
     await bench.put("a", "b", user_id="ada")
     while not destination.batches:
         await asyncio.sleep(0.001)
@@ -110,7 +110,7 @@ async def test_who_gives_up_holding_lets_go(bench: Bench) -> None:
     """Cancelled while a send is under way, the worker goes on as if nothing had been."""
     slow = Slow()
     worker = bench.worker(slow)
-    bench.cases.start(worker)
+    bench.start(worker)
     await bench.put("a")
     await slow.began.wait()
 
@@ -134,7 +134,7 @@ async def test_one_that_does_not_run_can_be_held(bench: Bench) -> None:
     async with worker.paused():
         pass
     await bench.put("a")
-    bench.cases.start(worker)
+    bench.start(worker)
 
     async def hold() -> None:
         async with worker.paused():
@@ -163,7 +163,7 @@ async def test_what_was_sent_of_a_batch_is_not_sent_again(bench: Bench) -> None:
     worker = bench.worker(destination, ordering=True)  # one event of a user at a time
     await bench.state.begin("d", 0)
     await bench.put("a", "b", "c", user_id="ada")
-    bench.cases.start(worker)
+    bench.start(worker)
     while not destination.delivered:
         await asyncio.sleep(0.001)
     await asyncio.sleep(0.01)
@@ -189,7 +189,7 @@ async def test_one_that_is_retired_ends(bench: Bench) -> None:
     worker = bench.worker(first, retry=structs.replace(QUICK, initial_seconds=60, max_seconds=60))
     await bench.state.begin("d", 0)
     await bench.put("a", "b")
-    bench.cases.start(worker)
+    bench.start(worker)
     await bench.reaches(worker, 2)
     async with worker.paused():
         worker.retire()

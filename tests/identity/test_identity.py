@@ -304,6 +304,35 @@ async def test_what_was_never_written_is_erased_too(tmp_path: Path) -> None:
     await one.stop()
 
 
+async def test_a_write_that_fails_meanwhile_brings_nobody_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is erased stays erased, also where a write begins during the erasure and fails."""
+    path = tmp_path / FILE_NAME
+    one = identity(path)
+    await one.start(store())
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("DROP TABLE marks")
+    one.learn([seen("ada", "phone"), seen("bob", "desk")])
+    await one._write()
+    loop, erase, writes = asyncio.get_running_loop(), one._file.erase, []
+
+    async def begin_to_write() -> None:
+        writes.append(asyncio.create_task(one._write()))
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    def erase_meanwhile(subjects: Subjects) -> int:
+        asyncio.run_coroutine_threadsafe(begin_to_write(), loop).result(10)
+        return erase(subjects)
+
+    monkeypatch.setattr(one._file, "erase", erase_meanwhile)
+    assert await one.erase(Subjects(frozenset({"ada"}))) == 1
+    await asyncio.gather(*writes)
+    assert one._links == one._new == {"bob": "desk"}
+    await one.stop()
+
+
 async def test_what_could_not_be_started_can_be_once_it_is_mended(tmp_path: Path) -> None:
     """As by a reload that was refused, and the one after it."""
     path = tmp_path / FILE_NAME

@@ -63,7 +63,8 @@ def test_a_gateway_follows_another_process(path: Path, gateways: Suppressions) -
     gateways.add(["first"])
     gateways.refresh()
     code = (
-        "import sys; from pathlib import Path; from gateway.privacy.suppression import Suppressions\n"
+        "import sys; from pathlib import Path\n"
+        "from gateway.privacy.suppression import Suppressions\n"
         "Suppressions(Path(sys.argv[1])).add(['second'])"
     )
     subprocess.run([sys.executable, "-c", code, path], check=True, cwd=Path(__file__).parents[2])

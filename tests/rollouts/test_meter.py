@@ -83,7 +83,7 @@ async def test_outcomes_are_counted_for_the_arm_and_user_of_the_event(bench: Ben
     worker = bench.worker(
         Scripted(*[answers] * 50), chain=Chain([("trouble", Trouble())]), meters=[meter]
     )
-    bench.cases.start(worker)
+    bench.start(worker)
     await bench.settled(worker)
     assert totals(one, SEEN) == {"test": 6, "control": 18}
     assert totals(one, DROPPED) == {"test": 1, "control": 3}

@@ -17,6 +17,7 @@ from click.testing import CliRunner
 
 from gateway.cli import main
 from tests.support.gateway_process import GatewayProcess
+from tests.support.processes import is_alive
 from tests.support.workers import Sender, config, process_of, send
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -218,11 +219,3 @@ def test_workers_end_with_their_supervisor(tmp_path: Path) -> None:
         assert gateway.stop() == 1, "a second signal ends all at once"
         until(lambda: not any(map(is_alive, workers)))
     assert sorted(delivered(tmp_path)) == ["m1", "m2"]
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True

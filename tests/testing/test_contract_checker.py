@@ -24,7 +24,7 @@ from gateway.testing import (
     check_destination_contract,
     contract_scenes,
 )
-from tests import broken_destinations as broken
+from tests.support import broken_destinations as broken
 from tests.support.broken_destinations import TOKEN, VENDOR, Good, spec_of
 
 CONFIG = {"url": "{url}/events", "token": TOKEN}

@@ -20,8 +20,8 @@ makes no sense is false. The grammar::
     value      = path | literal | ("lowercase" | "length") "(" value ")"
     literal    = "text" | 'text' | number | "true" | "false" | "null"
 
-`gateway.events.conditions.path` says what a path is. docs/reference/transforms.md says what each operator
-means.
+`gateway.events.conditions.path` says what a path is. docs/reference/transforms.md says what each
+operator means.
 """
 
 from __future__ import annotations

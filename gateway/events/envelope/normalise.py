@@ -2,7 +2,8 @@
 
 Numeric ids, nulls where strings belong, times as numbers, keys that the specification does not
 name. Rules: section "Common fields" of https://segment.com/docs/connections/spec/common/; what that
-leaves open (such as numbers as ids) is decided here and written down in docs/reference/tracking-api.md.
+leaves open (such as numbers as ids) is decided here and written down in
+docs/reference/tracking-api.md.
 """
 
 from __future__ import annotations
