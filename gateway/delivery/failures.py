@@ -1,8 +1,8 @@
 """What becomes of events that failed: again, aside in the retry lane, alone, or dead.
 
-The events of a batch go on together as long as the destination as a whole is at fault. If it fails so
-again and again the batch is cut smaller, until the event is found that fails alone while others do
-not; that one waits in the lane, alone.
+The events of a batch go on together as long as the destination as a whole is at fault. If it fails
+so again and again the batch is cut smaller, until the event is found that fails alone while others
+do not; that one waits in the lane, alone.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ from gateway.http.tokens import Tokens
 from gateway.identity.visitors import Identity
 from gateway.intake.dedup import RecentIds
 from gateway.intake.dedup_warmup import preload
+from gateway.intake.dry_run import IntakeDryRun
 from gateway.intake.intake import Intake
 from gateway.privacy.erasure import Eraser
 from gateway.privacy.regulations import Others, Regulations
@@ -163,7 +164,7 @@ class Gateway:
         return self._setup
 
     @property
-    def intake(self) -> Intake:
+    def intake(self) -> Intake | IntakeDryRun:
         """The way in."""
         return self._setup.intake
 

@@ -16,8 +16,9 @@ from gateway.delivery.shadow.destination import as_shadow, make_shadow
 from gateway.delivery.shadow.shadow import Shadow
 from gateway.http.routing import Mounted
 from gateway.identity.visitors import Identity
+from gateway.intake.context import IntakeContext
 from gateway.intake.dedup import RecentIds
-from gateway.intake.dry_run import RehearsedIntake
+from gateway.intake.dry_run import IntakeDryRun
 from gateway.intake.intake import Intake
 from gateway.privacy.suppression import Suppressions
 from gateway.queue.batching import BatchingQueue
@@ -58,15 +59,15 @@ class Setup:
 
     Attributes:
         ramps: of groups that grow, and what measures them.
-        destinations, selections: those that are enabled, by id, and what chooses the events of each.
-        shadows: of those, the ones to which nothing is sent.
-        memberships: writes arms into what goes out.
+        destinations, selections: those that are enabled, by id, and what chooses the events of
+        each. shadows: of those, the ones to which nothing is sent. memberships: writes arms into
+        what goes out.
     """
 
     config: Config
     groups: Groups
     ramps: Ramps
-    intake: Intake
+    intake: Intake | IntakeDryRun
     sources: list[Source]
     mounted: Mounted
     destinations: dict[str, BuiltDestination]
@@ -94,21 +95,23 @@ def set_up(config: Config, build: Builder, lasting: Lasting, before: Setup | Non
     ramps = lasting.rollouts.plan(config, groups)
     transforms = build.transforms()
     destinations = {built.id: built for built in build.destinations(transforms)}
-    intake = (RehearsedIntake if build.rehearsing else Intake)(
-        {id_: settings for id_, (settings, _) in config.sources.items()},
-        lasting.queue,
-        lasting.recent_ids,
-        Chain([(id_, t) for id_, t, where in transforms if where is None]),
-        lasting.ledger,
-        lasting.clock,
-        lasting.log,
-        suppressed=lasting.suppressed,
-        books=lasting.books,
-        tap=lasting.tap,
-        identity=lasting.identity,
-        meters=ramps.intake_meters(),
-        workers=config.server.workers,
-        before=None if before is None else before.intake,
+    intake = (IntakeDryRun if build.rehearsing else Intake)(
+        IntakeContext(
+            sources={id_: settings for id_, (settings, _) in config.sources.items()},
+            queue=lasting.queue,
+            recent_ids=lasting.recent_ids,
+            transforms=Chain([(id_, t) for id_, t, where in transforms if where is None]),
+            ledger=lasting.ledger,
+            clock=lasting.clock,
+            log=lasting.log,
+            suppressed=lasting.suppressed,
+            books=lasting.books,
+            tap=lasting.tap,
+            identity=lasting.identity,
+            meters=ramps.intake_meters(),
+            workers=config.server.workers,
+        ),
+        None if before is None else before.intake,
     )
     sources = build.sources(intake)
     mounted = Mounted(sources, config.server.prefix)

@@ -459,15 +459,9 @@ async def test_a_defect_in_the_worker_starts_over_from_the_cursor(bench: Bench) 
             raise ZeroDivisionError
         real(*args)
 
-<<<<<<< HEAD
-    sieve.sort = broken  # type: ignore[method-assign, assignment]
-    worker.sender.pause = lambda *_: asyncio.sleep(0, result=False)  # type: ignore[method-assign]
-    bench.start(worker)
-=======
     selection.sort = broken  # type: ignore[method-assign, assignment]
     worker.sender.wait = lambda *_: asyncio.sleep(0, result=False)  # type: ignore[method-assign]
-    bench.cases.start(worker)
->>>>>>> w-delivery
+    bench.start(worker)
     await bench.reaches(worker, 2)
 
     assert destination.delivered == ["a", "b"]

@@ -21,6 +21,7 @@ from gateway.config.load import load
 from gateway.config.settings import SourceSettings
 from gateway.errors import ConfigError, QueueFull
 from gateway.events.event import Event
+from gateway.intake.context import IntakeContext
 from gateway.intake.dedup import RecentIds
 from gateway.intake.intake import Arrival, Intake, Receipt
 from gateway.queue.batching import BatchingQueue
@@ -58,13 +59,15 @@ class House:
         self.clock = ManualClock()
         self.ids = RecentIds(3_600_000, 10_000)
         self.intake = Intake(
-            SOURCES,
-            cast("BatchingQueue", self.queue),
-            self.ids,
-            Chain(steps),
-            self.ledger,
-            self.clock,
-            structlog.get_logger(),
+            IntakeContext(
+                sources=SOURCES,
+                queue=cast("BatchingQueue", self.queue),
+                recent_ids=self.ids,
+                transforms=Chain(steps),
+                ledger=self.ledger,
+                clock=self.clock,
+                log=structlog.get_logger(),
+            )
         )
 
     async def send(self, *events: Event, source_id: str = "web") -> Receipt:

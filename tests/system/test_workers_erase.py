@@ -17,7 +17,7 @@ import pytest
 
 from gateway import Erasure
 from gateway.cli.commands import erase
-from gateway.cluster.regulations import AsideShards
+from gateway.cluster.regulations import LocalShards
 from gateway.config.data_dir import is_held, of_shard, public_id, take_lock
 from gateway.config.load import load
 from gateway.config.settings import KeySettings, SourceSettings
@@ -152,7 +152,7 @@ async def test_a_vendor_is_asked_once_and_last(tmp_path: Path) -> None:
             object.__setattr__(gateway.destinations[0], "destination", vendor)
             gateways.append(await stack.enter_async_context(gateway.at_rest(begin=False)))
         lead, one, two = (gateway.regulations for gateway in gateways)
-        lead.others = AsideShards({"worker 1": gateways[1], "worker 2": gateways[2]})
+        lead.others = LocalShards({"worker 1": gateways[1], "worker 2": gateways[2]})
         await lead.start()
         await one.start()
         made = await lead.create("DELETE_ONLY", ADA, "tester")
@@ -184,9 +184,9 @@ async def test_a_shard_that_is_gone_is_waited_for_no_more(tmp_path: Path) -> Non
             object.__setattr__(gateway.destinations[0], "destination", vendor)
             gateways.append(await stack.enter_async_context(gateway.at_rest(begin=False)))
         lead, other = (gateway.regulations for gateway in gateways)
-        lead.others = AsideShards({"worker 1": gateways[1]})
+        lead.others = LocalShards({"worker 1": gateways[1]})
         made = await lead.create("DELETE_ONLY", ADA, "tester")
-        lead.others = AsideShards({"shard 1": gateways[1]})
+        lead.others = LocalShards({"shard 1": gateways[1]})
         await other.start()
         await lead.start()
         while not (found := await lead.wait(made.id, 0.1)) or found.status == "RUNNING":

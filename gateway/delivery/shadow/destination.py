@@ -27,8 +27,8 @@ def make_shadow(
     Args:
         rehearsed: all destinations by id, built to send nothing and for this shadow alone: what two
             shadows note down must not mix.
-        selection: gives what decides which events go to a destination; it shows nobody what it does.
-        workers: that share what is looked at.
+        selection: gives what decides which events go to a destination; it shows nobody what it
+        does. workers: that share what is looked at.
 
     Raises:
         ConfigError: it is compared with what cannot show what it would send.

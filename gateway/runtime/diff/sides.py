@@ -17,7 +17,7 @@ from gateway.delivery.mapping import MappedDestination
 from gateway.delivery.selection import Outgoing, Selection
 from gateway.errors import GatewayError, Permanent
 from gateway.events.event import Event
-from gateway.intake.dry_run import RehearsedIntake
+from gateway.intake.dry_run import IntakeDryRun
 from gateway.runtime.gateway import Gateway
 
 __all__ = ["Road", "Sent", "Side", "Stopped", "run_over"]
@@ -122,7 +122,7 @@ class Side:
     """
 
     def __init__(self, gateway: Gateway, destinations: Sequence[str]) -> None:
-        self._intake = cast("RehearsedIntake", gateway.intake)
+        self._intake = cast("IntakeDryRun", gateway.intake)
         self.roads = {
             built.id: Road(built, gateway.setup.selections[built.id])
             for built in gateway.destinations
