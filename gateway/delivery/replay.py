@@ -300,7 +300,7 @@ class Replays:
         selection = self._selections[destination].of_today()
         pairs = zip(chosen.events, chosen.offsets, strict=True)
         kept = [(event, offset) for event, offset in pairs if offset not in without]
-        events, offsets = selection.keep_back(
+        events, offsets = selection.filter_users(
             self._suppressed, [e for e, _ in kept], [o for _, o in kept], outgoing
         )
         selection.sort(events, offsets, outgoing)

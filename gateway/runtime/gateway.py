@@ -19,7 +19,7 @@ from gateway.config.load import load
 from gateway.config.model import Config
 from gateway.delivery.built import BuiltDestination
 from gateway.delivery.circuit import Pace
-from gateway.delivery.manager import DeliveryManager
+from gateway.delivery.manager import DeliveryManager, ManagerContext
 from gateway.delivery.replay import Replays
 from gateway.errors import GatewayError, StateError
 from gateway.events.timestamps import format_ms, now_ms
@@ -120,14 +120,16 @@ class Gateway:
         self.suppressed = Suppressions(config.shared_dir / FILE_NAME)
         self.identity = Identity.of_shard(config, self._log)
         self.deliveries = DeliveryManager(
-            self.queue,
-            self.state,
-            self.ledger,
-            self.tap,
-            config.server,
-            {} if paces is None else paces,
-            clock,
-            self._log,
+            ManagerContext(
+                queue=self.queue,
+                state=self.state,
+                ledger=self.ledger,
+                tap=self.tap,
+                server=config.server,
+                paces={} if paces is None else paces,
+                clock=clock,
+                log=self._log,
+            )
         )
         self.workers = self.deliveries.workers
         self.paths = Paths()

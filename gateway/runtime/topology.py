@@ -11,7 +11,7 @@ from gateway.components.chain import Chain
 from gateway.components.source import Source
 from gateway.config.model import Config
 from gateway.delivery.built import BuiltDestination
-from gateway.delivery.selection import Selection
+from gateway.delivery.selection import Selection, SelectionContext
 from gateway.delivery.shadow.destination import as_shadow, make_shadow
 from gateway.delivery.shadow.shadow import Shadow
 from gateway.http.routing import Mounted
@@ -164,19 +164,21 @@ def _selection(
 ) -> Selection:
     only = built.settings.only
     return Selection(
-        built.chain,
-        name=built.name,
-        storage=built.storage,
-        consent=built.settings.consent,
-        consent_defaults={
-            id_: source.consent_default for id_, (source, _) in config.sources.items()
-        },
-        clock=clock,
-        id_=built.id,
-        tap=tap,
-        only=None if only is None else (groups[only.group], only.arm),
-        memberships=memberships,
-        meters=() if ramps is None else ramps.meters(built.id),
+        SelectionContext(
+            built.chain,
+            name=built.name,
+            storage=built.storage,
+            consent=built.settings.consent,
+            consent_defaults={
+                id_: source.consent_default for id_, (source, _) in config.sources.items()
+            },
+            clock=clock,
+            id=built.id,
+            tap=Tap() if tap is None else tap,
+            only=None if only is None else (groups[only.group], only.arm),
+            memberships=memberships,
+            meters=() if ramps is None else ramps.meters(built.id),
+        )
     )
 
 
@@ -186,14 +188,16 @@ def _arm_of(built: BuiltDestination, groups: Groups, shadow: Shadow, lasting: La
     # client can keep an event.
     only = built.settings.only
     return Selection(
-        Chain(),
-        name="",
-        storage=True,
-        clock=lasting.clock,
-        id_=built.id,
-        tap=lasting.tap,
-        only=None if only is None else (groups[only.group], only.arm),
-        interceptor=shadow,
+        SelectionContext(
+            Chain(),
+            name="",
+            storage=True,
+            clock=lasting.clock,
+            id=built.id,
+            tap=lasting.tap,
+            only=None if only is None else (groups[only.group], only.arm),
+            interceptor=shadow,
+        )
     )
 
 
