@@ -20,7 +20,7 @@ from gateway.config.model import Config
 from gateway.delivery.built import BuiltDestination
 from gateway.delivery.circuit import Pace
 from gateway.delivery.manager import DeliveryManager, ManagerContext
-from gateway.delivery.replay import Replays
+from gateway.delivery.replay import Replays, ReplaysContext
 from gateway.errors import GatewayError, StateError
 from gateway.events.timestamps import format_ms, now_ms
 from gateway.http.routing import Paths
@@ -309,15 +309,17 @@ class Gateway:
 
     def _make_replays(self) -> Replays:
         return Replays(
-            self.queue.store,
-            self.state,
-            self.workers,
-            self.deliveries.selections,
-            self.deliveries.built,
-            self.suppressed,
-            self.clock,
-            self._log,
-            self.config.shard,
+            ReplaysContext(
+                store=self.queue.store,
+                state=self.state,
+                workers=self.workers,
+                selections=self.deliveries.selections,
+                targets=self.deliveries.built,
+                suppressed=self.suppressed,
+                clock=self.clock,
+                log=self._log,
+                shard=self.config.shard,
+            )
         )
 
     def _make_regulations(self, replays: Replays | None) -> Regulations:
