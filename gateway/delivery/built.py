@@ -44,7 +44,7 @@ class BuiltDestination:
 
     @property
     def is_shadow(self) -> bool:
-        """True if nothing is sent to it; see `gateway.delivery.shadow.shadow`."""
+        """True if nothing is sent to it; see `gateway.delivery.shadow`."""
         return self.settings.shadowing is not None
 
     @property

@@ -4,7 +4,7 @@ A destination that changes keeps its worker. The worker's sender is closed, the 
 the new destination takes the place of the old one, and the sender is opened again. Events that were
 read, events in the retry lane and the order of users stay as they are. So nothing is lost, sent
 twice or overtaken. The worker itself is replaced only where order is kept in another way, or where
-the destination becomes a shadow or stops being one (`gateway.delivery.shadow.shadow`). Then the old
+the destination becomes a shadow or stops being one (`gateway.delivery.shadow`). Then the old
 worker commits what it has sent, and the new one continues from the cursor.
 """
 
