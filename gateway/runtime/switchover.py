@@ -15,7 +15,8 @@ from gateway.components.lifecycle import StartedSources
 from gateway.components.source import Source
 from gateway.components.verdict import trace_of
 from gateway.config.model import Config
-from gateway.delivery.manager import DeliveryManager, StartPoint
+from gateway.delivery.manager import DeliveryManager
+from gateway.delivery.start_points import StartPoint
 from gateway.delivery.replay import Replays
 from gateway.errors import StateError
 from gateway.privacy.regulations import Regulations

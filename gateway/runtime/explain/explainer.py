@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from gateway.components.destination import Batch
 from gateway.delivery.built import BuiltDestination
-from gateway.delivery.dry_run import Shown, rehearse
+from gateway.delivery.dry_run import MaskedJson, run_dry
 from gateway.delivery.selection import Outgoing
 from gateway.errors import GatewayError
 from gateway.events.event import Event, decode_events, encode_events
@@ -73,7 +73,7 @@ class Delivery(Struct, frozen=True):
             sent what it would be sent if it were none; ``not shown``, where the destination cannot
             rehearse; or ``disabled``.
         steps: the delivery transforms.
-        sends: requests or writes; see `gateway.delivery.dry_run.Shown`.
+        sends: requests or writes; see `gateway.delivery.dry_run.MaskedJson`.
     """
 
     destination: str
@@ -267,10 +267,10 @@ class Explainer:
         batch = Batch((event,), (offset,), 1, "explain")
         try:
             async with asyncio.timeout(built.settings.timeout_seconds):
-                rehearsed = await rehearse(built.destination, built.rehearsal, batch)
+                rehearsed = await run_dry(built.destination, built.rehearsal, batch)
         except TimeoutError:
             return ends("not shown", "it took longer than timeout_seconds")
-        shown = Shown(built.rehearsal.secrets)
+        shown = MaskedJson(built.rehearsal.secrets)
         sends = [shown(planned) for planned in rehearsed.planned]
         if rehearsed.failed:
             return ends("refused", shown.error(next(iter(rehearsed.failed.values()))), sends)
