@@ -70,6 +70,7 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from gateway.events.conditions.condition import ConditionError as ConditionError
     from gateway.events.conditions.condition import compile_condition as compile_condition
     from gateway.events.conditions.path import PathError as PathError
+    from gateway.events.conditions.path import format_path as format_path
     from gateway.events.conditions.path import parse_path as parse_path
     from gateway.events.conditions.path import path_reader as path_reader
     from gateway.events.envelope.arrival import Arrival as Arrival
@@ -125,7 +126,7 @@ else:  # at run time
             "QueueError QueueFull Retryable Throttled"
         ),
         "gateway.events.conditions.condition": "Condition ConditionError compile_condition",
-        "gateway.events.conditions.path": "PathError parse_path path_reader",
+        "gateway.events.conditions.path": "PathError format_path parse_path path_reader",
         "gateway.events.envelope.arrival": "Arrival Receipt",
         "gateway.events.event": "EVENT_TYPES Event",
         "gateway.events.integrations": "integration_options",
