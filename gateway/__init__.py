@@ -56,6 +56,13 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from gateway.components.store import QueueSpec as QueueSpec
     from gateway.components.transform import Transform as Transform
     from gateway.components.transform import TransformSpec as TransformSpec
+    from gateway.components.transform_methods import ChangesClient as ChangesClient
+    from gateway.components.transform_methods import KeepsByIds as KeepsByIds
+    from gateway.components.transform_methods import PassesText as PassesText
+    from gateway.components.transform_methods import PerDestination as PerDestination
+    from gateway.components.transform_methods import ProducesEvents as ProducesEvents
+    from gateway.components.transform_methods import ReceivesEvents as ReceivesEvents
+    from gateway.components.transform_methods import SuspectsText as SuspectsText
     from gateway.errors import BatchError as BatchError
     from gateway.errors import ConfigError as ConfigError
     from gateway.errors import DeliveryError as DeliveryError
@@ -121,6 +128,10 @@ else:  # at run time
         "gateway.components.source": "Route Source SourceSpec",
         "gateway.components.store": "QueueSpec",
         "gateway.components.transform": "Transform TransformSpec",
+        "gateway.components.transform_methods": (
+            "ChangesClient KeepsByIds PassesText PerDestination ProducesEvents ReceivesEvents "
+            "SuspectsText"
+        ),
         "gateway.errors": (
             "BatchError ConfigError DeliveryError GatewayError Misconfigured Permanent "
             "QueueError QueueFull Retryable Throttled"

@@ -17,6 +17,7 @@ from gateway.builtin.sources.segment.config import SegmentConfig
 from gateway.builtin.sources.segment.decode import parse_batch
 from gateway.builtin.sources.segment.limits import select
 from gateway.builtin.sources.segment.plain import plain_batch, within
+from gateway.components import ports
 from gateway.components.chain import Chain
 from gateway.components.store import Store
 from gateway.config.settings import DedupConfig, QueueSettings, SourceSettings
@@ -24,6 +25,7 @@ from gateway.events.envelope.client import Client
 from gateway.events.envelope.sealed import Origin
 from gateway.events.event import Event
 from gateway.events.timestamps import now_ms
+from gateway.intake.context import IntakeContext
 from gateway.intake.dedup import RecentIds
 from gateway.intake.intake import Arrival, Intake
 from gateway.queue.batching import BatchingQueue
@@ -48,7 +50,9 @@ def decode(body: bytes) -> list[Event]:
     return select(parse_batch(body), _CONFIG)
 
 
-async def take_up(intake: Intake, bodies: list[bytes], concurrency: int = CONCURRENCY) -> None:
+async def take_up(
+    intake: ports.Intake, bodies: list[bytes], concurrency: int = CONCURRENCY
+) -> None:
     """Decode and accept bodies as so many concurrent requests, as the source does."""
     waiting = iter(bodies)
 
@@ -61,7 +65,7 @@ async def take_up(intake: Intake, bodies: list[bytes], concurrency: int = CONCUR
             clients.create_task(client(waiting))
 
 
-async def _take(intake: Intake, body: bytes) -> None:
+async def _take(intake: ports.Intake, body: bytes) -> None:
     plain = plain_batch(body)
     if plain is not None and within(plain, _CONFIG):
         origin = Origin(_SOURCE, intake.clock(), plain.sent_at, plain.type, Client())
@@ -114,13 +118,15 @@ async def _running(
     queue = BatchingQueue(store, QueueSettings(ack="fsync"), log)
     dedup = DedupConfig()
     intake = Intake(
-        {_SOURCE: SourceSettings(type="segment", write_key="demo")},
-        queue,
-        RecentIds(int(dedup.window_hours * _HOUR_MS), dedup.max_entries),
-        Chain(),
-        Ledger(),
-        clock,
-        log,
+        IntakeContext(
+            sources={_SOURCE: SourceSettings(type="segment", write_key="demo")},
+            queue=queue,
+            recent_ids=RecentIds(int(dedup.window_hours * _HOUR_MS), dedup.max_entries),
+            transforms=Chain(),
+            ledger=Ledger(),
+            clock=clock,
+            log=log,
+        )
     )
     await queue.start()
     try:

@@ -1,4 +1,4 @@
-"""Asks shards, each of which its worker answers for on a Unix socket of its own."""
+"""Asks shards at their workers, each of which answers on a Unix socket of its own."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from yarl import URL
 from gateway.config.data_dir import name_of
 from gateway.server.admin.api import ASKING, AdminError
 
-__all__ = ["ASKED_FOR", "Asker", "view_socket"]
+__all__ = ["CALLER_HEADER", "Peers", "view_socket"]
 
-ASKED_FOR = "Headgate-Caller"
-"""Header in which a worker says whom it asks for; believed on the internal sockets only."""
+CALLER_HEADER = "Headgate-Caller"
+"""Header with the name of the caller on whose behalf a worker asks; internal sockets only."""
 
 _USUAL = aiohttp.ClientTimeout(total=None, sock_connect=1.0, sock_read=30.0)
 _PATIENT = aiohttp.ClientTimeout(total=None, sock_connect=1.0)
-_MOST_LINE_BYTES = 16_000_000
+_MAX_LINE_BYTES = 16_000_000
 
 
 def view_socket(folder: Path, worker: int) -> Path:
-    """Where a worker answers for the shards that it runs."""
+    """Returns the socket on which a worker answers for its shards."""
     return folder / f"{worker}.view"
 
 
-class Asker:
-    """Asks all shards, or one.
+class Peers:
+    """All shards, each asked at the worker that runs it.
 
     Attributes:
-        shards: all that there are.
+        shards: the numbers of all shards.
 
     Args:
-        workers: how many there are.
+        workers: number of worker processes.
         sockets: folder of their internal sockets.
     """
 
@@ -48,7 +48,7 @@ class Asker:
             aiohttp.ClientSession(
                 connector=aiohttp.UnixConnector(str(view_socket(sockets, worker))),
                 timeout=_USUAL,
-                read_bufsize=_MOST_LINE_BYTES,
+                read_bufsize=_MAX_LINE_BYTES,
             )
             for worker in range(workers)
         ]
@@ -57,21 +57,21 @@ class Asker:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Hang up."""
+        """Closes the connections."""
         for session in self._sessions:
             await session.close()
 
     def name_of(self, shard: int) -> str:
-        """A shard as we name it to people."""
+        """Returns the name of a shard for messages."""
         return name_of(shard, self._workers)
 
     def session(self, shard: int) -> aiohttp.ClientSession:
-        """To the worker that runs a shard."""
+        """Returns the session with the worker that runs a shard."""
         return self._sessions[shard % self._workers]
 
     @staticmethod
     def url(shard: int, path: str) -> URL:
-        """A path of a shard."""
+        """Returns the internal URL of a path of a shard."""
         return URL(f"http://worker/shards/{shard}{path}", encoded=True)
 
     async def ask(
@@ -83,16 +83,16 @@ class Asker:
         *,
         patient: bool = False,
     ) -> bytes | None:
-        """A shard's own answer; None where its worker is down.
+        """Returns the answer of one shard; None if its worker is down.
 
         Args:
-            patient: it may take as long as it does.
+            patient: wait for the answer without a time limit.
 
         Raises:
             AdminError: the shard refuses.
         """
         try:
-            headers = {ASKED_FOR: quote(ASKING.get())}
+            headers = {CALLER_HEADER: quote(ASKING.get())}
             asked = self.session(shard).request(
                 method,
                 self.url(shard, path),
@@ -104,18 +104,19 @@ class Asker:
                 data = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError):
             return None
-        # /health is read whatever it says; of the others 4xx is the caller's to mend.
+        # /health has a body to read whatever its status is.
         if 400 <= response.status < 600 and path != "/health":
-            raise AdminError(f"{self.name_of(shard)}: {_told(data, response)}", response.status)
+            reason = _reason(data, response)
+            raise AdminError(f"{self.name_of(shard)}: {reason}", response.status)
         return data
 
     async def ask_all(
         self, method: str, path: str, body: bytes | None = None
     ) -> dict[int, bytes | None]:
-        """The answers of all; None for those that are down.
+        """Returns the answers of all shards; None for each whose worker is down.
 
         Raises:
-            AdminError: one refuses.
+            AdminError: a shard refuses.
         """
         answers = await asyncio.gather(
             *(self.ask(shard, method, path, body) for shard in self.shards)
@@ -123,19 +124,19 @@ class Asker:
         return dict(zip(self.shards, answers, strict=True))
 
     async def all_up(self, method: str, path: str, body: bytes | None = None) -> dict[int, bytes]:
-        """The same, where an answer without one of them would be wrong.
+        """Returns the answers of all shards.
 
         Raises:
-            AdminError: a worker is down, or refuses.
+            AdminError: a worker is down, or a shard refuses.
         """
         answers = await self.ask_all(method, path, body)
         return {shard: self.there(shard, data) for shard, data in answers.items()}
 
     def there(self, shard: int, data: bytes | None) -> bytes:
-        """The answer of a shard that has to be there.
+        """Returns the answer of a shard.
 
         Raises:
-            AdminError: it is not.
+            AdminError: `data` is None: the worker is down.
         """
         if data is None:
             raise AdminError(
@@ -150,8 +151,9 @@ class _Error(msgspec.Struct):
     error: str
 
 
-def _told(data: bytes, response: aiohttp.ClientResponse) -> str:
+def _reason(data: bytes, response: aiohttp.ClientResponse) -> str:
+    """Returns the error that a shard answered; its status, if aiohttp and no handler answered."""
     try:
         return msgspec.json.decode(data, type=_Error).error
-    except msgspec.DecodeError:  # not by one of our handlers, but about it
+    except msgspec.DecodeError:
         return f"HTTP {response.status}"

@@ -21,16 +21,17 @@ from gateway.cluster.background import beside
 from gateway.cluster.dedup_sync import Announcer, hearing, ids_socket
 from gateway.cluster.file_hints import hinting, links_socket
 from gateway.cluster.listeners import listen_unix
-from gateway.cluster.peers import Asker, view_socket
-from gateway.cluster.regulations import OtherShards, part_routes
-from gateway.cluster.view import View, asked_for
+from gateway.cluster.peers import Peers, view_socket
+from gateway.cluster.regulations import RemoteShards, add_parts
+from gateway.cluster.view import View, caller_of_worker
 from gateway.config.data_dir import delivering_only, is_held, of_shard, owned_by, take_lock
 from gateway.config.model import Config
 from gateway.config.settings import DedupConfig
 from gateway.delivery.circuit import Pace
 from gateway.runtime.gateway import Gateway
 from gateway.runtime.plugins import Registry
-from gateway.server.admin import add_routes, admin_routes
+from gateway.server.admin import add_endpoints
+from gateway.server.admin.guard import Guard
 from gateway.server.app import add_answers, serving
 
 __all__ = ["Hosted", "alone", "build", "hosting", "locked", "seldom_collect", "socket_folder"]
@@ -128,20 +129,20 @@ async def hosting(
             # First, so that what others store while we read their queues is not missed.
             path = ids_socket(sockets, worker)
             await stack.enter_async_context(hearing(path, own.recent_ids, own.clock))
-        asker = await stack.enter_async_context(Asker(workers, shards, sockets))
+        peers = await stack.enter_async_context(Peers(workers, shards, sockets))
         if own.config.shard == 0 and len(shards) > 1:
-            own.other_shards = OtherShards(asker)
+            own.other_shards = RemoteShards(peers)
         for gateway in gateways:
             await stack.enter_async_context(gateway.running())
         await stack.enter_async_context(_answering(gateways, view_socket(sockets, worker)))
-        view = View(own.config, asker, own.tokens)
+        view = View(own.config, peers, own.tokens)
         if own.recent_ids is not None and workers > 1:
-            peers = [ids_socket(sockets, n) for n in range(workers) if n != worker]
-            announcer = own.recent_ids.watcher = Announcer(own.queue, peers, own.clock)
+            others_ids = [ids_socket(sockets, n) for n in range(workers) if n != worker]
+            announcer = own.recent_ids.watcher = Announcer(own.queue, others_ids, own.clock)
             await stack.enter_async_context(beside(announcer.run(), "announce ids"))
         if workers > 1:
-            peers = [links_socket(sockets, n) for n in range(workers) if n != worker]
-            hints = hinting(links_socket(sockets, worker), peers, own.identity.look)
+            others_links = [links_socket(sockets, n) for n in range(workers) if n != worker]
+            hints = hinting(links_socket(sockets, worker), others_links, own.identity.look)
             own.identity.changed = await stack.enter_async_context(hints)
             own.identity.look()  # what was written while nobody heard of it
         yield Hosted(own, others, view)
@@ -213,8 +214,8 @@ async def _answering(gateways: list[Gateway], path: Path) -> AsyncIterator[None]
     for gateway in gateways:
         one = web.Application(client_max_size=0)
         add_answers(one, gateway)
-        add_routes(one, admin_routes(gateway), asked_for, gateway.audit.record)
-        add_routes(one, part_routes(gateway), asked_for, None)
+        add_endpoints(one, gateway, Guard(caller_of_worker, gateway.audit.record))
+        add_parts(one, gateway)
         app.add_subapp(f"/shards/{gateway.config.shard}", one)
     runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=1.0)
     await runner.setup()

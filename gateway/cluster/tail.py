@@ -1,4 +1,4 @@
-"""The live tail of all shards: their lines, as they come."""
+"""The live tail of all shards: their lines, in the order of arrival."""
 
 from __future__ import annotations
 
@@ -8,58 +8,44 @@ from contextlib import suppress
 import aiohttp
 from aiohttp import web
 
-from gateway.cluster.peers import Asker
-from gateway.server.admin.tail import choice_of
+from gateway.cluster.peers import Peers
 
-__all__ = ["Tails"]
+__all__ = ["pass_on_lines"]
 
 _AGAIN_SECONDS = 0.2
 
 
-class Tails:
-    """Answers ``GET /admin/tail``.
+async def pass_on_lines(
+    peers: Peers, request: web.Request, stopping: asyncio.Event
+) -> web.StreamResponse:
+    """Answers with the lines of all shards, until the caller leaves or `stopping` is set."""
+    response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+    await response.prepare(request)
+    path = request.rel_url.raw_path_qs
+    tasks = [asyncio.create_task(_pass_on(peers, shard, path, response)) for shard in peers.shards]
+    tasks.append(asyncio.create_task(_until(stopping)))
+    try:
+        # The first task ends because the caller has left or the gateway stops.
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return response
 
-    Args:
-        asker: asks the shards.
-        stopping: ends the answers that go on.
-    """
 
-    def __init__(self, asker: Asker, stopping: asyncio.Event) -> None:
-        self._asker = asker
-        self._stopping = stopping
-
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        """The lines of all shards, until the caller leaves or we stop."""
-        choice_of(request)  # whether the question is one
-        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
-        await response.prepare(request)
-        path = f"/admin/tail?{request.rel_url.raw_query_string}"
-        tasks = [
-            asyncio.create_task(self._pass_on(shard, path, response))
-            for shard in self._asker.shards
-        ]
-        tasks.append(asyncio.create_task(_until(self._stopping)))
-        try:
-            # A task that ends is the caller who has left, or we who stop.
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        return response
-
-    async def _pass_on(self, shard: int, path: str, response: web.StreamResponse) -> None:
-        """Pass on a shard's lines, also after its worker was down; until the caller leaves."""
-        while True:
-            with suppress(aiohttp.ClientError, TimeoutError):
-                session = self._asker.session(shard)
-                async with session.get(self._asker.url(shard, path)) as lines:
-                    async for line in lines.content:
-                        try:
-                            await response.write(line)
-                        except ConnectionResetError:  # which is a ClientError, too
-                            return
-            await asyncio.sleep(_AGAIN_SECONDS)
+async def _pass_on(peers: Peers, shard: int, path: str, response: web.StreamResponse) -> None:
+    """Passes on the lines of a shard until the caller leaves; resumes after its worker was down."""
+    while True:
+        with suppress(aiohttp.ClientError, TimeoutError):
+            session = peers.session(shard)
+            async with session.get(peers.url(shard, path)) as lines:
+                async for line in lines.content:
+                    try:
+                        await response.write(line)
+                    except ConnectionResetError:  # caught here, as aiohttp's own is a ClientError
+                        return
+        await asyncio.sleep(_AGAIN_SECONDS)
 
 
 async def _until(event: asyncio.Event) -> None:

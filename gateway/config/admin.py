@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from msgspec import Meta
 
 from gateway.components.settings import Secret, Settings
 
-__all__ = ["AdminConfig", "AdminToken", "Role"]
+__all__ = ["ROLES", "AdminConfig", "AdminToken", "Role"]
 
 _LEAST_TOKEN = 16
 Role = Literal["read", "operate", "admin"]
-"""What an admin token may do; see `AdminToken`."""
+"""A role of an admin token; see `AdminToken`."""
+
+ROLES: tuple[Role, ...] = get_args(Role)
+"""All roles from the weakest to the strongest; each includes those before it."""
 
 _HASHED = "sha256:"
 
@@ -91,6 +94,5 @@ class AdminConfig(Settings, frozen=True):
     def own_token(self) -> str:
         """The strongest token that is written out, for our own commands; empty if there is none."""
         plain = [token for token in self.all_tokens if token.hashed is None]
-        order = ("read", "operate", "admin")
-        best = max(plain, key=lambda token: order.index(token.role), default=None)
+        best = max(plain, key=lambda token: ROLES.index(token.role), default=None)
         return best.token.reveal() if best is not None else ""

@@ -5,28 +5,28 @@ from __future__ import annotations
 import asyncio
 
 from gateway.components.destination import BatchPolicy
-from gateway.delivery.selection import Outgoing, Sieve
+from gateway.delivery.selection import Outgoing, Selection
 from gateway.queue.batching import QueueReader
 from gateway.queue.memory_feed import Slice
 
-__all__ = ["Collector"]
+__all__ = ["Batcher"]
 
 _MOST_READ = 10_000
 """Events that one batch comes over at most, so that the cursor moves where all are filtered."""
 
 
-class Collector:
+class Batcher:
     """Makes batches for one destination, in the order of the queue."""
 
     def __init__(
         self,
         reader: QueueReader,
         policy: BatchPolicy,
-        sieve: Sieve,
+        selection: Selection,
     ) -> None:
         self._reader = reader
         self._policy = policy
-        self._sieve = sieve
+        self._selection = selection
         self._expected = reader.position
         self._began = reader.position
         self._left: Slice | None = None
@@ -52,8 +52,8 @@ class Collector:
             None where `hurry` is set and the queue has no more.
         """
         outgoing = await self._gather(hurry)
-        if outgoing is not None and self._sieve.onlooker is not None:
-            await self._sieve.onlooker.take(outgoing)
+        if outgoing is not None and self._selection.interceptor is not None:
+            await self._selection.interceptor.take(outgoing)
         return outgoing
 
     async def _gather(self, hurry: asyncio.Event) -> Outgoing | None:
@@ -71,15 +71,15 @@ class Collector:
             if self._take(part, outgoing):
                 return outgoing
 
-    def use(self, policy: BatchPolicy, sieve: Sieve) -> None:
+    def use(self, policy: BatchPolicy, selection: Selection) -> None:
         """Make batches so from the next events on."""
         self._policy = policy
-        self._sieve = sieve
+        self._selection = selection
 
     async def rewind(self, offset: int) -> None:
         """Read again from an offset; nothing of what was read before is kept."""
-        if self._sieve.onlooker is not None:
-            self._sieve.onlooker.forget()
+        if self._selection.interceptor is not None:
+            self._selection.interceptor.forget()
         await self._stop_reading()
         await self._reader.rewind(offset)
         self._expected = offset
@@ -133,7 +133,7 @@ class Collector:
             part = part.first(taken)
         self._expected = outgoing.cursor = part.end
         outgoing.size += part.size
-        self._sieve.sort(part.events, range(part.offset, part.end), outgoing)
+        self._selection.sort(part.events, range(part.offset, part.end), outgoing)
         return (
             self._left is not None
             or len(outgoing.events) >= self._policy.max_events

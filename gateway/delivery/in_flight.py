@@ -14,7 +14,7 @@ from gateway.events.event import Event
 from gateway.state import Attempt, Commit, DeadLetter, Offsets, Waiting
 from gateway.state.live_tail import Tap
 
-__all__ = ["NOTHING", "Item", "Part", "Ticket", "attempts_of", "merged", "show"]
+__all__ = ["NOTHING", "InFlight", "Item", "Part", "attempts_of", "merged", "show"]
 
 Item = tuple[Event, int]
 """An event and its offset."""
@@ -53,7 +53,7 @@ NOTHING = Part((), ())
 
 
 @dataclass(slots=True)
-class Ticket:
+class InFlight:
     """A batch with its outcomes.
 
     Attributes:
@@ -90,19 +90,19 @@ class Ticket:
     _todo: deque[Item] = field(default_factory=deque)
 
     @classmethod
-    def of(cls, outgoing: Outgoing, now_ms: int, replay: tuple[int, int] | None = None) -> Ticket:
-        """The ticket of a batch that was just read."""
-        ticket = cls(outgoing, now_ms, max(1, len(outgoing.events)), replay)
-        ticket._whole = Part(outgoing.events, outgoing.offsets)
-        ticket.history += [
+    def of(cls, outgoing: Outgoing, now_ms: int, replay: tuple[int, int] | None = None) -> InFlight:
+        """The state of a batch that was just read."""
+        in_flight = cls(outgoing, now_ms, max(1, len(outgoing.events)), replay)
+        in_flight._whole = Part(outgoing.events, outgoing.offsets)
+        in_flight.history += [
             Attempt(Offsets.of(offsets), "filtered", rule, now_ms)
             for rule, offsets in outgoing.filtered.items()
         ]
-        ticket.history += [
+        in_flight.history += [
             Attempt(Offsets.of([letter.offset]), "dead", letter.detail, now_ms)
             for letter in outgoing.dead
         ]
-        return ticket
+        return in_flight
 
     @property
     def left(self) -> int:
@@ -210,26 +210,26 @@ def show(tap: Tap, destination: str, batch: Batch, happened: Iterable[Attempt]) 
         )
 
 
-def merged(destination: str, tickets: Sequence[Ticket]) -> Commit:
+def merged(destination: str, batches: Sequence[InFlight]) -> Commit:
     """One commit for finished batches that follow each other, or for one of a replay."""
     filtered: dict[str, int] = {}
-    for ticket in tickets:
-        for rule, offsets in ticket.outgoing.filtered.items():
+    for in_flight in batches:
+        for rule, offsets in in_flight.outgoing.filtered.items():
             filtered[rule] = filtered.get(rule, 0) + len(offsets)
-    last = tickets[-1]
-    outgoing = [ticket.outgoing for ticket in tickets]
+    last = batches[-1]
+    outgoing = [in_flight.outgoing for in_flight in batches]
     replayed = 0
     if last.replay is not None:
         replayed = len(last.outgoing.offsets) + sum(filtered.values()) + len(last.outgoing.dead)
     return Commit(
         destination,
         last.outgoing.cursor if last.replay is None else None,
-        sum(ticket.delivered for ticket in tickets),
+        sum(in_flight.delivered for in_flight in batches),
         filtered,
-        [letter for t in tickets for letter in (*t.outgoing.dead, *t.dead)],
+        [letter for t in batches for letter in (*t.outgoing.dead, *t.dead)],
         sum(out.lost for out in outgoing) if last.replay is None else 0,
-        [entry for ticket in tickets for entry in ticket.waiting],
+        [entry for in_flight in batches for entry in in_flight.waiting],
         replayed=replayed,
         replay=last.replay,
-        attempts=[attempt for ticket in tickets for attempt in ticket.history],
+        attempts=[attempt for in_flight in batches for attempt in in_flight.history],
     )

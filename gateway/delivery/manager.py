@@ -20,11 +20,11 @@ from anyio.abc import TaskGroup
 
 from gateway.components.lifecycle import start, stop
 from gateway.config.settings import ServerConfig
-from gateway.delivery.batcher import Collector
+from gateway.delivery.batcher import Batcher
 from gateway.delivery.built import BuiltDestination
 from gateway.delivery.circuit import Pace
 from gateway.delivery.ordering import UserOrder
-from gateway.delivery.selection import Sieve
+from gateway.delivery.selection import Selection
 from gateway.delivery.sender import Sender
 from gateway.delivery.worker import Worker
 from gateway.errors import ConfigError
@@ -36,14 +36,14 @@ from gateway.state.live_tail import Tap
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-__all__ = ["Beginning", "Deliveries"]
+__all__ = ["DeliveryManager", "StartPoint"]
 
-Sieves = Mapping[str, Sieve]
+Selections = Mapping[str, Selection]
 Leave = Callable[[str], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Beginning:
+class StartPoint:
     """Where a worker begins.
 
     Attributes:
@@ -57,11 +57,11 @@ class Beginning:
     resumed: bool = False
 
 
-class Deliveries:
+class DeliveryManager:
     """All that is delivered.
 
     Attributes:
-        built, sieves, workers: of the destinations that there are now, by id; always the same
+        built, selections, workers: of the destinations that there are now, by id; always the same
             mappings, for others to look into.
 
     Args:
@@ -81,7 +81,7 @@ class Deliveries:
         log: FilteringBoundLogger,
     ) -> None:
         self.built: dict[str, BuiltDestination] = {}
-        self.sieves: dict[str, Sieve] = {}
+        self.selections: dict[str, Selection] = {}
         self.workers: dict[str, Worker] = {}
         self._queue = queue
         self._state = state
@@ -95,10 +95,10 @@ class Deliveries:
         self._runs: dict[Worker, _Run] = {}
         self._started: dict[int, BuiltDestination] = {}
 
-    def plan(self, built: Mapping[str, BuiltDestination], sieves: Sieves) -> None:
+    def plan(self, built: Mapping[str, BuiltDestination], selections: Selections) -> None:
         """These are to be delivered to, once `open` is called."""
         self.built.update(built)
-        self.sieves.update(sieves)
+        self.selections.update(selections)
 
     def only(self, id_: str) -> None:
         """Of what was planned, deliver to one.
@@ -109,7 +109,7 @@ class Deliveries:
         if id_ not in self.built:
             raise ConfigError(f"there is no destination {id_!r} that is enabled")
         for other in self.built.keys() - {id_}:
-            del self.built[other], self.sieves[other]
+            del self.built[other], self.selections[other]
 
     # -- life cycle ----------------------------------------------------------
 
@@ -178,7 +178,7 @@ class Deliveries:
 
     async def begin(
         self, built: Iterable[BuiltDestination], *, first_start: bool = False
-    ) -> dict[str, Beginning]:
+    ) -> dict[str, StartPoint]:
         """Where each of them begins, which is written down; and what its books say.
 
         Raises:
@@ -208,14 +208,14 @@ class Deliveries:
                 cursors[one.id] = stored.end if fresh else stored.first
                 # Written down before the first event, or a crash would skip what came before it.
                 await self._state.begin(one.id, cursors[one.id])
-        begun: dict[str, Beginning] = {}
+        begun: dict[str, StartPoint] = {}
         counts, bases = await self._state.counts(), await self._state.bases()
         for one in built:
             own, known = self._ledger.destination(one.id), counts.get(one.id, DestinationCounts())
             own.delivered, own.replayed = known.delivered, known.replayed
             own.filtered, own.dead = known.filtered, known.dead
             own.base = bases[one.id]
-            begun[one.id] = Beginning(cursors[one.id], (await self._state.standing(one.id))[0])
+            begun[one.id] = StartPoint(cursors[one.id], (await self._state.standing(one.id))[0])
         return begun
 
     # -- changing ------------------------------------------------------------
@@ -232,11 +232,11 @@ class Deliveries:
     def switch(
         self,
         built: Mapping[str, BuiltDestination],
-        sieves: Sieves,
-        begun: Mapping[str, Beginning],
+        selections: Selections,
+        begun: Mapping[str, StartPoint],
         leave: Leave,
     ) -> list[Coroutine[Any, Any, None]]:
-        """From the next event on these are delivered to, each through its sieve.
+        """From the next event on these are delivered to, each through its selection.
 
         Args:
             built: all of them, started.
@@ -248,7 +248,7 @@ class Deliveries:
         """
         moves: list[Coroutine[Any, Any, None]] = []
         before = self.built.copy()
-        self.plan(built, sieves)
+        self.plan(built, selections)
         for id_, old in before.items():
             new, worker = built.get(id_), self.workers[id_]
             if new is None:
@@ -258,8 +258,8 @@ class Deliveries:
                 worker.sender.close()
                 moves.append(self._replace(worker, old, new, leave))
             else:
-                worker.choose(new.policy, sieves[id_])
-                worker.sender.meters = sieves[id_].meters
+                worker.choose(new.policy, selections[id_])
+                worker.sender.meters = selections[id_].meters
                 if replace(old, chain=new.chain) != new:
                     worker.sender.close()
                     moves.append(self._use(worker, old, new))
@@ -284,7 +284,7 @@ class Deliveries:
     ) -> None:
         """Another worker goes on, from the cursor."""
         await self._end(worker, old, leave)
-        self._add(new, Beginning(worker.cursor, worker.waiting, resumed=True))
+        self._add(new, StartPoint(worker.cursor, worker.waiting, resumed=True))
         await leave(old.id)
         if new.destination is not old.destination:
             await self._stop(old)
@@ -292,11 +292,11 @@ class Deliveries:
     async def _take_out(self, worker: Worker, old: BuiltDestination, leave: Leave) -> None:
         """A destination is no more; its cursor, its books and what waits for it stay."""
         await self._end(worker, old, leave)
-        del self.workers[old.id], self.sieves[old.id], self.built[old.id]
+        del self.workers[old.id], self.selections[old.id], self.built[old.id]
         await leave(old.id)  # one that began just now is with a worker that has ended
         await self._stop(old)
 
-    def _add(self, new: BuiltDestination, begun: Beginning) -> None:
+    def _add(self, new: BuiltDestination, begun: StartPoint) -> None:
         worker = self.workers[new.id] = self._make_worker(new, begun)
         self._begin_run(worker)
 
@@ -305,7 +305,7 @@ class Deliveries:
         seconds = old.settings.timeout_seconds + self._server.drain_timeout_seconds
         run = self._runs.pop(worker)
         try:
-            async with asyncio.timeout(seconds), worker.held():
+            async with asyncio.timeout(seconds), worker.paused():
                 worker.retire()
                 await leave(old.id)
         except TimeoutError:
@@ -325,11 +325,11 @@ class Deliveries:
         run = self._runs[worker] = _Run()
         self._tasks.start_soon(run.until_end, worker, name=f"delivery {worker.id}")
 
-    def _make_worker(self, built: BuiltDestination, begun: Beginning) -> Worker:
+    def _make_worker(self, built: BuiltDestination, begun: StartPoint) -> Worker:
         reader = self._queue.reader(begun.cursor)
         return Worker(
             built.id,
-            collector=Collector(reader, built.policy, self.sieves[built.id]),
+            batcher=Batcher(reader, built.policy, self.selections[built.id]),
             sender=Sender(
                 built.id,
                 built.destination,
@@ -339,7 +339,7 @@ class Deliveries:
                 self._log,
                 secrets=built.secrets,
                 pace=self._pace(built),
-                meters=self.sieves[built.id].meters,
+                meters=self.selections[built.id].meters,
             ),
             policy=built.settings.retry,
             max_events=built.policy.max_events,

@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-__all__ = ["Held", "Hold", "is_held"]
+__all__ = ["Pause", "Paused", "is_pause"]
 
 
-class Held(Exception):
-    """Ends a session of a worker that is to be held."""
+class Paused(Exception):
+    """Ends a session of a worker that is to be paused."""
 
 
-class Hold:
+class Pause:
     """Between a worker and who wants it to stand still."""
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class Hold:
         self._one = asyncio.Lock()
 
     @asynccontextmanager
-    async def held(self) -> AsyncIterator[None]:
+    async def paused(self) -> AsyncIterator[None]:
         """Meanwhile the worker has no session."""
         async with self._one:
             self._wanted.set()
@@ -34,9 +34,9 @@ class Hold:
                 self._wanted.clear()
 
     async def interrupt(self) -> None:
-        """Part of each session: raises `Held` when the worker is wanted to stand still."""
+        """Part of each session: raises `Paused` when the worker is wanted to stand still."""
         await self._wanted.wait()
-        raise Held
+        raise Paused
 
     def running(self) -> None:
         """The worker begins a session."""
@@ -53,6 +53,6 @@ class Hold:
         self._standing.set()
 
 
-def is_held(error: Exception) -> bool:
-    """Whether this is what ended a session that was to be held."""
-    return isinstance(error, ExceptionGroup) and error.subgroup(Held) is not None
+def is_pause(error: Exception) -> bool:
+    """Whether this is what ended a session that was to be paused."""
+    return isinstance(error, ExceptionGroup) and error.subgroup(Paused) is not None

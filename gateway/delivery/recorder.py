@@ -59,7 +59,7 @@ class Recorder:
             except StateError as error:
                 attempt += 1
                 self._sender.fails("retrying", f"outcomes cannot be recorded: {error}", ours=True)
-                if await self._sender.pause(self._sender.delay_seconds(attempt, None)):
+                if await self._sender.wait(self._sender.delay_seconds(attempt, None)):
                     return None
             else:
                 if attempt:

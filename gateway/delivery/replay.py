@@ -21,7 +21,7 @@ from msgspec import Struct, field
 
 from gateway.components.store import Frame, Store
 from gateway.config.data_dir import public_id, shard_of
-from gateway.delivery.selection import Outgoing, Sieve
+from gateway.delivery.selection import Outgoing, Selection
 from gateway.delivery.worker import Worker
 from gateway.errors import ConfigError, StateError
 from gateway.events.envelope.sealed import stored_events
@@ -61,7 +61,7 @@ class Replays:
     """All replays of a gateway.
 
     Args:
-        workers, sieves, targets: of the destinations, by id.
+        workers, selections, targets: of the destinations, by id.
         suppressed: users whose events are kept back.
         shard: whose queue it is; it gives the replays' ids.
     """
@@ -71,7 +71,7 @@ class Replays:
         store: Store,
         state: State,
         workers: Mapping[str, Worker],
-        sieves: Mapping[str, Sieve],
+        selections: Mapping[str, Selection],
         targets: Mapping[str, Target],
         suppressed: Collection[str],
         clock: Callable[[], int],
@@ -82,7 +82,7 @@ class Replays:
         self._shard = shard
         self._state = state
         self._workers = workers
-        self._sieves = sieves
+        self._selections = selections
         self._targets = targets
         self._suppressed = suppressed
         self._clock = clock
@@ -297,13 +297,13 @@ class Replays:
 
     def _sort(self, destination: str, chosen: _Chosen, without: Collection[int]) -> Outgoing:
         outgoing = Outgoing(0)
-        sieve = self._sieves[destination].of_today()
+        selection = self._selections[destination].of_today()
         pairs = zip(chosen.events, chosen.offsets, strict=True)
         kept = [(event, offset) for event, offset in pairs if offset not in without]
-        events, offsets = sieve.keep_back(
+        events, offsets = selection.keep_back(
             self._suppressed, [e for e, _ in kept], [o for _, o in kept], outgoing
         )
-        sieve.sort(events, offsets, outgoing)
+        selection.sort(events, offsets, outgoing)
         return outgoing
 
 

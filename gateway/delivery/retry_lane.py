@@ -22,12 +22,12 @@ from gateway.state import Attempt, Commit, DeadLetter, State, Waiting
 from gateway.state.ledger.counts import DestinationCounts
 from gateway.state.live_tail import Tap
 
-__all__ = ["Lane"]
+__all__ = ["RetryLane"]
 
 _LOOK_EVERY_SECONDS = 3.0  # others may put dead letters into the lane: `gateway dead retry`
 
 
-class Lane:
+class RetryLane:
     """Sends what waits, each event when it is due.
 
     Args:
@@ -132,7 +132,7 @@ class Lane:
             seconds = _LOOK_EVERY_SECONDS
             if next_ms is not None:
                 seconds = min(seconds, max(0.001, (next_ms - self._clock()) / 1000))
-            if await self._sender.pause(seconds, self._added):
+            if await self._sender.wait(seconds, self._added):
                 return
 
     async def _due(self, now_ms: int) -> tuple[list[Waiting], int | None]:

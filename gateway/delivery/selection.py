@@ -20,7 +20,7 @@ from gateway.rollouts.stamp import Memberships
 from gateway.state import DeadLetter
 from gateway.state.live_tail import Tap
 
-__all__ = ["Onlooker", "Outgoing", "Sieve"]
+__all__ = ["Interceptor", "Outgoing", "Selection"]
 
 _ARM = "group:"
 """Begins the rule that keeps an event back because of its arm."""
@@ -55,7 +55,7 @@ class Outgoing:
         self.dead += part.dead
 
 
-class Onlooker(Protocol):
+class Interceptor(Protocol):
     """Looks at what would go out, and keeps it back."""
 
     async def take(self, outgoing: Outgoing) -> None:
@@ -65,7 +65,7 @@ class Onlooker(Protocol):
         """What was read may have been erased."""
 
 
-class Sieve:
+class Selection:
     """The client's and the user's say, then the delivery transforms.
 
     Args:
@@ -75,7 +75,7 @@ class Sieve:
         chain: the delivery transforms that apply to it.
         only: the group, and the arm of it whose events it gets; None for all events.
         memberships: writes arms of groups into what goes out, before the delivery transforms.
-        onlooker: takes all that would go out.
+        interceptor: takes all that would go out.
         consent_defaults: by source, what becomes of its events that say nothing of consent.
         id_, tap: the destination's id, and where what is kept back is published.
         meters: measure what becomes of the events, for rollouts.
@@ -94,10 +94,10 @@ class Sieve:
         tap: Tap | None = None,
         only: tuple[Group, Arm] | None = None,
         memberships: Memberships | None = None,
-        onlooker: Onlooker | None = None,
+        interceptor: Interceptor | None = None,
         meters: Sequence[Meter] = (),
     ) -> None:
-        self.onlooker = onlooker
+        self.interceptor = interceptor
         self._memberships = memberships or None
         self._today = False
         self.meters = meters
@@ -110,13 +110,13 @@ class Sieve:
         self._chain = chain
         self._clock = clock
 
-    def without_transforms(self) -> Sieve:
+    def without_transforms(self) -> Selection:
         """The same without its delivery transforms."""
         other = copy(self)
         other._chain = Chain()
         return other
 
-    def of_today(self) -> Sieve:
+    def of_today(self) -> Selection:
         """The same by the arms as they are today, whenever events came in; it measures nothing."""
         other = copy(self)
         other._today = True
@@ -131,7 +131,7 @@ class Sieve:
         part = Outgoing(outgoing.cursor)
         self._sort(events, offsets, part)
         for meter in self.meters:
-            meter.sieved(
+            meter.selected(
                 events,
                 offsets,
                 zip(part.offsets, part.events, strict=True),

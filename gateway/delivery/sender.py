@@ -245,7 +245,7 @@ class Sender:
 
     # -- waiting -------------------------------------------------------------
 
-    async def pause(self, seconds: float, until: asyncio.Event | None = None) -> bool:
+    async def wait(self, seconds: float, until: asyncio.Event | None = None) -> bool:
         """Wait for a time, or until an event is set; True as soon as the worker is to drain."""
         waits = {asyncio.ensure_future(self._draining.wait())}
         if until is not None:

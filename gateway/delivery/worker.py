@@ -24,14 +24,14 @@ from typing import TYPE_CHECKING
 from gateway.components.destination import Batch, BatchPolicy, Destination
 from gateway.components.verdict import describe, trace_of
 from gateway.config.settings import DestinationSettings, RetryPolicy
-from gateway.delivery.batcher import Collector
-from gateway.delivery.failures import Triage
-from gateway.delivery.in_flight import NOTHING, Item, Part, Ticket, attempts_of, merged, show
+from gateway.delivery.batcher import Batcher
+from gateway.delivery.failures import FailureHandler
+from gateway.delivery.in_flight import NOTHING, InFlight, Item, Part, attempts_of, merged, show
 from gateway.delivery.ordering import UserOrder
-from gateway.delivery.pause import Hold, is_held
+from gateway.delivery.pause import Pause, is_pause
 from gateway.delivery.recorder import Recorder
-from gateway.delivery.retry_lane import Lane
-from gateway.delivery.selection import Outgoing, Sieve
+from gateway.delivery.retry_lane import RetryLane
+from gateway.delivery.selection import Outgoing, Selection
 from gateway.delivery.sender import Condition, Sender
 from gateway.state import ALREADY_WAITING, Commit, State, reading
 from gateway.state.ledger.counts import DestinationCounts
@@ -51,7 +51,7 @@ class Worker:
     """Delivers to one destination.
 
     Args:
-        collector: gives the batches; it begins at the destination's cursor.
+        batcher: gives the batches; it begins at the destination's cursor.
         sender: the destination's door.
         max_events: of one send from the retry lane.
         max_concurrency: bounds how many batches may be finished and not committed.
@@ -67,7 +67,7 @@ class Worker:
         self,
         id_: str,
         *,
-        collector: Collector,
+        batcher: Batcher,
         sender: Sender,
         policy: RetryPolicy,
         max_events: int,
@@ -84,8 +84,8 @@ class Worker:
     ) -> None:
         self.id = id_
         self.counts = counts
-        self.cursor = collector.position
-        self._collector = collector
+        self.cursor = batcher.position
+        self._batcher = batcher
         self.sender = sender
         self._state = state
         self._clock = clock
@@ -93,14 +93,14 @@ class Worker:
         self._order = order
         self._queue_id = queue_id
         self._tap = Tap() if tap is None else tap
-        self._max_tickets = _UNCOMMITTED_PER_SEND * max_concurrency
-        self._tickets: deque[Ticket] = deque()
-        self._hold = Hold()
+        self._max_in_flight = _UNCOMMITTED_PER_SEND * max_concurrency
+        self._in_flight: deque[InFlight] = deque()
+        self._pause = Pause()
         self._retired = False
         self._interrupted = resumed
         self._recorder = Recorder(id_, state, sender, clock, log)
         self._committing = asyncio.Lock()
-        self._lane = Lane(
+        self._lane = RetryLane(
             id_,
             policy,
             state,
@@ -114,7 +114,9 @@ class Worker:
             tap=self._tap,
             size=waiting,
         )
-        self._triage = Triage(policy, self._lane, sender, counts, self._uncommitted, collector)
+        self._failures = FailureHandler(
+            policy, self._lane, sender, counts, self._uncommitted, batcher
+        )
 
     @property
     def waiting(self) -> int:
@@ -153,11 +155,11 @@ class Worker:
             while not await self._run_once():
                 pass
         finally:
-            self._hold.ended()
-            await self._collector.close()
+            self._pause.ended()
+            await self._batcher.close()
 
     @asynccontextmanager
-    async def held(self) -> AsyncIterator[None]:
+    async def paused(self) -> AsyncIterator[None]:
         """Meanwhile nothing is read or sent; then all goes on from the cursor, read anew.
 
         Sends under way end first, and what they came to is committed: what is left of their batches
@@ -167,15 +169,15 @@ class Worker:
         try:
             await self.sender.idle()
             # What was sent is committed, unless something before it is unfinished.
-            while self._recorder.busy or (self._tickets and self._tickets[0].done):
+            while self._recorder.busy or (self._in_flight and self._in_flight[0].done):
                 await self.sender.until_change(_LOOK_AGAIN_SECONDS)
-            async with self._hold.held():
+            async with self._pause.paused():
                 yield
         finally:
             self.sender.release()
 
     def retire(self) -> None:
-        """While `held`: `run` ends instead of going on; another may do so from the cursor."""
+        """While `paused`: `run` ends instead of going on; another may do so from the cursor."""
         self._retired = True
 
     def use(
@@ -192,12 +194,12 @@ class Worker:
         """
         self.sender.use(destination, settings, max_concurrency, secrets)
         self._lane.use(settings.retry, batch.max_events)
-        self._triage.use(settings.retry)
-        self._max_tickets = _UNCOMMITTED_PER_SEND * max_concurrency
+        self._failures.use(settings.retry)
+        self._max_in_flight = _UNCOMMITTED_PER_SEND * max_concurrency
 
-    def choose(self, batch: BatchPolicy, sieve: Sieve) -> None:
+    def choose(self, batch: BatchPolicy, selection: Selection) -> None:
         """Read so from the next events on."""
-        self._collector.use(batch, sieve)
+        self._batcher.use(batch, selection)
 
     def drain(self) -> None:
         """Deliver what the queue holds without waiting for more; do not wait for what fails."""
@@ -205,72 +207,72 @@ class Worker:
 
     async def _run_once(self) -> bool:
         """Deliver from the cursor on; False if it has to begin again."""
-        self._hold.running()
+        self._pause.running()
         try:
             await self._session()
         except Exception as error:  # noqa: BLE001
-            held = is_held(error)
-            if held:
-                self._triage.set_down(self._tickets, self._clock())
+            paused = is_pause(error)
+            if paused:
+                self._failures.set_down(self._in_flight, self._clock())
                 await self._commit_ready()
             await self._forget()
-            if held:
-                await self._hold.stand()
+            if paused:
+                await self._pause.stand()
                 return self._retired
             # A defect of ours must not end a destination for good.
             self._log.error(
                 "delivery failed unexpectedly", destination=self.id, trace=trace_of(error)
             )
             self.sender.fails("retrying", describe(error))
-            return await self.sender.pause(_BROKEN_WORKER_SECONDS)
+            return await self.sender.wait(_BROKEN_WORKER_SECONDS)
         return True
 
     async def _forget(self) -> None:
         """Have nothing of the queue in memory, to begin again at the cursor."""
         self._interrupted = True
-        self._tickets.clear()
+        self._in_flight.clear()
         self.sender.reset()
         if self._order is not None:
             self._order.clear()
-        await self._collector.rewind(self.cursor)
+        await self._batcher.rewind(self.cursor)
 
     async def _catch_up(self) -> None:
         if self._interrupted:  # maybe while something was being committed
             _, stored = await self._state.standing(self.id)
             self.counts.delivered, self.counts.replayed = stored.delivered, stored.replayed
             self.cursor = (await self._state.cursors()).get(self.id, self.cursor)
-            await self._collector.rewind(self.cursor)
+            await self._batcher.rewind(self.cursor)
             self._interrupted = False
 
     async def _session(self) -> None:
         await self._catch_up()
         await self._lane.look(anew=True)
         async with asyncio.TaskGroup() as tasks:
-            interrupt = tasks.create_task(self._hold.interrupt())
+            interrupt = tasks.create_task(self._pause.interrupt())
             tasks.create_task(self._lane.run())
             while True:
                 await self._has_room()
-                outgoing = await self._collector.next(self.sender.draining)
+                outgoing = await self._batcher.next(self.sender.draining)
                 if outgoing is None:
                     break
-                ticket = self._ticket(outgoing)
-                self._tickets.append(ticket)
-                tasks.create_task(self._deliver(ticket))
+                in_flight = self._enter(outgoing)
+                self._in_flight.append(in_flight)
+                tasks.create_task(self._deliver(in_flight))
             interrupt.cancel()
 
     async def _has_room(self) -> None:
         """Wait until another batch may be read: one more than can be sent now, and bounded."""
         while not self.sender.draining.is_set():
-            under_way = sum(not ticket.done for ticket in self._tickets)
-            if under_way <= self.sender.concurrency and len(self._tickets) < self._max_tickets:
+            under_way = sum(not in_flight.done for in_flight in self._in_flight)
+            if under_way <= self.sender.concurrency and len(self._in_flight) < self._max_in_flight:
                 return
             await self.sender.until_change(None)
 
-    def _ticket(self, outgoing: Outgoing, replay: tuple[int, int] | None = None) -> Ticket:
+    def _enter(self, outgoing: Outgoing, replay: tuple[int, int] | None = None) -> InFlight:
         if self._order is not None:
             for event, offset in zip(outgoing.events, outgoing.offsets, strict=True):
                 self._order.enter(offset, event.user_id, event.anonymous_id)
-        return Ticket.of(outgoing, self._clock(), replay)
+        return InFlight.of(outgoing, self._clock(), replay)
 
     async def replay(self, outgoing: Outgoing, replay: tuple[int, int]) -> bool:
         """Deliver events of the past once more; False where sending has ended before.
@@ -279,92 +281,92 @@ class Worker:
             outgoing: of events before the cursor, none of which waits in the retry lane.
             replay: its id, and the offset that it goes on with after these.
         """
-        ticket = self._ticket(outgoing, replay)
+        in_flight = self._enter(outgoing, replay)
         try:
-            await self._deliver(ticket)
+            await self._deliver(in_flight)
         finally:
-            if not ticket.done and self._order is not None:
+            if not in_flight.done and self._order is not None:
                 self._order.leave(outgoing.offsets)  # nobody is to wait for what will not come
-        return ticket.done
+        return in_flight.done
 
     # -- sending -------------------------------------------------------------
 
-    async def _deliver(self, ticket: Ticket) -> None:
+    async def _deliver(self, in_flight: InFlight) -> None:
         """See to it that every event of a batch has an outcome, then commit."""
-        while ticket.left:
-            part = await self._next_part(ticket)
+        while in_flight.left:
+            part = await self._next_part(in_flight)
             if not part:
                 if self.sender.ended:
                     return
                 continue
-            ticket.at_door = part
+            in_flight.at_door = part
             if not await self.sender.admitted():
                 return  # nothing after this batch is committed either: it is read again
-            await self._send(ticket, part)
-        if ticket.replay is not None:
-            ticket.done = await self._record(merged(self.id, [ticket]))
+            await self._send(in_flight, part)
+        if in_flight.replay is not None:
+            in_flight.done = await self._record(merged(self.id, [in_flight]))
             return
-        ticket.done = True
+        in_flight.done = True
         await self._commit_ready()
 
-    async def _send(self, ticket: Ticket, part: Part) -> None:
-        batch = Batch(part.events, part.offsets, ticket.attempts + 1, self._queue_id)
-        failed_at = ticket.suspects.get(batch.offsets[0]) if len(part) == 1 else None
+    async def _send(self, in_flight: InFlight, part: Part) -> None:
+        batch = Batch(part.events, part.offsets, in_flight.attempts + 1, self._queue_id)
+        failed_at = in_flight.suspects.get(batch.offsets[0]) if len(part) == 1 else None
         blame = failed_at is not None and self.sender.successes > failed_at
         began_ms, began = self._clock(), asyncio.get_running_loop().time()
         verdict = await self.sender.attempt(batch, blame=blame)
-        ticket.at_door = NOTHING
+        in_flight.at_door = NOTHING
         took_ms = round((asyncio.get_running_loop().time() - began) * 1000, 2)
-        ticket.detail = verdict.detail or ticket.detail
-        ticket.attempts += 1
+        in_flight.detail = verdict.detail or in_flight.detail
+        in_flight.attempts += 1
         now_ms = self._clock()
         happened = attempts_of(batch, verdict, began_ms, took_ms)
         if self._tap:
             show(self._tap, self.id, batch, happened)
-        ticket.delivered += len(part) - len(verdict.dead) - len(verdict.again)
+        in_flight.delivered += len(part) - len(verdict.dead) - len(verdict.again)
         for place, why in verdict.dead.items():
             exchange = verdict.exchanges.get(place, "")
-            ticket.give_up(part[place], "rejected", why, now_ms, exchange)
+            in_flight.give_up(part[place], "rejected", why, now_ms, exchange)
         if verdict.whole:
-            self._triage.whole_failed(ticket, part, verdict, now_ms)
+            self._failures.whole_failed(in_flight, part, verdict, now_ms)
             # Written now, for this batch may not be finished for long.
             await self._recorder.note(happened)
         else:
-            ticket.history += happened
-            ticket.failures = 0
+            in_flight.history += happened
+            in_flight.failures = 0
             if verdict.again:
-                await self._triage.items_failed(ticket, part, verdict, now_ms)
-            ticket.size = min(ticket.size * 2, max(1, ticket.left))
-            self._triage.release_suspects(ticket, now_ms)
-        self._finished(ticket, part)
+                await self._failures.items_failed(in_flight, part, verdict, now_ms)
+            in_flight.size = min(in_flight.size * 2, max(1, in_flight.left))
+            self._failures.release_suspects(in_flight, now_ms)
+        self._finished(in_flight, part)
 
-    def _finished(self, ticket: Ticket, part: Iterable[Item]) -> None:
+    def _finished(self, in_flight: InFlight, part: Iterable[Item]) -> None:
         """Let go on who stands behind those of `part` that have their outcome."""
         if self._order is None:
             return
-        aside = {entry.offset for entry in ticket.waiting}
-        left = {offset for _, offset in ticket.todo}
+        aside = {entry.offset for entry in in_flight.waiting}
+        left = {offset for _, offset in in_flight.todo}
         self._order.set_aside(aside)
         self._order.leave(o for _, o in part if o not in aside and o not in left)
         self.sender.notify()
 
-    async def _next_part(self, ticket: Ticket) -> Part:
+    async def _next_part(self, in_flight: InFlight) -> Part:
         """What of a batch may be sent next; nothing where all has to wait, or goes elsewhere."""
         if self._order is None:
-            return ticket.take(None)
-        able = self._order.choose((offset for _, offset in ticket.todo), len(ticket.todo))
-        if len(able) < len(ticket.todo):
-            ticket.waves += 1
-            aside = self._triage.stand_aside(self._order, ticket, set(able), self._clock())
+            return in_flight.take(None)
+        able = self._order.choose((offset for _, offset in in_flight.todo), len(in_flight.todo))
+        if len(able) < len(in_flight.todo):
+            in_flight.waves += 1
+            aside = self._failures.stand_aside(self._order, in_flight, set(able), self._clock())
             if aside and not able:
                 return NOTHING
         if not able:
             await self.sender.until_change(_LOOK_AGAIN_SECONDS)
-        return ticket.take(able[: ticket.size])
+        return in_flight.take(able[: in_flight.size])
 
     def _uncommitted(self) -> int:
         """Events that are about to enter the retry lane."""
-        return sum(len(ticket.waiting) for ticket in self._tickets)
+        return sum(len(in_flight.waiting) for in_flight in self._in_flight)
 
     # -- committing ----------------------------------------------------------
 
@@ -372,10 +374,10 @@ class Worker:
         """Commit the finished batches that no unfinished one precedes."""
         async with self._committing:
             ready = []
-            while self._tickets and self._tickets[0].done:
-                ready.append(self._tickets.popleft())
+            while self._in_flight and self._in_flight[0].done:
+                ready.append(self._in_flight.popleft())
             if ready and not await self._record(merged(self.id, ready)):
-                self._tickets.extendleft(reversed(ready))
+                self._in_flight.extendleft(reversed(ready))
         self.sender.notify()
 
     async def _record(self, commit: Commit) -> bool:

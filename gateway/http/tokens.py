@@ -13,12 +13,9 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from gateway.config.admin import AdminConfig, AdminToken, Role
+from gateway.config.admin import ROLES, AdminConfig, AdminToken, Role
 
-__all__ = ["ROLES", "Caller", "Tokens"]
-
-ROLES: tuple[Role, ...] = ("read", "operate", "admin")
-"""From the weakest to the strongest; each may do what those before it may."""
+__all__ = ["Caller", "Tokens"]
 
 
 @dataclass(frozen=True, slots=True)

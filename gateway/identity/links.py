@@ -21,27 +21,14 @@ from typing import NamedTuple
 
 from gateway.errors import StateError
 from gateway.events.subjects import Subjects
+from gateway.state import identity_links
+from gateway.state.connection import transaction, truncate_journal
 
 __all__ = ["FILE_NAME", "LinkFile", "Mark", "News"]
 
 FILE_NAME = "identity.sqlite"
 """In the data directory."""
 
-_VERSION = 1
-_SCHEMA = """
-CREATE TABLE links (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    user TEXT NOT NULL UNIQUE,
-    visitor TEXT NOT NULL
-);
-CREATE TABLE marks (      -- events of that queue before the offset have been learned from
-    shard INTEGER PRIMARY KEY,
-    queue_id TEXT NOT NULL,
-    next_offset INTEGER NOT NULL
-);
-CREATE TABLE erasures (number INTEGER NOT NULL);
-INSERT INTO erasures VALUES (0);
-"""
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _ADVICE = (
     "; restore the file from a copy, or move it away to begin anew: users are then linked again "
@@ -96,7 +83,7 @@ class LinkFile:
             # Who is who is nobody else's business.
             with suppress(FileExistsError):
                 os.close(os.open(self.path, os.O_CREAT | os.O_EXCL, 0o600))
-            self._connection = _connect(self.path)
+            self._connection = identity_links.connect(self.path)
         self._read, self._erasures = 0, -1
 
     def close(self) -> None:
@@ -107,13 +94,10 @@ class LinkFile:
 
     def news(self) -> News:
         """What the file has that was not read before."""
-        with self._explained(), self._transaction("DEFERRED") as db:
-            (erasures,) = db.execute("SELECT number FROM erasures").fetchone()
+        with self._explained(), transaction(self._db, "DEFERRED"):
+            erasures = identity_links.erasures(self._db)
             anew = erasures != self._erasures
-            rows = db.execute(
-                "SELECT number, user, visitor FROM links WHERE number > ? ORDER BY number",
-                (0 if anew else self._read,),
-            ).fetchall()
+            rows = identity_links.links_after(self._db, 0 if anew else self._read)
         self._erasures = erasures
         if rows:
             self._read = rows[-1][0]
@@ -121,16 +105,14 @@ class LinkFile:
 
     def add(self, links: Iterable[tuple[str, str]], shard: int, mark: Mark) -> None:
         """Add links of users who have none, and say how far a shard has come."""
-        with self._explained(), self._transaction("IMMEDIATE") as db:
-            db.executemany("INSERT OR IGNORE INTO links (user, visitor) VALUES (?, ?)", links)
-            db.execute("INSERT OR REPLACE INTO marks VALUES (?, ?, ?)", (shard, *mark))
+        with self._explained():
+            identity_links.add(self._db, links, shard, *mark)
 
     def mark(self, shard: int) -> Mark | None:
         """How far a shard has come; None if nothing was ever learned from it."""
-        with self._explained(), self._transaction("DEFERRED") as db:
-            query = "SELECT queue_id, next_offset FROM marks WHERE shard = ?"
-            row = db.execute(query, (shard,)).fetchone()
-        return None if row is None else Mark(*row)
+        with self._explained():
+            found = identity_links.mark(self._db, shard)
+        return None if found is None else Mark(*found)
 
     def erase(self, subjects: Subjects) -> int:
         """Take out the links of users, and those to visitors, who are to be forgotten.
@@ -138,22 +120,12 @@ class LinkFile:
         Returns:
             How many there were. By then no byte of the file names them, nor of its journal.
         """
-        with self._explained(), self._transaction("IMMEDIATE") as db:
-            db.execute("CREATE TEMP TABLE them (id TEXT PRIMARY KEY, is_user INTEGER)")
-            everybody = subjects.users | subjects.anonymous
-            rows = [(id_, id_ in subjects.users) for id_ in everybody]
-            db.executemany("INSERT INTO temp.them VALUES (?, ?)", rows)
-            found = db.execute(
-                "DELETE FROM links WHERE user IN (SELECT id FROM temp.them WHERE is_user) "
-                "OR visitor IN (SELECT id FROM temp.them)"
-            ).rowcount
-            db.execute("DROP TABLE temp.them")
-            db.execute("UPDATE erasures SET number = number + 1")
+        with self._explained():
+            found = identity_links.erase(self._db, subjects)
         for _attempt in range(_SCRUB_ATTEMPTS):
             with self._explained():
-                busy, _, _ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            if not busy:
-                return found
+                if truncate_journal(self._db):
+                    return found
             time.sleep(_SCRUB_AGAIN_SECONDS)
         raise StateError(f"{self.path}: its journal is being read by another process")
 
@@ -164,18 +136,6 @@ class LinkFile:
         return self._connection
 
     @contextmanager
-    def _transaction(self, kind: str) -> Iterator[sqlite3.Connection]:
-        db = self._db
-        db.execute(f"BEGIN {kind}")
-        try:
-            yield db
-            db.execute("COMMIT")
-        except BaseException:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            raise
-
-    @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
             yield
@@ -183,25 +143,3 @@ class LinkFile:
             code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
             advice = _ADVICE if code & 0xFF in _DAMAGED else ""
             raise StateError(f"{self.path}: {error}{advice}") from error
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
-    try:
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = NORMAL")
-        db.execute("PRAGMA secure_delete = ON")  # who is erased leaves no trace
-        db.execute("PRAGMA temp_store = MEMORY")
-        db.execute("BEGIN IMMEDIATE")  # of several workers, one makes the tables
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        if version not in (0, _VERSION):
-            raise StateError(f"{path}: has version {version}, this release reads {_VERSION}")
-        if not version:
-            for statement in filter(str.strip, _SCHEMA.split(";")):
-                db.execute(statement)
-            db.execute(f"PRAGMA user_version = {_VERSION}")
-        db.execute("COMMIT")
-    except BaseException:
-        db.close()
-        raise
-    return db

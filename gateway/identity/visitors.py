@@ -142,10 +142,10 @@ class Identity:
             self._wanted.set()
         return _visitors(request, self._links)
 
-    def foresee(self, events: Sequence[Event], request: Sequence[_HasIds]) -> None:
+    def preview(self, events: Sequence[Event], request: Sequence[_HasIds]) -> None:
         """Note the visitors of events that are yet to pass through transforms; learn nothing.
 
-        Transforms may change ids: `settle` notes the visitors anew.
+        Transforms may change ids: `learn_and_note` notes the visitors anew.
 
         Args:
             request: all of it that they are of.
@@ -153,7 +153,7 @@ class Identity:
         own = self._made(request, "", Counter())
         _note(events, _visitors(events, ChainMap(own, self._links)))
 
-    def settle(
+    def learn_and_note(
         self, events: Sequence[Event], request: Sequence[_HasIds], type_: str = ""
     ) -> dict[str, str]:
         """Learn from a request's events, and note the visitors of those that are made.

@@ -1,16 +1,16 @@
-"""Intake step by step: what would become of an event, noted down in place of storing it.
+"""Tells step by step what intake would do with an event, and stores nothing.
 
-The rules are those of `gateway.intake.intake`, by its own code; what is different is that each
-event, and each transform, is taken alone, so that it can be told what did what.
+The dry run is made of the same steps as `gateway.intake.intake`. It runs each event and each
+transform alone, so it can tell which step did what.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TypeAlias, TypeVar
 
 from msgspec import Struct
 
@@ -19,25 +19,28 @@ from gateway.events.envelope.arrival import Arrival, Plain, Receipt
 from gateway.events.envelope.sealed import Origin
 from gateway.events.event import Event
 from gateway.events.json_diff import Change, changes
-from gateway.intake.intake import Intake
+from gateway.intake.acceptance import Preparer, discards_of, transform
+from gateway.intake.context import IntakeContext, identity_of
+from gateway.intake.source_directory import SourceDirectory
 
-__all__ = ["Known", "RehearsedIntake", "Step", "Taken", "run_alone"]
+__all__ = ["DryRunResult", "IntakeDryRun", "KnownIds", "Step", "run_alone"]
 
+T = TypeVar("T")
 
-Known: TypeAlias = Callable[[str, set[str]], set[str]]
-"""Given the id of a source and message ids, those of them that it has sent before."""
+KnownIds: TypeAlias = Callable[[str, set[str]], set[str]]
+"""Takes a source id and message ids; returns those that the source has sent before."""
 
 
 class Step(Struct, frozen=True):
-    """Something that an event passes.
+    """A step that an event passes.
 
     Attributes:
         step: ``source``, ``arrival``, ``validation``, ``dedup`` or ``transform``; ``groups`` at
             delivery.
         id: of the source or the transform.
         outcome: ``passed``, ``changed``, ``dropped``, ``failed``, or ``duplicate``.
-        detail: the rule or code, or why.
-        changes: what it changed of the event.
+        detail: the rule, the code, or the reason.
+        changes: changes to the event.
     """
 
     step: str
@@ -48,14 +51,15 @@ class Step(Struct, frozen=True):
 
 
 @dataclass(slots=True)
-class Taken:
-    """What would become of one event.
+class DryRunResult:
+    """The result for one event.
 
     Attributes:
-        event: as it would be stored, or as it was when it was dropped.
-        code: why it would not be stored; empty where it would.
-        duplicate: an event with its id is there already; what follows holds if it were not.
-        made: events that transforms made of it.
+        event: as it would be stored, or as it was when a step discarded it.
+        code: discard code; empty if the event would be stored.
+        duplicate: an event with the same id is there already. The steps after de-duplication are
+            shown as if it were not.
+        made: events that transforms would make of it.
     """
 
     event: Event
@@ -66,136 +70,147 @@ class Taken:
     made: list[Event] = field(default_factory=list)
 
 
-class RehearsedIntake(Intake):
-    """Stores, counts and remembers nothing.
+class IntakeDryRun(SourceDirectory):
+    """Stands in for `Intake`, and stores, counts and remembers nothing.
+
+    Args:
+        before: as for `Intake`.
 
     Attributes:
-        taken: what would have become of the events since it was last emptied.
-        discarded: by code, what the source could not make events of.
-        known: of these ids those that a source has sent before.
+        results: of the events since this list was last emptied.
+        discarded: number of events by code that the source itself could not accept.
+        known_ids: tells which message ids were seen before.
     """
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.taken: list[Taken] = []
+    def __init__(self, context: IntakeContext, before: SourceDirectory | None = None) -> None:
+        super().__init__(context, before)
+        self.results: list[DryRunResult] = []
         self.discarded: Counter[str] = Counter()
-        self.known: Known = lambda source_id, message_ids: set()
-        self._singles = self._transforms.singles()
+        self.known_ids: KnownIds = lambda source_id, message_ids: set()
+        self._finds_duplicates = context.recent_ids is not None
+        self._transforms = context.transforms
+        self._single_transforms = context.transforms.singles()
+        self._suppressed = context.suppressed
+        self._identity = identity_of(context)
+
+    def reject(self, code: str) -> None:
+        """Ignores a rejected request: nothing is counted."""
+
+    def refuse(self, source_id: str, events: int) -> None:
+        """Ignores refused events: nothing is counted."""
 
     async def accept_as_sent(self, origin: Origin, plain: Plain) -> bool:
-        """Have each event looked at."""
+        """Returns False, so that the source passes decoded events to `accept`."""
         return False
 
     async def accept(self, arrival: Arrival) -> Receipt:
-        """Note down what would become of a request's events."""
+        """Adds the result for each event of a request to `results`."""
         self.discarded += arrival.discarded
         arrival.client = self._transforms.of_client(arrival.client)
-        taken = [self._begin(event, arrival) for event in arrival.events]
-        going_on = [one for one in taken if not one.code]
-        if self._recent_ids is not None and going_on:
-            self._find_duplicates(arrival.source_id, going_on)
-        for one in going_on:
-            self._transform_alone(one)
-        self.taken += taken
+        preparer = Preparer(arrival, self._suppressed)
+        results = [self._prepare(event, arrival.source_id, preparer) for event in arrival.events]
+        valid = [result for result in results if not result.code]
+        if self._finds_duplicates and valid:
+            self._find_duplicates(arrival.source_id, valid)
+        for result in valid:
+            self._transform(result)
+        self.results += results
         return Receipt(0, 0, {})
 
     def chain_of(self, ids: Collection[str]) -> Chain:
-        """The transforms of these ids, in their order."""
+        """Returns the transforms with these ids, in the order of config.toml."""
         return self._transforms.part(ids)
 
     def take_in(self, source_id: str, events: list[Event], received_ms: int) -> list[Event | str]:
-        """What would be stored of a source's events, or the code that they would be discarded with.
+        """Returns each event as it would be stored, or the code that it would be discarded with.
 
-        As `accept`, without the steps, and without de-duplication.
+        Unlike `accept` it records no steps, and it does not look for duplicates.
         """
-        arrival = Arrival(source_id, received_ms, events)
         if not self.enabled(source_id):
             return ["source_disabled"] * len(events)
         self._transforms.receive(events)
-        found: dict[int, str] = {}
-        ready: list[Event] = []
+        preparer = Preparer(Arrival(source_id, received_ms, events), self._suppressed)
+        codes: dict[int, str] = {}
+        valid: list[Event] = []
         for event in events:
-            codes: Counter[str] = Counter()
-            ready += self._prepare(replace(arrival, events=[event]), codes, [])
-            if codes:
-                found[id(event)] = next(iter(codes))
-        self._foresee(ready)
-        outcome = self._transforms.run(ready)
-        self._foresee(outcome.kept)
-        for id_, dropped in outcome.filtered.items():
-            found |= dict.fromkeys(map(id, dropped), f"filtered:{id_}")
-        for event, id_, _ in outcome.failed:
-            found[id(event)] = f"transform_failed:{id_}"
-        return [found.get(id(event), event) for event in events]
+            code = preparer.prepare(event)
+            if code is None:
+                valid.append(event)
+            else:
+                codes[id(event)] = code
+        outcome = transform(valid, self._transforms, self._identity)
+        self._note_visitors(outcome.kept)
+        for code, discarded in discards_of(outcome):
+            codes |= dict.fromkeys(map(id, discarded), code)
+        return [codes.get(id(event), event) for event in events]
 
-    def _begin(self, event: Event, arrival: Arrival) -> Taken:
-        taken = Taken(event, arrival.source_id)
-        taken.steps.append(Step("source", arrival.source_id))
-        for id_, chain in self._singles:
-            changed = _changes_by(partial(chain.receive, [event]), event)
+    def _prepare(self, event: Event, source_id: str, preparer: Preparer) -> DryRunResult:
+        """Runs the steps before de-duplication."""
+        result = DryRunResult(event, source_id, [Step("source", source_id)])
+        for id_, chain in self._single_transforms:
+            _, changed = _changes_by(partial(chain.receive, [event]), event)
             if changed:
-                taken.steps.append(Step("arrival", id_, "changed", changes=changed))
-        if not self.enabled(arrival.source_id):
-            taken.steps[0] = Step("source", arrival.source_id, "dropped", "source_disabled")
-            taken.code = "source_disabled"
-        else:
-            self._validate(taken, arrival)
-        return taken
+                result.steps.append(Step("arrival", id_, "changed", changes=changed))
+        if not self.enabled(source_id):
+            result.steps[0] = Step("source", source_id, "dropped", "source_disabled")
+            result.code = "source_disabled"
+            return result
+        code, changed = _changes_by(partial(preparer.prepare, event), event)
+        result.code = code or ""
+        outcome = "dropped" if code else "changed" if changed else "passed"
+        result.steps.append(Step("validation", "", outcome, result.code, changed))
+        return result
 
-    def _find_duplicates(self, source_id: str, taken: list[Taken]) -> None:
-        known = self.known(source_id, {one.event.message_id for one in taken})
-        seen = set(known)
-        for one in taken:
-            one.duplicate = one.event.message_id in seen
-            seen.add(one.event.message_id)  # for the next with the same id in the same request
-            one.steps.append(Step("dedup", outcome="duplicate" if one.duplicate else "passed"))
+    def _find_duplicates(self, source_id: str, results: list[DryRunResult]) -> None:
+        seen = set(self.known_ids(source_id, {result.event.message_id for result in results}))
+        for result in results:
+            id_ = result.event.message_id
+            result.duplicate = id_ in seen
+            outcome = "duplicate" if result.duplicate else "passed"
+            result.steps.append(Step("dedup", outcome=outcome))
+            seen.add(id_)  # the same id may occur again in the same request
 
-    def _transform_alone(self, taken: Taken) -> None:
-        event = taken.event
-        self._foresee([event])
-        for id_, chain in self._singles:
-            step = run_alone(id_, chain, event, taken.made)
-            taken.steps.append(step)
+    def _transform(self, result: DryRunResult) -> None:
+        """Runs the transforms one by one, up to the first that does not keep the event."""
+        event = result.event
+        self._note_visitors([event])
+        for id_, chain in self._single_transforms:
+            step, made = run_alone(id_, chain, event)
+            result.steps.append(step)
+            result.made += made
             if step.outcome in ("dropped", "failed"):
                 code = "filtered" if step.outcome == "dropped" else "transform_failed"
-                taken.code = f"{code}:{id_}"
+                result.code = f"{code}:{id_}"
                 break
-        self._foresee([event])
+        # Transforms may have changed ids.
+        self._note_visitors([event])
 
-    def _foresee(self, events: list[Event]) -> None:
-        """Note whose they are, before the transforms and, as those may change ids, after them."""
+    def _note_visitors(self, events: list[Event]) -> None:
         if self._identity.active:
-            self._identity.foresee(events, events)
-
-    def _validate(self, taken: Taken, arrival: Arrival) -> None:
-        codes: Counter[str] = Counter()
-        alone = replace(arrival, events=[taken.event])
-        changed = _changes_by(lambda: self._prepare(alone, codes, []), taken.event)
-        taken.code = next(iter(codes), "")
-        outcome = "dropped" if taken.code else "changed" if changed else "passed"
-        taken.steps.append(Step("validation", "", outcome, taken.code, changed))
+            self._identity.preview(events, events)
 
 
-def run_alone(id_: str, chain: Chain, event: Event, made: list[Event] | None = None) -> Step:
-    """Run a chain of one transform over one event, which it may change.
+def run_alone(id_: str, chain: Chain, event: Event) -> tuple[Step, list[Event]]:
+    """Runs a chain of one transform over one event, which it may change.
 
-    Args:
-        made: gets the events that it makes.
+    Returns:
+        The step, and the events that the transform made.
     """
     before = event.to_dict()
     outcome = chain.run([event])
-    if made is not None:
-        made += outcome.added
     if outcome.failed:
-        return Step("transform", id_, "failed", type(outcome.failed[0][2]).__name__)
+        error = outcome.failed[0][2]
+        return Step("transform", id_, "failed", type(error).__name__), outcome.added
     changed = changes(before, event.to_dict())
     if not outcome.kept:
         rule = next(iter(outcome.filtered), id_)
-        return Step("transform", id_, "dropped", rule, changed)
-    return Step("transform", id_, "changed" if changed else "passed", "", changed)
+        return Step("transform", id_, "dropped", rule, changed), outcome.added
+    step = Step("transform", id_, "changed" if changed else "passed", "", changed)
+    return step, outcome.added
 
 
-def _changes_by(act: Callable[[], object], event: Event) -> list[Change]:
+def _changes_by(act: Callable[[], T], event: Event) -> tuple[T, list[Change]]:
+    """Returns the result of an action, and its changes to an event."""
     before = event.to_dict()
-    act()
-    return changes(before, event.to_dict())
+    result = act()
+    return result, changes(before, event.to_dict())

@@ -1,216 +1,140 @@
-"""The one road from decoded events to the queue, for every source.
+"""Takes the events of all sources from the request to the queue.
 
-In order: is the source on, is the event valid, is its user suppressed, stamp it, was it seen
-before, the intake transforms, the queue. Nothing awaits before the queue, so that the events of a
-request are taken up as one. What a transform masks here never reaches the disk.
+The steps, in order: is the source enabled, is the event valid, is its user suppressed, stamp it,
+was it seen before, run the intake transforms, put it into the queue. Nothing is awaited before the
+queue, so the events of a request stay together. What a transform masks here never reaches the disk.
 
-Where all events of a request are as they should be, new, and nothing that a transform is there for,
-they are stored as they were sent (`gateway.events.envelope.sealed`): that is the usual case, and
-the fast one. If a transform is there for a few of them, the others still are
-(`gateway.events.envelope.mixed`).
+`Intake.accept_as_sent` is the fast way and the usual one. It stores the bytes of a request as the
+client sent them (`gateway.events.envelope.sealed`), if all events are valid and new and no
+transform has anything to do. If a transform has to look at a few of the events, only these are
+decoded (`gateway.events.envelope.mixed`). `Intake.accept` takes all other requests.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from gateway.components.chain import Chain
-from gateway.config.settings import SourceSettings
-from gateway.errors import ConfigError, QueueError
+from gateway.errors import QueueError
 from gateway.events.envelope.arrival import Arrival, Plain, Receipt
 from gateway.events.envelope.client import additions
 from gateway.events.envelope.heads import examine, of_any
 from gateway.events.envelope.mixed import AsSent, Mixed, mixed
-from gateway.events.envelope.peek import peek
-from gateway.events.envelope.sealed import Origin, complete, finish
-from gateway.events.envelope.stamp import Stamp
-from gateway.events.envelope.validate import validate
-from gateway.events.event import EMPTY, Event, decode_events, encode_events
+from gateway.events.envelope.sealed import Origin, finish
+from gateway.events.event import Event, decode_events, encode_events
 from gateway.events.timestamps import parse_ms
-from gateway.identity.visitors import Identity
-from gateway.intake.dedup import RecentIds
-from gateway.intake.write_keys import Key, Keys
-from gateway.queue.batching import BatchingQueue
-from gateway.state import Discard
-from gateway.state.ledger.counts import Ledger
+from gateway.intake.acceptance import Preparer, discards_of, transform
+from gateway.intake.context import IntakeContext, identity_of
+from gateway.intake.source_directory import SourceDirectory
+from gateway.intake.tally import RequestTally
 from gateway.state.ledger.source_ledger import Books
 from gateway.state.live_tail import Tap
-
-if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
-
-    from gateway.rollouts.meter import IntakeMeter
 
 __all__ = ["Arrival", "Intake", "Plain", "Receipt"]
 
 _LOG_EVERY_MS = 60_000
 
 
-class Intake:
+class Intake(SourceDirectory):
     """Takes events in.
 
     Args:
-        sources: the configured sources by id.
-        queue: where accepted events go.
-        recent_ids: for de-duplication; None where it is switched off.
-        transforms: the intake transforms.
-        clock: wall clock in milliseconds.
-        suppressed: ids of users whose events are thrown away. Asked for each event, so that it may
-            change; its lookup is to be constant in time.
-        books: where the counts of `ledger` are kept; without them they end with the process.
-        tap: where what comes in is published.
-        identity: learns who is who, once it is active.
-        meters: measure what transforms drop and fail on, for rollouts.
-        workers: processes that take events in, which share the rates of write keys out.
-        before: the intake that this one takes the place of; see `Keys`.
+        before: the intake of the previous config; see `SourceDirectory`.
 
     Raises:
-        ConfigError: a transform makes events for a source that there is not.
+        ConfigError: a transform makes events for a source that does not exist.
     """
 
-    def __init__(
-        self,
-        sources: Mapping[str, SourceSettings],
-        queue: BatchingQueue,
-        recent_ids: RecentIds | None,
-        transforms: Chain,
-        ledger: Ledger,
-        clock: Callable[[], int],
-        log: FilteringBoundLogger,
-        *,
-        suppressed: Collection[str] = frozenset(),
-        books: Books | None = None,
-        tap: Tap | None = None,
-        identity: Identity | None = None,
-        meters: Sequence[IntakeMeter] = (),
-        workers: int = 1,
-        before: Intake | None = None,
-    ) -> None:
-        self._meters = meters
-        for transform, source_id in transforms.adds_to:
-            if source_id not in sources:
-                raise ConfigError(f"transforms.{transform}: there is no source {source_id!r}")
-        self._sources = dict(sources)
-        self._keys: Keys = Keys(sources, clock, workers, None if before is None else before._keys)
-        self._queue = queue
-        self._recent_ids = recent_ids
-        self._transforms = transforms
-        self._suppressed = suppressed
-        self._log = log
+    def __init__(self, context: IntakeContext, before: SourceDirectory | None = None) -> None:
+        super().__init__(context, before)
+        self.ledger = context.ledger
+        self._queue = context.queue
+        self._recent_ids = context.recent_ids
+        self._transforms = context.transforms
+        self._suppressed = context.suppressed
+        self._books = Books(context.ledger) if context.books is None else context.books
+        self._tap = Tap() if context.tap is None else context.tap
+        self._identity = identity_of(context)
+        self._meters = context.meters
+        self._log = context.log
         self._logged_ms: dict[str, int] = {}
-        self._books = books or Books(ledger)
-        self._tap = Tap() if tap is None else tap
-        self._identity = Identity.idle(log) if identity is None else identity
-        queue.when_stored = self._books.stored
-        self.ledger = ledger
-        self.clock = clock
-
-    def source_of(self, write_key: str) -> str | None:
-        """Id of the source that a write key belongs to."""
-        key = self._keys.find(write_key)
-        return None if key is None else key.source_id
-
-    def key_of(self, write_key: str) -> Key | None:
-        """What a write key may send; None if there is none such, or no longer."""
-        return self._keys.find(write_key)
-
-    def write_keys(self, source_id: str) -> tuple[str, ...]:
-        """The keys of a source, in the order of config.toml."""
-        return self._sources[source_id].write_keys
-
-    def enabled(self, source_id: str) -> bool:
-        """Whether the source takes events."""
-        return self._sources[source_id].enabled
+        context.queue.when_stored = self._books.stored
 
     def reject(self, code: str) -> None:
-        """Count a request that has no events to count, by the code of its answer."""
+        """Counts a request that has no events to count, by the code of its answer."""
         self.ledger.rejected_requests[code] += 1
 
     def refuse(self, source_id: str, events: int) -> None:
-        """Count events that were answered 429 or 503; the client sends them again."""
+        """Counts events that were answered 429 or 503; the client sends them again."""
         self.ledger.source(source_id).refused += events
 
     async def accept(self, arrival: Arrival) -> Receipt:
-        """Take up a request's events; returns once they are as safe as `queue.ack` promises.
+        """Stores the events of a request; returns once they are as safe as `queue.ack` promises.
 
         Raises:
-            QueueFull: not all was stored; the client is to send all of it again.
-            QueueClosed: the same; the gateway is stopping, or its store failed.
+            QueueFull: not all events were stored. The client must send all of them again.
+            QueueClosed: likewise; the gateway is stopping, or its store failed.
         """
-        arrival.client = self._transforms.of_client(arrival.client)
         source_id = arrival.source_id
-        counts = self.ledger.source(source_id)
-        discarded = arrival.discarded
-        refused = len(arrival.events) + (discarded.total() if discarded else 0)
-        discards: list[Discard] = []
-        # First of all: duplicates and discards are remembered by their message ids.
+        tally = RequestTally(source_id, arrival.received_ms, arrival.discarded)
+        received = len(arrival.events) + arrival.discarded.total()
+        arrival.client = self._transforms.of_client(arrival.client)
+        # First of all, because duplicates and discarded events are remembered by their message ids.
         self._transforms.receive(arrival.events)
-        if not self._sources[source_id].enabled:
-            _discard(arrival.events, "source_disabled", arrival, discarded, discards)
-            await self._books.not_stored(source_id, 0, discarded, discards)
-            return Receipt(0, 0, discarded)
-        events = self._prepare(arrival, discarded, discards)
-        new = events
-        if self._recent_ids is not None:
-            new = self._recent_ids.take_new(source_id, events, arrival.received_ms)
-        duplicate = len(events) - len(new)
-        # The answer vouches for the first copies too, which may still be on their way to the disk.
-        # Asked now: by the time that our own events are stored, their failure would be past.
-        settled = self._queue.settle() if duplicate else None
-        kept: list[Event] = []
-        made: list[Event] = []
-        added: list[Event] = []
+        if not self.enabled(source_id):
+            tally.discard(arrival.events, "source_disabled")
+            await self._record(tally)
+            return tally.receipt()
+        valid = self._prepare(arrival, tally)
+        tally.new = new = self._new(valid, tally)
+        repeated = len(valid) - len(new)
+        # The answer also promises that the first copies of duplicates are stored, and these may
+        # still be on their way to the disk. Ask for them now: after our own events are stored, a
+        # failure of the first copies would no longer be seen.
+        first_copies = self._queue.settle() if repeated else None
         try:
             if self._transforms and new:
-                kept, made = self._transform(new, arrival, discarded, discards)
+                self._transform(tally)
             else:
-                kept = new
-            added = self._take_added(made, arrival.received_ms) if made else made
-            if kept or added:
-                await self._store(source_id, kept, added, arrival.body_bytes)
+                tally.kept = new
+            if tally.kept or tally.added:
+                await self._store(tally, arrival.body_bytes)
         except BaseException as error:
-            # They may not be stored, whatever the reason; remembered, they would count as
-            # duplicates when they come again, and be lost.
-            if self._recent_ids is not None:
-                self._recent_ids.forget(source_id, new)
-                for event in added:
-                    self._recent_ids.forget(event.source_id, (event,))
+            self._forget(tally)
             if isinstance(error, QueueError):
-                counts.refused += refused
+                self.refuse(source_id, received)
             raise
-        if made:
-            await self._count_added(made, added, arrival.received_ms)
-        if settled is not None:
+        if tally.made:
+            await self._record_made(tally)
+        if first_copies is not None:
             try:
-                await settled
+                await first_copies
             except QueueError:
-                counts.refused += refused - len(kept)
+                self.refuse(source_id, received - len(tally.kept))
                 raise
-        if duplicate:
-            still = set(map(id, new))
-            seen = [event for event in events if id(event) not in still]
-            _discard(seen, "duplicate", arrival, Counter(), discards)
-        self._publish(arrival.received_ms, kept, discards)
-        if duplicate or discarded:
-            await self._books.not_stored(source_id, duplicate, discarded, discards)
-        return Receipt(len(kept), duplicate, discarded)
+            taken = set(map(id, new))
+            tally.repeat([event for event in valid if id(event) not in taken])
+        if self._tap:
+            self._tap.publish(tally.received_ms, "accepted", tally.kept)
+            self._tap.publish(tally.received_ms, "", tally.not_stored)
+        if tally.duplicate or tally.discarded:
+            await self._record(tally)
+        return tally.receipt()
 
     async def accept_as_sent(self, origin: Origin, plain: Plain) -> bool:
-        """Take up a request's events as they are; the same as `accept`, for those that allow it.
+        """Stores the events of a request as they were sent, where that gives what `accept` gives.
 
-        Of a batch, a few may be such that a transform has to look at them.
+        Only those events of a batch that a transform has to look at are decoded.
 
         Returns:
-            False where one of the events is not valid, not new or not for everybody's eyes, so that
-            each has to be looked at. Then nothing was stored, counted or remembered.
+            False if an event is invalid, a duplicate or suppressed, or if a transform does more
+            than change a few events. Then nothing was stored, counted or remembered, and the caller
+            passes the decoded events to `accept`.
 
         Raises:
-            QueueFull: not stored; the client is to send all of it again.
-            QueueClosed: the same; the gateway is stopping, or its store failed.
+            QueueFull: nothing was stored. The client must send all events again.
+            QueueClosed: likewise; the gateway is stopping, or its store failed.
         """
         heads, transforms, source_id = plain.heads, self._transforms, origin.source_id
         found = examine(heads, plain.type)
@@ -227,18 +151,18 @@ class Intake:
                 return False
             if client is not origin.client:
                 origin = structs.replace(origin, client=client)
-        sent = self._suspected(plain)
+        sent = self._decode_suspects(plain)
         if sent is None:
             return False
         ids, remembered = sent.ids, self._recent_ids
         if remembered is not None and not remembered.take_all(source_id, ids, origin.received_ms):
             return False
-        if sent.events and not self._touch(sent, origin):
+        if sent.events and not self._transform_suspects(sent, origin):
             if remembered is not None:
                 remembered.forget(source_id, ids)
             return False
         if self._identity.active:
-            origin = self._knowing(sent, origin, plain.type)
+            origin = self._with_visitors(sent, origin, plain.type)
         events, data = sent.seal(origin, addressed=found.addressed)
         try:
             await self._queue.put(events, data, {source_id: len(heads)})
@@ -252,8 +176,8 @@ class Intake:
             self._tap.publish(origin.received_ms, "accepted", events)
         return True
 
-    def _suspected(self, plain: Plain) -> AsSent | Mixed | None:
-        """The events, with those made that a transform suspects; None where that is no use."""
+    def _decode_suspects(self, plain: Plain) -> AsSent | Mixed | None:
+        """Decodes the events that a transform may change; None if that gains nothing."""
         places = self._transforms.suspects(plain.array)
         if places is None:
             return None
@@ -264,121 +188,113 @@ class Intake:
             self._transforms.receive(some.events)
         return some
 
-    def _touch(self, sent: AsSent | Mixed, origin: Origin) -> bool:
-        """Run the transforms over what is made; False where that does more than change it."""
+    def _transform_suspects(self, sent: AsSent | Mixed, origin: Origin) -> bool:
+        """Runs the transforms over the decoded events; False if they do more than change these."""
         finish(sent.events, origin)
         if self._identity.active:
-            self._identity.foresee(sent.events, sent.ids)
+            self._identity.preview(sent.events, sent.ids)
         outcome = self._transforms.run(sent.events)
         outcome.note_changes()
         return not (outcome.filtered or outcome.failed or outcome.added)
 
-    def _knowing(self, sent: AsSent | Mixed, origin: Origin, type_: str) -> Origin:
-        """Learn who is who; the origin that says so to events that are sealed."""
-        visitors = self._identity.settle(sent.events, sent.ids, type_)
+    def _with_visitors(self, sent: AsSent | Mixed, origin: Origin, type_: str) -> Origin:
+        """Links users to visitors; returns the origin with the visitors of sealed events."""
+        visitors = self._identity.learn_and_note(sent.events, sent.ids, type_)
         return structs.replace(origin, visitors=visitors) if visitors else origin
 
-    def _publish(self, received_ms: int, kept: list[Event], discards: list[Discard]) -> None:
-        if self._tap:
-            self._tap.publish(received_ms, "accepted", kept)
-            self._tap.publish(received_ms, "", discards)
-
-    async def _store(
-        self, source_id: str, kept: list[Event], added: list[Event], body_bytes: int
-    ) -> None:
-        events = kept + added if added else kept
-        if self._identity.active:
-            self._identity.settle(events, events)
-        sources = Counter(event.source_id for event in added) if added else {}
-        sources[source_id] = sources.get(source_id, 0) + len(kept)
-        data = encode_events(events)
-        if 2 * len(data) < body_bytes:
-            # Little of the request is left: do not let a few events keep all of its bytes alive.
-            events = decode_events(data)
-        await self._queue.put(events, data, sources)
-
-    def _prepare(
-        self, arrival: Arrival, discarded: Counter[str], discards: list[Discard]
-    ) -> list[Event]:
-        origin = Origin(
-            arrival.source_id, arrival.received_ms, arrival.sent_at, client=arrival.client
-        )
-        stamp = Stamp(arrival.sent_at, arrival.received_ms)
-        suppressed = self._suppressed if len(self._suppressed) else None
-        ready = []
+    def _prepare(self, arrival: Arrival, tally: RequestTally) -> list[Event]:
+        """Validates and stamps events; returns those that are valid."""
+        prepare = Preparer(arrival, self._suppressed).prepare
+        valid = []
         for event in arrival.events:
-            raw_context = event.raw_context
-            context = b"" if raw_context is EMPTY else bytes(raw_context)
-            seen = peek(context)
-            code = validate(event, seen)
-            if code is not None:
-                _discard((event,), code, arrival, discarded, discards)
-                continue
-            if arrival.types is not None and event.type not in arrival.types:
-                _discard((event,), "type_not_allowed", arrival, discarded, discards)
-                continue
-            # Before anything remembers the event: once its user may send again, so may it.
-            if suppressed is not None and (
-                event.user_id in suppressed
-                or (event.type == "alias" and event.previous_id in suppressed)
-            ):
-                _discard((event,), "suppressed", arrival, discarded, discards)
-                continue
-            complete(event, origin, stamp, seen, context)
-            ready.append(event)
-        return ready
+            code = prepare(event)
+            if code is None:
+                valid.append(event)
+            else:
+                tally.discard((event,), code)
+        return valid
 
-    def _transform(
-        self,
-        events: list[Event],
-        arrival: Arrival,
-        discarded: Counter[str],
-        discards: list[Discard],
-    ) -> tuple[list[Event], list[Event]]:
-        """The events to go on with, and those that the transforms made."""
-        if self._identity.active:
-            self._identity.foresee(events, events)
-        outcome = self._transforms.run(events)
-        for id_, dropped in outcome.filtered.items():
-            _discard(dropped, f"filtered:{id_}", arrival, discarded, discards)
+    def _new(self, events: list[Event], tally: RequestTally) -> list[Event]:
+        """Returns the events that were not seen before, and remembers their ids."""
+        if self._recent_ids is None:
+            return events
+        return self._recent_ids.take_new(tally.source_id, events, tally.received_ms)
+
+    def _transform(self, tally: RequestTally) -> None:
+        """Runs the transforms over the new events."""
+        outcome = transform(tally.new, self._transforms, self._identity)
         outcome.note_changes()
-        for event, id_, _ in outcome.failed:
-            _discard((event,), f"transform_failed:{id_}", arrival, discarded, discards)
+        for code, events in discards_of(outcome):
+            tally.discard(events, code)
         if outcome.failed:
-            self._complain(*outcome.failed[0][1:])
+            self._log_failure(*outcome.failed[0][1:])
         for meter in self._meters:
             meter.saw(outcome)
-        return outcome.kept, outcome.added
+        tally.kept, tally.made = outcome.kept, outcome.added
+        tally.added = self._new_made(tally) if tally.made else []
 
-    def _takes(self, source_id: str) -> bool:
-        settings = self._sources.get(source_id)
-        return settings is not None and settings.enabled
-
-    def _take_added(self, made: list[Event], now_ms: int) -> list[Event]:
-        """Of the events that transforms made, those that are new to their source."""
-        wanted = [event for event in made if self._takes(event.source_id)]
+    def _new_made(self, tally: RequestTally) -> list[Event]:
+        """Returns the events made by transforms that are new to their own sources."""
+        wanted = [event for event in tally.made if self._takes(event.source_id)]
         if self._recent_ids is None:
             return wanted
         added = []
         for source_id in dict.fromkeys(event.source_id for event in wanted):
             own = [event for event in wanted if event.source_id == source_id]
-            added += self._recent_ids.take_new(source_id, own, now_ms)
+            added += self._recent_ids.take_new(source_id, own, tally.received_ms)
         return added
 
-    async def _count_added(self, made: list[Event], added: list[Event], received_ms: int) -> None:
-        """Count the events that transforms made and that were not stored, for their own sources."""
-        stored = set(map(id, added))
-        rest = [event for event in made if id(event) not in stored]
+    def _takes(self, source_id: str) -> bool:
+        settings = self._sources.get(source_id)
+        return settings is not None and settings.enabled
+
+    async def _store(self, tally: RequestTally, body_bytes: int) -> None:
+        """Puts the kept and added events into the queue."""
+        kept, added = tally.kept, tally.added
+        events = kept + added if added else kept
+        if self._identity.active:
+            self._identity.learn_and_note(events, events)
+        sources = Counter(event.source_id for event in added) if added else {}
+        sources[tally.source_id] = sources.get(tally.source_id, 0) + len(kept)
+        data = encode_events(events)
+        if 2 * len(data) < body_bytes:
+            # Little of the request is left. A copy frees the request's bytes, which the events'
+            # bodies are views of.
+            events = decode_events(data)
+        await self._queue.put(events, data, sources)
+
+    def _forget(self, tally: RequestTally) -> None:
+        """Forgets the ids of events that may not be stored.
+
+        If they were remembered, the same events would count as duplicates when the client sends
+        them again, and would be lost.
+        """
+        if self._recent_ids is not None:
+            self._recent_ids.forget(tally.source_id, tally.new)
+            for event in tally.added:
+                self._recent_ids.forget(event.source_id, (event,))
+
+    async def _record(self, tally: RequestTally) -> None:
+        """Counts the events that were not stored."""
+        await self._books.not_stored(
+            tally.source_id, tally.duplicate, tally.discarded, tally.not_stored
+        )
+
+    async def _record_made(self, tally: RequestTally) -> None:
+        """Counts the events made by transforms that were not stored, for their own sources."""
+        stored = set(map(id, tally.added))
+        rest = [event for event in tally.made if id(event) not in stored]
         for source_id in dict.fromkeys(event.source_id for event in rest):
             own = [event for event in rest if event.source_id == source_id]
-            code = "duplicate" if self._takes(source_id) else "source_disabled"
-            discards = [Discard(received_ms, source_id, e.message_id, code) for e in own]
-            duplicate = len(own) if code == "duplicate" else 0
-            discarded = {} if duplicate else {code: len(own)}
-            await self._books.not_stored(source_id, duplicate, discarded, discards)
+            of_source = RequestTally(source_id, tally.received_ms)
+            if self._takes(source_id):
+                of_source.repeat(own)
+            else:
+                of_source.discard(own, "source_disabled")
+            await self._record(of_source)
 
-    def _complain(self, transform: str, error: Exception) -> None:
-        """Say that a transform fails, once in a while: the counts tell how often."""
+    def _log_failure(self, transform: str, error: Exception) -> None:
+        """Logs that a transform fails, at most once a minute; the counts say how often."""
         now_ms = self.clock()
         if now_ms - self._logged_ms.get(transform, -_LOG_EVERY_MS) < _LOG_EVERY_MS:
             return
@@ -386,19 +302,5 @@ class Intake:
         self._log.error(
             "intake transform failed; its events are discarded, not passed on untransformed",
             transform=transform,
-            error=type(error).__name__,  # whose text may quote the event
+            error=type(error).__name__,  # not its text, which may quote the event
         )
-
-
-def _discard(
-    events: Iterable[Event],
-    code: str,
-    arrival: Arrival,
-    discarded: Counter[str],
-    discards: list[Discard],
-) -> None:
-    """Note down events that are not stored."""
-    for event in events:
-        discarded[code] += 1
-        if event.message_id:
-            discards.append(Discard(arrival.received_ms, arrival.source_id, event.message_id, code))

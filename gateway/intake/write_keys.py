@@ -7,7 +7,7 @@ the harm that can be done with it is decided here and asked for each request, no
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -62,7 +62,7 @@ class Key:
     ) -> None:
         self.made_of = (source_id, settings, workers)
         self.source_id = source_id
-        self.types = frozenset(settings.types) or None
+        self.types: Collection[str] | None = frozenset(settings.types) or None
         self._ends_ms = (
             math.inf if settings.not_after is None else settings.not_after.timestamp() * 1000
         )

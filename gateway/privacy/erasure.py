@@ -132,7 +132,7 @@ class Eraser:
                 if worker is None:  # no longer in config, or disabled
                     await self._lane(destination, subjects, found)
                     continue
-                async with worker.held():
+                async with worker.paused():
                     await self._lane(destination, subjects, found)
         finally:
             if self._replays is not None:

@@ -72,7 +72,7 @@ class Meter:
         self._arms = comparison.arms
         self._under_way: dict[int, tuple[Arm, int]] = {}
 
-    def sieved(
+    def selected(
         self,
         events: Sequence[Event],
         offsets: Sequence[int],

@@ -13,15 +13,16 @@ from gateway.components.chain import Chain
 from gateway.components.context import Context
 from gateway.components.destination import BatchPolicy, DestinationSpec
 from gateway.components.dry_run import Rehearsal
+from gateway.components.ports import Intake
 from gateway.components.settings import secrets_in
 from gateway.components.source import Source, SourceSpec
 from gateway.components.store import QueueSpec, Store
 from gateway.components.transform import Transform, TransformSpec
+from gateway.components.transform_methods import TransformMethods, for_destination
 from gateway.config.decode import decode_table
 from gateway.config.model import Config
 from gateway.delivery.mapping import EventMapping, MappedDestination, Rule, compile_mapping
 from gateway.errors import ConfigError, GatewayError
-from gateway.intake.intake import Intake
 from gateway.rollouts.for_arm import ForArm
 from gateway.rollouts.groups import Groups
 from gateway.runtime.plugins import Registry
@@ -127,10 +128,11 @@ class Builder:
                     id_, at_intake=settings.destinations is None, enabled=settings.enabled
                 ),
             )
-            if settings.destinations is not None and transform.adds_to:
+            adds_to = TransformMethods.of(transform).adds_to
+            if settings.destinations is not None and adds_to:
                 raise ConfigError(
                     f"{table.path}.destinations: a transform that makes events of its own, here "
-                    f"for {', '.join(transform.adds_to)}, runs at intake only"
+                    f"for {', '.join(adds_to)}, runs at intake only"
                 )
             if settings.enabled:
                 if settings.only is not None:
@@ -192,7 +194,7 @@ class Builder:
                         settings=settings,
                         chain=Chain(
                             [
-                                (t, transform.for_destination(id_))
+                                (t, for_destination(transform, id_))
                                 for t, transform, where in transforms
                                 if id_ in (where or ())
                             ]

@@ -19,7 +19,7 @@ from gateway.config.load import load
 from gateway.config.model import Config
 from gateway.delivery.built import BuiltDestination
 from gateway.delivery.circuit import Pace
-from gateway.delivery.manager import Deliveries
+from gateway.delivery.manager import DeliveryManager
 from gateway.delivery.replay import Replays
 from gateway.errors import GatewayError, StateError
 from gateway.events.timestamps import format_ms, now_ms
@@ -28,6 +28,7 @@ from gateway.http.tokens import Tokens
 from gateway.identity.visitors import Identity
 from gateway.intake.dedup import RecentIds
 from gateway.intake.dedup_warmup import preload
+from gateway.intake.dry_run import IntakeDryRun
 from gateway.intake.intake import Intake
 from gateway.privacy.erasure import Eraser
 from gateway.privacy.regulations import Others, Regulations
@@ -118,7 +119,7 @@ class Gateway:
         )
         self.suppressed = Suppressions(config.shared_dir / FILE_NAME)
         self.identity = Identity.of_shard(config, self._log)
-        self.deliveries = Deliveries(
+        self.deliveries = DeliveryManager(
             self.queue,
             self.state,
             self.ledger,
@@ -145,7 +146,7 @@ class Gateway:
         )
         self._setup = set_up(config, build, self._lasting)
         self._use(self._setup)
-        self.deliveries.plan(self._setup.destinations, self._setup.sieves)
+        self.deliveries.plan(self._setup.destinations, self._setup.selections)
 
     @property
     def config(self) -> Config:
@@ -163,7 +164,7 @@ class Gateway:
         return self._setup
 
     @property
-    def intake(self) -> Intake:
+    def intake(self) -> Intake | IntakeDryRun:
         """The way in."""
         return self._setup.intake
 
@@ -309,7 +310,7 @@ class Gateway:
             self.queue.store,
             self.state,
             self.workers,
-            self.deliveries.sieves,
+            self.deliveries.selections,
             self.deliveries.built,
             self.suppressed,
             self.clock,
@@ -368,7 +369,9 @@ class Gateway:
         if leaving:  # or one could be asked to erase while it is stopped
             await self.regulations.stop()
         before = self._use(setup)
-        moves = self.deliveries.switch(setup.destinations, setup.sieves, begun, self.replays.stop)
+        moves = self.deliveries.switch(
+            setup.destinations, setup.selections, begun, self.replays.stop
+        )
         for failed in await asyncio.gather(*moves, return_exceptions=True):
             if failed is not None:
                 self._log.error("a destination was not changed cleanly", trace=trace_of(failed))

@@ -11,13 +11,14 @@ from gateway.components.chain import Chain
 from gateway.components.source import Source
 from gateway.config.model import Config
 from gateway.delivery.built import BuiltDestination
-from gateway.delivery.selection import Sieve
+from gateway.delivery.selection import Selection
 from gateway.delivery.shadow.destination import make_shadow, shaded
 from gateway.delivery.shadow.shadow import Shadow
 from gateway.http.routing import Mounted
 from gateway.identity.visitors import Identity
+from gateway.intake.context import IntakeContext
 from gateway.intake.dedup import RecentIds
-from gateway.intake.dry_run import RehearsedIntake
+from gateway.intake.dry_run import IntakeDryRun
 from gateway.intake.intake import Intake
 from gateway.privacy.suppression import Suppressions
 from gateway.queue.batching import BatchingQueue
@@ -58,19 +59,19 @@ class Setup:
 
     Attributes:
         ramps: of groups that grow, and what measures them.
-        destinations, sieves: those that are enabled, by id, and what chooses the events of each.
-        shadows: of those, the ones to which nothing is sent.
-        memberships: writes arms into what goes out.
+        destinations, selections: those that are enabled, by id, and what chooses the events of
+        each. shadows: of those, the ones to which nothing is sent. memberships: writes arms into
+        what goes out.
     """
 
     config: Config
     groups: Groups
     ramps: Ramps
-    intake: Intake
+    intake: Intake | IntakeDryRun
     sources: list[Source]
     mounted: Mounted
     destinations: dict[str, BuiltDestination]
-    sieves: Mapping[str, Sieve]
+    selections: Mapping[str, Selection]
     shadows: Mapping[str, Shadow]
     memberships: Memberships
 
@@ -94,21 +95,23 @@ def set_up(config: Config, build: Builder, lasting: Lasting, before: Setup | Non
     ramps = lasting.rollouts.plan(config, groups)
     transforms = build.transforms()
     destinations = {built.id: built for built in build.destinations(transforms)}
-    intake = (RehearsedIntake if build.rehearsing else Intake)(
-        {id_: settings for id_, (settings, _) in config.sources.items()},
-        lasting.queue,
-        lasting.recent_ids,
-        Chain([(id_, t) for id_, t, where in transforms if where is None]),
-        lasting.ledger,
-        lasting.clock,
-        lasting.log,
-        suppressed=lasting.suppressed,
-        books=lasting.books,
-        tap=lasting.tap,
-        identity=lasting.identity,
-        meters=ramps.intake_meters(),
-        workers=config.server.workers,
-        before=None if before is None else before.intake,
+    intake = (IntakeDryRun if build.rehearsing else Intake)(
+        IntakeContext(
+            sources={id_: settings for id_, (settings, _) in config.sources.items()},
+            queue=lasting.queue,
+            recent_ids=lasting.recent_ids,
+            transforms=Chain([(id_, t) for id_, t, where in transforms if where is None]),
+            ledger=lasting.ledger,
+            clock=lasting.clock,
+            log=lasting.log,
+            suppressed=lasting.suppressed,
+            books=lasting.books,
+            tap=lasting.tap,
+            identity=lasting.identity,
+            meters=ramps.intake_meters(),
+            workers=config.server.workers,
+        ),
+        None if before is None else before.intake,
     )
     sources = build.sources(intake)
     mounted = Mounted(sources, config.server.prefix)
@@ -116,13 +119,15 @@ def set_up(config: Config, build: Builder, lasting: Lasting, before: Setup | Non
         [groups.use(group.id) for group in groups if group.config.stamp],
         None if before is None else before.memberships,
     )
-    sieves, shadows = {}, {}
+    selections, shadows = {}, {}
     for id_, built in destinations.items():
-        sieves[id_] = _sieve(built, config, groups, lasting.clock, memberships, lasting.tap, ramps)
+        selections[id_] = _selection(
+            built, config, groups, lasting.clock, memberships, lasting.tap, ramps
+        )
         if built.is_shadow and not build.rehearsing:
             # What is compared shows and counts nothing of what it does.
             quiet = partial(
-                _sieve,
+                _selection,
                 config=config,
                 groups=groups,
                 clock=lasting.clock,
@@ -132,14 +137,23 @@ def set_up(config: Config, build: Builder, lasting: Lasting, before: Setup | Non
             rehearsed = {one.id: one for one in rehearsing.destinations(rehearsing.transforms())}
             shadow = make_shadow(built, rehearsed, quiet, config.server.workers, lasting.clock)
             shadows[id_] = shadow
-            sieves[id_] = _arm_of(built, groups, shadow, lasting)
+            selections[id_] = _arm_of(built, groups, shadow, lasting)
             destinations[id_] = shaded(built, shadow, partial(_delivered, lasting.ledger, id_))
     return Setup(
-        config, groups, ramps, intake, sources, mounted, destinations, sieves, shadows, memberships
+        config,
+        groups,
+        ramps,
+        intake,
+        sources,
+        mounted,
+        destinations,
+        selections,
+        shadows,
+        memberships,
     )
 
 
-def _sieve(
+def _selection(
     built: BuiltDestination,
     config: Config,
     groups: Groups,
@@ -147,9 +161,9 @@ def _sieve(
     memberships: Memberships,
     tap: Tap | None = None,
     ramps: Ramps | None = None,
-) -> Sieve:
+) -> Selection:
     only = built.settings.only
-    return Sieve(
+    return Selection(
         built.chain,
         name=built.name,
         storage=built.storage,
@@ -166,12 +180,12 @@ def _sieve(
     )
 
 
-def _arm_of(built: BuiltDestination, groups: Groups, shadow: Shadow, lasting: Lasting) -> Sieve:
+def _arm_of(built: BuiltDestination, groups: Groups, shadow: Shadow, lasting: Lasting) -> Selection:
     """What lets all events of a shadow's arm through to it."""
     # Consent and transforms are a part of what is compared. From an archive without a name no
     # client can keep an event.
     only = built.settings.only
-    return Sieve(
+    return Selection(
         Chain(),
         name="",
         storage=True,
@@ -179,7 +193,7 @@ def _arm_of(built: BuiltDestination, groups: Groups, shadow: Shadow, lasting: La
         id_=built.id,
         tap=lasting.tap,
         only=None if only is None else (groups[only.group], only.arm),
-        onlooker=shadow,
+        interceptor=shadow,
     )
 
 

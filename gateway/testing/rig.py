@@ -19,8 +19,8 @@ from gateway.components.chain import Chain
 from gateway.components.destination import Batch, BatchPolicy, Destination
 from gateway.components.verdict import judge
 from gateway.config.settings import DestinationSettings, QueueSettings, RetryPolicy
-from gateway.delivery.batcher import Collector
-from gateway.delivery.selection import Sieve
+from gateway.delivery.batcher import Batcher
+from gateway.delivery.selection import Selection
 from gateway.delivery.sender import Sender
 from gateway.delivery.worker import Worker
 from gateway.errors import BatchError
@@ -157,10 +157,10 @@ class Delivery:
         self._state = State(folder / _STATE_FILE)
         self._worker = Worker(
             "contract",
-            collector=Collector(
+            batcher=Batcher(
                 queue.reader(0),
                 BatchPolicy(max_events=max_events, max_age_seconds=0.0),
-                Sieve(Chain(), name="contract", storage=True, clock=now_ms),
+                Selection(Chain(), name="contract", storage=True, clock=now_ms),
             ),
             sender=Sender(
                 "contract",

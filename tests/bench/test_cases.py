@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -40,22 +37,40 @@ from gateway.config.load import load
 from gateway.runtime.gateway import Gateway
 from gateway.runtime.plugins import discover
 from gateway.testing import Answer, FakeVendor
+from tests.support.sizes import more
 
 ROOT = Path(__file__).parents[2]
 
 
-def bench(*arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "bench", *arguments],
-        capture_output=True,
-        check=False,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        text=True,
-        timeout=100,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+TINY = Scale(seconds=0.05, repeats=1, templates=2, minutes=0.01, queued=2_000)
+NAMES = (
+    "decode-single",
+    "intake",
+    "dispatch",
+    "delivery",
+    "mapping",
+    "http-batch",
+    "http-single",
+    "latency",
+    "memory",
+    "start",
+    "scale-queue",
+)
+QUICK = msgspec.structs.replace(Scale.quick(), seconds=0.1, repeats=1)
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Runs the command with ``--quick``, which then means the scale; returns what it prints."""
+
+    def run(scale: Scale, *arguments: str) -> str:
+        monkeypatch.setattr(Scale, "quick", lambda: scale)
+        monkeypatch.setenv("PYTHONPATH", str(ROOT))  # each variant is a process of its own
+        result = CliRunner().invoke(main, ["run", "--quick", *arguments])
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    return run
 
 
 def ids_of(body: bytes) -> list[str]:
@@ -227,10 +242,10 @@ def test_a_name_that_is_none_is_wrong_use() -> None:
     assert "decode-batch" in result.stderr
 
 
-def test_decode_gives_json_with_a_ratio() -> None:
+def test_decode_gives_json_with_a_ratio(bench: Callable[..., str]) -> None:
     """The JSON says what was measured, with what, and how it compares with the floor."""
     report: dict[str, Any] = msgspec.json.decode(
-        bench("run", "--only", "decode-batch", "--quick", "--json", "-", "--seconds", "0.05")
+        bench(TINY, "--only", "decode-batch", "--json", "-", "--repeats", "2")
     )
     assert {"python", "msgspec", "aiohttp", "uvloop", "cpus", "platform"} <= set(
         report["environment"]
@@ -245,25 +260,14 @@ def test_decode_gives_json_with_a_ratio() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name",
-    [
-        "decode-single",
-        "intake",
-        "dispatch",
-        "delivery",
-        "mapping",
-        "http-batch",
-        "http-single",
-        "latency",
-        "memory",
-        "start",
-        "scale-queue",
-    ],
+@more(
+    "name, scale",
+    always=[(name, TINY) for name in ("decode-single", "intake-disk", "dispatch", "http-single")],
+    long=[(name, QUICK) for name in NAMES],
 )
-def test_every_benchmark_runs(name: str) -> None:
+def test_every_benchmark_runs(bench: Callable[..., str], name: str, scale: Scale) -> None:
     """Each benchmark goes through, its own checks against lost events included."""
-    output = bench("run", "--only", name, "--quick", "--repeats", "1", "--seconds", "0.1")
+    output = bench(scale, "--only", name)
     assert name in output
     assert "µs/event" in output
     assert "failed" not in output

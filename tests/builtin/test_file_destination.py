@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from gateway.builtin.destinations import file
 from gateway.builtin.destinations.file import destination as module
 from gateway.builtin.destinations.file.destination import FileConfig, FileDestination
 from gateway.config.decode import decode_table
@@ -267,7 +268,7 @@ def test_settings_out_of_bounds_are_refused(key: str, value: object) -> None:
 def test_it_is_registered_as_storage() -> None:
     """``{"All": false}`` of a client does not keep an event out of the archive."""
     specs: list[Any] = []
-    module.register_destinations(specs.append)
+    file.register_destinations(specs.append)
     assert [(spec.type, spec.storage) for spec in specs] == [("file", True)]
 
 

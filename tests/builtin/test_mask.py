@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.builtin.transforms.mask import mask as module
+from gateway.builtin.transforms import mask as module
 from gateway.builtin.transforms.mask.mask import Mask, MaskConfig
 from gateway.components.chain import Chain
 from gateway.components.transform import TransformSpec

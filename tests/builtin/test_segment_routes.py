@@ -14,6 +14,7 @@ from gateway.builtin.sources.segment.answers import ANSWERS
 from gateway.builtin.sources.segment.auth import basic_user
 from gateway.components.source import SourceSpec
 from gateway.config.settings import ServerConfig, SourceSettings
+from gateway.intake.context import IntakeContext
 from gateway.intake.intake import Intake
 from gateway.runtime.plugins import discover
 from gateway.testing import make_context
@@ -257,7 +258,17 @@ def test_example() -> None:
 
         context = make_context(Path("/nowhere"))
         queue: Any = FakeQueue()
-        intake = Intake(settings, queue, None, Chain(), Ledger(), context.clock, context.log)
+        intake = Intake(
+            IntakeContext(
+                sources=settings,
+                queue=queue,
+                recent_ids=None,
+                transforms=Chain(),
+                ledger=Ledger(),
+                clock=context.clock,
+                log=context.log,
+            )
+        )
         return SegmentSource({id_: SegmentConfig() for id_ in settings}, intake, context)
 
     off = SourceSettings(type="segment", write_key="off", enabled=False)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import Result
 
+from tests.support.commands import gateway_command, run_command
 from tests.support.gateway_process import GatewayProcess
 
 pytestmark = pytest.mark.slow
@@ -37,15 +36,11 @@ tokens = [{ name = "grafana", token = "grafana-0123456789", role = "read" }]
 """
 
 
-def gateway(folder: Path, *arguments: str, token: str = "") -> subprocess.CompletedProcess[str]:
+def gateway(folder: Path, *arguments: str, token: str = "") -> Result:
     """Run the command beside whatever runs there."""
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": "140"}
-    if token:
-        env["GATEWAY_ADMIN_TOKEN"] = token
-    return subprocess.run(
-        [sys.executable, "-m", "gateway", "rollout", *arguments],
-        cwd=folder, env=env, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    variables = {"COLUMNS": "140"} | ({"GATEWAY_ADMIN_TOKEN": token} if token else {})
+    config = ("--config", folder / "config.toml")
+    return run_command("rollout", *arguments, *config, **variables)
 
 
 def told(folder: Path, *arguments: str) -> Any:
@@ -62,12 +57,12 @@ def test_a_running_gateway_is_asked(tmp_path: Path, shards: int) -> None:
     with GatewayProcess(tmp_path, CONFIG + ADMIN) as process:
         assert [one["group"] for one in told(tmp_path, "list")] == ["canary"]
         done = gateway(tmp_path, "promote", "canary", "--reason", "in a hurry")
-        assert done.returncode == 0, done.stderr
+        assert done.exit_code == 0, done.stderr
         assert "canary  ramping at 50 %" in done.stdout
         for action in ("hold", "resume", "rollback"):
-            assert gateway(tmp_path, action, "canary", "--reason", action).returncode == 0
+            assert gateway(tmp_path, action, "canary", "--reason", action).exit_code == 0
         again = gateway(tmp_path, "promote", "canary")
-        assert again.returncode == 2
+        assert again.exit_code == 2
         assert "`resume` begins the ramp again" in again.stderr
         assert "there is no group 'x'" in gateway(tmp_path, "hold", "x").stderr
         report = told(tmp_path, "report", "canary")
@@ -79,12 +74,9 @@ def test_a_running_gateway_is_asked(tmp_path: Path, shards: int) -> None:
             ("admin", "resume", "resume"),
             ("admin", "rollback", "rollback"),
         ]
-        trail = subprocess.run(
-            [sys.executable, "-m", "gateway", "audit", "--json"],
-            cwd=tmp_path, capture_output=True, text=True, check=True,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        ).stdout.splitlines()  # fmt: skip
-        entries = [json.loads(line) for line in trail]
+        code, trail = gateway_command(tmp_path, "audit", "--json")
+        assert code == 0, trail
+        entries = [json.loads(line) for line in trail.splitlines()]
         assert [(one["actor"], one["action"]) for one in entries[:4]] == [
             ("admin", "rollouts.rollback"),
             ("admin", "rollouts.resume"),
@@ -104,25 +96,25 @@ def test_who_may_only_read_decides_nothing(tmp_path: Path) -> None:
     """A token with the role `read` sees rollouts; to decide it needs `operate`."""
     with GatewayProcess(tmp_path, CONFIG + ADMIN):
         token = "grafana-0123456789"
-        assert gateway(tmp_path, "status", "canary", token=token).returncode == 0
+        assert gateway(tmp_path, "status", "canary", token=token).exit_code == 0
         done = gateway(tmp_path, "promote", "canary", token=token)
-        assert done.returncode == 2
+        assert done.exit_code == 2
         assert "has the role read; this needs operate" in done.stderr
 
 
 def test_without_a_token_or_a_gateway_the_file_is_changed(tmp_path: Path) -> None:
     """A running gateway follows; one that starts begins there; both trails say who it was."""
     never = gateway(tmp_path, "list")
-    assert never.returncode == 2
+    assert never.exit_code == 2
     with GatewayProcess(tmp_path, CONFIG) as process:
-        assert gateway(tmp_path, "promote", "canary", "--reason", "go").returncode == 0
+        assert gateway(tmp_path, "promote", "canary", "--reason", "go").exit_code == 0
         deadline = time.monotonic() + 20
         while process.metric("headgate_rollout_percent", group="canary") != 50:
             assert time.monotonic() < deadline
             time.sleep(0.05)
         assert "rollout: decided beside us" in process.stderr
         process.stop()
-        assert gateway(tmp_path, "rollback", "canary", "--reason", "no").returncode == 0
+        assert gateway(tmp_path, "rollback", "canary", "--reason", "no").exit_code == 0
         process.start()
         assert process.get("/health")["rollouts"]["canary"]["percent"] == 0
         decisions = told(tmp_path, "report", "canary")["decisions"]
@@ -133,13 +125,9 @@ def test_without_a_token_or_a_gateway_the_file_is_changed(tmp_path: Path) -> Non
 def test_explain_goes_by_where_the_rollout_is(tmp_path: Path) -> None:
     """Also without a gateway: who is in test at this stage is shown in test."""
     with GatewayProcess(tmp_path, CONFIG):
-        assert gateway(tmp_path, "promote", "canary").returncode == 0
+        assert gateway(tmp_path, "promote", "canary").exit_code == 0
     (tmp_path / "event.json").write_text(
         '{"type": "track", "event": "e", "anonymousId": "v-1", "messageId": "m"}'
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "gateway", "explain", "event.json", "--json"],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-    )  # fmt: skip
-    assert '"percent":50.0' in done.stdout, done.stderr
+    _, said = gateway_command(tmp_path, "explain", str(tmp_path / "event.json"), "--json")
+    assert '"percent":50.0' in said

@@ -12,13 +12,13 @@ import pytest
 from aiohttp import web
 
 from gateway.cluster.listeners import listen_unix
-from gateway.cluster.peers import Asker, view_socket
-from gateway.cluster.tail import Tails
+from gateway.cluster.peers import Peers, view_socket
+from gateway.cluster.tail import pass_on_lines
 from gateway.server.admin.api import AdminError
 
 
 @asynccontextmanager
-async def asker_of(folder: Path, app: web.Application) -> AsyncIterator[Asker]:
+async def peers_of(folder: Path, app: web.Application) -> AsyncIterator[Peers]:
     """One worker with one shard, which answers so."""
     top = web.Application()
     top.add_subapp("/shards/0", app)
@@ -26,8 +26,8 @@ async def asker_of(folder: Path, app: web.Application) -> AsyncIterator[Asker]:
     await runner.setup()
     try:
         await web.SockSite(runner, listen_unix(view_socket(folder, 0))).start()
-        async with Asker(1, [0], folder) as asker:
-            yield asker
+        async with Peers(1, [0], folder) as peers:
+            yield peers
     finally:
         await runner.cleanup()
 
@@ -62,12 +62,11 @@ async def test_a_tail_ends_when_its_caller_leaves(tmp_path: Path) -> None:
     ended = asyncio.Event()
     shard, app = web.Application(), web.Application()
     shard.router.add_get("/admin/tail", lines)
-    async with asker_of(tmp_path, shard) as asker:
-        tails = Tails(asker, asyncio.Event())
+    async with peers_of(tmp_path, shard) as peers:
 
         async def tail(request: web.Request) -> web.StreamResponse:
             try:
-                return await tails.answer(request)
+                return await pass_on_lines(peers, request, asyncio.Event())
             finally:
                 ended.set()
 
@@ -83,7 +82,7 @@ async def test_a_tail_ends_when_its_caller_leaves(tmp_path: Path) -> None:
 
 async def test_a_refusal_that_is_not_json_is_a_refusal(tmp_path: Path) -> None:
     """It names the shard and the status, and is no defect of who asked."""
-    async with asker_of(tmp_path, web.Application()) as asker:
+    async with peers_of(tmp_path, web.Application()) as peers:
         with pytest.raises(AdminError, match="HTTP 404") as raised:
-            await asker.ask(0, "GET", "/admin/nothing")
+            await peers.ask(0, "GET", "/admin/nothing")
     assert raised.value.status == 404

@@ -29,7 +29,7 @@ async def test_sends_run_side_by_side_up_to_the_limit(bench: Bench) -> None:
         await bench.put(str(n))
     destination = Slow()
     worker = bench.worker(destination, concurrency=3, policy=BatchPolicy(max_events=1))
-    bench.cases.start(worker)
+    bench.start(worker)
     await bench.settled(worker)
     await bench.put("first")
     for n in range(8):

@@ -64,7 +64,7 @@ async def test_a_batch_waits_for_more_until_its_age(bench: Bench) -> None:
     """Events that trickle in within max_age_seconds go out together."""
     destination = Scripted()
     worker = bench.worker(destination, policy=BatchPolicy(max_age_seconds=0.2))
-    bench.cases.start(worker)
+    bench.start(worker)
     await bench.put("a")
     await bench.put("b")
     await bench.reaches(worker, 2)
@@ -77,7 +77,7 @@ async def test_a_retryable_error_sends_the_same_batch_again(bench: Bench) -> Non
     await bench.put("a", "b")
     destination = Scripted(Retryable("503"), TimeoutError("slow"))
     worker = bench.worker(destination)
-    bench.cases.start(worker)
+    bench.start(worker)
     await bench.reaches(worker, 2)
 
     assert destination.calls == [["a", "b"]] * 3
@@ -96,7 +96,7 @@ async def test_an_event_that_brings_the_destination_down_is_found(bench: Bench) 
 
     destination = Scripted(*[poisoned] * 200)
     worker = bench.worker(destination)
-    bench.cases.start(worker)
+    bench.start(worker)
     await bench.reaches(worker, 8)
     for n in range(20):
         await bench.put(f"later {n}")
@@ -118,7 +118,7 @@ async def test_a_poison_event_alone_does_not_hold_up_what_comes_later(bench: Ben
 
     destination = Scripted(*[poisoned] * 200)
     worker = bench.worker(destination)
-    bench.cases.start(worker)
+    bench.start(worker)
     await destination.called.wait()
     for n in range(3):
         await bench.put(f"later {n}")
@@ -134,7 +134,7 @@ async def test_an_outage_makes_no_dead_letters_of_waiting_events(bench: Bench) -
     down = [Retryable("down")] * 30
     destination = Scripted(BatchError({0: Retryable("busy")}), *down)
     worker = bench.worker(destination)
-    bench.cases.start(worker)
+    bench.start(worker)
     await bench.settled(worker)
 
     assert sorted(destination.delivered) == ["a", "b"]
@@ -146,13 +146,13 @@ async def test_the_retry_lane_survives_a_restart(bench: Bench) -> None:
     await bench.put("a", "b")
     slow = RetryPolicy(initial_seconds=0.5, max_seconds=0.5)
     worker = bench.worker(Scripted(BatchError({0: Retryable("busy")})), retry=slow)
-    bench.cases.start(worker)
+    bench.start(worker)
     await bench.reaches(worker, 2)
     bench.tasks.pop().cancel()
     assert worker.waiting == 1
     again = Scripted()
     second = bench.worker(again, cursor=2)
-    bench.cases.start(second)
+    bench.start(second)
     async with asyncio.timeout(10):
         while not again.delivered:
             await asyncio.sleep(0.001)
@@ -169,7 +169,7 @@ async def test_a_full_retry_lane_makes_events_wait_in_their_batch(bench: Bench) 
     tight = RetryPolicy(initial_seconds=0.001, max_seconds=0.002, max_attempts=5, max_waiting=2)
     destination = Scripted(busy)
     worker = bench.worker(destination, retry=tight)
-    bench.cases.start(worker)
+    bench.start(worker)
     await bench.settled(worker)
 
     assert destination.calls == [["a", "b", "c", "d"]] * 2
@@ -181,7 +181,7 @@ async def test_whole_failures_do_not_use_up_attempts(bench: Bench) -> None:
     await bench.put("a")
     destination = Scripted(*[Retryable("down")] * 20)
     worker = bench.worker(destination)
-    bench.cases.start(worker)
+    bench.start(worker)
     await bench.settled(worker)
 
     assert destination.delivered == ["a"]
@@ -210,7 +210,7 @@ async def test_items_of_a_batch_have_their_own_outcomes(bench: Bench) -> None:
     error = BatchError({1: Permanent("bad"), 2: Retryable("busy")})
     destination = Scripted(error)
     worker = bench.worker(destination)
-    bench.cases.start(worker)
+    bench.start(worker)
     await bench.settled(worker)
 
     assert destination.calls == [["a", "b", "c", "d"], ["c"]]
@@ -224,7 +224,7 @@ async def test_an_item_that_keeps_failing_on_its_own_becomes_a_dead_letter(bench
     await bench.put("a", "b")
     destination = Scripted(*[BatchError({0: Retryable("poison")})] * 5)
     worker = bench.worker(destination)
-    bench.cases.start(worker)
+    bench.start(worker)
     await bench.settled(worker)
     (letter,) = await bench.state.dead_letters("d")
 
@@ -241,7 +241,7 @@ async def test_events_older_than_max_age_become_dead_letters(bench: Bench) -> No
         return Retryable("down")
 
     worker = bench.worker(Scripted(later))
-    bench.cases.start(worker)
+    bench.start(worker)
     await bench.reaches(worker, 1)
     (letter,) = await bench.state.dead_letters("d")
 
@@ -260,7 +260,7 @@ async def test_wrong_credentials_pause_and_keep_events(bench: Bench) -> None:
 
     destination = Scripted(look, look)
     worker = bench.worker(destination)
-    bench.cases.start(worker)
+    bench.start(worker)
     await bench.reaches(worker, 1)
 
     assert seen == ["ok", "paused"]
@@ -278,7 +278,7 @@ async def test_no_event_is_given_up_while_credentials_are_wrong(bench: Bench) ->
 
     destination = Scripted(*[refuse] * 12)
     worker = bench.worker(destination)
-    bench.cases.start(worker)
+    bench.start(worker)
     await bench.settled(worker)
 
     assert destination.calls == [["a", "b"]] * 13
@@ -290,7 +290,7 @@ async def test_a_destination_that_throttles_gets_whole_batches_later(bench: Benc
     await bench.put("a", "b")
     destination = Scripted(*[Throttled("429")] * 8)
     worker = bench.worker(destination)
-    bench.cases.start(worker)
+    bench.start(worker)
     await bench.settled(worker)
 
     assert destination.calls == [["a", "b"]] * 9
@@ -310,7 +310,7 @@ async def test_a_send_that_hangs_is_ended_and_tried_again(bench: Bench) -> None:
     await bench.put("a")
     destination = Hangs()
     worker = bench.worker(destination, timeout=0.02)
-    bench.cases.start(worker)
+    bench.start(worker)
     await bench.reaches(worker, 1)
 
     assert destination.delivered == ["a"]
@@ -325,8 +325,8 @@ async def test_one_hanging_destination_costs_the_others_nothing(bench: Bench) ->
 
     fast = Scripted()
     stuck, worker = bench.worker(Hangs(), id_="stuck"), bench.worker(fast, id_="fast")
-    bench.cases.start(stuck)
-    bench.cases.start(worker)
+    bench.start(stuck)
+    bench.start(worker)
     for n in range(50):
         await bench.put(str(n))
     await bench.reaches(worker, 50)
@@ -402,7 +402,7 @@ async def test_draining_gives_up_on_a_destination_that_fails(bench: Bench) -> No
     destination = Scripted(*[Retryable("down")] * 1000)
     slow = RetryPolicy(initial_seconds=1000, max_seconds=1000)
     worker = bench.worker(destination, retry=slow)
-    bench.cases.start(worker)
+    bench.start(worker)
     await destination.called.wait()
     worker.drain()
     await asyncio.wait_for(asyncio.gather(*bench.tasks), 5)
@@ -415,7 +415,7 @@ async def test_events_damaged_in_the_queue_are_counted_as_dead(bench: Bench) -> 
     """A gap in the offsets is accounted for, so that the sums still agree."""
     await bench.put("a", "b", "c")
     worker = bench.worker(Scripted(), cursor=1)
-    bench.collectors["d"]._expected = 0  # as if event 0 had been readable before
+    bench.batchers["d"]._expected = 0  # as if event 0 had been readable before
     worker.cursor = 0
     await bench.drained(worker)
 
@@ -436,7 +436,7 @@ async def test_a_state_store_that_fails_only_delays(bench: Bench) -> None:
         return await real(commit, now_ms)
 
     bench.state.commit = flaky  # type: ignore[method-assign]
-    bench.cases.start(worker)
+    bench.start(worker)
     await bench.reaches(worker, 1)
 
     assert destination.delivered == ["a"]
@@ -449,9 +449,9 @@ async def test_a_defect_in_the_worker_starts_over_from_the_cursor(bench: Bench) 
     await bench.put("a", "b")
     destination = Scripted()
     worker = bench.worker(destination)
-    collector = bench.collectors["d"]
-    sieve = collector._sieve
-    real, failures = sieve.sort, [True]
+    batcher = bench.batchers["d"]
+    selection = batcher._selection
+    real, failures = selection.sort, [True]
 
     def broken(*args: Any) -> None:
         if failures:
@@ -459,9 +459,9 @@ async def test_a_defect_in_the_worker_starts_over_from_the_cursor(bench: Bench) 
             raise ZeroDivisionError
         real(*args)
 
-    sieve.sort = broken  # type: ignore[method-assign, assignment]
-    worker.sender.pause = lambda *_: asyncio.sleep(0, result=False)  # type: ignore[method-assign]
-    bench.cases.start(worker)
+    selection.sort = broken  # type: ignore[method-assign, assignment]
+    worker.sender.wait = lambda *_: asyncio.sleep(0, result=False)  # type: ignore[method-assign]
+    bench.start(worker)
     await bench.reaches(worker, 2)
 
     assert destination.delivered == ["a", "b"]

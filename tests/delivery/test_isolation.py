@@ -104,7 +104,7 @@ async def test_events_that_bring_it_down_hold_up_none_behind_them(
     good = [f"good {n}" for n in range(5)]
     for name in good:
         await bench.put(name)
-    bench.cases.start(worker)
+    bench.start(worker)
     async with asyncio.timeout(1):
         await bench.reaches(worker, number + len(good))
     assert sorted(destination.delivered) == good

@@ -61,7 +61,7 @@ async def test_whatever_fails_each_user_is_in_order(bench: Bench, seed: int, ato
         ordering=True,
         atomic=atomic,
     )
-    bench.cases.start(worker)
+    bench.start(worker)
     for n, user in enumerate(users):
         await bench.put(str(n), user_id=user)
     await bench.settled(worker)
@@ -92,7 +92,7 @@ async def test_a_poisoned_user_holds_up_only_himself(bench: Bench) -> None:
     worker = bench.worker(
         destination, policy=BatchPolicy(max_events=2, max_age_seconds=0), retry=slow, ordering=True
     )
-    bench.cases.start(worker)
+    bench.start(worker)
     for n in range(10):
         await bench.put(f"bad {n}", user_id="bad")
         await bench.put(f"good {n}", user_id=f"good {n}")
@@ -116,7 +116,7 @@ async def test_a_dead_letter_lets_the_next_of_its_user_go(bench: Bench) -> None:
     await bench.put(*"01234", user_id="u")
     destination = Scripted(*[step] * 50)
     worker = bench.worker(destination, retry=QUICK, ordering=True)
-    bench.cases.start(worker)
+    bench.start(worker)
     await bench.settled(worker)
 
     assert destination.delivered == ["1", "2", "3", "4"]
@@ -133,7 +133,7 @@ async def test_a_hot_user_does_not_keep_the_next_batches(bench: Bench) -> None:
     worker = bench.worker(
         destination, policy=BatchPolicy(max_events=100, max_age_seconds=0), ordering=True
     )
-    bench.cases.start(worker)
+    bench.start(worker)
     await bench.settled(worker)
 
     assert [i for i in destination.delivered if i.startswith("hot")] == hot
@@ -147,14 +147,14 @@ async def test_order_holds_across_a_restart(bench: Bench) -> None:
     await bench.put("1", user_id="u")
     await bench.put("2", user_id="v")
     first = bench.worker(Scripted(BatchError({0: Retryable("busy")})), retry=slow, ordering=True)
-    bench.cases.start(first)
+    bench.start(first)
     await bench.reaches(first, 2)
     bench.tasks[0].cancel()
     await asyncio.gather(*bench.tasks, return_exceptions=True)
 
     destination = Scripted()
     again = bench.worker(destination, retry=slow, ordering=True, cursor=2)
-    bench.cases.start(again)
+    bench.start(again)
     await bench.put("3", user_id="u")
     await bench.put("4", user_id="v")
     await bench.reaches(again, 4)
@@ -175,7 +175,7 @@ async def test_draining_ends_though_events_stand_behind_others(bench: Bench) -> 
     )
     for n in range(12):
         await bench.put(str(n), user_id="u")
-    bench.cases.start(worker)
+    bench.start(worker)
     await asyncio.wait_for(destination.called.wait(), 10)
     worker.drain()
     await asyncio.wait_for(asyncio.gather(*bench.tasks), 10)

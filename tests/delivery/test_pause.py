@@ -42,19 +42,19 @@ async def test_a_send_under_way_ends_first(bench: Bench) -> None:
     slow = Slow()
     worker = bench.worker(slow)
     await bench.state.begin("d", 0)
-    bench.cases.start(worker)
+    bench.start(worker)
     await bench.put("a", "b")
     await slow.began.wait()
-    held = asyncio.Event()
+    paused = asyncio.Event()
 
     async def hold() -> None:
-        async with worker.held():
-            held.set()
+        async with worker.paused():
+            paused.set()
 
     holding = asyncio.create_task(hold())
     for _ in range(20):
         await asyncio.sleep(0)
-    assert not held.is_set()
+    assert not paused.is_set()
     slow.let.set()
     await holding
     await bench.put("c")
@@ -68,10 +68,10 @@ async def test_nothing_is_sent_while_it_is_held(bench: Bench) -> None:
     """What comes in meanwhile is sent afterwards; marks put there meanwhile are seen."""
     destination = RecordingDestination()
     worker = bench.worker(destination)
-    bench.cases.start(worker)
+    bench.start(worker)
     await bench.put("a", user_id="bob")
     await bench.settled(worker)
-    async with worker.held():
+    async with worker.paused():
         await bench.put("b", user_id="ada")
         await bench.put("c", user_id="bob")
         await bench.queue.erase(Subjects(frozenset({"ada"})))
@@ -92,12 +92,12 @@ async def test_a_failing_destination_forgets_what_it_had_read(bench: Bench) -> N
         policy=BatchPolicy(max_age_seconds=0, max_events=1),
         retry=structs.replace(QUICK, initial_seconds=0.2, max_seconds=0.2),
     )
-    bench.cases.start(worker)
+    bench.start(worker)
     await bench.put("a", "b", user_id="ada")
     while not destination.batches:
         await asyncio.sleep(0.001)
     await bench.queue.erase(Subjects(frozenset({"ada"})))
-    async with worker.held():
+    async with worker.paused():
         pass
     before = len(destination.batches)
     await bench.settled(worker)
@@ -110,12 +110,12 @@ async def test_who_gives_up_holding_lets_go(bench: Bench) -> None:
     """Cancelled while a send is under way, the worker goes on as if nothing had been."""
     slow = Slow()
     worker = bench.worker(slow)
-    bench.cases.start(worker)
+    bench.start(worker)
     await bench.put("a")
     await slow.began.wait()
 
     async def hold() -> None:
-        async with worker.held():
+        async with worker.paused():
             raise AssertionError("the send is still under way")
 
     holding = asyncio.create_task(hold())
@@ -131,20 +131,20 @@ async def test_who_gives_up_holding_lets_go(bench: Bench) -> None:
 async def test_one_that_does_not_run_can_be_held(bench: Bench) -> None:
     """Before it begins, and after it has ended; two holders take turns."""
     worker = bench.worker(RecordingDestination())
-    async with worker.held():
+    async with worker.paused():
         pass
     await bench.put("a")
-    bench.cases.start(worker)
+    bench.start(worker)
 
     async def hold() -> None:
-        async with worker.held():
+        async with worker.paused():
             await asyncio.sleep(0)
 
     await asyncio.gather(*(hold() for _ in range(5)))
     await bench.settled(worker)
     worker.drain()
     await asyncio.gather(*bench.tasks)
-    async with worker.held():
+    async with worker.paused():
         pass
     assert worker.counts.delivered == 1
 
@@ -163,11 +163,11 @@ async def test_what_was_sent_of_a_batch_is_not_sent_again(bench: Bench) -> None:
     worker = bench.worker(destination, ordering=True)  # one event of a user at a time
     await bench.state.begin("d", 0)
     await bench.put("a", "b", "c", user_id="ada")
-    bench.cases.start(worker)
+    bench.start(worker)
     while not destination.delivered:
         await asyncio.sleep(0.001)
     await asyncio.sleep(0.01)
-    holding = asyncio.create_task(_held(worker))
+    holding = asyncio.create_task(_paused(worker))
     await asyncio.sleep(0.01)
     let.set()
     await holding
@@ -178,8 +178,8 @@ async def test_what_was_sent_of_a_batch_is_not_sent_again(bench: Bench) -> None:
     assert await bench.state.leaks() == []
 
 
-async def _held(worker: Worker) -> None:
-    async with worker.held():
+async def _paused(worker: Worker) -> None:
+    async with worker.paused():
         pass
 
 
@@ -189,9 +189,9 @@ async def test_one_that_is_retired_ends(bench: Bench) -> None:
     worker = bench.worker(first, retry=structs.replace(QUICK, initial_seconds=60, max_seconds=60))
     await bench.state.begin("d", 0)
     await bench.put("a", "b")
-    bench.cases.start(worker)
+    bench.start(worker)
     await bench.reaches(worker, 2)
-    async with worker.held():
+    async with worker.paused():
         worker.retire()
     await asyncio.wait_for(asyncio.gather(*bench.tasks), 10)
     assert (worker.waiting, worker.missing) == (1, 0)

@@ -23,7 +23,8 @@ from gateway.runtime.gateway import Gateway
 from gateway.runtime.plugins import discover
 from gateway.state.ledger.statement import statement
 from gateway.testing import Answer, FakeVendor, ManualClock
-from tests.state.test_trace import TOKEN, gateway_command, send
+from tests.state.test_trace import TOKEN, send
+from tests.support.commands import gateway_command
 from tests.support.gateway_process import GatewayProcess
 
 CONFIG = """

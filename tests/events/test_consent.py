@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gateway.components.chain import Chain
 from gateway.config.load import load
 from gateway.config.settings import DestinationSettings
-from gateway.delivery.selection import Outgoing, Sieve
+from gateway.delivery.selection import Outgoing, Selection
 from gateway.errors import ConfigError
 from gateway.events.consent import CONSENT_EVENT, permits
 from gateway.events.envelope.validate import validate
@@ -245,13 +245,13 @@ def test_each_source_has_its_own_default() -> None:
     """Events of two sources in one batch are told apart, and counted as filtered by consent."""
     events = [made(source_id=source) for source in ("web", "shop", "old") * 2]
     outgoing = Outgoing(0)
-    sieve = Sieve(
+    selection = Selection(
         Chain([]),
         name="Mixpanel",
         storage=False,
         consent_defaults={"web": "allow", "shop": "deny"},
         clock=lambda: 0,
     )
-    sieve.sort(events, range(6), outgoing)
+    selection.sort(events, range(6), outgoing)
     assert outgoing.filtered == {"consent": [1, 4]}
     assert outgoing.offsets == [0, 2, 3, 5]

@@ -25,6 +25,7 @@ from gateway.events.envelope.heads import examine
 from gateway.events.envelope.sealed import Origin, Run, briefs, seal, stored_events
 from gateway.events.event import Event, encode_events
 from gateway.identity.visitors import Identity
+from gateway.intake.context import IntakeContext
 from gateway.intake.dedup import RecentIds
 from gateway.intake.intake import Arrival, Intake, Plain
 from gateway.state.ledger.counts import Ledger
@@ -150,15 +151,17 @@ class House:
         self.queue = FakeQueue()
         self.ids = RecentIds(1_000_000, 1000)
         self.intake = Intake(
-            {"web": SourceSettings(type="segment", write_key="k")},
-            self.queue,  # type: ignore[arg-type]
-            self.ids,
-            transforms or Chain(),
-            Ledger(),
-            ManualClock(),
-            structlog.get_logger(),
-            suppressed=suppressed,
-            identity=identity,
+            IntakeContext(
+                sources={"web": SourceSettings(type="segment", write_key="k")},
+                queue=self.queue,  # type: ignore[arg-type]
+                recent_ids=self.ids,
+                transforms=transforms or Chain(),
+                ledger=Ledger(),
+                clock=ManualClock(),
+                log=structlog.get_logger(),
+                suppressed=suppressed,
+                identity=identity,
+            )
         )
 
     def take(self, body: Parsed | Plain) -> tuple[list[bytes], dict[str, int]]:

@@ -18,7 +18,7 @@ from gateway.config.admin import AdminConfig, AdminToken
 from gateway.config.load import load
 from gateway.errors import ConfigError
 from gateway.http.tokens import Tokens
-from tests.privacy.test_erasure import run
+from tests.support.commands import gateway_command
 from tests.support.gateway_process import GatewayProcess
 
 READ, OPERATE, ADMIN = (f"{role} token for tests" for role in ("read", "operate", "admin"))
@@ -120,9 +120,9 @@ def test_each_change_leaves_an_entry(gateway: GatewayProcess) -> None:
 
 def test_commands_leave_entries_too(gateway: GatewayProcess) -> None:
     """Under the name of the machine's user."""
-    code, _ = run(gateway.folder, "suppress", "add", "one-who-left")
+    code, _ = gateway_command(gateway.folder, "suppress", "add", "one-who-left")
     assert code == 0
-    code, output = run(gateway.folder, "audit", "--limit", "1")
+    code, output = gateway_command(gateway.folder, "audit", "--limit", "1")
     assert code == 0
     assert "suppress.add" in output
     assert "cli:" in output

@@ -25,6 +25,7 @@ from gateway.events.envelope.client import Client
 from gateway.events.envelope.sealed import API_EVENT_VERSION
 from gateway.events.event import Event, decode_events
 from gateway.events.timestamps import format_ms, parse_ms
+from gateway.intake.context import IntakeContext
 from gateway.intake.dedup import RecentIds
 from gateway.intake.intake import Arrival, Intake
 from gateway.queue.batching import BatchingQueue
@@ -80,13 +81,15 @@ class House:
         self.ids = RecentIds(3_600_000, 10_000) if dedup else None
         self.ledger = Ledger()
         self.intake = Intake(
-            SOURCES,
-            self.queue,
-            self.ids,
-            Chain(steps),
-            self.ledger,
-            self.clock,
-            structlog.get_logger(),
+            IntakeContext(
+                sources=SOURCES,
+                queue=self.queue,
+                recent_ids=self.ids,
+                transforms=Chain(steps),
+                ledger=self.ledger,
+                clock=self.clock,
+                log=structlog.get_logger(),
+            )
         )
 
     async def __aenter__(self) -> Self:

@@ -14,6 +14,7 @@ from gateway.components.transform import Transform
 from gateway.config.settings import SourceSettings
 from gateway.errors import ConfigError, QueueFull
 from gateway.events.event import Event
+from gateway.intake.context import IntakeContext
 from gateway.intake.dedup import RecentIds
 from gateway.intake.intake import Arrival, Intake, Receipt
 from gateway.queue.batching import BatchingQueue
@@ -60,13 +61,15 @@ class Harness:
         self.clock = ManualClock()
         self.ids = RecentIds(3_600_000, 10_000)
         self.intake = Intake(
-            SOURCES,
-            cast("BatchingQueue", self.queue),
-            self.ids if dedup else None,
-            Chain([("guard", Guard(*sources))]),
-            self.ledger,
-            self.clock,
-            structlog.get_logger(),
+            IntakeContext(
+                sources=SOURCES,
+                queue=cast("BatchingQueue", self.queue),
+                recent_ids=self.ids if dedup else None,
+                transforms=Chain([("guard", Guard(*sources))]),
+                ledger=self.ledger,
+                clock=self.clock,
+                log=structlog.get_logger(),
+            )
         )
 
     async def send(self, *events: Event) -> Receipt:

@@ -6,8 +6,6 @@ import asyncio
 import gzip
 import json
 import sqlite3
-import subprocess
-import sys
 import urllib.request
 from base64 import b64encode
 from collections.abc import Iterator
@@ -20,6 +18,7 @@ import zstandard
 
 from gateway.queue.record import FRAME_HEADER, SEGMENT_HEADER, parse_header
 from gateway.testing import Answer, FakeVendor
+from tests.support.commands import gateway_command
 from tests.support.gateway_process import GatewayProcess
 
 TOKEN = "a token for these tests"
@@ -84,18 +83,6 @@ def admin(gateway: GatewayProcess, path: str, asked: Any = None) -> Any:
         return json.loads(response.read())
 
 
-def run(folder: Path, *words: str) -> tuple[int, str]:
-    """Exit code and output of a command."""
-    done = subprocess.run(
-        [sys.executable, "-m", "gateway", *words, "--config", str(folder / "config.toml")],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parents[2],
-        check=False,
-    )
-    return done.returncode, done.stdout + done.stderr
-
-
 def contents(folder: Path) -> Iterator[tuple[Path, bytes]]:
     """Every byte below a folder, as it is and decompressed."""
     for path in sorted(folder.rglob("*")):
@@ -156,7 +143,7 @@ async def test_afterwards_no_byte_names_the_user(tmp_path: Path, mode: str) -> N
             if mode != "running":
                 gateway.kill()
             code, output = await asyncio.to_thread(
-                run, tmp_path, "erase", "--user", ALICE, "--yes", "--json"
+                gateway_command, tmp_path, "erase", "--user", ALICE, "--yes", "--json"
             )
             report = report_of(output)
             assert code == 1, report  # the webhooks cannot delete: somebody has to see to it
@@ -178,7 +165,7 @@ async def test_afterwards_no_byte_names_the_user(tmp_path: Path, mode: str) -> N
             assert places_naming(data, BOB) != set()
             if mode != "running":
                 gateway.start()
-            code, output = await asyncio.to_thread(run, tmp_path, "ledger")
+            code, output = await asyncio.to_thread(gateway_command, tmp_path, "ledger")
             assert code == 0, output
             await asyncio.to_thread(send, gateway, [track(ALICE, 100)])  # who may come again
             await until_handled(gateway, "files")
@@ -205,7 +192,7 @@ async def test_what_was_pending_is_filtered_and_never_sent(tmp_path: Path) -> No
             while not vendor.requests:
                 await asyncio.sleep(0.01)
             code, output = await asyncio.to_thread(
-                run, tmp_path, "erase", "--user", ALICE, "--yes", "--json"
+                gateway_command, tmp_path, "erase", "--user", ALICE, "--yes", "--json"
             )
             assert code == 1, output
             before = len(vendor.requests)
@@ -216,7 +203,7 @@ async def test_what_was_pending_is_filtered_and_never_sent(tmp_path: Path) -> No
             assert sent.count(f'"userId":"{BOB}"'.encode()) >= 20
             name = "headgate_destination_filtered_total"
             assert gateway.metric(name, destination="refuses", rule="erased") == 20
-            code, output = await asyncio.to_thread(run, tmp_path, "ledger")
+            code, output = await asyncio.to_thread(gateway_command, tmp_path, "ledger")
             assert code == 0, output
 
 
@@ -240,10 +227,10 @@ async def test_a_kill_in_the_middle_is_gone_on_with(tmp_path: Path) -> None:
         }
         await asyncio.to_thread(send, gateway, [track(ALICE, 1000), track(GHOST, 1)])
         await until_handled(gateway, "files")
-        code, output = await asyncio.to_thread(run, tmp_path, "ledger")
+        code, output = await asyncio.to_thread(gateway_command, tmp_path, "ledger")
         assert code == 0, output
         assert places_naming(tmp_path / "data", GHOST) != set()
-        code, output = await asyncio.to_thread(run, tmp_path, "audit", "--json")
+        code, output = await asyncio.to_thread(gateway_command, tmp_path, "audit", "--json")
         entry = json.loads(output.splitlines()[0])
         assert (entry["actor"], entry["action"]) == ("admin", "regulations.create")
         assert entry["detail"] == {"kind": "SUPPRESS_WITH_DELETE", "subjects": 1, "id": number}
@@ -262,7 +249,7 @@ async def test_somebody_without_a_name_can_be_erased(tmp_path: Path, *, linked: 
             await asyncio.to_thread(send, gateway, mine)
             await until_handled(gateway, "files", "table", "refuses")
             _, output = await asyncio.to_thread(
-                run, tmp_path, "erase", "--anonymous", GHOST, "--yes", "--json"
+                gateway_command, tmp_path, "erase", "--anonymous", GHOST, "--yes", "--json"
             )
             report = report_of(output)
             assert report["queue"]["items"] == report["destination table"]["items"] == 2

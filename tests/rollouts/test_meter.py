@@ -13,7 +13,7 @@ from gateway.components.transform import Transform
 from gateway.components.verdict import Verdict
 from gateway.config.groups import GroupConfig
 from gateway.config.load import load
-from gateway.delivery.selection import Outgoing, Sieve
+from gateway.delivery.selection import Outgoing, Selection
 from gateway.errors import BatchError, Permanent, Retryable
 from gateway.events.event import Event
 from gateway.intake.intake import Arrival
@@ -83,7 +83,7 @@ async def test_outcomes_are_counted_for_the_arm_and_user_of_the_event(bench: Ben
     worker = bench.worker(
         Scripted(*[answers] * 50), chain=Chain([("trouble", Trouble())]), meters=[meter]
     )
-    bench.cases.start(worker)
+    bench.start(worker)
     await bench.settled(worker)
     assert totals(one, SEEN) == {"test": 6, "control": 18}
     assert totals(one, DROPPED) == {"test": 1, "control": 3}
@@ -98,15 +98,15 @@ def test_what_is_for_the_other_arm_is_not_seen() -> None:
     """An event that a destination is not given because of its arm is no event of it."""
     one = comparison()
     meter = Meter(one)
-    sieve = Sieve(
+    selection = Selection(
         Chain(), name="Tool", storage=False, clock=lambda: 0, only=(one.group, "test"),
         meters=[meter],
     )  # fmt: skip
     events = [make_event(anonymous_id=id_) for id_ in of_arm(one, "test", 3)]
     events += [make_event(anonymous_id=id_) for id_ in of_arm(one, "control", 5)]
     outgoing = Outgoing(8)
-    sieve.sort(events[:4], range(4), outgoing)
-    sieve.sort(events[4:], range(4, 8), outgoing)
+    selection.sort(events[:4], range(4), outgoing)
+    selection.sort(events[4:], range(4, 8), outgoing)
     assert totals(one, SEEN) == {"test": 3, "control": 0}
     assert totals(one, DROPPED) == {"test": 0, "control": 0}
     # And what goes on is what goes on without a meter.
@@ -120,7 +120,7 @@ def test_a_send_of_both_arms_says_nothing_of_how_long_one_takes() -> None:
     meter = Meter(one)
     events = [make_event(anonymous_id=id_) for id_ in of_arm(one, "test", 2)]
     events += [make_event(anonymous_id=id_) for id_ in of_arm(one, "control", 2)]
-    meter.sieved(events, range(4), list(enumerate(events)), [], [])
+    meter.selected(events, range(4), list(enumerate(events)), [], [])
     meter.sent([1, 2], Verdict(), 10)
     meter.sent([0], Verdict(), 20)
     meter.sent([3, 99], Verdict(), 30)  # 99 is not known
@@ -137,7 +137,7 @@ def test_an_event_that_is_read_again_counts_once() -> None:
     (id_,) = of_arm(one, "test", 1)
     event = make_event(anonymous_id=id_)
     for _ in range(2):
-        meter.sieved([event], [7], [(7, event)], [], [])
+        meter.selected([event], [7], [(7, event)], [], [])
     assert totals(one, SEEN)["test"] == 1
 
 
@@ -147,12 +147,12 @@ def test_outcomes_of_an_earlier_stage_are_not_of_this_one() -> None:
     meter = Meter(one)
     (id_,) = of_arm(one, "test", 1)
     event = make_event(anonymous_id=id_)
-    meter.sieved([event], [1], [(1, event)], [], [])
+    meter.selected([event], [1], [(1, event)], [], [])
     one.begin()
     meter.sent([1], Verdict(dead={0: "no"}), 1)
     assert totals(one, FINISHED)["test"] == 0
     one.measuring = False
-    meter.sieved([event], [2], [(2, event)], [], [])
+    meter.selected([event], [2], [(2, event)], [], [])
     assert totals(one, SEEN)["test"] == 0
 
 
@@ -205,7 +205,7 @@ def test_what_is_under_way_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     meter = Meter(one)
     (id_,) = of_arm(one, "test", 1)
     events = [make_event(anonymous_id=id_) for _ in range(25)]
-    meter.sieved(events, range(25), list(enumerate(events)), [], [])
+    meter.selected(events, range(25), list(enumerate(events)), [], [])
     meter.sent(range(25), Verdict(), 1)
     assert totals(one, FINISHED)["test"] == 10
 

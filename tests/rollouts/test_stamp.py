@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.components.chain import Chain
 from gateway.config.groups import GroupConfig
-from gateway.delivery.selection import Outgoing, Sieve
+from gateway.delivery.selection import Outgoing, Selection
 from gateway.events.event import decode_events, encode_events
 from gateway.rollouts.groups import Groups
 from gateway.rollouts.stamp import Memberships
@@ -111,8 +111,8 @@ def test_all_else_stays_whatever_it_is(context: dict[str, Any]) -> None:
             assert read.context["groups"] == own
 
 
-def sieve(**more: Any) -> Sieve:
-    return Sieve(Chain(), name="x", storage=False, clock=lambda: 0, **more)
+def selection(**more: Any) -> Selection:
+    return Selection(Chain(), name="x", storage=False, clock=lambda: 0, **more)
 
 
 def test_a_destination_without_transforms_gets_stamps() -> None:
@@ -120,7 +120,7 @@ def test_a_destination_without_transforms_gets_stamps() -> None:
     events = [make_event(anonymous_id=TEST)]
     for memberships, stamped in ((STAMPED, True), (Memberships(()), False), (None, False)):
         outgoing = Outgoing(0)
-        sieve(memberships=memberships).sort(events, range(1), outgoing)
+        selection(memberships=memberships).sort(events, range(1), outgoing)
         (event,) = outgoing.events
         assert ("groups" in event.context) is stamped
         assert (event is events[0]) is not stamped

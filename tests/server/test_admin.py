@@ -20,7 +20,8 @@ from gateway.errors import ConfigError, GatewayError
 from gateway.runtime.gateway import Gateway
 from gateway.runtime.plugins import discover
 from gateway.server.app import make_app
-from tests.state.test_trace import TOKEN, gateway_command, send
+from tests.state.test_trace import TOKEN, send
+from tests.support.commands import gateway_command
 from tests.support.gateway_process import GatewayProcess
 
 TOKEN_LINE = 'token = "{token}"\n'

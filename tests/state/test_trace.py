@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.commands import gateway_command
 from tests.support.gateway_process import GatewayProcess
 
 TOKEN = "0123456789abcdef0123"
@@ -58,17 +57,6 @@ def wait_for_failure(gateway: GatewayProcess, destination: str) -> None:
     while gateway.get("/health")["destinations"][destination]["status"] != "retrying":
         assert time.monotonic() < deadline
         time.sleep(0.02)
-
-
-def gateway_command(folder: Path, *words: str) -> tuple[int, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "gateway", *words, "--config", str(folder / "config.toml")],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).parents[2],
-    )
-    return done.returncode, done.stdout + done.stderr
 
 
 def why(folder: Path, message_id: str) -> dict[str, Any]:

@@ -15,9 +15,9 @@ import structlog
 from gateway.components.chain import Chain
 from gateway.components.destination import Batch, BatchPolicy, Destination
 from gateway.config.settings import DestinationSettings, QueueSettings, RetryPolicy
-from gateway.delivery.batcher import Collector
+from gateway.delivery.batcher import Batcher
 from gateway.delivery.ordering import UserOrder
-from gateway.delivery.selection import Sieve
+from gateway.delivery.selection import Selection
 from gateway.delivery.sender import Sender
 from gateway.delivery.worker import Worker
 from gateway.errors import BatchError
@@ -64,7 +64,7 @@ class Bench:
     state: State
     now_ms: int = 1_000_000
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
-    collectors: dict[str, Collector] = field(default_factory=dict)
+    batchers: dict[str, Batcher] = field(default_factory=dict)
 
     async def put(self, *ids: str, **fields: Any) -> None:
         events = [Event(type="track", event="x", message_id=i, **fields) for i in ids]
@@ -90,14 +90,16 @@ class Bench:
         settings = DestinationSettings(type="x", retry=retry, timeout_seconds=timeout)
         log = structlog.get_logger()
         rng = random.Random(1)
-        self.collectors[id_] = Collector(
+        self.batchers[id_] = Batcher(
             self.queue.reader(cursor),
             policy or BatchPolicy(max_age_seconds=0),
-            Sieve(chain or Chain(), name=name, storage=storage, clock=self.clock, meters=meters),
+            Selection(
+                chain or Chain(), name=name, storage=storage, clock=self.clock, meters=meters
+            ),
         )
         return Worker(
             id_,
-            collector=self.collectors[id_],
+            batcher=self.batchers[id_],
             sender=Sender(
                 id_, destination, settings, concurrency, self.clock, log, rng, meters=meters
             ),

@@ -105,7 +105,7 @@ class Play:
         chance = test if member.arm == "test" else control
         verdict = Verdict(dead={0: "no"} if self.rng.random() < chance else {})
         for meter in self.meters[destination]:
-            meter.sieved([event], [offset], [(offset, event)], [], [])
+            meter.selected([event], [offset], [(offset, event)], [], [])
             meter.sent([offset], verdict, self.rng.uniform(20, 60))
 
     def _received_at(self) -> str:

@@ -22,6 +22,7 @@ from gateway.config.settings import ServerConfig, SourceSettings
 from gateway.errors import QueueError
 from gateway.events.envelope.sealed import stored_events
 from gateway.events.event import Event
+from gateway.intake.context import IntakeContext
 from gateway.intake.dedup import RecentIds
 from gateway.intake.intake import Intake
 from gateway.queue.batching import BatchingQueue
@@ -184,13 +185,15 @@ async def lab(
     queue = FakeQueue()
     context = make_context(Path("/nowhere"), "segment", server=server, clock=clock or ManualClock())
     intake = Intake(
-        settings,
-        cast("BatchingQueue", queue),
-        RecentIds(86_400_000, 100_000),
-        Chain(),
-        Ledger(),
-        context.clock,
-        context.log,
+        IntakeContext(
+            sources=settings,
+            queue=cast("BatchingQueue", queue),
+            recent_ids=RecentIds(86_400_000, 100_000),
+            transforms=Chain(),
+            ledger=Ledger(),
+            clock=context.clock,
+            log=context.log,
+        )
     )
     source = SegmentSource(configs, intake, context)
     app = web.Application(client_max_size=0)

@@ -21,13 +21,13 @@ def sizes(names: str, *, small: Any, full: Any) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(names, both)
 
 
-def more(name: str, always: Iterable[Any], long: Iterable[Any]) -> pytest.MarkDecorator:
-    """Make a test of each value; those of `long` have the mark of that name."""
-    values = [pytest.param(value) for value in always]
-    values += [pytest.param(value, marks=pytest.mark.long) for value in long]
-    return pytest.mark.parametrize(name, values)
+def more(names: str, always: Iterable[Any], long: Iterable[Any]) -> pytest.MarkDecorator:
+    """Make a test of each value, or tuple of values; those of `long` have the mark of that name."""
+    values = [_param(value, None) for value in always]
+    values += [_param(value, None, pytest.mark.long) for value in long]
+    return pytest.mark.parametrize(names, values)
 
 
-def _param(value: Any, id_: str, *marks: pytest.MarkDecorator) -> Any:
+def _param(value: Any, id_: str | None, *marks: pytest.MarkDecorator) -> Any:
     values = value if isinstance(value, tuple) else (value,)
     return pytest.param(*values, id=id_, marks=marks)

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from gateway.testing import FakeVendor
-from tests.state.test_trace import gateway_command
 from tests.support.chaos import CRASH, POISON, STUCK, VIEWED, Moods, Shopper
+from tests.support.commands import gateway_command
 from tests.support.gateway_process import GatewayProcess
 from tests.support.sizes import more
 

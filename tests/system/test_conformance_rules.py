@@ -12,6 +12,7 @@ from gateway.components.chain import Chain
 from gateway.config.settings import SourceSettings
 from gateway.events.event import Event
 from gateway.events.integrations import refusal
+from gateway.intake.context import IntakeContext
 from gateway.intake.dedup import RecentIds
 from gateway.intake.intake import Arrival, Intake, Receipt
 from gateway.privacy.suppression import Suppressions
@@ -57,14 +58,18 @@ class House:
         self.suppressions = Suppressions(path)
         self.ledger = Ledger()
         self.intake = Intake(
-            {id_: SourceSettings(type="segment", write_key=id_) for id_ in ("web", "app")},
-            cast("BatchingQueue", self.queue),
-            RecentIds(3_600_000, 1000),
-            Chain(),
-            self.ledger,
-            ManualClock(),
-            structlog.get_logger(),
-            suppressed=self.suppressions,
+            IntakeContext(
+                sources={
+                    id_: SourceSettings(type="segment", write_key=id_) for id_ in ("web", "app")
+                },
+                queue=cast("BatchingQueue", self.queue),
+                recent_ids=RecentIds(3_600_000, 1000),
+                transforms=Chain(),
+                ledger=self.ledger,
+                clock=ManualClock(),
+                log=structlog.get_logger(),
+                suppressed=self.suppressions,
+            )
         )
 
     def suppress(self, *user_ids: str) -> None:

@@ -247,7 +247,7 @@ async def test_a_clock_that_jumps_back_keeps_no_event_waiting(bench: Bench) -> N
     retry = RetryPolicy(initial_seconds=0.01, max_seconds=0.02)
     destination = Scripted(BatchError({0: Retryable("busy")}))
     worker = bench.worker(destination, retry=retry, policy=BatchPolicy(max_age_seconds=0))
-    bench.cases.start(worker)
+    bench.start(worker)
     await bench.put("a")
     await bench.reaches(worker, 1)
     bench.now_ms -= 3_600_000
@@ -261,7 +261,7 @@ async def test_a_clock_that_jumps_ahead_gives_nothing_up(bench: Bench) -> None:
     retry = RetryPolicy(initial_seconds=0.01, max_seconds=0.02)
     destination = Scripted(BatchError({0: Retryable("busy")}), None)
     worker = bench.worker(destination, retry=retry)
-    bench.cases.start(worker)
+    bench.start(worker)
     await bench.put("a")
     await bench.reaches(worker, 1)
     bench.now_ms += 86_400_000
@@ -275,7 +275,7 @@ async def test_a_clock_that_jumps_back_keeps_no_destination_shut_off(bench: Benc
     retry = RetryPolicy(initial_seconds=0.01, max_seconds=0.02)
     destination = Scripted(*[Retryable("down")] * 5)
     worker = bench.worker(destination, retry=retry)
-    bench.cases.start(worker)
+    bench.start(worker)
     await bench.put("a", "b")
     await destination.called.wait()
     bench.now_ms -= 3_600_000
@@ -290,7 +290,7 @@ async def test_an_outage_after_the_clock_jumped_back_makes_no_dead_letters(bench
     down = [Retryable("down")] * 30
     destination = Scripted(None, BatchError({0: Retryable("busy")}), *down)
     worker = bench.worker(destination, retry=retry, policy=BatchPolicy(max_age_seconds=0))
-    bench.cases.start(worker)
+    bench.start(worker)
     await bench.put("a")
     await bench.settled(worker)
     bench.now_ms -= 3_600_000

@@ -17,7 +17,7 @@ import pytest
 
 from gateway import Erasure
 from gateway.cli.commands import erase
-from gateway.cluster.regulations import AsideShards
+from gateway.cluster.regulations import LocalShards
 from gateway.config.data_dir import is_held, of_shard, public_id, take_lock
 from gateway.config.load import load
 from gateway.config.settings import KeySettings, SourceSettings
@@ -26,8 +26,9 @@ from gateway.intake.write_keys import Keys
 from gateway.runtime.gateway import Gateway
 from gateway.runtime.plugins import discover
 from gateway.testing import ManualClock
-from tests.privacy.test_erasure import places_naming, run
+from tests.privacy.test_erasure import places_naming
 from tests.privacy.test_regulations import ADA, CONFIG, Vendor
+from tests.support.commands import gateway_command
 from tests.support.gateway_process import GatewayProcess
 from tests.support.workers import config, process_of, send
 
@@ -75,7 +76,7 @@ def test_a_user_of_two_workers_is_forgotten(tmp_path: Path) -> None:
         gateway.stop()
     assert places_naming(tmp_path, USER)
 
-    code, output = run(tmp_path, "erase", "--user", USER, "--yes", "--json")
+    code, output = gateway_command(tmp_path, "erase", "--user", USER, "--yes", "--json")
     assert code == 0, output
     reports = json.loads(output)
     assert [(r["id"], r["status"]) for r in reports] == [(1, "FINISHED")]
@@ -88,15 +89,15 @@ def test_a_user_of_two_workers_is_forgotten(tmp_path: Path) -> None:
     assert not places_naming(tmp_path, USER)
     assert places_naming(tmp_path / "events", KEPT)
 
-    code, output = run(tmp_path, "ledger")
+    code, output = gateway_command(tmp_path, "ledger")
     assert code == 0, output
-    code, output = run(tmp_path, "audit", "--json")
+    code, output = gateway_command(tmp_path, "audit", "--json")
     trail = [json.loads(line) for line in output.splitlines()]
     made = [e for e in trail if e["action"] == "regulations.create"]
     assert [e["detail"]["id"] for e in made] == [1]
     assert len({e["id"] for e in trail}) == len(trail)
 
-    code, output = run(tmp_path, "erase", "--retry", str(public_id(7, 1)))
+    code, output = gateway_command(tmp_path, "erase", "--retry", str(public_id(7, 1)))
     assert (code, "no regulation 7000000000001" in output) == (2, True)
 
 
@@ -151,7 +152,7 @@ async def test_a_vendor_is_asked_once_and_last(tmp_path: Path) -> None:
             object.__setattr__(gateway.destinations[0], "destination", vendor)
             gateways.append(await stack.enter_async_context(gateway.at_rest(begin=False)))
         lead, one, two = (gateway.regulations for gateway in gateways)
-        lead.others = AsideShards({"worker 1": gateways[1], "worker 2": gateways[2]})
+        lead.others = LocalShards({"worker 1": gateways[1], "worker 2": gateways[2]})
         await lead.start()
         await one.start()
         made = await lead.create("DELETE_ONLY", ADA, "tester")
@@ -183,9 +184,9 @@ async def test_a_shard_that_is_gone_is_waited_for_no_more(tmp_path: Path) -> Non
             object.__setattr__(gateway.destinations[0], "destination", vendor)
             gateways.append(await stack.enter_async_context(gateway.at_rest(begin=False)))
         lead, other = (gateway.regulations for gateway in gateways)
-        lead.others = AsideShards({"worker 1": gateways[1]})
+        lead.others = LocalShards({"worker 1": gateways[1]})
         made = await lead.create("DELETE_ONLY", ADA, "tester")
-        lead.others = AsideShards({"shard 1": gateways[1]})
+        lead.others = LocalShards({"shard 1": gateways[1]})
         await other.start()
         await lead.start()
         while not (found := await lead.wait(made.id, 0.1)) or found.status == "RUNNING":
@@ -199,9 +200,9 @@ def test_it_is_written_down_in_all_shards_or_in_none(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text(config(2, FILES))
     (tmp_path / "data" / "worker-1").mkdir(parents=True)
     with take_lock(tmp_path / "data" / "worker-1"):
-        code, output = run(tmp_path, "erase", "--user", USER, "--yes", "--json")
+        code, output = gateway_command(tmp_path, "erase", "--user", USER, "--yes", "--json")
     assert (code, "in use by another gateway" in output) == (2, True)
-    code, output = run(tmp_path, "erase", "--list", "--json")
+    code, output = gateway_command(tmp_path, "erase", "--list", "--json")
     assert (code, json.loads(output)) == (0, [])
 
 

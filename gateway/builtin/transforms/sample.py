@@ -17,6 +17,7 @@ from gateway.components.context import Context
 from gateway.components.hookspecs import hookimpl
 from gateway.components.ports import Arm, Group
 from gateway.components.transform import Transform, TransformSpec
+from gateway.components.transform_methods import KeepsByIds
 from gateway.events.conditions.bucketing import Share, check_percent
 from gateway.events.conditions.unit import text_of, unit_reader
 from gateway.events.envelope.sealed import Ids
@@ -82,7 +83,7 @@ class GroupSample(Transform):
         return kept if len(kept) < len(events) else events
 
 
-class Sample(Transform):
+class Sample(Transform, KeepsByIds):
     """The transform, for a percentage.
 
     Args:

@@ -186,7 +186,7 @@ async def _alone(
     show: Callable[[str], None],
 ) -> list[Report]:
     """Go through the shards of all workers; the first leads, the others are told by it."""
-    from gateway.cluster.regulations import AsideShards
+    from gateway.cluster.regulations import LocalShards
     from gateway.config.data_dir import name_of, shards_of, take_lock
     from gateway.config.settings import LogConfig
     from gateway.runtime.gateway import Gateway
@@ -213,7 +213,7 @@ async def _alone(
         lead, *others = gateways
         if others:
             workers = config.server.workers
-            lead.regulations.others = AsideShards(
+            lead.regulations.others = LocalShards(
                 {name_of(gateway.config.shard, workers): gateway for gateway in others}
             )
         made = [] if retry is None else [await _again(gateways, retry)]

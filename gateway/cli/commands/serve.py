@@ -123,7 +123,7 @@ async def _supervise(config: Config, registry: Registry, shards: list[int]) -> N
     """Be the supervisor of several workers."""
     from gateway.cluster.background import beside
     from gateway.cluster.listeners import bound
-    from gateway.cluster.peers import Asker
+    from gateway.cluster.peers import Peers
     from gateway.cluster.reload import Following, WorkersReload
     from gateway.cluster.shards import locked, socket_folder
     from gateway.cluster.supervisor import Plan, Supervisor, worker_command
@@ -153,13 +153,13 @@ async def _supervise(config: Config, registry: Registry, shards: list[int]) -> N
                 os._exit(1)
 
             _on_signals(stop, at_once)
-            asker = Asker(workers, shards, sockets)
-            view = View(config, asker, example.tokens)
+            peers = Peers(workers, shards, sockets)
+            view = View(config, peers, example.tokens)
             reload = WorkersReload(config, supervisor, view)
             following = Following(config, reload.reload, lambda: reload.watch_seconds)
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, following.wanted)
             async with (
-                asker,
+                peers,
                 supervisor.running(),
                 _known(config, url),
                 beside(following.run(), "config file"),

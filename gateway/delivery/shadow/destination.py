@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from gateway.components.destination import Batch, Destination, Erasure
 from gateway.delivery.built import BuiltDestination
-from gateway.delivery.selection import Sieve
+from gateway.delivery.selection import Selection
 from gateway.delivery.shadow.shadow import Shadow, Side
 from gateway.errors import ConfigError, Misconfigured
 from gateway.events.subjects import Subjects
@@ -18,7 +18,7 @@ __all__ = ["NothingSent", "make_shadow", "shaded"]
 def make_shadow(
     built: BuiltDestination,
     rehearsed: Mapping[str, BuiltDestination],
-    sieve: Callable[[BuiltDestination], Sieve],
+    selection: Callable[[BuiltDestination], Selection],
     workers: int,
     clock: Callable[[], int],
 ) -> Shadow:
@@ -27,8 +27,8 @@ def make_shadow(
     Args:
         rehearsed: all destinations by id, built to send nothing and for this shadow alone: what two
             shadows note down must not mix.
-        sieve: gives what decides which events go to a destination; it shows nobody what it does.
-        workers: that share what is looked at.
+        selection: gives what decides which events go to a destination; it shows nobody what it
+        does. workers: that share what is looked at.
 
     Raises:
         ConfigError: it is compared with what cannot show what it would send.
@@ -42,7 +42,7 @@ def make_shadow(
                 f"destinations.{built.id}.shadow.of: {side.id}, of type {side.type!r}, cannot show "
                 "what it would send"
             )
-    own, *live = [Side(side, sieve(side)) for side in sides]
+    own, *live = [Side(side, selection(side)) for side in sides]
     return Shadow(
         built.id,
         settings,

@@ -27,7 +27,7 @@ import msgspec
 from gateway.components.destination import Batch
 from gateway.config.settings import ShadowSettings
 from gateway.delivery.dry_run import Shown, rehearse
-from gateway.delivery.selection import Outgoing, Sieve
+from gateway.delivery.selection import Outgoing, Selection
 from gateway.events.envelope.sealed import Run
 from gateway.events.event import Event
 from gateway.events.json_diff import Change, changes
@@ -66,21 +66,21 @@ class Side:
 
     Args:
         built: a destination that rehearses and is nobody else's.
-        sieve: what decides which events go to it.
+        selection: what decides which events go to it.
     """
 
-    def __init__(self, built: BuiltDestination, sieve: Sieve) -> None:
+    def __init__(self, built: BuiltDestination, selection: Selection) -> None:
         assert built.rehearsal is not None
         self.built = built
         self._rehearsal = built.rehearsal
-        self._sieve = sieve
+        self._selection = selection
         self._shown = Shown(())
         self._secrets = 0
 
     async def would(self, event: Event, offset: int) -> _Would:
         """What becomes of an event, which stays as it is."""
         outgoing = Outgoing(0)
-        self._sieve.sort([event], [offset], outgoing)
+        self._selection.sort([event], [offset], outgoing)
         for rule in outgoing.filtered:
             return _Would(why=f"filtered: {rule}")
         for letter in outgoing.dead:
@@ -106,7 +106,7 @@ class Side:
 
 
 class Shadow:
-    """Looks at events, and remembers what it saw; the `Onlooker` of its sieve.
+    """Looks at events, and remembers what it saw; the `Interceptor` of its selection.
 
     Args:
         id_: of the shadow.

@@ -14,10 +14,10 @@ from gateway.components.dry_run import Planned
 from gateway.delivery.built import BuiltDestination
 from gateway.delivery.dry_run import Shown, rehearse
 from gateway.delivery.mapping import MappedDestination
-from gateway.delivery.selection import Outgoing, Sieve
+from gateway.delivery.selection import Outgoing, Selection
 from gateway.errors import GatewayError, Permanent
 from gateway.events.event import Event
-from gateway.intake.dry_run import RehearsedIntake
+from gateway.intake.dry_run import IntakeDryRun
 from gateway.runtime.gateway import Gateway
 
 __all__ = ["Road", "Sent", "Side", "Stopped", "run_over"]
@@ -43,8 +43,8 @@ _SILENT = Sent(())
 class Road:
     """The road of events to one destination."""
 
-    def __init__(self, built: BuiltDestination, sieve: Sieve) -> None:
-        self._sieve = sieve
+    def __init__(self, built: BuiltDestination, selection: Selection) -> None:
+        self._selection = selection
         self._id = built.id
         self._is_shadow = built.is_shadow
         self._rehearsal = built.rehearsal
@@ -61,7 +61,7 @@ class Road:
         if self._is_shadow:
             return dict.fromkeys(offsets, Stopped("shadow"))
         outgoing = Outgoing(0)
-        self._sieve.sort(events, offsets, outgoing)
+        self._selection.sort(events, offsets, outgoing)
         found: dict[int, Event | Stopped] = {}
         for offset, event in zip(outgoing.offsets, outgoing.events, strict=True):
             found[offset] = event if self._mapping is None else self._mapped(event, self._mapping)
@@ -122,9 +122,9 @@ class Side:
     """
 
     def __init__(self, gateway: Gateway, destinations: Sequence[str]) -> None:
-        self._intake = cast("RehearsedIntake", gateway.intake)
+        self._intake = cast("IntakeDryRun", gateway.intake)
         self.roads = {
-            built.id: Road(built, gateway.setup.sieves[built.id])
+            built.id: Road(built, gateway.setup.selections[built.id])
             for built in gateway.destinations
             if built.id in destinations
         }

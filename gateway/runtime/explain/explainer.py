@@ -26,7 +26,7 @@ from gateway.delivery.selection import Outgoing
 from gateway.errors import GatewayError
 from gateway.events.event import Event, decode_events, encode_events
 from gateway.events.json_diff import changes
-from gateway.intake.dry_run import Known, RehearsedIntake, Step, Taken, run_alone
+from gateway.intake.dry_run import DryRunResult, IntakeDryRun, KnownIds, Step, run_alone
 from gateway.rollouts.groups import Groups
 from gateway.runtime.gateway import Gateway
 
@@ -145,7 +145,7 @@ class Explainer:
 
     def __init__(self, gateway: Gateway, only: str | None = None) -> None:
         self._gateway = gateway
-        self._intake = cast("RehearsedIntake", gateway.intake)
+        self._intake = cast("IntakeDryRun", gateway.intake)
         self._only = only
         self._unable: dict[str, str] = {}
         if only is not None and only not in gateway.config.destinations:
@@ -176,11 +176,11 @@ class Explainer:
         Args:
             path: such as ``/v1/track``, without the server's prefix.
         """
-        self._intake.taken.clear()
+        self._intake.results.clear()
         self._intake.discarded.clear()
         answer = await _answer(self._gateway, path, body, headers, write_key)
-        taken = self._intake.taken[:]
-        events = [await self._explained(place, one) for place, one in enumerate(taken)]
+        results = self._intake.results[:]
+        events = [await self._explained(place, one) for place, one in enumerate(results)]
         return Explanation(answer, dict(self._intake.discarded), events)
 
     async def stored(self, event: Event, offset: int, shard: int = 0) -> Explanation:
@@ -202,7 +202,7 @@ class Explainer:
         )
         return Explanation(events=[found])
 
-    async def _explained(self, place: int, taken: Taken) -> Explained:
+    async def _explained(self, place: int, taken: DryRunResult) -> Explained:
         event = taken.event
         outcome = "discarded" if taken.code else "duplicate" if taken.duplicate else "stored"
         destinations: list[Delivery] = []
@@ -245,8 +245,8 @@ class Explainer:
             return Delivery(built.id, built.type, outcome, detail, steps, sends or [])
 
         outgoing = Outgoing(0)
-        sieve = self._gateway.setup.sieves[built.id].without_transforms()
-        sieve.sort([event], [offset], outgoing)
+        selection = self._gateway.setup.selections[built.id].without_transforms()
+        selection.sort([event], [offset], outgoing)
         if outgoing.filtered:
             return ends("filtered", next(iter(outgoing.filtered)))
         (arrived,) = outgoing.events
@@ -255,7 +255,7 @@ class Explainer:
             steps.append(Step("groups", "", "changed", changes=stamped))
         event = arrived.copy()
         for id_, chain in built.chain.singles():
-            step = run_alone(id_, chain, event)
+            step, _ = run_alone(id_, chain, event)
             steps.append(step)
             if step.outcome == "dropped":
                 return ends("filtered", step.detail)
@@ -303,17 +303,17 @@ def look_up(gateway: Gateway) -> None:
 async def explaining(
     gateway: Gateway,
     only: str | None = None,
-    known: Known | None = None,
+    known: KnownIds | None = None,
 ) -> AsyncIterator[Explainer]:
     """An explainer that is ready.
 
     Args:
         only: as of `Explainer`.
-        known: as of `RehearsedIntake`.
+        known: `known_ids` of `IntakeDryRun`.
     """
     explainer = Explainer(gateway, only)
     if known is not None:
-        cast("RehearsedIntake", gateway.intake).known = known
+        cast("IntakeDryRun", gateway.intake).known_ids = known
     await asyncio.to_thread(look_up, gateway)
     await explainer.start()
     try:

@@ -1,4 +1,4 @@
-"""What every area of the administration API uses."""
+"""Helpers that all areas of the administration API use."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ __all__ = [
     "AdminError",
     "answer",
     "body",
+    "decoded",
     "note",
     "noted",
     "number",
@@ -23,20 +24,20 @@ __all__ = [
 ]
 
 CALLER = "gateway.caller"
-"""Key of a request: who asks, a `gateway.http.tokens.Caller`."""
+"""Key of a request under which its `gateway.http.tokens.Caller` is kept."""
 
 ASKING: ContextVar[str] = ContextVar("gateway.asking", default="")
-"""Name of who asks, for those who ask others on his behalf."""
+"""Name of the caller, for requests that a worker makes to others on its behalf."""
 
 _NOTE = "gateway.note"
 _UNCHANGED = "gateway.unchanged"
 
 
 class AdminError(GatewayError):
-    """What the caller has to mend.
+    """A mistake of the caller.
 
     Args:
-        status: of the HTTP answer, 400 to 499.
+        status: of the HTTP answer, 400 to 499; 503 if a worker is down.
     """
 
     def __init__(self, message: str, status: int = 400) -> None:
@@ -45,7 +46,7 @@ class AdminError(GatewayError):
 
 
 def answer(value: Any, status: int = 200) -> web.Response:
-    """A JSON answer."""
+    """Makes a JSON answer."""
     return web.Response(
         body=msgspec.json.encode(value), status=status, content_type="application/json"
     )
@@ -55,22 +56,27 @@ _T = TypeVar("_T")
 
 
 async def body(request: web.Request, type_: type[_T]) -> _T:
-    """The request's JSON body as this type.
+    """Decodes the JSON body of a request; see `decoded`."""
+    return decoded(await request.read(), type_)
+
+
+def decoded(data: bytes, type_: type[_T]) -> _T:
+    """Decodes the JSON body of a request.
 
     Raises:
-        AdminError: it is not.
+        AdminError: it is not of this type.
     """
     try:
-        return msgspec.json.decode(await request.read(), type=type_)
+        return msgspec.json.decode(data, type=type_)
     except msgspec.DecodeError as error:
         raise AdminError(f"body: {error}") from error
 
 
 def number(request: web.Request, name: str, default: int) -> int:
-    """A whole number of the query.
+    """Reads a whole number from the query.
 
     Raises:
-        AdminError: it is none.
+        AdminError: the value is not a whole number.
     """
     text = request.query.get(name)
     if text is None:
@@ -81,15 +87,15 @@ def number(request: web.Request, name: str, default: int) -> int:
 
 
 def note(request: web.Request, **detail: Any) -> None:
-    """Say what a request changes, for the audit trail: counts and names of config, no user's id."""
+    """Adds detail of a change for the audit trail: counts and names of config, no user ids."""
     request[_NOTE] = request.get(_NOTE, {}) | detail
 
 
 def unchanged(request: web.Request) -> None:
-    """The request turned out to change nothing: it is not for the audit trail."""
+    """Keeps a request out of the audit trail, because it changed nothing."""
     request[_UNCHANGED] = True
 
 
 def noted(request: web.Request) -> dict[str, Any] | None:
-    """What `note` was told; None where nothing changed."""
+    """Returns the detail that `note` collected; None if nothing changed."""
     return None if request.get(_UNCHANGED) else request.get(_NOTE, {})

@@ -1,64 +1,139 @@
-"""``/admin/dead``: look into the dead letters, send them again, or drop them."""
+"""``/admin/dead``: lists, counts, retries and drops dead letters.
+
+All paths take a POST, because a filter does not fit into a path.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 from msgspec import Struct
 
-from gateway.server.admin.api import answer, body, note
+from gateway.config.model import Config
+from gateway.events.timestamps import now_ms
+from gateway.server.admin.api import answer, body, decoded, note
+from gateway.server.admin.endpoint import Endpoint
+from gateway.server.admin.merge import AllOrFiles, Call
 from gateway.state import STATE_FILE
-from gateway.state.dead_letters import DeadLetters, Filter
+from gateway.state.dead_letters import DeadLetters, Entry, Filter, merge_entries
 
 if TYPE_CHECKING:
     from gateway.runtime.gateway import Gateway
 
-__all__ = ["Asked", "routes"]
+__all__ = ["ENDPOINTS", "DeadLetterQuery"]
+
+_Counts = list[tuple[str, str, int]]
+"""Destination, reason and number."""
 
 
-class Asked(Struct, frozen=True, forbid_unknown_fields=True):
-    """A request's body: which dead letters are meant, and how many are to be listed."""
+class DeadLetterQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of a request: which dead letters it is about, and how many to list."""
 
     which: Filter = Filter()
     limit: int = 50
 
 
-def routes(gateway: Gateway) -> list[web.RouteDef]:
-    """The paths of this area. All are POST, for a filter is no path."""
-    letters = DeadLetters(gateway.config.data_dir / STATE_FILE, gateway.config.shard)
-
-    async def find(request: web.Request) -> web.Response:
-        asked = await body(request, Asked)
-        return answer(await asyncio.to_thread(letters.find, asked.which, asked.limit))
-
-    async def count(request: web.Request) -> web.Response:
-        asked = await body(request, Asked)
-        found = await asyncio.to_thread(letters.count, asked.which)
-        return answer([[*key, number] for key, number in found.items()])
-
-    async def retry(request: web.Request) -> web.Response:
-        asked = await body(request, Asked)
-        number = await asyncio.to_thread(letters.retry, asked.which, gateway.clock())
-        for worker in gateway.workers.values():
-            worker.look_into_lane()
-        note(request, **_particulars(asked.which), events=number)
-        return answer(number)
-
-    async def drop(request: web.Request) -> web.Response:
-        asked = await body(request, Asked)
-        number = await asyncio.to_thread(letters.drop, asked.which)
-        note(request, **_particulars(asked.which), events=number)
-        return answer(number)
-
-    return [
-        web.post("/admin/dead/list", find),
-        web.post("/admin/dead/count", count),
-        web.post("/admin/dead/retry", retry),
-        web.post("/admin/dead/drop", drop),
-    ]
+def _letters(config: Config) -> DeadLetters:
+    return DeadLetters(config.data_dir / STATE_FILE, config.shard)
 
 
-def _particulars(which: Filter) -> dict[str, str | None]:
-    return {"destination": which.destination, "reason": which.reason}
+def _counts(letters: DeadLetters, which: Filter) -> _Counts:
+    return [(*key, number) for key, number in letters.count(which).items()]
+
+
+async def _list(gateway: Gateway, request: web.Request) -> web.Response:
+    query = await body(request, DeadLetterQuery)
+    letters = _letters(gateway.config)
+    return answer(await asyncio.to_thread(letters.find, query.which, query.limit))
+
+
+async def _count(gateway: Gateway, request: web.Request) -> web.Response:
+    query = await body(request, DeadLetterQuery)
+    return answer(await asyncio.to_thread(_counts, _letters(gateway.config), query.which))
+
+
+async def _retry(gateway: Gateway, request: web.Request) -> web.Response:
+    which = (await body(request, DeadLetterQuery)).which
+    number = await asyncio.to_thread(_letters(gateway.config).retry, which, gateway.clock())
+    for worker in gateway.workers.values():
+        worker.look_into_lane()
+    note(request, destination=which.destination, reason=which.reason, events=number)
+    return answer(number)
+
+
+async def _drop(gateway: Gateway, request: web.Request) -> web.Response:
+    which = (await body(request, DeadLetterQuery)).which
+    number = await asyncio.to_thread(_letters(gateway.config).drop, which)
+    note(request, destination=which.destination, reason=which.reason, events=number)
+    return answer(number)
+
+
+def _query(call: Call) -> DeadLetterQuery:
+    return decoded(call.body, DeadLetterQuery)
+
+
+def _read_list(config: Config, call: Call) -> list[Entry]:
+    query = _query(call)
+    return _letters(config).find(query.which, query.limit)
+
+
+def _read_counts(config: Config, call: Call) -> _Counts:
+    return _counts(_letters(config), _query(call).which)
+
+
+def _merge_list(found: Mapping[int, list[Entry]], call: Call) -> list[Entry]:
+    return merge_entries(found.values(), _query(call).limit)
+
+
+def _merge_counts(found: Mapping[int, _Counts], _: Call) -> _Counts:
+    total: Counter[tuple[str, str]] = Counter()
+    for counts in found.values():
+        for destination, reason, number in counts:
+            total[destination, reason] += number
+    return [(*key, total[key]) for key in sorted(total)]
+
+
+def _change(change: Callable[[DeadLetters, Filter], int]) -> AllOrFiles[int]:
+    """A change of dead letters in all shards, answered with their number."""
+    return AllOrFiles(
+        int,
+        lambda config, call: change(_letters(config), _query(call).which),
+        lambda found, _: sum(found.values()),
+        _query,
+    )
+
+
+ENDPOINTS = (
+    Endpoint(
+        "POST",
+        "/admin/dead/list",
+        "read",
+        _list,
+        AllOrFiles(list[Entry], _read_list, _merge_list, _query),
+    ),
+    Endpoint(
+        "POST",
+        "/admin/dead/count",
+        "read",
+        _count,
+        AllOrFiles(_Counts, _read_counts, _merge_counts, _query),
+    ),
+    Endpoint(
+        "POST",
+        "/admin/dead/retry",
+        "operate",
+        _retry,
+        _change(lambda letters, which: letters.retry(which, now_ms())),
+    ),
+    Endpoint(
+        "POST",
+        "/admin/dead/drop",
+        "operate",
+        _drop,
+        _change(lambda letters, which: letters.drop(which)),
+    ),
+)

@@ -1,28 +1,41 @@
-"""``/admin/regulations``: suppress users, erase them, and see how far that is."""
+"""``/admin/regulations``: suppresses and erases users, and reports on the progress.
+
+With several shards, shard 0 leads a regulation and answers for all. Shards may also have
+regulations of their own, made while no shard led them; the shard that made one answers for it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from aiohttp import web
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from gateway.config.data_dir import public_id
 from gateway.errors import ConfigError
 from gateway.events.subjects import Subjects
-from gateway.privacy.regulations import Kind
+from gateway.privacy.regulations import Kind, Report
 from gateway.server.admin.api import CALLER, AdminError, answer, body, note
+from gateway.server.admin.endpoint import Endpoint
+from gateway.server.admin.merge import AllShards, Call, FirstShard, OwningShard
 
 if TYPE_CHECKING:
     from gateway.runtime.gateway import Gateway
 
-__all__ = ["Asked", "routes"]
+__all__ = ["ENDPOINTS", "NewRegulation"]
+
+_PATH = "/admin/regulations"
+_ONE = _PATH + r"/{id:\d{1,18}}"
+_UNKNOWN = "there is no regulation with this id"
 
 
-class Asked(Struct, frozen=True, forbid_unknown_fields=True):
-    """A request's body.
+class NewRegulation(Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of a request.
 
     Attributes:
-        user_ids, anonymous_ids: whose data; at most 5,000 in all. Only deletion knows the latter.
+        user_ids, anonymous_ids: the subjects, at most 5,000 in all. Only a deletion may name
+            anonymous ids.
     """
 
     kind: Kind
@@ -30,53 +43,45 @@ class Asked(Struct, frozen=True, forbid_unknown_fields=True):
     anonymous_ids: tuple[str, ...] = ()
 
 
-def routes(gateway: Gateway) -> list[web.RouteDef]:
-    """The paths of this area."""
+async def _create(gateway: Gateway, request: web.Request) -> web.Response:
+    new = await body(request, NewRegulation)
+    subjects = Subjects(frozenset(new.user_ids), frozenset(new.anonymous_ids))
+    note(request, kind=new.kind, subjects=len(subjects))
+    try:
+        made = await gateway.regulations.create(new.kind, subjects, request[CALLER].name)
+    except ConfigError as error:
+        raise AdminError(str(error)) from error
+    note(request, id=made.id)
+    return answer(made, 201)
 
-    async def create(request: web.Request) -> web.Response:
-        asked = await body(request, Asked)
-        whose = Subjects(frozenset(asked.user_ids), frozenset(asked.anonymous_ids))
-        note(request, kind=asked.kind, subjects=len(whose))
-        try:
-            made = await gateway.regulations.create(asked.kind, whose, request[CALLER].name)
-        except ConfigError as error:
-            raise AdminError(str(error)) from error
-        note(request, id=made.id)
-        return answer(made, 201)
 
-    async def all_(_: web.Request) -> web.Response:
-        return answer(await gateway.regulations.all())
+async def _list(gateway: Gateway, _: web.Request) -> web.Response:
+    return answer(await gateway.regulations.all())
 
-    async def one(request: web.Request) -> web.Response:
-        found = await gateway.regulations.report(_id(request))
-        if found is None:
-            raise _unknown()
-        return answer(found)
 
-    async def retry(request: web.Request) -> web.Response:
-        note(request, id=_id(request))
-        try:
-            found = await gateway.regulations.retry(_id(request))
-        except ConfigError as error:
-            raise AdminError(str(error), 409) from error
-        if found is None:
-            raise _unknown()
-        return answer(found)
+async def _show(gateway: Gateway, request: web.Request) -> web.Response:
+    found = await gateway.regulations.report(_id(request))
+    if found is None:
+        raise _unknown()
+    return answer(found)
 
-    async def delete(request: web.Request) -> web.Response:
-        note(request, id=_id(request))
-        if not await gateway.regulations.delete(_id(request)):
-            raise _unknown()
-        return answer({"deleted": True})
 
-    one_path = r"/admin/regulations/{id:\d{1,18}}"
-    return [
-        web.post("/admin/regulations", create),
-        web.get("/admin/regulations", all_),
-        web.get(one_path, one),
-        web.post(one_path + "/retry", retry),
-        web.delete(one_path, delete),
-    ]
+async def _retry(gateway: Gateway, request: web.Request) -> web.Response:
+    note(request, id=_id(request))
+    try:
+        found = await gateway.regulations.retry(_id(request))
+    except ConfigError as error:
+        raise AdminError(str(error), 409) from error
+    if found is None:
+        raise _unknown()
+    return answer(found)
+
+
+async def _delete(gateway: Gateway, request: web.Request) -> web.Response:
+    note(request, id=_id(request))
+    if not await gateway.regulations.delete(_id(request)):
+        raise _unknown()
+    return answer({"deleted": True})
 
 
 def _id(request: web.Request) -> int:
@@ -84,4 +89,22 @@ def _id(request: web.Request) -> int:
 
 
 def _unknown() -> AdminError:
-    return AdminError("there is no regulation with this id", 404)
+    return AdminError(_UNKNOWN, 404)
+
+
+def _merge(found: Mapping[int, list[Report]], _: Call) -> list[Report]:
+    reports = [
+        structs.replace(report, id=public_id(shard, report.id))
+        for shard, listed in found.items()
+        for report in listed
+    ]
+    return sorted(reports, key=lambda report: report.created_at, reverse=True)
+
+
+ENDPOINTS = (
+    Endpoint("POST", _PATH, "admin", _create, FirstShard(201)),
+    Endpoint("GET", _PATH, "read", _list, AllShards(list[Report], _merge)),
+    Endpoint("GET", _ONE, "read", _show, OwningShard(_UNKNOWN)),
+    Endpoint("POST", _ONE + "/retry", "admin", _retry, OwningShard(_UNKNOWN)),
+    Endpoint("DELETE", _ONE, "admin", _delete, OwningShard(_UNKNOWN)),
+)

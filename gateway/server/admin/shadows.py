@@ -1,4 +1,4 @@
-"""``GET /admin/shadows/{id}``: what a shadow has found."""
+"""``GET /admin/shadows/{id}``: the report of a shadow."""
 
 from __future__ import annotations
 
@@ -6,23 +6,32 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from gateway.delivery.shadow.report import ShadowReport, merge_shadows
 from gateway.server.admin.api import AdminError, answer
+from gateway.server.admin.endpoint import Endpoint
+from gateway.server.admin.merge import AllShards
 
 if TYPE_CHECKING:
     from gateway.runtime.gateway import Gateway
 
-__all__ = ["routes"]
+__all__ = ["ENDPOINTS"]
 
 
-def routes(gateway: Gateway) -> list[web.RouteDef]:
-    """The paths of this area."""
+async def _show(gateway: Gateway, request: web.Request) -> web.Response:
+    id_ = request.match_info["id"]
+    shadow = gateway.setup.shadows.get(id_)
+    if shadow is None:
+        there = ", ".join(gateway.setup.shadows) or "none"
+        raise AdminError(f"there is no shadow {id_!r}; there are: {there}", 404)
+    return answer(shadow.report())
 
-    async def show(request: web.Request) -> web.Response:
-        id_ = request.match_info["id"]
-        shadow = gateway.setup.shadows.get(id_)
-        if shadow is None:
-            there = ", ".join(gateway.setup.shadows) or "none"
-            raise AdminError(f"there is no shadow {id_!r}; there are: {there}", 404)
-        return answer(shadow.report())
 
-    return [web.get("/admin/shadows/{id}", show)]
+ENDPOINTS = (
+    Endpoint(
+        "GET",
+        "/admin/shadows/{id}",
+        "read",
+        _show,
+        AllShards(ShadowReport, lambda found, _: merge_shadows(found.values())),
+    ),
+)

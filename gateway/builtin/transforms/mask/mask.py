@@ -23,6 +23,12 @@ from gateway.builtin.transforms.mask.inplace import masked_in_place, strings_at
 from gateway.builtin.transforms.mask.redact import GONE, Action, Redactor
 from gateway.builtin.transforms.mask.rules import MaskConfig, Plan, names_of
 from gateway.components.transform import Transform
+from gateway.components.transform_methods import (
+    ChangesClient,
+    PerDestination,
+    ReceivesEvents,
+    SuspectsText,
+)
 from gateway.errors import ConfigError
 from gateway.events.envelope.client import Client
 from gateway.events.event import EMPTY, Event
@@ -34,7 +40,7 @@ __all__ = ["Mask", "MaskConfig"]
 _IDS = ("user_id", "anonymous_id", "group_id", "previous_id", "message_id")
 
 
-class Mask(Transform):
+class Mask(Transform, SuspectsText, ReceivesEvents, ChangesClient, PerDestination):
     """The transform.
 
     Args:
