@@ -116,6 +116,10 @@ class Reply:
         """Whether the status reports success."""
         return 200 <= self.status < 300
 
+    def without_error_text(self) -> Reply:
+        """Returns this reply, without its body if it is an error, which may quote the request."""
+        return self if self.ok else Reply(self.status, self.headers, b"")
+
     def json(self) -> Any:
         """The body as JSON; None where it is something else, or not whole."""
         if not self.whole:
