@@ -16,8 +16,8 @@ from gateway.components.source import Source
 from gateway.components.verdict import trace_of
 from gateway.config.model import Config
 from gateway.delivery.manager import DeliveryManager
-from gateway.delivery.start_points import StartPoint
 from gateway.delivery.replay import Replays
+from gateway.delivery.start_points import StartPoint
 from gateway.errors import StateError
 from gateway.privacy.regulations import Regulations
 from gateway.runtime.builder import Builder
