@@ -31,6 +31,7 @@ from gateway.queue.memory import MemoryConfig, MemoryStore
 from gateway.settings import QueueSettings, SourceSettings
 from gateway.testing import START_MS, ManualClock
 from gateway.timestamps import format_ms, parse_ms
+from tests.support.sizes import examples
 
 NOW = format_ms(START_MS)
 SOURCES = {
@@ -210,7 +211,7 @@ times = st.none() | st.integers(-(10**13), 10**13).map(format_ms) | st.text(max_
 
 
 @given(times, times, times, times)
-@settings(max_examples=50)
+@settings(max_examples=examples(25, 300))
 def test_any_times(one: str | None, two: str | None, three: str | None, four: str | None) -> None:
     """Whatever a client says, all times of a stored event are readable and in the one form."""
     event = made(timestamp=one, original_timestamp=two, sent_at=three)
@@ -418,7 +419,7 @@ kinds: dict[str, Step] = {
         st.tuples(st.lists(st.sampled_from(sorted(kinds)), max_size=6), st.booleans()), max_size=6
     )
 )
-@settings(max_examples=50)
+@settings(max_examples=examples(25, 300))
 def test_conservation(requests: list[tuple[list[str], bool]]) -> None:
     """Whatever comes and whichever writes fail: received adds up, and accepted is stored."""
 

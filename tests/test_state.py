@@ -28,6 +28,7 @@ from gateway.state import (
     reading,
     schema,
 )
+from tests.support.sizes import examples
 
 
 def letter(offset: int = 0, reason: str = "rejected", **fields: Any) -> DeadLetter:
@@ -201,7 +202,7 @@ commits = st.lists(
 
 
 @given(commits)
-@settings(max_examples=25)  # each opens a file twice
+@settings(max_examples=examples(10, 100))  # each opens a file twice
 def test_against_a_model(tmp_path_factory: pytest.TempPathFactory, sequence: list[Commit]) -> None:
     """After any commits the next process reads the last cursors and the sums of all counts."""
     cursors: dict[str, int] = {}
