@@ -25,7 +25,7 @@ from gateway.server.admin import add_admin
 
 __all__ = [
     "METRICS_TYPE",
-    "Doors",
+    "Acceptor",
     "add_answers",
     "listen",
     "make_app",
@@ -127,8 +127,8 @@ def _error(code: str, message: str, status: int) -> web.Response:
     return _json(body, status)
 
 
-class Doors:
-    """The sockets from which a gateway accepts connections; they may change while it runs."""
+class Acceptor:
+    """Accepts connections from sockets, which may change while the gateway runs."""
 
     def __init__(self, server: web.Server, config: Callable[[], ServerConfig]) -> None:
         self._accept = _guard(server, config)
@@ -156,7 +156,7 @@ class Doors:
 
 
 @asynccontextmanager
-async def opened(gateway: Gateway, answers: Answers | None = None) -> AsyncIterator[Doors]:
+async def opened(gateway: Gateway, answers: Answers | None = None) -> AsyncIterator[Acceptor]:
     """Prepares the server without any socket; on leaving, requests under way are answered first.
 
     Args:
@@ -173,12 +173,12 @@ async def opened(gateway: Gateway, answers: Answers | None = None) -> AsyncItera
     assert runner.server is not None
     server = runner.server
     server.request_handler = cast("Any", _directly(gateway.paths, server.request_handler))
-    doors = Doors(server, lambda: gateway.config.server)
+    acceptor = Acceptor(server, lambda: gateway.config.server)
     try:
-        yield doors
+        yield acceptor
     finally:
         gateway.stopping.set()
-        doors.close_all()
+        acceptor.close_all()
         await runner.cleanup()
 
 
@@ -186,9 +186,9 @@ async def opened(gateway: Gateway, answers: Answers | None = None) -> AsyncItera
 async def serving(gateway: Gateway, answers: Answers | None = None) -> AsyncIterator[str]:
     """Serves and gives the base URL; on leaving, requests under way are answered first."""
     config = gateway.config.server
-    async with opened(gateway, answers) as doors:
+    async with opened(gateway, answers) as acceptor:
         with listen(config) as listener:
-            await doors.open(listener)
+            await acceptor.open(listener)
             url = shown_url(config, listener)
         yield url
 

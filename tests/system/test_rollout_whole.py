@@ -186,8 +186,8 @@ def in_test(percent: float) -> set[str]:
 async def test_a_rollout_that_goes_wrong_is_rolled_back(tmp_path: Path, shop: list[Shop]) -> None:
     """At 25 % the vendor begins to reject the new mapping, and the gateway rolls back by itself.
 
-    The control arm gets what it would get without a rollout, byte for byte and complete. No event is
-    lost, and the ledger balances. Log, health, alert and audit trail report the rollback.
+    The control arm gets what it would get without a rollout, byte for byte and complete. No event
+    is lost, and the ledger balances. Log, health, alert and audit trail report the rollback.
     """
     vendor = Vendor()
     async with vendor.server:
