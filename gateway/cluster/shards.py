@@ -145,9 +145,9 @@ async def hosting(
             await stack.enter_async_context(beside(announcer.run(), "announce ids"))
         if workers > 1:
             others_links = [links_socket(sockets, n) for n in range(workers) if n != worker]
-            hints = hinting(links_socket(sockets, worker), others_links, own.identity.look)
+            hints = hinting(links_socket(sockets, worker), others_links, own.identity.read_soon)
             own.identity.changed = await stack.enter_async_context(hints)
-            own.identity.look()  # finds links written before the hints were received
+            own.identity.read_soon()  # finds links written before the hints were received
         yield Hosted(own, others, view)
 
 

@@ -135,7 +135,7 @@ class Acceptor:
         self._open: dict[int, asyncio.Server] = {}
 
     async def open(self, listener: socket.socket) -> None:
-        """Starts to accept from a bound socket; the caller still owns the socket."""
+        """Starts accepting from a bound socket; the caller still owns the socket."""
         if listener.fileno() not in self._open:
             own = socket.socket(fileno=os.dup(listener.fileno()))
             self._open[listener.fileno()] = await asyncio.get_running_loop().create_server(
@@ -143,13 +143,13 @@ class Acceptor:
             )
 
     def close(self, listener: socket.socket) -> None:
-        """Stops to accept from a socket; other processes that have it open still accept."""
+        """Stops accepting from a socket; other processes that have it open still accept."""
         server = self._open.pop(listener.fileno(), None)
         if server is not None:
             server.close()
 
     def close_all(self) -> None:
-        """Stops to accept from any socket; safe twice."""
+        """Stops accepting from any socket; safe twice."""
         for server in self._open.values():
             server.close()
         self._open.clear()

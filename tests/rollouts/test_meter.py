@@ -13,7 +13,7 @@ from gateway.components.transform import Transform
 from gateway.components.verdict import Verdict
 from gateway.config.groups import GroupConfig
 from gateway.config.load import load
-from gateway.delivery.selection import Outgoing, Selection
+from gateway.delivery.selection import Outgoing, Selection, SelectionContext
 from gateway.errors import BatchError, Permanent, Retryable
 from gateway.events.event import Event
 from gateway.intake.intake import Arrival
@@ -98,10 +98,10 @@ def test_what_is_for_the_other_arm_is_not_seen() -> None:
     """Events withheld from a destination because of their arm do not count there."""
     one = comparison()
     meter = Meter(one)
-    selection = Selection(
+    selection = Selection(SelectionContext(
         Chain(), name="Tool", storage=False, clock=lambda: 0, only=(one.group, "test"),
         meters=[meter],
-    )  # fmt: skip
+    ))  # fmt: skip
     events = [make_event(anonymous_id=id_) for id_ in of_arm(one, "test", 3)]
     events += [make_event(anonymous_id=id_) for id_ in of_arm(one, "control", 5)]
     outgoing = Outgoing(8)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.components.chain import Chain
 from gateway.config.groups import GroupConfig
-from gateway.delivery.selection import Outgoing, Selection
+from gateway.delivery.selection import Outgoing, Selection, SelectionContext
 from gateway.events.event import decode_events, encode_events
 from gateway.rollouts.groups import Groups
 from gateway.rollouts.stamp import Memberships
@@ -112,7 +112,7 @@ def test_all_else_stays_whatever_it_is(context: dict[str, Any]) -> None:
 
 
 def selection(**more: Any) -> Selection:
-    return Selection(Chain(), name="x", storage=False, clock=lambda: 0, **more)
+    return Selection(SelectionContext(Chain(), name="x", storage=False, clock=lambda: 0, **more))
 
 
 def test_a_destination_without_transforms_gets_stamps() -> None:

@@ -24,6 +24,7 @@ from gateway.rollouts.figures import (
     bucket_of,
 )
 from gateway.rollouts.guardrails import judge, level_of
+from tests.support.sizes import sizes
 
 ALPHA = 0.05
 STRICT = (
@@ -104,26 +105,27 @@ def _would_stop(test: ArmFigures, control: ArmFigures, min_samples: int) -> bool
 
 
 @pytest.mark.parametrize(("rate", "min_samples"), [(0.01, 30), (0.2, 60)])
+@sizes("number", small=40, full=1000)
 def test_harmless_rollouts_are_stopped_no_more_often_than_asked_for(
-    rate: float, min_samples: int
+    rate: float, min_samples: int, number: int
 ) -> None:
-    """Of 200 rollouts with equal arms, at most 5 % are ever stopped, by any guardrail.
+    """Of rollouts with equal arms, at most 5 % are ever stopped, by any guardrail.
 
     An ordinary test, looked at as often, would stop far more.
     """
     stopped, peeked = 0, 0
-    for seed in range(200):
+    for seed in range(number):
         shop = Shop(seed, rate, users=600)
         once = False
         for series, percent in enumerate((10, 50, 90), 1):
-            number, _, looked = shop.stage(percent, series, STRICT, min_samples, events=1_500)
+            after, _, looked = shop.stage(percent, series, STRICT, min_samples, events=1_500)
             once = once or looked
-            if number:
+            if after:
                 stopped += 1
                 break
         peeked += once
-    assert stopped <= 200 * ALPHA
-    assert peeked > 2 * 200 * ALPHA
+    assert stopped <= number * ALPHA
+    assert peeked > 2 * number * ALPHA
 
 
 @pytest.mark.parametrize(("harm", "within", "found"), [(0.05, 20_000, 19), (0.2, 3_000, 20)])
