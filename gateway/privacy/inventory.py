@@ -16,8 +16,10 @@ from msgspec import Struct
 from gateway.components.store import Frame
 from gateway.events.envelope.sealed import stored_events
 from gateway.events.event import Event
-from gateway.privacy.detectors.detect import KINDS, MASKED, Detector, disguise
-from gateway.privacy.detectors.prescan import Prescan, is_coarse, squeeze
+from gateway.privacy.detectors.detect import KINDS, Detector
+from gateway.privacy.detectors.disguise import MASKED, disguise
+from gateway.privacy.detectors.ip_addresses import is_coarse
+from gateway.privacy.detectors.prescan import Prescan, squeeze
 from gateway.queue.offline import QueueFolder
 
 __all__ = ["MAX_ROWS", "Colour", "Inventory", "Report", "Row", "scan_frames", "scan_queues"]

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from gateway.builtin.transforms.mask.rules import DEFAULT_DETECT
 from gateway.privacy.detectors import detect
 from gateway.privacy.detectors.cards import is_card
-from gateway.privacy.detectors.detect import KINDS, Detector, Kind, canonical, disguise
+from gateway.privacy.detectors.detect import KINDS, Detector, Kind
+from gateway.privacy.detectors.disguise import canonical, disguise
 
 ALL = Detector()
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
