@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 import anyio
 import structlog
 
-from gateway.components.lifecycle import Running, task_group
+from gateway.components.lifecycle import StartedSources, task_group
 from gateway.components.source import Source
 from gateway.config.data_dir import take_lock
 from gateway.config.load import load
 from gateway.config.model import Config
 from gateway.delivery.built import BuiltDestination
 from gateway.delivery.circuit import Pace
-from gateway.delivery.manager import DeliveryManager
-from gateway.delivery.replay import Replays
+from gateway.delivery.manager import DeliveryManager, ManagerContext
+from gateway.delivery.replay import Replays, ReplaysContext
 from gateway.errors import GatewayError
 from gateway.events.timestamps import format_ms, now_ms
 from gateway.http.routing import Paths
@@ -83,7 +83,7 @@ class Gateway:
         self._locked = locked
         self._shaped = shaped
         self._log: FilteringBoundLogger = structlog.get_logger()
-        self._running = Running(self._log)
+        self._running = StartedSources(self._log)
         self._counted: dict[str, Counter[str]] = {}
         build = Builder(
             config, registry, clock, self._log, counted=self._counted, rehearsing=rehearsing
@@ -97,14 +97,16 @@ class Gateway:
         self.rollouts = services.rollouts
         self.reloads = Reloads(config, self.audit, clock, self._log)
         self.deliveries = DeliveryManager(
-            self.queue,
-            self.state,
-            self.ledger,
-            self.tap,
-            config.server,
-            {} if paces is None else paces,
-            clock,
-            self._log,
+            ManagerContext(
+                queue=self.queue,
+                state=self.state,
+                ledger=self.ledger,
+                tap=self.tap,
+                server=config.server,
+                paces={} if paces is None else paces,
+                clock=clock,
+                log=self._log,
+            )
         )
         self.workers = self.deliveries.workers
         self.paths = Paths()
@@ -281,15 +283,17 @@ class Gateway:
 
     def _make_replays(self) -> Replays:
         return Replays(
-            self.queue.store,
-            self.state,
-            self.workers,
-            self.deliveries.selections,
-            self.deliveries.built,
-            self.suppressed,
-            self.clock,
-            self._log,
-            self.config.shard,
+            ReplaysContext(
+                store=self.queue.store,
+                state=self.state,
+                workers=self.workers,
+                selections=self.deliveries.selections,
+                targets=self.deliveries.built,
+                suppressed=self.suppressed,
+                clock=self.clock,
+                log=self._log,
+                shard=self.config.shard,
+            )
         )
 
     def _make_regulations(self, replays: Replays | None) -> Regulations:

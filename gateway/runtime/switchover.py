@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from gateway.components.lifecycle import Running
+from gateway.components.lifecycle import StartedSources
 from gateway.components.source import Source
 from gateway.components.verdict import trace_of
 from gateway.config.model import Config
-from gateway.delivery.manager import DeliveryManager, StartPoint
+from gateway.delivery.manager import DeliveryManager
 from gateway.delivery.replay import Replays
+from gateway.delivery.start_points import StartPoint
 from gateway.errors import StateError
 from gateway.privacy.regulations import Regulations
 from gateway.runtime.builder import Builder
@@ -41,7 +42,7 @@ class SwitchoverContext:
     deliveries: DeliveryManager
     regulations: Regulations
     replays: Replays
-    sources: Running
+    sources: StartedSources
     current: Callable[[], Topology]
     use: Callable[[Topology], None]
     builder: Callable[[Config], Builder]

@@ -14,8 +14,8 @@ from gateway.components.chain import Chain
 from gateway.components.source import Source
 from gateway.config.model import Config
 from gateway.delivery.built import BuiltDestination
-from gateway.delivery.selection import Selection
-from gateway.delivery.shadow.destination import make_shadow, shaded
+from gateway.delivery.selection import Selection, SelectionContext
+from gateway.delivery.shadow.destination import as_shadow, make_shadow
 from gateway.delivery.shadow.shadow import Shadow
 from gateway.http.routing import Mounted
 from gateway.identity.visitors import Identity
@@ -166,7 +166,7 @@ def build_topology(
                 shadows[id_] = _build_shadow(built, build, factory)
                 selections[id_] = factory.of_arm(built, shadows[id_])
         destinations |= {
-            id_: shaded(destinations[id_], shadow, partial(_delivered, services.ledger, id_))
+            id_: as_shadow(destinations[id_], shadow, partial(_delivered, services.ledger, id_))
             for id_, shadow in shadows.items()
         }
     return Topology(
@@ -237,19 +237,21 @@ class _SelectionFactory:
         """Returns the selection of a destination."""
         only = built.settings.only
         return Selection(
-            built.chain,
-            name=built.name,
-            storage=built.storage,
-            consent=built.settings.consent,
-            consent_defaults={
-                id_: source.consent_default for id_, (source, _) in self.config.sources.items()
-            },
-            clock=self.clock,
-            id_=built.id,
-            tap=self.tap,
-            only=None if only is None else (self.groups[only.group], only.arm),
-            memberships=self.memberships,
-            meters=() if self.ramps is None else self.ramps.meters(built.id),
+            SelectionContext(
+                built.chain,
+                name=built.name,
+                storage=built.storage,
+                consent=built.settings.consent,
+                consent_defaults={
+                    id_: source.consent_default for id_, (source, _) in self.config.sources.items()
+                },
+                clock=self.clock,
+                id=built.id,
+                tap=Tap() if self.tap is None else self.tap,
+                only=None if only is None else (self.groups[only.group], only.arm),
+                memberships=self.memberships,
+                meters=() if self.ramps is None else self.ramps.meters(built.id),
+            )
         )
 
     def of_arm(self, built: BuiltDestination, shadow: Shadow) -> Selection:
@@ -260,14 +262,16 @@ class _SelectionFactory:
         """
         only = built.settings.only
         return Selection(
-            Chain(),
-            name="",
-            storage=True,
-            clock=self.clock,
-            id_=built.id,
-            tap=self.tap,
-            only=None if only is None else (self.groups[only.group], only.arm),
-            interceptor=shadow,
+            SelectionContext(
+                Chain(),
+                name="",
+                storage=True,
+                clock=self.clock,
+                id=built.id,
+                tap=Tap() if self.tap is None else self.tap,
+                only=None if only is None else (self.groups[only.group], only.arm),
+                interceptor=shadow,
+            )
         )
 
 

@@ -16,14 +16,9 @@ from click.testing import CliRunner
 from gateway.cli.commands.shadow import shadow as shadow_command
 from gateway.config.load import load
 from gateway.delivery.replay_request import Request
+from gateway.delivery.shadow.findings import MOST_CHANGES, MOST_NAMES, MOST_SHOWN_BYTES, _count
 from gateway.delivery.shadow.report import ShadowReport, merge_shadows
-from gateway.delivery.shadow.shadow import (
-    MOST_CHANGES,
-    MOST_NAMES,
-    MOST_SHOWN_BYTES,
-    _Budget,
-    _count,
-)
+from gateway.delivery.shadow.shadow import _Budget
 from gateway.errors import ConfigError, Misconfigured
 from gateway.events.envelope.arrival import Arrival
 from gateway.events.event import Event

@@ -29,6 +29,7 @@ from gateway.state import (
 )
 from gateway.state.ledger.counts import DestinationCounts
 from gateway.state.ledger.statement import statement
+from tests.support.sizes import examples
 
 
 def letter(offset: int = 0, reason: str = "rejected", **fields: Any) -> DeadLetter:
@@ -204,7 +205,7 @@ commits = st.lists(
 
 
 @given(commits)
-@settings(max_examples=25)  # each opens a file twice
+@settings(max_examples=examples(10, 100))  # each opens a file twice
 def test_against_a_model(tmp_path_factory: pytest.TempPathFactory, sequence: list[Commit]) -> None:
     """After any commits the next process reads the last cursors and the sums of all counts."""
     cursors: dict[str, int] = {}
