@@ -1,4 +1,4 @@
-"""Watching what passes by: chosen, bounded, and at nobody's cost."""
+"""The live tail: filtered, bounded, and free without watchers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gateway.testing import make_event
 
 
 async def seen(watcher: Watcher, number: int) -> list[Sighting]:
-    """The next sightings, so many."""
+    """Returns the next sightings, this many."""
     found: list[Sighting] = []
     async for sightings in watcher.sightings():
         found += sightings
@@ -23,7 +23,7 @@ async def seen(watcher: Watcher, number: int) -> list[Sighting]:
 
 
 async def test_who_watches_sees_what_is_published() -> None:
-    """Events with all that is known, and of those not stored the id and the code."""
+    """A watcher sees published events, and id and code of those that were not stored."""
     tap = Tap()
     event = make_event(user_id="ada")
     with tap.watching(Choice()) as watcher:
@@ -35,7 +35,7 @@ async def test_who_watches_sees_what_is_published() -> None:
 
 
 async def test_nothing_is_held_for_nobody() -> None:
-    """Without a watcher a tap is false and keeps nothing; one who left is forgotten."""
+    """Without a watcher the tail is false and holds nothing; a watcher that left is forgotten."""
     tap = Tap()
     assert not tap
     with tap.watching(Choice()) as watcher:
@@ -65,7 +65,7 @@ async def test_nothing_is_held_for_nobody() -> None:
     ],
 )
 def test_a_choice_is_by_all_that_it_names(choice: dict[str, str], wanted: bool) -> None:
-    """Source, destination, outcome with or without what follows its colon, event, and user."""
+    """A choice filters by source, destination, outcome or a part of it, event and user."""
     event = make_event(user_id="ada", anonymous_id="anonymous")
     sighting = Sighting(0, "filtered:x", "web", "crm", event.message_id, "", event)
     assert Choice(**choice).wants(sighting) is wanted
@@ -73,13 +73,13 @@ def test_a_choice_is_by_all_that_it_names(choice: dict[str, str], wanted: bool) 
 
 @pytest.mark.parametrize("choice", [{"event": "track"}, {"user": "ada"}])
 def test_what_was_not_stored_has_no_event_to_choose_by(choice: dict[str, str]) -> None:
-    """Nothing is known of it but its id."""
+    """A choice by event or user excludes events that were not stored."""
     sighting = Sighting(0, "duplicate", "web", "", "m", "", None)
     assert not Choice(**choice).wants(sighting)
 
 
 async def test_who_does_not_read_misses_events_and_is_told_how_many() -> None:
-    """Holding is bounded by events; what is over the bound is counted and not kept."""
+    """A watcher that does not read misses events beyond the bound, and learns how many."""
     tap = Tap()
     events = [make_event()] * 100
     with tap.watching(Choice()) as slow, tap.watching(Choice()) as other:
@@ -93,7 +93,7 @@ async def test_who_does_not_read_misses_events_and_is_told_how_many() -> None:
 
 
 async def test_a_quiet_stream_lets_the_caller_look_up(monkeypatch: Any) -> None:
-    """Where nothing comes an empty list does, so that a caller that left is noticed."""
+    """Without events an empty list comes, so that callers can check their connection."""
     monkeypatch.setattr("gateway.state.live_tail._LOOK_UP_SECONDS", 0.001)
     with Tap().watching(Choice()) as watcher:
         async for sightings in watcher.sightings():
@@ -102,7 +102,7 @@ async def test_a_quiet_stream_lets_the_caller_look_up(monkeypatch: Any) -> None:
 
 
 def test_rates_are_means_over_the_window() -> None:
-    """What came before the window does not count, nor does a count that is new."""
+    """Rates are means over the window, and ignore earlier samples and the start of new counts."""
     rates = Rates()
     for second in range(30):
         rates.sample(100.0 + second, {"a": second * second} | ({"b": 7} if second > 25 else {}))
