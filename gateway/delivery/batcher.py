@@ -6,8 +6,8 @@ import asyncio
 
 from gateway.components.destination import BatchPolicy
 from gateway.delivery.selection import Outgoing, Selection
-from gateway.queue.batching import QueueReader
 from gateway.queue.memory_feed import Slice
+from gateway.queue.reader import QueueReader
 
 __all__ = ["Batcher"]
 
