@@ -15,8 +15,10 @@ import pytest
 from gateway.builtin.destinations import console, file, null, sqlite
 from gateway.components.dry_run import Rehearsal, Request, Write
 from gateway.delivery.dry_run import MOST_BODY_BYTES, DryRunResult, MaskedJson, run_dry
-from gateway.http.client import HttpClient, HttpSettings, Reply
-from gateway.http.packing import Split
+from gateway.http.client import HttpClient
+from gateway.http.items import Split
+from gateway.http.reply import Reply
+from gateway.http.settings import HttpSettings
 from gateway.testing import make_batch, make_context, make_event
 from gateway.testing.under_test import subject_of
 from headgate_amplitude import register_destinations as amplitude

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct, structs
 
 from gateway.events.json_diff import Change
-from gateway.state.merging import _counts
+from gateway.state.merging import add_counts
 
 __all__ = ["OUTCOMES", "Example", "ShadowReport", "merge_shadows"]
 
@@ -84,7 +84,7 @@ def merge_shadows(found: Iterable[ShadowReport]) -> ShadowReport:
         examples=[example for one in all_ for example in one.examples],
         recent=sorted((e for one in all_ for e in one.recent), key=lambda example: example.at),
         **{
-            name: dict(Counter(_counts(getattr(one, name) for one in all_)).most_common())
+            name: dict(Counter(add_counts(getattr(one, name) for one in all_)).most_common())
             for name in counted
         },
     )

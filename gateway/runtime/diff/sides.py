@@ -124,7 +124,7 @@ class Side:
     def __init__(self, gateway: Gateway, destinations: Sequence[str]) -> None:
         self._intake = cast("IntakeDryRun", gateway.intake)
         self.roads = {
-            built.id: Road(built, gateway.setup.selections[built.id])
+            built.id: Road(built, gateway.topology.selections[built.id])
             for built in gateway.destinations
             if built.id in destinations
         }
