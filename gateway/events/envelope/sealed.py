@@ -32,13 +32,14 @@ from gateway.events.envelope.normalise import add_notes
 from gateway.events.envelope.peek import Peek, peek
 from gateway.events.envelope.stamp import Stamp
 from gateway.events.envelope.validate import validate
-from gateway.events.event import EMPTY, Event, decode_events
+from gateway.events.event import EMPTY, Event, Notes, decode_events
 
 __all__ = [
     "API_EVENT_VERSION",
     "Brief",
     "Ids",
     "Origin",
+    "OwnedElement",
     "Run",
     "Sealed",
     "SentEvent",
@@ -46,6 +47,7 @@ __all__ = [
     "complete",
     "finish",
     "newest_ids",
+    "owned_elements",
     "seal",
     "sent_events",
     "stored_events",
@@ -342,6 +344,35 @@ def stored_events(payload: bytes) -> Sequence[Event]:
         )
     run.append(singles)
     return run
+
+
+class Owner(Ids, rename="camel"):
+    """The ids of an event that say whom it belongs to."""
+
+    type: str = ""
+    previous_id: str | None = None
+
+
+class OwnedElement(Owner, rename="camel"):
+    """An element of a payload, read without making its events.
+
+    Attributes:
+        notes: the notes about the event.
+        origin: None if the element is an event itself.
+        sent: the ids of the sealed events, as the client sent them.
+    """
+
+    notes: Notes = field(default=Notes(), name="_notes")
+    origin: Origin | None = None
+    sent: list[Owner] = []
+
+
+_owned = msgspec.json.Decoder(list[OwnedElement])
+
+
+def owned_elements(payload: bytes) -> list[OwnedElement]:
+    """Reads whom the events of a frame's payload belong to, one entry for each element."""
+    return _owned.decode(payload)
 
 
 class Brief(Struct, gc=False):
