@@ -17,7 +17,8 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Raw, Struct, structs
 
-from gateway.events.envelope.sealed import OwnedElement, owned_elements, stored_events
+from gateway.events.envelope.sealed import stored_events
+from gateway.events.envelope.stored_ids import OwnedElement, owned_elements
 from gateway.events.event import Event, decode_events, encode_events
 
 __all__ = ["ERASED", "MOST_SUBJECTS", "Redacted", "Subjects", "redact"]

@@ -22,7 +22,8 @@ from pathlib import Path
 import msgspec
 
 from gateway.components.store import Frame
-from gateway.events.envelope.sealed import briefs, stored_events
+from gateway.events.envelope.sealed import stored_events
+from gateway.events.envelope.stored_ids import briefs
 from gateway.events.event import encode_events
 from gateway.queue.offline import QueueFolder
 from gateway.queue.segment import Segment

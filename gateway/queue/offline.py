@@ -12,7 +12,7 @@ from pathlib import Path
 from gateway.components.store import Frame
 from gateway.config.model import Config
 from gateway.errors import QueueDamaged
-from gateway.events.envelope.sealed import briefs
+from gateway.events.envelope.stored_ids import briefs
 from gateway.queue.files import FileSystem, RealFileSystem
 from gateway.queue.record import Codec, FrameHeader
 from gateway.queue.segment import Damage, Segment, SegmentReader, recent, scan

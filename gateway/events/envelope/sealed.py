@@ -25,29 +25,24 @@ from itertools import chain
 from typing import cast, overload
 
 import msgspec
-from msgspec import Raw, Struct, field
+from msgspec import Raw, Struct
 
 from gateway.events.envelope.client import Client, enrich
 from gateway.events.envelope.normalise import add_notes
 from gateway.events.envelope.peek import Peek, peek
 from gateway.events.envelope.stamp import Stamp
 from gateway.events.envelope.validate import validate
-from gateway.events.event import EMPTY, Event, Notes, decode_events
+from gateway.events.event import EMPTY, Event, decode_events
 
 __all__ = [
     "API_EVENT_VERSION",
-    "Brief",
     "Ids",
     "Origin",
-    "OwnedElement",
     "Run",
     "Sealed",
     "SentEvent",
-    "briefs",
     "complete",
     "finish",
-    "newest_ids",
-    "owned_elements",
     "seal",
     "sent_events",
     "stored_events",
@@ -344,69 +339,3 @@ def stored_events(payload: bytes) -> Sequence[Event]:
         )
     run.append(singles)
     return run
-
-
-class Owner(Ids, rename="camel"):
-    """The ids of an event that say whom it belongs to."""
-
-    type: str = ""
-    previous_id: str | None = None
-
-
-class OwnedElement(Owner, rename="camel"):
-    """An element of a payload, read without making its events.
-
-    Attributes:
-        notes: the notes about the event.
-        origin: None if the element is an event itself.
-        sent: the ids of the sealed events, as the client sent them.
-    """
-
-    notes: Notes = field(default=Notes(), name="_notes")
-    origin: Origin | None = None
-    sent: list[Owner] = []
-
-
-_owned = msgspec.json.Decoder(list[OwnedElement])
-
-
-def owned_elements(payload: bytes) -> list[OwnedElement]:
-    """Reads whom the events of a frame's payload belong to, one entry for each element."""
-    return _owned.decode(payload)
-
-
-class Brief(Struct, gc=False):
-    """The source id and message id of a stored event, read without making the event."""
-
-    source_id: str = field(default="", name="sourceId")
-    message_id: str = field(default="", name="messageId")
-
-
-class _BriefElement(Brief, gc=False):
-    origin: Brief | None = None
-    sent: list[Brief] = []
-
-
-_briefs = msgspec.json.Decoder(list[_BriefElement])
-
-
-def newest_ids(payload: bytes) -> Iterator[tuple[str, list[str]]]:
-    """Yields source ids and message ids of a frame's payload, the newest first."""
-    for element in reversed(_briefs.decode(payload)):
-        if element.origin is None:
-            yield element.source_id, [element.message_id]
-        else:
-            yield element.origin.source_id, [brief.message_id for brief in reversed(element.sent)]
-
-
-def briefs(payload: bytes) -> list[Brief]:
-    """Returns source id and message id of each event of a frame's payload."""
-    found: list[Brief] = []
-    for element in _briefs.decode(payload):
-        if element.origin is None:
-            found.append(element)
-            continue
-        for brief in element.sent:
-            brief.source_id = element.origin.source_id
-        found += element.sent
-    return found
