@@ -1,4 +1,4 @@
-"""A worker process: a gateway on one shard, as its supervisor says."""
+"""A worker process: a gateway on one shard, under a supervisor."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ __all__ = ["run_worker"]
 
 
 async def run_worker(config: Config, registry: Registry, assignment: Assignment) -> None:
-    """Serve until SIGTERM, or until the supervisor is gone; then drain.
+    """Serves until SIGTERM or until the supervisor is gone; then drains.
 
     Raises:
-        GatewayError: it cannot start.
+        GatewayError: the gateway cannot start.
     """
-    # As the supervisor was started, whatever the file says since then.
+    # The number with which the supervisor started, even if the file has changed since.
     server = structs.replace(config.server, workers=assignment.workers)
     config = replace(config, server=server)
     stop = asyncio.Event()
@@ -65,8 +65,8 @@ def _end_on_signal(stop: asyncio.Event) -> None:
 async def _follow(
     control: Control, doors: Doors, listeners: list[socket.socket], stop: asyncio.Event
 ) -> None:
-    """Take connections where the supervisor says, until it is gone."""
-    async for message in control.heard(Serve):
+    """Opens and closes listeners as the supervisor says, until it is gone."""
+    async for message in control.messages(Serve):
         for number, listener in enumerate(listeners):
             if number in message.listeners:
                 await doors.open(listener)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from gateway.builtin.sources.segment.pixel import GIF
 from gateway.events.event import EVENT_TYPES
 from tests.support.segment_fakes import KEY, SUCCESS, Lab, Reply, basic, dumps, event, lab
+from tests.support.sizes import examples
 
 POSTS = ["/v1/batch", "/v1/import/", "/beacon/v1/batch?writeKey=" + KEY, "/v1/m"] + [
     f"/v1/{kind}" for kind in sorted(EVENT_TYPES)
@@ -89,7 +90,10 @@ def received(gateway: Lab) -> int:
 
 
 RELAXED = settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow], database=None
+    deadline=None,
+    max_examples=examples(20, 500),
+    suppress_health_check=[HealthCheck.too_slow],
+    database=None,
 )
 
 

@@ -13,9 +13,9 @@ import pytest
 from gateway.config.load import load
 from gateway.errors import ConfigError
 from gateway.events.conditions.bucketing import position
+from tests.support.sizes import either
 
 PAGE = (Path(__file__).parents[2] / "docs" / "guide" / "groups.md").read_text(encoding="utf-8")
-MANY = 1_000_000
 CELLS = 100
 BOUND = 160.05
 """The 0.9999 quantile of chi-square with 99 degrees of freedom."""
@@ -23,22 +23,22 @@ BOUND_INDEPENDENT = 137.07
 """The same for 81 degrees: a table of ten by ten cells."""
 
 
-@pytest.fixture(scope="module")
-def cells() -> dict[str, list[int]]:
-    """Counts for each of three salts how many of a million ids are in each hundredth."""
+@pytest.fixture(scope="module", params=either(small=100_000, full=1_000_000))
+def cells(request: pytest.FixtureRequest) -> dict[str, list[int]]:
+    """For each of three salts, in which hundredth each of many ids stands."""
     return {
-        salt: [int(position(salt, f"user-{n}")) for n in range(MANY)]
+        salt: [int(position(salt, f"user-{n}")) for n in range(request.param)]
         for salt in ("checkout", "checkout2", "layer")
     }
 
 
 def test_ids_are_spread_evenly(cells: dict[str, list[int]]) -> None:
-    """A million consecutive ids fill all hundredths evenly."""
+    """Consecutive ids fill all hundredths alike."""
     for places in cells.values():
         counts = [0] * CELLS
         for place in places:
             counts[place] += 1
-        even = MANY / CELLS
+        even = len(places) / CELLS
         assert sum((count - even) ** 2 / even for count in counts) < BOUND
 
 
@@ -49,9 +49,10 @@ def test_salts_are_independent(cells: dict[str, list[int]], other: str) -> None:
 
 
 def test_dependence_would_be_seen(cells: dict[str, list[int]]) -> None:
-    """The statistic detects it if one id in a hundred keeps its place."""
+    """The statistic tells apart: some thousands of ids that keep their places are enough."""
     mixed = list(cells["layer"])
-    mixed[::100] = cells["checkout"][::100]
+    step = len(mixed) // 10_000
+    mixed[::step] = cells["checkout"][::step]
     assert _dependence(cells["checkout"], mixed) > BOUND_INDEPENDENT
 
 
@@ -62,7 +63,7 @@ def _dependence(one: list[int], two: list[int]) -> float:
     rows = [sum(row) for row in table]
     columns = [sum(column) for column in zip(*table, strict=True)]
     return sum(
-        (table[r][c] - (even := rows[r] * columns[c] / MANY)) ** 2 / even
+        (table[r][c] - (even := rows[r] * columns[c] / len(one))) ** 2 / even
         for r in range(10)
         for c in range(10)
     )

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gateway.components.chain import Chain
 from gateway.config.load import load
 from gateway.config.settings import DestinationSettings
-from gateway.delivery.selection import Outgoing, Selection
+from gateway.delivery.selection import Outgoing, Selection, SelectionContext
 from gateway.errors import ConfigError
 from gateway.events.consent import CONSENT_EVENT, permits
 from gateway.events.envelope.validate import validate
@@ -246,11 +246,13 @@ def test_each_source_has_its_own_default() -> None:
     events = [made(source_id=source) for source in ("web", "shop", "old") * 2]
     outgoing = Outgoing(0)
     selection = Selection(
-        Chain([]),
-        name="Mixpanel",
-        storage=False,
-        consent_defaults={"web": "allow", "shop": "deny"},
-        clock=lambda: 0,
+        SelectionContext(
+            Chain([]),
+            name="Mixpanel",
+            storage=False,
+            consent_defaults={"web": "allow", "shop": "deny"},
+            clock=lambda: 0,
+        )
     )
     selection.sort(events, range(6), outgoing)
     assert outgoing.filtered == {"consent": [1, 4]}

@@ -24,6 +24,7 @@ from gateway.intake.intake import Plain
 from gateway.testing import START_MS
 from tests.events.test_sealed import CLIENT, COMPACT, SHOP_EVENT, Harness, dumps
 from tests.support.masking import CARD, EMAIL, PHONE, SECRET, config
+from tests.support.sizes import examples
 
 PERSONAL: dict[str, dict[str, Any]] = {
     "property": {"properties": {"note": f"call {PHONE}"}},
@@ -61,7 +62,9 @@ def stored(harness: Harness) -> list[dict[str, Any]]:
     return [msgspec.json.decode(event.to_json()) for event in harness.queue.stored]
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(
+    max_examples=examples(20, 300), suppress_health_check=[HealthCheck.too_slow], deadline=None
+)
 @given(
     kinds=st.lists(st.none() | st.sampled_from(sorted(PERSONAL)), min_size=1, max_size=12).filter(
         lambda kinds: kinds.count("message") < 2  # or the second is a duplicate
@@ -81,7 +84,9 @@ def test_a_mixed_request_ends_where_the_slow_path_does(kinds: list[str | None]) 
     assert [e.message_id for e in fast.queue.stored if e.message_id.startswith("m-")] == sent
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(
+    max_examples=examples(20, 300), suppress_health_check=[HealthCheck.too_slow], deadline=None
+)
 @given(
     st.lists(
         st.tuples(

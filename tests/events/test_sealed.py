@@ -31,6 +31,7 @@ from gateway.intake.intake import Arrival, Intake, Plain
 from gateway.state.ledger.counts import Ledger
 from gateway.testing import START_MS, ManualClock, make_event
 from tests.support.segment_fakes import FakeQueue
+from tests.support.sizes import examples
 
 COMPACT = {"separators": (",", ":")}
 CLIENT = Client("203.0.113.9", "Mozilla/5.0", "auto")
@@ -211,7 +212,9 @@ def assert_alike(fast: Plain, slow: Parsed) -> None:
     )
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(
+    max_examples=examples(60, 1000), suppress_health_check=[HealthCheck.too_slow], deadline=None
+)
 @given(batch=BATCHES, style=STYLES)
 def test_a_batch_that_takes_the_fast_path_ends_where_the_slow_one_does(
     batch: dict[str, Any], style: dict[str, Any]
@@ -224,7 +227,9 @@ def test_a_batch_that_takes_the_fast_path_ends_where_the_slow_one_does(
     assert_alike(fast, parse_batch(body))
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(
+    max_examples=examples(60, 1000), suppress_health_check=[HealthCheck.too_slow], deadline=None
+)
 @given(event=EVENTS, kind=st.sampled_from(["track", "page", "identify", "group"]), style=STYLES)
 def test_a_single_event_that_takes_the_fast_path_ends_where_the_slow_one_does(
     event: dict[str, Any], kind: str, style: dict[str, Any]

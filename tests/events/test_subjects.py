@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from gateway.components.chain import Chain
-from gateway.delivery.selection import Outgoing, Selection
+from gateway.delivery.selection import Outgoing, Selection, SelectionContext
 from gateway.events.envelope.sealed import Origin, seal, stored_events
 from gateway.events.envelope.validate import validate
 from gateway.events.event import Event, decode_events, encode_events
@@ -31,7 +31,9 @@ def test_marks_are_kept_from_every_destination() -> None:
     marks = [Event(type=ERASED, source_id="web"), make_event()]
     for storage in (True, False):
         outgoing = Outgoing(0)
-        selection = Selection(Chain([]), name="x", storage=storage, consent=("A",), clock=lambda: 0)
+        selection = Selection(
+            SelectionContext(Chain([]), name="x", storage=storage, consent=("A",), clock=lambda: 0)
+        )
         selection.sort(marks, range(5, 7), outgoing)
         assert outgoing.filtered == {ERASED: [5]}
         assert list(outgoing.offsets) == [6]

@@ -169,7 +169,7 @@ def test_both_paths_learn_the_same(sent: list[list[Event]]) -> None:
     assert one._links == other._links
 
 
-async def test_it_begins_when_something_asks_for_visitors(tmp_path: Path) -> None:
+async def test_it_begins_when_something_needs_visitors(tmp_path: Path) -> None:
     """Linking starts when a used group goes by user, at a start or at a reload."""
     house = House(tmp_path)
     unused = BASE + "[groups.g]\n[groups.h]\nby = 'event'\nstamp = true\n"

@@ -32,6 +32,7 @@ from gateway.queue.batching import BatchingQueue
 from gateway.queue.memory import MemoryConfig, MemoryStore
 from gateway.state.ledger.counts import Ledger
 from gateway.testing import START_MS, ManualClock
+from tests.support.sizes import examples
 
 NOW = format_ms(START_MS)
 SOURCES = {
@@ -213,7 +214,7 @@ times = st.none() | st.integers(-(10**13), 10**13).map(format_ms) | st.text(max_
 
 
 @given(times, times, times, times)
-@settings(max_examples=50)
+@settings(max_examples=examples(25, 300))
 def test_any_times(one: str | None, two: str | None, three: str | None, four: str | None) -> None:
     """For any times of the client, all times of a stored event are readable and in one form."""
     event = made(timestamp=one, original_timestamp=two, sent_at=three)
@@ -421,7 +422,7 @@ kinds: dict[str, Step] = {
         st.tuples(st.lists(st.sampled_from(sorted(kinds)), max_size=6), st.booleans()), max_size=6
     )
 )
-@settings(max_examples=50)
+@settings(max_examples=examples(25, 300))
 def test_conservation(requests: list[tuple[list[str], bool]]) -> None:
     """For any events and failing writes, received adds up and accepted events are stored."""
 

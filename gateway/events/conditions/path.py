@@ -13,7 +13,7 @@ Top-level keys that the specification does not name are in ``extra``: ``extra.te
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from operator import attrgetter
@@ -29,6 +29,7 @@ __all__ = [
     "FIELDS",
     "Path",
     "PathError",
+    "format_path",
     "parse_path",
     "path_reader",
     "scan_path",
@@ -99,6 +100,16 @@ class Path:
                 escaped = step.replace("\\", "\\\\").replace('"', '\\"')
                 text += f'["{escaped}"]'
         return text
+
+
+def format_path(root: str, steps: Sequence[str | int]) -> str:
+    """Returns the text of a path, as `parse_path` reads it.
+
+    Args:
+        root: a field or a body of the event, such as ``properties``.
+        steps: keys and indexes of lists, from there on.
+    """
+    return str(Path(root, tuple(steps)))
 
 
 def parse_path(text: str) -> Path:
