@@ -23,7 +23,7 @@ from gateway.events.envelope.stored_ids import briefs
 from gateway.intake.dedup import RecentIds
 from gateway.queue.batching import BatchingQueue
 
-__all__ = ["MOST_HELD_IDS", "Announcer", "encode_ids", "hearing", "ids_socket", "learn_ids"]
+__all__ = ["MOST_HELD_IDS", "Announcer", "encode_ids", "ids_socket", "learn_ids", "learning_ids"]
 
 MOST_HELD_IDS = 200_000
 """Ids kept for workers that reconnect; at most 100 bytes each, for ids of 36 characters."""
@@ -79,12 +79,12 @@ class Announcer:
         self._more = asyncio.Condition()
 
     def taken(self, source_id: str, ids: set[str]) -> None:
-        """See `Watcher`."""
+        """Notes ids to announce once they are stored; see `Watcher`."""
         self._taken.append((source_id, ids))
         self._arrived.set()
 
     def forgotten(self, source_id: str, ids: Sequence[str]) -> None:
-        """See `Watcher`."""
+        """Drops ids that were not stored; see `Watcher`."""
         for of, waiting in (*self._taken, *self._settling):
             if of == source_id:
                 waiting.difference_update(ids)
@@ -157,7 +157,7 @@ class Announcer:
 
 
 @asynccontextmanager
-async def hearing(
+async def learning_ids(
     path: Path, recent_ids: RecentIds, clock: Callable[[], int]
 ) -> AsyncIterator[None]:
     """Learns the ids that other workers announce on a socket."""

@@ -18,7 +18,7 @@ import msgspec
 from aiohttp import web
 
 from gateway.cluster.background import beside
-from gateway.cluster.dedup_sync import Announcer, hearing, ids_socket
+from gateway.cluster.dedup_sync import Announcer, ids_socket, learning_ids
 from gateway.cluster.file_hints import hinting, links_socket
 from gateway.cluster.listeners import listen_unix
 from gateway.cluster.peers import Peers, view_socket
@@ -34,7 +34,7 @@ from gateway.server.admin import add_endpoints
 from gateway.server.admin.guard import Guard
 from gateway.server.app import add_answers, serving
 
-__all__ = ["Hosted", "alone", "build", "hosting", "locked", "seldom_collect", "socket_folder"]
+__all__ = ["Hosted", "alone", "build", "collect_rarely", "hosting", "locked", "socket_folder"]
 
 _COLLECT_AFTER = (20_000, 20, 100)
 
@@ -60,7 +60,7 @@ class Hosted:
     view: View
 
 
-def seldom_collect() -> None:
+def collect_rarely() -> None:
     """Makes the garbage collector run rarely, and skip all objects that exist now.
 
     Requests make almost no reference cycles, and with the default thresholds the collector took 3 %
@@ -131,7 +131,7 @@ async def hosting(
         if own.recent_ids is not None and workers > 1:
             # First, or ids that others store while this worker reads their queues are missed.
             path = ids_socket(sockets, worker)
-            await stack.enter_async_context(hearing(path, own.recent_ids, own.clock))
+            await stack.enter_async_context(learning_ids(path, own.recent_ids, own.clock))
         peers = await stack.enter_async_context(Peers(workers, shards, sockets))
         if own.config.shard == 0 and len(shards) > 1:
             own.other_shards = RemoteShards(peers)

@@ -25,7 +25,7 @@ from gateway.server.admin import add_admin
 
 __all__ = [
     "METRICS_TYPE",
-    "Doors",
+    "Acceptor",
     "add_answers",
     "listen",
     "make_app",
@@ -127,15 +127,15 @@ def _error(code: str, message: str, status: int) -> web.Response:
     return _json(body, status)
 
 
-class Doors:
-    """The sockets from which a gateway accepts connections; they may change while it runs."""
+class Acceptor:
+    """Accepts connections from sockets, which may change while the gateway runs."""
 
     def __init__(self, server: web.Server, config: Callable[[], ServerConfig]) -> None:
         self._accept = _guard(server, config)
         self._open: dict[int, asyncio.Server] = {}
 
     async def open(self, listener: socket.socket) -> None:
-        """Starts to accept from a bound socket; the caller still owns the socket."""
+        """Starts accepting from a bound socket; the caller still owns the socket."""
         if listener.fileno() not in self._open:
             own = socket.socket(fileno=os.dup(listener.fileno()))
             self._open[listener.fileno()] = await asyncio.get_running_loop().create_server(
@@ -143,20 +143,20 @@ class Doors:
             )
 
     def close(self, listener: socket.socket) -> None:
-        """Stops to accept from a socket; other processes that have it open still accept."""
+        """Stops accepting from a socket; other processes that have it open still accept."""
         server = self._open.pop(listener.fileno(), None)
         if server is not None:
             server.close()
 
     def close_all(self) -> None:
-        """Stops to accept from any socket; safe twice."""
+        """Stops accepting from any socket; safe twice."""
         for server in self._open.values():
             server.close()
         self._open.clear()
 
 
 @asynccontextmanager
-async def opened(gateway: Gateway, answers: Answers | None = None) -> AsyncIterator[Doors]:
+async def opened(gateway: Gateway, answers: Answers | None = None) -> AsyncIterator[Acceptor]:
     """Prepares the server without any socket; on leaving, requests under way are answered first.
 
     Args:
@@ -173,12 +173,12 @@ async def opened(gateway: Gateway, answers: Answers | None = None) -> AsyncItera
     assert runner.server is not None
     server = runner.server
     server.request_handler = cast("Any", _directly(gateway.paths, server.request_handler))
-    doors = Doors(server, lambda: gateway.config.server)
+    acceptor = Acceptor(server, lambda: gateway.config.server)
     try:
-        yield doors
+        yield acceptor
     finally:
         gateway.stopping.set()
-        doors.close_all()
+        acceptor.close_all()
         await runner.cleanup()
 
 
@@ -186,9 +186,9 @@ async def opened(gateway: Gateway, answers: Answers | None = None) -> AsyncItera
 async def serving(gateway: Gateway, answers: Answers | None = None) -> AsyncIterator[str]:
     """Serves and gives the base URL; on leaving, requests under way are answered first."""
     config = gateway.config.server
-    async with opened(gateway, answers) as doors:
+    async with opened(gateway, answers) as acceptor:
         with listen(config) as listener:
-            await doors.open(listener)
+            await acceptor.open(listener)
             url = shown_url(config, listener)
         yield url
 

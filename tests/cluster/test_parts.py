@@ -16,7 +16,7 @@ import pytest
 import structlog
 
 from gateway.cluster import dedup_sync
-from gateway.cluster.dedup_sync import Announcer, hearing, ids_socket
+from gateway.cluster.dedup_sync import Announcer, ids_socket, learning_ids
 from gateway.cluster.listeners import bound, served_by
 from gateway.cluster.restarts import Restarts
 from gateway.cluster.shards import _is_orphaned, socket_folder
@@ -154,11 +154,11 @@ async def test_what_one_stores_the_others_know(tmp_path: Path) -> None:
     async with told.running():
         await told.store("a", "b")
         recent = RecentIds(1000, 1000)
-        async with hearing(told.peer, recent, lambda: 0):
+        async with learning_ids(told.peer, recent, lambda: 0):
             await told.store("c")
             await knows(recent, "a", "b", "c")
         fresh = RecentIds(1000, 1000)
-        async with hearing(told.peer, fresh, lambda: 0):
+        async with learning_ids(told.peer, fresh, lambda: 0):
             await told.store("d")
             await knows(fresh, "a", "b", "c", "d")
 
@@ -168,7 +168,7 @@ async def test_what_was_not_stored_is_never_told(tmp_path: Path) -> None:
     told = Told(tmp_path, max_pending_bytes=300)
     async with told.running():
         recent = RecentIds(1000, 1000)
-        async with hearing(told.peer, recent, lambda: 0):
+        async with learning_ids(told.peer, recent, lambda: 0):
             await told.store(*(f"refused {number}" for number in range(50)))
             await told.store("a")
             await knows(recent, "a")
@@ -183,7 +183,7 @@ async def test_what_was_stored_before_a_crash_is_told_after_it(tmp_path: Path) -
     recent = RecentIds(1000, 1000)
     await told.queue.start()
     await told.store("a", "b")
-    async with hearing(told.peer, recent, lambda: 0):
+    async with learning_ids(told.peer, recent, lambda: 0):
         running = asyncio.create_task(told.announcer.run())
         await knows(recent, "a", "b")
         running.cancel()

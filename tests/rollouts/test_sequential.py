@@ -78,8 +78,7 @@ def test_what_all_tests_may_spend_adds_up() -> None:
 
 
 def test_looking_at_every_moment_errs_no_more_often_than_asked_for() -> None:
-    """2,000 random walks, tested at 2,000 points each, err within the level; a z of 1.64 does
-    not."""
+    """2,000 random walks, each tested 2,000 times, err within the level; z = 1.64 does not."""
     rng = np.random.default_rng(5)
     walks = np.cumsum(rng.standard_normal((2_000, 2_000)), axis=1)
     t = np.arange(1, 2_001)

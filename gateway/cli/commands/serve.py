@@ -95,7 +95,7 @@ async def _serve(config: Config, registry: Registry, shards: list[int]) -> None:
     """Be the only process."""
     from gateway.cluster.background import beside
     from gateway.cluster.reload import ConfigFollower, all_use, reload_all
-    from gateway.cluster.shards import alone, seldom_collect
+    from gateway.cluster.shards import alone, collect_rarely
 
     stop = asyncio.Event()
     _on_signals(stop, lambda: os._exit(1))
@@ -109,7 +109,7 @@ async def _serve(config: Config, registry: Registry, shards: list[int]) -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, following.request)
         _announce(config, gateway, url, pending=_pending([gateway, *others]))
         _say_shards(shards, 1)
-        seldom_collect()
+        collect_rarely()
         async with beside(following.run(), "config file"):
             await stop.wait()
         click.echo("stopping: storing what was taken in, delivering what is pending")
