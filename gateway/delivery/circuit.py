@@ -66,8 +66,7 @@ class Circuit:
         """Notes that the whole destination failed.
 
         Sends that were under way when it began to fail report too. Only the first of them and the
-        probes make the wait grow. But the wait that the destination asked for counts, whichever
-        send was told of it.
+        probes make the wait grow. But a wait that the destination asks for counts in any case.
 
         Args:
             asked_seconds: the wait that the destination asked for.
