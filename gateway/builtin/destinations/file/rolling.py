@@ -1,20 +1,20 @@
-"""Lines appended to files that roll over by time and size. Everything here blocks.
+"""Appends lines to files that roll over by time and size. Everything here blocks.
 
 A file is named ``events-<second of its creation, UTC>-<number within that second>.ndjson``, such as
-``events-20261123T140003Z-000001.ndjson``: names sort as the lines were written, and no name is used
-twice, not even if finished files are moved elsewhere.
+``events-20261123T140003Z-000001.ndjson``. Names sort in the order in which lines were written. No
+name is used twice, not even if finished files are moved elsewhere.
 
 Invariants
 ----------
-1. What `RollingFile.append` returned for is on stable storage (with ``sync``), whole lines only.
-2. A file in use ends with a line end before anything is appended. After an append that failed the
-   file is cut back to where it was, and nothing more is appended to it: after a failed fsync the
-   pages in memory say nothing of what the disk holds. After a crash the half line at the end of
-   the newest file, which nobody was told is stored, is cut off before the first append.
-3. One writer at a time for a folder, by a lock that dies with its process (flock on ``.lock``).
-4. A finished file changes only by being replaced with its compressed copy, the plain file being
-   removed after the copy is on stable storage under its final name; or with a copy from which lines
-   were erased (`gateway.builtin.destinations.file.erase`).
+1. When `RollingFile.append` returns, its lines are whole and on stable storage (with ``sync``).
+2. A file in use ends with a line end before anything is appended. After a failed append the file is
+   cut back to its old size, and nothing more is appended to it, because after a failed fsync the
+   pages in memory may differ from the disk. After a crash an incomplete line at the end of the
+   newest file is cut off before the first append; no caller was told that it is stored.
+3. A folder has one writer at a time, by a lock that ends with its process (flock on ``.lock``).
+4. A finished file changes only by being replaced: with its compressed copy, after which the plain
+   file is removed, once the copy is on stable storage under its final name; or with a copy from
+   which lines were erased (`gateway.builtin.destinations.file.erase`).
 """
 
 from __future__ import annotations
@@ -42,20 +42,20 @@ __all__ = ["PARTIAL", "FileName", "RollingFile", "compress_file"]
 _NAME = re.compile(r"events-([0-9]{8}T[0-9]{6}Z)-([0-9]{6,})\.ndjson(\.gz)?")
 _TIME = "%Y%m%dT%H%M%SZ"
 PARTIAL = ".partial"
-"""Added to the name of a file's copy while that is being written."""
+"""Suffix of a file's copy while it is being written."""
 
 _LOCK = ".lock"
 _CHUNK_BYTES = 1 << 20
 _GZIP = 31  # zlib: a window of 32 KiB, with the header and trailer of gzip
-_MODE = 0o640  # events are personal data: not for every user of the machine
+_MODE = 0o640  # events are personal data, which other users of the machine must not read
 
 
 class FileName(NamedTuple):
-    """What a file's name says; sorts as the names do.
+    """The parts of a file's name; they sort as the names do.
 
     Attributes:
-        second: when it was created, in seconds since 1970.
-        number: of the file within that second, from 1.
+        second: time of its creation, in seconds since 1970.
+        number: number of the file within that second, from 1.
     """
 
     second: int
@@ -63,7 +63,7 @@ class FileName(NamedTuple):
 
     @classmethod
     def parse(cls, name: str) -> Self | None:
-        """Read a name, compressed or not; None where it is not one of ours."""
+        """Reads the name of a plain or compressed file; returns None for any other name."""
         match = _NAME.fullmatch(name)
         if match is None:
             return None
@@ -79,19 +79,19 @@ class FileName(NamedTuple):
 
 
 class RollingFile:
-    """Appends to the newest file of a folder. Used by one thread at a time.
+    """Appends to the newest file of a folder. Only one thread uses it at a time.
 
     Args:
-        roll_bytes: a file that would grow beyond this is finished first; only data that is larger
-            by itself makes a larger file.
-        roll_seconds: length of a span of time; spans begin at multiples of it since 1970.
-        sync: whether `append` returns only once the data is on stable storage.
+        roll_bytes: a file that would grow beyond this is finished first. A file is larger only if
+            a single append is.
+        roll_seconds: length of the period of a file; periods begin at its multiples since 1970.
+        sync: `append` returns only once the data is on stable storage.
         clock: wall clock in milliseconds.
-        files: replaced in tests by one that fails.
+        files: replaced in tests by a file system that fails.
 
     Attributes:
-        finished: files that nothing more is appended to and that are not compressed, oldest first;
-            whoever deals with them takes them out.
+        finished: finished files that are not compressed, oldest first; the caller removes those
+            that it has handled.
     """
 
     def __init__(
@@ -120,11 +120,11 @@ class RollingFile:
 
     @property
     def path(self) -> Path:
-        """The file that was last appended to."""
+        """The file of the last append."""
         return self._folder / str(self._name)
 
     def append(self, data: bytes) -> None:
-        """Append whole lines, all or nothing.
+        """Appends whole lines, all or nothing.
 
         Raises:
             OSError: nothing was appended.
@@ -147,7 +147,7 @@ class RollingFile:
             raise
 
     def finish(self) -> None:
-        """Append nothing more to the current file.
+        """Finishes the current file; the next append begins a new one.
 
         Raises:
             OSError: the folder cannot be used, or another destination or process writes to it.
@@ -158,7 +158,7 @@ class RollingFile:
             self.finished.append(self.path)
 
     def close(self) -> None:
-        """Release the file and the folder; safe twice and without an `append`."""
+        """Releases the file and the folder; safe twice and without an `append`."""
         self._close_file()
         if self._lock is not None:
             lock, self._lock = self._lock, None
@@ -167,7 +167,7 @@ class RollingFile:
     # -- getting ready -------------------------------------------------------
 
     def _get_ready(self) -> None:
-        """Have the folder locked, its newest file known, and no failed write left in it."""
+        """Locks the folder, finds its newest file, and removes what a failed append has left."""
         if self._fd is not None and self._is_gone():
             self._log.warning("file: the current file was moved or removed", file=self.path.name)
             self.close()
@@ -187,7 +187,7 @@ class RollingFile:
         assert self._fd is not None
         try:
             return not os.path.samestat(self.path.stat(), os.fstat(self._fd))
-        except OSError:  # looking for it anew says what is wrong, if anything is
+        except OSError:  # opening the folder anew raises the error, if it is still there
             return True
 
     def _make_folder(self) -> None:
@@ -212,7 +212,7 @@ class RollingFile:
         return lock
 
     def _recover(self) -> None:
-        """Find out where an earlier run stopped, and mend what it left half done."""
+        """Finds the newest file, and completes or removes what an earlier run left unfinished."""
         self.finished.clear()
         plain: list[FileName] = []
         compressed: set[FileName] = set()
@@ -232,15 +232,15 @@ class RollingFile:
         plain.sort()
         self._name = max(self._name, *plain, *compressed, FileName(0, 0))
         if plain:
-            self._mend(self._folder / str(plain[-1]))
+            self._cut_last_line(self._folder / str(plain[-1]))
         paths = [path for name in plain if (path := self._folder / str(name)).exists()]
         if self.path in paths:
             self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
             paths.remove(self.path)
         self.finished += paths
 
-    def _mend(self, path: Path) -> None:
-        """Cut off the half line that a crash left at the end; a file left empty is removed."""
+    def _cut_last_line(self, path: Path) -> None:
+        """Cuts off an incomplete last line, which a crash leaves; removes a file without lines."""
         size = self._files.size(path)
         end = _end_of_last_line(self._files, path, size)
         if end < size:
@@ -252,10 +252,10 @@ class RollingFile:
         self._cut_to(path, end, size)
 
     def _undo(self, size: int) -> None:
-        """Give up the current file, cut back to `size`."""
+        """Finishes the current file, cut back to `size`."""
         self._to_cut = (self.path, size)
         self._close_file()
-        with suppress(OSError):  # the disk is failing already; tried again before the next write
+        with suppress(OSError):  # the disk is failing; it is tried again before the next append
             self._cut()
 
     def _cut(self) -> None:
@@ -276,7 +276,7 @@ class RollingFile:
     # -- rolling -------------------------------------------------------------
 
     def _second(self) -> int:
-        """The time, or that of the last name where the clock was set back a little: order wins."""
+        """Returns the time, or that of the last name if the clock was set back a little."""
         now, last = self._clock() // 1000, self._name.second
         return last if 0 < last - now <= self._roll_seconds else now
 
@@ -304,7 +304,7 @@ class RollingFile:
 
 
 def _end_of_last_line(files: FileSystem, path: Path, size: int) -> int:
-    """Position after the last line end; 0 where there is none."""
+    """Returns the position after the last line end; 0 where there is none."""
     fd = files.open(path)
     try:
         position = size
@@ -324,16 +324,16 @@ def _compressed(path: Path) -> Path:
 
 
 def compress_file(path: Path, stop: Flag, files: FileSystem | None = None) -> bool:
-    """Replace a finished file with a copy compressed with gzip, named with ``.gz`` added.
+    """Replaces a finished file with a copy compressed with gzip, whose name ends in ``.gz``.
 
     Args:
-        stop: checked between chunks; once set, everything is left as it was.
+        stop: checked between chunks; once it is set, the file stays as it is.
 
     Returns:
-        Whether the file was replaced. False too where it is no longer there.
+        True if the file was replaced; False if it was stopped, or the file is missing.
 
     Raises:
-        OSError: the file is as it was.
+        OSError: the file is unchanged.
     """
     files = files or RealFileSystem()
     target = _compressed(path)
