@@ -78,8 +78,12 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from gateway.events.conditions.condition import ConditionError as ConditionError
     from gateway.events.conditions.condition import compile_condition as compile_condition
     from gateway.events.conditions.path import PathError as PathError
+    from gateway.events.conditions.path import format_path as format_path
     from gateway.events.conditions.path import parse_path as parse_path
     from gateway.events.conditions.path import path_reader as path_reader
+    from gateway.events.device import ContextFields as ContextFields
+    from gateway.events.device import context_values as context_values
+    from gateway.events.device import mobile_platform as mobile_platform
     from gateway.events.envelope.arrival import Arrival as Arrival
     from gateway.events.envelope.arrival import Receipt as Receipt
     from gateway.events.event import EVENT_TYPES as EVENT_TYPES
@@ -89,6 +93,8 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from gateway.events.naming import utm_parameters as utm_parameters
     from gateway.events.ndjson import NDJSON_MEDIA_TYPE as NDJSON_MEDIA_TYPE
     from gateway.events.ndjson import encode_ndjson as encode_ndjson
+    from gateway.events.person import flat_address as flat_address
+    from gateway.events.person import real_id as real_id
     from gateway.events.subjects import Subjects as Subjects
     from gateway.events.timestamps import format_ms as format_ms
     from gateway.events.timestamps import now_ms as now_ms
@@ -96,6 +102,7 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from gateway.events.values import as_mapping as as_mapping
     from gateway.events.values import as_number as as_number
     from gateway.events.values import as_text as as_text
+    from gateway.http.basic_auth import basic_authorization as basic_authorization
     from gateway.http.body import BodyError as BodyError
     from gateway.http.body import BodyTooLarge as BodyTooLarge
     from gateway.http.body import read_body as read_body
@@ -138,15 +145,18 @@ else:  # at run time
             "QueueError QueueFull Retryable Throttled"
         ),
         "gateway.events.conditions.condition": "Condition ConditionError compile_condition",
-        "gateway.events.conditions.path": "PathError parse_path path_reader",
+        "gateway.events.conditions.path": "PathError format_path parse_path path_reader",
+        "gateway.events.device": "ContextFields context_values mobile_platform",
         "gateway.events.envelope.arrival": "Arrival Receipt",
         "gateway.events.event": "EVENT_TYPES Event",
         "gateway.events.integrations": "integration_options",
         "gateway.events.naming": "name_from_template utm_parameters",
         "gateway.events.ndjson": "NDJSON_MEDIA_TYPE encode_ndjson",
+        "gateway.events.person": "flat_address real_id",
         "gateway.events.subjects": "Subjects",
         "gateway.events.timestamps": "format_ms now_ms parse_ms",
         "gateway.events.values": "as_mapping as_number as_text",
+        "gateway.http.basic_auth": "basic_authorization",
         "gateway.http.body": "BodyError BodyTooLarge read_body",
         "gateway.http.client": "HttpClient",
         "gateway.http.excerpt": "EXCERPT_CHARACTERS Mask secrets_of_url",

@@ -1,7 +1,7 @@
-"""Talks to a running gateway as an SDK does: packs events, sends batches, waits and tries again.
+"""Client of a running gateway that works like an SDK: sends batches, and retries them.
 
-For the commands of this package; a batch keeps its message ids over all attempts, so that the
-gateway takes each event up once, whatever the answer that got lost. The protocol is Segment's
+A batch keeps its message ids over all attempts, so the gateway accepts each event once, even if an
+answer was lost. The protocol is Segment's
 (https://segment.com/docs/connections/sources/catalog/libraries/server/http-api/).
 """
 
@@ -11,31 +11,29 @@ import asyncio
 import math
 import random
 import time
-from base64 import b64encode
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from types import TracebackType
-from typing import Annotated, Generic, Self, TypeVar
+from dataclasses import dataclass, field
+from typing import Self
 from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
-from msgspec import Meta, Struct
 
+from gateway.cli.batches import encode_batch
 from gateway.config.settings import RetryPolicy
 from gateway.delivery.backoff import backoff_seconds
 from gateway.errors import Misconfigured, Permanent, Retryable, Throttled
-from gateway.events.timestamps import format_ms, now_ms
+from gateway.events.timestamps import now_ms
+from gateway.http.basic_auth import basic_authorization
 from gateway.http.retry_after import parse_retry_after
 
-__all__ = ["CLIENT_RETRY", "Client", "Limits", "Packer", "encode_batch"]
-
-T = TypeVar("T")
+__all__ = ["CLIENT_RETRY", "Client", "Timing"]
 
 CLIENT_RETRY = RetryPolicy(
     initial_seconds=0.5, max_seconds=30.0, max_attempts=10, max_age_seconds=300.0
 )
-"""For a person who waits: `max_attempts` and `max_age_seconds` bound one batch."""
+"""Retries while a person waits: `max_attempts` and `max_age_seconds` bound one batch."""
 
 _MAX_ANSWER_BYTES = 10_000_000
 _OURS = ("headgate_events_", "headgate_destination_")
@@ -43,60 +41,19 @@ _SAY_LATER = frozenset({408, 425, 429, 460})
 _NOT_HERE = frozenset({401, 403, 404, 405})
 
 
-class Limits(Struct, frozen=True, kw_only=True):
-    """What the gateway takes in one request, as Segment documents it.
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Clocks and chance, for tests to replace.
 
     Attributes:
-        max_events: events of a batch.
-        max_body_bytes: a request's body.
-        max_event_bytes: one event.
+        clock: wall clock in milliseconds.
+        rng: for the jitter of retries.
     """
 
-    max_events: Annotated[int, Meta(ge=1)] = 2500
-    max_body_bytes: Annotated[int, Meta(ge=1024)] = 500_000
-    max_event_bytes: Annotated[int, Meta(ge=1)] = 32 * 1024
-
-
-_HEAD = b'{"batch":['
-_TAIL = b'],"sentAt":"%s"}'
-_ENVELOPE_BYTES = len(_HEAD) + len(_TAIL) + 32
-
-
-def encode_batch(events: Sequence[bytes], sent_at_ms: int) -> bytes:
-    """The body of a batch request; each of `events` is a JSON object."""
-    return _HEAD + b",".join(events) + _TAIL % format_ms(sent_at_ms).encode()
-
-
-class Packer(Generic[T]):
-    """Collects items into batches that stay within the limits."""
-
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._items: list[T] = []
-        self._bytes = _ENVELOPE_BYTES
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def add(self, item: T, size: int) -> list[T]:
-        """Take an item up; returns the batch that is complete because of it, mostly none.
-
-        Args:
-            size: bytes of the item's JSON; an item over the limits makes a batch of its own.
-        """
-        full: list[T] = []
-        if self._items and self._bytes + size > self._limits.max_body_bytes:
-            full = self.take()
-        self._items.append(item)
-        self._bytes += size + 1
-        if not full and len(self._items) >= self._limits.max_events:
-            full = self.take()
-        return full
-
-    def take(self) -> list[T]:
-        """What is collected so far."""
-        items, self._items, self._bytes = self._items, [], _ENVELOPE_BYTES
-        return items
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    monotonic: Callable[[], float] = time.monotonic
+    clock: Callable[[], int] = now_ms
+    rng: random.Random = field(default_factory=random.Random)
 
 
 class Client:
@@ -104,9 +61,9 @@ class Client:
 
     Args:
         url: address of the gateway, with the prefix of its sources if it has one.
-        retry: bounds on how often and for how long a batch is tried.
-        timeout_seconds: for one attempt.
-        on_retry: told why a batch is tried again, and in how many seconds.
+        retry: bounds on the attempts at one batch.
+        timeout_seconds: of one attempt.
+        on_retry: gets the reason for a retry, and the seconds until then.
     """
 
     def __init__(
@@ -117,69 +74,57 @@ class Client:
         retry: RetryPolicy = CLIENT_RETRY,
         timeout_seconds: float = 30.0,
         on_retry: Callable[[str, float], None] = lambda reason, seconds: None,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        monotonic: Callable[[], float] = time.monotonic,
-        clock: Callable[[], int] = now_ms,
-        rng: random.Random | None = None,
+        timing: Timing | None = None,
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise ValueError(f"{url!r} is not the address of a gateway, such as http://host:8080")
         self.url = url.rstrip("/")
         self._origin = f"{parts.scheme}://{parts.netloc}"
-        credentials = b64encode(f"{write_key}:".encode()).decode()  # the key is the user's name
         self._headers = {
-            "Authorization": f"Basic {credentials}",
+            "Authorization": basic_authorization(write_key),
             "Content-Type": "application/json",
         }
         self._retry = retry
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._on_retry = on_retry
-        self._sleep = sleep
-        self._monotonic = monotonic
-        self._clock = clock
-        self._rng = rng or random.Random()  # noqa: S311 - for jitter
+        self._timing = timing or Timing()
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(timeout=self._timeout)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._session is not None:
             await self._session.close()
             self._session = None
 
     async def send(self, events: Sequence[bytes]) -> None:
-        """Send a batch, and again as long as the gateway asks for that.
+        """Sends a batch, and sends it again as long as the gateway asks for that.
 
         Raises:
-            Retryable: the bounds of `retry` are reached; some attempt may have been taken up.
-            Permanent: the gateway will never take this batch.
+            Retryable: the bounds of `retry` are reached; an attempt may have been accepted.
+            Permanent: the gateway will never accept this batch.
             Misconfigured: wrong address or write key.
         """
-        policy = self._retry
-        give_up = self._monotonic() + policy.max_age_seconds
+        policy, timing = self._retry, self._timing
+        give_up = timing.monotonic() + policy.max_age_seconds
         attempt = 1
         while True:
             try:
                 return await self._attempt(events)
             except Retryable as error:
-                wait = backoff_seconds(attempt, policy, error.retry_after_seconds, self._rng)
-                if attempt >= policy.max_attempts or self._monotonic() + wait > give_up:
+                wait = backoff_seconds(attempt, policy, error.retry_after_seconds, timing.rng)
+                if attempt >= policy.max_attempts or timing.monotonic() + wait > give_up:
                     raise
                 self._on_retry(str(error), wait)
-            await self._sleep(wait)
+            await timing.sleep(wait)
             attempt += 1
 
     async def _attempt(self, events: Sequence[bytes]) -> None:
-        # Sent anew each time: the gateway corrects clocks by it.
-        body = encode_batch(events, self._clock())
+        # Each attempt says when it was sent: the gateway corrects clocks by that time.
+        body = encode_batch(events, self._timing.clock())
         try:
             async with self._open.post(
                 f"{self.url}/v1/batch", data=body, headers=self._headers, allow_redirects=False
@@ -199,14 +144,14 @@ class Client:
             return
         reason = f"HTTP {status}: {said.get('message') or 'no reason given'}"
         if status in _SAY_LATER or status >= 500:
-            wait = parse_retry_after(headers.get("Retry-After"), self._clock())
+            wait = parse_retry_after(headers.get("Retry-After"), self._timing.clock())
             raise (Throttled if status == 429 else Retryable)(reason, wait)
         if status in _NOT_HERE or status < 400:
             raise Misconfigured(reason)
         raise Permanent(reason)
 
     async def healthy(self) -> bool:
-        """Whether something at the address says that it is up."""
+        """Tells whether a server at the address reports that it is up."""
         try:
             async with self._open.get(f"{self._origin}/health") as response:
                 return response.status == 200
@@ -214,7 +159,7 @@ class Client:
             return False
 
     async def counts(self) -> Counter[tuple[str, str]] | None:
-        """The gateway's counters and gauges, or None where they cannot be had.
+        """Returns the gateway's counters and gauges, or None if it does not give them.
 
         Returns:
             By name and id of the source or destination, such as

@@ -45,6 +45,10 @@ class Reply:
         """True where the status reports success."""
         return 200 <= self.status < 300
 
+    def without_error_text(self) -> Reply:
+        """Returns this reply, without its body if it is an error, which may quote the request."""
+        return self if self.ok else Reply(self.status, self.headers, b"")
+
     def json(self) -> Any:
         """Returns the decoded body; None where it is not JSON, or not whole."""
         if not self.whole:

@@ -39,7 +39,6 @@ BUILTINS = (
     "gateway.builtin.transforms.mask",
     "gateway.builtin.destinations.null",
     "gateway.builtin.destinations.sqlite",
-    "gateway.builtin.plan",
     "gateway.builtin.transforms.sample",
     "gateway.builtin.sources.segment",
     "gateway.builtin.stores",

@@ -11,10 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.builtin import plan
 from gateway.builtin.destinations import file
-from gateway.builtin.plan import PlanConfig
-from gateway.builtin.plan_rules import MAX_BACKTRACKS, MAX_ERRORS, read_plan
 from gateway.builtin.transforms import filter, mask, sample  # noqa: A004 - the names of the types
 from gateway.builtin.transforms.filter import FilterConfig
 from gateway.builtin.transforms.mask.mask import Mask, MaskConfig
@@ -35,7 +32,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "transforms.md").read
     encoding="utf-8"
 )
 _LINES = re.DOTALL | re.MULTILINE
-REGISTRY = discover(builtins=[m.__name__ for m in (file, filter, mask, plan, sample)], installed=())
+REGISTRY = discover(builtins=[m.__name__ for m in (file, filter, mask, sample)], installed=())
 
 
 def section(title: str) -> str:
@@ -57,7 +54,6 @@ def keys_of(table: str) -> dict[str, str]:
         (MaskConfig, section("mask").split("###")[0]),
         (SampleConfig, section("sample")),
         (FilterConfig, section("filter").split("###")[0]),
-        (PlanConfig, section("plan").split("###")[0]),
     ],
 )
 def test_every_key_has_a_row(struct: Any, text: str) -> None:
@@ -201,16 +197,3 @@ def test_the_bounds_are_those_written() -> None:
     assert f"{MAX_LENGTH // 1000} 000 characters and nests at most {MAX_NESTING} levels" in PAGE
     assert f"at most {MAX_RULES} entries together" in PAGE
     assert f"at least {MIN_SECRET_LENGTH} characters" in PAGE
-    assert f"more than {MAX_BACKTRACKS // 1000} 000 steps back" in PAGE
-    assert f"in more than {MAX_ERRORS} ways" in PAGE
-
-
-def test_the_shown_tracking_plan_can_be_read(tmp_path: Path) -> None:
-    """The example of a plan's file is valid, with the name and the rule that it shows."""
-    path = tmp_path / "plan.json"
-    path.write_text(section("The plan").partition("```json\n")[2].partition("```")[0])
-    shop = read_plan(path)
-    rule = shop.rule("track", "Order Completed", None)
-    assert shop.name == "Shop"
-    assert rule is not None
-    assert [v.field for v in rule.violations({"properties": {}})] == ["properties.order_id"]

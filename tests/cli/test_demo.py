@@ -18,7 +18,8 @@ import pytest
 from rich.console import Console
 
 from gateway.cli.demo.board import Board
-from gateway.cli.demo.command import CONFIG, play
+from gateway.cli.demo.command import CONFIG
+from gateway.cli.demo.play import Pace, play
 from gateway.cli.process import ServerProcess, free_port
 from gateway.config.load import load
 from gateway.errors import GatewayError, Permanent
@@ -68,11 +69,7 @@ class Stage:
             events,
             self,  # type: ignore[arg-type]
             board,
-            duration=duration,
-            speed=speed,
-            stop=self.stop,
-            clock=lambda: self.now,
-            wait=self.wait,
+            Pace(duration, speed, self.stop, lambda: self.now, self.wait),
         )
         return board
 
@@ -139,11 +136,7 @@ async def test_a_batch_that_cannot_be_sent_ends_the_play() -> None:
             every(0.01),
             stage,  # type: ignore[arg-type]
             board,
-            duration=1,
-            speed=1,
-            stop=stage.stop,
-            clock=lambda: stage.now,
-            wait=stage.wait,
+            Pace(1, 1, stage.stop, lambda: stage.now, stage.wait),
         )
     assert board.sent == 0
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cli.sdk_client import CLIENT_RETRY, Client, Limits, Packer, encode_batch
+from gateway.cli.batches import Limits, Packer, encode_batch
+from gateway.cli.sdk_client import CLIENT_RETRY, Client, Timing
 from gateway.config.settings import RetryPolicy
 from gateway.errors import DeliveryError, Misconfigured, Permanent, Retryable, Throttled
 from gateway.testing import Answer, FakeVendor
@@ -55,10 +56,7 @@ def client_of(vendor: FakeVendor, time: Time, retry: RetryPolicy = CLIENT_RETRY)
         "key",
         retry=retry,
         timeout_seconds=5,
-        sleep=time.sleep,
-        monotonic=time.monotonic,
-        clock=time.clock,
-        rng=random.Random(1),
+        timing=Timing(time.sleep, time.monotonic, time.clock, random.Random(1)),
     )
 
 
@@ -210,7 +208,7 @@ async def test_retries_are_told() -> None:
     time = Time()
     async with FakeVendor(Answer(status=503, json={"message": "full"}), OK) as vendor:
         client = Client(
-            vendor.url, "key", sleep=time.sleep, on_retry=lambda *said: told.append(said)
+            vendor.url, "key", timing=Timing(time.sleep), on_retry=lambda *said: told.append(said)
         )
         async with client:
             await client.send(EVENTS)

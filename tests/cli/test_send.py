@@ -15,7 +15,8 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
-from gateway.cli.commands.send import MAX_REPORTED, send, target
+from gateway.cli.commands.send import send, target
+from gateway.cli.upload import MAX_REPORTED
 from gateway.config.load import load
 from gateway.runtime.gateway import Gateway
 from gateway.runtime.plugins import discover

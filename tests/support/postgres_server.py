@@ -8,7 +8,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import asyncpg
+
+from gateway.cli.process import free_port
 
 __all__ = ["PostgresServer"]
 
@@ -63,7 +64,7 @@ class PostgresServer:
         if self._as:
             os.chown(self._folder, self._as["user"], self._as["group"])
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
+        self.port = free_port()
         options = {**_OPTIONS, "port": self.port, "fsync": "on" if fsync else "off"}
         self._options = [f"--{name}={value}" for name, value in options.items()]
         self._run(
@@ -168,9 +169,3 @@ class PostgresServer:
         if check and done.returncode:
             raise AssertionError(f"{program} failed: {done.stderr.decode()}")
         return done.returncode == 0
-
-
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])

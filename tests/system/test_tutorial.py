@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 import shlex
-import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.support.fresh_install import build_wheel, clean_variables, constraints, fresh_environment
+from gateway.cli.process import free_port
+from tests.support.fresh_install import (
+    build_wheels,
+    clean_variables,
+    constraints,
+    fresh_environment,
+)
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "guide" / "tutorial-destination.md").read_text(encoding="utf-8")
@@ -23,11 +28,6 @@ trap 'kill $(jobs -p) 2> /dev/null || true' EXIT
 AFTER = """
 wait || true
 """
-
-
-def free_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return str(server.getsockname()[1])
 
 
 def script(page: str) -> str:
@@ -44,12 +44,13 @@ def script(page: str) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_the_tutorial_can_be_followed(tmp_path: Path) -> None:
     """Its blocks, run in their order in an empty folder, end in a package that is installed, has
     passed its own tests, ruff and mypy, and has delivered an event."""
     wheels = tmp_path / "wheels"
-    build_wheel(fresh_environment(tmp_path / "builder"), ROOT, wheels)
+    build_wheels(fresh_environment(tmp_path / "builder"), wheels, ROOT)
     port = free_port()
     page = PAGE.replace("9000", free_port()).replace("8080", port)
     page = page.replace("# ../config.toml\n", f"# ../config.toml\n[server]\nport = {port}\n\n")

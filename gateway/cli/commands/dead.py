@@ -17,7 +17,8 @@ from gateway.cli.options import CONFIG_OPTION, explained_errors
 if TYPE_CHECKING:
     from gateway.cli.admin_client import Remote
     from gateway.config.model import Config
-    from gateway.state.dead_letters import Entry, Filter
+    from gateway.state import DeadLetter
+    from gateway.state.dead_letters import Filter
 
 __all__ = ["dead"]
 
@@ -80,7 +81,7 @@ def _selects(command: Callable[..., None]) -> Callable[..., None]:
 class _Letters(Protocol):
     """The dead letters of a running gateway, or of a data directory."""
 
-    def find(self, which: Filter, limit: int) -> list[Entry]: ...
+    def find(self, which: Filter, limit: int) -> list[DeadLetter]: ...
     def count(self, which: Filter) -> dict[tuple[str, str], int]: ...
     def retry(self, which: Filter, now_ms: int) -> int: ...
     def drop(self, which: Filter) -> int: ...
@@ -92,10 +93,11 @@ class _Remote:
     def __init__(self, remote: Remote) -> None:
         self._remote = remote
 
-    def find(self, which: Filter, limit: int) -> list[Entry]:
-        from gateway.state.dead_letters import Entry
+    def find(self, which: Filter, limit: int) -> list[DeadLetter]:
+        from gateway.state import DeadLetter
 
-        return msgspec.convert(self._ask("list", which, limit), list[Entry])
+        found = self._ask("list", which, limit)
+        return msgspec.json.decode(msgspec.json.encode(found), type=list[DeadLetter])
 
     def count(self, which: Filter) -> dict[tuple[str, str], int]:
         found = msgspec.convert(self._ask("count", which), list[tuple[str, str, int]])
@@ -122,10 +124,10 @@ class _Files:
         paths = [(one.data_dir / STATE_FILE, one.shard) for one in shards]
         self._shards = [(path, DeadLetters(path, shard)) for path, shard in paths]
 
-    def find(self, which: Filter, limit: int) -> list[Entry]:
-        from gateway.state.dead_letters import merge_entries
+    def find(self, which: Filter, limit: int) -> list[DeadLetter]:
+        from gateway.state.dead_letters import merge_letters
 
-        return merge_entries([letters.find(which, limit) for _, letters in self._shards], limit)
+        return merge_letters([letters.find(which, limit) for _, letters in self._shards], limit)
 
     def count(self, which: Filter) -> dict[tuple[str, str], int]:
         total: Counter[tuple[str, str]] = Counter()
@@ -196,10 +198,10 @@ def list_(letters: _Letters, which: Filter, limit: int) -> None:
         console.print(f"{destination}: {number:,} {reason}", markup=False)
 
 
-def _cells(entry: Entry) -> tuple[str, ...]:
+def _cells(entry: DeadLetter) -> tuple[str, ...]:
     from rich.markup import escape
 
-    event = entry.event
+    event = msgspec.json.decode(entry.event)
     name = event.get("event") or event.get("name") or event.get("type") or ""
     user = event.get("userId") or event.get("anonymousId") or ""
     texts = (entry.destination, entry.reason, name, user, entry.detail)
@@ -211,15 +213,14 @@ def _cells(entry: Entry) -> tuple[str, ...]:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, an object to a line.")
 def show(letters: _Letters, which: Filter, as_json: bool) -> None:
     """Print dead letters whole: why, the last request and its answer, and the event."""
-    import json
-
     from rich.console import Console
     from rich.markup import escape
 
     console = Console(highlight=False)
     for entry in letters.find(which, _SHOWN):
         if as_json:
-            click.echo(msgspec.json.encode(entry))
+            # A client may have sent line breaks between the tokens of its JSON.
+            click.echo(msgspec.json.format(msgspec.json.encode(entry), indent=-1))
             continue
         console.print(
             f"[bold]{entry.id}[/]  {entry.destination}  [red]{entry.reason}[/] after "
@@ -228,7 +229,7 @@ def show(letters: _Letters, which: Filter, as_json: bool) -> None:
         console.print(f"  {escape(entry.detail)}")
         if entry.exchange:
             console.print("[dim]" + escape(entry.exchange) + "[/]", soft_wrap=True)
-        console.print_json(json.dumps(entry.event))
+        console.print_json(bytes(entry.event).decode())
 
 
 def _when(ms: int) -> str:

@@ -1,89 +1,37 @@
-"""``plan``: holds events against a tracking plan, and blocks, mends or reports what is not in it.
+"""The transform ``plan``: blocks, mends or reports events that do not match a tracking plan.
 
-For each event the standard controls come first: is there a rule for it, are there properties that
-the rule does not name, does the rest meet the rule's schema. Then comes the common rule, for the
-event as it is by then. `gateway.builtin.plan_rules` has the plan, `plan_reports` what is made of
-its violations.
+The standard controls check an event first: whether it has a rule, whether the rule names all its
+properties, and whether the rest matches the rule's schema. The common rule then checks the event
+as the standard controls have left it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Annotated, Any, Literal, TypeAlias, get_args
+from typing import Any
 
-from msgspec import Meta, Struct
-
-from gateway.builtin.plan_reports import described, forwarded, report, with_protocols
-from gateway.builtin.plan_rules import (
-    BODIES,
+from gateway import ConfigError, Context, Event, Transform
+from headgate_quality.config import CALLS, PlanConfig
+from headgate_quality.omit import without
+from headgate_quality.reports import described, forwarded, report, with_protocols
+from headgate_quality.tracking_plan import BODIES, Rule, TrackingPlan, read_plan
+from headgate_quality.violations import (
     TOO_MANY,
     UNPLANNED_EVENT,
     Steps,
-    TrackingPlan,
     Violation,
     field_of,
-    read_plan,
     unplanned_property,
-    without,
 )
-from gateway.components.context import Context
-from gateway.components.hookspecs import hookimpl
-from gateway.components.transform import Transform, TransformSpec
-from gateway.errors import ConfigError
-from gateway.events.event import Event
 
-__all__ = ["MAX_REPORTS", "MAX_VIOLATIONS", "Plan", "PlanConfig", "register_transforms"]
-
-MAX_VIOLATIONS = 10
-"""Violations that are recorded and reported for one event, unless set otherwise."""
-
-MAX_REPORTS = 500
-"""Reports made for the events of one request, unless set otherwise."""
-
-_Block: TypeAlias = Literal["allow", "block"]
-_Omit: TypeAlias = Literal["allow", "omit"]
-_Any: TypeAlias = Literal["allow", "omit", "block"]
-_Call: TypeAlias = Literal["track", "identify", "page", "screen", "group", "alias"]
-_CALLS: tuple[_Call, ...] = get_args(_Call)
-
-
-class PlanConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Settings of a plan.
-
-    Attributes:
-        file: the plan, as JSON.
-        sources: ids of the sources whose events are checked; empty for all.
-        unplanned_event: track events that have no rule.
-        unplanned_properties: properties that a rule does not name, of track, page and screen.
-        violations: properties that do not meet the schema.
-        unplanned_traits, trait_violations: the same for the traits of identify and group.
-        common_violations: events that do not meet the common rule; one word for all types of
-            events, or a table by type.
-        report_to: id of the source for "Violation Generated" events; empty for none.
-        forward_blocked_to: id of the source that gets copies of blocked events; empty for none.
-        max_violations: recorded and reported for one event.
-        max_reports: made for the events of one request.
-    """
-
-    file: str
-    sources: tuple[str, ...] = ()
-    unplanned_event: _Block = "allow"
-    unplanned_properties: _Omit = "allow"
-    violations: _Any = "allow"
-    unplanned_traits: _Omit = "allow"
-    trait_violations: _Any = "allow"
-    common_violations: _Block | dict[_Call, _Block] = "allow"
-    report_to: str = ""
-    forward_blocked_to: str = ""
-    max_violations: Annotated[int, Meta(ge=1, le=100)] = MAX_VIOLATIONS
-    max_reports: Annotated[int, Meta(ge=1, le=10_000)] = MAX_REPORTS
+__all__ = ["Plan", "build_plan"]
 
 
 @dataclass(slots=True)
 class _Findings:
-    """What is wrong with an event, and what was done about it."""
+    """The violations of one event, and what the plan did about them."""
 
     blocked: bool = False
     violations: list[Violation] = field(default_factory=list)
@@ -95,10 +43,10 @@ class _Findings:
 
 
 class Plan(Transform):
-    """The transform.
+    """Checks events against a tracking plan.
 
     Args:
-        id_: its id in config.toml.
+        id_: the transform's id in config.toml.
     """
 
     mutates = True
@@ -113,17 +61,17 @@ class Plan(Transform):
         targets = (config.report_to, config.forward_blocked_to)
         self.adds_to = tuple(dict.fromkeys(filter(None, targets)))
         common = config.common_violations
-        words = common if isinstance(common, dict) else dict.fromkeys(_CALLS, common)
+        words = common if isinstance(common, dict) else dict.fromkeys(CALLS, common)
         self._common_blocks = frozenset(call for call, word in words.items() if word == "block")
 
     def apply(self, events: list[Event]) -> list[Event]:
-        """The events that are not blocked, without what is to be left out of them."""
+        """Returns the events that are not blocked, without the values that the plan omits."""
         self._made = []
         self._reports = 0
         return [event for event in events if self._passes(event)]
 
     def produced(self) -> list[Event]:
-        """Reports and copies of blocked events."""
+        """Returns the reports and the copies of blocked events that the last `apply` made."""
         made, self._made = self._made, []
         return made
 
@@ -141,45 +89,43 @@ class Plan(Transform):
         return not found.blocked
 
     def _check(self, event: Event, version: object, found: _Findings) -> None:
-        """The standard controls."""
+        """Applies the standard controls."""
         kind = event.type
         body = BODIES.get(kind)
         if body is None:
             return
         name = event.event if kind == "track" else event.name if body == "properties" else None
         rule = self._plan.rule(kind, name or "", version)
+        if rule is not None:
+            self._check_body(event, body, rule, found)
+        elif kind == "track":
+            found.violations.append(UNPLANNED_EVENT)
+            found.blocked = self._config.unplanned_event == "block"
+
+    def _check_body(self, event: Event, body: str, rule: Rule, found: _Findings) -> None:
+        """Checks the properties or traits of an event, and omits what the config says."""
         config = self._config
-        if rule is None:
-            if kind == "track":
-                found.violations.append(UNPLANNED_EVENT)
-                found.blocked = config.unplanned_event == "block"
-            return
         if body == "properties":
-            values, unplanned, invalid = (
-                event.properties,
-                config.unplanned_properties,
-                config.violations,
-            )
+            values = event.properties
+            unplanned, invalid = config.unplanned_properties, config.violations
         else:
-            values, unplanned, invalid = (
-                event.traits,
-                config.unplanned_traits,
-                config.trait_violations,
-            )
+            values = event.traits
+            unplanned, invalid = config.unplanned_traits, config.trait_violations
         instance: Mapping[str, Any] = {body: values}
         unnamed = rule.unplanned(values)
         if unnamed and unplanned == "omit":
             found.omitted = unnamed
             instance = without(instance, unnamed)
         violations = rule.violations(instance)
-        seen = {violation.path for violation in violations if violation.present}
-        untold = (path for path in unnamed if path not in seen)
-        found.violations += violations  # first: where not all is told, what blocked it is
-        found.violations += map(unplanned_property, islice(untold, config.max_violations))
+        reported = {violation.path for violation in violations if violation.present}
+        others = (path for path in unnamed if path not in reported)
+        # The reason for blocking comes first, as only the first violations are reported.
+        found.violations += violations
+        found.violations += map(unplanned_property, islice(others, config.max_violations))
         if invalid == "block" or (invalid == "omit" and TOO_MANY in violations):
             found.blocked = bool(violations)
         elif invalid == "omit":
-            # The body itself is not left out: where it as a whole is wrong, nothing in it is.
+            # The body itself stays: where it is wrong as a whole, no single value is at fault.
             paths = [v.path for v in violations if v.present and len(v.path) > 1]
             found.omitted_on_violation = list(dict.fromkeys(paths))
             instance = without(instance, found.omitted_on_violation)
@@ -195,7 +141,7 @@ class Plan(Transform):
         found.blocked = bool(violations) and event.type in self._common_blocks
 
     def _follow_up(self, event: Event, found: _Findings) -> None:
-        """Report, and record on the event or forward a copy of it."""
+        """Makes the reports, and records the violations on the event or forwards a copy of it."""
         config = self._config
         violations = found.violations[: config.max_violations]
         changed = found.omitted or found.omitted_on_violation
@@ -219,19 +165,18 @@ class Plan(Transform):
                 event.context, {key: value for key, value in record.items() if value}
             )
         elif config.forward_blocked_to and not changed:
-            # As Segment has it: what is forwarded is what was sent, not what is left of it.
+            # As with Segment, only events are forwarded that are still as the client sent them.
             self._made.append(forwarded(event, config.forward_blocked_to, violations))
 
 
-def _build(config: PlanConfig, context: Context) -> Plan:
+def build_plan(config: PlanConfig, context: Context) -> Plan:
+    """Builds the transform.
+
+    Raises:
+        ConfigError: the plan's file cannot be read, or is not a tracking plan.
+    """
     try:
         plan = read_plan(context.path(config.file))
     except ConfigError as error:
         raise ConfigError(f"transforms.{context.id}.file: {error}") from error
     return Plan(config, plan, context.id)
-
-
-@hookimpl
-def register_transforms(register: Callable[[TransformSpec[Any]], None]) -> None:
-    """Register ``plan``."""
-    register(TransformSpec("plan", PlanConfig, _build))

@@ -1,4 +1,4 @@
-"""The events that a tracking plan makes: reports of violations, and copies of blocked events.
+"""Events that a tracking plan makes: reports of violations, and copies of blocked events.
 
 "Violation Generated" has the form that Segment documents at
 https://segment.com/docs/protocols/validate/forward-violations/. It repeats the names of fields and
@@ -14,8 +14,9 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from gateway.builtin.plan_rules import MAX_TEXT, TrackingPlan, Violation
-from gateway.events.event import Event
+from gateway import Event
+from headgate_quality.tracking_plan import TrackingPlan
+from headgate_quality.violations import MAX_TEXT, Violation
 
 __all__ = ["REPORT_NAME", "REPORT_USER", "described", "forwarded", "report", "with_protocols"]
 
@@ -29,12 +30,12 @@ _NO_INTEGRATIONS = Raw(b"{}")
 
 
 def report(event: Event, violation: Violation, plan: TrackingPlan, to: str, by: str) -> Event:
-    """The event that tells of a violation.
+    """Makes the event that reports a violation.
 
     Args:
         to: id of the source that it is attributed to.
-        by: id of the transform. It, the event and the violation give the report's id, so that an
-            event which is sent again is reported under the same one.
+        by: id of the transform. The report's message id is made from this id, the event and the
+            violation, so an event that is sent again is reported under the same message id.
     """
     app = _texts(event.context.get("app"), _APP)
     library = _texts(event.context.get("library"), _LIBRARY)
@@ -73,7 +74,7 @@ def report(event: Event, violation: Violation, plan: TrackingPlan, to: str, by: 
 
 
 def forwarded(event: Event, to: str, violations: Sequence[Violation]) -> Event:
-    """A copy of a blocked event for another source, that says where it came from and why."""
+    """Makes a copy of a blocked event for another source, with its origin and the violations."""
     copy = event.copy()
     copy.source_id = to
     copy.extra = {**event.extra, "forwardedFromProject": event.source_id}
@@ -84,12 +85,12 @@ def forwarded(event: Event, to: str, violations: Sequence[Violation]) -> Event:
 
 
 def described(violations: Sequence[Violation]) -> list[dict[str, str]]:
-    """Violations as `context.protocols.violations` has them."""
+    """Returns violations in the form of `context.protocols.violations`."""
     return [{"type": v.kind, "field": v.field, "description": v.description} for v in violations]
 
 
 def with_protocols(context: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
-    """A context whose `protocols` also has what was found."""
+    """Returns the context with these keys added to its `protocols`."""
     protocols = context.get("protocols")
     known = protocols if isinstance(protocols, dict) else {}
     return {**context, "protocols": {**known, **found}}
@@ -101,7 +102,7 @@ def _report_id(event: Event, violation: Violation, by: str) -> str:
 
 
 def _texts(value: object, keys: Sequence[str]) -> dict[str, str]:
-    """What an object has under these keys, as far as it is text, and not more than is needed."""
+    """Returns the texts that an object has under these keys, cut to `MAX_TEXT`."""
     if not isinstance(value, dict):
         return {}
     found = {key: value.get(key) for key in keys}
