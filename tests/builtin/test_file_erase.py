@@ -16,7 +16,7 @@ import pytest
 from gateway import Subjects
 from gateway.builtin.destinations.file.destination import FileConfig, FileDestination
 from gateway.builtin.destinations.file.erase import erase_lines
-from gateway.builtin.destinations.file.rolling import FileName
+from gateway.builtin.destinations.file.names import FileName
 from gateway.queue.files import RealFileSystem
 from gateway.testing import ManualClock, make_batch, make_context, make_event
 

@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.builtin.destinations.file.rolling import FileName, RollingFile, compress_file
+from gateway.builtin.destinations.file.compress import compress_file
+from gateway.builtin.destinations.file.names import FileName
+from gateway.builtin.destinations.file.rolling import RollingFile
 from gateway.queue.files import RealFileSystem
 from gateway.testing import ManualClock, make_context
 

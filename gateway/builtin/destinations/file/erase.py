@@ -15,12 +15,11 @@ from typing import BinaryIO, cast
 
 from isal import igzip
 
-from gateway.builtin.destinations.file.rolling import PARTIAL, FileName
+from gateway.builtin.destinations.file.names import MODE, PARTIAL, FileName
 from gateway.queue.files import FileSystem, RealFileSystem
 
 __all__ = ["erase_lines"]
 
-_MODE = 0o640
 _LEVEL = 2
 
 
@@ -58,7 +57,7 @@ def _erase_file(path: Path, unwanted: Callable[[bytes], bool], files: FileSystem
         return 0
     draft = path.with_name(path.name + PARTIAL)
     try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _MODE)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, MODE)
         with os.fdopen(descriptor, "wb") as plain:
             with _writer(path, plain) as file:
                 file.writelines(line + b"\n" for line in _lines(path) if not unwanted(line))

@@ -22,60 +22,21 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import re
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
-from threading import Event as Flag
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING
 
-from isal import isal_zlib
-
+from gateway.builtin.destinations.file.names import MODE, PARTIAL, FileName, compressed
 from gateway.queue.files import FileSystem, RealFileSystem
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-__all__ = ["PARTIAL", "FileName", "RollingFile", "compress_file"]
-
-_NAME = re.compile(r"events-([0-9]{8}T[0-9]{6}Z)-([0-9]{6,})\.ndjson(\.gz)?")
-_TIME = "%Y%m%dT%H%M%SZ"
-PARTIAL = ".partial"
-"""Suffix of a file's copy while it is being written."""
+__all__ = ["RollingFile"]
 
 _LOCK = ".lock"
 _CHUNK_BYTES = 1 << 20
-_GZIP = 31  # zlib: a window of 32 KiB, with the header and trailer of gzip
-_MODE = 0o640  # events are personal data, which other users of the machine must not read
-
-
-class FileName(NamedTuple):
-    """The parts of a file's name; they sort as the names do.
-
-    Attributes:
-        second: time of its creation, in seconds since 1970.
-        number: number of the file within that second, from 1.
-    """
-
-    second: int
-    number: int
-
-    @classmethod
-    def parse(cls, name: str) -> Self | None:
-        """Reads the name of a plain or compressed file; returns None for any other name."""
-        match = _NAME.fullmatch(name)
-        if match is None:
-            return None
-        try:
-            moment = datetime.strptime(match[1], _TIME).replace(tzinfo=UTC)
-        except ValueError:
-            return None
-        return cls(int(moment.timestamp()), int(match[2]))
-
-    def __str__(self) -> str:
-        moment = datetime.fromtimestamp(self.second, UTC)
-        return f"events-{moment.strftime(_TIME)}-{self.number:06d}.ndjson"
 
 
 class RollingFile:
@@ -199,7 +160,7 @@ class RollingFile:
                 self._files.sync_dir(folder.parent)
 
     def _take_lock(self) -> int:
-        lock = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
+        lock = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -286,10 +247,10 @@ class RollingFile:
             self.finished.append(self.path)
         number = self._name.number if second == self._name.second else 0
         self._name = FileName(second, number + 1)
-        while self.path.exists() or _compressed(self.path).exists():
+        while self.path.exists() or compressed(self.path).exists():
             self._name = FileName(second, self._name.number + 1)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        self._fd = os.open(self.path, flags, _MODE)
+        self._fd = os.open(self.path, flags, MODE)
         if self._sync:
             try:
                 self._files.sync_dir(self._folder)
@@ -317,47 +278,3 @@ def _end_of_last_line(files: FileSystem, path: Path, size: int) -> int:
     finally:
         files.close(fd)
     return 0
-
-
-def _compressed(path: Path) -> Path:
-    return path.with_name(path.name + ".gz")
-
-
-def compress_file(path: Path, stop: Flag, files: FileSystem | None = None) -> bool:
-    """Replaces a finished file with a copy compressed with gzip, whose name ends in ``.gz``.
-
-    Args:
-        stop: checked between chunks; once it is set, the file stays as it is.
-
-    Returns:
-        True if the file was replaced; False if it was stopped, or the file is missing.
-
-    Raises:
-        OSError: the file is unchanged.
-    """
-    files = files or RealFileSystem()
-    target = _compressed(path)
-    partial = target.with_name(target.name + PARTIAL)
-    try:
-        source = path.open("rb")
-    except FileNotFoundError:
-        return False
-    try:
-        with source:
-            fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _MODE)
-            try:
-                packer = isal_zlib.compressobj(wbits=_GZIP)
-                while chunk := source.read(_CHUNK_BYTES):
-                    if stop.is_set():
-                        return False
-                    files.write(fd, packer.compress(chunk))
-                files.write(fd, packer.flush())
-                files.sync(fd)
-            finally:
-                files.close(fd)
-        partial.replace(target)
-        files.sync_dir(path.parent)
-        files.remove(path)
-    finally:
-        files.remove(partial)
-    return True
