@@ -24,7 +24,8 @@ from gateway.errors import ConfigError
 from gateway.events.conditions.bucketing import in_share as in_sample
 from gateway.events.conditions.condition import MAX_LENGTH, MAX_NESTING, compile_condition
 from gateway.events.conditions.path import BODIES
-from gateway.privacy.detectors.detect import Detector, disguise
+from gateway.privacy.detectors.detect import Detector
+from gateway.privacy.detectors.disguise import disguise
 from gateway.runtime.plugins import discover
 from gateway.testing import make_event
 

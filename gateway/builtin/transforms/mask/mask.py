@@ -32,8 +32,9 @@ from gateway.components.transform_methods import (
 from gateway.errors import ConfigError
 from gateway.events.envelope.client import Client
 from gateway.events.event import EMPTY, Event
-from gateway.privacy.detectors.detect import MASKED
-from gateway.privacy.detectors.prescan import BODIES, DETECT, NAMES, PATHS, Prescan
+from gateway.privacy.detectors.disguise import MASKED
+from gateway.privacy.detectors.prescan import Prescan
+from gateway.privacy.detectors.suspicion import BODIES, DETECT, NAMES, PATHS
 
 __all__ = ["Mask", "MaskConfig"]
 

@@ -16,16 +16,10 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 
 from gateway.builtin.transforms.mask.hashing import Hasher
-from gateway.privacy.detectors.detect import (
-    MASKED,
-    NUMBERS,
-    Detector,
-    Found,
-    Kind,
-    canonical,
-    disguise,
-)
-from gateway.privacy.detectors.prescan import DETECT, NAMES, squeeze
+from gateway.privacy.detectors.detect import NUMBERS, Detector, Found, Kind
+from gateway.privacy.detectors.disguise import MASKED, canonical, disguise
+from gateway.privacy.detectors.prescan import squeeze
+from gateway.privacy.detectors.suspicion import DETECT, NAMES
 
 __all__ = ["GONE", "SKIP_NUMBERS", "Action", "Redactor", "Rules", "Treatment"]
 

@@ -11,8 +11,10 @@ from gateway.builtin.transforms.mask.allow import Allowed, read_allowed
 from gateway.builtin.transforms.mask.redact import Action, Rules, Treatment
 from gateway.components.settings import Secret
 from gateway.events.conditions.path import EVERY, FIELDS, Path, parse_path
-from gateway.privacy.detectors.detect import MASKED, Kind
-from gateway.privacy.detectors.prescan import BODIES, squeeze
+from gateway.privacy.detectors.detect import Kind
+from gateway.privacy.detectors.disguise import MASKED
+from gateway.privacy.detectors.prescan import squeeze
+from gateway.privacy.detectors.suspicion import BODIES
 
 __all__ = [
     "DEFAULT_DETECT",
