@@ -47,6 +47,7 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from gateway.components.destination import Erasure as Erasure
     from gateway.components.dry_run import Rehearsal as Rehearsal
     from gateway.components.dry_run import Request as Request
+    from gateway.components.dry_run_destination import DryRunDestination as DryRunDestination
     from gateway.components.hookspecs import hookimpl as hookimpl
     from gateway.components.ports import Intake as Intake
     from gateway.components.settings import Secret as Secret
@@ -106,21 +107,21 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from gateway.http.body import BodyTooLarge as BodyTooLarge
     from gateway.http.body import read_body as read_body
     from gateway.http.client import HttpClient as HttpClient
-    from gateway.http.client import HttpSettings as HttpSettings
-    from gateway.http.client import Reply as Reply
-    from gateway.http.client import VendorSettings as VendorSettings
-    from gateway.http.client import gzip_body as gzip_body
-    from gateway.http.client import status_error as status_error
     from gateway.http.excerpt import EXCERPT_CHARACTERS as EXCERPT_CHARACTERS
     from gateway.http.excerpt import Mask as Mask
     from gateway.http.excerpt import secrets_of_url as secrets_of_url
-    from gateway.http.packing import Entry as Entry
-    from gateway.http.packing import Item as Item
+    from gateway.http.gzip_body import gzip_body as gzip_body
+    from gateway.http.items import Entry as Entry
+    from gateway.http.items import Item as Item
+    from gateway.http.items import RequestLimits as RequestLimits
+    from gateway.http.items import Split as Split
+    from gateway.http.items import items_of as items_of
     from gateway.http.packing import Packer as Packer
-    from gateway.http.packing import RequestLimits as RequestLimits
-    from gateway.http.packing import Split as Split
-    from gateway.http.packing import items_of as items_of
+    from gateway.http.reply import Reply as Reply
+    from gateway.http.reply import status_error as status_error
     from gateway.http.retry_after import parse_retry_after as parse_retry_after
+    from gateway.http.settings import HttpSettings as HttpSettings
+    from gateway.http.settings import VendorSettings as VendorSettings
 
 else:  # at run time
     _NAMES = {
@@ -128,6 +129,7 @@ else:  # at run time
         "gateway.components.context": "Context",
         "gateway.components.destination": "Batch BatchPolicy Destination DestinationSpec Erasure",
         "gateway.components.dry_run": "Rehearsal Request",
+        "gateway.components.dry_run_destination": "DryRunDestination",
         "gateway.components.hookspecs": "hookimpl",
         "gateway.components.ports": "Intake",
         "gateway.components.settings": "Secret",
@@ -156,12 +158,14 @@ else:  # at run time
         "gateway.events.values": "as_mapping as_number as_text",
         "gateway.http.basic_auth": "basic_authorization",
         "gateway.http.body": "BodyError BodyTooLarge read_body",
-        "gateway.http.client": (
-            "HttpClient HttpSettings Reply VendorSettings gzip_body status_error"
-        ),
+        "gateway.http.client": "HttpClient",
         "gateway.http.excerpt": "EXCERPT_CHARACTERS Mask secrets_of_url",
-        "gateway.http.packing": "Entry Item Packer RequestLimits Split items_of",
+        "gateway.http.gzip_body": "gzip_body",
+        "gateway.http.items": "Entry Item RequestLimits Split items_of",
+        "gateway.http.packing": "Packer",
+        "gateway.http.reply": "Reply status_error",
         "gateway.http.retry_after": "parse_retry_after",
+        "gateway.http.settings": "HttpSettings VendorSettings",
     }
 
     __all__, __getattr__, __dir__ = _lazy_names(__name__, _NAMES)

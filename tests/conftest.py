@@ -9,14 +9,6 @@ import pytest
 import structlog
 
 from tests.support.delivery_bench import Bench, make_bench
-from tests.support.surroundings import neutralise
-
-neutralise()
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes long, so that at the end no process waits for one long test."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture(autouse=True)

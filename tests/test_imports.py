@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
+import resource
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
@@ -218,11 +218,16 @@ def test_starting_imports_nothing_heavy(module: str) -> None:
     assert heavy & loaded_by(module) == set()
 
 
+def processor_seconds_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def test_the_version_is_there_at_once() -> None:
-    """`gateway --version` answers in 0.6 s, most of which is the interpreter's own start."""
+    """`gateway --version` takes 0.6 s of a processor, most of them for the interpreter's start."""
     seconds = []
     for _ in range(3):
-        started = time.perf_counter()
+        before = processor_seconds_of_children()
         done = subprocess.run(
             [sys.executable, "-m", "gateway", "--version"],
             cwd=ROOT,
@@ -230,6 +235,6 @@ def test_the_version_is_there_at_once() -> None:
             text=True,
             check=True,
         )
-        seconds.append(time.perf_counter() - started)
+        seconds.append(processor_seconds_of_children() - before)
         assert done.stdout.startswith("headgate, version ")
     assert min(seconds) < 0.6

@@ -16,7 +16,7 @@ from gateway.cli.demo.shop import Shop
 from gateway.delivery.mapping import Rule, compile_mapping
 from gateway.events.event import decode_events
 from gateway.events.timestamps import parse_ms
-from gateway.http.packing import Entry, items_of
+from gateway.http.items import Entry, items_of
 from headgate_amplitude.config import AmplitudeConfig
 from headgate_amplitude.mapping import Mapper as AmplitudeMapper
 from headgate_ga4.config import Ga4Config

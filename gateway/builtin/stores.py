@@ -1,4 +1,4 @@
-"""The queue stores that come with the gateway: ``disk`` and ``memory``."""
+"""Queue stores that come with the gateway: ``disk`` and ``memory``."""
 
 from __future__ import annotations
 
@@ -24,6 +24,6 @@ def _memory(config: MemoryConfig, context: Context) -> MemoryStore:
 
 @hookimpl
 def register_queues(register: Callable[[QueueSpec[Any]], None]) -> None:
-    """Register both."""
+    """Registers ``disk`` and ``memory``."""
     register(QueueSpec("disk", DiskConfig, _disk, sharded=True))
     register(QueueSpec("memory", MemoryConfig, _memory, sharded=True))

@@ -12,9 +12,9 @@ from gateway.cli.admin_client import Remote, connect
 from gateway.config.data_dir import shards_of
 from gateway.config.model import Config
 from gateway.events.timestamps import now_ms
-from gateway.state import STATE_FILE
+from gateway.state import STATE_FILE, DeadLetter
 from gateway.state.audit_trail import local_actor, record_offline
-from gateway.state.dead_letters import DeadLetters, Entry, Filter, merge_entries
+from gateway.state.dead_letters import DeadLetters, Filter, merge_letters
 
 __all__ = ["Letters", "open_letters"]
 
@@ -22,7 +22,7 @@ __all__ = ["Letters", "open_letters"]
 class Letters(Protocol):
     """Access to dead letters."""
 
-    def find(self, which: Filter, limit: int) -> list[Entry]:
+    def find(self, which: Filter, limit: int) -> list[DeadLetter]:
         """Returns the newest."""
 
     def count(self, which: Filter) -> dict[tuple[str, str], int]:
@@ -52,8 +52,9 @@ class _ByGateway:
     def __init__(self, remote: Remote) -> None:
         self._remote = remote
 
-    def find(self, which: Filter, limit: int) -> list[Entry]:
-        return msgspec.convert(self._ask("list", which, limit), list[Entry])
+    def find(self, which: Filter, limit: int) -> list[DeadLetter]:
+        found = self._ask("list", which, limit)
+        return msgspec.json.decode(msgspec.json.encode(found), type=list[DeadLetter])
 
     def count(self, which: Filter) -> dict[tuple[str, str], int]:
         found = msgspec.convert(self._ask("count", which), list[tuple[str, str, int]])
@@ -77,8 +78,8 @@ class _ByFile:
         paths = [(one.data_dir / STATE_FILE, one.shard) for one in shards]
         self._shards = [(path, DeadLetters(path, shard)) for path, shard in paths]
 
-    def find(self, which: Filter, limit: int) -> list[Entry]:
-        return merge_entries([letters.find(which, limit) for _, letters in self._shards], limit)
+    def find(self, which: Filter, limit: int) -> list[DeadLetter]:
+        return merge_letters([letters.find(which, limit) for _, letters in self._shards], limit)
 
     def count(self, which: Filter) -> dict[tuple[str, str], int]:
         total: Counter[tuple[str, str]] = Counter()

@@ -1,4 +1,4 @@
-"""Something that goes on beside something else, and ends with it."""
+"""Background tasks that end with a context."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["beside"]
 
 @asynccontextmanager
 async def beside(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[None]:
-    """Run it in a task, until left. If it fails that is logged, and all else goes on."""
+    """Runs work in a task until the context is left; a failure is logged and stops nothing else."""
     task = asyncio.create_task(_logged(work, name), name=name)
     try:
         yield
@@ -27,12 +27,12 @@ async def beside(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[No
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-        work.close()  # which may not have begun
+        work.close()  # avoids a warning if the task was cancelled before it began
 
 
 async def _logged(work: Coroutine[Any, Any, None], name: str) -> None:
     log: FilteringBoundLogger = structlog.get_logger()
     try:
         await work
-    except Exception as error:  # noqa: BLE001 - nobody else looks at it before the end
-        log.error("a task has failed and is not there any more", task=name, trace=trace_of(error))
+    except Exception as error:  # noqa: BLE001 - the task is awaited only at the end
+        log.error("a background task has failed", task=name, trace=trace_of(error))

@@ -1,9 +1,9 @@
-"""Tells other workers the message ids that this one has stored, and learns theirs.
+"""Announces the message ids that this worker has stored, and learns those of the others.
 
-Ids are handed over as they are taken up, held back until the queue has settled, and go to each
+Ids arrive here when intake accepts them and wait until the queue has settled. Then they go to each
 other worker over a Unix stream: u32 length, little-endian, then MessagePack of source id to message
-ids. Whoever connects gets the newest `MOST_HELD_IDS` first, as what was said while nobody listened
-is lost; learning an id twice costs nothing.
+ids. A new connection first gets the newest `MOST_HELD_IDS`, because announcements without a
+listener are lost; learning an id twice costs nothing.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from gateway.events.envelope.sealed import briefs
 from gateway.intake.dedup import RecentIds
 from gateway.queue.batching import BatchingQueue
 
-__all__ = ["MOST_HELD_IDS", "Announcer", "encode_ids", "hearing", "ids_socket", "learn_ids"]
+__all__ = ["MOST_HELD_IDS", "Announcer", "encode_ids", "ids_socket", "learn_ids", "learning_ids"]
 
 MOST_HELD_IDS = 200_000
-"""Ids kept for workers that connect again; 100 bytes each at most, with ids of 36 characters."""
+"""Ids kept for workers that reconnect; at most 100 bytes each, for ids of 36 characters."""
 
 _GATHER_SECONDS = 0.005
 _AGAIN_SECONDS = 0.1
@@ -39,12 +39,12 @@ _decoder = msgspec.msgpack.Decoder(dict[str, list[str]])
 
 
 def ids_socket(folder: Path, worker: int) -> Path:
-    """Where a worker listens for ids."""
+    """Returns the socket on which a worker listens for ids."""
     return folder / f"{worker}.ids"
 
 
 def encode_ids(taken: Iterable[tuple[str, Collection[str]]]) -> bytes:
-    """Ids of sources, for `learn_ids`."""
+    """Encodes ids by source, for `learn_ids`."""
     ids: dict[str, list[str]] = {}
     for source_id, some in taken:
         ids.setdefault(source_id, []).extend(some)
@@ -52,16 +52,16 @@ def encode_ids(taken: Iterable[tuple[str, Collection[str]]]) -> bytes:
 
 
 def learn_ids(recent_ids: RecentIds, data: bytes, now_ms: int) -> None:
-    """Remember what another worker has told."""
+    """Remembers the ids that another worker announced."""
     for source_id, ids in _decoder.decode(data).items():
         recent_ids.learn(source_id, ids, now_ms)
 
 
 class Announcer:
-    """Tells the ids of one queue to all other workers. It is a `Watcher` of their `RecentIds`.
+    """Announces the ids of one queue to all other workers; a `Watcher` of `RecentIds`.
 
     Args:
-        peers: where they listen.
+        peers: sockets on which they listen.
     """
 
     def __init__(
@@ -75,43 +75,43 @@ class Announcer:
         self._arrived = asyncio.Event()
         self._held: deque[tuple[int, bytes]] = deque()
         self._held_ids = 0
-        self._said = 0
+        self._announced = 0
         self._more = asyncio.Condition()
 
     def taken(self, source_id: str, ids: set[str]) -> None:
-        """See `Watcher`."""
+        """Notes ids to announce once they are stored; see `Watcher`."""
         self._taken.append((source_id, ids))
         self._arrived.set()
 
     def forgotten(self, source_id: str, ids: Sequence[str]) -> None:
-        """See `Watcher`."""
+        """Drops ids that were not stored; see `Watcher`."""
         for of, waiting in (*self._taken, *self._settling):
             if of == source_id:
                 waiting.difference_update(ids)
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Announces ids until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             for peer in self._peers:
-                tasks.create_task(self._tell(peer))
+                tasks.create_task(self._serve_peer(peer))
             tasks.create_task(self._follow())
 
     async def _follow(self) -> None:
-        # What was stored just before a crash may not have been told.
-        await self._say(await asyncio.to_thread(self._stored_lately))
+        # Ids stored just before a crash may not have been announced.
+        await self._announce(await asyncio.to_thread(self._stored_lately))
         while True:
             await self._arrived.wait()
-            # Many requests' ids in one message: its cost is then shared by them all.
+            # One message with the ids of many requests is cheaper.
             await asyncio.sleep(_GATHER_SECONDS)
             self._arrived.clear()
             self._settling, self._taken = self._taken, []
-            # What was taken is with the queue already, as nothing awaits in between; once that has
-            # settled it is stored, or was forgotten.
+            # The events of these ids are in the queue already, as nothing awaits in between. Once
+            # the queue has settled they are stored, or their ids were forgotten.
             try:
                 await self._queue.settle()
             except QueueError:
-                self._settling = []  # which of them were not stored is not known yet
-            await self._say(self._settling)
+                self._settling = []  # it is unknown which of them were stored
+            await self._announce(self._settling)
             self._settling = []
 
     def _stored_lately(self) -> list[tuple[str, set[str]]]:
@@ -122,45 +122,45 @@ class Announcer:
             for brief in briefs(frame.payload)
         ]
 
-    async def _say(self, taken: Sequence[tuple[str, set[str]]]) -> None:
+    async def _announce(self, taken: Sequence[tuple[str, set[str]]]) -> None:
         data = encode_ids(taken)
         number = sum(len(ids) for _, ids in taken)
         self._held.append((number, _LENGTH.pack(len(data)) + data))
         self._held_ids += number
         while self._held_ids > MOST_HELD_IDS and len(self._held) > 1:
             self._held_ids -= self._held.popleft()[0]
-        self._said += 1
+        self._announced += 1
         async with self._more:
             self._more.notify_all()
 
-    async def _tell(self, peer: Path) -> None:
+    async def _serve_peer(self, peer: Path) -> None:
         while True:
             with suppress(OSError):
                 _, writer = await asyncio.open_unix_connection(peer)
                 try:
-                    await self._tell_over(writer)
+                    await self._write_to(writer)
                 finally:
                     writer.close()
             await asyncio.sleep(_AGAIN_SECONDS)
 
-    async def _tell_over(self, writer: asyncio.StreamWriter) -> None:
-        told = 0
-        while not writer.is_closing():  # as it is once the other end is gone
-            first = self._said - len(self._held)
-            for number in range(max(told, first), self._said):
+    async def _write_to(self, writer: asyncio.StreamWriter) -> None:
+        written = 0
+        while not writer.is_closing():  # it closes with the other end
+            first = self._announced - len(self._held)
+            for number in range(max(written, first), self._announced):
                 writer.write(self._held[number - first][1])
-            told = self._said
+            written = self._announced
             await writer.drain()
             async with self._more:
-                while self._said == told:
+                while self._announced == written:
                     await self._more.wait()
 
 
 @asynccontextmanager
-async def hearing(
+async def learning_ids(
     path: Path, recent_ids: RecentIds, clock: Callable[[], int]
 ) -> AsyncIterator[None]:
-    """Learn the ids that others have stored."""
+    """Learns the ids that other workers announce on a socket."""
 
     open_: set[asyncio.StreamWriter] = set()
 
@@ -181,5 +181,5 @@ async def hearing(
     finally:
         server.close()
         for writer in tuple(open_):
-            writer.close()  # whoever reads from it comes to the end
+            writer.close()  # ends the `hear` that reads from it
         await asyncio.sleep(0)

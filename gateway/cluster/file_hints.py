@@ -1,8 +1,7 @@
-"""Tells other workers that there is something new in a file that all share, and hears it of them.
+"""Hints between workers that a shared file has changed.
 
-A hint is a datagram without contents over a Unix socket. It may be lost, where a worker is starting
-or has too much to do: whoever is told looks into the file now and then anyhow, and the hint only
-makes that sooner.
+A hint is a datagram without content over a Unix socket. It may be lost while a worker starts or is
+overloaded. Workers look into the file from time to time anyhow; a hint makes them look sooner.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ __all__ = ["hinting", "links_socket"]
 
 
 def links_socket(folder: Path, worker: int) -> Path:
-    """Where a worker hears that others have written down links of users."""
+    """Returns the socket on which a worker hears of new links between user ids."""
     return folder / f"{worker}.links"
 
 
@@ -25,11 +24,11 @@ def links_socket(folder: Path, worker: int) -> Path:
 async def hinting(
     path: Path, peers: Sequence[Path], heard: Callable[[], None]
 ) -> AsyncIterator[Callable[[], None]]:
-    """Call `heard` for each hint of another worker; gives what tells all of them.
+    """Calls `heard` after hints of other workers; gives a function that sends a hint to them.
 
     Args:
-        path: of the socket to listen on, in place of one that is left over.
-        peers: where the others listen.
+        path: of the socket to listen on; replaces a leftover one.
+        peers: sockets on which the other workers listen.
     """
     loop = asyncio.get_running_loop()
     with (
@@ -42,13 +41,13 @@ async def hinting(
 
         def hear() -> None:
             with suppress(BlockingIOError):
-                while True:  # many hints say no more than one
+                while True:  # several hints are as good as one
                     listener.recv(1)
             heard()
 
         def tell() -> None:
             for peer in peers:
-                with suppress(OSError):  # it is not there, or has enough of them
+                with suppress(OSError):  # the peer is down, or its buffer is full
                     speaker.sendto(b"\n", str(peer))
 
         loop.add_reader(listener, hear)

@@ -1,4 +1,4 @@
-"""The sockets of a gateway with several workers, bound once for all of its life."""
+"""The sockets of a gateway with several workers, bound once at its start."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from gateway.server.app import listen
 __all__ = ["BALANCED", "bound", "listen_unix", "served_by"]
 
 BALANCED = sys.platform == "linux"
-"""Whether the kernel spreads connections over sockets that are bound to one port.
+"""Whether the kernel spreads connections over several sockets of one port.
 
-Elsewhere SO_REUSEPORT gives all of them to the newest, or does not exist.
+On other systems SO_REUSEPORT gives all connections to the newest socket, or does not exist.
 """
 
 
@@ -24,13 +24,13 @@ Elsewhere SO_REUSEPORT gives all of them to the newest, or does not exist.
 def bound(
     config: ServerConfig, workers: int, *, balanced: bool = BALANCED
 ) -> Iterator[list[socket.socket]]:
-    """One socket for each worker, or one for all; they are not listening yet.
+    """Binds one socket for each worker, or one for all; they do not listen yet.
 
     Raises:
-        GatewayError: somebody else has the port.
+        GatewayError: the port is taken.
     """
     with ExitStack() as stack:
-        # Alone first: sockets that share a port would share it with another gateway of ours, too.
+        # Exclusively first: SO_REUSEPORT would succeed on the port of another gateway.
         first = listen(config)
         if not balanced:
             yield [stack.enter_context(first)]
@@ -41,7 +41,7 @@ def bound(
 
 
 def listen_unix(path: Path) -> socket.socket:
-    """A Unix socket that only our user can connect to, in place of one that is left over."""
+    """Binds a Unix socket that only the own user can connect to; replaces a leftover one."""
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(path))
@@ -51,10 +51,10 @@ def listen_unix(path: Path) -> socket.socket:
 
 
 def served_by(worker: int, up: set[int], listeners: int) -> list[int]:
-    """The sockets that a worker takes connections from.
+    """Returns the sockets from which a worker accepts: its own and those of workers that are down.
 
     Args:
-        up: workers that are there. The sockets of the others are taken care of by all of them.
-        listeners: how many sockets there are.
+        up: the workers that run.
+        listeners: number of sockets.
     """
     return [n for n in range(listeners) if n == worker or n not in up or listeners == 1]

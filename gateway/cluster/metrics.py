@@ -1,4 +1,4 @@
-"""Puts the metrics of all shards together, each by its type."""
+"""Merges the metrics of all shards, each by its type."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _HIGHEST = {
     "headgate_dedup_entries",
 }
 _APART = {"headgate_queue_first_offset", "headgate_queue_end_offset"}
-"""Gauges that are no sums: the worst, what is the same everywhere, and what is each shard's own."""
+"""Gauges that are not added up: lowest and highest value of all shards, and one value per shard."""
 
 
 class _Merged(Collector):
@@ -37,13 +37,13 @@ class _Merged(Collector):
 
 
 def merge_metrics(found: Mapping[int, str]) -> bytes:
-    """All metrics in Prometheus' text format.
+    """Merges metrics in Prometheus' text format.
 
-    Counters, histograms and summaries are added up, bucket by bucket; so are gauges, but for those
-    named above. An offset has the label ``shard``.
+    Counters, histograms and summaries are added up, bucket by bucket. So are gauges, except those
+    named above. Offsets get the label ``shard``.
 
     Args:
-        found: shard to its metrics in the same format.
+        found: the metrics of each shard, in the same format.
     """
     merged: dict[str, Metric] = {}
     values: dict[str, dict[tuple[str, tuple[tuple[str, str], ...]], float]] = {}

@@ -1,4 +1,4 @@
-"""What supervisor and worker say to each other: an assignment at the start, then lines of JSON."""
+"""The messages between supervisor and worker: an assignment at the start, then JSON lines."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _T = TypeVar("_T")
 
 
 class Assignment(Struct, frozen=True):
-    """What a worker is; the argument of its command.
+    """The identity of a worker, passed as the argument of its command.
 
     Attributes:
-        shards: all that there are.
-        listeners: file descriptors of all sockets, in the order of workers, or of the only one.
+        shards: the numbers of all shards.
+        listeners: file descriptors of all sockets: one per worker in their order, or a single one.
         control: file descriptor of the worker's end of the socket pair.
         sockets: folder of the internal sockets.
     """
@@ -34,19 +34,19 @@ class Assignment(Struct, frozen=True):
 
 
 class Ready(Struct, frozen=True):
-    """Of a worker: it takes connections."""
+    """From a worker: it accepts connections."""
 
     pid: int
 
 
 class Serve(Struct, frozen=True):
-    """To a worker: which of the sockets to take connections from."""
+    """To a worker: the indexes of the sockets from which it accepts."""
 
     listeners: list[int]
 
 
 class Control:
-    """One end of the socket pair."""
+    """One end of the socket pair between supervisor and worker."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -54,16 +54,16 @@ class Control:
 
     @classmethod
     async def over(cls, end: socket.socket) -> Control:
-        """Talk over a connected socket, which is the new object's from now on."""
+        """Uses a connected socket, which the new object then owns."""
         return cls(*await asyncio.open_connection(sock=end))
 
     def send(self, message: Struct) -> None:
-        """Say something; nobody may be there to hear it."""
+        """Sends a message; it is dropped if the other end is gone."""
         if not self._writer.is_closing():
             self._writer.write(msgspec.json.encode(message) + b"\n")
 
-    async def heard(self, type_: type[_T]) -> AsyncIterator[_T]:
-        """What the other end says, until it is gone."""
+    async def messages(self, type_: type[_T]) -> AsyncIterator[_T]:
+        """Gives the messages of the other end until it is gone."""
         try:
             while line := await self._reader.readline():
                 yield msgspec.json.decode(line, type=type_)
@@ -71,5 +71,5 @@ class Control:
             return
 
     def close(self) -> None:
-        """Hang up."""
+        """Closes the connection."""
         self._writer.close()

@@ -1,8 +1,8 @@
-"""Has the config file read again: on SIGHUP, and when it has changed.
+"""Reloads the config file on SIGHUP and when it has changed.
 
-One process reloads its gateways. A supervisor asks its workers, as the admin API does, each of
-which changes over without letting go of a connection. Keys that are fixed for as long as a process
-runs then have the workers started anew, one after the other.
+A single process reloads its own gateways. A supervisor asks its workers, as the admin API does;
+each worker changes its config without closing a connection. Keys that a running process cannot
+change take effect by a rolling restart of the workers.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from gateway.server.admin.api import ASKING
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-__all__ = ["Following", "WorkersReload", "all_use", "reload_all"]
+__all__ = ["ConfigFollower", "WorkersReload", "all_use", "reload_all"]
 
-_ASK_AGAIN_SECONDS = 1.0  # whether the file is still not to be looked at
+_ASK_AGAIN_SECONDS = 1.0  # while watching is off, look this often whether it was switched on
 
 _NOT_BY_WORKERS = frozenset({"server.host", "server.port", "server.workers"})
-"""Keys that new workers do not bring: they are the supervisor's."""
+"""Keys that a rolling restart does not apply, because the supervisor uses them."""
 
 
-class Following:
-    """Follows the config file.
+class ConfigFollower:
+    """Reloads when the config file changes, or on request.
 
     Args:
-        config: what was read at the start.
-        reload: reads it again; told who asks.
-        watch_seconds: how often to look at the file, asked for each time; 0 is never.
-        used: whether a content, by its hash, is used already: somebody else had it read.
+        config: as read at the start.
+        reload: reloads the file; takes the name of the actor.
+        watch_seconds: returns the time between two looks at the file; 0 means never.
+        used: tells whether content with this hash is in use already, after a reload by other means.
     """
 
     def __init__(
@@ -57,47 +57,47 @@ class Following:
         self._reload = reload
         self._watch_seconds = watch_seconds
         self._used = used
-        self._wanted = asyncio.Event()
+        self._requested = asyncio.Event()
         self._log: FilteringBoundLogger = structlog.get_logger()
 
-    def wanted(self) -> None:
-        """Somebody asks for it; while one is under way, for another one after it."""
-        self._wanted.set()
+    def request(self) -> None:
+        """Requests a reload; during a reload, another one after it."""
+        self._requested.set()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Follows the file until cancelled."""
         while True:
             seconds = self._watch_seconds()
             try:
                 async with asyncio.timeout(seconds or _ASK_AGAIN_SECONDS):
-                    await self._wanted.wait()
+                    await self._requested.wait()
             except TimeoutError:
                 if not seconds:
                     continue
                 changed = await asyncio.to_thread(self._watch.look)
                 if changed and not self._used(self._watch.known):
-                    await self._have_read("file change")
+                    await self._try_reload("file change")
                 continue
-            self._wanted.clear()
+            self._requested.clear()
             await asyncio.to_thread(self._watch.take)
-            await self._have_read("SIGHUP")
+            await self._try_reload("SIGHUP")
 
-    async def _have_read(self, actor: str) -> None:
+    async def _try_reload(self, actor: str) -> None:
         try:
             await self._reload(actor)
-        except Exception as error:  # noqa: BLE001 - or nobody would follow the file any more
+        except Exception as error:  # noqa: BLE001 - a defect must not end following
             self._log.error("reload failed unexpectedly", trace=trace_of(error))
 
 
 async def reload_all(gateways: Iterable[Gateway], actor: str) -> None:
-    """Reload the gateways of this process; each logs what became of it."""
+    """Reloads the gateways of this process; each logs the result."""
     for gateway in gateways:
         with suppress(GatewayError):
             await gateway.reload(actor)
 
 
 def all_use(gateways: Iterable[Gateway], hash_: str) -> bool:
-    """Whether the gateways of this process use a content of the file, by its hash."""
+    """Tells whether all gateways of this process use the content with this hash."""
     return all(one.reloads.hash == hash_ and not one.reloads.problem for one in gateways)
 
 
@@ -105,8 +105,8 @@ class WorkersReload:
     """Reloads the gateways of all workers.
 
     Args:
-        config: with which the supervisor was started.
-        view: asks the workers.
+        config: of the supervisor at its start.
+        view: reaches the workers.
     """
 
     def __init__(self, config: Config, supervisor: Supervisor, view: View) -> None:
@@ -117,11 +117,11 @@ class WorkersReload:
 
     @property
     def watch_seconds(self) -> float:
-        """As the file said when it was last good."""
+        """The time between two looks at the file, by its last valid content."""
         return self._config.reload.watch_seconds
 
     async def reload(self, actor: str) -> None:
-        """Have all workers read the file again, and start them anew where they have to be."""
+        """Reloads the file in all workers, and restarts them one by one if a key demands it."""
         ASKING.set(actor)
         found = await self._view.reload()
         refusals = [one for one in found.values() if isinstance(one, str)]
@@ -129,7 +129,7 @@ class WorkersReload:
             used = len(found) - len(refusals)
             self._log.error("the config file is not used by all", refusals=refusals, used_by=used)
             return
-        with suppress(ConfigError):  # changed once more: it is read again soon
+        with suppress(ConfigError):  # the file changed again; the next reload reads it
             self._config = load(self._config.file)
         waits = {key for one in found.values() if not isinstance(one, str) for key in one.waits}
         due = sorted(waits - _NOT_BY_WORKERS)
@@ -150,7 +150,7 @@ class WorkersReload:
             )
 
     async def _check(self) -> str:
-        """What `gateway check` says, in a process that has none of our plugins loaded yet."""
+        """Returns the errors of `gateway check`, run in a new process that loads plugins afresh."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "gateway", "check", "--offline"),
             *("--config", str(self._config.file)),

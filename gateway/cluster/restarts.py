@@ -1,4 +1,4 @@
-"""When a worker that has crashed is started again. Pure: the clock is passed in."""
+"""Delays before a crashed worker is restarted. Pure: the clock is passed in."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _STEADY_SECONDS = 60.0
 
 
 class Restarts:
-    """Delays of one worker.
+    """The restart delays of one worker.
 
-    The first restart is at once; from then on delays double, with full jitter, up to half a minute.
-    A run of a minute makes good for what was before.
+    The first restart is immediate. Later delays double up to half a minute, with full jitter. A run
+    of a minute resets them.
     """
 
     def __init__(self, rng: random.Random | None = None) -> None:
@@ -26,11 +26,11 @@ class Restarts:
         self._started = 0.0
 
     def started(self, now: float) -> None:
-        """It runs; `now` in seconds of a clock that only goes forward."""
+        """Notes a start; `now` is in seconds of a monotonic clock."""
         self._started = now
 
     def delay_seconds(self, now: float) -> float:
-        """It has crashed: how long to wait before it is started again."""
+        """Notes a crash and returns the delay before the next start."""
         if now - self._started >= _STEADY_SECONDS:
             self._crashes = 0
         self._crashes += 1

@@ -1,4 +1,4 @@
-"""The gateways of one worker: of its own shard, and of those that nobody else delivers any more."""
+"""The gateways of one worker: for its own shard, and for shards of earlier workers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import msgspec
 from aiohttp import web
 
 from gateway.cluster.background import beside
-from gateway.cluster.dedup_sync import Announcer, hearing, ids_socket
+from gateway.cluster.dedup_sync import Announcer, ids_socket, learning_ids
 from gateway.cluster.file_hints import hinting, links_socket
 from gateway.cluster.listeners import listen_unix
 from gateway.cluster.peers import Peers, view_socket
@@ -34,7 +34,7 @@ from gateway.server.admin import add_endpoints
 from gateway.server.admin.guard import Guard
 from gateway.server.app import add_answers, serving
 
-__all__ = ["Hosted", "alone", "build", "hosting", "locked", "seldom_collect", "socket_folder"]
+__all__ = ["Hosted", "alone", "build", "collect_rarely", "hosting", "locked", "socket_folder"]
 
 _COLLECT_AFTER = (20_000, 20, 100)
 
@@ -42,16 +42,16 @@ _DRAINS = 3
 _LOOK_AGAIN_SECONDS = 0.1
 
 _MOST_PATH_BYTES = 90
-"""Of a folder with Unix sockets, whose paths have a bound of 104 bytes on macOS."""
+"""Longest path of the folder with Unix sockets; macOS limits their paths to 104 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hosted:
-    """What runs.
+    """The running gateways of a worker.
 
     Attributes:
-        own: takes events in.
-        others: deliver what is left in other shards.
+        own: the gateway that accepts events.
+        others: gateways that deliver the rest of shards of earlier workers.
         view: answers for all shards of all workers.
     """
 
@@ -60,12 +60,12 @@ class Hosted:
     view: View
 
 
-def seldom_collect() -> None:
-    """Have the garbage collector run seldom, and never look at what there is now.
+def collect_rarely() -> None:
+    """Makes the garbage collector run rarely, and skip all objects that exist now.
 
-    Next to nothing that a request makes goes in circles, and as often as it runs by default the
-    collector took 3 % of the time. Each time that it looks at everything it goes through all ids of
-    de-duplication: a pause of 50 ms with a million of them.
+    Requests make almost no reference cycles, and with the default thresholds the collector took 3 %
+    of the time. A full collection visits all ids of de-duplication: a pause of 50 ms with a
+    million.
     """
     gc.collect()
     gc.freeze()
@@ -74,13 +74,13 @@ def seldom_collect() -> None:
 
 @contextmanager
 def socket_folder(data_dir: Path) -> Iterator[Path]:
-    """A folder for internal sockets that nobody but us can look into."""
+    """Makes a folder for internal sockets that only the own user can open."""
     folder = data_dir / "sockets"
     made = len(os.fsencode(folder)) > _MOST_PATH_BYTES
     if made:
         folder = Path(mkdtemp(prefix="headgate-"))
     else:
-        rmtree(folder, ignore_errors=True)  # of a run that was killed
+        rmtree(folder, ignore_errors=True)  # a killed run leaves it
         folder.mkdir(mode=0o700)
     try:
         yield folder
@@ -91,23 +91,26 @@ def socket_folder(data_dir: Path) -> Iterator[Path]:
 def build(
     config: Config, registry: Registry, worker: int, shards: list[int], *, locked: bool
 ) -> list[Gateway]:
-    """The gateways of a worker, its own first; nothing is started.
+    """Builds the gateways of a worker, its own first, without starting them.
 
     Args:
-        locked: the lock of the data directory is held already.
+        locked: whether the lock of the data directory is held already.
     """
     paces: dict[str, Pace] = {}
     own, *others = owned_by(worker, config.server.workers, shards)
     held = locked and own == 0
-    shapes = [partial(of_shard, shard=own), *(partial(_left, shard=shard) for shard in others)]
+    shapes = [
+        partial(of_shard, shard=own),
+        *(partial(_delivering, shard=shard) for shard in others),
+    ]
     return [
         Gateway(shaped(config), registry, locked=held and not n, paces=paces, shaped=shaped)
         for n, shaped in enumerate(shapes)
     ]
 
 
-def _left(config: Config, shard: int) -> Config:
-    """The config of a gateway that delivers what is left in a shard."""
+def _delivering(config: Config, shard: int) -> Config:
+    """Makes the config of a gateway that only delivers the rest of a shard."""
     quiet = replace(delivering_only(config), dedup=DedupConfig(enabled=False))
     return of_shard(quiet, shard)
 
@@ -116,19 +119,19 @@ def _left(config: Config, shard: int) -> Config:
 async def hosting(
     gateways: list[Gateway], worker: int, shards: list[int], sockets: Path
 ) -> AsyncIterator[Hosted]:
-    """Run the gateways of a worker, and answer for them.
+    """Runs the gateways of a worker and answers for them.
 
     Args:
-        shards: all that there are, of all workers.
+        shards: the numbers of all shards of all workers.
         sockets: folder of the internal sockets.
     """
     own, *others = gateways
     workers = own.config.server.workers
     async with AsyncExitStack() as stack:
         if own.recent_ids is not None and workers > 1:
-            # First, so that what others store while we read their queues is not missed.
+            # First, or ids that others store while this worker reads their queues are missed.
             path = ids_socket(sockets, worker)
-            await stack.enter_async_context(hearing(path, own.recent_ids, own.clock))
+            await stack.enter_async_context(learning_ids(path, own.recent_ids, own.clock))
         peers = await stack.enter_async_context(Peers(workers, shards, sockets))
         if own.config.shard == 0 and len(shards) > 1:
             own.other_shards = RemoteShards(peers)
@@ -142,9 +145,9 @@ async def hosting(
             await stack.enter_async_context(beside(announcer.run(), "announce ids"))
         if workers > 1:
             others_links = [links_socket(sockets, n) for n in range(workers) if n != worker]
-            hints = hinting(links_socket(sockets, worker), others_links, own.identity.look)
+            hints = hinting(links_socket(sockets, worker), others_links, own.identity.read_soon)
             own.identity.changed = await stack.enter_async_context(hints)
-            own.identity.look()  # what was written while nobody heard of it
+            own.identity.read_soon()  # finds links written before the hints were received
         yield Hosted(own, others, view)
 
 
@@ -152,7 +155,7 @@ async def hosting(
 async def alone(
     config: Config, registry: Registry, shards: list[int]
 ) -> AsyncIterator[tuple[Gateway, list[Gateway], str]]:
-    """Run and serve a gateway of one process; gives it, those of earlier workers, and the URL."""
+    """Runs and serves a gateway in this process; gives it, those of other shards, and the URL."""
     gateways = build(config, registry, 0, shards, locked=False)
     own, *others = gateways
     if not others:
@@ -169,10 +172,10 @@ async def alone(
 
 @asynccontextmanager
 async def locked(config: Config) -> AsyncIterator[int]:
-    """Hold the data directory; the workers of a supervisor that was killed may finish first.
+    """Locks the data directory, after waiting for the workers of a killed supervisor to finish.
 
     Raises:
-        GatewayError: another gateway runs on it.
+        GatewayError: another gateway uses it.
     """
     deadline = time.monotonic() + _DRAINS * config.server.drain_timeout_seconds
     while is_held(config.shared_dir) and _is_orphaned(config.shared_dir):
@@ -184,7 +187,7 @@ async def locked(config: Config) -> AsyncIterator[int]:
 
 
 def _is_orphaned(data_dir: Path) -> bool:
-    """Whether the process that said it serves a data directory is there no more."""
+    """Tells whether the process that served a data directory is gone."""
     try:
         pid = int(msgspec.json.decode((data_dir / "server.json").read_bytes())["pid"])
         os.kill(pid, 0)
@@ -196,9 +199,9 @@ def _is_orphaned(data_dir: Path) -> bool:
 
 
 def _has_ended(pid: int) -> bool:
-    """Whether a process that is in the list has ended, and its parent has not asked for its code.
+    """Tells whether a process is a zombie: it has ended, but its parent has not collected it.
 
-    The first process of a container may never ask. Where there is no /proc, nobody can tell.
+    The first process of a container may never do so. Without /proc the answer is False.
     """
     try:
         after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
@@ -209,7 +212,7 @@ def _has_ended(pid: int) -> bool:
 
 @asynccontextmanager
 async def _answering(gateways: list[Gateway], path: Path) -> AsyncIterator[None]:
-    """Answer other workers, each shard below a path of its own."""
+    """Answers other workers on a Unix socket, each shard below its own path."""
     app = web.Application(client_max_size=0)
     for gateway in gateways:
         one = web.Application(client_max_size=0)

@@ -1,4 +1,4 @@
-"""Starts the workers, keeps them running, and ends them."""
+"""Starts, restarts and ends worker processes."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "Supervisor", "worker_command"]
 
 _DRAINS = 3
-"""A worker answers, delivers and closes, each within the drain time-out; then it is killed."""
+"""Drain time-outs before a worker is killed: it answers, delivers and closes, each within one."""
 _MARGIN_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to run.
+    """Everything that a supervisor needs to run its workers.
 
     Attributes:
-        command: what a worker is, but for its assignment, which follows as one argument.
+        command: of a worker; its assignment is appended as one argument.
         listeners: bound sockets, one for each worker or one for all.
-        lock: file descriptor that holds the data directory as long as it is open anywhere.
+        lock: file descriptor that locks the data directory while any process has it open.
         sockets: folder of the internal sockets.
     """
 
@@ -61,10 +61,10 @@ class _Worker:
 
 
 class Supervisor:
-    """The workers of a gateway.
+    """Runs the workers of a gateway.
 
     Args:
-        clock: seconds, only ever forward.
+        clock: monotonic, in seconds.
     """
 
     def __init__(
@@ -84,15 +84,15 @@ class Supervisor:
 
     @property
     def pids(self) -> dict[int, int]:
-        """Worker to its process."""
+        """The process ids of the workers."""
         return {w.number: w.process.pid for w in self._workers if w.process is not None}
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Supervisor]:
-        """Start all workers; on leaving, drain them.
+        """Starts all workers; drains them when the context is left.
 
         Raises:
-            GatewayError: one does not come up.
+            GatewayError: a worker does not start.
         """
         tasks: list[asyncio.Task[None]] = []
         try:
@@ -109,15 +109,15 @@ class Supervisor:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def kill(self) -> None:
-        """End all workers at once."""
+        """Kills all workers."""
         for worker in self._workers:
             _signal(worker, signal.SIGKILL)
 
     async def roll(self) -> bool:
-        """Start the workers anew, one after the other; False where one did not come up.
+        """Restarts the workers one after the other; returns False if one did not start.
 
-        The others take its connections meanwhile. Where one does not come up those after it stay as
-        they are.
+        The other workers accept the connections of the one that restarts. After a failure the
+        remaining workers keep running as they are.
         """
         async with self._rolling:
             for worker in self._workers:
@@ -147,12 +147,12 @@ class Supervisor:
         for worker, ready in zip(self._workers, results, strict=True):
             if ready is not True:
                 raise GatewayError(
-                    f"worker {worker.number} did not start: what it said is above"
+                    f"worker {worker.number} did not start: see its messages above"
                     + (f" ({ready!r})" if isinstance(ready, BaseException) else "")
                 )
 
     async def _start(self, worker: _Worker) -> bool:
-        """Start a worker; True once it takes connections, False if it ends before."""
+        """Starts a worker; returns True once it accepts connections, False if it ends before."""
         plan = self._plan
         ours, theirs = socket.socketpair()
         listeners = [listener.fileno() for listener in plan.listeners]
@@ -173,7 +173,7 @@ class Supervisor:
                     msgspec.json.encode(assignment).decode(),
                     stdin=asyncio.subprocess.DEVNULL,
                     pass_fds=(*listeners, theirs.fileno(), plan.lock),
-                    start_new_session=True,  # Ctrl-C is for us, who then end the workers
+                    start_new_session=True,  # Ctrl-C reaches the supervisor alone, which ends them
                 )
             except OSError:
                 ours.close()
@@ -181,13 +181,13 @@ class Supervisor:
         ours.setblocking(False)
         worker.control = await Control.over(ours)
         self._tell_changed()
-        async for _ in worker.control.heard(Ready):
+        async for _ in worker.control.messages(Ready):
             self._set_up(worker, up=True)
             return True
         return False
 
     async def _keep(self, worker: _Worker) -> None:
-        """Start a worker again whenever it has ended."""
+        """Restarts a worker whenever it ends."""
         while True:
             assert worker.process is not None
             code = await worker.process.wait()
@@ -213,13 +213,13 @@ class Supervisor:
             try:
                 if await self._start(worker):
                     self._log.info("a worker is up", worker=worker.number, pid=worker.process.pid)
-            except OSError as error:  # no memory, or no process to be had: there may be later
+            except OSError as error:  # no memory or no free process at the moment
                 self._log.error(
                     "a worker cannot be started", worker=worker.number, error=str(error)
                 )
 
     def _set_up(self, worker: _Worker, *, up: bool) -> None:
-        """A worker takes connections from now on, or does not: the others do it for it."""
+        """Notes whether a worker accepts connections, and assigns the sockets anew."""
         (self._up.add if up else self._up.discard)(worker.number)
         self._tell_changed()
         if self._stopping.is_set():
@@ -239,9 +239,9 @@ class Supervisor:
     # -- ending --------------------------------------------------------------
 
     async def _end_all(self) -> None:
-        """Let all workers drain, at the same time."""
+        """Drains all workers at the same time."""
         for listener in self._plan.listeners:
-            listener.close()  # so that nobody is left waiting for an answer that never comes
+            listener.close()  # clients are refused at once instead of waiting in vain
         for worker in self._workers:
             _signal(worker, signal.SIGTERM)
         await asyncio.gather(*(self._end(worker) for worker in self._workers))
@@ -269,5 +269,5 @@ def _signal(worker: _Worker, number: signal.Signals) -> None:
 
 
 def worker_command(config_path: Path) -> list[str]:
-    """The program that a worker is: this one, executed anew."""
+    """Returns the command of a worker: this program, executed again."""
     return [sys.executable, "-m", "gateway", "worker", "--config", str(config_path)]

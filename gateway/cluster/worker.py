@@ -1,4 +1,4 @@
-"""A worker process: a gateway on one shard, as its supervisor says."""
+"""A worker process: a gateway on one shard, under a supervisor."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from pathlib import Path
 from msgspec import structs
 
 from gateway.cluster.protocol import Assignment, Control, Ready, Serve
-from gateway.cluster.shards import build, hosting, seldom_collect
+from gateway.cluster.shards import build, collect_rarely, hosting
 from gateway.config.model import Config
 from gateway.runtime.plugins import Registry
-from gateway.server.app import Doors, opened
+from gateway.server.app import Acceptor, opened
 
 __all__ = ["run_worker"]
 
 
 async def run_worker(config: Config, registry: Registry, assignment: Assignment) -> None:
-    """Serve until SIGTERM, or until the supervisor is gone; then drain.
+    """Serves until SIGTERM or until the supervisor is gone; then drains.
 
     Raises:
-        GatewayError: it cannot start.
+        GatewayError: the gateway cannot start.
     """
-    # As the supervisor was started, whatever the file says since then.
+    # The number with which the supervisor started, even if the file has changed since.
     server = structs.replace(config.server, workers=assignment.workers)
     config = replace(config, server=server)
     stop = asyncio.Event()
@@ -39,12 +39,12 @@ async def run_worker(config: Config, registry: Registry, assignment: Assignment)
         ]
         control = await Control.over(socket.socket(fileno=assignment.control))
         hosted = hosting(gateways, assignment.worker, assignment.shards, Path(assignment.sockets))
-        async with hosted as running, opened(running.own, running.view.add_to) as doors:
+        async with hosted as running, opened(running.own, running.view.add_to) as acceptor:
             own = listeners[assignment.worker if len(listeners) > 1 else 0]
-            await doors.open(own)
+            await acceptor.open(own)
             control.send(Ready(os.getpid()))
-            seldom_collect()
-            following = asyncio.create_task(_follow(control, doors, listeners, stop))
+            collect_rarely()
+            following = asyncio.create_task(_follow(control, acceptor, listeners, stop))
             await stop.wait()
             following.cancel()
             running.view.stopping.set()
@@ -63,13 +63,13 @@ def _end_on_signal(stop: asyncio.Event) -> None:
 
 
 async def _follow(
-    control: Control, doors: Doors, listeners: list[socket.socket], stop: asyncio.Event
+    control: Control, acceptor: Acceptor, listeners: list[socket.socket], stop: asyncio.Event
 ) -> None:
-    """Take connections where the supervisor says, until it is gone."""
-    async for message in control.heard(Serve):
+    """Opens and closes listeners as the supervisor says, until it is gone."""
+    async for message in control.messages(Serve):
         for number, listener in enumerate(listeners):
             if number in message.listeners:
-                await doors.open(listener)
+                await acceptor.open(listener)
             else:
-                doors.close(listener)
+                acceptor.close(listener)
     stop.set()

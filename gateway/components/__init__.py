@@ -1,9 +1,15 @@
-"""The plugin contract, which knows no host: what a plugin implements, and what it is handed.
+"""The plugin contract: what plugins implement, and what the gateway hands to them.
 
-`source`, `transform`, `destination` and `store` each hold the class that an author implements and
-the spec that registers it. `context` is what every component is built with; `ports` are the small
-protocols that the host fulfils. `hookspecs` has the hooks. `chain`, `lifecycle` and `verdict` run
-components and judge how they fail; `dry_run` notes down what a destination would send.
+A plugin registers *specs*. A spec names a type, the frozen `msgspec.Struct` that its table in
+config.toml is decoded into, and the function that builds an instance. The gateway owns everything
+around the instance: batching, retries, back-off, time-outs, consent, commits and shutdown.
 
-Plugins import these names from `gateway`. Rooms above import from the modules.
+`source`, `transform`, `destination` and `store` each hold the class to implement and its spec;
+`component` has the life cycle that they share, `transform_methods` what a transform may do besides.
+Every component is built with a `context`; `ports` are the protocols through which it sees the
+gateway. `hookspecs` has the hooks. `chain`, `lifecycle` and `verdict` run components and judge
+their errors; `dry_run` records what a destination would send.
+
+Plugins import these names from `gateway`; rooms above import from the modules. Nothing here knows
+which host runs the components.
 """

@@ -1,19 +1,4 @@
-"""What a plugin author implements: sources, transforms, destinations, and how they are registered.
-
-A plugin registers a *spec*: the type's name, the frozen `msgspec.Struct` that its table in
-config.toml is decoded into, and how to build an instance. The host owns everything around it:
-batching, retries, back-off, time-outs, filtering by consent, commit and shutdown.
-
-Life cycle, the same for every component:
-
-* ``build(config, context)`` constructs and must not block, open connections or start tasks.
-* ``start()`` opens what is needed. An exception here stops the gateway with a clear message.
-* ``stop()`` releases it. It is safe without `start` and safe twice, and is given a deadline.
-* At a reload of config a component that has changed is built and started while the one before it
-  still runs under the same id; then that one is stopped, and only after it a destination is sent
-  to. So `start` takes nothing for itself alone that the other one has until its `stop`.
-* ``check()`` (destinations) proves that settings and credentials work without delivering anything.
-"""
+"""The base of sources and destinations, and the version of the contract."""
 
 from __future__ import annotations
 
@@ -24,18 +9,29 @@ from msgspec import Struct
 __all__ = ["API_VERSION", "C", "Component"]
 
 API_VERSION = 1
-"""Version of this contract. A spec made for another one is refused when it is registered."""
-
+"""Version of this contract. A spec made for another version is refused when it is registered."""
 
 C = TypeVar("C", bound=Struct)
 """The Struct of a component's own keys in config.toml."""
 
 
 class Component:
-    """Start and stop, both optional."""
+    """A part of the gateway that is started and stopped.
+
+    Its life cycle:
+
+    * ``build(config, context)`` constructs it. It must not block, open connections or start tasks.
+    * ``start()`` opens what it needs. An exception stops the gateway, with its text as the message.
+    * ``stop()`` releases that, within a deadline. It is safe without `start`, and safe twice.
+    * ``check()`` (destinations) proves that settings and credentials work, and delivers nothing.
+
+    When config is reloaded, a component that has changed is built and started while the old one
+    with the same id still runs. The old one is stopped next, and only then events are sent to the
+    new one. So `start` must not take anything that the old one holds until its `stop`.
+    """
 
     async def start(self) -> None:
-        """Open what the component needs; raise to refuse."""
+        """Opens what the component needs; raises to refuse."""
 
     async def stop(self) -> None:
-        """Release it; safe without `start`, safe twice."""
+        """Releases it; safe without `start`, and safe twice."""

@@ -1,4 +1,4 @@
-"""What the host hands to every component that it builds."""
+"""The context that every component is built with."""
 
 from __future__ import annotations
 
@@ -15,33 +15,31 @@ from gateway.components.ports import Groups, NoGroups, ServerLimits
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-
 __all__ = ["MOST_COUNTS", "Context"]
 
-
 MOST_COUNTS = 100
-"""Different things that a component may count."""
+"""Number of different names that a component may count."""
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the host hands to every component that it builds.
+    """Folders, clock, log and all else that the gateway hands to a component when it builds it.
 
     Attributes:
         id: the user's name for this instance in config.toml.
         base_dir: folder of the config file; relative paths in config are relative to it.
         data_dir: folder for the gateway's own data; no other process writes to it.
-        log: logger already bound to the component's id.
         server: the `[server]` table: time-outs and trusted proxies.
+        log: logger, already bound to the component's id.
         clock: wall clock in milliseconds.
-        shard: number of the worker process whose queue this is for; 0 where there is only one.
-            Components with the same id run in each at the same time.
-        counted: what the component has counted with `count`.
-        at_intake: of a transform: whether it runs before events are stored.
-        groups: the groups of users that config names: `Groups.use` when the component is built,
-            `Group.member` for each event.
-        rehearsal: where given, what would be sent is noted down there; see
-        `gateway.components.dry_run`.
+        at_intake: for a transform, whether it runs before events are stored.
+        shard: number of the worker process; 0 where there is only one. Each worker process builds
+            a component with the same id, and they all run at the same time.
+        counted: the counts of `count`.
+        groups: the groups of users that config names: call `Groups.use` when the component is
+            built, and `Group.member` for each event.
+        rehearsal: given in a dry run, to record what would be sent; see
+            `gateway.components.dry_run`.
     """
 
     id: str
@@ -57,19 +55,19 @@ class Context:
     rehearsal: Rehearsal | None = None
 
     def count(self, what: str, number: int = 1) -> None:
-        """Count something that is neither an event's outcome nor an error, to be seen by operators.
+        """Counts something that operators want to see and that is neither an outcome nor an error.
 
         A destination's counts are in the metric ``headgate_destination_counted_total`` and in
         `gateway status`. They begin at 0 when the gateway starts.
 
         Args:
-            what: a name from a fixed set, such as ``params_over_limit``. Beyond `MOST_COUNTS`
-                different ones all are counted as ``other``.
+            what: a name from a fixed set, such as ``params_over_limit``. After `MOST_COUNTS`
+                different names, new ones are counted as ``other``.
         """
         if what not in self.counted and len(self.counted) >= MOST_COUNTS:
             what = "other"
         self.counted[what] += number
 
     def path(self, configured: str) -> Path:
-        """A configured path, made absolute without looking at the disk."""
+        """Returns a configured path as an absolute one, without looking at the disk."""
         return Path(os.path.abspath(self.base_dir / Path(configured).expanduser()))  # noqa: PTH100

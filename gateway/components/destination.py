@@ -1,4 +1,4 @@
-"""Destinations: what an author implements, and the batches that it is sent."""
+"""The contract of destinations, and the batches that they are sent."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Batch(Sequence[Event]):
     """Events for one call of `Destination.send`, in the order in which they were accepted.
 
     Attributes:
-        events: the events; shared with other destinations, so not to be changed.
-        offsets: position of each in the queue, stable over every retry.
+        events: the events. Other destinations share them, so they must not be changed.
+        offsets: position of each event in the queue, the same on every retry.
         attempt: 1 for the first attempt at these events.
-        queue_id: names the queue that the offsets belong to: a pair of it and an offset is never
-            given to another event. A destination that stores the pair with the event, in one
-            transaction and under a unique key, gets each event exactly once (`DestinationSpec`).
+        queue_id: id of the queue that the offsets belong to. A pair of it and an offset never names
+            two events. A destination that stores the pair with the event, in one transaction and
+            under a unique key, gets each event exactly once (`DestinationSpec.idempotent`).
     """
 
     events: Sequence[Event]
@@ -51,12 +51,12 @@ class Batch(Sequence[Event]):
 
 
 class BatchPolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """When the events waiting for a destination are sent as a batch: at whichever comes first.
+    """Limits at which waiting events are sent as a batch; the first one reached decides.
 
     Attributes:
-        max_events: so many events.
-        max_bytes: so many bytes of events as stored.
-        max_age_seconds: the oldest has waited so long. 0 sends whatever is there.
+        max_events: number of events.
+        max_bytes: bytes of the events as stored.
+        max_age_seconds: time that the oldest event has waited. 0 sends whatever is there.
     """
 
     max_events: Annotated[int, Meta(ge=1)] = 500
@@ -66,13 +66,13 @@ class BatchPolicy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """What `Destination.erase` has to say.
+    """The result of `Destination.erase`.
 
     Attributes:
-        items: how many events, rows or users it deleted, as far as that is known.
-        detail: in words, for the report; without ids of users.
-        job: for ``RUNNING``, what the vendor knows the deletion by; handed back at the next call.
-        ask_again_seconds: for ``RUNNING``, when that is to be.
+        items: number of events, rows or users deleted, as far as that is known.
+        detail: words for the report, without ids of users.
+        job: for ``RUNNING``, the vendor's id of the deletion; passed back in the next call.
+        ask_again_seconds: for ``RUNNING``, time until the next call.
     """
 
     status: Literal["FINISHED", "RUNNING", "NOT_SUPPORTED"]
@@ -83,52 +83,53 @@ class Erasure:
 
 
 class Destination(Component, ABC):
-    """Something that events are delivered to."""
+    """A place that events are delivered to."""
 
     stores_by_shard: bool = False
-    """Whether what it stored lies apart for each worker process (`Context.shard`).
+    """Tells that each worker process (`Context.shard`) stores its events apart.
 
-    Each of them then has it erase its own; of others one has them erase, once, for all.
+    Then each worker is asked to erase its own. Otherwise one worker is asked, once, for all.
     """
 
     @abstractmethod
     async def send(self, batch: Batch) -> None:
-        """Deliver a batch; returning means that every event of it was delivered.
+        """Delivers a batch; returning means that every event of it was delivered.
 
         Raises:
-            Retryable: nothing was delivered, try all of it again.
-            Throttled: the same, and slow down.
+            Retryable: nothing was delivered; all of it is tried again.
+            Throttled: the same, and the destination asks for fewer requests.
             Permanent: none of it will ever be accepted.
             Misconfigured: settings or credentials are wrong.
             BatchError: only the named items failed.
         """
 
     async def check(self) -> None:
-        """Prove that settings work without delivering; raise `DeliveryError` where not."""
+        """Proves that settings work without delivering anything; raises `DeliveryError` if not."""
 
     async def erase(self, subjects: Subjects, job: str = "") -> Erasure:
-        """Delete all that was ever delivered of these users, or ask the vendor to.
+        """Deletes all that was ever delivered of these users, or asks the vendor to.
 
-        Optional; who does not implement it is reported as not supported. By the time of the call
-        nothing of theirs is under way any more, and the destination has been started. `send` may
-        run beside it, with events of others, or newer ones of the same users, which stay.
+        Optional: a destination without it is reported as not supported. When it is called, the
+        destination has been started, and no event of these users is being delivered any more.
+        `send` may run at the same time, with events of other users, or with newer events of the
+        same users, which stay.
 
-        Bring copies along: compressed files, indexes, pages that a database has let go of. Be
-        prepared to be called again with the same subjects, after a crash or a failure: what is gone
-        already is no error. Progress that must outlive that goes into `Erasure.job`.
+        Delete copies too: compressed files, indexes, pages that a database has freed. After a crash
+        or a failure it is called again with the same subjects; missing data is no error then.
+        Progress that must survive a crash belongs in `Erasure.job`.
 
         Args:
-            subjects: users by userId, and by anonymousId; at most 5,000 in all.
-            job: empty at first; then the `Erasure.job` of an answer that was ``RUNNING``. Subjects
-                are not kept for longer than needed: in a call with a job they are empty.
+            subjects: users by userId and by anonymousId; at most 5,000 in all.
+            job: empty at first; later the `Erasure.job` of the last answer that was ``RUNNING``. A
+                call with a job has no subjects, since they are not kept longer than needed.
 
         Returns:
-            ``FINISHED`` once they are gone; ``RUNNING`` where the vendor has accepted to delete
-            them and will be asked again; ``NOT_SUPPORTED`` with what a person has to do.
+            ``FINISHED`` once the data is gone; ``RUNNING`` where the vendor has accepted the
+            deletion and will be asked again; ``NOT_SUPPORTED`` with the steps for a person to do.
 
         Raises:
-            Retryable: try again later; the gateway does, for days.
-            DeliveryError: any other is a failure that a person has to look into.
+            Retryable: the gateway tries again later, for days.
+            DeliveryError: any other error needs a person to look into it.
         """
         return Erasure(
             "NOT_SUPPORTED", detail="the destination cannot delete users; delete them there by hand"
@@ -141,16 +142,16 @@ class DestinationSpec(Generic[C]):
 
     Attributes:
         name: its name in an event's `integrations` object, such as ``Google Analytics 4``.
-        storage: whether it is a warehouse or archive; ``{"All": false}`` does not block those.
+        storage: it is a warehouse or an archive, which ``{"All": false}`` does not block.
         batch: the batching that suits it; a user's `batch` table overrides it key by key.
-        max_concurrency: sends that may be under way at once, unless the user says otherwise.
-        idempotent: whether an event that is sent twice counts once over there: by its message id,
-            or by `Batch.queue_id` and its offset. Only such a destination is replayed into without
-            being forced.
-        atomic: whether a batch is delivered whole and in its order, or not at all: `send` never
-            raises `BatchError` for some items and delivers the others.
-        rehearses: whether it heeds `Context.rehearsal`, as one does that speaks to the outside by
-            `gateway.http.client.HttpClient` alone; see `gateway.components.dry_run`.
+        max_concurrency: number of sends at the same time, unless the user sets another.
+        idempotent: an event that is sent twice counts once at the destination, by its message id or
+            by `Batch.queue_id` and its offset. Events are replayed into other destinations only
+            when the user forces it.
+        atomic: a batch is delivered whole and in order, or not at all: `send` never raises
+            `BatchError` for some items and delivers the others.
+        rehearses: it supports dry runs by `Context.rehearsal`. A destination whose only way out is
+            `gateway.HttpClient` does; see `gateway.components.dry_run`.
     """
 
     type: str

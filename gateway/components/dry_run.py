@@ -1,10 +1,11 @@
-"""What a destination would send, noted down in place of sending it.
+"""Records what a destination would send in a dry run.
 
-A component that is built with `gateway.Context.rehearsal` works as always and touches nothing: no
-connection, no file, no database. What it would have sent or written is in the rehearsal instead.
-`gateway.http.client.HttpClient` does so by itself. A destination that speaks otherwise does it in
-its `start` and `send`, and says in its `DestinationSpec` that it `rehearses`; one that does not say
-so is never started in a rehearsal, nor given events.
+A component whose context has a `rehearsal` works as always, but touches nothing outside: no
+connection, no file, no database. Instead it records in the rehearsal what it would have sent or
+written. `gateway.HttpClient` does so by itself. A destination with another way out replaces that
+way by one that records, when it is built; its `send` stays the same. It then says in its
+`DestinationSpec` that it `rehearses`. A destination that does not say so is neither started nor
+given events in a dry run.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ class Request:
 
     Attributes:
         params: added to the URL as its query.
-        shown_url: stands for the URL in errors and dead letters; the URL without its query, unless
-            given.
+        shown_url: stands for the URL in errors and dead letters; by default the URL without its
+            query.
     """
 
     url: str
@@ -36,11 +37,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """Something that would be written.
+    """Something that would be written to a file or a table.
 
     Attributes:
-        to: where, for people: a path, a table.
-        content: a text, or what JSON can hold.
+        to: the place, for people: a path, a table.
+        content: a text, bytes, or a value that JSON can hold.
     """
 
     to: str
@@ -48,14 +49,15 @@ class Write:
 
 
 Planned: TypeAlias = Request | Write
+"""Something that would be sent or written."""
 
 
 class Rehearsal:
-    """Collects, for one component.
+    """Records what one component would send or write.
 
     Attributes:
-        secrets: texts that are not to be shown of what is collected.
-        silent: places in the batch of events that nothing is sent of, as far as that is known.
+        secrets: texts to mask wherever the recording is shown.
+        silent: places in the batch of events for which nothing is sent, as far as that is known.
     """
 
     def __init__(self) -> None:
@@ -64,19 +66,19 @@ class Rehearsal:
         self._planned: list[Planned] = []
 
     def hide(self, secrets: Iterable[str]) -> None:
-        """Add to the texts that are not to be shown."""
+        """Adds to the texts to mask."""
         self.secrets.update(secrets)
 
     def request(self, request: Request) -> None:
-        """Note down a request; `gateway.http.client.HttpClient` does."""
+        """Records a request, as `gateway.HttpClient` does."""
         self._planned.append(request)
 
     def write(self, to: str, content: Any) -> None:
-        """Note down what would be written; see `Write`."""
+        """Records what would be written; see `Write`."""
         self._planned.append(Write(to, content))
 
     def take(self) -> list[Planned]:
-        """What was noted down since the last call, in order."""
+        """Returns what was recorded since the last call, in order, and forgets it."""
         self.silent.clear()
         taken, self._planned = self._planned, []
         return taken

@@ -1,8 +1,8 @@
 """The hooks that a plugin may implement.
 
-Each hands over specs and does nothing else; it is called once, when the gateway starts or a command
-lists plugins. Mark an implementation with ``@gateway.hookimpl`` and announce the module through the
-entry-point group ``gateway``. Hooks are never called for an event.
+The gateway calls each hook once, when it starts or when a command lists plugins, and never for an
+event. A hook hands over specs and does nothing else. Mark an implementation with
+``@gateway.hookimpl``, and announce its module through the entry-point group ``gateway``.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ class HookSpecs:
 
     @hookspec
     def register_sources(self, register: Callable[[SourceSpec[Any]], None]) -> None:
-        """Call ``register(spec)`` for each type of source that the plugin provides."""
+        """Calls ``register(spec)`` for each type of source that the plugin provides."""
 
     @hookspec
     def register_transforms(self, register: Callable[[TransformSpec[Any]], None]) -> None:
-        """Call ``register(spec)`` for each type of transform that the plugin provides."""
+        """Calls ``register(spec)`` for each type of transform that the plugin provides."""
 
     @hookspec
     def register_destinations(self, register: Callable[[DestinationSpec[Any]], None]) -> None:
-        """Call ``register(spec)`` for each type of destination that the plugin provides."""
+        """Calls ``register(spec)`` for each type of destination that the plugin provides."""
 
     @hookspec
     def register_queues(self, register: Callable[[QueueSpec[Any]], None]) -> None:
-        """Call ``register(spec)`` for each type of queue store that the plugin provides."""
+        """Calls ``register(spec)`` for each type of queue store that the plugin provides."""
 
 
 HOOKS = {
@@ -49,4 +49,4 @@ HOOKS = {
     "register_destinations": ("destination", DestinationSpec),
     "register_queues": ("queue", QueueSpec),
 }
-"""Hook name to the kind of thing that it registers and the class of its spec."""
+"""Maps a hook's name to the kind of thing that it registers, and to the class of its spec."""

@@ -1,4 +1,4 @@
-"""Starts and stops components, whatever they do instead."""
+"""Starts and stops components within time limits, whatever errors they raise."""
 
 from __future__ import annotations
 
@@ -17,14 +17,18 @@ from gateway.errors import GatewayError
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-__all__ = ["Running", "start", "stop", "task_group"]
+__all__ = ["StartedSources", "start", "stop", "task_group"]
 
 
 async def start(path: str, component: Component, seconds: float | None = None) -> None:
-    """Start a component.
+    """Starts a component.
+
+    Args:
+        path: names the component in errors.
+        seconds: the time limit; None for none.
 
     Raises:
-        GatewayError: it refuses, or takes longer than that.
+        GatewayError: the component refuses, or takes too long.
     """
     limit = asyncio.timeout(seconds)
     try:
@@ -37,7 +41,7 @@ async def start(path: str, component: Component, seconds: float | None = None) -
 
 
 async def stop(id_: str, component: Component, seconds: float, log: FilteringBoundLogger) -> None:
-    """Stop a component; one that cannot stop must not keep the others."""
+    """Stops a component. An error or a time-out is logged, so that others can still be stopped."""
     try:
         async with asyncio.timeout(seconds):
             await component.stop()
@@ -47,9 +51,9 @@ async def stop(id_: str, component: Component, seconds: float, log: FilteringBou
 
 @asynccontextmanager
 async def task_group() -> AsyncIterator[TaskGroup]:
-    """A task group that raises an error as it is, where there is one only.
+    """Yields a task group that raises a single error as it is, without a group around it.
 
-    Or whoever knows what to say of it would not find it, such as of a port that is in use.
+    Callers that handle an error such as a port in use would not find it inside a group.
     """
     try:
         async with anyio.create_task_group() as tasks:
@@ -60,25 +64,25 @@ async def task_group() -> AsyncIterator[TaskGroup]:
         raise errors.exceptions[0] from None
 
 
-class Running:
-    """The sources that have been started."""
+class StartedSources:
+    """The sources that have been started, to stop them later."""
 
     def __init__(self, log: FilteringBoundLogger) -> None:
         self._log = log
         self._started: list[Source] = []
 
     async def start(self, sources: Sequence[Source], seconds: float | None = None) -> None:
-        """Start more.
+        """Starts more sources.
 
         Raises:
-            GatewayError: one refuses, or takes longer than that.
+            GatewayError: a source refuses, or takes longer than `seconds`.
         """
         for source in sources:
             self._started.append(source)
             await start(f"source {type(source).__module__}", source, seconds)
 
     async def stop(self, seconds: float, without: Sequence[Source] = ()) -> None:
-        """Stop those that run, but for some."""
+        """Stops all started sources but those in `without`, each within `seconds`."""
         for source in [one for one in self._started if one not in without]:
             self._started.remove(source)
             await stop(f"source {type(source).__module__}", source, seconds, self._log)

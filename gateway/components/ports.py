@@ -1,7 +1,7 @@
-"""What the host hands to components, as small protocols.
+"""Small protocols through which components see the gateway.
 
-A component sees the host through these alone. So the contract imports nothing of the host, and a
-test may hand over a few lines of its own.
+A component sees the gateway through these alone. So the contract imports nothing of the gateway's
+rooms, and a test may pass a few lines of its own.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from gateway.events.event import Event
 __all__ = ["Arm", "Group", "Groups", "Intake", "Member", "NoGroups", "ServerLimits", "WriteKey"]
 
 Arm: TypeAlias = Literal["test", "control"]
-"""A part of a group: who gets what is new, and who does not."""
+"""A part of a group: ``test`` gets what is new, ``control`` does not."""
 
 
 class ServerLimits(Protocol):
-    """The part of `[server]` that components go by."""
+    """The keys of `[server]` that components use."""
 
     @property
     def prefix(self) -> str:
-        """Put before all paths of sources, such as ``/ingest``."""
+        """Text put before all paths of sources, such as ``/ingest``."""
 
     @property
     def body_timeout_seconds(self) -> float:
-        """A connection must send a request's body within this."""
+        """Seconds within which a connection must send a request's body."""
 
     @property
     def trusted_proxies(self) -> tuple[str, ...]:
@@ -41,29 +41,29 @@ class ServerLimits(Protocol):
 
 
 class Member(Protocol):
-    """The arm that an event's user is in."""
+    """A user's place in a group."""
 
     @property
     def arm(self) -> Arm:
-        """Which arm."""
+        """The arm that the user is in."""
 
     @property
     def weight(self) -> float:
-        """How many members of the slot this one stands for."""
+        """Number of members of the slot that this one stands for."""
 
 
 class Group(Protocol):
     """A group of users that config names."""
 
     def member(self, event: Event) -> Member | None:
-        """The arm of an event's user; None if the user is in neither."""
+        """Returns the place of an event's user; None for a user in neither arm."""
 
 
 class Groups(Protocol):
     """All groups that config names."""
 
     def use(self, id_: str) -> Group:
-        """A group, for a component that depends on it.
+        """Returns a group, for a component that depends on it.
 
         Raises:
             ConfigError: there is no group with this id.
@@ -71,28 +71,28 @@ class Groups(Protocol):
 
 
 class NoGroups:
-    """Stands for the groups of a config that names none."""
+    """The groups of a config that names none."""
 
     def use(self, id_: str) -> Group:
-        """Refuse: there are no groups."""
+        """Raises ConfigError: there are no groups."""
         raise ConfigError(f"there is no group {id_!r}; there are: none")
 
 
 class WriteKey(Protocol):
-    """A write key that is known, and what it may send."""
+    """A known write key, and the events that it may send."""
 
     source_id: str
     types: Collection[str] | None
 
     def allows_origin(self, headers: Mapping[str, str]) -> bool:
-        """Whether a request with these headers comes from an allowed page."""
+        """Tells whether a request with these headers comes from an allowed page."""
 
     def take(self, events: int, now_ms: int) -> int:
-        """Count events against the key's rate; seconds until they may come, 0 for now."""
+        """Counts events against the key's rate; returns seconds to wait, 0 if they may come now."""
 
 
 class Intake(Protocol):
-    """Where a source hands over the events of a request.
+    """Takes a source's events; a source hands the events of a request to it.
 
     Attributes:
         clock: wall clock in milliseconds.
@@ -101,35 +101,35 @@ class Intake(Protocol):
     clock: Callable[[], int]
 
     async def accept(self, arrival: Arrival) -> Receipt:
-        """Take up a request's events; returns once they are as safe as `queue.ack` promises.
+        """Accepts a request's events; returns once they are as safe as `queue.ack` promises.
 
         Raises:
-            QueueFull: not all was stored; the client is to send all of it again.
-            QueueClosed: the same; the gateway is stopping, or its store failed.
+            QueueFull: not all events were stored; the client must send the request again.
+            QueueClosed: the same, because the gateway is stopping or its store failed.
         """
 
     async def accept_as_sent(self, origin: Origin, plain: Plain) -> bool:
-        """Take up a request's events as they are; False where each has to be decoded.
+        """Accepts a request's events as they are; returns False if they have to be decoded.
 
         Raises:
-            QueueFull: not stored; the client is to send all of it again.
-            QueueClosed: the same; the gateway is stopping, or its store failed.
+            QueueFull: nothing was stored; the client must send the request again.
+            QueueClosed: the same, because the gateway is stopping or its store failed.
         """
 
     def key_of(self, write_key: str) -> WriteKey | None:
-        """What a write key may send; None if it is unknown or has ended."""
+        """Returns a write key; None if it is unknown or has expired."""
 
     def source_of(self, write_key: str) -> str | None:
-        """Id of the source that a write key belongs to."""
+        """Returns the id of the source that a write key belongs to; None if it is unknown."""
 
     def write_keys(self, source_id: str) -> tuple[str, ...]:
-        """The keys of a source, in the order of config.toml."""
+        """Returns the keys of a source, in the order of config.toml."""
 
     def enabled(self, source_id: str) -> bool:
-        """Whether the source takes events."""
+        """Tells whether the source takes events."""
 
     def reject(self, code: str) -> None:
-        """Count a request that has no events to count, by the code of its answer."""
+        """Counts a request without events to count, by the code of its answer."""
 
     def refuse(self, source_id: str, events: int) -> None:
-        """Count events that were answered 429 or 503; the client sends them again."""
+        """Counts events that were answered 429 or 503; the client sends them again."""

@@ -1,4 +1,4 @@
-"""What the configs of all components have in common: frozen tables, and secrets in them."""
+"""The base of config tables, and secrets in them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Secret", "Settings", "secrets_in"]
 
 
 class Secret:
-    """A text that shows itself to nobody who does not call `reveal`."""
+    """A text that prints as ``***``; only `reveal` returns it."""
 
     __slots__ = ("_value",)
 
@@ -18,7 +18,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """The text itself."""
+        """Returns the text itself."""
         return self._value
 
     def __repr__(self) -> str:
@@ -37,11 +37,11 @@ class Secret:
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What all tables have in common: frozen, and unknown keys are errors."""
+    """A config table: it is frozen, and an unknown key is an error."""
 
 
 def secrets_in(config: object) -> Iterator[str]:
-    """The texts of all `Secret` values in a component's config, at any depth."""
+    """Yields the texts of all `Secret` values in a component's config, at any depth."""
     if isinstance(config, Secret):
         yield config.reveal()
     elif isinstance(config, Struct):

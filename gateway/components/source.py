@@ -1,4 +1,4 @@
-"""Sources: protocols that events arrive by."""
+"""The contract of sources, the protocols by which events arrive."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic
 
+from gateway.components.component import API_VERSION, C, Component
+from gateway.components.context import Context
 from gateway.components.ports import Intake
 
 if TYPE_CHECKING:
     from aiohttp import web
-
-from gateway.components.component import API_VERSION, C, Component
-from gateway.components.context import Context
 
 __all__ = ["Route", "Source", "SourceSpec"]
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A path that a source answers. Paths of all sources share one server, below its prefix.
+    """A path that a source answers. All sources share one server, whose prefix precedes the path.
 
     Attributes:
-        direct: requests for this very path, without a query, do not pass aiohttp's router, which is
-            faster. It has to be a path without ``{}``, for all methods (``*``), whose handler asks
-            its request for neither ``match_info`` nor ``app`` and returns what is not sent yet.
+        direct: requests for exactly this path, without a query, bypass aiohttp's router, which is
+            faster. The path must have no ``{}`` and be for all methods (``*``). Its handler must
+            not read the request's ``match_info`` or ``app``, and must return a response that it has
+            not sent.
     """
 
     method: str
@@ -35,18 +35,18 @@ class Route:
 
 
 class Source(Component):
-    """A protocol that events arrive by.
+    """A protocol by which events arrive.
 
-    One object serves all sources of its type, as they share their paths: a request's write key
-    says which of them it is for.
+    One object serves all sources of its type, because they share their paths. The write key of a
+    request says which source it is for.
     """
 
     def routes(self) -> Sequence[Route]:
-        """Paths to mount; none for a source that fetches."""
+        """Returns the paths to mount; none for a source that fetches its events."""
         return ()
 
     def example(self, base_url: str) -> str | None:
-        """A command that sends one event, shown when the gateway starts."""
+        """Returns a command that sends one event, to be shown when the gateway starts."""
         return None
 
 
@@ -55,7 +55,7 @@ class SourceSpec(Generic[C]):
     """Registers a type of source.
 
     Attributes:
-        build: called once with the config of every source of the type, by id.
+        build: called once, with the configs of all sources of the type by id.
     """
 
     type: str

@@ -1,4 +1,4 @@
-"""Stores: where a queue keeps its events."""
+"""The contract of stores, which keep the events of a queue."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __all__ = ["Erased", "Frame", "QueueSpec", "Reader", "Store", "StoreStatus"]
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Events as stored by one write.
+    """The events of one write, as stored.
 
     Attributes:
-        offset: of the first event.
-        count: how many there are.
-        time_ms: when they were written.
-        payload: JSON array of the events, which `gateway.events.envelope.sealed` reads.
+        offset: offset of the first event.
+        count: number of events.
+        time_ms: wall clock of the write, in milliseconds.
+        payload: JSON array of the events; `gateway.events.envelope.sealed` reads it.
     """
 
     offset: int
@@ -33,18 +33,18 @@ class Frame:
 
     @property
     def end(self) -> int:
-        """Offset of the event after the last one."""
+        """Offset that follows the last event."""
         return self.offset + self.count
 
 
 @dataclass(frozen=True, slots=True)
 class StoreStatus:
-    """What health and metrics say of a store.
+    """The numbers of a store for health and metrics.
 
     Attributes:
         first, end: offsets of the oldest event kept and of the next one to come.
         stored_bytes: bytes that count against the store's bound.
-        problem: why it takes no events now, or empty.
+        problem: the reason why the store takes no events now; empty if it takes them.
         damaged_events: events lost to damage since the start.
     """
 
@@ -57,11 +57,11 @@ class StoreStatus:
 
 @dataclass(slots=True)
 class Erased:
-    """What `Store.erase` did.
+    """The result of `Store.erase`.
 
     Attributes:
-        ids: source and message id of each event that was taken out.
-        detail: what else is to be known of it, in words.
+        ids: source and message id of each erased event.
+        detail: anything else to report, in words.
     """
 
     ids: list[tuple[str, str]] = field(default_factory=list)
@@ -69,19 +69,19 @@ class Erased:
 
 
 class Reader(ABC):
-    """Reads a store forward from an offset. Used by one thread at a time."""
+    """Reads a store forward from an offset. Only one thread uses it at a time."""
 
     @abstractmethod
     def next(self) -> Frame | None:
-        """The frame that holds the position, moving past it; None at the end.
+        """Returns the frame at the position and moves past it; None at the end.
 
-        The first frame may begin before the position: the caller skips. A frame may also begin
-        after it, where events were removed or damaged.
+        The first frame may begin before the position; the caller skips those events. A frame may
+        also begin after the position, where events were removed or damaged.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Release files."""
+        """Releases files."""
 
 
 class Store(ABC):
@@ -89,34 +89,37 @@ class Store(ABC):
 
     @abstractmethod
     def open(self) -> None:
-        """Recover and get ready; `QueueDamaged` only if nothing can be read at all."""
+        """Recovers and gets ready; raises `QueueDamaged` only if nothing can be read at all."""
 
     @abstractmethod
     def write(self, chunks: Sequence[bytes], counts: Sequence[int], *, sync: bool) -> int:
-        """Append one frame made of `chunks`, each a JSON array that holds so many events.
+        """Appends one frame.
 
-        What is in the arrays is `gateway.events.envelope.sealed`'s affair: the payload of the frame
-        is their elements in one array.
+        Args:
+            chunks: JSON arrays of events. The payload of the frame is one array of all their
+                elements. The store does not look into them.
+            counts: number of events in each chunk.
+            sync: return only once the frame is on stable storage.
 
         Returns:
-            The offset of the first event; with `sync` only once the frame is on stable storage.
+            The offset of the first event.
 
         Raises:
-            QueueFull: no room; nothing was stored and the store stays usable.
-            QueueClosed: the store failed; nothing of it counts as stored.
+            QueueFull: there is no room; nothing was stored and the store stays usable.
+            QueueClosed: the store failed; none of the events counts as stored.
         """
 
     @abstractmethod
     def sync(self) -> None:
-        """Bring everything written to stable storage."""
+        """Brings everything written to stable storage."""
 
     @abstractmethod
     def reader(self, offset: int) -> Reader:
-        """A reader that begins at `offset`."""
+        """Returns a reader that begins at `offset`."""
 
     @abstractmethod
     def release(self, offset: int, now_ms: int) -> int:
-        """Everything below `offset` is finished with: remove what retention lets go.
+        """Removes what retention lets go; no destination needs the events below `offset`.
 
         Returns:
             The oldest offset that is left.
@@ -124,46 +127,47 @@ class Store(ABC):
 
     @abstractmethod
     def recent(self, since_ms: int, limit: int) -> Iterable[Frame]:
-        """Frames written since then, newest first, until they hold `limit` events."""
+        """Returns frames written since then, newest first, until they hold `limit` events."""
 
     @abstractmethod
     def identity(self) -> str:
-        """Names the queue, once it is open: a pair of this and an offset is never another event's.
+        """Returns the id of the queue, once it is open.
 
-        It stays as long as offsets go on, over restarts too, and changes when they begin anew.
+        A pair of this id and an offset never names two events. The id stays the same while offsets
+        continue, over restarts too, and changes when they start again.
         """
 
     @abstractmethod
     def status(self) -> StoreStatus:
-        """Numbers for health and metrics; cheap, and safe from any thread."""
+        """Returns numbers for health and metrics; cheap, and safe from any thread."""
 
-    def seal(self) -> None:  # noqa: B027 - a store that can erase without it need not have it
-        """What is stored by now is added to no more, so that `erase` may take its time over it.
+    def seal(self) -> None:  # noqa: B027 - a store may be able to erase without it
+        """Ends the files that are being written, so that `erase` can work on them beside writes.
 
-        Runs in the thread that writes; `erase` follows in another, beside writes.
+        It runs in the thread that writes; `erase` follows in another thread.
         """
 
     def erase(
         self, redact: Callable[[bytes], Redacted | None], progress: Callable[[int, int], None]
     ) -> Erased:
-        """Take events out of all that was stored before `seal`; offsets and counts stay.
+        """Erases events from all that was stored before `seal`; offsets and counts stay.
 
-        A reader that is open may still give frames as they were: readers are opened anew before
-        what it gives is relied on. Doing it again, also after a crash, does no harm.
+        An open reader may still return frames as they were; the caller opens readers anew before it
+        relies on them. Repeating the call does no harm, also after a crash.
 
         Args:
-            redact: from the payload of a frame to what takes its place; None leaves it as it is.
-            progress: called with how much is done, and how much there is to do.
+            redact: maps the payload of a frame to its replacement; None leaves it as it is.
+            progress: called with the amount done and the amount to do.
 
         Raises:
-            NotImplementedError: this store cannot.
-            OSError: it failed, and may be tried again.
+            NotImplementedError: this store cannot erase.
+            OSError: erasing failed and may be tried again.
         """
         raise NotImplementedError
 
     @abstractmethod
     def close(self) -> None:
-        """Sync and release; safe twice and without `open`."""
+        """Syncs and releases files; safe twice and without `open`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +175,8 @@ class QueueSpec(Generic[C]):
     """Registers a type of queue store.
 
     Attributes:
-        sharded: whether several worker processes may each have a store of their own, told apart by
-            `Context.data_dir`. Without it ``server.workers`` is 1.
+        sharded: several worker processes may each have a store of their own, in their own
+            `Context.data_dir`. Otherwise ``server.workers`` must be 1.
     """
 
     type: str

@@ -1,4 +1,4 @@
-"""What an error means for the events of a batch, and how long to wait. Pure: no clock, no I/O."""
+"""Judges what an error means for the events of a batch. Pure: no clock, no I/O."""
 
 from __future__ import annotations
 
@@ -22,19 +22,21 @@ _MAX_DETAIL = 500
 
 @dataclass(slots=True)
 class Verdict:
-    """What became of the items of a batch, by index; an item that is in neither was delivered.
+    """The outcome of each item of a batch, by index.
+
+    An item that is neither in `dead` nor in `again` was delivered.
 
     Attributes:
-        dead: item to why it will never be accepted.
+        dead: maps an item to the reason why it will never be accepted.
         again: items to send again.
-        whole: the destination as a whole failed, or has said of no event more than that it is sent
-            too much or wrongly set up; that says nothing against any one event.
-        suspicious: a failure as a whole that one event may have brought about.
+        whole: no single event is to blame: the destination failed as a whole, or is overloaded or
+            wrongly set up.
+        suspicious: the failure is of the whole batch, and a single event may have caused it.
         paused: settings or credentials are wrong.
-        retry_after_seconds: what the destination asked for.
+        retry_after_seconds: the wait that the destination asked for.
         detail: the first error, in words.
-        again_detail: item of `again` to its own error.
-        exchanges: item to an excerpt of the request and answer that failed, where there is one.
+        again_detail: maps an item of `again` to its own error.
+        exchanges: maps an item to an excerpt of the failed request and its answer, if there is one.
     """
 
     dead: dict[int, str] = field(default_factory=dict)
@@ -49,7 +51,7 @@ class Verdict:
 
 
 def judge(error: Exception, size: int) -> Verdict:
-    """Sort the items of a batch of `size` that failed with `error`."""
+    """Sorts the items of a batch of `size` that failed with `error`."""
     if not isinstance(error, BatchError):
         verdict = Verdict(detail=describe(error))
         exchange = _exchange(error)
@@ -69,7 +71,7 @@ def judge(error: Exception, size: int) -> Verdict:
     blamed = False
     for index, item_error in sorted(error.failed.items()):
         if not 0 <= index < size:
-            continue  # the destination names an item that it was not given: nothing to do with it
+            continue  # the destination names an item that it was not given
         exchange = _exchange(item_error)
         if exchange:
             verdict.exchanges[index] = exchange
@@ -95,11 +97,11 @@ def _asked_wait(error: Exception) -> float | None:
 
 
 def describe(error: Exception) -> str:
-    """An error in one bounded line that may be logged and shown.
+    """Returns an error as one bounded line that may be logged and shown.
 
-    A destination writes the text of a `DeliveryError` for that purpose. Any other error may quote
-    the event or a URL with a secret, so that only its class is told, and what the operating system
-    says of it.
+    A destination writes the text of a `DeliveryError` for that purpose. The text of any other error
+    may quote an event, or a URL with a secret. Of such an error the line has the class only, and
+    the operating system's message.
     """
     if isinstance(error, DeliveryError):
         text = " ".join(str(error).split()) or type(error).__name__
@@ -111,7 +113,7 @@ def describe(error: Exception) -> str:
 
 
 def trace_of(error: BaseException) -> str:
-    """Where an error came from, without its text, which may quote an event."""
+    """Returns where an error came from, without its text, which may quote an event."""
     if isinstance(error, BaseExceptionGroup):
         return "\n".join(trace_of(inner) for inner in error.exceptions)
     frames = "".join(traceback.format_tb(error.__traceback__))

@@ -1,4 +1,4 @@
-"""A destination with all that config and its plugin say about it."""
+"""A destination with everything that config and its plugin say about it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from gateway.components.chain import Chain
 from gateway.components.destination import BatchPolicy, Destination
 from gateway.components.dry_run import Rehearsal
 from gateway.config.settings import DestinationSettings
+from gateway.delivery.sender import Target
 
 __all__ = ["BuiltDestination"]
 
@@ -18,11 +19,10 @@ class BuiltDestination:
     """A destination with everything that config and its plugin say about it.
 
     Attributes:
-        counted: what it has counted of its own; see `Context.count`.
-        made_of: all that `destination` was built from.
-        rehearses: whether it can show what it would send; if not, it is not to be started in a
-            rehearsal.
-        rehearsal: where it notes that down; None where it sends.
+        counted: the destination's own counts; see `Context.count`.
+        made_of: all parts that `destination` was built from.
+        rehearses: whether it supports dry runs. If not, it must not be started in one.
+        rehearsal: collects what it would send, in a dry run; None where it sends.
     """
 
     id: str
@@ -44,5 +44,10 @@ class BuiltDestination:
 
     @property
     def is_shadow(self) -> bool:
-        """Whether nothing is sent to it; see `gateway.delivery.shadow.shadow`."""
+        """True if nothing is sent to it; see `gateway.delivery.shadow`."""
         return self.settings.shadowing is not None
+
+    @property
+    def target(self) -> Target:
+        """The destination as a sender needs it."""
+        return Target(self.id, self.destination, self.settings, self.max_concurrency, self.secrets)

@@ -15,7 +15,7 @@ from gateway.components.dry_run import Planned, Rehearsal, Request, Write
 from gateway.errors import BatchError, DeliveryError
 from gateway.http.excerpt import Mask
 
-__all__ = ["MOST_BODY_BYTES", "Rehearsed", "Shown", "rehearse"]
+__all__ = ["MOST_BODY_BYTES", "DryRunResult", "MaskedJson", "run_dry"]
 
 MOST_BODY_BYTES = 16_777_216
 """A compressed body is shown up to this size."""
@@ -27,7 +27,7 @@ _GZIP = MAX_WBITS | 16
 
 
 @dataclass(frozen=True, slots=True)
-class Rehearsed:
+class DryRunResult:
     """What would become of a batch if the other side took all of it.
 
     Attributes:
@@ -42,7 +42,7 @@ class Rehearsed:
     silent: frozenset[int] = frozenset()
 
 
-async def rehearse(destination: Destination, rehearsal: Rehearsal, batch: Batch) -> Rehearsed:
+async def run_dry(destination: Destination, rehearsal: Rehearsal, batch: Batch) -> DryRunResult:
     """Have a destination say what it would send. One batch at a time.
 
     Args:
@@ -57,10 +57,10 @@ async def rehearse(destination: Destination, rehearsal: Rehearsal, batch: Batch)
     except Exception as error:  # noqa: BLE001 - of a plugin: it is what would happen
         failed = dict.fromkeys(range(len(batch)), error)
     silent = frozenset(rehearsal.silent - failed.keys())
-    return Rehearsed(tuple(rehearsal.take()), failed, silent)
+    return DryRunResult(tuple(rehearsal.take()), failed, silent)
 
 
-class Shown:
+class MaskedJson:
     """Puts what would be sent in a form for people and programs.
 
     Args:

@@ -1,70 +1,54 @@
-"""What becomes of events that failed: again, aside in the retry lane, alone, or dead.
+"""Decides where events go that failed: sent again, to the retry lane, alone, or to dead letters.
 
-The events of a batch go on together as long as the destination as a whole is at fault. If it fails
-so again and again the batch is cut smaller, until the event is found that fails alone while others
-do not; that one waits in the lane, alone.
+The events of a batch stay together as long as the whole destination is at fault. If it keeps
+failing, the batch is cut into smaller parts, until one event fails alone while others succeed. That
+event waits in the retry lane, alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from operator import itemgetter
 
 from gateway.components.verdict import Verdict
-from gateway.config.settings import RetryPolicy
-from gateway.delivery.batcher import Batcher
+from gateway.delivery.commit_order import CommitOrder
+from gateway.delivery.context import WorkerContext
 from gateway.delivery.in_flight import NOTHING, InFlight, Item, Part
 from gateway.delivery.ordering import UserOrder
 from gateway.delivery.retry_lane import RetryLane
-from gateway.delivery.sender import Sender
 from gateway.state import Attempt, Offsets
-from gateway.state.ledger.counts import DestinationCounts
 
 __all__ = ["FailureHandler"]
 
 _FAILURES_BEFORE_CUTTING = 3
-_FAILURES_BEFORE_PASSING = 6  # most outages end before, and leave the order as it was
+_FAILURES_BEFORE_PASSING = 6  # most outages end earlier, and leave the order of events as it was
 _MOST_WAVES = 4
 
 
 class FailureHandler:
-    """Sorts the events of a failed send.
+    """Handles the events of failed sends.
 
     Args:
-        uncommitted: events that are about to enter the lane.
-        batcher: whether it has more is whether anything could pass an event that fails.
+        commits: knows how many events are about to enter the lane.
     """
 
-    def __init__(
-        self,
-        policy: RetryPolicy,
-        lane: RetryLane,
-        sender: Sender,
-        counts: DestinationCounts,
-        uncommitted: Callable[[], int],
-        batcher: Batcher,
-    ) -> None:
-        self._policy = policy
+    def __init__(self, context: WorkerContext, lane: RetryLane, commits: CommitOrder) -> None:
         self._lane = lane
-        self._sender = sender
-        self._counts = counts
-        self._uncommitted = uncommitted
-        self._batcher = batcher
-
-    def use(self, policy: RetryPolicy) -> None:
-        """Go by this from now on."""
-        self._policy = policy
+        self._commits = commits
+        self._sender = context.sender
+        self._counts = context.counts
+        self._batcher = context.batcher
 
     def has_room(self, number: int) -> bool:
-        """Whether so many more events may go to the lane."""
-        return self._lane.has_room(self._uncommitted() + number)
+        """Returns True if this many more events may go to the lane."""
+        return self._lane.has_room(self._commits.entering_lane + number)
 
     def whole_failed(self, in_flight: InFlight, part: Part, verdict: Verdict, now_ms: int) -> None:
-        """The destination failed as a whole."""
+        """Handles a failure of the whole destination."""
         again = [part[place] for place in verdict.again]
         self._counts.retried += len(again)
         in_flight.failures += 1
-        too_old = now_ms - in_flight.first_ms >= self._policy.max_age_seconds * 1000
+        too_old = now_ms - in_flight.first_ms >= self._sender.retry.max_age_seconds * 1000
         if too_old and not verdict.paused:
             for place in verdict.again:
                 exchange = verdict.exchanges.get(place, "")
@@ -72,12 +56,12 @@ class FailureHandler:
         elif not verdict.suspicious:
             in_flight.todo.extendleft(reversed(again))
         elif len(again) == 1 and in_flight.size == 1:
-            # Either the destination is down, or this event brings it down. Another goes next: if
-            # that is delivered, it was the event.
+            # Either the destination is down, or this event brings it down. Another event goes
+            # next. If the destination accepts that one, this event is at fault.
             in_flight.suspects[again[0][1]] = self._sender.successes
             in_flight.todo.extend(again)
             if in_flight.failures >= _FAILURES_BEFORE_PASSING and self._batcher.behind:
-                self._pass_by(in_flight, verdict, now_ms)
+                self._let_others_pass(in_flight, verdict, now_ms)
         else:
             in_flight.todo.extendleft(reversed(again))
             if in_flight.failures >= _FAILURES_BEFORE_CUTTING:
@@ -86,10 +70,13 @@ class FailureHandler:
     async def items_failed(
         self, in_flight: InFlight, part: Part, verdict: Verdict, now_ms: int
     ) -> None:
-        """Items that failed on their own go to the retry lane; if that is full, they stay here."""
+        """Moves events that failed on their own to the retry lane.
+
+        If the lane is full, they stay in the batch and are sent again after a pause.
+        """
         in_flight.blamed += 1
         whys = {i: verdict.again_detail.get(i, verdict.detail) for i in verdict.again}
-        if in_flight.blamed >= self._policy.max_attempts:
+        if in_flight.blamed >= self._sender.retry.max_attempts:
             for place, why in whys.items():
                 exchange = verdict.exchanges.get(place, "")
                 in_flight.give_up(part[place], "expired", why, now_ms, exchange)
@@ -112,22 +99,22 @@ class FailureHandler:
             self._sender.delay_seconds(in_flight.blamed, verdict.retry_after_seconds)
         )
 
-    def _pass_by(self, in_flight: InFlight, verdict: Verdict, now_ms: int) -> None:
-        """Where each event that is left failed alone, the first of them lets what follows it pass.
+    def _let_others_pass(self, in_flight: InFlight, verdict: Verdict, now_ms: int) -> None:
+        """Moves the first event of a batch aside if each of its events failed alone.
 
-        Or as many of them in a row as may be under way would stop the destination for good.
+        Otherwise as many such events in a row as sends may be under way would stop the destination
+        for good.
         """
-        if any(
-            offset not in in_flight.suspects for _, offset in in_flight.todo
-        ) or not self.has_room(1):
+        untried = any(offset not in in_flight.suspects for _, offset in in_flight.todo)
+        if untried or not self.has_room(1):
             return
-        # It is not blamed: whether it is at fault is not known yet.
+        # The event is not blamed, as it may not be at fault.
         self._put_suspect_aside(
             in_flight, in_flight.todo[0], 0, verdict.retry_after_seconds, now_ms
         )
 
     def release_suspects(self, in_flight: InFlight, now_ms: int) -> None:
-        """Events that failed alone while another was delivered wait in the lane, alone."""
+        """Moves events that failed alone while another was delivered to the lane, to wait alone."""
         guilty = [o for o, at in in_flight.suspects.items() if self._sender.successes > at]
         for item in [item for item in in_flight.todo if item[1] in guilty] if guilty else ():
             if not self.has_room(1):
@@ -137,9 +124,13 @@ class FailureHandler:
     def stand_aside(
         self, order: UserOrder, in_flight: InFlight, able: Collection[int], now_ms: int
     ) -> bool:
-        """Events that stand behind one in the retry lane wait there too; True if there were any.
+        """Moves events to the lane that stand behind an event in the lane.
 
-        So do those of a user who has so many in one batch that they would hold up the next ones.
+        A user who has so many events in one batch that they would hold up the next batches waits
+        there too.
+
+        Returns:
+            True if any event was moved.
         """
         moved = []
         for item in sorted(in_flight.todo, key=itemgetter(1)):
@@ -156,10 +147,11 @@ class FailureHandler:
         return bool(moved)
 
     def set_down(self, batches: Iterable[InFlight], now_ms: int) -> None:
-        """Nobody goes on with these: what is left of those with outcomes waits in the lane.
+        """Prepares batches for a commit, as nobody continues with them.
 
-        So that what was sent can be committed, and is not sent again. A batch without outcomes is
-        read again; unless one with outcomes comes after it, for the cursor moves past both.
+        The rest of each batch that has outcomes goes to the lane. So what was sent can be committed
+        and is not sent again. A batch without outcomes is read again, unless a batch with outcomes
+        comes after it, as the cursor moves past both.
         """
         known = list(batches)
         while known and not known[-1].has_outcomes:

@@ -1,4 +1,4 @@
-"""Stops a worker for a while, so that nothing it has in memory outlives what is done meanwhile."""
+"""Pauses a worker, so that nothing it has in memory outlives what is done meanwhile."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ __all__ = ["Pause", "Paused", "is_pause"]
 
 
 class Paused(Exception):
-    """Ends a session of a worker that is to be paused."""
+    """Ends the session of a worker that is to pause."""
 
 
 class Pause:
-    """Between a worker and who wants it to stand still."""
+    """Coordinates a worker with the code that needs it paused."""
 
     def __init__(self) -> None:
         self._wanted = asyncio.Event()
@@ -24,7 +24,7 @@ class Pause:
 
     @asynccontextmanager
     async def paused(self) -> AsyncIterator[None]:
-        """Meanwhile the worker has no session."""
+        """Keeps the worker without a session while the context is open."""
         async with self._one:
             self._wanted.set()
             try:
@@ -34,25 +34,25 @@ class Pause:
                 self._wanted.clear()
 
     async def interrupt(self) -> None:
-        """Part of each session: raises `Paused` when the worker is wanted to stand still."""
+        """Runs within each session, and raises `Paused` when the worker is to pause."""
         await self._wanted.wait()
         raise Paused
 
     def running(self) -> None:
-        """The worker begins a session."""
+        """Notes that the worker begins a session."""
         self._standing.clear()
 
     async def stand(self) -> None:
-        """The worker has ended its session, and stands until it may go on."""
+        """Notes that the session has ended, and waits until the worker may continue."""
         self._standing.set()
-        async with self._one:  # whoever holds the worker has this
+        async with self._one:  # the code that paused the worker holds this
             pass
 
     def ended(self) -> None:
-        """The worker runs no more."""
+        """Notes that the worker does not run any more."""
         self._standing.set()
 
 
 def is_pause(error: Exception) -> bool:
-    """Whether this is what ended a session that was to be paused."""
+    """Returns True if a session ended with this error because of a pause."""
     return isinstance(error, ExceptionGroup) and error.subgroup(Paused) is not None

@@ -1,55 +1,51 @@
-"""Writes what became of events to the state store, however often it takes."""
+"""Writes outcomes to the state store, as often as it takes, and counts them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections import Counter
 
-from gateway.delivery.sender import Sender
+from gateway.delivery.context import WorkerContext
 from gateway.errors import StateError
-from gateway.state import Attempt, Commit, State, Written
-
-if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
+from gateway.state import ALREADY_WAITING, Attempt, Commit, Written
 
 __all__ = ["Recorder"]
 
 
 class Recorder:
-    """Of one destination.
+    """Writes the outcomes of one destination."""
 
-    Args:
-        sender: says how long to wait, and that draining has ended the waiting.
-    """
-
-    def __init__(
-        self,
-        destination: str,
-        state: State,
-        sender: Sender,
-        clock: Callable[[], int],
-        log: FilteringBoundLogger,
-    ) -> None:
-        self._destination = destination
-        self._state = state
-        self._sender = sender
-        self._clock = clock
-        self._log = log
+    def __init__(self, context: WorkerContext) -> None:
+        self._destination = context.id
+        self._state = context.state
+        self._sender = context.sender
+        self._counts = context.counts
+        self._clock = context.clock
+        self._log = context.log
         self._writing = 0
 
     @property
     def busy(self) -> bool:
-        """Whether something is being written."""
+        """True while a commit is being written."""
         return self._writing > 0
 
-    async def write(self, commit: Commit) -> Written | None:
-        """Write a commit, however often it takes; None when draining gave up."""
+    async def record(self, commit: Commit) -> Written | None:
+        """Writes a commit and counts its outcomes.
+
+        A write that fails is tried again until it succeeds.
+
+        Returns:
+            None if the worker drains and gives up.
+        """
         self._writing += 1
         try:
-            return await self._write(commit)
+            written = await self._write(commit)
         finally:
             self._writing -= 1
             self._sender.notify()
+        if written is not None:
+            self._count(commit, written)
+            self._log_problems(commit, written)
+        return written
 
     async def _write(self, commit: Commit) -> Written | None:
         attempt = 0
@@ -66,11 +62,21 @@ class Recorder:
                     self._sender.succeeds()
                 return written
 
-    def tell(self, commit: Commit, written: Written) -> None:
-        """Log what somebody has to look into."""
+    def _count(self, commit: Commit, written: Written) -> None:
+        counts = self._counts
+        counts.delivered += commit.delivered
+        counts.filtered += Counter(commit.filtered)
+        counts.dead += commit.dead_counts()
+        counts.replayed += commit.replayed
+        if written.overlapping:
+            counts.filtered[ALREADY_WAITING] += written.overlapping
+        if written.missing:
+            counts.leaked += abs(written.missing)
+
+    def _log_problems(self, commit: Commit, written: Written) -> None:
         if written.missing:
             self._log.error(
-                "the books do not balance: events were counted nowhere, or twice; see "
+                "the ledger does not balance: events were not counted, or counted twice; see "
                 "`gateway ledger`",
                 destination=self._destination,
                 events=written.missing,
@@ -83,10 +89,10 @@ class Recorder:
                 detail=commit.dead[0].detail if commit.dead else "damaged in the queue",
             )
 
-    async def note(self, happened: list[Attempt]) -> None:
-        """Record attempts that settled nothing; where that cannot be done, go on without."""
+    async def record_attempts(self, attempts: list[Attempt]) -> None:
+        """Records attempts that settled nothing. Where that fails, delivery goes on without."""
         try:
-            await self._state.commit(Commit(self._destination, attempts=happened), self._clock())
+            await self._state.commit(Commit(self._destination, attempts=attempts), self._clock())
         except StateError as error:
             self._log.warning(
                 "an attempt could not be recorded",

@@ -9,7 +9,7 @@ from msgspec import Struct, field, structs
 
 from gateway.events.event import Event
 from gateway.events.timestamps import parse_ms
-from gateway.state.merging import _counts, _sum
+from gateway.state.merging import add_counts, add_fields
 
 __all__ = ["Plan", "Progress", "Request", "merge_plans", "merge_progress"]
 
@@ -85,10 +85,10 @@ class Plan(Struct):
 def merge_plans(found: Iterable[Plan]) -> Plan:
     """What the replays of all shards would do."""
     plans = list(found)
-    names = Counter(_counts(plan.names for plan in plans))
+    names = Counter(add_counts(plan.names for plan in plans))
     return Plan(
         sum(plan.chosen for plan in plans),
-        _counts(plan.kept_back for plan in plans),
+        add_counts(plan.kept_back for plan in plans),
         dict(names.most_common()),
         sum(plan.pending for plan in plans),
     )
@@ -110,5 +110,5 @@ def _one_replay(parts: list[Progress]) -> Progress:
         parts[0],
         state=state,
         detail="; ".join(dict.fromkeys(part.detail for part in parts if part.detail)),
-        **_sum(parts, "offsets", "offsets_done", "replayed"),
+        **add_fields(parts, "offsets", "offsets_done", "replayed"),
     )

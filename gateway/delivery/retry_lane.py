@@ -1,97 +1,71 @@
 """The retry lane: single events that failed while the rest of their batch did not.
 
-They leave the road so that the cursor can move on, and wait in the state store for their next
-attempt. An event is blamed for a failure only if the destination is known to work: if something
-else was delivered since the event was last tried. Otherwise the destination is.
+These events wait in the state store for their next attempt, so that the cursor can move on. An
+event is blamed for a failure only if the destination is known to work, which is: if it accepted
+another event since this one was last tried. Otherwise the destination is blamed.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from heapq import nsmallest
 
 from gateway.components.destination import Batch
 from gateway.components.verdict import Verdict
-from gateway.config.settings import RetryPolicy
-from gateway.delivery.in_flight import attempts_of, show
+from gateway.delivery.attempt import send_once
+from gateway.delivery.context import WorkerContext
 from gateway.delivery.ordering import UserOrder
-from gateway.delivery.sender import Sender
+from gateway.delivery.recorder import Recorder
 from gateway.events.event import decode_events
-from gateway.state import Attempt, Commit, DeadLetter, State, Waiting
-from gateway.state.ledger.counts import DestinationCounts
-from gateway.state.live_tail import Tap
+from gateway.state import Attempt, Commit, DeadLetter, Waiting
 
 __all__ = ["RetryLane"]
 
-_LOOK_EVERY_SECONDS = 3.0  # others may put dead letters into the lane: `gateway dead retry`
+_LOOK_EVERY_SECONDS = 3.0  # other processes may add to the lane: `gateway dead retry`
 
 
 class RetryLane:
-    """Sends what waits, each event when it is due.
+    """Sends the waiting events, each when it is due.
 
-    Args:
-        record: writes outcomes; False where sending has ended.
-        counts: of the destination, of which dead letters may become fewer beside us.
-        max_events: of one send.
-        order: keeps the events of each user in order; None where that is not asked for.
-        queue_id: names the queue that the offsets belong to.
-        tap: where outcomes are published.
-        size: how many events wait, as far as is known.
+    Attributes:
+        size: number of waiting events, as far as is known.
     """
 
-    def __init__(
-        self,
-        destination: str,
-        policy: RetryPolicy,
-        state: State,
-        sender: Sender,
-        record: Callable[[Commit], Awaitable[bool]],
-        counts: DestinationCounts,
-        clock: Callable[[], int],
-        max_events: int,
-        *,
-        order: UserOrder | None = None,
-        queue_id: str = "",
-        tap: Tap | None = None,
-        size: int = 0,
-    ) -> None:
-        self._destination = destination
-        self._policy = policy
-        self._state = state
-        self._sender = sender
-        self._clock = clock
-        self._record = record
-        self._counts = counts
-        self._max_events = max_events
-        self._order = order
-        self._queue_id = queue_id
-        self._tap = Tap() if tap is None else tap
-        self._due_ms: dict[int, int] = {}  # of all that waits, where there is an order
-        self._successes_at: dict[int, int] = {}  # offset to the successes when it last failed
+    def __init__(self, context: WorkerContext, recorder: Recorder) -> None:
+        self.size = context.waiting
+        self._context = context
+        self._recorder = recorder
+        self._destination = context.id
+        self._state = context.state
+        self._sender = context.sender
+        self._clock = context.clock
+        self._counts = context.counts
+        self._max_events = context.max_events
+        self._order = context.order
+        self._due_ms: dict[int, int] = {}  # of all waiting events, where there is an order
+        self._successes_at: dict[int, int] = {}  # offset: successes when the event last failed
         self._added = asyncio.Event()
-        self.size = size
 
-    def use(self, policy: RetryPolicy, max_events: int) -> None:
-        """Go by these from now on."""
-        self._policy = policy
+    def use(self, max_events: int) -> None:
+        """Sets the most events of one send from now on."""
         self._max_events = max_events
 
     async def look(self, *, anew: bool = False) -> None:
-        """Learn how many events wait, and how many are dead.
+        """Reads from the state store how many events wait and how many are dead.
 
         Args:
-            anew: whether nothing that was known before counts.
+            anew: forget what was known before.
         """
         self.size, stored = await self._state.standing(self._destination)
-        # Commands that work on the file, such as `gateway dead retry`, move events from one to the
-        # other beside us.
+        # Commands that work on the file, such as `gateway dead retry`, move events between dead
+        # letters and the lane while the gateway runs.
         self._counts.dead, self._counts.filtered = stored.dead, stored.filtered
         if self._order is not None and (anew or self.size != len(self._due_ms)):
             await self._learn_order(self._order)
 
     async def _learn_order(self, order: UserOrder) -> None:
-        """Put all that waits in its user's line; it may have been put into the lane beside us."""
+        """Enters all waiting events into their users' lines, also those that others added."""
         rows = await self._state.waiting_index(self._destination)
         self._due_ms = {offset: due_ms for offset, due_ms, _, _ in rows}
         for offset, _, user_id, anonymous_id in rows:
@@ -99,15 +73,19 @@ class RetryLane:
         order.set_aside(self._due_ms)
 
     def wake(self) -> None:
-        """Look again at what is due."""
+        """Makes the lane look again at what is due."""
         self._added.set()
 
     def has_room(self, number: int) -> bool:
-        """Whether so many more may wait."""
-        return self.size + number <= self._policy.max_waiting
+        """Returns True if this many more events may wait."""
+        return self.size + number <= self._sender.retry.max_waiting
 
     def added(self, entries: Sequence[Waiting], overlapping: int) -> None:
-        """These were committed to the lane, so many of which were in it before."""
+        """Notes events that were committed to the lane.
+
+        Args:
+            overlapping: how many of them were in the lane before.
+        """
         if entries:
             self.size += len(entries) - overlapping
             for entry in entries:
@@ -120,7 +98,7 @@ class RetryLane:
         return int(self._sender.delay_seconds(attempts, asked_seconds) * 1000)
 
     async def run(self) -> None:
-        """Send what is due until sending ends."""
+        """Sends what is due until sending ends."""
         while True:
             self._added.clear()
             await self.look()
@@ -136,9 +114,10 @@ class RetryLane:
                 return
 
     async def _due(self, now_ms: int) -> tuple[list[Waiting], int | None]:
-        """Events whose time and turn has come; if none has, the time of the next one."""
-        # Twice the longest wait: what is to wait for longer was put here by a clock set back since.
-        latest_ms = now_ms + int(self._policy.max_seconds * 2000)
+        """Returns the events to send now; if there are none, the time of the next one."""
+        # Twice the longest wait. An event that is due later was put here before the clock was set
+        # back; it is sent now.
+        latest_ms = now_ms + int(self._sender.retry.max_seconds * 2000)
         if self._order is None:
             return await self._state.due(self._destination, now_ms, self._max_events, latest_ms)
         ready = sorted(
@@ -154,17 +133,38 @@ class RetryLane:
         return [], min((self._due_ms[offset] for offset in first_in_line), default=None)
 
     def _choose(self, order: UserOrder, ready: list[int]) -> list[int]:
-        """Of these, as many as may go together: those that have been due for longest."""
+        """Returns as many of these as may go together, those that have been due longest."""
         able = order.choose(ready, len(ready))
         if len(able) <= self._max_events:
             return able
         longest = sorted(nsmallest(self._max_events, able, key=self._due_ms.__getitem__))
-        # What stands behind one that is not among them cannot go.
+        # An event behind one that is not chosen cannot go.
         return order.choose(longest, len(longest)) or able[: self._max_events]
 
     async def _send(self, due: Sequence[Waiting]) -> bool:
-        # One that failed alone is sent alone, so that it takes no other down with it. Whose turn it
-        # is goes by time, or two that bring the destination down would take all turns.
+        due = self._together(due)
+        if not await self._sender.admitted():
+            return False
+        batch = Batch(
+            [decode_events(b"[" + w.event + b"]")[0] for w in due],
+            [w.offset for w in due],
+            max(w.attempts for w in due) + 1,
+            self._context.queue_id,
+        )
+        # Successes before this run are not known. The event is tried once before it is blamed.
+        failed_at = self._successes_at.get(due[0].offset, self._sender.successes)
+        blame = len(due) == 1 and self._sender.successes > failed_at
+        verdict, attempts = await send_once(self._context, batch, blame=blame)
+        commit = self._outcome(due, verdict, attempts, self._clock())
+        if await self._recorder.record(commit) is None:
+            return False
+        self._recorded(commit)
+        return True
+
+    def _together(self, due: Sequence[Waiting]) -> Sequence[Waiting]:
+        """Returns those of the due events that go into the next send."""
+        # An event that failed alone is sent alone, so that no other fails with it. Turns go by
+        # time, or two events that bring the destination down would take all turns.
         order = self._order
         heads = due if order is None else [w for w in due if not order.behind(w.offset)]
         first = min(heads, key=lambda waiting: waiting.next_ms)
@@ -172,26 +172,9 @@ class RetryLane:
         if order is not None:
             able = order.choose([w.offset for w in due], len(due))
             due = [w for w in due if w.offset in able]
-        if not await self._sender.admitted():
-            return False
-        batch = Batch(
-            [decode_events(b"[" + w.event + b"]")[0] for w in due],
-            [w.offset for w in due],
-            max(w.attempts for w in due) + 1,
-            self._queue_id,
-        )
-        # Of what failed in an earlier run nothing is known: it is heard once before it is blamed.
-        failed_at = self._successes_at.get(due[0].offset, self._sender.successes)
-        blame = len(due) == 1 and self._sender.successes > failed_at
-        began_ms, began = self._clock(), asyncio.get_running_loop().time()
-        verdict = await self._sender.attempt(batch, blame=blame)
-        took_ms = round((asyncio.get_running_loop().time() - began) * 1000, 2)
-        attempts = attempts_of(batch, verdict, began_ms, took_ms)
-        if self._tap:
-            show(self._tap, self._destination, batch, attempts)
-        commit = self._outcome(due, verdict, attempts, self._clock())
-        if not await self._record(commit):
-            return False
+        return due
+
+    def _recorded(self, commit: Commit) -> None:
         self.size -= len(commit.settled)
         for entry in commit.waiting:
             self._successes_at[entry.offset] = self._sender.successes
@@ -203,7 +186,6 @@ class RetryLane:
             self._due_ms.update((entry.offset, entry.next_ms) for entry in commit.waiting)
             self._order.leave(commit.settled)
             self._sender.notify()
-        return True
 
     def _outcome(
         self, due: Sequence[Waiting], verdict: Verdict, attempts: list[Attempt], now_ms: int
@@ -211,7 +193,7 @@ class RetryLane:
         dead: list[DeadLetter] = []
         waiting: list[Waiting] = []
         retried = set(verdict.again)
-        # Where the destination failed as a whole it was no attempt of theirs.
+        # A failure of the whole destination does not count as an attempt of these events.
         charged = 0 if verdict.whole else 1
         for index, entry in enumerate(due):
             if index in verdict.dead:
@@ -245,6 +227,7 @@ class RetryLane:
 
     def _gives_up(self, entry: Waiting, verdict: Verdict, charged: int) -> bool:
         if verdict.paused:
-            return False  # settings that a person has to mend are no reason to throw it away
-        too_old = entry.last_ms - entry.first_ms >= self._policy.max_age_seconds * 1000
-        return too_old or (bool(charged) and entry.attempts >= self._policy.max_attempts)
+            return False  # the settings are wrong, and a person has to correct them: keep the event
+        policy = self._sender.retry
+        too_old = entry.last_ms - entry.first_ms >= policy.max_age_seconds * 1000
+        return too_old or (bool(charged) and entry.attempts >= policy.max_attempts)

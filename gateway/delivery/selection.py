@@ -1,4 +1,4 @@
-"""Which of the events that were read go out to a destination, and in what shape."""
+"""Selects and transforms the events that go to a destination."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from gateway.rollouts.stamp import Memberships
 from gateway.state import DeadLetter
 from gateway.state.live_tail import Tap
 
-__all__ = ["Interceptor", "Outgoing", "Selection"]
+__all__ = ["Interceptor", "Outgoing", "Selection", "SelectionContext"]
 
 _ARM = "group:"
-"""Begins the rule that keeps an event back because of its arm."""
+"""Prefix of the rule that filters an event because of its arm."""
 
 
 @dataclass(slots=True)
 class Outgoing:
-    """What was read from the queue and is to be committed together.
+    """Events that were read from the queue and are committed together.
 
     Attributes:
-        cursor: where reading goes on after it.
-        events, offsets: to send; the others that were read are in `filtered`, `dead` and `lost`.
-        filtered: rule to the offsets of the events that it kept back.
-        lost: events that were damaged in the queue.
+        cursor: offset where reading continues after them.
+        events, offsets: the events to send. The others are in `filtered`, `dead` and `lost`.
+        filtered: rule to the offsets of the events that it filtered.
+        lost: number of events that were damaged in the queue.
         size: bytes of the events read.
     """
 
@@ -47,7 +47,7 @@ class Outgoing:
     size: int = 0
 
     def add(self, part: Outgoing) -> None:
-        """Add what became of the events that were read next."""
+        """Adds the events that were read next, with their outcomes."""
         self.events.append(part.events)
         self.offsets += part.offsets
         for rule, offsets in part.filtered.items():
@@ -56,75 +56,87 @@ class Outgoing:
 
 
 class Interceptor(Protocol):
-    """Looks at what would go out, and keeps it back."""
+    """Takes the events that would be sent to a destination, so that none is sent."""
 
     async def take(self, outgoing: Outgoing) -> None:
-        """Look at the events, and leave none of them to be sent."""
+        """Takes all events out of `outgoing`."""
 
     def forget(self) -> None:
-        """What was read may have been erased."""
+        """Forgets events that were read, as they may have been erased."""
+
+
+@dataclass(frozen=True, slots=True)
+class SelectionContext:
+    """Everything that decides which events go to a destination.
+
+    Attributes:
+        chain: the delivery transforms that apply to the destination.
+        name: name of the destination in `integrations` objects.
+        storage: whether it is a warehouse or archive.
+        clock: wall clock in milliseconds.
+        consent: categories of consent that it is mapped to.
+        consent_defaults: by source, the default for events that say nothing about consent.
+        id: id of the destination, for watchers.
+        tap: publishes filtered events to watchers.
+        only: a group and one of its arms; other users' events are filtered. None for all events.
+        memberships: writes arms of groups into the events, before the delivery transforms.
+        interceptor: takes all events that would be sent.
+        meters: measure the outcomes of events for rollouts.
+    """
+
+    chain: Chain
+    name: str
+    storage: bool
+    clock: Callable[[], int]
+    consent: tuple[str, ...] = ()
+    consent_defaults: Mapping[str, Default] | None = None
+    id: str = ""
+    tap: Tap = field(default_factory=Tap)
+    only: tuple[Group, Arm] | None = None
+    memberships: Memberships | None = None
+    interceptor: Interceptor | None = None
+    meters: Sequence[Meter] = ()
 
 
 class Selection:
-    """The client's and the user's say, then the delivery transforms.
+    """Applies the integrations object and consent of an event, then the delivery transforms.
 
-    Args:
-        name: the destination's name in `integrations` objects.
-        storage: whether it is a warehouse or archive.
-        consent: categories of consent that it is mapped to.
-        chain: the delivery transforms that apply to it.
-        only: the group, and the arm of it whose events it gets; None for all events.
-        memberships: writes arms of groups into what goes out, before the delivery transforms.
-        interceptor: takes all that would go out.
-        consent_defaults: by source, what becomes of its events that say nothing of consent.
-        id_, tap: the destination's id, and where what is kept back is published.
-        meters: measure what becomes of the events, for rollouts.
+    Attributes:
+        meters, interceptor: as in `SelectionContext`.
     """
 
-    def __init__(
-        self,
-        chain: Chain,
-        *,
-        name: str,
-        storage: bool,
-        consent: tuple[str, ...] = (),
-        consent_defaults: Mapping[str, Default] | None = None,
-        clock: Callable[[], int],
-        id_: str = "",
-        tap: Tap | None = None,
-        only: tuple[Group, Arm] | None = None,
-        memberships: Memberships | None = None,
-        interceptor: Interceptor | None = None,
-        meters: Sequence[Meter] = (),
-    ) -> None:
-        self.interceptor = interceptor
-        self._memberships = memberships or None
+    def __init__(self, context: SelectionContext) -> None:
+        self.interceptor = context.interceptor
+        self.meters = context.meters
+        self._memberships = context.memberships or None
         self._today = False
-        self.meters = meters
-        self._only = only
-        self._id = id_
-        self._tap = Tap() if tap is None else tap
+        self._only = context.only
+        self._id = context.id
+        self._tap = context.tap
         self._refusals = Refusals(
-            name, storage=storage, consent=consent, consent_defaults=consent_defaults
+            context.name,
+            storage=context.storage,
+            consent=context.consent,
+            consent_defaults=context.consent_defaults,
         )
-        self._chain = chain
-        self._clock = clock
+        self._chain = context.chain
+        self._clock = context.clock
 
     def without_transforms(self) -> Selection:
-        """The same without its delivery transforms."""
+        """Returns a copy without the delivery transforms."""
         other = copy(self)
         other._chain = Chain()
         return other
 
     def of_today(self) -> Selection:
-        """The same by the arms as they are today, whenever events came in; it measures nothing."""
+        """Returns a copy that goes by the arms of today and measures nothing."""
         other = copy(self)
         other._today = True
         other.meters = ()
         return other
 
     def sort(self, events: Sequence[Event], offsets: Sequence[int], outgoing: Outgoing) -> None:
-        """Add each event to what goes out or was kept back; the events stay as they are."""
+        """Adds each event to those to send or to those filtered; the events are not changed."""
         if not self.meters:
             self._sort(events, offsets, outgoing)
             return
@@ -145,8 +157,8 @@ class Selection:
         if self._refusals.concern(events):
             rules = self._refusals(events)
         if self._only is not None:
-            rules = self._others(*self._only, events, rules, today=self._today)
-        # A mark is stored by itself, never among events that are sealed.
+            rules = self._by_arm(*self._only, events, rules, today=self._today)
+        # The mark of an erased event is stored by itself, never among sealed events.
         if getattr(events, "addressed", True) and ERASED in [event.type for event in events]:
             rules = [
                 ERASED if event.type == ERASED else rule
@@ -159,23 +171,23 @@ class Selection:
             if self._tap:
                 for event, rule in zip(events, rules, strict=True):
                     if rule is not None:
-                        self._show([event], rule)
+                        self._publish([event], rule)
             kept = [index for index, rule in enumerate(rules) if rule is None]
             events = [events[index] for index in kept]
             offsets = [offsets[index] for index in kept]
         if self._memberships is not None:
             events = self._memberships.stamped(events, today=self._today)
         if self._chain and events:
-            told = self._chain.rules(events.ids()) if isinstance(events, Run) else None
-            if isinstance(events, Run) and told is not None:
-                events, offsets = self._chosen(events, offsets, told, outgoing)
+            dropping = self._chain.rules(events.ids()) if isinstance(events, Run) else None
+            if isinstance(events, Run) and dropping is not None:
+                events, offsets = self._without(events, offsets, dropping, outgoing)
             else:
                 events, offsets = self._transform(events, offsets, outgoing)
         outgoing.events.append(events)
         outgoing.offsets += offsets
 
     @staticmethod
-    def _others(
+    def _by_arm(
         group: Group,
         arm: Arm,
         events: Sequence[Event],
@@ -183,7 +195,7 @@ class Selection:
         *,
         today: bool,
     ) -> list[str | None]:
-        """The rules that keep events back, with one for who is not in an arm."""
+        """Adds a rule that filters the events of users who are not in an arm."""
         known = rules or [None] * len(events)
         members = map(group.member_today if today else group.member, events)
         return [
@@ -191,14 +203,14 @@ class Selection:
             for rule, member in zip(known, members, strict=True)
         ]
 
-    def keep_back(
+    def filter_users(
         self,
         users: Collection[str],
         events: Sequence[Event],
         offsets: Sequence[int],
         outgoing: Outgoing,
     ) -> tuple[list[Event], list[int]]:
-        """Of these events, those that are not of suppressed users; the others are kept back."""
+        """Filters the events of suppressed users, and returns the other events."""
         out = [
             event.user_id in users or (event.type == "alias" and event.previous_id in users)
             for event in events
@@ -219,7 +231,7 @@ class Selection:
         result = self._chain.run(events)
         for rule, dropped in result.filtered.items():
             outgoing.filtered.setdefault(rule, []).extend(offset_of[id(e)] for e in dropped)
-            self._show(dropped, rule)
+            self._publish(dropped, rule)
         now_ms = self._clock()
         for event, transform, error in result.failed:
             detail = f"transform {transform}: {type(error).__name__}"
@@ -228,14 +240,14 @@ class Selection:
             )
         return result.kept, [offset_of[id(event)] for event in result.kept]
 
-    def _chosen(
+    def _without(
         self,
         events: Run,
         offsets: Sequence[int],
         rules: Sequence[str | None],
         outgoing: Outgoing,
     ) -> tuple[Sequence[Event], list[int]]:
-        """The events that no transform drops, without making any."""
+        """Returns the events that no transform drops, without decoding any."""
         places: dict[str | None, list[int]] = {None: []}
         for place, rule in enumerate(rules):
             places.setdefault(rule, []).append(place)
@@ -244,9 +256,9 @@ class Selection:
             assert rule is not None
             outgoing.filtered.setdefault(rule, []).extend(offsets[place] for place in dropped)
             if self._tap:
-                self._show([events[place] for place in dropped], rule)
+                self._publish([events[place] for place in dropped], rule)
         return events.some(kept), [offsets[place] for place in kept]
 
-    def _show(self, events: list[Event], rule: str) -> None:
+    def _publish(self, events: list[Event], rule: str) -> None:
         if self._tap:
             self._tap.publish(self._clock(), "filtered", events, destination=self._id, detail=rule)

@@ -1,4 +1,4 @@
-"""One destination's door: who may send now, one attempt, and how the destination is doing."""
+"""Sends batches to one destination: admits sends one by one, and tracks how the destination is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from gateway.components.destination import Batch, Destination
 from gateway.components.verdict import Verdict, judge
-from gateway.config.settings import DestinationSettings
+from gateway.config.settings import DestinationSettings, RetryPolicy
 from gateway.delivery.backoff import backoff_seconds
 from gateway.delivery.circuit import Circuit, Limit, Pace
 from gateway.errors import Retryable
@@ -19,10 +19,27 @@ from gateway.rollouts.meter import Meter
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-__all__ = ["Condition", "Sender"]
+__all__ = ["Condition", "Sender", "Target"]
 
 _LOG_EVERY_MS = 60_000
 _MAX_EXCHANGE = 4000  # characters, as errors.DeliveryError says
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A destination, and the settings for sending to it.
+
+    Attributes:
+        id: id of the destination.
+        max_concurrency: most sends under way at once.
+        secrets: texts that excerpts of requests and responses must not show.
+    """
+
+    id: str
+    destination: Destination
+    settings: DestinationSettings
+    max_concurrency: int
+    secrets: Sequence[str] = ()
 
 
 @dataclass(slots=True)
@@ -30,10 +47,10 @@ class Condition:
     """How a destination is doing.
 
     Attributes:
-        state: ``ok``; ``retrying`` while it fails; ``paused`` while its settings are refused.
-        since_ms: when that began.
+        state: ``ok``; ``retrying`` while it fails; ``paused`` while it refuses our settings.
+        since_ms: start of this state.
         error: the last error in words; empty while ok.
-        ours: it is the gateway's own, and quotes nobody.
+        ours: the error is the gateway's own, and quotes nobody.
     """
 
     state: Literal["ok", "retrying", "paused"]
@@ -46,29 +63,24 @@ class Sender:
     """Sends batches as the circuit, the limit on concurrency and the pace allow.
 
     Attributes:
+        condition: how the destination is doing.
+        meters: measure outcomes for rollouts.
         successes: sends that delivered something.
-        attempts, failures: sends, and those of them that failed in whole or in part.
-        max_concurrency: sends that may ever be under way at once.
+        attempts, failures: all sends, and those that failed in whole or in part.
 
     Args:
-        max_concurrency: sends under way at once, at most.
+        clock: wall clock in milliseconds.
         rng: source of the jitter.
-        secrets: texts that excerpts of requests and answers must not show.
-        meters: measure outcomes, for rollouts.
-        pace: shared with other senders to the same destination; by default one of its own.
+        pace: shared with other senders to the same destination; by default this sender has its own.
     """
 
     def __init__(
         self,
-        id_: str,
-        destination: Destination,
-        settings: DestinationSettings,
-        max_concurrency: int,
+        target: Target,
         clock: Callable[[], int],
         log: FilteringBoundLogger,
         rng: random.Random | None = None,
         *,
-        secrets: Sequence[str] = (),
         pace: Pace | None = None,
         meters: Sequence[Meter] = (),
     ) -> None:
@@ -77,91 +89,94 @@ class Sender:
         self.successes = 0
         self.attempts = 0
         self.failures = 0
-        self.max_concurrency = max_concurrency
-        self._id = id_
-        self._destination = destination
-        self._settings = settings
+        self._target = target
         self._clock = clock
         self._log = log
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
-        self._circuit = Circuit(settings.retry, self._rng)
-        self._limit = Limit(max_concurrency)
-        self._pace = pace or Pace(settings.max_requests_per_second)
+        self._circuit = Circuit(target.settings.retry, self._rng)
+        self._limit = Limit(target.max_concurrency)
+        self._pace = pace or Pace(target.settings.max_requests_per_second)
         self._in_flight = 0
         self._closed = 0
         self._turn = asyncio.Lock()
         self._draining = asyncio.Event()
         self._changed = asyncio.Event()
         self._logged_ms = 0
-        self._secrets = _longest_first(secrets)
+        self._secrets = _longest_first(target.secrets)
+
+    @property
+    def retry(self) -> RetryPolicy:
+        """The retry policy of the destination."""
+        return self._target.settings.retry
+
+    @property
+    def max_concurrency(self) -> int:
+        """Most sends that may ever be under way at once."""
+        return self._target.max_concurrency
 
     @property
     def concurrency(self) -> int:
-        """Sends that may be under way now."""
+        """Most sends that may be under way now."""
         return self._limit.value
 
     @property
     def draining(self) -> asyncio.Event:
-        """Set once nobody is to wait for what fails."""
+        """Set once the worker drains."""
         return self._draining
 
     @property
     def circuit_open(self) -> bool:
-        """Whether only probes are sent."""
+        """True while only probes are sent."""
         return self._circuit.is_open
 
     @property
     def ended(self) -> bool:
-        """Whether nothing is sent any more: we drain, and the destination fails."""
+        """True if nothing is sent any more, as the worker drains and the destination fails."""
         return self._draining.is_set() and self._circuit.is_open
 
     def drain(self) -> None:
-        """Do not wait any more for what fails, nor for more events."""
+        """Stops waiting for more events and for a failing destination."""
         self._draining.set()
         self.notify()
 
     def close(self) -> None:
-        """Let nobody begin to send until `release`; what was closed twice is opened twice."""
+        """Lets no send begin until `release`. Each `close` needs its own `release`."""
         self._closed += 1
 
     async def idle(self) -> None:
-        """Until no send is under way; each ends within ``timeout_seconds``."""
+        """Waits until no send is under way; each ends within ``timeout_seconds``."""
         while self._in_flight:
             await self.until_change(None)
 
     def release(self) -> None:
-        """Go on after `close`."""
+        """Lets sends begin again after `close`."""
         self._closed -= 1
         self.notify()
 
-    def use(
-        self,
-        destination: Destination,
-        settings: DestinationSettings,
-        max_concurrency: int,
-        secrets: Sequence[str],
-    ) -> None:
-        """Send to this from now on, as these settings say; nothing may be under way.
+    def use(self, target: Target) -> None:
+        """Sends to another target from now on. No send may be under way.
 
-        That the one before failed says nothing of the new one, which is tried at once.
+        Failures of the old target say nothing about the new one, so it is tried at once.
         """
-        self._destination = destination
-        self._settings = settings
-        self._circuit = Circuit(settings.retry, self._rng)
-        self._limit.bound(max_concurrency)
-        self.max_concurrency = max_concurrency
-        self._secrets = _longest_first(secrets)
+        self._target = target
+        self._circuit = Circuit(target.settings.retry, self._rng)
+        self._limit.bound(target.max_concurrency)
+        self._secrets = _longest_first(target.secrets)
         self.notify()
 
     def reset(self) -> None:
-        """No send is under way any more: those there were have been cancelled."""
+        """Notes that the sends under way were cancelled."""
         self._in_flight = 0
         self._circuit.abandoned()
         self.notify()
 
     async def admitted(self) -> bool:
-        """Wait for a turn to send; `attempt` must follow. False where sending has ended."""
-        # First come, first served: or a batch that fails could be the probe for ever.
+        """Waits for a turn to send. `attempt` must follow.
+
+        Returns:
+            False if sending has ended.
+        """
+        # First come, first served. Otherwise a failing batch could be the probe for ever.
         async with self._turn:
             while not self.ended:
                 wait = self._wait_seconds(asyncio.get_running_loop().time())
@@ -172,7 +187,7 @@ class Sender:
         return False
 
     def _wait_seconds(self, now: float) -> float | None:
-        """How long before a send may start; 0 takes the turn, None waits for a change."""
+        """Returns the wait before the next send; 0 takes the turn, None waits for a change."""
         if self._closed or self._in_flight >= self._limit.value:
             return None
         wait = self._circuit.wait_seconds(now)
@@ -183,11 +198,11 @@ class Sender:
         return wait
 
     async def attempt(self, batch: Batch, *, blame: bool) -> Verdict:
-        """Send once.
+        """Sends a batch once.
 
         Args:
-            blame: a failure as a whole is the one event's, as others have been delivered since it
-                failed before.
+            blame: whether a failure of the whole send is the fault of its one event, because others
+                were delivered since that event failed before.
         """
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -224,10 +239,10 @@ class Sender:
         return verdict
 
     async def _send(self, batch: Batch) -> Verdict:
-        timeout = self._settings.timeout_seconds
+        timeout = self._target.settings.timeout_seconds
         try:
             async with asyncio.timeout(timeout):
-                await self._destination.send(batch)
+                await self._target.destination.send(batch)
         except TimeoutError:
             return judge(Retryable(f"no answer within {timeout:g} s"), len(batch))
         except Exception as error:  # noqa: BLE001 - a destination may fail in any way it likes
@@ -240,13 +255,17 @@ class Sender:
         return exchange[:_MAX_EXCHANGE]
 
     def delay_seconds(self, attempts: int, asked_seconds: float | None) -> float:
-        """How long before an event that failed so often is tried again."""
-        return backoff_seconds(attempts, self._settings.retry, asked_seconds, self._rng)
+        """Returns the wait before an event that failed this many times is tried again."""
+        return backoff_seconds(attempts, self.retry, asked_seconds, self._rng)
 
     # -- waiting -------------------------------------------------------------
 
     async def wait(self, seconds: float, until: asyncio.Event | None = None) -> bool:
-        """Wait for a time, or until an event is set; True as soon as the worker is to drain."""
+        """Waits for a time, until an event is set, or until the worker drains.
+
+        Returns:
+            True if the worker drains.
+        """
         waits = {asyncio.ensure_future(self._draining.wait())}
         if until is not None:
             waits.add(asyncio.ensure_future(until.wait()))
@@ -258,12 +277,12 @@ class Sender:
         return self._draining.is_set()
 
     def notify(self) -> None:
-        """Something changed that a waiting send may depend on."""
+        """Wakes all that wait in `until_change`."""
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
     async def until_change(self, seconds: float | None) -> None:
-        """Wait for `notify`, or so long."""
+        """Waits for `notify`, at most this long."""
         try:
             async with asyncio.timeout(seconds):
                 await self._changed.wait()
@@ -275,7 +294,7 @@ class Sender:
     def fails(
         self, state: Literal["retrying", "paused"], error: str, *, ours: bool = False
     ) -> None:
-        """The destination failed, or what it needs of ours did."""
+        """Notes that the destination failed, or a part of the gateway that delivery needs."""
         now_ms = self._clock()
         changed = self.condition.state != state
         since_ms = now_ms if changed else self.condition.since_ms
@@ -286,23 +305,23 @@ class Sender:
                 "destination refuses our settings; its events wait"
                 if state == "paused"
                 else "destination fails; its events wait and are tried again",
-                destination=self._id,
+                destination=self._target.id,
                 error=error,
                 failing_seconds=(now_ms - since_ms) // 1000,
             )
 
     def succeeds(self) -> None:
-        """It works."""
+        """Notes that the destination works."""
         if self.condition.state != "ok":
             now_ms = self._clock()
             self._log.info(
                 "destination works again",
-                destination=self._id,
+                destination=self._target.id,
                 failed_seconds=(now_ms - self.condition.since_ms) // 1000,
             )
             self.condition = Condition("ok", now_ms)
 
 
 def _longest_first(secrets: Sequence[str]) -> list[str]:
-    """Or what contains another would be cut in the middle."""
+    """Sorts secrets by length, so that one which contains another is masked as a whole."""
     return sorted({text for text in secrets if text}, key=len, reverse=True)

@@ -1,7 +1,11 @@
-"""The event: its form on the wire and in the queue, and what is read from it.
+"""The event: its form on the wire and in the queue, and functions that read it.
 
-`event` is the event itself, `envelope` its way from bytes to the queue, `conditions` the paths and
-expressions that config asks of it. `timestamps`, `values` and `naming` read single values;
-`consent`, `integrations` and `subjects` say where an event may go and whose it is; `json_diff` and
-`ndjson` compare and write JSON. Nothing here knows config, a queue or a host.
+* `event` holds the event itself.
+* `envelope` takes an event from the client's bytes to the form that the queue stores.
+* `conditions` evaluates paths and expressions of config.toml on events.
+* `timestamps`, `values` and `naming` read single values.
+* `consent`, `integrations` and `subjects` decide where an event may go and whose it is.
+* `json_diff` compares JSON values, and `ndjson` writes events as lines.
+
+This room imports nothing but `errors`: it knows neither config nor a queue nor a host.
 """

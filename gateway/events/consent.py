@@ -1,11 +1,12 @@
-"""The end user's say in where an event goes: ``context.consent.categoryPreferences``.
+"""Applies the end user's consent, which stands in ``context.consent.categoryPreferences``.
 
-Rules: https://segment.com/docs/privacy/consent-management/consent-in-segment-connections/. A
-destination may be mapped to categories of consent, and gets an event only if the user consented to
-every one of them. What that leaves open is decided against sending: only ``true`` is consent, and a
-``consent`` or ``categoryPreferences`` that is neither an object nor null consents to nothing.
+Rules: https://segment.com/docs/privacy/consent-management/consent-in-segment-connections/
 
-Where an event says nothing of consent, its source decides (`consent_default`).
+A destination may be mapped to consent categories. It gets an event only if the user consented to
+all of them. In doubt, the event is not sent: only ``true`` is consent, and a ``consent`` or
+``categoryPreferences`` that is neither an object nor null consents to nothing.
+
+For an event without consent data, the source's `consent_default` decides.
 """
 
 from __future__ import annotations
@@ -18,20 +19,19 @@ from gateway.events.event import EMPTY, Event
 __all__ = ["CONSENT_EVENT", "Default", "permits"]
 
 CONSENT_EVENT = "Segment Consent Preference Updated"
-"""Track event that tells of a change of mind; withheld, nobody would hear of a refusal."""
+"""Track event that reports changed preferences. It always passes, so that a refusal is heard of."""
 
 Default = Literal["allow", "deny", "only_unmapped"]
-"""What becomes of an event that says nothing of consent: it goes to all destinations, to none, or
-to those that are mapped to no category."""
+"""Destinations of an event without consent data: all, none, or those mapped to no category."""
 
 
 def permits(event: Event, categories: Collection[str], default: Default = "allow") -> bool:
-    """Whether the user's consent lets an event go to a destination mapped to `categories`.
+    """Tells whether the user's consent lets an event go to a destination mapped to `categories`.
 
-    It does where nothing is mapped, unless the event says nothing of consent and `default` is
-    ``deny``. Preferences that are absent, as in ``"consent": {}``, refuse only if the event has an
-    `integrations` object that is not empty, and are nothing said otherwise; preferences that are
-    there, though empty, refuse what they do not set to true.
+    A destination without categories gets the event, unless the event has no consent data and
+    `default` is ``deny``. Absent preferences, as in ``"consent": {}``, refuse the event if its
+    `integrations` object is not empty; else they count as no consent data. Preferences that are
+    present, even empty, refuse every category that they do not set to true.
     """
     if not categories and default != "deny":
         return True
@@ -51,11 +51,11 @@ def permits(event: Event, categories: Collection[str], default: Default = "allow
 
 
 def _consent(event: Event) -> Any:
-    """What an event says; None for nothing. The context is decoded only if it may say something."""
+    """Returns the event's consent data or None. Decodes the context only if it may have some."""
     if event.raw_context is EMPTY:
         return None
     raw = bytes(event.raw_context)
-    # The second test is for who writes the key with escapes: it means the same.
+    # The second test finds keys that are written with escapes.
     if b"consent" not in raw and b"\\u" not in raw:
         return None
     return event.context.get("consent")

@@ -1,16 +1,16 @@
-"""The event: what a client sent, plus what the gateway stamped on it.
+"""The event: the client's fields, plus those that the gateway stamps.
 
 Only the envelope is decoded when an event arrives. `properties`, `traits`, `context` and
-`integrations` stay the bytes they were sent as (`msgspec.Raw`) until somebody asks; then they are
-decoded once and remembered. Most events pass through the gateway without that ever happening,
-which is where most of its speed comes from.
+`integrations` stay bytes, as the client sent them (`msgspec.Raw`). The first access decodes a body
+and remembers the result. Most events pass through the gateway without any such access, which gives
+the gateway most of its speed.
 
-Three rules follow for whoever handles an event:
+Three rules follow for all code that handles an event:
 
 * A decoded body is **read-only**. Assign a new one (``event.properties = {...}``) to change it.
-* An event may be shared by several destinations. The pipeline gives a transform that declares
-  ``mutates = True`` copies of its own.
-* The decoded bodies live outside the encoded fields, so `encode` always writes the raw bytes.
+* Several destinations may share an event. A transform that declares ``mutates = True`` gets copies
+  of its own.
+* Decoded bodies are kept outside the encoded fields, so encoding always writes the raw bytes.
 
 Fields: section 2 of the tracking API that Segment documents at
 https://segment.com/docs/connections/spec/common/
@@ -27,23 +27,23 @@ from typing import Any, Self, cast
 import msgspec
 from msgspec import Raw, Struct, field
 
-__all__ = ["EMPTY", "EVENT_TYPES", "Event", "Warnings", "decode_events", "encode_events"]
+__all__ = ["EMPTY", "EVENT_TYPES", "Event", "Notes", "decode_events", "encode_events"]
 
 EVENT_TYPES = frozenset({"track", "identify", "page", "screen", "group", "alias"})
 
 EMPTY = Raw(b"")
-"""An absent body. Compared by identity when events are encoded, so that it is left out."""
+"""An absent body. Encoding compares by identity to leave it out, so there must be only one."""
 
 
-class Warnings(Struct, frozen=True, omit_defaults=True, rename="camel"):
-    """What the gateway noticed about an event and must not put among the client's fields.
+class Notes(Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """The gateway's own remarks about an event, kept apart from the client's fields.
 
     Attributes:
-        request_ip: address the request came from, where the source may record it.
-        user_agent: User-Agent header, where the client's library is unknown.
-        raw_timestamp: the client's timestamp as it was sent, where it could not be read.
+        request_ip: address that the request came from, if the source may record it.
+        user_agent: User-Agent header, if the client's library is unknown.
+        raw_timestamp: the client's timestamp as it was sent, if it could not be read.
         notes: short codes such as ``context_not_object``.
-        visitor: whose event it is, if that was known of its userId when it was stored; see
+        visitor: the visitor that the event's userId was linked to when the event was stored; see
             `gateway.identity.visitors`.
     """
 
@@ -59,18 +59,19 @@ class Event(Struct, kw_only=True, omit_defaults=True, dict=True, rename="camel")
 
     Attributes:
         type: one of `EVENT_TYPES`.
-        message_id: the client's or our id, at most 100 characters; unique within its source.
-        user_id, anonymous_id, group_id, previous_id: identities, absent rather than empty.
-        event: name of a track event. name, category: of a page or screen.
-        timestamp: when it happened, corrected for the client's clock; ISO 8601, UTC, ms, ``Z``.
-        original_timestamp, sent_at: what the client said, in the same form.
-        received_at: when the gateway read the request.
+        message_id: the client's id or one of ours, at most 100 characters; unique in its source.
+        user_id, anonymous_id, group_id, previous_id: identities; None rather than empty.
+        event: name of a track event.
+        name, category: of a page or screen.
+        timestamp: time of the event, corrected for the client's clock; ISO 8601, UTC, ms, ``Z``.
+        original_timestamp, sent_at: the client's times, in the same form.
+        received_at: time when the gateway read the request.
         source_id: id of the source in config.toml.
         raw_properties, raw_traits, raw_context, raw_integrations, raw_metadata: JSON objects as
             bytes, or `EMPTY`.
-        raw_notes: a `Warnings` as JSON, or `EMPTY`; never sent to a destination.
-        raw_extra: JSON object of the top-level keys that the specification does not name, or
-            `EMPTY`; `to_json` and `to_dict` put them back at the top level.
+        raw_notes: a `Notes` as JSON, or `EMPTY`; never sent to a destination.
+        raw_extra: JSON object with the top-level keys that the specification does not name, or
+            `EMPTY`. `to_json` and `to_dict` put them back at the top level.
     """
 
     type: str = ""
@@ -99,7 +100,7 @@ class Event(Struct, kw_only=True, omit_defaults=True, dict=True, rename="camel")
 
     @property
     def properties(self) -> Mapping[str, Any]:
-        """Body of track, page and screen; an empty mapping where there is none."""
+        """Body of track, page and screen events; empty if absent."""
         return self._body("raw_properties")
 
     @properties.setter
@@ -108,7 +109,7 @@ class Event(Struct, kw_only=True, omit_defaults=True, dict=True, rename="camel")
 
     @property
     def traits(self) -> Mapping[str, Any]:
-        """Body of identify and group; an empty mapping where there is none."""
+        """Body of identify and group events; empty if absent."""
         return self._body("raw_traits")
 
     @traits.setter
@@ -117,7 +118,7 @@ class Event(Struct, kw_only=True, omit_defaults=True, dict=True, rename="camel")
 
     @property
     def context(self) -> Mapping[str, Any]:
-        """What surrounds the event: library, page, device, campaign, consent."""
+        """Circumstances of the event: library, page, device, campaign, consent."""
         return self._body("raw_context")
 
     @context.setter
@@ -126,7 +127,7 @@ class Event(Struct, kw_only=True, omit_defaults=True, dict=True, rename="camel")
 
     @property
     def integrations(self) -> Mapping[str, Any]:
-        """The client's say in which destinations get this event, with options for each."""
+        """The client's choice of destinations for this event, with options for each."""
         return self._body("raw_integrations")
 
     @integrations.setter
@@ -135,7 +136,7 @@ class Event(Struct, kw_only=True, omit_defaults=True, dict=True, rename="camel")
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """What the SDK says of itself (`_metadata`): bundled destinations, retry count."""
+        """The SDK's data about itself (`_metadata`): bundled destinations, retry count."""
         return self._body("raw_metadata")
 
     @metadata.setter
@@ -152,15 +153,15 @@ class Event(Struct, kw_only=True, omit_defaults=True, dict=True, rename="camel")
         self._replace("raw_extra", value)
 
     @property
-    def notes(self) -> Warnings:
-        """What the gateway noticed about the event."""
+    def notes(self) -> Notes:
+        """The gateway's own remarks about the event."""
         if self.raw_notes is EMPTY:
-            return Warnings()
-        return msgspec.json.decode(self.raw_notes, type=Warnings)
+            return Notes()
+        return msgspec.json.decode(self.raw_notes, type=Notes)
 
     @property
     def size(self) -> int:
-        """Bytes the event takes up, to within the length of its short fields."""
+        """Approximate size in bytes; short fields count as 300 bytes in all."""
         return (
             len(self.raw_properties)
             + len(self.raw_traits)
@@ -171,7 +172,7 @@ class Event(Struct, kw_only=True, omit_defaults=True, dict=True, rename="camel")
         )
 
     def own_body(self, name: str) -> dict[str, Any]:
-        """A body of this event alone, which may be changed in place; assign it when that is done.
+        """Decodes a body anew for in-place changes. Assign it to the event when it is changed.
 
         Args:
             name: ``properties`` or another body that can be assigned.
@@ -180,29 +181,29 @@ class Event(Struct, kw_only=True, omit_defaults=True, dict=True, rename="camel")
         raw: Raw = getattr(self, slot)
         body: dict[str, Any] = _loads(raw) if len(raw) else {}
         if raw is EMPTY:
-            setattr(self, slot, Raw(b"{}"))  # whoever reads it from now on finds what is put in
+            setattr(self, slot, Raw(b"{}"))  # so that readers look for a decoded body
         self.__dict__[slot] = body
         return body
 
     def copy(self) -> Self:
-        """An event that can be changed without changing this one; decoded bodies are shared."""
+        """Returns a copy that can be changed on its own. It shares the decoded bodies."""
         twin = copy(self)
         if self.__dict__:
             twin.__dict__.update(self.__dict__)
         return twin
 
     def restore(self, original: Event) -> None:
-        """Undo all changes since `original` was made by `copy`."""
+        """Undoes all changes since `copy` made `original`."""
         for name in self.__struct_fields__:
             setattr(self, name, getattr(original, name))
         self.__dict__.clear()
         self.__dict__.update(original.__dict__)
 
     def to_json(self) -> bytes:
-        """The event as a JSON object, as destinations see it."""
+        """Returns the event as a JSON object, in the form that destinations see."""
         if self.raw_notes is EMPTY and self.raw_extra is EMPTY:
             return _encoder.encode(self)
-        # Of a copy, for other destinations may be encoding the same event in threads of theirs.
+        # A copy, because other destinations may be encoding the same event in their own threads.
         bare = copy(self)
         bare.raw_notes = bare.raw_extra = EMPTY
         encoded = _encoder.encode(bare)
@@ -212,7 +213,7 @@ class Event(Struct, kw_only=True, omit_defaults=True, dict=True, rename="camel")
         return encoded[:-1] + (b"," if len(encoded) > len(b"{}") else b"") + inner + b"}"
 
     def to_dict(self) -> dict[str, Any]:
-        """The event as a dict of its own, as destinations see it."""
+        """Returns the event as a new dict, in the form that destinations see."""
         return cast("dict[str, Any]", _loads(self.to_json()))
 
     def _body(self, slot: str) -> Mapping[str, Any]:
@@ -233,12 +234,12 @@ _list_decoder = msgspec.json.Decoder(list[Event])
 
 
 def encode_events(events: Sequence[Event]) -> bytes:
-    """Events as the JSON array that the queue stores."""
+    """Returns events as the JSON array that the queue stores."""
     return _encoder.encode(events)
 
 
 def decode_events(data: bytes | memoryview) -> list[Event]:
-    """The events of a JSON array made by `encode_events`; their bodies are views of `data`."""
+    """Decodes a JSON array made by `encode_events`; the events' bodies are views of `data`."""
     return _list_decoder.decode(data)
 
 
@@ -246,7 +247,7 @@ def _loads(raw: Raw | bytes) -> Any:
     try:
         return _decoder.decode(raw)
     except msgspec.ValidationError:
-        # A number beyond a double (1e999) is JSON, but no decoder can hold it: null, as for NaN.
+        # A number too large for a double (1e999) is valid JSON. Read it as null, like NaN.
         return json.loads(bytes(raw), parse_float=_finite_float, parse_int=_bounded_int)
 
 
@@ -261,7 +262,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def _without_surrogates(value: Any) -> Any:
-    """The value with U+FFFD for halves of characters, which a transform may have cut apart."""
+    """Replaces lone surrogates by U+FFFD; a transform may have cut a character in half."""
     if isinstance(value, str):
         return _SURROGATE.sub("\ufffd", value)
     if isinstance(value, Mapping):
@@ -271,7 +272,7 @@ def _without_surrogates(value: Any) -> Any:
     return value
 
 
-_MAX_DIGITS = 4300  # Python's own bound on what int() reads, whose cost is quadratic
+_MAX_DIGITS = 4300  # Python's own limit for int(), whose cost is quadratic
 
 
 def _bounded_int(text: str) -> int | None:

@@ -1,4 +1,4 @@
-"""What is different between two JSON values, path by path."""
+"""Compares two JSON values path by path."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ class Change(Struct, frozen=True):
 
     Attributes:
         path: such as ``context.ip`` or ``items[0].name``; empty for the value itself.
-        was, now: what stood and stands there; one of them is absent for what was added or removed.
+        was, now: the old and the new value. `was` is UNSET for an added value, `now` for a removed
+            one.
     """
 
     path: str
@@ -34,9 +35,10 @@ class Change(Struct, frozen=True):
 
 
 def changes(was: Any, now: Any) -> list[Change]:
-    """The paths at which two values differ, in the order of the second and then of the first.
+    """Returns the paths at which two values differ.
 
-    What stands in a list is compared by its place.
+    Added and changed keys come first, in the order of `now`, then removed keys. Elements of lists
+    are compared by position.
     """
     return list(_compare("", was, now))
 
@@ -53,7 +55,7 @@ def _compare(path: str, was: Any, now: Any) -> Iterator[Change]:
             one = was[place] if place < len(was) else UNSET
             other = now[place] if place < len(now) else UNSET
             yield from _compare(f"{path}[{place}]", one, other)
-    elif was != now or type(was) is not type(now):  # 1, 1.0 and true are not the same
+    elif was != now or type(was) is not type(now):  # Python takes 1, 1.0 and True for equal
         yield Change(path, was, now)
 
 

@@ -1,4 +1,4 @@
-"""Names that analytics tools share: of page and screen events, and of campaigns."""
+"""Names that several analytics vendors share: for page and screen events, and for campaigns."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _UTM = {
 
 
 def name_from_template(template: str, event: Event) -> str:
-    """The template filled in; what is absent leaves no gap.
+    """Fills in a template; an absent value leaves no gap.
 
-    ``{{name}}``, ``{{category}}`` and ``{{event}}`` stand for the event's own, any other key for
-    the property of that name. A page without a name goes by its category.
+    ``{{name}}``, ``{{category}}`` and ``{{event}}`` stand for these fields of the event, any other
+    key for the property with that name. For a page without a name, ``{{name}}`` is its category.
 
     Raises:
         Permanent: the name would be empty.
@@ -45,7 +45,7 @@ def name_from_template(template: str, event: Event) -> str:
 
 
 def utm_parameters(event: Event) -> dict[str, str]:
-    """What ``context.campaign`` says, under the names that campaigns have in URLs."""
+    """Returns the values of ``context.campaign`` under their URL names, such as ``utm_source``."""
     campaign = as_mapping(event.context.get("campaign"))
     if not campaign:
         return {}

@@ -1,8 +1,8 @@
-"""Newline-delimited JSON: one event a line.
+"""Newline-delimited JSON: one event per line.
 
-The bodies of an event are the bytes that its client sent, and a client may send them
-pretty-printed, with line ends between the tokens. A line must hold none, so those events are
-written anew without insignificant whitespace; numbers and strings keep every byte.
+The bodies of an event are the bytes that its client sent. They may be pretty-printed, with line
+ends between the tokens. A line must not contain line ends, so such an event is written again
+without whitespace between tokens. Numbers and strings keep every byte.
 
 Format: https://github.com/ndjson/ndjson-spec (UTF-8, ``\\n`` after each line).
 """
@@ -21,7 +21,7 @@ NDJSON_MEDIA_TYPE = "application/x-ndjson"
 
 
 def encode_line(event: Event) -> bytes:
-    """The event as JSON in which neither ``\\n`` nor ``\\r`` occurs; without a line end."""
+    """Returns the event as JSON without any ``\\n`` or ``\\r``, also at the end."""
     line = event.to_json()
     if b"\n" in line or b"\r" in line:
         return msgspec.json.format(line, indent=-1)
@@ -29,5 +29,5 @@ def encode_line(event: Event) -> bytes:
 
 
 def encode_ndjson(events: Iterable[Event]) -> bytes:
-    """One line for each event, each with its line end; no bytes for no events."""
+    """Returns one line for each event, each with its line end."""
     return b"".join([encode_line(event) + b"\n" for event in events])

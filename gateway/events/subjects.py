@@ -1,13 +1,13 @@
-"""Those whose data is to be erased, and how an event of theirs is told and taken away.
+"""Matches and redacts the events of data subjects.
 
-An event is a subject's if its `userId` is, or the `previousId` of an alias, or, where the subject
-is named by anonymousId, its `anonymousId` or that `previousId`. As with Segment, an id that stands
-anywhere else in an event, among its properties or traits, is a value like any other. Where an
-event of somebody else has a subject noted down as its visitor (`gateway.identity.visitors`), the
-note is taken away and the event stays.
+A data subject is named by userId or by anonymousId. An event belongs to a subject named by userId
+if that is its `userId`, or the `previousId` of an alias. It belongs to a subject named by
+anonymousId if that is its `anonymousId`, or the `previousId` of an alias. As with Segment, the same
+id among properties or traits does not count.
 
-What is erased leaves a *mark* in its place: an event of type ``erased`` with nothing but the id of
-its source. Offsets stay as they are, and so do counts.
+Redaction replaces an erased event by a *mark*: an event of type ``erased`` with nothing but its
+source id. So offsets and counts stay the same. If another person's event has a subject noted as its
+visitor (`gateway.identity.visitors`), only that note is removed.
 """
 
 from __future__ import annotations
@@ -23,14 +23,19 @@ from gateway.events.event import Event, decode_events, encode_events
 __all__ = ["ERASED", "MOST_SUBJECTS", "Redacted", "Subjects", "redact"]
 
 ERASED = "erased"
-"""Type of a mark, and the rule by which it is kept from destinations."""
+"""Type of a mark, and name of the rule that keeps it from destinations."""
 
 MOST_SUBJECTS = 5_000
-"""In one regulation, as with Segment."""
+"""Limit for one regulation, as with Segment."""
 
 
 class Subjects(Struct, frozen=True):
-    """Whose data is meant, by the ids that their events have."""
+    """Data subjects.
+
+    Attributes:
+        users: those named by userId.
+        anonymous: those named by anonymousId.
+    """
 
     users: frozenset[str] = frozenset()
     anonymous: frozenset[str] = frozenset()
@@ -41,7 +46,7 @@ class Subjects(Struct, frozen=True):
     def own(
         self, kind: str, user_id: str | None, anonymous_id: str | None, previous_id: str | None
     ) -> bool:
-        """Whether an event with these ids is theirs.
+        """Tells whether an event with these ids belongs to a subject.
 
         Args:
             kind: the event's type.
@@ -51,17 +56,18 @@ class Subjects(Struct, frozen=True):
         return kind == "alias" and (previous_id in self.users or previous_id in self.anonymous)
 
     def owns(self, event: Event) -> bool:
-        """Whether an event is theirs."""
+        """Tells whether an event belongs to a subject."""
         return self.own(event.type, event.user_id, event.anonymous_id, event.previous_id)
 
     def owns_json(self, event: bytes) -> bool:
-        """Whether an event that is encoded as JSON is theirs."""
+        """Tells whether an event belongs to a subject, given its JSON."""
         return self._owns(_decoder.decode(event))
 
     def without_visitor(self, event: bytes) -> bytes | None:
-        """An event that is encoded as JSON without the note that a subject is its visitor.
+        """Removes the note that a subject is the event's visitor; None if there is no such note.
 
-        None where there is no such note.
+        Args:
+            event: as JSON.
         """
         if not self._names(_decoder.decode(event)):
             return None
@@ -69,9 +75,9 @@ class Subjects(Struct, frozen=True):
         self._forget_visitor(changed)
         return encode_events([changed])[1:-1]
 
-    def _names(self, who: _Who) -> bool:
-        """Whether a subject is noted down as the visitor of an event, or of any that is sealed."""
-        visitors = (who.notes.visitor, *(who.origin.visitors.values() if who.origin else ()))
+    def _names(self, owner: _Owner) -> bool:
+        """Tells whether a subject is noted as the visitor of an event, or of a sealed one."""
+        visitors = (owner.notes.visitor, *(owner.origin.visitors.values() if owner.origin else ()))
         return any(visitor in self.users or visitor in self.anonymous for visitor in visitors)
 
     def _forget_visitor(self, event: Event) -> None:
@@ -79,24 +85,25 @@ class Subjects(Struct, frozen=True):
         if notes.visitor in self.users or notes.visitor in self.anonymous:
             event.raw_notes = Raw(msgspec.json.encode(structs.replace(notes, visitor=None)))
 
-    def _owns(self, who: _Who) -> bool:
-        return self.own(who.type, who.user_id, who.anonymous_id, who.previous_id)
+    def _owns(self, owner: _Owner) -> bool:
+        return self.own(owner.type, owner.user_id, owner.anonymous_id, owner.previous_id)
 
-    def _may_own_some(self, sealed: _Who) -> bool:
-        """Whether any event that is sealed may be theirs, once it is made: if it has their id."""
-        everybody = self.users | self.anonymous
+    def _may_own_some(self, sealed: _Owner) -> bool:
+        """Tells whether any sealed event has a subject's id, so that it may belong to one."""
+        subject_ids = self.users | self.anonymous
         return any(
-            id_ is not None and (id_ in everybody or id_.strip() in everybody)
-            for who in sealed.sent
-            for id_ in (who.user_id, who.anonymous_id, who.previous_id)
+            id_ is not None and (id_ in subject_ids or id_.strip() in subject_ids)
+            for owner in sealed.sent
+            for id_ in (owner.user_id, owner.anonymous_id, owner.previous_id)
         )
 
 
 class Redacted(NamedTuple):
-    """A JSON array of events without those that were erased.
+    """The result of a redaction.
 
     Attributes:
-        ids: source and message id of each event that was; none where only notes were changed.
+        payload: JSON array of events, with marks in place of erased events.
+        ids: source id and message id of each erased event; empty if only notes were changed.
     """
 
     payload: bytes
@@ -104,17 +111,17 @@ class Redacted(NamedTuple):
 
 
 def redact(subjects: Subjects, payload: bytes) -> Redacted | None:
-    """Put marks in place of the subjects' events in a frame's payload; None where there are none.
+    """Replaces the subjects' events in a frame's payload by marks; None if there are none.
 
-    Events that are sealed together (`gateway.events.envelope.sealed`) are stored one by one
-    afterwards, if one of them is taken out.
+    If one of several events that are sealed together (`gateway.events.envelope.sealed`) is erased,
+    the others are stored one by one afterwards.
     """
-    everybody = _list_decoder.decode(payload)
+    owners = _list_decoder.decode(payload)
     touched = {
         place
-        for place, who in enumerate(everybody)
-        if subjects._names(who)
-        or (subjects._owns(who) if who.origin is None else subjects._may_own_some(who))
+        for place, owner in enumerate(owners)
+        if subjects._names(owner)
+        or (subjects._owns(owner) if owner.origin is None else subjects._may_own_some(owner))
     }
     if not touched:
         return None
@@ -127,12 +134,12 @@ def redact(subjects: Subjects, payload: bytes) -> Redacted | None:
             kept.append(element)
             continue
         events = stored_events(b"[" + bytes(element) + b"]")
-        theirs = [event for event in events if subjects.owns(event)]
-        if not theirs and not subjects._names(everybody[place]):
+        erased = [event for event in events if subjects.owns(event)]
+        if not erased and not subjects._names(owners[place]):
             kept.append(element)
             continue
         changed = True
-        ids += [(event.source_id, event.message_id) for event in theirs]
+        ids += [(event.source_id, event.message_id) for event in erased]
         for event in events:
             subjects._forget_visitor(event)
         left = [_mark(event) if subjects.owns(event) else event for event in events]
@@ -145,19 +152,19 @@ def _mark(event: Event) -> Event:
 
 
 class _Origin(Struct):
-    """That of sealed events."""
+    """The part of a sealed element's origin that redaction needs."""
 
     visitors: dict[str, str] = {}
 
 
 class _Notes(Struct, frozen=True):
-    """What the gateway noted about an event."""
+    """The part of an event's notes that redaction needs."""
 
     visitor: str | None = None
 
 
-class _Who(Struct, rename="camel"):
-    """Of an event, what tells whose it is; or of several that are sealed together."""
+class _Owner(Struct, rename="camel"):
+    """The ids of an event, or of several that are sealed together."""
 
     type: str = ""
     user_id: str | None = None
@@ -165,9 +172,9 @@ class _Who(Struct, rename="camel"):
     previous_id: str | None = None
     notes: _Notes = msgspec.field(default=_Notes(), name="_notes")
     origin: _Origin | None = None
-    sent: list[_Who] = []
+    sent: list[_Owner] = []
 
 
-_decoder = msgspec.json.Decoder(_Who)
-_list_decoder = msgspec.json.Decoder(list[_Who])
+_decoder = msgspec.json.Decoder(_Owner)
+_list_decoder = msgspec.json.Decoder(list[_Owner])
 _raw_decoder = msgspec.json.Decoder(list[Raw])

@@ -1,8 +1,8 @@
-"""Times as clients send them, and the correction for a client's wrong clock.
+"""Reads the times that clients send, and writes times in one form.
 
-A time is held as an integer: milliseconds since 1970-01-01T00:00:00Z. Text form is ISO 8601 in UTC
-with milliseconds and ``Z``. The correction is Segment's
-(https://segment.com/docs/connections/spec/common/#timestamps)::
+A time is an integer: milliseconds since 1970-01-01T00:00:00Z. As text it is ISO 8601 in UTC with
+milliseconds and ``Z``. A client's clock may be wrong. `gateway.events.envelope.stamp` corrects for
+that as Segment does (https://segment.com/docs/connections/spec/common/#timestamps)::
 
     timestamp = receivedAt - (sentAt - originalTimestamp)
 """
@@ -24,20 +24,20 @@ _SECONDS_LIMIT = 100_000_000_000
 _MINUTE_MS = 60_000
 _BASIC_DATE = 8  # digits of ISO 8601's YYYYMMDD
 _CANONICAL = len("2026-11-23T14:36:00.000Z")
-_LONGEST = 64  # characters: what is longer is no time, and is not worth remembering
+_LONGEST = 64  # characters; a longer text is no time, and must not fill the cache
 
 
 def now_ms() -> int:
-    """The wall clock in milliseconds."""
+    """Returns the wall clock's time in milliseconds."""
     return time.time_ns() // 1_000_000
 
 
 def parse_ms(value: object) -> int | None:
-    """Read a client's time, or None where it is not one.
+    """Reads a client's time; returns None for a value that is no time.
 
     Accepts ISO 8601 with ``T`` or a space, any fraction, ``Z`` or an offset (none means UTC), and
-    epoch seconds or milliseconds as a number or as digits; eight digits are a date. Go's zero time
-    (year 1) is None.
+    epoch seconds or milliseconds as a number or as digits. Eight digits are a date. Go's zero time
+    (year 1) gives None.
     """
     if isinstance(value, str):
         exact = exact_ms(value)
@@ -50,9 +50,9 @@ def parse_ms(value: object) -> int | None:
 
 
 def exact_ms(text: str) -> int | None:
-    """Read a time that is written as `format_ms` writes it; None where it is not.
+    """Reads a time in the form of `format_ms`; returns None for any other text.
 
-    So does JavaScript, and with it most SDKs: read from tables, in a third of the time.
+    JavaScript and most SDKs use this form. Tables read it in a third of the usual time.
     """
     if len(text) != _CANONICAL:
         return None
@@ -66,9 +66,9 @@ def exact_ms(text: str) -> int | None:
 
 @lru_cache(maxsize=4096)
 def _parse_text(value: str) -> int | None:
-    """Remembers recent texts: the events of a batch, and a batch that is sent again, share them."""
+    """Reads a text. Recent texts are cached: a batch often repeats them, and so does a retry."""
     text = value.strip()
-    # fromisoformat takes 1612102512345 for a moment of the year 1612.
+    # fromisoformat would read 1612102512345 as a time in the year 1612.
     if not text.isdecimal() or len(text) == _BASIC_DATE:
         try:
             moment = datetime.fromisoformat(text)
@@ -95,10 +95,10 @@ def _bounded(milliseconds: int) -> int | None:
 
 @lru_cache(maxsize=1024)
 def _minute_of(text: str) -> int | None:
-    """Milliseconds of a minute such as ``2026-11-23T14:36:``, if it is in our form."""
+    """Reads a minute such as ``2026-11-23T14:36:``; returns None if it is in another form."""
     milliseconds = _parse_text(f"{text}00Z")
     if milliseconds is None or _minute_text(milliseconds // _MINUTE_MS) != text:
-        return None  # with the number of a week in place of a month, for one
+        return None  # for example with a week number in place of the month
     return milliseconds if _bounded(milliseconds + _MINUTE_MS) is not None else None
 
 
@@ -115,10 +115,10 @@ _MILLISECOND_OF = {text: millisecond for millisecond, text in enumerate(_MILLISE
 
 
 def format_ms(milliseconds: int) -> str:
-    """Text form of a time, with the range of years 1 to 9999 enforced by clamping."""
+    """Returns a time as text; times outside the years 1 to 9999 are clamped."""
     if not _EARLIEST_MS <= milliseconds <= _LATEST_MS:
         milliseconds = min(max(milliseconds, _EARLIEST_MS), _LATEST_MS)
     rest = milliseconds % _MINUTE_MS
-    # Up to three calls for each event: this is five times as fast as datetime.isoformat.
+    # Five times as fast as datetime.isoformat, and called up to three times for each event.
     minute = _minute_text(milliseconds // _MINUTE_MS)
     return f"{minute}{_SECOND_TEXT[rest // 1000]}{_MILLISECOND_TEXT[rest % 1000]}"

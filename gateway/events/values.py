@@ -1,4 +1,4 @@
-"""What a value in an event's body is, for mappings that must not trip over any of them."""
+"""Converts values of an event's body for mappings, which must accept any JSON value."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 __all__ = ["as_mapping", "as_number", "as_text"]
 
-_NUMBERS = (int, float)  # a union would be made anew by each call
+_NUMBERS = (int, float)  # a tuple, as ``int | float`` would create a union in each call
 
 _EXACT = 2**53
-"""Below it a float that is a whole number stands for that number and no other."""
+"""Below this bound, each whole number has a float of its own."""
 
 
 def as_text(value: object) -> str:
-    """A text or number as text; empty for all else."""
+    """Returns a text or number as text; empty for any other value."""
     if isinstance(value, str):
         return value
     if value is None or isinstance(value, bool) or not isinstance(value, _NUMBERS):
@@ -24,7 +24,7 @@ def as_text(value: object) -> str:
 
 
 def as_number(value: object) -> int | float | None:
-    """A number, also one that is written as text; None for all else."""
+    """Returns a number, also one that is written as text; None for any other value."""
     if isinstance(value, str):
         try:
             value = float(value)
@@ -38,5 +38,5 @@ def as_number(value: object) -> int | float | None:
 
 
 def as_mapping(value: object) -> Mapping[str, Any]:
-    """An object; an empty one for all else."""
+    """Returns an object as it is, and an empty one for any other value."""
     return value if isinstance(value, dict) else {}

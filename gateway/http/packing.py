@@ -1,109 +1,57 @@
-"""Sends what a batch of events becomes, in requests of a size that the other side takes.
+"""Fits the items of a batch into requests, and turns their outcomes into those of events.
 
-A vendor's request is not a batch: an event may become several items (an order, and one for each of
-its products), items go to several endpoints, and each endpoint has limits of its own. A `Packer`
-makes requests of items, halves those that are refused for their size, and folds what became of the
-items into what became of the events: an event is delivered when all of its items are.
+A `Packer` fills requests up to the limits and halves those that are refused for their size. An
+event is delivered when all of its items are.
 
-An event of which some items were delivered comes again as a whole. The packer remembers which
-those were, so that they are not sent twice; only a restart of the gateway makes it forget.
+An event of which some items were delivered comes again as a whole. The packer remembers the items
+that are settled, and does not send them twice; only a restart of the gateway makes it forget.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
-
-import msgspec
+from functools import partial
+from typing import TypeAlias
 
 from gateway.components.destination import Batch
 from gateway.components.dry_run import Rehearsal
 from gateway.errors import BatchError, DeliveryError, Permanent
-from gateway.events.event import Event
+from gateway.http.items import Item, RequestLimits, Split
 
-__all__ = ["Entry", "Item", "Packer", "Post", "RequestLimits", "Split", "items_of"]
+__all__ = ["Packer", "Post"]
 
 MOST_REMEMBERED = 20_000
-"""Events of which a part was delivered that are remembered at once; the oldest go first."""
-
-
-class Split(Permanent):
-    """A request was refused as a whole, and parts of it may fare better.
-
-    Args:
-        reason: as for every `DeliveryError`.
-        failed: the items that are to blame, by their place, where that is known. The others are
-            sent again at once; if nobody is named, halves are sent.
-    """
-
-    def __init__(self, reason: str, failed: Mapping[int, DeliveryError] | None = None) -> None:
-        super().__init__(reason)
-        self.failed: Mapping[int, DeliveryError] = failed or {}
-
-
-class Entry(NamedTuple):
-    """What a mapping makes of an event, or of a part of it; see `Item`."""
-
-    route: Hashable
-    part: str
-    payload: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """What one event, or a part of it, is in a request.
-
-    Attributes:
-        index: of the event in its batch.
-        body: as sent, without what separates it from the next.
-        route: items of one route share requests and keep their order.
-        part: tells the items of an event apart; the same on every attempt.
-    """
-
-    index: int
-    body: bytes
-    route: Hashable = ""
-    part: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class RequestLimits:
-    """Bounds of a request.
-
-    Attributes:
-        max_items: items in it.
-        max_bytes: of all items together, with one more byte for each.
-        max_item_bytes: of a single one; `max_bytes`, if that is less.
-    """
-
-    max_items: int
-    max_bytes: int
-    max_item_bytes: int = 2**63
-
+"""Partly delivered events that are remembered at once; the oldest are forgotten first."""
 
 Post: TypeAlias = Callable[[Hashable, Sequence[Item]], Awaitable[Mapping[int, DeliveryError]]]
-"""Sends items of one route in one request. Returns the errors of those that failed, by their place
-in the sequence; raises `Split`, or another `DeliveryError` that holds for all of them."""
+"""Sends items of one route in one request. Returns the errors of failed items by their place in the
+sequence; raises `Split`, or another `DeliveryError` that holds for all of them."""
 
 _Key: TypeAlias = tuple[str, int]
 
 
 @dataclass(slots=True)
 class _Progress:
-    """What is known of a batch while it is being sent."""
+    """The state of a batch while it is being sent.
+
+    Attributes:
+        settled: maps an event's index to its settled items: part to its error, None if delivered.
+        waiting: maps an event's index to the error of an item that is to be sent again.
+        halt: the error that ended the sending.
+        mixed: a request was accepted, or its items had different outcomes.
+    """
 
     batch: Batch
-    sent: dict[int, dict[str, Permanent | None]] = field(default_factory=dict)
+    settled: dict[int, dict[str, Permanent | None]] = field(default_factory=dict)
     waiting: dict[int, DeliveryError] = field(default_factory=dict)
     halt: DeliveryError | None = None
     mixed: bool = False
-    """Whether items of one request fared differently, or it was delivered."""
 
     def settle(self, item: Item, error: Permanent | None) -> None:
-        self.sent.setdefault(item.index, {})[item.part] = error
+        self.settled.setdefault(item.index, {})[item.part] = error
 
     def record(self, item: Item, error: DeliveryError | None) -> None:
         if error is None or isinstance(error, Permanent):
@@ -113,12 +61,12 @@ class _Progress:
 
 
 class Packer:
-    """Sends items; one for the life of a destination.
+    """Sends items in requests; one packer serves a destination as long as that lives.
 
     Args:
-        limits: bounds of the requests of a route.
-        parallel: routes whose requests may be under way at once, for each batch.
-        rehearsal: of the destination's context; is told which events have no items.
+        limits: returns the limits of a route's requests.
+        parallel: number of routes of a batch that are sent at the same time.
+        rehearsal: from the destination's context; records which events have no items.
     """
 
     def __init__(
@@ -129,8 +77,8 @@ class Packer:
         rehearsal: Rehearsal | None = None,
     ) -> None:
         self._limits = limits
-        self._rehearsal = rehearsal
         self._parallel = parallel
+        self._note_silent = _ignore if rehearsal is None else partial(_note_silent, rehearsal)
         self._remembered: OrderedDict[_Key, dict[str, Permanent | None]] = OrderedDict()
 
     async def deliver(
@@ -140,18 +88,17 @@ class Packer:
         post: Post,
         refused: Mapping[int, DeliveryError] | None = None,
     ) -> None:
-        """Send the items; events without any count as delivered.
+        """Sends the items; an event without items counts as delivered.
 
         Args:
-            refused: events that nothing can be sent for, and why.
+            refused: maps the index of each event that cannot be sent to the reason.
 
         Raises:
-            DeliveryError: what holds for all of the batch.
-            BatchError: what became of the events that were not delivered.
+            DeliveryError: holds for all of the batch.
+            BatchError: names the events that were not delivered.
         """
         refused = refused or {}
-        if self._rehearsal is not None:
-            self._rehearsal.silent |= set(range(len(batch))) - {item.index for item in items}
+        self._note_silent(batch, items)
         progress = _Progress(batch)
         routes: dict[Hashable, deque[Item]] = {}
         for item in items:
@@ -166,7 +113,7 @@ class Packer:
             self._remember(progress, whole=True)
             raise
         self._remember(progress, whole=False)
-        self._conclude(progress, refused)
+        _raise_failures(progress, refused)
 
     async def _send_routes(
         self, routes: dict[Hashable, deque[Item]], post: Post, progress: _Progress
@@ -209,7 +156,7 @@ class Packer:
             except Permanent as error:
                 _refuse(progress, part, error)
             except DeliveryError as error:
-                # What comes after this request would fare no better now.
+                # Requests after this one would fail in the same way.
                 progress.halt = error
                 for item in part:
                     progress.waiting[item.index] = error
@@ -218,32 +165,13 @@ class Packer:
                 for place, item in enumerate(part):
                     progress.record(item, failed.get(place))
 
-    def _conclude(self, progress: _Progress, refused: Mapping[int, DeliveryError]) -> None:
-        failed = dict(refused)
-        for index, parts in progress.sent.items():
-            error = next((error for error in parts.values() if error is not None), None)
-            if error is not None:
-                failed.setdefault(index, error)
-        # While a part may still be delivered, the event is not given up for another part's sake.
-        failed |= {i: error for i, error in progress.waiting.items() if i not in refused}
-        if not failed:
-            return
-        first = next(iter(failed.values()))
-        if progress.halt is not None and not progress.sent and not progress.mixed:
-            raise progress.halt
-        # A receiver that names the only event of a batch has said so of the event, not of itself.
-        same = not progress.mixed and len(failed) == len(progress.batch)
-        if same and all(error is first for error in failed.values()):
-            raise first
-        raise BatchError(dict(sorted(failed.items())))
-
     def _remember(self, progress: _Progress, *, whole: bool) -> None:
-        """Keep what was settled of the events that come again.
+        """Keeps the settled items of events that come again.
 
         Args:
-            whole: whether even those come again that were settled in all their parts.
+            whole: events all of whose items are settled come again too.
         """
-        for index, parts in progress.sent.items():
+        for index, parts in progress.settled.items():
             key = self._key(progress.batch, index)
             if whole or index in progress.waiting:
                 self._remembered[key] = {**self._remembered.pop(key, {}), **parts}
@@ -257,25 +185,38 @@ class Packer:
         return batch.queue_id, batch.offsets[index]
 
 
-def items_of(
-    batch: Batch, entries_of: Callable[[Event], Iterable[Entry]]
-) -> tuple[list[Item], dict[int, DeliveryError]]:
-    """The events as items to send; and those that cannot be mapped, with the reason."""
-    items: list[Item] = []
-    refused: dict[int, DeliveryError] = {}
-    encode = msgspec.json.encode
-    for index, event in enumerate(batch):
-        try:
-            entries = entries_of(event)
-        except Permanent as error:
-            refused[index] = error
-        else:
-            items += [Item(index, encode(e.payload), e.route, e.part) for e in entries]
-    return items, refused
+def _ignore(batch: Batch, items: Sequence[Item]) -> None:
+    """Records nothing."""
+
+
+def _note_silent(rehearsal: Rehearsal, batch: Batch, items: Sequence[Item]) -> None:
+    """Records the places of events without items."""
+    rehearsal.silent |= set(range(len(batch))) - {item.index for item in items}
+
+
+def _raise_failures(progress: _Progress, refused: Mapping[int, DeliveryError]) -> None:
+    """Raises the outcome of a batch; returns if all of it was delivered."""
+    failed = dict(refused)
+    for index, parts in progress.settled.items():
+        error = next((error for error in parts.values() if error is not None), None)
+        if error is not None:
+            failed.setdefault(index, error)
+    # An event comes again while one of its items may still be delivered, even if another failed.
+    failed |= {i: error for i, error in progress.waiting.items() if i not in refused}
+    if not failed:
+        return
+    first = next(iter(failed.values()))
+    if progress.halt is not None and not progress.settled and not progress.mixed:
+        raise progress.halt
+    # An answer that names the only event of a batch is about the event, not about the destination.
+    same = not progress.mixed and len(failed) == len(progress.batch)
+    if same and all(error is first for error in failed.values()):
+        raise first
+    raise BatchError(dict(sorted(failed.items())))
 
 
 def _divided(part: Sequence[Item], error: Split, progress: _Progress) -> list[Sequence[Item]]:
-    """What to send next of a request that was refused as a whole."""
+    """Returns the parts to send next of a request that was refused as a whole."""
     if error.failed:
         progress.mixed = True
         for place, refusal in error.failed.items():
@@ -295,7 +236,7 @@ def _refuse(progress: _Progress, part: Sequence[Item], error: Permanent) -> None
 
 
 def _packed(items: deque[Item], limits: RequestLimits, progress: _Progress) -> list[list[Item]]:
-    """The items as requests within the limits."""
+    """Returns the items as requests within the limits; settles items that fit into none."""
     parts: list[list[Item]] = []
     part: list[Item] = []
     size = 0

@@ -1,4 +1,5 @@
-"""Which visitor a user is: the links between userId and anonymousId.
+"""Links users to visitors: maps a userId to the anonymousId it first appeared with.
 
-`visitors` learns the links as events come in; `links` keeps them in the state store.
+* `visitors` learns the links as events come in.
+* `links` keeps them in a file.
 """

@@ -1,12 +1,14 @@
-"""Which visitor each userId belongs to, in an SQLite file that the workers of a gateway share.
+"""Keeps the visitor of each userId in an SQLite file that all workers of a gateway share.
 
-A link is written once: who comes second finds the first one. Rows are numbered in the order in
-which they were written, so that a worker reads what others have added; what is erased is counted,
-and whoever finds that count changed reads all of them again.
+The first link of a userId is kept, and later ones are ignored. Rows are numbered in the order of
+writing, so a worker can read only what others have added. Erasures are counted. A worker that finds
+the count changed reads all links again.
 
-The file also says up to where the queue of each shard has been learned from. Both are written in
-one transaction, so that what a crash or a power loss takes back of the links is learned again from
-the queue. All methods block: they are for one thread.
+The file also has a mark for each shard: the queue offset up to which links have been learned. Links
+and mark are written in one transaction. If a crash or power loss takes back links, it takes back
+the mark as well, and the links are learned again from the queue.
+
+All methods block, and must be called from one thread.
 """
 
 from __future__ import annotations
@@ -24,10 +26,10 @@ from gateway.events.subjects import Subjects
 from gateway.state import identity_links
 from gateway.state.connection import transaction, truncate_journal
 
-__all__ = ["FILE_NAME", "LinkFile", "Mark", "News"]
+__all__ = ["FILE_NAME", "LinkFile", "Mark", "NewLinks"]
 
 FILE_NAME = "identity.sqlite"
-"""In the data directory."""
+"""Name in the data directory."""
 
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _ADVICE = (
@@ -39,29 +41,29 @@ _SCRUB_AGAIN_SECONDS = 0.2
 
 
 class Mark(NamedTuple):
-    """Up to where a shard's queue has been learned from."""
+    """The offset up to which links have been learned from a shard's queue."""
 
     queue_id: str
     offset: int
 
 
-class News(NamedTuple):
-    """Links of the file.
+class NewLinks(NamedTuple):
+    """Links that were read from the file.
 
     Attributes:
         links: userId to visitor.
-        anew: they are all that there are; else those that were not read before.
+        complete: these are all links of the file; else those that were not read before.
     """
 
     links: dict[str, str]
-    anew: bool
+    complete: bool
 
 
 class LinkFile:
-    """The file.
+    """The file with the links.
 
     Args:
-        path: it is made by the first `open`, along with its folder.
+        path: the first `open` creates the file and its folder.
     """
 
     def __init__(self, path: Path) -> None:
@@ -71,54 +73,56 @@ class LinkFile:
         self._erasures = -1
 
     def open(self) -> None:
-        """Open the file, making it where there is none.
+        """Opens the file, and creates it if there is none.
 
         Raises:
-            StateError: it cannot be opened, or is of another release.
+            StateError: the file cannot be opened, or is of another release.
         """
         if self._connection is not None:
             return
         with self._explained():
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            # Who is who is nobody else's business.
+            # The links are personal data: only the owner may read the file.
             with suppress(FileExistsError):
                 os.close(os.open(self.path, os.O_CREAT | os.O_EXCL, 0o600))
             self._connection = identity_links.connect(self.path)
         self._read, self._erasures = 0, -1
 
     def close(self) -> None:
-        """Let go of it. Safe twice and without `open`."""
+        """Closes the file. Does nothing if it is not open."""
         if self._connection is not None:
             connection, self._connection = self._connection, None
             connection.close()
 
-    def news(self) -> News:
-        """What the file has that was not read before."""
+    def read(self) -> NewLinks:
+        """Reads the links that were not read before, or all of them after an erasure."""
         with self._explained(), transaction(self._db, "DEFERRED"):
             erasures = identity_links.erasures(self._db)
-            anew = erasures != self._erasures
-            rows = identity_links.links_after(self._db, 0 if anew else self._read)
+            complete = erasures != self._erasures
+            rows = identity_links.links_after(self._db, 0 if complete else self._read)
         self._erasures = erasures
         if rows:
             self._read = rows[-1][0]
-        return News({user: visitor for _, user, visitor in rows}, anew)
+        return NewLinks({user: visitor for _, user, visitor in rows}, complete)
 
     def add(self, links: Iterable[tuple[str, str]], shard: int, mark: Mark) -> None:
-        """Add links of users who have none, and say how far a shard has come."""
+        """Adds the links of users that have none yet, and sets a shard's mark."""
         with self._explained():
             identity_links.add(self._db, links, shard, *mark)
 
     def mark(self, shard: int) -> Mark | None:
-        """How far a shard has come; None if nothing was ever learned from it."""
+        """Returns a shard's mark; None if nothing was ever learned from its queue."""
         with self._explained():
             found = identity_links.mark(self._db, shard)
         return None if found is None else Mark(*found)
 
     def erase(self, subjects: Subjects) -> int:
-        """Take out the links of users, and those to visitors, who are to be forgotten.
+        """Removes all links of the subjects, whether they are users or visitors.
+
+        When it returns, neither the file nor its journal has a byte of these links.
 
         Returns:
-            How many there were. By then no byte of the file names them, nor of its journal.
+            Number of removed links.
         """
         with self._explained():
             found = identity_links.erase(self._db, subjects)

@@ -1,21 +1,22 @@
-"""Whose event is it, when it has only a userId? The visitor's whom that user was first seen as.
+"""Maps a userId to the anonymousId it first appeared with.
 
-Groups with ``by = "user"`` ask for the visitor: the `anonymousId`, where an event has one. Events
-of servers mostly have only a userId; so that they are in the arm in which the same person was
-before he was known, users are *linked* to visitors:
+Groups with ``by = "user"`` go by the visitor of an event: its `anonymousId`, if it has one. Events
+from servers mostly have only a userId. They must be in the same arm as the events of the same
+person before login. So users are *linked* to visitors:
 
-* An event with both ids links its user to that `anonymousId`; an alias links its `userId` to its
-  `previousId`, or to the visitor whom that is linked to.
-* The first link of a user holds for good. Others change nothing, neither for him nor for others.
-* Whom a request links is linked for all of its events, and for all that are taken in afterwards.
+* An event with both ids links its userId to its `anonymousId`.
+* An alias links its `userId` to its `previousId`, or to the visitor that the `previousId` is linked
+  to.
+* The first link of a user is final. Later ones are ignored.
+* A link holds for all events of the same request, and for all events that come in later.
 
-An event with only the id of a user who is linked is stored with its visitor beside it, where no
-destination sees him (`Warnings.visitor`). So whose it is was decided once, when it was taken in: it
-is the same for each destination however late, for a replay, after a restart and in every worker,
-and nothing is looked up at delivery.
+If an event has no `anonymousId` and its user is linked, the visitor is stored beside the event,
+where no destination sees it (`Notes.visitor`). The visitor is decided once, at intake. So it is the
+same for every destination, in a replay, after a restart and in every worker, and delivery needs no
+lookup.
 
-Links are learned from ids as they are stored, after the intake transforms: what a mask has hashed
-is linked as a hash. Suppressed users' events are discarded before.
+Links are learned after the intake transforms, from the ids as they are stored. If a mask hashes an
+id, the hash is linked. Events of suppressed users are discarded before and link nothing.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from gateway.config.settings import IdentityConfig
 from gateway.errors import StateError
 from gateway.events.envelope.normalise import add_notes
 from gateway.events.envelope.sealed import stored_events
-from gateway.events.event import EMPTY, Event, Warnings
+from gateway.events.event import EMPTY, Event, Notes
 from gateway.events.subjects import Subjects
 from gateway.identity.links import FILE_NAME, LinkFile, Mark
 
@@ -46,8 +47,8 @@ if TYPE_CHECKING:
 __all__ = ["MOST_LEARNED_AGAIN", "Identity"]
 
 MOST_LEARNED_AGAIN = 1_000_000
-"""Events of the queue that are looked at for links at a start, at most: the newest of those that
-came since links were last written down. Unless the process was killed there are next to none."""
+"""Limit for the events that are read from the queue at start to learn their links again: the newest
+of those that were stored after the last write of links. Only a killed process leaves many."""
 
 _GATHER_SECONDS = 0.005
 _AGAIN_SECONDS = 1.0
@@ -71,14 +72,14 @@ class Identity:
     """The links of all users.
 
     Attributes:
-        active: whether it has been started; else there is nothing to ask it.
-        refused: users who could not be linked, each time that it was tried, by reason: ``full``, or
-            ``long_id``.
-        changed: called when links were written down; other workers are to `look`.
+        active: it has been started. Before that, callers skip it.
+        refused: number of failed attempts to link a user, by reason: ``full`` or ``long_id``.
+        changed: called after links were written, so that other workers call `read_soon`.
 
     Args:
-        path: of the file with the links.
-        shared: whether other workers write to it too.
+        path: file with the links.
+        shared: other workers write to the file too.
+        shard: number of the shard whose queue the links are learned from.
     """
 
     def __init__(
@@ -111,12 +112,12 @@ class Identity:
 
     @classmethod
     def idle(cls, log: FilteringBoundLogger) -> Identity:
-        """One that is not there to be started."""
+        """Returns an identity that is never active."""
         return cls(Path(), IdentityConfig(), log)
 
     @classmethod
     def of_shard(cls, config: Config, log: FilteringBoundLogger) -> Identity:
-        """That of the gateway that runs a shard."""
+        """Returns the identity of the process that runs the config's shard."""
         shared = config.server.workers > 1
         path = config.shared_dir / FILE_NAME
         return cls(path, config.identity, log, shared=shared, shard=config.shard)
@@ -124,18 +125,18 @@ class Identity:
     def __len__(self) -> int:
         return len(self._links)
 
-    # -- the road of an event --------------------------------------------------
+    # -- for each request ------------------------------------------------------
 
     def learn(self, request: Sequence[_HasIds], type_: str = "") -> dict[str, str]:
-        """Learn the links of a request's events, which are about to be stored.
+        """Learns the links of a request's events, which are about to be stored.
 
         Args:
-            type_: what the request's path says that they are, or empty.
+            type_: type that the request's path dictates, or empty.
 
         Returns:
-            The visitors of the users who have events without an `anonymousId` among these.
+            Visitors by userId, for those events of the request that have no `anonymousId`.
         """
-        new = self._made(request, type_, self.refused)
+        new = self._new_links(request, type_, self.refused)
         if new:
             self._links |= new
             self._new |= new
@@ -143,30 +144,36 @@ class Identity:
         return _visitors(request, self._links)
 
     def preview(self, events: Sequence[Event], request: Sequence[_HasIds]) -> None:
-        """Note the visitors of events that are yet to pass through transforms; learn nothing.
+        """Notes the visitors of events before they go through transforms, and learns nothing.
 
-        Transforms may change ids: `learn_and_note` notes the visitors anew.
+        Transforms may change ids. `learn_and_note` notes the visitors again afterwards.
 
         Args:
-            request: all of it that they are of.
+            request: all events of the same request.
         """
-        own = self._made(request, "", Counter())
+        own = self._new_links(request, "", Counter())
         _note(events, _visitors(events, ChainMap(own, self._links)))
 
     def learn_and_note(
         self, events: Sequence[Event], request: Sequence[_HasIds], type_: str = ""
     ) -> dict[str, str]:
-        """Learn from a request's events, and note the visitors of those that are made.
+        """Learns the links of a request, and notes the visitors of its decoded events.
 
         Args:
-            request, type_: as of `learn`, whose result this returns.
+            events: the decoded events of the request.
+            request, type_: as for `learn`.
+
+        Returns:
+            As `learn`.
         """
         visitors = self.learn(request, type_)
         _note(events, visitors)
         return visitors
 
-    def _made(self, events: Iterable[_HasIds], type_: str, refused: Counter[str]) -> dict[str, str]:
-        """The links that events make; those of users who have one already are none."""
+    def _new_links(
+        self, events: Iterable[_HasIds], type_: str, refused: Counter[str]
+    ) -> dict[str, str]:
+        """Returns the links that events make for users without one."""
         known, room = self._links, self._config.max_links - len(self._links)
         new: dict[str, str] = {}
         for event in events:
@@ -189,9 +196,9 @@ class Identity:
     # -- the file ----------------------------------------------------------------
 
     async def start(self, store: Store) -> None:
-        """Read the links, and learn again what was not written down before a crash.
+        """Reads the links, learns again those that a crash has lost, and becomes active.
 
-        From then on it is active. Safe twice.
+        Does nothing if it is started already.
 
         Args:
             store: the shard's queue, which is open.
@@ -205,15 +212,15 @@ class Identity:
         try:
             await self._in_thread(self._load, store)
         except BaseException:
-            await self._close()  # so that it can be started once the file is mended
+            await self._close()  # so that it can be started again once the file is repaired
             raise
         self._end = lambda: store.status().end
         await self._write()
         self.active = True
         self._writer = asyncio.create_task(self._write_forever(), name="identity")
 
-    def glance(self) -> None:
-        """Read the links as they are in the file, for somebody who learns and writes nothing.
+    def read_links(self) -> None:
+        """Reads the links from the file, for a dry run that learns and writes nothing.
 
         Raises:
             StateError: the file cannot be read.
@@ -222,13 +229,13 @@ class Identity:
             return
         self._file.open()
         try:
-            self._links = self._file.news().links
+            self._links = self._file.read().links
             self.active = True
         finally:
             self._file.close()
 
     async def stop(self) -> None:
-        """Write down what is not yet. Safe twice and without `start`."""
+        """Writes the remaining links, and closes the file. Does nothing if it is not started."""
         if self._writer is not None:
             writer, self._writer = self._writer, None
             writer.cancel()
@@ -237,25 +244,28 @@ class Identity:
         if self._thread is not None:
             await self._close()
 
-    def look(self) -> None:
-        """Others have written to the file: read it soon."""
+    def read_soon(self) -> None:
+        """Has the file read soon, after other workers have written to it."""
         self._wanted.set()
 
     async def erase(self, subjects: Subjects) -> int:
-        """Forget the links of users, and those to visitors; returns how many there were.
+        """Forgets all links of the subjects, whether they are users or visitors.
 
-        Afterwards no event is stored with such a visitor. It needs no `start`.
+        Afterwards no event is stored with such a visitor. It works without `start` too.
+
+        Returns:
+            Number of forgotten links.
 
         Raises:
             StateError: the file cannot be written.
         """
         if self._thread is None:
             return await asyncio.to_thread(_erase_from, self._file.path, subjects)
-        # A write that fails puts back what it could not write: none may be under way.
+        # A failed write puts its links back. So no write may be under way during an erasure.
         async with self._writing:
             await self._write_now()
             found = await self._in_thread(self._file.erase, subjects)
-            gone = [user for user, v in self._new.items() if _names(subjects, user, v)]
+            gone = [user for user, v in self._new.items() if _is_of(subjects, user, v)]
             for user in gone:
                 del self._new[user]
             await self._read()
@@ -264,11 +274,11 @@ class Identity:
 
     def _load(self, store: Store) -> None:
         self._file.open()
-        self._links = self._file.news().links
+        self._links = self._file.read().links
         status, self._queue_id = store.status(), store.identity()
         mark = self._file.mark(self._shard)
         if mark is None:
-            return  # nothing was ever learned here: what is stored already has no visitors
+            return  # the first start with identity: stored events stay without visitors
         first = mark.offset if mark.queue_id == self._queue_id else status.first
         reader = store.reader(max(first, status.end - MOST_LEARNED_AGAIN))
         try:
@@ -283,18 +293,18 @@ class Identity:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._wanted.wait()
-                # What comes at the same time is written at once.
+                # Wait a moment, to write links of simultaneous requests together.
                 await asyncio.sleep(_GATHER_SECONDS)
             self._wanted.clear()
             await self._write()
 
     async def _write(self) -> None:
-        """Write down what was learned; where others write too, read what they did."""
+        """Writes new links; if the file is shared, also reads those of other workers."""
         async with self._writing:
             await self._write_now()
 
     async def _write_now(self) -> None:
-        # All events before this have been learned from, for that comes before they are stored.
+        # Links are learned before events are stored, so all events before this offset are covered.
         end = self._end()
         new, self._new = self._new, {}
         try:
@@ -307,25 +317,25 @@ class Identity:
         except StateError as error:
             self._new = new | self._new
             if not self._failing:
-                self._log.error("links of users cannot be written down", error=str(error))
+                self._log.error("cannot write links of users to visitors", error=str(error))
             self._failing = True
             return
         except asyncio.CancelledError:
-            self._new = new | self._new  # whether they were written is not known
+            self._new = new | self._new  # they may or may not have been written
             raise
         self._failing = False
         if new:
             self.changed()
 
     async def _read(self) -> None:
-        news = await self._in_thread(self._file.news)
-        # Who is in the file came first.
-        if news.anew:
-            self._links = news.links
+        new_links = await self._in_thread(self._file.read)
+        # Links of the file are older, so they win.
+        if new_links.complete:
+            self._links = new_links.links
             for user, visitor in self._new.items():
-                news.links.setdefault(user, visitor)
-        elif news.links:
-            self._links |= news.links
+                new_links.links.setdefault(user, visitor)
+        elif new_links.links:
+            self._links |= new_links.links
 
     async def _close(self) -> None:
         await self._in_thread(self._file.close)
@@ -348,7 +358,7 @@ def _visitors(events: Iterable[_HasIds], links: Mapping[str, str]) -> dict[str, 
 
 
 def _note(events: Iterable[Event], visitors: Mapping[str, str]) -> None:
-    """Write visitors into the notes of events; those of others are without one afterwards."""
+    """Notes the visitors of events, and removes a note that no longer holds."""
     for event in events:
         alone = event.anonymous_id is None
         visitor = visitors.get(event.user_id or "") if alone else None
@@ -356,11 +366,11 @@ def _note(events: Iterable[Event], visitors: Mapping[str, str]) -> None:
             add_notes(event, (), visitor=visitor)
         elif event.raw_notes is not EMPTY and event.notes.visitor is not None:
             kept = structs.replace(event.notes, visitor=None)
-            event.raw_notes = Raw(json.encode(kept)) if kept != Warnings() else EMPTY
+            event.raw_notes = Raw(json.encode(kept)) if kept != Notes() else EMPTY
 
 
-def _names(subjects: Subjects, user: str, visitor: str) -> bool:
-    """Whether a link is one that `LinkFile.erase` takes out."""
+def _is_of(subjects: Subjects, user: str, visitor: str) -> bool:
+    """Tells whether `LinkFile.erase` removes a link."""
     return user in subjects.users or visitor in subjects.users or visitor in subjects.anonymous
 
 

@@ -1,5 +1,8 @@
-"""From a request to the queue: one road for the events of all sources.
+"""Takes events from the request to the queue, in the same way for all sources.
 
-`intake` is the road, `dry_run` the same road without storing anything. `write_keys` says what a key
-may send, `dedup` which ids were seen, and `dedup_warmup` reads those from the queue at start.
+* `intake` accepts events, and `dry_run` tells what `intake` would do. Both are made of the steps in
+  `acceptance` and of a `source_directory`, and both are built from a `context`.
+* `tally` notes what becomes of the events of one request.
+* `write_keys` decides what a write key may send.
+* `dedup` remembers message ids; `dedup_warmup` reads those of stored events at start.
 """

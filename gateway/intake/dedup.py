@@ -1,15 +1,14 @@
-"""Remembers which message ids each source has sent, so that a batch sent again counts once.
+"""Remembers the message ids that each source has sent, so that an event sent again counts once.
 
-Two generations of ids: new ones go into the current one, and when that has covered the window or
-would hold more than half of the entries allowed, it becomes the previous one and the previous one
-is forgotten.
-An id is therefore remembered for one to two windows, or less where the bound on entries is reached
-first, and memory has a bound that no client can move.
+There are two generations of ids, and new ids go into the current one. When it has covered the time
+window, or would hold more than half of the allowed entries, it becomes the previous generation. The
+generation before that is forgotten. So an id is remembered for one to two windows, or for less time
+if the limit of entries is reached first. Memory has a limit that no client can change.
 
-A generation is kept in parts. A Python set that grows moves all that it holds at once, and one that
-nobody needs any more frees it all at once: with half a million ids these were pauses of 40 to 60 ms
-of processor time, in which no request was answered. A part holds so few ids that it takes 3 ms at
-most, and those of a forgotten generation are freed a few at a time. It costs 0.2 to 0.3 µs an id.
+A generation is kept in parts. A growing Python set moves all its entries at once, and dropping a
+set frees all its entries at once. With half a million ids both took 40 to 60 ms of processor time,
+during which no request was answered. A part has few enough ids for 3 ms at most, and the ids of a
+forgotten generation are freed a few at a time. This costs 0.2 to 0.3 µs an id.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ __all__ = ["Identified", "RecentIds", "Watcher"]
 
 
 class Identified(Protocol):
-    """What has a message id."""
+    """An object with a message id."""
 
     message_id: str
 
@@ -35,21 +34,25 @@ _FREED_PER_CALL = 64
 
 
 class Watcher(Protocol):
-    """Follows what a `RecentIds` remembers of its own accord."""
+    """Follows the ids of events that come in, to pass them to other workers."""
 
     def taken(self, source_id: str, ids: set[str]) -> None:
-        """These are new, and on their way to the queue; the set is the watcher's own."""
+        """Takes new ids, whose events are on their way to the queue. The watcher owns the set."""
 
     def forgotten(self, source_id: str, ids: Sequence[str]) -> None:
-        """These were taken, and not stored."""
+        """Takes ids that were passed to `taken`, and whose events were then not stored."""
 
 
 class RecentIds:
-    """The ids of each source within the window.
+    """The recent message ids of each source.
 
     Args:
-        window_ms: least time for which an id is remembered.
-        max_entries: bound on ids remembered, over all sources; at least the newest half of it is.
+        window_ms: shortest time for which an id is remembered.
+        max_entries: limit of ids for all sources together. At least the newest half of that number
+            is remembered.
+
+    Attributes:
+        watcher: is told about new and forgotten ids.
     """
 
     def __init__(self, window_ms: int, max_entries: int) -> None:
@@ -63,28 +66,30 @@ class RecentIds:
         self._count = 0
         self._since_ms = 0
         self.watcher: Watcher | None = None
-        """Told what is taken and what is forgotten."""
 
     def __len__(self) -> int:
         return self._count + sum(map(len, self._previous.values()))
 
     def knows(self, source_id: str, message_id: str) -> bool:
-        """Whether an id was seen, which is not so for being asked about."""
+        """Tells whether an id is remembered, without remembering it."""
         generations = (self._current, self._previous)
         return any(
             message_id in ids.get(source_id, self._none).part_of(message_id) for ids in generations
         )
 
     def take_all(self, source_id: str, events: Sequence[Identified], now_ms: int) -> bool:
-        """Remember the ids of all these events if none was seen before; else of none, and False.
+        """Remembers the ids of all these events if all are new; else none of them.
 
-        The usual case, in a handful of calls for a whole batch.
+        This is the usual case, and takes only a few calls for a whole batch.
+
+        Returns:
+            True if all were new.
         """
         current, previous = self._generations(source_id, len(events), now_ms)
         arriving = {event.message_id for event in events}
         if len(arriving) != len(events):
             return False
-        if len(arriving) == 1:  # as most requests: not to part a single id saves it some µs
+        if len(arriving) == 1:  # as in most requests; not splitting into parts saves some µs
             (id_,) = arriving
             part = current.part_of(id_)
             if id_ in part or id_ in previous.part_of(id_):
@@ -100,9 +105,9 @@ class RecentIds:
         return True
 
     def take_new(self, source_id: str, events: Sequence[E], now_ms: int) -> list[E]:
-        """The events whose id was not seen before, which is so from now on.
+        """Returns the events with new ids, and remembers these ids.
 
-        The caller calls `forget` for them if they are not stored after all.
+        The caller must call `forget` for events that are not stored after all.
         """
         if self.take_all(source_id, events, now_ms):
             return list(events)
@@ -124,7 +129,7 @@ class RecentIds:
             self.watcher.taken(source_id, ids)
 
     def _generations(self, source_id: str, arriving: int, now_ms: int) -> tuple[_Ids, _Ids]:
-        """The ids of a source, new and old, with room for as many as arrive."""
+        """Returns the current and previous ids of a source, with room for as many as arrive."""
         if self._forgotten:
             self._free(_FREED_PER_CALL + _FREED_PER_ID * arriving)
         full = self._count > 0 and self._count + arriving > self._half
@@ -136,21 +141,21 @@ class RecentIds:
         return current, self._previous.get(source_id, self._none)
 
     def learn(self, source_id: str, ids: Sequence[str], now_ms: int) -> None:
-        """Remember ids that others have stored."""
+        """Remembers ids of events that other workers have stored."""
         current, _ = self._generations(source_id, len(ids), now_ms)
         before = len(current)
         current.add(current.parted(ids))
         self._count += len(current) - before
 
     def forget(self, source_id: str, events: Sequence[Identified]) -> None:
-        """Undo `take_new` and `take_all`: these were not stored, and may come again."""
+        """Forgets the ids of events that were not stored, as the client will send them again."""
         forgotten = [event.message_id for event in events]
         if self.watcher is not None:
             self.watcher.forgotten(source_id, forgotten)
         self.forget_ids((source_id, id_) for id_ in forgotten)
 
     def forget_ids(self, ids: Iterable[tuple[str, str]]) -> None:
-        """Forget (source id, message id) pairs, as those of erased events."""
+        """Forgets pairs of source id and message id, such as those of erased events."""
         for source_id, message_id in ids:
             for generation in (self._current, self._previous):
                 part = generation.get(source_id, self._none).part_of(message_id)
@@ -159,11 +164,11 @@ class RecentIds:
                     self._count -= generation is self._current
 
     def preload(self, ids: Iterable[tuple[str, Sequence[str]]], now_ms: int) -> int:
-        """Fill at start, newest first; returns how many ids were new.
+        """Fills the previous generation at start; returns the number of ids that were new.
 
         Args:
-            ids: of a source, as many at a time as is convenient; no more of them are asked for than
-                there is room for.
+            ids: pairs of a source id and some of its message ids, the newest first. Reading stops
+                when there is no more room.
         """
         self._since_ms = now_ms
         loaded = 0
@@ -177,7 +182,7 @@ class RecentIds:
         return loaded
 
     def _free(self, number: int) -> None:
-        """Free some of the ids of forgotten generations."""
+        """Frees some of the ids of forgotten generations."""
         pop = self._forgotten[-1].pop
         try:
             for _ in range(number):
@@ -193,14 +198,14 @@ class RecentIds:
 
 
 _Parted = list[list[str]]
-"""Ids, by the part that each falls into."""
+"""Ids by the part that each belongs to."""
 
 
 class _Ids:
     """A set of ids in parts.
 
     Args:
-        parts: how many, a power of two.
+        parts: number of parts, a power of two.
     """
 
     __slots__ = ("_mask", "parts")
@@ -213,12 +218,13 @@ class _Ids:
         return sum(map(len, self.parts))
 
     def part_of(self, id_: str) -> set[str]:
-        """The part that an id falls into."""
-        # Not by its lowest bits: they tell its place in a set, and would be the same for all there.
+        """Returns the part that an id belongs to."""
+        # Not by the lowest bits of the hash: a set places its entries by them, and all entries of
+        # one part would have the same.
         return self.parts[hash(id_) >> _HASH_BITS & self._mask]
 
     def parted(self, ids: Collection[str]) -> _Parted:
-        """Ids by the part that each falls into, for the methods below."""
+        """Returns ids by the part that each belongs to, for the methods below."""
         mask = self._mask
         parted: _Parted = [[] for _ in self.parts]
         for id_, hashed in zip(ids, map(hash, ids), strict=True):
@@ -226,11 +232,11 @@ class _Ids:
         return parted
 
     def overlaps(self, parted: _Parted) -> bool:
-        """Whether any of the ids is here."""
+        """Tells whether the set has any of the ids."""
         return not all(map(set.isdisjoint, self.parts, parted))
 
     def add(self, parted: _Parted) -> None:
-        """Add all of the ids."""
+        """Adds all of the ids."""
         for part, ids in zip(self.parts, parted, strict=True):
             part.update(ids)
 

@@ -1,4 +1,4 @@
-"""Remembers at start which ids are stored, so that a batch that is sent again counts once."""
+"""Reads the ids of stored events at start, so that an event sent again is a duplicate."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["preload"]
 
 
 def preload(recent_ids: RecentIds, config: Config, store: Store, now_ms: int) -> None:
-    """Remember the ids of stored events again, of all shards; see `RecentIds`."""
+    """Fills `recent_ids` with the ids of stored events of all shards."""
     since_ms = now_ms - config.dedup.window_ms
     limit = config.dedup.max_entries
-    # What other workers have stored, or earlier ones.
+    # Queues of other workers, and of earlier workers that no longer run.
     others = queues_of(one for one in shards_of(config) if one.shard != config.shard)
     frames = heapq.merge(
         store.recent(since_ms, limit),

@@ -1,13 +1,14 @@
 """Takes the events of all sources from the request to the queue.
 
-The steps, in order: is the source enabled, is the event valid, is its user suppressed, stamp it,
-was it seen before, run the intake transforms, put it into the queue. Nothing is awaited before the
-queue, so the events of a request stay together. What a transform masks here never reaches the disk.
+`Intake.accept` takes decoded events. It checks that the source is enabled, validates and stamps the
+events, discards those of suppressed users, drops duplicates, runs the intake transforms, and puts
+the rest into the queue. Nothing is awaited before the queue, so the events of a request stay
+together. Data that a transform masks never reaches the disk.
 
-`Intake.accept_as_sent` is the fast way and the usual one. It stores the bytes of a request as the
-client sent them (`gateway.events.envelope.sealed`), if all events are valid and new and no
-transform has anything to do. If a transform has to look at a few of the events, only these are
-decoded (`gateway.events.envelope.mixed`). `Intake.accept` takes all other requests.
+`Intake.accept_as_sent` is the fast path, and the usual one. It stores the bytes of a request as the
+client sent them (`gateway.events.envelope.sealed`), if all events are valid and new, and no
+transform has to change or drop any. If a transform suspects a few of the events, only these are
+decoded (`gateway.events.envelope.mixed`).
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from msgspec import structs
 from gateway.errors import QueueError
 from gateway.events.envelope.arrival import Arrival, Plain, Receipt
 from gateway.events.envelope.client import additions
-from gateway.events.envelope.heads import examine, of_any
+from gateway.events.envelope.heads import examine, mention_any
 from gateway.events.envelope.mixed import AsSent, Mixed, mixed
 from gateway.events.envelope.sealed import Origin, finish
 from gateway.events.event import Event, decode_events, encode_events
 from gateway.events.timestamps import parse_ms
-from gateway.intake.acceptance import Preparer, discards_of, transform
+from gateway.intake.acceptance import discards_of, preparer, transform
 from gateway.intake.context import IntakeContext, identity_of
 from gateway.intake.source_directory import SourceDirectory
 from gateway.intake.tally import RequestTally
@@ -37,7 +38,7 @@ _LOG_EVERY_MS = 60_000
 
 
 class Intake(SourceDirectory):
-    """Takes events in.
+    """Accepts events and puts them into the queue.
 
     Args:
         before: the intake of the previous config; see `SourceDirectory`.
@@ -89,9 +90,8 @@ class Intake(SourceDirectory):
         valid = self._prepare(arrival, tally)
         tally.new = new = self._new(valid, tally)
         repeated = len(valid) - len(new)
-        # The answer also promises that the first copies of duplicates are stored, and these may
-        # still be on their way to the disk. Ask for them now: after our own events are stored, a
-        # failure of the first copies would no longer be seen.
+        # The answer also promises that the first copies of duplicates are stored. Their write may
+        # still be under way. Ask for its result now: once our own write is done, it is too late.
         first_copies = self._queue.settle() if repeated else None
         try:
             if self._transforms and new:
@@ -141,7 +141,7 @@ class Intake(SourceDirectory):
         if (
             found is None
             or not self._sources[source_id].enabled
-            or (len(self._suppressed) and of_any(heads, self._suppressed))
+            or (len(self._suppressed) and mention_any(heads, self._suppressed))
             or (origin.sent_at is not None and parse_ms(origin.sent_at) is None)
         ):
             return False
@@ -204,7 +204,7 @@ class Intake(SourceDirectory):
 
     def _prepare(self, arrival: Arrival, tally: RequestTally) -> list[Event]:
         """Validates and stamps events; returns those that are valid."""
-        prepare = Preparer(arrival, self._suppressed).prepare
+        prepare = preparer(arrival, self._suppressed)
         valid = []
         for event in arrival.events:
             code = prepare(event)

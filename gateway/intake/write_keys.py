@@ -1,7 +1,8 @@
-"""Write keys: which source each is of, until when, and what it may send.
+"""Write keys: the source of each, its end, and the events that it may send.
 
-A write key is public: it stands in the source of a page and in the binary of an app. What limits
-the harm that can be done with it is decided here and asked for each request, not for each event.
+A write key is public: everybody can read it in the source of a page or the binary of an app. Its
+end, origins, types and rate limit the harm that others can do with it. They are checked for each
+request, not for each event.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ __all__ = ["Bucket", "Key", "Keys"]
 
 
 class Bucket:
-    """A token bucket, in events.
+    """A token bucket that counts events.
 
-    A request is let in whole or not at all, for its client sends all of it again. One that is
-    larger than the bucket is let in when that is full, and leaves a debt.
+    A request is taken as a whole or not at all, because the client sends all of it again. A request
+    that is larger than the bucket is taken when the bucket is full, and leaves a debt.
 
     Args:
-        rate: events a second.
+        rate: events per second.
         burst: events that may come at once after a pause.
     """
 
@@ -34,8 +35,8 @@ class Bucket:
         self._at_ms = now_ms
 
     def take(self, events: int, now_ms: int) -> float:
-        """Take so many; 0 if they may come in, else after how many seconds to try again."""
-        # A clock that was set back gives nothing and takes nothing.
+        """Takes tokens for events; returns 0 if there are enough, else the seconds to wait."""
+        # A clock that was set back adds no tokens and removes none.
         elapsed = max(0, now_ms - self._at_ms) / 1000
         self._at_ms = now_ms
         self._tokens = min(self._burst, self._tokens + elapsed * self._rate)
@@ -50,11 +51,11 @@ class Key:
     """A write key.
 
     Args:
-        workers: processes that take its events in; each allows an even share of its rate.
+        workers: number of processes that take its events. Each allows an equal share of its rate.
 
     Attributes:
-        types: of events that it may send; None for all.
-        made_of: all that it was made from.
+        types: event types that it may send; None for all.
+        made_of: the arguments that it was made from.
     """
 
     def __init__(
@@ -72,13 +73,13 @@ class Key:
         self._bucket = Bucket(rate / workers, burst / workers, now_ms) if rate else None
 
     def is_valid(self, now_ms: int) -> bool:
-        """Whether it has not ended."""
+        """Tells whether the key has not ended yet."""
         return now_ms < self._ends_ms
 
     def allows_origin(self, headers: Mapping[str, str]) -> bool:
-        """Whether a request with these headers comes from where it may.
+        """Tells whether a request with these headers comes from an allowed origin.
 
-        Pictures are fetched without an Origin; their Referer tells it.
+        Requests for pictures have no Origin header; their Referer is used instead.
         """
         if not self._origins:
             return True
@@ -86,7 +87,7 @@ class Key:
         return any(_matches(given.lower(), allowed) for allowed in self._origins)
 
     def take(self, events: int, now_ms: int) -> int:
-        """Whole seconds to wait before so many events may come in; 0 takes them in now."""
+        """Counts events; returns 0 if they may come now, else the whole seconds to wait."""
         if self._bucket is None:
             return 0
         return math.ceil(self._bucket.take(events, now_ms))
@@ -101,10 +102,10 @@ class Keys:
     """All write keys.
 
     Args:
-        sources: by id.
+        sources: settings of the sources by id.
         clock: wall clock in milliseconds.
         workers: as for `Key`.
-        before: keys that these take the place of; one that is the same goes on with its rate.
+        before: the keys of the previous config. A key that stays the same keeps its rate.
     """
 
     def __init__(
@@ -125,13 +126,13 @@ class Keys:
                     self._keys[settings.key] = old if old is not None and same else new
 
     def find(self, key: str) -> Key | None:
-        """The key, if it is one that may be used now."""
+        """Returns the key with this text; None if it is unknown, disabled or has ended."""
         found = self._keys.get(key)
         return found if found is not None and found.is_valid(self._clock()) else None
 
 
 def _matches(origin: str, allowed: str) -> bool:
-    """``https://*.example.com`` allows all hosts below, and not example.com itself."""
+    """Matches an origin; ``https://*.example.com`` allows subdomains, not example.com itself."""
     scheme, star, domain = allowed.partition("://*.")
     if not star:
         return origin == allowed

@@ -1,5 +1,5 @@
-"""Personal data: found, kept out, listed and erased.
+"""Personal data: finds, refuses, lists and erases it.
 
-`detectors` find it in texts, `suppression` keeps a user's events out, `inventory` lists what is
-kept, `erasure` forgets users in this process, `regulations` carry a request through all places.
+`detectors` find it in texts, `suppression` refuses the events of users, `inventory` lists what the
+queue holds, `erasure` erases users from this gateway, `regulations` carry a request to all places.
 """

@@ -1,13 +1,16 @@
-"""Erases users from what the gateway itself keeps, while it runs or at rest.
+"""Erases users from everything that the gateway itself stores, while it runs or at rest.
 
-The order matters. First the links of users to visitors, so that no event is stored with them from
-then on. Then the queue, on disk and in memory, so that whatever is read from then on is free of
-them. Then each worker is held, which makes it forget what it had read before; while it
-stands its retry lane is erased. Then everything that nobody works on: dead letters, and traces. At
-last the state store's file is written anew, for a database keeps what it has deleted.
+The order matters:
 
-An event that was pending is counted as filtered, ``erased``, by each destination that had yet to
-get it; what was delivered or dead stays counted so.
+1. The links of users to visitors, so that no event is stored with a link any more.
+2. The queue, on disk and in memory, so that workers read no erased event any more.
+3. Each worker is paused, which makes it forget the events that it has read; its retry lane is
+   erased during the pause.
+4. Dead letters and traces, which no worker uses.
+5. The state store's file is written anew, because a database keeps deleted bytes.
+
+A pending event counts as filtered, ``erased``, for each destination that had not received it;
+delivered and dead events stay counted.
 """
 
 from __future__ import annotations
@@ -28,24 +31,23 @@ from gateway.state.regulations import Place
 __all__ = ["LOCAL_PLACES", "Eraser"]
 
 LOCAL_PLACES = ("identity links", "queue", "retry lanes", "dead letters", "traces", "state file")
-"""In the order in which they are erased."""
+"""The places that `Eraser` erases, in its order."""
 
 
 class _Pauses(Protocol):
-    """Replays, which read the queue as well."""
+    """Replays, which read the queue too."""
 
     async def stop(self) -> None: ...
     async def resume(self) -> None: ...
 
 
 class Eraser:
-    """Erases from the places of one gateway.
+    """Erases users from the places of one gateway.
 
     Args:
         workers: of the destinations, by id.
-        recent_ids: forget the message ids of erased events; None where there is no such memory.
-        identity: forgets to whom they are linked.
-        replays: are left off meanwhile, and go on; None where none can run.
+        recent_ids: forgets the message ids of erased events; None without de-duplication.
+        replays: pause while retry lanes are erased; None where none can run.
     """
 
     def __init__(
@@ -66,17 +68,17 @@ class Eraser:
         self._stopping = False
 
     def stop(self) -> None:
-        """Have an erasure that is under way, and is about to be cancelled, end soon."""
+        """Lets a running erasure, which is about to be cancelled, end soon."""
         self._stopping = True
 
     async def erase(
         self, subjects: Subjects, done: Callable[[Place], None], progress: Callable[[str], None]
     ) -> None:
-        """Erase from all places, whatever an earlier call has come to.
+        """Erases from all places, whatever the result of an earlier call.
 
         Args:
             done: called for each place with its result.
-            progress: called with how far it has come, in words.
+            progress: called with the current step, in words.
         """
         ids: list[tuple[str, str]] = []
         self._stopping = False
@@ -118,7 +120,7 @@ class Eraser:
             self._recent_ids.forget_ids(ids)
 
     async def scrub(self) -> None:
-        """Take what was deleted out of the state store's file."""
+        """Removes deleted rows from the state store's file."""
         await self._state.call(erasing.scrub)
 
     async def _lanes(self, subjects: Subjects, ids: list[tuple[str, str]]) -> Place:
@@ -161,7 +163,7 @@ class Eraser:
             more = True
             while more:
                 more = await self._state.call(step)
-        detail = f"{found.texts} texts in rows of others were taken out" if found.texts else ""
+        detail = f"{found.texts} texts in rows of others were removed" if found.texts else ""
         return Place("traces", "FINISHED", found.rows, detail)
 
     async def _scrub(self, *_: object) -> Place:

@@ -4,8 +4,8 @@
 arrives while a write is under way goes into the next write: one write, one fsync, many answers.
 Bytes waiting are bounded; over the bound `put` raises `QueueFull` and the caller sheds.
 
-**Feed** (`feed`). The newest events stay in memory, bounded in bytes, so that a destination that is
-caught up never touches the disk.
+**MemoryFeed** (`feed`). The newest events stay in memory, bounded in bytes, so that a destination
+that is caught up never touches the disk.
 
 **Store** (`disk`, `memory`, or a plugin's). Gives each event an offset and keeps it until every
 destination has finished with it *and* retention has passed.

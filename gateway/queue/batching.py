@@ -15,7 +15,7 @@ from gateway.errors import QueueClosed, QueueError, QueueFull
 from gateway.events.envelope.sealed import Run, stored_events
 from gateway.events.event import Event
 from gateway.events.subjects import Subjects, redact
-from gateway.queue.memory_feed import Feed, Slice
+from gateway.queue.memory_feed import MemoryFeed, Slice
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -72,7 +72,7 @@ class BatchingQueue:
         self._settings = settings
         self._log = log
         self._durable = settings.ack == "fsync"
-        self._feed = Feed(settings.memory_feed_bytes)
+        self._feed = MemoryFeed(settings.memory_feed_bytes)
         self._pending: list[_Group] = []
         self._pending_bytes = 0
         self._in_flight: list[_Group] = []

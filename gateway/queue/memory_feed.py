@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gateway.events.event import Event
 
-__all__ = ["Feed", "Slice"]
+__all__ = ["MemoryFeed", "Slice"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def _sized(offset: int, events: Sequence[Event]) -> Slice:
     return Slice(offset, events, sum(event.size for event in events))
 
 
-class Feed:
+class MemoryFeed:
     """A bounded window on the end of the queue.
 
     Args:

@@ -1,7 +1,8 @@
-"""Who is in which arm of a group, and how an arm grows.
+"""Groups of users with two arms, and rollouts that grow the test arm.
 
-`groups` decides about one event, `stamp` writes the arm into it, `for_arm` runs a transform for one
-arm. The rest carries a rollout out: `measured` and `meter` collect what happens to each arm,
-`figures` and `sequential` compare the arms, `guardrails` and `machine` decide, `controller` acts,
-`store` remembers, `alerts` tells. `offline` and `view` show a rollout to people.
+`groups` assigns an event to an arm, `stamp` writes the arm into the event, and `for_arm` limits a
+transform to one arm. The other modules run rollouts: `measured` and `meter` collect the outcomes of
+each arm, `figures` and `sequential` compare the arms, `guardrails`, `decide` and `machine` decide,
+`controller` acts, `store` keeps the state, and `alerts` notifies. `offline` and `view` serve the
+commands and the admin API.
 """

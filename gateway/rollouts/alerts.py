@@ -1,7 +1,7 @@
-"""Tells an URL of what became of rollouts: at least once, in the order in which it happened.
+"""Posts alerts about rollouts to a URL, at least once and in order.
 
-What is to be told was written down with the decision (`gateway.rollouts.store`), so that a crash
-loses none. An alert that does not arrive holds up those after it, until it is given up.
+An alert is stored together with its decision (`gateway.rollouts.store`), so that a crash loses
+none. An alert that fails delays the later ones until it arrives or is given up.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 __all__ = ["MOST_WAIT_SECONDS", "Alerts", "alert_about"]
 
 MOST_WAIT_SECONDS = 300.0
-"""Between two attempts at an alert; the first waits a second, each further one twice as long."""
+"""Longest wait between two attempts; the first wait is one second, each further one doubles."""
 
 
 def alert_about(config: AlertsConfig, name: str, decision: Decision) -> bytes | None:
-    """The alert about a decision; None where nobody is to be told."""
+    """Makes the alert about a decision; None if config wants none."""
     if config.url is None or decision.action not in config.on:
         return None
     said = f"rollout {name}: {decision.action} at {decision.percent:g} %"
@@ -50,10 +50,10 @@ def alert_about(config: AlertsConfig, name: str, decision: Decision) -> bytes | 
 
 
 class Alerts:
-    """Sends what is pending.
+    """Sends the pending alerts.
 
     Attributes:
-        config: may be replaced by another one.
+        config: may be replaced at any time.
 
     Args:
         clock: wall clock in milliseconds.
@@ -73,19 +73,19 @@ class Alerts:
         self._sending: asyncio.Task[None] | None = None
 
     def look(self) -> None:
-        """Send what is due, unless that is being done."""
+        """Starts to send the alerts that are due, unless a run is under way."""
         if self._sending is None or self._sending.done():
             self._sending = asyncio.create_task(self._send(), name="alerts")
 
     async def stop(self) -> None:
-        """What is pending waits for the next start. Safe twice, and without `look`."""
+        """Stops; pending alerts wait for the next start. Safe twice, and without `look`."""
         if self._sending is not None:
             task, self._sending = self._sending, None
             task.cancel()
             await asyncio.wait({task})
 
     async def _send(self) -> None:
-        with suppress(StateError):  # which whoever decides complains of
+        with suppress(StateError):  # `Rollouts.tick` fails on the same file and logs it
             await self._send_due()
 
     async def _send_due(self) -> None:
@@ -108,7 +108,7 @@ class Alerts:
             return
 
     async def _post(self, url: str, body: bytes) -> str:
-        """What went wrong, without the URL or anything else that is secret; empty if nothing."""
+        """Posts an alert; returns the problem without any secret, empty if there is none."""
         headers = {name: value.reveal() for name, value in self.config.headers.items()}
         headers |= {"Content-Type": "application/json", "User-Agent": f"headgate/{__version__}"}
         timeout = aiohttp.ClientTimeout(total=self.config.timeout_seconds)
@@ -119,4 +119,4 @@ class Alerts:
             ):
                 return "" if response.status < 300 else f"HTTP {response.status}"
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            return type(error).__name__  # its text has the URL
+            return type(error).__name__  # its text contains the URL, which may be secret

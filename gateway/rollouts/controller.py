@@ -1,7 +1,7 @@
-"""Drives the rollouts of a running gateway: measures, judges, decides, and tells.
+"""Runs the rollouts of a gateway: measures, judges, decides, applies and notifies.
 
-What is decided is written down first and then applied, from the next event on; with one exception:
-a rollback that cannot be written down is applied all the same.
+A decision is stored first and then applied, from the next event on. One exception: a rollback that
+cannot be stored is applied all the same.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from gateway.rollouts.machine import (
     restarted,
     returned,
 )
-from gateway.rollouts.measured import Ramps, resize, standing
+from gateway.rollouts.measured import Ramps, percentages, resize
 from gateway.rollouts.meter import Comparison
-from gateway.rollouts.offline import asking, not_ramped, store_of
+from gateway.rollouts.offline import change_for, no_ramp, store_of
 from gateway.rollouts.store import FILE_NAME, Change, Snapshot
 from gateway.rollouts.view import Report, View, report_of, view_of
 from gateway.state.audit_trail import Audit
@@ -44,18 +44,18 @@ __all__ = ["Rollouts"]
 
 _LEAST_SNAPSHOT_MS = 5_000
 _SNAPSHOT_SHARE = 100
-"""A snapshot is taken each hundredth of the age of a stage: many at first, few later."""
+"""Snapshots of a stage are one hundredth of its age apart: many at first, few later."""
 
 
 @dataclass(slots=True)
 class _Ramped:
-    """A group that is being rolled out.
+    """A group with a ramp.
 
     Attributes:
-        rollout: as it was last written down; None before that was read.
-        snapshot: what is known now.
-        saved_ms: when a snapshot was last kept.
-        turned_back: when and why everybody was put into control, where that cannot be written down.
+        rollout: its last stored state; None until that was read.
+        snapshot: the current figures and findings.
+        saved_ms: time of the last stored snapshot.
+        unsaved_rollback: time and reason of a rollback that was applied but could not be stored.
     """
 
     config: GroupConfig
@@ -63,24 +63,29 @@ class _Ramped:
     rollout: Rollout | None = None
     snapshot: Snapshot | None = None
     saved_ms: int = 0
-    turned_back: tuple[int, str] | None = None
+    unsaved_rollback: tuple[int, str] | None = None
 
     @property
     def in_force(self) -> Rollout | None:
-        """The rollout as it is acted on."""
-        if self.rollout is None or self.turned_back is None:
+        """The rollout in its applied state."""
+        if self.rollout is None or self.unsaved_rollback is None:
             return self.rollout
-        at_ms, reason = self.turned_back
+        at_ms, reason = self.unsaved_rollback
         return act(self.rollout, "rollback", self.config.stages, at_ms, GATEWAY, reason)[0]
 
 
 class Rollouts:
-    """The rollouts of a gateway. It is false where no group has a ramp; then it does nothing.
+    """The rollouts of a gateway. It is false, and does nothing, if no group has a ramp.
+
+    Attributes:
+        decided: number of decisions since the start, by group, action and ``gateway`` or
+            ``operator``.
 
     Args:
-        data_dir: of all shards.
+        data_dir: the one that all shards share.
         clock: wall clock in milliseconds.
-        decides: whether it measures and decides; else it follows what another one has decided.
+        decides: whether this gateway measures and decides; if not, it follows the decisions of
+            another shard.
     """
 
     def __init__(
@@ -102,20 +107,19 @@ class Rollouts:
         self._complained = False
         self._deciding = asyncio.Lock()
         self.decided: Counter[tuple[str, str, str]] = Counter()
-        """Group, action and ``gateway`` or ``operator``, of decisions since the start."""
 
     def __bool__(self) -> bool:
         return bool(self._ramped)
 
     def plan(self, config: Config, groups: Groups) -> Ramps:
-        """What goes with a config that is to be used, or may be.
+        """Prepares the ramps of a config that may come into use.
 
-        The groups begin where their rollouts are. What was measured counts on.
+        The groups get the percentages of their rollouts. Measurements so far continue to count.
         """
         comparisons = {}
         for id_, of_group in config.groups.items():
             if of_group.ramp:
-                groups.use(id_)  # whatever else does: users are told apart by it
+                groups.use(id_)  # figures are per user, even if nothing else depends on the group
                 known = self._ramped.get(id_)
                 if known is not None and known.rollout is not None:
                     resize(groups[id_], known.rollout)
@@ -123,7 +127,7 @@ class Rollouts:
         return Ramps(config, groups, comparisons if self._decides else {})
 
     def adopt(self, ramps: Ramps) -> None:
-        """Drive these groups from now on."""
+        """Runs the rollouts of these groups from now on."""
         config, known = ramps.config, self._ramped
         self._alerts.config = config.alerts
         self._ramped = {}
@@ -143,10 +147,10 @@ class Rollouts:
     # -- life cycle ----------------------------------------------------------
 
     async def load(self) -> None:
-        """Have the percentages that were decided; nothing begins.
+        """Reads and applies the stored percentages, and begins nothing.
 
         Raises:
-            StateError: they cannot be read.
+            StateError: the store cannot be read.
         """
         if self:
             await asyncio.to_thread(self._store.changed)
@@ -156,10 +160,10 @@ class Rollouts:
                 ramped.snapshot = newest[0] if newest else None
 
     def look_up(self, data_dir: Path) -> None:
-        """Have the percentages that were decided, for a gateway that is never run. It blocks.
+        """Reads and applies the stored percentages for a gateway that never runs. It blocks.
 
         Raises:
-            StateError: they cannot be read.
+            StateError: the store cannot be read.
         """
         if self and (data_dir / FILE_NAME).exists():
             store = store_of(data_dir)
@@ -167,10 +171,10 @@ class Rollouts:
             store.close()
 
     async def start(self) -> None:
-        """Begin rollouts that are new, and go on with the others.
+        """Begins new rollouts and resumes the others.
 
         Raises:
-            StateError: they cannot be written down.
+            StateError: the store cannot be written.
         """
         if not (self and self._decides):
             return
@@ -178,44 +182,44 @@ class Rollouts:
             await self._begin(id_, ramped)
 
     async def _begin(self, id_: str, ramped: _Ramped) -> None:
-        was = standing(ramped.comparison.group)
+        before_ramp = percentages(ramped.comparison.group)
 
         def change(before: Rollout | None) -> tuple[Rollout, Decision | None]:
             if before is None:
-                return begin(id_, ramped.config.stages, self._clock(), *was)
+                return begin(id_, ramped.config.stages, self._clock(), *before_ramp)
             if ramped.rollout is None:
-                return returned(before, self._clock(), *was), None
-            # What was measured is gone with the process that had it.
+                return returned(before, self._clock(), *before_ramp), None
+            # The measurements of the earlier process are gone.
             return restarted(before), None
 
         await self._change(id_, ramped, change)
 
     async def stop(self) -> None:
-        """Let go of everything. Safe twice and without `start`."""
+        """Stops alerts and closes the store. Safe twice and without `start`."""
         await self._alerts.stop()
         await asyncio.to_thread(self._store.close)
 
     # -- once a second -------------------------------------------------------
 
     async def tick(self) -> None:
-        """Follow what others have decided, judge what was measured, and decide."""
+        """Follows stored decisions, judges the measurements and decides."""
         if not self:
             return
         problems = [await self._try(self._follow())]
         if self._decides:
-            for id_, ramped in list(self._ramped.items()):  # which `adopt` may change meanwhile
-                if ramped.rollout is None:  # its ramp came with another config
+            for id_, ramped in list(self._ramped.items()):  # a copy: `adopt` may run in between
+                if ramped.rollout is None:  # its ramp is new since a reload
                     problems.append(await self._try(self._begin(id_, ramped)))
                 problems.append(await self._try(self._judge(id_, ramped)))
             self._alerts.look()
         problem = next(filter(None, problems), "")
         if problem and not self._complained:
-            self._log.error("rollouts cannot be written down", error=problem)
+            self._log.error("rollouts cannot be stored", error=problem)
         self._complained = bool(problem)
 
     @staticmethod
     async def _try(step: Coroutine[None, None, None]) -> str:
-        """Why a step could not be written down; it keeps none of the others from being taken."""
+        """Takes a step; returns why it could not be stored, so that other steps still run."""
         try:
             await step
         except StateError as error:
@@ -228,8 +232,8 @@ class Rollouts:
 
     async def _judge(self, id_: str, ramped: _Ramped) -> None:
         rollout = ramped.rollout
-        if rollout is not None and ramped.turned_back is not None:
-            await self._carry_out(id_, ramped, "rollback", ramped.turned_back[1])
+        if rollout is not None and ramped.unsaved_rollback is not None:
+            await self._carry_out(id_, ramped, "rollback", ramped.unsaved_rollback[1])
             return
         if rollout is None or not ramped.comparison.measuring:
             return
@@ -251,25 +255,25 @@ class Rollouts:
     async def _carry_out(self, id_: str, ramped: _Ramped, action: Action, reason: str) -> None:
         judged = ramped.rollout
         assert judged is not None
-        at_ms = self._clock() if ramped.turned_back is None else ramped.turned_back[0]
+        at_ms = self._clock() if ramped.unsaved_rollback is None else ramped.unsaved_rollback[0]
 
         def change(before: Rollout | None) -> tuple[Rollout, Decision | None]:
             assert before is not None
             if before != judged:
-                return before, None  # somebody has decided meanwhile: look again
+                return before, None  # another decision came first: judge again
             return act(before, action, ramped.config.stages, at_ms, GATEWAY, reason)
 
         try:
             await self._change(id_, ramped, change)
         except StateError:
             if action == "rollback" and ramped.rollout is judged:
-                ramped.turned_back = at_ms, reason
+                ramped.unsaved_rollback = at_ms, reason
                 self._apply(ramped)
             raise
 
     async def _change(self, id_: str, ramped: _Ramped, change: Change) -> None:
-        """Decide, write it down, apply it, tell."""
-        async with self._deciding:  # or two could apply what they decided in another order
+        """Decides, stores, applies and reports a change."""
+        async with self._deciding:  # two changes must be applied in the order of their storage
             rollout, decision = await asyncio.to_thread(
                 self._store.change,
                 id_,
@@ -278,13 +282,13 @@ class Rollouts:
             )
             self._set(ramped, rollout)
         if decision is not None:
-            await self._tell(rollout, decision)
+            await self._report_decision(rollout, decision)
 
-    async def _tell(self, rollout: Rollout, decision: Decision) -> None:
+    async def _report_decision(self, rollout: Rollout, decision: Decision) -> None:
         by = GATEWAY if decision.by == GATEWAY else "operator"
         self.decided[rollout.group, decision.action, by] += 1
-        say = self._log.warning if decision.action in ("hold", "rollback") else self._log.info
-        say(
+        log = self._log.warning if decision.action in ("hold", "rollback") else self._log.info
+        log(
             f"rollout: {decision.action}",
             group=rollout.group,
             percent=decision.percent,
@@ -307,7 +311,7 @@ class Rollouts:
             self._set(ramped, now)
             if before is not None and before.changed_ms != now.changed_ms:
                 self._log.info(
-                    "rollout: decided beside us",
+                    "rollout: changed by another process",
                     group=id_,
                     state=now.status,
                     percent=now.percent,
@@ -318,7 +322,7 @@ class Rollouts:
     def _set(self, ramped: _Ramped, rollout: Rollout) -> None:
         before, ramped.rollout = ramped.rollout, rollout
         if before != rollout:
-            ramped.turned_back = None
+            ramped.unsaved_rollback = None
         if before is None or before.series != rollout.series:
             ramped.comparison.begin()
             ramped.saved_ms = 0
@@ -331,28 +335,28 @@ class Rollouts:
         resize(ramped.comparison.group, rollout)
         ramped.comparison.measuring = self._decides and rollout.status in ("ramping", "held")
 
-    # -- asked by others -----------------------------------------------------
+    # -- for the admin API ----------------------------------------------------
 
     async def act(self, id_: str, action: Action, by: str, reason: str) -> View:
-        """Do what a person asks for.
+        """Carries out the action of a person.
 
         Raises:
-            ConfigError: it is not possible now; the text says what is.
-            StateError: it cannot be written down.
+            ConfigError: the action is not possible now; the message says which are.
+            StateError: it cannot be stored.
         """
-        ramped = self._of(id_)
-        change = asking(id_, action, ramped.config.stages, self._clock(), by, reason)
+        ramped = self._find(id_)
+        change = change_for(id_, action, ramped.config.stages, self._clock(), by, reason)
         await self._change(id_, ramped, change)
         assert ramped.rollout is not None
         return view_of(ramped.config, ramped.rollout, ramped.snapshot, self._clock())
 
-    def _of(self, id_: str) -> _Ramped:
+    def _find(self, id_: str) -> _Ramped:
         if id_ not in self._ramped:
-            raise not_ramped(id_, self._ramped)
+            raise no_ramp(id_, self._ramped)
         return self._ramped[id_]
 
     def views(self) -> list[View]:
-        """All rollouts as they are now; those who only follow know of none."""
+        """Returns the current state of all rollouts; empty if another shard decides."""
         now_ms = self._clock()
         return [
             view_of(ramped.config, rollout, ramped.snapshot, now_ms)
@@ -361,13 +365,13 @@ class Rollouts:
         ]
 
     async def report(self, id_: str) -> Report:
-        """All of a rollout.
+        """Returns the report of a rollout.
 
         Raises:
             ConfigError: there is no such rollout.
             StateError: its history cannot be read.
         """
-        ramped = self._of(id_)
+        ramped = self._find(id_)
         rollout = ramped.in_force
         if rollout is None:
             raise ConfigError(f"the rollout of {id_} has not begun")

@@ -1,4 +1,4 @@
-"""What is to be done about a rollout, by what was measured of its arms. Pure."""
+"""Decides the next action of a rollout from the figures of its arms. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["decide", "measure"]
 def measure(
     config: GroupConfig, arms: Mapping[Arm, ArmFigures], rollout: Rollout, now_ms: int
 ) -> Snapshot:
-    """What is known of both arms now."""
+    """Judges every guardrail on the current figures of both arms."""
     test, control = arms["test"], arms["control"]
     findings = [
         judge(
@@ -38,7 +38,7 @@ def measure(
 def decide(
     config: GroupConfig, rollout: Rollout, snapshot: Snapshot, now_ms: int
 ) -> tuple[Action | None, str]:
-    """What is to be done now, and why."""
+    """Returns the action that is due and its reason; None if none is due."""
     broken = [
         (guardrail.action, finding)
         for guardrail, finding in zip(config.guardrails, snapshot.findings, strict=True)
@@ -46,9 +46,9 @@ def decide(
     ]
     for action, finding in broken:
         if action == "rollback":
-            return "rollback", _why(finding)
+            return "rollback", _reason(finding)
     if rollout.status == "ramping" and broken:
-        return "hold", _why(broken[0][1])
+        return "hold", _reason(broken[0][1])
     if due(rollout, now_ms, config.hold_minutes) and not waits_for(
         config, rollout, snapshot, now_ms
     ):
@@ -57,7 +57,7 @@ def decide(
     return None, ""
 
 
-def _why(finding: Finding) -> str:
+def _reason(finding: Finding) -> str:
     test, control = finding.test, finding.control
     what = "sends" if finding.metric == "latency_p95" else "users"
     limit = "at least" if finding.metric == "events_per_user" else "at most"

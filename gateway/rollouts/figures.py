@@ -1,13 +1,13 @@
-"""What is known of the users of an arm: sums over users, kept up to date event by event.
+"""Figures of one arm: sums over its users, updated event by event.
 
-Events of one user are alike: who has a broken app has it all day. So it is users that are counted
-as independent of each other, not events. For a rate such as rejected over finished events, of which
-user ``u`` has ``x_u`` and ``n_u``, it takes the sums of ``x``, ``n``, ``x²``, ``x n`` and ``n²``
-over users to know the rate and its error (`gateway.rollouts.guardrails`); these are kept.
+Events of one user are alike: a broken app is broken all day. So users count as independent
+observations, not events. For a rate such as rejected over finished events, user ``u`` has ``x_u``
+rejected of ``n_u`` finished events. The rate and its error (`gateway.rollouts.guardrails`) need
+only the sums of ``x``, ``n``, ``x²``, ``x n`` and ``n²`` over users, and these are kept.
 
-Of each user there is a row of seven counts under a hash of the id, never the id. There are at most
-so many rows: beyond it those with the higher hashes are let go, and nobody with such a hash is
-looked at again. What is left is a sample of users, each with all events.
+Each user has a row of seven counts under a hash of the id, never the id itself. The number of rows
+is bounded: beyond it, rows with the higher hashes are removed and users with such hashes are
+ignored from then on. The rest is a sample of users, each with all its events.
 """
 
 from __future__ import annotations
@@ -37,9 +37,12 @@ __all__ = [
 ]
 
 SEEN, DROPPED, VIOLATED, ATTEMPTS, FAILED, FINISHED, REJECTED = range(7)
-"""Counts of a user: events read for a destination, of these dropped by a transform, of these in
-violation of a tracking plan; attempts to deliver an event, of these failed; events that were
-delivered or rejected for good, of these rejected."""
+"""Indexes of the counts of a user.
+
+Of the events read for a destination (`SEEN`): those dropped by a transform, and those in violation
+of a tracking plan. Of the attempts to deliver an event: those that failed. Of the events delivered
+or rejected for good (`FINISHED`): those rejected.
+"""
 
 _PARTS = {DROPPED: SEEN, VIOLATED: SEEN, FAILED: ATTEMPTS, REJECTED: FINISHED}
 _SHARES: Mapping[Metric, int] = {
@@ -55,23 +58,23 @@ _LEAST_MS = 0.1
 
 
 def key_of(id_: str) -> int:
-    """What a user is known by here."""
+    """Hashes the id of a user to 64 bits."""
     digest = blake2b(id_.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big")
 
 
 def bucket_of(took_ms: float) -> int:
-    """The bucket of a time; each ends 4 % above the one before."""
+    """Returns the bucket of a duration; each bucket ends 4 % above the previous one."""
     return math.ceil(math.log(max(took_ms, _LEAST_MS)) / _STEP)
 
 
 def edge_of(bucket: int) -> float:
-    """The longest time in a bucket, in milliseconds."""
+    """Returns the longest duration of a bucket, in milliseconds."""
     return math.exp(bucket * _STEP)
 
 
 def quantile(times: Mapping[int, int], share: float) -> int:
-    """The first bucket up to whose end there are so many of all times, of which there are some."""
+    """Returns the first bucket that reaches a share of all times; there must be some."""
     left = share * sum(times.values())
     for bucket in sorted(times):
         left -= times[bucket]
@@ -82,7 +85,7 @@ def quantile(times: Mapping[int, int], share: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Sums over clusters, for the ratio of ``x`` to ``n``."""
+    """Sums over clusters (users or sends), for the ratio of ``x`` to ``n``."""
 
     clusters: int
     x: float
@@ -103,13 +106,14 @@ class Moments:
 
     @property
     def ratio(self) -> float:
-        """Sum of ``x`` over sum of ``n``; 0 where there is nothing."""
+        """The sum of ``x`` over the sum of ``n``; 0 without data."""
         return self.x / self.n if self.n else 0.0
 
     @property
     def spread(self) -> float:
-        """Variance of a cluster's part in the ratio, by the delta method; over `clusters` it is
-        that of the ratio.
+        """The variance of one cluster's part in the ratio, by the delta method.
+
+        Divided by `clusters` it is the variance of the ratio.
         """
         ratio = self.ratio
         squares = self.xx - 2 * ratio * self.xn + ratio * ratio * self.nn
@@ -117,13 +121,13 @@ class Moments:
 
 
 class ArmFigures:
-    """One arm.
+    """The figures of one arm.
 
     Attributes:
-        times: bucket to the number of sends that took so long; see `bucket_of`.
+        times: number of sends by the bucket of their duration; see `bucket_of`.
 
     Args:
-        max_users: rows kept at most.
+        max_users: largest number of rows.
     """
 
     def __init__(self, max_users: int) -> None:
@@ -141,14 +145,15 @@ class ArmFigures:
 
     @property
     def users(self) -> int:
-        """Users with an event."""
+        """The number of users with an event."""
         return self._users[SEEN]
 
     def add(self, user: int, count: int, number: int = 1) -> None:
-        """Add to a count of a user.
+        """Adds to a count of a user.
 
         Args:
-            user: as of `key_of`.
+            user: hash from `key_of`.
+            count: index of the count, such as `SEEN`.
         """
         row = self._rows.get(user)
         if row is None:
@@ -176,20 +181,20 @@ class ArmFigures:
                 self._products[part] += number * row[part]
 
     def _thin(self) -> None:
-        """Let go of the half of all hashes that is higher."""
+        """Removes the users in the upper half of the hashes, until the rest fits."""
         while len(self._rows) > self._max_users:
             self._below //= 2
             self._rows = {user: row for user, row in self._rows.items() if user < self._below}
         rows, self._rows = self._rows, {}
         self._clear_sums()
         for user, row in rows.items():
-            mine = self._rows[user] = [0] * 7
+            kept = self._rows[user] = [0] * 7
             for count, number in enumerate(row):
                 if number:
-                    self._add(mine, count, number)
+                    self._add(kept, count, number)
 
     def share(self, metric: Metric) -> Moments:
-        """The sums for a metric that is a share of a user's events or attempts."""
+        """Returns the sums for a metric that is a share of a user's events or attempts."""
         part = _SHARES[metric]
         whole = _PARTS[part]
         return Moments(
@@ -202,12 +207,12 @@ class ArmFigures:
         )
 
     def events_per_user(self) -> Moments:
-        """The sums for the number of events of a user."""
+        """Returns the sums for the number of events per user."""
         users, events = self._users[SEEN], self._sums[SEEN]
         return Moments(users, events, users, self._squares[SEEN], events, users)
 
     def slower_than(self, bucket: int) -> Moments:
-        """The sums for the share of sends that took longer than a bucket has."""
+        """Returns the sums for the share of sends in later buckets."""
         sends = self.times.total()
         slow = sum(number for place, number in self.times.items() if place > bucket)
         return Moments(sends, slow, sends, slow, slow, sends)

@@ -1,19 +1,20 @@
-"""Groups of users, to try something out on a few before it is for all.
+"""Groups of users, to try a change on a few of them first.
 
-A group divides those whom it concerns into two *arms*: ``test``, who get what is new, and
-``control``, who do not. Which arm an id belongs to is a pure function of salts, percentages and the
-id (`gateway.events.conditions.bucketing`), so that it is the same after a restart, on another
-machine, and in an app that computes it itself:
+A group divides its users into two *arms*: ``test`` gets the change, ``control`` does not. The arm
+of an id is a pure function of salts, percentages and the id
+(`gateway.events.conditions.bucketing`). So it is the same after a restart, on another machine, and
+in an app that computes it itself:
 
-1. who is not `eligible`, or has no id, is in no arm;
-2. in a *layer*, an id stands at ``position(layer's salt, id)``. Each group of the layer has a
-   slot of its own, and slots do not overlap: nobody is in two groups of a layer. What is left of a
-   layer is its holdout, which is in none;
-3. within its slot, the id is in ``test`` if it belongs to the share (group's salt, percent), else
+1. an event that is not `eligible`, or has no id, is in no arm;
+2. in a *layer*, an id has the place ``position(layer's salt, id)``. Each group of the layer has its
+   own slot and slots do not overlap, so no id is in two groups of a layer. The rest of a layer is
+   its holdout, which is in no group;
+3. within the slot, the id is in ``test`` if it belongs to the share (group's salt, percent), else
    in ``control``.
 
-Raising the percentage moves ids from control to test and none back. An event's *weight* is one over
-the share of the slot's ids that are in its arm: what it stands for in an estimate over all of them.
+A higher percentage moves ids from control to test and none back. The *weight* of an event is one
+over the share of the slot's ids in its arm: the number of members that it represents in an
+estimate.
 """
 
 from __future__ import annotations
@@ -32,19 +33,19 @@ from gateway.events.event import Event
 __all__ = ["MOST_EARLIER", "Arm", "Group", "Groups", "Membership"]
 
 MOST_EARLIER = 100
-"""Changes of a percentage that are remembered."""
+"""Largest number of earlier percentages that a group remembers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """An arm, and how many members of the slot one of its members stands for."""
+    """An arm, and the number of slot members that one of its members represents."""
 
     arm: Arm
     weight: float
 
 
 class _Split:
-    """How the ids of a slot are divided at a percentage."""
+    """The two arms of a slot at a percentage."""
 
     __slots__ = ("control", "share", "test")
 
@@ -56,12 +57,12 @@ class _Split:
 
 
 class Group:
-    """Decides who is in which arm.
+    """Assigns events to arms.
 
     Attributes:
-        layer_salt: of the layer that it is in; None for one alone.
-        percent: of those in the slot, how many are in the test arm now.
-        earlier: and how many were, of events that came in before; see `resize`.
+        layer_salt: salt of the group's layer; None without a layer.
+        percent: share of the slot that is in the test arm now.
+        earlier: times and percentages for events received before; see `resize`.
     """
 
     def __init__(self, id_: str, config: GroupConfig, layer_salt: str | None) -> None:
@@ -77,9 +78,9 @@ class Group:
         self.resize(config.percent)
 
     def member(self, event: Event) -> Membership | None:
-        """The arm of whom an event is about; None where he is in neither.
+        """Returns the arm of an event; None if it is in neither.
 
-        What counts is how many were in the test arm when the event came in.
+        The percentage at the time of receipt counts.
         """
         if self._eligible is not None and not self._eligible(event):
             return None
@@ -91,17 +92,17 @@ class Group:
         return self._in_slot(id_, self._split)
 
     def member_today(self, event: Event) -> Membership | None:
-        """The same for an event that would come in now."""
+        """Returns the arm of an event as if it were received now."""
         return self.member_id(self.id_of(event))
 
     def id_of(self, event: Event) -> str | None:
-        """The id that decides about an event; None where it is in no arm."""
+        """Returns the id that decides the arm of an event; None if the event is in no arm."""
         if self._eligible is not None and not self._eligible(event):
             return None
         return text_of(self._read(event))
 
     def member_id(self, id_: str | None) -> Membership | None:
-        """The arm of an id that is eligible, now."""
+        """Returns the current arm of the id of an eligible event."""
         return self._in_slot(id_, self._split)
 
     def _in_slot(self, id_: str | None, split: _Split) -> Membership | None:
@@ -113,22 +114,21 @@ class Group:
             return None
         return split.test if id_ in split.share else split.control
 
-    def stands(self, event: Event) -> tuple[str | None, float | None]:
-        """The id that counts of an event, and its position by the group's salt, in percent."""
+    def id_and_position(self, event: Event) -> tuple[str | None, float | None]:
+        """Returns the id that decides the arm of an event, and its position in percent."""
         id_ = text_of(self._read(event))
         return id_, None if id_ is None else position(self._salt, id_)
 
     def resize(self, percent: float, earlier: Sequence[tuple[str, float]] = ()) -> None:
-        """Change how many are in the test arm.
+        """Changes the size of the test arm.
 
-        An event is looked at once for each destination, and at other times: whoever comes first
-        must not see it in another arm than the last one, or it would reach both or none. So it goes
-        by the time at which the event came in.
+        Destinations look at the same event at different times. If they saw it in different arms, it
+        would reach both or neither. So the time of receipt decides which percentage counts.
 
         Args:
-            percent: for all events but those of earlier times.
-            earlier: time and percentage of events that came in before it, oldest first; times are
-                in the form of `Event.received_at`.
+            percent: for all events except those of earlier times.
+            earlier: pairs of a time and the percentage of events received before it, oldest first;
+                times have the form of `Event.received_at`.
         """
         self.percent = percent
         self._split = _Split(self._salt, percent)
@@ -154,10 +154,10 @@ class Groups:
             self._groups[id_] = Group(id_, config, salt)
 
     def use(self, id_: str) -> Group:
-        """A group, for something that depends on who is in it.
+        """Returns a group and notes that something depends on it.
 
         Raises:
-            ConfigError: there is none with this id.
+            ConfigError: there is no group with this id.
         """
         if id_ not in self._groups:
             known = ", ".join(self._groups) or "none"
@@ -166,14 +166,15 @@ class Groups:
         return self._groups[id_]
 
     def take_over(self, before: Groups, until: str) -> None:
-        """Go on where other groups stood: for events of before, their percentages count.
+        """Takes over the percentages of the groups of an earlier config.
 
-        Those groups go by the new ones too, as long as something still asks them. A group that
-        divides users otherwise than by its percentage begins anew. One with a ramp knows its own
-        past; one that has a ramp only now stays as it is until its rollout begins.
+        They count for events received until now. The earlier groups get the new percentages too, as
+        events under way still use them. A group whose division changed in more than the percentage
+        starts afresh. The rollout of a group with a ramp knows its earlier percentages; a group
+        whose ramp is new keeps its percentage until its rollout begins.
 
         Args:
-            until: now, in the form of `Event.received_at`.
+            until: the current time in the form of `Event.received_at`.
         """
         for id_, group in self._groups.items():
             old = before._groups.get(id_)
@@ -191,7 +192,7 @@ class Groups:
 
     @property
     def ask_for_visitors(self) -> bool:
-        """Whether something depends on a group whose members are visitors."""
+        """Whether something depends on a group whose members are visitors (``by = "user"``)."""
         return any(self._groups[id_].config.by == "user" for id_ in self._used)
 
     def __bool__(self) -> bool:
@@ -205,6 +206,6 @@ class Groups:
 
 
 def _division(group: Group) -> tuple[object, ...]:
-    """All that decides who is in which arm, but for the percentage."""
+    """Returns all that decides the arm of an id, except the percentage."""
     config = group.config
     return config.by, config.salt, config.slot, config.eligible, config.layer, group.layer_salt

@@ -1,26 +1,26 @@
-"""Whether the test arm breaks a guardrail, as far as that can be known. Pure.
+"""Tests whether the test arm breaks a guardrail. Pure.
 
-For each guardrail the *excess* of the test arm over its bound is estimated, with its variance, and
-held against `gateway.rollouts.sequential`. What counts as one independent observation:
+For each guardrail, the *excess* of the test arm over its bound is estimated with its variance, and
+`gateway.rollouts.sequential` turns both into evidence. One independent observation is:
 
 * **Rates, shares, events per user: a user.** The rate is the sum over users of ``x`` over the sum
   of ``n``, and its variance is that of such a ratio by the delta method (A. Deng, U. Knoblich, J.
-  Lu: Applying the delta method in metric analytics, KDD 2018). However many events a user has, and
-  however alike they are, he is one.
-* **latency_p95: a send.** All events of a batch take equally long. A send counts where it has
-  events of one arm only: one that has both says nothing of their difference. The 95th percentile of
-  control is where 5 % of its sends are slower; the test arm keeps it if no more of its own are
+  Lu: Applying the delta method in metric analytics, KDD 2018). A user is one observation, however
+  many events it has and however alike they are.
+* **latency_p95: a send.** All events of a batch take equally long. Only a send with events of a
+  single arm counts, as one with both says nothing about their difference. 5 % of the sends of
+  control are slower than its 95th percentile; the test arm passes if no more of its own sends are
   (H. C. Mathisen: A method of testing the hypothesis that two samples are from the same population,
-  Annals of Mathematical Statistics 14, 1943). Sends one after the other are not independent of each
-  other where a vendor is slow for a while; where both arms send to it, it is slow for both.
+  Annals of Mathematical Statistics 14, 1943). Consecutive sends depend on each other while a vendor
+  is slow; if both arms send to that vendor, it is slow for both.
 
-Failures are rare, and where there are few the variance that one sees is often too small. So the
-larger of two is taken: of the arms each by itself, and of both as if they were one. In a share one
-user all of whose events failed is added, and one with none that did.
+Failures are rare, and the observed variance of a few failures is often too small. So the larger of
+two variances counts: that of separate arms, and that of both arms as one. Shares get two more
+users: all events of one failed, none of the other.
 
-Within a stage users come back, and their counts grow. The sequence of estimates is then not quite
-that of the theory, in which each observation is made once; `tests/system/test_rollout_simulated.py`
-has users who come back and who differ.
+Within a stage users return and their counts grow. The sequence of estimates then differs slightly
+from the theory, in which each observation is made once; `tests/system/test_rollout_simulated.py`
+has returning users who differ from each other.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from gateway.rollouts.sequential import half_width, log_evidence, spent
 __all__ = ["MIN_SENDS", "ArmValue", "Finding", "judge", "level_of"]
 
 MIN_SENDS = 200
-"""Sends of each arm before `latency_p95` is judged; `min_samples` counts users."""
+"""Least number of sends of each arm to judge `latency_p95`; `min_samples` counts users."""
 
 _HIGH = 0.95
 
@@ -46,9 +46,9 @@ class ArmValue(Struct, frozen=True):
     """A metric in one arm.
 
     Attributes:
-        low, high: hold the true value at all times, but for a chance of the guardrail's level;
-            `high` is None where nothing bounds it yet.
-        clusters: users, or sends, that it rests on.
+        low, high: the interval that holds the true value at all times, except with a probability
+            of the guardrail's level; `high` is None as long as there is no upper bound.
+        clusters: number of users or sends behind the value.
     """
 
     value: float
@@ -58,14 +58,14 @@ class ArmValue(Struct, frozen=True):
 
 
 class Finding(Struct, frozen=True):
-    """What is known of a guardrail.
+    """The current result of a guardrail.
 
     Attributes:
-        bound: what `test` may have.
-        excess: by how much it has more (of `events_per_user`, less); for `latency_p95` in share of
-            sends that are too slow.
-        evidence: that the bound is broken, from 0; at 1 it is taken for broken.
-        enough: whether there are enough clusters in both arms to judge.
+        bound: the limit for `test`.
+        excess: the amount by which `test` is beyond the bound; below it for `events_per_user`; in
+            share of slow sends for `latency_p95`.
+        evidence: evidence against the test arm, from 0; the bound counts as broken from 1 on.
+        enough: whether both arms have enough clusters to judge.
     """
 
     metric: str
@@ -78,12 +78,12 @@ class Finding(Struct, frozen=True):
 
     @property
     def broken(self) -> bool:
-        """Whether the guardrail's action is due."""
+        """Whether the action of the guardrail is due."""
         return self.enough and self.evidence >= 1
 
 
 def level_of(guardrail: Guardrail, guardrails: Sequence[Guardrail], alpha: float) -> float:
-    """A guardrail's level: its own, or what the others leave of `alpha`, evenly."""
+    """Returns the level of a guardrail: its own, or an even share of the rest of `alpha`."""
     if guardrail.alpha is not None:
         return guardrail.alpha
     own = [one.alpha for one in guardrails if one.alpha is not None]
@@ -98,10 +98,10 @@ def judge(
     series: int,
     min_samples: int,
 ) -> Finding:
-    """Hold a guardrail against the figures of both arms.
+    """Judges a guardrail on the figures of both arms.
 
     Args:
-        level: of the guardrail; see `level_of`.
+        level: of the guardrail, from `level_of`.
         series: number of the test, from 1; see `gateway.rollouts.sequential.spent`.
     """
     alpha = spent(level, series)
@@ -168,16 +168,16 @@ def _evidence(
     *,
     share: bool,
 ) -> float:
-    """Evidence that the excess is above 0, where 1 is enough.
+    """Returns the evidence that the excess is above 0; 1 is enough.
 
     Args:
-        weights: of the arms in the excess.
-        tuned_for: clusters of each arm that the test is to be sharpest at.
+        weights: of the test and control arm in the excess.
+        tuned_for: number of clusters of each arm at which the test is sharpest.
     """
     if min(test.clusters, control.clusters) < 2 or not (test.n and control.n):
         return 0.0
     mine, its = (weight * weight for weight in weights)
-    parts = [_careful(one, share=share) for one in (test, control, test + control)]
+    parts = [_padded(one, share=share) for one in (test, control, test + control)]
     apart = mine * parts[0].spread / test.clusters + its * parts[1].spread / control.clusters
     as_one = parts[2].spread * (mine / test.clusters + its / control.clusters)
     variance = max(apart, as_one)
@@ -188,8 +188,8 @@ def _evidence(
     return max(0.0, log / -math.log(alpha))
 
 
-def _careful(moments: Moments, *, share: bool) -> Moments:
-    """With one cluster more that has all, and one that has nothing, of the usual size."""
+def _padded(moments: Moments, *, share: bool) -> Moments:
+    """Adds one cluster with all and one with nothing, of the average size, to a share."""
     if not share:
         return moments
     size = moments.n / moments.clusters
@@ -199,7 +199,7 @@ def _careful(moments: Moments, *, share: bool) -> Moments:
 def _value(moments: Moments, alpha: float, tuned_for: int, *, share: bool) -> ArmValue:
     if moments.clusters < 2 or not moments.n:
         return ArmValue(moments.ratio, 0.0, 1.0 if share else None, moments.clusters)
-    error = math.sqrt(_careful(moments, share=share).spread / moments.clusters)
+    error = math.sqrt(_padded(moments, share=share).spread / moments.clusters)
     half = half_width(moments.clusters, alpha, tuned_for) * error
     high = moments.ratio + half
     return ArmValue(

@@ -1,4 +1,4 @@
-"""The life of a rollout, as a pure function of what happens and when.
+"""The states of a rollout, as pure functions of actions and times.
 
 ::
 
@@ -7,10 +7,12 @@
        ├── hold (by hand, or a guardrail) ──> held ── resume ──> ramping, the stage begins anew
        └── rollback (by hand, or a guardrail) ──> rolled_back, at 0 % ── resume ──> ramping, stage 1
 
-``hold`` and ``rollback`` are possible from everywhere. What counts is the percentage, not the
-number of the stage, so that the ramp may be edited meanwhile: the next stage is the first one of
-config's ramp above it. A stage that ends the ramp at 100 % has no control arm left to compare with,
-so that the rollout is done with it; one that ends below is held as long as others, and then done.
+``rollback`` is possible from every state, ``hold`` from every other than rolled_back. The
+percentage
+counts, not the number of the stage, so that the ramp may be edited meanwhile: the next stage is the
+first one of the config's ramp above the percentage. A last stage at 100 % leaves no control arm to
+compare with, so the rollout is done at once. A last stage below 100 % is held like the others
+before the rollout is done.
 """
 
 from __future__ import annotations
@@ -41,10 +43,10 @@ __all__ = [
 ]
 
 GATEWAY = "gateway"
-"""Who has decided, where it was nobody."""
+"""The `Decision.by` of decisions of the gateway itself."""
 
 Action: TypeAlias = Literal["promote", "hold", "resume", "rollback"]
-"""What may be asked for."""
+"""The actions of a person or a guardrail."""
 
 Status: TypeAlias = Literal["ramping", "held", "rolled_back", "done"]
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -53,15 +55,15 @@ _ALL = 100.0
 
 
 class Rollout(Struct, frozen=True):
-    """Where a rollout is.
+    """The state of a rollout.
 
     Attributes:
-        percent: of the group's ids in the test arm.
-        stage_ms: when the stage began, or began anew.
-        series: tests begun so far; each spends a part of `alpha` of its own.
+        percent: share of the group's ids in the test arm.
+        stage_ms: time at which the stage began or was resumed.
+        series: number of tests begun so far; each spends its own part of `alpha`.
         changed_ms, by, reason: of the last decision.
-        earlier: time and percentage of events that came in before it, the oldest first; the last
-            `MOST_EARLIER` of them.
+        earlier: pairs of a time and the percentage of events received before it, oldest first; the
+            last `MOST_EARLIER` of them.
     """
 
     group: str
@@ -75,7 +77,7 @@ class Rollout(Struct, frozen=True):
     earlier: tuple[tuple[int, float], ...] = ()
 
     def __post_init__(self) -> None:
-        """Forget what no event that is still kept has come in at."""
+        """Drops the oldest of too many earlier percentages."""
         if len(self.earlier) > MOST_EARLIER:
             msgspec.structs.force_setattr(self, "earlier", self.earlier[-MOST_EARLIER:])
 
@@ -84,7 +86,7 @@ class Decision(Struct, frozen=True):
     """An entry of a rollout's history.
 
     Attributes:
-        by: name of an admin token, ``cli:`` and a user of the machine, or `GATEWAY`.
+        by: the name of an admin token, ``cli:`` and the user name on the machine, or `GATEWAY`.
     """
 
     at_ms: int
@@ -96,7 +98,7 @@ class Decision(Struct, frozen=True):
 
 
 def next_stage(percent: float, stages: Sequence[float]) -> float | None:
-    """The percentage after this one; None at the end of the ramp."""
+    """Returns the percentage of the next stage; None at the end of the ramp."""
     return next((stage for stage in stages if stage > percent), None)
 
 
@@ -107,45 +109,45 @@ def begin(
     percent: float = 0.0,
     earlier: tuple[tuple[int, float], ...] = (),
 ) -> tuple[Rollout, Decision]:
-    """A rollout that nobody has seen before, at its first stage.
+    """Begins a rollout at its first stage.
 
     Args:
-        percent: how many were in the test arm until now.
-        earlier: and before; as of `Rollout`.
+        percent: of the test arm until now.
+        earlier: percentages before that, as in `Rollout`.
     """
-    nothing = Rollout(group, "ramping", percent, now_ms, 0, now_ms, GATEWAY, "", earlier)
-    return _at(nothing, "start", stages[0], stages, now_ms, GATEWAY, "the ramp begins")
+    unstarted = Rollout(group, "ramping", percent, now_ms, 0, now_ms, GATEWAY, "", earlier)
+    return _at(unstarted, "start", stages[0], stages, now_ms, GATEWAY, "the ramp begins")
 
 
 def restarted(rollout: Rollout) -> Rollout:
-    """The rollout after what was measured is gone: another test begins, at the same stage."""
+    """Begins another test at the same stage, because the measurements are gone."""
     return structs.replace(rollout, series=rollout.series + 1)
 
 
 def returned(
     rollout: Rollout, now_ms: int, percent: float, earlier: tuple[tuple[int, float], ...]
 ) -> Rollout:
-    """The rollout after config has had no ramp for a while.
+    """Resumes a rollout whose ramp was missing from the config for a while.
 
     Args:
-        percent, earlier: as of `begin`; without any, those that the rollout knows count.
+        percent, earlier: as in `begin`; an empty `earlier` keeps those of the rollout.
     """
     known = earlier or rollout.earlier
     return structs.replace(restarted(rollout), earlier=(*known, (now_ms + 1, percent)))
 
 
 def due(rollout: Rollout, now_ms: int, hold_minutes: float) -> bool:
-    """Whether the stage has lasted long enough."""
+    """Tells whether the stage has lasted long enough."""
     return rollout.status == "ramping" and now_ms >= rollout.stage_ms + hold_minutes * 60_000
 
 
 def act(
     rollout: Rollout, action: Action, stages: Sequence[float], now_ms: int, by: str, reason: str
 ) -> tuple[Rollout, Decision]:
-    """What becomes of a rollout.
+    """Applies an action to a rollout.
 
     Raises:
-        ConfigError: the action is not possible now; the text says what is.
+        ConfigError: the action is not possible now; the message says which are.
     """
     status, percent, name = rollout.status, rollout.percent, rollout.group
     if action == "rollback":
@@ -181,7 +183,7 @@ def _at(
     by: str,
     reason: str,
 ) -> tuple[Rollout, Decision]:
-    """At another percentage, which is a stage of its own."""
+    """Moves a rollout to another percentage, where a new stage begins."""
     status: Status = "ramping"
     if action == "rollback":
         status = "rolled_back"
@@ -198,7 +200,7 @@ def _at(
             changed_ms=now_ms,
             by=by,
             reason=reason,
-            # What comes in within this millisecond may have been looked at already.
+            # Events received within this millisecond may already have been assigned to an arm.
             earlier=(*rollout.earlier, (now_ms + 1, rollout.percent)),
         ),
         Decision(now_ms, by, action, rollout.percent, percent, reason),
@@ -208,7 +210,7 @@ def _at(
 def _stays(
     rollout: Rollout, action: Alert, status: Status, now_ms: int, by: str, reason: str
 ) -> tuple[Rollout, Decision]:
-    """At the same percentage. A stage that is resumed begins anew, with a test of its own."""
+    """Keeps the percentage; a resumed stage begins anew, with a new test."""
     resumed = action == "resume"
     return (
         structs.replace(

@@ -1,4 +1,4 @@
-"""The ramps of a config: which groups have one, and what measures them where."""
+"""The ramps of a config, and the meters that measure their arms."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from gateway.rollouts.groups import Group, Groups
 from gateway.rollouts.machine import Rollout
 from gateway.rollouts.meter import Comparison, IntakeMeter, Meter
 
-__all__ = ["Ramps", "measured_destinations", "resize", "standing"]
+__all__ = ["Ramps", "measured_destinations", "percentages", "resize"]
 
 
 def measured_destinations(config: Config, name: str) -> set[str]:
-    """The destinations whose outcomes tell of a group.
+    """Returns the destinations whose outcomes are measured for a group.
 
-    Those that `measure` names; else those that are different for its arms, by `only` of their own
-    or of a transform of theirs; else all.
+    These are the ones that `measure` names. Without it, they are those that differ between the
+    arms: by their own `only`, or by that of one of their transforms. Without such, they are all.
     """
     if config.groups[name].measure:
         return set(config.groups[name].measure)
@@ -36,18 +36,18 @@ def measured_destinations(config: Config, name: str) -> set[str]:
 
 
 def _places_of(config: Config, name: str) -> int:
-    """At how many destinations an event is measured for a group."""
+    """Counts the destinations at which an event is measured for a group."""
     only = (config.destinations[id_][0].only for id_ in measured_destinations(config, name))
-    # Of those that are for one arm each, an event reaches one.
+    # An event reaches only one of the destinations that are limited to an arm of this group.
     return max(1, sum(one is None or one.group != name for one in only))
 
 
 @dataclass(frozen=True, slots=True)
 class Ramps:
-    """The ramps of a config, and what measures them.
+    """The ramps of a config, and their measurements.
 
     Attributes:
-        comparisons: by group; none where others decide.
+        comparisons: by group; empty if another shard decides.
     """
 
     config: Config
@@ -55,7 +55,7 @@ class Ramps:
     comparisons: Mapping[str, Comparison]
 
     def meters(self, destination: str) -> list[Meter]:
-        """What measures a destination, for each group that its outcomes tell of."""
+        """Returns the meters of a destination, one for each group measured there."""
         return [
             comparison.meter(destination)
             for id_, comparison in self.comparisons.items()
@@ -63,7 +63,7 @@ class Ramps:
         ]
 
     def intake_meters(self) -> list[IntakeMeter]:
-        """What measures at intake, for each group."""
+        """Returns the meters of intake, one for each group."""
         return [
             IntakeMeter(comparison, _places_of(self.config, id_))
             for id_, comparison in self.comparisons.items()
@@ -71,13 +71,13 @@ class Ramps:
 
 
 def resize(group: Group, rollout: Rollout) -> None:
-    """Have a group divided as its rollout says."""
+    """Sets the percentages of a group to those of its rollout."""
     earlier = [(format_ms(until_ms), percent) for until_ms, percent in rollout.earlier]
     group.resize(rollout.percent, earlier)
 
 
-def standing(group: Group) -> tuple[float, tuple[tuple[int, float], ...]]:
-    """How a group is divided: its percentage, and those of before, as of `Rollout.earlier`."""
+def percentages(group: Group) -> tuple[float, tuple[tuple[int, float], ...]]:
+    """Returns the percentage of a group, and its earlier ones in the form of `Rollout.earlier`."""
     earlier = (
         (until_ms, percent)
         for until, percent in group.earlier

@@ -1,8 +1,8 @@
-"""Measures what becomes of events, arm by arm: on their way to a destination, and at intake.
+"""Measures the outcomes of events by arm, at destinations and at intake.
 
-An event's arm and user are looked up once, before the destination's transforms may change its ids,
-and remembered by its offset until it has its outcome. An outcome whose event is not remembered, as
-after a restart or of an earlier stage, is not measured.
+The arm and user of an event are determined once, before transforms of the destination can change
+its ids, and remembered by offset until the outcome is known. Outcomes of events that are not
+remembered are not measured, as after a restart or for events of an earlier stage.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ __all__ = [
 ]
 
 MOST_UNDER_WAY = 100_000
-"""Events of a destination without an outcome that are remembered; beyond it the oldest are not."""
+"""Largest number of events without an outcome that a meter remembers; the oldest are forgotten."""
 
 _VIOLATIONS = b'"violations"'
 
 
 class Comparison:
-    """The figures of both arms of a group, of one test.
+    """The figures of both arms of a group, for one test.
 
     Attributes:
-        group: the group as it is now.
-        measuring: whether anything is to be measured.
+        group: of the config in use.
+        measuring: whether meters add to the figures.
     """
 
     def __init__(self, group: Group) -> None:
@@ -55,12 +55,12 @@ class Comparison:
         self.begin()
 
     def begin(self) -> None:
-        """Begin anew, with nothing known."""
+        """Begins a new test without data."""
         most = self.group.config.max_users
         self.arms: dict[Arm, ArmFigures] = {"test": ArmFigures(most), "control": ArmFigures(most)}
 
     def meter(self, destination: str) -> Meter:
-        """What measures a destination; the same one each time."""
+        """Returns the meter of a destination, the same one each time."""
         return self._meters.setdefault(destination, Meter(self))
 
 
@@ -80,13 +80,13 @@ class Meter:
         failed: Iterable[int],
         not_meant: Iterable[int],
     ) -> None:
-        """Events were read.
+        """Counts events that delivery has read, and remembers those that will be sent.
 
         Args:
-            events: as they were read.
-            kept: offset and event of those that go out, as they do.
-            failed: offsets of those that a transform failed on.
-            not_meant: offsets of those that are not for the destination because of their arm.
+            events: as read from the queue.
+            kept: offset and event, after transforms, of those to send.
+            failed: offsets of those on which a transform failed.
+            not_meant: offsets of those whose arm does not go to the destination.
         """
         arms = self._current()
         if arms is None:
@@ -113,13 +113,13 @@ class Meter:
             if known is not None:
                 arms[known[0]].add(known[1], ATTEMPTS)
                 arms[known[0]].add(known[1], FAILED)
-        for arm, user in mine.values():  # what is left
+        for arm, user in mine.values():  # neither kept nor failed
             arms[arm].add(user, DROPPED)
         while len(under_way) > MOST_UNDER_WAY:
             del under_way[next(iter(under_way))]
 
     def sent(self, offsets: Sequence[int], verdict: Verdict, took_ms: float) -> None:
-        """A send has ended."""
+        """Counts the outcomes of a send."""
         arms = self._current()
         if arms is None or not self._under_way:
             return
@@ -148,7 +148,7 @@ class Meter:
                 arms[only].times[bucket_of(took_ms)] += 1
 
     def _current(self) -> dict[Arm, ArmFigures] | None:
-        """The figures to add to; None where nothing is measured."""
+        """Returns the figures of the current test; None if nothing is measured."""
         if not self._comparison.measuring:
             self._under_way.clear()
             return None
@@ -159,10 +159,10 @@ class Meter:
 
 
 class IntakeMeter:
-    """Measures what is not stored because of a transform at intake, for one group.
+    """Measures, for one group, events that transforms at intake drop or fail on.
 
     Args:
-        places: destinations at which the event would have been measured; it counts as often.
+        places: number of destinations that would have measured the event; it counts that often.
     """
 
     def __init__(self, comparison: Comparison, places: int) -> None:
@@ -170,7 +170,7 @@ class IntakeMeter:
         self._places = places
 
     def saw(self, outcome: Outcome) -> None:
-        """The transforms have run over the events of a request."""
+        """Counts the outcome of the intake transforms for one request."""
         if self._comparison.measuring:
             for dropped in outcome.filtered.values():
                 self._count(dropped, (SEEN, DROPPED))
@@ -186,7 +186,7 @@ class IntakeMeter:
 
 
 def _is_violation(event: Event) -> bool:
-    """Whether a tracking plan has found something wrong with it; see the transform `plan`."""
+    """Tells whether the transform `plan` found a violation of the tracking plan."""
     if _VIOLATIONS not in bytes(event.raw_context):
         return False
     protocols = event.context.get("protocols")

@@ -1,4 +1,4 @@
-"""Rollouts as they are written down: what commands do without asking a gateway."""
+"""Reads and changes stored rollouts, for commands without a running gateway."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from gateway.rollouts.machine import Action, Decision, Rollout, act
 from gateway.rollouts.store import FILE_NAME, Change, RolloutStore
 from gateway.rollouts.view import Report, report_of
 
-__all__ = ["act_on_file", "asking", "not_ramped", "store_of", "stored_report"]
+__all__ = ["act_on_file", "change_for", "no_ramp", "store_of", "stored_report"]
 
 
 def store_of(data_dir: Path) -> RolloutStore:
-    """The rollouts of a data directory."""
+    """Opens the rollout store of a data directory."""
     return RolloutStore(data_dir / FILE_NAME)
 
 
 def stored_report(config: Config, store: RolloutStore, id_: str, now_ms: int) -> Report:
-    """All of a rollout, as it is written down.
+    """Returns the report of a stored rollout.
 
     Raises:
         ConfigError: there is no such rollout.
@@ -30,15 +30,15 @@ def stored_report(config: Config, store: RolloutStore, id_: str, now_ms: int) ->
     rollout = store.all().get(id_)
     ramped = [name for name, group in config.groups.items() if group.ramp]
     if id_ not in ramped:
-        raise not_ramped(id_, ramped)
+        raise no_ramp(id_, ramped)
     if rollout is None:
         raise ConfigError(f"the rollout of {id_} has not begun: it does when the gateway starts")
     group = config.groups[id_]
     return report_of(group, rollout, store.decisions(id_), store.snapshots(id_), now_ms)
 
 
-def not_ramped(id_: str, ramped: Iterable[str]) -> ConfigError:
-    """What to say of a group that has no ramp, or is none."""
+def no_ramp(id_: str, ramped: Iterable[str]) -> ConfigError:
+    """Makes the error about an id that is not of a group with a ramp."""
     known = ", ".join(ramped) or "none"
     return ConfigError(f"there is no group {id_!r} with a ramp; there are: {known}")
 
@@ -52,25 +52,25 @@ def act_on_file(
     by: str,
     reason: str,
 ) -> None:
-    """Do what a person asks for, without a running gateway, or beside one, which follows.
+    """Carries out the action of a person in the store; a running gateway follows it.
 
     Raises:
-        ConfigError: it is not possible now; the text says what is.
-        StateError: it cannot be written down.
+        ConfigError: the action is not possible now; the message says which are.
+        StateError: the store fails.
     """
     rollout = stored_report(config, store, id_, now_ms)
     stages = tuple(rollout.view.stages)
     store.change(
         id_,
-        asking(id_, action, stages, now_ms, by, reason),
+        change_for(id_, action, stages, now_ms, by, reason),
         lambda decision: alert_about(config.alerts, id_, decision),
     )
 
 
-def asking(
+def change_for(
     id_: str, action: Action, stages: Sequence[float], now_ms: int, by: str, reason: str
 ) -> Change:
-    """The change that a person asks for, for `RolloutStore.change`."""
+    """Makes the change for `RolloutStore.change` from the action of a person."""
 
     def change(before: Rollout | None) -> tuple[Rollout, Decision | None]:
         if before is None:

@@ -1,12 +1,12 @@
-"""Writes into events which arm of a group they are of, for who analyses them later.
+"""Writes the arms of an event into the event, for later analysis.
 
-Each destination gets ``context.groups.ID = {"arm": "test", "weight": 20.0}`` of every group with
-``stamp = true`` that the event is in an arm of. It is written at delivery, into copies, so that it
-is the arm by which the event was sent there; what is stored stays as it came.
+For every group with ``stamp = true``, destinations get ``context.groups.ID = {"arm": "test",
+"weight": 20.0}``. Delivery writes it into copies, so that it is the arm by which the event was
+sent; the stored event stays as it is.
 
-That name is the gateway's: what a client sends as ``context.groups.ID`` is replaced, or taken out
-where the event is in no arm. The client's other keys below ``context.groups`` stay. Where its
-``context.groups`` is no object at all, it stays, and the event is not stamped. Both are counted.
+The gateway owns these keys: it replaces a client's ``context.groups.ID``, and removes it if the
+event is in no arm. The client's other keys below ``context.groups`` stay. If its ``context.groups``
+is not an object, that stays and the event is not stamped. Both cases are counted.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ _KEY = "groups"
 
 
 class Memberships:
-    """Stamps events.
+    """Writes arms into events.
 
     Attributes:
         groups: those with ``stamp = true``.
-        replaced: by group, values of clients that were replaced or taken out; for each destination
-            that the event went to.
-        refused: by group, events that were not stamped because the client's value is no object.
+        replaced: number of client values replaced or removed, by group; an event counts once for
+            each destination.
+        refused: number of events not stamped because the client's value is not an object, by group.
 
     Args:
-        before: whose counts go on.
+        before: of the earlier config; its counters continue.
     """
 
     def __init__(self, groups: Iterable[Group], before: Memberships | None = None) -> None:
@@ -47,10 +47,10 @@ class Memberships:
         return bool(self.groups)
 
     def stamped(self, events: Sequence[Event], *, today: bool = False) -> list[Event]:
-        """The events, or copies of them with what there is to write.
+        """Returns the events, those in an arm as stamped copies.
 
         Args:
-            today: go by the arms as they are today, whenever events came in.
+            today: use the current arms instead of those at the time of receipt.
         """
         return [self._stamped(event, today=today) for event in events]
 
@@ -61,7 +61,7 @@ class Memberships:
             if member is not None:
                 arms[group.id] = member
         context = bytes(event.raw_context)
-        # The client's own key may stand there in another form only with an escape in it.
+        # Only an escape sequence lets the client's own key be spelled differently.
         if b'groups"' in context or b"\\u" in context:
             return self._merged(event, arms)
         if not arms:
@@ -74,7 +74,7 @@ class Memberships:
         return twin
 
     def _merged(self, event: Event, arms: Mapping[str, Membership]) -> Event:
-        """The same, where the client may have written such a thing itself."""
+        """Returns the stamped event if the client may have sent ``context.groups``."""
         context = dict(event.context)
         sent = context.get(_KEY)
         if sent is not None and not isinstance(sent, Mapping):

@@ -1,9 +1,9 @@
-"""Where rollouts are kept: an SQLite file that commands may change beside a running gateway.
+"""Stores rollouts in an SQLite file, which commands may change beside a running gateway.
 
-A decision, its entry in the history and the alert about it are one transaction: after a kill all of
-it is there or nothing. `act` reads and writes in one transaction too, so that two who decide at the
-same time decide one after the other. The gateway asks now and then whether the file has changed.
-All methods block: they are for a thread.
+A decision, its entry in the history and its alert are one transaction: a crash leaves all or
+nothing. `RolloutStore.change` reads and writes in one transaction, so that simultaneous decisions
+are taken one after the other. The gateway checks once a second whether the file has changed. All
+methods block and belong in a thread.
 """
 
 from __future__ import annotations
@@ -35,25 +35,24 @@ __all__ = [
 ]
 
 FILE_NAME = "rollouts.sqlite"
-"""In the data directory."""
+"""Name of the file in the data directory."""
 
 MOST_SNAPSHOTS = 2_000
-"""Of each group; beyond it the oldest are forgotten."""
+"""Largest number of snapshots of a group; the oldest are deleted."""
 
 MOST_DECISIONS = 1_000
-"""Of each group; beyond it the oldest are forgotten."""
-
+"""Largest number of decisions of a group; the oldest are deleted."""
 
 Change: TypeAlias = Callable[[Rollout | None], tuple[Rollout, Decision | None]]
-"""What makes of a rollout as it is, or of None, the one that is to be, with what was decided."""
+"""Makes the new state of a rollout from the current one, or from None, with the decision if any."""
 
 
 class Snapshot(Struct, frozen=True):
-    """What was known of both arms at some time.
+    """Figures and findings at one time.
 
     Attributes:
-        users: in the test arm and in the control arm.
-        findings: of each guardrail.
+        users: number of users in the test arm and in the control arm.
+        findings: one for each guardrail.
     """
 
     at_ms: int
@@ -64,7 +63,7 @@ class Snapshot(Struct, frozen=True):
 
 
 class Pending(Struct, frozen=True):
-    """An alert that has not arrived yet."""
+    """An alert that has not arrived."""
 
     id: int
     body: bytes
@@ -73,7 +72,7 @@ class Pending(Struct, frozen=True):
 
 
 class RolloutStore:
-    """The file.
+    """The stored rollouts.
 
     Args:
         path: of the SQLite file, which the first change creates.
@@ -86,13 +85,13 @@ class RolloutStore:
         self._version = -1
 
     def changed(self) -> bool:
-        """Whether others have changed the file since the last call; True at the first one."""
+        """Tells whether others changed the file since the last call; True at the first call."""
         with self._using() as db:
             before, self._version = self._version, rollouts.data_version(db)
             return before != self._version
 
     def all(self) -> dict[str, Rollout]:
-        """All rollouts there are, by their groups."""
+        """Returns all rollouts by group."""
         with self._using() as db:
             rows = rollouts.every_rollout(db)
             return {name: msgspec.json.decode(state, type=Rollout) for name, state in rows}
@@ -100,12 +99,11 @@ class RolloutStore:
     def change(
         self, name: str, change: Change, alert: Callable[[Decision], bytes | None] | None = None
     ) -> tuple[Rollout, Decision | None]:
-        """Decide about a rollout, alone.
+        """Changes a rollout in one transaction; returns its new state and the decision.
 
         Args:
-            change: is given the rollout as it is, and gives it as it is to be with what was
-                decided. What it raises is passed on, and nothing changes.
-            alert: the alert to send about a decision.
+            change: makes the new state. If it raises, nothing changes.
+            alert: makes the alert about a decision; None for no alert.
         """
         with self._using() as db, transaction(db):
             state = rollouts.one_rollout(db, name)
@@ -120,39 +118,39 @@ class RolloutStore:
         return after, decision
 
     def decisions(self, name: str) -> list[Decision]:
-        """The history of a rollout, the oldest first."""
+        """Returns the history of a rollout, oldest first."""
         with self._using() as db:
             found = rollouts.decisions(db, name)
             return [msgspec.json.decode(one, type=Decision) for one in found]
 
     def add_snapshot(self, name: str, snapshot: Snapshot) -> None:
-        """Keep what was known."""
+        """Adds a snapshot of a rollout."""
         with self._using() as db, transaction(db):
             rollouts.add_snapshot(db, name, msgspec.json.encode(snapshot), MOST_SNAPSHOTS)
 
     def snapshots(self, name: str, limit: int = MOST_SNAPSHOTS) -> list[Snapshot]:
-        """The newest snapshots of a rollout, the oldest of them first."""
+        """Returns the newest snapshots of a rollout, oldest first."""
         with self._using() as db:
             found = rollouts.snapshots(db, name, limit)
             return [msgspec.json.decode(one, type=Snapshot) for one in found]
 
     def pending(self) -> list[Pending]:
-        """Alerts that have not arrived, the oldest first."""
+        """Returns the alerts that have not arrived, oldest first."""
         with self._using() as db:
             return [Pending(*row) for row in rollouts.alerts(db)]
 
     def settle(self, id_: int) -> None:
-        """An alert has arrived, or is given up."""
+        """Removes an alert that has arrived or is given up."""
         with self._using() as db:
             rollouts.delete_alert(db, id_)
 
     def postpone(self, id_: int, next_ms: int) -> None:
-        """An attempt at an alert has failed."""
+        """Counts a failed attempt at an alert and sets the time of the next one."""
         with self._using() as db:
             rollouts.postpone_alert(db, id_, next_ms)
 
     def close(self) -> None:
-        """Let go of the file. Safe twice, and without any other call."""
+        """Closes the file. Safe twice, and without any other call."""
         with self._lock:
             if self._connection is not None:
                 connection, self._connection = self._connection, None
@@ -160,10 +158,10 @@ class RolloutStore:
 
     @contextmanager
     def _using(self) -> Iterator[sqlite3.Connection]:
-        """The connection, for one thread at a time.
+        """Gives the connection to one thread at a time.
 
         Raises:
-            StateError: the file cannot be used, or is of another release.
+            StateError: the file cannot be used, or another release wrote it.
         """
         with self._lock:
             try:

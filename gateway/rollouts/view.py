@@ -1,4 +1,4 @@
-"""A rollout as it is shown: where it is, what it waits for, what is known of both arms."""
+"""The state of a rollout for people: stage, conditions of the next stage, figures of both arms."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ _MS = 1000
 
 
 class View(Struct, frozen=True):
-    """A rollout now.
+    """The current state of a rollout.
 
     Attributes:
-        stages: percentages of the ramp; next: the one to come, None at the end.
-        since: when the stage began; changed_at, by, reason: of the last decision.
-        waits: what stands between it and the next stage, in words.
-        users: seen in this stage, in the test arm and in the control arm.
-        findings: of each guardrail, as of `measured_at`.
+        stages: percentages of the ramp.
+        next: percentage of the next stage; None at the end.
+        since: time at which the stage began.
+        changed_at, by, reason: of the last decision.
+        waits: unmet conditions of the next stage, in words.
+        users: number of users seen in this stage, in the test arm and in the control arm.
+        findings: one for each guardrail, as of `measured_at`.
     """
 
     group: str
@@ -42,12 +44,12 @@ class View(Struct, frozen=True):
 
     @property
     def needs_somebody(self) -> bool:
-        """Whether a guardrail has stopped it, and nobody has decided since."""
+        """Whether a guardrail stopped it and no person has decided since."""
         return self.by == GATEWAY and self.status in ("held", "rolled_back")
 
 
 class Report(Struct, frozen=True):
-    """All of a rollout: as it is, what was decided, and what was known meanwhile."""
+    """A rollout with its history and snapshots."""
 
     view: View
     decisions: list[Decision]
@@ -55,29 +57,30 @@ class Report(Struct, frozen=True):
 
 
 def view_of(config: GroupConfig, rollout: Rollout, snapshot: Snapshot | None, now_ms: int) -> View:
-    """What is shown.
+    """Makes the view of a rollout.
 
     Args:
-        snapshot: the newest. Of an earlier stage it tells nothing of this one; but where nothing is
-            measured any more it is what is known.
+        snapshot: the newest one. A snapshot of an earlier test is not shown, except if the rollout
+            has ended and nothing is measured any more.
     """
     ended = rollout.status in ("rolled_back", "done")
     if snapshot is not None and snapshot.series != rollout.series and not ended:
         snapshot = None
+    rolled_back = rollout.status == "rolled_back"
     return View(
-        rollout.group,
-        rollout.status,
-        rollout.percent,
-        list(config.stages),
-        next_stage(rollout.percent, config.stages) if rollout.status != "rolled_back" else None,
-        format_ms(rollout.stage_ms),
-        format_ms(rollout.changed_ms),
-        rollout.by,
-        rollout.reason,
-        waits_for(config, rollout, snapshot, now_ms),
-        (0, 0) if snapshot is None else snapshot.users,
-        [] if snapshot is None else snapshot.findings,
-        "" if snapshot is None else format_ms(snapshot.at_ms),
+        group=rollout.group,
+        status=rollout.status,
+        percent=rollout.percent,
+        stages=list(config.stages),
+        next=None if rolled_back else next_stage(rollout.percent, config.stages),
+        since=format_ms(rollout.stage_ms),
+        changed_at=format_ms(rollout.changed_ms),
+        by=rollout.by,
+        reason=rollout.reason,
+        waits=waits_for(config, rollout, snapshot, now_ms),
+        users=(0, 0) if snapshot is None else snapshot.users,
+        findings=[] if snapshot is None else snapshot.findings,
+        measured_at="" if snapshot is None else format_ms(snapshot.at_ms),
     )
 
 
@@ -88,7 +91,7 @@ def report_of(
     snapshots: list[Snapshot],
     now_ms: int,
 ) -> Report:
-    """All of a rollout."""
+    """Makes the report of a rollout; `snapshots` are oldest first."""
     newest = snapshots[-1] if snapshots else None
     return Report(view_of(config, rollout, newest, now_ms), decisions, snapshots)
 
@@ -96,7 +99,7 @@ def report_of(
 def waits_for(
     config: GroupConfig, rollout: Rollout, snapshot: Snapshot | None, now_ms: int
 ) -> list[str]:
-    """What stands between a rollout and its next stage, in words; nothing if nothing does."""
+    """Returns the unmet conditions of the next stage, in words; empty if there are none."""
     if rollout.status == "held":
         return ["held: `gateway rollout resume` goes on"]
     if rollout.status == "rolled_back":
@@ -123,7 +126,7 @@ def waits_for(
 
 
 def format_value(metric: str, value: float) -> str:
-    """A metric's value with its unit."""
+    """Formats the value of a metric with its unit."""
     if metric == "latency_p95":
         return f"{value:,.1f} ms"
     if metric == "events_per_user":

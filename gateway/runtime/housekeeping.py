@@ -1,9 +1,10 @@
-"""What a running gateway does once a second, beside the road of an event."""
+"""Housekeeping, once a second: samples rates, deletes old data, refreshes the suppressed users."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.components.verdict import trace_of
@@ -20,128 +21,130 @@ from gateway.state.ledger.source_ledger import Books
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-__all__ = ["Upkeep"]
+__all__ = ["Housekeeping", "HousekeepingContext"]
 
 _EVERY_SECONDS = 1.0
 _HOUR_MS = 3_600_000
-_TRIM_EVERY_MS = 60_000  # it looks at all dead letters of a destination
+_TRIM_EVERY_MS = 60_000  # trimming reads all dead letters of a destination
 
-_SUPPRESSED = "suppressed users cannot be read; those known so far stay so"
-_OLD = "what is about old events cannot be removed"
-_LETTERS = "dead letters beyond the bound cannot be removed"
+_SUPPRESSED = "suppressed users cannot be read; the known ones stay suppressed"
+_OLD = "records of old events cannot be deleted"
+_LETTERS = "dead letters beyond the bound cannot be deleted"
 
 
-class Upkeep:
-    """Lets go of what nobody needs any more, and keeps what is known up to date.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HousekeepingContext:
+    """The parts of a gateway that housekeeping looks after.
 
-    Args:
-        max_dead_letters: how many are kept, by destination.
-        trace: what is kept of events that were not stored. Both are asked for each time.
+    Attributes:
+        workers: of the destinations, by id.
+        max_dead_letters: returns the bound on dead letters of each destination.
+        trace: returns how long traces are kept.
+        clock: wall clock in milliseconds.
     """
 
-    def __init__(
-        self,
-        queue: BatchingQueue,
-        state: State,
-        books: Books,
-        suppressed: Suppressions,
-        workers: Mapping[str, Worker],
-        max_dead_letters: Callable[[], Mapping[str, int]],
-        trace: Callable[[], TraceConfig],
-        rates: Rates,
-        rollouts: Rollouts,
-        clock: Callable[[], int],
-        log: FilteringBoundLogger,
-    ) -> None:
-        self._queue = queue
-        self._state = state
-        self._books = books
-        self._suppressed = suppressed
-        self._workers = workers
-        self._max_dead_letters = max_dead_letters
-        self._trace = trace
-        self._rates = rates
-        self._rollouts = rollouts
-        self._clock = clock
-        self._log = log
-        self._complained: set[str] = set()
+    queue: BatchingQueue
+    state: State
+    books: Books
+    suppressed: Suppressions
+    workers: Mapping[str, Worker]
+    rates: Rates
+    rollouts: Rollouts
+    max_dead_letters: Callable[[], Mapping[str, int]]
+    trace: Callable[[], TraceConfig]
+    clock: Callable[[], int]
+    log: FilteringBoundLogger
+
+
+class Housekeeping:
+    """Does the regular work of a gateway."""
+
+    def __init__(self, context: HousekeepingContext) -> None:
+        self._context = context
+        self._clock = context.clock
+        self._log = context.log
+        self._failing: set[str] = set()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Works until cancelled."""
+        context = self._context
+        jobs = (self._refresh_suppressed, context.rollouts.tick, self._release, self._prune)
         trimmed_ms = self._clock()
         while True:
             self._sample()
             await asyncio.sleep(_EVERY_SECONDS)
-            self._books.checkpoint()
-            for work in (self._learn_suppressed, self._rollouts.tick, self._release, self._prune):
-                await self._do(work)
+            context.books.checkpoint()
+            for job in jobs:
+                await self._do(job)
             if self._clock() - trimmed_ms >= _TRIM_EVERY_MS:
                 trimmed_ms = self._clock()
                 await self._do(self.trim_dead_letters)
 
-    async def _do(self, work: Callable[[], Awaitable[None]]) -> None:
+    async def _do(self, job: Callable[[], Awaitable[None]]) -> None:
         try:
-            await work()
-        except Exception as error:  # noqa: BLE001 - a defect of one must not end all, for good
-            self._complain("upkeep failed unexpectedly", trace_of(error))
+            await job()
+        except Exception as error:  # noqa: BLE001 - a defect in one job must not end the others
+            self._log_once("housekeeping failed unexpectedly", trace_of(error))
 
     def _sample(self) -> None:
+        context = self._context
         counts = {}
-        for id_, source in self._books.ledger.sources.items():
+        for id_, source in context.books.ledger.sources.items():
             counts[f"source {id_}"] = source.received
-        for id_, worker in self._workers.items():
+        for id_, worker in context.workers.items():
             counts[f"delivered {id_}"] = worker.counts.delivered
             counts[f"attempts {id_}"] = worker.sender.attempts
             counts[f"failures {id_}"] = worker.sender.failures
-        self._rates.sample(asyncio.get_running_loop().time(), counts)
+        context.rates.sample(asyncio.get_running_loop().time(), counts)
 
-    async def _learn_suppressed(self) -> None:
+    async def _refresh_suppressed(self) -> None:
         try:
-            await asyncio.to_thread(self._suppressed.refresh)
+            await asyncio.to_thread(self._context.suppressed.refresh)
         except StateError as error:
-            self._complain(_SUPPRESSED, str(error))
+            self._log_once(_SUPPRESSED, str(error))
         else:
-            self._complained.discard(_SUPPRESSED)
+            self._failing.discard(_SUPPRESSED)
 
     async def _release(self) -> None:
-        """Let the queue remove what all destinations have finished with and retention lets go."""
-        cursors = [worker.cursor for worker in self._workers.values()]
+        """Lets the queue remove segments that every destination and retention have released."""
+        queue = self._context.queue
+        cursors = [worker.cursor for worker in self._context.workers.values()]
         try:
-            await self._queue.release(min(cursors, default=self._queue.end), self._clock())
+            await queue.release(min(cursors, default=queue.end), self._clock())
         except OSError as error:
             self._log.warning("queue: retention could not remove a segment", error=str(error))
 
     async def _prune(self) -> None:
-        """Forget what is about events that are kept no longer."""
-        trace = self._trace()
+        """Deletes the records of events that are no longer kept."""
+        trace = self._context.trace()
         since_ms = self._clock() - int(trace.retention_hours * _HOUR_MS)
-        first = self._queue.store.status().first
+        first = self._context.queue.store.status().first
         try:
-            more = True
-            while more:
-                more = await self._state.prune(first, since_ms, trace.max_discards)
+            while await self._context.state.prune(first, since_ms, trace.max_discards):
+                pass
         except StateError as error:
-            self._complain(_OLD, str(error))
+            self._log_once(_OLD, str(error))
         else:
-            self._complained.discard(_OLD)
+            self._failing.discard(_OLD)
 
     async def trim_dead_letters(self) -> None:
-        """Throw away the oldest dead letters beyond the bounds."""
+        """Deletes the oldest dead letters beyond the bounds."""
+        state = self._context.state
         try:
-            for destination, most in self._max_dead_letters().items():
-                while gone := await self._state.call(writing.trim_dead_letters, destination, most):
+            for destination, most in self._context.max_dead_letters().items():
+                while gone := await state.call(writing.trim_dead_letters, destination, most):
                     self._log.warning(
-                        "dead letters beyond retry.max_dead_letters were thrown away",
+                        "dead letters beyond retry.max_dead_letters were deleted",
                         destination=destination,
                         events=gone,
                     )
         except StateError as error:
-            self._complain(_LETTERS, str(error))
+            self._log_once(_LETTERS, str(error))
         else:
-            self._complained.discard(_LETTERS)
+            self._failing.discard(_LETTERS)
 
-    def _complain(self, what: str, error: str) -> None:
-        """Once, until it works again."""
-        if what not in self._complained:
-            self._complained.add(what)
+    def _log_once(self, what: str, error: str) -> None:
+        """Logs an error, once until the job works again."""
+        if what not in self._failing:
+            self._failing.add(what)
             self._log.error(what, error=error)

@@ -93,7 +93,7 @@ class GatewayCollector(Collector):
             yield _gauge("dedup_entries", "Message ids remembered.", len(ids))
 
     def _group_metrics(self) -> Iterator[Metric]:
-        memberships, identity = self._gateway.setup.memberships, self._gateway.identity
+        memberships, identity = self._gateway.topology.memberships, self._gateway.identity
         if memberships:
             conflicts = _counter(
                 "group_stamp_conflicts", "Clients' own values for a stamp.", "group", "what"

@@ -15,7 +15,7 @@ from gateway.delivery.worker import Worker
 from gateway.events.timestamps import format_ms
 from gateway.runtime.gateway import Gateway
 from gateway.runtime.reload import ConfigStatus
-from gateway.state.merging import _by_id, _counts, _sum
+from gateway.state.merging import add_counts, add_fields, group_by_id
 
 __all__ = ["DestinationStatus", "QueueStatus", "SourceStatus", "Status", "merge_status", "status"]
 
@@ -213,20 +213,20 @@ def merge_status(found: Mapping[int, Status], workers: int) -> Status:
         min(one.started_at for one in all_),
         max(one.now for one in all_),
         sum(one.memory_bytes for one in own),  # the others live in the same processes
-        [_source_status(same) for same in _by_id(one.sources for one in all_)],
+        [_source_status(same) for same in group_by_id(one.sources for one in all_)],
         QueueStatus(
             sum(one.queue.events for one in all_),
             sum(one.queue.bytes for one in all_),
             sum(one.queue.pending_bytes for one in all_),
             "; ".join(problems),
         ),
-        [_destination_status(same) for same in _by_id(one.destinations for one in all_)],
+        [_destination_status(same) for same in group_by_id(one.destinations for one in all_)],
         _config_status(found, workers),
     )
 
 
 def _source_status(same: list[SourceStatus]) -> SourceStatus:
-    numbers = _sum(same, "received", "accepted", "duplicate", "discarded")
+    numbers = add_fields(same, "received", "accepted", "duplicate", "discarded")
     rate = round(sum(one.per_second for one in same), 1)
     return structs.replace(same[0], per_second=rate, **numbers)
 
@@ -239,8 +239,8 @@ def _destination_status(same: list[DestinationStatus]) -> DestinationStatus:
         error_rate=max(one.error_rate for one in same),
         per_second=round(sum(one.per_second for one in same), 1),
         circuit="open" if any(one.circuit == "open" for one in same) else "closed",
-        counted=_counts(one.counted for one in same),
-        **_sum(
+        counted=add_counts(one.counted for one in same),
+        **add_fields(
             same, "lag_events", "concurrency", "max_concurrency", "waiting", "dead", "replaying"
         ),
     )

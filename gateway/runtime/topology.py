@@ -1,9 +1,12 @@
-"""All that is made from one config, and made anew from the next one; nothing of it is started."""
+"""Wires a gateway together: services that outlive every config, and the topology of one config.
+
+Nothing is started here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,8 +14,8 @@ from gateway.components.chain import Chain
 from gateway.components.source import Source
 from gateway.config.model import Config
 from gateway.delivery.built import BuiltDestination
-from gateway.delivery.selection import Selection
-from gateway.delivery.shadow.destination import make_shadow, shaded
+from gateway.delivery.selection import Selection, SelectionContext
+from gateway.delivery.shadow.destination import as_shadow, make_shadow
 from gateway.delivery.shadow.shadow import Shadow
 from gateway.http.routing import Mounted
 from gateway.identity.visitors import Identity
@@ -20,13 +23,16 @@ from gateway.intake.context import IntakeContext
 from gateway.intake.dedup import RecentIds
 from gateway.intake.dry_run import IntakeDryRun
 from gateway.intake.intake import Intake
-from gateway.privacy.suppression import Suppressions
+from gateway.privacy.suppression import FILE_NAME, Suppressions
 from gateway.queue.batching import BatchingQueue
 from gateway.rollouts.controller import Rollouts
 from gateway.rollouts.groups import Groups
 from gateway.rollouts.measured import Ramps
 from gateway.rollouts.stamp import Memberships
-from gateway.runtime.builder import Builder
+from gateway.runtime.builder import Builder, BuiltTransform
+from gateway.runtime.rates import Rates
+from gateway.state import STATE_FILE, State
+from gateway.state.audit_trail import Audit
 from gateway.state.ledger.counts import Ledger
 from gateway.state.ledger.source_ledger import Books
 from gateway.state.live_tail import Tap
@@ -34,34 +40,79 @@ from gateway.state.live_tail import Tap
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-__all__ = ["Lasting", "Setup", "set_up"]
+__all__ = ["Services", "Topology", "build_services", "build_topology"]
 
 
-@dataclass(frozen=True, slots=True)
-class Lasting:
-    """What a gateway has for as long as it runs, whatever config says meanwhile."""
-
-    queue: BatchingQueue
-    recent_ids: RecentIds | None
-    ledger: Ledger
-    books: Books
-    suppressed: Suppressions
-    tap: Tap
-    identity: Identity
-    rollouts: Rollouts
-    clock: Callable[[], int]
-    log: FilteringBoundLogger
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """What a config makes.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The parts that a gateway keeps for as long as it runs, whatever its config becomes.
 
     Attributes:
-        ramps: of groups that grow, and what measures them.
-        destinations, selections: those that are enabled, by id, and what chooses the events of
-        each. shadows: of those, the ones to which nothing is sent. memberships: writes arms into
-        what goes out.
+        clock: wall clock in milliseconds.
+        recent_ids: None without de-duplication.
+    """
+
+    clock: Callable[[], int]
+    log: FilteringBoundLogger
+    state: State
+    audit: Audit
+    ledger: Ledger
+    books: Books
+    tap: Tap
+    rates: Rates
+    queue: BatchingQueue
+    recent_ids: RecentIds | None
+    suppressed: Suppressions
+    identity: Identity
+    rollouts: Rollouts
+
+
+def build_services(
+    config: Config, build: Builder, clock: Callable[[], int], log: FilteringBoundLogger
+) -> Services:
+    """Builds the services by the config that a gateway starts with.
+
+    Raises:
+        ConfigError: the store of the queue has no such type, or wrong keys.
+    """
+    state = State(config.data_dir / STATE_FILE)
+    audit = Audit(state, clock, log)
+    ledger = Ledger()
+    dedup = config.dedup
+    return Services(
+        clock=clock,
+        log=log,
+        state=state,
+        audit=audit,
+        ledger=ledger,
+        books=Books(ledger, state, log),
+        tap=Tap(),
+        rates=Rates(),
+        queue=BatchingQueue(build.store(), config.queue[0], log),
+        recent_ids=RecentIds(dedup.window_ms, dedup.max_entries) if dedup.enabled else None,
+        suppressed=Suppressions(config.shared_dir / FILE_NAME),
+        identity=Identity.of_shard(config, log),
+        rollouts=Rollouts(
+            config.shared_dir,
+            audit,
+            clock,
+            log,
+            decides=config.shard == 0 and not build.rehearsing,
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topology:
+    """Everything that one config makes: from sources through intake to destinations.
+
+    Attributes:
+        ramps: the groups that grow, and what measures them.
+        mounted: the paths of the sources.
+        destinations, selections: of each enabled destination, by id; its selection decides which
+            events it gets.
+        shadows: of each destination that is a shadow, by id.
+        memberships: stamps arms into outgoing events.
     """
 
     config: Config
@@ -70,131 +121,158 @@ class Setup:
     intake: Intake | IntakeDryRun
     sources: list[Source]
     mounted: Mounted
-    destinations: dict[str, BuiltDestination]
+    destinations: Mapping[str, BuiltDestination]
     selections: Mapping[str, Selection]
     shadows: Mapping[str, Shadow]
     memberships: Memberships
 
     @property
-    def asks_for_visitors(self) -> bool:
-        """Whether something comes in of which it is to be known who the visitor is."""
+    def needs_visitors(self) -> bool:
+        """True if events come in, and a group needs to know their visitors."""
         return bool(self.config.sources) and self.groups.ask_for_visitors
 
 
-def set_up(config: Config, build: Builder, lasting: Lasting, before: Setup | None = None) -> Setup:
-    """Make all that config asks for.
+def build_topology(
+    config: Config, build: Builder, services: Services, before: Topology | None = None
+) -> Topology:
+    """Builds the topology of a config.
 
     Args:
-        before: what this takes the place of, whose rates go on.
+        before: the topology that this one replaces; rates of write keys and counts carry over.
 
     Raises:
         ConfigError: config names what does not exist, or has wrong keys for it.
         GatewayError: a plugin cannot build it, or two sources answer the same path.
     """
     groups = build.groups
-    ramps = lasting.rollouts.plan(config, groups)
+    ramps = services.rollouts.plan(config, groups)
     transforms = build.transforms()
     destinations = {built.id: built for built in build.destinations(transforms)}
-    intake = (IntakeDryRun if build.rehearsing else Intake)(
-        IntakeContext(
-            sources={id_: settings for id_, (settings, _) in config.sources.items()},
-            queue=lasting.queue,
-            recent_ids=lasting.recent_ids,
-            transforms=Chain([(id_, t) for id_, t, where in transforms if where is None]),
-            ledger=lasting.ledger,
-            clock=lasting.clock,
-            log=lasting.log,
-            suppressed=lasting.suppressed,
-            books=lasting.books,
-            tap=lasting.tap,
-            identity=lasting.identity,
-            meters=ramps.intake_meters(),
-            workers=config.server.workers,
-        ),
-        None if before is None else before.intake,
-    )
+    intake = _build_intake(config, build, services, transforms, ramps, before)
     sources = build.sources(intake)
     mounted = Mounted(sources, config.server.prefix)
     memberships = Memberships(
         [groups.use(group.id) for group in groups if group.config.stamp],
         None if before is None else before.memberships,
     )
-    selections, shadows = {}, {}
-    for id_, built in destinations.items():
-        selections[id_] = _selection(
-            built, config, groups, lasting.clock, memberships, lasting.tap, ramps
-        )
-        if built.is_shadow and not build.rehearsing:
-            # What is compared shows and counts nothing of what it does.
-            quiet = partial(
-                _selection,
-                config=config,
-                groups=groups,
-                clock=lasting.clock,
-                memberships=Memberships(memberships.groups),
-            )
-            rehearsing = build.for_rehearsal()
-            rehearsed = {one.id: one for one in rehearsing.destinations(rehearsing.transforms())}
-            shadow = make_shadow(built, rehearsed, quiet, config.server.workers, lasting.clock)
-            shadows[id_] = shadow
-            selections[id_] = _arm_of(built, groups, shadow, lasting)
-            destinations[id_] = shaded(built, shadow, partial(_delivered, lasting.ledger, id_))
-    return Setup(
-        config,
-        groups,
-        ramps,
-        intake,
-        sources,
-        mounted,
-        destinations,
-        selections,
-        shadows,
-        memberships,
+    factory = _SelectionFactory(
+        config, groups, memberships, services.clock, services.tap, ramps=ramps
     )
-
-
-def _selection(
-    built: BuiltDestination,
-    config: Config,
-    groups: Groups,
-    clock: Callable[[], int],
-    memberships: Memberships,
-    tap: Tap | None = None,
-    ramps: Ramps | None = None,
-) -> Selection:
-    only = built.settings.only
-    return Selection(
-        built.chain,
-        name=built.name,
-        storage=built.storage,
-        consent=built.settings.consent,
-        consent_defaults={
-            id_: source.consent_default for id_, (source, _) in config.sources.items()
-        },
-        clock=clock,
-        id_=built.id,
-        tap=tap,
-        only=None if only is None else (groups[only.group], only.arm),
+    selections = {id_: factory.of(built) for id_, built in destinations.items()}
+    shadows: dict[str, Shadow] = {}
+    if not build.rehearsing:
+        for id_, built in destinations.items():
+            if built.is_shadow:
+                shadows[id_] = _build_shadow(built, build, factory)
+                selections[id_] = factory.of_arm(built, shadows[id_])
+        destinations |= {
+            id_: as_shadow(destinations[id_], shadow, partial(_delivered, services.ledger, id_))
+            for id_, shadow in shadows.items()
+        }
+    return Topology(
+        config=config,
+        groups=groups,
+        ramps=ramps,
+        intake=intake,
+        sources=sources,
+        mounted=mounted,
+        destinations=destinations,
+        selections=selections,
+        shadows=shadows,
         memberships=memberships,
-        meters=() if ramps is None else ramps.meters(built.id),
     )
 
 
-def _arm_of(built: BuiltDestination, groups: Groups, shadow: Shadow, lasting: Lasting) -> Selection:
-    """What lets all events of a shadow's arm through to it."""
-    # Consent and transforms are a part of what is compared. From an archive without a name no
-    # client can keep an event.
-    only = built.settings.only
-    return Selection(
-        Chain(),
-        name="",
-        storage=True,
-        clock=lasting.clock,
-        id_=built.id,
-        tap=lasting.tap,
-        only=None if only is None else (groups[only.group], only.arm),
-        interceptor=shadow,
+def _build_intake(
+    config: Config,
+    build: Builder,
+    services: Services,
+    transforms: list[BuiltTransform],
+    ramps: Ramps,
+    before: Topology | None,
+) -> Intake | IntakeDryRun:
+    context = IntakeContext(
+        sources={id_: settings for id_, (settings, _) in config.sources.items()},
+        queue=services.queue,
+        recent_ids=services.recent_ids,
+        transforms=Chain([(one.id, one.transform) for one in transforms if one.at_intake]),
+        ledger=services.ledger,
+        clock=services.clock,
+        log=services.log,
+        suppressed=services.suppressed,
+        books=services.books,
+        tap=services.tap,
+        identity=services.identity,
+        meters=ramps.intake_meters(),
+        workers=config.server.workers,
     )
+    kind = IntakeDryRun if build.rehearsing else Intake
+    return kind(context, None if before is None else before.intake)
+
+
+def _build_shadow(built: BuiltDestination, build: Builder, factory: _SelectionFactory) -> Shadow:
+    """Builds the shadow of a destination, with both sides of its comparison as dry runs."""
+    dry_run = build.for_dry_run()
+    sides = {one.id: one for one in dry_run.destinations(dry_run.transforms())}
+    workers = factory.config.server.workers
+    return make_shadow(built, sides, factory.silent().of, workers, factory.clock)
+
+
+@dataclass(frozen=True, slots=True)
+class _SelectionFactory:
+    """Builds the selections of a config's destinations."""
+
+    config: Config
+    groups: Groups
+    memberships: Memberships
+    clock: Callable[[], int]
+    tap: Tap | None = None
+    ramps: Ramps | None = None
+
+    def silent(self) -> _SelectionFactory:
+        """Returns a factory of selections that count and publish nothing."""
+        return replace(self, memberships=Memberships(self.memberships.groups), tap=None, ramps=None)
+
+    def of(self, built: BuiltDestination) -> Selection:
+        """Returns the selection of a destination."""
+        only = built.settings.only
+        return Selection(
+            SelectionContext(
+                built.chain,
+                name=built.name,
+                storage=built.storage,
+                consent=built.settings.consent,
+                consent_defaults={
+                    id_: source.consent_default for id_, (source, _) in self.config.sources.items()
+                },
+                clock=self.clock,
+                id=built.id,
+                tap=Tap() if self.tap is None else self.tap,
+                only=None if only is None else (self.groups[only.group], only.arm),
+                memberships=self.memberships,
+                meters=() if self.ramps is None else self.ramps.meters(built.id),
+            )
+        )
+
+    def of_arm(self, built: BuiltDestination, shadow: Shadow) -> Selection:
+        """Returns a selection that passes all events of a destination's arm to its shadow.
+
+        Consent and transforms are part of the comparison, so this selection has neither. It counts
+        as an archive without a name: no client can keep an event from one.
+        """
+        only = built.settings.only
+        return Selection(
+            SelectionContext(
+                Chain(),
+                name="",
+                storage=True,
+                clock=self.clock,
+                id=built.id,
+                tap=Tap() if self.tap is None else self.tap,
+                only=None if only is None else (self.groups[only.group], only.arm),
+                interceptor=shadow,
+            )
+        )
 
 
 def _delivered(ledger: Ledger, id_: str) -> int:

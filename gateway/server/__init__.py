@@ -1,1 +1,1 @@
-"""The HTTP server: the aiohttp app, and the administration API in `admin`."""
+"""The HTTP server: the aiohttp app (`app`) and the administration API (`admin`)."""

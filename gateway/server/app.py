@@ -1,4 +1,4 @@
-"""The HTTP server: the paths of sources, /health, /metrics and /version."""
+"""The aiohttp app, and the sockets and limits of its connections."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from gateway.server.admin import add_admin
 
 __all__ = [
     "METRICS_TYPE",
-    "Doors",
+    "Acceptor",
     "add_answers",
     "listen",
     "make_app",
@@ -46,12 +46,12 @@ Answers = Callable[[web.Application], None]
 
 
 def make_app(gateway: Gateway, answers: Answers | None = None) -> web.Application:
-    """The application; the gateway must be running when requests arrive.
+    """Makes the app; the gateway must run when requests arrive.
 
     Args:
         answers: adds /health, /metrics and /admin; by default those of this gateway alone.
     """
-    # Sources bound what they read themselves, before and after decompression.
+    # 0 is no limit: sources limit the bodies that they read, before and after decompression.
     app = web.Application(client_max_size=0)
     app.on_response_prepare.append(_secure)
     app.router.register_resource(gateway.paths)
@@ -81,14 +81,13 @@ async def _secure(_: web.Request, response: web.StreamResponse) -> None:
 
 
 def _directly(paths: Paths, otherwise: Answer) -> Answer:
-    """Have requests answered without asking the router.
+    """Returns a handler that bypasses aiohttp's router for paths of sources.
 
-    To find a route and to keep account of it takes aiohttp 25 µs; a request with one event takes
-    some 150 in all.
+    Routing takes aiohttp 25 µs of the 150 µs that a request with one event takes.
 
     Args:
-        paths: know the handlers.
-        otherwise: what answers all other requests.
+        paths: the paths of sources.
+        otherwise: answers all other requests.
     """
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -104,7 +103,7 @@ def _directly(paths: Paths, otherwise: Answer) -> Answer:
 
 
 def add_answers(app: web.Application, gateway: Gateway) -> None:
-    """Add /health and /metrics of one gateway."""
+    """Adds /health and /metrics of one gateway."""
 
     async def health(_: web.Request) -> web.Response:
         state = report(gateway)
@@ -128,15 +127,15 @@ def _error(code: str, message: str, status: int) -> web.Response:
     return _json(body, status)
 
 
-class Doors:
-    """The sockets that a gateway takes connections from; they may come and go while it runs."""
+class Acceptor:
+    """Accepts connections from sockets, which may change while the gateway runs."""
 
     def __init__(self, server: web.Server, config: Callable[[], ServerConfig]) -> None:
         self._accept = _guard(server, config)
         self._open: dict[int, asyncio.Server] = {}
 
     async def open(self, listener: socket.socket) -> None:
-        """Take connections from a bound socket, which stays the caller's."""
+        """Starts accepting from a bound socket; the caller still owns the socket."""
         if listener.fileno() not in self._open:
             own = socket.socket(fileno=os.dup(listener.fileno()))
             self._open[listener.fileno()] = await asyncio.get_running_loop().create_server(
@@ -144,24 +143,24 @@ class Doors:
             )
 
     def close(self, listener: socket.socket) -> None:
-        """Leave a socket's connections to others who have it; to nobody, if nobody has."""
+        """Stops accepting from a socket; other processes that have it open still accept."""
         server = self._open.pop(listener.fileno(), None)
         if server is not None:
             server.close()
 
     def close_all(self) -> None:
-        """Take no more connections; safe twice."""
+        """Stops accepting from any socket; safe twice."""
         for server in self._open.values():
             server.close()
         self._open.clear()
 
 
 @asynccontextmanager
-async def opened(gateway: Gateway, answers: Answers | None = None) -> AsyncIterator[Doors]:
-    """Get ready to answer; on leaving, requests under way are answered first.
+async def opened(gateway: Gateway, answers: Answers | None = None) -> AsyncIterator[Acceptor]:
+    """Prepares the server without any socket; on leaving, requests under way are answered first.
 
     Args:
-        answers: as of `make_app`.
+        answers: as in `make_app`.
     """
     config = gateway.config.server
     app = make_app(gateway, answers)
@@ -174,43 +173,42 @@ async def opened(gateway: Gateway, answers: Answers | None = None) -> AsyncItera
     assert runner.server is not None
     server = runner.server
     server.request_handler = cast("Any", _directly(gateway.paths, server.request_handler))
-    doors = Doors(server, lambda: gateway.config.server)
+    acceptor = Acceptor(server, lambda: gateway.config.server)
     try:
-        yield doors
+        yield acceptor
     finally:
         gateway.stopping.set()
-        doors.close_all()
+        acceptor.close_all()
         await runner.cleanup()
 
 
 @asynccontextmanager
 async def serving(gateway: Gateway, answers: Answers | None = None) -> AsyncIterator[str]:
-    """Listen; gives the base URL. On leaving, requests under way are answered first."""
+    """Serves and gives the base URL; on leaving, requests under way are answered first."""
     config = gateway.config.server
-    async with opened(gateway, answers) as doors:
+    async with opened(gateway, answers) as acceptor:
         with listen(config) as listener:
-            await doors.open(listener)
+            await acceptor.open(listener)
             url = shown_url(config, listener)
         yield url
 
 
 def shown_url(config: ServerConfig, listener: socket.socket) -> str:
-    """The base URL of what is answered on a socket."""
+    """Returns the base URL of a bound socket."""
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     return f"http://{shown}:{port}{config.prefix}"
 
 
 def listen(config: ServerConfig, port: int | None = None, *, shared: bool = False) -> socket.socket:
-    """A socket bound to the configured address.
+    """Binds a socket to the configured address.
 
     Args:
-        port: instead of the configured one.
-        shared: whether others may bind to it too, each getting a share of the connections
-            (SO_REUSEPORT).
+        port: replaces the configured one.
+        shared: whether several sockets may share the port and its connections (SO_REUSEPORT).
 
     Raises:
-        GatewayError: it cannot be bound.
+        GatewayError: the address cannot be bound.
     """
     port = config.port if port is None else port
     try:
@@ -237,10 +235,10 @@ def listen(config: ServerConfig, port: int | None = None, *, shared: bool = Fals
 
 
 class _Connection(web.RequestHandler):
-    """A connection whose errors are answered as the sources' are, without quoting the request.
+    """A connection that answers malformed HTTP and defects of the gateway in JSON, as sources do.
 
-    They are what is not HTTP, and defects of ours. SDKs that expect JSON fail on anything else, and
-    send again what can never be accepted.
+    The answer does not quote the request. SDKs fail on anything but JSON, and would resend what can
+    never be accepted.
     """
 
     __slots__ = ()
@@ -252,12 +250,12 @@ class _Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Log, and make the answer; the connection is closed after it."""
+        """Logs the error and makes the answer, after which the connection is closed."""
         super().handle_error(request, status, exc, message)
-        ours = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        is_defect = status >= HTTPStatus.INTERNAL_SERVER_ERROR
         response = _error(
-            "internal_error" if ours else "bad_request",
-            "The gateway failed to answer." if ours else "This is not a request in HTTP.",
+            "internal_error" if is_defect else "bad_request",
+            "The gateway failed to answer." if is_defect else "This is not a request in HTTP.",
             status,
         )
         response.force_close()
@@ -265,10 +263,10 @@ class _Connection(web.RequestHandler):
 
 
 class _Busy(asyncio.Protocol):
-    """Answers a connection over the bound."""
+    """Refuses a connection above the limit with 503."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # A cast, for uvloop's transports are not subclasses of asyncio's.
+        # uvloop's transports are not subclasses of asyncio's.
         writer = cast("asyncio.WriteTransport", transport)
         writer.write(_BUSY)
         writer.close()
@@ -277,10 +275,10 @@ class _Busy(asyncio.Protocol):
 def _guard(
     server: web.Server, settings: Callable[[], ServerConfig]
 ) -> Callable[[], asyncio.BaseProtocol]:
-    """Makes protocols, and bounds their number and the time to a first request's head.
+    """Returns a protocol factory that limits connections and the time to the first request's head.
 
-    aiohttp bounds the time between requests (`keepalive_timeout`) but not before the first one, so
-    that clients which connect and say nothing would pile up.
+    aiohttp limits the time between requests (`keepalive_timeout`) but not before the first one, so
+    that silent clients would accumulate.
     """
     loop = asyncio.get_running_loop()
 
@@ -291,17 +289,17 @@ def _guard(
         handler = _Connection(
             server,
             loop=loop,
-            access_log=None,  # type: ignore[arg-type]  # none is what AppRunner would pass, too
+            access_log=None,  # type: ignore[arg-type]  # AppRunner passes None, too
             auto_decompress=False,
             keepalive_timeout=config.keepalive_timeout_seconds,
-            # A refused body is read to its end, so that the client gets to read why: so long.
+            # A refused body is read for this long, so that the client can read the reason.
             lingering_time=config.body_timeout_seconds,
         )
         loop.call_later(config.header_timeout_seconds, close_if_silent, handler)
         return handler
 
     def close_if_silent(handler: web.RequestHandler) -> None:
-        if handler._request_count == 0:  # private: there is no public way to ask
+        if handler._request_count == 0:  # private: there is no public alternative
             handler.force_close()
 
     return accept

@@ -1,9 +1,9 @@
-"""Who changed what, and when: one line of the log and one row of the state store for each change.
+"""The audit trail: one log line and one row of the state store for each change by an operator.
 
-An entry says who (the name of an admin token, or ``cli:`` and the user of the machine), what
-(``area.verb``, such as ``dead.retry``) and the particulars as a JSON object. Particulars are counts
-and names out of config, never ids of users nor contents of events: the trail is kept when those are
-erased.
+An entry has the actor (the name of an admin token, or ``cli:`` and the user of the machine), the
+action (``area.verb``, such as ``dead.retry``) and its detail as a JSON object. Details are counts
+and names out of config, never ids of users nor contents of events: erasures leave the trail as it
+is.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["MOST_ENTRIES", "Audit", "Entry", "entries", "local_actor", "record_offline"]
 
 MOST_ENTRIES = 100_000
-"""Entries that are kept; beyond it the oldest are forgotten."""
+"""Number of entries that are kept; the oldest beyond it are deleted."""
 
 
 class Entry(Struct, frozen=True):
@@ -60,21 +60,21 @@ class Audit:
         self._log = log
 
     async def record(self, actor: str, action: str, detail: Mapping[str, Any]) -> None:
-        """Write down a change that was made.
+        """Logs a change that was made, and writes it to the state store.
 
         Raises:
-            StateError: it cannot be written; the line of the log is there all the same.
+            StateError: the state store cannot be written; the log line is there all the same.
         """
         self._log.info("audit", actor=actor, action=action, detail=dict(detail))
         await self._state.call(_append, self._clock(), actor, action, detail)
 
     async def entries(self, limit: int = 100, before: int | None = None) -> list[Entry]:
-        """The newest entries first; `before` goes on where another list ended."""
+        """Returns the newest entries first; `before` continues where another list ended."""
         return await self._state.call(entries, limit, before)
 
 
 def entries(db: sqlite3.Connection, limit: int, before: int | None = None) -> list[Entry]:
-    """The newest entries first, those with an id below `before`."""
+    """Returns the newest entries first, of those with an id below `before`."""
     rows = db.execute(
         "SELECT id, at_ms, actor, action, detail FROM audit WHERE ? IS NULL OR id < ? "
         "ORDER BY id DESC LIMIT ?",
@@ -89,10 +89,10 @@ def entries(db: sqlite3.Connection, limit: int, before: int | None = None) -> li
 def record_offline(
     path: Path, now_ms: int, actor: str, action: str, detail: Mapping[str, Any]
 ) -> None:
-    """Write down a change that a command made by itself, beside a gateway or without one.
+    """Writes down a change that a command made by itself, beside a gateway or without one.
 
     Args:
-        path: of ``state.sqlite``; it is made where there is none.
+        path: of ``state.sqlite``; it is created where there is none.
 
     Raises:
         StateError: it cannot be written.
@@ -106,7 +106,7 @@ def record_offline(
 
 
 def local_actor() -> str:
-    """Who runs a command on this machine."""
+    """Returns the actor of a command on this machine: ``cli:`` and the user's name."""
     try:
         return f"cli:{getpass.getuser()}"
     except (OSError, KeyError):  # a container may have a user without a name

@@ -1,8 +1,8 @@
-"""Looks into the dead letters, and sends them again or drops them; beside a gateway or without one.
+"""Finds dead letters, sends them again or drops them, beside a running gateway or without one.
 
-A dead letter that is to be sent again goes to its destination's retry lane, due at once, with its
-ids and times as they were. The counts follow in the same transaction: what waits is not dead. A
-running gateway notices within a few seconds.
+A dead letter that is sent again enters its destination's retry lane, due at once, with its ids and
+times unchanged. The counts change in the same transaction: a waiting event is not dead. A running
+gateway notices within a few seconds.
 """
 
 from __future__ import annotations
@@ -11,25 +11,27 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import msgspec
+from msgspec import structs
 
 from gateway.config.data_dir import public_id, shard_of
 from gateway.errors import StateError
-from gateway.state.writing import ALREADY_WAITING, add_outcome, transaction
+from gateway.state.connection import transaction
+from gateway.state.reading import LETTERS, letter_of
+from gateway.state.records import DeadLetter
+from gateway.state.writing import ALREADY_WAITING, add_outcome
 
-__all__ = ["DeadLetters", "Entry", "Filter", "merge_entries"]
+__all__ = ["DeadLetters", "Filter", "merge_letters"]
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which dead letters are meant; None leaves a property open.
+    """Selects dead letters; None accepts every value.
 
     Attributes:
-        ids: numbers as `Entry.id`; none is all.
+        ids: numbers as `DeadLetter.id`; empty for all.
         event: name of a track event, or the type of any other.
         since_ms, until_ms: when it was given up.
     """
@@ -43,7 +45,7 @@ class Filter:
     until_ms: int | None = None
 
     def where(self, shard: int = 0) -> tuple[str, list[object]]:
-        """A condition in SQL and its values, for the letters of a shard."""
+        """Returns the condition in SQL for the letters of a shard, and its values."""
         terms = ["1"]
         values: list[object] = []
         for term, value in (
@@ -67,45 +69,19 @@ class Filter:
         return " AND ".join(terms), values
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A dead letter.
-
-    Attributes:
-        id: its number, no other shard's (`gateway.config.data_dir.public_id`).
-        detail: the last error, in words.
-        event: as stored, decoded.
-        exchange: an excerpt of the last request and its answer, secrets masked; may be empty.
-    """
-
-    id: int
-    destination: str
-    offset: int
-    source_id: str
-    message_id: str
-    reason: str
-    detail: str
-    attempts: int
-    first_ms: int
-    last_ms: int
-    event: dict[str, Any]
-    exchange: str
-
-
 class DeadLetters:
-    """The dead letters of a data directory. All methods block.
+    """The dead letters of one shard. All methods block.
 
     Args:
         path: of ``state.sqlite``.
-        shard: whose it is.
     """
 
     def __init__(self, path: Path, shard: int = 0) -> None:
         self._path = path
         self._shard = shard
 
-    def find(self, which: Filter, limit: int) -> list[Entry]:
-        """The newest dead letters that match.
+    def find(self, which: Filter, limit: int) -> list[DeadLetter]:
+        """Returns the newest dead letters that match.
 
         Raises:
             StateError: there is no state file, or it cannot be read.
@@ -113,16 +89,13 @@ class DeadLetters:
         where, values = which.where(self._shard)
         with self._open() as db:
             rows = db.execute(
-                "SELECT id, destination, queue_offset, source_id, message_id, reason, detail, "  # noqa: S608
-                "attempts, first_ms, last_ms, event, exchange FROM dead_letters "
-                f"WHERE {where} ORDER BY id DESC LIMIT ?",
-                (*values, limit),
+                f"{LETTERS} WHERE {where} ORDER BY id DESC LIMIT ?", (*values, limit)
             ).fetchall()
-        entries = [Entry(*(*row[:10], msgspec.json.decode(row[10]), row[11])) for row in rows]
-        return [replace(entry, id=public_id(self._shard, entry.id)) for entry in entries]
+        letters = map(letter_of, rows)
+        return [structs.replace(one, id=public_id(self._shard, one.id)) for one in letters]
 
     def count(self, which: Filter) -> dict[tuple[str, str], int]:
-        """Destination and reason to number."""
+        """Returns the number that match, by destination and reason."""
         where, values = which.where(self._shard)
         with self._open() as db:
             rows = db.execute(
@@ -133,7 +106,7 @@ class DeadLetters:
         return {(destination, reason): number for destination, reason, number in rows}
 
     def retry(self, which: Filter, now_ms: int) -> int:
-        """Put those that match into their destinations' retry lanes; returns how many."""
+        """Moves those that match into their destinations' retry lanes; returns how many."""
         where, values = which.where(self._shard)
         with self._open() as db, transaction(db):
             matched = _numbers(db, "dead_letters", where, values)
@@ -151,7 +124,7 @@ class DeadLetters:
                 f"AND {where}) WHERE outcome = 'dead'",
                 values,
             )
-            # One that is dead twice, as after a replay, or that waits already, is sent once.
+            # An event that is dead twice, as after a replay, or waits already, is sent once.
             after = _numbers(db, "waiting")
             for destination, number in matched.items():
                 once = number - (after[destination] - before[destination])
@@ -160,7 +133,7 @@ class DeadLetters:
             return db.execute(f"DELETE FROM dead_letters WHERE {where}", values).rowcount  # noqa: S608
 
     def drop(self, which: Filter) -> int:
-        """Throw those that match away for good; they stay counted as dead. Returns how many."""
+        """Deletes those that match, and returns how many; they stay counted as dead."""
         where, values = which.where(self._shard)
         with self._open() as db, transaction(db):
             return db.execute(f"DELETE FROM dead_letters WHERE {where}", values).rowcount  # noqa: S608
@@ -181,12 +154,12 @@ class DeadLetters:
 def _numbers(
     db: sqlite3.Connection, table: str, where: str = "1", values: Sequence[object] = ()
 ) -> Counter[str]:
-    """Rows of a table for each destination."""
+    """Counts the rows of a table by destination."""
     query = f"SELECT destination, count(*) FROM {table} WHERE {where} GROUP BY destination"  # noqa: S608
     return Counter(dict(db.execute(query, values)))
 
 
-def merge_entries(found: Iterable[Sequence[Entry]], limit: int) -> list[Entry]:
-    """The newest dead letters of all shards."""
-    entries = [entry for group in found for entry in group]
-    return sorted(entries, key=lambda one: (one.last_ms, one.id), reverse=True)[:limit]
+def merge_letters(found: Iterable[Sequence[DeadLetter]], limit: int) -> list[DeadLetter]:
+    """Returns the newest dead letters of all shards."""
+    letters = [letter for group in found for letter in group]
+    return sorted(letters, key=lambda one: (one.last_ms, one.id), reverse=True)[:limit]

@@ -1,8 +1,8 @@
-"""What passes by, for whoever watches: `gateway tail`.
+"""The live tail: shows events to watchers as they pass, for `gateway tail`.
 
-Publishing costs one look at whether anybody watches, and a list's append for each who does.
-Choosing and encoding are done by the watcher's own task. Who does not keep up misses events and is
-told how many; nobody waits for him.
+Publishing costs one check whether anybody watches, and one append for each watcher. Each watcher
+filters and encodes in its own task. A slow watcher misses events and learns how many; it delays
+nobody.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ from gateway.state import Discard
 __all__ = ["MOST_HELD", "Choice", "Sighting", "Tap", "Watcher"]
 
 MOST_HELD = 5_000
-"""Events that are held for one watcher; what comes while so many are there is missed."""
+"""Number of events held for one watcher; it misses events beyond that."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """One event seen at one place.
+    """One event, as it passed intake or a destination.
 
     Attributes:
-        outcome: ``accepted``, ``duplicate``, a discard code, or as of `gateway.state.Attempt`.
-        destination: where it was sent to; empty at intake.
-        event: None where it was not stored; then only `message_id` is known.
+        outcome: ``accepted``, ``duplicate``, a discard code, or an outcome of
+            `gateway.state.Attempt`.
+        destination: empty at intake.
+        event: None for an event that was not stored: only its `message_id` is known.
     """
 
     time_ms: int
@@ -43,10 +44,10 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a watcher wants to see; None is everything.
+    """Selects the events that a watcher wants to see; None accepts every value.
 
     Attributes:
-        outcome: matches its own name, or what comes before a colon in one (``filtered``).
+        outcome: the whole outcome, or the part before its colon (``filtered``).
         event: name of a track event, or the type of any other.
         user: userId or anonymousId.
     """
@@ -58,7 +59,7 @@ class Choice:
     user: str | None = None
 
     def wants(self, sighting: Sighting) -> bool:
-        """Whether a sighting is to be shown."""
+        """Tells whether a sighting matches."""
         seen = sighting.event
         return (
             self.source in (None, sighting.source)
@@ -82,7 +83,7 @@ class _Seen:
 
 
 class Watcher:
-    """One who watches; iterate over it."""
+    """A reader of the live tail; iterate over its `sightings`."""
 
     def __init__(self, choice: Choice) -> None:
         self._choice = choice
@@ -92,7 +93,7 @@ class Watcher:
         self._more = asyncio.Event()
 
     def show(self, seen: _Seen) -> None:
-        """Hold it for the watcher, if there is room."""
+        """Holds events for the watcher, if there is room."""
         if self._events + len(seen.items) > MOST_HELD:
             self._missed += len(seen.items)
         else:
@@ -101,12 +102,15 @@ class Watcher:
         self._more.set()
 
     def take_missed(self) -> int:
-        """How many events went by unseen since the last call."""
+        """Returns how many events the watcher has missed since the last call."""
         missed, self._missed = self._missed, 0
         return missed
 
     async def sightings(self) -> AsyncIterator[list[Sighting]]:
-        """What was seen, as it comes; an empty list now and then, so that the caller may look."""
+        """Yields sightings as they come, and an empty list once a second without any.
+
+        The empty lists let the caller check its connection and `take_missed`.
+        """
         while True:
             try:
                 async with asyncio.timeout(_LOOK_UP_SECONDS):
@@ -145,7 +149,7 @@ def _spread(seen: _Seen) -> Iterator[Sighting]:
 
 
 class Tap:
-    """Where what passes by is published. It is false while nobody watches."""
+    """Publishes events to all watchers. It is false while nobody watches."""
 
     def __init__(self) -> None:
         self._watchers: list[Watcher] = []
@@ -162,7 +166,7 @@ class Tap:
         destination: str = "",
         detail: str = "",
     ) -> None:
-        """Show events to all who watch. They must not be changed afterwards."""
+        """Shows events to all watchers. The caller must not change them afterwards."""
         if items and self._watchers:
             seen = _Seen(time_ms, outcome, destination, items, detail)
             for watcher in self._watchers:
@@ -170,7 +174,7 @@ class Tap:
 
     @contextmanager
     def watching(self, choice: Choice) -> Iterator[Watcher]:
-        """Watch what a choice wants to see."""
+        """Gives a watcher of the events that a choice selects."""
         watcher = Watcher(choice)
         self._watchers.append(watcher)
         try:

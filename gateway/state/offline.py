@@ -1,4 +1,4 @@
-"""What the files of a shard tell without its gateway: its books, and what became of an event."""
+"""Reads the files of a shard without its gateway: ledger, cursors, and what became of an event."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 from msgspec import structs
 
@@ -16,19 +17,20 @@ from gateway.events.envelope.sealed import newest_ids
 from gateway.events.event import Event, decode_events
 from gateway.queue.index import find
 from gateway.queue.offline import QueueFolder, queues_of
-from gateway.state import STATE_FILE
+from gateway.state import STATE_FILE, reading
 from gateway.state.ledger.statement import Statement, queue_gaps, statement, with_stored
 from gateway.state.schema import connect
 from gateway.state.trace import Life, life
 
-__all__ = ["life_of", "sent_before", "statement_of", "stored_by_id"]
+__all__ = ["cursors_of", "life_of", "sent_before", "statement_of", "stored_by_id"]
 
 
 def statement_of(config: Config, *, running: bool = False) -> Statement:
-    """The books of a shard; the files of its queue are checked too.
+    """Returns the ledger's statement of a shard, after checking the files of its queue too.
 
     Args:
-        running: a gateway runs on it. Without one, what it had no time to count is counted.
+        running: a gateway runs on the shard. Without one, events that it had no time to count are
+            counted here.
 
     Raises:
         StateError: there is no state file, or it cannot be read.
@@ -43,8 +45,21 @@ def statement_of(config: Config, *, running: bool = False) -> Statement:
         return structs.replace(found, gaps=queue_gaps(queue))
 
 
+def cursors_of(data_dir: Path) -> dict[str, int]:
+    """Returns the cursor of each destination; empty without a state file. Writes nothing.
+
+    Raises:
+        sqlite3.Error: the file cannot be read.
+    """
+    path = data_dir / STATE_FILE
+    if not path.exists():
+        return {}
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
+        return reading.cursors(db)
+
+
 def life_of(config: Config, message_id: str) -> Life:
-    """What a shard knows of an event.
+    """Returns all that a shard knows of an event.
 
     Raises:
         StateError: as `statement_of`.
@@ -56,7 +71,10 @@ def life_of(config: Config, message_id: str) -> Life:
 
 
 def stored_by_id(config: Config, message_id: str) -> Iterator[tuple[Event, int, int]]:
-    """Events with an id that the queues on disk keep, with offset and shard; writes nothing."""
+    """Yields the events with an id that the queues on disk keep, with offset and shard.
+
+    Writes nothing.
+    """
     for shard in shards_of(config):
         folder = shard.data_dir / "queue"
         if config.queue[0].type == "disk" and folder.is_dir():
@@ -65,7 +83,7 @@ def stored_by_id(config: Config, message_id: str) -> Iterator[tuple[Event, int, 
 
 
 def sent_before(config: Config, source_id: str, message_ids: set[str], now_ms: int) -> set[str]:
-    """Of these ids those that a source has sent, as far back as de-duplication remembers."""
+    """Returns those of the ids that a source has sent within the window of de-duplication."""
     since_ms = now_ms - config.dedup.window_ms
     found: set[str] = set()
     for queue in queues_of(shards_of(config)):

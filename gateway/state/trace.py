@@ -1,4 +1,4 @@
-"""What became of one event: put together from the queue and the state store, changing neither."""
+"""Tells what became of one event, from the queue and the state store; changes neither."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from gateway.config.data_dir import public_id
 from gateway.events.event import Event, decode_events
 from gateway.events.timestamps import format_ms
 from gateway.state import reading
+from gateway.state.connection import transaction
 
 __all__ = ["Discarded", "Life", "Place", "Step", "Stored", "life", "merge_lives"]
 
@@ -21,8 +22,8 @@ class Step(Struct, frozen=True):
     """An attempt.
 
     Attributes:
-        time_ms: when it began; took_ms: how long the send took.
-        outcome: as of `gateway.state.Attempt`.
+        time_ms: when it began; took_ms: duration of the send.
+        outcome: as in `gateway.state.Attempt`.
     """
 
     time_ms: int
@@ -32,12 +33,12 @@ class Step(Struct, frozen=True):
 
 
 class Place(Struct, frozen=True):
-    """Where an event is for one destination.
+    """The state of an event at one destination.
 
     Attributes:
         state: ``delivered``, ``filtered``, ``dead``, ``waiting`` in the retry lane, ``queued``,
-            ``too old`` for a destination that began after it, or ``passed``, where its record is
-            no longer there.
+            ``too old`` for a destination that began after the event, or ``passed`` where the record
+            was deleted.
         detail: when, by which rule, behind how many others, why.
     """
 
@@ -51,7 +52,7 @@ class Stored(Struct, frozen=True):
     """The event as the queue holds it.
 
     Attributes:
-        shard: whose queue it is, with its offset in it.
+        shard: the shard whose queue holds it, at `offset`.
         changed_by: intake transforms that changed it.
         event: the JSON object.
     """
@@ -68,7 +69,7 @@ class Stored(Struct, frozen=True):
 
 
 class Discarded(Struct, frozen=True):
-    """An event of that id that was answered and not stored, and why."""
+    """An event with that id that was answered and not stored, and why."""
 
     received_ms: int
     source: str
@@ -89,21 +90,18 @@ class Life(Struct, frozen=True):
 def life(
     db: sqlite3.Connection, message_id: str, found: Iterable[tuple[int, bytes]], shard: int = 0
 ) -> Life:
-    """The life of an event.
+    """Returns all that one shard knows of an event.
 
     Args:
         found: offset and stored JSON of each event with that id.
-        shard: whose state store it is.
+        shard: the shard of the state store.
     """
-    db.execute("BEGIN")  # so that all is read as of one moment
-    try:
+    with transaction(db, "DEFERRED"):  # all reads see the same moment
         stored = [_stored(db, offset, data, shard) for offset, data in found]
         discarded = [
             Discarded(one.received_ms, one.source_id, one.code)
             for one in reversed(reading.discards(db, message_id))
         ]
-    finally:
-        db.execute("COMMIT")
     return Life(message_id, stored, discarded)
 
 
@@ -115,14 +113,9 @@ def _stored(db: sqlite3.Connection, offset: int, data: bytes, shard: int) -> Sto
         attempts.setdefault(destination, []).append(step)
     bases = reading.bases(db)
     places = [
-        _place(
-            db,
-            destination,
-            offset,
-            cursor,
-            bases[destination],
-            attempts.get(destination, []),
-            shard,
+        _waiting_or_dead(db, destination, offset, shard, attempts.get(destination, []))
+        or _by_cursor(
+            destination, offset, cursor, bases[destination], attempts.get(destination, [])
         )
         for destination, cursor in sorted(reading.cursors(db).items())
     ]
@@ -143,31 +136,36 @@ def _name(event: Event) -> str:
     return event.event or event.name or ""
 
 
-def _place(
-    db: sqlite3.Connection,
-    destination: str,
-    offset: int,
-    cursor: int,
-    base: int,
-    attempts: list[Step],
-    shard: int,
-) -> Place:
-    def at(state: str, detail: str = "") -> Place:
-        return Place(destination, state, detail, attempts)
-
+def _waiting_or_dead(
+    db: sqlite3.Connection, destination: str, offset: int, shard: int, attempts: list[Step]
+) -> Place | None:
+    """Returns the event's place if it is in the retry lane or a dead letter."""
     row = db.execute(
         "SELECT attempts, next_ms, detail FROM waiting WHERE destination = ? AND queue_offset = ?",
         (destination, offset),
     ).fetchone()
     if row:
-        return at("waiting", f"failed {row[0]} times, due at {format_ms(row[1])}: {row[2]}")
+        text = f"failed {row[0]} times, due at {format_ms(row[1])}: {row[2]}"
+        return Place(destination, "waiting", text, attempts)
     row = db.execute(
         "SELECT id, reason, detail FROM dead_letters WHERE destination = ? AND queue_offset = ? "
         "ORDER BY id DESC",
         (destination, offset),
     ).fetchone()
     if row:
-        return at("dead", f"letter {public_id(shard, row[0])}, {row[1]}: {row[2]}")
+        text = f"letter {public_id(shard, row[0])}, {row[1]}: {row[2]}"
+        return Place(destination, "dead", text, attempts)
+    return None
+
+
+def _by_cursor(
+    destination: str, offset: int, cursor: int, base: int, attempts: list[Step]
+) -> Place:
+    """Returns the event's place by the destination's cursor and the last attempt."""
+
+    def at(state: str, detail: str = "") -> Place:
+        return Place(destination, state, detail, attempts)
+
     if offset >= cursor:
         tried = " and is being tried" if attempts else ""
         return at("queued", f"behind {offset - cursor:,} others{tried}")
@@ -184,7 +182,7 @@ def _place(
 
 
 def merge_lives(found: Iterable[Life], message_id: str) -> Life:
-    """All that any shard knows of an event, newest first."""
+    """Returns all that any shard knows of an event, newest first."""
     lives = list(found)
     return Life(
         message_id,

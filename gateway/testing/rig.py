@@ -20,8 +20,9 @@ from gateway.components.destination import Batch, BatchPolicy, Destination
 from gateway.components.verdict import judge
 from gateway.config.settings import DestinationSettings, QueueSettings, RetryPolicy
 from gateway.delivery.batcher import Batcher
-from gateway.delivery.selection import Selection
-from gateway.delivery.sender import Sender
+from gateway.delivery.context import WorkerContext
+from gateway.delivery.selection import Selection, SelectionContext
+from gateway.delivery.sender import Sender, Target
 from gateway.delivery.worker import Worker
 from gateway.errors import BatchError
 from gateway.events.event import Event, encode_events
@@ -156,30 +157,28 @@ class Delivery:
         self._queue = queue
         self._state = State(folder / _STATE_FILE)
         self._worker = Worker(
-            "contract",
-            batcher=Batcher(
-                queue.reader(0),
-                BatchPolicy(max_events=max_events, max_age_seconds=0.0),
-                Selection(Chain(), name="contract", storage=True, clock=now_ms),
-            ),
-            sender=Sender(
-                "contract",
-                destination,
-                settings,
-                max_concurrency,
-                now_ms,
-                log,
-                random.Random(1),  # noqa: S311 - jitter
-                secrets=secrets,
-            ),
-            policy=_QUICK,
-            max_events=max_events,
-            max_concurrency=max_concurrency,
-            state=self._state,
-            counts=DestinationCounts(),
-            clock=now_ms,
-            log=log,
-            queue_id=queue.store.identity(),
+            WorkerContext(
+                id="contract",
+                batcher=Batcher(
+                    queue.reader(0),
+                    BatchPolicy(max_events=max_events, max_age_seconds=0.0),
+                    Selection(
+                        SelectionContext(Chain(), name="contract", storage=True, clock=now_ms)
+                    ),
+                ),
+                sender=Sender(
+                    Target("contract", destination, settings, max_concurrency, secrets),
+                    now_ms,
+                    log,
+                    random.Random(1),  # noqa: S311 - jitter
+                ),
+                state=self._state,
+                counts=DestinationCounts(),
+                clock=now_ms,
+                log=log,
+                max_events=max_events,
+                queue_id=queue.store.identity(),
+            )
         )
         self._task: asyncio.Task[None] | None = None
 

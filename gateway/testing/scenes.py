@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from gateway.components.dry_run import Rehearsal
-from gateway.delivery.dry_run import Shown, rehearse
+from gateway.delivery.dry_run import MaskedJson, run_dry
 from gateway.errors import DeliveryError
 from gateway.testing.fake_vendor import Answer, Received
 from gateway.testing.making import make_batch
@@ -241,7 +241,7 @@ async def rehearsing(stage: Stage) -> None:
     if destination is None:
         return
     batch = make_batch([stage.receiver.event(id_) for id_ in ids])
-    rehearsed = await rehearse(destination, rehearsal, batch)
+    rehearsed = await run_dry(destination, rehearsal, batch)
     await stage.stop(destination)
     if stage.vendor.connections:
         stage.broken(Promise.REHEARSAL, "the receiver was spoken to")
@@ -249,7 +249,7 @@ async def rehearsing(stage: Stage) -> None:
         stage.broken(Promise.REHEARSAL, "files were written")
     for error in rehearsed.failed.values():
         stage.broken(Promise.REHEARSAL, f"send() raised {error!r}")
-    shown = Shown((*rehearsal.secrets, *stage.secrets))
+    shown = MaskedJson((*rehearsal.secrets, *stage.secrets))
     text = " ".join(msgspec.json.encode(shown(planned)).decode() for planned in rehearsed.planned)
     stage.texts.append(text)
     await stage.deliver(ids)

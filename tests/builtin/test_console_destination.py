@@ -21,13 +21,14 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from structlog.testing import capture_logs
 
-from gateway.builtin.destinations import console as module
-from gateway.builtin.destinations.console import (
+from gateway.builtin.destinations import console
+from gateway.builtin.destinations.console import destination as module
+from gateway.builtin.destinations.console.destination import (
     WIDTH_WITHOUT_TERMINAL,
     Console,
     ConsoleConfig,
-    pretty_line,
 )
+from gateway.builtin.destinations.console.lines import json_line, pretty_line
 from gateway.config.decode import decode_table
 from gateway.errors import ConfigError, Retryable
 from gateway.testing import make_batch, make_context, make_event
@@ -146,8 +147,8 @@ def test_no_client_can_drive_the_terminal(
 @given(value=texts)
 def test_json_lines_drive_no_terminal_either(value: str) -> None:
     """In JSON, what a terminal might act on is escaped, and the value stays the same."""
-    line = module._json_line(make_event(raw_properties=json.dumps({"v": value}).encode()))
-    raw = module._json_line(
+    line = json_line(make_event(raw_properties=json.dumps({"v": value}).encode()))
+    raw = json_line(
         make_event(raw_properties=json.dumps({"v": value}, ensure_ascii=False).encode())
     )
     for text in (line, raw):
@@ -276,5 +277,5 @@ def test_settings_out_of_bounds_are_refused(key: str, value: object) -> None:
 def test_it_shows_events_at_once() -> None:
     """Config names it ``console``; nobody waits for a batch to fill."""
     specs: list[Any] = []
-    module.register_destinations(specs.append)
+    console.register_destinations(specs.append)
     assert [(spec.type, spec.batch.max_age_seconds) for spec in specs] == [("console", 0.0)]

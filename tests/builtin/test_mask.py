@@ -16,7 +16,7 @@ from gateway.builtin.transforms.mask.mask import Mask, MaskConfig
 from gateway.components.chain import Chain
 from gateway.components.transform import TransformSpec
 from gateway.config.decode import decode_table
-from gateway.events.event import EMPTY, Warnings, encode_events
+from gateway.events.event import EMPTY, Notes, encode_events
 from gateway.testing import make_context, make_event
 from tests.support.masking import CARD, EMAIL, IP, PHONE, SECRET, config, hashed, masked, stored
 
@@ -159,7 +159,7 @@ def test_the_notes_of_the_gateway_are_masked_as_the_context_is(
     table: dict[str, Any], ip: str | None, agent: str | None
 ) -> None:
     """What the gateway noted beside the context does not outlive what is masked in it."""
-    notes = Warnings(request_ip=IP, user_agent="agent 9.8.7.6", notes=("code",))
+    notes = Notes(request_ip=IP, user_agent="agent 9.8.7.6", notes=("code",))
     event = make_event(raw_notes=msgspec.json.encode(notes), context={"ip": IP})
 
     seen = masked(event, **table).notes
@@ -170,7 +170,7 @@ def test_the_notes_of_the_gateway_are_masked_as_the_context_is(
 @pytest.mark.parametrize(("action", "left"), [("mask", "j***@example.com"), ("drop", None)])
 def test_a_time_that_was_none_is_searched(action: str, left: str | None) -> None:
     """The client's unreadable timestamp is kept as a note, and may be anything."""
-    notes = Warnings(raw_timestamp=EMAIL)
+    notes = Notes(raw_timestamp=EMAIL)
 
     seen = masked(make_event(raw_notes=msgspec.json.encode(notes)), action=action).notes
 

@@ -1,4 +1,4 @@
-"""From bytes to events: the hot path and the slow road give the same, and nothing is believed."""
+"""Decoding of bodies: both paths give the same events, and no forged field is kept."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ STAMPS = {
 
 
 def events_of(parsed: Parsed) -> list[Event]:
-    """All events of a body, without limits that matter here."""
+    """Returns all events of a body, without limits that matter here."""
     return select(parsed, SegmentConfig(max_event_bytes=10_000_000, max_depth=500))
 
 
-def both_roads(*elements: Any) -> tuple[list[Event], list[Event]]:
-    """The same elements by the hot path, and by the slow road that one odd element leads to."""
+def both_paths(*elements: Any) -> tuple[list[Event], list[Event]]:
+    """Returns the elements by the fast path, and by the slow path that an odd element needs."""
     hot = parse_batch(dumps({"batch": elements}))
     slow = parse_batch(dumps({"batch": [*elements, 5]}))
     assert hot.elements is None
@@ -43,9 +43,9 @@ def both_roads(*elements: Any) -> tuple[list[Event], list[Event]]:
 
 @pytest.mark.parametrize("stamp", STAMPS)
 def test_stamps_are_not_believed(stamp: str) -> None:
-    """What only the gateway may write is not taken from a client, by whichever road it comes."""
+    """Fields that only the gateway may write are dropped on both paths."""
     forged = event(**{stamp: STAMPS[stamp]})
-    hot, slow = both_roads(forged)
+    hot, slow = both_paths(forged)
     (single,) = events_of(parse_event(dumps(forged), "track"))
     (mended,) = events_of(parse_event(dumps({**forged, "unknown": 1}), "track"))
     for one in (*hot, *slow, single, mended):
@@ -58,7 +58,7 @@ def test_stamps_are_not_believed(stamp: str) -> None:
 
 
 def test_stamps_of_the_wrong_type() -> None:
-    """A forged stamp that is no string leads to the slow road, and is dropped there."""
+    """A forged stamp that is no string takes the slow path, and is dropped there."""
     for forged in ({"receivedAt": 5}, {"sourceId": {}}, {"writeKey": 7}):
         (one,) = events_of(parse_event(dumps(event(**forged)), "track"))
         assert one.extra == {}
@@ -66,7 +66,7 @@ def test_stamps_of_the_wrong_type() -> None:
 
 
 def test_unknown_keys_are_kept() -> None:
-    """Top-level keys that the specification does not name come out as they went in."""
+    """Top-level keys that the specification does not name are kept unchanged."""
     odd = event(rudderId="r", nested={"a": [1, 2.50, None]}, name=7)
     parsed = parse_batch(dumps({"batch": [odd, event(userId="second")]}))
     first, second = events_of(parsed)
@@ -93,14 +93,14 @@ SENSIBLE = st.fixed_dictionaries(
 
 
 @given(st.lists(SENSIBLE, max_size=4))
-def test_both_roads_agree(elements: list[dict[str, Any]]) -> None:
-    """An event does not depend on what else its batch holds."""
-    hot, slow = both_roads(*elements)
+def test_both_paths_agree(elements: list[dict[str, Any]]) -> None:
+    """An event does not depend on the other elements of its batch."""
+    hot, slow = both_paths(*elements)
     assert [one.to_dict() for one in hot] == [one.to_dict() for one in slow]
 
 
 def _cleaned(text: str) -> str:
-    """What is to become of a text: NUL gone, lone surrogates replaced."""
+    """Returns a text without NUL, and with U+FFFD for lone surrogates."""
     whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return whole.replace("\0", "")
 
@@ -113,7 +113,7 @@ UNITS = st.lists(
 
 @given(UNITS, UNITS)
 def test_text_that_cannot_be_stored(before: list[str], after: list[str]) -> None:
-    """Lone surrogates become U+FFFD and NUL is dropped, in ids and in bodies; pairs stay."""
+    """In ids and bodies, lone surrogates become U+FFFD and NUL is dropped; pairs stay."""
     for units in (before, [*before, "\ud800", *after], [*before, "\0", *after]):
         text = "".join(units)
         body = json.dumps({"userId": "u" + text, "properties": {"p": text}}).encode()
@@ -135,7 +135,7 @@ def _expected(text: str) -> str:
 
 
 def test_escaped_backslashes_are_no_escapes() -> None:
-    """A backslash before u0000 that is itself escaped is text, and stays."""
+    """An escaped backslash before u0000 is text, and stays."""
     for text in ("\\u0000", "\\\\u0000", "\\\\\\ud800", "a\\u0000\0b"):
         body = dumps({"userId": "u", "properties": {"p": text}})
         (one,) = events_of(parse_event(body, "track"))
@@ -145,7 +145,7 @@ def test_escaped_backslashes_are_no_escapes() -> None:
 @pytest.mark.parametrize("bad", [b"\xff", b"\xed\xa0\x80", b"\xc3", b"\xf8\x88"])
 @pytest.mark.parametrize("place", ["userId", "properties"])
 def test_bytes_that_are_not_utf8(bad: bytes, place: str) -> None:
-    """A byte that is no UTF-8 is replaced, and costs neither the batch nor the event."""
+    """A byte outside UTF-8 is replaced, and costs neither the batch nor the event."""
     value = b'"a%sb"' % bad
     body = b'{"batch":[{"type":"page","userId":"u"},{"type":"page","userId":%s,"properties":%s}]}'
     parts = (value, b"{}") if place == "userId" else (b'"u"', b'{"a":' + value + b"}")
@@ -164,14 +164,14 @@ def test_byte_order_mark_and_blanks() -> None:
 
 
 def test_duplicate_keys() -> None:
-    """Of a key that comes twice the last one counts."""
+    """Of a repeated key the last one counts."""
     body = b'{"userId":"a","userId":"b","event":"e","properties":{"x":1},"properties":{"x":2}}'
     (one,) = events_of(parse_event(body, "track"))
     assert (one.user_id, one.properties) == ("b", {"x": 2})
 
 
 def test_key_of_a_batch() -> None:
-    """The key of a batch is on top, or in its first element; a key that is no string is none."""
+    """The write key of a batch is on top or in its first element, and must be a string."""
     for extra in ({}, {"odd": 1}):
         first = event(writeKey="in event", **extra)
         assert parse_batch(dumps({"batch": [first], "writeKey": "on top"})).write_key == "on top"
@@ -184,7 +184,7 @@ def test_key_of_a_batch() -> None:
 
 
 def test_array_of_empty_objects() -> None:
-    """As many empty objects as a body can hold do not become events before they are counted."""
+    """A body full of empty objects does not become events before they are counted."""
     body = b'{"batch":[' + b",".join([b"{}"] * 170_000) + b"]}"
     tracemalloc.start()
     try:
@@ -201,7 +201,7 @@ def test_array_of_empty_objects() -> None:
 
 @given(st.binary())
 def test_any_bytes(body: bytes) -> None:
-    """Whatever the bytes are, there are events or a rejection with a known code."""
+    """Any bytes give events, or a rejection with a known code."""
     codes: set[str] = set()
     for parse in (parse_batch, lambda data: parse_event(data, "track")):
         for data in (body, b'{"batch":[' + body + b"]}", b'{"userId":' + body + b"}"):

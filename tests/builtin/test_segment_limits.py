@@ -1,4 +1,4 @@
-"""What a source's config allows, and what a batch shares with its events."""
+"""Limits of a source, and fields that a batch shares with its events."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.segment_fakes import dumps, event
 
 
 def nested(levels: int, kind: str = "mixed") -> Any:
-    """A value of so many levels."""
+    """Returns a value with so many levels."""
     value: Any = 1
     for level in range(levels):
         as_list = kind == "list" or (kind == "mixed" and level % 2)
@@ -48,7 +48,7 @@ def test_depth(kind: str, slot: str, number: int) -> None:
 
 
 def test_depth_hidden_behind_a_nul() -> None:
-    """A batch is looked at with NULs between its bodies; a client's own divides none."""
+    """A NUL in a client's text does not hide depth in a batch, whose bodies are joined by NUL."""
     config = SegmentConfig(max_depth=4)
     deep = b'{"v":[[[0,"\0\0",[[0]]]]]}'
     one = Event(type="track", raw_properties=Raw(deep))
@@ -58,7 +58,7 @@ def test_depth_hidden_behind_a_nul() -> None:
 
 @given(st.lists(st.lists(st.integers(0, 6), max_size=6), min_size=1, max_size=4))
 def test_a_batch_is_judged_as_each_of_its_events(levels: list[list[int]]) -> None:
-    """The look at all bodies at once never lets an event pass that is discarded on its own."""
+    """The check of all bodies at once passes no event that is discarded on its own."""
     config = SegmentConfig(max_depth=4)
     values = [[nested(level) for level in own] for own in levels]
     sent = [event(properties={"v": own}, userId=str(n)) for n, own in enumerate(values)]
@@ -75,7 +75,7 @@ def test_default_depth() -> None:
 
 
 def test_brackets_in_strings_are_no_depth() -> None:
-    """Brackets within strings do not count, also behind escaped quotes."""
+    """Brackets in strings do not count, also behind escaped quotes."""
     text = '\\"' + "[{" * 200 + '"\\'
     parsed = parse_event(dumps(event(properties={"a": text, "b": [text]})), "track")
     assert len(select(parsed, SegmentConfig())) == 1
@@ -83,7 +83,7 @@ def test_brackets_in_strings_are_no_depth() -> None:
 
 @given(st.lists(st.integers(100, 400), min_size=1, max_size=12), st.booleans())
 def test_sizes_to_the_byte(sizes: list[int], odd: bool) -> None:
-    """Which events of a batch are too large depends on their own bytes alone, on either road."""
+    """On both paths, only an event's own bytes decide whether it is too large."""
     text = json.dumps(event()).removesuffix("}")
     batch = [text + " " * (size - len(text) - 1) + "}" for size in sizes]
     elements = [*batch, "5"] if odd else batch
@@ -94,7 +94,7 @@ def test_sizes_to_the_byte(sizes: list[int], odd: bool) -> None:
 
 
 def test_shared_context_is_bounded() -> None:
-    """What a batch adds to all of its events together is bounded, and the rest discarded."""
+    """The bytes that a batch adds to its events are limited in all, and the rest is discarded."""
     config = SegmentConfig(max_merged_bytes=1_000)
     shared = {"library": {"name": "x" * 70}}
     assert len(dumps(shared)) == 93
@@ -107,7 +107,7 @@ def test_shared_context_is_bounded() -> None:
 
 
 def test_shared_context_of_any_size() -> None:
-    """A shared context that is too large or too deep for an event is so for each of them."""
+    """A shared context that is too large or too deep for one event is so for all."""
     large = parse_batch(dumps({"batch": [event()] * 3, "context": {"a": "x" * 40_000}}))
     assert select(large, SegmentConfig()) == []
     assert large.discarded == {"event_too_large": 3}
@@ -117,7 +117,7 @@ def test_shared_context_of_any_size() -> None:
 
 
 def test_merging_does_not_leak() -> None:
-    """What one event says does not show in its siblings."""
+    """Values of one event do not show in other events of the batch."""
     batch = [event(context={"device": {"id": str(i)}}) for i in range(3)]
     parsed = parse_batch(dumps({"batch": batch, "context": {"device": {"type": "ios"}}}))
     kept = select(parsed, SegmentConfig())
@@ -146,7 +146,7 @@ def test_config_errors(table: dict[str, Any], where: str) -> None:
 
 
 def test_rudder_sized_config() -> None:
-    """A source can be given RudderStack's limits; the compressed one follows the batch's."""
+    """A source accepts RudderStack's limits; the compressed limit follows the batch's."""
     table = {"max_event_bytes": 4_096_000, "max_batch_bytes": 4_096_000, "public_host": "a.b:8/x"}
     config = decode_table(table, SegmentConfig, "sources.web")
     assert config.compressed_limit == 4_096_000

@@ -1,4 +1,4 @@
-"""Large batches are read in pieces: the same events, and a bound on their size that holds."""
+"""Large batches are read in pieces, with the same events and a valid upper bound of their size."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from gateway.builtin.sources.segment import plain
 from gateway.builtin.sources.segment.config import SegmentConfig
 from gateway.builtin.sources.segment.plain import plain_batch, within
 from gateway.events.envelope.heads import read_heads
+from tests.support.sizes import examples
 
 PIECE = 300
 TRAPS = ['},{"type":"track"', '},{"messageId":"m0"', "]", "}", '"', "\\", "{"]
@@ -32,7 +33,7 @@ first_keys = st.sampled_from(["type", "messageId", "properties"])
 
 @pytest.fixture(autouse=True, scope="module")
 def small_pieces() -> Any:
-    """Pieces so small that batches of a few events have several."""
+    """Makes pieces so small that batches of a few events have several."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plain, "_PIECE_BYTES", PIECE)
         yield
@@ -46,10 +47,10 @@ def made(bodies_: list[dict[str, Any]], firsts: list[str]) -> list[dict[str, Any
     return events
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(60, 1000), deadline=None)
 @given(st.lists(st.tuples(bodies, first_keys), min_size=1, max_size=12))
 def test_the_pieces_are_the_whole(drawn: list[tuple[dict[str, Any], str]]) -> None:
-    """All events are read, each once and in order, and none is larger than is said."""
+    """All events are read once and in order, and none is larger than the bound."""
     events = made([body for body, _ in drawn], [first for _, first in drawn])
     array = msgspec.json.encode(events)
     heads, largest = plain._read(array) or ([], 0)
@@ -58,7 +59,7 @@ def test_the_pieces_are_the_whole(drawn: list[tuple[dict[str, Any], str]]) -> No
     assert max(len(msgspec.json.encode(event)) for event in events) <= largest <= len(array)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(60, 1000), deadline=None)
 @given(
     st.lists(bodies, min_size=2, max_size=8),
     st.integers(0, 10_000),
@@ -67,7 +68,7 @@ def test_the_pieces_are_the_whole(drawn: list[tuple[dict[str, Any], str]]) -> No
 def test_what_is_no_array_is_none_in_pieces(
     drawn: list[dict[str, Any]], at: int, put: bytes
 ) -> None:
-    """A character too many, wherever it stands, is seen or left as it is by both."""
+    """An extra character at any position gives the same result in pieces and as a whole."""
     array = msgspec.json.encode(made(drawn, ["type"] * len(drawn)))
     at = 1 + at % (len(array) - 2)
     array = array[:at] + put + array[at:]
@@ -76,7 +77,7 @@ def test_what_is_no_array_is_none_in_pieces(
 
 
 def test_an_ordinary_batch_is_cut() -> None:
-    """Else the size of its events is told from the whole, which costs more."""
+    """An ordinary batch is cut into pieces, as measuring the whole costs more."""
     events = made([{"p": "x" * 50}] * 20, ["type"] * 20)
     pieces = plain._pieces(msgspec.json.encode(events))
     assert len(pieces) > 5
@@ -85,7 +86,7 @@ def test_an_ordinary_batch_is_cut() -> None:
 
 
 def test_an_event_larger_than_a_piece_is_measured() -> None:
-    """Where a piece is larger than an event may be, the message ids tell."""
+    """If a piece is larger than the limit for an event, the message ids tell the sizes."""
     events = made([{"p": "x" * 50}] * 5 + [{"p": "x" * 400}] + [{}] * 5, ["type"] * 11)
     read = plain_batch(msgspec.json.encode({"batch": events}))
     assert read is not None

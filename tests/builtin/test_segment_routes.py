@@ -1,4 +1,4 @@
-"""Paths, methods, mounting, and what several sources share."""
+"""Paths, methods and prefix, and the sources that share them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ GETS = [
 
 @pytest.mark.parametrize("path", [*POSTS, *(f"{path}/" for path in POSTS)])
 async def test_wrong_method_on_post(path: str) -> None:
-    """A path for POST says so to other methods."""
+    """A path for POST answers other methods with 405."""
     async with lab() as gateway:
         for method in ("GET", "PUT", "DELETE"):
             reply = await gateway.request(method, path)
@@ -60,7 +60,7 @@ async def test_wrong_method_on_post(path: str) -> None:
 
 @pytest.mark.parametrize("path", GETS)
 async def test_wrong_method_on_get(path: str) -> None:
-    """A path for GET says so to other methods, and answers HEAD without a body."""
+    """A path for GET answers other methods with 405, and HEAD without a body."""
     async with lab() as gateway:
         reply = await gateway.request("POST", path, {})
         assert (reply.status, reply.headers["Allow"]) == (405, "GET, HEAD, OPTIONS")
@@ -70,7 +70,7 @@ async def test_wrong_method_on_get(path: str) -> None:
 
 
 async def test_looking_at_the_head_of_a_pixel_is_no_event() -> None:
-    """HEAD on a pixel stores nothing: programs that check links send it."""
+    """HEAD on a pixel stores nothing, because link checkers send it."""
     async with lab() as gateway:
         path = f"/v1/pixel/track?writeKey={KEY}&userId=u&event=e"
         assert (await gateway.request("HEAD", path)).status == 200
@@ -98,7 +98,7 @@ async def test_unknown_paths(path: str) -> None:
     ],
 )
 async def test_bundles(path: str) -> None:
-    """Who asks for the browser's script is told where to get it."""
+    """A request for the browser's script is told where to get it."""
     async with lab() as gateway:
         reply = await gateway.get(path)
         assert reply.status == 404
@@ -143,7 +143,7 @@ async def test_public_address(
     host: str,
     protocol: str,
 ) -> None:
-    """Settings name the public host, or the one asked, and https where that is known."""
+    """Settings name the public host or the requested one, and https if that is known."""
     async with lab(SegmentConfig(**config), server=ServerConfig(**server)) as gateway:
         path = f"{server.get('prefix', '')}/v1/projects/{KEY}/settings"
         ours = (await gateway.get(path, headers)).json["integrations"]["Segment.io"]
@@ -151,7 +151,7 @@ async def test_public_address(
 
 
 async def test_host_that_is_none() -> None:
-    """A Host header that is no host is not passed on to SDKs."""
+    """An invalid Host header is not passed on to SDKs."""
     async with lab() as gateway:
         for host in ("a b", "a/b", 'a"b', "user@a"):
             reply = await gateway.get(f"/v1/projects/{KEY}/settings", {"Host": host})
@@ -159,7 +159,7 @@ async def test_host_that_is_none() -> None:
 
 
 async def test_sources_have_their_own_limits() -> None:
-    """Sources share the paths, and each keeps its own limits, wherever the key stands."""
+    """Sources share the paths, and each keeps its own limits, wherever the key is."""
     wide = SegmentConfig(max_event_bytes=100_000, max_batch_bytes=2_000_000, max_batch_events=3)
     large = event(properties={"a": "x" * 50_000})
     async with lab(others={"2": wide}) as gateway:
@@ -178,7 +178,7 @@ async def test_sources_have_their_own_limits() -> None:
 
 
 async def test_compressed_limit() -> None:
-    """The compressed size has its own bound, below that of the batch."""
+    """The compressed size has its own limit, below that of the batch."""
     async with lab(SegmentConfig(max_compressed_bytes=100)) as gateway:
         headers = {**basic(), "Content-Encoding": "gzip"}
         assert (await gateway.post("/v1/track", gzipped(event()), headers)).status == 200
@@ -188,7 +188,7 @@ async def test_compressed_limit() -> None:
 
 
 async def test_slow_body() -> None:
-    """A body that does not come in time is a 503: SDKs drop the events on a 408."""
+    """A body that does not come in time is a 503, because SDKs drop the events on a 408."""
     async with lab(server=ServerConfig(body_timeout_seconds=0.05)) as gateway:
         head = "POST /v1/t HTTP/1.1\r\nHost: x\r\nOrigin: http://a\r\nContent-Length: 9\r\n\r\n{"
         reply = await gateway.raw(head.encode())
@@ -228,7 +228,7 @@ def test_basic_user(header: str | None, user: str | None) -> None:
 
 
 def test_headers_that_are_not_kept_are_read_too() -> None:
-    """Short headers are remembered and long ones are not, so that none can fill the memory."""
+    """Short headers are cached and long ones are not, but both are read."""
     kept = auth._remembered.cache_info
     for key in ("k", "k" * 1000):
         before = kept().currsize
@@ -238,7 +238,7 @@ def test_headers_that_are_not_kept_are_read_too() -> None:
 
 
 def test_type_is_registered() -> None:
-    """The type loads as a plugin's does."""
+    """The type is loaded like that of a plugin."""
     specs: list[SourceSpec[Any]] = []
     register_sources(specs.append)
     (spec,) = specs

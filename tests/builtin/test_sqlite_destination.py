@@ -20,6 +20,7 @@ from gateway.components.destination import Batch
 from gateway.errors import Misconfigured, Retryable
 from gateway.events.event import Event
 from gateway.testing import make_batch, make_context, make_event
+from tests.support.sizes import examples
 from tests.support.values import json_values
 
 
@@ -145,7 +146,7 @@ async def test_checking_leaves_no_trace(tmp_path: Path) -> None:
         await other.send(make_batch(1))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(10, 100), deadline=None)
 @given(
     st.lists(
         st.fixed_dictionaries(

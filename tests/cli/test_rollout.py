@@ -112,7 +112,7 @@ def test_without_a_token_or_a_gateway_the_file_is_changed(tmp_path: Path) -> Non
         while process.metric("headgate_rollout_percent", group="canary") != 50:
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        assert "rollout: decided beside us" in process.stderr
+        assert "rollout: changed by another process" in process.stderr
         process.stop()
         assert gateway(tmp_path, "rollback", "canary", "--reason", "no").exit_code == 0
         process.start()

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import aiohttp
@@ -10,7 +14,12 @@ import pytest
 
 from gateway.cli.scaffold import render, write
 from gateway.testing import FakeVendor
-from tests.support.fresh_install import Environment, build_wheel, constraints, fresh_environment
+from tests.support.fresh_install import (
+    Environment,
+    build_wheels,
+    constraints,
+    fresh_environment,
+)
 from tests.support.gateway_process import GatewayProcess
 
 ROOT = Path(__file__).parents[2]
@@ -41,8 +50,7 @@ def install(made: Environment, folder: Path) -> None:
     wheels = folder / "wheels"
     for name, kind in PLUGINS.items():
         write(folder / name, render(name, kind))
-    for source in (ROOT, *(folder / name for name in PLUGINS)):
-        build_wheel(made, source, wheels)
+    build_wheels(made, wheels, ROOT, *(folder / name for name in PLUGINS))
     wanted = [f"headgate-{name}[test]" for name in PLUGINS]
     options = ["-q", "--find-links", wheels, "-c", constraints(folder)]
     made.run("pip", "install", *options, *wanted, cwd=folder)
@@ -72,7 +80,29 @@ async def deliver(made: Environment, folder: Path) -> list[object]:
         return list(request.json()["events"])
 
 
+@pytest.mark.parametrize(("name", "kind"), PLUGINS.items())
+def test_what_is_written_passes_its_own_tests(tmp_path: Path, name: str, kind: str) -> None:
+    """Beside the gateway of this checkout, whose Python takes the package for an installed one."""
+    write(tmp_path, render(name, kind))
+    project = tomllib.loads((tmp_path / "pyproject.toml").read_text())["project"]
+    ((point, module),) = project["entry-points"]["gateway"].items()
+    installed = tmp_path / "src" / f"{module}-0.1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text(f"Name: {project['name']}\nVersion: 0.1.0\n")
+    (installed / "entry_points.txt").write_text(f"[gateway]\n{point} = {module}\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path / "src"), str(ROOT)])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(900)
 async def test_what_is_written_works(tmp_path: Path) -> None:
     """A source, a transform and a destination as written pass their own tests, ruff and mypy from

@@ -16,6 +16,7 @@ from gateway.cli.demo.shop.stock import CATEGORIES
 from gateway.events.envelope.normalise import normalise
 from gateway.events.envelope.validate import validate
 from gateway.events.timestamps import parse_ms
+from tests.support.sizes import examples
 
 Sample = list[tuple[float, dict[str, Any]]]
 
@@ -35,7 +36,7 @@ def tracks(sample: Sample) -> list[dict[str, Any]]:
 
 
 @given(seed=st.integers(0, 2**63), rate=st.floats(1, 5000), warm_up=st.floats(0, 5))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(10, 100), deadline=None)
 def test_same_arguments_same_events(seed: int, rate: float, warm_up: float) -> None:
     """Whatever the seed and the rate, playing a shop twice gives the same bytes."""
     shop = Shop(seed, rate, warm_up_seconds=warm_up)
@@ -58,7 +59,7 @@ def test_another_seed_is_another_shop(sample: Sample) -> None:
 
 
 @given(seed=st.integers(0, 1000), rate=st.floats(1, 5000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(10, 100), deadline=None)
 def test_events_come_in_order_of_time(seed: int, rate: float) -> None:
     """Offsets never go back and never lie before the first look."""
     offsets = [offset for offset, _ in first(Shop(seed, rate, warm_up_seconds=5), 100)]

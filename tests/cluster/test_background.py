@@ -1,4 +1,4 @@
-"""What goes on beside something else."""
+"""Background tasks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gateway.cluster.background import beside
 
 
 async def test_what_fails_is_told_at_once_and_ends_nothing_else() -> None:
-    """Not only when all ends, and not in place of what is done meanwhile."""
+    """A failing task is logged at once, and the work beside it continues."""
 
     async def work() -> None:
         raise OSError("no room")
@@ -23,7 +23,7 @@ async def test_what_fails_is_told_at_once_and_ends_nothing_else() -> None:
 
 
 async def test_it_ends_when_it_is_left() -> None:
-    """And that is no failure."""
+    """Leaving the context ends the task, which is not a failure."""
     ended = asyncio.Event()
 
     async def work() -> None:

@@ -1,4 +1,4 @@
-"""Explaining over several workers: whoever is asked knows what all of them have stored."""
+"""`gateway explain` with several workers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ IDS = [f"id-{number:02d}" for number in range(24)]
 
 
 def test_an_event_is_found_in_whosever_queue_it_is(tmp_path: Path) -> None:
-    """By the command from the files, by the API from any worker; and it is a duplicate for both."""
+    """The command and every worker find an event in any queue, and know its id as a duplicate."""
     text = config(2, '[destinations.files]\ntype = "file"\npath = "out"\n')
     with GatewayProcess(tmp_path, text) as gateway:
         for id_ in IDS:

@@ -1,4 +1,4 @@
-"""Answers of several shards put together: sums where it is a sum, the worst where it is a state."""
+"""Merged answers of several shards: counts are sums, states are the worst."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def health(status: str = "ok", destination: str = "ok", **more: Any) -> dict[str
 
 
 def test_health_names_the_worker_that_fails() -> None:
-    """Degraded while some worker takes events in, failing where none does."""
+    """Health is degraded while a worker accepts events, and failing if none does."""
     well = merge_health({0: health(), 1: health()}, 2)
     assert (well["status"], well["failing"]) == ("ok", [])
     assert well["queue"]["stored_events"] == 2
@@ -66,7 +66,7 @@ def test_health_names_the_worker_that_fails() -> None:
 
 
 def test_books_are_added_up_and_findings_say_where() -> None:
-    """A statement over all shards balances if each does."""
+    """A statement over all shards balances if each one does; findings name the worker."""
 
     def books(shard: int, missing: int) -> Statement:
         finding = Finding("sources", missing, 0, 9, "no")
@@ -88,7 +88,7 @@ def test_books_are_added_up_and_findings_say_where() -> None:
 
 
 def test_the_parts_of_a_replay_are_one() -> None:
-    """It runs until all parts have ended, under the number of the first; others stay apart."""
+    """A replay has the id of its first part and runs until all parts have ended."""
 
     def part(id_: int, state: str, group: str) -> Progress:
         return Progress(id_, "crm", state, "", 10, 5, 3, "2026-01-01", group)
@@ -115,7 +115,7 @@ def registry(events: float, up: float, took: list[float]) -> str:
 
 
 def test_metrics_are_merged_by_their_type() -> None:
-    """Counters and buckets add up, a destination is up if it is for all, offsets stay apart."""
+    """Counters and buckets add up, a destination is up if all say so, offsets stay apart."""
     text = merge_metrics({0: registry(3, 1, [0.5, 1.5]), 1: registry(4, 0, [5.0])}).decode()
     families = {family.name: family for family in text_string_to_metric_families(text)}
     values = {

@@ -1,4 +1,4 @@
-"""The parts of several workers: when they are started again, who listens where, what they tell."""
+"""Restart delays, listeners, and announced ids of several workers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 import structlog
 
 from gateway.cluster import dedup_sync
-from gateway.cluster.dedup_sync import Announcer, hearing, ids_socket
+from gateway.cluster.dedup_sync import Announcer, ids_socket, learning_ids
 from gateway.cluster.listeners import bound, served_by
 from gateway.cluster.restarts import Restarts
 from gateway.cluster.shards import _is_orphaned, socket_folder
@@ -30,7 +30,7 @@ from gateway.server.app import listen
 
 
 def test_a_worker_that_crashes_again_waits_longer() -> None:
-    """The first restart is at once; then delays double up to the bound, each drawn at random."""
+    """The first restart is immediate; later delays double up to the bound, with jitter."""
     restarts = Restarts(random.Random(1))
     restarts.started(0.0)
     assert restarts.delay_seconds(1.0) == 0.0
@@ -41,7 +41,7 @@ def test_a_worker_that_crashes_again_waits_longer() -> None:
 
 
 def test_a_steady_run_is_forgiven() -> None:
-    """After a minute without a crash the next restart is at once again."""
+    """After a minute without a crash the next restart is immediate again."""
     restarts = Restarts(random.Random(1))
     for _ in range(10):
         restarts.delay_seconds(1.0)
@@ -52,7 +52,7 @@ def test_a_steady_run_is_forgiven() -> None:
 
 
 def test_the_sockets_of_those_that_are_down_are_served_by_the_others() -> None:
-    """No connection waits for a worker that is started again."""
+    """The other workers accept from the socket of a worker that is down."""
     assert [served_by(n, {0, 1, 2}, 3) for n in range(3)] == [[0], [1], [2]]
     assert [served_by(n, {0, 2}, 3) for n in (0, 2)] == [[0, 1], [1, 2]]
     assert [served_by(n, {0, 1}, 1) for n in range(2)] == [[0], [0]]
@@ -60,14 +60,14 @@ def test_the_sockets_of_those_that_are_down_are_served_by_the_others() -> None:
 
 @pytest.mark.parametrize(("balanced", "number"), [(True, 3), (False, 1)])
 def test_all_sockets_are_of_one_port(balanced: bool, number: int) -> None:
-    """One socket for each worker where the kernel shares connections out, one for all elsewhere."""
+    """There is one socket per worker if the kernel spreads connections, else one for all."""
     with bound(ServerConfig(port=0), 3, balanced=balanced) as sockets:
         assert len(sockets) == number
         assert len({one.getsockname() for one in sockets}) == 1
 
 
 def test_a_port_that_is_taken_is_refused() -> None:
-    """Also by another gateway with workers, whose sockets would let ours in."""
+    """A taken port is refused, even if its owner is another gateway with shared sockets."""
     with bound(ServerConfig(port=0), 2) as sockets:
         port = sockets[0].getsockname()[1]
         sockets[0].listen()
@@ -79,7 +79,7 @@ def test_a_port_that_is_taken_is_refused() -> None:
 
 
 def test_sockets_have_room_for_their_names(tmp_path: Path) -> None:
-    """A data directory with a long path has its sockets elsewhere; nobody else can look into it."""
+    """Sockets of a long data directory lie elsewhere, and only the own user can open them."""
     deep = tmp_path / ("d" * 100)
     deep.mkdir()
     for data_dir in (tmp_path, deep):
@@ -90,7 +90,7 @@ def test_sockets_have_room_for_their_names(tmp_path: Path) -> None:
 
 
 def test_whoever_serves_a_folder_has_ended_or_not(tmp_path: Path) -> None:
-    """A process that has ended serves nothing, also before its parent asks for its exit code."""
+    """A process that has ended serves nothing, even before its parent collects its exit code."""
     said = tmp_path / "server.json"
     said.write_text(json.dumps({"pid": os.getpid()}))
     assert not _is_orphaned(tmp_path)
@@ -104,7 +104,7 @@ def test_whoever_serves_a_folder_has_ended_or_not(tmp_path: Path) -> None:
 
 
 class Told:
-    """A queue whose ids are told to a peer, as intake uses them."""
+    """A queue that announces its ids to one peer, as intake uses it."""
 
     def __init__(self, folder: Path, max_pending_bytes: int = 1000) -> None:
         store = MemoryStore(MemoryConfig(), lambda: 0)
@@ -149,26 +149,26 @@ async def knows(recent: RecentIds, *ids: str) -> None:
 
 
 async def test_what_one_stores_the_others_know(tmp_path: Path) -> None:
-    """Ids that were stored are duplicates elsewhere, also for one who comes later or comes back."""
+    """Stored ids are duplicates at other workers, also at those that start or reconnect later."""
     told = Told(tmp_path)
     async with told.running():
         await told.store("a", "b")
         recent = RecentIds(1000, 1000)
-        async with hearing(told.peer, recent, lambda: 0):
+        async with learning_ids(told.peer, recent, lambda: 0):
             await told.store("c")
             await knows(recent, "a", "b", "c")
         fresh = RecentIds(1000, 1000)
-        async with hearing(told.peer, fresh, lambda: 0):
+        async with learning_ids(told.peer, fresh, lambda: 0):
             await told.store("d")
             await knows(fresh, "a", "b", "c", "d")
 
 
 async def test_what_was_not_stored_is_never_told(tmp_path: Path) -> None:
-    """An id that was taken up and refused may be sent again, to whichever worker."""
+    """A resend of an event that was not stored is accepted by every worker."""
     told = Told(tmp_path, max_pending_bytes=300)
     async with told.running():
         recent = RecentIds(1000, 1000)
-        async with hearing(told.peer, recent, lambda: 0):
+        async with learning_ids(told.peer, recent, lambda: 0):
             await told.store(*(f"refused {number}" for number in range(50)))
             await told.store("a")
             await knows(recent, "a")
@@ -177,13 +177,13 @@ async def test_what_was_not_stored_is_never_told(tmp_path: Path) -> None:
 
 
 async def test_what_was_stored_before_a_crash_is_told_after_it(tmp_path: Path) -> None:
-    """A worker that starts tells what its queue was given in the last seconds."""
+    """A worker that starts announces the ids of the last seconds in its queue."""
     told = Told(tmp_path)
     told.recent.watcher = None  # it died before it could tell
     recent = RecentIds(1000, 1000)
     await told.queue.start()
     await told.store("a", "b")
-    async with hearing(told.peer, recent, lambda: 0):
+    async with learning_ids(told.peer, recent, lambda: 0):
         running = asyncio.create_task(told.announcer.run())
         await knows(recent, "a", "b")
         running.cancel()
@@ -194,17 +194,17 @@ async def test_what_was_stored_before_a_crash_is_told_after_it(tmp_path: Path) -
 async def test_what_is_held_for_late_comers_is_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Beyond MOST_HELD_IDS the oldest are let go."""
+    """Beyond MOST_HELD_IDS the oldest ids are dropped."""
     monkeypatch.setattr(dedup_sync, "MOST_HELD_IDS", 3)
     told = Told(tmp_path)
     for number in range(5):
-        await told.announcer._say([("web", {f"{number}a", f"{number}b"})])
+        await told.announcer._announce([("web", {f"{number}a", f"{number}b"})])
     assert told.announcer._held_ids <= 3
     assert len(told.announcer._held) == 1
 
 
 def test_ids_that_others_stored_are_bounded_too() -> None:
-    """Learned ids count as one's own: the generations roll over."""
+    """Learned ids count towards the bound like own ones."""
     recent = RecentIds(1000, 10)
     for number in range(100):
         recent.learn("web", [f"{number}a", f"{number}b"], 0)

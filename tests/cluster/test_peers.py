@@ -1,4 +1,4 @@
-"""What is asked of other workers ends when nobody waits for it, and is told as it is."""
+"""Requests to other workers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gateway.server.admin.api import AdminError
 
 @asynccontextmanager
 async def peers_of(folder: Path, app: web.Application) -> AsyncIterator[Peers]:
-    """One worker with one shard, which answers so."""
+    """Runs one worker whose only shard is this app."""
     top = web.Application()
     top.add_subapp("/shards/0", app)
     runner = web.AppRunner(top, shutdown_timeout=0.1)
@@ -44,7 +44,7 @@ async def served(app: web.Application) -> AsyncIterator[str]:
 
 
 async def test_a_tail_ends_when_its_caller_leaves(tmp_path: Path) -> None:
-    """The shards are not asked on and on for somebody who is gone."""
+    """Shards are not asked any more after the caller of a tail has left."""
     asked = 0
 
     async def lines(request: web.Request) -> web.StreamResponse:
@@ -81,7 +81,7 @@ async def test_a_tail_ends_when_its_caller_leaves(tmp_path: Path) -> None:
 
 
 async def test_a_refusal_that_is_not_json_is_a_refusal(tmp_path: Path) -> None:
-    """It names the shard and the status, and is no defect of who asked."""
+    """An error that is not JSON becomes a refusal with the shard and the status."""
     async with peers_of(tmp_path, web.Application()) as peers:
         with pytest.raises(AdminError, match="HTTP 404") as raised:
             await peers.ask(0, "GET", "/admin/nothing")

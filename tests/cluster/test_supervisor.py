@@ -1,4 +1,4 @@
-"""The supervisor of several workers, with what it starts played."""
+"""The supervisor, with a fake worker process."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ time.sleep(60)
 async def test_a_worker_for_whom_there_is_no_process_is_started_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The system may refuse a process for a while; that is logged, and tried again."""
+    """If the system refuses a process, that is logged and the start is repeated."""
     real = asyncio.create_subprocess_exec
     refusals = 2
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cluster.reload import Following
+from gateway.cluster.reload import ConfigFollower
 from gateway.config.load import hash_of, load
 from gateway.config.watch import FileWatch
 
@@ -102,13 +102,13 @@ async def test_who_asks_meanwhile_has_his_turn(file: Path) -> None:
         asked.append(actor)
         await let.wait()
 
-    following = Following(load(file), reload, lambda: 0.0)
+    following = ConfigFollower(load(file), reload, lambda: 0.0)
     task = asyncio.create_task(following.run())
-    following.wanted()
+    following.request()
     while not asked:
         await asyncio.sleep(0.001)
     for _ in range(3):
-        following.wanted()
+        following.request()
     let.set()
     for _ in range(50):
         await asyncio.sleep(0.001)
@@ -124,11 +124,11 @@ async def test_a_reload_that_fails_is_not_the_last_one(file: Path) -> None:
         asked.append(actor)
         raise RuntimeError("a defect")
 
-    following = Following(load(file), reload, lambda: 0.0)
+    following = ConfigFollower(load(file), reload, lambda: 0.0)
     task = asyncio.create_task(following.run())
     async with asyncio.timeout(10):
         for number in (1, 2):
-            following.wanted()
+            following.request()
             while len(asked) < number:
                 await asyncio.sleep(0.001)
     task.cancel()
@@ -146,7 +146,7 @@ async def test_a_change_is_followed_unless_that_is_switched_off(
         asked.append(actor)
 
     used = hash_of(b"a = 0")
-    following = Following(load(file), reload, lambda: seconds[0], lambda hash_: hash_ == used)
+    following = ConfigFollower(load(file), reload, lambda: seconds[0], lambda hash_: hash_ == used)
     task = asyncio.create_task(following.run())
     await asyncio.sleep(0.02)
     replace(file, "a = 0")  # and somebody has asked for it

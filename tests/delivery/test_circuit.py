@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gateway.components.destination import Batch, Destination
 from gateway.config.settings import DestinationSettings, RetryPolicy
 from gateway.delivery.circuit import Circuit, Limit, Pace
-from gateway.delivery.sender import Sender
+from gateway.delivery.sender import Sender, Target
 from gateway.errors import Retryable
 from gateway.testing import make_batch
 
@@ -154,7 +154,7 @@ async def test_a_send_from_before_that_fails_lets_no_second_probe_go() -> None:
     settings = DestinationSettings(type="x", retry=policy)
     gated = Gated()
     log, rng = structlog.get_logger(), random.Random(1)
-    sender = Sender("d", gated, settings, 16, lambda: 0, log, rng)
+    sender = Sender(Target("d", gated, settings, 16), lambda: 0, log, rng)
 
     async def attempt() -> None:
         await sender.attempt(make_batch(), blame=False)

@@ -416,7 +416,7 @@ async def test_events_damaged_in_the_queue_are_counted_as_dead(bench: Bench) -> 
     await bench.put("a", "b", "c")
     worker = bench.worker(Scripted(), cursor=1)
     bench.batchers["d"]._expected = 0  # as if event 0 had been readable before
-    worker.cursor = 0
+    worker._commits.cursor = 0
     await bench.drained(worker)
 
     assert worker.counts.dead == {"damaged": 1}

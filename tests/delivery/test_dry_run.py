@@ -14,9 +14,11 @@ import pytest
 
 from gateway.builtin.destinations import console, file, null, sqlite
 from gateway.components.dry_run import Rehearsal, Request, Write
-from gateway.delivery.dry_run import MOST_BODY_BYTES, Rehearsed, Shown, rehearse
-from gateway.http.client import HttpClient, HttpSettings, Reply
-from gateway.http.packing import Split
+from gateway.delivery.dry_run import MOST_BODY_BYTES, DryRunResult, MaskedJson, run_dry
+from gateway.http.client import HttpClient
+from gateway.http.items import Split
+from gateway.http.reply import Reply
+from gateway.http.settings import HttpSettings
 from gateway.testing import make_batch, make_context, make_event
 from gateway.testing.under_test import subject_of
 from headgate_amplitude import register_destinations as amplitude
@@ -70,7 +72,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 async def rehearsed(
     name: str, folder: Path, **fields: Any
-) -> tuple[Rehearsed, list[dict[str, Any]]]:
+) -> tuple[DryRunResult, list[dict[str, Any]]]:
     """What a destination makes of one event, and how that is shown."""
     register, config = CONFIGS[name]
     specs: list[Any] = []
@@ -79,11 +81,11 @@ async def rehearsed(
     context = make_context(folder, rehearsal=rehearsal)
     destination, secrets = subject_of(specs[0], config).build(context, "", folder)
     await destination.start()
-    found = await rehearse(destination, rehearsal, make_batch([make_event(**fields)]))
+    found = await run_dry(destination, rehearsal, make_batch([make_event(**fields)]))
     await asyncio.sleep(0.01)  # whatever it does beside the delivery has its chance
     assert rehearsal.take() == []
     await destination.stop()
-    shown = Shown((*rehearsal.secrets, *secrets))
+    shown = MaskedJson((*rehearsal.secrets, *secrets))
     return found, [shown(planned) for planned in found.planned]
 
 
@@ -123,7 +125,7 @@ async def test_a_compressed_body_is_shown_as_it_was(tmp_path: Path) -> None:
 
 def test_secrets_are_masked_wherever_they_stand() -> None:
     """In the URL, the query, headers, keys, numbers and at any depth of the body."""
-    shown = Shown([SECRET, "12345"])
+    shown = MaskedJson([SECRET, "12345"])
     request = Request(
         f"https://x.example/{SECRET}/track",
         msgspec.json.encode(
@@ -142,7 +144,7 @@ def test_secrets_are_masked_wherever_they_stand() -> None:
 
 def test_bodies_are_shown_as_what_they_are() -> None:
     """JSON, lines of JSON, a form with JSON in it, or a text; a bomb is not unpacked whole."""
-    shown = Shown([])
+    shown = MaskedJson([])
 
     def body(data: bytes, **headers: str) -> Any:
         named = {name.replace("_", "-"): value for name, value in headers.items()}

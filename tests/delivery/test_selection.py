@@ -11,7 +11,7 @@ from gateway.builtin.transforms.filter import Filter, FilterConfig
 from gateway.builtin.transforms.sample import Sample, SampleConfig
 from gateway.components.chain import Chain
 from gateway.components.transform import Transform
-from gateway.delivery.selection import Outgoing, Selection
+from gateway.delivery.selection import Outgoing, Selection, SelectionContext
 from gateway.events.envelope.sealed import Origin, Run, Sealed, seal
 from gateway.events.event import Event
 from gateway.state.live_tail import Tap
@@ -37,7 +37,9 @@ def sealed(first: int) -> Sealed:
 
 def sifted(run: Run | list[Event], *steps: Transform, tap: Tap | None = None) -> Outgoing:
     chain = Chain([(f"t{number}", step) for number, step in enumerate(steps)])
-    selection = Selection(chain, name="x", storage=False, clock=lambda: START_MS, id_="x", tap=tap)
+    selection = Selection(
+        SelectionContext(chain, name="x", storage=False, clock=lambda: START_MS, id="x", tap=tap)
+    )
     outgoing = Outgoing(0)
     selection.sort(run, range(100, 100 + len(run)), outgoing)
     return outgoing

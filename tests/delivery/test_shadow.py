@@ -16,14 +16,9 @@ from click.testing import CliRunner
 from gateway.cli.commands.shadow import shadow as shadow_command
 from gateway.config.load import load
 from gateway.delivery.replay_request import Request
+from gateway.delivery.shadow.findings import MOST_CHANGES, MOST_NAMES, MOST_SHOWN_BYTES, _count
 from gateway.delivery.shadow.report import ShadowReport, merge_shadows
-from gateway.delivery.shadow.shadow import (
-    MOST_CHANGES,
-    MOST_NAMES,
-    MOST_SHOWN_BYTES,
-    _Budget,
-    _count,
-)
+from gateway.delivery.shadow.shadow import _Budget
 from gateway.errors import ConfigError, Misconfigured
 from gateway.events.envelope.arrival import Arrival
 from gateway.events.event import Event
@@ -122,7 +117,7 @@ def track(name: str, **fields: Any) -> Event:
 
 
 def report_of(gateway: Gateway) -> ShadowReport:
-    shadow = gateway.setup.shadows.get("next")
+    shadow = gateway.topology.shadows.get("next")
     assert shadow is not None
     return shadow.report()
 
@@ -192,7 +187,7 @@ async def test_books_balance(house: House) -> None:
             for member in map(gateway.groups["g"].member, events)
         )
         assert report_of(gateway).counts == {"same": test}
-        assert gateway.setup.memberships.replaced.total() == 0
+        assert gateway.topology.memberships.replaced.total() == 0
         (destination,) = [one for one in books.destinations if one.id == "next"]
         assert destination.filtered == {"shadow": test, "group:g": 60 - test}
         assert (destination.delivered, destination.dead, destination.missing) == (0, {}, 0)
@@ -322,7 +317,7 @@ async def test_a_reload_makes_a_destination_a_shadow_and_back(house: House) -> N
             assert report_of(gateway).counts == {"same": 1, "only_live": 1}
         file.write_text(text.replace("SHADOW", "false"))
         await gateway.reload("tests")
-        assert gateway.setup.shadows == {}
+        assert gateway.topology.shadows == {}
         await take_in(gateway, track("Same"), track("OnlyLive"))
         assert house.sent == {"/next": 2, "/live": 8}
         books = await gateway.state.call(statement, gateway.queue.end)

@@ -1,4 +1,4 @@
-"""Which ids are in a share: evenly many, without regard to other shares, as the docs say."""
+"""Shares of ids: even in size, independent of each other, and computed as the docs say."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pytest
 from gateway.config.load import load
 from gateway.errors import ConfigError
 from gateway.events.conditions.bucketing import position
+from tests.support.sizes import either
 
 PAGE = (Path(__file__).parents[2] / "docs" / "guide" / "groups.md").read_text(encoding="utf-8")
-MANY = 1_000_000
 CELLS = 100
 BOUND = 160.05
 """The 0.9999 quantile of chi-square with 99 degrees of freedom."""
@@ -23,35 +23,36 @@ BOUND_INDEPENDENT = 137.07
 """The same for 81 degrees: a table of ten by ten cells."""
 
 
-@pytest.fixture(scope="module")
-def cells() -> dict[str, list[int]]:
-    """For each of three salts, in which hundredth each of a million ids stands."""
+@pytest.fixture(scope="module", params=either(small=100_000, full=1_000_000))
+def cells(request: pytest.FixtureRequest) -> dict[str, list[int]]:
+    """For each of three salts, in which hundredth each of many ids stands."""
     return {
-        salt: [int(position(salt, f"user-{n}")) for n in range(MANY)]
+        salt: [int(position(salt, f"user-{n}")) for n in range(request.param)]
         for salt in ("checkout", "checkout2", "layer")
     }
 
 
 def test_ids_are_spread_evenly(cells: dict[str, list[int]]) -> None:
-    """A million consecutive ids fill all hundredths alike."""
+    """Consecutive ids fill all hundredths alike."""
     for places in cells.values():
         counts = [0] * CELLS
         for place in places:
             counts[place] += 1
-        even = MANY / CELLS
+        even = len(places) / CELLS
         assert sum((count - even) ** 2 / even for count in counts) < BOUND
 
 
 @pytest.mark.parametrize("other", ["checkout2", "layer"])
 def test_salts_are_independent(cells: dict[str, list[int]], other: str) -> None:
-    """Where an id stands by one salt, a group's or a layer's, says nothing of the next."""
+    """The position of an id by one salt says nothing about its position by another."""
     assert _dependence(cells["checkout"], cells[other]) < BOUND_INDEPENDENT
 
 
 def test_dependence_would_be_seen(cells: dict[str, list[int]]) -> None:
-    """The statistic tells apart: one id in a hundred that keeps its place is enough."""
+    """The statistic tells apart: some thousands of ids that keep their places are enough."""
     mixed = list(cells["layer"])
-    mixed[::100] = cells["checkout"][::100]
+    step = len(mixed) // 10_000
+    mixed[::step] = cells["checkout"][::step]
     assert _dependence(cells["checkout"], mixed) > BOUND_INDEPENDENT
 
 
@@ -62,7 +63,7 @@ def _dependence(one: list[int], two: list[int]) -> float:
     rows = [sum(row) for row in table]
     columns = [sum(column) for column in zip(*table, strict=True)]
     return sum(
-        (table[r][c] - (even := rows[r] * columns[c] / MANY)) ** 2 / even
+        (table[r][c] - (even := rows[r] * columns[c] / len(one))) ** 2 / even
         for r in range(10)
         for c in range(10)
     )
@@ -83,12 +84,12 @@ def _check(places: list[float]) -> None:
 
 
 def test_vectors_of_the_docs_hold_here() -> None:
-    """The gateway gives what the page says."""
+    """The gateway gives the positions of the examples in the docs."""
     _check([position(salt, id_) for salt, id_, *_ in _vectors()])
 
 
 def test_vectors_of_the_docs_hold_in_its_python() -> None:
-    """So does the page's own Python."""
+    """The Python code of the docs gives the positions of the examples."""
     codes = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     (code,) = (code for code in codes if "def position" in code)
     space: dict[str, object] = {}
@@ -98,7 +99,7 @@ def test_vectors_of_the_docs_hold_in_its_python() -> None:
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
 def test_vectors_of_the_docs_hold_in_its_javascript() -> None:
-    """So does the page's JavaScript."""
+    """The JavaScript code of the docs gives the positions of the examples."""
     (code,) = re.findall(r"```javascript\n(.*?)```", PAGE, re.DOTALL)
     ids = json.dumps([(salt, id_) for salt, id_, *_ in _vectors()])
     code += f"\nconsole.log(JSON.stringify({ids}.map(([s, i]) => position(s, i))));"
@@ -109,7 +110,7 @@ def test_vectors_of_the_docs_hold_in_its_javascript() -> None:
 
 
 def test_a_group_with_its_layers_salt_is_refused(tmp_path: Path) -> None:
-    """A slot must not decide the arm, so a group and its layer differ in their salts."""
+    """A group and its layer must have different salts, or the slot would decide the arm."""
     path = tmp_path / "config.toml"
     path.write_text('[layers.x]\n[groups.x]\nlayer = "x"\npercent = 50\nslot = [0, 50]\n')
     with pytest.raises(ConfigError, match=r"groups\.x\.salt: is also that of layer"):

@@ -1,4 +1,4 @@
-"""Conditions: what they mean, and how mistakes are reported."""
+"""Conditions: the meaning of each operator, and error messages."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from tests.support.values import json_values
 
 
 def fresh(**fields: Any) -> Event:
-    """An event as it is read from the queue: nothing of it is decoded."""
+    """Returns the event as read from the queue, with undecoded bodies."""
     return decode_events(encode_events([make_event(**fields)]))[0]
 
 
 def order() -> Event:
-    """An event with values of all types."""
+    """Returns an event with values of all types."""
     return fresh(
         user_id=None,
         anonymous_id="a-1",
@@ -134,7 +134,7 @@ TRUE = [
 
 @pytest.mark.parametrize("text", TRUE)
 def test_a_true_condition(text: str) -> None:
-    """What each operator and function means, and that its negation is false."""
+    """Each operator and function has the documented meaning, and its negation is false."""
     event = order()
 
     assert compile_condition(text)(event) is True
@@ -190,7 +190,7 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("text", "position", "problem"), MISTAKES)
 def test_a_mistake_is_shown_with_its_place(text: str, position: int, problem: str) -> None:
-    """The error says what is wrong, where (a caret below the character), and what was meant."""
+    """An error tells what is wrong, marks the character, and suggests a correction."""
     with pytest.raises(ConditionError) as caught:
         compile_condition(text)
 
@@ -203,7 +203,7 @@ def test_a_mistake_is_shown_with_its_place(text: str, position: int, problem: st
 
 
 def test_a_mistake_in_a_long_condition_shows_what_is_around_it() -> None:
-    """Of many lines only the one is shown, and of a long line only a part."""
+    """An error shows only the wrong line, and only a part of a long one."""
     with pytest.raises(ConditionError) as caught:
         compile_condition("type = 'a'\nor " + "event = 'x' or " * 50 + "evnt = 'b' or " + "\n" * 9)
 
@@ -240,7 +240,7 @@ def test_nesting_is_bounded(opening: str, closing: str) -> None:
 
 
 def test_a_long_chain_is_no_nesting() -> None:
-    """As many alternatives as fit are decided without deep recursion."""
+    """The longest possible chain of alternatives is evaluated without deep recursion."""
     chain = " or ".join(["event = 'nothing'"] * 450)
 
     assert compile_condition(chain)(order()) is False
@@ -248,7 +248,7 @@ def test_a_long_chain_is_no_nesting() -> None:
 
 
 def test_conditions_on_fields_decode_no_body() -> None:
-    """What is decided by type, name and ids costs no decoding, and neither does a single key."""
+    """Evaluating type, name, ids or a single key decodes no body."""
     event = order()
 
     assert compile_condition("type = 'track' and event = 'Order Completed'")(event)
@@ -257,7 +257,7 @@ def test_conditions_on_fields_decode_no_body() -> None:
 
 
 def test_terms_that_are_not_needed_are_not_looked_at() -> None:
-    """After a term has decided, the body of the event is left alone, even if it is not JSON."""
+    """Once a term has decided, later terms do not read the body, even if it is not JSON."""
     event = order()
     event.raw_properties = None  # type: ignore[assignment]
 
@@ -295,7 +295,7 @@ COMPILED = {text: compile_condition(text) for text in TESTS}
 
 
 def rank(value: object) -> tuple[str, Any]:
-    """Type and value of what can be compared, as the documentation has it."""
+    """Returns type and value of a comparable value, as documented."""
     if value is None:
         return "null", None
     if isinstance(value, bool):
@@ -312,7 +312,7 @@ def rank(value: object) -> tuple[str, Any]:
 @example(left=0.0, right=False)
 @example(left=[1], right=[1])
 def test_comparisons_are_those_of_json(left: object, right: object) -> None:
-    """Equal means of one type and equal; order exists among numbers and among texts only."""
+    """Equal values have the same type; only numbers and only texts have an order."""
     event = make_event(properties={"a": left, "b": right})
     (left_type, left_value), (right_type, right_value) = rank(left), rank(right)
     equal = left_type == right_type and left_value == right_value
@@ -346,7 +346,7 @@ _words = st.sampled_from(
 
 @given(st.text() | st.lists(_words, max_size=12).map(" ".join) | st.lists(_words).map("".join))
 def test_any_text_is_a_condition_or_an_error_with_a_place(text: str) -> None:
-    """Nothing else is raised; what is a condition can be decided."""
+    """Any text either compiles and can be evaluated, or raises ConditionError with a position."""
     position = 0
     try:
         condition = compile_condition(text)
@@ -371,13 +371,13 @@ _logic = st.recursive(
 
 @given(_logic)
 def test_and_or_not_are_those_of_logic(case: tuple[str, bool]) -> None:
-    """Any composition of true and false comes out as logic has it."""
+    """Any combination of and, or and not has the result of logic."""
     text, expected = case
     assert compile_condition(f"({text})")(order()) is expected
 
 
 def glob(pattern: str, text: str) -> bool:
-    """Whether a text fits a glob, by the definition: slow and plain."""
+    """Tells whether a text matches a glob, by a slow and plain definition."""
     reach = {0}
     for char in pattern:
         if char == "*":
@@ -391,7 +391,7 @@ def glob(pattern: str, text: str) -> bool:
 @example("*ab*b", "aabab")
 @example("a**", "a")
 def test_globs_are_matched_as_defined(pattern: str, text: str) -> None:
-    """The fast matcher agrees with the definition for any pattern and text."""
+    """The fast matcher agrees with the plain definition for any pattern and text."""
     quoted = pattern.replace("\n", "\\n")
     condition = compile_condition(f"match(event, '{quoted}')")
 

@@ -1,4 +1,4 @@
-"""The end user's say in where an event goes: the whole truth table."""
+"""The end user's consent: its whole truth table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gateway.components.chain import Chain
 from gateway.config.load import load
 from gateway.config.settings import DestinationSettings
-from gateway.delivery.selection import Outgoing, Selection
+from gateway.delivery.selection import Outgoing, Selection, SelectionContext
 from gateway.errors import ConfigError
 from gateway.events.consent import CONSENT_EVENT, permits
 from gateway.events.envelope.validate import validate
@@ -28,7 +28,7 @@ BOTH = {"Advertising": True, "Analytics": True}
 
 
 def made(consent: Any = ABSENT, integrations: Any = ABSENT, **fields: Any) -> Event:
-    """An event with this consent, or with a context that has none."""
+    """Returns an event with this consent, or with a context that has none."""
     context = {"library": {"name": "analytics.js"}}
     if consent is not ABSENT:
         context["consent"] = consent
@@ -74,7 +74,7 @@ TABLE: list[tuple[Any, str | None, str | None]] = [
 
 @pytest.mark.parametrize(("consent", "alone", "beside"), TABLE)
 def test_the_truth_table(consent: Any, alone: str | None, beside: str | None) -> None:
-    """Every mapped category must be true, once anything is said of consent."""
+    """Every mapped category must be true, once an event has consent data."""
     assert refused(made(consent)) == alone
     assert refused(made(consent, {})) == alone
     assert refused(made(consent, {"Other": True})) == beside
@@ -85,7 +85,7 @@ def test_the_truth_table(consent: Any, alone: str | None, beside: str | None) ->
 def test_naming_the_destination_cannot_override(
     consent: Any, alone: str | None, beside: str | None
 ) -> None:
-    """True, options and `All` leave a refusal as it is; false blocks what consent lets through."""
+    """`integrations` cannot undo a refusal, and can refuse in spite of consent."""
     for integrations in ({"Mixpanel": True}, {"Mixpanel": {"token": "x"}}, {"All": True}):
         assert refused(made(consent, integrations)) == beside
     for integrations in ({"Mixpanel": False}, {"All": False}):
@@ -94,7 +94,7 @@ def test_naming_the_destination_cannot_override(
 
 @pytest.mark.parametrize(("consent", "alone", "beside"), TABLE)
 def test_who_is_exempt(consent: Any, alone: str | None, beside: str | None) -> None:
-    """What is mapped to nothing, and what stores, gets the event whatever its user consented to."""
+    """Destinations without categories, and archives, get an event for any consent."""
     for event in (made(consent), made(consent, {"Other": True})):
         assert refused(event, mapped=()) is None
         assert permits(event, ())
@@ -103,7 +103,7 @@ def test_who_is_exempt(consent: Any, alone: str | None, beside: str | None) -> N
 
 
 def test_one_category_is_enough_where_one_is_mapped() -> None:
-    """A destination asks for its own categories, not for those of others."""
+    """Only the destination's own categories count."""
     event = made(preferring({"Advertising": True, "Analytics": False}))
     assert refused(event, mapped=("Advertising",)) is None
     assert refused(event, mapped=("Analytics",)) == "consent"
@@ -111,7 +111,7 @@ def test_one_category_is_enough_where_one_is_mapped() -> None:
 
 @pytest.mark.parametrize("preferences", [{}, {"Advertising": False, "Analytics": False}])
 def test_a_change_of_mind_is_told_to_all(preferences: dict[str, bool]) -> None:
-    """The event that tells of a refusal goes to those whom it concerns, by the other rules."""
+    """The event that reports new preferences passes consent; the other rules still apply."""
     consent = preferring(preferences)
     assert refused(made(consent, event=CONSENT_EVENT)) is None
     assert refused(made(consent, {"Mixpanel": False}, event=CONSENT_EVENT)) == "integrations"
@@ -120,20 +120,20 @@ def test_a_change_of_mind_is_told_to_all(preferences: dict[str, bool]) -> None:
 
 
 def test_the_change_of_mind_is_the_event_whose_form_is_checked() -> None:
-    """Delivery and validation mean the same event."""
+    """Delivery and validation treat the same event as the report of preferences."""
     event = make_event(event=CONSENT_EVENT, context={"consent": preferring({"Analytics": "x"})})
     assert validate(event) == "consent_categorypreferences_fields_should_be_bool"
 
 
 def test_consent_is_told_before_the_others() -> None:
-    """Where several rules refuse an event, it counts as refused by its user."""
+    """If several rules refuse an event, it counts as refused by consent."""
     event = made(preferring({}), {"Mixpanel": False}, raw_metadata=b'{"bundled":["Mixpanel"]}')
     assert refused(event) == "consent"
     assert refused(event, mapped=()) == "device_mode"
 
 
 def test_an_escaped_key_is_the_same_key() -> None:
-    r"""``\u0063onsent`` is consent, so that a refusal cannot be overlooked."""
+    r"""``\u0063onsent`` is the key ``consent``, so escaping cannot hide a refusal."""
     event = make_event(raw_context=rb'{"\u0063onsent":{"categoryPreferences":{}}}')
     assert refused(event) == "consent"
 
@@ -148,7 +148,7 @@ def test_consent_elsewhere_in_the_context_is_none(context: bytes) -> None:
 
 @pytest.mark.parametrize("mapped", [(), MAPPED])
 def test_the_context_is_decoded_only_where_it_matters(mapped: tuple[str, ...]) -> None:
-    """An event without consent, or for a destination without categories, is not looked into."""
+    """The context is decoded only if it may have consent and the destination has categories."""
     broken = b'{"library":' if mapped else b'{"consent":'
     assert refused(make_event(raw_context=broken), mapped=mapped) is None
     assert refused(make_event(), mapped=mapped) is None
@@ -165,7 +165,7 @@ names = st.sampled_from([*MAPPED, "Other"])
 def test_the_rule_in_one_line(
     preferences: dict[str, Any], mapped: set[str], ascii_only: bool
 ) -> None:
-    """A destination gets the event if its categories are among those that are true."""
+    """A destination gets the event if all its categories are true."""
     context = {"consent": preferring(preferences)}
     event = make_event(raw_context=json.dumps(context, ensure_ascii=ascii_only).encode())
     true = {category for category, value in preferences.items() if value is True}
@@ -181,14 +181,14 @@ def config_of(tmp_path: Path, value: str) -> DestinationSettings:
 
 
 def test_categories_are_a_key_of_every_destination(tmp_path: Path) -> None:
-    """The gateway takes the key itself, whatever the type; without it nothing is mapped."""
+    """Every destination type has the key `consent`; without it no category is mapped."""
     assert config_of(tmp_path, '["Advertising", "C0004"]').consent == ("Advertising", "C0004")
     assert DestinationSettings(type="x").consent == ()
 
 
 @pytest.mark.parametrize("value", ['"Advertising"', '[""]', '[" "]', "[1]", "true"])
 def test_categories_that_cannot_be_meant(tmp_path: Path, value: str) -> None:
-    """A mapping that could never be met, or is none, stops the start and names its key."""
+    """An impossible mapping stops the start, and the error names its key."""
     with pytest.raises(ConfigError, match=r"destinations\.crm\.consent"):
         config_of(tmp_path, value)
 
@@ -208,7 +208,7 @@ UNSAID = [(ABSENT, {}), (None, {}), ({}, {}), ({"version": 2}, {}), (preferring(
 def test_where_nothing_is_said_the_source_decides(
     consent: Any, integrations: Any, default: Any, mapped: str | None, unmapped: str | None
 ) -> None:
-    """To all, to those without categories, or to none; archives get it all the same."""
+    """Without consent data, the source's default decides, except for archives."""
     event = made(consent, integrations)
     name = "Mixpanel"
     for categories, expected in ((MAPPED, mapped), ((), unmapped)):
@@ -222,7 +222,7 @@ def test_where_nothing_is_said_the_source_decides(
 def test_what_is_said_is_not_for_the_source_to_decide(
     consent: Any, alone: str | None, beside: str | None, default: Any
 ) -> None:
-    """Preferences that are there mean the same whatever the default."""
+    """With preferences in the event, the source's default has no effect."""
     preferences = consent.get("categoryPreferences") if isinstance(consent, dict) else None
     if consent is ABSENT or consent is None or (isinstance(consent, dict) and preferences is None):
         return
@@ -234,7 +234,7 @@ def test_what_is_said_is_not_for_the_source_to_decide(
 
 @pytest.mark.parametrize("default", ["allow", "only_unmapped", "deny"])
 def test_a_change_of_mind_is_told_whatever_the_default(default: Any) -> None:
-    """Also where it says nothing of consent itself."""
+    """A report of preferences passes any default, also without consent data of its own."""
     for event in (made(event=CONSENT_EVENT), made(preferring({}), event=CONSENT_EVENT)):
         given = {"storage": False, "consent_default": default}
         assert refusal(event, "Mixpanel", consent=MAPPED, **given) is None
@@ -242,15 +242,17 @@ def test_a_change_of_mind_is_told_whatever_the_default(default: Any) -> None:
 
 
 def test_each_source_has_its_own_default() -> None:
-    """Events of two sources in one batch are told apart, and counted as filtered by consent."""
+    """Events of two sources in one batch follow the default of their own source."""
     events = [made(source_id=source) for source in ("web", "shop", "old") * 2]
     outgoing = Outgoing(0)
     selection = Selection(
-        Chain([]),
-        name="Mixpanel",
-        storage=False,
-        consent_defaults={"web": "allow", "shop": "deny"},
-        clock=lambda: 0,
+        SelectionContext(
+            Chain([]),
+            name="Mixpanel",
+            storage=False,
+            consent_defaults={"web": "allow", "shop": "deny"},
+            clock=lambda: 0,
+        )
     )
     selection.sort(events, range(6), outgoing)
     assert outgoing.filtered == {"consent": [1, 4]}

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from gateway.events.envelope.normalise import add_notes
-from gateway.events.event import Event, Warnings, decode_events, encode_events
+from gateway.events.event import Event, Notes, decode_events, encode_events
 from tests.support.values import json_objects, json_values
 
 BODIES = ("properties", "traits", "context", "integrations", "extra")
@@ -40,7 +40,7 @@ bodies = json_objects.map(json.dumps) | st.sampled_from(
 
 @st.composite
 def events(draw: st.DrawFn) -> Event:
-    """Any event that intake could have stored."""
+    """Generates any event that intake could have stored."""
     event = Event(
         type=draw(st.sampled_from(["track", "identify", "page", "alias"])),
         message_id=draw(st.text(max_size=10)),
@@ -59,12 +59,12 @@ def events(draw: st.DrawFn) -> Event:
 
 
 def test_names_on_the_wire() -> None:
-    """The fields carry the specification's names; the gateway's own begin with an underscore."""
+    """JSON keys are those of the specification; the gateway's own begin with an underscore."""
     assert set(Event.__struct_encode_fields__) == WIRE_NAMES
 
 
 def test_a_body_is_decoded_once() -> None:
-    """Who asks twice gets the same object."""
+    """Reading a body twice returns the same object."""
     event = Event(raw_properties=Raw(b'{"a":[1]}'))
     assert event.properties == {"a": [1]}
     assert event.properties is event.properties
@@ -72,7 +72,7 @@ def test_a_body_is_decoded_once() -> None:
 
 @pytest.mark.parametrize("name", [*BODIES, "metadata"])
 def test_an_absent_body_is_an_empty_mapping(name: str) -> None:
-    """Nobody has to ask whether a body is there, and an event without bodies has none in JSON."""
+    """An absent body reads as an empty mapping, and is absent in JSON."""
     event = Event(type="track")
     assert getattr(event, name) == {}
     assert event.to_json() == b'{"type":"track"}'
@@ -80,7 +80,7 @@ def test_an_absent_body_is_an_empty_mapping(name: str) -> None:
 
 @pytest.mark.parametrize("name", BODIES)
 def test_a_body_is_changed_by_assignment(name: str) -> None:
-    """What is assigned is what is read and stored; an empty mapping takes the body away."""
+    """An assigned body is read and stored; assigning an empty one removes the body."""
     event = Event(type="track")
     setattr(event, name, {"a": {"b": 1}})
     (stored,) = decode_events(encode_events([event]))
@@ -93,13 +93,13 @@ def test_a_body_is_changed_by_assignment(name: str) -> None:
 
 @given(st.lists(events(), max_size=4))
 def test_what_is_stored_is_what_comes_back(batch: list[Event]) -> None:
-    """The queue's form loses nothing, not a digit of a body and not a note."""
+    """The queue's form keeps every digit of a body and every note."""
     assert decode_events(encode_events(batch)) == batch
 
 
 @given(events())
 def test_to_json_and_to_dict_agree(event: Event) -> None:
-    """Both say the same, and neither shows what is not for destinations."""
+    """`to_json` and `to_dict` have the same content, without the gateway's notes."""
     decoded = json.loads(event.to_json(), parse_int=str)
     shown = event.to_dict()
     assert decoded.keys() == shown.keys()
@@ -112,7 +112,7 @@ def test_to_json_and_to_dict_agree(event: Event) -> None:
 
 @given(events())
 def test_to_json_changes_nothing(event: Event) -> None:
-    """Encoding an event for a destination leaves it as it was."""
+    """Encoding an event for a destination leaves the event as it was."""
     before = encode_events([event])
     event.to_json()
     assert encode_events([event]) == before
@@ -120,7 +120,7 @@ def test_to_json_changes_nothing(event: Event) -> None:
 
 @pytest.mark.parametrize("raw", [b'{"a":1}', b' { "a" : 1 } '])
 def test_extra_of_an_event_with_nothing_else(raw: bytes) -> None:
-    """The top-level keys of a client stand alone where the event has no other field."""
+    """An event with nothing but unknown top-level keys encodes to these keys."""
     assert Event(raw_extra=Raw(raw)).to_dict() == {"a": 1}
     assert Event(raw_extra=Raw(b"{ }")).to_dict() == {}
 
@@ -128,7 +128,7 @@ def test_extra_of_an_event_with_nothing_else(raw: bytes) -> None:
 def test_destinations_may_encode_a_shared_event_in_threads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """While one destination encodes an event, it is whole for whoever else looks at it."""
+    """While one thread encodes an event, other threads see it complete."""
     event = Event(type="track", message_id="m")
     event.extra = {"custom": True}
     add_notes(event, ["note"])
@@ -159,7 +159,7 @@ def test_destinations_may_encode_a_shared_event_in_threads(
     ],
 )
 def test_numbers_beyond_what_a_double_holds(text: bytes, value: Any) -> None:
-    """An integer keeps its digits; what no number can hold is null, and never an error."""
+    """Integers keep all digits; a number too large for a double reads as null, without error."""
     event = Event(type="track", raw_properties=Raw(b'{"n":' + text + b',"m":1}'))
     assert event.properties == {"n": value, "m": 1}
     assert event.to_dict()["properties"] == {"n": value, "m": 1}
@@ -168,7 +168,7 @@ def test_numbers_beyond_what_a_double_holds(text: bytes, value: Any) -> None:
 
 @given(json_values)
 def test_any_value_can_be_assigned(value: Any) -> None:
-    """What a client could have sent, a transform can assign."""
+    """Any JSON value that a client could send can be assigned."""
     event = Event(type="track")
     event.properties = {"value": value}
     (stored,) = decode_events(encode_events([event]))
@@ -189,7 +189,7 @@ def test_any_value_can_be_assigned(value: Any) -> None:
     ],
 )
 def test_what_json_cannot_say_is_replaced(value: dict[str, Any], stored: dict[str, Any]) -> None:
-    """Halves of characters become U+FFFD and numbers that are none null: the event stays JSON."""
+    """Lone surrogates become U+FFFD, and NaN and infinity null, so the event stays JSON."""
     event = Event(type="track")
     event.properties = value
     assert json.loads(event.to_json())["properties"] == stored
@@ -197,7 +197,7 @@ def test_what_json_cannot_say_is_replaced(value: dict[str, Any], stored: dict[st
 
 @given(events(), json_objects)
 def test_a_copy_is_isolated(event: Event, body: dict[str, Any]) -> None:
-    """Changing a copy does not change the original, nor the other way round, decoded or not."""
+    """Changes to a copy do not show in the original, and the other way round."""
     before = encode_events([event])
     _ = event.properties, event.context
     twin = event.copy()
@@ -216,7 +216,7 @@ def test_a_copy_is_isolated(event: Event, body: dict[str, Any]) -> None:
 
 @given(events(), json_objects)
 def test_restore_undoes_changes(event: Event, body: dict[str, Any]) -> None:
-    """After restore an event is as it was when the copy was made, its decoded bodies included."""
+    """After `restore` an event equals the copy, including its decoded bodies."""
     original = event.copy()
     _ = event.properties
     event.type = "page"
@@ -231,7 +231,7 @@ def test_restore_undoes_changes(event: Event, body: dict[str, Any]) -> None:
 
 @given(events())
 def test_size_is_near_the_truth(event: Event) -> None:
-    """What bounds batches is within the short fields' length of the bytes that are stored."""
+    """`size` differs from the stored bytes by no more than the short fields."""
     short = sum(
         len(getattr(event, name) or "") * 6 for name in ("message_id", "user_id", "event", "type")
     )
@@ -240,17 +240,17 @@ def test_size_is_near_the_truth(event: Event) -> None:
 
 
 def test_notes_are_kept_apart() -> None:
-    """What the gateway noticed is stored with the event and shown to no destination."""
+    """The gateway's notes are stored with the event and shown to no destination."""
     event = Event(type="track")
-    assert event.notes == Warnings()
+    assert event.notes == Notes()
     add_notes(event, ["properties_truncated"], request_ip="10.1.2.3")
     (stored,) = decode_events(encode_events([event]))
-    assert stored.notes == Warnings(request_ip="10.1.2.3", notes=("properties_truncated",))
+    assert stored.notes == Notes(request_ip="10.1.2.3", notes=("properties_truncated",))
     assert stored.to_json() == b'{"type":"track"}'
 
 
 def test_bodies_are_views_of_the_stored_bytes() -> None:
-    """Reading a batch back copies no body: each keeps the bytes of the batch alive instead."""
+    """Reading a batch copies no body: each is a view that keeps the batch alive."""
     event = Event(type="track", raw_properties=Raw(b'{"a":1}'))
     data = encode_events([event])
     holders = sys.getrefcount(data)

@@ -1,4 +1,4 @@
-"""The client's say in where an event goes."""
+"""The `integrations` object, by which a client chooses destinations."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_case_41_all_is_the_default() -> None:
 
 
 def test_case_41_all_false_leaves_what_is_named() -> None:
-    """Only the destinations that are named get the event, and those that store it."""
+    """With `All` false, only named destinations and archives get the event."""
     only = {"All": False, "Mixpanel": True}
     assert refused(only, "Mixpanel") is None
     assert refused(only, "Amplitude") == "integrations"
@@ -43,21 +43,21 @@ def test_case_41_names_are_case_sensitive() -> None:
 
 @pytest.mark.parametrize("given_options", [{}, {"appsflyerId": "x"}])
 def test_case_41_options_switch_on(given_options: dict[str, Any]) -> None:
-    """An object, even an empty one, stands for true, and is handed to the destination."""
+    """An object, even an empty one, counts as true, and the destination gets it as options."""
     event = make_event(integrations={"All": False, "Appsflyer": given_options})
     assert refusal(event, "Appsflyer", storage=False) is None
     assert integration_options(event, "Appsflyer") == given_options
 
 
 def test_case_41_segment_itself_is_no_destination() -> None:
-    """Mobile SDKs switch off the name of the gateway itself, which blocks nothing."""
+    """Mobile SDKs switch `Segment.io` off, which blocks nothing."""
     assert refused({"Segment.io": False}) is None
 
 
 @pytest.mark.parametrize("value", [False, 0, "", [], 0.0])
 @pytest.mark.parametrize("storage", [False, True])
 def test_false_blocks(value: Any, storage: bool) -> None:
-    """What is false by itself blocks the destination that it names, one that stores as well."""
+    """A false value blocks the named destination, also an archive."""
     assert refused({"Mixpanel": value}, storage=storage) == "integrations"
     assert refused({"All": True, "Mixpanel": value}, storage=storage) == "integrations"
 
@@ -70,7 +70,7 @@ def test_null_is_absent() -> None:
 
 
 def test_device_mode_is_not_sent_twice() -> None:
-    """What the SDK has delivered itself is not delivered again, but is still stored."""
+    """An event that the SDK has delivered itself is not sent again, but is still archived."""
     event = make_event(
         raw_metadata=b'{"bundled":["Mixpanel"],"unbundled":["Amplitude"]}',
         integrations={"Mixpanel": True},
@@ -84,12 +84,12 @@ def test_device_mode_is_not_sent_twice() -> None:
     "metadata", [b"{}", b'{"bundled":null}', b'{"bundled":"Mixpanel"}', b'{"bundled":[1,{}]}']
 )
 def test_odd_metadata_blocks_nothing(metadata: bytes) -> None:
-    """Only a list that names the destination says that it was served."""
+    """Only a list that names the destination marks the event as delivered by the SDK."""
     assert refusal(make_event(raw_metadata=metadata), "Mixpanel", storage=False) is None
 
 
 def test_options_are_empty_where_there_are_none() -> None:
-    """A destination can ask without looking first."""
+    """Without options the result is an empty mapping."""
     assert integration_options(make_event(), "Mixpanel") == {}
     assert integration_options(make_event(integrations={"Mixpanel": True}), "Mixpanel") == {}
     assert integration_options(make_event(integrations={"Mixpanel": "x"}), "Mixpanel") == {}
@@ -100,7 +100,7 @@ names = st.sampled_from(["All", "Mixpanel", "Lake", "Other"])
 
 @given(st.dictionaries(names, json_values | st.booleans()), st.booleans())
 def test_the_rule_in_one_line(integrations: dict[str, Any], storage: bool) -> None:
-    """The name's own value decides, else `All`, which does not reach storage, else yes."""
+    """The named value decides, else `All`, which does not apply to archives, else yes."""
     own, all_ = integrations.get("Mixpanel"), integrations.get("All")
     deciding = own if own is not None else None if storage else all_
     goes = deciding is None or isinstance(deciding, dict) or bool(deciding)
@@ -124,7 +124,7 @@ objects = st.one_of(
 def test_what_is_remembered_is_what_the_rule_says(
     choices: list[tuple[Any, bool, bool]], storage: bool, mapped: bool
 ) -> None:
-    """Many events at once are judged as each of them alone, whatever came before."""
+    """Results for many events at once are those for each event alone, with any cache."""
     events = [
         make_event(
             integrations=integrations,

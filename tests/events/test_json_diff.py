@@ -1,4 +1,4 @@
-"""What is different between two JSON values."""
+"""Differences between two JSON values."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ JSON = st.recursive(
     ],
 )
 def test_each_path_is_named(was: Any, now: Any, found: list[tuple[str, str]]) -> None:
-    """By how it differs, in the form in which conditions name paths."""
+    """Each difference has its kind, and its path in the form of conditions."""
     assert [(change.kind, change.path) for change in changes(was, now)] == found
 
 
 @given(JSON, JSON)
 def test_there_are_changes_where_values_differ(was: Any, now: Any) -> None:
-    """None between equal values, and one at least between others, either way."""
+    """Equal values have no differences; others have at least one, in both directions."""
     same = msgspec.json.encode(was, order="sorted") == msgspec.json.encode(now, order="sorted")
     assert bool(changes(was, now)) is not same
     assert bool(changes(now, was)) is not same

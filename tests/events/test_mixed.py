@@ -1,4 +1,4 @@
-"""Requests of which a few events are looked at, and the others are stored as they were sent."""
+"""Requests of which only suspect events are decoded, and the others stored as sent."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from gateway.events.event import Event, encode_events
 from gateway.identity.visitors import Identity
 from gateway.intake.intake import Plain
 from gateway.testing import START_MS
-from tests.events.test_sealed import CLIENT, COMPACT, SHOP_EVENT, House, dumps
+from tests.events.test_sealed import CLIENT, COMPACT, SHOP_EVENT, Harness, dumps
 from tests.support.masking import CARD, EMAIL, PHONE, SECRET, config
+from tests.support.sizes import examples
 
 PERSONAL: dict[str, dict[str, Any]] = {
     "property": {"properties": {"note": f"call {PHONE}"}},
@@ -43,7 +44,7 @@ def mask(**table: Any) -> Mask:
 
 
 def batch(kinds: list[str | None], style: dict[str, Any] = COMPACT) -> bytes:
-    """A request with personal data of these kinds, one in each event; none for None."""
+    """Returns a request with these kinds of personal data, one in each event; None for none."""
     events = [
         {**SHOP_EVENT, "messageId": f"m-{n}", **(PERSONAL[kind] if kind else {})}
         for n, kind in enumerate(kinds)
@@ -57,20 +58,22 @@ def plain(body: bytes) -> Plain:
     return found
 
 
-def stored(house: House) -> list[dict[str, Any]]:
-    return [msgspec.json.decode(event.to_json()) for event in house.queue.stored]
+def stored(harness: Harness) -> list[dict[str, Any]]:
+    return [msgspec.json.decode(event.to_json()) for event in harness.queue.stored]
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(
+    max_examples=examples(20, 300), suppress_health_check=[HealthCheck.too_slow], deadline=None
+)
 @given(
     kinds=st.lists(st.none() | st.sampled_from(sorted(PERSONAL)), min_size=1, max_size=12).filter(
         lambda kinds: kinds.count("message") < 2  # or the second is a duplicate
     ),
 )
-def test_a_mixed_request_ends_where_the_slow_road_does(kinds: list[str | None]) -> None:
-    """Whichever events are looked at, all are stored masked, in their order, with their notes."""
+def test_a_mixed_request_ends_where_the_slow_path_does(kinds: list[str | None]) -> None:
+    """A mixed request stores the same masked events as the slow path, in the same order."""
     body = batch(kinds)
-    fast, slow = (House(transforms=Chain([("privacy", mask())])) for _ in range(2))
+    fast, slow = (Harness(transforms=Chain([("privacy", mask())])) for _ in range(2))
 
     assert fast.take(plain(body))[1] == slow.take(parse_batch(body))[1] == {}
 
@@ -81,7 +84,9 @@ def test_a_mixed_request_ends_where_the_slow_road_does(kinds: list[str | None]) 
     assert [e.message_id for e in fast.queue.stored if e.message_id.startswith("m-")] == sent
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(
+    max_examples=examples(20, 300), suppress_health_check=[HealthCheck.too_slow], deadline=None
+)
 @given(
     st.lists(
         st.tuples(
@@ -94,7 +99,7 @@ def test_a_mixed_request_ends_where_the_slow_road_does(kinds: list[str | None]) 
     )
 )
 def test_users_are_linked_by_what_is_stored(sent: list[tuple[str, str, str | None]]) -> None:
-    """Whichever events are looked at: ids that are masked are linked as hashes, none as it was."""
+    """Users are linked by the ids as stored: a masked id as its hash."""
     nobody = {key: value for key, value in SHOP_EVENT.items() if key != "anonymousId"}
     events = [
         {**nobody, "messageId": f"m-{n}", "type": type_, "userId": user}
@@ -103,22 +108,22 @@ def test_users_are_linked_by_what_is_stored(sent: list[tuple[str, str, str | Non
         if type_ != "alias" or before
     ]
     body = dumps({"batch": events}, COMPACT)
-    houses = []
-    for road in (plain, parse_batch):
+    harnesses = []
+    for parse in (plain, parse_batch):
         identity = Identity.idle(structlog.get_logger())
         identity.active = True
-        house = House(transforms=Chain([("privacy", mask())]), identity=identity)
+        harness = Harness(transforms=Chain([("privacy", mask())]), identity=identity)
         if events:
-            house.take(road(body))
+            harness.take(parse(body))
         assert EMAIL not in repr(identity._links)
-        assert EMAIL.encode() not in encode_events(house.queue.stored)
-        houses.append((identity._links, [visitor_of(event) for event in house.queue.stored]))
-    assert houses[0] == houses[1]
+        assert EMAIL.encode() not in encode_events(harness.queue.stored)
+        harnesses.append((identity._links, [visitor_of(event) for event in harness.queue.stored]))
+    assert harnesses[0] == harnesses[1]
 
 
 @given(places=st.sets(st.integers(0, 9), min_size=1, max_size=5), spaced=st.booleans())
 def test_only_suspects_are_made(places: set[int], spaced: bool) -> None:
-    """What is suspected in an event concerns that event alone; the others stay as sent."""
+    """Only suspect events are decoded; the others stay as sent."""
     kinds = ["property" if n in places else None for n in range(10)]
     array = plain(batch(kinds)).array
     if spaced:
@@ -140,7 +145,7 @@ def test_only_suspects_are_made(places: set[int], spaced: bool) -> None:
 
 
 def test_where_most_are_suspect_all_are_made() -> None:
-    """Cutting a request into single events costs more than it spares."""
+    """If most events are suspect, all are decoded, as cutting would cost more."""
     found = plain(batch(["property"] * 6 + [None] * 4))
     suspects = mask().suspects(found.array)
     assert suspects is not None
@@ -148,19 +153,19 @@ def test_where_most_are_suspect_all_are_made() -> None:
 
 
 def test_an_id_that_is_masked_is_remembered_as_it_is_stored() -> None:
-    """A personal message id is hashed before it is remembered, and a duplicate of that later."""
+    """A masked message id is remembered as its hash, and finds duplicates of the hash."""
     body = batch([None, "message", None])
-    house = House(transforms=Chain([("privacy", mask())]))
-    house.take(plain(body))
-    assert len(house.queue.stored) == 3
-    house.take(plain(body))
-    assert len(house.queue.stored) == 3
-    assert house.intake.ledger.source("web").duplicate == 3
-    assert house.ids.take_all("web", [Event(message_id=EMAIL)], START_MS)
+    harness = Harness(transforms=Chain([("privacy", mask())]))
+    harness.take(plain(body))
+    assert len(harness.queue.stored) == 3
+    harness.take(plain(body))
+    assert len(harness.queue.stored) == 3
+    assert harness.intake.ledger.source("web").duplicate == 3
+    assert harness.ids.take_all("web", [Event(message_id=EMAIL)], START_MS)
 
 
 class Picky(Transform):
-    """Suspects all texts with a word, and drops or fails on their events."""
+    """Suspects texts with a word, and drops or fails on their events."""
 
     def __init__(self, *, fails: bool) -> None:
         self._fails = fails
@@ -183,22 +188,22 @@ class Picky(Transform):
     ("fails", "code"), [(False, "filtered:picky"), (True, "transform_failed:picky")]
 )
 def test_what_is_dropped_after_all_is_counted(fails: bool, code: str) -> None:
-    """Where a transform does more than change what it suspects, the slow road keeps the books."""
+    """If a transform drops a suspect event or fails on it, the slow path counts it."""
     body = batch([None, "name", None])
-    house = House(transforms=Chain([("picky", Picky(fails=fails))]))
+    harness = Harness(transforms=Chain([("picky", Picky(fails=fails))]))
 
-    assert house.take(plain(body))[1] == {code: 1}
+    assert harness.take(plain(body))[1] == {code: 1}
 
-    assert [event.message_id for event in house.queue.stored] == ["m-0", "m-2"]
+    assert [event.message_id for event in harness.queue.stored] == ["m-0", "m-2"]
 
 
 class Silent(Transform):
-    """Does not say what it passes."""
+    """Does not implement `passes`."""
 
     def apply(self, events: list[Event]) -> list[Event]:
         return events
 
 
 def test_who_does_not_say_what_it_passes_sees_all_events() -> None:
-    """A transform that cannot tell from the bytes is not asked about places either."""
+    """A transform without `passes` is not asked for places, and gets all events."""
     assert Chain([("t", Silent()), ("m", mask())]).suspects(b"[]") is None

@@ -28,12 +28,12 @@ def test_an_event_is_one_line() -> None:
 
 
 def test_no_events_are_no_bytes() -> None:
-    """Without events there is nothing to write, not even an empty line."""
+    """No events give no bytes, not even an empty line."""
     assert encode_ndjson([]) == b""
 
 
 def test_numbers_keep_every_digit() -> None:
-    """A pretty-printed body loses its whitespace, and no number and no escape is touched."""
+    """A pretty-printed body loses its whitespace, and numbers and escapes stay the same."""
     event = make_event(
         raw_properties=b'{\r\n "n": 1.10, \n"huge": 1e999, "id": 12345678901234567890123,'
         b' "s": "a\\n\\u00e9"\n}'
@@ -44,7 +44,7 @@ def test_numbers_keep_every_digit() -> None:
 
 @pytest.mark.parametrize("space", [b"\n", b"\r", b"\r\n"])
 def test_no_kind_of_line_end_stays(space: bytes) -> None:
-    """Readers differ in what ends a line; none of it is in one."""
+    """A line contains no character that any reader takes for a line end."""
     event = make_event(raw_properties=b'{"a":' + space + b"1}")
     assert b'"properties":{"a":1}' in encode_line(event)
 
@@ -53,7 +53,7 @@ def test_no_kind_of_line_end_stays(space: bytes) -> None:
 def test_pretty_printed_bodies_stay_on_one_line(
     properties: dict[str, Any], extra: dict[str, Any], indent: Any
 ) -> None:
-    """However a client formats its JSON, a line holds no line end and decodes to the same."""
+    """JSON in any format becomes one line that decodes to the same value."""
     event = make_event(
         raw_properties=json.dumps(properties, indent=indent).encode(),
         raw_extra=json.dumps({f"x-{key}": value for key, value in extra.items()}).encode(),

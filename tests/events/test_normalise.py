@@ -1,4 +1,4 @@
-"""From JSON as clients send it to an event, or to the code of why not."""
+"""Events made of the JSON that clients really send."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gateway.events.envelope.normalise import (
     merge_objects,
     normalise,
 )
-from gateway.events.event import Event, Warnings, decode_events, encode_events
+from gateway.events.event import Event, Notes, decode_events, encode_events
 from tests.support.values import json_objects, json_text, json_text_objects, json_values
 
 KNOWN = [*sorted(Event.__struct_encode_fields__), "writeKey"]
@@ -29,7 +29,7 @@ fields_decoder = msgspec.json.Decoder(dict[str, Raw])
 
 
 def normalised(route_type: str | None = None, **fields: Any) -> Event:
-    """The event of these top-level values; bytes stand for the JSON text that they are."""
+    """Returns the event of these top-level values; bytes are taken as JSON text."""
     return normalise(
         {
             key: Raw(value if isinstance(value, bytes) else json.dumps(value).encode())
@@ -47,7 +47,7 @@ def code_of(**fields: Any) -> str:
 
 @given(json_text_objects(keys), st.sampled_from([None, "track"]))
 def test_any_object_is_an_event_or_discarded(text: bytes, route_type: str | None) -> None:
-    """Whatever a client sends, nothing but Discarded is raised, and an event is valid JSON."""
+    """Any object gives an event that is valid JSON, or raises Discarded."""
     try:
         event = normalise(fields_decoder.decode(text), route_type)
     except Discarded:
@@ -74,7 +74,7 @@ def test_nothing_unknown_is_lost(text: bytes) -> None:
 
 
 def test_case_28_null_is_absent() -> None:
-    """SDKs send null for what they do not have."""
+    """Null counts as absent."""
     event = normalised(
         type="track", userId="u", anonymousId=None, event="e", name=None, channel=None,
         timestamp=None, messageId=None, groupId=None,
@@ -93,7 +93,7 @@ def test_case_29_numbers_as_ids(name: str, digits: bytes) -> None:
 @pytest.mark.parametrize("name", ["userId", "anonymousId", "groupId", "previousId"])
 @pytest.mark.parametrize("value", [True, False, {}, [], {"id": 1}])
 def test_case_29_what_is_no_id(name: str, value: Any) -> None:
-    """Truth values, objects and arrays identify nobody."""
+    """Booleans, objects and arrays are no ids."""
     assert code_of(type="track", **{name: value}) == "id_not_string"
 
 
@@ -109,25 +109,25 @@ def test_case_29_what_is_no_id(name: str, value: Any) -> None:
 )
 @pytest.mark.parametrize("value", [123, True, {}, []])
 def test_case_27_and_30_names_are_texts(kind: str, name: str, code: str, value: Any) -> None:
-    """The name of a track event, a page or a screen is not a number, nor anything else."""
+    """The name of a track, page or screen event must be a text."""
     assert code_of(type=kind, **{name: value}) == code
 
 
 @pytest.mark.parametrize("name", ["event", "name", "category"])
 def test_a_name_where_it_names_nothing_is_kept(name: str) -> None:
-    """An identify may carry any `event` or `name`: the specification does not speak of it."""
+    """An identify keeps `event` and `name` of any type, as the specification is silent there."""
     assert normalised(type="identify", userId="u", **{name: 7}).extra == {name: 7}
 
 
 @pytest.mark.parametrize("value", [None, 5, "page", {}])
 def test_the_route_fixes_the_type(value: Any) -> None:
-    """On a route for one type it does not matter what the body says of it."""
+    """On a route for one type, the type in the body is ignored."""
     assert normalised("track", type=value, userId="u").type == "track"
 
 
 @pytest.mark.parametrize("value", [None, 5, True, {}, []])
 def test_a_type_that_is_no_text_is_none(value: Any) -> None:
-    """Without a route to say it, the event has no type, for which it is discarded later."""
+    """Without a type from the route, a type that is no text counts as none."""
     assert normalised(type=value, userId="u").type == ""
 
 
@@ -135,13 +135,13 @@ def test_a_type_that_is_no_text_is_none(value: Any) -> None:
     "name", ["receivedAt", "sourceId", "version", "writeKey", "_notes", "_extra"]
 )
 def test_what_the_gateway_stamps_cannot_be_forged(name: str) -> None:
-    """Keys that are the gateway's own are dropped, and the write key is never stored."""
+    """The gateway's own keys are dropped, and the write key is never stored."""
     event = normalised(type="track", userId="u", **{name: {"a": 1}})
     assert event == Event(type="track", user_id="u")
 
 
 def test_bodies_stay_as_they_were_sent() -> None:
-    """Not a byte of a body is touched."""
+    """Every byte of a body is kept."""
     event = normalised(
         type="track", userId=1, properties=b'{ "price" : 1.10 }', context=b"5", _metadata=b"{}"
     )
@@ -152,7 +152,7 @@ def test_bodies_stay_as_they_were_sent() -> None:
 
 @pytest.mark.parametrize("name", ["timestamp", "originalTimestamp", "sentAt"])
 def test_times_as_numbers(name: str) -> None:
-    """Epoch seconds and milliseconds are read; what is no time is noted as it was sent."""
+    """Epoch seconds and milliseconds are read; a value that is no time is noted as sent."""
     for number in (b"1795435200", b"1795435200000", b"1795435200.0"):
         shown = normalised(type="track", **{name: number}).to_dict()
         assert shown[name] == "2026-11-23T12:00:00.000Z"
@@ -163,11 +163,11 @@ def test_times_as_numbers(name: str) -> None:
 
 
 def test_notes_add_up() -> None:
-    """Each note is kept once, and a later one does not take away what an earlier one said."""
+    """Each note is kept once, and a later one does not remove an earlier one."""
     event = Event(type="track")
     add_notes(event, ["a", "b"], user_agent="UA")
     add_notes(event, ["b", "c"], request_ip="10.1.2.3", user_agent=None)
-    assert event.notes == Warnings(request_ip="10.1.2.3", user_agent="UA", notes=("a", "b", "c"))
+    assert event.notes == Notes(request_ip="10.1.2.3", user_agent="UA", notes=("a", "b", "c"))
 
 
 # -- text --------------------------------------------------------------------------------------
@@ -180,13 +180,13 @@ escaped = st.lists(_pieces, max_size=12).map(lambda pieces: f'"{"".join(pieces)}
 
 
 def stored_text(text: str) -> str:
-    """What may be stored of a decoded text."""
+    """Returns the form in which a decoded text may be stored."""
     return re.sub("[\ud800-\udfff]", "�", text).replace("\0", "")
 
 
 @given(escaped)
 def test_clean_text_is_decodable_and_says_the_same(body: bytes) -> None:
-    """Lone surrogates become U+FFFD and NUL goes, whatever stands around them; all else stays."""
+    """Lone surrogates become U+FFFD and NUL is removed, in any text; all else stays."""
     cleaned = clean_text(body)
     expected = stored_text(json.loads(body))
     assert json.loads(cleaned) == expected
@@ -195,7 +195,7 @@ def test_clean_text_is_decodable_and_says_the_same(body: bytes) -> None:
 
 @given(escaped)
 def test_clean_text_leaves_clean_text_alone(body: bytes) -> None:
-    """Cleaning twice is cleaning once, and text without fault keeps its bytes."""
+    """Cleaning twice is cleaning once, and clean text keeps its bytes."""
     cleaned = clean_text(body)
     assert clean_text(cleaned) == cleaned
     text = json.loads(body)
@@ -205,7 +205,7 @@ def test_clean_text_leaves_clean_text_alone(body: bytes) -> None:
 
 @given(json_objects, st.booleans())
 def test_clean_text_of_whole_bodies(value: dict[str, Any], ascii_only: bool) -> None:
-    """In any JSON, keys and values alike, only the faults change."""
+    """In any JSON, only unstorable characters change, in keys and values alike."""
     body = json.dumps(value, ensure_ascii=ascii_only).encode()
     if "\\u0000" not in json.dumps(value):
         assert clean_text(body) == body
@@ -232,14 +232,14 @@ def depth_of(value: Any) -> int:
 
 @given(json_values, st.integers(0, 5), st.sampled_from([None, 1]))
 def test_depth_is_that_of_the_decoded_value(value: Any, limit: int, indent: int | None) -> None:
-    """Text nests as deep as the value that it stands for, brackets within strings aside."""
+    """Text nests as deep as its decoded value; brackets in strings do not count."""
     text = json.dumps(value, indent=indent).encode()
     assert depth_exceeds(text, limit) == (depth_of(value) > limit)
 
 
 @given(st.lists(st.sampled_from(['"[{"', '"\\\\"', '"\\"["', "1"]), max_size=6), st.integers(0, 8))
 def test_depth_ignores_what_strings_hold(strings: list[str], nesting: int) -> None:
-    """Brackets and escaped quotes within strings open and close nothing."""
+    """Brackets and escaped quotes in strings open and close nothing."""
     text = "[" * nesting + ",".join(strings or ["0"]) + "]" * nesting
     for limit in range(9):
         assert depth_exceeds(text.encode(), limit) == (nesting > limit)
@@ -247,7 +247,7 @@ def test_depth_ignores_what_strings_hold(strings: list[str], nesting: int) -> No
 
 @given(json_text)
 def test_depth_of_any_text(text: str) -> None:
-    """However the text is written, a limit at its depth holds, and one below does not."""
+    """For any text, a limit equal to its depth is not exceeded, and one below is."""
     # Objects as lists of their values, or a key that comes twice would hide one.
     values = json.loads(
         text, parse_int=float, object_pairs_hook=lambda pairs: [v for _, v in pairs]
@@ -258,7 +258,7 @@ def test_depth_of_any_text(text: str) -> None:
 
 
 def test_depth_of_long_text() -> None:
-    """A megabyte of strings and a tower of brackets are both measured, without recursion."""
+    """A megabyte of strings and a tower of brackets are measured without recursion."""
     assert not depth_exceeds(b'["' + b"[" * 1_000_000 + b'"]', 1)
     assert not depth_exceeds(b'["' + b'\\"[' * 300_000 + b'"]', 1)
     assert depth_exceeds(b"[" * 1_000_000 + b"]" * 1_000_000, 64)
@@ -269,7 +269,7 @@ def test_depth_of_long_text() -> None:
 
 @given(json_objects, json_objects)
 def test_merge_lets_the_event_win(base: dict[str, Any], over: dict[str, Any]) -> None:
-    """Every key of both is there; where both have one, it is merged or that of `over`."""
+    """All keys of both objects are there; if both have a key, it is merged or that of `over`."""
     before = json.dumps([base, over])
     merged = merge_objects(base, over)
     assert json.dumps([base, over]) == before

@@ -1,4 +1,4 @@
-"""Paths: what is one, and what they find."""
+"""Paths: their syntax, and the values that they find."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.values import json_objects
 
 
 def fresh(event: Event) -> Event:
-    """The event as it is read from the queue: nothing of it is decoded."""
+    """Returns the event as read from the queue, with undecoded bodies."""
     return decode_events(encode_events([event]))[0]
 
 
@@ -63,7 +63,7 @@ def test_steps_of_a_path(text: str, steps: tuple[Any, ...]) -> None:
     ],
 )
 def test_what_is_no_path_is_refused_with_its_place(text: str, position: int, problem: str) -> None:
-    """An error says which character is wrong, and suggests what was meant."""
+    """An error names the wrong character, and suggests a correction."""
     with pytest.raises(PathError) as caught:
         parse_path(text)
 
@@ -72,7 +72,7 @@ def test_what_is_no_path_is_refused_with_its_place(text: str, position: int, pro
 
 
 def test_every_field_and_body_of_an_event_has_a_path() -> None:
-    """Nothing of an event is out of reach but the gateway's own notes."""
+    """Every part of an event has a path, except the gateway's own notes."""
     named = {*FIELDS.values(), *BODIES.values()}
 
     assert set(Event.__struct_fields__) - named == {"raw_notes"}
@@ -103,7 +103,7 @@ def test_every_field_and_body_of_an_event_has_a_path() -> None:
 )
 @pytest.mark.parametrize("decoded", [False, True])
 def test_a_reader_gives_the_value_or_none(path: str, value: object, decoded: bool) -> None:
-    """What is there is found, before and after a body was decoded; all else is None."""
+    """A reader returns the value, before and after the body was decoded, or None."""
     event = make_event(
         properties={"total": 27.5, "products": [{"sku": "a"}, {"sku": "b"}], "a b": True},
         context={"ip": "1.2.3.4"},
@@ -118,7 +118,7 @@ def test_a_reader_gives_the_value_or_none(path: str, value: object, decoded: boo
 
 
 def test_reading_one_value_decodes_no_body() -> None:
-    """Events that wait in memory do not grow by being looked at."""
+    """Reading a value does not make a waiting event larger."""
     event = fresh(make_event(properties={"a": 1, "b": [{"c": 2}]}))
 
     assert path_reader(parse_path("properties.b[0].c"))(event) == 2
@@ -127,7 +127,7 @@ def test_reading_one_value_decodes_no_body() -> None:
 
 @given(properties=json_objects, key=st.text(max_size=8))
 def test_a_reader_agrees_with_the_decoded_body(properties: dict[str, Any], key: str) -> None:
-    """For any key of any object, taking the value out of the bytes gives what decoding gives."""
+    """For any key of any object, the value read from the bytes is the decoded one."""
     event = fresh(make_event(properties=properties))
     whole = fresh(event)
 
@@ -136,7 +136,7 @@ def test_a_reader_agrees_with_the_decoded_body(properties: dict[str, Any], key: 
 
 @given(st.text())
 def test_any_text_is_a_path_or_an_error_with_a_place(text: str) -> None:
-    """Nothing else is raised, and the place is in the text or right after it."""
+    """Any text is a path, or raises PathError with a position in the text or at its end."""
     position = 0
     try:
         path = parse_path(text)
@@ -153,7 +153,7 @@ def test_any_text_is_a_path_or_an_error_with_a_place(text: str) -> None:
     st.lists(st.text() | st.integers(min_value=0, max_value=999_999) | st.none(), max_size=4),
 )
 def test_a_written_path_is_read_as_the_same_path(root: str, steps: list[Any]) -> None:
-    """Any keys at all, however odd, can be written."""
+    """Paths with any keys can be written and read back."""
     path = Path(root, tuple(steps))
 
     assert parse_path(str(path)) == path

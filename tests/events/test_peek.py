@@ -1,4 +1,4 @@
-"""A look into a context, and that all who ask for it get what they would find themselves."""
+"""Reading some keys of a context without decoding the rest."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ clients = st.builds(
 
 @given(contexts, spaces)
 def test_what_is_seen_is_what_stands_there(context: dict[str, Any], form: tuple[str, str]) -> None:
-    """Each key as a full decoding gives it, UNSET where there is none."""
+    """Each key has the value of a full decoding, or UNSET."""
     text = json.dumps(context, separators=form).encode()
     whole, seen = msgspec.json.decode(text), peek(text)
     for name in ("ip", "direct", "library"):
@@ -48,17 +48,17 @@ def test_what_is_seen_is_what_stands_there(context: dict[str, Any], form: tuple[
 
 @given(json_values.filter(lambda value: not isinstance(value, dict)))
 def test_what_is_no_object_is_known(value: Any) -> None:
-    """Validation drops such a context, with a note."""
+    """A context that is no object gives NO_OBJECT, for which validation drops it with a note."""
     assert peek(json.dumps(value).encode()) is NO_OBJECT
 
 
 def test_an_absent_context_has_nothing() -> None:
-    """It is not the same as one that is no object."""
+    """An absent context gives NOTHING, not NO_OBJECT."""
     assert peek(b"") is NOTHING
 
 
 def test_numbers_beyond_a_double() -> None:
-    """No decoder holds them, and they are no reason to see less of the rest."""
+    """A number too large for a double does not hide the other keys."""
     seen = peek(b'{"ip":1e999,"library":{"name":"pixel"},"device":{"advertisingId":[1e999]}}')
     assert isinstance(seen, Peek)
     assert (seen.ip, seen.library) == (None, {"name": "pixel"})
@@ -75,7 +75,7 @@ def test_numbers_beyond_a_double() -> None:
 def test_who_is_told_does_as_who_looks(
     context: Any, form: tuple[str, str], client: Client, kind: str, channel: str | None
 ) -> None:
-    """Intake looks once for validation and enrichment; each on its own would do the same."""
+    """Validation and enrichment give the same result with and without the result of `peek`."""
     text = json.dumps(context, separators=form).encode()
     told, alone = (
         Event(

@@ -1,4 +1,4 @@
-"""Events that are stored as they were sent come out as if each had been looked at on its way in."""
+"""Events that are stored as sent come out as if each had been decoded at intake."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from gateway.intake.intake import Arrival, Intake, Plain
 from gateway.state.ledger.counts import Ledger
 from gateway.testing import START_MS, ManualClock, make_event
 from tests.support.segment_fakes import FakeQueue
+from tests.support.sizes import examples
 
 COMPACT = {"separators": (",", ":")}
 CLIENT = Client("203.0.113.9", "Mozilla/5.0", "auto")
@@ -130,7 +131,7 @@ STYLES = st.sampled_from(
 
 
 class Shout(Transform):
-    """Does not say what it passes."""
+    """Does not implement `passes`."""
 
     def apply(self, events: list[Event]) -> list[Event]:
         for event in events:
@@ -138,8 +139,8 @@ class Shout(Transform):
         return events
 
 
-class House:
-    """An intake over a queue that keeps what it is given."""
+class Harness:
+    """An intake over a queue that keeps all it is given."""
 
     def __init__(
         self,
@@ -165,7 +166,7 @@ class House:
         )
 
     def take(self, body: Parsed | Plain) -> tuple[list[bytes], dict[str, int]]:
-        """What is stored by now, and what was discarded of a body."""
+        """Returns the stored events so far, and the counts of a body's discarded events."""
         counts = asyncio.run(self._take(body))
         return [encode_events([event]) for event in self.queue.stored], counts
 
@@ -190,7 +191,7 @@ class House:
 
 
 def parse_array(array: bytes, plain: Plain) -> Parsed:
-    """The same batch, on the slow road."""
+    """Parses the same batch on the slow path."""
     parsed = parse_batch(b'{"batch":%b}' % array)
     parsed.sent_at = plain.sent_at
     return parsed
@@ -202,8 +203,8 @@ def dumps(value: Any, style: dict[str, Any]) -> bytes:
 
 def assert_alike(fast: Plain, slow: Parsed) -> None:
     assert fast.write_key == slow.write_key
-    sealed, counted = House().take(fast)
-    looked_at, expected = House().take(slow)
+    sealed, counted = Harness().take(fast)
+    looked_at, expected = Harness().take(slow)
     # Ids that the gateway gives are new each time, so that such events are never sealed.
     assert (list(map(msgspec.json.decode, sealed)), counted) == (
         list(map(msgspec.json.decode, looked_at)),
@@ -211,12 +212,14 @@ def assert_alike(fast: Plain, slow: Parsed) -> None:
     )
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(
+    max_examples=examples(60, 1000), suppress_health_check=[HealthCheck.too_slow], deadline=None
+)
 @given(batch=BATCHES, style=STYLES)
-def test_a_batch_that_takes_the_fast_road_ends_where_the_slow_one_does(
+def test_a_batch_that_takes_the_fast_path_ends_where_the_slow_one_does(
     batch: dict[str, Any], style: dict[str, Any]
 ) -> None:
-    """What is plain is stored with the same fields, byte for byte, and nothing of it discarded."""
+    """A batch on the fast path stores the same events as on the slow path."""
     body = dumps(batch, style)
     fast = plain_batch(body)
     if fast is None or not within(fast, SegmentConfig()):
@@ -224,12 +227,14 @@ def test_a_batch_that_takes_the_fast_road_ends_where_the_slow_one_does(
     assert_alike(fast, parse_batch(body))
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(
+    max_examples=examples(60, 1000), suppress_health_check=[HealthCheck.too_slow], deadline=None
+)
 @given(event=EVENTS, kind=st.sampled_from(["track", "page", "identify", "group"]), style=STYLES)
-def test_a_single_event_that_takes_the_fast_road_ends_where_the_slow_one_does(
+def test_a_single_event_that_takes_the_fast_path_ends_where_the_slow_one_does(
     event: dict[str, Any], kind: str, style: dict[str, Any]
 ) -> None:
-    """The path's type holds on both roads, whatever the event says."""
+    """The path's type wins over the event's, on the fast path and on the slow one."""
     body = dumps(event, style)
     fast = plain_event(body, kind)
     if fast is None or not within(fast, SegmentConfig()):
@@ -238,8 +243,8 @@ def test_a_single_event_that_takes_the_fast_road_ends_where_the_slow_one_does(
 
 
 @pytest.mark.parametrize("sdk_style", [{"separators": (",", ":")}, {"separators": (", ", ": ")}])
-def test_what_sdks_send_takes_the_fast_road(sdk_style: dict[str, Any]) -> None:
-    """Compact JSON in any order of keys is plain; JSON with blanks is left to the slow road."""
+def test_what_sdks_send_takes_the_fast_path(sdk_style: dict[str, Any]) -> None:
+    """Compact JSON with keys in any order takes the fast path; JSON with blanks does not."""
     events = [{**SHOP_EVENT, "messageId": f"m-{n}", "userId": None} for n in range(3)]
     for batch in (
         {"batch": events, "sentAt": "2026-01-05T10:00:00.000Z"},
@@ -265,8 +270,8 @@ def test_what_sdks_send_takes_the_fast_road(sdk_style: dict[str, Any]) -> None:
         b'{"batch":[{"messageId":"m\xff"}]}',
     ],
 )
-def test_what_only_looks_like_a_batch_is_left_to_the_slow_road(body: bytes) -> None:
-    """The events are cut out of a body only where what is left proves that they are its batch."""
+def test_what_only_looks_like_a_batch_is_left_to_the_slow_path(body: bytes) -> None:
+    """A body takes the fast path only if the text around its events proves them its batch."""
     assert plain_batch(body) is None
 
 
@@ -283,7 +288,7 @@ def test_what_only_looks_like_a_batch_is_left_to_the_slow_road(body: bytes) -> N
     ],
 )
 def test_limits_are_told_from_the_bytes(events: list[dict[str, Any]], fits: bool) -> None:
-    """What may be over a limit is looked at event by event."""
+    """Events that may be over a limit take the slow path."""
     batch = [{"messageId": f"m{n}", "type": "track", "properties": e} for n, e in enumerate(events)]
     parsed = plain_batch(dumps({"batch": batch}, COMPACT))
     assert parsed is not None
@@ -292,7 +297,7 @@ def test_limits_are_told_from_the_bytes(events: list[dict[str, Any]], fits: bool
 
 @given(depth=st.integers(1, 80), arrays=st.booleans())
 def test_depth_is_told_to_the_level(depth: int, arrays: bool) -> None:
-    """A body that nests as deep as allowed is plain, one level more is not."""
+    """A body at the depth limit takes the fast path, and one level more does not."""
     nested = b"[" * depth + b"]" * depth if arrays else b'{"a":' * depth + b"1" + b"}" * depth
     opened = b'{"a":%b}' % nested
     body = b'{"batch":[{"messageId":"m","type":"track","properties":%b}]}' % opened
@@ -302,11 +307,11 @@ def test_depth_is_told_to_the_level(depth: int, arrays: bool) -> None:
 
 
 def test_an_event_that_a_transform_may_touch_is_not_sealed() -> None:
-    """Without a transform's word that it passes, events are decoded and run through it."""
+    """If a transform does not implement `passes`, all events are decoded and run through it."""
     body = dumps({"batch": [{**SHOP_EVENT}]}, COMPACT)
     parsed = plain_batch(body)
     assert parsed is not None
-    stored, _ = House(transforms=Chain([("t", Shout())])).take(parsed)
+    stored, _ = Harness(transforms=Chain([("t", Shout())])).take(parsed)
     assert msgspec.json.decode(stored[0])[0]["event"] == "ORDER COMPLETED"
 
 
@@ -325,7 +330,7 @@ def test_an_event_that_a_transform_may_touch_is_not_sealed() -> None:
     ],
 )
 def test_what_has_to_be_looked_at_is_not_taken_as_it_is(fields: dict[str, Any]) -> None:
-    """An event that would be mended or discarded does not pass for plain."""
+    """An event that must be corrected or discarded does not take the fast path."""
     body = dumps({"batch": [SHOP_EVENT, {**SHOP_EVENT, "messageId": "m-2", **fields}]}, COMPACT)
     parsed = plain_batch(body)
     assert parsed is not None
@@ -334,7 +339,7 @@ def test_what_has_to_be_looked_at_is_not_taken_as_it_is(fields: dict[str, Any]) 
 
 
 def test_an_alias_is_sealed() -> None:
-    """Its previousId is filled in when it is made, as it is on the slow road."""
+    """A sealed alias gets its previousId when it is made, as on the slow path."""
     body = dumps({"batch": [{**SHOP_EVENT, "type": "alias", "userId": "u"}]}, COMPACT)
     parsed = plain_batch(body)
     assert parsed is not None
@@ -343,28 +348,28 @@ def test_an_alias_is_sealed() -> None:
 
 
 def test_suppressed_users_are_found_among_the_heads() -> None:
-    """Nothing of a suppressed user is sealed, nor an alias that joins one."""
+    """No event of a suppressed user is sealed, and no alias with such an id."""
     for fields in ({"userId": "gone"}, {"type": "alias", "userId": "u", "previousId": "gone"}):
         body = dumps({"batch": [{**SHOP_EVENT, **fields}]}, COMPACT)
         parsed = plain_batch(body)
         assert parsed is not None
-        assert House(suppressed={"gone"}).take(parsed) == ([], {"suppressed": 1})
+        assert Harness(suppressed={"gone"}).take(parsed) == ([], {"suppressed": 1})
 
 
-def test_a_duplicate_is_found_on_both_roads() -> None:
-    """An id that was sealed is a duplicate for what is looked at, and the other way round."""
+def test_a_duplicate_is_found_on_both_paths() -> None:
+    """An id from the fast path is a duplicate on the slow path, and the other way round."""
     body = dumps({"batch": [SHOP_EVENT]}, COMPACT)
-    house = House()
+    harness = Harness()
     first, second = plain_batch(body), parse_batch(body)
     assert first is not None
-    assert len(house.take(first)[0]) == 1
-    assert len(house.take(second)[0]) == 1
-    assert len(house.take(first)[0]) == 1
-    assert house.intake.ledger.source("web").duplicate == 2
+    assert len(harness.take(first)[0]) == 1
+    assert len(harness.take(second)[0]) == 1
+    assert len(harness.take(first)[0]) == 1
+    assert harness.intake.ledger.source("web").duplicate == 2
 
 
 def test_a_payload_holds_both_kinds() -> None:
-    """Sealed events and others stand in one array, in their order, and are read as one run."""
+    """Sealed and single events share one array, keep their order, and are read as one run."""
     origin = Origin("web", START_MS, client=CLIENT)
     array = dumps([SHOP_EVENT, {**SHOP_EVENT, "messageId": "m-2"}], COMPACT)
     events, data = seal(origin, array, 2, addressed=False)
@@ -385,7 +390,7 @@ def test_a_payload_holds_both_kinds() -> None:
 
 
 def test_a_run_makes_its_events_once() -> None:
-    """Whoever looks at an event twice, or with others, sees the same object."""
+    """Reading an event twice, alone or with others, returns the same object."""
     origin = Origin("web", START_MS)
     events, _ = seal(origin, dumps([SHOP_EVENT], {}), 1, addressed=True)
     run = Run([events])

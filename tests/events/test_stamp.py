@@ -40,12 +40,12 @@ def our_form(text: str | None) -> str | None:
 
 
 def other_form(text: str | None) -> str | None:
-    """The same moment, written as no SDK in JavaScript would."""
+    """Returns the same time in a form that no JavaScript SDK writes."""
     return text and text.replace("T", " ").replace("Z", "+00:00")
 
 
 def test_case_33_a_wrong_clock_is_corrected() -> None:
-    """The client's clock is two hours slow; what happened 5 s before sending, did so by ours."""
+    """A client's clock that is two hours slow is corrected by sentAt and receivedAt."""
     received = at("2026-11-23T12:00:05Z")
     event = stamped(received, "2026-11-23T10:00:05Z", timestamp="2026-11-23T10:00:00.000Z")
     assert event.timestamp == NOON
@@ -55,14 +55,14 @@ def test_case_33_a_wrong_clock_is_corrected() -> None:
 
 
 def test_case_34_without_a_time_of_sending_the_client_is_believed() -> None:
-    """History that is imported keeps its times exactly."""
+    """Without sentAt, times stay exactly as they are, as in imported history."""
     event = stamped(at(NOON), timestamp="2012-12-02T00:30:08.276Z")
     assert event.timestamp == event.original_timestamp == "2012-12-02T00:30:08.276Z"
     assert event.sent_at is None
 
 
 def test_an_event_s_own_time_of_sending_goes_before_the_batch_s() -> None:
-    """Each event of a batch is corrected by what it says itself, where it can be read."""
+    """An event's own readable sentAt wins over the batch's."""
     sent, batch = "2026-11-23T11:00:00.000Z", "2026-11-23T10:00:00.000Z"
     event = stamped(at(NOON), batch, timestamp=sent, sent_at=sent)
     assert (event.timestamp, event.sent_at) == (NOON, sent)
@@ -72,14 +72,14 @@ def test_an_event_s_own_time_of_sending_goes_before_the_batch_s() -> None:
 
 @pytest.mark.parametrize("where", ["batch_sent", "sent_at", "timestamp", "original_timestamp"])
 def test_what_cannot_be_read_is_noted(where: str) -> None:
-    """The event keeps what the client wrote, and is taken to have happened when it arrived."""
+    """An unreadable time is noted, and the time of receipt is used instead."""
     event = stamped(at(NOON), **{where: "soon"})
     assert event.notes.raw_timestamp == "soon"
     assert event.timestamp == event.original_timestamp == event.received_at == NOON
 
 
 def test_the_future_is_noted() -> None:
-    """A day ahead may be a clock; more is said, and kept."""
+    """A time more than a day ahead is kept and noted."""
     for text, notes in (
         ("2026-11-24T12:00:00.000Z", ()),
         ("2026-11-24T12:00:00.001Z", ("timestamp_in_future",)),
@@ -92,7 +92,7 @@ def test_the_future_is_noted() -> None:
 def test_the_correction_does_not_depend_on_the_clients_clock(
     received: int, waited: int, error: int
 ) -> None:
-    """However wrong the client's clock is, an event happened `waited` before it was received."""
+    """For any clock error, an event happened `waited` before it was received."""
     sent = received + error
     event = stamped(received, format_ms(sent), timestamp=format_ms(sent - waited))
     assert event.timestamp == format_ms(received - waited)
@@ -105,7 +105,7 @@ times = st.none() | st.integers(FIRST, LAST).map(format_ms)
 def test_times_in_our_form_are_stamped_as_in_any_other(
     received: int, batch: str | None, time: str | None, original: str | None, sent: str | None
 ) -> None:
-    """What is not formatted again because it is in our form already comes out the same."""
+    """Times in our form, which are not formatted again, give the same result as others."""
     one, other = (
         stamped(
             received,
@@ -120,7 +120,7 @@ def test_times_in_our_form_are_stamped_as_in_any_other(
 
 
 def test_the_other_form_is_read_as_the_same_time() -> None:
-    """Or the test above would compare two times that cannot be read."""
+    """`other_form` gives readable times, so the test before compares real times."""
     now = format_ms(int(datetime(2026, 11, 23, 12, tzinfo=UTC).timestamp() * 1000))
     assert now == NOON
     assert parse_ms(other_form(NOON)) == at(NOON)

@@ -58,7 +58,7 @@ offsets = st.integers(-14 * 60, 14 * 60).map(lambda m: timezone(timedelta(minute
     ],
 )
 def test_forms_of_a_time(sent: object, read: str) -> None:
-    """Whatever form the SDKs write a time in, it is read to the millisecond; fractions are cut."""
+    """A time in any form that SDKs write is read to the millisecond; smaller fractions are cut."""
     milliseconds = parse_ms(sent)
     assert milliseconds is not None
     assert format_ms(milliseconds) == read
@@ -69,7 +69,7 @@ def test_forms_of_a_time(sent: object, read: str) -> None:
     ["1601010110101", "1612102512345", "1701011212121", "1711302359599", "1801010000000"],
 )
 def test_epoch_milliseconds_that_look_like_a_date(digits: str) -> None:
-    """Thirteen digits are milliseconds, also where their first eight could be a day of 1612."""
+    """Thirteen digits are milliseconds, even if the first eight could be a date."""
     assert parse_ms(digits) == int(digits)
 
 
@@ -84,17 +84,17 @@ def test_epoch_milliseconds_that_look_like_a_date(digits: str) -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_time(sent: object) -> None:
-    """It is None and never an error; so is Go's zero time, which means that there is none."""
+    """A value that is no time, and Go's zero time, give None and no error."""
     assert parse_ms(sent) is None
 
 
 def test_true_is_not_one() -> None:
-    """A truth value does not share what is remembered of the number that it equals."""
+    """`True` does not share a cache entry with 1."""
     assert (parse_ms(True), parse_ms(1.0), parse_ms(1), parse_ms(True)) == (None, 1000, 1000, None)
 
 
 def test_long_texts_are_not_remembered() -> None:
-    """Clients cannot fill the memory with texts that are no times."""
+    """Clients cannot fill the memory with long texts that are no times."""
     before = timestamps._parse_text.cache_info().currsize
     assert parse_ms("2026-11-23T12:00:00Z" + " " * 60_000) is None
     assert timestamps._parse_text.cache_info().currsize == before
@@ -102,20 +102,20 @@ def test_long_texts_are_not_remembered() -> None:
 
 @given(moments)
 def test_round_trip(milliseconds: int) -> None:
-    """What is written is read as the same millisecond."""
+    """A written time is read as the same millisecond."""
     assert parse_ms(format_ms(milliseconds)) == milliseconds
 
 
 @given(moments, moments)
 def test_texts_sort_as_times_do(one: int, other: int) -> None:
-    """The text form has one width, so that texts compare as times."""
+    """Texts of times have one width, so they sort like times."""
     assert FORM.fullmatch(format_ms(one))
     assert (format_ms(one) < format_ms(other)) == (one < other)
 
 
 @given(st.integers())
 def test_years_are_bounded(milliseconds: int) -> None:
-    """Out of the range of years the text is that of the range's end."""
+    """Times outside the range of years are written as the end of the range."""
     clamped = min(max(milliseconds, EARLIEST), LATEST)
     assert parse_ms(format_ms(milliseconds)) == clamped
 
@@ -126,7 +126,7 @@ def test_years_are_bounded(milliseconds: int) -> None:
     st.sampled_from(["auto", "seconds", "milliseconds", "microseconds"]),
 )
 def test_any_offset(moment: datetime, separator: str, precision: str) -> None:
-    """A time with an offset is the moment that it names."""
+    """A time with an offset is converted to UTC."""
     text = moment.isoformat(separator, precision)
     expected = (datetime.fromisoformat(text) - EPOCH) // timedelta(milliseconds=1)
     assert parse_ms(text) == expected
@@ -141,7 +141,7 @@ def test_reading_never_fails(sent: object) -> None:
 
 @given(st.integers(1, 99_999_999_999))
 def test_whole_seconds(seconds: int) -> None:
-    """Epoch seconds are the same as a number, as a fraction and as digits."""
+    """Epoch seconds give the same time as a number, as a fraction and as digits."""
     assert parse_ms(seconds) == parse_ms(float(seconds)) == seconds * 1000
     if len(str(seconds)) != 8:
         assert parse_ms(str(seconds)) == seconds * 1000
@@ -149,7 +149,7 @@ def test_whole_seconds(seconds: int) -> None:
 
 @given(moments)
 def test_our_form_is_known_exactly(milliseconds: int) -> None:
-    """A time in the form that we write is read as that time, but for the range's last minute."""
+    """`exact_ms` reads all times of `format_ms`, except for the last minute of the range."""
     exact = exact_ms(format_ms(milliseconds))
     assert exact == milliseconds or (exact is None and milliseconds > LATEST - 120_000)
 
@@ -160,7 +160,7 @@ def test_our_form_is_known_exactly(milliseconds: int) -> None:
     st.characters(),
 )
 def test_no_other_form_is_taken_for_ours(text: str, place: int, other: str) -> None:
-    """What `exact_ms` reads, `format_ms` gives back to the letter; `parse_ms` agrees."""
+    """If `exact_ms` reads a text, `format_ms` gives the same text, and `parse_ms` agrees."""
     changed = text[:place] + other + text[place + 1 :]
     for form in (text, changed, "2026-W02-1T12:00:00.000Z"):
         exact = exact_ms(form)
@@ -168,7 +168,7 @@ def test_no_other_form_is_taken_for_ours(text: str, place: int, other: str) -> N
 
 
 def test_now_is_the_wall_clock() -> None:
-    """In whole milliseconds."""
+    """`now_ms` is the wall clock in whole milliseconds."""
     before = time.time() * 1000
     now = now_ms()
     assert before - 1 <= now <= time.time() * 1000 + 1

@@ -1,4 +1,4 @@
-"""The rules that an event must meet, with Segment's codes."""
+"""Segment's rules for events, with Segment's discard codes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ VALID: dict[str, dict[str, Any]] = {
 
 
 def checked(kind: str, **fields: Any) -> tuple[str | None, Event]:
-    """The code and the event of what a client sends; a value of None takes a field away."""
+    """Returns code and event for a client's fields; None removes a field."""
     sent = {"type": kind, **VALID.get(kind, {}), **fields}
     event = normalise({key: Raw(json.dumps(value).encode()) for key, value in sent.items()})
     return validate(event), event
@@ -54,7 +54,7 @@ def test_case_26_unknown_types(kind: str) -> None:
 @pytest.mark.parametrize("kind", sorted(EVENT_TYPES - {"alias"}))
 @pytest.mark.parametrize("blank", [*BLANK, None])
 def test_case_29_blank_ids_are_absent(kind: str, blank: str | None) -> None:
-    """One of the two ids has to say something; the blank one is taken away."""
+    """Blank ids are removed, and at least one of the two ids is required."""
     assert code_of(kind, userId=blank, anonymousId=blank) == "no_user_anon_id"
     code, event = checked(kind, userId=blank, anonymousId="a")
     assert (code, event.user_id, event.anonymous_id) == (None, None, "a")
@@ -64,14 +64,14 @@ def test_case_29_blank_ids_are_absent(kind: str, blank: str | None) -> None:
 
 @pytest.mark.parametrize("blank", [*BLANK, None])
 def test_case_26_a_track_event_has_a_name(blank: str | None) -> None:
-    """Without one nobody could count it."""
+    """A track event without a name is discarded."""
     assert code_of("track", event=blank) == "event_not_defined"
 
 
 @pytest.mark.parametrize("kind", ["page", "screen"])
 @pytest.mark.parametrize("key", ["name", "category"])
 def test_case_30_names_of_pages(kind: str, key: str) -> None:
-    """They may be absent or null, but not blank."""
+    """Name and category of a page may be absent or null, but not blank."""
     assert code_of(kind, **{key: None}) is None
     assert code_of(kind, **{key: "Home"}) is None
     for blank in BLANK:
@@ -81,7 +81,7 @@ def test_case_30_names_of_pages(kind: str, key: str) -> None:
 @pytest.mark.parametrize("kind", sorted(EVENT_TYPES))
 @pytest.mark.parametrize("value", ["x", 1, True, [], [{}]])
 def test_case_27_bodies_are_objects(kind: str, value: Any) -> None:
-    """The body that belongs to the type must be an object; one that does not is dropped."""
+    """The body of the event's type must be an object; another body that is not is dropped."""
     has_properties = kind in ("track", "page", "screen")
     has_traits = kind in ("identify", "group")
     assert code_of(kind, properties=value) == ("properties_not_object" if has_properties else None)
@@ -92,7 +92,7 @@ def test_case_27_bodies_are_objects(kind: str, value: Any) -> None:
 
 @pytest.mark.parametrize("key", ["properties", "traits", "context", "integrations", "_metadata"])
 def test_a_body_of_null_is_absent(key: str) -> None:
-    """Null takes a body away and is worth no note."""
+    """A body of null counts as absent, without a note."""
     for kind in sorted(EVENT_TYPES):
         code, event = checked(kind, **{key: None})
         assert code is None
@@ -103,7 +103,7 @@ def test_a_body_of_null_is_absent(key: str) -> None:
 @pytest.mark.parametrize("key", ["context", "integrations", "_metadata"])
 @pytest.mark.parametrize("value", ["x", 1, False, []])
 def test_a_context_that_is_no_object_is_dropped(key: str, value: Any) -> None:
-    """It costs the event nothing but a note."""
+    """A context that is no object is dropped with a note."""
     code, event = checked("track", **{key: value})
     assert code is None
     assert key not in event.to_dict()
@@ -112,12 +112,12 @@ def test_a_context_that_is_no_object_is_dropped(key: str, value: Any) -> None:
 
 @pytest.mark.parametrize("blank", [*BLANK, None])
 def test_a_group_has_an_id(blank: str | None) -> None:
-    """A group call without one says which user belongs to nothing."""
+    """A group event without a group id is discarded."""
     assert code_of("group", groupId=blank) == "id_required"
 
 
 def test_case_31_alias() -> None:
-    """The new id is required; the old one is the anonymous id where it is not given."""
+    """An alias needs a userId; a missing previousId is filled with the anonymousId."""
     assert code_of("alias", userId=None) == "id_required"
     assert code_of("alias", userId=None, anonymousId="a") == "id_required"
     assert code_of("alias", previousId=None) == "id_required"
@@ -129,7 +129,7 @@ def test_case_31_alias() -> None:
 
 @pytest.mark.parametrize("kind", ["identify", "group"])
 def test_case_32_traits_in_the_context(kind: str) -> None:
-    """They are copied where the event has none of its own, and stay where they were."""
+    """Traits of the context are copied if the event has none, and stay in the context."""
     context = {"traits": {"plan": "pro"}, "locale": "de"}
     code, event = checked(kind, context=context)
     assert (code, event.traits, event.context) == (None, {"plan": "pro"}, context)
@@ -155,13 +155,13 @@ def test_case_32_traits_in_the_context(kind: str) -> None:
     ],
 )
 def test_consent_codes(consent: Any, code: str | None) -> None:
-    """The event that reports consent has to carry it; other events are not looked at."""
+    """Only the event that reports consent is checked for consent data."""
     assert code_of("track", event=CONSENT, context={"consent": consent}) == code
     assert code_of("track", event="Other", context={"consent": consent}) is None
 
 
 def test_consent_without_a_context() -> None:
-    """An event that reports consent and has no context has none to report."""
+    """An event that reports consent must have a context."""
     assert code_of("track", event=CONSENT) == "consent_categorypreferences_should_exist"
 
 
@@ -175,7 +175,7 @@ def test_case_01_an_id_is_made_where_there_is_none(sent: str | None) -> None:
 
 @given(st.text(min_size=1, max_size=3 * MAX_MESSAGE_ID))
 def test_case_39_message_ids_are_bounded(text: str) -> None:
-    """An id is kept without blanks around it, a long one shortened, always in the same way."""
+    """A message id loses blanks around it, and a long one is shortened, always the same way."""
     first, second = (checked("track", messageId=text)[1].message_id for _ in range(2))
     assert 0 < len(first) <= MAX_MESSAGE_ID
     kept = text.strip()
@@ -187,7 +187,7 @@ def test_case_39_message_ids_are_bounded(text: str) -> None:
 
 
 def test_case_39_long_ids_stay_different() -> None:
-    """Two long ids that differ only in their last character are not the same event."""
+    """Long ids that differ only in the last character stay different."""
     long = "x" * 500
     one, other = (checked("track", messageId=long + c)[1].message_id for c in "ab")
     assert one != other
@@ -195,7 +195,7 @@ def test_case_39_long_ids_stay_different() -> None:
 
 
 def test_properties_are_bounded() -> None:
-    """What is over the bound is dropped, with a note; at the bound nothing is."""
+    """Properties over the limit are dropped with a note; at the limit none are."""
     full = {f"k{n}": n for n in range(MAX_PROPERTIES)}
     code, event = checked("track", properties=full)
     assert (code, event.properties, event.raw_notes) == (None, full, EMPTY)
@@ -206,7 +206,7 @@ def test_properties_are_bounded() -> None:
 
 
 def test_the_shortest_properties_are_counted_too() -> None:
-    """However few bytes a property takes, the bound is one of keys."""
+    """The limit counts keys, also of the shortest possible properties."""
     body = ",".join(f'"{chr(0x4E00 + n)}":1' for n in range(MAX_PROPERTIES + 1))
     event = Event(type="track", event="e", user_id="u", raw_properties=Raw(f"{{{body}}}".encode()))
     assert validate(event) is None
@@ -220,7 +220,7 @@ def test_the_shortest_properties_are_counted_too() -> None:
     )
 )
 def test_what_is_accepted_is_complete(sent: dict[str, Any]) -> None:
-    """Whatever was sent, an accepted event has a type, somebody it is about, an id, and bodies."""
+    """Every accepted event has a type, an id of a person, a message id, and valid bodies."""
     try:
         event = normalise({key: Raw(json.dumps(value).encode()) for key, value in sent.items()})
     except Discarded:
@@ -254,6 +254,6 @@ def test_validating_twice_changes_nothing(kind: str, message_id: str) -> None:
     ],
 )
 def test_an_advertising_id_is_a_string(context: bytes, code: str | None) -> None:
-    """Destinations join on it: what is no string cannot be one."""
+    """An advertising id must be a string."""
     event = Event(type="track", event="e", user_id="u", raw_context=Raw(context))
     assert validate(event) == code

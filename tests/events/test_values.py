@@ -21,20 +21,20 @@ ANYTHING = st.recursive(
     [(1, 1), ("19.99", 19.99), ("3", 3), (" 4 ", 4), ("1e3", 1000), (-0.5, -0.5)],
 )
 def test_numbers(value: object, number: float) -> None:
-    """As such or written as text."""
+    """Numbers are read as such, and from texts."""
     assert as_number(value) == number
     assert type(as_number(value)) is type(number)
 
 
 @pytest.mark.parametrize("value", [None, True, "", "x", float("nan"), "nan", "1e999", [], {}])
 def test_what_is_no_number(value: object) -> None:
-    """Is none, and never infinite."""
+    """Other values give None, and infinity too."""
     assert as_number(value) is None
 
 
 @given(ANYTHING)
 def test_nothing_is_tripped_over(value: object) -> None:
-    """Every value is a text, an object, and a finite number or none."""
+    """Any value gives a text, an object, and a finite number or None."""
     assert isinstance(as_text(value), str)
     assert isinstance(as_mapping(value), dict)
     number = as_number(value)

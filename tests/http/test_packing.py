@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from gateway import Batch, BatchError, DeliveryError, Misconfigured, Permanent, Retryable
 from gateway.http import packing as packing_module
-from gateway.http.packing import Item, Packer, RequestLimits, Split
+from gateway.http.items import Item, RequestLimits, Split
+from gateway.http.packing import Packer
 from gateway.testing import make_batch
 
 Judge: TypeAlias = Callable[[Sequence[Item]], Mapping[int, DeliveryError]]

@@ -1,4 +1,4 @@
-"""Who is who: a visitor who is identified later stays whom he was, whoever tells of him."""
+"""Links of users to visitors."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def alias(user: str, previous: str, anonymous: str | None = None) -> Event:
 
 
 def visitors(one: Identity, *events: Event) -> list[str | None]:
-    """Whose events these are, once they are taken in together."""
+    """Returns the visitors of events that come in together."""
     one.learn_and_note(events, events)
     return [visitor_of(event) for event in events]
 
 
 def test_who_is_identified_stays_whom_he_was() -> None:
-    """Of any event with both ids, not only identify; other visitors of the user stay themselves."""
+    """Any event with both ids links its user; other visitors of that user stay themselves."""
     one = identity()
     assert visitors(one, seen("ada")) == ["ada"]  # of whom nothing is known yet
     assert visitors(one, seen("ada", "phone", type="identify")) == ["phone"]
@@ -63,14 +63,14 @@ def test_who_is_identified_stays_whom_he_was() -> None:
 
 
 def test_the_first_link_holds() -> None:
-    """A second device keeps its own arm, and the user that of his first."""
+    """The first link of a user holds, and a second device keeps its own arm."""
     one = identity()
     assert visitors(one, seen("ada", "phone"), seen("ada", "desk")) == ["phone", "desk"]
     assert visitors(one, seen("ada")) == ["phone"]
 
 
 def test_an_alias_links_its_user_to_its_previous_id() -> None:
-    """Also where that is a user who is linked himself; its own anonymousId says less."""
+    """An alias links to its previousId, or to that user's visitor, before its anonymousId."""
     one = identity()
     assert visitors(one, alias("ada", "phone")) == ["phone"]
     assert visitors(one, alias("countess", "ada", "other")) == ["other"]
@@ -79,7 +79,7 @@ def test_an_alias_links_its_user_to_its_previous_id() -> None:
 
 
 def test_a_link_holds_for_all_of_its_request() -> None:
-    """Wherever in a batch it stands: what was sent together is of one mind."""
+    """A link holds for all events of its request, also for earlier ones."""
     assert visitors(identity(), seen("ada"), seen("ada", "phone")) == ["phone", "phone"]
 
 
@@ -87,7 +87,7 @@ def test_a_link_holds_for_all_of_its_request() -> None:
     "event", [seen("ada", "ada"), seen("ada", " "), seen(" ", "phone"), alias("ada", "ada")]
 )
 def test_what_says_nothing_is_no_link(event: Event) -> None:
-    """Somebody is not linked to himself, nor to nobody; a later link is his first."""
+    """Equal, blank or absent ids make no link, and a later link is the first."""
     one = identity()
     one.learn([event])
     assert len(one) == 0
@@ -95,7 +95,7 @@ def test_what_says_nothing_is_no_link(event: Event) -> None:
 
 
 def test_links_are_bounded() -> None:
-    """Beyond the bounds nobody new is linked, and each try is counted; who is linked stays so."""
+    """Over the limits no new user is linked and each try is counted; existing links stay."""
     one = identity(max_links=2, max_id_chars=5)
     events = [seen("a", "1"), seen("b", "2"), seen("c", "3"), seen("d", "4")]
     assert visitors(one, *events, seen("a")) == ["1", "2", "3", "4", "1"]
@@ -108,7 +108,7 @@ def test_links_are_bounded() -> None:
 
 
 def test_what_transforms_make_of_ids_is_linked() -> None:
-    """Before the transforms an event is of whom it seems to be; then nothing is left of that."""
+    """After the transforms, visitors are noted again by the changed ids."""
     one = identity()
     events = [seen("ada", "phone"), seen("ada")]
     one.preview(events, events)
@@ -150,8 +150,8 @@ def _as_sent(event: Event) -> dict[str, object]:
 
 @settings(deadline=None)
 @given(requests)
-def test_both_roads_learn_the_same(sent: list[list[Event]]) -> None:
-    """From events that are stored as they were sent as from events that are looked at singly."""
+def test_both_paths_learn_the_same(sent: list[list[Event]]) -> None:
+    """The fast path and the slow path learn the same links."""
     one, other = identity(), identity()
     for request in sent:
         data = encode_events(request)
@@ -169,8 +169,8 @@ def test_both_roads_learn_the_same(sent: list[list[Event]]) -> None:
     assert one._links == other._links
 
 
-async def test_it_begins_when_something_asks_for_visitors(tmp_path: Path) -> None:
-    """At a start or at a reload; not for a group that nothing uses, or that is by other ids."""
+async def test_it_begins_when_something_needs_visitors(tmp_path: Path) -> None:
+    """Linking starts when a used group goes by user, at a start or at a reload."""
     house = House(tmp_path)
     unused = BASE + "[groups.g]\n[groups.h]\nby = 'event'\nstamp = true\n"
     used = unused.replace("[destinations.out]", "[destinations.out]\nonly = { group = 'g' }")
@@ -207,7 +207,7 @@ def store(*requests: Iterable[Event]) -> MemoryStore:
 
 
 async def test_links_survive_a_restart(tmp_path: Path) -> None:
-    """They are in a file that only our user can read."""
+    """Links survive a restart, in a file that only its owner can read."""
     path, queue = tmp_path / FILE_NAME, store()
     one = identity(path)
     await one.start(queue)
@@ -222,7 +222,7 @@ async def test_links_survive_a_restart(tmp_path: Path) -> None:
 
 
 async def test_what_a_crash_took_back_is_learned_again_from_the_queue(tmp_path: Path) -> None:
-    """In the order of the queue, from where links were last written down; not what lies before."""
+    """After a crash, links are learned again from the queue, from the mark on."""
     path = tmp_path / FILE_NAME
     queue = store([seen("old", "x")])
     one = identity(path)
@@ -237,7 +237,7 @@ async def test_what_a_crash_took_back_is_learned_again_from_the_queue(tmp_path: 
 
 
 async def test_a_queue_that_was_removed_is_learned_from_anew(tmp_path: Path) -> None:
-    """A mark of another queue says nothing of this one's offsets."""
+    """The mark of another queue is ignored."""
     path = tmp_path / FILE_NAME
     one = identity(path)
     await one.start(store([make_event()] * 10))
@@ -249,14 +249,14 @@ async def test_a_queue_that_was_removed_is_learned_from_anew(tmp_path: Path) -> 
 
 
 async def test_workers_share_links_and_the_first_one_holds(tmp_path: Path) -> None:
-    """Whoever writes down first is right, and the others find out when they look."""
+    """The first worker to write a link wins, and the others read it."""
     path = tmp_path / FILE_NAME
     log = structlog.get_logger()
     both = [Identity(path, IdentityConfig(), log, shared=True, shard=n) for n in range(2)]
     for one in both:
         await one.start(store())
-    both[0].changed = both[1].look
-    both[1].changed = both[0].look
+    both[0].changed = both[1].read_soon
+    both[1].changed = both[0].read_soon
     both[0].learn([seen("ada", "phone")])
     both[1].learn([seen("ada", "desk"), seen("bob", "desk")])
     async with asyncio.timeout(10):
@@ -273,7 +273,7 @@ async def test_workers_share_links_and_the_first_one_holds(tmp_path: Path) -> No
 
 
 async def test_what_cannot_be_written_is_kept_and_tried_again(tmp_path: Path) -> None:
-    """A full disk costs no link."""
+    """Links that cannot be written to a full disk are kept and tried again."""
     path = tmp_path / FILE_NAME
     one = identity(path)
     await one.start(store())
@@ -287,12 +287,12 @@ async def test_what_cannot_be_written_is_kept_and_tried_again(tmp_path: Path) ->
     await one.stop()
     file = LinkFile(path)
     file.open()
-    assert file.news().links == {"ada": "phone"}
+    assert file.read().links == {"ada": "phone"}
     file.close()
 
 
 async def test_what_was_never_written_is_erased_too(tmp_path: Path) -> None:
-    """Or it would be written, and linked, as soon as that is possible again."""
+    """Erasure also removes links that are not written yet."""
     path = tmp_path / FILE_NAME
     one = identity(path)
     await one.start(store())
@@ -307,7 +307,7 @@ async def test_what_was_never_written_is_erased_too(tmp_path: Path) -> None:
 async def test_a_write_that_fails_meanwhile_brings_nobody_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who is erased stays erased, also where a write begins during the erasure and fails."""
+    """Erased links stay erased, also if a write begins during the erasure and fails."""
     path = tmp_path / FILE_NAME
     one = identity(path)
     await one.start(store())
@@ -335,7 +335,7 @@ async def test_a_write_that_fails_meanwhile_brings_nobody_back(
 
 
 async def test_what_could_not_be_started_can_be_once_it_is_mended(tmp_path: Path) -> None:
-    """As by a reload that was refused, and the one after it."""
+    """A failed start can be repeated once the file is repaired."""
     path = tmp_path / FILE_NAME
     path.write_bytes(b"no database at all" * 100)
     one = identity(path)
@@ -349,7 +349,7 @@ async def test_what_could_not_be_started_can_be_once_it_is_mended(tmp_path: Path
 
 
 def test_a_file_of_another_release_is_refused(tmp_path: Path) -> None:
-    """It is not written to."""
+    """A file of another release is refused and not changed."""
     path = tmp_path / FILE_NAME
     with closing(sqlite3.connect(path)) as other:
         other.execute("PRAGMA user_version = 9")
@@ -362,7 +362,7 @@ def bytes_below(folder: Path) -> bytes:
 
 
 def test_a_damaged_file_says_what_to_do(tmp_path: Path) -> None:
-    """The gateway does not start without those who are linked, unless somebody decides so."""
+    """A damaged file stops the start, and the error tells what to do."""
     path = tmp_path / FILE_NAME
     path.write_bytes(b"no database at all" * 100)
     with pytest.raises(StateError, match="move it away to begin anew"):
@@ -374,7 +374,7 @@ def test_a_damaged_file_says_what_to_do(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("started", [True, False])
 async def test_who_is_erased_is_linked_no_more(tmp_path: Path, *, started: bool) -> None:
-    """As a user or as the visitor of one; no byte of the file or its journal names him."""
+    """Erasure removes links of users and to visitors from every byte of file and journal."""
     path = tmp_path / FILE_NAME
     one = identity(path)
     await one.start(store())
@@ -396,7 +396,7 @@ async def test_who_is_erased_is_linked_no_more(tmp_path: Path, *, started: bool)
 
 
 async def test_without_a_file_there_is_nothing_to_erase(tmp_path: Path) -> None:
-    """And none is made for it."""
+    """Erasure without a file finds nothing and creates no file."""
     assert await identity(tmp_path / FILE_NAME).erase(Subjects(frozenset({"ada"}))) == 0
     assert bytes_below(tmp_path) == b""
 
@@ -406,25 +406,25 @@ async def test_without_a_file_there_is_nothing_to_erase(tmp_path: Path) -> None:
 def test_ids_come_back_as_they_were(
     tmp_path_factory: pytest.TempPathFactory, links: dict[str, str]
 ) -> None:
-    """Whatever characters are in them."""
+    """Ids with any characters are read as written."""
     file = LinkFile(tmp_path_factory.mktemp("links") / FILE_NAME)
     file.open()
     file.add(links.items(), 0, Mark("q", 1))
     file.add([(user, "later") for user in links], 0, Mark("q", 2))
-    news = file.news()
-    assert (news.links, news.anew) == (links, True)
-    assert file.news().links == {}
+    read = file.read()
+    assert (read.links, read.complete) == (links, True)
+    assert file.read().links == {}
     assert file.mark(0) == ("q", 2)
     file.close()
 
 
-@pytest.mark.parametrize("road", ["sealed", "singly"])
-def test_a_note_of_a_visitor_is_erased_and_the_event_stays(road: str) -> None:
-    """Of events of others that were stored with him; their own stay as they were."""
+@pytest.mark.parametrize("form", ["sealed", "singly"])
+def test_a_note_of_a_visitor_is_erased_and_the_event_stays(form: str) -> None:
+    """Erasing a visitor removes the note from other people's events and keeps the events."""
     one = identity()
     one.learn([seen("ada", "phone"), seen("bob", "desk")])
     events = [seen("ada"), seen("bob")]
-    if road == "singly":
+    if form == "singly":
         one.learn_and_note(events, events)
         payload = encode_events(events)
     else:
@@ -444,7 +444,7 @@ def test_a_note_of_a_visitor_is_erased_and_the_event_stays(road: str) -> None:
 
 
 def test_no_visitor_is_shown_to_a_destination() -> None:
-    """He is the gateway's own note."""
+    """Destinations do not see the noted visitor."""
     one = identity()
     events = [seen("ada", "phone"), seen("ada")]
     one.learn_and_note(events, events)
@@ -452,7 +452,7 @@ def test_no_visitor_is_shown_to_a_destination() -> None:
 
 
 def test_a_group_asks_for_the_visitor() -> None:
-    """So that events of a server are in the arm of the same person's browser."""
+    """A group by user puts server events into the arm of the same person's browser."""
     group = Groups({"g": GroupConfig(percent=50)}).use("g")
     one = identity()
     for n in range(50):

@@ -1,4 +1,4 @@
-"""Which message ids were seen before."""
+"""Recent message ids."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def made(*ids: str) -> list[Event]:
 
 
 def take(recent: RecentIds, *ids: str, now_ms: int = 0, source: str = "web") -> list[str]:
-    """The ids that are new."""
+    """Returns the ids that are new."""
     return [event.message_id for event in recent.take_new(source, made(*ids), now_ms)]
 
 
 def test_case_38_the_second_time_it_is_a_duplicate() -> None:
-    """Each id is new once, within a request and over several; the first of them goes on."""
+    """Each id is new once, in one request and over several, and its first event is kept."""
     recent = RecentIds(WINDOW_MS, 100)
     events = made("a", "b", "a")
     assert recent.take_new("web", events, 0) == events[:2]
@@ -35,14 +35,14 @@ def test_case_38_the_second_time_it_is_a_duplicate() -> None:
 
 
 def test_case_38_each_source_has_its_own_ids() -> None:
-    """The same id of another source is another event."""
+    """The same id from another source is another event."""
     recent = RecentIds(WINDOW_MS, 100)
     assert take(recent, "a", source="web") == ["a"]
     assert take(recent, "a", source="app") == ["a"]
 
 
 def test_what_was_not_stored_may_come_again() -> None:
-    """forget undoes take_new for those events, and only for them."""
+    """`forget` undoes `take_new` for the given events only."""
     recent = RecentIds(WINDOW_MS, 100)
     new = recent.take_new("web", made("a", "b"), 0)
     take(recent, "c")
@@ -52,7 +52,7 @@ def test_what_was_not_stored_may_come_again() -> None:
 
 
 def test_forgetting_reaches_the_previous_generation() -> None:
-    """Ids that have moved on since they were taken are forgotten as well."""
+    """`forget` also finds ids that have moved to the previous generation."""
     recent = RecentIds(WINDOW_MS, 100)
     new = recent.take_new("web", made("a", "b"), 0)
     take(recent, "c", now_ms=WINDOW_MS)
@@ -61,7 +61,7 @@ def test_forgetting_reaches_the_previous_generation() -> None:
 
 
 def test_forgetting_what_was_never_taken() -> None:
-    """It does nothing, for a source that is not known either."""
+    """Forgetting an unknown id, or one of an unknown source, does nothing."""
     recent = RecentIds(WINDOW_MS, 100)
     take(recent, "a")
     recent.forget("web", made("b"))
@@ -70,7 +70,7 @@ def test_forgetting_what_was_never_taken() -> None:
 
 
 def test_ids_are_forgotten_after_two_windows() -> None:
-    """Memory follows what comes in, not what ever came."""
+    """After two windows ids are forgotten, so memory follows the current rate."""
     recent = RecentIds(WINDOW_MS, 100)
     take(recent, "a", now_ms=WINDOW_MS)
     assert take(recent, "a", now_ms=2 * WINDOW_MS - 1) == []
@@ -80,7 +80,7 @@ def test_ids_are_forgotten_after_two_windows() -> None:
 
 
 def test_a_clock_that_is_set_back_forgets_nothing() -> None:
-    """A wall clock may jump; duplicates do not slip through for that."""
+    """A clock that is set back lets no duplicate through."""
     recent = RecentIds(WINDOW_MS, 100)
     take(recent, "a", now_ms=10 * WINDOW_MS)
     take(recent, "b", now_ms=0)
@@ -88,7 +88,7 @@ def test_a_clock_that_is_set_back_forgets_nothing() -> None:
 
 
 def test_preloaded_ids_are_duplicates() -> None:
-    """What the queue still holds at the start was seen before, in its source."""
+    """Ids of stored events are duplicates after the start, for their own source."""
     recent = RecentIds(WINDOW_MS, 100)
     assert recent.preload([("web", ["a", "b"]), ("app", ["c"])], now_ms=5000) == 3
     assert take(recent, "a", "c", "d", now_ms=5000 + WINDOW_MS - 1) == ["c", "d"]
@@ -96,7 +96,7 @@ def test_preloaded_ids_are_duplicates() -> None:
 
 @pytest.mark.parametrize("max_entries", [1, 2, 7, 100])
 def test_preload_stops_at_half_of_the_bound(max_entries: int) -> None:
-    """An endless history is read no further than there is room for, the newest first."""
+    """Preloading takes the newest ids, and stops reading at half of the limit."""
     recent = RecentIds(WINDOW_MS, max_entries)
     endless = (("web", [str(n), str(n + 1)]) for n in count(step=2))
     loaded = recent.preload(endless, now_ms=0)
@@ -105,7 +105,7 @@ def test_preload_stops_at_half_of_the_bound(max_entries: int) -> None:
 
 
 def test_what_is_forgotten_is_freed_a_little_at_a_time() -> None:
-    """No request waits for all of it to be freed, and after a while none of it is left."""
+    """Forgotten ids are freed a few per request, until none is left."""
     recent = RecentIds(WINDOW_MS, 1_000_000)
     recent.preload([("web", [str(n) for n in range(5000)])], now_ms=0)
     assert take(recent, "a", now_ms=WINDOW_MS) == ["a"]
@@ -144,11 +144,11 @@ requests = st.lists(
 def test_against_a_model(
     steps: list[tuple[str, list[str], int, bool]], max_entries: int, part_ids: int
 ) -> None:
-    """Within window and bound nothing is forgotten; the bound is passed by one request at most.
+    """Ids within window and limit are not forgotten; one request at most exceeds the limit.
 
-    The model remembers everything: when each id was taken, and how many came in since. An id is
-    a duplicate as long as it is younger than the window and among the newest half of the bound, but
-    for as many as one request has: room is made for all of a request before it is looked at.
+    The model remembers for each id when it was taken, and how many ids came in since. An id is a
+    duplicate while it is younger than the window and among the newest half of the limit. The two
+    may differ by the size of one request, because room for all its ids is made first.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dedup, "_PART_IDS", part_ids)
@@ -183,7 +183,7 @@ def test_against_a_model(
 
 @given(st.lists(st.integers(1, 30), max_size=30), st.integers(2, 100))
 def test_the_bound_holds_for_any_sizes_of_requests(sizes: list[int], max_entries: int) -> None:
-    """With requests of up to half of the bound, no more than the bound is ever remembered."""
+    """For requests of up to half of the limit, no more ids than the limit are remembered."""
     recent = RecentIds(WINDOW_MS, max_entries)
     numbers = count()
     for size in sizes:
@@ -194,7 +194,7 @@ def test_the_bound_holds_for_any_sizes_of_requests(sizes: list[int], max_entries
 
 @given(st.lists(st.lists(st.sampled_from("abcdefgh"), max_size=4), max_size=12))
 def test_a_request_is_judged_as_its_events_one_by_one(requests: list[list[str]]) -> None:
-    """Taking up a whole request at once finds what its events would find on their own."""
+    """Taking a whole request at once gives the same result as taking its events one by one."""
     whole, single = RecentIds(WINDOW_MS, 100), RecentIds(WINDOW_MS, 100)
     for ids in requests:
         assert take(whole, *ids) == [new for id_ in ids for new in take(single, id_)]

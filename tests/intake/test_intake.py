@@ -1,4 +1,4 @@
-"""The road from decoded events to the queue: stamps, counts, and what a failure undoes."""
+"""Intake, from decoded events to the queue: stamps, counts, and the effects of failures."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from gateway.queue.batching import BatchingQueue
 from gateway.queue.memory import MemoryConfig, MemoryStore
 from gateway.state.ledger.counts import Ledger
 from gateway.testing import START_MS, ManualClock
+from tests.support.sizes import examples
 
 NOW = format_ms(START_MS)
 SOURCES = {
@@ -53,7 +54,7 @@ class Drop(Transform):
 
 
 class ScriptedStore(MemoryStore):
-    """A store whose writes fail, and wait, as the test says."""
+    """A store whose writes wait and fail as the test says."""
 
     def __init__(self) -> None:
         super().__init__(MemoryConfig(), ManualClock())
@@ -71,7 +72,7 @@ class ScriptedStore(MemoryStore):
         return super().write(chunks, counts, sync=sync)
 
 
-class House:
+class Harness:
     """An intake with a queue behind it."""
 
     def __init__(self, *steps: tuple[str, Transform], dedup: bool = True) -> None:
@@ -104,7 +105,7 @@ class House:
         return asyncio.ensure_future(self.intake.accept(arrival))
 
     def stored(self) -> list[Event]:
-        """All events in the store, in order."""
+        """Returns all events of the store, in order."""
         reader = self.store.reader(0)
         frames = iter(reader.next, None)
         return [event for frame in frames for event in decode_events(frame.payload)]
@@ -117,14 +118,14 @@ def made(message_id: str = "", name: str | None = "e", **fields: Any) -> Event:
 
 
 async def stamped(event: Event, **arrival: Any) -> Event:
-    async with House() as house:
-        await house.accept(event, **arrival)
-        (stored,) = house.stored()
+    async with Harness() as harness:
+        await harness.accept(event, **arrival)
+        (stored,) = harness.stored()
         return stored
 
 
 async def test_an_accepted_event_is_stored_with_its_stamps() -> None:
-    """Source, time of receipt and version are ours, whatever the client wrote there."""
+    """Source, time of receipt and version are the gateway's, for any values of the client."""
     sent = made("m", source_id="forged", received_at="forged", version="forged")
     stored = await stamped(sent, client=Client("203.0.113.7", "UA", "client"))
     assert stored == made(
@@ -139,7 +140,7 @@ async def test_an_accepted_event_is_stored_with_its_stamps() -> None:
 
 
 def minutes(number: float) -> str:
-    """A time so many minutes after the gateway's now."""
+    """Returns a time so many minutes after the gateway's now."""
     return format_ms(START_MS + round(number * 60_000))
 
 
@@ -180,7 +181,7 @@ def minutes(number: float) -> str:
 async def test_cases_33_to_37_times(
     fields: dict[str, str], batch_sent_at: str | None, times: tuple[float, float, float | None]
 ) -> None:
-    """receivedAt - (sentAt - originalTimestamp), and what holds where one of them is missing."""
+    """The timestamp is receivedAt - (sentAt - originalTimestamp), with rules for missing times."""
     stored = await stamped(made(**fields), sent_at=batch_sent_at)
     assert (stored.timestamp, stored.original_timestamp, stored.sent_at, stored.received_at) == (
         minutes(times[0]),
@@ -204,7 +205,7 @@ async def test_cases_33_to_37_times(
 async def test_case_35_odd_times_are_noted(
     fields: dict[str, str], notes: tuple[str, ...], raw: str | None
 ) -> None:
-    """What could not be read is kept apart, bounded; what is far in the future is flagged."""
+    """An unreadable time is noted, up to a limit, and a time far in the future is flagged."""
     stored = await stamped(made(**fields))
     assert (stored.notes.notes, stored.notes.raw_timestamp) == (notes, raw)
 
@@ -213,9 +214,9 @@ times = st.none() | st.integers(-(10**13), 10**13).map(format_ms) | st.text(max_
 
 
 @given(times, times, times, times)
-@settings(max_examples=50)
+@settings(max_examples=examples(25, 300))
 def test_any_times(one: str | None, two: str | None, three: str | None, four: str | None) -> None:
-    """Whatever a client says, all times of a stored event are readable and in the one form."""
+    """For any times of the client, all times of a stored event are readable and in one form."""
     event = made(timestamp=one, original_timestamp=two, sent_at=three)
     stored = asyncio.run(stamped(event, sent_at=four))
     for text in (stored.timestamp, stored.original_timestamp, stored.received_at):
@@ -225,8 +226,8 @@ def test_any_times(one: str | None, two: str | None, three: str | None, four: st
 
 
 async def test_keys_name_sources() -> None:
-    """Each of the keys of a source, a disabled one's too, leads to its id."""
-    intake = House().intake
+    """Each key of a source leads to its id, also if the source is disabled."""
+    intake = Harness().intake
     found = [intake.source_of(f"key-{n}") for n in range(1, 6)]
     assert found == ["web", "web", "app", "off", None]
     assert intake.write_keys("web") == ("key-1", "key-2")
@@ -234,19 +235,19 @@ async def test_keys_name_sources() -> None:
 
 
 async def test_a_disabled_source_stores_nothing() -> None:
-    """Its events are counted and thrown away, along with what its source had discarded."""
-    async with House() as house:
-        receipt = await house.accept(made(), made(), source_id="off", discarded=Counter(bad=1))
+    """Events of a disabled source are counted as discarded, with those its source discarded."""
+    async with Harness() as harness:
+        receipt = await harness.accept(made(), made(), source_id="off", discarded=Counter(bad=1))
         assert (receipt.accepted, receipt.duplicate) == (0, 0)
         assert receipt.discarded == {"source_disabled": 2, "bad": 1}
-        assert house.ledger.source("off").discarded == receipt.discarded
-        assert house.stored() == []
+        assert harness.ledger.source("off").discarded == receipt.discarded
+        assert harness.stored() == []
 
 
 async def test_every_event_is_counted_once() -> None:
     """received = accepted + discarded by code + duplicate."""
-    async with House(("drop", Drop())) as house:
-        receipt = await house.accept(
+    async with Harness(("drop", Drop())) as harness:
+        receipt = await harness.accept(
             made("a"),
             made("a"),
             made("b", "drop"),
@@ -254,7 +255,7 @@ async def test_every_event_is_counted_once() -> None:
             made("d", user_id=None),
             discarded=Counter(event_too_large=2),
         )
-        counts = house.ledger.source("web")
+        counts = harness.ledger.source("web")
         assert (receipt.accepted, receipt.duplicate) == (1, 1)
         assert (
             receipt.discarded
@@ -267,105 +268,105 @@ async def test_every_event_is_counted_once() -> None:
             }
         )
         assert counts.received == 7
-        assert [event.message_id for event in house.stored()] == ["a"]
+        assert [event.message_id for event in harness.stored()] == ["a"]
 
 
 async def test_case_38_duplicates() -> None:
-    """The same id again is accepted and not stored; from another source it is another event."""
-    async with House() as house:
-        first = await house.accept(made("a"), made("b"))
-        again = await house.accept(made("b"), made("c"))
-        other = await house.accept(made("a"), source_id="app")
+    """A repeated id is accepted and not stored; from another source it is another event."""
+    async with Harness() as harness:
+        first = await harness.accept(made("a"), made("b"))
+        again = await harness.accept(made("b"), made("c"))
+        other = await harness.accept(made("a"), source_id="app")
         assert [(r.accepted, r.duplicate) for r in (first, again, other)] == [
             (2, 0),
             (1, 1),
             (1, 0),
         ]
-        assert [event.message_id for event in house.stored()] == ["a", "b", "c", "a"]
+        assert [event.message_id for event in harness.stored()] == ["a", "b", "c", "a"]
 
 
 async def test_without_dedup_everything_is_stored() -> None:
-    """Where de-duplication is switched off the same id is stored again."""
-    async with House(dedup=False) as house:
-        await house.accept(made("a"), made("a"))
-        assert len(house.stored()) == 2
+    """Without de-duplication, a repeated id is stored again."""
+    async with Harness(dedup=False) as harness:
+        await harness.accept(made("a"), made("a"))
+        assert len(harness.stored()) == 2
 
 
 async def test_a_failing_transform_discards_and_complains_now_and_then() -> None:
-    """Untransformed events do not go on; the log says so once a minute, without quoting them."""
-    async with House(("mask", Drop())) as house:
+    """Events of a failing transform are discarded, and the log says so once a minute."""
+    async with Harness(("mask", Drop())) as harness:
         with capture_logs() as logs:
             for _ in range(3):
-                receipt = await house.accept(made(name="raise"), made())
+                receipt = await harness.accept(made(name="raise"), made())
                 assert receipt.discarded == {"transform_failed:mask": 1}
-            house.clock.advance(60)
-            await house.accept(made(name="raise"))
-        assert len(house.stored()) == 3
+            harness.clock.advance(60)
+            await harness.accept(made(name="raise"))
+        assert len(harness.stored()) == 3
     assert [(line["transform"], line["error"]) for line in logs] == [("mask", "ValueError")] * 2
     assert "ada@example.com" not in json.dumps(logs)
 
 
 async def test_what_is_refused_may_come_again() -> None:
-    """Nothing of a request that was not stored is remembered or counted but as refused."""
-    async with House() as house:
-        house.store.failures = [QueueFull("disk full")]
+    """Events of a refused request are counted as refused and not remembered."""
+    async with Harness() as harness:
+        harness.store.failures = [QueueFull("disk full")]
         with pytest.raises(QueueFull):
-            await house.accept(made("a"), made("b", ""), discarded=Counter(bad_request=1))
-        counts = house.ledger.source("web")
+            await harness.accept(made("a"), made("b", ""), discarded=Counter(bad_request=1))
+        counts = harness.ledger.source("web")
         assert (counts.received, counts.refused) == (0, 3)
 
-        assert (await house.accept(made("a"), made("b", ""))).accepted == 1
+        assert (await harness.accept(made("a"), made("b", ""))).accepted == 1
         assert (counts.received, counts.refused) == (2, 3)
 
 
 async def test_a_duplicate_waits_for_its_first_copy() -> None:
-    """An answer vouches for the first copy: where that one fails, the duplicate's does too."""
-    async with House() as house:
-        house.store.failures = [QueueFull("disk full")]
-        first, again = house.accept(made("a")), house.accept(made("a"))
-        with_more = house.accept(made("a"), made("b"))
+    """If the write of the first copy fails, the duplicate is refused too."""
+    async with Harness() as harness:
+        harness.store.failures = [QueueFull("disk full")]
+        first, again = harness.accept(made("a")), harness.accept(made("a"))
+        with_more = harness.accept(made("a"), made("b"))
         results = await asyncio.gather(first, again, with_more, return_exceptions=True)
         assert [type(result) for result in results] == [QueueFull] * 3
-        assert (await house.accept(made("a"), made("b"))).accepted == 2
+        assert (await harness.accept(made("a"), made("b"))).accepted == 2
 
 
 async def test_a_duplicate_of_a_failed_write_is_refused_though_its_neighbours_are_stored() -> None:
-    """A write that fails before ours succeeds takes the duplicate with it, not what is stored."""
-    async with House() as house:
-        house.store.failures = [QueueFull("disk full"), None]
-        house.store.go.clear()
-        first = house.accept(made("a"))
-        assert await asyncio.to_thread(house.store.entered.wait, 10)
-        second = house.accept(made("a"), made("b"))
+    """A failed earlier write refuses the duplicate, but not the events that are stored."""
+    async with Harness() as harness:
+        harness.store.failures = [QueueFull("disk full"), None]
+        harness.store.go.clear()
+        first = harness.accept(made("a"))
+        assert await asyncio.to_thread(harness.store.entered.wait, 10)
+        second = harness.accept(made("a"), made("b"))
         await asyncio.sleep(0)  # it has seen the first one under way
-        house.store.go.set()
+        harness.store.go.set()
         results = await asyncio.gather(first, second, return_exceptions=True)
-        counts = house.ledger.source("web")
+        counts = harness.ledger.source("web")
         assert [type(result) for result in results] == [QueueFull, QueueFull]
-        assert [event.message_id for event in house.stored()] == ["b"]
+        assert [event.message_id for event in harness.stored()] == ["b"]
         assert (counts.accepted, counts.duplicate, counts.refused) == (1, 0, 2)
 
-        receipt = await house.accept(made("a"), made("b"))
+        receipt = await harness.accept(made("a"), made("b"))
         assert (receipt.accepted, receipt.duplicate) == (1, 1)
-        assert [event.message_id for event in house.stored()] == ["b", "a"]
+        assert [event.message_id for event in harness.stored()] == ["b", "a"]
 
 
 async def test_a_caller_that_is_cancelled_leaves_no_ghost() -> None:
-    """An id whose request was given up may be stored twice, but is never taken for stored."""
-    async with House() as house:
-        house.store.failures = [QueueFull("disk full")]
-        gone = house.accept(made("a"))
+    """A cancelled request's id may be stored twice, but never counts as stored when it is not."""
+    async with Harness() as harness:
+        harness.store.failures = [QueueFull("disk full")]
+        gone = harness.accept(made("a"))
         await asyncio.sleep(0)
         gone.cancel()
         with suppress(asyncio.CancelledError):
             await gone
-        receipt = await house.accept(made("a"))
+        receipt = await harness.accept(made("a"))
         assert receipt.accepted == 1
-        assert [event.message_id for event in house.stored()] == ["a"]
+        assert [event.message_id for event in harness.stored()] == ["a"]
 
 
 async def test_a_transform_that_breaks_encoding_costs_no_later_event() -> None:
-    """An error that is not the queue's is raised, and the ids are not remembered."""
+    """An error outside the queue is raised, and the ids are not remembered."""
 
     class Cut(Transform):
         def apply(self, events: list[Event]) -> list[Event]:
@@ -373,37 +374,37 @@ async def test_a_transform_that_breaks_encoding_costs_no_later_event() -> None:
                 event.user_id = "\ud83d"
             return events
 
-    async with House(("cut", Cut())) as house:
+    async with Harness(("cut", Cut())) as harness:
         for _ in range(2):
             with pytest.raises(UnicodeEncodeError):
-                await house.accept(made("a"))
-        assert house.ids is not None
-        assert len(house.ids) == 0
+                await harness.accept(made("a"))
+        assert harness.ids is not None
+        assert len(harness.ids) == 0
 
 
 async def test_a_closed_queue_refuses() -> None:
-    """While the gateway stops, clients are told to come again."""
-    async with House() as house:
+    """While the gateway stops, clients are told to send again."""
+    async with Harness() as harness:
         pass
     with pytest.raises(QueueClosed):
-        await house.accept(made("a"))
-    assert house.ledger.source("web").refused == 1
+        await harness.accept(made("a"))
+    assert harness.ledger.source("web").refused == 1
 
 
 async def test_small_events_do_not_hold_a_large_request() -> None:
-    """Where little of a request is left, its events keep only their own bytes alive."""
+    """If little of a request is left, its events do not keep the request's bytes alive."""
     body = b'[{"type":"track","properties":{"a":1}}' + b" " * 100_000 + b"]"
     (event,) = decode_events(body)
     event.event, event.user_id = "e", "u"
-    async with House() as house:
-        await house.accept(event, body_bytes=len(body))
-        slice_ = await house.queue.reader(0).read()
+    async with Harness() as harness:
+        await harness.accept(event, body_bytes=len(body))
+        slice_ = await harness.queue.reader(0).read()
         assert slice_.events[0].properties == {"a": 1}
         assert slice_.events[0] is not event
 
         whole = made("m", raw_properties=Raw(b'{"a":1}'))
-        await house.accept(whole, body_bytes=100)
-        assert (await house.queue.reader(1).read()).events[0] is whole
+        await harness.accept(whole, body_bytes=100)
+        assert (await harness.queue.reader(1).read()).events[0] is whole
 
 
 Step = Callable[[], Event]
@@ -421,25 +422,25 @@ kinds: dict[str, Step] = {
         st.tuples(st.lists(st.sampled_from(sorted(kinds)), max_size=6), st.booleans()), max_size=6
     )
 )
-@settings(max_examples=50)
+@settings(max_examples=examples(25, 300))
 def test_conservation(requests: list[tuple[list[str], bool]]) -> None:
-    """Whatever comes and whichever writes fail: received adds up, and accepted is stored."""
+    """For any events and failing writes, received adds up and accepted events are stored."""
 
     async def run() -> None:
-        async with House(("drop", Drop())) as house:
+        async with Harness(("drop", Drop())) as harness:
             sent = refused = 0
             for names, fails in requests:
-                house.store.failures = [QueueFull("full")] if fails else []
+                harness.store.failures = [QueueFull("full")] if fails else []
                 try:
-                    receipt = await house.accept(*(kinds[name]() for name in names))
+                    receipt = await harness.accept(*(kinds[name]() for name in names))
                 except QueueFull:
                     refused += len(names)
                 else:
                     total = receipt.accepted + receipt.duplicate
                     assert total + sum(receipt.discarded.values()) == len(names)
                     sent += len(names)
-            counts = house.ledger.source("web")
+            counts = harness.ledger.source("web")
             assert (counts.received, counts.refused) == (sent, refused)
-            assert counts.accepted == len(house.stored())
+            assert counts.accepted == len(harness.stored())
 
     asyncio.run(run())

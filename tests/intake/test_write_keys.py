@@ -1,4 +1,4 @@
-"""Write keys with limits: origins, types, rate, and an end."""
+"""Limits of write keys: origins, types, rate, and an end."""
 
 from __future__ import annotations
 
@@ -70,14 +70,14 @@ def key(**settings: Any) -> Key:
     ],
 )
 def test_only_the_pages_that_are_named(origin: str, allowed: bool) -> None:
-    """An origin is compared whole; a star stands for one or more labels and for nothing else."""
+    """An origin is compared as a whole; a star stands for one or more labels."""
     origins = ("https://shop.example.com", "https://*.apps.example.com")
     assert key(origins=origins).allows_origin({"Origin": origin}) is allowed
     assert key().allows_origin({"Origin": origin})
 
 
 def test_a_picture_tells_its_page_by_referer() -> None:
-    """Where there is no Origin; one that is there counts."""
+    """Without an Origin header, the Referer decides."""
     limited = key(origins=("https://shop.example.com",))
     assert limited.allows_origin({"Referer": "https://shop.example.com/cart?x=1"})
     assert not limited.allows_origin({"Referer": "https://evil.org/https://shop.example.com"})
@@ -88,7 +88,7 @@ def test_a_picture_tells_its_page_by_referer() -> None:
 
 
 def test_a_bucket_lets_in_whole_requests_or_none() -> None:
-    """What is refused takes nothing; what is larger than the bucket needs a full one."""
+    """A refused request takes no tokens, and one larger than the bucket needs a full one."""
     bucket = Bucket(10, 20, 0)
     assert bucket.take(15, 0) == 0
     assert bucket.take(10, 0) == pytest.approx(0.5)
@@ -101,7 +101,7 @@ def test_a_bucket_lets_in_whole_requests_or_none() -> None:
 
 @given(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 3_000)), max_size=60))
 def test_no_more_comes_in_than_the_rate_allows(requests: list[tuple[int, int]]) -> None:
-    """Over any time: the burst, the rate times that time, and one request's excess."""
+    """Over any time, events are at most burst + rate * time + one request."""
     bucket, now, taken = Bucket(10, 20, 0), 0, 0
     for events, pause_ms in requests:
         now += pause_ms
@@ -113,7 +113,7 @@ def test_no_more_comes_in_than_the_rate_allows(requests: list[tuple[int, int]]) 
 
 
 def test_a_key_ends_when_it_is_said_to() -> None:
-    """Two keys overlap until the old one's end, to the millisecond."""
+    """A key ends at its time to the millisecond, and two keys of a source may overlap."""
     clock = ManualClock()
     end = datetime.fromtimestamp(clock.now_ms / 1000 + 60, UTC)
     keys = Keys(
@@ -144,7 +144,7 @@ def test_a_key_ends_when_it_is_said_to() -> None:
     ],
 )
 def test_errors_name_the_key_of_config(tmp_path: Path, lines: str, message: str) -> None:
-    """With the entry's place."""
+    """A config error names the key and the place of the entry."""
     path = tmp_path / "config.toml"
     path.write_text(f'[sources.web]\ntype = "segment"\n[[sources.web.keys]]\nkey = "k"\n{lines}\n')
     with pytest.raises(ConfigError, match=message):
@@ -152,7 +152,7 @@ def test_errors_name_the_key_of_config(tmp_path: Path, lines: str, message: str)
 
 
 def test_the_same_key_twice_is_an_error(tmp_path: Path) -> None:
-    """Within a source, or of two."""
+    """The same write key twice is an error, in one source or in two."""
     path = tmp_path / "config.toml"
     table = '[sources.{}]\ntype = "segment"\nwrite_key = "{}"\n[[sources.{}.keys]]\nkey = "k"\n'
     path.write_text(table.format("a", "k", "a"))
@@ -166,7 +166,7 @@ def test_the_same_key_twice_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_gateway_keeps_to_the_limits(tmp_path: Path) -> None:
-    """Each limit as a client sees it; the books count what was refused and discarded."""
+    """A client sees each limit, and the ledger counts refused and discarded events."""
     with GatewayProcess(tmp_path, CONFIG) as gateway:
 
         def post(write_key: str, *headers: bytes) -> Answer:

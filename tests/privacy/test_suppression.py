@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from gateway.errors import StateError
 from gateway.privacy.suppression import Suppressions
+from tests.support.sizes import sizes
 
 
 @pytest.fixture
@@ -232,7 +233,8 @@ def test_any_id_comes_back_as_it_is(user_ids: list[str]) -> None:
         assert all(user_id in suppressions for user_id in user_ids)
 
 
-def test_like_a_set(tmp_path: Path) -> None:
+@sizes("number", small=8, full=100)
+def test_like_a_set(tmp_path: Path, number: int) -> None:
     """Whatever is added and removed by whom, a refreshed view holds what a set would."""
     few = st.lists(st.sampled_from("abc"), max_size=3)
     numbers = iter(range(10**9))
@@ -267,5 +269,6 @@ def test_like_a_set(tmp_path: Path) -> None:
             self.view.close()
 
     run_state_machine_as_test(
-        Machine, settings=settings(max_examples=15, stateful_step_count=12, deadline=None)
+        Machine,
+        settings=settings(max_examples=number, stateful_step_count=12, deadline=None),
     )

@@ -15,6 +15,7 @@ from gateway.components.store import Frame
 from gateway.errors import QueueDamaged, QueueFull
 from gateway.queue.disk import DiskConfig, DiskStore
 from gateway.queue.record import FRAME_HEADER, SEGMENT_HEADER
+from tests.support.sizes import examples
 
 HOUR_MS = 3_600_000
 
@@ -161,7 +162,7 @@ def flip(path: Path, position: int) -> None:
 
 
 @settings(
-    max_examples=150,
+    max_examples=examples(40, 1000),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

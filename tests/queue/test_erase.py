@@ -20,6 +20,7 @@ from gateway.events.subjects import ERASED, Subjects, redact
 from gateway.queue.disk import DiskConfig, DiskStore
 from gateway.queue.rewrite import SUFFIX
 from tests.support.faulty_files import FaultyFiles
+from tests.support.sizes import examples
 
 FOLDER = Path("/queue")
 ALICE = Subjects(frozenset({"alice"}))
@@ -82,7 +83,7 @@ def test_marks_stand_where_events_were(frames: list[list[str]]) -> None:
     assert read(again).keys() == set(range(len(before) + 1))
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(20, 300))
 @given(st.sampled_from(STEPS), st.integers(0, 3), st.integers(0, 1 << 30))
 def test_a_crash_at_any_step_leaves_a_queue_that_opens(step: str, skip: int, seed: int) -> None:
     """Each event is there as it was or as a mark; to erase again finishes it."""

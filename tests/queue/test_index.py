@@ -15,6 +15,7 @@ from gateway.events.event import Event, encode_events
 from gateway.queue.disk import DiskConfig, DiskStore
 from gateway.queue.index import find, index_path
 from gateway.queue.offline import QueueFolder
+from tests.support.sizes import examples
 
 short_texts = st.text(min_size=1, max_size=3)
 
@@ -93,7 +94,7 @@ def test_where_no_index_can_be_written_it_is_found_all_the_same(tmp_path: Path) 
     assert offsets(queue, "0-7") == [7]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(20, 200), deadline=None)
 @given(
     st.lists(
         st.lists(st.text(min_size=1, max_size=3), min_size=1, max_size=60), min_size=1, max_size=30

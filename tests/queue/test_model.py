@@ -22,6 +22,7 @@ from hypothesis.stateful import (
 from gateway.errors import QueueError
 from gateway.queue.disk import DiskConfig, DiskStore
 from tests.support.faulty_files import FaultyFiles
+from tests.support.sizes import examples
 
 FOLDER = Path("/queue")
 SEGMENT_BYTES = 4096
@@ -137,7 +138,7 @@ class QueueModel(RuleBasedStateMachine):
 
 
 QueueModel.TestCase.settings = settings(
-    max_examples=150,
+    max_examples=examples(40, 600),
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

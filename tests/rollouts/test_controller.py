@@ -1,4 +1,4 @@
-"""Rollouts of a running gateway, on a clock of the test."""
+"""Rollouts of a gateway, on a manual clock."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def _play(tmp_path: Path) -> AsyncIterator[Play]:
 
 
 async def test_it_goes_on_when_the_hold_is_over_and_enough_was_seen(play: Play) -> None:
-    """Not before the one, and not before the other; status says which it waits for."""
+    """A stage needs both the hold and enough users; the status says which is missing."""
     assert play.state == ("ramping", 1)
     await play.minutes(59, 900, **RATES)
     assert play.state == ("ramping", 1)
@@ -62,7 +62,7 @@ async def test_it_goes_on_when_the_hold_is_over_and_enough_was_seen(play: Play) 
 
 
 async def test_a_broken_guardrail_rolls_back_and_says_why(play: Play) -> None:
-    """Nobody is in test any more, from the next event on; log, history and audit trail say why."""
+    """From the next event on nobody is in test; log, history and audit trail give the reason."""
     await play.rollouts.act("checkout_canary", "promote", "ann", "in a hurry")
     with capture_logs() as logs:
         await play.minutes(20, 900, test=0.5, control=0.01)
@@ -85,7 +85,7 @@ async def test_a_broken_guardrail_rolls_back_and_says_why(play: Play) -> None:
 
 
 async def test_a_guardrail_may_only_hold(tmp_path: Path) -> None:
-    """With that action, the stage stays until somebody decides, and is then measured anew."""
+    """The action `hold` keeps the stage until a person decides, and then measures afresh."""
     rails = 'guardrails = [{ metric = "rejection_rate", action = "hold" }]\n'
     play = Play(tmp_path, CONFIG.replace("min_samples", rails + "min_samples"))
     await play.start()
@@ -101,7 +101,7 @@ async def test_a_guardrail_may_only_hold(tmp_path: Path) -> None:
 
 
 async def test_after_a_restart_it_is_where_it_was(play: Play) -> None:
-    """With a test of its own, as what was measured is gone; the hold goes on."""
+    """A restart keeps stage and hold, and begins a new test because the measurements are gone."""
     await play.rollouts.act("checkout_canary", "promote", "ann", "")
     await play.minutes(40, 900, **RATES)
     await play.restart()
@@ -116,7 +116,7 @@ async def test_after_a_restart_it_is_where_it_was(play: Play) -> None:
 
 
 async def test_events_go_by_the_percentage_of_when_they_came_in(play: Play) -> None:
-    """Whoever looks at an event, and whenever, sees it in the same arm; also after a restart."""
+    """An event is in the same arm at every time and after a restart."""
     groups = play.group
     before = [make_event(anonymous_id=f"v{n}", received_at=play._received_at()) for n in range(500)]
     arms = [groups.member(event) for event in before]
@@ -133,7 +133,7 @@ async def test_events_go_by_the_percentage_of_when_they_came_in(play: Play) -> N
 
 
 async def test_commands_may_decide_beside_a_gateway(play: Play) -> None:
-    """What they write down is followed at the next look."""
+    """The gateway follows a decision that a command stored."""
     store = store_of(play.config.shared_dir)
     act_on_file(play.config, store, "checkout_canary", "promote", play.now_ms, "cli:ann", "go")
     store.close()
@@ -146,7 +146,7 @@ async def test_commands_may_decide_beside_a_gateway(play: Play) -> None:
 async def test_who_decides_first_is_not_overruled(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was decided while the figures were looked at holds; they are looked at again."""
+    """A decision taken while figures were judged stands; the figures are judged again."""
     await play.minutes(59, 900, **RATES)
 
     def beside(*args: Any) -> Snapshot:
@@ -162,7 +162,7 @@ async def test_who_decides_first_is_not_overruled(
 
 
 def test_two_who_decide_at_the_same_time_do_so_one_after_the_other(tmp_path: Path) -> None:
-    """Each sees what the other has decided; nothing is lost."""
+    """Of two simultaneous decisions, the second sees the first, and none is lost."""
     path = tmp_path / FILE_NAME
 
     def decide(_: int) -> None:
@@ -179,7 +179,7 @@ def test_two_who_decide_at_the_same_time_do_so_one_after_the_other(tmp_path: Pat
 
 
 async def test_who_only_follows_decides_nothing(tmp_path: Path, play: Play) -> None:
-    """The gateways of other shards have the percentages, and measure and show nothing."""
+    """Gateways of other shards use the percentages, and measure and show nothing."""
     from gateway.rollouts.controller import Rollouts
 
     groups = Groups(play.config.groups, {})
@@ -201,7 +201,7 @@ async def test_who_only_follows_decides_nothing(tmp_path: Path, play: Play) -> N
 
 
 async def test_a_new_config_goes_on_where_the_rollout_is(play: Play, tmp_path: Path) -> None:
-    """New groups get the percentage, what was measured counts on, and a new ramp begins."""
+    """A reload keeps percentage and measurements, and begins new ramps."""
     await play.rollouts.act("checkout_canary", "promote", "ann", "")
     await play.minutes(30, 900, **RATES)
     seen = play.rollouts.views()[0].users
@@ -221,7 +221,7 @@ async def test_a_new_config_goes_on_where_the_rollout_is(play: Play, tmp_path: P
 
 
 async def test_a_config_may_change_while_all_are_judged(play: Play, tmp_path: Path) -> None:
-    """Those that were there are judged to the end; the new ones have their turn the next time."""
+    """A round of judging finishes with the old groups; new ones come in the next round."""
     (tmp_path / "config.toml").write_text(CONFIG + '[groups.other]\nramp = ["10%"]\n')
     config = load(tmp_path / "config.toml", {})
     play.rollouts.adopt(play.rollouts.plan(config, Groups(config.groups, config.layers)))
@@ -235,7 +235,7 @@ async def test_a_config_may_change_while_all_are_judged(play: Play, tmp_path: Pa
 
 
 async def test_a_ramp_that_comes_and_goes_moves_nobody_of_before(tmp_path: Path) -> None:
-    """Events that came in while config had a percentage go by that, and those of a ramp by it."""
+    """Events keep the arm of the percentage at receipt, from config or from a ramp."""
     ramp = 'ramp = ["1%", "5%", "25%", "100%"]'
     play = Play(tmp_path, CONFIG.replace(ramp, "percent = 10"))
     await play.start()
@@ -278,7 +278,7 @@ async def test_a_ramp_that_comes_and_goes_moves_nobody_of_before(tmp_path: Path)
 async def test_a_rollback_that_cannot_be_written_down_is_applied(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Harm ends even where the disk is full; the log says so, once."""
+    """A rollback applies even on a full disk; the log reports the disk once."""
     await play.rollouts.act("checkout_canary", "promote", "ann", "")
     id_ = next(f"v{n}" for n in range(99) if 1 < position("checkout_canary", f"v{n}") < 5)
 
@@ -309,12 +309,12 @@ async def test_a_rollback_that_cannot_be_written_down_is_applied(
     assert play.state == ("rolled_back", 0)
     assert [arm(minute) for minute in range(20)] == arms  # nobody is moved when it is written
     assert [e["event"] for e in logs] == [
-        "rollouts cannot be written down", "rollout: rollback",
+        "rollouts cannot be stored", "rollout: rollback",
     ]  # fmt: skip
 
 
 async def test_nothing_is_written_where_nothing_ramps(tmp_path: Path) -> None:
-    """A gateway without a ramp has no file, no meter and no state of it."""
+    """A gateway without a ramp has no rollout file, meter or state."""
     play = Play(tmp_path, CONFIG.replace('ramp = ["1%", "5%", "25%", "100%"]', "percent = 5"))
     await play.start()
     await play.rollouts.tick()
@@ -325,14 +325,14 @@ async def test_nothing_is_written_where_nothing_ramps(tmp_path: Path) -> None:
 
 
 def test_several_workers_and_a_ramp_are_refused(tmp_path: Path) -> None:
-    """Each worker sees only a part of a user's events; the start says so, and what to do."""
+    """A ramp with several workers is refused at the start, with the remedy."""
     (tmp_path / "config.toml").write_text(CONFIG + "[server]\nworkers = 2\n")
     with pytest.raises(ConfigError, match=r"checkout_canary\.ramp: .*server\.workers = 1"):
         load(tmp_path / "config.toml", {})
 
 
 def test_the_file_refuses_what_it_does_not_know(tmp_path: Path) -> None:
-    """One of a later release is left alone; snapshots are bounded."""
+    """The file of a later release is left alone; snapshots are bounded."""
     store = RolloutStore(tmp_path / FILE_NAME)
     for number in range(MOST_SNAPSHOTS + 5):
         store.add_snapshot("g", Snapshot(number, 1, 1, (0, 0), []))
@@ -350,7 +350,7 @@ def test_the_file_refuses_what_it_does_not_know(tmp_path: Path) -> None:
 
 
 async def test_alerts_arrive_also_where_the_first_attempts_fail(tmp_path: Path) -> None:
-    """In their order; the URL is shown to nobody; after so many attempts one is given up."""
+    """Alerts arrive in order after failures, or are given up; no message shows the URL."""
     now_ms = 0
     async with FakeVendor(Answer(status=500), Answer(fault="reset"), Answer(status=204)) as vendor:
         config = AlertsConfig(
@@ -399,7 +399,7 @@ def _put(store: RolloutStore, body: bytes) -> None:
 
 
 def test_an_url_for_alerts_that_is_none_is_refused_without_showing_it() -> None:
-    """It may have a secret in it."""
+    """An error about the URL of alerts does not show it, as it may be secret."""
     with pytest.raises(ValueError, match="http") as caught:
         AlertsConfig(url=Secret("hooks.example/very-secret"))
     assert "very-secret" not in str(caught.value)
@@ -410,7 +410,7 @@ def test_an_url_for_alerts_that_is_none_is_refused_without_showing_it() -> None:
 async def test_what_is_known_at_first_is_kept_and_shown(
     tmp_path: Path, metric: str, events: int
 ) -> None:
-    """Of nobody and of the first user, whose values nothing bounds yet, just as of many."""
+    """Figures without users, and of a first user without bounds, are stored and shown."""
     rails = f'guardrails = [{{ metric = "{metric}" }}]\nmin_samples'
     play = Play(tmp_path, CONFIG.replace("min_samples", rails))
     await play.start()

@@ -1,4 +1,4 @@
-"""The page on rollouts shows what the commands really print."""
+"""The page on rollouts shows what the commands print."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NOW_MS = 1_795_611_000_000
 
 
 async def tell(folder: Path) -> None:
-    """The story that the page tells: the vendor begins to reject at 25 %."""
+    """Plays the story of the page: the vendor begins to reject at 25 %."""
     play = Play(folder, EXAMPLE.replace("${ALERT_URL}", "http://127.0.0.1:9/"))
     await play.start()
     while play.state[1] < 25:
@@ -66,7 +66,7 @@ def _folder(told: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 
 def printed(folder: Path, command: str) -> str:
-    """What a command of the page prints, without spaces at the ends of lines."""
+    """Runs a command of the page; gives its output without trailing spaces."""
     _, *arguments = shlex.split(command)
     done = CliRunner().invoke(main, [*arguments, "--config", str(folder / "config.toml")])
     assert done.exit_code in (0, 1), done.output
@@ -74,13 +74,13 @@ def printed(folder: Path, command: str) -> str:
 
 
 def test_the_page_shows_what_is_printed(folder: Path) -> None:
-    """Each command of the page, one after the other, prints what stands below it."""
+    """Each command of the page prints what stands below it."""
     for command, shown in CONSOLE.findall(PAGE):
         assert printed(folder, command) == shown, command
 
 
 def test_the_page_can_be_written_and_needs_nothing_else(folder: Path) -> None:
-    """One file, with charts, without a script, and with no address in it that is loaded."""
+    """The HTML report is one file with charts, without scripts and external addresses."""
     pytest.importorskip("matplotlib")
     out = folder / "report.html"
     printed(folder, f"gateway rollout report checkout_canary --html {out}")
@@ -94,7 +94,7 @@ def test_the_page_can_be_written_and_needs_nothing_else(folder: Path) -> None:
 
 
 def test_a_reason_is_text_on_the_page(folder: Path) -> None:
-    """Whatever an operator writes is shown and not obeyed, on the page and in a terminal."""
+    """Markup and control characters in a reason are shown as text, in HTML and terminal."""
     pytest.importorskip("matplotlib")
     command = ["gateway", "rollout", "hold", "checkout_canary", "--reason", "<b>[red]x"]
     printed(folder, "gateway rollout resume checkout_canary")
@@ -106,7 +106,7 @@ def test_a_reason_is_text_on_the_page(folder: Path) -> None:
 
 
 def test_the_example_makes_a_gateway(tmp_path: Path) -> None:
-    """It can be copied as it is."""
+    """The example config of the page is valid as it is."""
     (tmp_path / "config.toml").write_text(EXAMPLE)
     gateway = Gateway(load(tmp_path / "config.toml", {"ALERT_URL": "http://x/"}), discover())
     assert gateway.rollouts
@@ -130,7 +130,7 @@ def tables() -> Iterator[tuple[Any, dict[str, str], set[str]]]:
 
 @pytest.mark.parametrize(("struct", "shown", "keys"), list(tables()))
 def test_every_key_has_a_row(struct: Any, shown: dict[str, str], keys: set[str]) -> None:
-    """With its default, where that can be written in a word."""
+    """Each key has a row with its default, if one word can give it."""
     assert shown.keys() == keys
     for field in msgspec.structs.fields(struct):
         default = re.fullmatch("`(.*)`", shown.get(field.name, ""))
@@ -143,7 +143,7 @@ def test_every_key_has_a_row(struct: Any, shown: dict[str, str], keys: set[str])
 
 
 def test_metrics_and_bounds_are_those_of_the_code() -> None:
-    """Each metric of a guardrail has a row, and each number is the one that holds."""
+    """Each metric of a guardrail has a row, and the numbers are those of the code."""
     metrics = PAGE.split("| metric | what")[1].split("`[alerts]`")[0]
     assert rows(metrics).keys() == set(get_args(Metric))
     assert f"up to {MOST_DECISIONS:,} decisions and {MOST_SNAPSHOTS:,} snapshots" in PAGE

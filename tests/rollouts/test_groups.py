@@ -1,4 +1,4 @@
-"""Groups: who is in which arm, and what is only for one of them."""
+"""Groups: the arm of an event, and transforms for one arm."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def arms(one: Group) -> dict[str, str | None]:
 
 @given(st.text(max_size=20), st.floats(0, 100).map(lambda p: round(p, 3)))
 def test_the_documented_formula_decides(id_: str, percent: float) -> None:
-    """An id is in the test arm where its position lies below the percentage."""
+    """An id is in the test arm if its position is below the percentage."""
     member = group(percent=percent).member_id(id_)
     assert member is not None
     if abs(position("g", id_) - percent) > 1e-9:
@@ -47,7 +47,7 @@ def test_the_documented_formula_decides(id_: str, percent: float) -> None:
 
 
 def test_raising_the_percentage_only_adds() -> None:
-    """Nobody leaves the test arm when it grows, at run time or by config."""
+    """No id leaves the test arm when it grows, at run time or by config."""
     one = group(percent=1)
     before: set[str] = set()
     for percent in (1, 5, 25, 100):
@@ -60,7 +60,7 @@ def test_raising_the_percentage_only_adds() -> None:
 
 
 def test_groups_of_a_layer_share_nobody() -> None:
-    """Slots of a layer are disjoint, and what they leave is in no group."""
+    """Slots of a layer are disjoint, and the rest of the layer is in no group."""
     layers = {"l": LayerConfig()}
     configs = {
         "a": GroupConfig(percent=50, layer="l", slot=(0, 30)),
@@ -77,7 +77,7 @@ def test_groups_of_a_layer_share_nobody() -> None:
 
 
 def test_weights_say_how_many_a_member_stands_for() -> None:
-    """Weighted, each arm estimates the whole slot."""
+    """The weighted members of each arm estimate the whole slot."""
     one = group(percent=20)
     for arm in ("test", "control"):
         weights = [m.weight for id_ in IDS if (m := one.member_id(id_)) and m.arm == arm]
@@ -85,7 +85,7 @@ def test_weights_say_how_many_a_member_stands_for() -> None:
 
 
 def test_who_is_not_eligible_is_in_no_arm() -> None:
-    """A condition on events decides whom a group concerns."""
+    """An event that does not meet the condition is in no arm."""
     one = group(percent=100, eligible='context.device.type = "ios"')
     assert one.member(make_event(anonymous_id="a", context={"device": {"type": "ios"}}))
     assert one.member(make_event(anonymous_id="a", context={"device": {"type": "web"}})) is None
@@ -123,7 +123,7 @@ def test_a_transform_for_one_arm_leaves_the_other_alone() -> None:
 
 
 def test_a_transform_for_one_arm_receives_its_events_only() -> None:
-    """Message ids of the arm are masked before anything remembers them; those of others are not."""
+    """Only message ids of the arm are masked before anything remembers them."""
     events = [make_event(anonymous_id=f"a{n}", message_id=f"a{n}@mail.example") for n in range(40)]
     one = group(percent=40)
     privacy = ForArm(Mask(MaskConfig(secret=Secret("x" * 16)), at_intake=True), one, "test")
@@ -139,14 +139,14 @@ def test_a_transform_for_one_arm_receives_its_events_only() -> None:
 
 @pytest.mark.parametrize("body", [b"[]", b'"x"', b"null", b"1"])
 def test_an_arm_is_told_of_events_that_are_not_valid_yet(body: bytes) -> None:
-    """What is received may still be discarded; a body that is no object is no error here."""
+    """A transform receives events before validation; one with a bad body is no error."""
     one = group(percent=50, eligible='context.app.name = "x"', by="properties.account")
     events = [make_event(raw_properties=body, raw_context=body)]
     ForArm(Mask(MaskConfig(secret=Secret("x" * 16)), at_intake=True), one, "test").receive(events)
 
 
 class Named(Shout):
-    """Writes for whom it runs."""
+    """Writes the name of its destination into events."""
 
     def __init__(self, destination: str = "") -> None:
         self.destination = destination
@@ -161,7 +161,7 @@ class Named(Shout):
 
 
 def test_a_transform_for_one_arm_is_the_destination_s_own() -> None:
-    """What differs by destination, such as a pseudonym, does so for one arm too."""
+    """A transform for one arm still differs by destination, such as a pseudonym."""
     one = group(percent=100)
     (event,) = ForArm(Named(), one, "test").for_destination("crm").apply([make_event()])
     assert event.name == "crm"
@@ -178,13 +178,13 @@ def test_a_transform_for_one_arm_is_the_destination_s_own() -> None:
     ],
 )
 def test_what_cannot_be_meant_is_refused(config: dict[str, Any], why: str) -> None:
-    """A wrong group is an error at the start, in words."""
+    """A wrong group is refused at the start with an explanation."""
     with pytest.raises(ValueError, match=why):
         GroupConfig(**config)
 
 
 def test_another_percentage_is_for_events_from_then_on() -> None:
-    """Whoever still asks the old groups and whoever asks the new ones sees the same arms."""
+    """Old and new groups of a reload assign the same arms."""
     noon, later = "2026-11-25T12:00:00.000Z", "2026-11-25T12:30:00.000Z"
     first, second, third = (Groups({"g": GroupConfig(percent=p)}) for p in (10, 50, 50))
     second.take_over(first, noon)
@@ -206,7 +206,7 @@ def test_another_percentage_is_for_events_from_then_on() -> None:
 
 
 def test_of_many_changes_the_last_are_remembered() -> None:
-    """So that looking for an event's arm has a bound."""
+    """The number of earlier percentages is bounded, and with it the search for an arm."""
     groups = Groups({"g": GroupConfig()})
     for number in range(MOST_EARLIER + 5):
         following = Groups({"g": GroupConfig(percent=number % 50 + 1)})
@@ -220,7 +220,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "guide" / "groups.md").read_text(en
 
 
 def test_the_examples_of_the_page_are_one_config(tmp_path: Path) -> None:
-    """All of them together, as somebody would write them who does all that the page shows."""
+    """All examples of the page together are a valid config."""
     path = tmp_path / "config.toml"
     path.write_text("\n".join(re.findall(r"^```toml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)))
     config = load(path, {})

@@ -1,4 +1,4 @@
-"""Groups in a real gateway: two arms, two destinations, and visitors who are identified."""
+"""Groups in a real gateway: two arms, two destinations, and users who become known."""
 
 from __future__ import annotations
 
@@ -90,10 +90,10 @@ def post(url: str, batch: list[dict[str, Any]]) -> None:
 
 
 class Shop:
-    """Visitors who look around, are identified by identify or alias, and then buy on a server.
+    """Visitors that browse, become known by identify or alias, and then buy on a server.
 
     Attributes:
-        expected: message id to the visitor by whom its arm is.
+        expected: for each message id the visitor that decides its arm.
     """
 
     def __init__(self) -> None:
@@ -101,7 +101,7 @@ class Shop:
         self._numbers = iter(range(10**6))
 
     def of(self, arm: Arm) -> set[str]:
-        """The events of an arm."""
+        """Returns the events of an arm."""
         return {m for m, visitor in self.expected.items() if arm_of(visitor) == arm}
 
     def event(self, visitor: str, type_: str = "track", **ids: str) -> dict[str, Any]:
@@ -113,7 +113,7 @@ class Shop:
         return event
 
     def visit(self, number: int) -> list[list[dict[str, Any]]]:
-        """The requests of one person, in their order."""
+        """Returns the requests of one person, in order."""
         anonymous, user, device = f"anon-{number}", f"user-{number}", f"device-{number}"
         before = [self.event(anonymous, anonymousId=anonymous) for _ in range(2)]
         if number % 3 == 0:
@@ -134,7 +134,7 @@ def delivered(gateway: GatewayProcess, destination: str) -> list[dict[str, Any]]
 
 
 def assert_split(gateway: GatewayProcess, shop: Shop) -> None:
-    """Each event was in the arm of its visitor everywhere, and in no other."""
+    """Asserts that each event reached the destination of its visitor's arm and no other."""
     found = {name: delivered(gateway, name) for name in DESTINATIONS}
     ids = {name: [event["messageId"] for event in events] for name, events in found.items()}
     for arm in ("test", "control"):
@@ -162,7 +162,7 @@ def assert_split(gateway: GatewayProcess, shop: Shop) -> None:
 
 
 def test_a_person_stays_in_his_arm(tmp_path: Path) -> None:
-    """Before and after he is known, by identify and by alias, on servers and after a kill -9."""
+    """A person keeps the arm after identify and alias, on servers, and after a kill -9."""
     shop, dice = Shop(), random.Random(7)
     with GatewayProcess(tmp_path, CONFIG.format(workers=1)) as gateway:
         people = [shop.visit(number) for number in range(40)]
@@ -184,7 +184,7 @@ def wait_until_all_know(gateway: GatewayProcess, links: int) -> None:
 
 
 def test_every_worker_knows_whom_another_has_linked(tmp_path: Path) -> None:
-    """Over several processes, whichever of them takes a request."""
+    """With several workers a person keeps the arm, whichever worker receives a request."""
     shop = Shop()
     with GatewayProcess(tmp_path, CONFIG.format(workers=2)) as gateway:
         process_of(gateway, 1)

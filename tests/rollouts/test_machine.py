@@ -1,4 +1,4 @@
-"""The life of a rollout: what is possible when, and where it leads."""
+"""The states of a rollout and its actions."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def played(*actions: Action, stages: tuple[float, ...] = STAGES) -> Rollout:
     ],
 )
 def test_where_decisions_lead(actions: Any, status: str, percent: float) -> None:
-    """Each path of the drawing in the module's docstring."""
+    """Each arrow in the module's docstring leads where it says."""
     rollout = played(*actions)
     assert (rollout.status, rollout.percent) == (status, percent)
 
@@ -64,13 +64,13 @@ def test_where_decisions_lead(actions: Any, status: str, percent: float) -> None
     ],
 )
 def test_what_is_not_possible_is_refused_in_words(actions: Any, action: Any, why: str) -> None:
-    """The answer says what to do instead."""
+    """The error about an impossible action says what to do instead."""
     with pytest.raises(ConfigError, match=why):
         act(played(*actions), action, STAGES, 9, "ann", "")
 
 
 def test_a_ramp_that_ends_below_100_is_held_there_and_then_done() -> None:
-    """There is a control arm at its last stage, so that it is judged like others."""
+    """A last stage below 100 % has a control arm and is judged like others."""
     rollout = played("promote", stages=(1.0, 50.0))
     assert rollout.status == "ramping"
     rollout, decision = act(rollout, "promote", (1.0, 50.0), 9_000, GATEWAY, "held")
@@ -78,14 +78,14 @@ def test_a_ramp_that_ends_below_100_is_held_there_and_then_done() -> None:
 
 
 def test_a_ramp_may_be_edited_meanwhile() -> None:
-    """The next stage is the first one above where the rollout is."""
+    """The next stage is the first one above the current percentage."""
     rollout = played("promote")
     assert next_stage(rollout.percent, (2.0, 5.0, 10.0, 50.0)) == 10
     assert next_stage(rollout.percent, (3.0, 4.0)) is None
 
 
 def test_a_stage_lasts_as_long_as_config_says() -> None:
-    """From when it began, or began anew; and while it is held it never ends."""
+    """The hold counts from the start or resumption of a stage, and never ends while held."""
     rollout = played("promote")
     assert not due(rollout, 1000 + 59_999, 1)
     assert due(rollout, 1000 + 60_000, 1)
@@ -97,7 +97,7 @@ def test_a_stage_lasts_as_long_as_config_says() -> None:
 
 @given(st.lists(st.sampled_from(get_args(Action)), max_size=40))
 def test_whatever_is_decided_it_is_at_a_stage_or_at_nothing(actions: list[Action]) -> None:
-    """And each change of the percentage, and each stage begun anew, has a test of its own."""
+    """The percentage is a stage or 0, and each new or resumed stage has its own test."""
     rollout, decision = begin("g", STAGES, 0)
     for number, action in enumerate(actions, 1):
         before = rollout
@@ -116,7 +116,7 @@ def test_whatever_is_decided_it_is_at_a_stage_or_at_nothing(actions: list[Action
 
 
 def test_what_is_remembered_of_earlier_percentages_is_bounded() -> None:
-    """A rollout that is turned back and begun again for ever does not grow."""
+    """A rollout that is rolled back and resumed again and again does not grow."""
     rollout = played(*(("rollback", "resume") * MOST_EARLIER))
     assert len(rollout.earlier) == MOST_EARLIER
     assert rollout.earlier[-1][0] == 2 * MOST_EARLIER * 1000 + 1
@@ -135,11 +135,11 @@ def test_what_is_remembered_of_earlier_percentages_is_bounded() -> None:
     ],
 )
 def test_a_ramp_that_cannot_be_meant_is_refused(config: dict[str, Any], why: str) -> None:
-    """A wrong ramp is an error at the start, in words."""
+    """A wrong ramp is refused at the start with an explanation."""
     with pytest.raises(ValueError, match=why):
         GroupConfig(**config)
 
 
 def test_stages_may_be_numbers() -> None:
-    """ "5%", 5 and "5 %" are the same."""
+    """The stages "5%", 5 and "5 %" are the same."""
     assert GroupConfig(ramp=("1%", 5, "25 %", 100.0)).stages == (1, 5, 25, 100)

@@ -1,4 +1,4 @@
-"""What is measured of events on their real way to a destination."""
+"""Measurements of events on their way to a destination."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gateway.components.transform import Transform
 from gateway.components.verdict import Verdict
 from gateway.config.groups import GroupConfig
 from gateway.config.load import load
-from gateway.delivery.selection import Outgoing, Selection
+from gateway.delivery.selection import Outgoing, Selection, SelectionContext
 from gateway.errors import BatchError, Permanent, Retryable
 from gateway.events.event import Event
 from gateway.intake.intake import Arrival
@@ -40,14 +40,14 @@ def totals(one: Comparison, count: int) -> dict[str, int]:
 
 
 def of_arm(one: Comparison, arm: str, number: int) -> list[str]:
-    """Visitors in an arm."""
+    """Returns visitors in an arm."""
     ids = (f"v{n}" for n in range(10_000))
     found = (id_ for id_ in ids if (m := one.group.member_id(id_)) is not None and m.arm == arm)
     return [next(found) for _ in range(number)]
 
 
 class Trouble(Transform):
-    """Drops, fails on, and complains about events by their name; and hides ids."""
+    """Drops events, fails on them, reports violations, and hides ids, by the name of the event."""
 
     def apply(self, events: list[Event]) -> list[Event]:
         for event in events:
@@ -60,7 +60,7 @@ class Trouble(Transform):
 
 
 async def test_outcomes_are_counted_for_the_arm_and_user_of_the_event(bench: Bench) -> None:
-    """As they were before the transforms: dropped, in violation, failed on, retried, rejected."""
+    """Each outcome counts for the arm and user that the event had before the transforms."""
     one = comparison()
     meter = Meter(one)
     (tess,), (carl,) = of_arm(one, "test", 1), of_arm(one, "control", 1)
@@ -95,13 +95,13 @@ async def test_outcomes_are_counted_for_the_arm_and_user_of_the_event(bench: Ben
 
 
 def test_what_is_for_the_other_arm_is_not_seen() -> None:
-    """An event that a destination is not given because of its arm is no event of it."""
+    """Events withheld from a destination because of their arm do not count there."""
     one = comparison()
     meter = Meter(one)
-    selection = Selection(
+    selection = Selection(SelectionContext(
         Chain(), name="Tool", storage=False, clock=lambda: 0, only=(one.group, "test"),
         meters=[meter],
-    )  # fmt: skip
+    ))  # fmt: skip
     events = [make_event(anonymous_id=id_) for id_ in of_arm(one, "test", 3)]
     events += [make_event(anonymous_id=id_) for id_ in of_arm(one, "control", 5)]
     outgoing = Outgoing(8)
@@ -115,7 +115,7 @@ def test_what_is_for_the_other_arm_is_not_seen() -> None:
 
 
 def test_a_send_of_both_arms_says_nothing_of_how_long_one_takes() -> None:
-    """Only sends with events of one arm count for the latency."""
+    """Only sends with events of a single arm count for the latency."""
     one = comparison()
     meter = Meter(one)
     events = [make_event(anonymous_id=id_) for id_ in of_arm(one, "test", 2)]
@@ -131,7 +131,7 @@ def test_a_send_of_both_arms_says_nothing_of_how_long_one_takes() -> None:
 
 
 def test_an_event_that_is_read_again_counts_once() -> None:
-    """After an interruption a destination reads from its cursor again."""
+    """An event that is read again after an interruption counts once."""
     one = comparison()
     meter = Meter(one)
     (id_,) = of_arm(one, "test", 1)
@@ -142,7 +142,7 @@ def test_an_event_that_is_read_again_counts_once() -> None:
 
 
 def test_outcomes_of_an_earlier_stage_are_not_of_this_one() -> None:
-    """A test that begins knows nothing, and nothing is measured while there is none."""
+    """A new test begins without data, and without a test nothing is measured."""
     one = comparison()
     meter = Meter(one)
     (id_,) = of_arm(one, "test", 1)
@@ -157,7 +157,7 @@ def test_outcomes_of_an_earlier_stage_are_not_of_this_one() -> None:
 
 
 async def test_what_a_transform_does_at_intake_is_measured(tmp_path: Path) -> None:
-    """Events that it drops or fails on never reach a destination, and count all the same."""
+    """Events that a transform at intake drops or fails on count as well."""
     path = tmp_path / "config.toml"
     path.write_text(
         """
@@ -198,7 +198,7 @@ type = "null"
 
 
 def test_what_is_under_way_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The oldest are forgotten: their outcomes are not measured, and nothing else happens."""
+    """The oldest events under way are forgotten, and their outcomes are not measured."""
     assert MOST_UNDER_WAY == 100_000
     monkeypatch.setattr("gateway.rollouts.meter.MOST_UNDER_WAY", 10)
     one = comparison()
@@ -222,7 +222,7 @@ def test_what_is_under_way_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )  # fmt: skip
 def test_which_destinations_tell_of_a_group(more: str, measured: set[str], tmp_path: Path) -> None:
-    """Those that are different for its arms; all, where none is or a transform at intake is."""
+    """Destinations that differ between arms are measured; without such, all are."""
     text = "".join(f'[destinations.{id_}]\ntype = "null"\n' for id_ in "abc")
     path = tmp_path / "config.toml"
     path.write_text(f"{text}{more}\n[groups.g]\nramp = [5]\n[groups.h]\n")

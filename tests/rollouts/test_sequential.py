@@ -1,4 +1,4 @@
-"""The statistics of rollouts, held against SciPy and against what they promise."""
+"""The statistics of rollouts, compared with SciPy and with their guarantees."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ ALPHA, TUNED = 0.05, 200.0
 
 
 def mixing(alpha: float, tuned_for: float) -> float:
-    """R of the module's docstring."""
+    """Returns R of the module's docstring."""
     return float((-2 * np.log(alpha) + np.log(1 - 2 * np.log(alpha))) / tuned_for)
 
 
 @pytest.mark.parametrize("z", [-4.0, -1.0, 0.0, 0.5, 2.0, 3.5, 6.0])
 @pytest.mark.parametrize("t", [3.0, 80.0, 2_000.0])
 def test_the_evidence_is_the_mixture_of_likelihood_ratios(z: float, t: float) -> None:
-    """It is the integral over a half-normal prior, as SciPy computes it numerically."""
+    """The evidence equals SciPy's numerical integral over a half-normal prior."""
     sum_of_t = z * math.sqrt(t)  # of t normal observations with variance 1
     prior = stats.halfnorm(scale=math.sqrt(mixing(ALPHA, TUNED)))
     expected, _ = integrate.quad(
@@ -50,13 +50,13 @@ def test_the_evidence_is_the_mixture_of_likelihood_ratios(z: float, t: float) ->
 
 
 def test_far_below_the_bound_it_is_no_evidence_and_no_error() -> None:
-    """The tail of the normal distribution is 0 for a computer; the logarithm of it is not asked."""
+    """A tail of the normal distribution that underflows to 0 is no error."""
     assert log_evidence(-1e9, 1e9, ALPHA, TUNED) < log_evidence(-1.0, 1e9, ALPHA, TUNED) < 0
 
 
 @pytest.mark.parametrize("t", [5.0, 200.0, 1e6])
 def test_the_interval_ends_where_the_two_sided_mixture_is_one_over_alpha(t: float) -> None:
-    """Robbins' normal mixture, whose likelihood ratio is one of two normal densities of SciPy."""
+    """The interval agrees with Robbins' normal mixture, computed from two densities of SciPy."""
     half = half_width(t, ALPHA, TUNED)
     mixed = stats.norm(scale=math.sqrt(1 / t + mixing(ALPHA, TUNED)))
     plain = stats.norm(scale=math.sqrt(1 / t))
@@ -65,20 +65,20 @@ def test_the_interval_ends_where_the_two_sided_mixture_is_one_over_alpha(t: floa
 
 
 def test_it_is_wider_than_what_may_be_looked_at_once() -> None:
-    """The price of looking always: more than the usual 1.96 standard errors, at all times."""
+    """The interval is always wider than the usual 1.96 standard errors."""
     once = stats.norm.ppf(1 - ALPHA / 2)
     assert all(half_width(t, ALPHA, TUNED) > once for t in np.geomspace(1, 1e9, 50))
 
 
 def test_what_all_tests_may_spend_adds_up() -> None:
-    """However many stages and restarts there are, the level is the one asked for."""
+    """The levels of all stages and restarts add up to the configured one."""
     total = sum(spent(ALPHA, series) for series in range(1, 100_000))
     assert total == pytest.approx(ALPHA, rel=1e-4)
     assert total < ALPHA
 
 
 def test_looking_at_every_moment_errs_no_more_often_than_asked_for() -> None:
-    """2,000 walks without drift, each looked at 2,000 times; who looks with 1.64 errs far more."""
+    """2,000 random walks, each tested 2,000 times, err within the level; z = 1.64 does not."""
     rng = np.random.default_rng(5)
     walks = np.cumsum(rng.standard_normal((2_000, 2_000)), axis=1)
     t = np.arange(1, 2_001)
@@ -90,7 +90,7 @@ def test_looking_at_every_moment_errs_no_more_often_than_asked_for() -> None:
 
 
 def _least_z(t: float) -> float:
-    """Where the evidence is enough, by bisection."""
+    """Returns the least z with enough evidence, by bisection."""
     low, high = 0.0, 20.0
     while high - low > 1e-6:
         middle = (low + high) / 2
@@ -100,7 +100,7 @@ def _least_z(t: float) -> float:
 
 
 def test_the_spread_of_a_ratio_is_that_of_the_jackknife() -> None:
-    """The delta method agrees with leaving out one user after the other."""
+    """The delta method agrees with the jackknife over users."""
     rng = np.random.default_rng(3)
     n = rng.geometric(0.1, 3_000)
     x = rng.binomial(n, rng.beta(0.5, 9.5, 3_000))
@@ -132,7 +132,7 @@ Steps = st.lists(
 def test_sums_are_those_of_the_rows_that_are_kept(
     steps: list[tuple[int, int, int]], most: int
 ) -> None:
-    """Whatever comes in whatever order, and however many users were let go."""
+    """The sums match the kept rows after any input, also after users were removed."""
     arm = ArmFigures(most)
     rows: dict[int, dict[int, int]] = {}
     for user, count, number in steps:
@@ -152,7 +152,7 @@ def test_sums_are_those_of_the_rows_that_are_kept(
 
 
 def test_percentiles_are_right_to_within_a_bucket() -> None:
-    """As NumPy has them, and at most 4 % above."""
+    """Percentiles are at most 4 % above those of NumPy."""
     times = np.random.default_rng(1).lognormal(3, 1, 20_000)
     arm = ArmFigures(100)
     for took in times.tolist():

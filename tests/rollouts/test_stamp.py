@@ -1,4 +1,4 @@
-"""What is written into events of the arms they are of."""
+"""Stamps: the arms that delivery writes into events."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.components.chain import Chain
 from gateway.config.groups import GroupConfig
-from gateway.delivery.selection import Outgoing, Selection
+from gateway.delivery.selection import Outgoing, Selection, SelectionContext
 from gateway.events.event import decode_events, encode_events
 from gateway.rollouts.groups import Groups
 from gateway.rollouts.stamp import Memberships
@@ -29,7 +29,7 @@ TEST, CONTROL = member_of("test"), member_of("control")
 
 
 def test_arm_and_weight_are_written() -> None:
-    """Of each group that is to be; the event itself, which others share, stays as it is."""
+    """Each stamped group is written into a copy; the shared event stays as it is."""
     event = make_event(anonymous_id=TEST, context={"library": {"name": "x"}})
     before = encode_events([event])
     (stamped,) = Memberships(GROUPS).stamped([event])
@@ -43,7 +43,7 @@ def test_arm_and_weight_are_written() -> None:
 
 
 def test_who_is_in_no_arm_is_sent_as_he_is() -> None:
-    """Not even copied."""
+    """An event in no arm is passed on without a copy."""
     event = make_event(anonymous_id=None, context={"a": 1})
     assert STAMPED.stamped([event])[0] is event
 
@@ -62,7 +62,7 @@ def test_who_is_in_no_arm_is_sent_as_he_is() -> None:
 def test_a_client_cannot_claim_an_arm(
     who: str | None, sent: Any, becomes: Any, replaced: int
 ) -> None:
-    """Its value below the group's name is replaced or taken out, and counted; others stay."""
+    """A client's value under the group's name is replaced or removed, and counted; others stay."""
     one = Memberships([GROUPS["g"]])
     (event,) = one.stamped([make_event(anonymous_id=who, context={"groups": sent, "a": "\n"})])
     ours = {"arm": "test", "weight": 5.0}
@@ -75,7 +75,7 @@ def test_a_client_cannot_claim_an_arm(
 
 @pytest.mark.parametrize("sent", [[1], "x", 7])
 def test_what_is_no_object_stays(sent: Any) -> None:
-    """A client's own `context.groups` is not overwritten; that the event is not stamped counts."""
+    """A client's `context.groups` that is not an object stays, and the missing stamp is counted."""
     one = Memberships([GROUPS["g"]])
     event = make_event(anonymous_id=TEST, context={"groups": sent})
     assert one.stamped([event])[0] is event
@@ -92,7 +92,7 @@ values = st.recursive(
 @settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(["groups", "g", "x"]) | st.text(max_size=3), values))
 def test_all_else_stays_whatever_it_is(context: dict[str, Any]) -> None:
-    """By bytes or by way of a dictionary: the context is the client's, with our stamp in it."""
+    """Both ways of stamping keep the rest of the client's context."""
     own = context.get("groups")
     for spelt in (False, True):
         event = make_event(anonymous_id=TEST, context=context)
@@ -112,11 +112,11 @@ def test_all_else_stays_whatever_it_is(context: dict[str, Any]) -> None:
 
 
 def selection(**more: Any) -> Selection:
-    return Selection(Chain(), name="x", storage=False, clock=lambda: 0, **more)
+    return Selection(SelectionContext(Chain(), name="x", storage=False, clock=lambda: 0, **more))
 
 
 def test_a_destination_without_transforms_gets_stamps() -> None:
-    """And one of a gateway without stamps gets the events that were read, untouched."""
+    """A destination without transforms gets stamps, or without any the events as read."""
     events = [make_event(anonymous_id=TEST)]
     for memberships, stamped in ((STAMPED, True), (Memberships(()), False), (None, False)):
         outgoing = Outgoing(0)

@@ -419,7 +419,7 @@ def test_a_user_is_in_the_arm_of_his_visitor(folder: Path) -> None:
     assert after.groups[0].position == visitor.groups[0].position
     ask(folder, {**ORDER, "userId": "bob", "anonymousId": "visitor-8"}, destination="few")
     links.open()
-    assert links.news().links == {"ada": "visitor-7"}
+    assert links.read().links == {"ada": "visitor-7"}
     links.close()
 
 

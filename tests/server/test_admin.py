@@ -50,7 +50,7 @@ def _gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProces
 
 
 def ask(gateway: GatewayProcess, path: str, token: str | None, method: str = "GET") -> Any:
-    """Status, headers and JSON of an answer."""
+    """Sends a request; gives status, headers and JSON of the answer."""
     headers = {} if token is None else {"Authorization": token}
     url = gateway.url.removesuffix("/in") + path
     data = b"{}" if method == "POST" else None
@@ -64,7 +64,7 @@ def ask(gateway: GatewayProcess, path: str, token: str | None, method: str = "GE
 
 
 def admin_routes(folder: Path, token: str) -> list[tuple[str, str]]:
-    """Method and path of everything below /admin."""
+    """Returns method and path of everything below /admin."""
     (folder / "config.toml").write_text(CONFIG.format(token=token))
     app = make_app(Gateway(load(folder / "config.toml"), discover()))
     return [
@@ -81,7 +81,7 @@ def admin_routes(folder: Path, token: str) -> list[tuple[str, str]]:
 def test_nothing_is_answered_without_the_token(
     gateway: GatewayProcess, tmp_path: Path, token: str | None
 ) -> None:
-    """Whatever the path and however near the guess: 401, and how to do it."""
+    """Every path answers a missing or wrong token with 401 and the scheme to use."""
     routes = admin_routes(tmp_path, TOKEN)
     assert len(routes) > 8
     value = token.encode().decode("latin-1") if token else token
@@ -94,14 +94,14 @@ def test_nothing_is_answered_without_the_token(
 
 
 def test_without_a_token_in_config_there_is_no_such_api(tmp_path: Path) -> None:
-    """Off unless it is switched on."""
+    """Without a token in config there is no path below /admin."""
     (tmp_path / "config.toml").write_text(CONFIG.partition("[admin]")[0] + "[log]")
     app = make_app(Gateway(load(tmp_path / "config.toml"), discover()))
     assert not [r for r in app.router.routes() if "/admin" in str(r.resource)]
 
 
 def test_a_token_that_could_be_guessed_is_refused(tmp_path: Path) -> None:
-    """The message says how to make one, and does not show it."""
+    """The error about a short token says how to make one and does not show it."""
     (tmp_path / "config.toml").write_text(CONFIG.format(token="short"))
     with pytest.raises(ConfigError, match="fewer than 16 characters; `openssl") as caught:
         load(tmp_path / "config.toml")
@@ -121,14 +121,14 @@ def test_a_token_that_could_be_guessed_is_refused(tmp_path: Path) -> None:
 def test_what_the_caller_did_wrong_is_said(
     gateway: GatewayProcess, method: str, path: str, status: int, text: str
 ) -> None:
-    """Each in JSON, with what to mend."""
+    """An error of the caller is JSON that says what to correct."""
     found = ask(gateway, path, f"Bearer {TOKEN}", method)
     assert found[0] == status
     assert text in found[2]["error"]
 
 
 def test_browsers_of_other_sites_get_no_leave(gateway: GatewayProcess) -> None:
-    """The sources' cross-origin headers are not for this."""
+    """The admin API sends no cross-origin headers."""
     _, headers, _ = ask(gateway, "/admin/status", f"Bearer {TOKEN}")
     assert not [name for name in headers if name.lower().startswith("access-control")]
 
@@ -157,7 +157,7 @@ def test_status_shows_each_part(gateway: GatewayProcess) -> None:
 
 
 def test_without_a_token_status_shows_what_everybody_may_know(tmp_path: Path) -> None:
-    """A newcomer sees whether it works, and how to see more."""
+    """Without a token `gateway status` shows the public state and how to see more."""
     with GatewayProcess(tmp_path, CONFIG.partition("[admin]")[0] + CONFIG.partition(TOKEN_LINE)[2]):
         code, output = gateway_command(tmp_path, "status")
     assert code == 0
@@ -166,7 +166,7 @@ def test_without_a_token_status_shows_what_everybody_may_know(tmp_path: Path) ->
 
 
 def test_tail_shows_events_as_they_pass(gateway: GatewayProcess) -> None:
-    """Live, chosen by event, at intake and at the destination."""
+    """`gateway tail` shows the chosen events live, at intake and at the destination."""
     words = ["tail", "--event", "Watched", "--json", "--limit", "2"]
     command = [sys.executable, "-m", "gateway", *words]
     with subprocess.Popen(
@@ -190,7 +190,7 @@ def test_tail_shows_events_as_they_pass(gateway: GatewayProcess) -> None:
 def test_commands_find_the_gateway_by_its_data_directory(
     gateway: GatewayProcess, tmp_path: Path
 ) -> None:
-    """Where none runs, or the token is another, or it was killed, they say so."""
+    """Commands say so if no gateway runs, if it was killed, or if it has another token."""
     config = load(gateway.folder / "config.toml")
     remote = required(config)
     assert remote.url == gateway.url.removesuffix("/in")
@@ -213,7 +213,7 @@ def test_commands_find_the_gateway_by_its_data_directory(
 
 
 def test_the_token_is_in_no_log(gateway: GatewayProcess) -> None:
-    """Neither the right one nor what was tried."""
+    """Neither valid nor invalid tokens appear in the logs."""
     ask(gateway, "/admin/status", "Bearer a wrong token to look for")
     logs = gateway.stdout + gateway.stderr
     assert TOKEN not in logs

@@ -23,7 +23,10 @@ from gateway import (
     Permanent,
     Secret,
 )
-from gateway.http.client import HttpClient, HttpSettings, Reply, Request
+from gateway.components.dry_run import Request
+from gateway.http.client import HttpClient
+from gateway.http.reply import Reply
+from gateway.http.settings import HttpSettings
 from gateway.testing import Answer, Received, Vendor
 
 __all__ = ["TOKEN", "VENDOR", "Good", "spec_of"]
@@ -225,8 +228,14 @@ class HangsInStop(Good):
 class StopNeedsStart(Good):
     """Takes for granted that it was started."""
 
+    started = False
+
+    async def start(self) -> None:
+        await super().start()
+        self.started = True
+
     async def stop(self) -> None:
-        assert self.client._session is not None
+        assert self.started
         await super().stop()
 
 

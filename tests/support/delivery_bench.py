@@ -16,9 +16,10 @@ from gateway.components.chain import Chain
 from gateway.components.destination import Batch, BatchPolicy, Destination
 from gateway.config.settings import DestinationSettings, QueueSettings, RetryPolicy
 from gateway.delivery.batcher import Batcher
+from gateway.delivery.context import WorkerContext
 from gateway.delivery.ordering import UserOrder
-from gateway.delivery.selection import Selection
-from gateway.delivery.sender import Sender
+from gateway.delivery.selection import Selection, SelectionContext
+from gateway.delivery.sender import Sender, Target
 from gateway.delivery.worker import Worker
 from gateway.errors import BatchError
 from gateway.events.event import Event, encode_events
@@ -94,24 +95,25 @@ class Bench:
             self.queue.reader(cursor),
             policy or BatchPolicy(max_age_seconds=0),
             Selection(
-                chain or Chain(), name=name, storage=storage, clock=self.clock, meters=meters
+                SelectionContext(
+                    chain or Chain(), name=name, storage=storage, clock=self.clock, meters=meters
+                )
             ),
         )
+        target = Target(id_, destination, settings, concurrency)
         return Worker(
-            id_,
-            batcher=self.batchers[id_],
-            sender=Sender(
-                id_, destination, settings, concurrency, self.clock, log, rng, meters=meters
-            ),
-            policy=retry,
-            max_events=500,
-            max_concurrency=concurrency,
-            state=self.state,
-            counts=DestinationCounts(),
-            clock=self.clock,
-            log=log,
-            order=UserOrder(atomic=atomic) if ordering else None,
-            queue_id="queue",
+            WorkerContext(
+                id=id_,
+                batcher=self.batchers[id_],
+                sender=Sender(target, self.clock, log, rng, meters=meters),
+                state=self.state,
+                counts=DestinationCounts(),
+                clock=self.clock,
+                log=log,
+                max_events=500,
+                order=UserOrder(atomic=atomic) if ordering else None,
+                queue_id="queue",
+            )
         )
 
     def clock(self) -> int:

@@ -64,7 +64,7 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             status, found = receiver.answer(self.path, json.loads(body)["batch"])
             answer = json.dumps(found).encode()
-            self.send_response(status)
+            self.send_response_only(status)  # nothing that tells of this machine
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
             self.wfile.write(answer)

@@ -1,4 +1,8 @@
-"""Makes long searches small by default, and full under ``pytest -m long``."""
+"""Makes long searches small by default, and full under ``pytest -m long``.
+
+- A test with `sizes` or `more` is several tests. Those that take long have the mark `long`.
+- A property is one test. It tries few examples by default, and all of them under ``-m long``.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, is_hypothesis_test, settings
 
-__all__ = ["more", "sizes"]
+__all__ = ["either", "examples", "is_search", "more", "set_examples", "sizes"]
+
+_SMALL = 40
+_FULL = 300
 
 
 def sizes(names: str, *, small: Any, full: Any) -> pytest.MarkDecorator:
@@ -17,8 +25,12 @@ def sizes(names: str, *, small: Any, full: Any) -> pytest.MarkDecorator:
         names: of the arguments that say how large the test is, as `pytest.mark.parametrize` takes.
         small, full: a value, or a tuple of one value for each name.
     """
-    both = [_param(small, "small"), _param(full, "full", pytest.mark.long)]
-    return pytest.mark.parametrize(names, both)
+    return pytest.mark.parametrize(names, either(small=small, full=full))
+
+
+def either(*, small: Any, full: Any) -> list[Any]:
+    """Make the same two of each test that uses a fixture: its `params`."""
+    return [_param(small, "small"), _param(full, "full", pytest.mark.long)]
 
 
 def more(names: str, always: Iterable[Any], long: Iterable[Any]) -> pytest.MarkDecorator:
@@ -26,6 +38,33 @@ def more(names: str, always: Iterable[Any], long: Iterable[Any]) -> pytest.MarkD
     values = [_param(value, None) for value in always]
     values += [_param(value, None, pytest.mark.long) for value in long]
     return pytest.mark.parametrize(names, values)
+
+
+def set_examples(*, long: bool) -> None:
+    """Set how many examples properties try that do not say it themselves.
+
+    An example may take any time, for that depends on the machine and on what else runs there.
+    """
+    name = "long" if long else "small"
+    number = _FULL if long else _SMALL
+    settings.register_profile(
+        name,
+        settings.default,
+        max_examples=number,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    settings.load_profile(name)
+
+
+def examples(small: int, full: int) -> int:
+    """How many examples a property is to try, which takes longer for each than others do."""
+    return full if settings.get_current_profile_name() == "long" else small
+
+
+def is_search(item: pytest.Item) -> bool:
+    """Whether a test is a property, for which examples are searched."""
+    return is_hypothesis_test(getattr(item, "obj", None))
 
 
 def _param(value: Any, id_: str | None, *marks: pytest.MarkDecorator) -> Any:

@@ -11,6 +11,9 @@ day. So the files of a version are never made again: a file that is there is not
 
 Only the command line and HTTP are used, so that the script works with any release. An archive holds
 ``config.toml`` and ``data/``. `Facts` says what the JSON holds.
+
+The gateway runs with its clock set back to 1 March 2025. So the files are old from the first day:
+a test that opens them cannot come to depend on their age, and no clock is behind them.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any, TypedDict
@@ -38,7 +42,18 @@ from tests.support.receiver import Receiver
 
 __all__ = ["DATA", "Facts", "send", "wait_until"]
 
-DATA = Path(__file__).parent.parent / "data"
+_ROOT = Path(__file__).parent.parent.parent
+DATA = _ROOT / "tests" / "data"
+
+_AGE_SECONDS = int(time.time() - datetime(2025, 3, 1, 10, tzinfo=UTC).timestamp())
+_CLOCK = f"""\
+import time
+
+_time, _time_ns = time.time, time.time_ns
+time.time = lambda: _time() - {_AGE_SECONDS}
+time.time_ns = lambda: _time_ns() - {_AGE_SECONDS} * 10**9
+"""
+"""Runs at the start of each Python process that finds it."""
 
 
 class Facts(TypedDict):
@@ -51,7 +66,7 @@ class Facts(TypedDict):
         dead: of `gateway dead show`, the newest first.
         audit: of `gateway audit`, the newest first.
         suppressed: ids, of `gateway suppress list`.
-        segments: of `gateway queue inspect`, those of each worker.
+        segments: of `gateway queue inspect`, those of each worker, without their times.
         rollouts: of `gateway rollout list`.
         decisions: of `gateway rollout report`.
         regulations: of `gateway erase --list`, from the running gateway.
@@ -108,7 +123,14 @@ def wait_until(done: Callable[[], bool], what: str, seconds: float = 30) -> None
 
 def main() -> None:
     """Write the files that are not there."""
-    version = _run("--version", folder=Path.cwd()).split()[-1]
+    with tempfile.TemporaryDirectory(prefix="clock-") as clock:
+        (Path(clock) / "sitecustomize.py").write_text(_CLOCK)
+        os.environ["PYTHONPATH"] = os.pathsep.join((clock, str(_ROOT)))
+        _write_missing()
+
+
+def _write_missing() -> None:
+    version = _run("--version", folder=_ROOT).split()[-1]
     for workers in (1, 2):
         name = f"data_dir_{version.replace('.', '_')}" + ("_workers" if workers > 1 else "")
         archive, facts_file = DATA / f"{name}.tar.gz", DATA / f"{name}.json"
@@ -130,7 +152,8 @@ def _write(folder: Path, workers: int, version: str) -> Facts:
     with Receiver() as receiver:
         receiver.broken = {"/crm", "/mailer"}
         os.environ["RECEIVER"] = receiver.url
-        with GatewayProcess(folder, config_of(workers)) as gateway:
+        python = Path(sys.executable)
+        with GatewayProcess(folder, config_of(workers), python) as gateway:
             _run("erase", "--user", SUPPRESSED, "--suppress", "--internal", "--yes", folder=folder)
             _send_all(gateway, plan.first)
             _wait_settled(gateway, failing=())
@@ -141,7 +164,7 @@ def _write(folder: Path, workers: int, version: str) -> Facts:
             _wait_settled(gateway, failing=("down",))
             assert receiver.refused, "the destination that is down was never tried"
             _run("erase", "--user", ERASED, "--yes", folder=folder, code=1)  # by hand at webhooks
-            again = ("replay", "-d", "table", "--from", "1d", "--event", "Order Completed")
+            again = ("replay", "-d", "table", "--from", "2025-01-01", "--event", "Order Completed")
             _run(*again, folder=folder)
             letters = _lines("dead", "show", "-d", "mailer", "--json", folder=folder)
             _run("dead", "drop", str(letters[-1]["id"]), "--yes", folder=folder)
@@ -216,7 +239,12 @@ def _ask(folder: Path, workers: int, plan: Plan) -> dict[str, Any]:
         "audit": _lines("audit", "--json", folder=folder),
         "suppressed": _run("suppress", "list", folder=folder).splitlines(),
         "segments": [
-            _lines("queue", "inspect", "--data-dir", one, "--json", folder=folder)
+            [
+                {what: segment[what] for what in segment if what != "last_written"}
+                for segment in _lines(
+                    "queue", "inspect", "--data-dir", one, "--json", folder=folder
+                )
+            ]
             for one in folders
         ],
         "rollouts": _json("rollout", "list", "--json", folder=folder) if ramp else [],
@@ -280,11 +308,9 @@ def _check(found: Facts, plan: Plan) -> None:
 
 
 def _run(*arguments: str, folder: Path, code: int | None = 0) -> str:
-    root = str(Path(__file__).parent.parent.parent)
     done = subprocess.run(
         [sys.executable, "-m", "gateway", *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": root},
         capture_output=True,
         text=True,
         check=False,
@@ -307,7 +333,7 @@ def _pack(folder: Path, names: Iterable[str]) -> bytes:
     def plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
         member.uid = member.gid = 0
         member.uname = member.gname = ""
-        member.mtime = int(member.mtime)
+        member.mtime = int(member.mtime) - _AGE_SECONDS
         return member
 
     packed = BytesIO()

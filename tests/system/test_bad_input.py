@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from tests.support.gate import APP, FUZZ, WIDE, Gate, event, open_gate
 from tests.support.raw_http import request
+from tests.support.sizes import sizes
 
 BATCH_PATHS = [b"/v1/batch", b"/v1/b", b"/v1/import", b"/beacon/v1/batch"]
 
@@ -241,10 +242,11 @@ def mutated(draw: st.DrawFn) -> bytes:
 
 
 @pytest.mark.slow
-def test_anything(gate: Gate) -> None:
+@sizes("number", small=40, full=500)
+def test_anything(gate: Gate, number: int) -> None:
     """Whatever bytes a path for events gets, it answers as SDKs expect, and no event is lost."""
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=number, deadline=None)
     @given(
         st.sampled_from(POST_PATHS + PIXEL_PATHS),
         st.one_of(st.binary(max_size=500), mutated(), mutated()),

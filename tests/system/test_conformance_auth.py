@@ -1,4 +1,4 @@
-"""Conformance of the tracking API, section "auth": who may send, and how the key is found."""
+"""Conformance of the tracking API, section "auth": where the write key is, and which are valid."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def test_case_01_track_with_basic() -> None:
 
 @pytest.mark.parametrize("path", ["/v1/track", "/v1/t", "/v1/track/"])
 async def test_case_02_key_in_the_body(path: str) -> None:
-    """The key may stand in the body, and is then not stored with the event."""
+    """The key may be in the body, and is then not stored with the event."""
     async with lab() as gateway:
         reply = await gateway.post(path, event(writeKey=KEY), headers={})
         assert reply.status == 200
@@ -38,7 +38,7 @@ async def test_case_02_key_in_the_body(path: str) -> None:
 
 
 async def test_case_02_key_in_the_body_of_a_batch() -> None:
-    """The key may stand on top of a batch, or in its first event, and is stored with none."""
+    """The key may be on top of a batch or in its first event, and is never stored."""
     async with lab() as gateway:
         on_top = {"batch": [event(), event()], "writeKey": KEY}
         in_event = {"batch": [event(writeKey=KEY), event(writeKey=KEY)]}
@@ -58,7 +58,7 @@ async def test_case_03_basic_without_colon() -> None:
 
 
 async def test_case_04_lower_case_scheme_and_no_padding() -> None:
-    """The scheme may be written in any case, and the padding of base64 be left out."""
+    """The scheme may have any case, and the base64 padding may be missing."""
     token = base64.b64encode(f"{KEY}:".encode()).decode()
     assert token.endswith("=")
     async with lab() as gateway:
@@ -73,7 +73,7 @@ async def test_case_04_lower_case_scheme_and_no_padding() -> None:
     [{}, {"Authorization": "Basic"}, {"Authorization": "Basic !"}, {"Authorization": "Basic Og=="}],
 )
 async def test_case_05_no_key(headers: dict[str, str]) -> None:
-    """Without a key a request is refused with a body that every SDK can read."""
+    """A request without a key is refused with a body that every SDK can read."""
     async with lab() as gateway:
         reply = await gateway.post("/v1/track", event(), headers)
         assert reply.status == 401
@@ -87,7 +87,7 @@ async def test_case_05_no_key(headers: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("key", ["nobody", FOREIGN_KEY])
 async def test_case_06_unknown_key(key: str) -> None:
-    """A key that no source of this type has is refused in the same way, wherever it stands."""
+    """A key of no source of this type is refused the same way, wherever it is."""
     async with lab() as gateway:
         in_head = await gateway.post("/v1/batch", {"batch": [event()]}, basic(key))
         in_body = await gateway.post("/v1/batch", {"batch": [event()], "writeKey": key}, {})
@@ -98,7 +98,7 @@ async def test_case_06_unknown_key(key: str) -> None:
 
 
 async def test_case_08_bearer_with_key_in_the_body() -> None:
-    """A Bearer token is not looked at: the key of the body says which source it is."""
+    """A Bearer token is ignored, and the key of the body is used."""
     async with lab() as gateway:
         body = {"batch": [event()], "writeKey": KEY}
         reply = await gateway.post("/v1/batch", body, {"Authorization": "Bearer x.y.z"})
@@ -107,7 +107,7 @@ async def test_case_08_bearer_with_key_in_the_body() -> None:
 
 
 async def test_key_of_the_head_beats_the_body() -> None:
-    """Where keys disagree the header's counts, then the batch's, then the first event's."""
+    """The header's key wins over the batch's, and that over the first event's."""
     async with lab(others={"2": SegmentConfig()}) as gateway:
         batch = [event(writeKey=OTHER_KEY)]
         await gateway.post("/v1/batch", {"batch": batch, "writeKey": OTHER_KEY}, basic(KEY))
@@ -117,7 +117,7 @@ async def test_key_of_the_head_beats_the_body() -> None:
 
 
 async def test_password_is_ignored() -> None:
-    """Whatever stands after the colon of a Basic header changes nothing."""
+    """The password of a Basic header is ignored."""
     token = base64.b64encode(f"{KEY}:secret:too".encode()).decode()
     async with lab() as gateway:
         reply = await gateway.post("/v1/t", event(), {"Authorization": f"Basic {token}"})
@@ -125,7 +125,7 @@ async def test_password_is_ignored() -> None:
 
 
 async def test_query_key_counts_for_beacons_only() -> None:
-    """On the ordinary paths a key in the query is not looked at: addresses end up in logs."""
+    """Ordinary paths ignore a key in the query, because URLs end up in logs."""
     async with lab() as gateway:
         reply = await gateway.post(f"/v1/batch?writeKey={KEY}", {"batch": [event()]}, {})
         assert reply.status == 401
@@ -144,7 +144,7 @@ async def test_strict_segment_answers_200() -> None:
 
 @pytest.mark.parametrize(("status", "strict"), [(200, False), (404, False), (404, True)])
 async def test_disabled_source(status: int, strict: bool) -> None:
-    """A disabled source discards with 200, or says 404 where config asks for it."""
+    """A disabled source discards with 200, or answers 404 if config says so."""
     config = SegmentConfig(disabled_status=status, strict_segment=strict)
     async with lab(config, enabled=False) as gateway:
         reply = await gateway.post("/v1/batch", {"batch": [event(), event()]})
@@ -158,7 +158,7 @@ async def test_disabled_source(status: int, strict: bool) -> None:
 
 
 async def test_body_without_a_valid_key_is_not_read() -> None:
-    """A request whose header holds an unknown key is answered before its body has come."""
+    """A request with an unknown key in its header is answered before its body has come."""
     async with lab() as gateway:
         head = (
             f"POST /v1/batch HTTP/1.1\r\nHost: x\r\nContent-Length: 400000\r\n"

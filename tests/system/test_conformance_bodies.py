@@ -19,7 +19,7 @@ TEXT = {"Content-Type": "text/plain"}
 
 @pytest.mark.parametrize(("letter", "kind"), KINDS.items())
 async def test_case_09_path_fixes_the_type(letter: str, kind: str) -> None:
-    """On a route for single events the path says the type, whatever the body says."""
+    """On a route for single events, the path's type wins over the body's."""
     fields = {"userId": "u", "previousId": "p", "groupId": "g", "event": "e", "writeKey": KEY}
     async with lab() as gateway:
         for path in (f"/v1/{letter}", f"/v1/{kind}", f"/v1/{letter}/", f"/v1/{kind}/"):
@@ -47,7 +47,7 @@ async def test_case_10_batch_paths_are_the_same() -> None:
 
 @pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded"])
 async def test_case_11_and_12_gzip_under_any_content_type(kind: str) -> None:
-    """A gzip body is read, whatever Content-Type an SDK's HTTP library put on it."""
+    """A gzip body is read under any Content-Type."""
     headers = {**basic(), "Content-Type": kind, "Content-Encoding": "gzip"}
     async with lab() as gateway:
         reply = await gateway.post("/v1/batch", gzipped({"batch": [event()]}), headers)
@@ -58,7 +58,7 @@ async def test_case_11_and_12_gzip_under_any_content_type(kind: str) -> None:
 
 
 async def test_case_13_gzip_in_chunks() -> None:
-    """A gzip body in chunks, without a length, with the key in it, is how Kotlin sends."""
+    """A gzip body in chunks, without a length and with the key inside, is read (Kotlin)."""
 
     async def chunks() -> AsyncIterator[bytes]:
         data = gzipped({"batch": [event(), event()], "writeKey": KEY})
@@ -72,7 +72,7 @@ async def test_case_13_gzip_in_chunks() -> None:
 
 
 async def test_case_14_plain_body_called_gzip() -> None:
-    """Content-Encoding gzip over plain JSON is refused as an encoding, not as JSON."""
+    """Plain JSON with Content-Encoding gzip is refused as an encoding error."""
     async with lab() as gateway:
         headers = {**basic(), "Content-Encoding": "gzip"}
         reply = await gateway.post("/v1/track", event(), headers)
@@ -92,7 +92,7 @@ async def test_case_15_truncated_gzip() -> None:
 
 
 async def test_case_16_gzip_bomb() -> None:
-    """A body that unfolds to far more than allowed is refused without unfolding it."""
+    """A body that decompresses to far more than allowed is refused early on."""
     bomb = gzip.compress(b"[" + b"0," * 50_000_000, compresslevel=9)
     assert len(bomb) < 500_000
     async with lab() as gateway:
@@ -170,7 +170,7 @@ async def test_case_21_batch_too_large() -> None:
 
 @pytest.mark.parametrize("field", ["properties", "userId", "event", "unknown"])
 async def test_case_22_one_event_of_a_batch_too_large(field: str) -> None:
-    """An event of 40 KB is discarded, wherever its size sits, and its siblings are stored."""
+    """An event of 40 KB is discarded, and the other events of its batch are stored."""
     large: Any = "x" * 40_000
     batch = [event(userId="1"), event(), event(userId="3")]
     batch[1][field] = {"a": large} if field == "properties" else large
@@ -199,7 +199,7 @@ async def test_case_22_exactly_at_the_limit() -> None:
 
 @pytest.mark.parametrize("extra", [{}, {"unknown": 1}])
 async def test_case_23_too_many_events(extra: dict[str, Any]) -> None:
-    """Of 2501 events the first 2500 are stored, on the hot path as on the slow road."""
+    """Of 2501 events the first 2500 are stored, on the fast path and on the slow one."""
     batch = [event(userId=f"{i}", **extra) for i in range(2501)]
     async with lab() as gateway:
         assert (await gateway.post("/v1/batch", {"batch": batch})).status == 200
@@ -208,7 +208,7 @@ async def test_case_23_too_many_events(extra: dict[str, Any]) -> None:
 
 
 async def test_case_24_empty_batch() -> None:
-    """An empty batch loses nothing: 200, and counted."""
+    """An empty batch is answered 200 and counted."""
     async with lab() as gateway:
         reply = await gateway.post("/v1/batch", {"batch": []})
         assert (reply.status, reply.body) == (200, SUCCESS)
@@ -226,7 +226,7 @@ async def test_case_25_no_batch(batch: Any) -> None:
 
 @pytest.mark.parametrize("encoding", ["br", "zstd", "compress", "gzip, gzip", "nonsense"])
 async def test_other_encodings_are_refused(encoding: str) -> None:
-    """An encoding that the gateway does not read is refused, with a message that says so."""
+    """An unknown encoding is refused, with a message that says so."""
     async with lab() as gateway:
         headers = {**basic(), "Content-Encoding": encoding}
         async with gateway.session.post(
@@ -239,7 +239,7 @@ async def test_other_encodings_are_refused(encoding: str) -> None:
 
 
 async def test_nesting_bomb() -> None:
-    """Brackets by the ten thousand are refused or discarded, and harm nothing."""
+    """Tens of thousands of brackets are refused or discarded, and do no harm."""
     async with lab() as gateway:
         body = b'{"type":"track","userId":"u","event":"e","properties":{"a":' + b"[" * 16_000
         reply = await gateway.post("/v1/track", body)
@@ -254,7 +254,7 @@ async def test_nesting_bomb() -> None:
 
 
 async def test_nesting_at_the_edge() -> None:
-    """Around the depth at which the parser gives up there is always an answer."""
+    """Bodies around the depth at which the parser gives up always get an answer."""
     async with lab() as gateway:
         for levels in range(900, 1010):
             deep = "[" * levels + "]" * levels
@@ -271,7 +271,7 @@ async def test_nesting_at_the_edge() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_random_bytes_as_gzip(seed: int) -> None:
-    """Damage anywhere in a gzip body is refused, or the body is what was meant."""
+    """Damage anywhere in a gzip body is refused, or the body still has its content."""
     chance = random.Random(seed)
     good = gzipped({"batch": [event(properties={"a": "b" * 50})]})
     async with lab() as gateway:

@@ -24,7 +24,7 @@ async def address(
     forwarded: str | None,
     config: SegmentConfig | None = None,
 ) -> Any:
-    """`context.ip` that an event is stored with."""
+    """Returns the `context.ip` that an event is stored with."""
     async with lab(config, server=server) as gateway:
         headers = basic() | ({} if forwarded is None else {"X-Forwarded-For": forwarded})
         reply = await gateway.post("/v1/track", event(context=context), headers)
@@ -39,25 +39,25 @@ async def test_case_46_address_through_a_trusted_proxy() -> None:
 
 
 async def test_case_46_spoofed_address() -> None:
-    """A peer that is no trusted proxy may write what it likes: its own address is taken."""
+    """Of a peer that is no trusted proxy, only its own address counts."""
     assert await address(None, BROWSER, "6.6.6.6, 1.2.3.4") == "127.0.0.1"
 
 
 async def test_case_46_server_sdk() -> None:
-    """An event of a server's SDK does not get the server's address, unless it says direct."""
+    """An event of a server SDK does not get the server's address, unless it has `direct`."""
     assert await address(PROXY, SERVER, "1.2.3.4") is None
     assert await address(PROXY, None, "1.2.3.4") is None
     assert await address(PROXY, {**SERVER, "direct": True}, "1.2.3.4") == "1.2.3.4"
 
 
 async def test_case_46_client_says_its_address() -> None:
-    """An address that the event has is kept, also 0.0.0.0, which asks for none."""
+    """An event's own address is kept, also 0.0.0.0, which asks for none."""
     for given in ("5.5.5.5", "0.0.0.0"):
         assert await address(PROXY, {**BROWSER, "ip": given}, "1.2.3.4") == given
 
 
 async def test_case_46_switches() -> None:
-    """Config can say who sends, and switch addresses off, all or those of IPv6."""
+    """Config can set the category of clients, and switch off all addresses or those of IPv6."""
     off, no_v6 = SegmentConfig(capture_ip=False), SegmentConfig(capture_ipv6=False)
     assert await address(PROXY, BROWSER, "1.2.3.4", off) is None
     assert await address(PROXY, BROWSER, "2001:db8::1", no_v6) is None
@@ -67,7 +67,7 @@ async def test_case_46_switches() -> None:
 
 
 async def test_case_46_user_agent() -> None:
-    """A device's event gets the User-Agent header, up to the bound; a server's SDK's does not."""
+    """A device's event gets the User-Agent header up to the limit; a server SDK's does not."""
     async with lab(SegmentConfig(max_user_agent_chars=10)) as gateway:
         headers = {**basic(), "User-Agent": "Mozilla/5.0 and much more"}
         await gateway.post("/v1/track", event(context=BROWSER), headers)
@@ -78,7 +78,7 @@ async def test_case_46_user_agent() -> None:
 
 
 async def test_case_46_bytes_in_headers() -> None:
-    """Headers that are not UTF-8 are stored as far as they can be, and break nothing."""
+    """Headers outside UTF-8 are stored as far as possible, and break nothing."""
     async with lab() as gateway:
         body = dumps(event(writeKey=KEY, context=BROWSER))
         head = b"POST /v1/t HTTP/1.1\r\nHost: x\r\nUser-Agent: a\xff\xfeb\r\nSentAt: \xff\r\n"
@@ -102,7 +102,7 @@ def _readable(reply: Reply, origin: str) -> None:
     ["/v1/t", "/v1/b", "/v1/m", "/beacon/v1/batch", "/v1/projects/k/settings", "/sourceConfig/"],
 )
 async def test_case_47_preflight(path: str) -> None:
-    """A preflight is told that its origin may use the methods and headers that it asks for."""
+    """A preflight allows its origin the requested methods and headers."""
     asked = "authorization,content-type,x-retry-count"
     headers = {
         "Origin": "https://a.b",
@@ -122,7 +122,7 @@ async def test_case_47_preflight(path: str) -> None:
 
 
 async def test_case_47_errors_are_readable_too() -> None:
-    """Answers and errors alike carry what lets a page's script read them."""
+    """Success and errors both have the headers that let a page's script read them."""
     origin = {"Origin": "https://a.b"}
     async with lab() as gateway:
         for method, path, body, headers, status in (
@@ -151,7 +151,7 @@ async def _pixel(gateway: Lab, path: str) -> None:
 
 
 async def test_case_48_pixel_with_data() -> None:
-    """The data of a pixel is JSON, or base64 of it in any of the forms that are in use."""
+    """The data of a pixel is JSON, or base64 of it in any of the usual forms."""
     one = event(writeKey=KEY, properties={"a": "ÿ>?~", "b": "??>>"})
     forms = [
         quote(encoded(one), safe=""),
@@ -183,7 +183,7 @@ async def test_case_48_flat_pixel() -> None:
 
 
 async def test_case_48_dots_without_end() -> None:
-    """The levels that dots make are bounded; what is left of a name is the last one's."""
+    """Dots nest up to a limit; the rest of the name becomes the last key."""
     name = "properties" + ".a" * 2_000
     async with lab() as gateway:
         await _pixel(gateway, f"/v1/pixel/track?writeKey={KEY}&userId=u&event=e&{name}=1")
@@ -213,7 +213,7 @@ async def test_case_48_dots_without_end() -> None:
     ],
 )
 async def test_case_48_bad_pixel(query: str) -> None:
-    """Whatever is wrong with a pixel, its answer is the picture, and nothing is stored."""
+    """Any faulty pixel request is answered with the picture, and nothing is stored."""
     async with lab() as gateway:
         await _pixel(gateway, f"/v1/pixel/track?{query}")
         assert gateway.stored == []
@@ -234,7 +234,7 @@ async def test_case_49_beacon() -> None:
 
 @pytest.mark.parametrize("path", ["/v1/projects/{}/settings", "/projects/{}/settings"])
 async def test_case_50_settings(path: str) -> None:
-    """The settings tell an SDK to send to this gateway, and to no other destination."""
+    """The settings tell an SDK to send to this gateway, and name no other destination."""
     async with lab() as gateway:
         reply = await gateway.get(path.format(KEY))
         assert reply.status == 200
@@ -252,7 +252,7 @@ async def test_case_50_settings(path: str) -> None:
 
 
 async def test_case_50_source_config() -> None:
-    """The settings for RudderStack's SDKs pass the test that they put them to."""
+    """The settings for RudderStack's SDKs pass the checks of these SDKs."""
     async with lab() as gateway:
         for path, headers in (
             (f"/sourceConfig/?p=npm&v=3&writeKey={KEY}", {}),
@@ -270,7 +270,7 @@ async def test_case_50_source_config() -> None:
 
 
 async def test_case_51_telemetry() -> None:
-    """What SDKs report about themselves is taken without a key, and not stored."""
+    """Telemetry of SDKs is accepted without a key, and not stored."""
     async with lab() as gateway:
         series = {"series": [{"type": "Counter", "metric": "m", "value": 1, "tags": {}}]}
         reply = await gateway.post("/v1/m", series, {"Content-Type": "text/plain"})
@@ -289,7 +289,7 @@ async def test_case_51_telemetry() -> None:
     ],
 )
 async def test_case_52_overload(error: Exception, code: str, after: str) -> None:
-    """Overload is a 503 with a whole number of seconds; sent again, the events are stored once."""
+    """Overload is a 503 with whole seconds in Retry-After; sent again, events are stored once."""
     async with lab() as gateway:
         gateway.queue.error = error
         for path, body in (("/v1/track", event(messageId="m")), ("/v1/b", {"batch": [event()]})):

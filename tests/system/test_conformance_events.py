@@ -1,4 +1,4 @@
-"""Conformance of the tracking API, section "events": what is stored of what is sent."""
+"""Conformance of the tracking API, section "events": the stored form of sent events."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tests.support.segment_fakes import SUCCESS, Lab, basic, event, lab
 
 
 async def send(gateway: Lab, *events: Any, **batch: Any) -> None:
-    """Send a batch, which has to be accepted."""
+    """Sends a batch, which must be accepted."""
     reply = await gateway.post("/v1/batch", {"batch": list(events), **batch})
     assert (reply.status, reply.body) == (200, SUCCESS)
 
 
 async def stored(*events: Any, **batch: Any) -> tuple[list[dict[str, Any]], dict[str, int]]:
-    """What a fresh gateway stores and discards of a batch."""
+    """Returns the events that a fresh gateway stores of a batch, and the discarded ones."""
     async with lab() as gateway:
         await send(gateway, *events, **batch)
         return gateway.stored, gateway.discarded()
@@ -44,7 +44,7 @@ async def test_case_26_bad_events_among_good_ones() -> None:
 
 @pytest.mark.parametrize("element", [5, "x", None, True, [], [[]]])
 async def test_case_26_elements_that_are_no_objects(element: Any) -> None:
-    """An element that is no object is dropped on its own, also as the first."""
+    """Only the element that is no object is dropped, also if it is the first."""
     kept, discarded = await stored(element, event())
     assert len(kept) == 1
     assert discarded == {"bad_request": 1}
@@ -107,13 +107,13 @@ async def test_case_29_numbers_as_ids(number: str) -> None:
     ],
 )
 async def test_case_29_ids_that_are_none(fields: dict[str, Any], code: str) -> None:
-    """An id that is no string or number is discarded, a blank one is absent."""
+    """An id that is neither string nor number is discarded, and a blank one is absent."""
     _, discarded = await stored({"type": "track", "event": "e", **fields})
     assert discarded == {code: 1}
 
 
 async def test_case_30_names_of_pages() -> None:
-    """A page's name and category may be null or absent, not numbers."""
+    """A page's name and category may be null or absent, but not numbers."""
     page = {"type": "page", "userId": "u"}
     kept, discarded = await stored(
         {**page, "name": None, "category": None}, page, {**page, "name": 7}, {**page, "category": 7}
@@ -155,14 +155,14 @@ async def test_case_33_clock_skew() -> None:
 
 
 async def test_case_34_old_timestamp_without_sent_at() -> None:
-    """Without sentAt an old timestamp is history, and stays as it is."""
+    """Without sentAt an old timestamp stays as it is."""
     (kept,), _ = await stored(event(timestamp="2012-12-02T00:30:12.984Z"))
     assert kept["timestamp"] == "2012-12-02T00:30:12.984Z"
 
 
 @pytest.mark.parametrize("timestamp", ["garbage", "", True, {}, [1]])
 async def test_case_35_unreadable_timestamp(timestamp: Any) -> None:
-    """A timestamp that nobody can read is replaced, and the event stored."""
+    """An unreadable timestamp is replaced, and the event is stored."""
     (kept,), _ = await stored(event(timestamp=timestamp))
     assert kept["timestamp"] == kept["receivedAt"]
 
@@ -175,7 +175,7 @@ async def test_case_35_epoch_numbers(number: Any) -> None:
 
 
 async def test_case_36_sent_at_of_the_batch() -> None:
-    """A batch's sentAt holds for events that have none; a header's where neither has."""
+    """The batch's sentAt applies to events without one, and the header's if there is neither."""
     kept, _ = await stored(
         event(), event(sentAt="2026-11-23T13:00:00Z"), sentAt="2026-11-23T12:00:00.000Z"
     )
@@ -201,7 +201,7 @@ async def test_case_36_sent_at_of_the_batch() -> None:
     ],
 )
 async def test_case_37_forms_of_times(text: str, read: str) -> None:
-    """Times of all SDKs are read; Go's zero time is none."""
+    """Times of all SDKs are read; Go's zero time counts as absent."""
     (kept,), _ = await stored(event(timestamp=text))
     assert kept["timestamp"] == read
 
@@ -227,7 +227,7 @@ async def test_case_39_long_message_id() -> None:
 
 
 async def test_case_40_context_of_the_batch() -> None:
-    """A batch's context lies under each event's own, level by level; the event wins."""
+    """A batch's context is merged into each event's, level by level; the event's values win."""
     shared = {"device": {"type": "ios", "id": "d"}, "ip": "9.9.9.9", "library": {"name": "x"}}
     kept, _ = await stored(
         event(context={"ip": "1.2.3.4", "device": {"id": "own"}}),
@@ -245,7 +245,7 @@ async def test_case_40_context_of_the_batch() -> None:
 
 
 async def test_case_40_integrations_of_the_batch() -> None:
-    """The same holds for integrations; what is no object is not looked at."""
+    """A batch's integrations are merged the same way; anything but an object is ignored."""
     kept, _ = await stored(
         event(integrations={"A": False}), event(), integrations={"All": False, "A": True}
     )
@@ -259,7 +259,7 @@ async def test_case_40_integrations_of_the_batch() -> None:
 
 
 async def test_case_41_integrations_are_kept_as_sent() -> None:
-    """What an event says about destinations is stored; "Segment.io": false changes nothing."""
+    """An event's integrations are stored; "Segment.io": false changes nothing."""
     integrations = {"All": False, "Segment.io": False, "Appsflyer": {"appsflyerId": "x"}}
     (kept,), _ = await stored(event(integrations=integrations))
     assert kept["integrations"] == integrations

@@ -1,4 +1,4 @@
-"""Conformance of the tracking API, section "rules": consent, and users who are suppressed."""
+"""Conformance of the tracking API, section "rules": consent and suppressed users."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_case_42_consent(
     assert refusal(event, "D", storage=False, consent=mapped) == rule
 
 
-class House:
+class Harness:
     """An intake before a queue that stores at once."""
 
     def __init__(self, path: Path) -> None:
@@ -88,60 +88,60 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Any:
-    house = House(tmp_path / "suppressed.sqlite")
-    yield house
-    house.suppressions.close()
+def harness(tmp_path: Path) -> Any:
+    harness = Harness(tmp_path / "suppressed.sqlite")
+    yield harness
+    harness.suppressions.close()
 
 
 def of(message_id: str, user_id: str | None, **fields: Any) -> Event:
     return make_event(message_id=message_id, user_id=user_id, **fields)
 
 
-async def test_case_43_a_suppressed_user_is_not_stored(house: House) -> None:
-    """Their events are accepted and thrown away, from each source; their siblings are stored."""
-    house.suppress("gone")
-    receipt = await house.accept(of("a", "gone"), of("b", "here"), of("c", "gone"))
+async def test_case_43_a_suppressed_user_is_not_stored(harness: Harness) -> None:
+    """Events of a suppressed user are discarded for each source, and others are stored."""
+    harness.suppress("gone")
+    receipt = await harness.accept(of("a", "gone"), of("b", "here"), of("c", "gone"))
     assert (receipt.accepted, receipt.duplicate, receipt.discarded) == (1, 0, {"suppressed": 2})
-    receipt = await house.accept(of("d", "gone"), source_id="app")
+    receipt = await harness.accept(of("d", "gone"), source_id="app")
     assert (receipt.accepted, receipt.discarded) == (0, {"suppressed": 1})
-    assert house.stored() == ["b"]
-    assert [house.ledger.source(id_).discarded["suppressed"] for id_ in ("web", "app")] == [2, 1]
-    assert house.ledger.source("web").received == 3
+    assert harness.stored() == ["b"]
+    assert [harness.ledger.source(id_).discarded["suppressed"] for id_ in ("web", "app")] == [2, 1]
+    assert harness.ledger.source("web").received == 3
 
 
-async def test_case_43_unsuppressed_is_stored_again(house: House) -> None:
-    """From then on, the same event too: nothing of it was remembered."""
-    house.suppress("u")
-    await house.accept(of("a", "u"))
-    house.unsuppress("u")
-    receipt = await house.accept(of("a", "u"), of("b", "u"))
+async def test_case_43_unsuppressed_is_stored_again(harness: Harness) -> None:
+    """After suppression ends, even the same event is stored, as its id was not remembered."""
+    harness.suppress("u")
+    await harness.accept(of("a", "u"))
+    harness.unsuppress("u")
+    receipt = await harness.accept(of("a", "u"), of("b", "u"))
     assert (receipt.accepted, receipt.duplicate, receipt.discarded) == (2, 0, {})
-    assert house.stored() == ["a", "b"]
+    assert harness.stored() == ["a", "b"]
 
 
 @pytest.mark.parametrize("kind", ["track", "identify", "page", "screen", "group"])
-async def test_case_43_holds_for_each_type(house: House, kind: str) -> None:
-    """Whatever a suppressed user does."""
-    house.suppress("u")
-    receipt = await house.accept(of("a", "u", type=kind, group_id="g", anonymous_id="x"))
+async def test_case_43_holds_for_each_type(harness: Harness, kind: str) -> None:
+    """Suppression holds for each type of event."""
+    harness.suppress("u")
+    receipt = await harness.accept(of("a", "u", type=kind, group_id="g", anonymous_id="x"))
     assert receipt.discarded == {"suppressed": 1}
 
 
-async def test_case_43_no_way_out_by_alias(house: House) -> None:
-    """An alias is thrown away if either of its ids is suppressed; elsewhere `previousId` is not."""
-    house.suppress("u")
+async def test_case_43_no_way_out_by_alias(harness: Harness) -> None:
+    """An alias is discarded if one of its ids is suppressed; other events ignore `previousId`."""
+    harness.suppress("u")
     for old, new, lost in (("u", "v", 1), ("v", "u", 1), ("v", "w", 0)):
-        receipt = await house.accept(of("", new, type="alias", previous_id=old))
+        receipt = await harness.accept(of("", new, type="alias", previous_id=old))
         assert receipt.discarded.get("suppressed", 0) == lost
-    receipt = await house.accept(of("", "v", previous_id="u"))
+    receipt = await harness.accept(of("", "v", previous_id="u"))
     assert receipt.accepted == 1
 
 
-async def test_case_43_anonymous_events_are_untouched(house: House) -> None:
-    """Suppression is by `userId` alone, and exact."""
-    house.suppress("u")
-    receipt = await house.accept(
+async def test_case_43_anonymous_events_are_untouched(harness: Harness) -> None:
+    """Suppression compares `userId` only, and exactly."""
+    harness.suppress("u")
+    receipt = await harness.accept(
         of("a", None, anonymous_id="u"),
         of("b", "U"),
         of("c", "u "),
@@ -150,17 +150,17 @@ async def test_case_43_anonymous_events_are_untouched(house: House) -> None:
     assert (receipt.accepted, receipt.discarded) == (4, {})
 
 
-async def test_case_43_what_is_not_valid_keeps_its_own_code(house: House) -> None:
+async def test_case_43_what_is_not_valid_keeps_its_own_code(harness: Harness) -> None:
     """An event counts under one code, that of the first rule it breaks."""
-    house.suppress("u")
-    receipt = await house.accept(of("a", "u", event=""))
+    harness.suppress("u")
+    receipt = await harness.accept(of("a", "u", event=""))
     assert receipt.discarded == {"event_not_defined": 1}
 
 
-async def test_case_43_a_change_holds_from_the_next_request(house: House) -> None:
-    """The intake asks each time; it keeps no copy from when it was made."""
-    assert (await house.accept(of("a", "u"))).accepted == 1
-    house.suppress("u")
-    assert (await house.accept(of("b", "u"))).accepted == 0
-    house.unsuppress("u")
-    assert (await house.accept(of("c", "u"))).accepted == 1
+async def test_case_43_a_change_holds_from_the_next_request(harness: Harness) -> None:
+    """A changed suppression holds from the next request on."""
+    assert (await harness.accept(of("a", "u"))).accepted == 1
+    harness.suppress("u")
+    assert (await harness.accept(of("b", "u"))).accepted == 0
+    harness.unsuppress("u")
+    assert (await harness.accept(of("c", "u"))).accepted == 1

@@ -18,7 +18,7 @@ from tests.support.gateway_process import GatewayProcess
 from tests.support.leak_search import KINDS, PLACES, Planted, everything_in, found_in, plant
 from tests.support.sizes import sizes
 
-DEFAULT = tomllib.loads((Path(__file__).parents[1] / "config.toml").read_text())["transforms"]
+DEFAULT = tomllib.loads((Path(__file__).parents[2] / "config.toml").read_text())["transforms"]
 
 
 def _config(url: str) -> str:

@@ -119,6 +119,10 @@ def test_commands_read_it_as_the_old_release_did(old: Old) -> None:
     assert old.run("suppress", "list").splitlines() == facts["suppressed"]
     for worker, segments in enumerate(facts["segments"]):
         shard = str(old.folder / "data" / f"worker-{worker}" if worker else old.folder / "data")
+        found = old.lines("queue", "inspect", "--data-dir", shard)
+        assert [{**one, "last_written": ""} for one in found] == [
+            {**one, "last_written": ""} for one in segments
+        ]
         events, frames = (sum(one[what] for one in segments) for what in ("events", "frames"))
         good = f"{events} events in {frames} frames are good, 0 events are lost"
         assert old.run("queue", "verify", "--data-dir", shard).splitlines()[-1] == good
@@ -183,6 +187,17 @@ def test_the_gateway_goes_on_where_the_old_one_stopped(
     assert files["web/new-40"]["userId"] == ann
     zipped = set(old.events("zipped")) - set(old.with_state("zipped", "delivered"))
     assert zipped <= set(new.names)
+    # Nothing of the past is forgotten, and nothing is left open but the letter that was dropped.
+    sent_again = [(letter["destination"], _name(letter)) for letter in facts["dead"]]
+    for id_, life in facts["lives"].items():
+        found = old.json("why", id_)["stored"]
+        assert len(found) >= len(life["stored"])
+        for stored in found:
+            for place in stored["places"]:
+                was_dropped = place["state"] == "dead"
+                assert was_dropped or place["state"] in ("delivered", "filtered")
+                again = (place["destination"], f"{stored['source']}/{id_}") in sent_again
+                assert not (was_dropped and again)
     assert ledger == old.json("ledger")
     balance = _Balance(facts, new)
     assert ledger["sources"] == balance.sources()

@@ -1,6 +1,6 @@
-"""Rollouts played on chance: how often a harmless one is stopped, and how soon a harmful one.
+"""Simulated rollouts: how often a harmless one is stopped, and how soon a harmful one.
 
-Visitors come back, very differently often; some have a broken app and fail far more than others.
+Visitors return with very different frequencies; some have a broken app and fail far more often.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from gateway.rollouts.figures import (
     bucket_of,
 )
 from gateway.rollouts.guardrails import judge, level_of
+from tests.support.sizes import sizes
 
 ALPHA = 0.05
 STRICT = (
@@ -33,16 +34,16 @@ STRICT = (
     Guardrail(metric="events_per_user"),
     Guardrail(metric="latency_p95"),
 )
-"""Nothing worse is tolerated: any difference by chance counts against the test."""
+"""The strictest guardrails: no difference is tolerated, so each random one counts."""
 
 
 class Shop:
-    """Visitors of a seed.
+    """Random visitors.
 
     Args:
-        rate: how many of their events fail.
-        most: how much more often than the least active one a visitor may come. Without it there
-            now and then is one who sends a large part of all events.
+        rate: mean share of their events that fails.
+        most: bound on the activity of a visitor, relative to the least active one. Without it a
+            single visitor may send a large part of all events.
     """
 
     def __init__(self, seed: int, rate: float, users: int, most: float = math.inf) -> None:
@@ -62,11 +63,11 @@ class Shop:
         events: int,
         harm: float = 0.0,
     ) -> tuple[int, str, bool]:
-        """Play a stage, judged after each 100 events.
+        """Plays a stage and judges it after each 100 events.
 
         Returns:
-            Events until it was stopped, or 0, with the guardrail; and whether a test that may be
-            looked at once would have stopped it at any of these looks.
+            The number of events until it was stopped, or 0, with the guardrail; and whether an
+            ordinary test, valid for one look, would have stopped it at any of these looks.
         """
         rng = self.rng
         test, control = ArmFigures(50_000), ArmFigures(50_000)
@@ -104,34 +105,35 @@ def _would_stop(test: ArmFigures, control: ArmFigures, min_samples: int) -> bool
 
 
 @pytest.mark.parametrize(("rate", "min_samples"), [(0.01, 30), (0.2, 60)])
+@sizes("number", small=40, full=1000)
 def test_harmless_rollouts_are_stopped_no_more_often_than_asked_for(
-    rate: float, min_samples: int
+    rate: float, min_samples: int, number: int
 ) -> None:
-    """Of 200 in which the arms get the same, at most 5 % are ever stopped, by any guardrail.
+    """Of rollouts with equal arms, at most 5 % are ever stopped, by any guardrail.
 
-    They would be far more often if a usual test were looked at as often.
+    An ordinary test, looked at as often, would stop far more.
     """
     stopped, peeked = 0, 0
-    for seed in range(200):
+    for seed in range(number):
         shop = Shop(seed, rate, users=600)
         once = False
         for series, percent in enumerate((10, 50, 90), 1):
-            number, _, looked = shop.stage(percent, series, STRICT, min_samples, events=1_500)
+            after, _, looked = shop.stage(percent, series, STRICT, min_samples, events=1_500)
             once = once or looked
-            if number:
+            if after:
                 stopped += 1
                 break
         peeked += once
-    assert stopped <= 200 * ALPHA
-    assert peeked > 2 * 200 * ALPHA
+    assert stopped <= number * ALPHA
+    assert peeked > 2 * number * ALPHA
 
 
 @pytest.mark.parametrize(("harm", "within", "found"), [(0.05, 20_000, 19), (0.2, 3_000, 20)])
 def test_harm_is_found_soon(harm: float, within: int, found: int) -> None:
-    """Five of 100 events more are rejected in test: of 20 rollouts 19 end within 20,000 events.
+    """With 5 % more rejections in test, 19 of 20 rollouts end within 20,000 events.
 
-    Of these 5,000 are of the test arm. With 20 of 100 more, all end within 3,000. With the usual
-    guardrails, at the third stage.
+    5,000 of these are of the test arm. With 20 % more rejections, all end within 3,000 events. All
+    have the usual guardrails and are at the third stage.
     """
     ends = [
         Shop(seed, 0.01, users=4_000, most=50).stage(25, 3, DEFAULT_GUARDRAILS, 100, within, harm)[
@@ -144,7 +146,7 @@ def test_harm_is_found_soon(harm: float, within: int, found: int) -> None:
 
 
 def test_a_slow_test_arm_is_found() -> None:
-    """Half as slow again as control may be: twice is found, and as slow as control is not."""
+    """With a bound of 1.5 times control, twice as slow is found and equally slow is not."""
     guardrail = Guardrail(metric="latency_p95", max_ratio=1.5)
     rng = random.Random(4)
     found = {}
@@ -160,7 +162,7 @@ def test_a_slow_test_arm_is_found() -> None:
 
 
 def test_lost_visits_are_found() -> None:
-    """Events per user are worse when they are fewer."""
+    """Fewer events per user are found."""
     guardrail = Guardrail(metric="events_per_user", max_ratio=1.1)
     rng = random.Random(4)
     test, control = ArmFigures(10_000), ArmFigures(10_000)

@@ -1,4 +1,4 @@
-"""A whole rollout with a real gateway process: grown, gone wrong, and rolled back by itself."""
+"""A whole rollout with a real gateway process: it grows, fails, and rolls back by itself."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ USERS = 4_000
 BATCH = 100
 MIN_SAMPLES = 25
 MOST_HARMED = 3_000
-"""Events: those of some 1.5 s on a slow machine, at 25 % of what the shop sends."""
+"""Number of events in 1.5 s on a slow machine, at 25 % of those that the shop sends."""
 TOKEN = "0123456789abcdef"
 
 CONFIG = """
@@ -70,7 +70,7 @@ mapping = { rename = { "properties.total" = "properties.amount" } }
 
 
 class Vendor:
-    """Takes all that comes, until it is told to reject the events of the new mapping."""
+    """Accepts everything, until it is told to reject events of the new mapping."""
 
     def __init__(self) -> None:
         self.rejects = False
@@ -86,7 +86,7 @@ class Vendor:
         return Answer(json={"failed": failed})
 
     def events(self, path: str) -> dict[str, bytes]:
-        """Message id to the bytes of each event that was sent to a path; each once."""
+        """Returns the bytes of each event sent to a path, by message id."""
         found: dict[str, bytes] = {}
         for request in self.server.requests:
             if request.path == path:
@@ -99,7 +99,7 @@ class Vendor:
 
 
 class Shop(threading.Thread):
-    """Sends events of visitors who come back, until told to end."""
+    """Sends events of returning visitors until told to end."""
 
     def __init__(self, url: str) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ class Shop(threading.Thread):
         connection.close()
 
     def visited(self, events: int) -> None:
-        """Wait until so many more were sent."""
+        """Waits until that many more events were sent."""
         wanted = len(self.sent) + events
         while len(self.sent) < wanted:
             time.sleep(0.02)
@@ -142,7 +142,7 @@ class Shop(threading.Thread):
 
 
 def asked(gateway: GatewayProcess, path: str, body: Any = None) -> Any:
-    """The admin API's answer to a GET, or to a POST with a body."""
+    """Sends a GET, or a POST with a body, to the admin API; gives the answer."""
     address = urlsplit(gateway.url)
     connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=20)
     try:
@@ -157,7 +157,7 @@ def asked(gateway: GatewayProcess, path: str, body: Any = None) -> Any:
 
 
 def until(gateway: GatewayProcess, seconds: float, **wanted: object) -> dict[str, Any]:
-    """Wait for the rollout to be in a state."""
+    """Waits until the rollout has a state."""
     deadline = time.monotonic() + seconds
     while True:
         (rollout,) = asked(gateway, "/admin/rollouts")
@@ -177,17 +177,17 @@ def _shop() -> Iterator[list[Shop]]:
 
 
 def in_test(percent: float) -> set[str]:
-    """Visitors in the test arm at a percentage, computed as an app would."""
+    """Computes the visitors in the test arm at a percentage, as an app would."""
     group = Groups({"new_mapping": GroupConfig(percent=percent)}, {})["new_mapping"]
     ids = (f"visitor-{n}" for n in range(USERS))
     return {id_ for id_ in ids if (m := group.member_id(id_)) is not None and m.arm == "test"}
 
 
 async def test_a_rollout_that_goes_wrong_is_rolled_back(tmp_path: Path, shop: list[Shop]) -> None:
-    """1, 5, 25 %; then the vendor rejects the new mapping, and the gateway turns back alone.
+    """At 25 % the vendor begins to reject the new mapping, and the gateway rolls back by itself.
 
-    Who is in control gets what he would get without a rollout, byte for byte and nothing missing;
-    nobody's events are lost, and the books balance. All is told: log, health, alert, audit trail.
+    The control arm gets what it would get without a rollout, byte for byte and complete. No event
+    is lost, and the ledger balances. Log, health, alert and audit trail report the rollback.
     """
     vendor = Vendor()
     async with vendor.server:
@@ -254,7 +254,7 @@ async def test_a_rollout_that_goes_wrong_is_rolled_back(tmp_path: Path, shop: li
 
 
 async def test_a_stage_survives_a_kill_and_a_reload(tmp_path: Path) -> None:
-    """After SIGKILL a rollout is where it was, and measures anew; another config goes on there."""
+    """After SIGKILL and after a reload a rollout keeps its stage and measures afresh."""
     async with FakeVendor() as server:
         config = CONFIG % {"vendor": server.url, "token": TOKEN, "samples": MIN_SAMPLES}
         with GatewayProcess(tmp_path, config) as gateway:

@@ -10,7 +10,12 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.process import free_port
-from tests.support.fresh_install import build_wheel, clean_variables, constraints, fresh_environment
+from tests.support.fresh_install import (
+    build_wheels,
+    clean_variables,
+    constraints,
+    fresh_environment,
+)
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "guide" / "tutorial-destination.md").read_text(encoding="utf-8")
@@ -39,14 +44,15 @@ def script(page: str) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_the_tutorial_can_be_followed(tmp_path: Path) -> None:
     """Its blocks, run in their order in an empty folder, end in a package that is installed, has
     passed its own tests, ruff and mypy, and has delivered an event."""
     wheels = tmp_path / "wheels"
-    build_wheel(fresh_environment(tmp_path / "builder"), ROOT, wheels)
-    port = str(free_port())
-    page = PAGE.replace("9000", str(free_port())).replace("8080", port)
+    build_wheels(fresh_environment(tmp_path / "builder"), wheels, ROOT)
+    port = free_port()
+    page = PAGE.replace("9000", free_port()).replace("8080", port)
     page = page.replace("# ../config.toml\n", f"# ../config.toml\n[server]\nport = {port}\n\n")
     empty = tmp_path / "empty"
     empty.mkdir()

@@ -1,4 +1,4 @@
-"""Several worker processes are one gateway: nothing is lost, and every answer is for all."""
+"""Several workers are one gateway: nothing is lost, and each answer covers all of them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def books(folder: Path) -> Any:
 
 
 def test_a_killed_worker_loses_nothing(tmp_path: Path) -> None:
-    """What was answered 200 is delivered, whichever worker is killed, and the books balance."""
+    """Events answered 200 are delivered although workers are killed, and the ledger balances."""
     with GatewayProcess(tmp_path, config(2, FILES)) as gateway:
         senders = [Sender(gateway.url) for _ in range(3)]
         for sender in senders:
@@ -97,7 +97,7 @@ def test_a_killed_worker_loses_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1), (4, 2)])
 def test_another_number_of_workers_loses_nothing(tmp_path: Path, before: int, after: int) -> None:
-    """What is pending when the number of workers changes is delivered once, and remembered."""
+    """Pending events are delivered once after the number of workers changes, and stay known."""
     gateway = GatewayProcess(tmp_path, config(before, ROWS))
     sent = [f"m{number}" for number in range(60)]
     with gateway, closing(sqlite3.connect(tmp_path / "rows.sqlite", isolation_level=None)) as rows:
@@ -130,7 +130,7 @@ def test_another_number_of_workers_loses_nothing(tmp_path: Path, before: int, af
 
 
 def test_one_view_over_all(tmp_path: Path) -> None:
-    """Whichever worker is asked answers for all of them, and so do the files without any."""
+    """Each worker answers for all of them, and so do the files without a gateway."""
     with GatewayProcess(tmp_path, config(2, FILES)) as gateway:
         ids = [f"m{number}" for number in range(40)]
         for id_ in ids:
@@ -170,7 +170,7 @@ def test_one_view_over_all(tmp_path: Path) -> None:
 
 
 def test_dead_letters_of_all_shards(tmp_path: Path) -> None:
-    """A dead letter's number names one, whichever shard it is in, with a gateway and without."""
+    """The number of a dead letter is unique over all shards, with and without a gateway."""
     gateway = GatewayProcess(tmp_path, config(2, FILES))
     with gateway:
         gateway.stop()
@@ -200,7 +200,7 @@ def test_dead_letters_of_all_shards(tmp_path: Path) -> None:
 
 
 def test_workers_end_with_their_supervisor(tmp_path: Path) -> None:
-    """Where the supervisor is killed its workers drain and let go, and the next one takes over."""
+    """Workers of a killed supervisor drain and end, and the next supervisor takes over."""
     gateway = GatewayProcess(tmp_path, config(2, FILES))
     with gateway:
         workers = [process_of(gateway, worker) for worker in range(2)]

@@ -1,4 +1,4 @@
-"""Users are forgotten in the shards of all workers, and rates of write keys are shared out."""
+"""Erasure over several workers, and shared rates of write keys."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ KEPT = "grace-12bd"
 
 
 def ids_in_both(gateway: GatewayProcess, folder: Path, user: str) -> list[str]:
-    """Send events, each over a connection of its own, until each shard has some of the user."""
+    """Sends events over new connections until both shards have some of the user."""
     ids: list[str] = []
     for number in range(200):
         ids.append(f"{user}-{number}")
@@ -66,7 +66,7 @@ def admin(
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_user_of_two_workers_is_forgotten(tmp_path: Path) -> None:
-    """No byte names the user afterwards, others stay, the books balance, one report says all."""
+    """No byte names an erased user, others stay, the ledger balances, one report covers all."""
     with GatewayProcess(tmp_path, config(2, FILES)) as gateway:
         erased = ids_in_both(gateway, tmp_path, USER)
         ids_in_both(gateway, tmp_path, KEPT)
@@ -104,7 +104,7 @@ def test_a_user_of_two_workers_is_forgotten(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_user_is_forgotten_while_two_workers_run(tmp_path: Path) -> None:
-    """A worker that is down does its part once it is up; what is asked of one is asked of all."""
+    """A worker that is down does its part once it is up, and each worker answers for all."""
     asked = {"kind": "SUPPRESS_WITH_DELETE", "user_ids": [USER]}
     with GatewayProcess(tmp_path, config(2, FILES)) as gateway:
         erased = ids_in_both(gateway, tmp_path, USER)
@@ -141,7 +141,7 @@ def test_a_user_is_forgotten_while_two_workers_run(tmp_path: Path) -> None:
 
 
 async def test_a_vendor_is_asked_once_and_last(tmp_path: Path) -> None:
-    """Only when no shard holds anything of the users is a destination of all shards asked."""
+    """A vendor is asked once, after no shard holds anything of the users any more."""
     vendor = Vendor(Erasure("FINISHED"))
     async with AsyncExitStack() as stack:
         (tmp_path / "config.toml").write_text(CONFIG)
@@ -173,7 +173,7 @@ async def test_a_vendor_is_asked_once_and_last(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 async def test_a_shard_that_is_gone_is_waited_for_no_more(tmp_path: Path) -> None:
-    """Its folder was removed, or it has another name with another number of workers."""
+    """A regulation does not wait for a shard that was removed or renamed."""
     vendor = Vendor(Erasure("FINISHED"))
     async with AsyncExitStack() as stack:
         (tmp_path / "config.toml").write_text(CONFIG)
@@ -196,7 +196,7 @@ async def test_a_shard_that_is_gone_is_waited_for_no_more(tmp_path: Path) -> Non
 
 
 def test_it_is_written_down_in_all_shards_or_in_none(tmp_path: Path) -> None:
-    """Where a shard is still held, nothing begins in the others."""
+    """If one shard is locked, no shard begins."""
     (tmp_path / "config.toml").write_text(config(2, FILES))
     (tmp_path / "data" / "worker-1").mkdir(parents=True)
     with take_lock(tmp_path / "data" / "worker-1"):
@@ -207,7 +207,7 @@ def test_it_is_written_down_in_all_shards_or_in_none(tmp_path: Path) -> None:
 
 
 async def test_all_is_written_down_first_and_no_gateway_starts_meanwhile(tmp_path: Path) -> None:
-    """From the beginning on each shard knows of it; the data directory is held until the end."""
+    """Every shard records the regulation first, and the data directory stays locked to the end."""
     (tmp_path / "config.toml").write_text(config(2, FILES))
     (tmp_path / "data" / "worker-1").mkdir(parents=True)
     settings = load(tmp_path / "config.toml")
@@ -226,7 +226,7 @@ async def test_all_is_written_down_first_and_no_gateway_starts_meanwhile(tmp_pat
 
 
 def test_the_rate_of_a_key_is_shared_out() -> None:
-    """Of four workers each allows a quarter of the burst, and a quarter of the rate after it."""
+    """Each of four workers allows a quarter of the burst and of the rate."""
     clock = ManualClock()
     settings = KeySettings(key="slow", max_events_per_second=4.0, burst=8)
     source = SourceSettings(type="x", write_key="open", keys=(settings,))

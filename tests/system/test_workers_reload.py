@@ -1,4 +1,4 @@
-"""Several workers change their config together: in place where that can be, else one by one."""
+"""Reloads with several workers: in place if possible, else by a rolling restart."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def pids(gateway: GatewayProcess) -> list[int]:
 
 
 def test_workers_change_over_in_place(tmp_path: Path) -> None:
-    """No process is started anew and no connection ends; all use the same file, and say so."""
+    """A reload in place restarts no process and closes no connection, and all use the same file."""
     with GatewayProcess(tmp_path, config(2, FILES, UNWATCHED)) as gateway:
         before = pids(gateway)
         clients = [Client(gateway.url, f"user{n}") for n in range(4)]
@@ -73,7 +73,7 @@ def test_workers_change_over_in_place(tmp_path: Path) -> None:
 
 
 def test_workers_refuse_a_bad_config(tmp_path: Path) -> None:
-    """All of them go on with the old one; health, status, the log and the command say so."""
+    """A bad file changes nothing; health, status, log and command report it."""
     with GatewayProcess(tmp_path, config(2, FILES, UNWATCHED)) as gateway:
         before = pids(gateway)
         file = tmp_path / "config.toml"
@@ -98,7 +98,7 @@ def test_workers_refuse_a_bad_config(tmp_path: Path) -> None:
 
 
 def test_keys_of_the_process_are_brought_by_new_workers(tmp_path: Path) -> None:
-    """The file is watched; one worker is started anew after the other, and nobody is refused."""
+    """A changed key of the process restarts the workers one by one without a refused request."""
     watched = "[reload]\nwatch_seconds = 0.1\n"
     with GatewayProcess(tmp_path, config(2, FILES, watched)) as gateway:
         before = pids(gateway)

@@ -1,4 +1,4 @@
-"""Destination ``null``: takes every event and keeps none, to try out and to measure the rest."""
+"""Destination ``null``: accepts every event and keeps none, for trials and measurements."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from gateway.components.context import Context
 from gateway.components.destination import Batch, BatchPolicy, Destination, DestinationSpec
+from gateway.components.dry_run_destination import DryRunDestination
 from gateway.components.hookspecs import hookimpl
 from gateway.events.ndjson import encode_ndjson
 
@@ -20,34 +21,36 @@ class NullConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Null(Destination):
-    """Counts and drops.
+    """Counts events and drops them.
 
     Attributes:
-        batches, events: how many of each were taken since the start.
+        batches, events: numbers of batches and events taken since the start.
     """
 
     def __init__(self, config: NullConfig, context: Context) -> None:
-        self._rehearsal = context.rehearsal
         self.batches = 0
         self.events = 0
 
     async def send(self, batch: Batch) -> None:
-        """Count the events."""
-        if self._rehearsal is not None:
-            self._rehearsal.write("nowhere", encode_ndjson(batch))
-            return
+        """Counts the events."""
         self.batches += 1
         self.events += len(batch)
 
 
+def _build(config: NullConfig, context: Context) -> Destination:
+    if context.rehearsal is None:
+        return Null(config, context)
+    return DryRunDestination(context.rehearsal, lambda batch: [("nowhere", encode_ndjson(batch))])
+
+
 @hookimpl
 def register_destinations(register: Callable[[DestinationSpec[Any]], None]) -> None:
-    """Register it."""
+    """Registers ``null``."""
     register(
         DestinationSpec(
             "null",
             NullConfig,
-            Null,
+            _build,
             name="Null",
             batch=BatchPolicy(max_events=10_000, max_bytes=8_000_000, max_age_seconds=0.0),
             idempotent=True,

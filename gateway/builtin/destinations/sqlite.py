@@ -1,15 +1,15 @@
 """Destination ``sqlite``: events as rows of a table in an SQLite file, each exactly once.
 
-The key of a row is the name of the gateway's queue and the event's offset in it, written in one
-transaction with the event. A batch that is sent again, after a crash or an answer that was lost,
-finds its rows there and adds nothing.
+The key of a row is the id of the gateway's queue and the event's offset in it, written in one
+transaction with the event. A batch that is sent again, after a crash or a time-out, finds its rows
+in the table and adds nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -20,6 +20,7 @@ from msgspec import Meta, Struct
 
 from gateway.components.context import Context
 from gateway.components.destination import Batch, BatchPolicy, Destination, DestinationSpec, Erasure
+from gateway.components.dry_run_destination import DryRunDestination
 from gateway.components.hookspecs import hookimpl
 from gateway.errors import Misconfigured, Retryable
 from gateway.events.event import Event
@@ -42,20 +43,22 @@ _COLUMNS = {
     "received_at": "TEXT",
     "body": "TEXT NOT NULL",
 }
-# What passes by itself, or once somebody has made room.
 _PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+"""Errors that pass by themselves, or once there is room."""
+
 _PRIMARY = 0xFF
+"""Bits of an extended error code that hold the primary one."""
 
 
 class SqliteConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Keys of a destination with ``type = "sqlite"``.
 
     Attributes:
-        path: of the file, which is created where there is none; its folder must exist.
-        table: is created where there is none.
-        synchronous: ``full`` is on stable storage when it counts as delivered; ``normal`` may lose
-            the newest rows with the power, not with the process.
-        busy_timeout_seconds: how long to wait for others who write to the file.
+        path: the file, created if it does not exist; its folder must exist.
+        table: the table, created if it does not exist.
+        synchronous: with ``full`` rows are on stable storage when they count as delivered; with
+            ``normal`` a power failure may lose the newest rows, a crash of the process does not.
+        busy_timeout_seconds: time to wait for other writers of the file.
     """
 
     path: str
@@ -70,55 +73,44 @@ class Sqlite(Destination):
     def __init__(self, config: SqliteConfig, context: Context) -> None:
         self._config = config
         self._path = context.path(config.path)
-        self._rehearsal = context.rehearsal
         self._thread: ThreadPoolExecutor | None = None
         self._db: sqlite3.Connection | None = None
 
     async def start(self) -> None:
-        """Open the file and the table.
+        """Opens the file and the table.
 
         Raises:
-            Misconfigured: they cannot be used.
+            Misconfigured: the file or the table cannot be used.
         """
-        if self._rehearsal is not None:
-            return
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
         await self._run(self._open)
 
     async def stop(self) -> None:
-        """Close the file."""
+        """Closes the file."""
         if self._thread is not None:
             thread, self._thread = self._thread, None
             await asyncio.get_running_loop().run_in_executor(thread, self._close)
             thread.shutdown()
 
     async def send(self, batch: Batch) -> None:
-        """Add the events that are not there yet, all of them or none.
+        """Adds the events that are not in the table yet, all of them or none.
 
         Raises:
-            Retryable: the file is locked, its disk is full or fails.
-            Misconfigured: the file or its table is not as it was.
+            Retryable: the file is locked, or its disk is full or fails.
+            Misconfigured: the file or its table has changed.
         """
-        rows = [
-            _row(batch.queue_id, offset, event)
-            for offset, event in zip(batch.offsets, batch.events, strict=True)
-        ]
-        if self._rehearsal is not None:
-            for row in rows:
-                named = dict(zip(_COLUMNS, row, strict=True))
-                self._rehearsal.write(f"{self._path}, table {self._config.table}", named)
-            return
+        rows = _rows(batch)
         await self._run(lambda: self._insert(rows))
 
     async def check(self) -> None:
-        """Prove that the file can be opened and written, leaving it as it is."""
+        """Proves that the file can be opened and written, without changing it."""
         await asyncio.to_thread(self._explained, self._probe)
 
     async def erase(self, subjects: Subjects, job: str = "") -> Erasure:
-        """Delete their rows, and write the file anew, for a database keeps what it has deleted.
+        """Deletes the rows of these users, then rewrites the file, which still holds deleted data.
 
         Raises:
-            Retryable: somebody else works on the file, or the disk has no room for a copy of it.
+            Retryable: another process uses the file, or the disk has no room for a copy of it.
         """
         gone, in_use = await self._run(lambda: self._erase(subjects))
         if in_use:
@@ -244,6 +236,14 @@ class Sqlite(Destination):
             db.close()
 
 
+def _rows(batch: Batch) -> list[tuple[object, ...]]:
+    """Returns the values of `_COLUMNS` for each event."""
+    return [
+        _row(batch.queue_id, offset, event)
+        for offset, event in zip(batch.offsets, batch.events, strict=True)
+    ]
+
+
 def _row(queue_id: str, offset: int, event: Event) -> tuple[object, ...]:
     texts = (
         event.message_id,
@@ -259,20 +259,32 @@ def _row(queue_id: str, offset: int, event: Event) -> tuple[object, ...]:
 
 
 def _storable(text: str | None) -> str | None:
-    """The text with U+FFFD for halves of characters, which no file of text can hold."""
+    """Replaces each lone surrogate, which no text encoding can hold, with U+FFFD."""
     return (
         None if text is None else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     )
 
 
+def _build(config: SqliteConfig, context: Context) -> Destination:
+    if context.rehearsal is None:
+        return Sqlite(config, context)
+    place = f"{context.path(config.path)}, table {config.table}"
+
+    def writes(batch: Batch) -> Iterator[tuple[str, Any]]:
+        for row in _rows(batch):
+            yield place, dict(zip(_COLUMNS, row, strict=True))
+
+    return DryRunDestination(context.rehearsal, writes)
+
+
 @hookimpl
 def register_destinations(register: Callable[[DestinationSpec[Any]], None]) -> None:
-    """Register it."""
+    """Registers ``sqlite``."""
     register(
         DestinationSpec(
             "sqlite",
             SqliteConfig,
-            Sqlite,
+            _build,
             name="SQLite",
             storage=True,
             batch=BatchPolicy(max_events=2000, max_bytes=4_000_000, max_age_seconds=1.0),

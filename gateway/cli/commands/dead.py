@@ -87,7 +87,8 @@ def show_(letters: Letters, which: Filter, as_json: bool) -> None:
 
     for entry in letters.find(which, _SHOWN):
         if as_json:
-            click.echo(msgspec.json.encode(entry))
+            # A client may have sent line breaks between the tokens of its JSON.
+            click.echo(msgspec.json.format(msgspec.json.encode(entry), indent=-1))
         else:
             show(entry)
 

@@ -56,6 +56,8 @@ def inspect(config_path: Path, data_dir: Path | None, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from gateway.state.offline import cursors_of
+
     with explained_errors():
         folder = _folder(config_path, data_dir)
         table = Table(box=None, pad_edge=False, header_style="bold")
@@ -92,7 +94,7 @@ def inspect(config_path: Path, data_dir: Path | None, as_json: bool) -> None:
         console = Console(highlight=False)
         console.print(table)
         console.print(f"{events:,} events, {size / 1e6:.2f} MB in {folder}")
-        for destination, cursor in sorted(_cursors(folder.parent).items()):
+        for destination, cursor in sorted(cursors_of(folder.parent).items()):
             console.print(f"cursor of {destination}: {cursor}")
 
 
@@ -165,16 +167,3 @@ def _segments(folder: Path) -> Iterator[_Checked]:
             found = scan(files, path, first, codec, unpack=True)
             torn = max(0, size - found.size)
         yield _Checked(path, first, size, torn, files.modified_ms(path), found)
-
-
-def _cursors(data_dir: Path) -> dict[str, int]:
-    import sqlite3
-
-    path = data_dir / "state.sqlite"
-    if not path.exists():
-        return {}
-    connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
-    try:
-        return dict(connection.execute("SELECT destination, next_offset FROM cursors"))
-    finally:
-        connection.close()

@@ -94,22 +94,22 @@ async def _serve(config: Config, registry: Registry, shards: list[int]) -> None:
     """Runs the gateway as the only process."""
     from gateway.cli.views.serve import announce
     from gateway.cluster.background import beside
-    from gateway.cluster.reload import Following, all_use, reload_all
-    from gateway.cluster.shards import alone, seldom_collect
+    from gateway.cluster.reload import ConfigFollower, all_use, reload_all
+    from gateway.cluster.shards import alone, collect_rarely
 
     stop = asyncio.Event()
     _on_signals(stop, lambda: os._exit(1))
     async with alone(config, registry, shards) as (gateway, others, url), _known(config, url):
-        following = Following(
+        following = ConfigFollower(
             config,
             partial(reload_all, [gateway, *others]),
             lambda: gateway.config.reload.watch_seconds,
             partial(all_use, [gateway, *others]),
         )
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, following.wanted)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, following.request)
         announce(config, gateway, url, pending=_pending([gateway, *others]))
         _say_shards(shards, 1)
-        seldom_collect()
+        collect_rarely()
         async with beside(following.run(), "config file"):
             await stop.wait()
         click.echo("stopping: storing what was taken in, delivering what is pending")
@@ -125,7 +125,7 @@ async def _supervise(config: Config, registry: Registry, shards: list[int]) -> N
     from gateway.cluster.background import beside
     from gateway.cluster.listeners import bound
     from gateway.cluster.peers import Peers
-    from gateway.cluster.reload import Following, WorkersReload
+    from gateway.cluster.reload import ConfigFollower, WorkersReload
     from gateway.cluster.shards import locked, socket_folder
     from gateway.cluster.supervisor import Plan, Supervisor, worker_command
     from gateway.cluster.view import View
@@ -157,8 +157,8 @@ async def _supervise(config: Config, registry: Registry, shards: list[int]) -> N
             peers = Peers(workers, shards, sockets)
             view = View(config, peers, example.tokens)
             reload = WorkersReload(config, supervisor, view)
-            following = Following(config, reload.reload, lambda: reload.watch_seconds)
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, following.wanted)
+            following = ConfigFollower(config, reload.reload, lambda: reload.watch_seconds)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, following.request)
             async with (
                 peers,
                 supervisor.running(),

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+import msgspec
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from gateway.state.dead_letters import Entry
+from gateway.state import DeadLetter
 
 __all__ = ["show", "show_list"]
 
@@ -26,7 +26,7 @@ _COLUMNS = {
 }
 
 
-def show_list(entries: Sequence[Entry], counts: Mapping[tuple[str, str], int]) -> None:
+def show_list(entries: Sequence[DeadLetter], counts: Mapping[tuple[str, str], int]) -> None:
     """Prints dead letters in a table, and their numbers by destination and reason."""
     console = Console(highlight=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -41,7 +41,7 @@ def show_list(entries: Sequence[Entry], counts: Mapping[tuple[str, str], int]) -
         console.print(f"{destination}: {number:,} {reason}", markup=False)
 
 
-def show(entry: Entry) -> None:
+def show(entry: DeadLetter) -> None:
     """Prints one dead letter with its last request and answer, and the event."""
     console = Console(highlight=False)
     console.print(
@@ -51,11 +51,11 @@ def show(entry: Entry) -> None:
     console.print(f"  {escape(entry.detail)}")
     if entry.exchange:
         console.print("[dim]" + escape(entry.exchange) + "[/]", soft_wrap=True)
-    console.print_json(json.dumps(entry.event))
+    console.print_json(bytes(entry.event).decode())
 
 
-def _cells(entry: Entry) -> tuple[str, ...]:
-    event = entry.event
+def _cells(entry: DeadLetter) -> tuple[str, ...]:
+    event = msgspec.json.decode(entry.event)
     name = event.get("event") or event.get("name") or event.get("type") or ""
     user = event.get("userId") or event.get("anonymousId") or ""
     texts = (entry.destination, entry.reason, name, user, entry.detail)

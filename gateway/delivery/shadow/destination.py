@@ -1,4 +1,4 @@
-"""Makes shadows, each with instances of its own of what it compares."""
+"""Makes shadows, each with its own instances of the destinations that it compares."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from dataclasses import replace
 from gateway.components.destination import Batch, Destination, Erasure
 from gateway.delivery.built import BuiltDestination
 from gateway.delivery.selection import Selection
-from gateway.delivery.shadow.shadow import Shadow, Side
+from gateway.delivery.shadow.findings import Findings
+from gateway.delivery.shadow.shadow import Shadow
+from gateway.delivery.shadow.side import Side
 from gateway.errors import ConfigError, Misconfigured
 from gateway.events.subjects import Subjects
 
-__all__ = ["NothingSent", "make_shadow", "shaded"]
+__all__ = ["ShadowDestination", "as_shadow", "make_shadow"]
 
 
 def make_shadow(
@@ -22,16 +24,16 @@ def make_shadow(
     workers: int,
     clock: Callable[[], int],
 ) -> Shadow:
-    """The shadow that a destination is.
+    """Makes the shadow that config asks for in a destination's table.
 
     Args:
-        rehearsed: all destinations by id, built to send nothing and for this shadow alone: what two
-            shadows note down must not mix.
-        selection: gives what decides which events go to a destination; it shows nobody what it
-        does. workers: that share what is looked at.
+        rehearsed: all destinations by id, built for a dry run and for this shadow alone, as the
+            records of two shadows must not mix.
+        selection: makes the selection of a destination, one that publishes to no watcher.
+        workers: number of workers that share the rate.
 
     Raises:
-        ConfigError: it is compared with what cannot show what it would send.
+        ConfigError: it is compared with a destination that does not support dry runs.
     """
     settings = built.settings.shadowing
     assert settings is not None
@@ -45,33 +47,31 @@ def make_shadow(
     own, *live = [Side(side, selection(side)) for side in sides]
     return Shadow(
         built.id,
-        settings,
-        built.counted,
+        Findings(built.id, settings, built.counted, clock),
         own,
         live[0] if live else None,
         max_per_second=settings.max_events_per_second / workers,
-        clock=clock,
     )
 
 
-def shaded(
+def as_shadow(
     built: BuiltDestination, shadow: Shadow, delivered: Callable[[], int]
 ) -> BuiltDestination:
-    """A destination as it runs that is a shadow.
+    """Returns the destination as it runs while it is a shadow.
 
     Args:
-        delivered: how many events it ever got.
+        delivered: returns the number of events that it ever got.
     """
-    # It is like no other: after the next reload the destination itself must not be taken for it.
-    return replace(built, destination=NothingSent(shadow, delivered), made_of=(shadow,))
+    # No other has these parts, so a reload does not take it for the destination itself.
+    return replace(built, destination=ShadowDestination(shadow, delivered), made_of=(shadow,))
 
 
-class NothingSent(Destination):
-    """Stands where a shadow's destination would: for what waits from before it was a shadow.
+class ShadowDestination(Destination):
+    """Stands in for a shadow's destination, for events that wait from before it was a shadow.
 
     Args:
-        shadow: starts and stops with it.
-        delivered: how many events it got before.
+        shadow: its sides start and stop with this destination.
+        delivered: returns the number of events that the destination got before.
     """
 
     def __init__(self, shadow: Shadow, delivered: Callable[[], int]) -> None:
@@ -79,17 +79,17 @@ class NothingSent(Destination):
         self._delivered = delivered
 
     async def start(self) -> None:
-        """Get ready to look at events."""
+        """Starts the destinations that are compared."""
         for side in self._sides:
             await side.start()
 
     async def stop(self) -> None:
-        """Let go of what is compared."""
+        """Stops the destinations that are compared."""
         for side in self._sides:
             await side.stop()
 
     async def send(self, batch: Batch) -> None:
-        """Refuse.
+        """Refuses to send.
 
         Raises:
             Misconfigured: always.
@@ -100,7 +100,7 @@ class NothingSent(Destination):
         )
 
     async def erase(self, subjects: Subjects, job: str = "") -> Erasure:
-        """There is nothing, unless it was no shadow before."""
+        """Reports that there is nothing to erase, unless it was no shadow before."""
         if not self._delivered():
             return Erasure("FINISHED", detail="it is a shadow: nothing was ever sent")
         return Erasure(

@@ -1,4 +1,4 @@
-"""What a shadow has found."""
+"""The findings of a shadow, in the form for users."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import Any
 from msgspec import Struct, structs
 
 from gateway.events.json_diff import Change
-from gateway.state.merging import _counts
+from gateway.state.merging import add_counts
 
 __all__ = ["OUTCOMES", "Example", "ShadowReport", "merge_shadows"]
-
 
 OUTCOMES = (
     "same",
@@ -24,20 +23,21 @@ OUTCOMES = (
     "withheld",
     "not_compared",
 )
-"""What an event comes to. Of a shadow of another destination: both would send the ``same`` or
-something ``different``, or one of them would send something, or ``neither``. Of any other it is
-``sendable`` or ``withheld``. ``not_compared`` is what is beyond the rate."""
+"""The outcomes of an event. For a shadow of another destination: both would send the ``same`` or
+something ``different``, or only one would send something, or ``neither``. For any other shadow the
+event is ``sendable`` or ``withheld``. Events beyond the rate are ``not_compared``."""
 
 
 class Example(Struct, frozen=True):
-    """An event that was looked at.
+    """An event that was compared.
 
     Attributes:
         outcome: one of `OUTCOMES`.
-        changes: from what the live destination would send to what the shadow would, less what is
-            ignored; paths begin with the number of the request, such as ``[0].body.name``.
-        shadow, live: what they would send, see `gateway.delivery.dry_run.Shown`.
-        shadow_why, live_why: why they would send nothing; empty where they would.
+        changes: differences from what the live destination would send to what the shadow would
+            send, without those that are ignored. Paths begin with the number of the request, such
+            as ``[0].body.name``.
+        shadow, live: what each would send; see `gateway.delivery.dry_run.MaskedJson`.
+        shadow_why, live_why: why each would send nothing; empty if it would.
     """
 
     at: str
@@ -52,14 +52,14 @@ class Example(Struct, frozen=True):
 
 
 class ShadowReport(Struct, frozen=True):
-    """What a shadow has found since the config was last read.
+    """The findings of a shadow since the config was last read.
 
     Attributes:
         of: the live destination, or empty.
         counts: events by outcome.
-        paths: events by path at which there was a difference, places in lists left out.
-        shadow_why, live_why: events by the reason why nothing would be sent.
-        examples: the first events of each outcome in which the two differ.
+        paths: events by path of a difference, without the places in lists.
+        shadow_why, live_why: events by the reason for sending nothing.
+        examples: the first events of each outcome in which both differ.
         recent: the newest events that the shadow would send.
     """
 
@@ -75,7 +75,7 @@ class ShadowReport(Struct, frozen=True):
 
 
 def merge_shadows(found: Iterable[ShadowReport]) -> ShadowReport:
-    """What the shadows with one id have found in all shards; of examples, those of each."""
+    """Merges the findings of one shadow in all shards; all examples are kept."""
     all_ = list(found)
     counted = ("counts", "paths", "shadow_why", "live_why")
     return structs.replace(
@@ -84,7 +84,7 @@ def merge_shadows(found: Iterable[ShadowReport]) -> ShadowReport:
         examples=[example for one in all_ for example in one.examples],
         recent=sorted((e for one in all_ for e in one.recent), key=lambda example: example.at),
         **{
-            name: dict(Counter(_counts(getattr(one, name) for one in all_)).most_common())
+            name: dict(Counter(add_counts(getattr(one, name) for one in all_)).most_common())
             for name in counted
         },
     )

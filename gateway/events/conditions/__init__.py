@@ -1,5 +1,6 @@
-"""Questions that config asks of events: paths, expressions, and which share an id belongs to.
+"""Evaluates paths and conditions of config.toml on events, and assigns ids to shares.
 
-`path` reads one place of an event. `lexer`, `predicates` and `condition` compile an expression.
-`unit` says whose id counts and `bucketing` maps an id to a share.
+* `path` reads one value of an event.
+* `lexer`, `predicates` and `condition` compile a condition.
+* `unit` reads the id that a sample or a group goes by, and `bucketing` maps an id to a share.
 """

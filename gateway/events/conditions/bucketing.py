@@ -1,12 +1,12 @@
-"""Which share of all ids an id belongs to: a pure function, that an app can compute as well.
+"""Maps an id to a share of all ids, by a pure function that an app can compute too.
 
 With ``salt`` and ``id`` as UTF-8::
 
     position = first 8 bytes of SHA-256(salt + "\\n" + id), as a big-endian number, / 2**64 * 100
     the id is in the share if position < percent
 
-An id that is in a share stays in it when the percentage rises. Different salts give shares that
-have nothing to do with each other.
+When the percentage rises, all ids of the share stay in it. Shares with different salts are
+independent of each other.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import hashlib
 __all__ = ["STEPS_PER_PERCENT", "Share", "check_percent", "in_share", "position"]
 
 STEPS_PER_PERCENT = 1000
-"""Percentages have at most three decimals, so that every program computes the same bound."""
+"""Percentages have at most three decimals, so every program computes the same bound."""
 
 _ALL_STEPS = 100 * STEPS_PER_PERCENT
-_WORD = 8  # bytes of a digest that count
+_WORD = 8  # bytes of a digest that are used
 
 
 class Share:
@@ -36,22 +36,22 @@ class Share:
         self._threshold = _threshold(percent)
 
     def __contains__(self, id_: str) -> bool:
-        # Comparing the bytes of a digest with eight bytes gives what comparing the numbers would.
+        # Comparing the bytes gives the same result as comparing the numbers.
         return self._threshold is None or _digest(self._prefix, id_) < self._threshold
 
 
 def in_share(salt: str, id_: str, percent: float) -> bool:
-    """Whether an id is among `percent` of all ids."""
+    """Tells whether an id is among `percent` of all ids."""
     return id_ in Share(salt, percent)
 
 
 def position(salt: str, id_: str) -> float:
-    """Where an id stands among all, from 0 to less than 100, to within what a double holds."""
+    """Returns the position of an id among all ids, from 0 to less than 100, as a double."""
     return int.from_bytes(_digest(_prefix(salt), id_)[:_WORD], "big") / 2**64 * 100
 
 
 def check_percent(percent: float, name: str = "percent") -> None:
-    """Raise `ValueError` unless it is a percentage with at most three decimals."""
+    """Raises `ValueError` for a percentage with more than three decimals."""
     steps = percent * STEPS_PER_PERCENT
     if abs(steps - round(steps)) > 1e-6:
         raise ValueError(f"{name}: {percent} has more than three decimals")
@@ -66,6 +66,6 @@ def _digest(prefix: bytes, id_: str) -> bytes:
 
 
 def _threshold(percent: float) -> bytes | None:
-    """Digests below it are in the share; None if all are."""
+    """Returns the bound that digests of the share are below; None if all ids are in it."""
     steps = round(percent * STEPS_PER_PERCENT)
     return None if steps >= _ALL_STEPS else (steps * 2**64 // _ALL_STEPS).to_bytes(_WORD, "big")

@@ -1,4 +1,4 @@
-"""Conditions on events, written in config.toml and decided for every event.
+"""Compiles the conditions of config.toml, which are evaluated for every event.
 
 ::
 
@@ -6,9 +6,9 @@
     properties.revenue > 100 or not exists(properties.coupon)
     match(context.page.url, "https://shop.example/*") and length(properties.products) >= 2
 
-A condition is read once and becomes a tree of functions; nothing of it is ever handed to Python's
-own evaluator. Deciding one never raises: a field that is missing is null, and a comparison that
-makes no sense is false. The grammar::
+A condition is parsed once and becomes a tree of functions. Python's own `eval` is never used.
+Evaluating a condition never raises: a missing field is null, and a comparison of values that cannot
+be compared is false. The grammar::
 
     condition  = all { "or" all }
     all        = one { "and" one }
@@ -20,8 +20,8 @@ makes no sense is false. The grammar::
     value      = path | literal | ("lowercase" | "length") "(" value ")"
     literal    = "text" | 'text' | number | "true" | "false" | "null"
 
-`gateway.events.conditions.path` says what a path is. docs/reference/transforms.md says what each
-operator means.
+`gateway.events.conditions.path` describes paths. docs/reference/transforms.md describes each
+operator.
 """
 
 from __future__ import annotations
@@ -40,23 +40,23 @@ from gateway.events.event import Event
 __all__ = ["MAX_LENGTH", "MAX_NESTING", "Condition", "ConditionError", "compile_condition"]
 
 MAX_LENGTH = 10_000
-"""Characters that a condition may have."""
+"""Limit for a condition's characters."""
 
 MAX_NESTING = 32
-"""Levels of parentheses, functions and ``not`` that a condition may have."""
+"""Limit for a condition's levels of parentheses, functions and ``not``."""
 
 Condition: TypeAlias = Callable[[Event], bool]
 
 
 class ConditionError(TextError):
-    """A text is not a condition; shows where, with a suggestion."""
+    """A text is not a condition. The message shows the mistake and suggests a correction."""
 
 
 def compile_condition(text: str) -> Condition:
-    """Make a function that decides a condition for an event.
+    """Compiles a condition into a function that evaluates it for an event.
 
     Raises:
-        ConditionError: the text is not a condition, or is over a bound.
+        ConditionError: the text is not a condition, or exceeds a limit.
     """
     if len(text) > MAX_LENGTH:
         raise ConditionError(
@@ -67,7 +67,7 @@ def compile_condition(text: str) -> Condition:
 
 @dataclass(frozen=True, slots=True)
 class _Value:
-    """A side of a comparison: `read` takes it from an event, unless it is a literal."""
+    """One side of a comparison: a literal, or a value that `read` takes from an event."""
 
     read: Callable[[Event], Any] | None
     literal: Any
@@ -87,7 +87,7 @@ _KEYWORDS = frozenset({"and", "or", "not", "in", *LITERALS})
 
 
 class _Parser(Parser):
-    """Reads a condition."""
+    """Parses a condition."""
 
     error = ConditionError
     language = "a condition"

@@ -1,8 +1,8 @@
 """Tokens of the small languages of config.toml: conditions, and the expressions of mappings.
 
-A `Parser` reads a text from left to right, one token ahead. What a language is made of (its signs,
-how a number is written, what others write in their place) is said by its subclass; texts in quotes,
-words, places of mistakes and the bound on nesting are the same in all.
+A `Parser` reads a text from left to right, one token ahead. A subclass for each language defines
+its signs, its numbers, and hints for signs of other languages. Quoted texts, words, positions of
+mistakes and the limit on nesting are the same for all languages.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ LITERALS: Mapping[str, bool | None] = {"true": True, "false": False, "null": Non
 
 
 class TextError(ValueError):
-    """A text is not of its language; shows where, with a suggestion.
+    """A text has a mistake. The message shows its position.
 
     Args:
-        problem: what is wrong, in one line.
+        problem: description in one line.
         text: the whole text.
-        position: index of the character that is wrong.
+        position: index of the wrong character.
     """
 
     def __init__(self, problem: str, text: str, position: int) -> None:
@@ -44,11 +44,11 @@ class TextError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A piece of a text.
+    """A token of a text.
 
     Attributes:
         kind: ``word``, ``text``, ``number``, ``end``, or the sign itself.
-        value: of a text, a number or a literal.
+        value: value of a quoted text, a number or a literal.
     """
 
     kind: str
@@ -66,14 +66,14 @@ _ESCAPES = {"\\": "\\", '"': '"', "'": "'", "n": "\n", "t": "\t"}
 
 
 class Parser:
-    """Reads a text.
+    """The common part of parsers.
 
     Attributes:
-        error: the kind of `TextError` that is raised.
-        language: what a text of it is called, such as ``a condition``.
-        max_nesting: levels of parentheses and functions.
-        sign, number: how those are written.
-        foreign: signs of other languages, to what is written in their place.
+        error: class of the errors that are raised.
+        language: name of a text in the language, such as ``a condition``.
+        max_nesting: limit for levels of parentheses and functions.
+        sign, number: patterns of signs and numbers.
+        foreign: signs of other languages, and what to write instead.
     """
 
     error: ClassVar[type[TextError]]
@@ -85,9 +85,9 @@ class Parser:
     _foreign_sign: ClassVar[re.Pattern[str]]
 
     def __init_subclass__(cls) -> None:
-        """Make one pattern of the foreign signs, the longer ones first."""
+        """Compiles the foreign signs into one pattern, the longer ones first."""
         signs = sorted(cls.foreign, key=len, reverse=True)
-        # One alone is looked for where it is no part of a sign of ours, as `!` is of `!=`.
+        # A foreign sign may be the beginning of one of ours, like `!` of `!=`. That is no mistake.
         cls._foreign_sign = re.compile("|".join(f"{re.escape(sign)}(?!=)" for sign in signs))
 
     def __init__(self, text: str) -> None:
@@ -148,10 +148,10 @@ class Parser:
         return token.kind in ("text", "number") or (token.kind == "word" and token.text in LITERALS)
 
     def _scan_path(self) -> Path:
-        """The path that begins at the next token.
+        """Reads the path that begins at the next token.
 
         Raises:
-            PathError: none does.
+            PathError: no path begins there.
         """
         path, end = scan_path(self._text, self._next.start)
         self._next = self._token(end)

@@ -1,12 +1,11 @@
-"""Where something is in an event: ``userId``, ``properties.products[0].sku``, ``context.ip``.
+"""Paths to a value of an event: ``userId``, ``properties.products[0].sku``, ``context.ip``.
 
-A path begins with a field of the event or with one of its bodies, under the names that they have in
-JSON, and goes on with steps::
+A path begins with a field or a body of the event, named as in JSON. Steps may follow::
 
     .name          a key made of letters, digits, ``_``, ``$`` and ``-``
-    ["any key"]    a key with other characters in it; a backslash before ``"`` and ``\\``
+    ["any key"]    a key with other characters; a backslash escapes ``"`` and ``\\``
     [2]            an element of a list, counted from 0
-    []             every element of a list (where the user of the path can do with several)
+    []             every element of a list (only where several values make sense)
 
 Top-level keys that the specification does not name are in ``extra``: ``extra.tenant``.
 """
@@ -44,14 +43,14 @@ BODIES = {
     "_metadata": "raw_metadata",
     "extra": "raw_extra",
 }
-"""Bodies that a path can begin with, to the field that holds their bytes."""
+"""Maps the bodies that a path can begin with to the attribute that holds their bytes."""
 
 FIELDS = {
     field.encode_name: field.name
     for field in msgspec.structs.fields(Event)
     if not field.name.startswith("raw_")
 }
-"""Fields that a path can be, by their names in JSON, to the attribute of `Event`."""
+"""Maps the fields that a path can name, as in JSON, to the attribute of `Event`."""
 
 EVERY = None
 """The step ``[]``."""
@@ -69,7 +68,7 @@ _STEP = re.compile(
 
 
 class PathError(ValueError):
-    """A text is not a path; `position` is the index of the character that is wrong."""
+    """A text is not a path; `position` is the index of the wrong character."""
 
     def __init__(self, message: str, position: int) -> None:
         super().__init__(message)
@@ -78,7 +77,7 @@ class PathError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A path.
+    """A path to a value of an event.
 
     Attributes:
         root: a key of `FIELDS` or `BODIES`.
@@ -114,10 +113,10 @@ def format_path(root: str, steps: Sequence[str | int]) -> str:
 
 
 def parse_path(text: str) -> Path:
-    """Read a text that is a path and nothing else.
+    """Reads a text that is a path and nothing else.
 
     Raises:
-        PathError: it is not, with a suggestion where there is one.
+        PathError: the text is not a path. The message may suggest a correction.
     """
     path, end = scan_path(text, 0)
     if end != len(text):
@@ -126,7 +125,7 @@ def parse_path(text: str) -> Path:
 
 
 def scan_path(text: str, start: int) -> tuple[Path, int]:
-    """Read the path that begins at `start`; returns it and the index after it.
+    """Reads the path that begins at `start`; returns it and the index after it.
 
     Raises:
         PathError: no path begins there.
@@ -173,10 +172,10 @@ def _unknown_root(root: str) -> str:
 
 
 def path_reader(path: Path) -> Callable[[Event], Any]:
-    """A function that gives the value at a path of an event, or None where there is nothing.
+    """Makes a function that returns an event's value at a path, or None if there is none.
 
-    A body that nobody has decoded is not decoded now either: only the one value is taken out of
-    its bytes, and nothing is kept. That is faster, and events that wait in memory stay small.
+    If the body is still undecoded, only the one value is read from its bytes and nothing is kept.
+    That is faster, and events that wait in memory stay small.
     """
     if path.root in FIELDS:
         return attrgetter(FIELDS[path.root])
@@ -219,7 +218,7 @@ def _body_reader(root: str, slot: str) -> Callable[[Event], Any]:
     return whole
 
 
-_UNPEEKABLE = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')  # not in the name of a Struct's field
+_UNPEEKABLE = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')  # cannot be in a Struct's field name
 
 
 def _key_reader(root: str, slot: str, key: str) -> Callable[[Event], Any]:
@@ -238,7 +237,7 @@ def _key_reader(root: str, slot: str, key: str) -> Callable[[Event], Any]:
             try:
                 return decode(raw).value  # type: ignore[attr-defined]
             except msgspec.ValidationError:
-                # Not an object, or a number beyond a double: the event itself knows what to do.
+                # No object, or a number too large for a double: the event handles both.
                 body = get_body(event)
         return _get(body, key)
 

@@ -1,8 +1,8 @@
-"""The functions that conditions are made of: each decides one thing about an event.
+"""The tests that conditions are made of.
 
-All take ``read``, which gives a value of the event, and return a test. None of the tests raises,
-whatever JSON the value is. Values are compared as JSON has them: ``true`` is not 1, ``1`` is
-``1.0``, and an object or a list equals nothing.
+Each function takes ``read``, which returns a value of an event, and makes a test of it. No test
+raises, for any JSON value. Values are compared as in JSON: ``true`` is not 1, ``1`` is ``1.0``, and
+objects and lists equal nothing.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _ORDER: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def all_of(terms: Sequence[Test]) -> Test:
-    """True if all terms are; later ones are not looked at after one that is false."""
+    """Makes a test that all terms are true. It stops at the first false term."""
     if len(terms) == 1:
         return terms[0]
     if len(terms) == 2:
@@ -62,7 +62,7 @@ def all_of(terms: Sequence[Test]) -> Test:
 
 
 def any_of(terms: Sequence[Test]) -> Test:
-    """True if one of the terms is; later ones are not looked at."""
+    """Makes a test that one of the terms is true. It stops at the first true term."""
     if len(terms) == 1:
         return terms[0]
     fixed = tuple(terms)
@@ -77,12 +77,12 @@ def any_of(terms: Sequence[Test]) -> Test:
 
 
 def negation(test: Test) -> Test:
-    """True where `test` is false."""
+    """Makes a test that `test` is false."""
     return lambda event: not test(event)
 
 
 def equal(read: Read, literal: Any) -> Test:
-    """Whether a value is this text, number, boolean or null."""
+    """Makes a test that a value is this text, number, boolean or null."""
     if literal is None or isinstance(literal, bool):
         return lambda event: read(event) is literal
     if isinstance(literal, str):
@@ -102,7 +102,7 @@ def equal(read: Read, literal: Any) -> Test:
 
 
 def equal_values(read: Read, other: Read) -> Test:
-    """Whether two values of an event are the same text, number, boolean or null."""
+    """Makes a test that two values of an event are the same text, number, boolean or null."""
 
     def same(event: Event) -> bool:
         left, right = read(event), other(event)
@@ -116,7 +116,7 @@ def equal_values(read: Read, other: Read) -> Test:
 
 
 def ordered(sign: str, read: Read, literal: Any) -> Test:
-    """Whether a value stands in this order to a text or number; false for any other type."""
+    """Makes a test of a value's order to a text or number; false for values of other types."""
     compare = _ORDER[sign]
     if isinstance(literal, str):
 
@@ -136,7 +136,7 @@ def ordered(sign: str, read: Read, literal: Any) -> Test:
 
 
 def ordered_values(sign: str, read: Read, other: Read) -> Test:
-    """Whether two values of an event stand in this order; false unless both are of one type."""
+    """Makes a test of the order of two values; false unless both are texts or both numbers."""
     compare = _ORDER[sign]
 
     def order(event: Event) -> bool:
@@ -149,7 +149,7 @@ def ordered_values(sign: str, read: Read, other: Read) -> Test:
 
 
 def among(read: Read, literals: Sequence[Any]) -> Test:
-    """Whether a value is one of these."""
+    """Makes a test that a value is one of these literals."""
     texts = frozenset(literal for literal in literals if isinstance(literal, str))
     others = tuple(equal(lambda value: value, x) for x in literals if not isinstance(x, str))
 
@@ -163,7 +163,7 @@ def among(read: Read, literals: Sequence[Any]) -> Test:
 
 
 def contains(read: Read, part: Any) -> Test:
-    """Whether a text has this text in it, or a list this element."""
+    """Makes a test that a text contains this text, or a list this element."""
     is_part = equal(lambda value: value, part)
     text = part if isinstance(part, str) else None
 
@@ -177,7 +177,7 @@ def contains(read: Read, part: Any) -> Test:
 
 
 def starts_with(read: Read, prefix: str) -> Test:
-    """Whether a value is a text that begins so."""
+    """Makes a test that a value is a text with this prefix."""
 
     def starts(event: Event) -> bool:
         value = read(event)
@@ -187,7 +187,7 @@ def starts_with(read: Read, prefix: str) -> Test:
 
 
 def ends_with(read: Read, suffix: str) -> Test:
-    """Whether a value is a text that ends so."""
+    """Makes a test that a value is a text with this suffix."""
 
     def ends(event: Event) -> bool:
         value = read(event)
@@ -197,7 +197,7 @@ def ends_with(read: Read, suffix: str) -> Test:
 
 
 def match(read: Read, pattern: str) -> Test:
-    """Whether a value is a text of this form: ``*`` is any text, ``?`` any one character."""
+    """Makes a test that a text matches: ``*`` is any text, ``?`` any one character."""
     fits = _glob(pattern).fullmatch
 
     def matches(event: Event) -> bool:
@@ -208,7 +208,7 @@ def match(read: Read, pattern: str) -> Test:
 
 
 def lowercase(read: Read) -> Read:
-    """A text in lower case; null for anything else."""
+    """Makes a reader of a text in lower case; null for any other value."""
 
     def lower(event: Event) -> Any:
         value = read(event)
@@ -218,7 +218,7 @@ def lowercase(read: Read) -> Read:
 
 
 def length(read: Read) -> Read:
-    """Characters of a text, elements of a list, keys of an object; null for anything else."""
+    """Makes a reader of the length of a text, list or object; null for any other value."""
 
     def count(event: Event) -> Any:
         value = read(event)
@@ -231,10 +231,10 @@ _GLOB_PARTS = re.compile(r"\\(.)|(\*+)|(\?)|([^*?\\]+|\\$)", re.DOTALL)
 
 
 def _glob(pattern: str) -> re.Pattern[str]:
-    """A glob as a regular expression that takes time proportional to text times pattern.
+    """Compiles a glob into a regular expression with a running time of text times pattern.
 
-    Each ``*`` but the last becomes an atomic group that stops at the first place where what comes
-    after it fits: a later place could never do better, so there is nothing to go back for.
+    Each ``*`` except the last becomes an atomic group. It stops at the first position where the
+    next piece fits. A later position could never give a better match, so no backtracking is needed.
     """
     pieces = [""]
     for escaped, stars, one, plain in _GLOB_PARTS.findall(pattern):

@@ -1,4 +1,4 @@
-"""The unit of a sample or a group: whom or what an event counts for, by the id that is hashed."""
+"""Reads the id by which an event belongs to a sample or a group."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from gateway.events.event import EMPTY, Event
 __all__ = ["UnitReader", "text_of", "unit_reader", "visitor_of"]
 
 UnitReader: TypeAlias = Callable[[Event], Any]
-"""Gives what stands where the id is looked for, whatever that is; see `text_of`."""
+"""Returns the value in the id's place, of any type; see `text_of`."""
 
 _LARGEST_EXACT = 2**53
 
 
 def text_of(value: object) -> str | None:
-    """An id as text: a whole number as its digits, however it is written (12, 12.0); else None."""
+    """Returns a text or a whole number (12, 12.0) as text; None for any other value."""
     if isinstance(value, str):
         return value or None
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -28,14 +28,14 @@ def text_of(value: object) -> str | None:
 
 
 def unit_reader(by: str) -> UnitReader:
-    """How to read an id.
+    """Makes a function that reads an id from an event.
 
     Args:
         by: ``user`` (`userId`, else `anonymousId`), ``anonymous`` (`anonymousId`), ``group``
             (`groupId`, else `context.groupId`), ``event`` (`messageId`), or a path.
 
     Raises:
-        ValueError: it is none of these, or a path to more than one value.
+        ValueError: `by` is none of these, or a path to several values.
     """
     named = _BY.get(by)
     if named is not None:
@@ -51,10 +51,10 @@ def unit_reader(by: str) -> UnitReader:
 
 
 def visitor_of(event: Event) -> str | None:
-    """The visitor whose event it is: `anonymousId`, else whom its `userId` is known to belong to.
+    """Returns the visitor of an event: its `anonymousId`, else the visitor linked to its `userId`.
 
-    That is noted down when it is stored (`gateway.identity.visitors`); a user of whom nothing is
-    known is his own visitor.
+    The link is noted when the event is stored (`gateway.identity.visitors`). Without a link, the
+    `userId` itself is the visitor.
     """
     if event.anonymous_id:
         return event.anonymous_id

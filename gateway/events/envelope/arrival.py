@@ -1,4 +1,4 @@
-"""What a source hands to intake: the events of one request; and what it is told in return."""
+"""The events of one request, passed from a source to intake, and the receipt it gets back."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ __all__ = ["Arrival", "Plain", "Receipt"]
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """The events of a request that need no mending, for all that their source can tell.
+    """The undecoded events of a request whose fields already have their final form.
 
     Attributes:
-        array: a JSON array of them, in UTF-8, as `gateway.events.envelope.sealed` stores it.
-        heads: of each of them.
-        largest: bytes; none of them has more.
-        type: what the request's path says that they are, or empty.
-        sent_at, write_key: as the request says, outside of the events or in the first of them.
+        array: JSON array of the events, in UTF-8, as `gateway.events.envelope.sealed` stores it.
+        heads: the head of each event.
+        largest: upper bound in bytes for the size of each event.
+        type: type that the request's path dictates, or empty.
+        sent_at: of the batch, from outside its events.
+        write_key: of the batch or of its first event.
     """
 
     array: bytes
@@ -35,15 +36,16 @@ class Plain:
 
 @dataclass(slots=True)
 class Arrival:
-    """The events of one request, decoded, and what the request says about them.
+    """The decoded events of one request, and the request's own data.
 
     Attributes:
         events: in the order of the request.
-        discarded: events that the source itself could not accept, by code; `accept` adds its own.
-        sent_at: for events that have none: of the batch, or of a header.
-        client: who sent the request.
-        body_bytes: size of the request's body, which the events' bodies are views of.
-        types: of events that its write key may send; None for all.
+        discarded: number of events that the source itself discarded, by code. Intake adds those
+            that it discards.
+        sent_at: of the batch or of a header, for events that have none.
+        client: sender of the request.
+        body_bytes: size of the request's body. The events' bodies are views of it.
+        types: event types that the write key may send; None for all.
     """
 
     source_id: str
@@ -58,7 +60,13 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of the events of a request."""
+    """Counts of a request's events by result.
+
+    Attributes:
+        accepted: stored events.
+        duplicate: events that were stored before.
+        discarded: number of discarded events by code.
+    """
 
     accepted: int
     duplicate: int

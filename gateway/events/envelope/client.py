@@ -1,7 +1,7 @@
-"""What the gateway adds to an event from the request that brought it: address and user agent.
+"""Adds the request's address and user agent to events that come from a person's own device.
 
-Only events that a person's own device sent get them. A server SDK's address is the application
-server's, and writing it into `context.ip` would put all users in one data centre.
+Events of a server SDK do not get them. Their request comes from the application server, and its
+address in `context.ip` would put all users in one data centre.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ __all__ = ["Client", "additions", "enrich"]
 
 
 class Client(Struct, frozen=True, omit_defaults=True, rename="camel"):
-    """Who sent a request.
+    """The sender of a request.
 
     Attributes:
-        ip: address, after trusted proxies; None where it is not known or not to be kept.
+        ip: address, after trusted proxies; None if it is unknown or must not be kept.
         user_agent: User-Agent header.
-        category: what the source's config says of its clients; ``auto`` looks at each event.
+        category: kind of clients, from the source's config. ``auto`` decides for each event.
     """
 
     ip: str | None = None
@@ -52,20 +52,20 @@ CLIENT_LIBRARIES = frozenset(
         "pixel",
     }
 )
-"""`context.library.name` of SDKs that run on a person's own device."""
+"""Values of `context.library.name` of SDKs that run on a person's own device."""
 
-_ANONYMISED = "0.0.0.0"  # noqa: S104 - what a client puts for an address that it keeps to itself
+_ANONYMISED = "0.0.0.0"  # noqa: S104 - sent by clients that hide their address
 _CLIENT_CHANNELS = frozenset({"browser", "web", "mobile"})
 
 
 def enrich(
     event: Event, client: Client, seen: Peek | None = None, context: bytes | None = None
 ) -> None:
-    """Fill `context.ip` and `context.userAgent` of an event from a device, if it has none.
+    """Fills in `context.ip` and `context.userAgent` if the event comes from a device without them.
 
     Args:
-        seen: what `peek` finds in the event's context, where the caller has asked already.
-        context: the event's context as bytes, likewise.
+        seen: result of `peek` for the event's context, if the caller has it.
+        context: the event's context as bytes, if the caller has it.
     """
     category, channel = client.category, event.channel
     if category == "server" and channel not in _CLIENT_CHANNELS:
@@ -105,7 +105,7 @@ def enrich(
 
 
 def additions(client: Client) -> bytes:
-    """All that `enrich` may add to events of a client, as the JSON object that it would be in."""
+    """Returns a JSON object with all that `enrich` may add to a client's events."""
     return _head(client.ip, client.user_agent) + b"}"
 
 
@@ -119,11 +119,11 @@ def _rewrite(event: Event, ip: str | None, agent: str | None) -> None:
 
 
 def _prepend(event: Event, context: bytes, ip: str | None, agent: str | None) -> None:
-    """Add keys that the context does not have, without decoding it."""
+    """Adds keys that the context does not have, without decoding it."""
     head = _head(ip, agent)
     if event.__dict__:
         event.__dict__.pop("raw_context", None)
-    # The first brace is the object's, and a quote behind it the first key's: as SDKs write it.
+    # SDKs write the first key right after the opening brace: then replacing that brace will do.
     if context[1:2] == b'"':
         context = context.replace(b"{", head + b",", 1)
     else:
@@ -134,7 +134,7 @@ def _prepend(event: Event, context: bytes, ip: str | None, agent: str | None) ->
 
 @lru_cache(maxsize=256)
 def _head(ip: str | None, agent: str | None) -> bytes:
-    """The keys as the beginning of an object; the events of a request have the same."""
+    """Returns the beginning of a JSON object. Cached, as a request's events have the same."""
     added = {"ip": ip, "userAgent": agent}
     present = {key: value for key, value in added.items() if value is not None}
     return msgspec.json.encode(present)[:-1]

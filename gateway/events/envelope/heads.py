@@ -1,9 +1,9 @@
-"""A first look at events that need no mending: is each valid, and which ids are theirs?
+"""Checks quickly whether all events of a request are valid as they are, and reads their ids.
 
-What real SDKs send decodes into `Head` as it is: all that `validate` asks of types and
-bodies is asked here by the decoder itself, in C, without keeping the bodies. Whatever does not
-decode, or is told apart by `examine`, is no error: it goes the road on which events are looked at
-one by one, mended, or discarded with a code. So `Head` may be too strict, but never too lax.
+Events of real SDKs decode into `Head`. The decoder, which is written in C, checks the types and
+bodies as `validate` does, and keeps no bodies. If an event does not decode, or `examine` returns
+None, that is no error: the events are then decoded one by one, and each is normalised or discarded
+with a code. So `Head` may be too strict, but it must never be too lax.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from msgspec import Meta, Struct, field
 from gateway.events.consent import CONSENT_EVENT
 from gateway.events.envelope.validate import MAX_MESSAGE_ID
 
-__all__ = ["Findings", "Head", "examine", "of_any", "read_heads"]
+__all__ = ["Findings", "Head", "examine", "mention_any", "read_heads"]
 
 
 class _Object(Struct, gc=False):
-    """Any JSON object; nothing of it is kept."""
+    """Any JSON object; its contents are dropped."""
 
 
 class _Device(Struct, gc=False, rename="camel"):
@@ -33,13 +33,13 @@ class _Context(Struct, gc=False):
 
 
 class Head(Struct, gc=False, forbid_unknown_fields=True, kw_only=True, rename="camel"):
-    """What is looked at of an event; keys that the specification does not name are not in it.
+    """The fields of an event that decide whether it is valid. Unknown keys are an error.
 
-    In about the order in which SDKs write them: the decoder looks for a key after the last one that
-    it found, and an order that differs much costs 0.1 µs an event.
+    The fields stand in about the order in which SDKs write them. The decoder searches for each key
+    after the one before, and a very different order costs 0.1 µs an event.
 
     Attributes:
-        metadata, integrations: what may keep the event from a destination.
+        metadata, integrations: may keep the event from a destination.
     """
 
     type: str = ""
@@ -64,10 +64,10 @@ class Head(Struct, gc=False, forbid_unknown_fields=True, kw_only=True, rename="c
 
 
 class Findings(Struct, frozen=True):
-    """What `examine` found of valid events.
+    """Facts about the valid events of a request.
 
     Attributes:
-        addressed: whether any of them says anything of where it is to go, or not to go.
+        addressed: at least one event names destinations that it should or should not go to.
     """
 
     addressed: bool
@@ -77,7 +77,7 @@ _decode = msgspec.json.Decoder(list[Head]).decode
 
 
 def read_heads(array: bytes) -> list[Head] | None:
-    """The heads of a JSON array of events, or None where one of them is not plain."""
+    """Decodes the heads of a JSON array of events; returns None if one does not decode."""
     try:
         return _decode(array)
     except (msgspec.DecodeError, RecursionError):
@@ -85,10 +85,10 @@ def read_heads(array: bytes) -> list[Head] | None:
 
 
 def examine(heads: Sequence[Head], type_: str = "") -> Findings | None:
-    """What is known of events all of which `validate` accepts as they are; None for any others.
+    """Returns facts about events that `validate` accepts unchanged; None if one may be different.
 
     Args:
-        type_: what the request's path says, over what the events say.
+        type_: type that the request's path dictates, or empty.
     """
     addressed = False
     for head in heads:
@@ -125,6 +125,6 @@ def _blank(text: str | None) -> bool:
     return text is not None and (not text or text.isspace())
 
 
-def of_any(heads: Iterable[Head], users: Collection[str]) -> bool:
-    """Whether any of them is about one of the users."""
+def mention_any(heads: Iterable[Head], users: Collection[str]) -> bool:
+    """Tells whether any event has one of the users as `userId` or `previousId`."""
     return any(head.user_id in users or head.previous_id in users for head in heads)

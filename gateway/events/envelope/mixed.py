@@ -1,8 +1,8 @@
-"""A request a few of whose events have to be looked at, among others that are stored as they were.
+"""Decodes only those events of a request that a transform may change, and seals the others.
 
-One address in a hundred events is no reason to decode the other ninety-nine. The text of the
-request is cut between its events; those in which a transform suspects something are made, and the
-others are sealed as they stand (`sealed`), run by run, so that their order is kept.
+If one event of a hundred contains an e-mail address, the other ninety-nine need no decoding. The
+request's text is cut between its events. The suspect ones are decoded. The others are sealed as
+they were sent (`sealed`), in pieces, so that the order stays the same.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from gateway.events.event import Event, encode_events
 __all__ = ["MOST_SUSPECTS", "AsSent", "Mixed", "mixed"]
 
 MOST_SUSPECTS = 0.5
-"""Of a request's events, the share that is taken apart from the others; with more all are made."""
+"""Largest share of suspect events for which decoding them alone pays off."""
 
 _BLANKS = frozenset(b" \t\r\n")
 _elements = msgspec.json.Decoder(list[Raw]).decode
 
 
 class AsSent:
-    """The events of one request, in none of which anything is suspected.
+    """The events of a request without suspect ones.
 
     Attributes:
-        events, ids: as those of `Mixed`.
+        events, ids: as in `Mixed`.
     """
 
     def __init__(self, array: bytes, heads: Sequence[Head | Event]) -> None:
@@ -39,16 +39,17 @@ class AsSent:
         self.ids = heads
 
     def seal(self, origin: Origin, *, addressed: bool) -> tuple[Sequence[Event], bytes]:
-        """The events, and what the queue stores of them."""
+        """Returns the events and the bytes that the queue stores."""
         return seal(origin, self._array, len(self.ids), addressed=addressed)
 
 
 class Mixed:
-    """The events of one request, of which some are made.
+    """The events of a request, of which some are decoded.
 
     Attributes:
-        events: those that are made; as they were sent, until somebody changes them.
-        ids: what tells each event of the request from others; for those that are made, themselves.
+        events: the decoded events, as they were sent. They may be changed.
+        ids: for each event of the request an object with its ids: the event itself if it is
+            decoded, else its head.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Mixed:
         self.ids = [made.get(place, head) for place, head in enumerate(heads)]
 
     def seal(self, origin: Origin, *, addressed: bool) -> tuple[Run, bytes]:
-        """The events in their order, and what the queue stores of them."""
+        """Returns the events in their order, and the bytes that the queue stores."""
         run, pieces = Run(), []
         before = -1
         for place, event in (*zip(self._places, self.events, strict=True), (len(self.ids), None)):
@@ -85,15 +86,15 @@ class Mixed:
 
 
 def mixed(array: bytes, heads: Sequence[Head | Event], ends: Iterable[int]) -> Mixed | None:
-    """Take apart the events of a request in which something is suspected.
+    """Decodes the suspect events of a request.
 
     Args:
-        array: a JSON array of plain events (`gateway.events.envelope.heads`).
-        heads: of each of them.
-        ends: places in it, each right behind something that is suspect.
+        array: JSON array of events that `gateway.events.envelope.heads` accepts.
+        heads: the head of each event.
+        ends: positions in the array, each right behind a suspect text.
 
     Returns:
-        None where it is not worth it, as most of the events are suspect.
+        None if so many events are suspect that decoding them alone does not pay off.
     """
     spans = []
     end = 0

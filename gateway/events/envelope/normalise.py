@@ -1,9 +1,9 @@
-"""From JSON that clients really send to an `Event`, where it does not decode into one directly.
+"""Makes an `Event` of JSON that does not decode into one directly.
 
-Numeric ids, nulls where strings belong, times as numbers, keys that the specification does not
-name. Rules: section "Common fields" of https://segment.com/docs/connections/spec/common/; what that
-leaves open (such as numbers as ids) is decided here and written down in
-docs/reference/tracking-api.md.
+Clients send numeric ids, null in place of strings, times as numbers, and keys that the
+specification does not name. Rules: section "Common fields" of
+https://segment.com/docs/connections/spec/common/. Cases that it leaves open, such as numbers as
+ids, are listed in docs/reference/tracking-api.md.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["Discarded", "add_notes", "clean_text", "depth_exceeds", "merge_objec
 
 
 class Discarded(Exception):
-    """The event cannot be accepted; `code` says why, in Segment's vocabulary."""
+    """The event cannot be accepted; `code` is Segment's code for the reason."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -52,21 +52,21 @@ _BODIES = {
     "integrations": "raw_integrations",
     "_metadata": "raw_metadata",
 }
-# Stamped by the gateway, so that whatever a client sends under these names is dropped.
+# The gateway stamps these keys itself. A client's values are dropped.
 _OURS = frozenset({"receivedAt", "sourceId", "version", "writeKey", "_notes", "_extra"})
 
 _NAMED_FOR = {"event": {"track"}, "name": {"page", "screen"}, "category": {"page", "screen"}}
 
 
 def normalise(fields: Mapping[str, Raw], route_type: str | None = None) -> Event:
-    """Make an event of a JSON object whose values are still bytes.
+    """Makes an event of a JSON object whose values are still bytes.
 
     Args:
         fields: the object's top level.
-        route_type: type that the request's path dictates, over what the object says.
+        route_type: type that the request's path dictates. It wins over the object's own.
 
     Raises:
-        Discarded: with the code for the first thing that is wrong.
+        Discarded: with the code for the first mistake.
     """
     event = Event()
     extra: dict[str, Raw] = {}
@@ -91,14 +91,14 @@ def normalise(fields: Mapping[str, Raw], route_type: str | None = None) -> Event
 
 
 def _take(event: Event, key: str, raw: Raw) -> bool:
-    """Put a short field in its place; False if the event has no such field."""
+    """Sets a short field; returns False if the event has no such field."""
     if key in _IDS:
         setattr(event, _IDS[key], _identifier(raw))
     elif key in _TIMES:
         _take_time(event, _TIMES[key], raw)
     elif key == "type":
         value = _scalar(raw)
-        event.type = value if isinstance(value, str) else ""  # which is no type: see `validate`
+        event.type = value if isinstance(value, str) else ""  # `validate` discards an empty type
     elif key == "messageId":
         value = _identifier(raw)
         event.message_id = value or ""
@@ -135,7 +135,7 @@ _COMPOUND = object()
 
 
 def _scalar(raw: Raw) -> Any:
-    """The value, or a marker for an object or array, which no short field may be."""
+    """Decodes a value; returns `_COMPOUND` for objects and arrays, which short fields are not."""
     data = bytes(raw)
     if not data or data == b"null":
         return None
@@ -144,7 +144,7 @@ def _scalar(raw: Raw) -> Any:
     try:
         return msgspec.json.decode(data)
     except msgspec.ValidationError:
-        return float(data)  # a number beyond a double
+        return float(data)  # a number too large for a double
 
 
 def _excerpt(raw: Raw, limit: int = 100) -> str:
@@ -152,7 +152,7 @@ def _excerpt(raw: Raw, limit: int = 100) -> str:
 
 
 def add_notes(event: Event, notes: Iterable[str], **fields: str | None) -> None:
-    """Record something about the event that is not the client's data."""
+    """Adds remarks of the gateway to an event, apart from the client's data."""
     known = event.notes
     given = {key: value for key, value in fields.items() if value is not None}
     updated = msgspec.structs.replace(
@@ -162,7 +162,7 @@ def add_notes(event: Event, notes: Iterable[str], **fields: str | None) -> None:
 
 
 def merge_objects(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Deep merge of JSON objects; `over` wins. Neither is changed."""
+    """Merges JSON objects at all levels into a new one; values of `over` win."""
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
@@ -173,8 +173,8 @@ def merge_objects(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str,
     return merged
 
 
-# An escape begins at a backslash that an even number of backslashes precedes. Only what has to
-# change is matched: this takes some nanoseconds a byte, whatever a client sends.
+# An escape begins at a backslash that an even number of backslashes precedes. The pattern matches
+# only text that has to change, so it takes a few nanoseconds a byte for any input.
 _UNSTORABLE = re.compile(
     rb"(?<!\\)((?:\\\\)*+)\\u"
     rb"(?:(0000)"
@@ -184,9 +184,9 @@ _UNSTORABLE = re.compile(
 
 
 def clean_text(body: bytes) -> bytes:
-    r"""Replace lone surrogates by U+FFFD and take out NUL, both as ``\u`` escapes of JSON text.
+    r"""Replaces lone surrogates by U+FFFD and removes NUL, where they are ``\u`` escapes in JSON.
 
-    JSON permits them; UTF-8 and most databases do not.
+    JSON permits both. UTF-8 and most databases do not.
     """
     return _UNSTORABLE.sub(_storable, body)
 
@@ -198,14 +198,14 @@ def _storable(match: re.Match[bytes]) -> bytes:
     return before if null is not None else before + b"\\ufffd"
 
 
-# Possessive, so that a long string does not fill the memory with places to go back to.
+# Possessive, so that a long string does not fill the memory with positions to backtrack to.
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
 _NOT_OPENING = bytes(set(range(256)) - set(b"{["))
 
 
 def depth_exceeds(data: bytes, limit: int) -> bool:
-    """Whether JSON text nests deeper than `limit`; cheap where it cannot."""
+    """Tells whether JSON text nests deeper than `limit`; fast for text with few brackets."""
     if len(data.translate(None, _NOT_OPENING)) <= limit:
         return False
     depth = 0

@@ -1,8 +1,7 @@
-"""What intake asks of every event's context, read without decoding the rest.
+"""Reads the keys of an event's context that intake needs, without decoding the rest.
 
-Whose device an event comes from and whether it says its own address stand in the context. Looking
-for both, and for what validation asks, in one go costs less than half of decoding the whole context
-(0.65 µs of 1.4 µs for a shop's).
+Validation and `enrich` both need some keys. Reading them all at once takes less than half the time
+of decoding the whole context (0.65 µs instead of 1.4 µs for a shop's events).
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ __all__ = ["NOTHING", "NO_OBJECT", "Peek", "peek"]
 
 
 class Peek(Struct):
-    """Some keys of a context, whatever a client put there; UNSET or `EMPTY` where absent."""
+    """Some keys of a context, with values of any type; UNSET or `EMPTY` if absent."""
 
     ip: Any = UNSET
     user_agent: Any = msgspec.field(default=UNSET, name="userAgent")
@@ -28,17 +27,17 @@ class Peek(Struct):
 
 
 NOTHING = Peek()
-"""Of an event without a context."""
+"""The result for an event without a context."""
 
 NO_OBJECT = Peek()
-"""Of one whose context is JSON, but not an object."""
+"""The result for a context that is JSON, but not an object."""
 
 _decode = msgspec.json.Decoder(Peek).decode
 _OPEN_BRACE = b"{"
 
 
 def peek(context: bytes) -> Peek:
-    """Look into the JSON text of a context; compare with `NOTHING` and `NO_OBJECT` by identity."""
+    """Reads a context. Compare the result with `NOTHING` and `NO_OBJECT` by identity."""
     if not context:
         return NOTHING
     try:
@@ -46,7 +45,7 @@ def peek(context: bytes) -> Peek:
     except msgspec.ValidationError:
         if context[:1] != _OPEN_BRACE:
             return NO_OBJECT
-    # A number beyond a double, which only `Event` reads.
+    # A number is too large for a double. Only `Event` can read that.
     decoded = dict(Event(raw_context=Raw(context)).context)
     if "device" in decoded:
         decoded["device"] = Raw(msgspec.json.encode(decoded["device"]))

@@ -1,19 +1,20 @@
-"""Events that are stored as they were sent, sealed with what is known of their request.
+"""Stores events as the client sent them, sealed together with data about their request.
 
-An event is a function of the bytes that a client sent and of its *origin*: source, time of
-receiving, the client's clock, the client's address. As long as nothing at intake changes or drops
-any event of a request, there is no need to write the result of that function into each: the queue
-stores the bytes once and the origin beside them, and whoever first wants the events makes them.
+An event is a function of the client's bytes and of the *origin*: source, time of receiving, the
+client's clock, the client's address. If intake changes and drops no event of a request, it does not
+compute that function. The queue stores the bytes once, and the origin beside them. The events are
+made when code first reads them.
 
-In the JSON array that is a frame's payload (`gateway.queue`) such events are one element in place
-of many, among events that are stored one by one::
+A frame's payload (`gateway.queue`) is a JSON array. Sealed events are one element of it, among
+events that are stored one by one::
 
     {"sealed":2,"addressed":true,"origin":{"sourceId":"web","receivedMs":1793},"sent":[{...},{...}]}
 
-``sealed`` is their number; ``addressed`` is there and true if any of them says where it is to go.
+``sealed`` is the number of events. ``addressed`` is present, and true, if any of them names
+destinations that it should or should not go to.
 
-What `finish` does to an event is part of the format: an event that was sealed by one release must
-come out the same in the next.
+The work of `finish` is part of the format: events that one release has sealed must look the same in
+the next.
 """
 
 from __future__ import annotations
@@ -43,12 +44,12 @@ __all__ = [
     "SentEvent",
     "briefs",
     "complete",
-    "disown",
     "finish",
     "newest_ids",
     "seal",
     "sent_events",
     "stored_events",
+    "strip_reserved",
 ]
 
 API_EVENT_VERSION = 2
@@ -56,13 +57,13 @@ API_EVENT_VERSION = 2
 
 
 class Origin(Struct, frozen=True, omit_defaults=True, rename="camel"):
-    """What a request says about all its events.
+    """Data about a request that holds for all its events.
 
     Attributes:
-        sent_at: for events that do not say it themselves: of the batch, or of a header.
-        type: what the request's path says that its event is, or empty.
+        sent_at: of the batch or of a header, for events that have none.
+        type: type that the request's path dictates, or empty.
         visitors: userId to visitor, for events without an anonymousId; see
-        `gateway.identity.visitors`.
+            `gateway.identity.visitors`.
     """
 
     source_id: str
@@ -74,23 +75,24 @@ class Origin(Struct, frozen=True, omit_defaults=True, rename="camel"):
 
 
 class SentEvent(Event, kw_only=True):
-    """An event as a client sends it; from `disown` on it is an `Event` like any other."""
+    """An event as a client sends it. After `strip_reserved` it is an `Event` like any other."""
 
-    version: Raw = EMPTY  # whatever it is: the gateway stamps its own
+    version: Raw = EMPTY  # of any type, as the gateway overwrites it
     write_key: str | None = None
 
-    def disown(self) -> None:
-        """Take away what only the gateway may write, and the key, which is nobody's business."""
+    def strip_reserved(self) -> None:
+        """Removes the write key, and the fields that only the gateway may write."""
         self.write_key = None
         self.raw_notes = self.raw_extra = EMPTY
 
 
 def complete(event: Event, origin: Origin, stamp: Stamp, seen: Peek, context: bytes) -> None:
-    """Write into a valid event what its origin says.
+    """Writes the origin's data into a valid event.
 
     Args:
-        stamp: of the origin.
-        seen, context: what `peek` finds in the event's context, and that context.
+        stamp: made from the origin.
+        seen: result of `peek` for `context`.
+        context: the event's context.
     """
     event.source_id = origin.source_id
     event.version = API_EVENT_VERSION
@@ -99,7 +101,7 @@ def complete(event: Event, origin: Origin, stamp: Stamp, seen: Peek, context: by
 
 
 class _OnDemand(Sequence[Event]):
-    """Events that are made when somebody first looks at one."""
+    """Events that are made when code first reads one of them."""
 
     __slots__ = ()
 
@@ -115,11 +117,11 @@ class _OnDemand(Sequence[Event]):
 
     @abstractmethod
     def _made(self) -> list[Event]:
-        """The events; the same objects each time."""
+        """Returns the events; the same objects each time."""
 
 
 class Ids(Struct, gc=False, rename="camel"):
-    """What an event says of whom it is about, read without making it."""
+    """The ids of an event, read without making the event."""
 
     message_id: str = ""
     user_id: str | None = None
@@ -130,10 +132,10 @@ _ids = msgspec.json.Decoder(list[Ids])
 
 
 class Sealed(_OnDemand):
-    """The events of one request, which are made when somebody first looks at one.
+    """The events of one request, made when code first reads one of them.
 
     Attributes:
-        addressed: whether any of them says where it is to go, or not to go.
+        addressed: at least one event names destinations that it should or should not go to.
     """
 
     __slots__ = ("_count", "_events", "_origin", "_sent", "addressed")
@@ -151,7 +153,7 @@ class Sealed(_OnDemand):
         return self._count
 
     def ids(self) -> Sequence[Ids | Event]:
-        """Of each event what `Ids` has; where they have been made, the events."""
+        """Returns the ids of each event, or the events themselves if they are made already."""
         return _ids.decode(self._sent) if self._events is None else self._events
 
     def _made(self) -> list[Event]:
@@ -163,7 +165,7 @@ class Sealed(_OnDemand):
 
 
 class _Some(_OnDemand):
-    """Some of the events of a sequence."""
+    """Events at some places of a sequence."""
 
     __slots__ = ("_places", "_whole", "addressed")
 
@@ -180,26 +182,26 @@ class _Some(_OnDemand):
         return [whole[place] for place in self._places]
 
 
-def disown(events: Iterable[SentEvent]) -> None:
-    """Take away from all of them what only the gateway may write."""
+def strip_reserved(events: Iterable[SentEvent]) -> None:
+    """Calls `SentEvent.strip_reserved` where it has anything to do."""
     for event in events:
-        # Asked here, as nearly all are honest and a call costs more than the answer.
+        # Checked here, because nearly all events have nothing to remove and a call costs more.
         if (
             event.write_key is not None
             or event.raw_notes is not EMPTY
             or event.raw_extra is not EMPTY
         ):
-            event.disown()
+            event.strip_reserved()
 
 
 def sent_events(array: bytes | memoryview | Raw, type_: str = "") -> list[Event]:
-    """Decode a JSON array of events that are as clients send them.
+    """Decodes a JSON array of events as clients send them.
 
     Args:
-        type_: their type, over what they say; empty to leave that to them.
+        type_: wins over the events' own types, unless it is empty.
     """
     events: list[SentEvent] = _sent.decode(array)
-    disown(events)
+    strip_reserved(events)
     if type_:
         for event in events:
             event.type = type_
@@ -210,13 +212,13 @@ _sent = msgspec.json.Decoder(list[SentEvent])
 
 
 def finish(events: Sequence[Event], origin: Origin) -> None:
-    """Bring valid events, as they were sent, into the form in which destinations see them."""
+    """Brings valid events from the client's form into the form that destinations see."""
     stamp = Stamp(origin.sent_at, origin.received_ms)
     for event in events:
         raw = event.raw_context
         context = b"" if raw is EMPTY else bytes(raw)
         seen = peek(context)
-        validate(event, seen)  # which brings its fields into their form; that it is valid is known
+        validate(event, seen)  # known to be valid; this brings the fields into their final form
         complete(event, origin, stamp, seen, context)
     if origin.visitors:
         for event in events:
@@ -227,15 +229,15 @@ def finish(events: Sequence[Event], origin: Origin) -> None:
 def seal(
     origin: Origin, array: bytes | memoryview, count: int, *, addressed: bool
 ) -> tuple[Sealed, bytes]:
-    """Seal valid events.
+    """Seals valid events.
 
     Args:
-        array: a JSON array of `count` events, none of which needs anything that is not the same
-            each time, such as a new id.
+        array: JSON array of `count` events. `finish` must give the same result for them each time,
+            so no event may need a new id, for example.
 
     Returns:
-        The events, and what the queue stores: a JSON array with one element. The first hold on to
-        the second and to nothing else.
+        The events, and the bytes that the queue stores: a JSON array with one element. The events
+        keep only these bytes alive.
     """
     head = b"".join(
         (
@@ -257,10 +259,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Run(_OnDemand):
-    """Consecutive events, not all of which need to have been made yet.
+    """Consecutive events, some of which may still be sealed.
 
     Attributes:
-        addressed: whether any of them may say where it is to go, or not to go.
+        addressed: at least one event may name destinations that it should or should not go to.
     """
 
     __slots__ = ("_count", "_flat", "_parts", "addressed")
@@ -274,10 +276,11 @@ class Run(_OnDemand):
             self.append(part)
 
     def append(self, events: Sequence[Event], *, addressed: bool | None = None) -> None:
-        """Add events at the end.
+        """Adds events at the end.
 
         Args:
-            addressed: whether any of these may say where it is to go, where they cannot tell.
+            addressed: as the attribute, for these events. None asks the events; if they cannot
+                tell, it counts as true.
         """
         if events:
             self._parts.append(events)
@@ -288,14 +291,14 @@ class Run(_OnDemand):
             self.addressed = self.addressed or addressed
 
     def ids(self) -> list[Ids | Event]:
-        """Of each event what `Ids` has; of those that have been made, the event."""
+        """Returns the ids of each event, or the event itself if it is made already."""
         found: list[Ids | Event] = []
         for part in self._parts:
             found += part.ids() if isinstance(part, Sealed | Run) else part
         return found
 
     def some(self, places: Sequence[int]) -> Sequence[Event]:
-        """The events at these places, none of which is made for that."""
+        """Returns the events at these places without making them yet."""
         return _Some(self, places, addressed=self.addressed)
 
     def __len__(self) -> int:
@@ -309,7 +312,7 @@ class Run(_OnDemand):
 
 
 class _Element(Event, kw_only=True):
-    """An element of a payload: an event, or several that are sealed."""
+    """An element of a payload: one event, or several sealed ones."""
 
     sealed: int = 0
     addressed: bool = False
@@ -322,8 +325,8 @@ _SEALED = b'{"sealed":'
 
 
 def stored_events(payload: bytes) -> Sequence[Event]:
-    """The events of a frame's payload; their bodies are views of it."""
-    # No event is written with that key first, and inside of one it does no harm to find it.
+    """Reads the events of a frame's payload; their bodies are views of it."""
+    # A single event never begins with that key. A match inside an event only costs time.
     if _SEALED not in payload:
         return decode_events(payload)
     run = Run()
@@ -342,7 +345,7 @@ def stored_events(payload: bytes) -> Sequence[Event]:
 
 
 class Brief(Struct, gc=False):
-    """What tells a stored event from others, which is read without making it."""
+    """The source id and message id of a stored event, read without making the event."""
 
     source_id: str = field(default="", name="sourceId")
     message_id: str = field(default="", name="messageId")
@@ -357,7 +360,7 @@ _briefs = msgspec.json.Decoder(list[_BriefElement])
 
 
 def newest_ids(payload: bytes) -> Iterator[tuple[str, list[str]]]:
-    """Sources and message ids of a frame's payload, the newest first."""
+    """Yields source ids and message ids of a frame's payload, the newest first."""
     for element in reversed(_briefs.decode(payload)):
         if element.origin is None:
             yield element.source_id, [element.message_id]
@@ -366,7 +369,7 @@ def newest_ids(payload: bytes) -> Iterator[tuple[str, list[str]]]:
 
 
 def briefs(payload: bytes) -> list[Brief]:
-    """Source and message id of each event of a frame's payload."""
+    """Returns source id and message id of each event of a frame's payload."""
     found: list[Brief] = []
     for element in _briefs.decode(payload):
         if element.origin is None:

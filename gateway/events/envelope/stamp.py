@@ -1,4 +1,4 @@
-"""Writes the four times of an event; see `gateway.events.timestamps` for the formula."""
+"""Stamps the four times of an event; see `gateway.events.timestamps` for the formula."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from gateway.events.timestamps import exact_ms, format_ms, parse_ms
 __all__ = ["Stamp"]
 
 _DAY_MS = 86_400_000
-_LONGEST_NOTE = 100  # characters of a time that cannot be read
+_LONGEST_NOTE = 100  # characters that are kept of an unreadable time
 
 
 class Stamp:
     """Stamps the events of one request.
 
     Args:
-        sent_at: when the request was sent, for those of its events that do not say so themselves.
-        received_ms: when it arrived.
+        sent_at: time when the request was sent, for events that have no `sentAt` of their own.
+        received_ms: time when the request arrived.
     """
 
     __slots__ = ("_received_ms", "_sent_ms", "_skew_ms", "_unreadable", "received_at", "sent_at")
@@ -31,7 +31,7 @@ class Stamp:
         self._skew_ms = 0 if self._sent_ms is None else received_ms - self._sent_ms
 
     def times(self, event: Event) -> None:
-        """Set `received_at`, `sent_at`, `original_timestamp` and `timestamp`."""
+        """Sets `received_at`, `sent_at`, `original_timestamp` and `timestamp`."""
         event.received_at = received_at = self.received_at
         skew_ms = self._skew_ms
         text = event.sent_at
@@ -47,7 +47,8 @@ class Stamp:
             if original_ms is None:
                 original_ms = _read_time(event, original, "timestamp_unreadable")
                 original = None
-        # A caller's own time wins: RudderStack's Node SDK stamps `originalTimestamp` beside it.
+        # `timestamp` is the caller's own time and wins over `originalTimestamp`, which
+        # RudderStack's Node SDK adds by itself.
         moment_ms, text = None, event.timestamp
         if text is not None:
             moment_ms = exact_ms(text)
@@ -58,7 +59,7 @@ class Stamp:
             if moment_ms is None:
                 event.original_timestamp = event.timestamp = received_at
                 return
-            # What is in our form already is not formatted again, which would cost 0.25 µs.
+            # A text in our form is kept: formatting it again would cost 0.25 µs.
             event.original_timestamp = text or format_ms(moment_ms)
         else:
             event.original_timestamp = original or format_ms(original_ms)
@@ -70,7 +71,7 @@ class Stamp:
             add_notes(event, ("timestamp_in_future",))
 
     def _take_sent(self, event: Event, text: str) -> int:
-        """Settle when an event says that it was sent; how far its clock is behind, in ms."""
+        """Sets `sent_at` from the event's own; returns the lag of the client's clock in ms."""
         sent_ms = exact_ms(text)
         if sent_ms is None:
             sent_ms = _read_time(event, text, "sent_at_unreadable")

@@ -1,7 +1,8 @@
-"""The rules that an event must meet to be accepted, with Segment's discard codes.
+"""Validates events by Segment's rules, with Segment's discard codes.
 
-https://segment.com/docs/connections/spec/ says what each type needs. A code is counted for the
-source; the client is answered 200, as Segment does, for no retry could mend the event.
+https://segment.com/docs/connections/spec/ lists the fields that each type needs. Discarded events
+are counted by code for their source. The client still gets a 200, as from Segment, because sending
+the event again would not help.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from gateway.events.event import EMPTY, EVENT_TYPES, Event
 __all__ = ["MAX_MESSAGE_ID", "MAX_PROPERTIES", "validate"]
 
 MAX_MESSAGE_ID = 100
-"""Characters that a message id may have; longer ones are shortened, the same way each time."""
+"""Limit in characters. A longer id is shortened, and the same id always gives the same result."""
 
 MAX_PROPERTIES = 10_000
-"""Keys that `properties` may have; the rest is dropped with a note."""
+"""Limit for keys of `properties`. The rest is dropped with a note."""
 
 _KEPT_OF_LONG_ID = 64
 _SHORTEST_PROPERTY = 5  # bytes: "":1,
@@ -31,13 +32,13 @@ _NULL = Raw(b"null")
 
 
 def validate(event: Event, seen: Peek | None = None) -> str | None:
-    """Check an event against the rules of its type and bring its fields into their final form.
+    """Validates an event by the rules of its type, and brings its fields into their final form.
 
     Args:
-        seen: what `peek` finds in the event's context, where the caller has asked already.
+        seen: result of `peek` for the event's context, if the caller has it.
 
     Returns:
-        None if it may go on, else the code to discard it with.
+        None for a valid event, else its discard code.
     """
     kind = event.type
     if kind not in EVENT_TYPES:
@@ -80,7 +81,7 @@ def validate(event: Event, seen: Peek | None = None) -> str | None:
 
 
 def _check_bodies(event: Event, seen: Peek) -> str | None:
-    """See that each body is an object or absent; null is absent."""
+    """Checks that each body is an object or absent; null counts as absent."""
     if seen is NO_OBJECT:
         _drop_body(event, "raw_context", "context_not_object")
     raw = event.raw_integrations
@@ -99,7 +100,7 @@ def _check_bodies(event: Event, seen: Peek) -> str | None:
         if event.type in ("identify", "group") and event.raw_traits != _NULL:
             return "traits_not_object"
         event.raw_traits = EMPTY
-    # Looked for in the bytes first: decoding is dear. A backslash may hide the name.
+    # Search the bytes first, as decoding is slow. With a backslash the name may be escaped.
     if seen.device is not EMPTY:
         device = bytes(seen.device)
         if b"advertisingId" in device or b"\\" in device:
@@ -143,7 +144,7 @@ def _check_traits(event: Event) -> str | None:
     if event.type == "group" and _blank(event.group_id):
         return "id_required"
     if event.raw_traits is EMPTY and event.raw_context is not EMPTY:
-        # RudderStack's server SDKs put traits there and nowhere else.
+        # RudderStack's server SDKs put traits into the context only.
         traits = event.context.get("traits")
         if isinstance(traits, dict) and traits:
             event.traits = traits

@@ -1,9 +1,9 @@
-"""A regulation over several shards: one leads, each of the others does its part.
+"""A regulation over several shards: shard 0 leads, each of the others does its part.
 
-Shard 0 takes the regulation and is the only one that reports it. It has every other shard erase
-what that one keeps, again and again until all have, and only then asks destinations to erase: by
-then nothing of the users is under way to them, in no shard, and a vendor is asked once. What a
-destination stores for each shard apart (`Destination.stores_by_shard`) is part of the shard.
+Shard 0 takes the regulation and alone reports it. It asks the other shards until all have erased
+the subjects. Only then does it ask destinations to erase: no shard sends them events of the
+subjects any more, and each vendor is asked once. A destination that stores data for each shard
+separately (`Destination.stores_by_shard`) belongs to the part of each shard.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from gateway.state.regulations import Place
 __all__ = ["Others", "Part", "Role", "gone", "place_of"]
 
 Role = Literal["whole", "lead", "part"]
-"""What a shard has to do with a regulation: ``whole`` where there is no other shard."""
+"""The role of a shard in a regulation: ``whole`` where there is no other shard."""
 
 _STATUSES = {"INITIALIZED": "RUNNING", "PARTIAL_SUCCESS": "NOT_SUPPORTED"}
 _AGAIN_MS = 500
 
 
 class Part(Struct, frozen=True):
-    """What another shard has to do.
+    """A shard's part of a regulation that another shard leads.
 
     Attributes:
-        group: names the regulation in all shards.
+        group: the regulation's name in all shards.
     """
 
     kind: str
@@ -41,12 +41,12 @@ class Part(Struct, frozen=True):
 
     @classmethod
     def of(cls, kind: str, group: str, actor: str, whose: Subjects) -> Part:
-        """The part of a regulation."""
+        """Returns the part of a regulation."""
         return cls(kind, group, actor, tuple(sorted(whose.users)), tuple(sorted(whose.anonymous)))
 
     @property
     def subjects(self) -> Subjects:
-        """Whose data."""
+        """The ids of the data subjects."""
         return Subjects(frozenset(self.user_ids), frozenset(self.anonymous_ids))
 
 
@@ -55,32 +55,32 @@ class Others(Protocol):
 
     @property
     def names(self) -> Sequence[str]:
-        """What each is called in a report."""
+        """The name of each in a report."""
 
     async def do(self, part: Part) -> Mapping[str, Report | None]:
-        """Have each do its part, unless it has been told already.
+        """Starts the part of each shard, unless it is started already.
 
         Returns:
-            By name how far it is; None for one that does not answer.
+            The report of each part by name; None for a shard that does not answer.
         """
 
     async def retry(self, group: str) -> None:
-        """Have each try again what failed of its part.
+        """Tries the failed places of each part again.
 
         Raises:
-            GatewayError: one does not answer.
+            GatewayError: a shard does not answer.
         """
 
     async def forget(self, group: str) -> None:
-        """Have each forget its part, and whose it was.
+        """Deletes each part and its ids.
 
         Raises:
-            GatewayError: one does not answer.
+            GatewayError: a shard does not answer.
         """
 
 
 def place_of(name: str, report: Report | None, now_ms: int) -> Place:
-    """What one of the others has come to, as a place of the report."""
+    """Returns the progress of another shard as a place of the report."""
     again_ms = now_ms + _AGAIN_MS
     if report is None:
         return Place(name, "RUNNING", detail="does not answer, is asked again", next_ms=again_ms)
@@ -98,9 +98,9 @@ def place_of(name: str, report: Report | None, now_ms: int) -> Place:
 
 
 def gone(name: str) -> Place:
-    """A place that was asked and is there no longer."""
+    """Returns the result of a place that was asked and no longer exists."""
     if name.startswith("destination "):
         text = "it is no longer in config: delete the users there by hand"
         return Place(name, "NOT_SUPPORTED", detail=text)
-    # A shard's folder was removed, or the shard is asked by the name that it has now.
+    # The shard's folder was removed, or the shard has a new name and is asked by that.
     return Place(name, "FINISHED", detail="it is no longer there, or has another name")

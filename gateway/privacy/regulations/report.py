@@ -1,4 +1,4 @@
-"""What is said of regulations: their kinds, how they are doing, and the report place by place.
+"""The report of a regulation, its kinds and statuses.
 
 Kinds and statuses are Segment's, https://segment.com/docs/privacy/user-deletion-and-suppression/.
 """
@@ -20,25 +20,25 @@ Kind = Literal[
     "SUPPRESS_WITH_DELETE_INTERNAL",
     "DELETE_INTERNAL",
 ]
-"""What is asked for. ``INTERNAL`` leaves destinations out: only what the gateway keeps itself."""
+"""The kind of request. ``INTERNAL`` leaves destinations out: it erases only from the gateway."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 Status = Literal[
     "INITIALIZED", "INVALID", "NOT_SUPPORTED", "RUNNING", "PARTIAL_SUCCESS", "FAILED", "FINISHED"
 ]
-"""How a regulation, or one of its places, is doing.
+"""The status of a regulation, or of one of its places.
 
-The whole is ``FAILED`` if any place is, else ``RUNNING`` if any is; ``PARTIAL_SUCCESS`` where a
-place is ``NOT_SUPPORTED``, for somebody has to go there; else ``FINISHED``. ``INVALID`` is what
-nobody could carry out: such a request is refused instead of written down.
+A regulation is ``FAILED`` if any place is, else ``RUNNING`` if any is; ``PARTIAL_SUCCESS`` if a
+place is ``NOT_SUPPORTED``, so that somebody has to act there; else ``FINISHED``. ``INVALID`` is
+never used: the gateway refuses such a request.
 """
 
 _WORST_FIRST: tuple[Status, ...] = ("FAILED", "RUNNING")
 
 
 class ReportPlace(Struct, frozen=True):
-    """What became of a regulation at one place; `items` are events, rows or users."""
+    """The result of a regulation at one place; `items` are events, rows or users."""
 
     place: str
     status: str
@@ -47,13 +47,13 @@ class ReportPlace(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """A regulation and what became of it.
+    """A regulation and its results.
 
     Attributes:
         kind: as `Kind`; status: as `Status`.
-        subjects: how many ids it was for.
-        progress: what is being done at the moment, in words.
-        settled: nothing is left to do but to wait for destinations, all of which were asked.
+        subjects: number of ids.
+        progress: the current step in words; empty between steps.
+        settled: only destinations have work left, all of which were asked.
     """
 
     id: int
@@ -69,7 +69,7 @@ class Report(Struct, frozen=True):
 
 
 def overall(statuses: Iterable[str]) -> Status:
-    """The status of a whole, by those of its places."""
+    """Returns the status of a regulation, by those of its places."""
     found = set(statuses)
     for status in _WORST_FIRST:
         if status in found:

@@ -1,4 +1,4 @@
-"""One call of `Destination.erase`, and what it means for a regulation's report."""
+"""Calls `Destination.erase` once, and turns the result into a place of the report."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ async def erase_at(
     before: Place | None,
     clock: Callable[[], int],
 ) -> Place:
-    """Have a destination erase users, or ask how far it is.
+    """Asks a destination to erase users, or for the progress of an erasure.
 
     Args:
         place: its name in the report.
-        before: what the last call came to; None for the first.
+        before: the result of the last call; None for the first.
         clock: wall clock in milliseconds.
     """
     job = before.job if before is not None else ""

@@ -12,7 +12,7 @@ from gateway.components.chain import Chain
 from gateway.components.destination import Batch
 from gateway.components.dry_run import Planned
 from gateway.delivery.built import BuiltDestination
-from gateway.delivery.dry_run import Shown, rehearse
+from gateway.delivery.dry_run import MaskedJson, run_dry
 from gateway.delivery.mapping import MappedDestination
 from gateway.delivery.selection import Outgoing, Selection
 from gateway.errors import GatewayError, Permanent
@@ -54,7 +54,7 @@ class Road:
             self._destination = built.destination.destination
             self._mapping = built.destination.mapping
         self.rehearses = built.rehearses
-        self.shown = Shown(built.rehearsal.secrets if built.rehearsal is not None else ())
+        self.shown = MaskedJson(built.rehearsal.secrets if built.rehearsal is not None else ())
 
     def sort(self, events: Sequence[Event], offsets: Sequence[int]) -> dict[int, Event | Stopped]:
         """By offset the event as the destination gets it, mapped; or why it does not."""
@@ -83,7 +83,7 @@ class Road:
             return [Sent(event.to_json()) for event in events]
         assert self._rehearsal is not None
         batch = Batch(tuple(events), tuple(offsets), 1, "diff")
-        found = await rehearse(self._destination, self._rehearsal, batch)
+        found = await run_dry(self._destination, self._rehearsal, batch)
         whole = Sent(found.planned)
         sent = [_SILENT if n in found.silent else whole for n in range(len(events))]
         stopped = {n: Stopped(self.shown.error(error)) for n, error in found.failed.items()}
@@ -124,7 +124,7 @@ class Side:
     def __init__(self, gateway: Gateway, destinations: Sequence[str]) -> None:
         self._intake = cast("IntakeDryRun", gateway.intake)
         self.roads = {
-            built.id: Road(built, gateway.setup.selections[built.id])
+            built.id: Road(built, gateway.topology.selections[built.id])
             for built in gateway.destinations
             if built.id in destinations
         }

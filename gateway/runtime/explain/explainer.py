@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from gateway.components.destination import Batch
 from gateway.delivery.built import BuiltDestination
-from gateway.delivery.dry_run import Shown, rehearse
+from gateway.delivery.dry_run import MaskedJson, run_dry
 from gateway.delivery.selection import Outgoing
 from gateway.errors import GatewayError
 from gateway.events.event import Event, decode_events, encode_events
@@ -73,7 +73,7 @@ class Delivery(Struct, frozen=True):
             sent what it would be sent if it were none; ``not shown``, where the destination cannot
             rehearse; or ``disabled``.
         steps: the delivery transforms.
-        sends: requests or writes; see `gateway.delivery.dry_run.Shown`.
+        sends: requests or writes; see `gateway.delivery.dry_run.MaskedJson`.
     """
 
     destination: str
@@ -245,7 +245,7 @@ class Explainer:
             return Delivery(built.id, built.type, outcome, detail, steps, sends or [])
 
         outgoing = Outgoing(0)
-        selection = self._gateway.setup.selections[built.id].without_transforms()
+        selection = self._gateway.topology.selections[built.id].without_transforms()
         selection.sort([event], [offset], outgoing)
         if outgoing.filtered:
             return ends("filtered", next(iter(outgoing.filtered)))
@@ -267,10 +267,10 @@ class Explainer:
         batch = Batch((event,), (offset,), 1, "explain")
         try:
             async with asyncio.timeout(built.settings.timeout_seconds):
-                rehearsed = await rehearse(built.destination, built.rehearsal, batch)
+                rehearsed = await run_dry(built.destination, built.rehearsal, batch)
         except TimeoutError:
             return ends("not shown", "it took longer than timeout_seconds")
-        shown = Shown(built.rehearsal.secrets)
+        shown = MaskedJson(built.rehearsal.secrets)
         sends = [shown(planned) for planned in rehearsed.planned]
         if rehearsed.failed:
             return ends("refused", shown.error(next(iter(rehearsed.failed.values()))), sends)
@@ -295,8 +295,8 @@ def look_up(gateway: Gateway) -> None:
     """
     gateway.suppressed.refresh()
     gateway.suppressed.close()
-    if gateway.setup.asks_for_visitors:
-        gateway.identity.glance()
+    if gateway.topology.needs_visitors:
+        gateway.identity.read_links()
 
 
 @asynccontextmanager
@@ -326,7 +326,7 @@ def _places(groups: Groups, event: Event) -> list[Place]:
     found = []
     for group in groups:
         member = group.member(event)
-        id_, position = group.stands(event)
+        id_, position = group.id_and_position(event)
         found.append(
             Place(
                 group.id,

@@ -18,8 +18,8 @@ from gateway.events.timestamps import now_ms
 from gateway.server.admin.api import answer, body, decoded, note
 from gateway.server.admin.endpoint import Endpoint
 from gateway.server.admin.merge import AllOrFiles, Call
-from gateway.state import STATE_FILE
-from gateway.state.dead_letters import DeadLetters, Entry, Filter, merge_entries
+from gateway.state import STATE_FILE, DeadLetter
+from gateway.state.dead_letters import DeadLetters, Filter, merge_letters
 
 if TYPE_CHECKING:
     from gateway.runtime.gateway import Gateway
@@ -76,7 +76,7 @@ def _query(call: Call) -> DeadLetterQuery:
     return decoded(call.body, DeadLetterQuery)
 
 
-def _read_list(config: Config, call: Call) -> list[Entry]:
+def _read_list(config: Config, call: Call) -> list[DeadLetter]:
     query = _query(call)
     return _letters(config).find(query.which, query.limit)
 
@@ -85,8 +85,8 @@ def _read_counts(config: Config, call: Call) -> _Counts:
     return _counts(_letters(config), _query(call).which)
 
 
-def _merge_list(found: Mapping[int, list[Entry]], call: Call) -> list[Entry]:
-    return merge_entries(found.values(), _query(call).limit)
+def _merge_list(found: Mapping[int, list[DeadLetter]], call: Call) -> list[DeadLetter]:
+    return merge_letters(found.values(), _query(call).limit)
 
 
 def _merge_counts(found: Mapping[int, _Counts], _: Call) -> _Counts:
@@ -113,7 +113,7 @@ ENDPOINTS = (
         "/admin/dead/list",
         "read",
         _list,
-        AllOrFiles(list[Entry], _read_list, _merge_list, _query),
+        AllOrFiles(list[DeadLetter], _read_list, _merge_list, _query),
     ),
     Endpoint(
         "POST",

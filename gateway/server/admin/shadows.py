@@ -19,9 +19,9 @@ __all__ = ["ENDPOINTS"]
 
 async def _show(gateway: Gateway, request: web.Request) -> web.Response:
     id_ = request.match_info["id"]
-    shadow = gateway.setup.shadows.get(id_)
+    shadow = gateway.topology.shadows.get(id_)
     if shadow is None:
-        there = ", ".join(gateway.setup.shadows) or "none"
+        there = ", ".join(gateway.topology.shadows) or "none"
         raise AdminError(f"there is no shadow {id_!r}; there are: {there}", 404)
     return answer(shadow.report())
 

@@ -1,5 +1,5 @@
-"""The ledger: counts that must add up, and the statement that proves it.
+"""The ledger: counts that must add up, and the statement that checks them.
 
-`counts` holds the numbers, `source_ledger` makes those of sources outlive the process, `statement`
-compares them with what the queue and the destinations hold.
+`counts` holds the numbers in memory, `source_ledger` stores those of sources, `statement` compares
+all of them with the queue and the retry lanes.
 """

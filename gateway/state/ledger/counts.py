@@ -1,8 +1,8 @@
 """Counts that must add up, for each source and each destination.
 
-At any time ``received = accepted + discarded + duplicate`` for a source; events that were refused
-because the queue was full are counted apart, for the client has been told to send them again.
-For a destination ``accepted = delivered + filtered + dead + pending``.
+For a source ``received = accepted + discarded + duplicate`` at any time. Events that were refused
+because the queue was full count apart, as the client sends them again. For a destination
+``accepted = delivered + filtered + dead + pending``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class SourceCounts:
 
     Attributes:
         discarded: code to number.
-        refused: answered 503 and not stored, since the start; the client sends them again.
+        refused: answered 503 and not stored, since the start of the process.
     """
 
     accepted: int = 0
@@ -29,7 +29,7 @@ class SourceCounts:
 
     @property
     def received(self) -> int:
-        """Events that were answered for good."""
+        """Number of events with a final answer."""
         return self.accepted + self.duplicate + self.discarded.total()
 
 
@@ -40,10 +40,10 @@ class DestinationCounts:
     Attributes:
         filtered: rule to number; a rule is a transform's id, or ``integrations``.
         dead: reason to number.
-        retried: events sent again, once for each time; since the start.
-        replayed: events of the past that came in again; their outcomes are in the other counts.
-        base: offset that the counts began at.
-        leaked: events that commits could not account for, since the start.
+        retried: sends of single events after the first, since the start of the process.
+        replayed: events of the past that came in again; the other counts have their outcomes.
+        base: offset at which the counts began.
+        leaked: events that commits could not account for, since the start of the process.
     """
 
     delivered: int = 0
@@ -56,7 +56,7 @@ class DestinationCounts:
 
     @property
     def finished(self) -> int:
-        """Events that nothing more will happen to."""
+        """Number of events with an outcome."""
         return self.delivered + self.filtered.total() + self.dead.total()
 
 
@@ -69,9 +69,9 @@ class Ledger:
         self.rejected_requests: Counter[str] = Counter()
 
     def source(self, source_id: str) -> SourceCounts:
-        """The counts of a source."""
+        """Returns the counts of a source."""
         return self.sources.setdefault(source_id, SourceCounts())
 
     def destination(self, destination_id: str) -> DestinationCounts:
-        """The counts of a destination."""
+        """Returns the counts of a destination."""
         return self.destinations.setdefault(destination_id, DestinationCounts())

@@ -1,14 +1,13 @@
-"""The books of the sources: how many events came in and what became of them, across crashes.
+"""The ledger of the sources: counts every event that comes in, also across crashes.
 
-What was accepted is counted as the queue stores it, and written down now and then together with the
-offset that the count reaches. After a crash the events beyond that offset are counted again from
-the queue itself, so that the count is exact without costing the road of an event anything.
+Accepted events are counted when the queue has stored them. Now and then the counts are written to
+the state store, together with the offset that they reach. After a crash the events beyond that
+offset are counted again from the queue. So the counts are exact at no cost for an event.
 
-What was not stored (discarded, duplicate) has no other trace, so that it is written to the state
-store before the request is answered: everything that arrives while one write is under way goes into
-the next. If the store does not take it within `_MOST_WAIT_SECONDS` the answer goes first, for
-events are not refused because their neighbours cannot be counted; it is written as soon as the
-store works again.
+Events that are not stored (discarded, duplicate) leave no other trace. They are written to the
+state store before the request is answered: all that arrive during one write go into the next. If
+the store takes longer than `_MOST_WAIT_SECONDS`, the request is answered first, and the counts
+follow as soon as the store works again.
 """
 
 from __future__ import annotations
@@ -35,11 +34,11 @@ _MOST_PENDING_DISCARDS = 100_000
 
 
 class Books:
-    """Counts what comes in.
+    """Keeps the counts of all sources.
 
     Args:
-        ledger: holds the counts; kept up to date here.
-        state: where they outlive the process; without one they do not.
+        ledger: holds the counts; this object updates them.
+        state: stores the counts; without it they end with the process.
     """
 
     def __init__(
@@ -49,7 +48,7 @@ class Books:
         self.base = 0
         """Offset at which counting began: all accepted events are in [base, end of the queue)."""
         self.uncounted = 0
-        """Events stored before the last start that could not be read, to count them by source."""
+        """Events of earlier runs that are damaged, so that their sources are unknown."""
         self._state = state
         self._log = log
         self._pending = Tally()
@@ -61,7 +60,7 @@ class Books:
         self._writer: asyncio.Task[None] | None = None
 
     async def start(self, store: Store) -> None:
-        """Learn the counts, count what was stored since they were written, and begin to write.
+        """Reads the counts, adds the events stored since then, and starts the writer.
 
         Raises:
             StateError: the state store cannot be used.
@@ -71,7 +70,7 @@ class Books:
         self.ledger.sources.update(await self._state.sources())
         counted = await self._state.counted()
         if counted is None or counted.queue_id != store.identity() or counted.next_offset > end:
-            # A new queue, or the first start with books: what is there already is counted too.
+            # A new queue, or a first start: events that are there already count too.
             begin = store.status().first
             await self._state.rebase_sources(store.identity(), begin)
         else:
@@ -79,7 +78,7 @@ class Books:
         found = await asyncio.to_thread(_count_stored, store, begin)
         self.uncounted = end - begin - found.total()
         if self.uncounted:
-            found[""] += self.uncounted  # damaged: their source cannot be told
+            found[""] += self.uncounted
         self._end = self._written_to = begin
         self.stored(found, end)
         await self._write()
@@ -88,7 +87,7 @@ class Books:
         self._writer = asyncio.create_task(self._write_forever(), name="books")
 
     async def stop(self) -> None:
-        """Write what is pending. Safe twice and without `start`."""
+        """Writes pending counts. Safe twice and without `start`."""
         if self._writer is not None:
             self._writer.cancel()
             await asyncio.wait({self._writer})
@@ -99,7 +98,12 @@ class Books:
                 self._complain(error)
 
     def stored(self, events: Mapping[str, int], end: int) -> None:
-        """The queue has stored events, so many of each source, and ends at this offset now."""
+        """Counts events that the queue has stored.
+
+        Args:
+            events: number by source.
+            end: the queue's end after them.
+        """
         for source_id, number in events.items():
             self.ledger.source(source_id).accepted += number
             self._accepted[source_id] += number
@@ -112,10 +116,10 @@ class Books:
         discarded: Mapping[str, int],
         discards: Sequence[Discard],
     ) -> None:
-        """Events were not stored; returns once that is written down, or cannot be soon.
+        """Counts events that were not stored; returns once that is written, or after a second.
 
         Args:
-            discards: those of them that had an id.
+            discards: those of them that have an id.
         """
         counts = self.ledger.source(source_id)
         counts.duplicate += duplicate
@@ -135,12 +139,12 @@ class Books:
         await asyncio.wait({done}, timeout=_MOST_WAIT_SECONDS)
 
     def checkpoint(self) -> None:
-        """Have the counts of accepted events written down soon; called now and then."""
+        """Has the counts of accepted events written soon; called once a second."""
         if self._written_to != self._end:
             self._wanted.set()
 
     async def flush(self) -> None:
-        """Write down what is known by now.
+        """Writes all pending counts.
 
         Raises:
             StateError: the state store cannot be used.
@@ -149,7 +153,7 @@ class Books:
 
     @property
     def missing(self) -> int:
-        """Events in the queue that no source accounts for; 0 unless there is a defect."""
+        """Number of events in the queue that no source accounts for; 0 unless there is a defect."""
         accepted = sum(counts.accepted for counts in self.ledger.sources.values())
         return self._end - self.base - accepted
 
@@ -175,7 +179,7 @@ class Books:
         try:
             await self._state.add_tally(tally)
         except BaseException:
-            # Whether cancelled or failed: all of it is still to be written.
+            # Cancelled or failed: all of it is pending again.
             self._accepted.update(accepted)
             for source_id in accepted:
                 del tally.counts[source_id, "accepted", ""]
@@ -197,7 +201,7 @@ class Books:
 
 
 def _count_stored(store: Store, begin: int) -> Counter[str]:
-    """Events by source, from an offset to the end of the queue."""
+    """Counts events by source, from an offset to the end of the queue."""
     found: Counter[str] = Counter()
     reader = store.reader(begin)
     try:

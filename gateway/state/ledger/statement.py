@@ -1,9 +1,9 @@
-"""The statement of the books: every event that came in is accounted for, or it says which are not.
+"""The ledger's statement: shows that every event is accounted for, or which are not.
 
-For each source ``received = accepted + discarded + duplicate``, and what all sources accepted is
-what the queue was given. For each destination ``accepted + replayed = delivered + filtered + dead +
-pending``, where accepted are the events since it began, and pending those in the queue and in its
-retry lane. Commits that did not add up have left a note of their own with their offsets.
+For each source ``received = accepted + discarded + duplicate``; all sources together accepted the
+events that the queue was given. For each destination ``accepted + replayed = delivered + filtered +
+dead + pending``: accepted are the events since it began, pending those in the queue and in its
+retry lane. Commits that did not add up have left records of their own, with their offsets.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from gateway.config.data_dir import name_of
 from gateway.queue.offline import QueueFolder
 from gateway.queue.segment import Damage
 from gateway.state import Leak, reading
+from gateway.state.connection import transaction
 from gateway.state.ledger.counts import DestinationCounts, SourceCounts
-from gateway.state.merging import _by_id, _counts, _sum
+from gateway.state.merging import add_counts, add_fields, group_by_id
 
 __all__ = [
     "DestinationStatement",
@@ -34,7 +35,7 @@ __all__ = [
 
 
 class SourceStatement(Struct, frozen=True):
-    """The books of a source; the numbers are events."""
+    """The ledger of a source; the numbers are events."""
 
     id: str
     received: int
@@ -44,12 +45,12 @@ class SourceStatement(Struct, frozen=True):
 
 
 class DestinationStatement(Struct, frozen=True):
-    """The books of a destination; the numbers are events.
+    """The ledger of a destination; the numbers are events.
 
     Attributes:
         accepted: since it began, at offset `base`.
         filtered, dead: by rule and by reason.
-        queued: still to be read; waiting: in the retry lane.
+        queued: not read yet; waiting: in the retry lane.
         missing: accounted for nowhere; below 0, counted twice.
     """
 
@@ -67,17 +68,17 @@ class DestinationStatement(Struct, frozen=True):
 
     @property
     def pending(self) -> int:
-        """Events without an outcome yet."""
+        """Number of events without an outcome yet."""
         return self.queued + self.waiting
 
 
 class Finding(Struct, frozen=True):
-    """Something that does not add up.
+    """Counts that do not add up.
 
     Attributes:
-        where: ``destination crm``, ``sources`` or ``queue``.
+        where: such as ``destination crm``, ``sources`` or ``queue``.
         missing: events accounted for nowhere; below 0, counted twice.
-        first, end: offsets that it lies between; `end` is the first after them.
+        first, end: the range of offsets; `end` is the first after it.
     """
 
     where: str
@@ -88,13 +89,13 @@ class Finding(Struct, frozen=True):
 
 
 class Statement(Struct, frozen=True):
-    """All books, and what is wrong with them.
+    """The whole ledger, and its errors.
 
     Attributes:
         counted_from, counted_to: offsets that the counts of sources cover.
         end: offset of the next event of the queue.
-        gaps: offsets that the queue should hold and does not, from and to; destinations that had
-            not read them count their events as dead, ``damaged``.
+        gaps: ranges of offsets that the queue should hold and does not. Destinations that had not
+            read them count their events as dead, ``damaged``.
     """
 
     sources: list[SourceStatement]
@@ -107,14 +108,14 @@ class Statement(Struct, frozen=True):
 
     @property
     def balanced(self) -> bool:
-        """Whether every event is accounted for."""
+        """True if every event is accounted for."""
         return not self.findings
 
 
 def balance(
     id_: str, counts: DestinationCounts, cursor: int, waiting: int, end: int
 ) -> DestinationStatement:
-    """The books of one destination.
+    """Returns the ledger of one destination.
 
     Args:
         end: offset of the next event of the queue.
@@ -136,20 +137,17 @@ def balance(
 
 
 def statement(db: sqlite3.Connection, end: int) -> Statement:
-    """The books as the state store has them.
+    """Returns the ledger as the state store has it.
 
     Args:
         end: offset of the next event of the queue.
     """
-    db.execute("BEGIN")  # so that all is read as of one moment
-    try:
+    with transaction(db, "DEFERRED"):  # all reads see the same moment
         cursors, bases, counts = reading.cursors(db), reading.bases(db), reading.counts(db)
         waiting = {id_: reading.waiting_number(db, id_) for id_ in cursors}
         stored = reading.sources(db)
         counted = reading.counted(db)
         leaks = reading.leaks(db)
-    finally:
-        db.execute("COMMIT")
     destinations = []
     for id_, cursor in sorted(cursors.items()):
         own = counts.get(id_, DestinationCounts())
@@ -203,11 +201,11 @@ def _unbalanced(one: DestinationStatement) -> Finding:
 
 
 def with_stored(found: Statement, stored: Mapping[str, int], end: int) -> Statement:
-    """The statement with events that the queue holds and that were not counted before a crash.
+    """Adds events of the queue that were not counted before a crash.
 
     Args:
-        stored: how many of each source; those that could not be read are of no source.
-        end: offset up to which they reach.
+        stored: number by source; the rest up to `end` is damaged and counts for no source.
+        end: offset of the first event after them.
     """
     unread = end - found.counted_to - sum(stored.values())
     more = Counter(stored) + Counter({"": unread})
@@ -221,7 +219,7 @@ def with_stored(found: Statement, stored: Mapping[str, int], end: int) -> Statem
 
 
 def queue_gaps(queue: QueueFolder) -> list[tuple[int, int]]:
-    """Stretches of offsets that the queue should hold and does not: first, and first after."""
+    """Returns the ranges of offsets that the queue should hold and does not: first, and end."""
     return [
         (step.first, step.end)
         for segment in queue.segments
@@ -231,14 +229,14 @@ def queue_gaps(queue: QueueFolder) -> list[tuple[int, int]]:
 
 
 def merge_statements(found: Mapping[int, Statement], workers: int) -> Statement:
-    """The books of all shards; offsets that are not a finding's are sums, and count events."""
+    """Merges the statements of all shards; offsets outside of findings become sums of events."""
     if len(found) == 1:
         return next(iter(found.values()))
     all_ = [found[shard] for shard in sorted(found)]
     return Statement(
-        [_source_books(same) for same in _by_id(one.sources for one in all_)],
-        [_destination_books(same) for same in _by_id(one.destinations for one in all_)],
-        **_sum(all_, "counted_from", "counted_to", "end"),
+        [_merge_sources(same) for same in group_by_id(one.sources for one in all_)],
+        [_merge_destinations(same) for same in group_by_id(one.destinations for one in all_)],
+        **add_fields(all_, "counted_from", "counted_to", "end"),
         findings=[
             structs.replace(finding, where=f"{name_of(shard, workers)}: {finding.where}")
             for shard, one in sorted(found.items())
@@ -248,20 +246,20 @@ def merge_statements(found: Mapping[int, Statement], workers: int) -> Statement:
     )
 
 
-def _source_books(same: list[SourceStatement]) -> SourceStatement:
+def _merge_sources(same: list[SourceStatement]) -> SourceStatement:
     return structs.replace(
         same[0],
-        discarded=_counts(one.discarded for one in same),
-        **_sum(same, "received", "accepted", "duplicate"),
+        discarded=add_counts(one.discarded for one in same),
+        **add_fields(same, "received", "accepted", "duplicate"),
     )
 
 
-def _destination_books(same: list[DestinationStatement]) -> DestinationStatement:
+def _merge_destinations(same: list[DestinationStatement]) -> DestinationStatement:
     return structs.replace(
         same[0],
-        filtered=_counts(one.filtered for one in same),
-        dead=_counts(one.dead for one in same),
-        **_sum(
+        filtered=add_counts(one.filtered for one in same),
+        dead=add_counts(one.dead for one in same),
+        **add_fields(
             same,
             *("base", "cursor", "accepted", "replayed", "delivered"),
             *("queued", "waiting", "missing"),

@@ -20,6 +20,7 @@ from headgate_postgres import Postgres, PostgresConfig
 from headgate_postgres.names import identifier
 from headgate_postgres.rows import own_columns
 from tests.support.postgres_server import PostgresServer
+from tests.support.sizes import examples
 
 KEYS = st.one_of(
     st.sampled_from(
@@ -95,7 +96,7 @@ def holds(row: dict[str, Any], extra: dict[str, Any], path: str, shown: str, val
     return any(k.startswith(names) and same(v, value) for k, v in extra.items())
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(10, 60), deadline=None, suppress_health_check=list(HealthCheck))
 @given(batches=BATCHES, columns_limit=st.sampled_from([20, 500]), widen=st.booleans())
 async def test_nothing_is_lost_and_nothing_made_up(
     server: PostgresServer, tmp_path: Path, batches: Any, columns_limit: int, widen: bool

@@ -166,9 +166,9 @@ def test_a_long_name_is_cut(body_rule: BodyRule) -> None:
 def test_a_pattern_cannot_be_made_to_take_forever(body_rule: BodyRule) -> None:
     """A text for which it would take more steps than permitted does not match."""
     schema = {"properties": {"a": {"pattern": "^(a|a)*(?=x)b$"}}}
-    started = time.perf_counter()
+    started = time.process_time()
     assert found(body_rule(schema), {"a": "a" * 5000}) == [("Invalid Value", "properties.a")]
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_numbers_of_any_size(body_rule: BodyRule) -> None:

@@ -1,4 +1,4 @@
-"""Destination ``file``: newline-delimited JSON on local disk, for archives and for loading."""
+"""Writes newline-delimited JSON to local disk, for archives and for loading elsewhere."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from gateway.events.ndjson import encode_ndjson
 from gateway.events.subjects import Subjects
 from gateway.queue.files import FileSystem
 
-__all__ = ["FileConfig", "FileDestination"]
+__all__ = ["FileConfig", "FileDestination", "folder_of"]
 
 T = TypeVar("T")
 
@@ -39,19 +39,20 @@ _SETTINGS_WRONG = {
     errno.EPERM,
     errno.EROFS,
 }
-"""Errors that a person has to mend. All others, a full or failing disk too, may pass."""
+"""Errors that a person has to correct. All others may pass, a full or failing disk included."""
 
 
 class FileConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Keys of a destination with ``type = "file"``.
 
     Attributes:
-        path: folder for the files, made if it does not exist; for this destination alone. Of
-            several workers the first writes here, the others to ``worker-1``, ... below it.
+        path: folder for the files of this destination alone; created if it does not exist. The
+            first worker writes here, the others to ``worker-1``, ... below it.
         roll_bytes: a file is finished when the next batch would make it larger than this.
-        roll_seconds: and at each multiple of this since 1970 (in UTC), with the next batch.
+        roll_seconds: a file is also finished by the first batch after each multiple of this since
+            1970 (UTC).
         compress: ``gzip`` compresses finished files in the background.
-        fsync: events count as delivered once they are on stable storage; without it, once the
+        fsync: events count as delivered once they are on stable storage; if False, once the
             operating system has them.
     """
 
@@ -62,12 +63,20 @@ class FileConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     fsync: bool = True
 
 
+def folder_of(config: FileConfig, context: Context) -> Path:
+    """Returns the folder that this worker process writes to; each folder has one writer."""
+    folder = context.path(config.path)
+    return folder / f"worker-{context.shard}" if context.shard else folder
+
+
 class FileDestination(Destination):
-    """Appends each batch with one write, in a thread of its own, so that a disk that hangs holds up
-    nobody else. An attempt that is cancelled may still be written: at least once, as everywhere.
+    """Appends each batch to a file, with one write.
+
+    It writes in its own thread, so that a disk that hangs delays no other destination. A cancelled
+    attempt may still be written: delivery is at least once.
 
     Args:
-        files: replaced in tests by one that fails.
+        files: replaced in tests by a file system that fails.
     """
 
     stores_by_shard = True
@@ -75,12 +84,9 @@ class FileDestination(Destination):
     def __init__(
         self, config: FileConfig, context: Context, files: FileSystem | None = None
     ) -> None:
-        self._folder = context.path(config.path)
-        if context.shard:  # one writer for a folder
-            self._folder /= f"worker-{context.shard}"
+        self._folder = folder_of(config, context)
         self._gzip = config.compress == "gzip"
         self._log = context.log
-        self._rehearsal = context.rehearsal
         self._file = RollingFile(
             self._folder,
             roll_bytes=config.roll_bytes,
@@ -95,16 +101,14 @@ class FileDestination(Destination):
         self._stopping = Flag()
 
     async def start(self) -> None:
-        """Refuse a folder that cannot be written for a reason that will not pass."""
-        if self._rehearsal is not None:
-            return
+        """Refuses a folder that cannot be written for a reason that will not pass."""
         try:
             await self.check()
         except Retryable as error:
             self._log.warning("file: cannot write yet", error=str(error))
 
     async def stop(self) -> None:
-        """Close the file; a compression under way is given up and done again after a start."""
+        """Closes the file; cancels a running compression, which the next start repeats."""
         if self._stopping.is_set():
             return
         self._stopping.set()
@@ -115,26 +119,23 @@ class FileDestination(Destination):
             self._compressor.shutdown(wait=False, cancel_futures=True)
 
     async def send(self, batch: Batch) -> None:
-        """Append the events; see `RollingFile.append`."""
-        if self._rehearsal is not None:
-            self._rehearsal.write(f"a file in {self._folder}", encode_ndjson(batch))
-            return
-        # Encoded here and not in the thread: other destinations use the same events.
+        """Appends the events; see `RollingFile.append`."""
+        # Encoded here, not in the thread, because other destinations use the same events.
         self._compress(await self._run(self._append, encode_ndjson(batch)))
 
     async def check(self) -> None:
-        """Make the folder, and write and remove a small file in it."""
+        """Creates the folder, and writes and removes a small file in it."""
         await self._run(self._probe)
 
     async def erase(self, subjects: Subjects, job: str = "") -> Erasure:
-        """Write each file anew that has lines of theirs, compressed ones too.
+        """Rewrites each file that has lines of these users, compressed files included.
 
-        Files that were moved out of the folder are out of reach.
+        It does not reach files that were moved out of the folder.
         """
         finished, names = await self._run(self._finish)
         loop = asyncio.get_running_loop()
-        # By the thread that compresses, for only one of the two may replace a file.
-        work = partial(erase_lines, self._folder, names, _Theirs(subjects), self._stopping)
+        # In the thread that compresses, because only one of the two may replace a file.
+        work = partial(erase_lines, self._folder, names, _LinesOf(subjects), self._stopping)
         try:
             gone = await loop.run_in_executor(self._compressor, work)
         except OSError as error:
@@ -144,7 +145,7 @@ class FileDestination(Destination):
         return Erasure("FINISHED", gone, detail)
 
     def _finish(self) -> tuple[list[Path], list[FileName]]:
-        """Begin no more than a new file from here on; those to compress, and all there are."""
+        """Finishes the current file; returns the files to compress, and the names of all files."""
         self._file.finish()
         names = {FileName.parse(path.name) for path in self._folder.iterdir()}
         return self._take_finished(), sorted(name for name in names if name is not None)
@@ -187,8 +188,8 @@ class FileDestination(Destination):
             )
 
 
-class _Theirs:
-    """Tells the lines of subjects; what is no event is nobody's."""
+class _LinesOf:
+    """Recognises the lines of data subjects; a line that is not an event is nobody's."""
 
     def __init__(self, subjects: Subjects) -> None:
         self._subjects = subjects

@@ -1,13 +1,14 @@
-"""Source ``segment``: the tracking API of Segment, which RudderStack's SDKs speak as well.
+"""Source ``segment``: the tracking API of Segment, which RudderStack's SDKs use too.
 
-Every SDK of the two works when it is pointed at the gateway: the JavaScript ones in a browser, the
-mobile ones, and those for servers. Routes, limits and answers follow
-https://segment.com/docs/connections/sources/catalog/libraries/server/http-api/ and what the SDKs
-themselves do with an answer; docs/reference/tracking-api.md has the whole of it.
+Every SDK of both vendors works when it is pointed at the gateway: JavaScript in a browser, mobile,
+and server SDKs. Routes, limits and answers follow
+https://segment.com/docs/connections/sources/catalog/libraries/server/http-api/ and the behaviour of
+the SDKs. docs/reference/tracking-api.md describes all of it.
 
-The way of a request: `source` mounts the paths, `ingest` takes a request from its first byte to its
-answer, with `auth` for the write key, `decode` for the body, `limits` for what a source's config
-allows, and `answers` for what is said. `pixel` and `settings` are the two kinds of GET.
+* `source` mounts the paths.
+* `ingest` handles a request with events. `auth` reads its write key, `plain` and `decode` its body.
+  `limits` applies the source's limits, and `answers` holds the responses.
+* `pixel` and `settings` handle GET requests, and `cors` cross-origin requests.
 """
 
 from __future__ import annotations
@@ -25,5 +26,5 @@ __all__ = ["SegmentConfig", "SegmentSource", "register_sources"]
 
 @hookimpl
 def register_sources(register: Callable[[SourceSpec[Any]], None]) -> None:
-    """Register the type."""
+    """Registers the type."""
     register(SourceSpec("segment", SegmentConfig, SegmentSource))

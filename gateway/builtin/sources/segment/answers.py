@@ -1,19 +1,19 @@
-"""What the gateway answers, and the one table that says so.
+"""The responses of the source, in one table of error codes.
 
-The SDKs decide by status whether to send again, and some parse the body whatever the status:
+SDKs decide by the status whether to send again, and some parse the body for any status:
 
-* 200 with exactly ``{"success":true}`` is success. analytics-php and rudder-sdk-python send again
-  on any other status below 400, analytics-ruby on a body that is not JSON.
-* What will never be accepted is 400. On any other 4xx analytics-swift keeps the events and sends
-  them again, for ever.
-* What may be accepted later is 503, with a whole number of seconds in Retry-After. So is a body
-  that took too long: 408 would name the fault better, but mobile SDKs, Ruby, PHP and Java drop the
-  events then. 501, 505 and redirections are never used: some SDKs drop the events, others take
-  them for delivered.
-* A write key that has a rate of its own, and is over it, is 429 with Retry-After and
-  X-RateLimit-Reset, both in seconds: which is for whoever sends from servers.
-* An error's body has ``code``, ``message`` and ``error``: rudder-sdk-python and analytics-ruby fail
-  on one without.
+* Success is 200 with exactly ``{"success":true}``. analytics-php and rudder-sdk-python send again
+  on any other status below 400, and analytics-ruby on a body that is not JSON.
+* A request that will never be accepted gets 400. On any other 4xx, analytics-swift keeps the events
+  and sends them again forever.
+* A request that may be accepted later gets 503, with whole seconds in Retry-After. So does a body
+  that took too long. 408 would be more exact, but mobile SDKs, Ruby, PHP and Java drop the events
+  then. 501, 505 and redirects are never used: some SDKs drop the events, others take them for
+  delivered.
+* A write key over its own rate gets 429, with Retry-After and X-RateLimit-Reset in seconds, as
+  server SDKs expect.
+* The body of an error has ``code``, ``message`` and ``error``. rudder-sdk-python and analytics-ruby
+  fail without them.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class Answer:
     """A status, and a message that never quotes the request.
 
     Attributes:
-        retry_after_seconds: when to try again, where nobody knows better; 0 for never.
-        body: for the code that it belongs to, filled in by the table.
+        retry_after_seconds: default for Retry-After; 0 for no such header.
+        body: JSON of the response, filled in by the table.
     """
 
     status: int
@@ -90,19 +90,19 @@ ANSWERS = _table(
         "unavailable": Answer(503, "No events are taken just now; send them again later.", 5),
     }
 )
-"""Error code to answer."""
+"""Maps each error code to its answer."""
 
 SUCCESS = b'{"success":true}'
 
 _MAX_RETRY_AFTER_SECONDS = 300
-"""More is not honoured by the SDKs."""
+"""SDKs do not accept more."""
 
 _JSON = "application/json"
 _READY = ReadyResponse(SUCCESS, {"Content-Type": _JSON})
 
 
 def succeed(request: web.BaseRequest) -> web.Response:
-    """All that could be taken was taken."""
+    """Returns the response for success."""
     if _READY.suits(request):
         return _READY
     headers = CIMultiDict({"Content-Type": _JSON})
@@ -117,11 +117,12 @@ def refuse(
     retry_after_seconds: int = 0,
     allow: str | None = None,
 ) -> web.Response:
-    """An error.
+    """Returns the response for an error.
 
     Args:
-        retry_after_seconds: over the one of the table, for answers that have one.
-        allow: methods that the path has.
+        code: key of `ANSWERS`.
+        retry_after_seconds: replaces the table's value, unless either is 0.
+        allow: methods of the path, for the Allow header.
     """
     answer = ANSWERS[code]
     headers = CIMultiDict({"Content-Type": _JSON})

@@ -1,4 +1,4 @@
-"""The keys of a source of type ``segment``."""
+"""The configuration of a source of type ``segment``."""
 
 from __future__ import annotations
 
@@ -13,28 +13,30 @@ Positive = Annotated[int, Meta(ge=1)]
 
 
 class SegmentConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Limits are Segment's, with room for what its SDKs send at most.
+    """Settings of one source. The default limits are Segment's, or the most that its SDKs send.
 
     Attributes:
-        max_event_bytes: one event. On its own a larger one is refused, in a batch it is discarded.
-        max_batch_bytes: body of a batch, after decompression.
-        max_compressed_bytes: body of any request before decompression; None is `max_batch_bytes`.
-        max_batch_events: events of a batch that are kept; the others are discarded.
-        max_depth: levels of objects and arrays within `properties`, `traits` or `context`.
-        max_merged_bytes: what may be added to the events of a batch, all taken together, by the
-            `context` and `integrations` of the batch.
-        max_user_agent_chars: of the User-Agent header, what is kept with each event.
-        category: who sends: ``client`` (people's devices), ``server``, or ``auto`` to look at each
-            event. Only events of clients get the request's address and user agent.
-        capture_ip: whether the address of a client is written into `context.ip`.
-        capture_ipv6: whether an IPv6 address is.
-        strict_segment: answer 200, as Segment does, where the write key is unknown or the source is
-            disabled. With it set for one source, all unknown keys are answered so.
-        disabled_status: answer while the source is disabled; 404 is RudderStack's, 200 Segment's.
-        public_host: what SDKs are told to send to, such as ``events.example.com``; empty is the
-            host that they asked. `server.prefix` and ``/v1`` are added.
-        protocol: how SDKs are told to reach it; ``auto`` is https where `public_host` is set or a
-            trusted proxy says so, else what the request came by.
+        max_event_bytes: limit for one event. A larger single event is refused; in a batch it is
+            discarded.
+        max_batch_bytes: limit for the body of a batch, after decompression.
+        max_compressed_bytes: limit for any body before decompression; None is `max_batch_bytes`.
+        max_batch_events: limit for events of a batch. Further events are discarded.
+        max_depth: limit for levels of objects and arrays in `properties`, `traits` or `context`.
+        max_merged_bytes: limit for the bytes that the `context` and `integrations` of a batch add
+            to its events in all.
+        max_user_agent_chars: characters of the User-Agent header that are kept with an event.
+        category: sender of events: ``client`` (people's devices), ``server``, or ``auto`` to decide
+            for each event. Only events of clients get the request's address and user agent.
+        capture_ip: write the address of a client into `context.ip`.
+        capture_ipv6: do the same for an IPv6 address.
+        strict_segment: answer 200, as Segment does, if the write key is unknown or the source is
+            disabled. If it is set for one source, it holds for all unknown keys.
+        disabled_status: answer while the source is disabled: 404 like RudderStack, or 200 like
+            Segment.
+        public_host: host that SDKs are told to send to, such as ``events.example.com``. Empty is
+            the host of the request. `server.prefix` and ``/v1`` are added.
+        protocol: protocol that SDKs are told to use. ``auto`` is https if `public_host` is set or
+            a trusted proxy reports https, else the protocol of the request.
     """
 
     max_event_bytes: Positive = 32_768
@@ -54,12 +56,12 @@ class SegmentConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     @property
     def compressed_limit(self) -> int:
-        """`max_compressed_bytes` with its default worked out."""
+        """`max_compressed_bytes`, or its default."""
         return self.max_compressed_bytes or self.max_batch_bytes
 
 
 def widest(configs: list[SegmentConfig]) -> SegmentConfig:
-    """The caps for a request whose source is not known yet: the largest of each."""
+    """Returns the largest of each limit, for a request whose source is not known yet."""
     return SegmentConfig(
         max_event_bytes=max(config.max_event_bytes for config in configs),
         max_batch_bytes=max(config.max_batch_bytes for config in configs),

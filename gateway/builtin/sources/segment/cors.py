@@ -1,8 +1,8 @@
 """Cross-origin rules: any page may send events, and its script may read the answer.
 
-Browsers ask before every call, because the SDKs send an Authorization header. The origin and the
-headers that they ask for are echoed, as ``*`` covers neither Authorization nor requests with
-credentials; nothing here depends on a cookie, so that this gives no page any power.
+Browsers send a preflight request first, because SDKs send an Authorization header. The answer
+echoes the requested origin and headers, because ``*`` covers neither Authorization nor requests
+with credentials. Nothing here depends on a cookie, so echoing gives a page no extra rights.
 https://fetch.spec.whatwg.org/#http-cors-protocol
 """
 
@@ -24,9 +24,9 @@ _MAX_AGE_SECONDS = "900"
 
 
 def allow_origin(request: web.BaseRequest, headers: CIMultiDict[str]) -> None:
-    """Add to the headers of an answer, also of an error, what lets a script of the page read it.
+    """Adds the headers that let a page's script read the answer, also an error.
 
-    Without it a refusal looks like a broken network, and the SDKs try for ever.
+    Without them an error looks like a broken network, and the SDKs send again forever.
     """
     origin = request.headers.get("Origin")
     if origin is not None and _echoes(origin):
@@ -37,10 +37,10 @@ def allow_origin(request: web.BaseRequest, headers: CIMultiDict[str]) -> None:
 
 
 def preflight(request: web.BaseRequest, allow: str) -> web.Response:
-    """Answer an OPTIONS request.
+    """Answers an OPTIONS request.
 
     Args:
-        allow: methods that the path has, for clients that are no browsers.
+        allow: methods of the path, for clients other than browsers.
     """
     headers = CIMultiDict({"Allow": allow})
     allow_origin(request, headers)
@@ -54,5 +54,5 @@ def preflight(request: web.BaseRequest, allow: str) -> web.Response:
 
 
 def _echoes(text: str) -> bool:
-    """Whether a header's value can be sent back: aiohttp fails on what is not text."""
+    """Tells whether a header's value can be echoed; aiohttp fails on unprintable text."""
     return text.isascii() and text.isprintable()

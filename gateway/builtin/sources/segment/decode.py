@@ -1,13 +1,13 @@
-"""From the bytes of a body to events, one by one.
+"""Decodes the bodies that `gateway.builtin.sources.segment.plain` does not accept.
 
-For what `gateway.builtin.sources.segment.plain` leaves. A body that is nearly as the SDKs send it
-decodes in one step into `Event` objects whose own bodies stay bytes. One that is not (a number as
-an id, a key that the specification does not name, an element that is no object) is taken apart
-value by value by `gateway.events.envelope.normalise`, which knows what may be mended and which code
-to discard the rest with.
+A body close to the SDKs' form decodes in one step into `Event` objects, whose own bodies stay
+bytes. Any other body (a number as an id, a key that the specification does not name, an element
+that is no object) is decoded value by value with `gateway.events.envelope.normalise`, which
+corrects values or discards an event with a code.
 
-What msgspec leaves to us, as it does not look into `Raw`: UTF-8. What it refuses and clients send:
-lone surrogates. What it lets pass and databases refuse: NUL.
+msgspec does not check the bytes of a `Raw`, so UTF-8 is checked here. Lone surrogates, which
+clients send and msgspec refuses, are replaced. NUL, which msgspec accepts and databases refuse, is
+removed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from msgspec import DecodeError, Raw, Struct, ValidationError, field
 
 from gateway.builtin.sources.segment.answers import Rejected
 from gateway.events.envelope.normalise import Discarded, clean_text, normalise
-from gateway.events.envelope.sealed import SentEvent, disown
+from gateway.events.envelope.sealed import SentEvent, strip_reserved
 from gateway.events.event import EMPTY, Event
 
 __all__ = ["Parsed", "decode_element", "elements_of", "parse_batch", "parse_event"]
@@ -31,14 +31,14 @@ _QUOTE = 0x22
 
 
 class _Wire(SentEvent, kw_only=True, forbid_unknown_fields=True):
-    """An event as it arrives, if it has no keys but those that the specification names."""
+    """An event that has only keys that the specification names."""
 
 
 class _Element(_Wire, kw_only=True):
-    """An event of a batch.
+    """An event of a batch. It must have a type.
 
-    Without a type it goes the slow road, so that an array of a hundred thousand ``{}`` does not
-    become a hundred thousand events before somebody counts them.
+    An event without a type is decoded value by value. Otherwise, an array of a hundred thousand
+    ``{}`` would become a hundred thousand events before the limit is applied.
     """
 
     type: str
@@ -75,15 +75,16 @@ _string_decoder = msgspec.json.Decoder(str)
 
 
 class Parsed(Struct):
-    """A body, before the limits of a source are applied to it.
+    """A decoded body, before the limits of a source are applied.
 
     Attributes:
-        body: what was decoded, in UTF-8.
-        events: of the hot path, or the one of a single-event route.
-        elements: of the slow road, still to be decoded; then `events` is empty.
-        discarded: by code, what could not become an event.
+        body: the decoded bytes, in UTF-8.
+        events: the decoded events.
+        elements: elements of a batch that have to be decoded value by value; then `events` is
+            empty.
+        discarded: number of discarded events by code.
         sent_at: of a batch.
-        context, integrations: of a batch, for all its events; `EMPTY` where absent.
+        context, integrations: of a batch, for all its events; `EMPTY` if absent.
     """
 
     body: bytes
@@ -95,36 +96,41 @@ class Parsed(Struct):
     context: Raw = EMPTY
     integrations: Raw = EMPTY
 
+    def discard(self, code: str, events: int = 1) -> None:
+        """Counts events that are left out."""
+        if events:
+            self.discarded[code] += events
+
 
 def parse_event(body: bytes, kind: str) -> Parsed:
-    """Decode the body of a route for single events.
+    """Decodes the body of a route for single events.
 
     Args:
-        kind: the event's type, which the path dictates.
+        kind: the event's type, given by the path.
 
     Raises:
         Rejected: ``invalid_json``.
     """
-    return _mended(_parse_event, body, kind)
+    return _parse(_parse_event, body, kind)
 
 
 def parse_batch(body: bytes) -> Parsed:
-    """Decode the body of a batch route.
+    """Decodes the body of a batch route.
 
     Raises:
         Rejected: ``invalid_json`` or ``empty_batch``.
     """
-    return _mended(_parse_batch, body)
+    return _parse(_parse_batch, body)
 
 
-def _mended(parse: Callable[..., Parsed], body: bytes, *args: str) -> Parsed:
-    """Parse; where the text is at fault, mend what can be mended and parse again."""
+def _parse(parse: Callable[..., Parsed], body: bytes, *args: str) -> Parsed:
+    """Parses a body; if that fails, replaces lone surrogates and parses again."""
     body = _as_utf8(body)
     try:
         return parse(body, *args)
     except (DecodeError, RecursionError):
         pass
-    if b"\\u" in body:  # a lone surrogate, perhaps
+    if b"\\u" in body:  # may be a lone surrogate
         try:
             return parse(clean_text(body), *args)
         except (DecodeError, RecursionError):
@@ -133,7 +139,7 @@ def _mended(parse: Callable[..., Parsed], body: bytes, *args: str) -> Parsed:
 
 
 def _as_utf8(body: bytes) -> bytes:
-    """The body as valid UTF-8 without NUL; one bad byte is no reason to lose a batch."""
+    """Returns the body as valid UTF-8 without NUL, so that one bad byte does not cost a batch."""
     body = body.removeprefix(_BOM)
     if not body.isascii():
         try:
@@ -152,7 +158,7 @@ def _parse_event(body: bytes, kind: str) -> Parsed:
         return _parse_loose_event(body, kind)
     event.type = kind
     parsed = Parsed(body, [event], write_key=event.write_key)
-    event.disown()
+    event.strip_reserved()
     return parsed
 
 
@@ -162,7 +168,7 @@ def _parse_loose_event(body: bytes, kind: str) -> Parsed:
     try:
         parsed.events.append(normalise(fields, kind))
     except Discarded as discarded:
-        parsed.discarded[discarded.code] += 1
+        parsed.discard(discarded.code)
     return parsed
 
 
@@ -175,7 +181,7 @@ def _parse_batch(body: bytes) -> Parsed:
     write_key = batch.write_key
     if not write_key and events:
         write_key = events[0].write_key
-    disown(events)
+    strip_reserved(events)
     return Parsed(
         body,
         cast("list[Event]", events),
@@ -210,22 +216,22 @@ def _elements(batch: _LooseBatch) -> list[Raw]:
 
 
 def elements_of(body: bytes) -> list[Raw]:
-    """The elements of a batch that was parsed before, each as it was sent."""
+    """Returns the elements of a batch that was parsed before, each as it was sent."""
     return _elements(_loose_decoder.decode(body))
 
 
 def decode_element(element: Raw) -> Event:
-    """An element of a batch.
+    """Decodes an element of a batch.
 
     Raises:
-        Discarded: it cannot become an event.
+        Discarded: the element cannot become an event.
     """
     try:
         event = _element_decoder.decode(element)
     except ValidationError:
         pass
     else:
-        event.disown()
+        event.strip_reserved()
         return event
     try:
         fields = _fields_decoder.decode(element)
@@ -242,13 +248,13 @@ def _key_of(element: Raw) -> str | None:
 
 
 def _text(raw: Raw) -> str | None:
-    """The value if it is a string."""
+    """Returns the value if it is a string, else None."""
     if not len(raw) or memoryview(raw)[0] != _QUOTE:
         return None
     return _string_decoder.decode(raw)
 
 
 def _time(raw: Raw) -> str | None:
-    """A time as text; a number as its digits, which intake reads as a number."""
+    """Returns a time as text. A number becomes its digits, which intake reads as a number."""
     text = bytes(raw).decode()
     return text if text[:1].isdigit() else _text(raw)

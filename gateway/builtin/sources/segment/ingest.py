@@ -1,4 +1,4 @@
-"""A request with events, from its first byte to its answer."""
+"""Handles a request with events, from its first byte to the response."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _STRICT_SUCCESS = frozenset({"invalid_write_key", "source_disabled"})
 
 
 class Ingest:
-    """Takes events for all sources of the type.
+    """Handles requests with events for all sources of the type.
 
     Args:
-        configs: of the sources, by id.
+        configs: settings of the sources by id.
     """
 
     def __init__(
@@ -45,14 +45,14 @@ class Ingest:
         self._timeout_seconds = context.server.body_timeout_seconds
 
     async def event(self, request: web.Request, kind: str) -> web.Response:
-        """A request with one event, of the type that its path names."""
+        """Handles a request with one event, whose type is given by the path."""
         return await self._answer(request, kind, None)
 
     async def batch(self, request: web.Request, query_key: str | None = None) -> web.Response:
-        """A request with a batch.
+        """Handles a request with a batch.
 
         Args:
-            query_key: write key of the query, on the paths where one may stand there.
+            query_key: write key of the query, on paths that allow one there.
         """
         return await self._answer(request, None, query_key)
 
@@ -83,11 +83,12 @@ class Ingest:
         return refuse(request, code, retry_after_seconds=retry_after_seconds)
 
     async def _take(self, request: web.Request, kind: str | None, query_key: str | None) -> None:
-        # The client stamps `sentAt` before it sends: the time that the body takes is not its clock
-        # being wrong.
+        # The client stamps `sentAt` before it sends the body. So take the time now: the body's
+        # travel time must not count as an error of the client's clock.
         received_ms = self._intake.clock()
         key = basic_user(request.headers.get("Authorization")) or query_key
-        # A key of the head is looked at first: who has none that is valid has no body read.
+        # Requests without a valid key in the headers or the query are refused before their body is
+        # read.
         caps = self._widest
         if key is not None:
             caps = self._configs[self.key_of(request, key).source_id]
@@ -111,7 +112,7 @@ class Ingest:
         if len(parsed.body) > most:
             raise Rejected("payload_too_large")
         if kind is None and not parsed.events and not parsed.elements:
-            parsed.discarded["empty_batch"] += 1
+            parsed.discard("empty_batch")
         self.select(source_id, parsed)
         if plain is None:
             self.charge(used, len(parsed.events) + parsed.discarded.total())
@@ -120,7 +121,7 @@ class Ingest:
     async def _take_as_sent(
         self, request: web.Request, key: WriteKey, plain: Plain, size: int, received_ms: int
     ) -> bool:
-        """Take the usual road; False where the events have to be looked at one by one."""
+        """Takes events without decoding them; False if they have to be decoded one by one."""
         config = self._configs[key.source_id]
         if key.types is not None or size > config.max_batch_bytes or not within(plain, config):
             return False
@@ -130,10 +131,10 @@ class Ingest:
         return await self._intake.accept_as_sent(origin, plain)
 
     def charge(self, key: WriteKey, events: int) -> None:
-        """Count events towards the rate of their key.
+        """Counts events towards the rate of their key.
 
         Raises:
-            Rejected: the key has sent too much.
+            Rejected: the key is over its rate.
         """
         wait = key.take(events, self._intake.clock())
         if wait:
@@ -141,11 +142,11 @@ class Ingest:
             raise Rejected("rate_limited", wait)
 
     def key_of(self, request: web.Request, write_key: str | None) -> WriteKey:
-        """The key of a request.
+        """Returns the key of a request.
 
         Raises:
-            Rejected: there is none of this type, it is not for this page, or its source is disabled
-                and says so.
+            Rejected: the key does not belong to a source of this type, is not allowed for this
+                page, or its source is disabled and does not answer 200 then.
         """
         key = self._intake.key_of(write_key) if write_key else None
         if key is None or key.source_id not in self._configs:
@@ -158,11 +159,11 @@ class Ingest:
         return key
 
     def select(self, source_id: str, parsed: Parsed) -> None:
-        """Leave in `parsed.events` what the source's config allows.
+        """Leaves in `parsed.events` only the events that the source's limits allow.
 
         Raises:
-            Rejected: it nests just as deep as the parser goes, which differs by some levels from
-                one place of the program to the next.
+            Rejected: the body nests so deep that it could be parsed, but not parsed again here,
+                where the call stack is deeper.
         """
         try:
             parsed.events = select(parsed, self._configs[source_id])
@@ -177,7 +178,7 @@ class Ingest:
         received_ms: int,
         category: Category,
     ) -> None:
-        """Hand over the events of a body to intake."""
+        """Passes the events of a body to intake."""
         source_id = key.source_id
         config = self._configs[source_id]
         await self._intake.accept(
@@ -204,13 +205,13 @@ class Ingest:
 
 
 def _sent_at(request: web.Request) -> str | None:
-    """The header in which RudderStack's JavaScript SDK says when it sent a single event."""
+    """Returns the SentAt header, in which RudderStack's JavaScript SDK puts the time of sending."""
     value = request.headers.get("SentAt")
     return value if value is not None and len(value) <= _LONGEST_TIME and value.isascii() else None
 
 
 def _storable(header: str) -> str:
-    """A header's text without the surrogates that stand for bytes which are not UTF-8."""
+    """Returns a header's text without surrogates, which aiohttp puts for bytes outside UTF-8."""
     if header.isascii():
         return header
     return header.encode(errors="surrogateescape").decode(errors="replace")

@@ -1,12 +1,11 @@
-"""What a source's config allows: how many events, how large, how deep; and what a batch shares.
+"""Applies a source's limits to the events of a request, and merges the fields of a batch into them.
 
-Nothing here refuses a request: what is over a limit is discarded with its code, the rest goes on.
+Events over a limit are discarded with a code, and the others go on. No request is refused here.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from msgspec import Raw
@@ -23,54 +22,52 @@ _NOT_OPENING_OR_NUL = bytes(set(range(256)) - set(b"{[\0"))
 
 
 def select(parsed: Parsed, config: SegmentConfig) -> list[Event]:
-    """The events that the config allows; `parsed.discarded` counts the others."""
-    discarded = parsed.discarded
+    """Returns the events that the config allows; `parsed.discarded` counts the others."""
     most = config.max_batch_events
     if parsed.elements is None:
-        excess = len(parsed.events) - most
-        events = parsed.events if excess <= 0 else parsed.events[:most]
+        found = len(parsed.events)
+        events = parsed.events if found <= most else parsed.events[:most]
         if len(parsed.body) > config.max_event_bytes:
-            events = _of_size(events, parsed.body, config.max_event_bytes, discarded)
+            events = _without_large(events, parsed, config.max_event_bytes)
     else:
-        excess = len(parsed.elements) - most
-        events = list(_decoded(parsed.elements[:most], config.max_event_bytes, discarded))
-    if excess > 0:
-        discarded["batch_count_exceeded"] += excess
-    events = _shallow(events, config.max_depth, discarded)
+        found = len(parsed.elements)
+        events = list(_decoded(parsed, most, config.max_event_bytes))
+    parsed.discard("batch_count_exceeded", max(0, found - most))
+    events = _without_deep(events, parsed, config.max_depth)
     for slot in ("raw_context", "raw_integrations"):
         shared: Raw = getattr(parsed, slot.removeprefix("raw_"))
         if len(shared) and memoryview(shared)[0] == _OPEN_BRACE:
-            events = _merged(events, slot, shared, config, discarded)
+            events = _merged(events, slot, shared, parsed, config)
     return events
 
 
-def _decoded(elements: Sequence[Raw], limit: int, discarded: Counter[str]) -> Iterator[Event]:
-    for element in elements:
+def _decoded(parsed: Parsed, most: int, limit: int) -> Iterator[Event]:
+    """Yields the events of at most so many elements, except those larger than `limit`."""
+    for element in (parsed.elements or [])[:most]:
         if len(element) > limit:
-            discarded["event_too_large"] += 1
+            parsed.discard("event_too_large")
             continue
         try:
             yield decode_element(element)
         except Discarded as error:
-            discarded[error.code] += 1
+            parsed.discard(error.code)
 
 
-def _of_size(events: list[Event], body: bytes, limit: int, discarded: Counter[str]) -> list[Event]:
-    """Leave out events that are larger than `limit` as sent.
+def _without_large(events: list[Event], parsed: Parsed, limit: int) -> list[Event]:
+    """Leaves out events that are larger than `limit` as sent.
 
-    What is not in the events' own bodies is all the rest of the request: where even all of that
-    would not make the largest event too large, nothing has to be measured.
+    The events' own bodies are measured first. If the largest of them, together with all the rest of
+    the request, is within the limit, then every event is.
     """
     sizes = [_body_bytes(event) for event in events]
-    if max(sizes, default=0) + len(body) - sum(sizes) <= limit:
+    if max(sizes, default=0) + len(parsed.body) - sum(sizes) <= limit:
         return events
     kept = [
         event
-        for event, element in zip(events, elements_of(body), strict=False)
+        for event, element in zip(events, elements_of(parsed.body), strict=False)
         if len(element) <= limit
     ]
-    if len(kept) != len(events):
-        discarded["event_too_large"] += len(events) - len(kept)
+    parsed.discard("event_too_large", len(events) - len(kept))
     return kept
 
 
@@ -83,21 +80,20 @@ def _body_bytes(event: Event) -> int:
     )
 
 
-def _shallow(events: list[Event], limit: int, discarded: Counter[str]) -> list[Event]:
-    """Leave out events that nest deeper than `limit`."""
+def _without_deep(events: list[Event], parsed: Parsed, limit: int) -> list[Event]:
+    """Leaves out events that nest deeper than `limit`."""
     if _surely_shallow(events, limit):
         return events
     kept = [event for event in events if not _too_deep(event, limit)]
-    if len(kept) != len(events):
-        discarded["too_deep"] += len(events) - len(kept)
+    parsed.discard("too_deep", len(events) - len(kept))
     return kept
 
 
 def _surely_shallow(events: list[Event], limit: int) -> bool:
-    """Whether no body opens more objects and arrays than `limit`, wherever in it they stand.
+    """Tells whether no body has more than `limit` objects and arrays in all.
 
-    So it is for nearly all batches. All bodies are looked at in one go, with a NUL between them,
-    which takes three quarters of the time that it takes to look at each event.
+    This is true for nearly all batches. All bodies are searched at once, with a NUL between them,
+    which takes three quarters of the time of searching each event.
     """
     bodies = [
         raw
@@ -113,13 +109,13 @@ def _surely_shallow(events: list[Event], limit: int) -> bool:
         if raw is not EMPTY
     ]
     openings = b"\0".join(bodies).translate(None, _NOT_OPENING_OR_NUL).split(b"\0")
-    # A NUL of the client's own would make more pieces, and each of them shorter.
+    # A NUL in the client's own text makes more pieces than bodies.
     return len(openings) <= max(1, len(bodies)) and max(map(len, openings)) <= limit
 
 
 def _too_deep(event: Event, limit: int) -> bool:
     extra = event.raw_extra
-    # One after the other the bodies nest as deep as the deepest of them.
+    # Joined, the bodies nest as deep as the deepest of them.
     bodies = b"".join(
         (
             event.raw_properties,
@@ -134,18 +130,18 @@ def _too_deep(event: Event, limit: int) -> bool:
 
 
 def _merged(
-    events: list[Event], slot: str, shared: Raw, config: SegmentConfig, discarded: Counter[str]
+    events: list[Event], slot: str, shared: Raw, parsed: Parsed, config: SegmentConfig
 ) -> list[Event]:
-    """Put what a batch says once under what each of its events says.
+    """Merges an object of the batch into each of its events, whose own values win.
 
-    It is bounded on its own, or one batch could become thousands of its size.
+    The object has its own limit, or a small batch could become thousands of times as large.
     """
     if depth_exceeds(bytes(shared), config.max_depth):
-        discarded["too_deep"] += len(events)
+        parsed.discard("too_deep", len(events))
         return []
     most = config.max_merged_bytes // len(shared) if len(shared) <= config.max_event_bytes else 0
     if most < len(events):
-        discarded["event_too_large"] += len(events) - most
+        parsed.discard("event_too_large", len(events) - most)
         events = events[:most]
     holder = Event()
     setattr(holder, slot, shared)
@@ -153,12 +149,12 @@ def _merged(
     base: Mapping[str, Any] = getattr(holder, name)
     for event in events:
         own: Raw = getattr(event, slot)
-        if _says_nothing(own):
+        if _is_empty(own):
             setattr(event, slot, shared)
         else:
             setattr(event, name, merge_objects(base, getattr(event, name)))
     return events
 
 
-def _says_nothing(raw: Raw) -> bool:
+def _is_empty(raw: Raw) -> bool:
     return raw is EMPTY or len(raw) <= len(b"{}") or memoryview(raw)[0] != _OPEN_BRACE

@@ -1,8 +1,8 @@
-"""Events in the address of a picture, for e-mails and pages without scripts.
+"""Takes events from the URL of a picture, for e-mails and pages without scripts.
 
-https://segment.com/docs/connections/sources/catalog/libraries/server/pixel-tracking-api/: either
-``data`` is the event, as JSON in base64, or each parameter is a field, with dots for nesting. The
-answer is a picture whatever happens, since a broken one would be seen.
+Either the parameter ``data`` is the event, as JSON in base64, or each parameter is a field, with
+dots for nesting. The answer is always a picture, because people would see a broken one.
+https://segment.com/docs/connections/sources/catalog/libraries/server/pixel-tracking-api/
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ GIF = bytes.fromhex(
 """One transparent pixel."""
 
 _MAX_LEVELS = 16
-"""Levels that the dots of a parameter's name may make."""
+"""Limit for levels of nesting by dots in a parameter's name."""
 
 
 class Pixel:
@@ -44,10 +44,10 @@ class Pixel:
         self._intake = intake
 
     async def event(self, request: web.Request, kind: str, channel: str) -> web.Response:
-        """Take an event of the type that the path names.
+        """Takes an event, whose type is given by the path.
 
         Args:
-            channel: where the event comes from, if it does not say so itself.
+            channel: value of `channel`, if the event has none.
         """
         try:
             await self._take(request, kind, channel)
@@ -72,14 +72,14 @@ class Pixel:
 
     @staticmethod
     def picture(request: web.Request) -> web.Response:
-        """The picture, which no cache may keep: the next reader has to come here as well."""
+        """Returns the picture. No cache may store it, so that the next view is counted too."""
         headers = CIMultiDict({"Content-Type": "image/gif", "Cache-Control": "no-store"})
         allow_origin(request, headers)
         return web.Response(body=GIF, headers=headers)
 
 
 def event_json(query: Iterable[tuple[str, str]]) -> bytes:
-    """The event that a query holds, as JSON text.
+    """Returns the event of a query as JSON text.
 
     Raises:
         Rejected: ``invalid_json``.
@@ -93,7 +93,7 @@ def _decoded(data: str) -> bytes:
     text = data.strip()
     if text.startswith("{"):
         return text.encode(errors="replace")
-    # A plus that was not escaped has become a space on its way.
+    # An unescaped plus sign arrives as a space.
     text = text.replace(" ", "+").replace("-", "+").replace("_", "/").rstrip("=")
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
@@ -102,7 +102,7 @@ def _decoded(data: str) -> bytes:
 
 
 def _nested(parameters: Mapping[str, str]) -> dict[str, Any]:
-    """``{"a.b": "1"}`` as ``{"a": {"b": "1"}}``; the last of contradicting names wins."""
+    """Turns ``{"a.b": "1"}`` into ``{"a": {"b": "1"}}``; of conflicting names the last wins."""
     event: dict[str, Any] = {}
     for name, value in parameters.items():
         *path, last = name.split(".", _MAX_LEVELS)
@@ -117,7 +117,7 @@ def _nested(parameters: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _complete(event: Event, channel: str) -> None:
-    """What a picture's address cannot say, and what templates of e-mails get wrong."""
+    """Adds fields that a URL cannot have, and corrects common mistakes of e-mail templates."""
     event.channel = event.channel or channel
     if event.anonymous_id is not None:
         event.anonymous_id = event.anonymous_id.strip("\"' ")

@@ -1,8 +1,7 @@
-"""The fast road: a body all of whose events are as SDKs send them is looked at, not taken apart.
+"""Accepts bodies whose events all have the SDKs' form, without decoding the events.
 
-Each test here is one that a body either surely passes, or is left to
-`gateway.builtin.sources.segment.decode` and `limits`, which take its events one by one. Nothing is
-refused here.
+Each check here either surely passes, or leaves the body to `gateway.builtin.sources.segment.decode`
+and `limits`, which decode its events one by one. No request is refused here.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ __all__ = ["plain_batch", "plain_event", "within"]
 
 
 class _Envelope(Struct, rename="camel"):
-    """What surrounds the events of a batch. What it says for all of them is merged elsewhere."""
+    """The fields of a batch around its events. A `context` of the batch needs decoded events."""
 
     batch: tuple[()]
     sent_at: str | None = None
@@ -34,19 +33,19 @@ _BATCH = b'"batch":'
 _MESSAGE_ID = b'"messageId"'
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
 _AS_BRACES = bytes.maketrans(b"[]", b"{}")
-_ARRAY_AND_EVENT = 2  # levels that an event of a batch stands in
-_PIECE_BYTES = 32_768  # no more than an event may have by default
+_ARRAY_AND_EVENT = 2  # levels around the bodies of an event: the array and the event
+_PIECE_BYTES = 32_768  # the default limit for an event
 _LONGEST_START = 60
 
 
 def plain_batch(body: bytes) -> Plain | None:
-    """A batch of plain events; None for any other body."""
+    """Reads a batch whose events all have the SDKs' form; None for any other body."""
     start = body.find(_BATCH) + len(_BATCH)
     end = body.rfind(b"]") + 1
     if not _is_storable(body) or body[start : start + 1] != b"[":
         return None
-    # If both parts are JSON, and nothing stands for the events where they were taken out, then so
-    # is the whole, and these are its events, whatever is written around them.
+    # If the array is JSON, and the rest with ``[]`` in its place is a JSON object whose `batch` is
+    # empty, then the whole body is JSON and the array holds its events.
     array = body[start:end]
     try:
         envelope = _envelope(b"".join((body[:start], b"[]", body[end:])))
@@ -61,11 +60,11 @@ def plain_batch(body: bytes) -> Plain | None:
 
 
 def _read(array: bytes) -> tuple[list[Head], int] | None:
-    """The heads of a JSON array, and a size that none of its elements exceeds.
+    """Returns the heads of a JSON array, and an upper bound for the size of its elements.
 
-    A large one is read in pieces, cut where an event seems to begin. If each piece is an array
-    itself, the events in them are those of the whole, and none is larger than its piece. To tell
-    that from the whole takes 0.7 µs an event, a third of what it takes to read it.
+    A large array is read in pieces, cut where an event seems to begin. If each piece is a JSON
+    array, then together they hold the same events, and no event is larger than its piece. Measuring
+    the elements of the whole array would take 0.7 µs an event, a third of the time of reading it.
     """
     pieces = _pieces(array) if len(array) > _PIECE_BYTES else [array]
     heads: list[Head] = []
@@ -81,8 +80,8 @@ def _read(array: bytes) -> tuple[list[Head], int] | None:
 
 
 def _pieces(array: bytes) -> list[bytes]:
-    """The array cut into arrays of at most `_PIECE_BYTES`, or larger where it cannot be."""
-    start = b"}," + array[1 : array.find(b'"', 3) + 1]  # as an event begins with the same key
+    """Cuts an array into arrays of at most `_PIECE_BYTES`, or larger if no cut is possible."""
+    start = b"}," + array[1 : array.find(b'"', 3) + 1]  # events usually begin with the same key
     if not 5 < len(start) < _LONGEST_START:
         return [array]
     pieces = []
@@ -98,7 +97,7 @@ def _pieces(array: bytes) -> list[bytes]:
 
 
 def plain_event(body: bytes, kind: str) -> Plain | None:
-    """A single plain event; None for any other body."""
+    """Reads a single event that has the SDKs' form; None for any other body."""
     if not _is_storable(body):
         return None
     array = b"[%b]" % body
@@ -109,7 +108,7 @@ def plain_event(body: bytes, kind: str) -> Plain | None:
 
 
 def _is_storable(body: bytes) -> bool:
-    """Whether it is UTF-8 without NUL; the decoder finds all else that JSON does not permit."""
+    """Tells whether a body is UTF-8 without NUL. The decoder checks all other rules of JSON."""
     if b"\\" in body and b"\\u0000" in body:
         return False
     if not body.isascii():
@@ -121,7 +120,7 @@ def _is_storable(body: bytes) -> bool:
 
 
 def within(plain: Plain, config: SegmentConfig) -> bool:
-    """Whether all events are surely within the limits that a source has for each."""
+    """Tells whether all events are surely within the limits of a source."""
     array = plain.array
     return (
         len(plain.heads) <= config.max_batch_events
@@ -131,10 +130,10 @@ def within(plain: Plain, config: SegmentConfig) -> bool:
 
 
 def _none_larger(array: bytes, plain: Plain, config: SegmentConfig) -> bool:
-    """Whether no event is larger than allowed, told by how far their message ids lie apart.
+    """Tells by the distances of message ids whether no event is larger than allowed.
 
-    Each event has that key; if it is there as often as there are events, each has it once, and
-    reaches neither the one before nor the one after its own.
+    Each event has that key. If the key occurs as often as there are events, each event has it once,
+    and lies between the key before and the key after its own.
     """
     pieces = array.split(_MESSAGE_ID)
     if len(pieces) != len(plain.heads) + 1 or (b"\\" in array and b"\\u" in array):
@@ -145,10 +144,10 @@ def _none_larger(array: bytes, plain: Plain, config: SegmentConfig) -> bool:
 
 
 def _nests_within(text: bytes, limit: int) -> bool:
-    """Whether JSON text surely nests no deeper than `limit`.
+    """Tells whether JSON text surely nests no deeper than `limit`.
 
-    Of its brackets, pairs with nothing in between are taken away, level by level. Brackets that
-    stand in strings leave a rest, or make it seem to nest deeper.
+    Empty pairs of brackets are removed, level by level. Brackets in strings leave a rest or make
+    the text seem deeper, so the answer may be a wrong no, but never a wrong yes.
     """
     brackets = text.translate(_AS_BRACES, _NOT_BRACKETS)
     for _ in range(limit):

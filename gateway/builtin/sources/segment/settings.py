@@ -1,9 +1,9 @@
-"""What SDKs fetch before they send anything.
+"""Answers the requests of SDKs for their settings, which they fetch before they send events.
 
-An SDK sends its events where these answers tell it to, so they always name this gateway: one that
-was left out would make a mobile SDK send them to its vendor. Only what the SDKs read is here. Each
-destination named in `integrations` would make analytics.js load a script for it, and the gateway
-delivers to all of them itself.
+An SDK sends its events to the host in these settings, so they always name this gateway. Without a
+host, a mobile SDK would send the events to its vendor. The settings have only the fields that SDKs
+read. They name no destinations: analytics.js would load a script for each, and the gateway delivers
+to all destinations itself.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _NO_BUNDLE = (
 
 
 class Settings:
-    """Answers the paths that SDKs fetch their settings from."""
+    """Answers requests for settings."""
 
     def __init__(
         self, configs: Mapping[str, SegmentConfig], intake: Intake, context: Context
@@ -50,7 +50,7 @@ class Settings:
         self._updated_at = format_ms(context.clock())
 
     async def segment(self, request: web.Request) -> web.Response:
-        """Settings for the SDKs of Segment."""
+        """Returns the settings for Segment's SDKs."""
         key = request.match_info["key"]
         source_id = self._intake.source_of(key)
         if source_id is None or source_id not in self._configs:
@@ -104,7 +104,7 @@ class Settings:
         return "https" if config.public_host else request.scheme
 
     async def rudder(self, request: web.Request) -> web.Response:
-        """Settings for the SDKs of RudderStack."""
+        """Returns the settings for RudderStack's SDKs."""
         key = basic_user(request.headers.get("Authorization")) or request.query.get("writeKey")
         source_id = self._intake.source_of(key) if key else None
         if key is None or source_id is None or source_id not in self._configs:
@@ -122,7 +122,7 @@ class Settings:
         return _json(request, {"source": source, "updatedAt": self._updated_at})
 
     async def bundle(self, request: web.Request) -> web.Response:
-        """Say where to get the script that a snippet asks for."""
+        """Tells where to get the script that a page's snippet asks for."""
         return _text(request, 404, _NO_BUNDLE)
 
     def _count(self, code: str, response: web.Response) -> web.Response:

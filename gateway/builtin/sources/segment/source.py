@@ -1,4 +1,4 @@
-"""The source: which paths there are, and what answers them."""
+"""Maps the paths of the tracking API to their handlers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class SegmentSource(Source):
     """All sources of type ``segment``.
 
     Args:
-        configs: of the sources, by id.
+        configs: settings of the sources by id.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class SegmentSource(Source):
         self._settings = Settings(configs, intake, context)
 
     def routes(self) -> Sequence[Route]:
-        """Every path, with and without a slash at its end."""
+        """Returns a route for every path, with and without a slash at its end."""
         return [
             Route("*", path, self._endpoint(handlers), direct="{" not in path)
             for name, handlers in self._paths()
@@ -61,7 +61,7 @@ class SegmentSource(Source):
             yield f"/v1/{kind}", post
             yield f"/v1/{kind[0]}", post
             for base, channel in (("/v1/pixel", "browser"), ("/pixel/v1", "web")):
-                # Looking at a picture's head is not opening the message that it is in.
+                # A HEAD request for the picture does not mean that somebody opened the message.
                 get = self._pixel_handler(kind, channel)
                 yield f"{base}/{kind}", {"GET": get, "HEAD": _picture}
         for path in _BATCHES:
@@ -85,14 +85,14 @@ class SegmentSource(Source):
         return handle
 
     async def _beacon(self, request: web.Request) -> web.Response:
-        # A beacon cannot have headers, so that its key stands in the query.
+        # A beacon cannot have headers, so its key is in the query.
         return await self._ingest.batch(request, request.query.get("writeKey"))
 
     def _bundle(self) -> Handler:
         return self._endpoint({"GET": self._settings.bundle, "HEAD": self._settings.bundle})
 
     def _endpoint(self, handlers: Mapping[str, Handler]) -> Handler:
-        """What answers a path: by method, with preflights, and an error that any SDK can read."""
+        """Makes the handler of a path: by method, with preflights, and errors SDKs can read."""
         allow = ", ".join((*handlers, "OPTIONS"))
 
         async def answer(request: web.Request) -> web.Response:
@@ -113,7 +113,7 @@ class SegmentSource(Source):
         return refuse(request, "not_found")
 
     def example(self, base_url: str) -> str | None:
-        """A command that sends one event to the first source that takes any."""
+        """Returns a command that sends one event to the first enabled source with a key."""
         for id_ in self._ids:
             for key in self._intake.write_keys(id_) if self._intake.enabled(id_) else ():
                 return (
@@ -128,5 +128,5 @@ async def _picture(request: web.Request) -> web.Response:
 
 
 async def _telemetry(request: web.Request) -> web.Response:
-    """Take what SDKs say about themselves, and forget it: one that is refused warns its user."""
+    """Drops the SDKs' own telemetry with a 200; an SDK that gets an error warns its user."""
     return succeed(request)
