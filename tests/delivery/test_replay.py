@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from gateway.cli.admin_client import required
-from gateway.cli.commands.replay import Moment
+from gateway.cli.options import Moment
 from gateway.config.load import load
 from gateway.delivery.replay_request import Progress, Request
 from gateway.errors import ConfigError
