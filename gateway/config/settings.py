@@ -306,7 +306,7 @@ class IdentityConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class ShadowSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`shadow` of a destination, to which nothing is sent; see `gateway.delivery.shadow.shadow`.
+    """`shadow` of a destination, to which nothing is sent; see `gateway.delivery.shadow`.
 
     Attributes:
         of: the destination to compare it with.

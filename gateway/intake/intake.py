@@ -25,7 +25,7 @@ from gateway.events.envelope.mixed import AsSent, Mixed, mixed
 from gateway.events.envelope.sealed import Origin, finish
 from gateway.events.event import Event, decode_events, encode_events
 from gateway.events.timestamps import parse_ms
-from gateway.intake.acceptance import Preparer, discards_of, transform
+from gateway.intake.acceptance import discards_of, preparer, transform
 from gateway.intake.context import IntakeContext, identity_of
 from gateway.intake.source_directory import SourceDirectory
 from gateway.intake.tally import RequestTally
@@ -204,7 +204,7 @@ class Intake(SourceDirectory):
 
     def _prepare(self, arrival: Arrival, tally: RequestTally) -> list[Event]:
         """Validates and stamps events; returns those that are valid."""
-        prepare = Preparer(arrival, self._suppressed).prepare
+        prepare = preparer(arrival, self._suppressed)
         valid = []
         for event in arrival.events:
             code = prepare(event)
