@@ -171,7 +171,7 @@ class GatewayCollector(Collector):
                 filtered.add_metric([id_, rule], number)
             for reason, number in counts.dead.items():
                 dead.add_metric([id_, reason], number)
-        missing.add_metric(["sources"], abs(self._gateway.books.missing))
+        missing.add_metric(["sources"], abs(self._gateway.source_ledger.missing))
         yield from (accepted, replayed, delivered, filtered, dead, retried, counted)
         yield from (pending, waiting, concurrency, healthy, missing, replaying)
 
