@@ -1,4 +1,4 @@
-"""Events that a transform makes at intake: they are stored and counted for their own source."""
+"""Events that a transform makes at intake are stored and counted for their own source."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SOURCES = {
 
 
 class Guard(Transform):
-    """Drops all events but those named "Known"; makes a copy of each for these sources."""
+    """Drops all events not named "Known", and makes a copy of each for these sources."""
 
     def __init__(self, *sources: str) -> None:
         self.adds_to = sources
@@ -53,7 +53,7 @@ class Guard(Transform):
 
 
 class Harness:
-    """An intake with a `Guard`; `queue` has what is stored and `ledger` what is counted."""
+    """An intake with a `Guard`; `queue` has the stored events and `ledger` the counts."""
 
     def __init__(self, *sources: str, dedup: bool = True) -> None:
         self.queue = FakeQueue()
@@ -87,7 +87,7 @@ def track(name: str, message_id: str = "m", **fields: Any) -> Event:
 
 
 async def test_they_are_counted_for_their_own_source() -> None:
-    """The client's source counts what the client sent; the others accept what was made."""
+    """A made event counts as accepted for its own source, not for the client's."""
     harness = Harness("audit", "blocked")
     receipt = await harness.send(track("x", "1"), track("y", "2"), track("Known", "3"))
     assert (receipt.accepted, receipt.discarded) == (1, {"filtered:guard": 2})
@@ -100,7 +100,7 @@ async def test_they_are_counted_for_their_own_source() -> None:
 
 
 async def test_they_are_stored_once_when_a_client_sends_again() -> None:
-    """That holds too where the dropped event itself is forgotten, as after a restart."""
+    """A made event is stored once, even if the client's event is sent again after a restart."""
     harness = Harness("audit", "blocked")
     await harness.send(track("x"))
     assert (await harness.send(track("x"))).duplicate == 1
@@ -113,7 +113,7 @@ async def test_they_are_stored_once_when_a_client_sends_again() -> None:
 
 
 async def test_they_are_refused_with_the_request() -> None:
-    """A full queue stores and counts nothing; the same request sent again is stored whole."""
+    """A full queue stores and counts nothing; the request sent again is stored whole."""
     harness = Harness("audit", "blocked")
     harness.queue.error = QueueFull("disk full")
     with pytest.raises(QueueFull):
@@ -128,7 +128,7 @@ async def test_they_are_refused_with_the_request() -> None:
 
 
 async def test_a_disabled_source_gets_none() -> None:
-    """They are counted like its other events, and discarded."""
+    """Made events for a disabled source are counted as discarded."""
     harness = Harness("off")
     await harness.send(track("x"))
     assert harness.queue.stored == []
@@ -136,13 +136,13 @@ async def test_a_disabled_source_gets_none() -> None:
 
 
 def test_they_need_a_source_that_exists() -> None:
-    """A missing source stops the start; the error names the transform and the source."""
+    """A missing source stops the start, and the error names transform and source."""
     with pytest.raises(ConfigError, match=r"^transforms\.guard: there is no source 'nobody'$"):
         Harness("nobody")
 
 
 async def test_without_dedup_all_of_them_are_stored() -> None:
-    """They are treated like a client's events."""
+    """Without de-duplication, every made event is stored."""
     harness = Harness("audit", "blocked", dedup=False)
     await asyncio.gather(harness.send(track("x")), harness.send(track("x")))
     assert len(harness.stored("audit")) == len(harness.stored("blocked")) == 2
