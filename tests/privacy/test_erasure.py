@@ -1,4 +1,4 @@
-"""Erasing users: afterwards no byte names them, and the books balance."""
+"""After an erasure no byte names the user, and the ledger balances."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ url = "http://127.0.0.1:9/"
 
 
 def send(gateway: GatewayProcess, events: list[dict[str, Any]]) -> None:
-    """Send a batch, and expect it to be taken."""
+    """Sends a batch, and expects 200."""
     request = urllib.request.Request(
         f"{gateway.url}/v1/batch",
         json.dumps({"batch": events}).encode(),
@@ -75,7 +75,7 @@ def events_of(user: str, count: int) -> list[dict[str, Any]]:
 
 
 def admin(gateway: GatewayProcess, path: str, asked: Any = None) -> Any:
-    """The answer of the admin API."""
+    """Returns an answer of the admin API."""
     body = None if asked is None else json.dumps(asked).encode()
     headers = {"Authorization": f"Bearer {TOKEN}"}
     request = urllib.request.Request(f"{gateway.url}/admin/{path}", body, headers)
@@ -84,7 +84,7 @@ def admin(gateway: GatewayProcess, path: str, asked: Any = None) -> Any:
 
 
 def contents(folder: Path) -> Iterator[tuple[Path, bytes]]:
-    """Every byte below a folder, as it is and decompressed."""
+    """Returns every byte below a folder, raw and decompressed."""
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             data = path.read_bytes()
@@ -96,7 +96,7 @@ def contents(folder: Path) -> Iterator[tuple[Path, bytes]]:
 
 
 def frames_of(data: bytes) -> bytes:
-    """The payloads of a segment, and nothing but whole frames in it."""
+    """Returns the payloads of a segment, which has only whole frames."""
     at, found = SEGMENT_HEADER, b""
     while at < len(data):
         header = parse_header(data, at)
@@ -108,7 +108,7 @@ def frames_of(data: bytes) -> bytes:
 
 
 def places_naming(folder: Path, user: str) -> set[str]:
-    """Where below a folder the user is named."""
+    """Returns the places below a folder that name the user."""
     return {path.name for path, data in contents(folder) if user.encode() in data}
 
 
@@ -124,7 +124,7 @@ async def until_handled(gateway: GatewayProcess, *destinations: str) -> None:
 
 @pytest.mark.parametrize("mode", ["running", "offline after a kill"])
 async def test_afterwards_no_byte_names_the_user(tmp_path: Path, mode: str) -> None:
-    """In no file of the data directory, decompressed or not; the others' events are all there."""
+    """No file of the data directory names the user, raw or decompressed; other events stay."""
     refusal = Answer(400, b"we do not take " + ALICE.encode())
     async with FakeVendor(default=refusal) as vendor:
         with GatewayProcess(tmp_path, CONFIG.format(token=TOKEN, url=vendor.url)) as gateway:
@@ -184,7 +184,7 @@ async def test_afterwards_no_byte_names_the_user(tmp_path: Path, mode: str) -> N
 
 
 async def test_what_was_pending_is_filtered_and_never_sent(tmp_path: Path) -> None:
-    """A destination that comes back gets the others' events, and the user's count as erased."""
+    """The user's pending events count as erased, and only those of others are sent."""
     answers = [Answer(503)]
     async with FakeVendor(default=lambda _: answers[-1]) as vendor:
         with GatewayProcess(tmp_path, CONFIG.format(token=TOKEN, url=vendor.url)) as gateway:
@@ -208,7 +208,7 @@ async def test_what_was_pending_is_filtered_and_never_sent(tmp_path: Path) -> No
 
 
 async def test_a_kill_in_the_middle_is_gone_on_with(tmp_path: Path) -> None:
-    """Killed at once after it was answered, the next start finishes it; nothing is asked again."""
+    """After a kill right behind the answer, the next start finishes the erasure."""
     with GatewayProcess(tmp_path, CONFIG.format(token=TOKEN, url="http://127.0.0.1:9/")) as gateway:
         await asyncio.to_thread(send, gateway, events_of(ALICE, 400) + events_of(BOB, 400))
         asked = {"kind": "SUPPRESS_WITH_DELETE", "user_ids": [ALICE]}
@@ -238,7 +238,7 @@ async def test_a_kill_in_the_middle_is_gone_on_with(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("linked", [False, True])
 async def test_somebody_without_a_name_can_be_erased(tmp_path: Path, *, linked: bool) -> None:
-    """By anonymousId, also where another id is there; those of others stay, linked or not."""
+    """An anonymousId is erased, also from events with a userId; those of others stay."""
     async with FakeVendor(default=Answer(400)) as vendor:
         config = CONFIG.format(token=TOKEN, url=vendor.url)
         if linked:  # who is asked for by a group, and noted down beside the second event

@@ -1,4 +1,4 @@
-"""Regulations: kinds, statuses, retries by the clock, and places that fail."""
+"""Regulations: kinds, statuses, timed retries and failing places."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ADA = Subjects(frozenset({"ada-77af"}))
 
 
 class Vendor(Destination):
-    """Answers `erase` by a script, and remembers what it was asked."""
+    """Answers `erase` by a script, and records the calls."""
 
     def __init__(self, *script: Erasure | Exception) -> None:
         self.script = list(script)
@@ -73,7 +73,7 @@ def place(report: Report, name: str = "destination vendor") -> tuple[str, str]:
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_what_each_kind_does(tmp_path: Path, kind: str) -> None:
-    """Suppression, deletion here, and deletion at destinations."""
+    """Each kind suppresses, erases here and erases at destinations as it should."""
     vendor = Vendor(Erasure("FINISHED"))
     async with gateway_with(tmp_path, vendor) as gateway:
         if kind == "UNSUPPRESS":
@@ -109,7 +109,7 @@ async def test_what_each_kind_does(tmp_path: Path, kind: str) -> None:
     ],
 )
 async def test_what_an_answer_means(tmp_path: Path, answer: Any, status: str, overall: str) -> None:
-    """For the place and for the whole; what a defect says is not shown."""
+    """A vendor's answer sets the status of place and regulation; a defect's text is not shown."""
     async with gateway_with(tmp_path, Vendor(answer)) as gateway:
         report = await carried_out(gateway)
         assert (place(report)[0], report.status) == (status, overall)
@@ -118,7 +118,7 @@ async def test_what_an_answer_means(tmp_path: Path, answer: Any, status: str, ov
 
 
 async def test_a_vendor_is_asked_until_it_is_done(tmp_path: Path) -> None:
-    """When it is due and not before, by its job, over restarts, and without the user's id."""
+    """A vendor is asked when it is due, by its job, across restarts, without the user's id."""
     clock = ManualClock()
     vendor = Vendor(Erasure("RUNNING", job="77", ask_again_seconds=3600))
     async with gateway_with(tmp_path, vendor, clock) as gateway:
@@ -138,7 +138,7 @@ async def test_a_vendor_is_asked_until_it_is_done(tmp_path: Path) -> None:
 
 
 async def test_what_is_no_longer_in_config_is_waited_for_no_more(tmp_path: Path) -> None:
-    """A vendor who was not done when his destination was removed is named, and that is the end."""
+    """A removed destination that was not done is named, and the regulation ends."""
     clock = ManualClock()
     vendor = Vendor(Erasure("RUNNING", job="77", ask_again_seconds=3600))
     async with gateway_with(tmp_path, vendor, clock) as gateway:
@@ -161,7 +161,7 @@ async def test_what_is_no_longer_in_config_is_waited_for_no_more(tmp_path: Path)
 
 
 async def test_a_part_is_written_down_once(tmp_path: Path) -> None:
-    """Also where the leading shard asks for it twice at the same time."""
+    """A part is created once, even if the leading shard asks twice at a time."""
     part = Part.of("DELETE_INTERNAL", "a-group", "tester", ADA)
     async with gateway_with(tmp_path, Vendor()) as gateway:
         take = gateway.regulations.take_part
@@ -170,7 +170,7 @@ async def test_a_part_is_written_down_once(tmp_path: Path) -> None:
 
 
 async def test_what_failed_is_tried_again_when_asked(tmp_path: Path) -> None:
-    """And only that; the ids are kept until then."""
+    """A retry repeats the failed places only, with the kept ids."""
     vendor = Vendor(Permanent("no"), Erasure("FINISHED"))
     async with gateway_with(tmp_path, vendor) as gateway:
         report = await carried_out(gateway)
@@ -183,7 +183,7 @@ async def test_what_failed_is_tried_again_when_asked(tmp_path: Path) -> None:
 
 
 async def test_one_that_failed_can_be_forgotten(tmp_path: Path) -> None:
-    """With its ids, in every byte of the file."""
+    """Deleting a failed regulation removes its ids from every byte of the file."""
     async with gateway_with(tmp_path, Vendor(Permanent("no"))) as gateway:
         report = await carried_out(gateway)
         assert await gateway.regulations.delete(report.id)
@@ -205,7 +205,7 @@ async def test_one_that_failed_can_be_forgotten(tmp_path: Path) -> None:
 async def test_what_nobody_could_carry_out(
     tmp_path: Path, kind: Any, subjects: Subjects, message: str
 ) -> None:
-    """Is refused, and not written down."""
+    """An impossible regulation is refused and not written down."""
     async with gateway_with(tmp_path, Vendor()) as gateway:
         with pytest.raises(ConfigError, match=message):
             await gateway.regulations.create(kind, subjects, "tester")
@@ -213,7 +213,7 @@ async def test_what_nobody_could_carry_out(
 
 
 async def test_five_thousand_at_once(tmp_path: Path) -> None:
-    """The most that a regulation can be for."""
+    """A regulation takes up to 5,000 ids."""
     vendor = Vendor(Erasure("FINISHED"))
     async with gateway_with(tmp_path, vendor) as gateway:
         everybody = Subjects(frozenset(f"user {n}" for n in range(5000)))
@@ -222,8 +222,8 @@ async def test_five_thousand_at_once(tmp_path: Path) -> None:
         assert len(gateway.suppressed) == 5000
 
 
-async def test_the_retry_lane_is_erased_and_the_books_balance(tmp_path: Path) -> None:
-    """What waited counts as filtered, also where its destination is no longer in config."""
+async def test_the_retry_lane_is_erased_and_the_ledger_balances(tmp_path: Path) -> None:
+    """Erased waiting events count as filtered, also for a removed destination."""
     async with gateway_with(tmp_path, Vendor(Erasure("FINISHED"))) as gateway:
         for destination in ("vendor", "gone"):
             events = [make_event(user_id=user) for user in ("ada-77af", "bob", "ada-77af")]

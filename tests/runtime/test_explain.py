@@ -1,4 +1,4 @@
-"""What would happen to an event is what happens, and nothing does."""
+"""Explaining an event: the explanation equals what happens, and changes nothing."""
 
 from __future__ import annotations
 
@@ -100,13 +100,13 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def ask(folder: Path, event: Any, **options: Any) -> Explanation:
-    """Explain an event, or a body of bytes, at a fixed time."""
+    """Explains an event, or the bytes of a body, at a fixed time."""
     body = event if isinstance(event, bytes) else json.dumps(event).encode()
     question = Question(event=Raw(body), **{"source": "web", **options})
 
     async def answer() -> Explanation:
         config = load(folder / "config.toml")
-        gateway = Gateway(config, discover(), lambda: NOW, rehearsing=True)
+        gateway = Gateway(config, discover(), lambda: NOW, dry_run=True)
         async with explaining(gateway, question.destination) as explainer:
             return await explained(explainer, gateway, question, iter(()))
 
@@ -114,7 +114,7 @@ def ask(folder: Path, event: Any, **options: Any) -> Explanation:
 
 
 def test_each_step_is_told_and_nothing_is_written(folder: Path) -> None:
-    """Source, validation, de-duplication and transforms in their order, with what they change."""
+    """All steps at intake appear in order with their changes, and no file is written."""
     before = files(folder)
     (found,) = ask(folder, ORDER).events
     assert [(step.step, step.id, step.outcome) for step in found.steps] == [
@@ -132,7 +132,7 @@ def test_each_step_is_told_and_nothing_is_written(folder: Path) -> None:
 
 
 def test_each_destination_has_its_reason_or_its_request(folder: Path) -> None:
-    """The filter that stops the event, or what would be sent, with mapping and without secrets."""
+    """Each destination shows the filtering rule, or its mapped request without secrets."""
     (found,) = ask(folder, ORDER).events
     said = {d.destination: (d.outcome, d.detail) for d in found.destinations}
     assert said == {
@@ -150,7 +150,7 @@ def test_each_destination_has_its_reason_or_its_request(folder: Path) -> None:
 
 
 def test_an_arm_has_its_position(folder: Path) -> None:
-    """The id that counts, where it stands, and what it stands for."""
+    """A group shows arm, deciding id, position, percentage and weight."""
     arms = {}
     for number in range(20):
         (found,) = ask(folder, {**ORDER, "userId": f"u-{number}"}, destination="few").events
@@ -177,13 +177,13 @@ def test_an_arm_has_its_position(folder: Path) -> None:
     ],
 )
 def test_what_is_not_stored_has_its_code(folder: Path, change: dict[str, Any], code: str) -> None:
-    """The code that the books would count, and no destination."""
+    """An event that is not stored shows the code of the ledger, and no destination."""
     (found,) = ask(folder, {**ORDER, **change}).events
     assert (found.outcome, found.code, found.destinations) == ("discarded", code, [])
 
 
 def test_of_a_batch_it_is_told_which(folder: Path) -> None:
-    """Also where some elements cannot become events."""
+    """Each element of a batch is explained, even if some cannot become events."""
     batch = [ORDER, 5, {"type": "track"}, {**ORDER, "messageId": "order-2"}]
     found = ask(folder, {"batch": batch, "writeKey": "web-key"}, source="")
     assert [(one.place, one.outcome, one.code) for one in found.events] == [
@@ -210,7 +210,7 @@ def test_of_a_batch_it_is_told_which(folder: Path) -> None:
 def test_what_the_source_refuses(
     folder: Path, body: bytes, options: dict[str, Any], code: str
 ) -> None:
-    """The answer is the source's own."""
+    """The answer to a refused request is the source's own."""
     found = ask(folder, body, **options)
     assert found.answer is not None
     assert found.answer.code == code
@@ -218,13 +218,13 @@ def test_what_the_source_refuses(
 
 
 def test_a_source_that_is_off_takes_nothing(folder: Path) -> None:
-    """It says so by its first step."""
+    """A disabled source discards the event in the first step."""
     (found,) = ask(folder, ORDER, source="off").events
     assert (found.code, found.steps[0].outcome) == ("source_disabled", "dropped")
 
 
 def test_a_mapping_that_refuses_says_why(folder: Path) -> None:
-    """What would become a dead letter is told before it does."""
+    """A refusal of the mapping shows as the reason of a dead letter."""
     (found,) = ask(folder, {"type": "alias", "userId": "a", "previousId": "b"}).events
     refused = next(d for d in found.destinations if d.destination == "crm")
     assert refused.outcome == "filtered"  # only orders go there
@@ -237,7 +237,7 @@ def test_a_mapping_that_refuses_says_why(folder: Path) -> None:
 
 
 def test_too_many_events_are_refused(folder: Path) -> None:
-    """An explanation is for people to read."""
+    """More than the allowed number of events is an error."""
     body = json.dumps({"batch": [ORDER] * (MOST_EVENTS + 1)}).encode()
     (folder / "event.json").write_bytes(body)
     done = command(folder, str(folder / "event.json"), "--source", "web")
@@ -267,13 +267,13 @@ def command(folder: Path, *words: str, stdin: bytes = b"") -> Result:
     ],
 )
 def test_the_command(folder: Path, words: list[str], stdin: bytes, code: int, text: str) -> None:
-    """What it prints, and with which exit code."""
+    """The command prints the explanation, and its exit code tells the outcome."""
     done = command(folder, *words, stdin=stdin)
     assert (done.exit_code, text in done.output) == (code, True), done.output
 
 
 def test_a_terminal_is_not_moved_by_an_event(folder: Path) -> None:
-    """Control characters of an event are shown escaped."""
+    """Control characters in an event are printed escaped."""
     event = {**ORDER, "properties": {"x": "\x9b31m", "y\x1b[2J": 1}}
     done = command(folder, "-", "--source", "web", "--event", stdin=json.dumps(event).encode())
     assert done.exit_code == 0
@@ -304,7 +304,7 @@ EVENTS = [
 
 
 def test_it_is_what_happens(running: GatewayProcess) -> None:
-    """What is stored, discarded and filtered is what was foretold, event by event."""
+    """Events are stored, discarded and filtered exactly as explained."""
     foretold = {}
     for event in EVENTS:
         (one,) = ask(running.folder, event).events
@@ -340,7 +340,7 @@ SETTLING = ("files", "few", "other")
 
 
 def settled(running: GatewayProcess, id_: str) -> Any:
-    """The life of an event, once those destinations are done with it."""
+    """Returns what is known of an event, once these destinations have finished with it."""
     arguments = ["why", id_, "--json", "--config", str(running.folder / "config.toml")]
     deadline = time.monotonic() + 20
     while True:
@@ -352,7 +352,7 @@ def settled(running: GatewayProcess, id_: str) -> Any:
 
 
 def test_beside_a_running_gateway(running: GatewayProcess) -> None:
-    """A stored event is shown as it is stored; one with its id is a duplicate; nothing changes."""
+    """Explaining beside a running gateway reads its files and changes nothing."""
     send(running, [{**ORDER, "messageId": "beside"}])
     before = files(running.folder / "data" / "queue")
     done = command(running.folder, "beside", "--json")
@@ -371,7 +371,7 @@ def test_beside_a_running_gateway(running: GatewayProcess) -> None:
 
 
 def test_the_running_gateway_explains_too(running: GatewayProcess) -> None:
-    """With the config that runs, for whoever may read; what is no question is refused."""
+    """The running gateway explains with its own config, and refuses wrong questions."""
     event = {**ORDER, "messageId": "over-http"}
     send(running, [event])
 
@@ -391,7 +391,7 @@ def test_the_running_gateway_explains_too(running: GatewayProcess) -> None:
 
 
 def test_groups_and_shadows_are_shown(folder: Path) -> None:
-    """An arm that is written into the event is a change; what a shadow compares is not sent."""
+    """A stamped arm shows as a change, and a shadow's request as not sent."""
     text = CONFIG.replace("percent = 50\n", "percent = 100\nstamp = true\n")
     shadow = '[destinations.next]\ntype = "file"\npath = "next"\nshadow = true\n'
     (folder / "config.toml").write_text(text + shadow)
@@ -407,7 +407,7 @@ def test_groups_and_shadows_are_shown(folder: Path) -> None:
 
 
 def test_a_user_is_in_the_arm_of_his_visitor(folder: Path) -> None:
-    """Links of the data directory are read, and none is added."""
+    """Links of the data directory decide the arm, and no link is added."""
     (before,) = ask(folder, {**ORDER, "userId": "ada"}, destination="few").events
     links = LinkFile(folder / "data" / FILE_NAME)
     links.open()
@@ -424,7 +424,7 @@ def test_a_user_is_in_the_arm_of_his_visitor(folder: Path) -> None:
 
 
 def test_suppressed_users_are_known(folder: Path) -> None:
-    """From the same file as the gateway that runs."""
+    """A suppressed user's event is discarded, by the same file as in the running gateway."""
     Suppressions(folder / "data" / SUPPRESSED).add(["u-1"])
     (found,) = ask(folder, ORDER).events
     assert (found.outcome, found.code) == ("discarded", "suppressed")

@@ -1,4 +1,4 @@
-"""A whole gateway in this process: starting, restarting, draining, and what config asks for."""
+"""A whole gateway in this process: it starts, restarts, drains and follows its config."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ batch = { max_age_seconds = 0 }
 
 
 class NoKeys(Struct, frozen=True, forbid_unknown_fields=True):
-    """A destination without keys of its own."""
+    """A config without keys."""
 
 
 class Recording(Destination):
-    """Remembers ids over all gateways of a test, and does what the test says."""
+    """Records ids over all gateways of a test, and behaves as the test says."""
 
     def __init__(self) -> None:
         self.ids: list[str] = []
@@ -93,7 +93,7 @@ async def caught_up(gateway: Gateway) -> None:
 
 
 async def test_events_are_delivered_and_the_cursor_survives_a_restart(world: World) -> None:
-    """What was delivered is not delivered again; what comes later is."""
+    """After a restart only new events are delivered."""
     async with world.gateway().running() as gateway:
         await send(gateway, "a", "b")
         await caught_up(gateway)
@@ -119,7 +119,7 @@ async def test_a_batch_sent_again_after_a_restart_is_stored_once(world: World) -
 
 
 async def test_stopping_delivers_what_is_pending(world: World) -> None:
-    """A tidy stop leaves nothing behind if the destination works."""
+    """A regular stop delivers all pending events to a working destination."""
     async with world.gateway().running() as gateway:
         for n in range(100):
             await send(gateway, str(n))
@@ -128,7 +128,7 @@ async def test_stopping_delivers_what_is_pending(world: World) -> None:
 
 
 async def test_stopping_does_not_wait_for_a_destination_that_hangs(world: World) -> None:
-    """The deadline holds, and what was not delivered comes after the next start."""
+    """A stop ends at its deadline, and the next start delivers the rest."""
     world.recording.behave = lambda: asyncio.sleep(3600)
     loop = asyncio.get_running_loop()
     async with world.gateway().running() as gateway:
@@ -144,7 +144,7 @@ async def test_stopping_does_not_wait_for_a_destination_that_hangs(world: World)
 
 
 async def test_a_destination_that_was_down_gets_its_events_later(world: World) -> None:
-    """Events wait in the queue over restarts."""
+    """Events wait in the queue across restarts while a destination is down."""
 
     def down() -> None:
         raise Retryable("down")
@@ -164,7 +164,7 @@ async def test_a_destination_that_was_down_gets_its_events_later(world: World) -
 async def test_a_new_destination_starts_where_config_says(
     world: World, start_at: str, expected: list[str]
 ) -> None:
-    """A destination added later gets new events only, or everything that is kept."""
+    """A new destination gets new events only, or with earliest all kept ones."""
     world.config(CONFIG.partition("[destinations.out]")[0])
     async with world.gateway().running() as gateway:
         await send(gateway, "a")
@@ -177,7 +177,7 @@ async def test_a_new_destination_starts_where_config_says(
 
 
 async def test_a_cursor_beyond_the_queue_is_put_back(world: World) -> None:
-    """If the queue's files were removed, new events are not mistaken for delivered ones."""
+    """With the queue's files removed, new events do not count as delivered."""
     async with world.gateway().running() as gateway:
         await send(gateway, "a", "b", "c")
     for file in (world.folder / "data" / "queue").glob("*.seg"):
@@ -190,7 +190,7 @@ async def test_a_cursor_beyond_the_queue_is_put_back(world: World) -> None:
 
 
 async def test_a_second_gateway_on_the_same_data_is_refused(world: World) -> None:
-    """Two writers would ruin the queue: the second says so and does not start."""
+    """A second gateway on the same data directory does not start, and says why."""
     async with world.gateway().running():
         with pytest.raises(GatewayError, match="in use by another gateway"):
             async with world.gateway().running():
@@ -198,7 +198,7 @@ async def test_a_second_gateway_on_the_same_data_is_refused(world: World) -> Non
 
 
 async def test_the_slowest_destination_holds_retention_back(world: World) -> None:
-    """The offset given back to the store is that of the destination that is furthest behind."""
+    """Retention removes only events that the slowest destination has finished with."""
     world.config(
         CONFIG.replace("[sources.web]", "[queue]\nretention_hours = 0\n[sources.web]")
         + '[destinations.fast]\ntype = "null"\n'
@@ -239,7 +239,7 @@ async def test_the_slowest_destination_holds_retention_back(world: World) -> Non
 def test_a_config_that_cannot_be_used_names_the_key(
     world: World, addition: str, message: str
 ) -> None:
-    """Errors begin with the path of what is wrong, and say what would be right."""
+    """An error of config begins with the path of the key, and says what is right."""
     world.config(CONFIG + addition + "\n")
     with pytest.raises(ConfigError) as caught:
         world.gateway()
@@ -248,7 +248,7 @@ def test_a_config_that_cannot_be_used_names_the_key(
 
 
 def test_disabled_components_take_no_part(world: World) -> None:
-    """enabled = false leaves a destination or a transform out."""
+    """A disabled destination or transform does nothing."""
     world.config(CONFIG + 'enabled = false\n[transforms.t]\ntype = "mask"\nenabled = false\n')
     gateway = world.gateway()
 
@@ -256,7 +256,7 @@ def test_disabled_components_take_no_part(world: World) -> None:
 
 
 async def test_a_component_that_cannot_start_stops_the_start_with_its_name(world: World) -> None:
-    """The message says which destination it is, and everything else is put down again."""
+    """A component that cannot start ends the start with its name, and the others are stopped."""
 
     async def start() -> None:
         raise RuntimeError("no such bucket")
@@ -273,7 +273,7 @@ async def test_a_component_that_cannot_start_stops_the_start_with_its_name(world
 
 
 async def test_a_start_that_times_out_of_itself_says_why(world: World) -> None:
-    """Only our own bound is told as one; a start of the gateway has none."""
+    """A component's own time-out is reported as such: the gateway's start has no bound."""
 
     async def start() -> None:
         raise TimeoutError("no answer from the vendor")
@@ -285,7 +285,7 @@ async def test_a_start_that_times_out_of_itself_says_why(world: World) -> None:
 
 
 async def test_a_port_that_is_taken_is_told_as_such(world: World) -> None:
-    """What fails beside a running gateway is raised as it is, for the command to show."""
+    """An error beside a running gateway is raised unchanged, for the command to show."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = f"[server]\nport = {taken.getsockname()[1]}"
         world.config(CONFIG.replace("[server]", port))
@@ -296,7 +296,7 @@ async def test_a_port_that_is_taken_is_told_as_such(world: World) -> None:
 
 
 async def test_a_start_that_fails_leaves_no_task_behind(world: World) -> None:
-    """Whatever ran already when a source refuses ends with the start."""
+    """A failed start stops everything that it has started."""
     gateway = world.gateway()
 
     async def start() -> None:
@@ -311,7 +311,7 @@ async def test_a_start_that_fails_leaves_no_task_behind(world: World) -> None:
 
 
 async def test_a_suppressed_user_is_thrown_away_and_taken_again(world: World) -> None:
-    """Conformance case 43: 200, nothing stored, siblings stored; and stored again once lifted."""
+    """Conformance case 43: a suppressed user's events get 200 and are stored only once lifted."""
     others = Suppressions(world.folder / "data" / FILE_NAME)
     others.add(["u"])
     async with world.gateway().running() as gateway:
@@ -328,7 +328,7 @@ async def test_a_suppressed_user_is_thrown_away_and_taken_again(world: World) ->
 
 
 async def test_consent_decides_for_mapped_destinations(world: World) -> None:
-    """Conformance case 42: a mapped destination gets only what the user has consented to."""
+    """Conformance case 42: a mapped destination gets only events with the user's consent."""
     world.config(
         CONFIG + 'consent = ["Advertising", "Analytics"]\n[destinations.free]\ntype = "null"\n'
     )

@@ -1,4 +1,4 @@
-"""What a reload changes, kind by kind, and that a config that cannot be used changes nothing."""
+"""Reloads change each kind of component, and a config that cannot be used changes nothing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def reloaded(gateway: Gateway, house: House, text: str) -> Reloaded:
 
 
 async def test_what_is_the_same_goes_on(house: House) -> None:
-    """A destination that nothing was changed of keeps its object and its worker."""
+    """An unchanged destination keeps its object and its worker."""
     async with house.gateway().running() as gateway:
         worker = gateway.workers["out"]
         done = await reloaded(gateway, house, BASE + "# a comment\n")
@@ -42,7 +42,7 @@ async def test_what_is_the_same_goes_on(house: House) -> None:
 
 
 async def test_a_changed_destination_takes_the_place_of_the_old_one(house: House) -> None:
-    """The worker stays; its counts and those of the plugin go on; the old one is stopped."""
+    """A changed destination keeps worker and counts, and the old object is stopped."""
     async with house.gateway().running() as gateway:
         worker = gateway.workers["out"]
         await send(gateway, "a")
@@ -61,7 +61,7 @@ async def test_a_changed_destination_takes_the_place_of_the_old_one(house: House
 
 
 async def test_a_send_under_way_ends_before_the_new_one_is_sent_to(house: House) -> None:
-    """Nothing is sent twice, and the old one is not stopped while it is sent to."""
+    """A running send ends before the new destination gets events and the old one is stopped."""
     let, began = asyncio.Event(), asyncio.Event()
 
     async def behave(one: Noting, _: Batch) -> None:
@@ -90,7 +90,7 @@ async def test_a_send_under_way_ends_before_the_new_one_is_sent_to(house: House)
 
 
 async def test_a_mended_destination_is_tried_at_once(house: House) -> None:
-    """Whoever changes the settings of one that fails does not wait for its back-off to end."""
+    """A failing destination with new settings is tried at once, without its back-off."""
     failing = BASE + "retry = { initial_seconds = 1000.0, max_seconds = 1000.0 }\n"
 
     async def behave(one: Noting, _: Batch) -> None:
@@ -110,7 +110,7 @@ async def test_a_mended_destination_is_tried_at_once(house: House) -> None:
 
 
 async def test_a_new_destination_begins_as_it_says(house: House) -> None:
-    """With new events unless it asks for all that are kept."""
+    """A new destination begins with new events, or with earliest at the oldest kept one."""
     async with house.gateway().running() as gateway:
         await send(gateway, "a")
         await caught_up(gateway)
@@ -125,7 +125,7 @@ async def test_a_new_destination_begins_as_it_says(house: House) -> None:
 
 @pytest.mark.parametrize("gone", ["", SECOND + "enabled = false\n"])
 async def test_a_destination_that_comes_back_goes_on_where_it_was(house: House, gone: str) -> None:
-    """Removed or disabled, its cursor and its books stay, as over a restart."""
+    """A removed or disabled destination keeps its cursor and counts for its return."""
     house.write(BASE + SECOND)
     async with house.gateway().running() as gateway:
         await send(gateway, "a")
@@ -148,7 +148,7 @@ async def test_a_destination_that_comes_back_goes_on_where_it_was(house: House, 
 
 
 async def test_transforms_and_groups_hold_from_the_next_event(house: House) -> None:
-    """At intake and for a destination, without another worker."""
+    """Changed transforms and groups apply to the next event, with the same worker."""
     async with house.gateway().running() as gateway:
         worker = gateway.workers["out"]
         await send(gateway, "a")
@@ -178,7 +178,7 @@ async def test_transforms_and_groups_hold_from_the_next_event(house: House) -> N
 
 
 async def test_write_keys_and_sources_come_and_go(house: House) -> None:
-    """A key that is not there any more is unknown; one that is the same keeps its rate."""
+    """A removed write key is unknown at once; an unchanged one keeps its rate."""
     limited = BASE.replace(
         'write_key = "k"', 'keys = [{ key = "k", max_events_per_second = 0.001, burst = 10 }]'
     )
@@ -201,7 +201,7 @@ async def test_write_keys_and_sources_come_and_go(house: House) -> None:
 
 
 async def test_admin_tokens_change_at_once(house: House) -> None:
-    """One that was taken out of the file opens nothing any more."""
+    """A removed admin token is refused at once."""
     house.write(BASE + '[admin]\ntoken = "0123456789abcdef"\n')
     async with house.gateway().running() as gateway:
         assert gateway.tokens.caller("Bearer 0123456789abcdef") is not None
@@ -244,7 +244,7 @@ BAD = {
 
 @pytest.mark.parametrize("kind", BAD)
 async def test_a_config_that_cannot_be_used_changes_nothing(house: House, kind: str) -> None:
-    """All goes on with the old one, it is said precisely why, and a good one is taken after it."""
+    """A wrong config is refused with its reason, and the old one stays until a correct one."""
     text, problem = BAD[kind]
     async with house.gateway().running() as gateway:
         config, worker, intake = gateway.config, gateway.workers["out"], gateway.intake
@@ -268,7 +268,7 @@ async def test_a_config_that_cannot_be_used_changes_nothing(house: House, kind: 
 
 
 async def test_fixed_keys_wait_for_a_start_and_the_rest_is_used(house: House) -> None:
-    """They are named, and what runs is what was started with."""
+    """Fixed keys keep their values and are named; all others change."""
     async with house.gateway().running() as gateway:
         server = BASE.replace("[server]", "[server]\nport = 1\nmax_connections = 5")
         more = '[queue]\nack = "memory"\nsegment_bytes = 5_000_000\n'
@@ -290,7 +290,7 @@ async def test_fixed_keys_wait_for_a_start_and_the_rest_is_used(house: House) ->
 
 
 def test_what_runs_is_checked_as_a_whole(tmp_path: Path) -> None:
-    """A file that is good with its own number of workers may not be with the one that runs."""
+    """A file is checked with the running number of workers, not with its own."""
     file = tmp_path / "config.toml"
     file.write_text("[server]\nworkers = 2\n" + BASE.replace("[server]\n", "#"))
     running = load(file)
@@ -300,7 +300,7 @@ def test_what_runs_is_checked_as_a_whole(tmp_path: Path) -> None:
 
 
 def test_changes_are_told_by_kind_and_id(tmp_path: Path) -> None:
-    """Also that transforms run in another order."""
+    """The result names changes by kind and id, and a new order of transforms."""
     file = tmp_path / "config.toml"
     one, two = (f'[transforms.{name}]\ntype = "sample"\npercent = 5\n' for name in "ab")
     file.write_text(BASE + one + two)
@@ -313,7 +313,7 @@ def test_changes_are_told_by_kind_and_id(tmp_path: Path) -> None:
 
 
 async def test_it_is_in_the_audit_trail(house: House) -> None:
-    """With who asked and what changed; one that changed nothing is not."""
+    """The audit trail records actor and changes, but no reload without changes."""
     async with house.gateway().running() as gateway:
         await gateway.reload("SIGHUP")
         await reloaded(gateway, house, BASE + SECOND)
@@ -323,7 +323,7 @@ async def test_it_is_in_the_audit_trail(house: House) -> None:
 
 
 async def test_a_gateway_that_stops_does_not_reload(house: House) -> None:
-    """Before it runs and after, the answer is to try again."""
+    """A gateway that is starting or stopping answers to try again."""
     gateway = house.gateway()
     with pytest.raises(GatewayError, match="starting or stopping"):
         await gateway.reload("tests")
@@ -334,7 +334,7 @@ async def test_a_gateway_that_stops_does_not_reload(house: House) -> None:
 
 
 async def test_stopping_does_not_wait_for_a_reload(house: House) -> None:
-    """One that waits for a destination that hangs is left off; both destinations are stopped."""
+    """Stopping cancels a reload that hangs, and stops both of its destinations."""
     began = asyncio.Event()
 
     async def behave(one: Noting, _: Batch) -> None:

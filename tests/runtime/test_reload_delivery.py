@@ -1,4 +1,4 @@
-"""Reloads while events are on their way: nothing is lost, sent twice or overtaken by it."""
+"""Reloads during delivery: no event is lost, sent twice or overtaken."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _house(tmp_path: Path) -> House:
 
 
 def flaky(rng: random.Random) -> Callable[[Noting, Batch], Awaitable[None]]:
-    """Takes its time, and fails for all or for some of the events, of which it tells which."""
+    """Sends slowly, and fails for all or for named events."""
 
     async def behave(one: Noting, batch: Batch) -> None:
         await asyncio.sleep(rng.choice((0, 0.001, 0.004)))
@@ -60,7 +60,7 @@ async def feed(gateway: Gateway, rng: random.Random, ended: asyncio.Event) -> li
 
 
 def in_order(rng: random.Random, n: int) -> str:
-    """Changes all but how order is kept."""
+    """Returns configs that keep the ordering."""
     return (
         f'tag = "{n}"\nordering = "user"\nmax_concurrency = {rng.randrange(1, 5)}\n{QUICK}'
         f"[destinations.out.batch]\nmax_events = {rng.randrange(5, 60)}\nmax_age_seconds = 0\n"
@@ -68,7 +68,7 @@ def in_order(rng: random.Random, n: int) -> str:
 
 
 def other_order(rng: random.Random, n: int) -> str:
-    """Changes between keeping order and not, which is another worker."""
+    """Returns configs that switch the ordering, which needs another worker."""
     return in_order(rng, n).replace('"user"', rng.choice(('"user"', '"none"')))
 
 
@@ -78,7 +78,7 @@ def other_order(rng: random.Random, n: int) -> str:
 async def test_each_event_arrives_once(
     house: House, change: Callable[[random.Random, int], str], gone: float
 ) -> None:
-    """At a destination that fails now and then, whatever of it changes and however often."""
+    """A flaky destination gets each event once, however often its config changes."""
     rng = random.Random(f"{change.__name__}{gone}")
     table = BASE.replace("batch = { max_age_seconds = 0 }\n", "")
     house.write(table + change(rng, 0))
@@ -121,7 +121,7 @@ async def replayed(gateway: Gateway, id_: int) -> str:
 
 
 async def test_a_replay_goes_on_through_a_change(house: House) -> None:
-    """Events that it has sent are not sent again, and the rest goes to the new one."""
+    """A replay continues at the new destination without sending events again."""
     ids = [f"m-{n}" for n in range(40)]
     async with house.gateway().running() as gateway:
         await send(gateway, *ids)
@@ -144,7 +144,7 @@ async def test_a_replay_goes_on_through_a_change(house: House) -> None:
 
 
 async def test_a_replay_waits_for_its_destination_to_come_back(house: House) -> None:
-    """Taken out in the middle of it, and put back, it gets each event once more."""
+    """A replay pauses while its destination is removed, then sends each event once more."""
     ids = [f"m-{n}" for n in range(40)]
     async with house.gateway().running() as gateway:
         await send(gateway, *ids)
@@ -167,7 +167,7 @@ async def test_a_replay_waits_for_its_destination_to_come_back(house: House) -> 
 
 
 async def test_an_erasure_goes_on_with_the_new_one(house: House) -> None:
-    """Nobody is asked to erase who has been stopped, and what is left to do is done."""
+    """An erasure calls no stopped destination, and continues at the new one."""
     house.hangs.add("")
     async with house.gateway().running() as gateway:
         await send(gateway, "a", user="ada")
@@ -184,7 +184,7 @@ async def test_an_erasure_goes_on_with_the_new_one(house: House) -> None:
 
 
 async def test_the_state_store_that_fails_does_not_hold_a_reload_up(house: House) -> None:
-    """A destination is taken out within its bound, though what it got cannot be written down."""
+    """A destination is removed within its bound, even if the state store fails."""
     house.write(BASE + "timeout_seconds = 0.1\n")
     async with house.gateway().running() as gateway:
         await send(gateway, "a")
@@ -210,7 +210,7 @@ async def test_the_state_store_that_fails_does_not_hold_a_reload_up(house: House
 
 
 async def test_the_status_is_told_while_a_destination_is_taken_out(house: House) -> None:
-    """One that is removed between two that are looked at is shown as it was."""
+    """The status shows a destination that is removed during the answer."""
 
     async def down(_: Noting, batch: Batch) -> None:
         raise Retryable("down")

@@ -1,4 +1,4 @@
-"""What became of one event, asked of the running gateway and of its files."""
+"""What became of one event, from the running gateway and from its files."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def places(life: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def test_each_destination_tells_where_the_event_is(gateway: GatewayProcess) -> None:
-    """Delivered here, filtered by a rule there, and still being tried at one that is down."""
+    """Each destination shows the event as delivered, filtered by a rule, or still being tried."""
     found = places(why(gateway.folder, "hello"))
     assert (found["all"]["state"], found["orders"]["state"]) == ("delivered", "filtered")
     assert found["orders"]["detail"] == "by orders"
@@ -96,7 +96,7 @@ def test_each_destination_tells_where_the_event_is(gateway: GatewayProcess) -> N
 
 
 def test_who_changed_it_at_intake_is_known(gateway: GatewayProcess) -> None:
-    """The transform is named, and the event shown is the one that was stored."""
+    """Transforms that changed the event are named, with the event as stored."""
     (hello,) = why(gateway.folder, "hello")["stored"]
     assert hello["changed_by"] == ["privacy"]
     assert "4111 1111" not in json.dumps(hello["event"])
@@ -115,19 +115,19 @@ def test_who_changed_it_at_intake_is_known(gateway: GatewayProcess) -> None:
 def test_what_was_not_stored_is_known_with_the_reason(
     gateway: GatewayProcess, message_id: str, code: str
 ) -> None:
-    """A duplicate, one that a transform dropped, and one that is invalid, by id."""
+    """Duplicates, dropped and invalid events are found by id, with the reason."""
     assert [one["code"] for one in why(gateway.folder, message_id)["discarded"]] == [code]
 
 
 def test_an_id_that_never_came_is_said_to_be_unknown(gateway: GatewayProcess) -> None:
-    """The exit code tells scripts."""
+    """An unknown id has an exit code of its own."""
     code, output = gateway_command(gateway.folder, "why", "nobody")
     assert code == 1
     assert "nothing is known of nobody" in output
 
 
 def test_people_read_it_as_a_story(gateway: GatewayProcess) -> None:
-    """When, what, from where; then for each destination its state and attempts."""
+    """The command prints when, what and from where, then state and attempts of each destination."""
     code, output = gateway_command(gateway.folder, "why", "hello", "--event")
     assert code == 0
     for text in ("track Hello", "from web", "changed at intake by privacy", "all: delivered"):
@@ -136,7 +136,7 @@ def test_people_read_it_as_a_story(gateway: GatewayProcess) -> None:
 
 
 def test_after_a_kill_the_files_say_the_same(gateway: GatewayProcess) -> None:
-    """Asked offline, over the same events, the answer is that of the running gateway."""
+    """Offline the answer equals that of the running gateway."""
     ids = ("order", "hello", "noise")
     running = [why(gateway.folder, message_id) for message_id in ids]
     gateway.kill()

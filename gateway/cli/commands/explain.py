@@ -76,7 +76,7 @@ async def _explained(config: Config, question: Question) -> Explanation:
     from gateway.state.offline import sent_before, stored_by_id
 
     now = now_ms()
-    gateway = Gateway(config, discover(), lambda: now, rehearsing=True)
+    gateway = Gateway(config, discover(), lambda: now, dry_run=True)
     await asyncio.to_thread(gateway.rollouts.look_up, config.shared_dir)
     stored = stored_by_id(config, question.message_id)
 
