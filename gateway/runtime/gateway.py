@@ -87,8 +87,8 @@ class Gateway:
         self._counted: dict[str, Counter[str]] = {}
         build = Builder(config, registry, clock, self._log, counted=self._counted, dry_run=dry_run)
         self._services = services = build_services(config, build, clock, self._log)
-        self.ledger, self.books = services.ledger, services.books
-        self.tap, self.rates = services.tap, services.rates
+        self.ledger, self.source_ledger = services.ledger, services.source_ledger
+        self.live_tail, self.rates = services.live_tail, services.rates
         self.state, self.audit = services.state, services.audit
         self.queue, self.recent_ids = services.queue, services.recent_ids
         self.suppressed, self.identity = services.suppressed, services.identity
@@ -99,7 +99,7 @@ class Gateway:
                 queue=self.queue,
                 state=self.state,
                 ledger=self.ledger,
-                tap=self.tap,
+                live_tail=self.live_tail,
                 server=config.server,
                 paces={} if paces is None else paces,
                 clock=clock,
@@ -233,8 +233,8 @@ class Gateway:
         await self._start_queue()
         stack.push_async_callback(self.queue.stop)
         first_start = await self.state.counted() is None
-        await self.books.start(self.queue.store)
-        stack.push_async_callback(self._close_books)
+        await self.source_ledger.start(self.queue.store)
+        stack.push_async_callback(self._close_source_ledger)
         stack.push_async_callback(self.deliveries.close)
         await self.deliveries.open(first_start=first_start)
         self.replays = self._make_replays()
@@ -245,9 +245,9 @@ class Gateway:
         except OSError as error:
             raise GatewayError(f"queue: cannot be opened: {error}") from error
 
-    async def _close_books(self) -> None:
+    async def _close_source_ledger(self) -> None:
         await self.queue.stop()  # it stores pending events, which are then counted
-        await self.books.stop()
+        await self.source_ledger.stop()
 
     async def _drain(self, scope: anyio.CancelScope) -> None:
         """Refuses events, writes and delivers pending ones; the deadline cancels the rest."""
@@ -265,7 +265,7 @@ class Gateway:
             HousekeepingContext(
                 queue=self.queue,
                 state=self.state,
-                books=self.books,
+                source_ledger=self.source_ledger,
                 suppressed=self.suppressed,
                 workers=self.workers,
                 rates=self.rates,

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from gateway.events.event import Event
 from gateway.state import Discard
 
-__all__ = ["MOST_HELD", "Choice", "Sighting", "Tap", "Watcher"]
+__all__ = ["MOST_HELD", "Choice", "LiveTail", "Sighting", "Watcher"]
 
 MOST_HELD = 5_000
 """Number of events held for one watcher; it misses events beyond that."""
@@ -148,7 +148,7 @@ def _spread(seen: _Seen) -> Iterator[Sighting]:
         )
 
 
-class Tap:
+class LiveTail:
     """Publishes events to all watchers. It is false while nobody watches."""
 
     def __init__(self) -> None:

@@ -95,7 +95,7 @@ class Harness:
         return [e["event"] for r in self.vendor.requests for e in r.json()["batch"]]
 
     async def balanced(self) -> bool:
-        await self.gateway.books.flush()
+        await self.gateway.source_ledger.flush()
         found = await self.gateway.state.call(statement, self.gateway.queue.end)
         return found.balanced
 

@@ -21,7 +21,7 @@ from gateway.runtime.rates import Rates
 from gateway.state import Commit, Discard, State, Tally, reading
 from gateway.state.audit_trail import Audit
 from gateway.state.ledger.counts import Ledger
-from gateway.state.ledger.source_ledger import Books
+from gateway.state.ledger.source_ledger import SourceLedger
 from tests.support.dead_letters import make_dead_letter
 
 
@@ -40,7 +40,7 @@ class Harness:
             HousekeepingContext(
                 queue=BatchingQueue(store, QueueSettings(), log),
                 state=self.state,
-                books=Books(Ledger()),
+                source_ledger=SourceLedger(Ledger()),
                 suppressed=self.suppressed,
                 workers={},
                 rates=Rates(),

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.runtime.rates import Rates
 from gateway.state import Discard
-from gateway.state.live_tail import MOST_HELD, Choice, Sighting, Tap, Watcher
+from gateway.state.live_tail import MOST_HELD, Choice, LiveTail, Sighting, Watcher
 from gateway.testing import make_event
 
 
@@ -24,11 +24,11 @@ async def seen(watcher: Watcher, number: int) -> list[Sighting]:
 
 async def test_who_watches_sees_what_is_published() -> None:
     """A watcher sees published events, and id and code of those that were not stored."""
-    tap = Tap()
+    live_tail = LiveTail()
     event = make_event(user_id="ada")
-    with tap.watching(Choice()) as watcher:
-        tap.publish(5, "delivered", [event], destination="crm", detail="x")
-        tap.publish(6, "", [Discard(6, "web", "m", "duplicate")])
+    with live_tail.watching(Choice()) as watcher:
+        live_tail.publish(5, "delivered", [event], destination="crm", detail="x")
+        live_tail.publish(6, "", [Discard(6, "web", "m", "duplicate")])
         first, second = await seen(watcher, 2)
     assert (first.event, first.destination, first.detail) == (event, "crm", "x")
     assert (second.event, second.outcome, second.message_id) == (None, "duplicate", "m")
@@ -36,12 +36,12 @@ async def test_who_watches_sees_what_is_published() -> None:
 
 async def test_nothing_is_held_for_nobody() -> None:
     """Without a watcher the tail is false and holds nothing; a watcher that left is forgotten."""
-    tap = Tap()
-    assert not tap
-    with tap.watching(Choice()) as watcher:
-        assert tap
-    tap.publish(5, "accepted", [make_event()])
-    assert not tap
+    live_tail = LiveTail()
+    assert not live_tail
+    with live_tail.watching(Choice()) as watcher:
+        assert live_tail
+    live_tail.publish(5, "accepted", [make_event()])
+    assert not live_tail
     assert not watcher._held
 
 
@@ -80,22 +80,22 @@ def test_what_was_not_stored_has_no_event_to_choose_by(choice: dict[str, str]) -
 
 async def test_who_does_not_read_misses_events_and_is_told_how_many() -> None:
     """A watcher that does not read misses events beyond the bound, and learns how many."""
-    tap = Tap()
+    live_tail = LiveTail()
     events = [make_event()] * 100
-    with tap.watching(Choice()) as slow, tap.watching(Choice()) as other:
+    with live_tail.watching(Choice()) as slow, live_tail.watching(Choice()) as other:
         for _ in range(MOST_HELD // 100 + 3):
-            tap.publish(0, "accepted", events)
+            live_tail.publish(0, "accepted", events)
         assert (slow.take_missed(), slow.take_missed()) == (300, 0)
         assert slow._events == MOST_HELD
         assert len(await seen(other, MOST_HELD)) == MOST_HELD
-        tap.publish(0, "accepted", events)
+        live_tail.publish(0, "accepted", events)
         assert other._events == 100
 
 
 async def test_a_quiet_stream_lets_the_caller_look_up(monkeypatch: Any) -> None:
     """Without events an empty list comes, so that callers can check their connection."""
     monkeypatch.setattr("gateway.state.live_tail._LOOK_UP_SECONDS", 0.001)
-    with Tap().watching(Choice()) as watcher:
+    with LiveTail().watching(Choice()) as watcher:
         async for sightings in watcher.sightings():
             assert sightings == []
             break

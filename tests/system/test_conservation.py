@@ -150,7 +150,7 @@ def test_the_command_says_that_the_books_balance(config: Path) -> None:
     """Offline the command reads the data directory, and its exit code is 0."""
     result = CliRunner().invoke(ledger, ["--config", str(config)])
     assert result.exit_code == 0, result.output
-    assert "the books balance" in result.output
+    assert "the ledger balances" in result.output
     as_json = CliRunner().invoke(ledger, ["--config", str(config), "--json"])
     (crm,) = json.loads(as_json.output)["destinations"]
     assert (crm["accepted"], crm["delivered"], crm["queued"]) == (20, 15, 5)

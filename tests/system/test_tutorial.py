@@ -51,8 +51,8 @@ def test_the_tutorial_can_be_followed(tmp_path: Path) -> None:
     passed its own tests, ruff and mypy, and has delivered an event."""
     wheels = tmp_path / "wheels"
     build_wheels(fresh_environment(tmp_path / "builder"), wheels, ROOT)
-    port = free_port()
-    page = PAGE.replace("9000", free_port()).replace("8080", port)
+    port = str(free_port())
+    page = PAGE.replace("9000", str(free_port())).replace("8080", port)
     page = page.replace("# ../config.toml\n", f"# ../config.toml\n[server]\nport = {port}\n\n")
     empty = tmp_path / "empty"
     empty.mkdir()

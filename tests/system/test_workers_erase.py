@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from gateway import Erasure
-from gateway.cli.commands import erase
+from gateway.cli.erase_offline import erase_offline
+from gateway.cli.erase_task import EraseTask
 from gateway.cluster.regulations import LocalShards
 from gateway.config.data_dir import is_held, public_id, take_lock
 from gateway.config.load import load
@@ -207,8 +208,10 @@ async def test_all_is_written_down_first_and_no_gateway_starts_meanwhile(tmp_pat
             [(status,)] = db.execute("SELECT status FROM regulations").fetchall()
         seen.append((is_held(settings.shared_dir), status))
 
-    whose = [Subjects(frozenset({USER}))]
-    reports = await erase._alone(settings, "DELETE_ONLY", whose, None, False, look)
+    task = EraseTask(
+        "DELETE_ONLY", (Subjects(frozenset({USER})),), None, list_only=False, show=look
+    )
+    reports = await erase_offline(settings, task)
     assert [report.status for report in reports] == ["FINISHED"]
     assert all(held for held, _ in seen)
     assert seen[-1][1] == "FINISHED"

@@ -83,7 +83,7 @@ def _show(folder: Path, rendered: Mapping[PurePosixPath, str], kind: str) -> Non
     click.echo("    .venv/bin/pytest && .venv/bin/ruff check . && .venv/bin/mypy")
     page = "tutorial-destination" if kind == "destination" else "plugins"
     console.print("\nThen make it yours, beginning with the tests.", style="bold")
-    click.echo(f"The gateway's docs/{page}.md says how.")
+    click.echo(f"The gateway's docs/guide/{page}.md says how.")
 
 
 def _tree(folder: Path, rendered: Mapping[PurePosixPath, str]) -> Tree:

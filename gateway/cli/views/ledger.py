@@ -28,7 +28,7 @@ def show(found: Statement) -> None:
             f"at offsets {finding.first} to {finding.end - 1}: {finding.text}[/]"
         )
     if found.balanced:
-        console.print("[green]the books balance[/]: every event is accounted for")
+        console.print("[green]the ledger balances[/]: every event is accounted for")
 
 
 def _table(*headings: str) -> Table:

@@ -26,7 +26,7 @@ _FILTERS = ("source", "destination", "outcome", "event", "user")
 async def _follow(gateway: Gateway, request: web.Request) -> web.StreamResponse:
     choice = _choice(request)
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
-    with gateway.tap.watching(choice) as watcher:
+    with gateway.live_tail.watching(choice) as watcher:
         await response.prepare(request)
         try:
             async for sightings in watcher.sightings():
