@@ -178,8 +178,10 @@ class Mapper:
 
     def _add_browser(self, properties: dict[str, Any], context: Mapping[str, Any]) -> None:
         agent = context.get("userAgent")
-        # The User-Agent of an app names its HTTP library.
+        # The User-Agent of an app or a server names its HTTP library.
         if not self._config.browser or not isinstance(agent, str) or context.get("device"):
+            return
+        if not agent.startswith(("Mozilla/", "Opera/")):
             return
         found = browser_of(agent)
         if found is not None:
