@@ -17,28 +17,24 @@ from hypothesis import strategies as st
 from msgspec import Raw
 from structlog.testing import capture_logs
 
-from gateway.components.chain import Chain
 from gateway.components.transform import Transform
-from gateway.config.settings import QueueSettings, SourceSettings
+from gateway.config.settings import QueueSettings
 from gateway.errors import QueueClosed, QueueError, QueueFull
 from gateway.events.envelope.client import Client
 from gateway.events.envelope.sealed import API_EVENT_VERSION
 from gateway.events.event import Event, decode_events
 from gateway.events.timestamps import format_ms, parse_ms
-from gateway.intake.context import IntakeContext
-from gateway.intake.dedup import RecentIds
-from gateway.intake.intake import Arrival, Intake
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.memory import MemoryConfig, MemoryStore
-from gateway.state.ledger.counts import Ledger
 from gateway.testing import START_MS, ManualClock
+from tests.support.intake_harness import IntakeHarness, make_source
 from tests.support.sizes import examples
 
 NOW = format_ms(START_MS)
 SOURCES = {
-    "web": SourceSettings(type="segment", write_key=("key-1", "key-2")),
-    "app": SourceSettings(type="segment", write_key="key-3"),
-    "off": SourceSettings(type="segment", write_key="key-4", enabled=False),
+    "web": make_source("key-1", "key-2"),
+    "app": make_source("key-3"),
+    "off": make_source("key-4", enabled=False),
 }
 
 
@@ -72,37 +68,20 @@ class ScriptedStore(MemoryStore):
         return super().write(chunks, counts, sync=sync)
 
 
-class Harness:
-    """An intake with a queue behind it."""
+class Harness(IntakeHarness):
+    """An intake over a queue whose store fails as the test says."""
 
     def __init__(self, *steps: tuple[str, Transform], dedup: bool = True) -> None:
         self.store = ScriptedStore()
-        self.clock = ManualClock()
-        self.queue = BatchingQueue(self.store, QueueSettings(), structlog.get_logger())
-        self.ids = RecentIds(3_600_000, 10_000) if dedup else None
-        self.ledger = Ledger()
-        self.intake = Intake(
-            IntakeContext(
-                sources=SOURCES,
-                queue=self.queue,
-                recent_ids=self.ids,
-                transforms=Chain(steps),
-                ledger=self.ledger,
-                clock=self.clock,
-                log=structlog.get_logger(),
-            )
-        )
+        self.batches = BatchingQueue(self.store, QueueSettings(), structlog.get_logger())
+        super().__init__(sources=SOURCES, transforms=steps, dedup=dedup, queue=self.batches)
 
     async def __aenter__(self) -> Self:
-        await self.queue.start()
+        await self.batches.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.queue.stop()
-
-    def accept(self, *events: Event, source_id: str = "web", **fields: Any) -> asyncio.Task[Any]:
-        arrival = Arrival(source_id, self.clock(), list(events), **fields)
-        return asyncio.ensure_future(self.intake.accept(arrival))
+        await self.batches.stop()
 
     def stored(self) -> list[Event]:
         """Returns all events of the store, in order."""
@@ -398,13 +377,13 @@ async def test_small_events_do_not_hold_a_large_request() -> None:
     event.event, event.user_id = "e", "u"
     async with Harness() as harness:
         await harness.accept(event, body_bytes=len(body))
-        slice_ = await harness.queue.reader(0).read()
+        slice_ = await harness.batches.reader(0).read()
         assert slice_.events[0].properties == {"a": 1}
         assert slice_.events[0] is not event
 
         whole = made("m", raw_properties=Raw(b'{"a":1}'))
         await harness.accept(whole, body_bytes=100)
-        assert (await harness.queue.reader(1).read()).events[0] is whole
+        assert (await harness.batches.reader(1).read()).events[0] is whole
 
 
 Step = Callable[[], Event]
