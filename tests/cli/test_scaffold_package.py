@@ -1,4 +1,4 @@
-"""What ``gateway plugin new`` writes, used as its author and a user of it would."""
+"""Packages of ``gateway plugin new``, used as by their author and a user."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ EVENT = (
 
 
 def install(made: Environment, folder: Path) -> None:
-    """Write the packages, and install them from wheels beside the gateway's own."""
+    """Writes the packages, and installs wheels of them beside the gateway's own."""
     wheels = folder / "wheels"
     for name, kind in PLUGINS.items():
         write(folder / name, render(name, kind))
@@ -57,7 +57,7 @@ def install(made: Environment, folder: Path) -> None:
 
 
 async def deliver(made: Environment, folder: Path) -> list[object]:
-    """What the vendor was sent of one event, posted to a gateway in the environment."""
+    """Posts an event to a gateway in the environment, and returns what the vendor got."""
     async with FakeVendor() as vendor:
         process = GatewayProcess(folder / "run", CONFIG.format(url=vendor.url), made.python)
         checked = await asyncio.to_thread(made.run, "gateway", "check", cwd=folder / "run")
@@ -82,7 +82,7 @@ async def deliver(made: Environment, folder: Path) -> list[object]:
 
 @pytest.mark.parametrize(("name", "kind"), PLUGINS.items())
 def test_what_is_written_passes_its_own_tests(tmp_path: Path, name: str, kind: str) -> None:
-    """Beside the gateway of this checkout, whose Python takes the package for an installed one."""
+    """New packages pass their tests beside the gateway of this checkout."""
     write(tmp_path, render(name, kind))
     project = tomllib.loads((tmp_path / "pyproject.toml").read_text())["project"]
     ((point, module),) = project["entry-points"]["gateway"].items()

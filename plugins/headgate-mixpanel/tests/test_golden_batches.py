@@ -34,7 +34,7 @@ ROWS = [json.loads(line) for line in CASES.read_text(encoding="utf-8").splitline
 
 
 def kinds(path: str, records: Iterable[dict[str, Any]]) -> Counter[str]:
-    """Endpoint, operation, and whom or what it is about."""
+    """Returns endpoint, operation, and the user or group of each item."""
     found: Counter[str] = Counter()
     for record in records:
         if "$transactions" in record.get("$append", {}):
@@ -69,7 +69,7 @@ def config_of(theirs: dict[str, Any], url: str) -> MixpanelConfig:
 async def sent(
     tmp_path: Path, theirs: dict[str, Any], events: list[Event]
 ) -> tuple[list[Received], int]:
-    """The requests that a batch makes, and how many of its events are refused."""
+    """Returns the requests of a batch, and the number of refused events."""
     async with FakeVendor(default=Answer(json={"code": 200, "status": 1})) as vendor:
         destination = Mixpanel(config_of(theirs, vendor.url), make_context(tmp_path))
         await destination.start()

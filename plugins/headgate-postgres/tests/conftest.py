@@ -1,4 +1,4 @@
-"""What the tests of the destination share: a server for each worker, a schema for each test."""
+"""Fixtures: a server for each test process, a schema for each test."""
 
 from __future__ import annotations
 
