@@ -29,7 +29,8 @@ from gateway.queue.memory import MemoryConfig, MemoryStore
 from gateway.rollouts.groups import Groups
 from gateway.runtime.gateway import Gateway
 from gateway.testing import make_event
-from tests.support.reloading import BASE, House, caught_up
+from tests.support.gateway_harness import BASE, GatewayHarness
+from tests.support.in_process import caught_up
 
 NOBODY = Path("/nonexistent")
 
@@ -171,7 +172,7 @@ def test_both_paths_learn_the_same(sent: list[list[Event]]) -> None:
 
 async def test_it_begins_when_something_needs_visitors(tmp_path: Path) -> None:
     """Linking starts when a used group goes by user, at a start or at a reload."""
-    house = House(tmp_path)
+    harness = GatewayHarness(tmp_path)
     unused = BASE + "[groups.g]\n[groups.h]\nby = 'event'\nstamp = true\n"
     used = unused.replace("[destinations.out]", "[destinations.out]\nonly = { group = 'g' }")
 
@@ -180,17 +181,17 @@ async def test_it_begins_when_something_needs_visitors(tmp_path: Path) -> None:
         await caught_up(gateway)
         return visitor_of(event)
 
-    house.write(unused)
-    async with house.gateway().running() as gateway:
+    harness.write(unused)
+    async with harness.gateway().running() as gateway:
         assert not gateway.identity.active
         assert await take_in(gateway, seen("ada", "phone")) == "phone"
         assert await take_in(gateway, seen("ada")) == "ada"
-        house.write(used)
+        harness.write(used)
         await gateway.reload("tests")
         assert gateway.identity.active
         assert await take_in(gateway, seen("ada", "desk")) == "desk"
         assert await take_in(gateway, seen("ada")) == "desk"
-    async with house.gateway().running() as gateway:
+    async with harness.gateway().running() as gateway:
         assert await take_in(gateway, seen("ada")) == "desk"
 
 
