@@ -1,4 +1,4 @@
-"""Whatever receivers do, and whenever the process is killed, no event is lost, provably.
+"""No event is lost, whatever receivers answer and whenever the process is killed.
 
 One short schedule always runs, and ten under ``-m long``; ``HEADGATE_CHAOS_SEEDS`` sets how many.
 """

@@ -1,4 +1,4 @@
-"""Simulated rollouts: how often a harmless one is stopped, and how soon a harmful one.
+"""Simulated rollouts are rarely stopped if harmless, and soon if harmful.
 
 Visitors return with very different frequencies; some have a broken app and fail far more often.
 """

@@ -174,9 +174,7 @@ async def test_a_restart_of_the_server_costs_nothing(
 async def test_tables_that_are_dropped_are_made_again(
     make: Any, rows: Any, batch: Any, server: PostgresServer, schema: str
 ) -> None:
-    """A table, a column or the whole schema that is dropped while the gateway runs is created
-    again.
-    """
+    """A table, column or schema that is dropped while the gateway runs is created again."""
     destination = await make()
     await destination.send(batch(events(3)))
     await server.execute(f'DROP TABLE {schema}.event_0; ALTER TABLE {schema}.event_1 DROP "n"')
