@@ -93,7 +93,7 @@ async def test_a_column_of_numbers_widens(make: Any, rows: Any, batch: Any) -> N
 async def test_a_column_that_cannot_widen_stays(
     why: str, make: Any, rows: Any, batch: Any, server: Any, schema: str
 ) -> None:
-    """If the table is too large, or a view uses the column, values that do not fit are in _extra."""
+    """If the table is too large, or a view uses the column, values go to _extra instead."""
     destination = await make(**({"widen_max_bytes": 0} if why == "large" else {}))
     await destination.send(batch([track(price=20)]))
     if why == "view":
