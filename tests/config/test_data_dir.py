@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 import pytest
-import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,11 +20,12 @@ from gateway.config.data_dir import (
 )
 from gateway.config.load import load
 from gateway.errors import ConfigError, GatewayError
-from gateway.queue.disk import DiskConfig, DiskStore
+from gateway.queue.disk import DiskConfig
 from gateway.queue.offline import QueueFolder
 from gateway.runtime.gateway import Gateway
 from gateway.runtime.plugins import discover
 from gateway.testing import ManualClock
+from tests.support.disk_store import open_store
 
 
 def test_a_data_directory_of_one_process_is_shard_0(tmp_path: Path) -> None:
@@ -65,8 +65,7 @@ def test_the_ids_of_other_shards_are_read_from_their_files(
 ) -> None:
     """A folder's newest frames equal those of its store."""
     clock = ManualClock(0)
-    store = DiskStore(tmp_path, DiskConfig(segment_bytes=4096), clock, structlog.get_logger())
-    store.open()
+    store = open_store(tmp_path, DiskConfig(segment_bytes=4096), clock)
     for number in range(40):
         clock.now_ms = number
         store.write([b'[{"n":"' + os.urandom(150).hex().encode() + b'"},{}]'], [2], sync=True)

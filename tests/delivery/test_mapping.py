@@ -19,7 +19,7 @@ from gateway.events.event import Event, decode_events, encode_events
 from gateway.runtime.gateway import Gateway
 from gateway.runtime.plugins import discover
 from gateway.testing import make_event
-from tests.privacy.test_regulations import ADA, Vendor
+from tests.support.scripted_vendor import ADA, ScriptedVendor
 from tests.support.values import json_objects, json_values
 
 
@@ -287,7 +287,7 @@ async def test_what_the_destination_says_is_said_of_the_right_events() -> None:
 
 async def test_a_mapped_destination_erases_as_without_the_mapping() -> None:
     """A mapping passes erasure on, with the state of its job and its mode for shards."""
-    vendor = Vendor(Erasure("RUNNING", job="7"))
+    vendor = ScriptedVendor(Erasure("RUNNING", job="7"))
     vendor.stores_by_shard = True
     destination = MappedDestination(vendor, HALVES)
     assert destination.stores_by_shard

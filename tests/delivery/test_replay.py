@@ -23,9 +23,9 @@ from gateway.runtime.gateway import Gateway
 from gateway.runtime.plugins import discover
 from gateway.state.ledger.statement import statement
 from gateway.testing import Answer, FakeVendor, ManualClock
-from tests.state.test_trace import TOKEN, send
 from tests.support.commands import gateway_command
 from tests.support.gateway_process import GatewayProcess
+from tests.support.http_calls import ADMIN_TOKEN, send_track
 
 CONFIG = """
 [sources.web]
@@ -295,7 +295,7 @@ def test_the_command_asks_the_running_gateway(tmp_path: Path) -> None:
 [server]
 port = 0
 [admin]
-token = "{TOKEN}"
+token = "{ADMIN_TOKEN}"
 [sources.web]
 type = "segment"
 write_key = "demo"
@@ -306,8 +306,8 @@ type = "file"
 path = "events"
 """
     with GatewayProcess(tmp_path, config) as gateway:
-        send(gateway, event="Hello", messageId="a")
-        send(gateway, event="Bye", messageId="b")
+        send_track(gateway, event="Hello", messageId="a")
+        send_track(gateway, event="Bye", messageId="b")
         gateway.wait_delivered("all")
         gateway.wait_delivered("files")
         code, output = gateway_command(tmp_path, "replay", "-d", "all", "--from", "1h", "--dry-run")
@@ -336,7 +336,7 @@ async def test_a_kill_in_the_middle_loses_and_doubles_nothing_in_the_books(tmp_p
 [server]
 port = 0
 [admin]
-token = "{TOKEN}"
+token = "{ADMIN_TOKEN}"
 [sources.web]
 type = "segment"
 write_key = "demo"
@@ -349,7 +349,7 @@ batch = {{{{ max_age_seconds = 0.0 }}}}
     async with FakeVendor() as vendor:
         with GatewayProcess(tmp_path, config.format(url=vendor.url)) as gateway:
             for number in range(40):
-                await asyncio.to_thread(send, gateway, event="Hello", messageId=f"m{number}")
+                await asyncio.to_thread(send_track, gateway, event="Hello", messageId=f"m{number}")
             await asyncio.to_thread(gateway.wait_delivered, "crm")
             before = len(vendor.requests)
             body = {"destination": "crm", "from_ms": 0, "to_ms": 10**14, "rate": 8}

@@ -28,6 +28,7 @@ from gateway.runtime.plugins import discover
 from gateway.state.ledger.statement import statement
 from gateway.testing import Answer, FakeVendor, ManualClock, make_batch, make_event
 from tests.support.gateway_process import GatewayProcess
+from tests.support.http_calls import post_events
 
 CONFIG = """
 [server]
@@ -360,7 +361,6 @@ async def test_the_command_shows_differences_and_fails_on_them(harness: Harness)
     with GatewayProcess(
         harness.folder, text.replace("port = 0", "port = 0\nworkers = 2")
     ) as gateway:
-        from tests.rollouts.test_groups_split import post
 
         def events(*names: str) -> list[dict[str, Any]]:
             return [
@@ -373,12 +373,12 @@ async def test_the_command_shows_differences_and_fails_on_them(harness: Harness)
             return done.exit_code, done.output
 
         for n in range(10):
-            await asyncio.to_thread(post, gateway.url, events(f"Same{n}"))
+            await asyncio.to_thread(post_events, gateway.url, events(f"Same{n}"))
         await asyncio.to_thread(gateway.wait_delivered, "next")
         code, output = await asyncio.to_thread(run, "next")
         assert code == 0, output
         assert "10  same" in output
-        await asyncio.to_thread(post, gateway.url, events("Renamed"))
+        await asyncio.to_thread(post_events, gateway.url, events("Renamed"))
         await asyncio.to_thread(gateway.wait_delivered, "next")
         code, output = await asyncio.to_thread(run, "next")
         assert code == 1

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from gateway.errors import ConfigError
 from gateway.http.tokens import Tokens
 from tests.support.commands import gateway_command
 from tests.support.gateway_process import GatewayProcess
+from tests.support.http_calls import Reply, call
 
 READ, OPERATE, ADMIN = (f"{role} token for tests" for role in ("read", "operate", "admin"))
 CONFIG = f"""
@@ -53,17 +52,10 @@ def _gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProces
         yield gateway
 
 
-def ask(gateway: GatewayProcess, token: str, method: str, path: str, body: Any = None) -> Any:
-    """Returns status, headers and JSON of an answer."""
-    data = None if method == "GET" else json.dumps(body or {}).encode()
-    headers = {"Authorization": f"Bearer {token}"}
-    request = urllib.request.Request(gateway.url + path, data, headers, method=method)
-    try:
-        with urllib.request.urlopen(request, timeout=10) as response:
-            return response.status, response.headers, json.loads(response.read())
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.headers, json.loads(error.read())
+def ask(gateway: GatewayProcess, token: str, method: str, path: str, body: Any = None) -> Reply:
+    """Calls a path with an admin token."""
+    body = None if method == "GET" else body or {}
+    return call(gateway.url + path, body, authorization=f"Bearer {token}", method=method)
 
 
 @pytest.mark.parametrize(

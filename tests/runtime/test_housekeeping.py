@@ -22,7 +22,7 @@ from gateway.state import Commit, Discard, State, Tally, reading
 from gateway.state.audit_trail import Audit
 from gateway.state.ledger.counts import Ledger
 from gateway.state.ledger.source_ledger import SourceLedger
-from tests.state.test_state import letter
+from tests.support.dead_letters import make_dead_letter
 
 
 class Harness:
@@ -67,7 +67,7 @@ async def _harness(tmp_path: Path) -> AsyncIterator[Harness]:
 
 async def test_dead_letters_are_bounded(harness: Harness) -> None:
     """The oldest dead letters of a destination beyond its bound go, stay counted and are logged."""
-    letters = [letter(n, last_ms=n) for n in range(5)]
+    letters = [make_dead_letter(n, last_ms=n) for n in range(5)]
     await harness.state.commit(Commit("crm", 5, dead=letters))
     await harness.state.commit(Commit("lake", 5, dead=letters))
     with capture_logs() as logs:
@@ -87,7 +87,9 @@ async def test_once_a_second_what_is_old_is_forgotten(
     monkeypatch.setattr("gateway.runtime.housekeeping._EVERY_SECONDS", 0.001)
     discards = [Discard(ms, "web", f"m{ms}", "duplicate") for ms in (1, harness.now_ms)]
     await harness.state.add_tally(Tally(discards=discards))
-    await harness.state.commit(Commit("crm", 5, dead=[letter(n, last_ms=n) for n in range(5)]))
+    await harness.state.commit(
+        Commit("crm", 5, dead=[make_dead_letter(n, last_ms=n) for n in range(5)])
+    )
     task = asyncio.create_task(harness.housekeeping.run())
     async with asyncio.timeout(10):
         while await harness.state.call(reading.discards, "m1"):

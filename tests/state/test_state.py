@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -19,7 +18,6 @@ from gateway.errors import StateError
 from gateway.state import (
     Attempt,
     Commit,
-    DeadLetter,
     Discard,
     Offsets,
     State,
@@ -29,20 +27,8 @@ from gateway.state import (
 )
 from gateway.state.ledger.counts import DestinationCounts
 from gateway.state.ledger.statement import statement
+from tests.support.dead_letters import make_dead_letter
 from tests.support.sizes import examples
-
-
-def letter(offset: int = 0, reason: str = "rejected", **fields: Any) -> DeadLetter:
-    values = {
-        "source_id": "web",
-        "message_id": f"m-{offset}",
-        "detail": "no such field",
-        "attempts": 3,
-        "first_ms": 1000,
-        "last_ms": 2000,
-        "event": Raw(b'{"type":"track"}'),
-    }
-    return DeadLetter(offset=offset, reason=reason, **{**values, **fields})
 
 
 @pytest.fixture
@@ -76,7 +62,9 @@ async def test_a_new_store_is_empty(state: State) -> None:
 
 async def test_a_commit_moves_the_cursor_and_adds_to_the_counts(state: State) -> None:
     """A commit sets the destination's own cursor and adds to its own counts."""
-    await state.commit(Commit("crm", 10, delivered=7, filtered={"consent": 2}, dead=[letter(9)]))
+    await state.commit(
+        Commit("crm", 10, delivered=7, filtered={"consent": 2}, dead=[make_dead_letter(9)])
+    )
     await state.commit(Commit("crm", 15, delivered=3, filtered={"consent": 1, "sample": 1}))
     await state.commit(Commit("lake", 12, delivered=12))
     assert await state.cursors() == {"crm": 15, "lake": 12}
@@ -94,7 +82,7 @@ async def test_a_commit_of_nothing_keeps_the_cursor(state: State) -> None:
 
 async def test_events_lost_to_damage_are_dead(state: State) -> None:
     """Lost events count as dead, without dead letters."""
-    commit = Commit("crm", 5, dead=[letter(1, "damaged")], lost=3)
+    commit = Commit("crm", 5, dead=[make_dead_letter(1, "damaged")], lost=3)
     assert commit.dead_counts() == Counter(damaged=4)
     await state.commit(commit)
     assert (await state.counts())["crm"].dead == Counter(damaged=4)
@@ -103,9 +91,9 @@ async def test_events_lost_to_damage_are_dead(state: State) -> None:
 
 async def test_dead_letters_newest_first(state: State) -> None:
     """A dead letter reads as it was written, of its destination only, up to the limit."""
-    letters = [letter(n, event=Raw(b'{"n":"\xc3\xa9"}')) for n in range(5)]
+    letters = [make_dead_letter(n, event=Raw(b'{"n":"\xc3\xa9"}')) for n in range(5)]
     await state.commit(Commit("crm", 3, dead=letters[:3]))
-    await state.commit(Commit("lake", 9, dead=[letter(8)]))
+    await state.commit(Commit("lake", 9, dead=[make_dead_letter(8)]))
     await state.commit(Commit("crm", 5, dead=letters[3:]))
     found = await state.dead_letters("crm")
     assert [structs.replace(one, id=0, destination="") for one in found] == letters[::-1]
@@ -118,7 +106,12 @@ async def test_a_commit_is_all_or_nothing(state: State, path: Path) -> None:
     await state.commit(Commit("crm", 10, delivered=10))
     with pytest.raises(StateError, match=r"state\.sqlite"):
         await state.commit(
-            Commit("crm", 20, delivered=9, dead=[letter(12), letter(13, message_id=None)])
+            Commit(
+                "crm",
+                20,
+                delivered=9,
+                dead=[make_dead_letter(12), make_dead_letter(13, message_id=None)],
+            )
         )
     assert await state.cursors() == {"crm": 10}
     assert await state.counts() == {"crm": DestinationCounts(10)}
@@ -196,7 +189,9 @@ commits = st.lists(
         st.integers(0, 5),
         st.dictionaries(st.sampled_from(["consent", "sample", "é'"]), st.integers(0, 5)),
         st.lists(
-            st.builds(letter, st.integers(0, 99), st.sampled_from(["rejected", "expired"]))
+            st.builds(
+                make_dead_letter, st.integers(0, 99), st.sampled_from(["rejected", "expired"])
+            )
         ).map(tuple),
         st.integers(0, 3),
     ),

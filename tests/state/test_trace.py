@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,13 @@ import pytest
 
 from tests.support.commands import gateway_command
 from tests.support.gateway_process import GatewayProcess
+from tests.support.http_calls import ADMIN_TOKEN, send_track
 
-TOKEN = "0123456789abcdef0123"
 CONFIG = f"""
 [server]
 port = 0
 [admin]
-token = "{TOKEN}"
+token = "{ADMIN_TOKEN}"
 [sources.web]
 type = "segment"
 write_key = "demo"
@@ -44,14 +43,6 @@ max_seconds = 0.05
 """
 
 
-def send(gateway: GatewayProcess, **event: Any) -> None:
-    body = json.dumps({"userId": "u", **event}).encode()
-    headers = {"Authorization": "Basic ZGVtbzo=", "Content-Type": "application/json"}
-    request = urllib.request.Request(f"{gateway.url}/v1/track", body, headers)
-    with urllib.request.urlopen(request, timeout=10) as response:
-        assert response.status == 200
-
-
 def wait_for_failure(gateway: GatewayProcess, destination: str) -> None:
     deadline = time.monotonic() + 10
     while gateway.get("/health")["destinations"][destination]["status"] != "retrying":
@@ -69,11 +60,13 @@ def why(folder: Path, message_id: str) -> dict[str, Any]:
 @pytest.fixture(name="gateway", scope="module")
 def _gateway(tmp_path_factory: pytest.TempPathFactory) -> Any:
     with GatewayProcess(tmp_path_factory.mktemp("why"), CONFIG) as gateway:
-        send(gateway, event="Order", messageId="order")
-        send(gateway, event="Order", messageId="order")
-        send(gateway, event="Hello", messageId="hello", properties={"card": "4111 1111 1111 1111"})
-        send(gateway, event="Noise", messageId="noise")
-        send(gateway, event="", messageId="nameless")
+        send_track(gateway, event="Order", messageId="order")
+        send_track(gateway, event="Order", messageId="order")
+        send_track(
+            gateway, event="Hello", messageId="hello", properties={"card": "4111 1111 1111 1111"}
+        )
+        send_track(gateway, event="Noise", messageId="noise")
+        send_track(gateway, event="", messageId="nameless")
         gateway.wait_delivered("all")
         gateway.wait_delivered("orders")
         wait_for_failure(gateway, "crm")

@@ -10,6 +10,7 @@ import uuid
 from urllib.parse import urlsplit
 
 from tests.support.gateway_process import GatewayProcess
+from tests.support.http_calls import ADMIN_TOKEN
 
 __all__ = ["Sender", "config", "process_of", "send"]
 
@@ -27,7 +28,7 @@ write_key = "k"
 [log]
 format = "json"
 [admin]
-token = "0123456789abcdef"
+token = "{ADMIN_TOKEN}"
 {more}
 """
 

@@ -14,9 +14,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 import pytest
-import structlog
 
-from gateway.queue.disk import DiskConfig, DiskStore
+from tests.support.disk_store import open_store
 from tests.support.gateway_process import GatewayProcess
 from tests.support.sizes import sizes
 
@@ -132,8 +131,7 @@ def delivered_ids(folder: Path) -> list[str]:
 
 
 def queued_ids(folder: Path) -> list[str]:
-    store = DiskStore(folder, DiskConfig(), lambda: 0, structlog.get_logger())
-    store.open()
+    store = open_store(folder)
     reader = store.reader(0)
     ids = []
     while (frame := reader.next()) is not None:
