@@ -99,7 +99,7 @@ class Harness:
 
 
 @pytest.fixture(name="harness")
-async def _house(tmp_path: Path) -> AsyncIterator[Harness]:
+async def _harness(tmp_path: Path) -> AsyncIterator[Harness]:
     answers = [Answer()]
     async with FakeVendor(default=lambda _: answers[0]) as vendor:
         yield Harness(tmp_path, vendor, answers)

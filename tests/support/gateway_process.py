@@ -110,12 +110,16 @@ class GatewayProcess:
         return int(subprocess.check_output(["ps", "-o", "rss=", "-p", str(self.pid)])) * 1024
 
     def events(self, folder: str) -> list[dict[str, Any]]:
-        """What a destination of type ``file`` has written so far, in order."""
+        """Returns the events in the files of a destination, in order, worker by worker."""
         return [
             json.loads(line)
-            for file in sorted((self.folder / folder).glob("*.ndjson"))
+            for file in sorted((self.folder / folder).rglob("*.ndjson"))
             for line in file.read_bytes().splitlines()
         ]
+
+    def message_ids(self, folder: str) -> list[str]:
+        """Returns the message ids of `events`."""
+        return [event["messageId"] for event in self.events(folder)]
 
     def get(self, path: str) -> Any:
         """The JSON answer to a GET."""

@@ -18,7 +18,7 @@ from headgate_postgres.positions import BLOCK
 from tests.support.gateway_process import GatewayProcess
 from tests.support.postgres_server import PostgresServer
 from tests.support.sizes import sizes
-from tests.support.steady_client import Client
+from tests.support.steady_client import RetryingClient
 
 
 def events(number: int, first: int = 0) -> list[Any]:
@@ -238,7 +238,7 @@ async def test_after_kills_of_both_each_event_is_there_once(
 ) -> None:
     """SIGKILL of the gateway and immediate stops of the server at random points under load."""
     rng = random.Random(3)
-    client = Client()
+    client = RetryingClient()
 
     def run() -> None:
         with GatewayProcess(tmp_path, CONFIG.format(dsn=server.dsn, schema=schema)) as gateway:

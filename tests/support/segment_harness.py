@@ -8,26 +8,20 @@ import gzip
 import json
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import aiohttp
 from aiohttp import web
 
 from gateway.builtin.sources.segment import SegmentConfig, SegmentSource
-from gateway.components.chain import Chain
 from gateway.config.settings import ServerConfig, SourceSettings
-from gateway.errors import QueueError
-from gateway.events.envelope.sealed import stored_events
-from gateway.events.event import Event
-from gateway.intake.context import IntakeContext
-from gateway.intake.dedup import RecentIds
 from gateway.intake.intake import Intake
-from gateway.queue.batching import BatchingQueue
-from gateway.state.ledger.counts import Ledger
 from gateway.testing import ManualClock, make_context
+from tests.support.fake_queue import FakeQueue
+from tests.support.intake_harness import IntakeHarness, make_source
 
 KEY = "key-web"
 OTHER_KEY = "key-2"
@@ -51,33 +45,6 @@ def dumps(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-class FakeQueue:
-    """Stores events in a list; `error` makes it refuse."""
-
-    def __init__(self) -> None:
-        self.stored: list[Event] = []
-        self.error: QueueError | None = None
-        self.when_stored: Callable[[Mapping[str, int], int], None] | None = None
-
-    def put(
-        self, events: Sequence[Event], data: bytes, sources: Mapping[str, int]
-    ) -> Awaitable[None]:
-        """Keep what a store would keep: the encoded form."""
-        if self.error is not None:
-            raise self.error
-        assert len(stored_events(data)) == len(events) == sum(sources.values())
-        self.stored += stored_events(data)
-        if self.when_stored is not None:
-            self.when_stored(sources, len(self.stored))
-        return self.settle()
-
-    def settle(self) -> Awaitable[None]:
-        """Nothing is ever under way."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        done.set_result(None)
-        return done
-
-
 class Reply:
     """What came back."""
 
@@ -94,7 +61,7 @@ class Reply:
         return value
 
 
-class Lab:
+class SegmentHarness:
     """What a test talks to.
 
     Attributes:
@@ -159,14 +126,14 @@ class Lab:
 
 
 @asynccontextmanager
-async def lab(
+async def segment_gateway(
     config: SegmentConfig | None = None,
     *,
     enabled: bool = True,
     server: ServerConfig | None = None,
-    clock: Callable[[], int] | None = None,
+    clock: ManualClock | None = None,
     others: Mapping[str, SegmentConfig] | None = None,
-) -> AsyncIterator[Lab]:
+) -> AsyncIterator[SegmentHarness]:
     """A running gateway with a source ``web`` (`KEY`) and others, which own the keys ``key-<id>``.
 
     One more source, of another type, owns `FOREIGN_KEY`. A log line of aiohttp or asyncio fails the
@@ -174,27 +141,12 @@ async def lab(
     """
     configs = {"web": config or SegmentConfig(), **(others or {})}
     settings = {
-        id_: SourceSettings(
-            type="segment",
-            write_key=f"key-{id_}",
-            enabled=enabled if id_ == "web" else True,
-        )
-        for id_ in configs
+        id_: make_source(f"key-{id_}", enabled=enabled if id_ == "web" else True) for id_ in configs
     }
     settings["foreign"] = SourceSettings(type="other", write_key=FOREIGN_KEY)
-    queue = FakeQueue()
-    context = make_context(Path("/nowhere"), "segment", server=server, clock=clock or ManualClock())
-    intake = Intake(
-        IntakeContext(
-            sources=settings,
-            queue=cast("BatchingQueue", queue),
-            recent_ids=RecentIds(86_400_000, 100_000),
-            transforms=Chain(),
-            ledger=Ledger(),
-            clock=context.clock,
-            log=context.log,
-        )
-    )
+    harness = IntakeHarness(sources=settings, clock=clock)
+    context = make_context(Path("/nowhere"), "segment", server=server, clock=harness.clock)
+    intake = harness.intake
     source = SegmentSource(configs, intake, context)
     app = web.Application(client_max_size=0)
     for route in source.routes():
@@ -213,7 +165,7 @@ async def lab(
         async with aiohttp.ClientSession(
             f"http://127.0.0.1:{port}", connector=aiohttp.TCPConnector(limit=8)
         ) as session:
-            yield Lab(session, port, intake, queue)
+            yield SegmentHarness(session, port, intake, harness.queue)
     finally:
         await runner.cleanup()
         for logger in loggers:
