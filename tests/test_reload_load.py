@@ -157,7 +157,7 @@ def check_order(ids: list[str]) -> None:
         assert numbers == sorted(numbers), f"events of {user} have overtaken each other"
 
 
-@sizes("reloads", small=12, full=60)
+@sizes("reloads", small=12, full=40)
 def test_nobody_notices_a_reload(tmp_path: Path, reloads: int) -> None:
     """No request fails, no connection ends, and each event arrives once and in its user's order."""
     texts = configs()
@@ -215,7 +215,7 @@ def until_more(client: SteadyClient, events: int) -> None:
         time.sleep(0.01)
 
 
-@sizes("kills", small=2, full=20)
+@sizes("kills", small=2, full=8)
 def test_a_kill_in_the_middle_of_a_reload_loses_nothing(tmp_path: Path, kills: int) -> None:
     """The next start goes by the file; rows are there exactly once, and the books balance."""
     rng = random.Random(7)

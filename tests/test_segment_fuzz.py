@@ -91,7 +91,7 @@ def received(gateway: Lab) -> int:
 
 RELAXED = settings(
     deadline=None,
-    max_examples=examples(20, 500),
+    max_examples=examples(20, 200),
     suppress_health_check=[HealthCheck.too_slow],
     database=None,
 )
