@@ -1,24 +1,25 @@
-"""Every error the gateway raises on purpose, in one tree.
+"""The tree of errors that the gateway raises on purpose.
 
 ::
 
     GatewayError
-    ├── ConfigError              config.toml cannot be used; its text starts with the key's path
-    ├── PluginError              a plugin cannot be used; names distribution, version and stage
+    ├── ConfigError              config.toml cannot be used; the text begins with the key's path
+    ├── PluginError              a plugin cannot be used, or breaks its contract
     ├── QueueError
-    │   ├── QueueFull            a bound is reached; the caller sheds and says when to come back
+    │   ├── QueueFull            a bound is reached; the client is asked to come back later
     │   ├── QueueClosed          the gateway is stopping or the store failed
-    │   └── QueueDamaged         bytes on disk that fail their checksum
+    │   └── QueueDamaged         bytes on disk fail their checksum
     ├── StateError               the state store (cursors, dead letters) cannot be used
-    └── DeliveryError            what a destination raises; the class decides what happens next
+    └── DeliveryError            raised by a destination; the class decides what happens next
         ├── Retryable            try again later, after `retry_after_seconds` if given
-        │   └── Throttled        the destination asked us to slow down
+        │   └── Throttled        the destination asks for fewer requests
         ├── Permanent            this event will never be accepted: dead letter, with the reason
         ├── Misconfigured        credentials or settings are wrong: keep the events, alarm
         └── BatchError           some items failed; those it does not name were delivered
 
-A destination may raise anything; what is not a `DeliveryError` is treated as `Retryable`.
-The class decides, never the text.
+A destination may raise any other exception too; it is treated as `Retryable`. The class decides,
+never the text. A room adds errors of its own below this tree where it alone handles them, such as
+`gateway.http.body.BodyError`.
 """
 
 from __future__ import annotations
@@ -44,11 +45,11 @@ __all__ = [
 
 
 class GatewayError(Exception):
-    """Root of all errors raised by the gateway."""
+    """Root of all errors that the gateway raises on purpose."""
 
 
 class ConfigError(GatewayError):
-    """The configuration cannot be used; the text starts with the path of the offending key."""
+    """The configuration cannot be used; the text begins with the path of the key that is wrong."""
 
 
 class PluginError(GatewayError):
@@ -63,8 +64,8 @@ class QueueFull(QueueError):
     """A bound of the queue is reached.
 
     Args:
-        reason: which bound, for logs and metrics.
-        retry_after_seconds: when the caller may try again, a whole number from 1 to 300.
+        reason: names the bound, for logs and metrics.
+        retry_after_seconds: time until the caller may try again, a whole number from 1 to 300.
     """
 
     def __init__(self, reason: str, retry_after_seconds: int = 1) -> None:
@@ -77,7 +78,7 @@ class QueueClosed(QueueError):
 
 
 class QueueDamaged(QueueError):
-    """Bytes on disk are not what was written."""
+    """Bytes on disk are not those that were written."""
 
 
 class StateError(GatewayError):
@@ -85,12 +86,12 @@ class StateError(GatewayError):
 
 
 class DeliveryError(GatewayError):
-    """Root of what a destination raises from `send`.
+    """Root of the errors that a destination raises from `send`.
 
     Args:
         reason: for logs, metrics and the dead letter, without secrets.
-        exchange: an excerpt of the request and of its answer, kept with the dead letter. The values
-            of the destination's `Secret` settings are masked in it, and it is cut to 4,000
+        exchange: an excerpt of the request and its answer, kept with the dead letter. The gateway
+            masks the values of the destination's `Secret` settings in it, and cuts it to 4,000
             characters.
     """
 
@@ -104,7 +105,7 @@ class Retryable(DeliveryError):
 
     Args:
         reason, exchange: as for every `DeliveryError`.
-        retry_after_seconds: how long the destination asked us to wait, if it said so.
+        retry_after_seconds: the wait that the destination asked for, if it did.
     """
 
     def __init__(
@@ -115,7 +116,7 @@ class Retryable(DeliveryError):
 
 
 class Throttled(Retryable):
-    """The destination is reachable and asks for fewer requests (HTTP 429)."""
+    """The destination can be reached and asks for fewer requests (HTTP 429)."""
 
 
 class Permanent(DeliveryError):
@@ -123,14 +124,14 @@ class Permanent(DeliveryError):
 
 
 class Misconfigured(DeliveryError):
-    """Credentials or settings are wrong (HTTP 401, 403): no reason to throw events away."""
+    """Credentials or settings are wrong (HTTP 401, 403); the events are kept."""
 
 
 class BatchError(DeliveryError):
     """Some items of a batch failed; those that `failed` does not name were delivered.
 
     Args:
-        failed: index in the batch to what went wrong with that item.
+        failed: maps an index in the batch to the error of that item.
     """
 
     def __init__(self, failed: Mapping[int, DeliveryError]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from tests.delivering import Bench, make_bench
+from tests.support.delivery_bench import Bench, make_bench
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import re
 import resource
 import subprocess
 import sys
@@ -10,90 +12,42 @@ from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
+MAP = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
-LAYERS = (
-    ("errors", "event", "timestamps", "values", "assignment", "changes"),
-    # What is known of events, and nothing else.
-    ("dedup", "consent", "integrations"),
-    ("envelope",),
-    ("subjects",),
-    ("path", "lexer", "predicates", "condition", "ndjson", "naming"),
-    ("unit", "ramp"),
-    ("groups",),
-    ("personal",),
-    # What a plugin sees.
-    ("rehearsal", "batch", "trials"),
-    ("component",),
-    ("settings",),
-    ("access",),
-    ("alerts",),
-    ("config", "mapping"),
-    ("hookspecs", "shards"),
-    ("",),  # the package itself, which hands out the public names
-    ("plugins",),
-    # The road of an event.
-    ("queue",),
-    ("ledger",),
-    ("state", "suppression", "deadletters", "tokens", "keys"),
-    ("audit", "links"),
-    ("identity",),
-    ("books", "arms", "memberships", "chain", "rates", "tap"),
-    ("retry",),
-    ("rollout",),
-    ("intake",),
-    ("walk",),
-    ("delivery",),
-    # What plugins may use on top of the contract.
-    ("body", "clientip", "retry_after", "fakevendor", "excerpt", "packing", "ready"),
-    ("outbound", "rehearsing"),
-    ("testing",),
-    ("pytest_plugin",),
-    ("builtin",),
-    # The whole.
-    (
-        "upkeep",
-        "replay",
-        "building",
-        "erasure",
-        "routing",
-        "reload",
-        "preload",
-        "watch",
-        "lifecycle",
-    ),
-    ("regulations", "deliveries", "shadow"),
-    ("shading",),
-    ("setup",),
-    ("pipeline",),
-    ("explaining",),
-    ("conservation", "why", "status", "inventory"),
-    ("logs", "health", "metrics", "offline"),
-    ("question", "diffing"),
-    ("admin",),
-    ("server",),
-    ("workers",),
-    ("shop",),
-    ("scaffold",),
-    ("cli",),
-    ("__main__",),
+ROOMS = (
+    "errors",
+    "events",
+    "components",
+    "config",
+    "",  # the package itself, which hands out the public names
+    "http",
+    "queue",
+    "state",
+    "identity",
+    "rollouts",
+    "intake",
+    "delivery",
+    "privacy",
+    "builtin",
+    "runtime",
+    "server",
+    "testing",
+    "cluster",
+    "cli",
+    "__main__",
 )
-"""Rooms of the package, from the bottom up; a room is a module, or a folder with all in it.
-
-A module imports from rooms below its own, and within its own without going round.
-"""
+"""Rooms of the package, from the bottom up. A module imports from rooms below its own, and within
+its own without going round. docs/architecture.md says what each is for."""
 
 OPEN_TO_BUILTINS = {
-    "", "assignment", "body", "builtin", "clientip", "component", "condition", "config",
-    "envelope", "errors", "event", "groups", "hookspecs", "intake", "keys", "ndjson",
-    "path", "personal", "queue", "ready", "retry_after", "settings", "subjects",
-    "timestamps", "unit",
+    "", "builtin", "components", "config", "errors", "events", "http", "privacy", "queue",
 }  # fmt: skip
-"""What a built-in may use: the contract, and helpers that are there for plugins."""
+"""What a built-in may use: the contract, and rooms that serve plugins."""
 
 
 class Imports(NamedTuple):
@@ -114,6 +68,29 @@ def modules() -> dict[str, Path]:
     return found
 
 
+def module_of(module: str, name: str) -> str:
+    """Where a name comes from that a module imports: a public name is lent by `gateway` only."""
+    if f"{module}.{name}" in modules():
+        return f"{module}.{name}"
+    return public_names().get(name, module) if module == "gateway" else module
+
+
+@cache
+def public_names() -> dict[str, str]:
+    """The public names, each with the module that it comes from."""
+    (block,) = (
+        node
+        for node in ast.parse(modules()["gateway"].read_text(encoding="utf-8")).body
+        if isinstance(node, ast.If)
+    )
+    return {
+        alias.name: str(node.module)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+
+
 @cache
 def imports_of(name: str) -> Imports:
     at_once: set[str] = set()
@@ -127,8 +104,7 @@ def imports_of(name: str) -> Imports:
             case ast.ImportFrom():
                 assert node.level == 0, f"{name}: imports are absolute"
                 for alias in node.names:
-                    inner = f"{node.module}.{alias.name}"
-                    into.add(inner if inner in modules() else str(node.module))
+                    into.add(module_of(str(node.module), alias.name))
             case ast.If(test=ast.Name(id="TYPE_CHECKING")):
                 for child in node.body:
                     visit(child, for_types)
@@ -155,29 +131,59 @@ def room_of(name: str) -> str:
 
 
 def height_of(name: str) -> int:
-    return next(height for height, rooms in enumerate(LAYERS) if room_of(name) in rooms)
+    return ROOMS.index(room_of(name))
 
 
 def edges() -> Iterator[tuple[str, str]]:
-    """Who imports whom at run time, at once or when called."""
+    """Who imports whom: at once, when called, or for types only."""
     for name in modules():
-        imports = imports_of(name)
-        for imported in sorted(imports.at_once | imports.when_called):
+        if name == "gateway":
+            continue  # it imports a public name when a plugin asks for it
+        for imported in sorted(frozenset().union(*imports_of(name))):
             if is_ours(imported):
                 yield name, imported
 
 
-def test_every_module_has_a_room() -> None:
-    """Whoever adds a module says in the table what it may use."""
-    listed = [room for rooms in LAYERS for room in rooms]
-    assert len(listed) == len(set(listed))
-    rooms = {room_of(name) for name in modules()}
-    assert rooms - set(listed) == set()
-    assert set(listed) - rooms == set()
+def test_the_table_lists_each_room_once() -> None:
+    """A new package of gateway/ gets its place in the table before it is imported."""
+    assert sorted(ROOMS) == sorted({room_of(name) for name in modules()})
+
+
+def test_the_map_has_the_rooms_of_the_table() -> None:
+    """docs/architecture.md has one sentence for each room, in the order of the table."""
+    section = MAP.split("## Rooms")[1].split("\n## ")[0]
+    shown = re.findall(r"(?m)^\| `(\w+)` \| (?:[^|.]|\.(?! ))+\. \|$", section)
+    assert ["" if name == "gateway" else name for name in shown] == list(ROOMS)
+
+
+def exists(dotted: str) -> bool:
+    """Whether a dotted name is a module, or leads from a module to something in it."""
+    parts = dotted.split(".")
+    length = next(n for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in modules())
+    found: Any = importlib.import_module(".".join(parts[:length]))
+    for part in parts[length:]:
+        found = getattr(found, part, None)
+    return found is not None
+
+
+def test_each_name_of_the_map_exists() -> None:
+    """docs/architecture.md names only modules, functions and paths that exist."""
+    names = re.findall(r"`(gateway(?:\.\w+)+)`", MAP)
+    paths = re.findall(r"`((?:gateway|tests|plugins|bench)(?:/[\w.-]+)+)`", MAP)
+    assert len(names) > 40
+    assert len(paths) > 10
+    assert [name for name in names if not exists(name)] == []
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("name", ["gateway.cli.nothing", "gateway.queue.disk.DiskStore.nothing"])
+def test_a_name_that_is_gone_is_found(name: str) -> None:
+    """A function that was renamed or removed does not stay in the map."""
+    assert not exists(name)
 
 
 def test_imports_go_down() -> None:
-    """No module uses one that stands above it, unless for types only."""
+    """No module imports from a room above its own, not even for types."""
     wrong = [
         f"{name} imports {imported}"
         for name, imported in edges()
@@ -186,27 +192,18 @@ def test_imports_go_down() -> None:
     assert wrong == []
 
 
-def test_rooms_beside_each_other_do_not_go_round() -> None:
-    """Following imports at run time, one never comes back to where one was."""
+def test_no_imports_go_round() -> None:
+    """Following imports, those for types too, never leads back to the module they started from."""
     graph: dict[str, set[str]] = {}
     for name, imported in edges():
         graph.setdefault(name, set()).add(imported)
     TopologicalSorter(graph).prepare()
 
 
-def test_imports_for_types_are_used_for_nothing_else() -> None:
-    """What is imported for types may stand above; what stands below is simply imported."""
-    up = {
-        (name, imported)
-        for name in modules()
-        for imported in imports_of(name).for_types
-        if is_ours(imported) and height_of(imported) > height_of(name)
-    }
-    assert up == {
-        ("gateway.component", "gateway.settings"),
-        ("gateway.component", "gateway.intake"),
-        ("gateway.component", "gateway.queue"),
-    }
+def test_only_two_files_lie_flat() -> None:
+    """Every other module of gateway/ is in a room."""
+    flat = {path.name for path in (ROOT / "gateway").iterdir() if path.is_file()}
+    assert flat == {"__init__.py", "__main__.py", "errors.py", "py.typed"}
 
 
 def test_builtins_use_what_plugins_may_use() -> None:
@@ -230,7 +227,7 @@ def test_who_imports_pluggy() -> None:
             imported.partition(".")[0] == "pluggy" for kind in imports_of(name) for imported in kind
         )
     }
-    assert users == {"gateway.plugins", "gateway.hookspecs"}
+    assert users == {"gateway.runtime.plugins", "gateway.components.hookspecs"}
 
 
 def loaded_by(module: str) -> set[str]:
@@ -250,7 +247,7 @@ def test_the_version_waits_for_nothing_of_ours(module: str) -> None:
     assert {"msgspec", "pluggy", "dataclasses", "asyncio"} & loaded == set()
 
 
-@pytest.mark.parametrize("module", ["gateway", "gateway.cli", "gateway.pytest_plugin"])
+@pytest.mark.parametrize("module", ["gateway", "gateway.cli", "gateway.testing.pytest_plugin"])
 def test_starting_imports_nothing_heavy(module: str) -> None:
     """A command that needs no server, no console and no metrics does not wait for them."""
     heavy = {"aiohttp", "rich", "prometheus_client", "sqlite3", "zstandard", "uvloop"}

@@ -1,4 +1,4 @@
-"""What others build on: the public names, the hooks, and the keys of config.toml."""
+"""The public API: names, hooks, keys of config.toml, and the admin paths."""
 
 from __future__ import annotations
 
@@ -17,14 +17,12 @@ import pytest
 from msgspec import Struct
 
 import gateway
-from gateway.access import AdminConfig
-from gateway.component import BatchPolicy
-from gateway.config import load
-from gateway.hookspecs import HookSpecs
-from gateway.pipeline import Gateway
-from gateway.plugins import discover
-from gateway.server import make_app
-from gateway.settings import (
+import gateway.testing
+from gateway.components.destination import BatchPolicy
+from gateway.components.hookspecs import HookSpecs
+from gateway.config.admin import AdminConfig
+from gateway.config.load import load
+from gateway.config.settings import (
     HOST_KEYS,
     DedupConfig,
     DestinationSettings,
@@ -37,6 +35,9 @@ from gateway.settings import (
     TraceConfig,
     TransformSettings,
 )
+from gateway.runtime.gateway import Gateway
+from gateway.runtime.plugins import discover
+from gateway.server.app import make_app
 
 ROOT = Path(__file__).parent.parent
 MODULES = sorted(
@@ -61,7 +62,7 @@ TABLES: dict[str, type[Struct]] = {
 
 
 def text_of(name: str) -> str:
-    """A file of the project; one that is not there documents nothing."""
+    """Returns the text of a file of the project; empty if it is missing."""
     path = ROOT / name
     return path.read_text(encoding="utf-8") if path.exists() else ""
 
@@ -69,45 +70,75 @@ def text_of(name: str) -> str:
 # -- names -----------------------------------------------------------------------------------------
 
 
-def test_the_public_names_are_those_that_can_be_imported() -> None:
-    """What authors of plugins import from `gateway` is listed, sorted, and nothing is left over."""
-    importable = {name: getattr(gateway, name) for name in gateway.__all__}
+PUBLIC = pytest.mark.parametrize("module", [gateway, gateway.testing], ids=lambda m: m.__name__)
+
+
+@PUBLIC
+def test_the_public_names_are_those_that_can_be_imported(module: ModuleType) -> None:
+    """Each public name is listed, sorted, and nothing is left over."""
+    importable = {name: getattr(module, name) for name in module.__all__}
     beside = {
         name
-        for name, value in vars(gateway).items()
+        for name, value in vars(module).items()
         if not name.startswith("_") and not isinstance(value, ModuleType)
-    } - {"annotations", "import_module", "TYPE_CHECKING"}
+    } - {"annotations", "import_module", "TYPE_CHECKING", "Any", "Callable", "Mapping"}
     assert beside - set(importable) == set()
-    assert gateway.__all__ == sorted(gateway.__all__)
-    assert set(dir(gateway)) >= set(importable)
+    assert module.__all__ == sorted(module.__all__)
+    assert set(dir(module)) >= set(importable)
     with pytest.raises(AttributeError, match="no attribute 'Baatch'"):
-        gateway.Baatch  # type: ignore[attr-defined]  # noqa: B018
+        module.Baatch  # noqa: B018
 
 
-def test_the_public_names_are_those_that_type_checkers_see() -> None:
-    """What is imported for types is what there is at run time, from the same module."""
-    tree = ast.parse(text_of("gateway/__init__.py"))
-    seen = {
-        (alias.name, node.module or "")
+@PUBLIC
+def test_the_public_names_are_those_that_type_checkers_see(module: ModuleType) -> None:
+    """Type checkers see the names that exist at run time, from the same modules."""
+    tree = ast.parse(inspect.getsource(module))
+    seen = [
+        (alias.name, alias.asname, node.module or "")
         for block in tree.body
         if isinstance(block, ast.If)
         for node in block.body
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
-    }
-    assert {name for name, _ in seen} == set(gateway.__all__) - {"__version__"}
-    for name, module in seen:
-        assert getattr(gateway, name) is getattr(importlib.import_module(module), name)
+    ]
+    assert sorted(name for name, _, _ in seen) == [n for n in module.__all__ if n != "__version__"]
+    for name, shown, home in seen:
+        assert shown == name  # ``X as X``, or type checkers take it for private
+        assert getattr(module, name) is getattr(importlib.import_module(home), name)
+
+
+def test_a_public_name_imports_its_module_alone() -> None:
+    """Importing one name does not load the modules of the others."""
+    code = "import sys; from gateway import as_text; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    ours = {name for name in done.stdout.split() if name.partition(".")[0] == "gateway"}
+    home = gateway.as_text.__module__.split(".")
+    assert ours == {".".join(home[:depth]) for depth in range(1, len(home) + 1)}
+
+
+def documented_names(module: str) -> list[str]:
+    """Returns the names that docs/guide/plugins.md lists in the table of a module."""
+    page = text_of("docs/guide/plugins.md")
+    (table,) = re.findall(rf"(?m)^\| `{re.escape(module)}` \|.*\n((?:\|.*\n)+)", page)
+    return re.findall(r"`(\w+)`", "".join(row.split("|")[1] for row in table.splitlines()))
+
+
+@PUBLIC
+def test_each_public_name_is_listed_by_purpose(module: ModuleType) -> None:
+    """docs/guide/plugins.md lists each public name once, and no other."""
+    assert sorted(documented_names(module.__name__)) == sorted(module.__all__)
 
 
 def test_the_version_is_a_version() -> None:
-    """The build reads it from here."""
+    """The version has the form that the build reads."""
     assert re.fullmatch(r"\d+\.\d+\.\d+((a|b|rc|\.dev)\d+)?", gateway.__version__)
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_each_module_lists_its_names(name: str) -> None:
-    """`__all__` has no name that is not there, and says of no name where else it lives."""
+    """Each module's `__all__` lists names that it has, each once."""
     module = importlib.import_module(name)
     listed = getattr(module, "__all__", [])
     assert [each for each in listed if not hasattr(module, each)] == []
@@ -118,7 +149,7 @@ def test_each_module_lists_its_names(name: str) -> None:
 
 
 def hook_signatures() -> list[str]:
-    """Each hook as an author writes it, without `self`."""
+    """Returns each hook as an author writes it, without `self`."""
     (tree,) = ast.parse(inspect.getsource(HookSpecs)).body
     assert isinstance(tree, ast.ClassDef)
     signatures = []
@@ -130,10 +161,10 @@ def hook_signatures() -> list[str]:
 
 
 def test_each_hook_is_documented() -> None:
-    """docs/plugins.md shows every hook with its exact signature."""
+    """docs/guide/plugins.md shows every hook with its exact signature."""
     assert len(hook_signatures()) == len(HOST_KEYS)
     # Line breaks within a signature do not count.
-    documented = re.sub(r"\s+|,(?=\s*\))", "", text_of("docs/plugins.md"))
+    documented = re.sub(r"\s+|,(?=\s*\))", "", text_of("docs/guide/plugins.md"))
     missing = [
         signature
         for signature in hook_signatures()
@@ -146,7 +177,7 @@ def test_each_hook_is_documented() -> None:
 
 
 def is_documented(key: str, config: str, docs: str) -> bool:
-    """Whether config.toml sets or shows the key, or the docs name it as code."""
+    """Tells whether config.toml sets or shows the key, or the docs name it as code."""
     return bool(re.search(rf"(?m)(^|[{{,#])\s*{re.escape(key)}\s*=", config) or f"`{key}`" in docs)
 
 
@@ -165,9 +196,9 @@ def test_each_key_of_the_gateway_is_documented() -> None:
 
 
 def test_each_key_of_a_builtin_is_documented() -> None:
-    """So are the keys of the types that come with the gateway, there or in the docs of its kind."""
+    """Each key of a built-in type is documented there, or in the docs of its kind."""
     config = text_of("config.toml")
-    docs = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md"))
+    docs = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs").rglob("*.md"))
     missing = [
         f"{kind} {type_}: {key}"
         for (kind, type_), found in discover(installed=()).types.items()
@@ -178,7 +209,7 @@ def test_each_key_of_a_builtin_is_documented() -> None:
 
 
 def section_of(config: str, name: str) -> str:
-    """A table of config.toml with the keys that are commented out put in."""
+    """Returns a table of config.toml, with the keys that are commented out put in."""
     match = re.search(rf"(?ms)^\[{name}\]$(.*?)(?=^\[|^# -|\Z)", re.sub(r"\] +#.*", "]", config))
     assert match is not None, f"config.toml has no table [{name}]"
     return re.sub(r"(?m)^# (?=\w+ = )", "", match[1])
@@ -186,7 +217,7 @@ def section_of(config: str, name: str) -> str:
 
 @pytest.mark.parametrize("name", ["server", "dedup", "log", "trace", "reload", "queue"])
 def test_the_values_shown_are_the_defaults(name: str) -> None:
-    """Whoever removes the # in front of a key changes nothing."""
+    """Removing the # before a key changes nothing, since defaults are shown."""
     struct = TABLES[name]
     shown = tomllib.loads(section_of(text_of("config.toml"), name))
     own = {key: shown[key] for key in struct.__struct_encode_fields__ if key in shown}
@@ -198,8 +229,8 @@ def test_the_values_shown_are_the_defaults(name: str) -> None:
 
 
 def test_each_path_of_the_admin_api_is_documented(tmp_path: Path) -> None:
-    """docs/operations.md has a row for each area, with its method."""
-    page = text_of("docs/operations.md")
+    """docs/operate/operations.md has a row for each area, with its method."""
+    page = text_of("docs/operate/operations.md")
     (tmp_path / "config.toml").write_text('[admin]\ntoken = "0123456789abcdef"\n')
     app = make_app(Gateway(load(tmp_path / "config.toml"), discover()))
     paths = {
@@ -222,9 +253,9 @@ def test_each_path_of_the_admin_api_is_documented(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_types_of_what_authors_write() -> None:
-    """mypy accepts the plugins of tests/typing/api.py and refuses what is marked wrong there."""
+    """mypy accepts the plugins of tests/support/typing/api.py and refuses what is wrong there."""
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--no-error-summary", "tests/typing/api.py"],
+        [sys.executable, "-m", "mypy", "--no-error-summary", "tests/support/typing/api.py"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -1,12 +1,13 @@
-"""The queue stores that come with the gateway: ``disk`` and ``memory``."""
+"""Queue stores that come with the gateway: ``disk`` and ``memory``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from gateway.component import Context, QueueSpec
-from gateway.hookspecs import hookimpl
+from gateway.components.context import Context
+from gateway.components.hookspecs import hookimpl
+from gateway.components.store import QueueSpec
 from gateway.queue.disk import DiskConfig, DiskStore
 from gateway.queue.memory import MemoryConfig, MemoryStore
 
@@ -23,6 +24,6 @@ def _memory(config: MemoryConfig, context: Context) -> MemoryStore:
 
 @hookimpl
 def register_queues(register: Callable[[QueueSpec[Any]], None]) -> None:
-    """Register both."""
+    """Registers ``disk`` and ``memory``."""
     register(QueueSpec("disk", DiskConfig, _disk, sharded=True))
     register(QueueSpec("memory", MemoryConfig, _memory, sharded=True))

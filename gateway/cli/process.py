@@ -1,4 +1,4 @@
-"""A server in a process of its own, for as long as a command needs it."""
+"""Server processes that last as long as a command needs them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from gateway.errors import GatewayError
@@ -23,7 +22,7 @@ _SHOWN_LOG_BYTES = 4000
 
 
 def free_port() -> int:
-    """A port of the loopback address that nobody listens on."""
+    """Returns a port of the loopback address that is not in use."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -31,16 +30,16 @@ def free_port() -> int:
 
 
 class ServerProcess:
-    """``python -m`` something that serves; use it with ``async with``.
+    """A process that runs ``python -m`` with a server; use it with ``async with``.
 
     Args:
         arguments: module and its arguments, such as ``("gateway", "serve", "--config", path)``.
-        output: file that gets what the process prints.
-        healthy: asked again and again whether it is up.
-        started: called with the process's id before it does anything of note.
+        output: file for the output of the process.
+        healthy: tells whether the server is up; called until it is.
+        started: gets the id of the process as soon as it runs.
 
     Raises:
-        GatewayError: on entering, if it does not come up; quotes the end of what it printed.
+        GatewayError: on entering, if the server does not come up; quotes the end of its output.
     """
 
     def __init__(
@@ -85,16 +84,11 @@ class ServerProcess:
             raise
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
     async def stop(self) -> int:
-        """Ask it to stop and insist if it does not; safe twice. Returns the exit code."""
+        """Stops the process, by force if needed, and returns its exit code; safe twice."""
         process = self._process
         assert process is not None, "use it with `async with`"
         if process.returncode is None:

@@ -1,16 +1,17 @@
-"""What must outlive the process and is not an event waiting in the queue: an SQLite file.
+"""Everything that outlives the process beside the queue: SQLite files, and all SQL that uses them.
 
-One row for each destination's cursor and counts, the events that wait in its retry lane, and the
-dead letters. A commit moves the cursor, adds to the counts and moves events into the lane or to the
-dead letters in one transaction, so that after a crash they agree with each other to the event. The
+`State` is the state store of one shard, ``state.sqlite``. It holds each destination's cursor and
+counts, the events of its retry lane and its dead letters. A commit changes all of them in one
+transaction, so that they agree after a crash. It also holds the counts of sources, the events that
+were not stored and the attempts at delivery, which `gateway ledger` and `gateway why` read. The
 journal is a write-ahead log with ``synchronous = NORMAL``: a killed process loses nothing; a power
-loss may take back the newest commits, and those events are delivered again, as at-least-once
-allows.
+loss may undo the newest commits, whose events are then delivered again. All access goes through one
+thread.
 
-The counts of sources are there too, and what became of events that were not stored, and of each
-attempt at delivery: what `gateway ledger` and `gateway why` read.
-
-All access goes through one thread.
+`schema`, `reading`, `writing`, `erasing`, `replays` and `regulations` are functions on a connection
+to that file; `identity_links`, `rollouts` and `suppressed_users` are functions on files of their
+own. `dead_letters`, `trace`, `offline` and `audit_trail` serve commands and the admin API, `ledger`
+holds the counts, `live_tail` shows events as they pass.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from gateway.errors import StateError
-from gateway.ledger import DestinationCounts, SourceCounts
 from gateway.state import reading, writing
+from gateway.state.ledger.counts import DestinationCounts, SourceCounts
 from gateway.state.reading import Counted
 from gateway.state.records import (
     Attempt,
@@ -70,7 +71,7 @@ _R = TypeVar("_R")
 
 
 class State:
-    """The state store.
+    """The state store of one shard.
 
     Args:
         path: of the SQLite file; its folder must exist.
@@ -83,7 +84,7 @@ class State:
         self._stopped = False
 
     async def start(self) -> None:
-        """Open the file, creating it where there is none.
+        """Opens the file, and creates it where there is none.
 
         Raises:
             StateError: it cannot be opened, is damaged, or is of a later release.
@@ -91,7 +92,7 @@ class State:
         await self._run(self._open)
 
     async def stop(self) -> None:
-        """Close the file. Safe twice and without `start`."""
+        """Closes the file. Safe twice and without `start`."""
         if self._connection is not None:
             await self._run(self._close)
         self._stopped = True
@@ -100,73 +101,73 @@ class State:
     # -- writing -------------------------------------------------------------
 
     async def begin(self, destination: str, offset: int) -> None:
-        """Have a destination read from an offset, whatever came before."""
+        """Sets a destination's cursor to any offset."""
         await self.call(writing.begin, destination, offset)
 
     async def commit(self, commit: Commit, now_ms: int = 0) -> Written:
-        """Write a commit, all of it or nothing."""
+        """Writes a commit in one transaction."""
         return await self.call(writing.commit, commit, now_ms)
 
     async def add_tally(self, tally: Tally) -> None:
-        """Add to the counts of sources."""
+        """Adds to the counts of sources."""
         await self.call(writing.add_tally, tally)
 
     async def rebase_sources(self, queue_id: str, next_offset: int) -> None:
-        """Count the events of a queue from `next_offset` on."""
+        """Counts the events of a queue from `next_offset` on."""
         await self.call(writing.rebase_sources, queue_id, next_offset)
 
     async def prune(self, first_offset: int, since_ms: int, max_discards: int) -> bool:
-        """Forget some of what is about events no longer kept; True if there is more to do."""
+        """Deletes some records of events that are no longer kept; True if more are left."""
         return await self.call(writing.prune, first_offset, since_ms, max_discards)
 
     # -- reading -------------------------------------------------------------
 
     async def cursors(self) -> dict[str, int]:
-        """Cursor of each destination that ever had one."""
+        """Returns the cursor of each destination that ever had one."""
         return await self.call(reading.cursors)
 
     async def bases(self) -> dict[str, int]:
-        """Destination to the offset that its counts began at."""
+        """Returns the offset at which the counts of each destination began."""
         return await self.call(reading.bases)
 
     async def counts(self) -> dict[str, DestinationCounts]:
-        """Counts of each destination over all runs."""
+        """Returns the counts of each destination over all runs."""
         return await self.call(reading.counts)
 
     async def sources(self) -> dict[str, SourceCounts]:
-        """Counts of each source over all runs."""
+        """Returns the counts of each source over all runs."""
         return await self.call(reading.sources)
 
     async def counted(self) -> Counted | None:
-        """Which events the counts of sources cover."""
+        """Returns which events the counts of sources cover; None before there were any."""
         return await self.call(reading.counted)
 
     async def leaks(self) -> list[Leak]:
-        """Commits that did not add up."""
+        """Returns the commits that did not add up."""
         return await self.call(reading.leaks)
 
     async def dead_letters(self, destination: str, limit: int = 100) -> list[DeadLetter]:
-        """The newest dead letters of a destination."""
+        """Returns the newest dead letters of a destination."""
         return await self.call(reading.dead_letters, destination, limit)
 
     async def standing(self, destination: str) -> tuple[int, DestinationCounts]:
-        """How many events are in a destination's retry lane, and its counts."""
+        """Returns how many events a destination's retry lane has, and its counts."""
         return await self.call(reading.standing, destination)
 
     async def due(
         self, destination: str, now_ms: int, limit: int, latest_ms: int
     ) -> tuple[list[Waiting], int | None]:
-        """Events of the retry lane whose time has come; if none has, the time of the next one."""
+        """Returns the events of the retry lane that are due; without any, the next one's time."""
         return await self.call(reading.due, destination, now_ms, limit, latest_ms)
 
     async def waiting_at(self, destination: str, offsets: Iterable[int]) -> list[Waiting]:
-        """The entries of the retry lane at these offsets."""
+        """Returns the entries of the retry lane at these offsets."""
         return await self.call(reading.waiting_at, destination, offsets)
 
     async def waiting_index(
         self, destination: str
     ) -> list[tuple[int, int, str | None, str | None]]:
-        """Offset, time when due, userId and anonymousId of all that wait."""
+        """Returns offset, due time, userId and anonymousId of each waiting event."""
         return await self.call(reading.waiting_index, destination)
 
     async def call(
@@ -175,7 +176,7 @@ class State:
         *args: _P.args,
         **kwargs: _P.kwargs,
     ) -> _R:
-        """Do some work on the connection, in the store's thread.
+        """Calls a function with the connection, in the store's thread.
 
         Raises:
             StateError: the file cannot be read or written.
@@ -189,7 +190,7 @@ class State:
         try:
             return await loop.run_in_executor(self._thread, work)
         except sqlite3.Error as error:
-            # What Python's module raises on its own account has no code.
+            # Errors that Python's module itself raises have no code.
             code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
             advice = _ADVICE if code & 0xFF in _DAMAGED else ""
             raise StateError(f"{self._path}: {error}{advice}") from error

@@ -1,8 +1,8 @@
-"""Takes what is about users out of the state store; each function takes an open connection.
+"""Erases data subjects from the state store; each function takes an open connection.
 
-Rows are looked at in Python, by the same rule as events of the queue, and in portions, so that
-outcomes of other events can be recorded in between. Texts that came from outside, as the answer of
-a vendor, may name a user in a row of somebody else: there the text is taken out, not the row.
+Python code matches the rows, by the rule that also matches events of the queue. It works in
+portions, so that outcomes of other events can be recorded in between. Texts from outside, such as a
+vendor's answer, may name a subject in a row of another user: such a row loses the text only.
 """
 
 from __future__ import annotations
@@ -14,24 +14,25 @@ from dataclasses import dataclass, field
 from functools import partial
 from urllib.parse import quote
 
-from gateway.state.writing import add_outcome, transaction
-from gateway.subjects import ERASED, Subjects
+from gateway.events.subjects import ERASED, Subjects
+from gateway.state.connection import transaction, truncate_journal
+from gateway.state.writing import add_outcome
 
 __all__ = ["Found", "Mentions", "erase_letters", "erase_waiting", "scrub", "trace_steps"]
 
 _ROWS = 1_000
 _SHORTEST_WORD = 4
-"""Shorter ids are looked for in quotation marks only, or they would be found everywhere."""
+"""Shorter ids match in quotation marks only; otherwise they would match everywhere."""
 
 
 @dataclass(slots=True)
 class Found:
-    """What was erased.
+    """The result of an erasure, which adds to it as it goes.
 
     Attributes:
-        rows: rows that are gone.
-        texts: texts that were taken out of rows that stay.
-        ids: source and message id of each event that is gone.
+        rows: deleted rows.
+        texts: texts that were removed from rows that stay.
+        ids: source and message id of each deleted event.
     """
 
     rows: int = 0
@@ -40,7 +41,7 @@ class Found:
 
 
 class Mentions:
-    """Tells whether a text names one of the subjects, as it is or escaped for JSON or a URL."""
+    """Tells whether a text names one of the subjects, plainly or escaped for JSON or a URL."""
 
     def __init__(self, subjects: Subjects) -> None:
         words = set()
@@ -54,22 +55,22 @@ class Mentions:
         self._words = tuple(words)
 
     def __call__(self, text: str) -> bool:
-        """Whether it does."""
+        """Returns True if it does."""
         return bool(text) and any(word in text for word in self._words)
 
 
 def erase_waiting(
     db: sqlite3.Connection, subjects: Subjects, destination: str, after: int, found: Found
 ) -> int | None:
-    """Take the subjects' events out of a retry lane; they count as filtered, ``erased``.
+    """Deletes the subjects' events from a retry lane; they count as filtered, ``erased``.
 
-    Events of others lose the note that a subject is their visitor.
+    Events of other users lose the note that a subject is their visitor.
 
     Args:
         after: offset after which to look; -1 at first.
 
     Returns:
-        Where to go on; None at the end.
+        The next `after`; None at the end.
     """
     with transaction(db):
         rows = db.execute(
@@ -99,7 +100,7 @@ def erase_waiting(
 def erase_letters(
     db: sqlite3.Connection, subjects: Subjects, after: int, found: Found
 ) -> int | None:
-    """Take the subjects' dead letters away, which stay counted as dead; as `erase_waiting`."""
+    """Deletes the subjects' dead letters, which stay counted as dead; as `erase_waiting`."""
     with transaction(db):
         rows = db.execute(
             "SELECT id, source_id, message_id, event FROM dead_letters WHERE id > ? "
@@ -128,14 +129,14 @@ _TEXTS = (
 
 
 Step = Callable[[sqlite3.Connection], bool]
-"""A portion of work; True if there is more to do."""
+"""Does a portion of work; True if more is left."""
 
 
 def trace_steps(subjects: Subjects, ids: Sequence[tuple[str, str]], found: Found) -> Iterator[Step]:
-    """The work that takes away what else names the subjects.
+    """Yields the steps that erase the subjects from everything else.
 
-    Those are the traces of events that were not stored, by the message ids of erased events and by
-    ids that name a subject; texts of vendors in the rows of others; and replays of a user.
+    They delete traces of events that were not stored (those with the message id of an erased event,
+    or an id that names a subject), vendors' texts in rows of other users, and replays of one user.
 
     Args:
         ids: source and message ids of erased events.
@@ -149,7 +150,7 @@ def trace_steps(subjects: Subjects, ids: Sequence[tuple[str, str]], found: Found
 
 @dataclass(slots=True)
 class _Texts:
-    """The rows of a table, looked at for who is named."""
+    """Empties the texts of a table's column that name a subject."""
 
     table: str
     column: str
@@ -177,7 +178,7 @@ class _Texts:
 
 @dataclass(slots=True)
 class _Discards:
-    """The traces of events with these ids."""
+    """Deletes the traces of events with these ids."""
 
     ids: list[tuple[str, str]]
     found: Found
@@ -193,7 +194,7 @@ class _Discards:
 
 
 def _forget_replays(db: sqlite3.Connection, subjects: Subjects, found: Found) -> bool:
-    """A replay of one user's events has nothing to send any more."""
+    """Deletes the replays of a subject's events; they have nothing left to send."""
     everybody = subjects.users | subjects.anonymous
     rows = db.execute("SELECT id, json_extract(CAST(request AS TEXT), '$.user') FROM replays")
     theirs = [(id_,) for id_, user in rows.fetchall() if user in everybody]
@@ -204,10 +205,9 @@ def _forget_replays(db: sqlite3.Connection, subjects: Subjects, found: Found) ->
 
 
 def scrub(db: sqlite3.Connection) -> str:
-    """Take deleted rows out of the file's free pages and its journal; what is in the way, if any.
+    """Removes deleted rows from the file's free pages and its journal; returns an obstacle, if any.
 
-    The file is written anew, which takes as much room on the disk as it has.
+    This writes the file anew, and needs as much free disk space as the file has bytes.
     """
     db.execute("VACUUM")
-    busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    return "the journal is being read by another process" if busy else ""
+    return "" if truncate_journal(db) else "the journal is being read by another process"

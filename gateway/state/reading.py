@@ -1,15 +1,20 @@
-"""What is read from the state store; each function takes an open connection."""
+"""Reads the state store; each function takes an open connection."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from gateway.ledger import DestinationCounts, SourceCounts
+from msgspec import Raw
+
+from gateway.state.connection import transaction
+from gateway.state.ledger.counts import DestinationCounts, SourceCounts
 from gateway.state.records import Attempt, DeadLetter, Discard, Leak, Offsets, Waiting
 
 __all__ = [
+    "LETTERS",
     "Counted",
     "attempts",
     "bases",
@@ -20,6 +25,7 @@ __all__ = [
     "discards",
     "due",
     "leaks",
+    "letter_of",
     "oldest_waiting_ms",
     "sources",
     "standing",
@@ -27,6 +33,12 @@ __all__ = [
     "waiting_index",
     "waiting_number",
 ]
+
+LETTERS = (
+    "SELECT id, destination, queue_offset, source_id, message_id, reason, detail, attempts, "
+    "first_ms, last_ms, event, exchange FROM dead_letters"
+)
+"""Selects the columns that `letter_of` takes."""
 
 _WAITING = (
     "SELECT queue_offset, source_id, message_id, detail, attempts, first_ms, last_ms, next_ms, "
@@ -36,7 +48,7 @@ _WAITING = (
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Which events of which queue the counts of sources cover: those in [base, next_offset)."""
+    """The events that the counts of sources cover: those of a queue in [base, next_offset)."""
 
     queue_id: str
     base: int
@@ -44,17 +56,17 @@ class Counted:
 
 
 def cursors(db: sqlite3.Connection) -> dict[str, int]:
-    """Destination to the offset of the next event it needs."""
+    """Returns the offset of the next event that each destination needs."""
     return dict(db.execute("SELECT destination, next_offset FROM cursors"))
 
 
 def bases(db: sqlite3.Connection) -> dict[str, int]:
-    """Destination to the offset that its counts began at."""
+    """Returns the offset at which the counts of each destination began."""
     return dict(db.execute("SELECT destination, base_offset FROM cursors"))
 
 
 def counts(db: sqlite3.Connection, destination: str | None = None) -> dict[str, DestinationCounts]:
-    """Counts of each destination over all runs, or of one."""
+    """Returns the counts of each destination over all runs, or of one."""
     found: dict[str, DestinationCounts] = {}
     rows = db.execute(
         "SELECT destination, outcome, reason, events FROM outcomes "
@@ -76,7 +88,7 @@ def counts(db: sqlite3.Connection, destination: str | None = None) -> dict[str, 
 
 
 def sources(db: sqlite3.Connection) -> dict[str, SourceCounts]:
-    """Counts of each source over all runs."""
+    """Returns the counts of each source over all runs."""
     found: dict[str, SourceCounts] = {}
     for source, outcome, code, events in db.execute(
         "SELECT source, outcome, code, events FROM sources"
@@ -93,39 +105,38 @@ def sources(db: sqlite3.Connection) -> dict[str, SourceCounts]:
 
 
 def counted(db: sqlite3.Connection) -> Counted | None:
-    """What the counts of sources cover; None before there were any."""
+    """Returns which events the counts of sources cover; None before there were any."""
     row = db.execute("SELECT queue_id, base_offset, next_offset FROM counted").fetchone()
     return Counted(*row) if row else None
 
 
 def leaks(db: sqlite3.Connection) -> list[Leak]:
-    """Commits that did not add up, oldest first."""
+    """Returns the commits that did not add up, oldest first."""
     return [Leak(*row) for row in db.execute("SELECT * FROM leaks ORDER BY found_ms")]
 
 
 def dead_letters(db: sqlite3.Connection, destination: str, limit: int) -> list[DeadLetter]:
-    """The newest dead letters of a destination."""
-    rows = db.execute(
-        "SELECT queue_offset, source_id, message_id, reason, detail, attempts, first_ms, last_ms, "
-        "event, exchange FROM dead_letters WHERE destination = ? ORDER BY id DESC LIMIT ?",
-        (destination, limit),
-    )
-    return [DeadLetter(*row) for row in rows]
+    """Returns the newest dead letters of a destination."""
+    query = f"{LETTERS} WHERE destination = ? ORDER BY id DESC LIMIT ?"
+    return list(map(letter_of, db.execute(query, (destination, limit))))
+
+
+def letter_of(row: Sequence[Any]) -> DeadLetter:
+    """Returns the dead letter of a row that `LETTERS` selects."""
+    letter = dict(zip(DeadLetter.__struct_fields__, row, strict=True))
+    return DeadLetter(**letter | {"event": Raw(letter["event"])})
 
 
 def standing(db: sqlite3.Connection, destination: str) -> tuple[int, DestinationCounts]:
-    """How many events are in a destination's retry lane, and its counts, as of one moment."""
-    db.execute("BEGIN")
-    try:
+    """Returns how many events a destination's retry lane has, and its counts, as of one moment."""
+    with transaction(db, "DEFERRED"):
         waiting = waiting_number(db, destination)
         own = counts(db, destination).get(destination, DestinationCounts())
-    finally:
-        db.execute("COMMIT")
     return waiting, own
 
 
 def waiting_number(db: sqlite3.Connection, destination: str) -> int:
-    """How many events are in a destination's retry lane."""
+    """Returns how many events a destination's retry lane has."""
     query = "SELECT count(*) FROM waiting WHERE destination = ?"
     (found,) = db.execute(query, (destination,)).fetchone()
     return int(found)
@@ -134,11 +145,11 @@ def waiting_number(db: sqlite3.Connection, destination: str) -> int:
 def due(
     db: sqlite3.Connection, destination: str, now_ms: int, limit: int, latest_ms: int
 ) -> tuple[list[Waiting], int | None]:
-    """Events of the retry lane whose time has come; if none has, the time of the next one.
+    """Returns the events of the retry lane that are due; without any, the time of the next one.
 
     Args:
-        latest_ms: no event is made to wait for longer than until then: one that is was put there
-            before the clock was set back, and is due.
+        latest_ms: no delay reaches beyond this. An entry with a later time was written before the
+            clock was set back, and is due.
     """
     rows = db.execute(
         _WAITING + "AND (next_ms <= ? OR next_ms > ?) ORDER BY next_ms, queue_offset LIMIT ?",
@@ -153,14 +164,14 @@ def due(
 
 
 def oldest_waiting_ms(db: sqlite3.Connection, destination: str) -> int | None:
-    """When the oldest event of a destination's retry lane first failed."""
+    """Returns when the oldest event of a destination's retry lane first failed."""
     query = "SELECT min(first_ms) FROM waiting WHERE destination = ?"
     (found,) = db.execute(query, (destination,)).fetchone()
     return None if found is None else int(found)
 
 
 def waiting_at(db: sqlite3.Connection, destination: str, offsets: Iterable[int]) -> list[Waiting]:
-    """The entries of the retry lane at these offsets, in the order of the queue."""
+    """Returns the entries of the retry lane at these offsets, in the order of the queue."""
     query = _WAITING + "AND queue_offset = ?"
     found = [db.execute(query, (destination, offset)).fetchone() for offset in sorted(offsets)]
     return [_waiting(row) for row in found if row]
@@ -169,7 +180,7 @@ def waiting_at(db: sqlite3.Connection, destination: str, offsets: Iterable[int])
 def waiting_index(
     db: sqlite3.Connection, destination: str
 ) -> list[tuple[int, int, str | None, str | None]]:
-    """Offset, time when due, userId and anonymousId of all that wait, in the order of the queue."""
+    """Returns offset, due time, userId and anonymousId of each waiting event, in queue order."""
     return db.execute(
         "SELECT queue_offset, next_ms, json_extract(CAST(event AS TEXT), '$.userId'), "
         "json_extract(CAST(event AS TEXT), '$.anonymousId') FROM waiting WHERE destination = ? "
@@ -183,7 +194,7 @@ def _waiting(row: tuple[object, ...]) -> Waiting:
 
 
 def discards(db: sqlite3.Connection, message_id: str) -> list[Discard]:
-    """When an event of this id was answered and not stored, and why; oldest first."""
+    """Returns when an event of this id was answered and not stored, and why; oldest first."""
     rows = db.execute(
         "SELECT received_ms, source, message_id, code FROM discards WHERE message_id = ? "
         "ORDER BY id",
@@ -193,7 +204,7 @@ def discards(db: sqlite3.Connection, message_id: str) -> list[Discard]:
 
 
 def attempts(db: sqlite3.Connection, offset: int) -> list[tuple[str, Attempt]]:
-    """Destination and attempt for each in which the event at an offset took part, in order."""
+    """Returns each attempt that included the event at an offset, with its destination, in order."""
     rows = db.execute(
         "SELECT destination, first_offset, last_offset, members, outcome, detail, began_ms, "
         "took_ms FROM attempts WHERE last_offset >= ? AND first_offset <= ? ORDER BY id",

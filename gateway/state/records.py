@@ -1,4 +1,4 @@
-"""What the state store keeps, as values."""
+"""Records of the state store, as values."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from gateway.event import Event, encode_events
+from msgspec import Raw, Struct
+
+from gateway.events.event import Event, encode_events
 
 __all__ = ["Attempt", "Commit", "DeadLetter", "Discard", "Leak", "Offsets", "Tally", "Waiting"]
 
@@ -17,7 +19,7 @@ class Offsets:
 
     Attributes:
         first, last: the least and the greatest of them.
-        members: None where all between are in it; else a bit for each, the lowest for `first`,
+        members: None for all offsets in between; else one bit for each, the lowest for `first`,
             as little-endian bytes.
     """
 
@@ -27,7 +29,7 @@ class Offsets:
 
     @classmethod
     def of(cls, offsets: Iterable[int]) -> Offsets:
-        """The set of these offsets, of which there is at least one."""
+        """Returns the set of these offsets, of which there is at least one."""
         known = sorted(set(offsets))
         first, last = known[0], known[-1]
         if last - first + 1 == len(known):
@@ -51,14 +53,14 @@ class Offsets:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One thing that happened to some events on their way to a destination.
+    """One step of some events on their way to a destination.
 
     Attributes:
         outcome: ``delivered``; ``retry``, the event failed and is tried again; ``dead``;
-            ``failed``, the destination as a whole did; ``filtered``; ``behind``, the event waits
+            ``failed``, the destination as a whole failed; ``filtered``; ``behind``, the event waits
             for an earlier one of its user.
         detail: the rule that filtered, or the error in words.
-        began_ms: wall clock; took_ms: how long the send took.
+        began_ms: wall clock; took_ms: duration of the send.
     """
 
     offsets: Offsets
@@ -68,17 +70,21 @@ class Attempt:
     took_ms: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """An event that a destination will not get, and why.
+class DeadLetter(Struct, frozen=True, kw_only=True):
+    """An event that a destination will not get, and why. Its JSON is part of the admin API.
 
     Attributes:
+        id: its number, 0 until it is stored; `DeadLetters` makes it unique over all shards
+            (`gateway.config.data_dir.public_id`).
+        destination: empty until it is stored.
         reason: a short class of failure, for counting: ``rejected``, ``expired``, ``transform``.
-        detail: the error in words, without secrets.
-        event: as stored in the queue, a JSON object.
-        exchange: an excerpt of the last request and its answer, where the destination gave one.
+        detail: the last error in words, without secrets.
+        event: the JSON object as the queue has it.
+        exchange: an excerpt of the last request and its answer, secrets masked; may be empty.
     """
 
+    id: int = 0
+    destination: str = ""
     offset: int
     source_id: str
     message_id: str
@@ -87,7 +93,7 @@ class DeadLetter:
     attempts: int
     first_ms: int
     last_ms: int
-    event: bytes
+    event: Raw
     exchange: str = ""
 
     @classmethod
@@ -102,18 +108,18 @@ class DeadLetter:
         last_ms: int,
         exchange: str = "",
     ) -> DeadLetter:
-        """The dead letter of an event."""
+        """Returns the dead letter of an event."""
         return cls(
-            offset,
-            event.source_id,
-            event.message_id,
-            reason,
-            detail,
-            attempts,
-            first_ms,
-            last_ms,
-            encode_events([event])[1:-1],
-            exchange,
+            offset=offset,
+            source_id=event.source_id,
+            message_id=event.message_id,
+            reason=reason,
+            detail=detail,
+            attempts=attempts,
+            first_ms=first_ms,
+            last_ms=last_ms,
+            event=Raw(encode_events([event])[1:-1]),
+            exchange=exchange,
         )
 
 
@@ -124,9 +130,8 @@ class Waiting:
     Attributes:
         attempts: those that failed through the event's own fault.
         next_ms: when it is due.
-        alone: whether it is to be sent on its own, as batches with it have failed.
-        event: as stored in the queue, a JSON object.
-        exchange: as in `DeadLetter`.
+        alone: whether it is sent on its own, because batches with it have failed.
+        event, exchange: as in `DeadLetter`.
     """
 
     offset: int
@@ -155,7 +160,7 @@ class Waiting:
         alone: bool = False,
         exchange: str = "",
     ) -> Waiting:
-        """The entry of an event."""
+        """Returns the entry of an event."""
         return cls(
             offset,
             event.source_id,
@@ -179,7 +184,7 @@ class Waiting:
         alone: bool,
         exchange: str = "",
     ) -> Waiting:
-        """The entry after another attempt."""
+        """Returns the entry after another attempt."""
         return replace(
             self,
             last_ms=last_ms,
@@ -191,18 +196,18 @@ class Waiting:
         )
 
     def dead(self, reason: str) -> DeadLetter:
-        """The entry as a dead letter."""
+        """Returns the entry as a dead letter."""
         return DeadLetter(
-            self.offset,
-            self.source_id,
-            self.message_id,
-            reason,
-            self.detail,
-            self.attempts,
-            self.first_ms,
-            self.last_ms,
-            self.event,
-            self.exchange,
+            offset=self.offset,
+            source_id=self.source_id,
+            message_id=self.message_id,
+            reason=reason,
+            detail=self.detail,
+            attempts=self.attempts,
+            first_ms=self.first_ms,
+            last_ms=self.last_ms,
+            event=Raw(self.event),
+            exchange=self.exchange,
         )
 
 
@@ -210,17 +215,16 @@ class Waiting:
 class Commit:
     """The end of some events for one destination, or of an attempt at them.
 
-    What comes in must come out: the events that the cursor moves over, and those that are replayed,
-    are each delivered, filtered, dead, lost or waiting. One that does not add up is recorded as a
-    `Leak`, in the same transaction.
+    The events that the cursor passes, and those that are replayed, each end as delivered, filtered,
+    dead, lost or waiting. Where the numbers differ, the same transaction records a `Leak`.
 
     Attributes:
-        cursor: offset of the next event that the destination needs; None leaves it where it is.
-        lost: events that were damaged in the queue; counted as dead, with nothing left to keep.
-        waiting: events that are in the retry lane from now on, or are there with another time.
+        cursor: offset of the next event that the destination needs; None leaves it unchanged.
+        lost: events that were damaged in the queue; they count as dead, without a dead letter.
+        waiting: events that enter the retry lane, or stay in it with a new time.
         settled: offsets of events that leave the retry lane.
         replayed: events of the past that came in again.
-        replay: the replay that they belong to, and the offset that it goes on with.
+        replay: the id of their replay, and the offset at which it continues.
         attempts: what happened, for `gateway why`.
     """
 
@@ -237,14 +241,14 @@ class Commit:
     attempts: Sequence[Attempt] = ()
 
     def dead_counts(self) -> Counter[str]:
-        """Reason to number of dead events."""
+        """Returns the number of dead events by reason."""
         counts = Counter(letter.reason for letter in self.dead)
         if self.lost:
             counts["damaged"] += self.lost
         return counts
 
     def missing(self, previous: int | None) -> int:
-        """Events that came in and did not come out; below 0, more came out than came in.
+        """Returns how many events came in without an outcome; below 0, outcomes without an event.
 
         Args:
             previous: the destination's cursor before this commit.
@@ -252,7 +256,7 @@ class Commit:
         came_in = self.replayed
         if self.cursor is not None and previous is not None:
             came_in += self.cursor - previous
-        # Without new events, those that wait were in the lane already.
+        # Without new events, the waiting ones were in the lane already.
         came_in += len(self.settled)
         stayed = len(self.waiting) if self.cursor is not None or self.replay is not None else 0
         finished = self.delivered + sum(self.filtered.values()) + len(self.dead) + self.lost
@@ -261,10 +265,10 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """Events that were counted nowhere, or twice where `missing` is below 0.
+    """Events without an outcome, or with two where `missing` is below 0.
 
     Attributes:
-        first, end: offsets that the commit was about; `end` is the first after them.
+        first, end: offsets of the commit; `end` is the first after them.
     """
 
     destination: str
@@ -290,12 +294,12 @@ class Discard:
 
 @dataclass(slots=True)
 class Tally:
-    """Events of sources to add to the counts, all at once.
+    """Events of sources to add to the counts in one transaction.
 
     Attributes:
         counts: source, outcome (``accepted``, ``duplicate``, ``discarded``) and code to number.
-        counted_to: the queue's events before this offset are in the counts of accepted ones.
-        discards: what became of those that were not stored.
+        counted_to: the counts of accepted events include the queue's events before this offset.
+        discards: the events that were not stored.
     """
 
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)

@@ -1,4 +1,4 @@
-"""Regulations in the state store: whose data, what is to be done, and how far it has come."""
+"""Reads and writes regulations: their subjects, what to do, and the progress at each place."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
-from gateway.state.writing import transaction
-from gateway.subjects import Subjects
+from gateway.events.subjects import Subjects
+from gateway.state.connection import transaction
 
 __all__ = [
     "Place",
@@ -34,10 +34,10 @@ class Row:
     """A regulation.
 
     Attributes:
-        subjects: how many there are.
-        status: as `gateway.regulations.report.Status`.
-        role: as `gateway.regulations.parts.Role`.
-        part_of: names the regulation in all shards that have to do with it; empty for one alone.
+        subjects: number of ids.
+        status: as `gateway.privacy.regulations.report.Status`.
+        role: as `gateway.privacy.regulations.parts.Role`.
+        part_of: the regulation's name in all shards that take part; empty where one shard is alone.
     """
 
     id: int
@@ -53,12 +53,12 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What became of it at one place.
+    """The result of a regulation at one place.
 
     Attributes:
-        place: ``queue``, or ``destination crm``.
-        job: what the destination knows its deletion by.
-        attempts, next_ms: for one that runs: calls so far, and when the next one is due.
+        place: such as ``queue`` or ``destination crm``.
+        job: the destination's own id of the deletion.
+        attempts, next_ms: while it runs: calls so far, and when the next one is due.
     """
 
     place: str
@@ -80,7 +80,7 @@ def create(
     role: str = "whole",
     part_of: str = "",
 ) -> Row:
-    """Write a regulation down, with the places where it is done already."""
+    """Writes down a regulation, with the places where it is done already."""
     with transaction(db):
         cursor = db.execute(
             "INSERT INTO regulations "
@@ -98,7 +98,7 @@ def create(
 
 
 def subjects(db: sqlite3.Connection, id_: int) -> Subjects:
-    """Whose data; nobody's once they are no longer needed."""
+    """Returns the subjects; none once they were forgotten."""
     rows = db.execute(
         "SELECT kind, subject FROM regulation_subjects WHERE regulation = ?", (id_,)
     ).fetchall()
@@ -109,44 +109,44 @@ def subjects(db: sqlite3.Connection, id_: int) -> Subjects:
 
 
 def forget_subjects(db: sqlite3.Connection, id_: int) -> None:
-    """Nothing that is still to be done needs them."""
+    """Deletes the subjects' ids, when no step needs them any more."""
     db.execute("DELETE FROM regulation_subjects WHERE regulation = ?", (id_,))
 
 
 def one(db: sqlite3.Connection, id_: int) -> Row | None:
-    """A regulation, if there is one with this id."""
+    """Returns the regulation with this id, if there is one."""
     row = db.execute(f"SELECT {_COLUMNS} FROM regulations WHERE id = ?", (id_,)).fetchone()  # noqa: S608
     return Row(*row) if row else None
 
 
 def part(db: sqlite3.Connection, part_of: str) -> Row | None:
-    """This shard's part of a regulation that another one leads."""
+    """Returns this shard's part of a regulation that another shard leads, if there is one."""
     query = f"SELECT {_COLUMNS} FROM regulations WHERE role = 'part' AND part_of = ?"  # noqa: S608
     row = db.execute(query, (part_of,)).fetchone()
     return Row(*row) if row else None
 
 
 def listed(db: sqlite3.Connection, limit: int) -> list[Row]:
-    """The newest first; parts of those that other shards lead are left out."""
+    """Returns the newest first, without parts of regulations that other shards lead."""
     query = f"SELECT {_COLUMNS} FROM regulations WHERE role != 'part' ORDER BY id DESC LIMIT ?"  # noqa: S608
     return [Row(*row) for row in db.execute(query, (limit,))]
 
 
 def unfinished(db: sqlite3.Connection) -> list[Row]:
-    """Those with something to do, the oldest first."""
+    """Returns the regulations with something left to do, the oldest first."""
     query = f"SELECT {_COLUMNS} FROM regulations WHERE status IN (?, ?) ORDER BY id"  # noqa: S608
     return [Row(*row) for row in db.execute(query, ("INITIALIZED", "RUNNING"))]
 
 
 def set_status(db: sqlite3.Connection, id_: int, status: str, now_ms: int) -> None:
-    """Say how it is doing."""
+    """Writes a regulation's status."""
     db.execute(
         "UPDATE regulations SET status = ?, updated_ms = ? WHERE id = ?", (status, now_ms, id_)
     )
 
 
 def places(db: sqlite3.Connection, id_: int) -> list[Place]:
-    """What became of it, place by place."""
+    """Returns a regulation's result at each place."""
     rows = db.execute(
         "SELECT place, status, items, detail, job, attempts, next_ms FROM regulation_places "
         "WHERE regulation = ? ORDER BY place",
@@ -156,7 +156,7 @@ def places(db: sqlite3.Connection, id_: int) -> list[Place]:
 
 
 def put_place(db: sqlite3.Connection, id_: int, place: Place) -> None:
-    """Write down what became of it at a place."""
+    """Writes a regulation's result at a place."""
     db.execute(
         "INSERT OR REPLACE INTO regulation_places VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (id_, *astuple(place)),
@@ -164,7 +164,7 @@ def put_place(db: sqlite3.Connection, id_: int, place: Place) -> None:
 
 
 def retry(db: sqlite3.Connection, id_: int, now_ms: int) -> None:
-    """What failed is to be tried again."""
+    """Lets the failed places be tried again."""
     with transaction(db):
         db.execute(
             "DELETE FROM regulation_places WHERE regulation = ? AND status = 'FAILED'", (id_,)
@@ -173,7 +173,7 @@ def retry(db: sqlite3.Connection, id_: int, now_ms: int) -> None:
 
 
 def forget(db: sqlite3.Connection, id_: int) -> None:
-    """Forget a regulation, whether it is done or not."""
+    """Deletes a regulation, finished or not."""
     with transaction(db):
         for table, column in (
             ("regulations", "id"),

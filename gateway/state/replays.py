@@ -1,4 +1,4 @@
-"""Replays in the state store: what was asked for, and how far each has come."""
+"""Reads and writes replays: the request, and the progress."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Row:
     """A replay.
 
     Attributes:
-        request: what was asked for, as JSON.
-        first, end: offsets between which events are chosen; `next` is where it goes on.
-        replayed: events that came in again so far.
+        request: what to replay, as JSON.
+        first, end: the range of offsets; `next` is where the replay continues.
+        replayed: events sent again so far.
         state: ``running``, ``done``, ``cancelled`` or ``failed``.
     """
 
@@ -39,7 +39,7 @@ class Row:
 def create(
     db: sqlite3.Connection, destination: str, request: bytes, first: int, end: int, now_ms: int
 ) -> Row:
-    """Begin a replay."""
+    """Writes down a new replay."""
     cursor = db.execute(
         "INSERT INTO replays (destination, request, first_offset, end_offset, next_offset, state, "
         "created_ms) VALUES (?, ?, ?, ?, ?, 'running', ?)",
@@ -51,24 +51,24 @@ def create(
 
 
 def finish(db: sqlite3.Connection, id_: int, state: str, detail: str = "") -> None:
-    """End a replay."""
+    """Writes down that a replay has ended."""
     db.execute("UPDATE replays SET state = ?, detail = ? WHERE id = ?", (state, detail, id_))
 
 
 def one(db: sqlite3.Connection, id_: int) -> Row | None:
-    """A replay, if there is one with this id."""
+    """Returns the replay with this id, if there is one."""
     row = db.execute(f"SELECT {_COLUMNS} FROM replays WHERE id = ?", (id_,)).fetchone()  # noqa: S608
     return Row(*row) if row else None
 
 
 def listed(db: sqlite3.Connection, limit: int = 100) -> list[Row]:
-    """The newest replays first."""
+    """Returns the newest replays first."""
     rows = db.execute(f"SELECT {_COLUMNS} FROM replays ORDER BY id DESC LIMIT ?", (limit,))  # noqa: S608
     return [Row(*row) for row in rows]
 
 
 def in_lane(db: sqlite3.Connection, destination: str, first: int, end: int) -> set[int]:
-    """Offsets from `first` to before `end` that wait in a destination's retry lane."""
+    """Returns the offsets in [first, end) that wait in a destination's retry lane."""
     rows = db.execute(
         "SELECT queue_offset FROM waiting WHERE destination = ? AND queue_offset >= ? "
         "AND queue_offset < ?",

@@ -1,4 +1,4 @@
-"""The tables of the state store, and the way there from those of earlier releases."""
+"""The tables of the state store, and the migrations from those of earlier releases."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ CREATE TABLE waiting (
 CREATE INDEX waiting_by_time ON waiting (destination, next_ms);
 """
 
-# `base_offset` makes the books balance: cursor - base = delivered + filtered + dead + waiting
-# - replayed. It is where the destination began.
+# `base_offset` is where the destination's counts began. It makes the ledger balance:
+# cursor - base = delivered + filtered + dead + waiting - replayed.
 _V2 = """
 ALTER TABLE dead_letters ADD COLUMN exchange TEXT NOT NULL DEFAULT '';
 CREATE INDEX dead_letters_by_message ON dead_letters (message_id);
@@ -157,10 +157,10 @@ _STEPS = (_V1, _V2, _V3, _V4)
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open the file, creating it where there is none, and bring its tables up to date.
+    """Opens the file, creates it where there is none, and brings its tables up to date.
 
     Raises:
-        StateError: it is of a later release, or the folder cannot be written.
+        StateError: it is of a later release.
         sqlite3.Error: it cannot be opened, or is damaged.
     """
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)

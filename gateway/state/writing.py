@@ -1,14 +1,15 @@
-"""What changes the state store: each function is one transaction, all of it or nothing."""
+"""Writes the state store; each function is one transaction, unless it says otherwise."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import astuple
 from typing import NamedTuple
 
-from gateway.state.records import Commit, DeadLetter, Tally, Waiting
+from msgspec import structs
+
+from gateway.state.connection import transaction
+from gateway.state.records import Commit, Tally
 
 __all__ = [
     "ALREADY_WAITING",
@@ -19,18 +20,17 @@ __all__ = [
     "commit",
     "prune",
     "rebase_sources",
-    "transaction",
     "trim_dead_letters",
 ]
 
 _PRUNED_AT_ONCE = 5000
 
 ALREADY_WAITING = "already waiting"
-"""Rule for events that entered the retry lane while they were in it already: once is enough."""
+"""Rule that filters events which enter the retry lane while they are in it: they are sent once."""
 
 
 class Written(NamedTuple):
-    """What writing a commit showed.
+    """The result of a commit.
 
     Attributes:
         missing: events that the commit leaks; 0 unless there is a defect.
@@ -41,21 +41,8 @@ class Written(NamedTuple):
     overlapping: int
 
 
-@contextmanager
-def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """Commit on leaving; undo everything on an error."""
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
-
-
 def begin(db: sqlite3.Connection, destination: str, offset: int) -> None:
-    """Have a destination read from an offset, whatever came before; its books balance there."""
+    """Sets a destination's cursor to any offset, and its base so that its counts balance there."""
     with transaction(db):
         finished, waiting, replayed = db.execute(
             "SELECT ifnull(sum(CASE WHEN outcome != 'replayed' THEN events END), 0), "
@@ -72,7 +59,7 @@ def begin(db: sqlite3.Connection, destination: str, offset: int) -> None:
 
 
 def commit(db: sqlite3.Connection, done: Commit, now_ms: int) -> Written:
-    """Write a commit."""
+    """Writes a commit."""
     outcomes = [("delivered", "", done.delivered), ("replayed", "", done.replayed)]
     outcomes += [("filtered", rule, number) for rule, number in done.filtered.items()]
     outcomes += [("dead", reason, number) for reason, number in done.dead_counts().items()]
@@ -92,7 +79,8 @@ def commit(db: sqlite3.Connection, done: Commit, now_ms: int) -> Written:
             "INSERT INTO dead_letters (destination, queue_offset, source_id, message_id, reason, "
             "detail, attempts, first_ms, last_ms, event, exchange) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [(done.destination, *_row(letter)) for letter in done.dead],
+            # Without the first two, id and destination.
+            [(done.destination, *structs.astuple(letter)[2:]) for letter in done.dead],
         )
         db.executemany(
             "DELETE FROM waiting WHERE destination = ? AND queue_offset = ?",
@@ -102,7 +90,7 @@ def commit(db: sqlite3.Connection, done: Commit, now_ms: int) -> Written:
             "INSERT OR REPLACE INTO waiting (destination, queue_offset, source_id, message_id, "
             "detail, attempts, first_ms, last_ms, next_ms, alone, event, exchange) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [(done.destination, *_row(entry)) for entry in done.waiting],
+            [(done.destination, *astuple(entry)) for entry in done.waiting],
         )
         _add_attempts(db, done)
         if done.replay is not None:
@@ -116,7 +104,7 @@ def commit(db: sqlite3.Connection, done: Commit, now_ms: int) -> Written:
 def add_outcome(
     db: sqlite3.Connection, destination: str, outcome: str, reason: str, number: int
 ) -> None:
-    """Count events of a destination; within a transaction of the caller."""
+    """Counts events of a destination, within the caller's transaction."""
     db.execute(
         "INSERT INTO outcomes VALUES (?, ?, ?, ?) ON CONFLICT (destination, outcome, reason) "
         "DO UPDATE SET events = events + excluded.events",
@@ -125,7 +113,7 @@ def add_outcome(
 
 
 def _overlapping(db: sqlite3.Connection, done: Commit) -> int:
-    """How many of the events that enter the retry lane are in it: put there by somebody else."""
+    """Counts the events that enter the retry lane and are in it already."""
     if done.cursor is None and done.replay is None:
         return 0
     query = "SELECT count(*) FROM waiting WHERE destination = ? AND queue_offset = ?"
@@ -135,7 +123,7 @@ def _overlapping(db: sqlite3.Connection, done: Commit) -> int:
 
 
 def _move_cursor(db: sqlite3.Connection, done: Commit) -> int | None:
-    """Set the destination's cursor; returns where it was."""
+    """Sets the destination's cursor; returns the one before."""
     if done.cursor is None:
         return None
     query = "SELECT next_offset FROM cursors WHERE destination = ?"
@@ -153,7 +141,7 @@ def _move_cursor(db: sqlite3.Connection, done: Commit) -> int | None:
 
 
 def _cursor_moves(done: Commit) -> int:
-    """Events that a destination's first commit came over, of which nothing was known before."""
+    """Returns how many events the first commit of a destination passes."""
     return -done.missing(None)
 
 
@@ -185,13 +173,8 @@ def _add_attempts(db: sqlite3.Connection, done: Commit) -> None:
     )
 
 
-def _row(entry: DeadLetter | Waiting) -> tuple[object, ...]:
-    """Its fields in the order of the table's columns."""
-    return astuple(entry)
-
-
 def rebase_sources(db: sqlite3.Connection, queue_id: str, next_offset: int) -> None:
-    """Count the events of a queue from `next_offset` on; what was accepted before stays counted."""
+    """Counts the events of a queue from `next_offset` on; earlier accepted events stay counted."""
     with transaction(db):
         query = "SELECT ifnull(sum(events), 0) FROM sources WHERE outcome = 'accepted'"
         (accepted,) = db.execute(query).fetchone()
@@ -202,7 +185,7 @@ def rebase_sources(db: sqlite3.Connection, queue_id: str, next_offset: int) -> N
 
 
 def add_tally(db: sqlite3.Connection, tally: Tally) -> None:
-    """Add to the counts of sources, and remember what was not stored."""
+    """Adds to the counts of sources, and records the events that were not stored."""
     with transaction(db):
         db.executemany(
             "INSERT INTO sources VALUES (?, ?, ?, ?) ON CONFLICT (source, outcome, code) "
@@ -218,12 +201,12 @@ def add_tally(db: sqlite3.Connection, tally: Tally) -> None:
 
 
 def prune(db: sqlite3.Connection, first_offset: int, since_ms: int, max_discards: int) -> bool:
-    """Forget some of what is about events that are no longer kept; True if there is more to do.
+    """Deletes some attempts and discards that are too old; True if more are left. No transaction.
 
     Args:
-        first_offset: the oldest event kept.
-        since_ms: discards before it are forgotten.
-        max_discards: the oldest beyond so many are, too.
+        first_offset: the oldest event kept; attempts at older ones are deleted.
+        since_ms: discards before this are deleted.
+        max_discards: the oldest discards beyond this number are deleted.
     """
     attempts = db.execute(
         "DELETE FROM attempts WHERE id IN (SELECT id FROM attempts WHERE last_offset < ? LIMIT ?)",
@@ -232,7 +215,7 @@ def prune(db: sqlite3.Connection, first_offset: int, since_ms: int, max_discards
     oldest, newest = db.execute("SELECT min(id), max(id) FROM discards").fetchone()
     if oldest is None:
         return attempts == _PRUNED_AT_ONCE
-    # They were written in the order of time, so that the old ones are the first ones.
+    # Rows are in the order of time: the oldest come first.
     rows = db.execute(
         "SELECT id FROM discards WHERE id < ? AND (received_ms < ? OR id <= ?)",
         (oldest + _PRUNED_AT_ONCE, since_ms, newest - max_discards),
@@ -243,7 +226,7 @@ def prune(db: sqlite3.Connection, first_offset: int, since_ms: int, max_discards
 
 
 def trim_dead_letters(db: sqlite3.Connection, destination: str, most: int) -> int:
-    """Throw away a destination's oldest dead letters beyond so many; returns how many went."""
+    """Deletes some of a destination's oldest dead letters beyond `most`; returns how many."""
     return db.execute(
         "DELETE FROM dead_letters WHERE id IN (SELECT id FROM dead_letters WHERE destination = ? "
         "ORDER BY last_ms DESC, id DESC LIMIT ? OFFSET ?)",

@@ -1,28 +1,44 @@
-"""Builds what the host hands to a component: events, batches, contexts, and a clock."""
+"""Builders of the objects that the host hands to a component, and a clock."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import structlog
+from msgspec import Raw, Struct
 
-from gateway.component import Batch, Context
-from gateway.event import Event
-from gateway.groups import Groups
-from gateway.rehearsal import Rehearsal
-from gateway.settings import ServerConfig
+from gateway.components.context import Context
+from gateway.components.destination import Batch
+from gateway.components.dry_run import Rehearsal
+from gateway.config.decode import decode_table
+from gateway.config.groups import GroupConfig
+from gateway.config.settings import ServerConfig
+from gateway.events.envelope.normalise import normalise
+from gateway.events.event import Event
+from gateway.rollouts.groups import Groups
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-__all__ = ["START_MS", "ManualClock", "make_batch", "make_context", "make_event"]
+__all__ = [
+    "START_MS",
+    "ManualClock",
+    "event_from_client",
+    "make_batch",
+    "make_config",
+    "make_context",
+    "make_event",
+    "make_groups",
+]
+
+_S = TypeVar("_S", bound=Struct)
 
 START_MS = 1_795_442_400_000
-"""Where a `ManualClock` begins: 2026-11-23T14:00:00Z."""
+"""Start of a `ManualClock`: 2026-11-23T14:00:00Z."""
 
 _BODIES = frozenset({"properties", "traits", "context", "integrations", "extra"})
 _DEFAULTS: dict[str, Any] = {
@@ -39,11 +55,11 @@ _numbers = itertools.count(1)
 
 
 def make_event(**overrides: Any) -> Event:
-    """An event as a destination sees it: a track event, with a message id of its own.
+    """Makes an event as a destination sees it: a track event with a unique message id.
 
     Args:
-        overrides: fields of `Event`; ``None`` takes one away. `properties`, `traits`, `context`,
-            `integrations` and `extra` are given as mappings, or as bytes under their ``raw_`` name.
+        overrides: fields of `Event`; ``None`` removes one. `properties`, `traits`, `context`,
+            `integrations` and `extra` are mappings, or bytes under their ``raw_`` name.
 
     Raises:
         TypeError: an event has no such field.
@@ -52,17 +68,50 @@ def make_event(**overrides: Any) -> Event:
     fields = {**_DEFAULTS, "message_id": f"message-{next(_numbers)}", **overrides}
     for key, value in overrides.items():
         if key.startswith("raw_") and isinstance(value, bytes):
-            fields[key] = msgspec.Raw(value)
+            fields[key] = Raw(value)
     event = Event(**fields)
     for key, value in bodies.items():
         setattr(event, key, value)
     return event
 
 
+def event_from_client(fields: Mapping[str, Any]) -> Event:
+    """Returns the event that intake makes of a client's JSON, before it is stamped.
+
+    Args:
+        fields: the JSON object of the event, with the keys that clients use, such as `userId`.
+
+    Raises:
+        Discarded: intake does not accept it; its `code` says why.
+    """
+    return normalise({key: Raw(msgspec.json.encode(value)) for key, value in fields.items()})
+
+
+def make_config(type_: type[_S], keys: Mapping[str, Any], path: str = "destinations.test") -> _S:
+    """Decodes the keys that a user writes below ``[path]``, as the gateway does.
+
+    Args:
+        type_: the plugin's Struct.
+
+    Raises:
+        ConfigError: a key is wrong; the text names it and says why.
+    """
+    return decode_table(keys, type_, path)
+
+
+def make_groups(tables: Mapping[str, Mapping[str, Any]]) -> Groups:
+    """Makes the groups of a context from the keys that a user writes below ``[groups.ID]``.
+
+    Raises:
+        ConfigError: a key is wrong; the text names it and says why.
+    """
+    return Groups({id_: make_config(GroupConfig, t, f"groups.{id_}") for id_, t in tables.items()})
+
+
 def make_batch(
     events: Iterable[Event] | int = 1, *, first_offset: int = 0, attempt: int = 1
 ) -> Batch:
-    """A batch of these events, or of so many made by `make_event`, at successive offsets."""
+    """Makes a batch of these events, or of so many by `make_event`, at successive offsets."""
     if isinstance(events, int):
         events = [make_event() for _ in range(events)]
     taken = tuple(events)
@@ -79,14 +128,14 @@ def make_context(
     groups: Groups | None = None,
     rehearsal: Rehearsal | None = None,
 ) -> Context:
-    """What a component is built with.
+    """Makes the context that a component is built with.
 
     Args:
         base_dir: stands for the folder of config.toml; the data folder is ``data`` in it.
         clock: by default a `ManualClock`.
-        groups: by default there are none.
-        log: by default structlog's, so that `structlog.testing.capture_logs` sees what is logged.
-        rehearsal: for a component that is to send nothing.
+        groups: from `make_groups`; by default none.
+        log: by default structlog's, so `structlog.testing.capture_logs` captures it.
+        rehearsal: for a dry run of the component.
     """
     return Context(
         id=id,
@@ -101,19 +150,19 @@ def make_context(
 
 
 class ManualClock:
-    """A wall clock in milliseconds; call it to read it.
+    """A wall clock in milliseconds that only moves by `advance`; call it to read it.
 
     Args:
-        now_ms: where it begins.
+        now_ms: its start.
     """
 
     def __init__(self, now_ms: int = START_MS) -> None:
         self.now_ms = now_ms
 
     def __call__(self) -> int:
-        """The time."""
+        """Returns the time."""
         return self.now_ms
 
     def advance(self, seconds: float) -> None:
-        """Move it; a negative number sets it back."""
+        """Moves the clock; a negative number sets it back."""
         self.now_ms += round(seconds * 1000)

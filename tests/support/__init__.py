@@ -1,1 +1,1 @@
-"""What tests share: harnesses, and helpers for processes, sizes and surroundings."""
+"""Harnesses that several tests share. They hold no tests."""

@@ -12,9 +12,8 @@ from typing import Any, Literal
 import msgspec
 import pytest
 
-from gateway import Permanent, Secret
-from gateway.envelope.normalise import normalise
-from gateway.values import as_number
+from gateway import Permanent, Secret, as_number
+from gateway.testing import event_from_client
 from headgate_amplitude.config import AmplitudeConfig
 from headgate_amplitude.mapping import Mapper
 
@@ -81,7 +80,7 @@ def config_of(theirs: dict[str, Any]) -> AmplitudeConfig:
 
 
 def comparable(entry: dict[str, Any], quirks: list[str]) -> dict[str, Any]:
-    """Without what is decided otherwise here."""
+    """Removes the deliberate differences."""
     entry = {key: value for key, value in entry.items() if key not in ("library", "user_agent")}
     if entry.get("session_id") == -1:
         del entry["session_id"]
@@ -133,14 +132,15 @@ def made(row: dict[str, Any]) -> list[dict[str, Any]]:
     if "request_ip" in event:  # where the gateway puts it
         event["context"] = {"ip": event.pop("request_ip"), **event.get("context", {})}
     event.setdefault("type", "track")
-    fields = {key: msgspec.Raw(json.dumps(value).encode()) for key, value in event.items()}
-    entries = Mapper(config_of(row["destination_config"]))(normalise(fields))
+    entries = Mapper(config_of(row["destination_config"]))(event_from_client(event))
     return [json.loads(msgspec.json.encode(entry.payload)) for entry in entries]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["id"])
 def test_a_case(row: dict[str, Any]) -> None:
-    """The same events, users and groups as a widely used tool makes, but for what is listed."""
+    """A case gives the same events, users and groups as a widely used tool, except for listed
+    differences.
+    """
     if row["id"] in DIFFER:
         pytest.skip(DIFFER[row["id"]])
     if "expected_error" in row:
@@ -161,7 +161,7 @@ def test_a_case(row: dict[str, Any]) -> None:
 
 
 def test_few_cases_differ() -> None:
-    """No more than are listed in the README."""
+    """Only the cases in the README differ."""
     assert len(DIFFER) == 3
     assert DIFFER.keys() <= {row["id"] for row in ROWS}
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

@@ -12,9 +12,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway import Permanent, Secret
-from gateway.envelope.normalise import Discarded, normalise
-from gateway.timestamps import parse_ms
+from gateway import Permanent, Secret, parse_ms
+from gateway.testing import Discarded, event_from_client
 from headgate_ga4.config import Ga4Config
 from headgate_ga4.mapping import Mapper
 
@@ -42,7 +41,7 @@ def config_of(theirs: dict[str, Any]) -> Ga4Config:
 
 
 def comparable(entry: dict[str, Any], quirks: list[str]) -> dict[str, Any]:
-    """Without what is decided otherwise here."""
+    """Removes the deliberate differences."""
     if "over_25_params" in quirks:  # the last of them are left out here
         levels = ("categoryLevels_1", "categoryLevels_2")
         entry["params"] = {k: v for k, v in entry["params"].items() if k not in levels}
@@ -60,8 +59,7 @@ def made(row: dict[str, Any]) -> list[dict[str, Any]]:
         raise Permanent("intake takes no event with such a name")
     if "timestamp" not in event and "originalTimestamp" in event:
         event["timestamp"] = event["originalTimestamp"]
-    fields = {key: msgspec.Raw(json.dumps(value).encode()) for key, value in event.items()}
-    ready = normalise(fields)
+    ready = event_from_client(event)
     now = parse_ms(row.get("now") or ready.timestamp) or 0
     entry = Mapper(config_of(row["destination_config"]), lambda: now)(ready)
     assert entry is not None
@@ -71,7 +69,7 @@ def made(row: dict[str, Any]) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["id"])
 def test_a_case(row: dict[str, Any]) -> None:
-    """The same event as a widely used tool makes, but for what is listed."""
+    """A case gives the same event as a widely used tool, except for listed differences."""
     if row["id"] in DIFFER:
         pytest.skip(DIFFER[row["id"]])
     if "expected_error" in row:
@@ -86,7 +84,7 @@ def test_a_case(row: dict[str, Any]) -> None:
 
 
 def test_few_cases_differ() -> None:
-    """No more than are listed in the README."""
+    """Only the cases in the README differ."""
     assert len(DIFFER) == 2
     assert DIFFER.keys() <= {row["id"] for row in ROWS}
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

@@ -12,9 +12,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway import Permanent, Secret
-from gateway.envelope.normalise import Discarded, normalise
-from gateway.event import EVENT_TYPES
+from gateway import EVENT_TYPES, Permanent, Secret
+from gateway.testing import Discarded, event_from_client
 from headgate_mixpanel.config import MixpanelConfig
 from headgate_mixpanel.mapping import Mapper
 
@@ -58,7 +57,7 @@ def config_of(theirs: dict[str, Any], *, traits_on_events: bool = False) -> Mixp
 
 
 def comparable(entry: dict[str, Any], quirks: list[str]) -> dict[str, Any]:
-    """Without what is decided otherwise here."""
+    """Removes the deliberate differences."""
     if entry.get("event") in ("$merge", "$identify"):
         properties = entry["properties"]
         ids = properties.get("$distinct_ids") or list(map(properties.get, _JOINED))
@@ -101,8 +100,7 @@ def made(row: dict[str, Any]) -> list[dict[str, Any]]:
     if "timestamp" not in event and "originalTimestamp" in event:
         event["timestamp"] = event["originalTimestamp"]
     event["receivedAt"] = "2030-01-01T00:00:00.000Z"
-    fields = {key: msgspec.Raw(json.dumps(value).encode()) for key, value in event.items()}
-    ready = normalise(fields)
+    ready = event_from_client(event)
     ready.received_at = "2030-01-01T00:00:00.000Z"  # as intake stamps it
     merged = "traits_merged_into_event" in row["quirks"]
     entries = Mapper(config_of(row["destination_config"], traits_on_events=merged))(ready)
@@ -111,7 +109,9 @@ def made(row: dict[str, Any]) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["id"])
 def test_a_case(row: dict[str, Any]) -> None:
-    """The same records and updates as a widely used tool makes, but for what is listed."""
+    """A case gives the same records and updates as a widely used tool, except for listed
+    differences.
+    """
     if row["id"] in DIFFER:
         pytest.skip(DIFFER[row["id"]])
     if row["event"].get("type") not in EVENT_TYPES:
@@ -130,7 +130,7 @@ def test_a_case(row: dict[str, Any]) -> None:
 
 
 def test_few_cases_differ() -> None:
-    """No more than are listed in the README."""
+    """Only the cases in the README differ."""
     assert len(DIFFER) == 2
     assert DIFFER.keys() <= {row["id"] for row in ROWS}
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

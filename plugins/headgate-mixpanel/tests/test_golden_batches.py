@@ -14,12 +14,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import msgspec
 import pytest
 
 from gateway import BatchError, Event, Permanent, Secret
-from gateway.envelope.normalise import normalise
-from gateway.testing import Answer, FakeVendor, Received, make_batch, make_context
+from gateway.testing import (
+    Answer,
+    FakeVendor,
+    Received,
+    event_from_client,
+    make_batch,
+    make_context,
+)
 from headgate_mixpanel import Mixpanel, MixpanelConfig
 
 CASES = Path(__file__).parents[4] / "shared" / "golden" / "batch" / "mixpanel.router.jsonl"
@@ -29,7 +34,7 @@ ROWS = [json.loads(line) for line in CASES.read_text(encoding="utf-8").splitline
 
 
 def kinds(path: str, records: Iterable[dict[str, Any]]) -> Counter[str]:
-    """Endpoint, operation, and whom or what it is about."""
+    """Returns endpoint, operation, and the user or group of each item."""
     found: Counter[str] = Counter()
     for record in records:
         if "$transactions" in record.get("$append", {}):
@@ -64,7 +69,7 @@ def config_of(theirs: dict[str, Any], url: str) -> MixpanelConfig:
 async def sent(
     tmp_path: Path, theirs: dict[str, Any], events: list[Event]
 ) -> tuple[list[Received], int]:
-    """The requests that a batch makes, and how many of its events are refused."""
+    """Returns the requests of a batch, and the number of refused events."""
     async with FakeVendor(default=Answer(json={"code": 200, "status": 1})) as vendor:
         destination = Mixpanel(config_of(theirs, vendor.url), make_context(tmp_path))
         await destination.start()
@@ -86,8 +91,7 @@ async def test_a_batch_of_events(row: dict[str, Any], tmp_path: Path) -> None:
     by_config: dict[str, list[Event]] = {}
     for job in row["events"]:
         theirs = job.get("destination_config") or row["destination_config"]
-        fields = {k: msgspec.Raw(json.dumps(v).encode()) for k, v in job["event"].items()}
-        event = normalise(fields)
+        event = event_from_client(job["event"])
         event.received_at = "2030-01-01T00:00:00.000Z"  # as intake stamps it
         by_config.setdefault(json.dumps(theirs), []).append(event)
     found: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""What the tests of the destination share: a server for each worker, a schema for each test."""
+"""Fixtures: a server for each test process, a schema for each test."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from gateway import Batch, Event
-from gateway.config import decode_table
-from gateway.testing import make_context
+from gateway.testing import make_config, make_context
 from headgate_postgres import Postgres, PostgresConfig
-from tests.postgres import PostgresServer
+from tests.support.postgres_server import PostgresServer
 
 Make = Callable[..., Awaitable[Postgres]]
 _schemas = itertools.count(1)
@@ -38,7 +37,7 @@ async def make(server: PostgresServer, schema: str, tmp_path: Path) -> AsyncIter
 
     async def start(id_: str = "warehouse", **keys: Any) -> Postgres:
         table = {"dsn": server.dsn, "schema": schema, **keys}
-        config = decode_table(table, PostgresConfig, f"destinations.{id_}")
+        config = make_config(PostgresConfig, table, f"destinations.{id_}")
         destination = Postgres(config, make_context(tmp_path, id_))
         made.append(destination)
         await destination.start()

@@ -13,7 +13,7 @@ import pytest
 
 import headgate_postgres
 from gateway.testing import Storage, contract_scenes
-from tests.postgres import PostgresServer
+from tests.support.postgres_server import PostgresServer
 
 SCENES = [str(scene) for scene in contract_scenes(headgate_postgres, {"dsn": "x" * 8}, Storage())]
 _schemas = itertools.count(1)

@@ -1,4 +1,4 @@
-"""What the tests of Slack share."""
+"""Fixtures for the tests of Slack."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.config import decode_table
-from gateway.testing import FakeVendor, ManualClock, make_context
+from gateway.testing import FakeVendor, ManualClock, make_config, make_context
 from headgate_slack import Slack, SlackConfig
 
 Make = Callable[..., Awaitable[Slack]]
@@ -33,7 +32,7 @@ async def make(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Make]:
 
     async def start(**keys: Any) -> Slack:
         keys = {"interval_seconds": 0.0, **keys}
-        config = decode_table(keys, SlackConfig, "destinations.team")
+        config = make_config(SlackConfig, keys, "destinations.team")
         destination = Slack(config, make_context(tmp_path, "team", clock=clock))
         made.append(destination)
         await destination.start()

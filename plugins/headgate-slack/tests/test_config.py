@@ -1,4 +1,4 @@
-"""What a user may write."""
+"""Config of the destination."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from gateway.config import decode_table
-from gateway.errors import ConfigError
+from gateway import ConfigError
+from gateway.testing import make_config
 from headgate_slack import SlackConfig
 
 URL = "https://hooks.slack.example/services/T0/B0/secret-of-the-channel"
@@ -39,14 +39,14 @@ URL = "https://hooks.slack.example/services/T0/B0/secret-of-the-channel"
     ],
 )
 def test_a_mistake_is_named_by_its_key(keys: dict[str, Any], wrong: str) -> None:
-    """With what is wrong, and without showing the URL."""
+    """The error says what is wrong, and does not show the URL."""
     with pytest.raises(ConfigError, match=re.escape(wrong)) as caught:
-        decode_table(keys, SlackConfig, "destinations.team")
+        make_config(SlackConfig, keys, "destinations.team")
     assert str(caught.value).startswith("destinations.team")
     assert "secret-of-the-channel" not in str(caught.value)
 
 
 def test_the_url_is_not_shown() -> None:
-    """Nor where the whole config is printed."""
+    """Printing the whole config does not show it."""
     keys = {"webhook_url": URL, "routes": [{"when": "event = 'A'", "webhook_url": URL}]}
-    assert "secret-of" not in repr(decode_table(keys, SlackConfig, "destinations.team"))
+    assert "secret-of" not in repr(make_config(SlackConfig, keys, "destinations.team"))

@@ -1,4 +1,4 @@
-"""What the tests of the webhook share."""
+"""Fixtures for the tests of the webhook."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.config import decode_table
-from gateway.testing import FakeVendor, ManualClock, make_context
+from gateway.testing import FakeVendor, ManualClock, make_config, make_context
 from headgate_webhook import Webhook, WebhookConfig
 
 Make = Callable[..., Awaitable[Webhook]]
@@ -32,7 +31,7 @@ async def make(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Make]:
     made: list[Webhook] = []
 
     async def start(url: str, **keys: Any) -> Webhook:
-        config = decode_table({"url": url, **keys}, WebhookConfig, "destinations.crm")
+        config = make_config(WebhookConfig, {"url": url, **keys}, "destinations.crm")
         destination = Webhook(config, make_context(tmp_path, "crm", clock=clock))
         made.append(destination)
         await destination.start()

@@ -1,4 +1,4 @@
-"""What a user may write."""
+"""Config of the destination."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ from typing import Any
 
 import pytest
 
-from gateway import Secret
-from gateway.config import decode_table
-from gateway.errors import ConfigError
-from gateway.plugins import discover
+from gateway import ConfigError, Secret
+from gateway.testing import discover_plugins, make_config
 from headgate_webhook import WebhookConfig
 
 URL = "https://hooks.example.com/services/T000/very-secret-path?token=query-secret"
 
 
 def decode(**keys: Any) -> WebhookConfig:
-    return decode_table({"url": URL, **keys}, WebhookConfig, "destinations.crm")
+    return make_config(WebhookConfig, {"url": URL, **keys}, "destinations.crm")
 
 
 def test_defaults() -> None:
@@ -112,7 +110,7 @@ def test_certificates_that_nobody_looks_at_are_refused() -> None:
 
 def test_the_package_is_discovered() -> None:
     """Installed, the package brings the type ``webhook`` under its own name and version."""
-    registry = discover(builtins=())
+    registry = discover_plugins()
     found = registry.find("destination", "webhook", "destinations.crm")
     assert found.plugin.distribution == "headgate-webhook"
     assert found.spec.config is WebhookConfig

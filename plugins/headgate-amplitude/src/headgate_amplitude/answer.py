@@ -1,8 +1,8 @@
-"""Which events Amplitude refused, or wants later.
+"""Answers of Amplitude: which events it refuses, and which it wants later.
 
-A 400 refuses a request as a whole and names the events to blame; a 429 names the users and devices
-that send too much (https://amplitude.com/docs/apis/analytics/http-v2, section Responses). The
-others are to be sent again at once without those.
+A 400 refuses a whole request and names the events at fault. A 429 names the users and devices that
+send too much (https://amplitude.com/docs/apis/analytics/http-v2, section Responses). The other
+events of the request have to be sent again at once, without those.
 """
 
 from __future__ import annotations
@@ -12,19 +12,25 @@ from typing import Any
 
 import msgspec
 
-from gateway import DeliveryError, Misconfigured, Permanent, Throttled
-from gateway.excerpt import Mask
-from gateway.outbound import Reply
-from gateway.packing import Item, Split
-from gateway.values import as_mapping
+from gateway import (
+    DeliveryError,
+    Item,
+    Mask,
+    Misconfigured,
+    Permanent,
+    Reply,
+    Split,
+    Throttled,
+    as_mapping,
+)
 
 __all__ = ["split_by_name"]
 
 THROTTLED_SECONDS = 30.0
-"""Amplitude asks for this pause of a user or device that sends too fast."""
+"""Pause that Amplitude asks of a user or device that sends too fast."""
 
 QUOTA_SECONDS = 3600.0
-"""A user or device that is over its daily quota is tried again each hour."""
+"""Pause for a user or device that is over its daily quota."""
 
 _BY_FIELD = (
     "events_with_invalid_fields",
@@ -34,11 +40,11 @@ _BY_FIELD = (
 
 
 def split_by_name(reply: Reply, items: Sequence[Item], mask: Mask) -> None:
-    """Return unless the answer refuses a request for the sake of some of its events.
+    """Raises if some of the events made Amplitude refuse the request; else returns.
 
     Raises:
-        Split: it does; a 400 may leave open which those are.
-        Misconfigured: the answer blames the key and not the events.
+        Split: with the events at fault; a 400 may name none.
+        Misconfigured: the key is at fault, not the events.
     """
     found = reply.json()
     answer = found if isinstance(found, dict) else {}

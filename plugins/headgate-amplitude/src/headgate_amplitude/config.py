@@ -1,4 +1,4 @@
-"""What a user writes in config.toml."""
+"""Config of a destination with ``type = "amplitude"``."""
 
 from __future__ import annotations
 
@@ -6,45 +6,42 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from gateway import Secret
-from gateway.outbound import VendorSettings
+from gateway import Secret, VendorSettings
 
 __all__ = ["AmplitudeConfig"]
 
 
 class AmplitudeConfig(VendorSettings, frozen=True, kw_only=True):
-    """Keys of a destination with ``type = "amplitude"``.
+    """Settings of the destination.
 
     Attributes:
         api_key: of the project.
-        region: where the project's data is kept.
-        api: ``http`` is ``/2/httpapi``, whose limits are low and whose events show at once;
-            ``batch`` is ``/batch``. ``auto`` takes ``http`` for small batches at their first
-            attempt and ``batch`` for all others.
-        min_id_length: shorter ids are refused by Amplitude.
-        device_id: where it comes from first: ``device`` is ``context.device.id``, ``anonymous`` is
-            ``anonymousId``; the other is taken where there is none.
-        page_name, screen_name: what page and screen events are called. ``{{name}}``,
-            ``{{category}}`` and ``{{event}}`` stand for the event's own, any other key for the
-            property of that name.
-        traits_on_events: whether ``context.traits`` become user properties with every event, and
-            not by identify only.
+        region: of the project's data.
+        api: ``http`` is ``/2/httpapi``, with low limits, whose events show at once; ``batch`` is
+            ``/batch``. ``auto`` uses ``http`` for the first attempt at a small batch, and ``batch``
+            for all others.
+        min_id_length: Amplitude refuses shorter ids.
+        device_id: preferred source of device ids: ``device`` is ``context.device.id``,
+            ``anonymous`` is ``anonymousId``. The other one is used where it is missing.
+        page_name, screen_name: names of page and screen events. ``{{name}}``, ``{{category}}`` and
+            ``{{event}}`` stand for the event's own, any other key for the property of that name.
+        traits_on_events: whether ``context.traits`` of every event, and not of identify only,
+            become user properties.
         attribution: whether campaign and referrer become user properties.
         increment_traits, set_once_traits, append_traits, prepend_traits: traits of identify that
-            change the user's property by that operation in place of setting it.
-        group_type: of all groups; the group's id is its value.
-        group_type_trait, group_value_trait: traits of group events that hold type and value, in
-            place of `group_type`.
-        products: what becomes of the products of an event with revenue. ``copy`` sends each as an
-            event ``Product Purchased`` too, and ``move`` does so and takes them out of the order.
-        revenue_per_product: whether revenue is counted on those, and then not on the order.
-        revenue_type: where an event does not name one.
-        alias: whether alias events map one user to another, which cannot be undone by sending
-            events.
-        send_ip, send_user_agent: whether Amplitude gets them.
-        secret_key: of the project, for the deletion of users; without it `gateway erase` leaves
-            Amplitude to a person.
-        requester: who is named there as having asked for deletions.
+            change the user's property by that operation instead of setting it.
+        group_type: of all groups; the group's id is the value.
+        group_type_trait, group_value_trait: traits of group events with type and value, instead of
+            `group_type`.
+        products: treatment of the products of an event with revenue. ``copy`` also sends each as an
+            event ``Product Purchased``; ``move`` does so and removes them from the order.
+        revenue_per_product: whether these events carry the revenue instead of the order.
+        revenue_type: for events that name none.
+        alias: whether alias events map one user to another. Sending events cannot undo that.
+        send_ip, send_user_agent: whether to send them to Amplitude.
+        secret_key: of the project, for the deletion of users. Without it, `gateway erase` reports
+            that a person has to delete them in Amplitude.
+        requester: named in Amplitude as the requester of deletions.
     """
 
     api_key: Secret
@@ -73,7 +70,7 @@ class AmplitudeConfig(VendorSettings, frozen=True, kw_only=True):
     requester: str = "headgate"
 
     def __post_init__(self) -> None:
-        """Check what the types cannot say; the texts show no values."""
+        """Checks what types cannot express; the messages show no values."""
         VendorSettings.__post_init__(self)
         if not self.api_key.reveal().strip():
             raise ValueError("api_key: is empty")
@@ -87,14 +84,14 @@ class AmplitudeConfig(VendorSettings, frozen=True, kw_only=True):
             raise ValueError('revenue_per_product: needs products = "copy" or "move"')
 
     def deletions(self) -> str:
-        """The URL of the endpoint for deletion, which is on another host than that for events."""
+        """Returns the URL of the endpoint for deletion, which has a host of its own."""
         host = (
             "https://analytics.eu.amplitude.com" if self.region == "eu" else "https://amplitude.com"
         )
         return self.at(host, "/api/2/deletions/users")
 
     def endpoint(self, path: str) -> str:
-        """The URL of one of Amplitude's endpoints."""
+        """Returns the URL of one of Amplitude's endpoints."""
         host = (
             "https://api.eu.amplitude.com" if self.region == "eu" else "https://api2.amplitude.com"
         )

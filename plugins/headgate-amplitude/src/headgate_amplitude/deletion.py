@@ -1,22 +1,20 @@
 """Deletion of users, by the User Privacy API.
 
-https://amplitude.com/docs/apis/analytics/user-privacy: up to 100 user ids are put into the deletion
-job of a day, which runs some weeks later. A job is ``staging`` while it can be changed,
-``submitted``, and then ``done``; jobs are asked for by the days that they run on. The flag is a
+https://amplitude.com/docs/apis/analytics/user-privacy: up to 100 user ids are added to the deletion
+job of a day, which runs some weeks later. A job is ``staging`` while it can be changed, then
+``submitted``, and then ``done``. Jobs are looked up by the days that they run on. The flag is a
 text, as https://github.com/Amplitude-Developer-Docs/amplitude-dev-center/issues/696 has found.
-Devices cannot be deleted, but for those that Amplitude has joined to a user.
+The API deletes no devices, except those that Amplitude has joined to a user.
 """
 
 from __future__ import annotations
 
-from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 
-from gateway import Erasure, Misconfigured, Subjects
-from gateway.outbound import HttpClient, Reply, Request
+from gateway import Erasure, HttpClient, Misconfigured, Request, Subjects, basic_authorization
 from headgate_amplitude.config import AmplitudeConfig
 
 __all__ = ["Deletion"]
@@ -28,14 +26,14 @@ _DEVICES = "Amplitude deletes by userId only; it has no way to delete an anonymo
 
 
 class Deletion:
-    """Puts users into jobs, and asks whether those have run."""
+    """Adds users to deletion jobs, and asks whether the jobs have run."""
 
     def __init__(self, config: AmplitudeConfig, client: HttpClient) -> None:
         self._config = config
         self._client = client
 
     async def erase(self, subjects: Subjects, job: str) -> Erasure:
-        """See `gateway.Destination.erase`; a job is the days of jobs, with commas between."""
+        """Implements `gateway.Destination.erase`; `job` is days, separated by commas."""
         if self._config.secret_key is None:
             return Erasure("NOT_SUPPORTED", detail=_BY_HAND)
         if job:
@@ -51,7 +49,7 @@ class Deletion:
         return _accepted(days, len(ids), " " + _DEVICES if subjects.anonymous else "")
 
     async def _create(self, ids: list[str]) -> set[str]:
-        """The days on which they will be deleted; none where all of them are unknown."""
+        """Returns the days of deletion; none where Amplitude knows none of the ids."""
         body = {
             "user_ids": ids,
             "requester": self._config.requester,
@@ -73,13 +71,15 @@ class Deletion:
 
     async def _jobs(self, request: Request) -> list[dict[str, Any]]:
         assert self._config.secret_key is not None
-        pair = f"{self._config.api_key.reveal()}:{self._config.secret_key.reveal()}"
-        headers = {**request.headers, "Authorization": "Basic " + b64encode(pair.encode()).decode()}
+        authorization = basic_authorization(
+            self._config.api_key.reveal(), self._config.secret_key.reveal()
+        )
+        headers = {**request.headers, "Authorization": authorization}
         reply = await self._client.send(
             Request(request.url, request.body, headers, request.method, request.params)
         )
-        # An error's text may quote the ids that are to be forgotten.
-        self._client.by_status(reply if reply.ok else Reply(reply.status, reply.headers, b""))
+        # The text of an error may quote the ids to delete.
+        self._client.by_status(reply.without_error_text())
         found = reply.json()
         jobs = found if isinstance(found, list) else [found]
         if not all(isinstance(job, dict) and _is_day(job.get("day")) for job in jobs):
@@ -88,7 +88,7 @@ class Deletion:
 
 
 def _day_after(day: str) -> str:
-    """A range of one day might be read as empty."""
+    # Amplitude might read a range of one day as empty.
     return (datetime.fromisoformat(day).replace(tzinfo=UTC) + timedelta(days=1)).date().isoformat()
 
 

@@ -1,4 +1,4 @@
-"""The destination: events in batches to Amplitude, groups and aliases to endpoints of their own."""
+"""The destination: sends events to Amplitude in batches, groups and aliases to other endpoints."""
 
 from __future__ import annotations
 
@@ -8,9 +8,21 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from gateway import Batch, Context, DeliveryError, Destination, Erasure, Subjects
-from gateway.outbound import HttpClient, Reply, Request
-from gateway.packing import Item, Limits, Packer, items_of
+from gateway import (
+    Batch,
+    Context,
+    DeliveryError,
+    Destination,
+    Erasure,
+    HttpClient,
+    Item,
+    Packer,
+    Reply,
+    Request,
+    RequestLimits,
+    Subjects,
+    items_of,
+)
 from headgate_amplitude.answer import split_by_name
 from headgate_amplitude.config import AmplitudeConfig
 from headgate_amplitude.deletion import Deletion
@@ -18,18 +30,19 @@ from headgate_amplitude.mapping import EVENTS, GROUPS, USERS, Mapper
 
 __all__ = ["Amplitude"]
 
-_LIMITS: dict[Hashable, Limits] = {
-    # A megabyte is the bound of the stricter of the two endpoints; the rest is for key and options.
-    EVENTS: Limits(max_items=2000, max_bytes=950_000),
-    GROUPS: Limits(max_items=1024, max_bytes=300_000),  # as a form it may grow to three times that
-    USERS: Limits(max_items=1024, max_bytes=300_000),
+_LIMITS: dict[Hashable, RequestLimits] = {
+    # The stricter of the two endpoints takes a megabyte; the rest is for key and options.
+    EVENTS: RequestLimits(max_items=2000, max_bytes=950_000),
+    # Encoding as a form can triple the size.
+    GROUPS: RequestLimits(max_items=1024, max_bytes=300_000),
+    USERS: RequestLimits(max_items=1024, max_bytes=300_000),
 }
 _SMALL_BATCH = 100
 _FORM_FIELD = {GROUPS: "identification", USERS: "mapping"}
 
 
 class Amplitude(Destination):
-    """Sends events to Amplitude. Its `insert_id` makes an event count once that is sent twice."""
+    """Sends events to Amplitude, whose `insert_id` keeps repeated events from counting twice."""
 
     def __init__(self, config: AmplitudeConfig, context: Context) -> None:
         self._config = config
@@ -41,15 +54,15 @@ class Amplitude(Destination):
         self._options = {"min_id_length": config.min_id_length}
 
     async def start(self) -> None:
-        """Open the session."""
+        """Opens the session."""
         await self._client.start()
 
     async def stop(self) -> None:
-        """Close it."""
+        """Closes the session."""
         await self._client.stop()
 
     async def send(self, batch: Batch) -> None:
-        """Map the events and send them in requests within Amplitude's limits."""
+        """Maps the events and sends them in requests within Amplitude's limits."""
         items, refused = items_of(batch, self._map)
         small = len(batch) <= _SMALL_BATCH and batch.attempt == 1
         fast = self._config.api == "http" or (self._config.api == "auto" and small)
@@ -57,11 +70,11 @@ class Amplitude(Destination):
         await self._packer.deliver(batch, items, partial(self._post, path), refused)
 
     async def erase(self, subjects: Subjects, job: str = "") -> Erasure:
-        """Have Amplitude delete users, and ask how far that is."""
+        """Has Amplitude delete users, or asks for the progress of that."""
         return await self._deletion.erase(subjects, job)
 
     async def check(self) -> None:
-        """Connect to Amplitude. It has no request that proves a key without sending something."""
+        """Connects to Amplitude, which has no request that proves a key and sends nothing."""
         await self._client.connect(self._config.endpoint("/"))
 
     async def _post(

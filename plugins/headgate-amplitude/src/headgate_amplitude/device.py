@@ -1,16 +1,15 @@
-"""What the context of an event says of device and app, in Amplitude's fields."""
+"""Device and app of an event, in Amplitude's fields."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.values import as_mapping, as_text
+from gateway import ContextFields, as_mapping, as_text, context_values, mobile_platform
 
 __all__ = ["add_device"]
 
-_IOS = frozenset({"ios", "ipados", "watchos", "tvos"})
-_CONTEXT: Mapping[str, tuple[tuple[str, str], ...]] = {
+_FIELDS: ContextFields = {
     "app": (("app_name", "name"), ("app_version", "version")),
     "os": (("os_name", "name"), ("os_version", "version")),
     "device": (
@@ -21,8 +20,6 @@ _CONTEXT: Mapping[str, tuple[tuple[str, str], ...]] = {
     ),
     "network": (("carrier", "carrier"),),
 }
-"""Tables of the context to Amplitude's fields, and the key that each is taken from."""
-
 _WEB = frozenset({"analytics.js", "analytics-next"})
 
 
@@ -33,18 +30,13 @@ def add_device(
     *,
     user_agent: bool,
 ) -> None:
-    """Add what is known of the device to an event.
+    """Adds the device and app of the context to an event.
 
     Args:
         device: of the context.
-        user_agent: whether Amplitude gets the User-Agent.
+        user_agent: whether to send the User-Agent to Amplitude.
     """
-    for table, fields in _CONTEXT.items():
-        values = context.get(table)
-        if isinstance(values, dict):
-            for key, name in fields:
-                if text := as_text(values.get(name)):
-                    payload[key] = text
+    payload |= context_values(context, _FIELDS, as_text)
     agent = as_text(context.get("userAgent"))
     library = as_text(as_mapping(context.get("library")).get("name"))
     if library in _WEB or (agent and not device):
@@ -56,16 +48,15 @@ def add_device(
     if agent and user_agent:
         payload["user_agent"] = agent
     if device:
-        _add_device_ids(payload, device)
+        _add_device_ids(payload, mobile_platform(context), device)
 
 
-def _add_device_ids(payload: dict[str, Any], device: Mapping[str, Any]) -> None:
+def _add_device_ids(payload: dict[str, Any], platform: str, device: Mapping[str, Any]) -> None:
     advertising = as_text(device.get("advertisingId"))
-    kind = (payload.get("os_name") or as_text(device.get("type"))).lower()
-    if kind in _IOS:
+    if platform == "ios":
         if advertising:
             payload["idfa"] = advertising
-        if as_text(device.get("id")):
-            payload["idfv"] = as_text(device.get("id"))
-    elif advertising and kind == "android":
+        if id_ := as_text(device.get("id")):
+            payload["idfv"] = id_
+    elif advertising and platform == "android":
         payload["adid"] = advertising

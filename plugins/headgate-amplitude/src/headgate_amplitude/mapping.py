@@ -1,7 +1,7 @@
-"""What an event is in Amplitude.
+"""Mapping of events to Amplitude.
 
-Fields: https://amplitude.com/docs/apis/analytics/http-v2. The differences between common ways of
-mapping are decided in this package's README.
+Fields: https://amplitude.com/docs/apis/analytics/http-v2. Where common mappings differ, this
+package's README says which way is taken here.
 """
 
 from __future__ import annotations
@@ -10,35 +10,37 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gateway import Event, Permanent
-from gateway.integrations import options
-from gateway.naming import name_by, utm_parameters
-from gateway.packing import Entry
-from gateway.timestamps import parse_ms
-from gateway.values import as_mapping, as_number, as_text
+from gateway import (
+    Entry,
+    Event,
+    Permanent,
+    as_mapping,
+    as_number,
+    as_text,
+    flat_address,
+    integration_options,
+    name_from_template,
+    parse_ms,
+    real_id,
+    utm_parameters,
+)
 from headgate_amplitude.config import AmplitudeConfig
 from headgate_amplitude.device import add_device
 
 __all__ = ["EVENTS", "GROUPS", "USERS", "Mapper"]
 
 EVENTS, GROUPS, USERS = "events", "groupidentify", "usermap"
-"""Routes: where an entry is sent."""
+"""Routes: the endpoint for an entry."""
 
-_INVALID_IDS = frozenset(
-    {
-        *("anonymous", "nil", "none", "null", "n/a", "na", "undefined", "unknown"),
-        *("{}", "", "0", "-1", "00000000-0000-0000-0000-000000000000", "lmy47d"),
-    }
-)
 _LONGEST_TEXT = 1024
-"""Characters of a property; Amplitude cuts the rest off."""
+"""Most characters of a property; Amplitude cuts off the rest."""
 
 
 class Mapper:
     """Maps events by one config.
 
     Args:
-        count: told of what Amplitude cuts, and how often.
+        count: gets the number of values that Amplitude will cut, as ``values_cut``.
     """
 
     def __init__(
@@ -64,10 +66,10 @@ class Mapper:
         }
 
     def __call__(self, event: Event) -> list[Entry]:
-        """The entries of an event; none where config switches its type off.
+        """Returns the entries of an event; none where the config switches off its type.
 
         Raises:
-            Permanent: Amplitude would not take it.
+            Permanent: Amplitude would refuse the event.
         """
         if len(event.raw_properties) > _LONGEST_TEXT:
             self._count_cut(event.properties)
@@ -105,7 +107,7 @@ class Mapper:
     def _viewed(self, event: Event, template: str) -> list[Entry]:
         properties = event.properties
         own = event.name or as_text(properties.get("name")) or event.event or ""
-        name = name_by(template, event)
+        name = name_from_template(template, event)
         payload = self._base(event, name)
         body = dict(properties)
         if own:
@@ -119,7 +121,7 @@ class Mapper:
     def _group(self, event: Event) -> list[Entry]:
         config = self._config
         payload = self._base(event, "$identify")
-        given = options(event, "Amplitude").get("groups")
+        given = integration_options(event, "Amplitude").get("groups")
         if isinstance(given, dict) and as_text(given.get("group_type")):
             kind, value = as_text(given["group_type"]), given.get("group_value")
         elif config.group_type_trait:
@@ -145,7 +147,7 @@ class Mapper:
     def _alias(self, event: Event) -> list[Entry]:
         if not self._config.alias:
             return []
-        unmap = as_text(options(event, "Amplitude").get("unmap"))
+        unmap = as_text(integration_options(event, "Amplitude").get("unmap"))
         if unmap:
             return [Entry(USERS, "", {"user_id": unmap, "unmap": True})]
         if not event.previous_id or not event.user_id:
@@ -154,23 +156,23 @@ class Mapper:
         return [Entry(USERS, "", payload)]
 
     def _base(self, event: Event, name: str) -> dict[str, Any]:
-        """What all events have in common."""
+        """Builds the fields that all events have."""
         config = self._config
         context = event.context
         device = as_mapping(context.get("device"))
         payload: dict[str, Any] = {"event_type": name, "insert_id": event.message_id}
-        if _valid(event.user_id):
-            payload["user_id"] = event.user_id
+        if user_id := real_id(event.user_id):
+            payload["user_id"] = user_id
         ids = (as_text(device.get("id")), event.anonymous_id)
-        device_id = next(filter(_valid, ids if config.device_id == "device" else ids[::-1]), None)
-        if device_id is not None:
+        in_order = ids if config.device_id == "device" else ids[::-1]
+        if device_id := next(filter(None, map(real_id, in_order)), None):
             payload["device_id"] = device_id
         elif "user_id" not in payload:
             raise Permanent("has neither a user id nor a device id that Amplitude takes")
         time = parse_ms(event.timestamp or event.original_timestamp or event.received_at)
         if time is not None:
             payload["time"] = time
-        given = options(event, "Amplitude")
+        given = integration_options(event, "Amplitude")
         session = self._session(event, context, given)
         if session is not None:
             payload["session_id"] = session
@@ -191,7 +193,7 @@ class Mapper:
 
     @staticmethod
     def _session(event: Event, context: Mapping[str, Any], given: Mapping[str, Any]) -> int | None:
-        given = options(event, "Actions Amplitude") or given
+        given = integration_options(event, "Actions Amplitude") or given
         own, of_context = event.extra.get("session_id"), context.get("sessionId")
         for value in (own, given.get("session_id"), of_context):
             if value is None:
@@ -204,7 +206,7 @@ class Mapper:
     def _add_place(
         self, payload: dict[str, Any], context: Mapping[str, Any], traits: Mapping[str, Any]
     ) -> Mapping[str, Any]:
-        """Where the user is; returns the traits that say something else."""
+        """Adds the place of the user, and returns the other traits."""
         ip = as_text(context.get("ip"))
         if ip and self._config.send_ip:
             payload["ip"] = ip
@@ -222,9 +224,7 @@ class Mapper:
             payload["location_lat"], payload["location_lng"] = latitude, longitude
         if not traits:
             return traits
-        left = {key: value for key, value in traits.items() if key != "address" or not address}
-        # A user property cannot be looked for inside another one.
-        left = {**address, **left}
+        left = flat_address(traits)
         left.pop("city", None)
         left.pop("country", None)
         return left
@@ -247,7 +247,7 @@ class Mapper:
         given: Mapping[str, Any],
         traits: Mapping[str, Any],
     ) -> dict[str, Any]:
-        """Traits and attribution, as operations where any of them is one."""
+        """Returns traits and attribution; as operations if one of them is an operation."""
         config = self._config
         operations: dict[str, dict[str, Any]] = {}
         plain = dict(traits)
@@ -275,7 +275,7 @@ class Mapper:
         plain: dict[str, Any],
         operations: dict[str, dict[str, Any]],
     ) -> None:
-        """Add the campaign that was found and the page's referrer, the first ones for good."""
+        """Adds campaign and referrer, and once for all the first ones of each user."""
         page = as_mapping(context.get("page"))
         if referrer := as_text(page.get("referrer")):
             found["referrer"] = referrer
@@ -323,7 +323,7 @@ class Mapper:
         else:
             found["revenue"] = revenue
             if product is not None and math.isclose(product, revenue):
-                # Amplitude lets these two override the revenue, so they must agree with it.
+                # These two override the revenue in Amplitude, so they must agree with it.
                 found |= {"price": price, "quantity": quantity}
         product_id = as_text(properties.get("product_id"))
         if product_id:
@@ -351,7 +351,3 @@ class Mapper:
             if product_id:
                 payload["productId"] = product_id
         return Entry(EVENTS, f"product-{place}", payload)
-
-
-def _valid(id_: str | None) -> bool:
-    return id_ is not None and id_.strip().lower() not in _INVALID_IDS

@@ -1,8 +1,8 @@
-"""What Mixpanel says of the items of a request.
+"""Answers of Mixpanel about the items of a request.
 
-An import in strict mode answers 400 where it refused some records and stored the others, and names
-those that it refused (https://developer.mixpanel.com/reference/import-events). Updates of profiles
-and groups are answered with 200 also where they were refused; the body then says so.
+An import in strict mode answers 400 if it has refused some records and stored the others. The
+answer names the refused ones (https://developer.mixpanel.com/reference/import-events). Updates of
+profiles and groups are answered 200 even if they were refused; the body tells.
 """
 
 from __future__ import annotations
@@ -10,10 +10,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from gateway import DeliveryError, Permanent
-from gateway.excerpt import Mask
-from gateway.outbound import Reply
-from gateway.packing import Split
+from gateway import DeliveryError, Mask, Permanent, Reply, Split
 
 __all__ = ["refused_records", "refused_updates"]
 
@@ -29,13 +26,13 @@ class _Import(Struct):
 
 
 def refused_records(reply: Reply, count: int, mask: Mask) -> dict[int, DeliveryError]:
-    """The records that an import names as refused; the others were stored.
+    """Returns the records that an import has refused; the others are stored.
 
     Args:
         count: records in the request.
 
     Raises:
-        Split: it names none, so that none was stored.
+        Split: the answer names none, so nothing is stored.
     """
     try:
         records = msgspec.json.decode(reply.body, type=_Import).failed_records
@@ -52,10 +49,10 @@ def refused_records(reply: Reply, count: int, mask: Mask) -> dict[int, DeliveryE
 
 
 def refused_updates(reply: Reply, mask: Mask) -> None:
-    """Return if updates of profiles or groups were taken.
+    """Raises if updates of profiles or groups were refused; else returns.
 
     Raises:
-        Split: one of them at least was not.
+        Split: at least one of them was refused.
     """
     found = reply.json()
     if isinstance(found, dict):

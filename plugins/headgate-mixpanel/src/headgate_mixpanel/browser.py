@@ -1,7 +1,6 @@
 """Browser and version from a User-Agent, under the names that Mixpanel's own SDK uses.
 
-The patterns are those of uap-core, by way of ua-parser, whose matcher takes time proportional to
-the text. Names: https://docs.mixpanel.com/docs/data-structure/property-reference/default-properties
+The patterns are those of uap-core. ua-parser matches them in time proportional to the text. Names: https://docs.mixpanel.com/docs/data-structure/property-reference/default-properties
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from ua_parser import parse_user_agent
 __all__ = ["browser_of"]
 
 _LONGEST = 1024
-"""Characters of a User-Agent; a longer one is no browser's."""
+"""Most characters of a User-Agent; browsers send shorter ones."""
 
 _REMEMBERED = 5000
 _NAMES = {
@@ -32,7 +31,7 @@ _NAMES = {
 
 @lru_cache(_REMEMBERED)
 def browser_of(agent: str) -> tuple[str, str] | None:
-    """Name and version, as ``79.0``; None for what is no known browser."""
+    """Returns name and version, such as ``79.0``; None for an unknown browser."""
     found = parse_user_agent(agent) if len(agent) <= _LONGEST else None
     if found is None:
         return None

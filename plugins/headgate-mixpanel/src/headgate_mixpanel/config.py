@@ -1,4 +1,4 @@
-"""What a user writes in config.toml."""
+"""Config of a destination with ``type = "mixpanel"``."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from gateway import Secret
-from gateway.outbound import VendorSettings
+from gateway import Secret, VendorSettings
 
 __all__ = ["MixpanelConfig"]
 
@@ -24,32 +23,33 @@ _APP_HOSTS = {
 
 
 class MixpanelConfig(VendorSettings, frozen=True, kw_only=True):
-    """Keys of a destination with ``type = "mixpanel"``.
+    """Settings of the destination.
 
     Attributes:
         token: of the project; it names the project in updates of profiles and groups.
-        service_account, service_secret, project_id: prove that we may import; without them the
-            token does.
-        region: where the project's data is kept.
-        api: ``import`` is ``/import``, which takes events of any age and says which of them it
-            refused. ``track`` is ``/track``, for events of the last 5 days, whose limits are those
-            of live traffic; older ones are imported.
-        identity: how Mixpanel joins ids, as the project is set: ``simplified`` by a device id and
-            a user id on every event, ``original`` by events that join two ids for good.
-        page_name, screen_name: what page and screen events are called. ``{{name}}``,
-            ``{{category}}`` and ``{{event}}`` stand for the event's own, any other key for the
-            property of that name.
+        service_account, service_secret, project_id: credentials for imports; without them the
+            token is used.
+        region: of the project's data.
+        api: ``import`` is ``/import``, which takes events of any age and names those that it
+            refuses. ``track`` is ``/track``, for events of the last 5 days, with the limits of live
+            traffic; older events are imported.
+        identity: the project's way of joining ids. ``simplified`` joins by a device id and a user
+            id on every event, ``original`` by events that join two ids for good.
+        page_name, screen_name: names of page and screen events. ``{{name}}``, ``{{category}}`` and
+            ``{{event}}`` stand for the event's own, any other key for the property of that name.
         traits_on_events: whether ``context.traits`` become properties of every event.
         set_once_traits, union_traits, append_traits, increment_traits: traits of identify that
-            change the profile by that operation in place of setting it.
-        group_keys: of the project: the first is what ``groupId`` is a value of, and each is also
-            looked for among the traits of a group event.
-        send_ip: whether Mixpanel gets the user's address, from which it makes a place.
-        browser: whether events from browsers get its name and version, from the User-Agent.
+            change the profile by that operation instead of setting it.
+        group_keys: of the project. ``groupId`` is a value of the first; each is also looked up
+            among the traits of a group event.
+        send_ip: whether to send the user's address to Mixpanel, which derives a place from it.
+        browser: whether events from browsers get name and version of the browser, from the
+            User-Agent.
         compress: whether imports are compressed.
         max_request_bytes: of an import, before compression.
-        gdpr_token: OAuth token for the deletion of users, from the privacy settings of who may
-            delete them; without it `gateway erase` leaves Mixpanel to a person.
+        gdpr_token: OAuth token for the deletion of users, from the privacy settings of a user who
+            may delete them. Without it, `gateway erase` reports that a person has to delete them
+            in Mixpanel.
         compliance: the law that deletions are recorded under.
     """
 
@@ -76,7 +76,7 @@ class MixpanelConfig(VendorSettings, frozen=True, kw_only=True):
     compliance: Literal["GDPR", "CCPA"] = "GDPR"
 
     def __post_init__(self) -> None:
-        """Check what the types cannot say; the texts show no values."""
+        """Checks what types cannot express; the messages show no values."""
         VendorSettings.__post_init__(self)
         if not self.token.reveal().strip():
             raise ValueError("token: is empty")
@@ -89,9 +89,9 @@ class MixpanelConfig(VendorSettings, frozen=True, kw_only=True):
             raise ValueError("page_name, screen_name: must not be empty")
 
     def deletions(self, path: str) -> str:
-        """The URL of one of the endpoints for deletion, which are on hosts of their own."""
+        """Returns the URL of an endpoint for deletion, which has a host of its own."""
         return self.at(_APP_HOSTS[self.region], f"/api/app/data-deletions/v3.0/{path}")
 
     def endpoint(self, path: str) -> str:
-        """The URL of one of Mixpanel's endpoints."""
+        """Returns the URL of one of Mixpanel's endpoints."""
         return self.at(_HOSTS[self.region], path)

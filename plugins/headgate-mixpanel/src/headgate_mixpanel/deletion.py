@@ -1,8 +1,7 @@
 """Deletion of users, by the GDPR and CCPA API.
 
-https://docs.mixpanel.com/reference/gdpr-api.md: a task is created for up to 1,999 ids, and asked
-after by its tracking id. It may take Mixpanel 30 days. Until it has started, it can be cancelled
-there.
+https://docs.mixpanel.com/reference/gdpr-api.md: a task deletes up to 1,999 ids, and is looked up by
+its tracking id. It may take Mixpanel 30 days. Until it has started, it can be cancelled there.
 """
 
 from __future__ import annotations
@@ -11,8 +10,15 @@ from collections.abc import Iterator
 
 import msgspec
 
-from gateway import Erasure, Misconfigured, Permanent, Retryable, Subjects
-from gateway.outbound import HttpClient, Reply, Request
+from gateway import (
+    Erasure,
+    HttpClient,
+    Misconfigured,
+    Permanent,
+    Request,
+    Retryable,
+    Subjects,
+)
 from headgate_mixpanel.config import MixpanelConfig
 
 __all__ = ["Deletion"]
@@ -27,14 +33,14 @@ _BY_HAND = (
 
 
 class Deletion:
-    """Creates tasks, and asks how far they are."""
+    """Creates deletion tasks, and asks for their progress."""
 
     def __init__(self, config: MixpanelConfig, client: HttpClient) -> None:
         self._config = config
         self._client = client
 
     async def erase(self, subjects: Subjects, job: str) -> Erasure:
-        """See `gateway.Destination.erase`; a job is the tracking ids, with commas between."""
+        """Implements `gateway.Destination.erase`; `job` is tracking ids, separated by commas."""
         if self._config.gdpr_token is None:
             return Erasure("NOT_SUPPORTED", detail=_BY_HAND)
         if job:
@@ -53,7 +59,7 @@ class Deletion:
     async def _create(self, ids: list[str]) -> str:
         body = {"distinct_ids": ids, "compliance_type": self._config.compliance}
         found = await self._call("POST", "", msgspec.json.encode(body))
-        # The page shows a list of tasks, and elsewhere an object with another name for the id.
+        # The documentation shows a list of tasks, and elsewhere an object with another key.
         task = found[0] if isinstance(found, list) and found else found
         if isinstance(task, dict):
             for name in ("tracking_id", "task_id"):
@@ -83,7 +89,8 @@ class Deletion:
         url = self._config.deletions(path)
         params = {"token": self._config.token.reveal()}
         reply = await self._client.send(Request(url, body, headers, method, params))
-        self._client.by_status(_without_quotes(reply))
+        # The text of an error may quote the ids to delete.
+        self._client.by_status(reply.without_error_text())
         answer = reply.json()
         if not isinstance(answer, dict) or answer.get("status") != "ok":
             raise Misconfigured("Mixpanel's answer to a deletion is not what is documented")
@@ -93,8 +100,3 @@ class Deletion:
 def _accepted(tasks: list[str], users: int) -> Erasure:
     detail = "accepted by Mixpanel, which takes up to 30 days"
     return Erasure("RUNNING", users, detail, ",".join(tasks), _ASK_AGAIN_SECONDS)
-
-
-def _without_quotes(reply: Reply) -> Reply:
-    """An error without its text, which may quote the ids that are to be forgotten."""
-    return reply if reply.ok else Reply(reply.status, reply.headers, b"")

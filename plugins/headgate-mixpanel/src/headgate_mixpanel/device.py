@@ -1,26 +1,24 @@
-"""What the context of an event says of page, device and app, under Mixpanel's names."""
+"""Page, device and app of an event, under Mixpanel's names."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.values import as_mapping, as_text
+from gateway import ContextFields, as_mapping, as_text, context_values, mobile_platform
 
-__all__ = ["CONTEXT", "device_profile", "taken"]
-
-_Tables = Mapping[str, tuple[tuple[str, str], ...]]
-"""Tables of the context to what is taken from them: the key there, and Mixpanel's name."""
+__all__ = ["context_properties", "device_profile"]
 
 
-def _by_table(*fields: tuple[str, tuple[str, str]]) -> _Tables:
+def _by_table(*fields: tuple[str, tuple[str, str]]) -> ContextFields:
+    """Groups pairs of Mixpanel's name and (table, key) by the table."""
     return {
-        table: tuple((key, name) for name, (other, key) in fields if other == table)
+        table: tuple((name, key) for name, (other, key) in fields if other == table)
         for table in dict.fromkeys(table for _, (table, _) in fields)
     }
 
 
-CONTEXT = _by_table(
+_CONTEXT = _by_table(
     ("$current_url", ("page", "url")),
     ("$referrer", ("page", "referrer")),
     ("$initial_referrer", ("page", "initial_referrer")),
@@ -49,10 +47,9 @@ _OF_PROFILES = frozenset(
         *("$manufacturer", "$model", "$screen_height", "$screen_width"),
     }
 )
-"""What of the context is a property of the user too."""
+"""Properties of events that are properties of the user too."""
 
 _COMPOUND = (dict, list)
-_IOS = frozenset({"ios", "ipados", "watchos", "tvos"})
 _IOS_PROFILE = _by_table(
     ("$ios_app_release", ("app", "version")),
     ("$ios_app_version", ("app", "build")),
@@ -68,34 +65,30 @@ _ANDROID_PROFILE = _by_table(
 )
 
 
-def taken(context: Mapping[str, Any], tables: _Tables) -> dict[str, Any]:
-    """What has a value in these tables of the context, under Mixpanel's names."""
-    found: dict[str, Any] = {}
-    for table, fields in tables.items():
-        values = context.get(table)
-        if isinstance(values, dict):
-            for key, name in fields:
-                value = values.get(key)
-                if value is not None and value != "" and not isinstance(value, _COMPOUND):
-                    found[name] = value
-    return found
+def context_properties(context: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the properties of an event that its context holds."""
+    return context_values(context, _CONTEXT, _scalar)
 
 
 def device_profile(context: Mapping[str, Any]) -> dict[str, Any]:
-    """What is known of the user's device, and where push messages reach it."""
-    profile = {k: v for k, v in taken(context, CONTEXT).items() if k in _OF_PROFILES}
+    """Returns the properties of a user that the context holds, and their tokens for push."""
+    profile = {k: v for k, v in context_properties(context).items() if k in _OF_PROFILES}
     device = as_mapping(context.get("device"))
-    kind = (as_text(profile.get("$os")) or as_text(device.get("type"))).lower()
+    platform = mobile_platform(context)
     token = as_text(device.get("token"))
-    if kind in _IOS:
-        profile |= taken(context, _IOS_PROFILE)
+    if platform == "ios":
+        profile |= context_values(context, _IOS_PROFILE, _scalar)
         if token:
             profile["$ios_devices"] = [token]
-    elif kind == "android":
-        profile |= taken(context, _ANDROID_PROFILE)
+    elif platform == "android":
+        profile |= context_values(context, _ANDROID_PROFILE, _scalar)
         brand = as_text(device.get("brand")) or as_text(device.get("manufacturer"))
         if brand:
             profile["$android_brand"] = brand
         if token:
             profile["$android_devices"] = [token]
     return profile
+
+
+def _scalar(value: Any) -> Any:
+    return None if isinstance(value, _COMPOUND) else value

@@ -1,8 +1,8 @@
-"""What an event is in Mixpanel.
+"""Mapping of events to Mixpanel.
 
 Events: https://developer.mixpanel.com/reference/import-events. Profiles and groups:
-https://developer.mixpanel.com/reference/profile-set and /reference/group-set-property. The
-differences between common ways of mapping are decided in this package's README.
+https://developer.mixpanel.com/reference/profile-set and /reference/group-set-property. Where common
+mappings differ, this package's README says which way is taken here.
 """
 
 from __future__ import annotations
@@ -12,36 +12,41 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gateway import Event, Permanent
-from gateway.naming import name_by, utm_parameters
-from gateway.packing import Entry
-from gateway.timestamps import now_ms, parse_ms
-from gateway.values import as_mapping, as_number, as_text
+from gateway import (
+    Entry,
+    Event,
+    Permanent,
+    as_mapping,
+    as_number,
+    as_text,
+    flat_address,
+    name_from_template,
+    now_ms,
+    parse_ms,
+    real_id,
+    utm_parameters,
+)
 from headgate_mixpanel.browser import browser_of
 from headgate_mixpanel.config import MixpanelConfig
-from headgate_mixpanel.device import CONTEXT, device_profile, taken
+from headgate_mixpanel.device import context_properties, device_profile
 
 __all__ = ["ENGAGE", "ENGAGE_ONCE", "GROUPS", "IMPORT", "TRACK", "Mapper"]
 
 IMPORT, TRACK, ENGAGE, GROUPS = "import", "track", "engage", "groups"
 ENGAGE_ONCE = "engage-once"
-"""Routes: where an entry is sent; the last for updates that must not be applied twice."""
+"""Routes: the endpoint for an entry; the last for updates that must not be applied twice."""
 
 _FUTURE_MS = 3_600_000
 _LIVE_MS = 5 * 86_400_000 - 3_600_000
-"""What is older is not tracked but imported, an hour before Mixpanel would drop it silently."""
+"""Older events are imported, not tracked: an hour before Mixpanel would drop them silently."""
 
 _LONGEST_TEXT = 255
-"""Bytes of a text in a property; Mixpanel cuts the rest off."""
+"""Most bytes of a text in a property; Mixpanel cuts off the rest."""
 
 _INSERT_ID = re.compile(r"[A-Za-z0-9-]{1,36}")
-_NO_ID = frozenset(
-    {
-        *("anon", "anonymous", "nil", "none", "null", "n/a", "na", "undefined", "unknown"),
-        *("0", "-1", "true", "false", "[]", "{}", "", "lmy47d"),
-        "00000000-0000-0000-0000-000000000000",
-    }
-)
+_PLACEHOLDERS = frozenset({"anon", "true", "false", "[]"})
+"""Texts that Mixpanel refuses as ids, beside those that `gateway.real_id` knows."""
+
 _PROFILE = {
     "createdAt": "$created",
     "created_at": "$created",
@@ -72,7 +77,7 @@ class Mapper:
 
     Args:
         clock: wall clock in milliseconds.
-        count: told of what Mixpanel cuts, and how often.
+        count: gets the number of values that Mixpanel will cut, as ``values_cut``.
     """
 
     def __init__(
@@ -101,10 +106,10 @@ class Mapper:
         }
 
     def __call__(self, event: Event) -> list[Entry]:
-        """The entries of an event.
+        """Returns the entries of an event.
 
         Raises:
-            Permanent: Mixpanel would not take it.
+            Permanent: Mixpanel would refuse the event.
         """
         return self._by_type[event.type](event)
 
@@ -120,7 +125,7 @@ class Mapper:
         return self._viewed(event, self._config.screen_name)
 
     def _viewed(self, event: Event, template: str) -> list[Entry]:
-        name = name_by(template, event)
+        name = name_from_template(template, event)
         own = {"name": event.name, "category": event.category}
         return [self._event(event, name, {key: value for key, value in own.items() if value})]
 
@@ -130,7 +135,7 @@ class Mapper:
         if self._config.traits_on_events:
             properties = {**as_mapping(context.get("traits")), **properties}
         properties |= own
-        properties |= taken(context, CONTEXT)
+        properties |= context_properties(context)
         self._add_browser(properties, context)
         properties["ip"] = self._ip(context)
         session = as_text(event.extra.get("session_id")) or as_text(context.get("sessionId"))
@@ -148,17 +153,17 @@ class Mapper:
         return self._entry("", name, properties, self._time(event))
 
     def _entry(self, part: str, name: str, properties: dict[str, Any], time: int) -> Entry:
-        """An event for the endpoint that takes events of this time."""
+        """Returns an event for the endpoint that takes events of this time."""
         properties["time"] = time
         route = IMPORT
         if self._config.api == "track" and time > self._clock() - _LIVE_MS:
-            properties["token"] = self._token  # which is all that proves that we may
+            properties["token"] = self._token  # the only credential of /track
             route = TRACK
         return Entry(route, part, {"event": name, "properties": properties})
 
     def _add_browser(self, properties: dict[str, Any], context: Mapping[str, Any]) -> None:
         agent = context.get("userAgent")
-        # An app's User-Agent names its HTTP library.
+        # The User-Agent of an app names its HTTP library.
         if not self._config.browser or not isinstance(agent, str) or context.get("device"):
             return
         found = browser_of(agent)
@@ -178,7 +183,7 @@ class Mapper:
 
     def _ip(self, context: Mapping[str, Any]) -> str:
         ip = as_text(context.get("ip"))
-        # Without an address of its own an event is placed where the gateway stands.
+        # Mixpanel places an event without an address where the gateway is.
         return ip if ip and self._config.send_ip else "0"
 
     def _distinct_id(self, user: str | None, device: str | None) -> str:
@@ -194,7 +199,7 @@ class Mapper:
             time = received
         if time is None:
             raise Permanent("has no time")
-        # Mixpanel refuses what is more than an hour ahead of it.
+        # Mixpanel refuses events that are more than an hour in the future.
         return received if received is not None and time > received + _FUTURE_MS else time
 
     def _identify(self, event: Event) -> list[Entry]:
@@ -202,11 +207,7 @@ class Mapper:
         who = self._distinct_id(user, device)
         if not who:
             raise Permanent("has neither a user id nor an anonymous id that Mixpanel takes")
-        traits = {**as_mapping(event.context.get("traits")), **event.traits}
-        address = as_mapping(traits.get("address"))
-        if address:
-            del traits["address"]
-            traits = {**address, **traits}
+        traits = flat_address({**as_mapping(event.context.get("traits")), **event.traits})
         about = self._about(event, who)
         entries: list[Entry] = []
         for operation, route, names in self._operations:
@@ -257,7 +258,7 @@ class Mapper:
         user, device = _ids(event)
         who = self._distinct_id(user, device)
         about = self._about(event, who)
-        del about["$time"]  # joining a group is not being seen
+        del about["$time"]  # joining a group does not mean that the user was seen
         entries: list[Entry] = []
         for key, value in values.items():
             ids = [as_text(id_) for id_ in (value if isinstance(value, list) else [value])]
@@ -287,7 +288,7 @@ class Mapper:
 
 
 def _profile(traits: Mapping[str, Any]) -> dict[str, Any]:
-    """Traits under the names that Mixpanel shows; of two for one name the first stays."""
+    """Returns traits under Mixpanel's names; of two traits for one name, the first."""
     profile: dict[str, Any] = {}
     for key, value in traits.items():
         if value is not None:
@@ -296,7 +297,7 @@ def _profile(traits: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _texts_to_be_cut(properties: Mapping[str, Any]) -> int:
-    """How many texts are longer than Mixpanel keeps them."""
+    """Counts the texts that Mixpanel will cut."""
     long = [v for v in properties.values() if isinstance(v, str) and len(v) > _LONGEST_TEXT // 4]
     # All but a few are ASCII, whose bytes are its characters.
     sizes = [len(v) if v.isascii() else len(v.encode("utf-8", "replace")) for v in long]
@@ -304,17 +305,12 @@ def _texts_to_be_cut(properties: Mapping[str, Any]) -> int:
 
 
 def _insert_id(message_id: str) -> str:
-    """An id that Mixpanel takes; the same for the same message id."""
+    """Returns an id that Mixpanel takes, always the same for the same message id."""
     if _INSERT_ID.fullmatch(message_id):
         return message_id
     return hashlib.sha256(message_id.encode("utf-8", "surrogatepass")).hexdigest()[:36]
 
 
 def _ids(event: Event) -> tuple[str | None, str | None]:
-    """User id and anonymous id, as far as they are somebody's."""
-    user, device = event.user_id, event.anonymous_id
-    return user if _valid(user) else None, device if _valid(device) else None
-
-
-def _valid(id_: str | None) -> bool:
-    return id_ is not None and id_.strip().lower() not in _NO_ID
+    """Returns user id and anonymous id; None for a placeholder."""
+    return real_id(event.user_id, _PLACEHOLDERS), real_id(event.anonymous_id, _PLACEHOLDERS)

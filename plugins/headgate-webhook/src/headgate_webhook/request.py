@@ -1,4 +1,4 @@
-"""What goes out: the body, and the headers that name, date and sign it."""
+"""Requests: the body, and the headers that identify, date and sign it."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 
-from gateway import Event
-from gateway.ndjson import MEDIA_TYPE, encode_lines
-from gateway.outbound import compress
+from gateway import NDJSON_MEDIA_TYPE, Event, encode_ndjson, gzip_body
 from headgate_webhook.config import WebhookConfig
 
 __all__ = ["build", "idempotency_key", "sign"]
 
 
 def idempotency_key(destination_id: str, events: Sequence[Event], offsets: Sequence[int]) -> str:
-    """A name for just these events: the same on every retry, and another for any other set.
+    """Returns a key for exactly these events: the same on every retry, different for other events.
 
-    Message ids are part of it, for offsets begin anew when the gateway's data is deleted.
+    It includes message ids, as offsets start over when the gateway's data is deleted.
     """
     digest = hashlib.sha256(destination_id.encode())
     for offset, event in zip(offsets, events, strict=True):
@@ -26,7 +24,7 @@ def idempotency_key(destination_id: str, events: Sequence[Event], offsets: Seque
 
 
 def sign(secret: str, timestamp: int, body: bytes) -> str:
-    """Value of ``X-Headgate-Signature``: HMAC-SHA-256 of the time, a dot, and the body as sent."""
+    """Returns ``X-Headgate-Signature``: HMAC-SHA-256 of the time, a dot, and the body as sent."""
     message = b"%d." % timestamp + body
     mac = hmac.new(secret.encode(), message, hashlib.sha256).hexdigest()
     return f"t={timestamp},v1={mac}"
@@ -40,13 +38,13 @@ async def build(
     attempt: int,
     timestamp: int,
 ) -> tuple[dict[str, str], bytes]:
-    """Headers and body of a request for at least one event.
+    """Returns headers and body of a request for at least one event.
 
     Args:
         timestamp: Unix time in seconds, for the signature.
     """
     if config.format == "ndjson":
-        content_type, body = MEDIA_TYPE, encode_lines(events)
+        content_type, body = NDJSON_MEDIA_TYPE, encode_ndjson(events)
     else:
         content_type = "application/json"
         opening, closing = (b'{"batch":[', b"]}") if config.format == "json" else (b"[", b"]")
@@ -55,7 +53,7 @@ async def build(
     headers["Content-Type"] = content_type
     if config.compress == "gzip":
         headers["Content-Encoding"] = "gzip"
-        body = await compress(body)
+        body = await gzip_body(body)
     headers["Idempotency-Key"] = idempotency_key(destination_id, events, offsets)
     headers["X-Headgate-Batch"] = f"{destination_id}/{offsets[0]}-{offsets[-1]}"
     headers["X-Headgate-Attempt"] = str(attempt)

@@ -1,0 +1,1 @@
+"""Turns measurements into figures, goals, comparisons, charts and tables."""

@@ -1,0 +1,1 @@
+"""Destinations that come with the gateway."""

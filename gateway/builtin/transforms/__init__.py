@@ -1,0 +1,1 @@
+"""Transforms that come with the gateway."""

@@ -1,0 +1,267 @@
+"""Removes personal data from events before they are stored or delivered.
+
+Config names personal data by path or by key; more is detected by its form. Each value is dropped,
+replaced, masked so that people still recognise its kind, or hashed with a secret so that events of
+one person can still be joined. An allow-list removes all that it does not name.
+
+Most events have no personal data. They are never decoded; see `gateway.privacy.detectors.prescan`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import msgspec
+from msgspec import Raw
+
+from gateway.builtin.transforms.mask.allow import ABSENT, pruned
+from gateway.builtin.transforms.mask.hashing import Hasher, generated_secret
+from gateway.builtin.transforms.mask.inplace import masked_in_place, strings_at
+from gateway.builtin.transforms.mask.redact import GONE, Action, Redactor
+from gateway.builtin.transforms.mask.rules import MaskConfig, MaskRules, masked_names
+from gateway.components.transform import Transform
+from gateway.components.transform_methods import (
+    ChangesClient,
+    PerDestination,
+    ReceivesEvents,
+    SuspectsText,
+)
+from gateway.errors import ConfigError
+from gateway.events.envelope.client import Client
+from gateway.events.event import EMPTY, Event
+from gateway.privacy.detectors.disguise import MASKED
+from gateway.privacy.detectors.prescan import Prescan
+from gateway.privacy.detectors.suspicion import BODIES, DETECT, NAMES, PATHS
+
+__all__ = ["Mask", "MaskConfig"]
+
+_IDS = ("user_id", "anonymous_id", "group_id", "previous_id", "message_id")
+
+
+class Mask(Transform, SuspectsText, ReceivesEvents, ChangesClient, PerDestination):
+    """Masks personal data in events.
+
+    Args:
+        folder: folder for the secret for ids, if config has none.
+        destination: id of the destination to make pseudonyms for; None at intake.
+        at_intake: `receive` sees all events before `apply` does.
+    """
+
+    def __init__(
+        self,
+        config: MaskConfig,
+        folder: Path | None = None,
+        *,
+        destination: str | None = None,
+        at_intake: bool = False,
+    ) -> None:
+        rules = MaskRules(config)
+        self._config = config
+        self._folder = folder
+        self._hasher = Hasher(self._secret, config.epoch, destination)
+        self._pseudonyms = rules.pseudonyms
+        self._detects = bool(config.detect)
+        self._ids = config.ids if config.detect and config.ids != "keep" else None
+        message_id = rules.attributes.get("message_id")
+        self._message_ids = message_id if at_intake else None
+        self._attributes = tuple(
+            item for item in rules.attributes.items() if not at_intake or item[0] != "message_id"
+        )
+        self._touches_all = bool(
+            self._attributes or self._message_ids is not None or rules.allowed is not None
+        )
+        self._rules = rules.by_path
+        self._skips = bool(config.skip)
+        self._allowed = rules.allowed
+        self._prescan = Prescan(
+            config.detect,
+            masked_names(rules.treatments),
+            rules.last_keys,
+            coarse_ips=rules.actions.get("ip") == "mask",
+        )
+        self._redactor = Redactor(
+            config.detect, rules.actions, rules.treatments, self._hasher, config.replacement
+        )
+
+    def for_destination(self, destination: str) -> Mask:
+        """Returns a mask whose pseudonyms are those of the destination."""
+        if not self._pseudonyms:
+            return self
+        return Mask(self._config, self._folder, destination=destination)
+
+    def passes(self, text: bytes | memoryview) -> bool:
+        """Tells whether nothing in a JSON text can match a rule; see `Prescan.clean`."""
+        return not self._touches_all and self._prescan.clean(bytes(text))
+
+    def suspects(self, text: bytes) -> Collection[int] | None:
+        """Returns the places that may match a rule; see `Prescan.suspects`."""
+        return None if self._touches_all else self._prescan.suspects(text)
+
+    def receive(self, events: Sequence[Event]) -> None:
+        """Hashes message ids that are personal data, before de-duplication remembers them."""
+        if self._message_ids is not None:
+            for event in events:
+                if event.message_id:
+                    event.message_id = self._redactor.whole(event.message_id, self._message_ids)
+        elif self._ids and self._prescan.any_of([event.message_id for event in events]):
+            for event in events:
+                event.message_id = self._safe_id(event.message_id)
+
+    def of_client(self, client: Client) -> Client:
+        """Masks the client's address and user agent as in the context of events."""
+        if client.ip is None and client.user_agent is None:
+            return client
+        ip, agent = self._in_context(client.ip, client.user_agent)
+        return msgspec.structs.replace(client, ip=ip, user_agent=agent)
+
+    def apply(self, events: list[Event]) -> list[Event]:
+        """Masks personal data in the events; drops no event."""
+        if self._allowed is not None:
+            for event in events:
+                self._prune(event, self._allowed)
+        # All changes are computed from the events as they came, and assigned only then, so that
+        # no value is hashed twice, by two rules.
+        changes = [*self._changed_bodies(events), *self._changed_notes(events)]
+        if self._detects:
+            changes += self._changed_texts(events)
+        for attribute, action in self._attributes:
+            changes += self._changed_attribute(events, attribute, action)
+        for event, name, value in changes:
+            event.__dict__.pop(name, None)  # decoded from the old bytes
+            setattr(event, name, value)
+        return events
+
+    def hashes(self, text: str) -> dict[str, str]:
+        """Returns the hashes of a value as a whole, by epoch, the latest first.
+
+        An id that is an e-mail address, say, is stored as the first of these.
+        """
+        config = self._config
+        secrets = {config.epoch: self._hasher}
+        for epoch, secret in config.previous_secrets.items():
+            if epoch != config.epoch:
+                secrets[epoch] = Hasher(secret.reveal().encode, epoch)
+        return {epoch: self._redactor.hashed(text, hasher) for epoch, hasher in secrets.items()}
+
+    def _secret(self) -> bytes:
+        if self._config.secret is not None:
+            return self._config.secret.reveal().encode()
+        if self._folder is None:
+            raise ConfigError("a mask without a secret needs a data directory to keep one in")
+        return generated_secret(self._folder)
+
+    def _safe_id(self, text: str) -> str:
+        if not text or self._redactor.text(text) is text:
+            return text
+        assert self._ids is not None
+        return self._redactor.as_id(text, self._ids)
+
+    def _prune(self, event: Event, allowed: dict[str, Any]) -> None:
+        for body in BODIES:
+            old = getattr(event, body)
+            if old:
+                new = pruned(old, allowed.get(body, {}))
+                if new is not old:
+                    setattr(event, body, {} if new is ABSENT else new)
+
+    def _changed_bodies(self, events: list[Event]) -> Iterator[_Change]:
+        for (index, body), suspicion in self._prescan.bodies(events).items():
+            event = events[index]
+            slot = f"raw_{body}"
+            raw = bytes(getattr(event, slot))
+            rules, reasons = self._rules.get(body), suspicion.reasons
+            strings = strings_at(raw, suspicion.ends)
+            if strings and strings.complete and reasons == DETECT and not self._skips:
+                masked = masked_in_place(raw, strings, self._redactor, rules)
+                if masked is not None:
+                    if masked is not raw:
+                        yield event, slot, Raw(masked)
+                    continue
+            old = getattr(event, body)
+            if strings is None:
+                new = self._redactor.value(old, rules, reasons)
+            else:
+                texts = {raw[start:stop].decode() for start, stop in strings.spans}
+                new = self._redactor.value_with(old, rules, reasons, texts)
+            if new is not old:
+                yield event, body, {} if new is GONE else new
+            elif _has_duplicate_keys(raw):
+                yield event, body, dict(old)  # else the bytes keep the first of two values
+
+    def _changed_texts(self, events: list[Event]) -> Iterator[_Change]:
+        named = {attribute for attribute, _ in self._attributes}
+        for index, name in sorted(self._prescan.texts(events)):
+            event = events[index]
+            old = getattr(event, name)
+            if name not in _IDS:
+                new = self._redactor.text(old)
+                if new is not old:
+                    dropped = MASKED if name == "event" else None
+                    yield event, name, dropped if new is GONE else new
+            elif self._ids is not None and name not in named:
+                new = self._safe_id(old)
+                if new is not old:
+                    yield event, name, new
+
+    def _changed_attribute(
+        self, events: list[Event], attribute: str, action: Action
+    ) -> Iterator[_Change]:
+        for event in events:
+            old = getattr(event, attribute)
+            if old is not None:
+                new = self._redactor.whole(old, action)
+                yield event, attribute, None if new is GONE else new
+
+    def _changed_notes(self, events: list[Event]) -> Iterator[_Change]:
+        """Yields changes to the gateway's copies of the context, and to an unreadable timestamp."""
+        for event in events:
+            if event.raw_notes is EMPTY:
+                continue
+            old = event.notes
+            ip, agent = self._in_context(old.request_ip, old.user_agent)
+            raw_timestamp = self._redactor.text(old.raw_timestamp or "") or None
+            new = msgspec.structs.replace(
+                old,
+                request_ip=ip,
+                user_agent=agent,
+                raw_timestamp=raw_timestamp if raw_timestamp is not GONE else None,
+            )
+            if new != old:
+                yield event, "raw_notes", Raw(msgspec.json.encode(new))
+
+    def _in_context(self, ip: str | None, agent: str | None) -> tuple[str | None, str | None]:
+        """Masks an address and a user agent as if they were in the context."""
+        known = {"ip": ip, "userAgent": agent}
+        context: Any = {key: value for key, value in known.items() if value is not None}
+        if self._allowed is not None:
+            context = pruned(context, self._allowed.get("context", {}))
+        seen = self._redactor.value(context, self._rules.get("context"), _EVERY_REASON)
+        kept = {} if seen is GONE or seen is ABSENT else seen
+        return kept.get("ip"), kept.get("userAgent")
+
+
+_Change: TypeAlias = tuple[Event, str, Any]
+_EVERY_REASON = DETECT | NAMES | PATHS
+
+
+def _has_duplicate_keys(raw: bytes) -> bool:
+    """Tells whether an object in these bytes has a key twice; a decoder returns the last only."""
+
+    def pairs(items: list[tuple[str, Any]]) -> None:
+        if len(dict(items)) < len(items):
+            raise _DuplicateKeyError
+
+    try:
+        json.loads(raw, object_pairs_hook=pairs)
+    except _DuplicateKeyError:
+        return True
+    except (ValueError, RecursionError):
+        return True  # unknown: encoding it anew removes duplicates
+    return False
+
+
+class _DuplicateKeyError(Exception):
+    pass

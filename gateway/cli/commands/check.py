@@ -1,0 +1,87 @@
+"""``gateway check``: checks config, plugins and destinations."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gateway.cli.options import CONFIG_OPTION, explained_errors
+
+if TYPE_CHECKING:
+    from gateway.runtime.gateway import BuiltDestination, Gateway
+
+__all__ = ["check"]
+
+
+@click.command()
+@CONFIG_OPTION
+@click.option("--offline", is_flag=True, help="Do not check destinations.")
+def check(config_path: Path, offline: bool) -> None:
+    """Check the config file, the plugins it names, and each destination.
+
+    Delivers nothing and changes no data. Exit code 0 if `gateway serve` would start and every
+    destination answers, 1 if a destination does not, 2 if the config cannot be used.
+    """
+    from gateway.config.load import load
+    from gateway.runtime.gateway import Gateway
+    from gateway.runtime.plugins import discover
+
+    with explained_errors():
+        config = load(config_path)
+        registry = discover()
+        gateway = Gateway(config, registry)
+        _line("ok", str(config.path.name), _summary(gateway))
+        for failure in registry.failures:
+            _line("warn", f"plugin {failure.plugin}", f"{failure.cause} (not used by config)")
+        if not config.sources:
+            _line("warn", "sources", "there are none: no event can come in")
+        if not gateway.destinations:
+            _line("warn", "destinations", "there are none: events are only kept in the queue")
+        if not offline and not asyncio.run(_check_all(gateway)):
+            raise SystemExit(1)
+
+
+async def _check_all(gateway: Gateway) -> bool:
+    results = await asyncio.gather(*[_check_one(built) for built in gateway.destinations])
+    for built, problem in zip(gateway.destinations, results, strict=True):
+        name = f"destinations.{built.id}"
+        _line("fail" if problem else "ok", name, problem or f"{built.type} answers")
+    return not any(results)
+
+
+async def _check_one(built: BuiltDestination) -> str | None:
+    """Returns what is wrong with a destination, or None."""
+    destination = built.destination
+    try:
+        async with asyncio.timeout(built.settings.timeout_seconds):
+            await destination.start()
+            await destination.check()
+    except TimeoutError:
+        return f"no answer within {built.settings.timeout_seconds:g} s"
+    except Exception as error:  # noqa: BLE001 - any error is a finding
+        return str(error) or type(error).__name__
+    finally:
+        await destination.stop()
+    return None
+
+
+def _summary(gateway: Gateway) -> str:
+    config = gateway.config
+    parts = [
+        (len(config.sources), "source"),
+        (len(config.transforms), "transform"),
+        (len(config.destinations), "destination"),
+    ]
+    if config.server.workers > 1:
+        parts.insert(0, (config.server.workers, "worker"))
+    return ", ".join(f"{number} {name}{'' if number == 1 else 's'}" for number, name in parts)
+
+
+_COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
+
+
+def _line(verdict: str, what: str, detail: str) -> None:
+    click.echo(f"{click.style(f'{verdict:4}', fg=_COLOURS[verdict])}  {what}: {detail}")

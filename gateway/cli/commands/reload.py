@@ -1,0 +1,38 @@
+"""``gateway reload``: makes a running gateway read its config file again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from gateway.cli.options import CONFIG_OPTION, explained_errors, printable
+
+__all__ = ["reload"]
+
+_WAIT_SECONDS = 600.0
+"""Time for the sends in flight to changed destinations, which end first."""
+
+
+@click.command()
+@CONFIG_OPTION
+def reload(config_path: Path) -> None:
+    """Make the running gateway read its config file again, and show what has changed.
+
+    No connection is dropped and no event is lost. Exit code 2 if the file cannot be used; the
+    gateway then keeps its old config.
+    """
+    import msgspec
+
+    from gateway.cli.admin_client import required
+    from gateway.config.load import load
+    from gateway.runtime.reload import Reloaded
+
+    with explained_errors():
+        remote = required(load(config_path))
+        done = msgspec.convert(remote.post("/admin/reload", seconds=_WAIT_SECONDS), Reloaded)
+    click.echo(f"{config_path.name} is used as it is now ({done.hash})")
+    for change in done.changes or ["nothing has changed"]:
+        click.echo(f"  {printable(change)}")
+    for key in done.waits:
+        click.echo(f"  {printable(key)} takes effect at the next start")

@@ -1,0 +1,58 @@
+"""``gateway why``: tells the life of one event."""
+
+from __future__ import annotations
+
+import urllib.parse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gateway.cli.options import CONFIG_OPTION, explained_errors
+
+if TYPE_CHECKING:
+    from gateway.config.model import Config
+    from gateway.state.trace import Life
+
+__all__ = ["why"]
+
+
+@click.command()
+@CONFIG_OPTION
+@click.argument("message_id")
+@click.option("--event", "with_event", is_flag=True, help="Show the event itself, as it is stored.")
+@click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON.")
+def why(config_path: Path, message_id: str, with_event: bool, as_json: bool) -> None:
+    """Tell the whole life of the event with this messageId, and where it is now.
+
+    Asks the running gateway, or reads the data directory. Exit code 1 if the event is unknown.
+    """
+    import msgspec
+
+    from gateway.config.load import load
+
+    with explained_errors():
+        found = _ask(load(config_path), message_id)
+    if as_json:
+        click.echo(msgspec.json.encode(found))
+    else:
+        from gateway.cli.views.why import show
+
+        show(found, with_event=with_event)
+    if not found:
+        raise SystemExit(1)
+
+
+def _ask(config: Config, message_id: str) -> Life:
+    import msgspec
+
+    from gateway.cli.admin_client import connect
+    from gateway.config.data_dir import shards_of
+    from gateway.state.offline import life_of
+    from gateway.state.trace import Life, merge_lives
+
+    remote = connect(config)
+    if remote is not None and remote.has_token:
+        answer = remote.get(f"/admin/why/{urllib.parse.quote(message_id, safe='')}")
+        return msgspec.json.decode(msgspec.json.encode(answer), type=Life)
+    return merge_lives([life_of(one, message_id) for one in shards_of(config)], message_id)

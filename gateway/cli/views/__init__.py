@@ -1,0 +1,1 @@
+"""How results look: tables for a terminal, pages for a browser."""

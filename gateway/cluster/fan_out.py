@@ -1,0 +1,141 @@
+"""Asks the shards of a gateway and merges their answers, as each endpoint declares."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TypeVar, assert_never
+
+import msgspec
+from aiohttp import web
+
+from gateway.cluster.peers import Peers
+from gateway.cluster.tail import pass_on_lines
+from gateway.config.data_dir import of_shard, public_id, shard_of
+from gateway.config.model import Config
+from gateway.server.admin.api import AdminError, answer
+from gateway.server.admin.endpoint import Endpoint
+from gateway.server.admin.merge import (
+    AllOrFiles,
+    AllShards,
+    AnyShard,
+    Call,
+    Coordinated,
+    Files,
+    FirstShard,
+    Outcomes,
+    OwningShard,
+    Stream,
+)
+
+__all__ = ["FanOut"]
+
+_T = TypeVar("_T")
+_FIRST = 0
+
+
+class FanOut:
+    """Answers endpoints for all shards.
+
+    Args:
+        config: of any shard.
+        stopping: set when streams must end.
+    """
+
+    def __init__(self, config: Config, peers: Peers, stopping: asyncio.Event) -> None:
+        self._config = config
+        self._peers = peers
+        self._stopping = stopping
+
+    async def answer(self, endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
+        """Answers a request for all shards.
+
+        Raises:
+            AdminError: the request is wrong, a shard refuses, or a worker that is needed is down.
+        """
+        call = Call(request, await request.read(), self._config.server.workers)
+        match endpoint.merge:
+            case FirstShard(status):
+                return _passed_on(self._peers.there(_FIRST, await self._ask(_FIRST, call)), status)
+            case AnyShard():
+                return await self._any(call)
+            case OwningShard(unknown):
+                return await self._owning(endpoint, call, unknown)
+            case AllShards(answer_type, merge, check):
+                check(call)
+                return answer(merge(await self._all(call, answer_type), call))
+            case AllOrFiles(_, _, merge, check) as strategy:
+                check(call)
+                return answer(merge(await self._all_or_files(call, strategy), call))
+            case Files(read):
+                configs = [of_shard(self._config, shard) for shard in self._peers.shards]
+                return answer(await asyncio.to_thread(read, configs, call))
+            case Outcomes(answer_type, merge):
+                found = await self.outcomes(request.method, _path(call), answer_type)
+                return answer(merge(found, call))
+            case Stream(check):
+                check(call)
+                return await pass_on_lines(self._peers, request, self._stopping)
+            case Coordinated(run):
+                return await run(self._peers, call)
+            case unhandled:
+                assert_never(unhandled)
+
+    async def outcomes(self, method: str, path: str, type_: type[_T]) -> dict[int, _T | str]:
+        """Asks all shards to act and returns the answer or the refusal of each.
+
+        There is no time limit: a reload takes as long as sends in flight, which are bounded.
+        """
+
+        async def one(shard: int) -> _T | str:
+            try:
+                data = await self._peers.ask(shard, method, path, patient=True)
+                return msgspec.json.decode(self._peers.there(shard, data), type=type_)
+            except AdminError as error:
+                return str(error)
+
+        shards = self._peers.shards
+        return dict(zip(shards, await asyncio.gather(*map(one, shards)), strict=True))
+
+    async def _ask(self, shard: int, call: Call) -> bytes | None:
+        return await self._peers.ask(shard, call.request.method, _path(call), call.body or None)
+
+    async def _any(self, call: Call) -> web.Response:
+        for shard in self._peers.shards:
+            data = await self._ask(shard, call)
+            if data is not None:
+                return _passed_on(data)
+        raise AdminError("no worker answers: try in a moment, and see the log", 503)
+
+    async def _owning(self, endpoint: Endpoint, call: Call, unknown: str) -> web.Response:
+        shard, number = shard_of(int(call.request.match_info["id"]))
+        if shard not in self._peers.shards:
+            raise AdminError(unknown, 404)
+        path = endpoint.plain_path.replace("{id}", str(number))
+        data = await self._peers.ask(shard, call.request.method, path, call.body or None)
+        value = msgspec.json.decode(self._peers.there(shard, data))
+        if "id" in value:
+            value["id"] = public_id(shard, value["id"])
+        return answer(value)
+
+    async def _all(self, call: Call, type_: type[_T]) -> dict[int, _T]:
+        found = await self._peers.all_up(call.request.method, _path(call), call.body or None)
+        return {shard: msgspec.json.decode(data, type=type_) for shard, data in found.items()}
+
+    async def _all_or_files(self, call: Call, strategy: AllOrFiles[_T]) -> dict[int, _T]:
+        async def one(shard: int) -> _T:
+            data = await self._ask(shard, call)
+            if data is None:
+                return await asyncio.to_thread(strategy.read, of_shard(self._config, shard), call)
+            return msgspec.json.decode(data, type=strategy.answer_type)
+
+        shards = self._peers.shards
+        return dict(zip(shards, await asyncio.gather(*map(one, shards)), strict=True))
+
+
+def _path(call: Call) -> str:
+    return call.request.rel_url.raw_path_qs
+
+
+def _passed_on(data: bytes, status: int = 200) -> web.Response:
+    """Makes an answer of the JSON that a shard answered."""
+    return web.Response(body=data, status=status, content_type="application/json")

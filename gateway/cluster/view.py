@@ -1,0 +1,89 @@
+"""Answers /health, /metrics and /admin for all shards, whichever worker receives the request.
+
+The receiving worker asks every worker and merges the answers. While a worker is down, /health names
+it, and the admin API reads ledger, traces and dead letters from the files of its shards. Requests
+for what only the running process knows are refused with the name of the worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from urllib.parse import unquote
+
+import msgspec
+from aiohttp import web
+
+from gateway.cluster.fan_out import FanOut
+from gateway.cluster.metrics import merge_metrics
+from gateway.cluster.peers import CALLER_HEADER, Peers
+from gateway.config.model import Config
+from gateway.http.tokens import Caller, Tokens
+from gateway.runtime.health import merge_health
+from gateway.runtime.reload import Reloaded
+from gateway.server.admin.api import AdminError, answer
+from gateway.server.admin.areas import ENDPOINTS
+from gateway.server.admin.guard import Guard
+from gateway.server.app import METRICS_TYPE
+
+__all__ = ["View", "caller_of_worker"]
+
+
+def caller_of_worker(request: web.Request) -> Caller:
+    """Identifies the caller on whose behalf a worker asks.
+
+    The receiving worker has already authorised this caller.
+    """
+    return Caller(unquote(request.headers.get(CALLER_HEADER, "")) or "worker", "admin")
+
+
+class View:
+    """One view of all shards.
+
+    Attributes:
+        stopping: set it to end streams.
+
+    Args:
+        config: of any shard.
+        tokens: of the admin API; there is no /admin without any.
+    """
+
+    def __init__(self, config: Config, peers: Peers, tokens: Tokens) -> None:
+        self.stopping = asyncio.Event()
+        self._peers = peers
+        self._tokens = tokens
+        self._workers = config.server.workers
+        self._fan_out = FanOut(config, peers, self.stopping)
+
+    def add_to(self, app: web.Application) -> None:
+        """Adds the paths; those below /admin only if config has a token for them."""
+        app.router.add_get("/health", self._health)
+        app.router.add_get("/metrics", self._metrics)
+        if self._tokens:
+            # Each worker records the changes that it makes.
+            guard = Guard(self._tokens.of_request, record=None)
+            for endpoint in ENDPOINTS:
+                handler = guard.protect(endpoint, partial(self._fan_out.answer, endpoint))
+                app.router.add_route(endpoint.method, endpoint.path, handler)
+
+    async def reload(self) -> dict[int, Reloaded | str]:
+        """Reloads the config file in all shards; returns the result or the refusal of each."""
+        return await self._fan_out.outcomes("POST", "/admin/reload", Reloaded)
+
+    async def _health(self, _: web.Request) -> web.Response:
+        answers = await self._peers.ask_all("GET", "/health")
+        found = {
+            shard: None if data is None else msgspec.json.decode(data)
+            for shard, data in answers.items()
+        }
+        state = merge_health(found, self._workers)
+        return answer(state, 503 if state["status"] == "failing" else 200)
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        try:
+            found = await self._peers.all_up("GET", "/metrics")
+        except AdminError as error:
+            # Sums without one worker would fall, and Prometheus would take that for a restart.
+            return web.Response(text=f"{error}\n", status=503)
+        texts = {shard: data.decode() for shard, data in found.items()}
+        return web.Response(body=merge_metrics(texts), headers={"Content-Type": METRICS_TYPE})

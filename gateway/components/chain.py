@@ -1,0 +1,216 @@
+"""Runs transforms one after the other over a batch, and tells what became of each event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from operator import is_
+from typing import TypeVar
+
+from gateway.components.transform import Transform
+from gateway.components.transform_methods import TransformMethods
+from gateway.errors import PluginError
+from gateway.events.envelope.client import Client
+from gateway.events.envelope.normalise import add_notes
+from gateway.events.envelope.sealed import Ids
+from gateway.events.event import Event
+
+__all__ = ["Chain", "Outcome"]
+
+_T = TypeVar("_T")
+_Apply = Callable[[list[Event]], list[Event]]
+_Produced = Callable[[], list[Event]]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """The result of running a chain over a batch.
+
+    Attributes:
+        kept: events to go on with, in order.
+        filtered: id of the transform to the events that it dropped.
+        changed: id of the transform to the events that it changed.
+        failed: events that a transform raised on, with its id and the error. They must not go on:
+            a mask that failed has not masked.
+        added: events that transforms made; these pass through no transform.
+    """
+
+    kept: list[Event]
+    filtered: dict[str, list[Event]] = field(default_factory=dict)
+    changed: dict[str, list[Event]] = field(default_factory=dict)
+    failed: list[tuple[Event, str, Exception]] = field(default_factory=list)
+    added: list[Event] = field(default_factory=list)
+
+    def note_changes(self) -> None:
+        """Writes into each changed event which transforms changed it."""
+        for id_, changed in self.changed.items():
+            for event in changed:
+                add_notes(event, (f"changed:{id_}",))
+
+
+class Chain:
+    """Transforms in the order of config.toml.
+
+    Attributes:
+        mutates: whether one of them may change events.
+        ids: their ids, in order.
+        adds_to: pairs of a transform's id and the id of a source that it makes events for.
+
+    Args:
+        steps: pairs of the transform's id and the transform.
+    """
+
+    def __init__(self, steps: Sequence[tuple[str, Transform]] = ()) -> None:
+        self._transforms = tuple(steps)
+        # Bound once: no event pays for finding out which methods a transform has.
+        bound = [(id_, TransformMethods.of(transform)) for id_, transform in steps]
+        self._steps = tuple((id_, m.apply, m.produced, m.mutates) for id_, m in bound)
+        self._passes = _all_have(m.passes for _, m in bound)
+        self._suspects = _all_have(m.suspects for _, m in bound)
+        self._keeps = _all_have((id_, m.keeps) if m.keeps else None for id_, m in bound)
+        self._receives = tuple(m.receive for _, m in bound if m.receive is not None)
+        self._of_client = tuple(m.of_client for _, m in bound if m.of_client is not None)
+        self.mutates = any(m.mutates for _, m in bound)
+        self.ids = tuple(id_ for id_, _ in bound)
+        self.adds_to = tuple((id_, source) for id_, m in bound for source in m.adds_to)
+
+    def singles(self) -> list[tuple[str, Chain]]:
+        """Returns the id of each transform, and a chain of it alone."""
+        return [(id_, Chain([(id_, transform)])) for id_, transform in self._transforms]
+
+    def part(self, ids: Collection[str]) -> Chain:
+        """Returns a chain of the transforms with these ids, in their order."""
+        return Chain([step for step in self._transforms if step[0] in ids])
+
+    def __bool__(self) -> bool:
+        return bool(self._steps)
+
+    def rules(self, ids: Sequence[Ids | Event]) -> list[str | None] | None:
+        """Returns for each event the id of the transform that drops it; None for one that is kept.
+
+        Returns None for the whole batch where ids alone do not tell.
+        """
+        if self._keeps is None:
+            return None
+        rules: list[str | None] = [None] * len(ids)
+        for id_, keeps in self._keeps:
+            kept = keeps(ids)
+            if kept is None:
+                return None
+            rules = [
+                rule or (None if keep else id_) for rule, keep in zip(rules, kept, strict=True)
+            ]
+        return rules
+
+    def passes(self, text: bytes | memoryview) -> bool:
+        """Tells whether all transforms surely keep the events of a JSON text, and change none."""
+        if self._passes is None:
+            return False
+        return all(passes(text) for passes in self._passes)
+
+    def suspects(self, text: bytes) -> Collection[int] | None:
+        """Returns where there may be something to change; None where a transform cannot tell."""
+        if self._suspects is None:
+            return None
+        ends: set[int] = set()
+        for suspects in self._suspects:
+            found = suspects(text)
+            if found is None:
+                return None
+            ends.update(found)
+        return ends
+
+    def receive(self, events: Sequence[Event]) -> None:
+        """Shows a request's events to the transforms that want to see them first."""
+        for receive in self._receives:
+            receive(events)
+
+    def of_client(self, client: Client) -> Client:
+        """Returns the sender of a request as it is to be written into its events."""
+        for of_client in self._of_client:
+            client = of_client(client)
+        return client
+
+    def run(self, events: list[Event]) -> Outcome:
+        """Applies all transforms. They may change the events: copy shared ones before."""
+        outcome = Outcome(events)
+        for id_, apply, produced, mutates in self._steps:
+            before = outcome.kept
+            if not before:
+                break
+            originals = [event.copy() for event in before] if mutates else []
+            try:
+                kept = _apply(id_, apply, before)
+                if produced is not None:
+                    outcome.added += produced()
+                if len(kept) < len(before):
+                    outcome.filtered[id_] = _without(before, kept)
+            except Exception:  # noqa: BLE001 - one bad event must not take the batch with it
+                for event, original in zip(before, originals, strict=False):
+                    event.restore(original)  # or a change made before the error is made twice
+                kept = _one_by_one(id_, apply, produced, before, outcome)
+            outcome.kept = kept
+            changed = _changed(kept, before, originals) if originals else []
+            if changed:
+                outcome.changed[id_] = changed
+        return outcome
+
+
+def _all_have(bound: Iterable[_T | None]) -> tuple[_T, ...] | None:
+    """Returns the method of each transform; None where one of them lacks it."""
+    found = tuple(bound)
+    present = tuple(method for method in found if method is not None)
+    return present if len(present) == len(found) else None
+
+
+def _changed(kept: list[Event], before: list[Event], originals: list[Event]) -> list[Event]:
+    """Returns the kept events that differ from their originals."""
+    was = dict(zip(map(id, before), originals, strict=True))
+    # A field that no transform touched is the same object, so this mostly compares pointers.
+    return [event for event in kept if event != was[id(event)]]
+
+
+def _without(events: list[Event], kept: list[Event]) -> list[Event]:
+    going_on = set(map(id, kept))
+    return [event for event in events if id(event) not in going_on]
+
+
+def _apply(id_: str, apply: _Apply, events: list[Event]) -> list[Event]:
+    """Returns the events that a transform keeps.
+
+    Raises:
+        PluginError: it returned an event that it was not given, or one twice.
+    """
+    # It gets a list of its own, so that removing from that list hides nothing from us.
+    kept = apply(events.copy())
+    if len(kept) == len(events) and all(map(is_, kept, events)):
+        return kept
+    given, returned = set(map(id, events)), set(map(id, kept))
+    if len(returned) != len(kept) or not returned <= given:
+        raise PluginError(
+            f"transform {id_!r} returned events that it was not given, or one of them twice; "
+            "change events in place and leave out those to drop"
+        )
+    return kept
+
+
+def _one_by_one(
+    id_: str, apply: _Apply, produced: _Produced | None, events: list[Event], outcome: Outcome
+) -> list[Event]:
+    """Applies a transform to each event alone, and records those that it fails on."""
+    kept: list[Event] = []
+    dropped: list[Event] = []
+    for event in events:
+        try:
+            result = _apply(id_, apply, [event])
+            if produced is not None:
+                outcome.added += produced()
+        except Exception as error:  # noqa: BLE001 - it is recorded with its event
+            outcome.failed.append((event, id_, error))
+        else:
+            kept += result
+            if not result:
+                dropped.append(event)
+    if dropped:
+        outcome.filtered[id_] = dropped
+    return kept

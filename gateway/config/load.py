@@ -1,0 +1,184 @@
+"""Reads and checks config.toml, and turns it into frozen structures.
+
+Errors name the file and the path of the key. ``${NAME}`` in a string is replaced with that
+environment variable, ``${NAME:-text}`` gives it a default, and ``$${`` stands for ``${``.
+Relative paths are relative to the config file. The keys of a component that the gateway uses itself
+are listed in `HOST_KEYS`; the others belong to its plugin and are decoded into the plugin's Struct.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gateway.components.settings import Settings
+from gateway.config.admin import AdminConfig
+from gateway.config.alerts import AlertsConfig
+from gateway.config.checks import check_groups, check_id, check_references, check_workers
+from gateway.config.decode import StructT, Table, decode_table
+from gateway.config.groups import GroupConfig, LayerConfig
+from gateway.config.model import Config
+from gateway.config.settings import (
+    HOST_KEYS,
+    DedupConfig,
+    DestinationSettings,
+    IdentityConfig,
+    LogConfig,
+    QueueSettings,
+    ReloadConfig,
+    ServerConfig,
+    SourceSettings,
+    TraceConfig,
+    TransformSettings,
+)
+from gateway.errors import ConfigError
+
+__all__ = ["hash_of", "load"]
+
+
+_HASH_DIGITS = 12
+
+
+class _File(Settings, frozen=True):
+    data_dir: str = "data"
+    server: ServerConfig = ServerConfig()
+    dedup: DedupConfig = DedupConfig()
+    identity: IdentityConfig = IdentityConfig()
+    log: LogConfig = LogConfig()
+    trace: TraceConfig = TraceConfig()
+    admin: AdminConfig = AdminConfig()
+    reload: ReloadConfig = ReloadConfig()
+    alerts: AlertsConfig = AlertsConfig()
+    groups: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
+    layers: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
+    queue: dict[str, Any] = msgspec.field(default_factory=dict)
+    sources: dict[str, Any] = msgspec.field(default_factory=dict)
+    transforms: dict[str, Any] = msgspec.field(default_factory=dict)
+    destinations: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+def load(path: Path, environ: Mapping[str, str] | None = None) -> Config:
+    """Reads and checks a config file.
+
+    Raises:
+        ConfigError: it is wrong; the message starts with the file and the path of the key.
+    """
+    try:
+        return _load(path.absolute(), os.environ if environ is None else environ)
+    except ConfigError as error:
+        raise ConfigError(f"{path.name}: {error}") from error.__cause__
+
+
+def hash_of(content: bytes) -> str:
+    """Returns the hash that identifies a content of the file."""
+    return hashlib.sha256(content).hexdigest()[:_HASH_DIGITS]
+
+
+def _load(file: Path, environ: Mapping[str, str]) -> Config:
+    path = file.resolve()
+    try:
+        content = path.read_bytes()
+        text = content.decode()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot be read ({error.strerror}); name the file with --config"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"is not UTF-8 (byte {error.start})") from error
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"is not TOML: {error}") from error
+    tables = decode_table(_expand(tree, environ, ""), _File, "")
+    data_dir = (path.parent / Path(tables.data_dir).expanduser()).resolve()
+    config = Config(
+        path=path,
+        data_dir=data_dir,
+        shared_dir=data_dir,
+        server=tables.server,
+        dedup=tables.dedup,
+        identity=tables.identity,
+        log=tables.log,
+        trace=tables.trace,
+        admin=tables.admin,
+        reload=tables.reload,
+        alerts=tables.alerts,
+        groups=_each(tables.groups, GroupConfig, "groups"),
+        layers=_each(tables.layers, LayerConfig, "layers"),
+        queue=_split("queue", tables.queue, QueueSettings, "queue"),
+        sources=_components("source", tables.sources, SourceSettings),
+        transforms=_components("transform", tables.transforms, TransformSettings),
+        destinations=_components("destination", tables.destinations, DestinationSettings),
+        file=file,
+        hash=hash_of(content),
+    )
+    check_references(config)
+    check_groups(config)
+    check_workers(config)
+    return config
+
+
+def _components(
+    kind: str, tables: Mapping[str, Any], settings: type[StructT]
+) -> dict[str, tuple[StructT, Table]]:
+    result = {}
+    for id_, table in tables.items():
+        path = f"{kind}s.{id_}"
+        check_id(id_, path)
+        if not isinstance(table, dict):
+            raise ConfigError(f"{path}: expected a table, got {type(table).__name__}")
+        result[id_] = _split(kind, table, settings, path)
+    return result
+
+
+def _split(
+    kind: str, table: Mapping[str, Any], settings: type[StructT], path: str
+) -> tuple[StructT, Table]:
+    """Decodes the gateway's own keys of a table, and leaves the others to the plugin."""
+    keys = HOST_KEYS[kind]
+    own = {key: value for key, value in table.items() if key in keys}
+    rest = {key: value for key, value in table.items() if key not in keys}
+    return decode_table(own, settings, path), Table(path, rest)
+
+
+_VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+
+
+def _expand(node: Any, environ: Mapping[str, str], path: str) -> Any:
+    """Replaces environment variables in all strings below a node."""
+    if isinstance(node, dict):
+        return {
+            key: _expand(value, environ, f"{path}.{key}" if path else key)
+            for key, value in node.items()
+        }
+    if isinstance(node, list):
+        return [_expand(value, environ, f"{path}[{i}]") for i, value in enumerate(node)]
+    if not isinstance(node, str):
+        return node
+
+    def replace(match: re.Match[str]) -> str:
+        name, default = match.group(1), match.group(2)
+        if name is None:
+            return "${"
+        value = environ.get(name, default)
+        if value is None:
+            raise ConfigError(
+                f"{path}: the environment variable {name} is not set; "
+                f"set it, or write ${{{name}:-default}}"
+            )
+        return value
+
+    return _VARIABLE.sub(replace, node)
+
+
+def _each(
+    tables: Mapping[str, Mapping[str, Any]], struct: type[StructT], kind: str
+) -> dict[str, StructT]:
+    return {id_: decode_table(table, struct, f"{kind}.{id_}") for id_, table in tables.items()}

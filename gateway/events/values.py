@@ -1,0 +1,42 @@
+"""Converts values of an event's body for mappings, which must accept any JSON value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["as_mapping", "as_number", "as_text"]
+
+_NUMBERS = (int, float)  # a tuple, as ``int | float`` would create a union in each call
+
+_EXACT = 2**53
+"""Below this bound, each whole number has a float of its own."""
+
+
+def as_text(value: object) -> str:
+    """Returns a text or number as text; empty for any other value."""
+    if isinstance(value, str):
+        return value
+    if value is None or isinstance(value, bool) or not isinstance(value, _NUMBERS):
+        return ""
+    return str(value)
+
+
+def as_number(value: object) -> int | float | None:
+    """Returns a number, also one that is written as text; None for any other value."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+        if value.is_integer() and abs(value) < _EXACT:
+            value = int(value)
+    if isinstance(value, bool) or not isinstance(value, _NUMBERS) or not math.isfinite(value):
+        return None
+    return value
+
+
+def as_mapping(value: object) -> Mapping[str, Any]:
+    """Returns an object as it is, and an empty one for any other value."""
+    return value if isinstance(value, dict) else {}

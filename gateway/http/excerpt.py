@@ -1,0 +1,84 @@
+"""Makes text from outside safe to log: without secrets and control characters, and short."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from urllib.parse import parse_qsl, quote, urlsplit
+
+__all__ = ["EXCERPT_CHARACTERS", "Mask", "secrets_of_url"]
+
+EXCERPT_CHARACTERS = 200
+"""Length of the longest excerpt."""
+
+_SHORTEST_SECRET = 4
+"""Length of the shortest secret. Masking shorter texts would garble the rest."""
+
+_SHORTEST_TOKEN = 16
+"""Length from which a piece of a URL's path may be a token; shorter ones are words."""
+
+
+def secrets_of_url(url: str) -> list[str]:
+    """Returns the parts of a URL that may be a credential, and the URL itself."""
+    parts = urlsplit(url)
+    found = [url, parts.path, parts.query, *(value for _, value in parse_qsl(parts.query))]
+    return found + [piece for piece in parts.path.split("/") if len(piece) >= _SHORTEST_TOKEN]
+
+
+class Mask:
+    """Replaces secrets in text.
+
+    Args:
+        secrets: texts to replace with ``***``, also where they are escaped for JSON or a URL.
+    """
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        variants = {
+            variant
+            for secret in secrets
+            for variant in (
+                secret,
+                json.dumps(secret)[1:-1],
+                quote(secret, safe=""),
+                quote(secret, safe="/%:?&=+"),  # as a URL is sent
+            )
+            if len(variant) >= _SHORTEST_SECRET
+        }
+        longest_first = sorted(variants, key=len, reverse=True)
+        self._longest = max(map(len, variants), default=0)
+        self._pattern = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+
+    def excerpt(self, text: str, *, cut: bool = False) -> str:
+        """Returns the beginning of the text as one line.
+
+        Args:
+            cut: the end of the text is missing. Then its last characters are left out, since they
+                may be the beginning of a secret.
+        """
+        text = " ".join(self._clean(text, cut=cut).split())
+        return _shortened(text, EXCERPT_CHARACTERS)
+
+    def block(self, text: str, most: int, *, cut: bool = False) -> str:
+        """Returns the beginning of the text with its line ends, `most` characters at most.
+
+        Args:
+            cut: as for `excerpt`.
+        """
+        lines = [self._clean(line, cut=False) for line in self._uncut(text, cut=cut).split("\n")]
+        return _shortened("\n".join(lines), most)
+
+    def hide(self, text: str) -> str:
+        """Returns the whole text with its secrets replaced."""
+        return self._pattern.sub("***", text)
+
+    def _clean(self, text: str, *, cut: bool) -> str:
+        text = self.hide(self._uncut(text, cut=cut))
+        return "".join(c if c.isprintable() else " " for c in text)
+
+    def _uncut(self, text: str, *, cut: bool) -> str:
+        return text[: max(0, len(text) - self._longest)] if cut else text
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"

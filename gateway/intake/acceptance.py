@@ -1,0 +1,69 @@
+"""The steps that intake and its dry run share. They store, count and remember nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import TypeAlias
+
+from gateway.components.chain import Chain, Outcome
+from gateway.events.envelope.arrival import Arrival
+from gateway.events.envelope.peek import peek
+from gateway.events.envelope.sealed import Origin, complete
+from gateway.events.envelope.stamp import Stamp
+from gateway.events.envelope.validate import validate
+from gateway.events.event import EMPTY, Event
+from gateway.identity.visitors import Identity
+
+__all__ = ["Prepare", "discards_of", "preparer", "transform"]
+
+
+Prepare: TypeAlias = Callable[[Event], str | None]
+"""Validates and stamps an event; returns a discard code for one that must not be stored."""
+
+
+def preparer(arrival: Arrival, suppressed: Collection[str]) -> Prepare:
+    """Makes the function that prepares the events of one request.
+
+    Args:
+        suppressed: ids of users whose events are discarded.
+    """
+    # A closure rather than an object: it saves attribute look-ups for each event.
+    origin = Origin(arrival.source_id, arrival.received_ms, arrival.sent_at, client=arrival.client)
+    stamp = Stamp(arrival.sent_at, arrival.received_ms)
+    types, any_suppressed = arrival.types, len(suppressed) > 0
+
+    def prepare(event: Event) -> str | None:
+        raw_context = event.raw_context
+        context = b"" if raw_context is EMPTY else bytes(raw_context)
+        seen = peek(context)
+        code = validate(event, seen)
+        if code is not None:
+            return code
+        if types is not None and event.type not in types:
+            return "type_not_allowed"
+        # De-duplication comes later, so it does not remember the id of a suppressed event. The
+        # event can be sent again once its user is no longer suppressed.
+        if any_suppressed and (
+            event.user_id in suppressed
+            or (event.type == "alias" and event.previous_id in suppressed)
+        ):
+            return "suppressed"
+        complete(event, origin, stamp, seen, context)
+        return None
+
+    return prepare
+
+
+def transform(events: list[Event], transforms: Chain, identity: Identity) -> Outcome:
+    """Runs the intake transforms, which see the visitor of each event."""
+    if identity.active:
+        identity.preview(events, events)
+    return transforms.run(events)
+
+
+def discards_of(outcome: Outcome) -> Iterator[tuple[str, Sequence[Event]]]:
+    """Yields a discard code and its events for all events that transforms did not keep."""
+    for id_, dropped in outcome.filtered.items():
+        yield f"filtered:{id_}", dropped
+    for event, id_, _ in outcome.failed:
+        yield f"transform_failed:{id_}", (event,)

@@ -1,0 +1,223 @@
+"""Finds and loads plugins, and builds the registry. The only user of pluggy.
+
+Built-ins load like installed packages. Entry points load in the order of their names, so that
+nothing depends on the order of files on disk. A plugin that fails is recorded with its
+distribution, version and stage, and does not affect the others. Each gateway gets a new `Registry`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import pluggy
+from msgspec import Struct
+
+from gateway import __version__
+from gateway.components.component import API_VERSION
+from gateway.components.destination import DestinationSpec
+from gateway.components.hookspecs import HOOKS, HookSpecs
+from gateway.components.source import SourceSpec
+from gateway.components.store import QueueSpec
+from gateway.components.transform import TransformSpec
+from gateway.config.settings import HOST_KEYS
+from gateway.errors import ConfigError, PluginError
+
+__all__ = ["GROUP", "Failure", "Plugin", "Registered", "Registry", "discover"]
+
+GROUP = "gateway"
+BUILTINS = (
+    "gateway.builtin.destinations.console",
+    "gateway.builtin.destinations.file",
+    "gateway.builtin.transforms.filter",
+    "gateway.builtin.transforms.mask",
+    "gateway.builtin.destinations.null",
+    "gateway.builtin.destinations.sqlite",
+    "gateway.builtin.transforms.sample",
+    "gateway.builtin.sources.segment",
+    "gateway.builtin.stores",
+)
+
+Spec: TypeAlias = SourceSpec[Any] | TransformSpec[Any] | DestinationSpec[Any] | QueueSpec[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """A plugin, which brings types."""
+
+    name: str
+    distribution: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.distribution} {self.version})"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A plugin that cannot be used.
+
+    Attributes:
+        stage: ``load`` (import), ``hooks`` (names or arguments of hooks) or ``register`` (specs).
+    """
+
+    plugin: Plugin
+    stage: str
+    error: BaseException
+
+    @property
+    def cause(self) -> str:
+        """The error in one line."""
+        return "".join(traceback.format_exception_only(self.error)).strip().splitlines()[-1]
+
+    @property
+    def traceback(self) -> str:
+        """The error with its traceback."""
+        return "".join(traceback.format_exception(self.error)).rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A type and the plugin that brings it."""
+
+    kind: str
+    spec: Spec
+    plugin: Plugin
+
+
+@dataclass(slots=True)
+class Registry:
+    """All types that config.toml can name."""
+
+    types: dict[tuple[str, str], Registered] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+
+    def find(self, kind: str, type_name: str, path: str) -> Registered:
+        """Returns the type that config names at `path`.
+
+        Raises:
+            ConfigError: there is none; the message lists the types, and plugins that failed.
+        """
+        found = self.types.get((kind, type_name))
+        if found is not None:
+            return found
+        known = sorted(name for k, name in self.types if k == kind)
+        near = get_close_matches(type_name, known, n=1)
+        text = f"{path}.type: there is no {kind} type {type_name!r}"
+        text += f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(known)}"
+        suspects = [f for f in self.failures if f.plugin.name == type_name] or self.failures
+        for failure in suspects:
+            text += (
+                f"\nThe plugin {failure.plugin} failed in stage {failure.stage!r}:\n"
+                f"{failure.traceback}"
+            )
+        raise ConfigError(text)
+
+    def add(self, kind: str, spec: Spec, plugin: Plugin) -> None:
+        """Checks a spec and adds it.
+
+        Raises:
+            PluginError: the spec is wrong, or its type exists already.
+        """
+        where = f"{kind} type {spec.type!r}"
+        if spec.api != API_VERSION:
+            raise PluginError(
+                f"{where} needs version {spec.api} of the plugin contract, "
+                f"this is version {API_VERSION}; upgrade the plugin or the gateway"
+            )
+        if not issubclass(spec.config, Struct):
+            raise PluginError(f"{where}: config must be a msgspec.Struct class")
+        struct_config = spec.config.__struct_config__
+        if not (struct_config.frozen and struct_config.forbid_unknown_fields):
+            raise PluginError(
+                f"{where}: {spec.config.__name__} needs frozen=True and forbid_unknown_fields=True"
+            )
+        clash = sorted(HOST_KEYS[kind] & set(spec.config.__struct_encode_fields__))
+        if clash:
+            raise PluginError(f"{where}: the gateway itself uses the keys {', '.join(clash)}")
+        other = self.types.get((kind, spec.type))
+        if other is not None:
+            raise PluginError(f"{where} is already registered by {other.plugin}")
+        self.types[kind, spec.type] = Registered(kind, spec, plugin)
+
+
+def discover(
+    builtins: Iterable[str] = BUILTINS, installed: Iterable[EntryPoint] | None = None
+) -> Registry:
+    """Loads all plugins.
+
+    Args:
+        builtins: modules of the gateway itself; one that fails is a defect and raises.
+        installed: entry points; by default the installed ones of the group `GROUP`.
+    """
+    registry = Registry()
+    manager = pluggy.PluginManager("gateway")
+    manager.add_hookspecs(HookSpecs)
+    for dotted in builtins:
+        plugin = Plugin(dotted.rpartition(".")[2], "headgate", __version__)
+        failure = _load(registry, manager, plugin, _importer(dotted))
+        if failure is not None:
+            raise PluginError(f"built-in {plugin.name}: {failure.cause}") from failure.error
+    points = entry_points(group=GROUP) if installed is None else installed
+    for point in sorted(points, key=lambda p: (p.name, p.value)):
+        plugin = Plugin(
+            point.name,
+            point.dist.name if point.dist is not None else point.value,
+            point.dist.version if point.dist is not None else "?",
+        )
+        failure = _load(registry, manager, plugin, point.load)
+        if failure is not None:
+            registry.failures.append(failure)
+    return registry
+
+
+def _importer(dotted: str) -> Callable[[], ModuleType]:
+    return lambda: importlib.import_module(dotted)
+
+
+def _load(
+    registry: Registry,
+    manager: pluggy.PluginManager,
+    plugin: Plugin,
+    load: Callable[[], Any],
+) -> Failure | None:
+    stage = "load"
+    before = dict(registry.types)
+    module = None
+    try:
+        module = load()
+        stage = "hooks"
+        manager.register(module, name=f"{plugin.distribution}:{plugin.name}")
+        manager.check_pending()
+        if not manager.get_hookcallers(module):
+            raise PluginError("it implements no hook; was @gateway.hookimpl forgotten?")
+        stage = "register"
+        others = [p for p in manager.get_plugins() if p is not module]
+        for hook, (kind, spec_class) in HOOKS.items():
+            caller = manager.subset_hook_caller(hook, remove_plugins=others)
+            caller(register=_collector(registry, plugin, kind, spec_class))
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - it may fail in any way it likes
+        registry.types = before
+        if module is not None and manager.is_registered(module):
+            manager.unregister(module)
+        return Failure(plugin, stage, error)
+    return None
+
+
+def _collector(
+    registry: Registry, plugin: Plugin, kind: str, spec_class: type
+) -> Callable[[Spec], None]:
+    def register(spec: Spec) -> None:
+        if not isinstance(spec, spec_class):
+            raise PluginError(
+                f"register() of {kind}s takes a {spec_class.__name__}, not {type(spec).__name__}"
+            )
+        registry.add(kind, spec, plugin)
+
+    return register

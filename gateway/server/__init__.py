@@ -1,0 +1,1 @@
+"""The HTTP server: the aiohttp app (`app`) and the administration API (`admin`)."""

@@ -1,0 +1,39 @@
+"""The administration API below /admin, for `gateway` commands and for operators' own tools.
+
+It exists only if config sets a token in ``[admin]``, and every request must carry one as
+``Authorization: Bearer TOKEN``. Answers are JSON; an error is ``{"error": "..."}``.
+
+Each area is a module here with a tuple ``ENDPOINTS``, which `areas` collects. An `Endpoint`
+declares a path once: its role, its handler for one gateway, and how the answers of several shards
+are merged. Handlers raise `AdminError` for mistakes of the caller. A change is written to the audit
+trail after it is done: under the name of its path (``dead.retry``), with the detail that the
+handler passed to `api.note`.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from gateway.server.admin.areas import ENDPOINTS
+from gateway.server.admin.guard import Guard
+
+if TYPE_CHECKING:
+    from gateway.runtime.gateway import Gateway
+
+__all__ = ["add_admin", "add_endpoints"]
+
+
+def add_admin(app: web.Application, gateway: Gateway) -> None:
+    """Adds the API of one gateway, if config has a token for it."""
+    if gateway.tokens:
+        add_endpoints(app, gateway, Guard(gateway.tokens.of_request, gateway.audit.record))
+
+
+def add_endpoints(app: web.Application, gateway: Gateway, guard: Guard) -> None:
+    """Adds all paths of the API, answered by one gateway."""
+    for endpoint in ENDPOINTS:
+        handler = guard.protect(endpoint, partial(endpoint.handler, gateway))
+        app.router.add_route(endpoint.method, endpoint.path, handler)

@@ -1,0 +1,93 @@
+"""Authorises each request to the API, answers its errors and records its changes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from aiohttp import web
+
+from gateway.errors import GatewayError
+from gateway.http.tokens import Caller
+from gateway.server.admin.api import ASKING, CALLER, AdminError, answer, noted
+from gateway.server.admin.endpoint import Endpoint
+
+__all__ = ["Answer", "Guard", "errors_as_json"]
+
+Answer: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+}
+"""Headers of every answer: a browser neither stores it, guesses its type nor frames it."""
+
+
+def errors_as_json(handler: Answer) -> Answer:
+    """Returns a handler whose errors become JSON answers: `AdminError` its status, others 503."""
+
+    async def answered(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except AdminError as error:
+            return answer({"error": str(error)}, error.status)
+        except GatewayError as error:
+            return answer({"error": str(error)}, 503)
+
+    return answered
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Wraps the handlers of endpoints.
+
+    Attributes:
+        caller_of: identifies the caller of a request; None if it is unknown.
+        record: writes actor, action and detail of a change to the audit trail; None if another
+            process records it.
+    """
+
+    caller_of: Callable[[web.Request], Caller | None]
+    record: Callable[[str, str, dict[str, Any]], Awaitable[None]] | None
+
+    def protect(self, endpoint: Endpoint, handler: Answer) -> Answer:
+        """Returns a handler that demands the endpoint's role and records what it changes."""
+        turn = asyncio.Lock() if endpoint.one_at_a_time else nullcontext()
+
+        async def handled(request: web.Request) -> web.StreamResponse:
+            async with turn:
+                result = await handler(request)
+            detail = noted(request)
+            if self.record is not None and endpoint.changes and detail is not None:
+                await self.record(request[CALLER].name, endpoint.action, detail)
+            return result
+
+        answered = errors_as_json(handled)
+
+        async def protected(request: web.Request) -> web.StreamResponse:
+            response = self._refusal(request, endpoint) or await answered(request)
+            if not response.prepared:
+                response.headers.update(_HEADERS)
+            return response
+
+        return protected
+
+    def _refusal(self, request: web.Request, endpoint: Endpoint) -> web.Response | None:
+        """Returns the answer to a caller that may not do this; else notes who asks."""
+        caller = self.caller_of(request)
+        if caller is None:
+            response = answer({"error": "wrong or missing token: Authorization: Bearer TOKEN"}, 401)
+            response.headers["WWW-Authenticate"] = "Bearer"
+            return response
+        if not caller.may(endpoint.role):
+            text = f"the token {caller.name} has the role {caller.role}; this needs {endpoint.role}"
+            return answer({"error": text}, 403)
+        request[CALLER] = caller
+        ASKING.set(caller.name)
+        return None

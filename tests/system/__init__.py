@@ -1,0 +1,1 @@
+"""Tests of whole processes: what was stored, crashes, kills, workers, SDKs."""

@@ -1,0 +1,97 @@
+"""The README's commands and examples are what they say they are."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from gateway.config.load import load
+from gateway.runtime.gateway import Gateway
+from gateway.runtime.plugins import discover
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_continuous_integration_runs_the_test_command_word_for_word() -> None:
+    """What the README tells to run is what is run before a change lands."""
+    (command,) = [block.strip() for block in blocks("sh") if "pytest" in block]
+    assert command in (ROOT / ".ci" / "run").read_text().splitlines()
+
+
+def test_the_curl_line_is_the_one_that_the_gateway_prints() -> None:
+    """A newcomer sends the same event from the README as from the terminal."""
+    gateway = Gateway(load(ROOT / "config.toml", {}), discover())
+    examples = [source.example("http://127.0.0.1:8080") for source in gateway.sources]
+    assert [block.strip() for block in blocks("sh") if block.startswith("curl")] == examples
+
+
+def test_the_shipped_config_has_privacy_on_and_delivers_somewhere() -> None:
+    """It works as it is, and personal data is masked before anything is stored."""
+    config = load(ROOT / "config.toml", {})
+    assert [id_ for id_, (t, _) in config.transforms.items() if t.destinations is None] == [
+        "privacy"
+    ]
+    assert set(config.destinations) == {"terminal", "files"}
+
+
+def test_the_example_config_can_be_used(tmp_path: Path) -> None:
+    """The tables that the README shows make a gateway."""
+    tables, admin = blocks("toml")
+    assert tomllib.loads(tables)
+    path = tmp_path / "config.toml"
+    path.write_text(tables + admin)
+    gateway = Gateway(load(path, {"HEADGATE_TOKEN": "0123456789abcdef"}), discover())
+    assert gateway.config.admin.token is not None
+    assert [built.id for built in gateway.destinations] == ["crm"]
+    assert gateway.destinations[0].chain.ids == ("canary",)
+
+
+def test_every_command_is_in_the_readme() -> None:
+    """Nobody has to guess what there is."""
+    from gateway.cli import _COMMANDS
+
+    missing = [name for name in _COMMANDS if f"`gateway {name}" not in README]
+    assert missing == []
+
+
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "bench" / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "plugins").glob("*/README.md")),
+]
+LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
+
+
+def anchors_of(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    text = re.sub(r"(?ms)^( *)```.*?^\1```$", "", page.read_text(encoding="utf-8"))
+    headings = re.findall(r"(?m)^#+ (.*)$", text)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files_and_headings_that_exist(page: Path) -> None:
+    """Every relative link of a page leads to a file and, after a #, to a heading in it."""
+    broken = []
+    for path, anchor in LINK.findall(page.read_text(encoding="utf-8")):
+        target = page.parent / path if path else page
+        if not target.exists() or (anchor and anchor not in anchors_of(target)):
+            broken.append(f"{path}#{anchor}" if anchor else path)
+    assert broken == []
+
+
+def test_an_anchor_is_made_as_the_site_makes_it(tmp_path: Path) -> None:
+    """A heading gives its words in lower case, joined by hyphens; code blocks give none."""
+    page = tmp_path / "page.md"
+    page.write_text("# What `send` raises\n\n```sh\n# no heading\n```\n")
+    assert anchors_of(page) == {"what-send-raises"}

@@ -1,0 +1,122 @@
+"""Reloads with several workers: in place if possible, else by a rolling restart."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from gateway.cli import main
+from tests.support.gateway_process import GatewayProcess
+from tests.support.workers import Sender, config, process_of
+from tests.system.test_reload_load import Client, delivered
+from tests.system.test_workers import until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+FILES = """
+[destinations.files]
+type = "file"
+path = "out"
+batch = { max_age_seconds = 0.02 }
+"""
+MORE = '[sources.more]\ntype = "segment"\nwrite_key = "m"\n'
+UNWATCHED = "[reload]\nwatch_seconds = 0\n"
+
+
+def command(folder: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(main, [*arguments, "--config", str(folder / "config.toml")])
+
+
+def pids(gateway: GatewayProcess) -> list[int]:
+    return [process_of(gateway, worker) for worker in range(2)]
+
+
+def test_workers_change_over_in_place(tmp_path: Path) -> None:
+    """A reload in place restarts no process and closes no connection, and all use the same file."""
+    with GatewayProcess(tmp_path, config(2, FILES, UNWATCHED)) as gateway:
+        before = pids(gateway)
+        clients = [Client(gateway.url, f"user{n}") for n in range(4)]
+        for client in clients:
+            client.start()
+        file = tmp_path / "config.toml"
+        text = file.read_text()
+        for n in range(5):
+            changed = text.replace("0.02", f"0.0{n + 1}") + (MORE if n % 2 == 0 else "")
+            file.write_text(changed)
+            done = command(tmp_path, "reload")
+            assert done.exit_code == 0, done.output
+            verb = "added" if n % 2 == 0 else "removed"
+            assert f"  {verb} sources.more" in done.output
+        health = gateway.get("/health")
+        assert health["failing"] == []
+        assert health["config"]["hash"] in done.output
+        assert gateway.metric("headgate_config_reloads_total", result="applied") == 10
+        assert gateway.metric("headgate_config_info", hash=health["config"]["hash"]) == 1
+        for client in clients:
+            client.stop()
+        gateway.wait_delivered("files")
+        assert pids(gateway) == before
+        entries = command(tmp_path, "audit", "--json").output.splitlines()
+        assert {json.loads(line)["action"] for line in entries} == {"config.reload"}
+        assert {json.loads(line)["actor"] for line in entries} == {"admin"}
+        assert gateway.stop() == 0
+    assert [client.problem for client in clients] == [""] * 4
+    assert [len(client.local) for client in clients] == [1] * 4
+    found = delivered(tmp_path / "out") + delivered(tmp_path / "out" / "worker-1")
+    sent = {f"{client.user}-{n}" for client in clients for n in range(client.sent)}
+    assert sorted(found) == sorted(sent)
+
+
+def test_workers_refuse_a_bad_config(tmp_path: Path) -> None:
+    """A bad file changes nothing; health, status, log and command report it."""
+    with GatewayProcess(tmp_path, config(2, FILES, UNWATCHED)) as gateway:
+        before = pids(gateway)
+        file = tmp_path / "config.toml"
+        good = file.read_text()
+        file.write_text(good.replace('type = "file"', 'type = "flie"'))
+        os.kill(gateway.pid, signal.SIGHUP)
+        until(lambda: "the config file is not used by all" in gateway.stderr)
+        assert "destinations.files.type: there is no destination type 'flie'" in gateway.stderr
+        assert gateway.get("/health")["status"] == "degraded"
+        assert gateway.metric("headgate_config_refused") == 1
+        refused = command(tmp_path, "reload")
+        assert refused.exit_code == 2
+        assert "did you mean 'file'?" in refused.output
+        status = json.loads(command(tmp_path, "status", "--json").output)
+        assert "worker 0" in status["config"]["problem"]
+        assert "did you mean 'file'?" in status["config"]["problem"]
+        file.write_text(good)
+        assert command(tmp_path, "reload").exit_code == 0
+        assert gateway.get("/health")["failing"] == []
+        assert pids(gateway) == before
+        assert gateway.stop() == 0
+
+
+def test_keys_of_the_process_are_brought_by_new_workers(tmp_path: Path) -> None:
+    """A changed key of the process restarts the workers one by one without a refused request."""
+    watched = "[reload]\nwatch_seconds = 0.1\n"
+    with GatewayProcess(tmp_path, config(2, FILES, watched)) as gateway:
+        before = pids(gateway)
+        senders = [Sender(gateway.url) for _ in range(2)]
+        for sender in senders:
+            sender.start()
+        file = tmp_path / "config.toml"
+        file.write_text(file.read_text() + MORE + '[queue]\nack = "memory"\n')
+        until(lambda: "all workers run with the new config" in gateway.stderr)
+        for sender in senders:
+            sender.stop()
+        assert [s for s in gateway.metrics() if s.labels == {"source": "more"}] != []
+        assert gateway.get("/health")["config"]["waits_for_start"] == []
+        gateway.wait_delivered("files")
+        assert gateway.stop() == 0
+    assert set(pids(gateway)).isdisjoint(before)
+    assert [(sender.refused, sender.wrong) for sender in senders] == [(0, [])] * 2
+    answered = {id_ for sender in senders for id_ in sender.answered}
+    found = delivered(tmp_path / "out") + delivered(tmp_path / "out" / "worker-1")
+    assert len(answered) > 20
+    assert answered - set(found) == set()
