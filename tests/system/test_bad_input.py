@@ -242,7 +242,7 @@ def mutated(draw: st.DrawFn) -> bytes:
 
 
 @pytest.mark.slow
-@sizes("number", small=40, full=500)
+@sizes("number", small=40, full=300)
 def test_anything(gate: Gate, number: int) -> None:
     """Whatever bytes a path for events gets, it answers as SDKs expect, and no event is lost."""
 
