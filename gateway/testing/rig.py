@@ -188,7 +188,7 @@ class Delivery:
 
     @property
     def settled(self) -> bool:
-        """Whether every event has its outcome."""
+        """True if every event has its outcome."""
         return not self._worker.pending(self._queue.end)
 
     async def start(self) -> None:

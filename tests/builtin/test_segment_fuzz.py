@@ -100,7 +100,7 @@ def received(gateway: SegmentHarness) -> int:
 
 RELAXED = settings(
     deadline=None,
-    max_examples=examples(20, 500),
+    max_examples=examples(20, 200),
     suppress_health_check=[HealthCheck.too_slow],
     database=None,
 )

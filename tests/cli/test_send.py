@@ -325,7 +325,7 @@ def test_without_a_config_the_defaults_hold() -> None:
 
 
 def test_config_gives_address_and_key(tmp_path: Path) -> None:
-    """The config gives the server's address and the key of the first enabled segment source."""
+    """config.toml gives the server's address and the key of the first enabled segment source."""
     (tmp_path / "config.toml").write_text(CONFIG)
     assert target(None, None, None) == ("http://127.0.0.1:9999/ingest", "first")
     assert target(None, "http://x.example", None) == ("http://x.example", "first")

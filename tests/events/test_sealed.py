@@ -128,7 +128,7 @@ def assert_alike(fast: Plain, slow: Parsed) -> None:
 
 
 @settings(
-    max_examples=examples(60, 1000), suppress_health_check=[HealthCheck.too_slow], deadline=None
+    max_examples=examples(60, 600), suppress_health_check=[HealthCheck.too_slow], deadline=None
 )
 @given(batch=BATCHES, style=STYLES)
 def test_a_batch_that_takes_the_fast_path_ends_where_the_slow_one_does(
@@ -143,7 +143,7 @@ def test_a_batch_that_takes_the_fast_path_ends_where_the_slow_one_does(
 
 
 @settings(
-    max_examples=examples(60, 1000), suppress_health_check=[HealthCheck.too_slow], deadline=None
+    max_examples=examples(60, 600), suppress_health_check=[HealthCheck.too_slow], deadline=None
 )
 @given(event=EVENTS, kind=st.sampled_from(["track", "page", "identify", "group"]), style=STYLES)
 def test_a_single_event_that_takes_the_fast_path_ends_where_the_slow_one_does(

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, is_hypothesis_test, settings
 __all__ = ["either", "examples", "is_search", "more", "set_examples", "sizes"]
 
 _SMALL = 40
-_FULL = 300
+_FULL = 200
 
 
 def sizes(names: str, *, small: Any, full: Any) -> pytest.MarkDecorator:

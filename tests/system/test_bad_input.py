@@ -247,7 +247,7 @@ def mutated(draw: st.DrawFn) -> bytes:
 
 
 @pytest.mark.slow
-@sizes("number", small=40, full=500)
+@sizes("number", small=40, full=300)
 def test_anything(harness: AttackHarness, number: int) -> None:
     """Any bytes on a path for events get an answer that SDKs expect, and no event is lost."""
 

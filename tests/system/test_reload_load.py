@@ -106,7 +106,7 @@ def check_order(ids: list[str]) -> None:
         assert numbers == sorted(numbers), f"events of {user} have overtaken each other"
 
 
-@sizes("reloads", small=12, full=60)
+@sizes("reloads", small=12, full=40)
 def test_nobody_notices_a_reload(tmp_path: Path, reloads: int) -> None:
     """No request fails, no connection ends, and each event arrives once, in its user's order."""
     texts = configs()
@@ -157,7 +157,7 @@ def until_more(client: RetryingClient, events: int) -> None:
     wait_until(lambda: len(client.sent) >= wanted, 30)
 
 
-@sizes("kills", small=2, full=20)
+@sizes("kills", small=2, full=8)
 def test_a_kill_in_the_middle_of_a_reload_loses_nothing(tmp_path: Path, kills: int) -> None:
     """The next start uses the new file, each event is in the table once, the ledger balances."""
     rng = random.Random(7)

@@ -92,7 +92,7 @@ def test_the_clock_moves_when_told() -> None:
 
 
 async def test_a_recording_destination_follows_its_script() -> None:
-    """Errors come in the order of the script, and only delivered events count as delivered."""
+    """Errors are raised in the order of the script; `delivered` has only what was delivered."""
     partial = BatchError({1: Permanent("no")})
     destination = RecordingDestination([Retryable("later"), partial, None])
     await destination.start()

@@ -84,7 +84,7 @@ def test_a_session_is_a_number_or_absent(event: dict[str, Any], session: int | N
 def test_revenue_is_what_the_event_says(
     properties: dict[str, Any], expected: tuple[float | None, ...]
 ) -> None:
-    """Price and quantity are sent only if they agree with revenue, as Amplitude prefers them."""
+    """Price and quantity, which Amplitude prefers, are sent only if they agree with the revenue."""
     payload = mapped(event="Order Completed", properties=properties)
     assert tuple(map(payload.get, ("revenue", "price", "quantity"))) == expected
     assert payload["event_properties"] == properties

@@ -230,7 +230,7 @@ retry = {{ initial_seconds = 0.05, max_seconds = 0.2 }}
 
 
 @pytest.mark.slow
-@sizes("kills", small=2, full=12)
+@sizes("kills", small=2, full=6)
 async def test_after_kills_of_both_each_event_is_there_once(
     tmp_path: Path, server: PostgresServer, schema: str, rows: Any, kills: int
 ) -> None:

@@ -105,7 +105,7 @@ async def test_no_channel_of_its_own(make: Any, vendor: FakeVendor) -> None:
 
 
 async def test_a_burst_is_one_message(make: Any, vendor: FakeVendor, clock: ManualClock) -> None:
-    """Events of a name beyond the bound become one message with their number and time span."""
+    """Events of a name beyond the bound are one message, with the time since the first."""
     clock.advance(9.3)
     slack = await make(webhook_url=vendor.url + PATH, digest_above=3, text="{{event}}")
     events = [*orders(12), *[make_event(event="Refund") for _ in range(3)]]
