@@ -14,7 +14,7 @@ from itertools import product
 from urllib.parse import quote_from_bytes
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.support.attack_harness import APP, FUZZ, WIDE, AttackHarness, attack_harness, event
@@ -258,6 +258,7 @@ def test_anything(harness: AttackHarness, number: int) -> None:
         st.sampled_from([b"", b"gzip", b"deflate"]),
         st.booleans(),
     )
+    @example(b"/v1/batch", BODIES[-1], b"", False)  # one that is stored
     def ask(path: bytes, body: bytes, encoding: bytes, packed: bool) -> None:
         if path in PIXEL_PATHS:
             query = b"?writeKey=fuzz-key&data=" + quote_from_bytes(body).encode()

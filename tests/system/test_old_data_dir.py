@@ -23,7 +23,8 @@ from gateway.cli import main
 from tests.support.data_dir_events import Call
 from tests.support.gateway_process import GatewayProcess
 from tests.support.receiver import Receiver
-from tests.support.write_data_dir import DATA, Facts, send, wait_until
+from tests.support.waiting import wait_until
+from tests.support.write_data_dir import DATA, Facts, send
 
 pytestmark = pytest.mark.slow
 
@@ -347,4 +348,4 @@ def _wait_delivered(gateway: GatewayProcess) -> None:
         destinations = gateway.get("/health")["destinations"].values()
         return sum(one["pending_events"] for one in destinations)
 
-    wait_until(lambda: pending() == 0, "all that is pending is delivered")
+    wait_until(lambda: pending() == 0, what="all pending events are delivered")
