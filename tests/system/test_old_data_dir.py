@@ -158,7 +158,7 @@ def test_the_gateway_goes_on_where_the_old_one_stopped(
             old.run("dead", "retry", "--yes")
             for letter in facts["dead"]:
                 expected[letter["destination"]][_name(letter)] += 1
-            wait_until(lambda: taken() == expected, "the dead letters are delivered")
+            wait_until(lambda: taken() == expected, what="the dead letters are delivered")
 
             for call in new.calls:
                 send(gateway.url, call)
