@@ -216,7 +216,7 @@ async def _answering(gateways: list[Gateway], path: Path) -> AsyncIterator[None]
     app = web.Application(client_max_size=0)
     for gateway in gateways:
         one = web.Application(client_max_size=0)
-        add_answers(one, gateway)
+        add_answers(one, gateway, process=gateway is gateways[0])
         add_endpoints(one, gateway, Guard(caller_of_worker, gateway.audit.record))
         add_parts(one, gateway)
         app.add_subapp(f"/shards/{gateway.config.shard}", one)

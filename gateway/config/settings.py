@@ -139,10 +139,15 @@ class ReloadConfig(Settings, frozen=True):
 
 
 class LogConfig(Settings, frozen=True):
-    """`[log]`; format ``auto`` is console on a terminal and JSON elsewhere."""
+    """`[log]`; format ``auto`` is console on a terminal and JSON elsewhere.
+
+    Attributes:
+        max_pending_bytes: log lines that wait for a slow reader; further ones are lost and counted.
+    """
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "console", "json"] = "auto"
+    max_pending_bytes: Positive = 1_000_000
 
 
 class RetryPolicy(Settings, frozen=True):

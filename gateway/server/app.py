@@ -102,15 +102,17 @@ def _directly(paths: Paths, otherwise: Answer) -> Answer:
     return answer
 
 
-def add_answers(app: web.Application, gateway: Gateway) -> None:
-    """Adds /health and /metrics of one gateway."""
+def add_answers(app: web.Application, gateway: Gateway, *, process: bool = True) -> None:
+    """Adds /health and /metrics of one gateway, with or without the metrics of the process."""
 
     async def health(_: web.Request) -> web.Response:
         state = report(gateway)
         return _json(state, 503 if state["status"] == "failing" else 200)
 
     async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=render(gateway), headers={"Content-Type": METRICS_TYPE})
+        return web.Response(
+            body=render(gateway, process=process), headers={"Content-Type": METRICS_TYPE}
+        )
 
     app.router.add_get("/health", health)
     app.router.add_get("/metrics", metrics)
