@@ -60,7 +60,8 @@ class ServerConfig(Settings, frozen=True):
         header_timeout_seconds: a connection must send a request's head within this.
         body_timeout_seconds: and its body within this.
         keepalive_timeout_seconds: an idle connection is closed after this.
-        max_connections: connections over this are closed at once.
+        max_connections: connections over this are refused at once.
+        reserved_descriptors: file descriptors that connections leave for files and destinations.
         drain_timeout_seconds: time to answer and deliver what is under way when stopping.
     """
 
@@ -74,6 +75,7 @@ class ServerConfig(Settings, frozen=True):
     body_timeout_seconds: PositiveSeconds = 8.0
     keepalive_timeout_seconds: PositiveSeconds = 75.0
     max_connections: Positive = 10_000
+    reserved_descriptors: Positive = 256
     drain_timeout_seconds: PositiveSeconds = 10.0
 
 

@@ -22,6 +22,7 @@ from gateway.runtime.gateway import Gateway
 from gateway.runtime.health import report
 from gateway.runtime.metrics import render
 from gateway.server.admin import add_admin
+from gateway.server.descriptors import Descriptors
 
 __all__ = [
     "METRICS_TYPE",
@@ -283,10 +284,12 @@ def _guard(
     that silent clients would accumulate.
     """
     loop = asyncio.get_running_loop()
+    descriptors = Descriptors()
+    descriptors.fit(settings())
 
     def accept() -> asyncio.BaseProtocol:
         config = settings()
-        if len(server.connections) >= config.max_connections:
+        if len(server.connections) >= config.max_connections or descriptors.are_short(config):
             return _Busy()
         handler = _Connection(
             server,
