@@ -26,7 +26,7 @@ __all__ = ["ENDPOINTS"]
 
 
 async def _explain(gateway: Gateway, request: web.Request) -> web.Response:
-    question = await body(request, Question)
+    question = body(request, Question)
     found = await asyncio.to_thread(_stored, gateway, question.message_id)
     like = await asyncio.to_thread(likeness, gateway)
     try:
