@@ -90,6 +90,10 @@ class Paths(AbstractResource):
         """What answers a path that needs no router."""
         return self._mounted.direct.get(path)
 
+    async def answers(self, request: web.Request) -> bool:
+        """Tells whether a source answers a request."""
+        return (await self.resolve(request))[0] is not None
+
     async def resolve(self, request: web.Request) -> tuple[Any, set[str]]:
         """As aiohttp asks: what answers a request, or None."""
         match = await self._mounted.router.resolve(request)
