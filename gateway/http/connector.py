@@ -35,12 +35,13 @@ class _Connection(ResponseHandler):
 
     def feed_data(self, data: Any, size: int = 0) -> None:
         """Takes the head of an answer."""
+        if self._informational > MOST_INFORMATIONAL:
+            return  # the rest of what came with the one too many
         if 100 <= data[0].code < HTTPStatus.OK and data[0].code != HTTPStatus.SWITCHING_PROTOCOLS:
             self._informational += 1
-            if self._informational == MOST_INFORMATIONAL + 1:
+            if self._informational > MOST_INFORMATIONAL:
                 self.close()
                 self.set_exception(aiohttp.ClientPayloadError("informational answers without end"))
-            if self._informational > MOST_INFORMATIONAL:
                 return
         else:
             self._informational = 0
