@@ -194,7 +194,7 @@ class RetryLane:
         waiting: list[Waiting] = []
         retried = set(verdict.again)
         # A failure of the whole destination does not count as an attempt of these events.
-        charged = 0 if verdict.whole else 1
+        charged = 0 if verdict.whole or verdict.divide else 1
         for index, entry in enumerate(due):
             if index in verdict.dead:
                 detail = verdict.dead[index]
@@ -205,9 +205,11 @@ class RetryLane:
                 dead.append(tried.dead("rejected"))
             elif index in retried:
                 failures = entry.attempts + charged
-                delay_ms = self._delay_ms(max(1, failures), verdict.retry_after_seconds)
+                delay_ms = 0
+                if not verdict.divide:
+                    delay_ms = self._delay_ms(max(1, failures), verdict.retry_after_seconds)
                 detail = verdict.again_detail.get(index, verdict.detail)
-                alone = entry.alone or verdict.suspicious
+                alone = entry.alone or verdict.suspicious or verdict.divide
                 exchange = verdict.exchanges.get(index, "")
                 tried = entry.later(now_ms, now_ms + delay_ms, failures, detail, alone, exchange)
                 if self._gives_up(tried, verdict, charged):
@@ -226,6 +228,8 @@ class RetryLane:
         )
 
     def _gives_up(self, entry: Waiting, verdict: Verdict, charged: int) -> bool:
+        if verdict.divide:
+            return False
         if verdict.paused:
             return False  # the settings are wrong, and a person has to correct them: keep the event
         policy = self._sender.retry

@@ -274,9 +274,12 @@ class Worker:
         else:
             in_flight.history += attempts
             in_flight.failures = 0
-            if verdict.again:
+            if verdict.divide:
+                self._failures.divide(in_flight, part)
+            elif verdict.again:
                 await self._failures.items_failed(in_flight, part, verdict, now_ms)
-            in_flight.size = min(in_flight.size * 2, max(1, in_flight.left))
+            if len(verdict.again) + len(verdict.dead) < len(part):
+                in_flight.size = min(in_flight.size * 2, max(1, in_flight.left))
             self._failures.release_suspects(in_flight, now_ms)
         self._finished(in_flight, part)
 
