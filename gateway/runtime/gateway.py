@@ -57,7 +57,7 @@ class Gateway:
         locked: the process that started this one holds the data directory's lock.
         paces: the bounds on requests of each destination, for gateways in one process to share.
         shaped: turns the content of a config file into the config of this gateway's shard.
-        rehearsing: the gateway only serves dry runs and never runs; see
+        dry_run: the gateway only serves dry runs and never runs; see
             `gateway.runtime.explain.explainer`.
 
     Raises:
@@ -73,7 +73,7 @@ class Gateway:
         locked: bool = False,
         paces: dict[str, Pace] | None = None,
         shaped: Callable[[Config], Config] = lambda config: config,
-        rehearsing: bool = False,
+        dry_run: bool = False,
     ) -> None:
         self.clock = clock
         self.registry = registry
@@ -83,11 +83,9 @@ class Gateway:
         self._locked = locked
         self._shaped = shaped
         self._log: FilteringBoundLogger = structlog.get_logger()
-        self._running = StartedSources(self._log)
+        self._started_sources = StartedSources(self._log)
         self._counted: dict[str, Counter[str]] = {}
-        build = Builder(
-            config, registry, clock, self._log, counted=self._counted, rehearsing=rehearsing
-        )
+        build = Builder(config, registry, clock, self._log, counted=self._counted, dry_run=dry_run)
         self._services = services = build_services(config, build, clock, self._log)
         self.ledger, self.books = services.ledger, services.books
         self.tap, self.rates = services.tap, services.rates
@@ -175,7 +173,7 @@ class Gateway:
             housekeeping = asyncio.create_task(self._housekeeping().run(), name="housekeeping")
             stack.callback(housekeeping.cancel)
             stack.push_async_callback(self._stop_sources)
-            await self._running.start(self.sources)
+            await self._started_sources.start(self.sources)
             await self.replays.resume()
             self.regulations = self._make_regulations(self.replays)
             await self.regulations.start()
@@ -258,7 +256,7 @@ class Gateway:
         scope.deadline = anyio.current_time() + self.config.server.drain_timeout_seconds
 
     async def _stop_sources(self) -> None:
-        await self._running.stop(self.config.server.drain_timeout_seconds)
+        await self._started_sources.stop(self.config.server.drain_timeout_seconds)
 
     # -- parts that a running gateway has ------------------------------------
 
@@ -317,7 +315,7 @@ class Gateway:
                 deliveries=self.deliveries,
                 regulations=self.regulations,
                 replays=self.replays,
-                sources=self._running,
+                sources=self._started_sources,
                 current=lambda: self._topology,
                 use=self._use,
                 builder=self._builder,

@@ -1,6 +1,6 @@
-"""Counts of the ledger and sizes of the queue, as Prometheus metrics; read when they are asked for.
+"""Prometheus metrics of a gateway, collected at each scrape.
 
-Every name is described in docs/operate/operations.md.
+docs/operate/operations.md describes every name.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class GatewayCollector(Collector):
         self._gateway = gateway
 
     def collect(self) -> Iterator[Metric]:
-        """Called for each scrape."""
+        """Yields the metrics for one scrape."""
         info = GaugeMetricFamily(
             "headgate_info", "Always 1; the version is a label.", labels=["version"]
         )
@@ -215,7 +215,7 @@ def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
 
 
 def render(gateway: Gateway) -> bytes:
-    """All metrics in Prometheus' text format."""
+    """Returns all metrics in Prometheus' text format."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(GatewayCollector(gateway))
     return generate_latest(registry)

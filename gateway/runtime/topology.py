@@ -97,7 +97,7 @@ def build_services(
             audit,
             clock,
             log,
-            decides=config.shard == 0 and not build.rehearsing,
+            decides=config.shard == 0 and not build.dry_run,
         ),
     )
 
@@ -160,7 +160,7 @@ def build_topology(
     )
     selections = {id_: factory.of(built) for id_, built in destinations.items()}
     shadows: dict[str, Shadow] = {}
-    if not build.rehearsing:
+    if not build.dry_run:
         for id_, built in destinations.items():
             if built.is_shadow:
                 shadows[id_] = _build_shadow(built, build, factory)
@@ -206,7 +206,7 @@ def _build_intake(
         meters=ramps.intake_meters(),
         workers=config.server.workers,
     )
-    kind = IntakeDryRun if build.rehearsing else Intake
+    kind = IntakeDryRun if build.dry_run else Intake
     return kind(context, None if before is None else before.intake)
 
 
@@ -226,12 +226,14 @@ class _SelectionFactory:
     groups: Groups
     memberships: Memberships
     clock: Callable[[], int]
-    tap: Tap | None = None
+    tap: Tap
     ramps: Ramps | None = None
 
     def silent(self) -> _SelectionFactory:
         """Returns a factory of selections that count and publish nothing."""
-        return replace(self, memberships=Memberships(self.memberships.groups), tap=None, ramps=None)
+        return replace(
+            self, memberships=Memberships(self.memberships.groups), tap=Tap(), ramps=None
+        )
 
     def of(self, built: BuiltDestination) -> Selection:
         """Returns the selection of a destination."""
@@ -247,7 +249,7 @@ class _SelectionFactory:
                 },
                 clock=self.clock,
                 id=built.id,
-                tap=Tap() if self.tap is None else self.tap,
+                tap=self.tap,
                 only=None if only is None else (self.groups[only.group], only.arm),
                 memberships=self.memberships,
                 meters=() if self.ramps is None else self.ramps.meters(built.id),
@@ -268,7 +270,7 @@ class _SelectionFactory:
                 storage=True,
                 clock=self.clock,
                 id=built.id,
-                tap=Tap() if self.tap is None else self.tap,
+                tap=self.tap,
                 only=None if only is None else (self.groups[only.group], only.arm),
                 interceptor=shadow,
             )

@@ -1,4 +1,4 @@
-"""What goes out to a destination is told without making events, where their ids tell."""
+"""Selection of events by their ids, without decoding the events."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ SAMPLES = (
 
 @pytest.mark.parametrize("steps", [SAMPLES[:1], SAMPLES])
 def test_a_sample_does_not_make_events(steps: tuple[Transform, ...]) -> None:
-    """The same events go out, under the same rules, as if all had been made; none is."""
+    """A sample chooses the same events under the same rules, and decodes none."""
     parts = [sealed(0), sealed(NUMBER)]
     single = make_event(user_id="u-3")
     run = Run(parts[:1])
@@ -72,7 +72,7 @@ def test_a_sample_does_not_make_events(steps: tuple[Transform, ...]) -> None:
 
 
 def test_one_that_looks_at_events_has_them_made() -> None:
-    """Where a transform cannot tell from ids, the whole chain runs over events."""
+    """If one transform needs events, the whole chain runs over events."""
     keep = Filter(FilterConfig(keep="properties.n < 7"))
     outgoing = sifted(Run([sealed(0)]), SAMPLES[0], keep)
     assert set(outgoing.filtered) == {"t0", "t1"}
@@ -80,7 +80,7 @@ def test_one_that_looks_at_events_has_them_made() -> None:
 
 
 def test_what_is_kept_back_is_published() -> None:
-    """Who watches sees each event that a sample drops."""
+    """Watchers see each event that a sample drops."""
     shown: list[tuple[str, str, int]] = []
 
     class Watched(Tap):

@@ -17,7 +17,8 @@ from gateway.components.chain import Chain
 from gateway.components.transform import Transform
 from gateway.events.conditions.unit import visitor_of
 from gateway.events.envelope.mixed import Mixed, mixed
-from gateway.events.envelope.sealed import Origin, briefs, stored_events
+from gateway.events.envelope.sealed import Origin, stored_events
+from gateway.events.envelope.stored_ids import briefs
 from gateway.events.event import Event, encode_events
 from gateway.identity.visitors import Identity
 from gateway.intake.intake import Plain

@@ -22,7 +22,8 @@ from gateway.components.transform import Transform
 from gateway.config.settings import SourceSettings
 from gateway.events.envelope.client import Client
 from gateway.events.envelope.heads import examine
-from gateway.events.envelope.sealed import Origin, Run, briefs, seal, stored_events
+from gateway.events.envelope.sealed import Origin, Run, seal, stored_events
+from gateway.events.envelope.stored_ids import briefs
 from gateway.events.event import Event, encode_events
 from gateway.identity.visitors import Identity
 from gateway.intake.context import IntakeContext

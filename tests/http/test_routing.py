@@ -1,4 +1,4 @@
-"""The paths of sources come and go while a server runs, and no connection with them."""
+"""The paths of sources change while a server runs, and no connection breaks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Words(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Echo(Source):
-    """Answers one path with its own number; a request may be made to wait."""
+    """Answers one path with its own number; a test may make a request wait."""
 
     made: ClassVar[list[Echo]] = []
     let: ClassVar[asyncio.Event] = asyncio.Event()
@@ -83,7 +83,7 @@ async def get(session: aiohttp.ClientSession, path: str) -> tuple[int, str]:
 
 
 async def test_paths_of_a_new_type_are_answered(house: House) -> None:
-    """And are not, once it is gone again; other paths are what they were."""
+    """A new source's paths are answered, and no longer once it is removed; others do not change."""
     text = house.file.read_text()
     async with served(house) as (gateway, session):
         assert (await get(session, "/words/a"))[0] == 404
@@ -104,7 +104,7 @@ async def test_paths_of_a_new_type_are_answered(house: House) -> None:
 
 
 async def test_a_request_is_answered_by_whom_it_came_to(house: House) -> None:
-    """The old one is stopped only when its last request is answered."""
+    """A request is answered by the source that it came to, which is stopped only after that."""
     text = house.file.read_text() + '[sources.echo]\ntype = "echo"\n'
     house.write(text)
     async with served(house) as (gateway, session):
@@ -121,7 +121,7 @@ async def test_a_request_is_answered_by_whom_it_came_to(house: House) -> None:
 
 
 async def test_a_source_that_refuses_changes_nothing(house: House) -> None:
-    """Its paths are answered as before."""
+    """When a new source refuses to start, the old paths are answered as before."""
     text = house.file.read_text() + '[sources.echo]\ntype = "echo"\n'
     house.write(text)
     async with served(house) as (gateway, session):
@@ -133,7 +133,7 @@ async def test_a_source_that_refuses_changes_nothing(house: House) -> None:
 
 
 def test_two_sources_cannot_have_one_path() -> None:
-    """It is refused when they are mounted, and says who they are."""
+    """Two sources with the same path are refused when they are mounted, with both names."""
 
     class Other(Echo):
         pass

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from gateway.builtin.transforms.mask.rules import DEFAULT_DETECT
 from gateway.privacy.detectors import detect
 from gateway.privacy.detectors.cards import is_card
-from gateway.privacy.detectors.detect import KINDS, Detector, Kind, canonical, disguise
+from gateway.privacy.detectors.detect import KINDS, Detector, Kind
+from gateway.privacy.detectors.disguise import canonical, disguise
 from tests.support.sizes import sizes
 
 ALL = Detector()

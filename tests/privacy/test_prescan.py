@@ -14,7 +14,8 @@ from gateway.builtin.transforms.mask.mask import Mask, MaskConfig
 from gateway.builtin.transforms.mask.redact import Redactor
 from gateway.events.event import Event
 from gateway.privacy.detectors.detect import KINDS, Detector, Kind
-from gateway.privacy.detectors.prescan import BODIES, DETECT, NAMES, PATHS, Prescan, squeeze
+from gateway.privacy.detectors.prescan import Prescan, squeeze
+from gateway.privacy.detectors.suspicion import BODIES, DETECT, NAMES, PATHS
 from gateway.testing import make_event
 
 _pieces = st.sampled_from(

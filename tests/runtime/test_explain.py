@@ -106,7 +106,7 @@ def ask(folder: Path, event: Any, **options: Any) -> Explanation:
 
     async def answer() -> Explanation:
         config = load(folder / "config.toml")
-        gateway = Gateway(config, discover(), lambda: NOW, rehearsing=True)
+        gateway = Gateway(config, discover(), lambda: NOW, dry_run=True)
         async with explaining(gateway, question.destination) as explainer:
             return await explained(explainer, gateway, question, iter(()))
 

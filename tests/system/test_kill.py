@@ -1,4 +1,4 @@
-"""SIGKILL at random moments: what was answered 200 is delivered, or queued, after a restart."""
+"""SIGKILL at random moments: events answered with 200 are delivered or queued after a restart."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ format = "json"
 
 
 class Client(threading.Thread):
-    """Sends batches without pause, and the same batch again until it is answered, as SDKs do."""
+    """Sends batches without pause, and each again until it is answered, as SDKs do."""
 
     def __init__(self, url: str, seed: int, unanswered: list[list[str]]) -> None:
         super().__init__()

@@ -6,6 +6,8 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
+
 from gateway.config.load import load
 from gateway.runtime.gateway import Gateway
 from gateway.runtime.plugins import discover
@@ -60,12 +62,36 @@ def test_every_command_is_in_the_readme() -> None:
     assert missing == []
 
 
-def test_links_lead_to_files_that_are_there() -> None:
-    """No page that the README or the docs point to is missing."""
-    broken = [
-        f"{page.name}: {target}"
-        for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", page.read_text())
-        if not (page.parent / target).exists()
-    ]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "bench" / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "plugins").glob("*/README.md")),
+]
+LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
+
+
+def anchors_of(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    text = re.sub(r"(?ms)^( *)```.*?^\1```$", "", page.read_text(encoding="utf-8"))
+    headings = re.findall(r"(?m)^#+ (.*)$", text)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files_and_headings_that_exist(page: Path) -> None:
+    """Every relative link of a page leads to a file and, after a #, to a heading in it."""
+    broken = []
+    for path, anchor in LINK.findall(page.read_text(encoding="utf-8")):
+        target = page.parent / path if path else page
+        if not target.exists() or (anchor and anchor not in anchors_of(target)):
+            broken.append(f"{path}#{anchor}" if anchor else path)
     assert broken == []
+
+
+def test_an_anchor_is_made_as_the_site_makes_it(tmp_path: Path) -> None:
+    """A heading gives its words in lower case, joined by hyphens; code blocks give none."""
+    page = tmp_path / "page.md"
+    page.write_text("# What `send` raises\n\n```sh\n# no heading\n```\n")
+    assert anchors_of(page) == {"what-send-raises"}

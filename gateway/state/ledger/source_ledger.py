@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from gateway.components.store import Store
 from gateway.errors import StateError
-from gateway.events.envelope.sealed import briefs
+from gateway.events.envelope.stored_ids import briefs
 from gateway.state import Discard, State, Tally
 from gateway.state.ledger.counts import Ledger
 
