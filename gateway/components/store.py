@@ -121,6 +121,9 @@ class Store(ABC):
     def release(self, offset: int, now_ms: int) -> int:
         """Removes what retention lets go; no destination needs the events below `offset`.
 
+        It is called once a second. It also finds out whether a problem in `status` is over, as no
+        write may come to show that.
+
         Returns:
             The oldest offset that is left.
         """

@@ -104,7 +104,11 @@ class BatchingQueue:
         """
         if self._closed:
             raise QueueClosed("the gateway is stopping")
-        if self._pending_bytes + len(data) > self._settings.max_pending_bytes:
+        # One request is let in whatever its size, or it would be refused for ever.
+        if (
+            self._pending_bytes
+            and self._pending_bytes + len(data) > self._settings.max_pending_bytes
+        ):
             raise QueueFull(
                 f"{self._pending_bytes} bytes wait to be written "
                 f"(queue.max_pending_bytes = {self._settings.max_pending_bytes})"

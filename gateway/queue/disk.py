@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["DiskConfig", "DiskStore"]
 
 _HOUR_MS = 3_600_000
+_PROBE = "probe"
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 _NO_SPACE_RETRY_SECONDS = 10
 _FULL_RETRY_SECONDS = 30
@@ -86,6 +87,7 @@ class DiskStore(Store):
         self._end = 0
         self._finished = 0
         self._problem = ""
+        self._refused_bytes = 0  # of the write that `_problem` is about
         self._fd: int | None = None  # of the newest segment; if None, the next write begins one
 
     # -- opening and closing -------------------------------------------------
@@ -95,7 +97,8 @@ class DiskStore(Store):
         self.files.make_dir(self._folder)
         names = self.files.list_dir(self._folder)
         for name in names:
-            if name.endswith(DRAFT_SUFFIX):  # an erasure did not finish
+            # An erasure or a probe did not finish.
+            if name.endswith(DRAFT_SUFFIX) or name == _PROBE:
                 self.files.remove(self._folder / name)
         offsets = [Segment.offset_of(name) for name in names]
         firsts = sorted(offset for offset in offsets if offset is not None)
@@ -173,6 +176,7 @@ class DiskStore(Store):
                 self.files.sync(self._fd)
         except OSError as error:
             self._abandon_newest()
+            self._refused_bytes = len(frame) + SEGMENT_HEADER
             raise self._failed(error) from error
         with self._lock:
             newest = self._segments[-1]
@@ -253,6 +257,7 @@ class DiskStore(Store):
                     f"the queue holds queue.max_bytes = {limit} of events that not every "
                     "destination has finished with"
                 )
+            self._refused_bytes = needed
             raise QueueFull(self._problem, _FULL_RETRY_SECONDS)
 
     # -- reading and retention -----------------------------------------------
@@ -267,7 +272,31 @@ class DiskStore(Store):
             self._finished = max(self._finished, min(offset, self._end))
         oldest_kept_ms = now_ms - int(self._config.retention_hours * _HOUR_MS)
         self._remove_finished(lambda segment: segment.last_ms < oldest_kept_ms)
+        if self._problem:
+            self._look_again()
         return self.status().first
+
+    def _look_again(self) -> None:
+        """Clears the problem once a write like the refused one would succeed.
+
+        No write may ever come to find that out, as a load balancer sends nothing while the problem
+        lasts.
+        """
+        try:
+            self._make_room(self._refused_bytes)
+            probe = self._folder / _PROBE
+            fd = self.files.create(probe)
+            try:
+                self.files.write(fd, bytes(self._refused_bytes))
+                self.files.sync(fd)
+            finally:
+                self.files.close(fd)
+                self.files.remove(probe)
+        except (OSError, QueueFull):
+            return
+        with self._lock:
+            self._problem = ""
+        self._log.info("queue: events can be stored again")
 
     def _remove_finished(self, wanted: Callable[[Segment], bool]) -> None:
         """Removes the oldest segments that all destinations have finished with.

@@ -207,7 +207,7 @@ class Builder:
             spec = self._registry.find("source", settings.type, table.path).spec
             specs[settings.type] = cast("SourceSpec[Any]", spec)
             configs.setdefault(settings.type, {})[id_] = table.decode(spec.config)
-        return [
+        built = [
             _call_plugin(
                 f"sources of type {type_}",
                 spec.build,
@@ -217,6 +217,14 @@ class Builder:
             )
             for type_, spec in specs.items()
         ]
+        most = max((source.max_request_bytes for source in built), default=0)
+        bound = self._config.queue[0].max_pending_bytes
+        if most > bound:
+            raise ConfigError(
+                f"queue.max_pending_bytes: {bound} is less than one request of a source may hold, "
+                f"{most} bytes"
+            )
+        return built
 
 
 class _Component(NamedTuple):

@@ -161,6 +161,18 @@ async def test_over_the_bound_on_pending_bytes_it_sheds() -> None:
     assert queue.end == 3
 
 
+async def test_a_request_larger_than_the_bound_is_let_in_when_no_other_waits() -> None:
+    """It is the only one in memory then, and would be refused for ever otherwise."""
+    queue = make_queue(MemoryStore(MemoryConfig(max_bytes=20), lambda: 0), max_pending_bytes=20)
+    await queue.start()
+    await put(queue, "a" * 50)
+    await queue.release(1, 0)
+    await put(queue, "b" * 50)
+    await queue.stop()
+
+    assert queue.end == 2
+
+
 async def test_a_failed_write_fails_all_that_wait_for_it_and_nothing_else() -> None:
     """Each put of the group fails; the next write works, and no offset is lost."""
     store = SlowStore()

@@ -232,6 +232,10 @@ async def test_the_slowest_destination_holds_retention_back(world: World) -> Non
         ('[destinations.x]\ntype = "null"\nurl = "u"', "destinations.x: there is no key 'url'"),
         ("[transforms.t]\ntype = 'sample'\npercent = 200", "transforms.t"),
         ("[queue]\ntype = 'dsk'", "queue.type: there is no queue type 'dsk'"),
+        (
+            "[queue]\nmax_pending_bytes = 500_000",
+            "queue.max_pending_bytes: 500000 is less than one",
+        ),
         ("[queue]\nretention = 1", "queue: there is no key 'retention'"),
         ("[destinations.x]\ntype='null'\nbatch={max_event=1}", "destinations.x.batch: there is no"),
     ],
