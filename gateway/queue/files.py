@@ -61,7 +61,7 @@ class RealFileSystem:
 
     def make_dir(self, path: Path) -> None:
         """See `FileSystem`."""
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def list_dir(self, path: Path) -> list[str]:
         """See `FileSystem`."""
@@ -69,7 +69,7 @@ class RealFileSystem:
 
     def create(self, path: Path) -> int:
         """See `FileSystem`."""
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
 
     def open(self, path: Path) -> int:
         """See `FileSystem`."""

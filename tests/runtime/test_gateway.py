@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -116,6 +117,43 @@ async def test_a_batch_sent_again_after_a_restart_is_stored_once(world: World) -
 
     assert (receipt.accepted, receipt.duplicate) == (1, 1)
     assert world.recording.ids == ["a", "b", "c"]
+
+
+async def test_only_the_owner_can_read_what_is_stored(world: World) -> None:
+    """Neither a wide umask nor the modes of an earlier release leave events or ids readable."""
+    stored = """
+[destinations.table]
+type = "sqlite"
+path = "data/t.sqlite"
+[destinations.files]
+type = "file"
+path = "data/out"
+[groups.g]
+percent = 50
+[destinations.half]
+type = "null"
+only = { group = "g", arm = "test" }
+"""
+    (world.folder / "data").mkdir(mode=0o755)
+    (world.folder / "data" / "state.sqlite").touch(mode=0o644)
+    world.config(CONFIG + stored)
+    before = os.umask(0)
+    try:
+        async with world.gateway().running() as gateway:
+            Suppressions(world.folder / "data" / FILE_NAME).add(["u"])
+            await send(gateway, "a")
+            await caught_up(gateway)
+            modes = {path: path.stat().st_mode for path in (world.folder / "data").rglob("*")}
+    finally:
+        os.umask(before)
+    modes[world.folder / "data"] = (world.folder / "data").stat().st_mode
+    folders = {path.name for path, mode in modes.items() if mode & 0o077 and path.is_dir()}
+    files = {path.name for path, mode in modes.items() if mode & 0o077 and path.is_file()}
+
+    assert {"state.sqlite", "t.sqlite", "t.sqlite-wal", "identity", "lock"} <= {
+        p.name for p in modes
+    }
+    assert (files, folders) == (set(), set())
 
 
 async def test_stopping_delivers_what_is_pending(world: World) -> None:
