@@ -29,7 +29,7 @@ class WorkerContext:
         sender: sends them to the destination.
         state: stores the outcomes.
         counts: of this destination, over all runs; the worker keeps them up to date.
-        clock: wall clock in milliseconds.
+        clock: the clock for durations, in milliseconds.
         max_events: most events in one send from the retry lane.
         order: keeps the events of each user in order; None where config does not ask for that.
         queue_id: name of the queue that the offsets belong to.

@@ -31,7 +31,7 @@ from gateway.delivery.start_points import StartPoint, find_start_points
 from gateway.delivery.worker import Worker
 from gateway.errors import ConfigError
 from gateway.queue.batching import BatchingQueue
-from gateway.state import State
+from gateway.state import State, writing
 from gateway.state.ledger.counts import Ledger
 from gateway.state.live_tail import Tap
 
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
 __all__ = ["DeliveryManager", "ManagerContext"]
+
+_MOST_DOWNTIME_MS = 3_600_000  # that the age of a waiting event grows by while nothing runs
 
 Selections = Mapping[str, Selection]
 Leave = Callable[[str], Awaitable[None]]
@@ -51,7 +53,7 @@ class ManagerContext:
     Attributes:
         server: has the time-out of draining, and the number of workers that share a pace.
         paces: bounds on the requests to each destination, by id; other gateways may share them.
-        clock: wall clock in milliseconds.
+        clock: the clock for durations, in milliseconds.
     """
 
     queue: BatchingQueue
@@ -109,6 +111,9 @@ class DeliveryManager:
         Raises:
             GatewayError: a destination cannot start.
         """
+        await self._context.state.call(
+            writing.bound_downtime, self._context.clock(), _MOST_DOWNTIME_MS
+        )
         for built in self.built.values():
             await start(f"destinations.{built.id}", built.destination)
             self._started[id(built.destination)] = built

@@ -10,10 +10,11 @@ that as Segment does (https://segment.com/docs/connections/spec/common/#timestam
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
-__all__ = ["exact_ms", "format_ms", "now_ms", "parse_ms"]
+__all__ = ["SteadyClock", "exact_ms", "format_ms", "now_ms", "parse_ms"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -30,6 +31,30 @@ _LONGEST = 64  # characters; a longer text is no time, and must not fill the cac
 def now_ms() -> int:
     """Returns the wall clock's time in milliseconds."""
     return time.time_ns() // 1_000_000
+
+
+class SteadyClock:
+    """A clock for durations: it begins at the wall clock's time, and no jump of that moves it.
+
+    The wall clock jumps at the first synchronisation after a boot, or by hand. Ages, waits and
+    retention must not.
+
+    Args:
+        wall: in milliseconds; read once.
+        monotonic: in nanoseconds.
+    """
+
+    def __init__(
+        self,
+        wall: Callable[[], int] = now_ms,
+        monotonic: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._monotonic = monotonic
+        self._offset_ms = wall() - monotonic() // 1_000_000
+
+    def __call__(self) -> int:
+        """Returns the time in milliseconds."""
+        return self._offset_ms + self._monotonic() // 1_000_000
 
 
 def parse_ms(value: object) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
@@ -57,6 +58,7 @@ class Builder:
 
     Args:
         clock: wall clock in milliseconds.
+        steady: the clock for durations; by default `clock`.
         before: destinations of the config before this one, by id. One with an unchanged definition
             is kept as it is.
         counted: counts of each destination's own, by id, which the new one continues.
@@ -77,11 +79,13 @@ class Builder:
         counted: dict[str, Counter[str]] | None = None,
         *,
         dry_run: bool = False,
+        steady: Callable[[], int] | None = None,
     ) -> None:
         self.groups = Groups(config.groups, config.layers)
         self._config = config
         self._registry = registry
         self._clock = clock
+        self._steady = steady or clock
         self._log = log
         self._before = before or {}
         self._counted = {} if counted is None else counted
@@ -89,7 +93,9 @@ class Builder:
 
     def for_dry_run(self) -> Builder:
         """Returns a builder of the same config for dry runs, with the same groups."""
-        other = Builder(self._config, self._registry, self._clock, self._log, dry_run=True)
+        other = Builder(
+            self._config, self._registry, self._clock, self._log, dry_run=True, steady=self._steady
+        )
         other.groups = self.groups
         return other
 
@@ -126,7 +132,8 @@ class Builder:
                 f"server.workers: several workers cannot share a queue of type {settings.type!r}; "
                 "set it to 1"
             )
-        return spec.build(table.decode(spec.config), self._context("queue"))
+        context = replace(self._context("queue"), clock=self._steady)
+        return spec.build(table.decode(spec.config), context)
 
     # -- transforms ----------------------------------------------------------
 

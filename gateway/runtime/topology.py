@@ -49,10 +49,12 @@ class Services:
 
     Attributes:
         clock: wall clock in milliseconds.
+        steady: the clock for durations.
         recent_ids: None without de-duplication.
     """
 
     clock: Callable[[], int]
+    steady: Callable[[], int]
     log: FilteringBoundLogger
     state: State
     audit: Audit
@@ -68,9 +70,17 @@ class Services:
 
 
 def build_services(
-    config: Config, build: Builder, clock: Callable[[], int], log: FilteringBoundLogger
+    config: Config,
+    build: Builder,
+    clock: Callable[[], int],
+    steady: Callable[[], int],
+    log: FilteringBoundLogger,
 ) -> Services:
     """Builds the services by the config that a gateway starts with.
+
+    Args:
+        clock: wall clock in milliseconds.
+        steady: the clock for durations; see `SteadyClock`.
 
     Raises:
         ConfigError: the store of the queue has no such type, or wrong keys.
@@ -81,6 +91,7 @@ def build_services(
     dedup = config.dedup
     return Services(
         clock=clock,
+        steady=steady,
         log=log,
         state=state,
         audit=audit,
@@ -95,7 +106,7 @@ def build_services(
         rollouts=Rollouts(
             config.shared_dir,
             audit,
-            clock,
+            steady,
             log,
             decides=config.shard == 0 and not build.dry_run,
         ),
@@ -198,6 +209,7 @@ def _build_intake(
         transforms=Chain([(one.id, one.transform) for one in transforms if one.at_intake]),
         ledger=services.ledger,
         clock=services.clock,
+        steady=services.steady,
         log=services.log,
         suppressed=services.suppressed,
         books=services.books,
