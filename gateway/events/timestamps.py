@@ -60,7 +60,8 @@ class SteadyClock:
 def parse_ms(value: object) -> int | None:
     """Reads a client's time; returns None for a value that is no time.
 
-    Accepts ISO 8601 with ``T`` or a space, any fraction, ``Z`` or an offset (none means UTC), and
+    Accepts ISO 8601 with ``T`` or a space, any fraction, ``Z`` or an offset (none means UTC), in
+    either case and with a leap second, and
     epoch seconds or milliseconds as a number or as digits. Eight digits are a date. Go's zero time
     (year 1) gives None.
     """
@@ -95,11 +96,18 @@ def _parse_text(value: str) -> int | None:
     text = value.strip()
     # fromisoformat would read 1612102512345 as a time in the year 1612.
     if not text.isdecimal() or len(text) == _BASIC_DATE:
+        # RFC 3339 allows a lower-case z and, for a leap second, :60. That is the next minute here,
+        # as epoch time has no leap seconds.
+        if text.endswith("z"):
+            text = f"{text[:-1]}Z"
+        leap = text[16:19] == ":60"
+        if leap:
+            text = f"{text[:16]}:59{text[19:]}"
         try:
             moment = datetime.fromisoformat(text)
             if moment.tzinfo is None:
                 moment = moment.replace(tzinfo=UTC)
-            return _bounded((moment - _EPOCH) // _MILLISECOND)
+            return _bounded((moment - _EPOCH) // _MILLISECOND + 1000 * leap)
         except (ValueError, OverflowError):
             pass
     try:

@@ -21,6 +21,7 @@ from gateway.components.store import QueueSpec, Store
 from gateway.components.transform import Transform, TransformSpec
 from gateway.components.transform_methods import TransformMethods, for_destination
 from gateway.config.decode import Table, decode_table
+from gateway.config.mistakes import Mistakes
 from gateway.config.model import Config
 from gateway.config.settings import DestinationSettings
 from gateway.delivery.built import BuiltDestination
@@ -122,6 +123,25 @@ class Builder:
             groups=groups,
             rehearsal=Rehearsal() if self.dry_run else None,
         )
+
+    def check_tables(self) -> None:
+        """Decodes the table of each component, so that all mistakes are shown at once.
+
+        Raises:
+            ConfigError: there are some.
+        """
+        mistakes = Mistakes()
+        parts: list[tuple[str, tuple[Any, Table]]] = [("queue", self._config.queue)]
+        for kind, components in (
+            ("source", self._config.sources),
+            ("transform", self._config.transforms),
+            ("destination", self._config.destinations),
+        ):
+            parts += [(kind, component) for component in components.values()]
+        for kind, (settings, table) in parts:
+            with mistakes.noted():
+                table.decode(self._registry.find(kind, settings.type, table.path).spec.config)
+        mistakes.check()
 
     def store(self) -> Store:
         """Builds the queue's store."""

@@ -85,6 +85,7 @@ def build_services(
     Raises:
         ConfigError: the store of the queue has no such type, or wrong keys.
     """
+    build.check_tables()
     state = State(config.data_dir / STATE_FILE)
     audit = Audit(state, clock, log)
     ledger = Ledger()
@@ -157,6 +158,7 @@ def build_topology(
     """
     groups = build.groups
     ramps = services.rollouts.plan(config, groups)
+    build.check_tables()
     transforms = build.transforms()
     destinations = {built.id: built for built in build.destinations(transforms)}
     intake = _build_intake(config, build, services, transforms, ramps, before)

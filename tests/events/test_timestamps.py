@@ -182,3 +182,11 @@ def test_a_steady_clock_does_not_jump() -> None:
     wall_ms += 8 * 86_400_000
     monotonic_ns += 250_000_000
     assert steady() == 1_000_250
+
+
+def test_lower_case_and_leap_seconds_are_read() -> None:
+    """RFC 3339 allows both; a leap second is the next minute, as in epoch time."""
+    assert parse_ms("2016-12-31t23:59:59.123z") == parse_ms("2016-12-31T23:59:59.123Z")
+    assert parse_ms("2016-12-31T23:59:60Z") == parse_ms("2017-01-01T00:00:00Z")
+    assert parse_ms("2016-12-31T23:59:60.5+00:00") == parse_ms("2017-01-01T00:00:00.500Z")
+    assert parse_ms("2016-12-31T23:59:61Z") is None
