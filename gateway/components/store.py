@@ -136,9 +136,21 @@ class Store(ABC):
     def identity(self) -> str:
         """Returns the id of the queue, once it is open.
 
-        A pair of this id and an offset never names two events. The id stays the same while offsets
-        continue, over restarts too, and changes when they start again.
+        It stays the same while offsets continue, over restarts too, and changes when they start
+        again.
         """
+
+    def identity_at(self, offset: int) -> tuple[str, int | None]:
+        """Returns the id that destinations are given for an event, and the offset of another id.
+
+        A pair of this id and an offset never names two events, even if offsets are given out again
+        because the end of the queue was lost or a backup was restored. Destinations that take each
+        event once rely on it. It is cheap, and safe from any thread.
+
+        Returns:
+            The id, and the offset from which on events have another one; None if they all have it.
+        """
+        return self.identity(), None
 
     @abstractmethod
     def status(self) -> StoreStatus:

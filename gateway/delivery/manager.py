@@ -313,7 +313,7 @@ class DeliveryManager:
                 log=context.log,
                 max_events=built.policy.max_events,
                 order=UserOrder(atomic=built.atomic) if built.settings.ordering == "user" else None,
-                queue_id=context.queue.store.identity(),
+                queue_id_at=context.queue.store.identity_at,
                 tap=context.tap,
                 resumed=begun.resumed,
                 waiting=begun.waiting,

@@ -149,7 +149,7 @@ class RetryLane:
             [decode_events(b"[" + w.event + b"]")[0] for w in due],
             [w.offset for w in due],
             max(w.attempts for w in due) + 1,
-            self._context.queue_id,
+            self._context.queue_id_at(due[0].offset)[0],
         )
         # Successes before this run are not known. The event is tried once before it is blamed.
         failed_at = self._successes_at.get(due[0].offset, self._sender.successes)
@@ -172,7 +172,8 @@ class RetryLane:
         if order is not None:
             able = order.choose([w.offset for w in due], len(due))
             due = [w for w in due if w.offset in able]
-        return due
+        _, after = self._context.queue_id_at(min(w.offset for w in due))
+        return due if after is None else [w for w in due if w.offset < after]
 
     def _recorded(self, commit: Commit) -> None:
         self.size -= len(commit.settled)

@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 from gateway.components.store import Erased, Frame, Reader, Store, StoreStatus
 from gateway.errors import QueueClosed, QueueFull
 from gateway.queue.disk_reader import DiskReader
+from gateway.queue.epochs import Epochs
 from gateway.queue.erase import Eraser
 from gateway.queue.files import FileSystem, RealFileSystem
 from gateway.queue.index import index_path
@@ -87,6 +88,8 @@ class DiskStore(Store):
         self._end = 0
         self._finished = 0
         self._problem = ""
+        self._epochs = Epochs(self.files, folder, "")
+        self._epoch_begun = False
         self._refused_bytes = 0  # of the write that `_problem` is about
         self._fd: int | None = None  # of the newest segment; if None, the next write begins one
 
@@ -103,6 +106,9 @@ class DiskStore(Store):
         offsets = [Segment.offset_of(name) for name in names]
         firsts = sorted(offset for offset in offsets if offset is not None)
         self._identity = stored_identity(self.files, self._folder, fresh=not firsts)
+        self._epochs = Epochs(self.files, self._folder, self._identity)
+        if firsts:
+            self._epochs.load()
         for first, after in zip(firsts, [*firsts[1:], None], strict=False):
             path = self._folder / Segment.name(first)
             self._check_version(path)
@@ -203,6 +209,10 @@ class DiskStore(Store):
         return newest.end > newest.first and newest.size + more > self._config.segment_bytes
 
     def _begin_segment(self, first: int, now_ms: int) -> None:
+        if not self._epoch_begun:
+            kept = self._segments[0].first if self._segments else first
+            self._epochs.begin(kept, first)
+            self._epoch_begun = True
         if self._fd is not None:
             self.files.sync(self._fd)
             self._close_newest()
@@ -335,6 +345,10 @@ class DiskStore(Store):
     def identity(self) -> str:
         """See `Store`."""
         return self._identity
+
+    def identity_at(self, offset: int) -> tuple[str, int | None]:
+        """See `Store`."""
+        return self._epochs.at(offset)
 
     def status(self) -> StoreStatus:
         """See `Store`."""

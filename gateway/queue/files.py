@@ -52,6 +52,9 @@ class FileSystem(Protocol):
     def remove(self, path: Path) -> None:
         """Removes a file; a missing file is no error."""
 
+    def rename(self, source: Path, target: Path) -> None:
+        """Renames a file, over another if there is one, at once or not at all."""
+
     def replace(self, source: Path, target: Path) -> None:
         """Renames a file over another, atomically. It keeps the other's time of writing."""
 
@@ -137,6 +140,10 @@ class RealFileSystem:
     def remove(self, path: Path) -> None:
         """See `FileSystem`."""
         path.unlink(missing_ok=True)
+
+    def rename(self, source: Path, target: Path) -> None:
+        """See `FileSystem`."""
+        source.replace(target)
 
     def replace(self, source: Path, target: Path) -> None:
         """See `FileSystem`."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import socket
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -117,6 +120,27 @@ async def test_a_batch_sent_again_after_a_restart_is_stored_once(world: World) -
 
     assert (receipt.accepted, receipt.duplicate) == (1, 1)
     assert world.recording.ids == ["a", "b", "c"]
+
+
+async def test_a_restored_backup_costs_a_table_no_new_event(world: World) -> None:
+    """Offsets are given out again, and the table has other events at them."""
+    world.config(CONFIG + "[destinations.table]\ntype = 'sqlite'\npath = 't.sqlite'\n")
+    async with world.gateway().running() as gateway:
+        await send(gateway, "a")
+        await caught_up(gateway)
+    shutil.copytree(world.folder / "data", world.folder / "backup")
+    async with world.gateway().running() as gateway:
+        await send(gateway, "b", "c")
+        await caught_up(gateway)
+    shutil.rmtree(world.folder / "data")
+    (world.folder / "backup").rename(world.folder / "data")
+    async with world.gateway().running() as gateway:
+        await send(gateway, "d", "e")
+        await caught_up(gateway)
+    with closing(sqlite3.connect(world.folder / "t.sqlite")) as db:
+        stored = db.execute("SELECT message_id FROM events ORDER BY message_id").fetchall()
+
+    assert [id_ for (id_,) in stored] == ["a", "b", "c", "d", "e"]
 
 
 async def test_only_the_owner_can_read_what_is_stored(world: World) -> None:
@@ -287,6 +311,17 @@ def test_a_config_that_cannot_be_used_names_the_key(
         world.gateway()
 
     assert message in str(caught.value)
+
+
+def test_mistakes_in_the_tables_of_several_plugins_are_shown_at_once(world: World) -> None:
+    """Each on a line of its own."""
+    world.config(CONFIG + "[destinations.x]\ntype = 'null'\nurl = 'u'\n[queue]\nretention = 1\n")
+    with pytest.raises(ConfigError) as caught:
+        world.gateway()
+    lines = str(caught.value).split("\n")
+    assert lines[0] == "2 mistakes:"
+    assert lines[1].startswith("  queue: there is no key 'retention' here")
+    assert lines[2].startswith("  destinations.x: there is no key 'url' here")
 
 
 def test_disabled_components_take_no_part(world: World) -> None:
