@@ -121,6 +121,9 @@ class Store(ABC):
     def release(self, offset: int, now_ms: int) -> int:
         """Removes what retention lets go; no destination needs the events below `offset`.
 
+        The offset may be lower than the one before: a destination may be added that reads from the
+        oldest event on. With `now_ms` 0 nothing is old enough to be removed.
+
         It is called once a second. It also finds out whether a problem in `status` is over, as no
         write may come to show that.
 

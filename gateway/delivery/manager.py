@@ -42,6 +42,8 @@ __all__ = ["DeliveryManager", "ManagerContext"]
 
 _MOST_DOWNTIME_MS = 3_600_000  # that the age of a waiting event grows by while nothing runs
 
+_STARTING = ""  # no destination has this id
+
 Selections = Mapping[str, Selection]
 Leave = Callable[[str], Awaitable[None]]
 
@@ -120,6 +122,7 @@ class DeliveryManager:
         begun = await self.begin(self.built.values(), first_start=first_start)
         for built in self.built.values():
             self.workers[built.id] = self._make_worker(built, begun[built.id])
+            self._context.queue.let_go(built.id)
 
     def run_in(self, tasks: TaskGroup) -> None:
         """Starts delivery."""
@@ -177,14 +180,23 @@ class DeliveryManager:
             StateError: the state store cannot be used.
         """
         context = self._context
-        return await find_start_points(
-            built,
-            context.queue.store,
-            context.state,
-            context.ledger,
-            context.log,
-            first_start=first_start,
-        )
+        queue = context.queue
+        # Nothing may be removed between the choice of the start points and the first read.
+        await queue.hold(_STARTING, 0)
+        try:
+            found = await find_start_points(
+                built,
+                queue.store,
+                context.state,
+                context.ledger,
+                context.log,
+                first_start=first_start,
+            )
+            for id_, point in found.items():
+                await queue.hold(id_, point.cursor)
+        finally:
+            queue.let_go(_STARTING)
+        return found
 
     # -- changing ------------------------------------------------------------
 
@@ -266,6 +278,7 @@ class DeliveryManager:
 
     def _add(self, new: BuiltDestination, begun: StartPoint) -> None:
         worker = self.workers[new.id] = self._make_worker(new, begun)
+        self._context.queue.let_go(new.id)
         self._begin_run(worker)
 
     async def _end(self, worker: Worker, old: BuiltDestination, leave: Leave) -> None:

@@ -279,7 +279,7 @@ class DiskStore(Store):
     def release(self, offset: int, now_ms: int) -> int:
         """See `Store`."""
         with self._lock:
-            self._finished = max(self._finished, min(offset, self._end))
+            self._finished = min(offset, self._end)
         oldest_kept_ms = now_ms - int(self._config.retention_hours * _HOUR_MS)
         self._remove_finished(lambda segment: segment.last_ms < oldest_kept_ms)
         if self._problem:

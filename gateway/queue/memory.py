@@ -82,7 +82,7 @@ class MemoryStore(Store):
     def release(self, offset: int, now_ms: int) -> int:
         """See `Store`. Events are not retained once all destinations have finished with them."""
         with self._lock:
-            self._finished = max(self._finished, min(offset, self._end))
+            self._finished = min(offset, self._end)
             self._drop_finished()
             if not self._frames or self._bytes + self._refused_bytes <= self._config.max_bytes:
                 self._problem = ""

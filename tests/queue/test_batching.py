@@ -338,3 +338,19 @@ async def test_stopping_writes_what_is_pending_and_refuses_more() -> None:
     assert done.done()
     assert later.done()
     assert queue.end == 2
+
+
+async def test_what_is_held_is_not_released() -> None:
+    """A destination that is being added has no cursor yet, and keeps its events none the less."""
+    store = MemoryStore(MemoryConfig(), lambda: 0)
+    queue = make_queue(store)
+    await queue.start()
+    await put(queue, "a")
+    await put(queue, "b")
+    await queue.hold("new", 1)
+    await queue.release(2, 0)
+    assert 1 in [frame.offset for frame in store.recent(0, 9)]
+    queue.let_go("new")
+    await queue.release(2, 0)
+    assert list(store.recent(0, 9)) == []
+    await queue.stop()

@@ -251,6 +251,22 @@ def test_a_full_queue_refuses_and_keeps_what_it_has(tmp_path: Path) -> None:
     assert setup.store.status().first > 0, "finished events went early to make room"
 
 
+def test_a_destination_that_comes_later_keeps_what_it_has_not_had(tmp_path: Path) -> None:
+    """The offset that all have finished with may go back; a full queue then removes no more."""
+    setup = Setup(tmp_path, segment_bytes=100_000, max_bytes=1_000_000)
+    chunk = msgspec.json.encode([{"n": 1, "pad": random.Random(2).randbytes(40_000).hex()}])
+    for _ in range(10):
+        setup.store.write([chunk], [1], sync=True)
+    setup.store.release(10, setup.now_ms)
+    first = setup.store.release(3, setup.now_ms)
+    with pytest.raises(QueueFull, match="max_bytes"):
+        for _ in range(100):
+            setup.store.write([chunk], [1], sync=True)
+
+    assert first == 0
+    assert 0 < setup.store.status().first <= 3
+
+
 def test_a_full_queue_is_well_again_without_a_write(tmp_path: Path) -> None:
     """Once destinations have finished, status has no problem, though nobody sends."""
     setup = Setup(tmp_path, segment_bytes=100_000, max_bytes=1_000_000)
