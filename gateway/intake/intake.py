@@ -61,6 +61,7 @@ class Intake(SourceDirectory):
         self._identity = identity_of(context)
         self._meters = context.meters
         self._log = context.log
+        self._steady = context.steady
         self._logged_ms: dict[str, int] = {}
         context.queue.when_stored = self._source_ledger.stored
 
@@ -157,7 +158,8 @@ class Intake(SourceDirectory):
         if sent is None:
             return False
         ids, remembered = sent.ids, self._recent_ids
-        if remembered is not None and not remembered.take_all(source_id, ids, origin.received_ms):
+        seen_ms = self._steady_ms(origin.received_ms)
+        if remembered is not None and not remembered.take_all(source_id, ids, seen_ms):
             return False
         if sent.events and not self._transform_suspects(sent, origin):
             if remembered is not None:
@@ -216,11 +218,19 @@ class Intake(SourceDirectory):
                 tally.discard((event,), code)
         return valid
 
+    def _steady_ms(self, received_ms: int) -> int:
+        """Returns a time of the wall clock on the clock for durations.
+
+        Otherwise a jump of the wall clock would end the window of de-duplication at once.
+        """
+        return received_ms if self._steady is None else received_ms + self._steady() - self.clock()
+
     def _new(self, events: list[Event], tally: RequestTally) -> list[Event]:
         """Returns the events that were not seen before, and remembers their ids."""
         if self._recent_ids is None:
             return events
-        return self._recent_ids.take_new(tally.source_id, events, tally.received_ms)
+        seen_ms = self._steady_ms(tally.received_ms)
+        return self._recent_ids.take_new(tally.source_id, events, seen_ms)
 
     def _transform(self, tally: RequestTally) -> None:
         """Runs the transforms over the new events."""
@@ -243,7 +253,7 @@ class Intake(SourceDirectory):
         added = []
         for source_id in dict.fromkeys(event.source_id for event in wanted):
             own = [event for event in wanted if event.source_id == source_id]
-            added += self._recent_ids.take_new(source_id, own, tally.received_ms)
+            added += self._recent_ids.take_new(source_id, own, self._steady_ms(tally.received_ms))
         return added
 
     def _takes(self, source_id: str) -> bool:

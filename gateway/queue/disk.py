@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 from gateway.components.store import Erased, Frame, Reader, Store, StoreStatus
 from gateway.errors import QueueClosed, QueueFull
 from gateway.queue.disk_reader import DiskReader
+from gateway.queue.epochs import Epochs
 from gateway.queue.erase import Eraser
 from gateway.queue.files import FileSystem, RealFileSystem
 from gateway.queue.index import index_path
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["DiskConfig", "DiskStore"]
 
 _HOUR_MS = 3_600_000
+_PROBE = "probe"
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 _NO_SPACE_RETRY_SECONDS = 10
 _FULL_RETRY_SECONDS = 30
@@ -86,6 +88,9 @@ class DiskStore(Store):
         self._end = 0
         self._finished = 0
         self._problem = ""
+        self._epochs = Epochs(self.files, folder, "")
+        self._epoch_begun = False
+        self._refused_bytes = 0  # of the write that `_problem` is about
         self._fd: int | None = None  # of the newest segment; if None, the next write begins one
 
     # -- opening and closing -------------------------------------------------
@@ -95,11 +100,15 @@ class DiskStore(Store):
         self.files.make_dir(self._folder)
         names = self.files.list_dir(self._folder)
         for name in names:
-            if name.endswith(DRAFT_SUFFIX):  # an erasure did not finish
+            # An erasure or a probe did not finish.
+            if name.endswith(DRAFT_SUFFIX) or name == _PROBE:
                 self.files.remove(self._folder / name)
         offsets = [Segment.offset_of(name) for name in names]
         firsts = sorted(offset for offset in offsets if offset is not None)
         self._identity = stored_identity(self.files, self._folder, fresh=not firsts)
+        self._epochs = Epochs(self.files, self._folder, self._identity)
+        if firsts:
+            self._epochs.load()
         for first, after in zip(firsts, [*firsts[1:], None], strict=False):
             path = self._folder / Segment.name(first)
             self._check_version(path)
@@ -173,6 +182,7 @@ class DiskStore(Store):
                 self.files.sync(self._fd)
         except OSError as error:
             self._abandon_newest()
+            self._refused_bytes = len(frame) + SEGMENT_HEADER
             raise self._failed(error) from error
         with self._lock:
             newest = self._segments[-1]
@@ -199,6 +209,10 @@ class DiskStore(Store):
         return newest.end > newest.first and newest.size + more > self._config.segment_bytes
 
     def _begin_segment(self, first: int, now_ms: int) -> None:
+        if not self._epoch_begun:
+            kept = self._segments[0].first if self._segments else first
+            self._epochs.begin(kept, first)
+            self._epoch_begun = True
         if self._fd is not None:
             self.files.sync(self._fd)
             self._close_newest()
@@ -253,6 +267,7 @@ class DiskStore(Store):
                     f"the queue holds queue.max_bytes = {limit} of events that not every "
                     "destination has finished with"
                 )
+            self._refused_bytes = needed
             raise QueueFull(self._problem, _FULL_RETRY_SECONDS)
 
     # -- reading and retention -----------------------------------------------
@@ -264,10 +279,34 @@ class DiskStore(Store):
     def release(self, offset: int, now_ms: int) -> int:
         """See `Store`."""
         with self._lock:
-            self._finished = max(self._finished, min(offset, self._end))
+            self._finished = min(offset, self._end)
         oldest_kept_ms = now_ms - int(self._config.retention_hours * _HOUR_MS)
         self._remove_finished(lambda segment: segment.last_ms < oldest_kept_ms)
+        if self._problem:
+            self._look_again()
         return self.status().first
+
+    def _look_again(self) -> None:
+        """Clears the problem once a write like the refused one would succeed.
+
+        No write may ever come to find that out, as a load balancer sends nothing while the problem
+        lasts.
+        """
+        try:
+            self._make_room(self._refused_bytes)
+            probe = self._folder / _PROBE
+            fd = self.files.create(probe)
+            try:
+                self.files.write(fd, bytes(self._refused_bytes))
+                self.files.sync(fd)
+            finally:
+                self.files.close(fd)
+                self.files.remove(probe)
+        except (OSError, QueueFull):
+            return
+        with self._lock:
+            self._problem = ""
+        self._log.info("queue: events can be stored again")
 
     def _remove_finished(self, wanted: Callable[[Segment], bool]) -> None:
         """Removes the oldest segments that all destinations have finished with.
@@ -306,6 +345,10 @@ class DiskStore(Store):
     def identity(self) -> str:
         """See `Store`."""
         return self._identity
+
+    def identity_at(self, offset: int) -> tuple[str, int | None]:
+        """See `Store`."""
+        return self._epochs.at(offset)
 
     def status(self) -> StoreStatus:
         """See `Store`."""

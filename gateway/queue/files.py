@@ -52,6 +52,9 @@ class FileSystem(Protocol):
     def remove(self, path: Path) -> None:
         """Removes a file; a missing file is no error."""
 
+    def rename(self, source: Path, target: Path) -> None:
+        """Renames a file, over another if there is one, at once or not at all."""
+
     def replace(self, source: Path, target: Path) -> None:
         """Renames a file over another, atomically. It keeps the other's time of writing."""
 
@@ -61,7 +64,7 @@ class RealFileSystem:
 
     def make_dir(self, path: Path) -> None:
         """See `FileSystem`."""
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def list_dir(self, path: Path) -> list[str]:
         """See `FileSystem`."""
@@ -69,7 +72,7 @@ class RealFileSystem:
 
     def create(self, path: Path) -> int:
         """See `FileSystem`."""
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
 
     def open(self, path: Path) -> int:
         """See `FileSystem`."""
@@ -137,6 +140,10 @@ class RealFileSystem:
     def remove(self, path: Path) -> None:
         """See `FileSystem`."""
         path.unlink(missing_ok=True)
+
+    def rename(self, source: Path, target: Path) -> None:
+        """See `FileSystem`."""
+        source.replace(target)
 
     def replace(self, source: Path, target: Path) -> None:
         """See `FileSystem`."""

@@ -21,7 +21,7 @@ from gateway.delivery.circuit import Pace
 from gateway.delivery.manager import DeliveryManager, ManagerContext
 from gateway.delivery.replay import Replays, ReplaysContext
 from gateway.errors import GatewayError
-from gateway.events.timestamps import format_ms, now_ms
+from gateway.events.timestamps import SteadyClock, format_ms, now_ms
 from gateway.http.routing import Paths
 from gateway.http.tokens import Tokens
 from gateway.intake.dedup_warmup import preload
@@ -48,6 +48,7 @@ class Gateway:
 
     Attributes:
         workers: of the destinations, by id.
+        steady: the clock for durations; a clock that is passed in serves for both.
         other_shards: how regulations reach the other shards; the leading shard gets it before it
             runs.
         stopping: is set when requests without an end, such as a live tail, are to end.
@@ -76,6 +77,7 @@ class Gateway:
         dry_run: bool = False,
     ) -> None:
         self.clock = clock
+        self.steady = steady = SteadyClock() if clock is now_ms else clock
         self.registry = registry
         self.started_ms = 0
         self.other_shards: Others | None = None
@@ -85,8 +87,16 @@ class Gateway:
         self._log: FilteringBoundLogger = structlog.get_logger()
         self._started_sources = StartedSources(self._log)
         self._counted: dict[str, Counter[str]] = {}
-        build = Builder(config, registry, clock, self._log, counted=self._counted, dry_run=dry_run)
-        self._services = services = build_services(config, build, clock, self._log)
+        build = Builder(
+            config,
+            registry,
+            clock,
+            self._log,
+            counted=self._counted,
+            dry_run=dry_run,
+            steady=steady,
+        )
+        self._services = services = build_services(config, build, clock, steady, self._log)
         self.ledger, self.source_ledger = services.ledger, services.source_ledger
         self.live_tail, self.rates = services.live_tail, services.rates
         self.state, self.audit = services.state, services.audit
@@ -102,7 +112,7 @@ class Gateway:
                 live_tail=self.live_tail,
                 server=config.server,
                 paces={} if paces is None else paces,
-                clock=clock,
+                clock=steady,
                 log=self._log,
             )
         )
@@ -166,7 +176,7 @@ class Gateway:
             await self.rollouts.start()
             if self.recent_ids is not None:
                 await asyncio.to_thread(
-                    preload, self.recent_ids, self.config, self.queue.store, self.clock()
+                    preload, self.recent_ids, self.config, self.queue.store, self.steady()
                 )
             tasks = await stack.enter_async_context(task_group())
             self.deliveries.run_in(tasks)
@@ -274,7 +284,7 @@ class Gateway:
                     one.id: one.settings.retry.max_dead_letters for one in self.destinations
                 },
                 trace=lambda: self.config.trace,
-                clock=self.clock,
+                clock=self.steady,
                 log=self._log,
             )
         )
@@ -303,7 +313,7 @@ class Gateway:
             suppressed=self.suppressed,
             eraser=eraser,
             destinations=self.deliveries.built,
-            clock=self.clock,
+            clock=self.steady,
             log=self._log,
         )
         return Regulations(context, self.config.disabled, self.other_shards)
@@ -324,7 +334,15 @@ class Gateway:
 
     def _builder(self, config: Config) -> Builder:
         built = self.deliveries.built
-        return Builder(config, self.registry, self.clock, self._log, built, self._counted)
+        return Builder(
+            config,
+            self.registry,
+            self.clock,
+            self._log,
+            built,
+            self._counted,
+            steady=self.steady,
+        )
 
     # -- reloading -----------------------------------------------------------
 

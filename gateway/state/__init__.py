@@ -196,7 +196,10 @@ class State:
             raise StateError(f"{self._path}: {error}{advice}") from error
 
     def _open(self) -> None:
-        self._connection = connect(self._path)
+        try:
+            self._connection = connect(self._path)
+        except OSError as error:
+            raise StateError(f"{self._path}: {error.strerror}") from error
 
     def _close(self) -> None:
         if self._connection is not None:

@@ -169,9 +169,10 @@ async def test_what_was_not_stored_is_never_told(tmp_path: Path) -> None:
     async with told.running():
         recent = RecentIds(1000, 1000)
         async with learning_ids(told.peer, recent, lambda: 0):
-            await told.store(*(f"refused {number}" for number in range(50)))
-            await told.store("a")
-            await knows(recent, "a")
+            refused = [f"refused {number}" for number in range(50)]
+            await asyncio.gather(told.store("a"), told.store(*refused))
+            await told.store("b")
+            await knows(recent, "a", "b")
             assert recent.take_new("web", made("refused 1"), 0) != []
         assert told.recent.take_new("web", made("refused 1"), 0) != []
 

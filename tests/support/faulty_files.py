@@ -98,6 +98,9 @@ class FaultyFiles:
         file.current = bytearray()
         return self._descriptor(path, file)
 
+    def rename(self, source: Path, target: Path) -> None:
+        self._names[target] = self._names.pop(source)
+
     def open(self, path: Path) -> int:
         if path not in self._names:
             raise FileNotFoundError(errno.ENOENT, "no such file", str(path))

@@ -16,6 +16,7 @@ import click
 
 from gateway.cli.hangups import HANGUPS
 from gateway.cli.options import CONFIG_OPTION, explained_errors
+from gateway.config.private_files import write_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -46,6 +47,7 @@ def serve(config_path: Path) -> None:
     from gateway.runtime.plugins import discover
 
     guard_output()
+    os.umask(0o077)  # files that plugins create hold events too
     with explained_errors():
         config = load(config_path)
         configure_logging(config.log)
@@ -214,7 +216,7 @@ async def _known(config: Config, url: str) -> AsyncIterator[None]:
     """Writes the address to a file, for commands that ask the running gateway."""
     path = config.shared_dir / "server.json"
     base = url.removesuffix(config.server.prefix)  # the prefix is for sources only
-    await asyncio.to_thread(path.write_text, json.dumps({"url": base, "pid": os.getpid()}))
+    await asyncio.to_thread(write_private, path, json.dumps({"url": base, "pid": os.getpid()}))
     try:
         yield
     finally:
