@@ -52,6 +52,7 @@ class View:
         self.stopping = asyncio.Event()
         self._peers = peers
         self._tokens = tokens
+        self._config = config
         self._workers = config.server.workers
         self._fan_out = FanOut(config, peers, self.stopping)
 
@@ -61,7 +62,7 @@ class View:
         app.router.add_get("/metrics", self._metrics)
         if self._tokens:
             # Each worker records the changes that it makes.
-            guard = Guard(self._tokens.of_request, record=None)
+            guard = Guard(self._tokens.of_request, record=None, limits=lambda: self._config.admin)
             for endpoint in ENDPOINTS:
                 handler = guard.protect(endpoint, partial(self._fan_out.answer, endpoint))
                 app.router.add_route(endpoint.method, endpoint.path, handler)

@@ -16,6 +16,7 @@ import gateway
 from gateway.components.context import Context
 from gateway.components.dry_run import Rehearsal, Request
 from gateway.errors import DeliveryError, Misconfigured, Retryable
+from gateway.http.connector import LimitedConnector
 from gateway.http.excerpt import Mask
 from gateway.http.reply import Reply
 from gateway.http.settings import HttpSettings
@@ -93,7 +94,7 @@ class NetworkTransport:
         if self._session is not None:
             return
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=await self._tls()),
+            connector=LimitedConnector(ssl=await self._tls()),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=_HEADERS,
             timeout=aiohttp.ClientTimeout(

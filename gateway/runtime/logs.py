@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 from typing import Any, TextIO
 
 import structlog
 
 from gateway.config.settings import LogConfig
+from gateway.runtime.output import LossyOutput, guarded
 
 __all__ = ["configure_logging"]
 
@@ -29,7 +31,7 @@ def configure_logging(
     Args:
         worker: number of the worker process, for each line.
     """
-    stream = stream or sys.stderr
+    stream = stream or guarded(sys.stderr)
     console = config.format == "console" or (config.format == "auto" and stream.isatty())
     level = logging.getLevelNamesMapping()[config.level.upper()]
     renderer: Any = (
@@ -48,8 +50,12 @@ def configure_logging(
         shared.append(_adder(worker))
     if not console:
         shared.append(_TRACEBACKS)
+    processors = [*shared, renderer]
+    if isinstance(stream, LossyOutput):
+        stream.max_pending_bytes = config.max_pending_bytes
+        stream.notice = _notice(processors)
     structlog.configure(
-        processors=[*shared, renderer],
+        processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=True,
@@ -63,6 +69,18 @@ def configure_logging(
     )
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
     logging.getLogger("aiohttp.server").addFilter(_is_our_fault)
+
+
+def _notice(processors: list[Any]) -> Callable[[int], str]:
+    """Returns what makes the line about lost lines, in the form of all others."""
+
+    def notice(lost: int) -> str:
+        line: Any = {"event": "log lines were lost: nobody took them in time", "lines": lost}
+        for process in processors:
+            line = process(None, "warning", line)
+        return f"{line}\n"
+
+    return notice
 
 
 def _adder(worker: int) -> Any:

@@ -9,6 +9,7 @@ import sqlite3
 from pathlib import Path
 from typing import Literal
 
+from gateway.config.sqlite_files import use_wal
 from gateway.state.connection import create_tables, transaction
 
 __all__ = [
@@ -52,7 +53,7 @@ def connect(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     db = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
     try:
-        db.execute("PRAGMA journal_mode = WAL")
+        use_wal(db)
         db.execute("PRAGMA synchronous = FULL")
         with transaction(db):
             create_tables(db, _SCHEMA, _VERSION)

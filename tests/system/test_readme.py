@@ -56,7 +56,7 @@ def test_the_example_config_can_be_used(tmp_path: Path) -> None:
 
 def test_every_command_is_in_the_readme() -> None:
     """The README names every command."""
-    from gateway.cli import _COMMANDS
+    from gateway.cli.group import _COMMANDS
 
     missing = [name for name in _COMMANDS if f"`gateway {name}" not in README]
     assert missing == []

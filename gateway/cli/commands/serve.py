@@ -7,13 +7,14 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from gateway.cli.hangups import HANGUPS
 from gateway.cli.options import CONFIG_OPTION, explained_errors
 
 if TYPE_CHECKING:
@@ -41,8 +42,10 @@ def serve(config_path: Path) -> None:
     from gateway.config.data_dir import shards_in
     from gateway.config.load import load
     from gateway.runtime.logs import configure_logging
+    from gateway.runtime.output import guard_output
     from gateway.runtime.plugins import discover
 
+    guard_output()
     with explained_errors():
         config = load(config_path)
         configure_logging(config.log)
@@ -72,8 +75,10 @@ def worker(config_path: Path, assignment: str) -> None:
     from gateway.cluster.worker import run_worker
     from gateway.config.load import load
     from gateway.runtime.logs import configure_logging
+    from gateway.runtime.output import guard_output
     from gateway.runtime.plugins import discover
 
+    guard_output()
     with explained_errors():
         assigned = msgspec.json.decode(assignment, type=Assignment)
         config = load(config_path)
@@ -106,12 +111,12 @@ async def _serve(config: Config, registry: Registry, shards: list[int]) -> None:
             lambda: gateway.config.reload.watch_seconds,
             partial(all_use, [gateway, *others]),
         )
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, following.request)
-        announce(config, gateway, url, pending=_pending([gateway, *others]))
-        _say_shards(shards, 1)
-        collect_rarely()
-        async with beside(following.run(), "config file"):
-            await stop.wait()
+        with HANGUPS.followed_by(following.request):
+            announce(config, gateway, url, pending=_pending([gateway, *others]))
+            _say_shards(shards, 1)
+            collect_rarely()
+            async with beside(following.run(), "config file"):
+                await stop.wait()
         click.echo("stopping: storing what was taken in, delivering what is pending")
     for id_, number in _pending([gateway, *others]).items():
         if number:
@@ -136,7 +141,11 @@ async def _supervise(config: Config, registry: Registry, shards: list[int]) -> N
     workers = config.server.workers
     stop = asyncio.Event()
     async with locked(config) as lock:
-        with socket_folder(config.shared_dir) as sockets, bound(config.server, workers) as sockets_:
+        with (
+            socket_folder(config.shared_dir) as sockets,
+            bound(config.server, workers) as sockets_,
+            ExitStack() as stack,
+        ):
             url = shown_url(config.server, sockets_[0])
             plan = Plan(
                 worker_command(config.file),
@@ -158,13 +167,13 @@ async def _supervise(config: Config, registry: Registry, shards: list[int]) -> N
             view = View(config, peers, example.tokens)
             reload = WorkersReload(config, supervisor, view)
             following = ConfigFollower(config, reload.reload, lambda: reload.watch_seconds)
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, following.request)
             async with (
                 peers,
                 supervisor.running(),
                 _known(config, url),
                 beside(following.run(), "config file"),
             ):
+                stack.enter_context(HANGUPS.followed_by(following.request))
                 announce(config, example, url)
                 pids = ", ".join(f"{n} is process {p}" for n, p in supervisor.pids.items())
                 click.echo(f"{workers} workers: {pids}")

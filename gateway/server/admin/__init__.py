@@ -29,7 +29,8 @@ __all__ = ["add_admin", "add_endpoints"]
 def add_admin(app: web.Application, gateway: Gateway) -> None:
     """Adds the API of one gateway, if config has a token for it."""
     if gateway.tokens:
-        add_endpoints(app, gateway, Guard(gateway.tokens.of_request, gateway.audit.record))
+        guard = Guard(gateway.tokens.of_request, gateway.audit.record, lambda: gateway.config.admin)
+        add_endpoints(app, gateway, guard)
 
 
 def add_endpoints(app: web.Application, gateway: Gateway, guard: Guard) -> None:

@@ -10,14 +10,17 @@ from typing import Any, TypeAlias
 
 from aiohttp import web
 
+from gateway.config.admin import AdminConfig
 from gateway.errors import GatewayError
 from gateway.http.tokens import Caller
-from gateway.server.admin.api import ASKING, CALLER, AdminError, answer, noted
+from gateway.server.admin.api import ASKING, CALLER, AdminError, answer, noted, read_within
 from gateway.server.admin.endpoint import Endpoint
 
 __all__ = ["Answer", "Guard", "errors_as_json"]
 
 Answer: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_CLOSING = frozenset({408, 413})
 
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -36,9 +39,16 @@ def errors_as_json(handler: Answer) -> Answer:
         try:
             return await handler(request)
         except AdminError as error:
-            return answer({"error": str(error)}, error.status)
+            response = answer({"error": str(error)}, error.status)
+            if error.status in _CLOSING:
+                response.force_close()  # the rest of the body is not waited for
+            return response
         except GatewayError as error:
             return answer({"error": str(error)}, 503)
+        except (OverflowError, UnicodeError):  # SQLite has 64-bit numbers and texts in UTF-8
+            return answer({"error": "a number or a text is not one that can be looked for"}, 400)
+        except RecursionError:
+            return answer({"error": "body: is nested too deep"}, 400)
 
     return answered
 
@@ -51,16 +61,19 @@ class Guard:
         caller_of: identifies the caller of a request; None if it is unknown.
         record: writes actor, action and detail of a change to the audit trail; None if another
             process records it.
+        limits: the bounds on bodies; None if another process has read them within bounds.
     """
 
     caller_of: Callable[[web.Request], Caller | None]
     record: Callable[[str, str, dict[str, Any]], Awaitable[None]] | None
+    limits: Callable[[], AdminConfig] | None
 
     def protect(self, endpoint: Endpoint, handler: Answer) -> Answer:
         """Returns a handler that demands the endpoint's role and records what it changes."""
         turn = asyncio.Lock() if endpoint.one_at_a_time else nullcontext()
 
         async def handled(request: web.Request) -> web.StreamResponse:
+            await read_within(request, None if self.limits is None else self.limits())
             async with turn:
                 result = await handler(request)
             detail = noted(request)
