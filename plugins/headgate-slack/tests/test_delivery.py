@@ -41,7 +41,7 @@ async def test_a_message_for_each_event(make: Any, vendor: FakeVendor) -> None:
 
 
 async def test_the_default_text(make: Any, vendor: FakeVendor) -> None:
-    """It names event and user, for any event."""
+    """The default text names event and user, for any event."""
     slack = await make(webhook_url=vendor.url + PATH)
     events = [
         make_event(user_id="ada"),
@@ -53,7 +53,7 @@ async def test_the_default_text(make: Any, vendor: FakeVendor) -> None:
 
 
 async def test_a_text_of_which_nothing_is_left(make: Any, vendor: FakeVendor) -> None:
-    """It is still a message, as Slack refuses empty texts."""
+    """An empty text becomes a message all the same, as Slack refuses empty texts."""
     slack = await make(webhook_url=vendor.url + PATH, text="{{properties.absent}}")
     await slack.send(make_batch(1))
     assert texts(vendor) == [EMPTY_TEXT]
@@ -237,7 +237,7 @@ async def test_check_posts_nothing(make: Any, vendor: FakeVendor) -> None:
 
 
 def test_slots_of_a_channel() -> None:
-    """There is one message for each interval, and unused time is no credit."""
+    """A channel gets one message for each interval, and unused time is no credit."""
     pace = Pace(1.0)
     assert [pace.take(0.0), pace.take(0.0), pace.take(0.5)] == [0.0, 1.0, 1.5]
     assert [pace.take(100.0), pace.take(100.0)] == [0.0, 1.0]
