@@ -9,8 +9,9 @@ from pathlib import Path
 import click
 
 from gateway.errors import GatewayError
+from gateway.events.printing import printable_lines
 
-__all__ = ["CONFIG_OPTION", "explained_errors", "printable"]
+__all__ = ["CONFIG_OPTION", "explained_errors"]
 
 CONFIG_OPTION = click.option(
     "--config",
@@ -23,13 +24,11 @@ CONFIG_OPTION = click.option(
 )
 
 
-def printable(text: str) -> str:
-    """The text with everything escaped that could move a terminal's cursor."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
 class _Problem(click.ClickException):
     exit_code = 2
+
+    def format_message(self) -> str:
+        return printable_lines(self.message)
 
 
 @contextmanager

@@ -13,6 +13,8 @@ import click
 import msgspec
 
 from gateway.cli.options import CONFIG_OPTION, explained_errors
+from gateway.cli.output import print_json, say
+from gateway.events.printing import printable
 
 if TYPE_CHECKING:
     from gateway.cli.admin_client import Remote
@@ -178,12 +180,13 @@ def _ms(moment: datetime | None) -> int | None:
 @click.option("--limit", default=_SHOWN, show_default=True, help="So many of the newest.")
 def list_(letters: _Letters, which: Filter, limit: int) -> None:
     """List dead letters, newest first, and how many there are for each reason."""
-    from rich.console import Console
     from rich.table import Table
+
+    from gateway.cli.console import Console
 
     entries = letters.find(which, limit)
     if not entries:
-        click.echo("no dead letters")
+        say("no dead letters")
         return
     console = Console(highlight=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -205,7 +208,8 @@ def _cells(entry: DeadLetter) -> tuple[str, ...]:
     name = event.get("event") or event.get("name") or event.get("type") or ""
     user = event.get("userId") or event.get("anonymousId") or ""
     texts = (entry.destination, entry.reason, name, user, entry.detail)
-    return (str(entry.id), _when(entry.last_ms), *(escape(str(text)) for text in texts))
+    shown = (escape(printable(str(text))) for text in texts)
+    return (str(entry.id), _when(entry.last_ms), *shown)
 
 
 @dead.command()
@@ -213,14 +217,15 @@ def _cells(entry: DeadLetter) -> tuple[str, ...]:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, an object to a line.")
 def show(letters: _Letters, which: Filter, as_json: bool) -> None:
     """Print dead letters whole: why, the last request and its answer, and the event."""
-    from rich.console import Console
     from rich.markup import escape
+
+    from gateway.cli.console import Console
 
     console = Console(highlight=False)
     for entry in letters.find(which, _SHOWN):
         if as_json:
             # A client may have sent line breaks between the tokens of its JSON.
-            click.echo(msgspec.json.format(msgspec.json.encode(entry), indent=-1))
+            print_json(entry)
             continue
         console.print(
             f"[bold]{entry.id}[/]  {entry.destination}  [red]{entry.reason}[/] after "
@@ -250,7 +255,7 @@ def retry(letters: _Letters, which: Filter, yes: bool) -> None:
     from gateway.events.timestamps import now_ms
 
     _confirm(letters, which, yes, "Send {:,} dead letters again?")
-    click.echo(f"{letters.retry(which, now_ms()):,} events wait to be sent again")
+    say(f"{letters.retry(which, now_ms()):,} events wait to be sent again")
 
 
 @dead.command()
@@ -259,4 +264,4 @@ def retry(letters: _Letters, which: Filter, yes: bool) -> None:
 def drop(letters: _Letters, which: Filter, yes: bool) -> None:
     """Throw dead letters away for good; they stay counted."""
     _confirm(letters, which, yes, "Throw {:,} dead letters away for good?")
-    click.echo(f"{letters.drop(which):,} dead letters are gone")
+    say(f"{letters.drop(which):,} dead letters are gone")

@@ -13,6 +13,7 @@ import click
 
 from gateway.cli.commands.replay import Moment
 from gateway.cli.options import explained_errors
+from gateway.cli.output import print_json, say
 
 if TYPE_CHECKING:
     from gateway.runtime.diff import Report
@@ -59,7 +60,6 @@ def diff(
     what is different in what is sent. Nothing is sent or written. Exit code 0, 1 if something of
     --fail-on was found, 2 if it cannot be told.
     """
-    import msgspec
 
     from gateway.config.load import load
     from gateway.events.timestamps import now_ms
@@ -88,12 +88,12 @@ def diff(
         with _bar() as progress:
             report = run(job, progress)
     if as_json:
-        click.echo(msgspec.json.encode(report))
+        print_json(report)
     else:
         _show(report)
     found = failures(report, kinds)
     if found:
-        click.echo(f"failed: {', '.join(found)}", err=True)
+        say(f"failed: {', '.join(found)}", err=True)
         raise SystemExit(1)
 
 
@@ -106,8 +106,9 @@ def _show(report: Report) -> None:
 @contextmanager
 def _bar() -> Iterator[Callable[[int, int], None]]:
     """Shows how far it is, on a terminal."""
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from gateway.cli.console import Console
 
     with Progress(
         TextColumn("comparing"),

@@ -13,6 +13,7 @@ import click
 import msgspec
 
 from gateway.cli.options import CONFIG_OPTION, explained_errors
+from gateway.cli.output import print_json, say
 
 if TYPE_CHECKING:
     from gateway.cli.admin_client import Remote
@@ -85,7 +86,7 @@ def erase(
             )
         )
     if as_json:
-        click.echo(msgspec.json.encode(reports))
+        print_json(reports)
     else:
         for report in reports:
             _show(report)
@@ -274,7 +275,9 @@ def _silent(_: str) -> None:
 
 def _show_progress(text: str) -> None:
     if text:
-        click.echo(f"\r\x1b[K{text}" if _is_terminal() else text, err=True, nl=not _is_terminal())
+        if _is_terminal():
+            click.echo("\r\x1b[K", err=True, nl=False)
+        say(text, err=True, nl=not _is_terminal())
 
 
 def _is_terminal() -> bool:
@@ -284,9 +287,10 @@ def _is_terminal() -> bool:
 
 
 def _show(report: Report) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
+
+    from gateway.cli.console import Console
 
     console = Console(highlight=False)
     console.print(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gateway.cli.options import CONFIG_OPTION, explained_errors
+from gateway.cli.output import print_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -28,7 +29,6 @@ def ledger(config_path: Path, as_json: bool) -> None:
     queue are checked too. Exit code 1 if events are accounted for nowhere or twice: the offsets
     that they lie between are named.
     """
-    import msgspec
 
     from gateway.config.load import load
 
@@ -36,7 +36,7 @@ def ledger(config_path: Path, as_json: bool) -> None:
         config = load(config_path)
         found = _ask(config)
     if as_json:
-        click.echo(msgspec.json.encode(found))
+        print_json(found)
     else:
         _show(found)
     if not found.balanced:
@@ -74,7 +74,7 @@ def _read(config: Config, *, running: bool) -> Statement:
 
 
 def _show(found: Statement) -> None:
-    from rich.console import Console
+    from gateway.cli.console import Console
 
     console = Console(highlight=False)
     if found.sources:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from gateway.cli.commands.replay import Moment
-from gateway.cli.options import CONFIG_OPTION, explained_errors, printable
+from gateway.cli.options import CONFIG_OPTION, explained_errors
+from gateway.cli.output import print_json
+from gateway.events.printing import printable
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -37,7 +39,6 @@ def scan(config_path: Path, since: datetime | None, source: str | None, as_json:
     Red has no business there, yellow is personal, green has been masked. Asks the running gateway,
     or reads the data directory. Exit code 1 if anything is red.
     """
-    import msgspec
 
     from gateway.config.load import load
 
@@ -45,7 +46,7 @@ def scan(config_path: Path, since: datetime | None, source: str | None, as_json:
     with explained_errors():
         report = _scan(load(config_path), since_ms, source)
     if as_json:
-        click.echo(msgspec.json.encode(report))
+        print_json(report)
     else:
         _show(report)
     if any(row.colour == "red" for row in report.rows):
@@ -94,10 +95,10 @@ def _hashes(config_path: Path, id_: str) -> Callable[[str], Mapping[str, str]]:
 
 def _scan(config: Config, since_ms: int, source: str | None) -> Report:
     import msgspec
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     from gateway.cli.admin_client import connect
+    from gateway.cli.console import Console
     from gateway.config.data_dir import shards_of
     from gateway.privacy.inventory import Report, scan_queues
     from gateway.queue.offline import QueueFolder
@@ -122,9 +123,10 @@ _COLOURS = {"red": "bold red", "yellow": "yellow", "green": "green"}
 
 
 def _show(report: Report) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from gateway.cli.console import Console
 
     console = Console(highlight=False)
     table = Table(box=None, pad_edge=False, header_style="bold")

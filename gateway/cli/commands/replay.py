@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.cli.options import CONFIG_OPTION, explained_errors
+from gateway.cli.output import say
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -134,7 +135,7 @@ def _ask(config: Config, request: Request) -> None:
     try:
         _follow(begun, lambda: _progress(remote, begun.id))
     except KeyboardInterrupt:
-        click.echo(
+        say(
             f"replay {begun.id} goes on without us; `gateway replay --status` shows it, "
             f"`gateway replay --cancel {begun.id}` ends it"
         )
@@ -171,7 +172,7 @@ def _look(config: Config, cancel: int | None) -> None:
         return
     for one in msgspec.convert(remote.get("/admin/replays"), list[Progress]):
         share = one.offsets_done / one.offsets if one.offsets else 1
-        click.echo(
+        say(
             f"{one.id}  {one.created_at}  {one.destination}  {one.state}  "
             f"{share:.0%} looked at, {one.replayed:,} replayed  {one.detail}".rstrip()
         )
@@ -224,19 +225,19 @@ def _task(bar: Bar, begun: Progress) -> TaskID:
 
 def _show_plan(plan: Plan) -> None:
     sent = plan.chosen - sum(plan.kept_back.values())
-    click.echo(f"{plan.chosen:,} events would be replayed, {sent:,} of them sent:")
+    say(f"{plan.chosen:,} events would be replayed, {sent:,} of them sent:")
     for name, number in plan.names.items():
-        click.echo(f"  {number:>12,}  {name}")
+        say(f"  {number:>12,}  {name}")
     for rule, number in plan.kept_back.items():
-        click.echo(f"  {number:>12,}  kept back: {rule}")
+        say(f"  {number:>12,}  kept back: {rule}")
     if plan.pending:
-        click.echo(f"{plan.pending:,} more are left out: they are still to be delivered anyhow")
+        say(f"{plan.pending:,} more are left out: they are still to be delivered anyhow")
 
 
 def _show_end(now: Progress) -> None:
     text = {"done": "is done", "cancelled": "was cancelled"}.get(now.state, now.state)
-    click.echo(f"replay {now.id} {text}: {now.replayed:,} events came in again")
+    say(f"replay {now.id} {text}: {now.replayed:,} events came in again")
     if now.detail:
-        click.echo(now.detail, err=True)
+        say(now.detail, err=True)
     if now.state == "failed":
         raise SystemExit(1)

@@ -17,6 +17,7 @@ import click
 
 from gateway.cli.hangups import HANGUPS
 from gateway.cli.options import CONFIG_OPTION, explained_errors
+from gateway.cli.output import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -52,7 +53,7 @@ def serve(config_path: Path) -> None:
         configure_logging(config.log)
         registry = discover()
         for failure in registry.failures:
-            click.echo(
+            say(
                 f"warning: plugin {failure.plugin} is left out: {failure.cause}\n"
                 "         (config does not use it; `gateway plugins` shows more)",
                 err=True,
@@ -117,11 +118,11 @@ async def _serve(config: Config, registry: Registry, shards: list[int]) -> None:
             collect_rarely()
             async with beside(following.run(), "config file"):
                 await stop.wait()
-        click.echo("stopping: storing what was taken in, delivering what is pending")
+        say("stopping: storing what was taken in, delivering what is pending")
     for id_, number in _pending([gateway, *others]).items():
         if number:
-            click.echo(f"{id_}: {number} events wait in the queue for the next start")
-    click.echo("stopped")
+            say(f"{id_}: {number} events wait in the queue for the next start")
+    say("stopped")
 
 
 async def _supervise(config: Config, registry: Registry, shards: list[int]) -> None:
@@ -175,11 +176,11 @@ async def _supervise(config: Config, registry: Registry, shards: list[int]) -> N
                 stack.enter_context(HANGUPS.followed_by(following.request))
                 _announce(config, example, url)
                 pids = ", ".join(f"{n} is process {p}" for n, p in supervisor.pids.items())
-                click.echo(f"{workers} workers: {pids}")
+                say(f"{workers} workers: {pids}")
                 _say_shards(shards, workers)
                 await stop.wait()
-                click.echo("stopping: storing what was taken in, delivering what is pending")
-    click.echo("stopped")
+                say("stopping: storing what was taken in, delivering what is pending")
+    say("stopped")
 
 
 def _on_signals(stop: asyncio.Event, at_once: Callable[[], None]) -> None:
@@ -205,7 +206,7 @@ def _pending(gateways: list[Gateway]) -> dict[str, int]:
 
 def _say_shards(shards: list[int], workers: int) -> None:
     for shard in shards[workers:]:
-        click.echo(f"shard {shard}, of earlier workers, is delivered by worker {shard % workers}")
+        say(f"shard {shard}, of earlier workers, is delivered by worker {shard % workers}")
 
 
 @asynccontextmanager
@@ -223,8 +224,9 @@ async def _known(config: Config, url: str) -> AsyncIterator[None]:
 def _announce(
     config: Config, gateway: Gateway, url: str, pending: Mapping[str, int] | None = None
 ) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from gateway.cli.console import Console
 
     console = Console(highlight=False, soft_wrap=True)
     settings = config.queue[0]

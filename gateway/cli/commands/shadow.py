@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.cli.options import CONFIG_OPTION, explained_errors, printable
+from gateway.cli.options import CONFIG_OPTION, explained_errors
+from gateway.cli.output import print_json
+from gateway.events.printing import printable
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from gateway.cli.console import Console
     from gateway.delivery.shadow.report import Example, ShadowReport
 
 __all__ = ["shadow"]
@@ -44,9 +45,9 @@ def shadow(config_path: Path, destination: str, examples: int, recent: bool, as_
     Exit code 1 if it would have sent something else than the destination that it is the shadow of.
     """
     import msgspec
-    from rich.console import Console
 
     from gateway.cli.admin_client import required
+    from gateway.cli.console import Console
     from gateway.config.load import load
     from gateway.delivery.shadow.report import ShadowReport
 
@@ -57,7 +58,7 @@ def shadow(config_path: Path, destination: str, examples: int, recent: bool, as_
         answer = msgspec.json.encode(remote.get(path))
         found = msgspec.json.decode(answer, type=ShadowReport)
     if as_json:
-        click.echo(answer)
+        print_json(answer)
     else:
         _show(Console(highlight=False), found, examples, recent=recent)
     if any(found.counts.get(outcome) for outcome in ("different", "only_shadow", "only_live")):

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 import click
 
 from gateway.cli.options import CONFIG_OPTION, explained_errors
+from gateway.cli.output import print_json
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
     from rich.table import Table
 
     from gateway.cli.admin_client import Remote
+    from gateway.cli.console import Console
     from gateway.config.model import Config
     from gateway.runtime.reload import ConfigStatus
     from gateway.runtime.status import DestinationStatus, Status
@@ -35,11 +37,10 @@ def status(config_path: Path, watch: bool, as_json: bool) -> None:
     Exit code 1 if a destination fails, the config file was refused, or no gateway is running;
     `gateway ledger` tells then what is stored.
     """
-    import msgspec
-    from rich.console import Console
     from rich.live import Live
 
     from gateway.cli.admin_client import connect
+    from gateway.cli.console import Console
     from gateway.config.load import load
 
     console = Console(highlight=False)
@@ -51,7 +52,7 @@ def status(config_path: Path, watch: bool, as_json: bool) -> None:
             return
         found = _ask(config)
         if as_json:
-            click.echo(msgspec.json.encode(found))
+            print_json(found)
         elif watch:
             with Live(_shown(found), console=console, auto_refresh=False) as live:
                 while True:

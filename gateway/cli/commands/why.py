@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gateway.cli.options import CONFIG_OPTION, explained_errors, printable
+from gateway.cli.options import CONFIG_OPTION, explained_errors
+from gateway.cli.output import print_json
+from gateway.events.printing import printable
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
+    from gateway.cli.console import Console
     from gateway.config.model import Config
     from gateway.state.trace import Life, Place, Stored
 
@@ -40,14 +42,13 @@ def why(config_path: Path, message_id: str, with_event: bool, as_json: bool) -> 
 
     Asks the running gateway, or reads the data directory. Exit code 1 if nothing is known of it.
     """
-    import msgspec
 
     from gateway.config.load import load
 
     with explained_errors():
         found = _ask(load(config_path), message_id)
     if as_json:
-        click.echo(msgspec.json.encode(found))
+        print_json(found)
     else:
         _show(found, with_event=with_event)
     if not found:
@@ -72,7 +73,7 @@ def _ask(config: Config, message_id: str) -> Life:
 def _show(found: Life, *, with_event: bool) -> None:
     import json
 
-    from rich.console import Console
+    from gateway.cli.console import Console
 
     console = Console(highlight=False, markup=True)
     if not found:
