@@ -61,6 +61,8 @@ class ServerConfig(Settings, frozen=True):
         body_timeout_seconds: and its body within this.
         keepalive_timeout_seconds: an idle connection is closed after this.
         max_connections: connections over this are refused at once.
+        max_wrong_keys_per_second: answers 401 to one address; over it they are delayed, for up to
+            5 seconds each. 0 is no bound.
         reserved_descriptors: file descriptors that connections leave for files and destinations.
         drain_timeout_seconds: time to answer and deliver what is under way when stopping.
     """
@@ -76,6 +78,7 @@ class ServerConfig(Settings, frozen=True):
     keepalive_timeout_seconds: PositiveSeconds = 75.0
     max_connections: Positive = 10_000
     reserved_descriptors: Positive = 256
+    max_wrong_keys_per_second: Seconds = 10.0
     drain_timeout_seconds: PositiveSeconds = 10.0
 
 
