@@ -11,7 +11,7 @@ from gateway.errors import BatchError, Permanent, QueueFull, Retryable, Throttle
 
 
 def drawn_tree() -> dict[str, str]:
-    """Class to parent, as the module's docstring draws them."""
+    """Maps each class to its parent, as the module's docstring draws them."""
     parents: dict[str, str] = {}
     path: list[str] = []
     for line in (errors.__doc__ or "").splitlines():
@@ -26,7 +26,7 @@ def drawn_tree() -> dict[str, str]:
 
 
 def test_the_drawing_is_the_tree() -> None:
-    """Each error stands in the docstring below the class that it derives from, and no other."""
+    """The docstring draws each error below its parent class, and no other error."""
     actual = {
         name: getattr(errors, name).__base__.__name__
         for name in errors.__all__
@@ -36,25 +36,25 @@ def test_the_drawing_is_the_tree() -> None:
 
 
 def test_one_root() -> None:
-    """Whoever catches GatewayError catches all that the gateway raises on purpose."""
+    """Catching GatewayError catches all errors that the gateway raises on purpose."""
     assert all(issubclass(getattr(errors, name), errors.GatewayError) for name in errors.__all__)
 
 
 def test_a_batch_error_names_an_item() -> None:
-    """A BatchError without an item would say that all was delivered, by raising."""
+    """A BatchError names at least one item."""
     with pytest.raises(ValueError, match="at least one"):
         BatchError({})
 
 
 def test_a_batch_error_is_not_nested() -> None:
-    """The error of one item is about one item."""
+    """The error of an item is no BatchError."""
     inner = BatchError({0: Permanent("x")})
     with pytest.raises(ValueError, match=r"items \[1\]"):
         BatchError({0: Permanent("y"), 1: inner})
 
 
 def test_a_batch_error_keeps_its_own_mapping() -> None:
-    """What the caller does to the mapping afterwards changes nothing."""
+    """Later changes to the mapping that was passed change nothing."""
     failed: dict[int, errors.DeliveryError] = {2: Permanent("no such field"), 3: Retryable("later")}
     error = BatchError(failed)
     failed.clear()
@@ -63,7 +63,7 @@ def test_a_batch_error_keeps_its_own_mapping() -> None:
 
 
 def test_the_wait_travels_with_the_error() -> None:
-    """A destination's Retry-After, and the queue's, reach whoever decides."""
+    """The wait from a Retry-After header, or from the queue, is in the error."""
     assert Retryable("busy").retry_after_seconds is None
     assert Throttled("slow down", 2.5).retry_after_seconds == 2.5
     assert QueueFull("bytes").retry_after_seconds == 1

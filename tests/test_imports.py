@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import re
 import resource
 import subprocess
 import sys
@@ -10,11 +12,14 @@ from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
+from gateway.components.hookspecs import HOOKS
+
 ROOT = Path(__file__).parent.parent
+MAP = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
 ROOMS = (
     "errors",
@@ -144,6 +149,45 @@ def edges() -> Iterator[tuple[str, str]]:
 def test_the_table_lists_each_room_once() -> None:
     """A new package of gateway/ gets its place in the table before it is imported."""
     assert sorted(ROOMS) == sorted({room_of(name) for name in modules()})
+
+
+def test_the_map_has_the_rooms_of_the_table() -> None:
+    """docs/architecture.md has one sentence for each room, in the order of the table."""
+    section = MAP.split("## Rooms")[1].split("\n## ")[0]
+    shown = re.findall(r"(?m)^\| `(\w+)` \| (?:[^|.]|\.(?! ))+\. \|$", section)
+    assert ["" if name == "gateway" else name for name in shown] == list(ROOMS)
+
+
+def exists(dotted: str) -> bool:
+    """Whether a dotted name is a module, or leads from a module to something in it."""
+    parts = dotted.split(".")
+    length = next(n for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in modules())
+    found: Any = importlib.import_module(".".join(parts[:length]))
+    for part in parts[length:]:
+        found = getattr(found, part, None)
+    return found is not None
+
+
+def test_each_name_of_the_map_exists() -> None:
+    """docs/architecture.md names only modules, functions and paths that exist."""
+    names = re.findall(r"`(gateway(?:\.\w+)+)`", MAP)
+    paths = re.findall(r"`((?:gateway|tests|plugins|bench)(?:/[\w.-]+)+)`", MAP)
+    assert len(names) > 40
+    assert len(paths) > 10
+    assert [name for name in names if not exists(name)] == []
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_the_map_has_each_hook() -> None:
+    """docs/architecture.md has one row for each hook, with the spec that it registers."""
+    shown = re.findall(r"(?m)^\| `(register_\w+)` \| `gateway\.components\.\w+\.(\w+)` \|", MAP)
+    assert shown == [(hook, spec.__name__) for hook, (_, spec) in HOOKS.items()]
+
+
+@pytest.mark.parametrize("name", ["gateway.cli.nothing", "gateway.queue.disk.DiskStore.nothing"])
+def test_a_name_that_is_gone_is_found(name: str) -> None:
+    """A function that was renamed or removed does not stay in the map."""
+    assert not exists(name)
 
 
 def test_imports_go_down() -> None:

@@ -18,17 +18,17 @@ _PLACEHOLDER = re.compile(r"{{(\w+)}}")
 
 
 def modules_of_plugins() -> list[Path]:
-    """The code and the tests of every package in plugins/."""
+    """Returns the code and the tests of every package in plugins/."""
     return sorted((ROOT / "plugins").glob("*/**/*.py"))
 
 
 def templates() -> list[Path]:
-    """The Python files that `gateway plugin new` fills in."""
+    """Returns the Python files that `gateway plugin new` fills in."""
     return sorted((ROOT / "gateway").rglob("templates/**/*.py.tmpl"))
 
 
 def pages() -> list[Path]:
-    """The README, docs/, and the READMEs of packages and templates."""
+    """Returns the README, docs/, and the READMEs of packages and templates."""
     found = [
         ROOT / "README.md",
         *(ROOT / "docs").rglob("*.md"),
@@ -39,7 +39,7 @@ def pages() -> list[Path]:
 
 
 def code_of(path: Path) -> list[str]:
-    """The Python in a file: all of it, or the blocks of a page."""
+    """Returns the Python in a file: all of it, or the blocks of a page."""
     text = _PLACEHOLDER.sub(r"\1", path.read_text(encoding="utf-8"))
     if path.name.endswith((".md", ".md.tmpl")):
         return [textwrap.dedent(block) for _, block in _BLOCK.findall(text)]
@@ -47,7 +47,7 @@ def code_of(path: Path) -> list[str]:
 
 
 def private_imports(code: str) -> Iterator[str]:
-    """Imports of a module inside gateway that is not public, wherever they stand."""
+    """Yields imports of modules inside gateway that are not public, wherever they stand."""
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Import):
             imported = [alias.name for alias in node.names]
@@ -64,14 +64,14 @@ def private_imports(code: str) -> Iterator[str]:
 
 
 def modules_of_gateway() -> set[str]:
-    """All modules right below gateway."""
+    """Returns all modules right below gateway."""
     inside = (ROOT / "gateway").iterdir()
     return {f"gateway.{path.stem}" for path in inside if path.suffix == ".py" or path.is_dir()}
 
 
 @pytest.mark.parametrize("code", ["import gateway.queue", "from gateway import queue"])
 def test_an_import_from_inside_is_found(code: str) -> None:
-    """Also where it is written within a function."""
+    """An import inside a function is found too."""
     assert list(private_imports(f"def late():\n    {code}")) == ["line 2: gateway.queue"]
 
 
@@ -80,13 +80,13 @@ def test_an_import_from_inside_is_found(code: str) -> None:
     ["from gateway import Batch, hookimpl", "from gateway.testing import Vendor", "import gateway"],
 )
 def test_public_names_are_free_to_use(code: str) -> None:
-    """What docs/guide/plugins.md lists may be imported by anybody."""
+    """The public names may be imported by any plugin."""
     assert list(private_imports(code)) == []
 
 
 @pytest.mark.parametrize("kind", [modules_of_plugins, templates, pages], ids=lambda k: k.__name__)
 def test_plugins_import_public_names_alone(kind: Callable[[], list[Path]]) -> None:
-    """So modules inside gateway can move without breaking anybody."""
+    """Plugins and pages import public names only, so that modules can move."""
     wrong: dict[str, list[str]] = {}
     blocks = 0
     for path in kind():

@@ -1,4 +1,4 @@
-"""What others build on: the public names, the hooks, and the keys of config.toml."""
+"""The public API: names, hooks, keys of config.toml, and the admin paths."""
 
 from __future__ import annotations
 
@@ -62,9 +62,8 @@ TABLES: dict[str, type[Struct]] = {
 
 
 def text_of(name: str) -> str:
-    """A file of the project; one that is not there documents nothing."""
-    path = ROOT / name
-    return path.read_text(encoding="utf-8") if path.exists() else ""
+    """Returns the text of a file of the project."""
+    return (ROOT / name).read_text(encoding="utf-8")
 
 
 # -- names -----------------------------------------------------------------------------------------
@@ -119,7 +118,7 @@ def test_a_public_name_imports_its_module_alone() -> None:
 
 
 def documented_names(module: str) -> list[str]:
-    """The names that docs/guide/plugins.md lists by purpose in the table of a module."""
+    """Returns the names that docs/guide/plugins.md lists in the table of a module."""
     page = text_of("docs/guide/plugins.md")
     (table,) = re.findall(rf"(?m)^\| `{re.escape(module)}` \|.*\n((?:\|.*\n)+)", page)
     return re.findall(r"`(\w+)`", "".join(row.split("|")[1] for row in table.splitlines()))
@@ -127,18 +126,18 @@ def documented_names(module: str) -> list[str]:
 
 @PUBLIC
 def test_each_public_name_is_listed_by_purpose(module: ModuleType) -> None:
-    """docs/guide/plugins.md lists each name once, and none that is not there."""
+    """docs/guide/plugins.md lists each public name once, and no other."""
     assert sorted(documented_names(module.__name__)) == sorted(module.__all__)
 
 
 def test_the_version_is_a_version() -> None:
-    """The build reads it from here."""
+    """The version has the form that the build reads."""
     assert re.fullmatch(r"\d+\.\d+\.\d+((a|b|rc|\.dev)\d+)?", gateway.__version__)
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_each_module_lists_its_names(name: str) -> None:
-    """`__all__` has no name that is not there, and says of no name where else it lives."""
+    """Each module's `__all__` lists names that it has, each once."""
     module = importlib.import_module(name)
     listed = getattr(module, "__all__", [])
     assert [each for each in listed if not hasattr(module, each)] == []
@@ -149,7 +148,7 @@ def test_each_module_lists_its_names(name: str) -> None:
 
 
 def hook_signatures() -> list[str]:
-    """Each hook as an author writes it, without `self`."""
+    """Returns each hook as an author writes it, without `self`."""
     (tree,) = ast.parse(inspect.getsource(HookSpecs)).body
     assert isinstance(tree, ast.ClassDef)
     signatures = []
@@ -176,27 +175,27 @@ def test_each_hook_is_documented() -> None:
 # -- keys of config.toml ---------------------------------------------------------------------------
 
 
-def is_documented(key: str, config: str, docs: str) -> bool:
-    """Whether config.toml sets or shows the key, or the docs name it as code."""
+def is_documented(key: str, config: str, docs: str = "") -> bool:
+    """Tells whether config.toml sets or shows the key, or the docs name it as code."""
     return bool(re.search(rf"(?m)(^|[{{,#])\s*{re.escape(key)}\s*=", config) or f"`{key}`" in docs)
 
 
 def test_each_key_of_the_gateway_is_documented() -> None:
-    """config.toml or docs/configuration.md names all keys that the gateway itself decodes."""
-    config, docs = text_of("config.toml"), text_of("docs/configuration.md")
+    """config.toml names all keys that the gateway itself decodes."""
+    config = text_of("config.toml")
     keys = [
         (table, key) for table, struct in TABLES.items() for key in struct.__struct_encode_fields__
     ]
     missing = [
         f"{table}.{key}"
         for table, key in [*keys, ("", "data_dir")]
-        if not is_documented(key, config, docs)
+        if not is_documented(key, config)
     ]
     assert missing == []
 
 
 def test_each_key_of_a_builtin_is_documented() -> None:
-    """So are the keys of the types that come with the gateway, there or in the docs of its kind."""
+    """Each key of a built-in type is documented there, or in the docs of its kind."""
     config = text_of("config.toml")
     docs = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs").rglob("*.md"))
     missing = [
@@ -209,7 +208,7 @@ def test_each_key_of_a_builtin_is_documented() -> None:
 
 
 def section_of(config: str, name: str) -> str:
-    """A table of config.toml with the keys that are commented out put in."""
+    """Returns a table of config.toml, with the keys that are commented out put in."""
     match = re.search(rf"(?ms)^\[{name}\]$(.*?)(?=^\[|^# -|\Z)", re.sub(r"\] +#.*", "]", config))
     assert match is not None, f"config.toml has no table [{name}]"
     return re.sub(r"(?m)^# (?=\w+ = )", "", match[1])
@@ -217,7 +216,7 @@ def section_of(config: str, name: str) -> str:
 
 @pytest.mark.parametrize("name", ["server", "dedup", "log", "trace", "reload", "queue"])
 def test_the_values_shown_are_the_defaults(name: str) -> None:
-    """Whoever removes the # in front of a key changes nothing."""
+    """Removing the # before a key changes nothing, since defaults are shown."""
     struct = TABLES[name]
     shown = tomllib.loads(section_of(text_of("config.toml"), name))
     own = {key: shown[key] for key in struct.__struct_encode_fields__ if key in shown}

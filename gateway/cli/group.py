@@ -12,46 +12,46 @@ from gateway import __version__
 __all__ = ["main"]
 
 _HIDDEN = {"worker": "gateway.cli.commands.serve"}
-"""Commands that the program gives itself."""
+"""Commands for the program's own use."""
 
 _COMMANDS = {
     "serve": ("gateway.cli.commands.serve", "Run the gateway."),
     "check": ("gateway.cli.commands.check", "Check config, plugins and destinations."),
     "send": ("gateway.cli.commands.send", "Send one event, or a file of events."),
     "demo": ("gateway.cli.demo.command", "Play a shop's visitors into a gateway and watch."),
-    "reload": ("gateway.cli.commands.reload", "Have a running gateway read its config file again."),
+    "reload": ("gateway.cli.commands.reload", "Make a running gateway read its config file again."),
     "ledger": (
         "gateway.cli.commands.ledger",
-        "Account for every event; fails where the books do not balance.",
+        "Account for every event; fails if the ledger does not balance.",
     ),
-    "status": ("gateway.cli.commands.status", "Show how a running gateway is doing."),
+    "status": ("gateway.cli.commands.status", "Show the state of a running gateway."),
     "tail": ("gateway.cli.commands.tail", "Watch events pass through a running gateway."),
     "shadow": ("gateway.cli.commands.shadow", "Show what a destination would have sent."),
-    "replay": ("gateway.cli.commands.replay", "Deliver events of the past once more."),
-    "why": ("gateway.cli.commands.why", "Tell what became of one event."),
+    "replay": ("gateway.cli.commands.replay", "Deliver stored events once more."),
+    "why": ("gateway.cli.commands.why", "Tell the whole life of one event."),
     "explain": (
         "gateway.cli.commands.explain",
-        "Show what would happen to an event, sending nothing.",
+        "Show what would happen to an event; sends nothing.",
     ),
-    "diff": ("gateway.cli.commands.diff", "Compare what another config would make of events."),
+    "diff": ("gateway.cli.commands.diff", "Compare what two configs make of events."),
     "dead": ("gateway.cli.commands.dead", "List dead letters, send them again, or drop them."),
-    "plugins": ("gateway.cli.commands.plugins", "List what can be used in config.toml."),
+    "plugins": ("gateway.cli.commands.plugins", "List the types that config.toml can use."),
     "plugin": ("gateway.cli.commands.plugin", "Write a package for a plugin of your own."),
     "rollout": (
         "gateway.cli.commands.rollout",
-        "Grow a group in stages: see, go on, wait, turn back.",
+        "Show rollouts of groups; go on, wait, or turn back.",
     ),
     "suppress": (
         "gateway.cli.commands.suppress",
-        "Take in no more events of a user, or take them again.",
+        "Refuse all events of a user, or accept them again.",
     ),
     "erase": (
         "gateway.cli.commands.erase",
-        "Forget users: erase what is stored of them, everywhere.",
+        "Erase all stored data of users, everywhere.",
     ),
-    "audit": ("gateway.cli.commands.audit", "List who changed what, and when."),
-    "privacy": ("gateway.cli.commands.privacy", "Find personal data in the events that are kept."),
-    "queue": ("gateway.cli.commands.queue", "Look into a queue, or check it, offline."),
+    "audit": ("gateway.cli.commands.audit", "List changes, with their time and author."),
+    "privacy": ("gateway.cli.commands.privacy", "Find personal data in stored events."),
+    "queue": ("gateway.cli.commands.queue", "Inspect or verify a queue, without a gateway."),
 }
 
 

@@ -1,17 +1,20 @@
-"""What commands share: the --config option, building a gateway, and errors without tracebacks."""
+"""Options and helpers that several commands share."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 
 from gateway.errors import GatewayError
 from gateway.events.printing import printable_lines
 
-__all__ = ["CONFIG_OPTION", "explained_errors"]
+__all__ = ["CONFIG_OPTION", "Moment", "explained_errors"]
 
 CONFIG_OPTION = click.option(
     "--config",
@@ -23,6 +26,29 @@ CONFIG_OPTION = click.option(
     help="The config file.",
 )
 
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+class Moment(click.ParamType[datetime]):
+    """A time in ISO 8601, in UTC unless it has a zone, or an age such as ``90m`` or ``2d``."""
+
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Returns the moment that a text names."""
+        if isinstance(value, datetime):
+            return value
+        ago = re.fullmatch(r"(\d{1,6})([smhd])", value)
+        if ago:
+            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is no time: 2026-05-01T12:00:00Z, or so long ago: 90m, 2d")
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
 
 class _Problem(click.ClickException):
     exit_code = 2
@@ -33,7 +59,7 @@ class _Problem(click.ClickException):
 
 @contextmanager
 def explained_errors() -> Iterator[None]:
-    """Turn errors that are the user's to mend into a message and exit code 2."""
+    """Turns errors that the user can mend into a message and exit code 2."""
     try:
         yield
     except GatewayError as error:

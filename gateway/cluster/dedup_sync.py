@@ -19,7 +19,7 @@ import msgspec
 
 from gateway.cluster.listeners import listen_unix
 from gateway.errors import QueueError
-from gateway.events.envelope.sealed import briefs
+from gateway.events.envelope.stored_ids import briefs
 from gateway.intake.dedup import RecentIds
 from gateway.queue.batching import BatchingQueue
 

@@ -1,7 +1,6 @@
-"""config.toml: its tables as frozen structures, read, checked and watched for changes.
+"""config.toml: reads it into frozen structures, checks it and watches it for changes.
 
-`load` reads a file and gives a `model.Config`. `settings`, `admin`, `alerts` and `groups` hold the
-tables; `decode` turns one table into its structure and says what is wrong with it; `checks` holds
-the rules between tables. `data_dir` knows the folders of a data directory, `watch` sees a file
-change.
+`load` reads a file and returns a `model.Config`. `settings`, `admin`, `alerts` and `groups` declare
+the tables, `decode` decodes one table and explains its errors, `checks` holds the rules between
+tables. `data_dir` knows the folders of a data directory, `watch` notices that a file has changed.
 """

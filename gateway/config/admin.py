@@ -1,4 +1,4 @@
-"""`[admin]`: who may use the administration API."""
+"""`[admin]`: the tokens of the administration API, and their roles."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class AdminToken(Settings, frozen=True):
     """An entry of `[[admin.tokens]]`.
 
     Attributes:
-        name: who is meant, for the audit trail.
+        name: of its holder, for the audit trail.
         token: at least 16 characters, or ``sha256:`` and the token's SHA-256 in hexadecimal.
         role: ``read`` sees state and events; ``operate`` also retries, drops, replays and reloads;
             ``admin`` also suppresses and erases users and reads the audit trail.
@@ -39,12 +39,12 @@ class AdminToken(Settings, frozen=True):
     role: Role = "read"
 
     def __post_init__(self) -> None:
-        """Refuse what could be guessed, or could never match."""
+        """Refuses tokens that could be guessed, and hashes that could never match."""
         _check_token(self.token)
 
     @property
     def hashed(self) -> bytes | None:
-        """The token's SHA-256 where config has that in place of the token."""
+        """The token's SHA-256, where config has that in place of the token."""
         text = self.token.reveal()
         return bytes.fromhex(text.removeprefix(_HASHED)) if text.startswith(_HASHED) else None
 
@@ -64,12 +64,13 @@ def _check_token(token: Secret) -> None:
 
 
 class AdminConfig(Settings, frozen=True):
-    """`[admin]`: the administration API below /admin. Without a token there is none.
+    """`[admin]`: the administration API below /admin. Without a token the gateway does not serve
+    it.
 
     Attributes:
-        token: the secret that each request carries as ``Authorization: Bearer TOKEN``, with the
-            name and the role ``admin``. At least 16 characters, or ``sha256:`` and its hash.
-        tokens: more of them, with names and roles of their own.
+        token: a secret that requests carry as ``Authorization: Bearer TOKEN``; its name and its
+            role are ``admin``. At least 16 characters, or ``sha256:`` and its hash.
+        tokens: more tokens, with names and roles of their own.
         max_body_bytes: of a request, as sent and decompressed.
         body_timeout_seconds: a request must send its body within this.
         max_wrong_tokens_per_second: of one address; over it all requests of the address are
@@ -89,7 +90,7 @@ class AdminConfig(Settings, frozen=True):
     tail_stall_seconds: _PositiveSeconds = 30.0
 
     def __post_init__(self) -> None:
-        """Refuse what could be guessed, and tokens that cannot be told apart."""
+        """Refuses tokens that could be guessed, and equal names or tokens."""
         if self.token is not None:
             _check_token(self.token)
         for what, values in (
@@ -101,14 +102,14 @@ class AdminConfig(Settings, frozen=True):
 
     @property
     def all_tokens(self) -> tuple[AdminToken, ...]:
-        """All tokens, that of the short form among them."""
+        """All tokens, including `token`."""
         if self.token is None:
             return self.tokens
         return (AdminToken(name="admin", token=self.token, role="admin"), *self.tokens)
 
     @property
     def own_token(self) -> str:
-        """The strongest token that is written out, for our own commands; empty if there is none."""
+        """The token in plain text with the most rights, for our own commands; empty without any."""
         plain = [token for token in self.all_tokens if token.hashed is None]
         best = max(plain, key=lambda token: ROLES.index(token.role), default=None)
         return best.token.reveal() if best is not None else ""

@@ -1,4 +1,4 @@
-"""`[alerts]` of config.toml: who is told what becomes of rollouts."""
+"""`[alerts]`: where the gateway reports changes of rollouts."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from gateway.components.settings import Secret, Settings
 __all__ = ["Alert", "AlertsConfig"]
 
 Alert: TypeAlias = Literal["start", "promote", "hold", "resume", "rollback", "done"]
-"""What may become of a rollout."""
+"""A change of a rollout."""
 
 
 class AlertsConfig(Settings, frozen=True):
-    """`[alerts]`: where it is told what became of rollouts. Without a `url` nobody is.
+    """`[alerts]`: where the gateway reports changes of rollouts; nowhere without a `url`.
 
     Attributes:
-        url: gets a POST with JSON. A secret, as it often has one in its path.
-        headers: added to each request; secrets too.
-        on: what is told.
+        url: receives a POST with JSON. A secret, because its path often contains one.
+        headers: of each request; secrets too.
+        on: the changes to report.
         timeout_seconds: of one attempt.
-        max_attempts: after so many an alert is given up, and the log says so.
+        max_attempts: after this number an alert is given up, which is logged.
     """
 
     url: Secret | None = None
@@ -33,6 +33,6 @@ class AlertsConfig(Settings, frozen=True):
     max_attempts: Annotated[int, Meta(ge=1)] = 20
 
     def __post_init__(self) -> None:
-        """Refuse what could not be sent to, without showing it."""
+        """Refuses other URLs than those of HTTP, without showing them."""
         if self.url is not None and not self.url.reveal().startswith(("http://", "https://")):
             raise ValueError("url: does not begin with http:// or https://")

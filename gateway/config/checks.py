@@ -1,4 +1,4 @@
-"""The rules between tables of config.toml."""
+"""Checks the rules between tables of config.toml."""
 
 from __future__ import annotations
 
@@ -11,16 +11,44 @@ from gateway.config.decode import decode_table
 from gateway.config.model import Config
 from gateway.errors import ConfigError
 
-__all__ = ["check_workers"]
+__all__ = ["check_groups", "check_id", "check_references", "check_workers"]
 
 
 _ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 
 
-_ID_RULE = "an id starts with a letter and has letters, digits, - and _, at most 64"
+def check_id(id_: str, path: str) -> None:
+    """Refuses an id that is not a name.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if not _ID.fullmatch(id_):
+        raise ConfigError(
+            f"{path}: an id starts with a letter and has letters, digits, - and _, at most 64"
+        )
 
 
-def _check_references(config: Config) -> None:
+def check_references(config: Config) -> None:
+    """Refuses names of components that do not exist, write keys used twice, and wrong networks.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    _check_transforms(config)
+    _check_write_keys(config)
+    for network in config.server.trusted_proxies:
+        try:
+            ipaddress.ip_network(network, strict=False)
+        except ValueError as error:
+            raise ConfigError(f"server.trusted_proxies: {error}") from error
+    for id_, (settings, table) in config.destinations.items():
+        decode_table(settings.batch, BatchPolicy, f"{table.path}.batch")
+        if settings.shadowing is not None and settings.shadowing.of is not None:
+            _check_shadow(config, f"{table.path}.shadow.of", id_, settings.shadowing.of)
+
+
+def _check_transforms(config: Config) -> None:
     for id_, (transform, table) in config.transforms.items():
         for destination in transform.destinations or ():
             if destination not in config.destinations:
@@ -31,6 +59,9 @@ def _check_references(config: Config) -> None:
             raise ConfigError(
                 f"{table.path}.destinations: is empty; leave it out to run {id_} at intake"
             )
+
+
+def _check_write_keys(config: Config) -> None:
     owners: dict[str, str] = {}
     for id_, (source, table) in config.sources.items():
         number = len(source.all_keys) - len(source.keys)
@@ -43,18 +74,9 @@ def _check_references(config: Config) -> None:
         repeated = {key.key for key in source.keys} & set(source.write_keys[:number])
         if repeated or len({key.key for key in source.keys}) < len(source.keys):
             raise ConfigError(f"{table.path}.keys: the same key is there twice")
-    for network in config.server.trusted_proxies:
-        try:
-            ipaddress.ip_network(network, strict=False)
-        except ValueError as error:
-            raise ConfigError(f"server.trusted_proxies: {error}") from error
-    for id_, (settings, table) in config.destinations.items():
-        decode_table(settings.batch, BatchPolicy, f"{table.path}.batch")
-        if settings.shadowing is not None and settings.shadowing.of is not None:
-            _check_live(config, f"{table.path}.shadow.of", id_, settings.shadowing.of)
 
 
-def _check_live(config: Config, path: str, shadow: str, of: str) -> None:
+def _check_shadow(config: Config, path: str, shadow: str, of: str) -> None:
     if of not in config.destinations:
         raise ConfigError(f"{path}: there is no destination {of!r}")
     live, _ = config.destinations[of]
@@ -64,11 +86,29 @@ def _check_live(config: Config, path: str, shadow: str, of: str) -> None:
         raise ConfigError(f"{path}: {of} is disabled")
 
 
-def _check_groups(config: Config) -> None:
+def check_groups(config: Config) -> None:
+    """Refuses groups with overlapping slots, and names of groups and layers that do not exist.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    for id_ in config.groups:
+        check_id(id_, f"groups.{id_}")
+    _check_layers(config)
+    users = [(table.path, one.only) for one, table in config.transforms.values()]
+    users += [(table.path, one.only) for one, table in config.destinations.values()]
+    for path, only in users:
+        if only is not None and only.group not in config.groups:
+            raise ConfigError(f"{path}.only.group: there is no group {only.group!r}")
+    for id_, group in config.groups.items():
+        for destination in group.measure:
+            if destination not in config.destinations:
+                raise ConfigError(f"groups.{id_}.measure: there is no destination {destination!r}")
+
+
+def _check_layers(config: Config) -> None:
     slots: dict[str, list[tuple[float, float, str]]] = {}
     for id_, group in config.groups.items():
-        if not _ID.fullmatch(id_):
-            raise ConfigError(f"groups.{id_}: {_ID_RULE}")
         if group.layer:
             if group.layer not in config.layers:
                 raise ConfigError(f"groups.{id_}.layer: there is no layer {group.layer!r}")
@@ -86,22 +126,13 @@ def _check_groups(config: Config) -> None:
                 raise ConfigError(
                     f"groups.{other}.slot: overlaps that of groups.{one} in layer {layer!r}"
                 )
-    users = [(table.path, one.only) for one, table in config.transforms.values()]
-    users += [(table.path, one.only) for one, table in config.destinations.values()]
-    for path, only in users:
-        if only is not None and only.group not in config.groups:
-            raise ConfigError(f"{path}.only.group: there is no group {only.group!r}")
-    for id_, group in config.groups.items():
-        for destination in group.measure:
-            if destination not in config.destinations:
-                raise ConfigError(f"groups.{id_}.measure: there is no destination {destination!r}")
 
 
 def check_workers(config: Config) -> None:
-    """Refuse what several processes cannot keep, rather than keep it now and then.
+    """Refuses settings whose promise several processes could not keep.
 
     Raises:
-        ConfigError: the number of workers, and a setting, cannot be had together.
+        ConfigError: there is one, and `server.workers` is above 1.
     """
     workers = config.server.workers
     if workers == 1:

@@ -1,13 +1,13 @@
-"""The shards of a data directory: one for each worker process, and those of earlier ones.
+"""The shards of a data directory: one for each worker process, and those of earlier workers.
 
-A shard is all that one gateway keeps: a queue, a state store, a lock. Shard 0 lies in the data
-directory itself, so that what a single process wrote goes on as a shard, and the other way round;
-shard 3 lies in ``worker-3`` below it. A shard is never moved and never removed: its books are part
-of the whole, and its events may be replayed. Worker ``n`` of ``N`` runs shard ``n``, which takes
-events in, and delivers what is left in the shards ``n + N``, ``n + 2N``, ... of earlier, larger
-numbers of workers.
+A shard holds everything that one gateway stores: a queue, a state store and a lock. Shard 0 is the
+data directory itself, so that the data of a single process is a shard too; shard 3 is the folder
+``worker-3`` in it. A shard is never moved and never removed: its ledger is part of the whole, and
+its events may be replayed. Worker ``n`` of ``N`` runs shard ``n``, which takes events in, and the
+shards ``n + N``, ``n + 2N``, ... of earlier, larger numbers of workers, which only deliver the rest
+of their events.
 
-Numbers that a shard gives out, of dead letters and replays, are told apart by `public_id`.
+`public_id` makes the numbers of dead letters and replays unique over all shards.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _LOCK_WAIT_SECONDS = 0.02
 
 
 def shard_dir(root: Path, shard: int) -> Path:
-    """The folder of a shard.
+    """Returns the folder of a shard.
 
     Args:
         root: the data directory.
@@ -56,7 +56,7 @@ def shard_dir(root: Path, shard: int) -> Path:
 
 
 def shards_in(root: Path, workers: int) -> list[int]:
-    """The numbers of all shards: of so many workers, and of others that have left a folder."""
+    """Returns the numbers of all shards: of these workers, and of others that have a folder."""
     try:
         names = [path.name for path in root.iterdir()]
     except FileNotFoundError:
@@ -66,23 +66,23 @@ def shards_in(root: Path, workers: int) -> list[int]:
 
 
 def owned_by(worker: int, workers: int, shards: list[int]) -> list[int]:
-    """The shards that a worker runs, its own first."""
+    """Returns the shards that a worker runs, its own first."""
     return [shard for shard in shards if shard % workers == worker]
 
 
 def of_shard(config: Config, shard: int) -> Config:
-    """The config of the gateway that runs a shard."""
+    """Returns the config of the gateway that runs a shard."""
     return replace(config, data_dir=shard_dir(config.shared_dir, shard), shard=shard)
 
 
 def shards_of(config: Config) -> list[Config]:
-    """The config of each shard there is on disk; commands read them all, without a gateway."""
+    """Returns the config of each shard on disk, for commands that work without a gateway."""
     shards = shards_in(config.shared_dir, 1)
     return [of_shard(config, shard) for shard in shards]
 
 
 def delivering_only(config: Config) -> Config:
-    """The config of a gateway that takes no events in: what its queue holds is delivered."""
+    """Returns the config of a gateway that takes no events in, and delivers those of its queue."""
     transforms = {
         id_: (settings, table)
         for id_, (settings, table) in config.transforms.items()
@@ -92,20 +92,20 @@ def delivering_only(config: Config) -> Config:
 
 
 def public_id(shard: int, number: int) -> int:
-    """A shard's number as everybody sees it: 17 of shard 0 is 17, of shard 3 3000000000017."""
+    """Returns a shard's number as users see it: 17 of shard 0 is 17, of shard 3 3000000000017."""
     return shard * _ID_ROOM + number
 
 
 def shard_of(public: int) -> tuple[int, int]:
-    """The shard that gave out a number, and the number as the shard knows it."""
+    """Returns the shard of a public number, and the shard's own number."""
     return divmod(public, _ID_ROOM)
 
 
 @contextmanager
 def take_lock(folder: Path) -> Iterator[int]:
-    """Hold a shard, so that no second gateway writes to it; gives the lock's file descriptor.
+    """Locks a shard against a second gateway; gives the lock's file descriptor.
 
-    It is held until this and every process that inherited the descriptor has closed it.
+    The lock lasts until this and every process that inherited the descriptor has closed it.
 
     Raises:
         GatewayError: another gateway holds it.
@@ -126,12 +126,12 @@ def take_lock(folder: Path) -> Iterator[int]:
                         f"data_dir {folder} is in use by another gateway; stop it or use another "
                         "folder"
                     ) from error
-                time.sleep(_LOCK_WAIT_SECONDS)  # a command may just be looking who holds it
+                time.sleep(_LOCK_WAIT_SECONDS)  # `is_held` may hold it for a moment
         yield handle.fileno()
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a process holds a shard."""
+    """Tells whether a process holds a shard."""
     try:
         handle = (folder / LOCK_FILE).open("r")
     except OSError:
@@ -145,5 +145,5 @@ def is_held(folder: Path) -> bool:
 
 
 def name_of(shard: int, workers: int) -> str:
-    """A shard as we name it to people."""
+    """Returns the name of a shard for messages."""
     return f"worker {shard}" if shard < workers else f"shard {shard}"

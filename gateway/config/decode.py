@@ -1,4 +1,4 @@
-"""Decodes one table of config.toml into its structure, and says what is wrong with it."""
+"""Decodes one table of config.toml into its structure, and explains its errors."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from msgspec import Struct
 from gateway.components.settings import Secret
 from gateway.errors import ConfigError
 
-__all__ = ["Table", "decode_table"]
+__all__ = ["StructT", "Table", "decode_table"]
 
-
-S = TypeVar("S", bound=Struct)
+StructT = TypeVar("StructT", bound=Struct)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +30,8 @@ class Table:
     path: str
     options: Mapping[str, Any]
 
-    def decode(self, struct: type[S]) -> S:
-        """The plugin's own Struct."""
+    def decode(self, struct: type[StructT]) -> StructT:
+        """Decodes the options into the plugin's own Struct."""
         return decode_table(self.options, struct, self.path)
 
 
@@ -42,11 +41,11 @@ _AT = re.compile(r"^(?P<what>.*?)(?: - at (?P<key>key in )?`\$(?P<path>[^`]*)`)?
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<key>.*)`", re.DOTALL)
 
 
-def decode_table(table: Mapping[str, Any], struct: type[S], path: str) -> S:
-    """Decode a table into a Struct.
+def decode_table(table: Mapping[str, Any], struct: type[StructT], path: str) -> StructT:
+    """Decodes a table into a Struct.
 
     Raises:
-        ConfigError: starts with the path of the key that is wrong.
+        ConfigError: a key is wrong; the message starts with its path.
     """
     try:
         return msgspec.convert(table, struct, strict=True, dec_hook=_decode_secret)
@@ -71,7 +70,7 @@ def _fields_at(struct: Any, inner: str) -> list[str]:
     for name in filter(None, inner.split(".")):
         hints = {f.encode_name: f.type for f in msgspec.structs.fields(struct)}
         struct = hints.get(name.partition("[")[0])
-        # Of what may be written in short, such as true, the long form has the keys.
+        # A setting with a short form, such as true, has the keys of its long form.
         parts = [struct, *get_args(struct)]
         struct = next((p for p in parts if isinstance(p, type) and issubclass(p, Struct)), None)
         if struct is None:

@@ -1,6 +1,6 @@
-"""How a group is grown step by step, as config says it: stages, and what would stop it.
+"""`[groups.ID]` and `[layers.ID]`: groups of users, their stages and their guardrails.
 
-The rules are carried out by `gateway.rollouts`.
+`gateway.rollouts` carries them out.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ _ALL = 100.0
 
 
 class Guardrail(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """An entry of `guardrails`: how much worse the test arm may be.
+    """An entry of `guardrails`: a bound on how much worse the test arm may be.
 
-    The bound is ``max_ratio`` times what the control arm has, plus `max_difference`. Only
-    `events_per_user` is worse when it is lower: its bound is what the control arm has, divided by
-    `max_ratio`, less `max_difference`.
+    The bound is `max_ratio` times the control arm's value, plus `max_difference`. Only
+    `events_per_user` is worse when it is lower: its bound is the control arm's value divided by
+    `max_ratio`, minus `max_difference`.
 
     Attributes:
         max_difference: in the unit of the metric: a share from 0 to 1, milliseconds for
             `latency_p95`, events for `events_per_user`.
-        alpha: the chance to be wrong about a test arm that keeps the bound; the group's, shared out
-            evenly among its guardrails, unless set.
-        action: what is done once the bound is broken.
+        alpha: the chance of acting on a test arm that keeps the bound; by default the group's,
+            divided evenly among its guardrails.
+        action: what happens once the bound is broken.
     """
 
     metric: Metric
@@ -68,11 +68,11 @@ DEFAULT_GUARDRAILS = (
     Guardrail(metric="rejection_rate", max_difference=0.01),
     Guardrail(metric="error_rate", max_difference=0.02),
 )
-"""Of a ramp whose `guardrails` are not set."""
+"""The guardrails of a ramp that sets none."""
 
 
 def percent_of(stage: str | float) -> float:
-    """The percentage of a stage, ``"5%"`` or 5.
+    """Returns the percentage of a stage, ``"5%"`` or 5.
 
     Raises:
         ValueError: it is none, or has more than three decimals.
@@ -88,10 +88,10 @@ def percent_of(stage: str | float) -> float:
 
 
 def stages_of(ramp: Sequence[str | float]) -> tuple[float, ...]:
-    """The percentages of a ramp.
+    """Returns the percentages of a ramp.
 
     Raises:
-        ValueError: one is none, or does not raise the one before it.
+        ValueError: one is none, or not above the one before it.
     """
     stages = tuple(map(percent_of, ramp))
     for before, after in pairwise(stages):
@@ -107,25 +107,25 @@ class GroupConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     """`[groups.ID]`.
 
     Attributes:
-        percent: of those in the slot, how many are in the test arm; at most three decimals.
-        by: whose id counts: ``user`` (the visitor: `anonymousId`, else the one that the `userId`
-            is linked to, else `userId`, so that who logs in stays in the arm he was in),
+        percent: the share of the slot that is in the test arm; at most three decimals.
+        by: the id that decides: ``user`` (the visitor: `anonymousId`, else the one that the
+            `userId` is linked to, else `userId`, so that users stay in their arm when they log in),
             ``anonymous``, ``group``, ``event`` or a path.
-        salt: groups with the same salt and no layer choose the same ids; the group's own id unless
-            set.
+        salt: groups with the same salt and no layer choose the same ids; by default the group's id.
         layer: groups of one layer have no member in common.
-        slot: from where to where in its layer, in percent.
-        eligible: a condition on events; who does not meet it is in no arm.
-        stamp: whether events carry arm and weight as ``context.groups.ID`` when they are delivered.
-        ramp: percentages that the group is grown to one after the other, such as ``"5%"``; then
-            they say what `percent` is, which is not set.
-        hold_minutes: how long a stage lasts at least.
-        min_samples: users of each arm that a stage must have seen before it is judged.
+        slot: the group's range in its layer, in percent.
+        eligible: a condition on events; events that do not meet it are in no arm.
+        stamp: write arm and weight into delivered events as ``context.groups.ID``.
+        ramp: percentages that the group grows to one after the other, such as ``"5%"``, in place of
+            `percent`.
+        hold_minutes: the least duration of a stage.
+        min_samples: users of each arm that a stage must see before it is judged.
         alpha: the chance that guardrails stop a rollout whose test arm keeps their bounds.
-        guardrails: what stops the ramp; `gateway.config.groups.DEFAULT_GUARDRAILS` unless set.
-        measure: destinations whose outcomes count; unless set those that are different for the
-            arms, or all.
-        max_users: users whose figures are kept, for each arm; of more, a sample is.
+        guardrails: bounds that stop the ramp; `gateway.config.groups.DEFAULT_GUARDRAILS` by
+            default.
+        measure: destinations whose outcomes count; by default those that differ between the arms,
+            or all.
+        max_users: users of each arm whose figures are kept; beyond this, a sample of them.
     """
 
     percent: Percent = 0.0
@@ -144,7 +144,7 @@ class GroupConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     max_users: Annotated[int, Meta(ge=100)] = 50_000
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
+        """Refuses settings that contradict each other."""
         check_percent(self.percent)
         for bound in self.slot:
             check_percent(bound, "slot")
@@ -175,14 +175,14 @@ class LayerConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     """`[layers.ID]`.
 
     Attributes:
-        salt: the layer's own id unless set.
+        salt: by default the layer's id.
     """
 
     salt: str | None = None
 
 
 class Only(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Which arm something is for."""
+    """`only` of a transform or a destination: the arm whose events it gets."""
 
     group: str
     arm: Arm = "test"

@@ -1,4 +1,4 @@
-"""config.toml: read, checked, and turned into frozen structures.
+"""Reads and checks config.toml, and turns it into frozen structures.
 
 Errors name the file and the path of the key. ``${NAME}`` in a string is replaced with that
 environment variable, ``${NAME:-text}`` gives it a default, and ``$${`` stands for ``${``.
@@ -21,8 +21,8 @@ import msgspec
 from gateway.components.settings import Settings
 from gateway.config.admin import AdminConfig
 from gateway.config.alerts import AlertsConfig
-from gateway.config.checks import _ID, _ID_RULE, _check_groups, _check_references, check_workers
-from gateway.config.decode import S, Table, decode_table
+from gateway.config.checks import check_groups, check_id, check_references, check_workers
+from gateway.config.decode import StructT, Table, decode_table
 from gateway.config.groups import GroupConfig, LayerConfig
 from gateway.config.model import Config
 from gateway.config.settings import (
@@ -65,10 +65,10 @@ class _File(Settings, frozen=True):
 
 
 def load(path: Path, environ: Mapping[str, str] | None = None) -> Config:
-    """Read and check a config file.
+    """Reads and checks a config file.
 
     Raises:
-        ConfigError: with the file and the path of the key in front.
+        ConfigError: it is wrong; the message starts with the file and the path of the key.
     """
     try:
         return _load(path.absolute(), os.environ if environ is None else environ)
@@ -77,7 +77,7 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Config:
 
 
 def hash_of(content: bytes) -> str:
-    """What tells one content of the file from another."""
+    """Returns the hash that identifies a content of the file."""
     return hashlib.sha256(content).hexdigest()[:_HASH_DIGITS]
 
 
@@ -119,27 +119,29 @@ def _load(file: Path, environ: Mapping[str, str]) -> Config:
         file=file,
         hash=hash_of(content),
     )
-    _check_references(config)
-    _check_groups(config)
+    check_references(config)
+    check_groups(config)
     check_workers(config)
     return config
 
 
 def _components(
-    kind: str, tables: Mapping[str, Any], settings: type[S]
-) -> dict[str, tuple[S, Table]]:
+    kind: str, tables: Mapping[str, Any], settings: type[StructT]
+) -> dict[str, tuple[StructT, Table]]:
     result = {}
     for id_, table in tables.items():
         path = f"{kind}s.{id_}"
-        if not _ID.fullmatch(id_):
-            raise ConfigError(f"{path}: {_ID_RULE}")
+        check_id(id_, path)
         if not isinstance(table, dict):
             raise ConfigError(f"{path}: expected a table, got {type(table).__name__}")
         result[id_] = _split(kind, table, settings, path)
     return result
 
 
-def _split(kind: str, table: Mapping[str, Any], settings: type[S], path: str) -> tuple[S, Table]:
+def _split(
+    kind: str, table: Mapping[str, Any], settings: type[StructT], path: str
+) -> tuple[StructT, Table]:
+    """Decodes the gateway's own keys of a table, and leaves the others to the plugin."""
     keys = HOST_KEYS[kind]
     own = {key: value for key, value in table.items() if key in keys}
     rest = {key: value for key, value in table.items() if key not in keys}
@@ -150,6 +152,7 @@ _VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
 def _expand(node: Any, environ: Mapping[str, str], path: str) -> Any:
+    """Replaces environment variables in all strings below a node."""
     if isinstance(node, dict):
         return {
             key: _expand(value, environ, f"{path}.{key}" if path else key)
@@ -175,5 +178,7 @@ def _expand(node: Any, environ: Mapping[str, str], path: str) -> Any:
     return _VARIABLE.sub(replace, node)
 
 
-def _each(tables: Mapping[str, Mapping[str, Any]], struct: type[S], kind: str) -> dict[str, S]:
+def _each(
+    tables: Mapping[str, Mapping[str, Any]], struct: type[StructT], kind: str
+) -> dict[str, StructT]:
     return {id_: decode_table(table, struct, f"{kind}.{id_}") for id_, table in tables.items()}

@@ -30,10 +30,11 @@ class Config:
     """A whole config file, checked as far as that is possible without plugins.
 
     Attributes:
+        path: the config file, after following links.
         data_dir: folder of the shard that a gateway runs; see `gateway.config.data_dir`.
-        shared_dir: the data directory as configured, with what all shards have in common.
+        shared_dir: the data directory as configured, with the files that all shards share.
         shard: number of the shard.
-        file: the config file as it was named, where it is read again; `path` is what that led to.
+        file: the config file as the user named it; a reload reads this.
         hash: the beginning of the SHA-256 of the file's bytes, in hexadecimal.
     """
 
@@ -60,10 +61,10 @@ class Config:
 
     @property
     def base_dir(self) -> Path:
-        """The folder that relative paths are relative to."""
+        """The folder that relative paths start from."""
         return self.path.parent
 
     @property
     def disabled(self) -> tuple[str, ...]:
-        """Ids of the destinations that are named and not used."""
+        """Ids of the disabled destinations."""
         return tuple(id_ for id_, (one, _) in self.destinations.items() if not one.enabled)

@@ -1,7 +1,6 @@
 """The tables of config.toml that the gateway itself reads, as frozen structures.
 
-The keys of a component that the gateway uses are listed in `HOST_KEYS`; the others belong to its
-plugin.
+`HOST_KEYS` lists the keys of a component that the gateway uses; the others belong to its plugin.
 """
 
 from __future__ import annotations
@@ -50,21 +49,21 @@ class ServerConfig(Settings, frozen=True):
     """`[server]`.
 
     Attributes:
-        host, port: where to listen; port 0 takes a free one.
+        host, port: address to listen on; port 0 takes a free one.
         workers: processes that share the work, each with a queue of its own; see
             `gateway.cluster`.
-        prefix: put before all paths of sources, such as ``/ingest``.
-        trusted_proxies: networks whose X-Forwarded-For is believed.
+        prefix: comes before all paths of sources, such as ``/ingest``.
+        trusted_proxies: networks whose X-Forwarded-For the gateway trusts.
         real_ip_header: header in which a trusted proxy names the client, such as
             ``cf-connecting-ip``; empty for none.
         header_timeout_seconds: a connection must send a request's head within this.
-        body_timeout_seconds: and its body within this.
-        keepalive_timeout_seconds: an idle connection is closed after this.
-        max_connections: connections over this are refused at once.
-        max_wrong_keys_per_second: answers 401 to one address; over it they are delayed, for up to
-            5 seconds each. 0 is no bound.
+        body_timeout_seconds: a connection must send a request's body within this.
+        keepalive_timeout_seconds: the gateway closes an idle connection after this.
+        max_connections: the gateway refuses connections over this at once.
+        max_wrong_keys_per_second: answers 401 to one address; the gateway delays further ones, for
+            up to 5 seconds each. 0 is no bound.
         reserved_descriptors: file descriptors that connections leave for files and destinations.
-        drain_timeout_seconds: time to answer and deliver what is under way when stopping.
+        drain_timeout_seconds: when stopping, the time to answer requests and deliver events.
     """
 
     host: str = "127.0.0.1"
@@ -88,9 +87,9 @@ class QueueSettings(Settings, frozen=True):
     Attributes:
         type: ``disk``, ``memory`` or what a plugin registers.
         ack: ``fsync`` answers once the events are on disk, ``memory`` once they are in the queue.
-        max_pending_bytes: events waiting to be written; over this the gateway sheds.
-        max_write_bytes: most that goes into one write.
-        memory_feed_bytes: newest events kept in memory for destinations that are caught up.
+        max_pending_bytes: size of the events waiting to be written; over this the gateway sheds.
+        max_write_bytes: bound on one write.
+        memory_feed_bytes: size of the newest events in memory, for destinations without a backlog.
     """
 
     type: str = "disk"
@@ -105,7 +104,7 @@ class DedupConfig(Settings, frozen=True):
 
     Attributes:
         window_hours: an id seen within this is a duplicate.
-        max_entries: ids remembered, about 150 bytes each; beyond it the oldest are forgotten.
+        max_entries: number of ids in memory, about 150 bytes each; the oldest beyond it go.
     """
 
     enabled: bool = True
@@ -119,13 +118,13 @@ class DedupConfig(Settings, frozen=True):
 
 
 class TraceConfig(Settings, frozen=True):
-    """`[trace]`: what `gateway why` can tell of events that are no longer under way.
+    """`[trace]`: how long `gateway why` knows events.
 
     Attributes:
-        retention_hours: events that were not stored (discarded, duplicate) are remembered so long.
-            Deliveries are remembered as long as the queue keeps the event.
-        max_discards: events that were not stored, about 150 bytes each; beyond it the oldest are
-            forgotten. 0 remembers none.
+        retention_hours: how long events are known that were not stored (discarded, duplicate).
+            Deliveries are known as long as the queue keeps the event.
+        max_discards: number of known events that were not stored, about 150 bytes each; the oldest
+            beyond it go. 0 keeps none.
     """
 
     retention_hours: Annotated[float, Meta(ge=0)] = 168.0
@@ -136,8 +135,8 @@ class ReloadConfig(Settings, frozen=True):
     """`[reload]`.
 
     Attributes:
-        watch_seconds: the config file is looked at so often; a change is used once the file has
-            been the same for two looks in a row. 0 is never: on SIGHUP and `gateway reload` only.
+        watch_seconds: interval between looks at the config file; a change is used once two looks
+            find the same file. 0 reloads on SIGHUP and `gateway reload` only.
     """
 
     watch_seconds: Seconds = 1.0
@@ -160,13 +159,12 @@ class RetryPolicy(Settings, frozen=True):
 
     Attributes:
         initial_seconds: the first delay is drawn from 0 to this.
-        max_seconds: the bound that the doubling range of delays reaches; also the most that a
-            destination's Retry-After is honoured for.
-        max_attempts: an event that failed on its own so often becomes a dead letter.
-        max_age_seconds: an event that has been tried for so long becomes a dead letter.
-        max_waiting: single events that may wait for another try while the rest goes on.
-        max_dead_letters: given-up events that are kept; beyond it the oldest are thrown away, and
-            stay counted.
+        max_seconds: bound on the doubling range of delays, and on a destination's Retry-After.
+        max_attempts: an event that has failed on its own so often becomes a dead letter.
+        max_age_seconds: an event becomes a dead letter after this time of attempts.
+        max_waiting: single events that may wait for another attempt while others are delivered.
+        max_dead_letters: number of dead letters; the oldest beyond it are deleted, and stay
+            counted.
     """
 
     initial_seconds: PositiveSeconds = 1.0
@@ -182,12 +180,12 @@ class KeySettings(Settings, frozen=True):
 
     Attributes:
         origins: pages that may use it, as ``https://shop.example.com`` or
-            ``https://*.example.com``; empty for all, and for what is no page.
-        types: of events that it may send; empty for all. Others are discarded.
-        max_events_per_second: 0 is no bound; over it requests are answered 429.
-        burst: events that may come at once after a pause; 0 is those of a second.
+            ``https://*.example.com``; empty for all pages and for other clients.
+        types: types of events that it may send; empty for all. Others are discarded.
+        max_events_per_second: 0 is no bound; requests over it are answered 429.
+        burst: events that may come at once after a pause; 0 allows those of one second.
         not_after: a date and time with its offset, after which the key is unknown.
-        enabled: whether it is known at all.
+        enabled: false makes the key unknown.
     """
 
     key: Annotated[str, Meta(pattern=r"\S")]
@@ -203,12 +201,12 @@ class SourceSettings(Settings, frozen=True):
     """Keys that every source has.
 
     Attributes:
-        write_key: the key, or a list of keys, that a request carries to name the source.
+        write_key: the key, or a list of keys; a request names its source by one.
         keys: more keys, each with limits of its own.
-        enabled: events of a disabled source are answered, counted and thrown away.
-        consent_default: where events go that say nothing of consent: ``allow`` to all
-            destinations, ``only_unmapped`` to those without `consent` categories, ``deny`` to none
-            but archives and warehouses.
+        enabled: events of a disabled source are answered, counted and discarded.
+        consent_default: destinations of events without consent data: ``allow`` all,
+            ``only_unmapped`` those without `consent` categories, ``deny`` only archives and
+            warehouses.
     """
 
     type: str
@@ -219,12 +217,12 @@ class SourceSettings(Settings, frozen=True):
 
     @property
     def write_keys(self) -> tuple[str, ...]:
-        """All keys of the source that are enabled."""
+        """The enabled keys of the source."""
         return tuple(key.key for key in self.all_keys if key.enabled)
 
     @property
     def all_keys(self) -> tuple[KeySettings, ...]:
-        """All keys of the source with their limits, those of the short form first."""
+        """All keys of the source with their limits, first those of `write_key`."""
         short = (self.write_key,) if isinstance(self.write_key, str) else self.write_key
         return (*(KeySettings(key=key) for key in short), *self.keys)
 
@@ -233,7 +231,7 @@ class TransformSettings(Settings, frozen=True):
     """Keys that every transform has; without `destinations` it runs at intake.
 
     Attributes:
-        only: the arm whose events it is for; others pass it by. All events, unless set.
+        only: the arm whose events it runs over; all events by default.
     """
 
     type: str
@@ -248,21 +246,21 @@ class DestinationSettings(Settings, frozen=True):
     Attributes:
         name: its name in the `integrations` object of events; the plugin has a default.
         batch: overrides of the plugin's `BatchPolicy`.
-        timeout_seconds: one attempt at sending a batch takes at most this.
-        max_concurrency: sends under way at once, at most; the plugin has a default. How many it
-            really is adapts to how the destination answers. With more than 1, batches may overtake
-            each other.
+        timeout_seconds: bound on one attempt at a batch.
+        max_concurrency: bound on sends at the same time; the plugin has a default. The number
+            adapts to the destination's answers. Above 1, batches may overtake each other.
         max_requests_per_second: a fixed bound on sends; 0 is none.
-        ordering: ``user`` delivers the events of one user in their order, also across retries,
-            while those of other users flow past.
-        idempotent: whether an event that is sent twice counts once over there, so that events may
-            be replayed; the plugin says so itself where it depends on nothing.
-        start_at: where a destination that is new begins to read: ``now`` or ``earliest``.
-        consent: categories of consent, as `context.consent` of events names them; it gets an event
-            only with consent to each. Archives and warehouses are exempt.
-        only: the arm whose events it gets; others are filtered as ``group:ID``. All, unless set.
-        shadow: nothing is sent to it, and what would be is looked at; true, or `ShadowSettings`.
-        mapping: rules that change events before it sees them, one table or a list of them; see
+        ordering: ``user`` delivers the events of one user in their order, also across retries;
+            those of other users do not wait.
+        idempotent: an event that is sent twice counts once at the destination, so that events may
+            be replayed; by default the plugin decides.
+        start_at: where a new destination begins to read: ``now`` or ``earliest``.
+        consent: categories of `context.consent` in events; it gets an event only with consent to
+            each. Archives and warehouses are exempt.
+        only: the arm whose events it gets, others are filtered as ``group:ID``; all by default.
+        shadow: nothing is sent to it, and what would be sent is compared; true, or
+            `ShadowSettings`.
+        mapping: rules that change its events, one table or a list of them; see
             `gateway.delivery.mapping`.
     """
 
@@ -284,14 +282,14 @@ class DestinationSettings(Settings, frozen=True):
 
     @property
     def shadowing(self) -> ShadowSettings | None:
-        """How it is a shadow; None if it is none."""
+        """The settings of its shadow; None if it is none."""
         if isinstance(self.shadow, bool):
             return ShadowSettings() if self.shadow else None
         return self.shadow
 
     @property
     def mapping_rules(self) -> tuple[dict[str, Any], ...]:
-        """The rules of `mapping`, in their order."""
+        """The rules of `mapping`, in order."""
         return (self.mapping,) if isinstance(self.mapping, dict) else self.mapping
 
 
@@ -301,16 +299,16 @@ HOST_KEYS: dict[str, frozenset[str]] = {
     "destination": frozenset(DestinationSettings.__struct_fields__),
     "queue": frozenset(QueueSettings.__struct_fields__),
 }
-"""For each kind of component, the keys of its table that the gateway itself uses."""
+"""The keys of each kind of component that the gateway itself uses."""
 
 
 class IdentityConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`[identity]`: which visitor a userId belongs to, for groups by user; see
-    `gateway.identity.visitors`.
+    """`[identity]`: links userIds to visitors, for groups by user; see `gateway.identity.visitors`.
 
     Attributes:
-        max_links: users who are linked, about 250 bytes each in each worker; beyond it nobody new.
-        max_id_chars: an id that is longer is not linked.
+        max_links: number of linked users, about 250 bytes each in each worker; no user is linked
+            beyond it.
+        max_id_chars: longer ids are not linked.
     """
 
     max_links: Positive = 1_000_000
@@ -318,14 +316,14 @@ class IdentityConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class ShadowSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`shadow` of a destination, to which nothing is sent; see `gateway.delivery.shadow.shadow`.
+    """`shadow` of a destination, to which nothing is sent; see `gateway.delivery.shadow`.
 
     Attributes:
-        of: the destination that it is compared with.
-        ignore: where differences do not count: paths into what `gateway shadow` shows of a request,
-            without places in lists, and all below them.
-        max_events_per_second: that are looked at, over all workers; the others are let go by.
-        max_examples: events that are kept, of each kind.
+        of: the destination to compare it with.
+        ignore: paths at and below which differences do not count, in a request as `gateway shadow`
+            shows it, without list indexes.
+        max_events_per_second: bound on compared events over all workers; others are skipped.
+        max_examples: number of examples of each kind.
     """
 
     of: str | None = None

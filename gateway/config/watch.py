@@ -1,8 +1,7 @@
-"""Notices that a file has changed, also by an editor that replaces it, or a link to another.
+"""Notices that a file has changed, also where an editor replaces it, or a link leads elsewhere.
 
-Looked at is what the file system says of it (inode, time of change, size), and only if that has
-changed its content. A file that is being written may be valid while half of it is missing: it is
-taken once it has stayed the same from one look to the next.
+A look compares the file's inode, time and size; only a change there makes it read the content. A
+half-written file may be valid, so a change counts only after two looks at the same state.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ _Stamp = tuple[int, int, int, int] | None
 
 
 class FileWatch:
-    """One file.
+    """Watches one file.
 
     Attributes:
-        known: the hash of the content that was dealt with last.
+        known: the hash of the content that was used last.
     """
 
     def __init__(self, path: Path, known: str) -> None:
@@ -30,7 +29,7 @@ class FileWatch:
         self._settled: _Stamp = None
 
     def look(self) -> bool:
-        """Whether there is a new content, which has stayed the same since the last look."""
+        """Tells whether there is a new content, unchanged since the last look."""
         stamp = self._stamp()
         before, self._seen = self._seen, stamp
         if stamp is None or stamp != before or stamp == self._settled:
@@ -41,15 +40,15 @@ class FileWatch:
         return self.known != known
 
     def take(self) -> None:
-        """What is there now is dealt with, whoever told of it."""
+        """Marks the current content as used."""
         try:
             self.known = hash_of(self._path.read_bytes())
         except OSError:
-            return  # it is gone again: there is nothing to deal with
+            return  # there is no file at the moment
 
     def _stamp(self) -> _Stamp:
         try:
             found = self._path.stat()
         except OSError:
-            return None  # between the removal of the old one and the new one
+            return None  # the old file is gone and the new one not there yet
         return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size

@@ -1,4 +1,6 @@
-"""From the queue to one destination: read, sift, batch, send, try again, write down the outcome.
+"""From the queue to the destinations: read, select, batch, send, retry, record the outcome.
 
-`worker` is where it begins; the other modules are what a worker is made of.
+`manager` runs one `worker` for each destination and changes them while the gateway runs. The other
+modules are the parts of a worker, `replay` for past events, and dry runs that send nothing:
+`dry_run`, `shadow` and `mapping` say what a destination would get.
 """

@@ -1,4 +1,4 @@
-"""Reads the queue for one destination and makes batches: filter, transform, count, size, age."""
+"""Reads the queue for one destination and makes batches, bounded in number, bytes and age."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ import asyncio
 
 from gateway.components.destination import BatchPolicy
 from gateway.delivery.selection import Outgoing, Selection
-from gateway.queue.batching import QueueReader
 from gateway.queue.memory_feed import Slice
+from gateway.queue.reader import QueueReader
 
 __all__ = ["Batcher"]
 
 _MOST_READ = 10_000
-"""Events that one batch comes over at most, so that the cursor moves where all are filtered."""
+"""Most events read for one batch, so that the cursor moves even if all events are filtered."""
 
 
 class Batcher:
-    """Makes batches for one destination, in the order of the queue."""
+    """Makes batches for one destination, in the order of the queue.
+
+    Args:
+        selection: decides which events go into a batch.
+    """
 
     def __init__(
         self,
@@ -39,17 +43,17 @@ class Batcher:
 
     @property
     def behind(self) -> bool:
-        """Whether there are events to come without waiting for more to be put."""
+        """True if the queue holds more events."""
         return self._left is not None or self._reader.behind
 
     async def next(self, hurry: asyncio.Event) -> Outgoing | None:
-        """Read until a batch is full or old enough.
+        """Reads until a batch is full or old enough.
 
         Args:
-            hurry: once set, what the queue holds is read without waiting for more.
+            hurry: once set, the batch ends with the last event of the queue.
 
         Returns:
-            None where `hurry` is set and the queue has no more.
+            None if `hurry` is set and the queue has no more events.
         """
         outgoing = await self._gather(hurry)
         if outgoing is not None and self._selection.interceptor is not None:
@@ -72,12 +76,12 @@ class Batcher:
                 return outgoing
 
     def use(self, policy: BatchPolicy, selection: Selection) -> None:
-        """Make batches so from the next events on."""
+        """Makes batches in another way from the next events on."""
         self._policy = policy
         self._selection = selection
 
     async def rewind(self, offset: int) -> None:
-        """Read again from an offset; nothing of what was read before is kept."""
+        """Forgets what was read, and reads again from an offset."""
         if self._selection.interceptor is not None:
             self._selection.interceptor.forget()
         await self._stop_reading()
@@ -86,7 +90,7 @@ class Batcher:
         self._left = None
 
     async def close(self) -> None:
-        """Stop reading and release files; safe twice."""
+        """Stops reading and closes files; safe twice."""
         await self._stop_reading()
         await self._reader.close()
 
@@ -97,17 +101,17 @@ class Batcher:
             await asyncio.wait({task})
 
     async def _next_slice(self, wait: float | None, hurry: asyncio.Event) -> Slice | None:
-        """The next events, or None when none came in time or there is a hurry."""
+        """Returns the next events; None if none came in time or there is a hurry."""
         if self._left is not None:
             part, self._left = self._left, None
             return part
         if self._reading is None:
-            # What came in while the last batch was on its way goes into this one, in one commit.
+            # Events that came while the last batch was sent go into this one, in one commit.
             ready = self._reader.read_now()
             if ready is not None:
                 return ready
             self._reading = asyncio.create_task(self._reader.read())
-        # A read is never cut short: it may be in a thread, and what it returns must not be lost.
+        # A read is never cancelled here. It may run in a thread, and its result must not be lost.
         if not self._reading.done():
             hurried = asyncio.ensure_future(hurry.wait())
             try:
@@ -124,7 +128,7 @@ class Batcher:
         return task.result()
 
     def _take(self, part: Slice, outgoing: Outgoing) -> bool:
-        """Add events to the batch; True when it is full."""
+        """Adds events to the batch; returns True when it is full."""
         if part.offset > self._expected:
             outgoing.lost += part.offset - self._expected
         taken = self._fitting(part, outgoing)
@@ -141,7 +145,7 @@ class Batcher:
         )
 
     def _fitting(self, part: Slice, outgoing: Outgoing) -> int:
-        """How many of the events fit into the batch; at least one into an empty one."""
+        """Counts the events that fit into the batch; at least one fits into an empty batch."""
         room = self._policy.max_events - len(outgoing.events)
         if len(part.events) <= room and outgoing.size + part.size <= self._policy.max_bytes:
             return len(part.events)

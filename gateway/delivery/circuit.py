@@ -1,7 +1,8 @@
-"""When to send to a destination, and how much at once. Time is passed in; nothing here sleeps.
+"""Decides when to send to a destination, and how many sends at once. No clock, no I/O.
 
-The *circuit* is closed while the destination works. When it fails as a whole the circuit opens: all
-wait, and one probe at a time tests it, after a back-off that grows. The first success closes it.
+The *circuit* is closed while the destination works. When the whole destination fails, the circuit
+opens: all sends wait, and one probe at a time tests the destination, after a back-off that grows.
+The first success closes the circuit.
 
 The *limit* on concurrent sends follows additive increase, multiplicative decrease, as TCP's does
 (Chiu and Jain, "Analysis of the Increase and Decrease Algorithms for Congestion Avoidance", 1989):
@@ -23,7 +24,7 @@ _SMOOTHING = 0.2
 
 
 class Circuit:
-    """Open or closed, and when the next probe may go.
+    """The circuit of one destination, with the time of the next probe.
 
     Args:
         rng: source of the jitter.
@@ -38,13 +39,13 @@ class Circuit:
 
     @property
     def is_open(self) -> bool:
-        """Whether the destination failed as a whole and has not worked since."""
+        """True if the whole destination failed and has not worked since."""
         return self._failures > 0
 
     def wait_seconds(self, now: float) -> float:
-        """How long before asking again; 0 where a send may start now.
+        """Returns the wait before the caller asks again; 0 if a send may start now.
 
-        A return of 0 while the circuit is open makes the caller the probe: it must report
+        If the circuit is open, 0 makes the caller the probe. The caller must then report
         `succeeded`, `failed` or `abandoned`.
         """
         if not self.is_open:
@@ -57,19 +58,19 @@ class Circuit:
         return 0.0
 
     def succeeded(self) -> None:
-        """A send was answered: the destination works."""
+        """Notes that the destination answered a send, so it works."""
         self._failures = 0
         self._probing = False
 
     def failed(self, now: float, asked_seconds: float | None, *, probe: bool = True) -> None:
-        """The destination failed as a whole.
+        """Notes that the whole destination failed.
 
-        Sends that were under way when it began to fail report too. Only the first of them and
-        probes make the wait grow, but how long the destination asked to be left alone is heeded
-        whoever was told.
+        Sends that were under way when it began to fail report too. Only the first of them and the
+        probes make the wait grow. But a wait that the destination asks for counts in any case.
 
         Args:
-            probe: whether the send was let go while the circuit was open.
+            asked_seconds: the wait that the destination asked for.
+            probe: whether the send began while the circuit was open.
         """
         if self.is_open and not (probe and self._probing):
             if asked_seconds:
@@ -83,15 +84,15 @@ class Circuit:
         )
 
     def abandoned(self) -> None:
-        """The probe ended without an answer about the destination: another may be sent."""
+        """Notes that the probe ended without an answer, so that another may be sent."""
         self._probing = False
 
 
 class Limit:
-    """How many sends may be under way.
+    """The limit on sends under way at once.
 
     Args:
-        most: bound that it never exceeds.
+        most: upper bound of the limit.
     """
 
     def __init__(self, most: int) -> None:
@@ -101,34 +102,39 @@ class Limit:
 
     @property
     def value(self) -> int:
-        """The limit now."""
+        """The current limit."""
         return int(self._value)
 
     def bound(self, most: int) -> None:
-        """Never exceed another bound from now on."""
+        """Sets another upper bound."""
         self._most = most
         self._value = min(self._value, most)
 
     def answered(self, seconds: float, in_use: int) -> None:
-        """A send succeeded in so long, with so many under way, itself included."""
+        """Notes that a send succeeded.
+
+        Args:
+            seconds: duration of the send.
+            in_use: number of sends under way, this one included.
+        """
         usual = self._usual_seconds
         if usual is not None and seconds > usual * _SLOW and self._value > 1:
             self.refused()
         elif in_use >= self.value:
             self._value = min(self._most, self._value + 1 / self._value)
-        # A moving average: what is slow is told by what was usual for this destination.
+        # A moving average: an answer is slow compared with what is usual for this destination.
         self._usual_seconds = seconds if usual is None else usual + (seconds - usual) * _SMOOTHING
 
     def refused(self) -> None:
-        """The destination asked for less, or failed."""
+        """Notes that the destination asked for fewer sends, or failed."""
         self._value = max(1.0, self._value * _SHRINK)
 
 
 class Pace:
-    """A fixed bound on how often something is sent.
+    """A fixed bound on sends a second.
 
     Args:
-        per_second: 0 is no bound.
+        per_second: 0 means no bound.
     """
 
     def __init__(self, per_second: float) -> None:
@@ -136,11 +142,11 @@ class Pace:
         self.bound(per_second)
 
     def bound(self, per_second: float) -> None:
-        """Another bound from the next send on; the gap that was begun goes on."""
+        """Sets another bound, which applies after the next send."""
         self._gap_seconds = 1 / per_second if per_second else 0.0
 
     def wait_seconds(self, now: float) -> float:
-        """How long before the next send; 0 takes its place."""
+        """Returns the wait before the next send; 0 takes the turn."""
         if now < self._next:
             return self._next - now
         self._next = max(now, self._next) + self._gap_seconds

@@ -1,4 +1,4 @@
-"""Has a destination rehearse a batch, and shows people what it would send, without its secrets."""
+"""Runs a destination dry, and shows what it would send, without its secrets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gateway.http.excerpt import Mask
 __all__ = ["MOST_BODY_BYTES", "DryRunResult", "MaskedJson", "run_dry"]
 
 MOST_BODY_BYTES = 16_777_216
-"""A compressed body is shown up to this size."""
+"""Most bytes of a compressed body that are shown."""
 
 _CREDENTIALS = re.compile(
     r"authoriz|cookie|credential|hmac|passw|secret|signature|token"
@@ -36,13 +36,13 @@ _GZIP = MAX_WBITS | 16
 
 @dataclass(frozen=True, slots=True)
 class DryRunResult:
-    """What would become of a batch if the other side took all of it.
+    """The result of a dry run, if the other side accepted everything.
 
     Attributes:
-        planned: what would be sent or written, in order.
-        failed: events that the destination itself refuses, by their place in the batch, and why.
-        silent: places of events of which nothing is sent and that are not refused, as far as the
-            destination says so.
+        planned: requests and writes, in order.
+        failed: errors of events that the destination itself refuses, by place in the batch.
+        silent: places of events that are not refused and of which nothing is sent, as far as the
+            destination says.
     """
 
     planned: tuple[Planned, ...]
@@ -51,10 +51,12 @@ class DryRunResult:
 
 
 async def run_dry(destination: Destination, rehearsal: Rehearsal, batch: Batch) -> DryRunResult:
-    """Have a destination say what it would send. One batch at a time.
+    """Runs a destination dry on one batch, and returns what it would send.
+
+    A destination can run only one batch at a time.
 
     Args:
-        destination: one that rehearses, built with `rehearsal` in its context, and started.
+        destination: supports dry runs, was built with `rehearsal` in its context, and is started.
     """
     rehearsal.take()
     failed: Mapping[int, Exception] = {}
@@ -62,29 +64,29 @@ async def run_dry(destination: Destination, rehearsal: Rehearsal, batch: Batch) 
         await destination.send(batch)
     except BatchError as error:
         failed = error.failed
-    except Exception as error:  # noqa: BLE001 - of a plugin: it is what would happen
+    except Exception as error:  # noqa: BLE001 - a plugin may raise anything; it is part of the result
         failed = dict.fromkeys(range(len(batch)), error)
     silent = frozenset(rehearsal.silent - failed.keys())
     return DryRunResult(tuple(rehearsal.take()), failed, silent)
 
 
 class MaskedJson:
-    """Puts what would be sent in a form for people and programs.
+    """Turns planned requests and writes into JSON, with secrets masked.
 
     Args:
-        secrets: texts that become ``***``, wherever they stand.
+        secrets: texts that become ``***``, wherever they occur.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
         self._mask = Mask(secrets)
 
     def __call__(self, planned: Planned) -> dict[str, Any]:
-        """What JSON can hold.
+        """Returns a planned request or write as JSON values.
 
         Returns:
-            Of a request ``method``, ``url`` with its query, ``headers``, and ``body``: what it is
-            in JSON, a list for lines of JSON, an object for a form, or else a text. Of something
-            that would be written ``to`` and ``content``.
+            A request has ``method``, ``url`` with its query, ``headers`` and ``body``. The body is
+            its JSON value, a list for lines of JSON, an object for a form, or a text. A write has
+            ``to`` and ``content``.
         """
         if isinstance(planned, Write):
             content = planned.content
@@ -99,13 +101,13 @@ class MaskedJson:
         }
 
     def error(self, error: Exception) -> str:
-        """An error in one line."""
-        # The text of what is no `DeliveryError` may quote the event.
+        """Returns an error in one line."""
+        # The text of other errors than `DeliveryError` may quote the event.
         text = str(error) if isinstance(error, DeliveryError) else ""
         return self._mask.excerpt(f"{type(error).__name__}: {text}".rstrip(": "))
 
     def hide(self, value: Any) -> Any:
-        """A value of JSON without the secrets."""
+        """Returns a JSON value with secrets masked."""
         if isinstance(value, str):
             return self._mask.hide(value)
         if isinstance(value, Mapping):
@@ -114,7 +116,7 @@ class MaskedJson:
             return [self.hide(inner) for inner in value]
         if value is None or isinstance(value, bool):
             return value
-        text = str(value)  # a number, which may be one that somebody calls a secret
+        text = str(value)  # a number may be a secret too
         hidden = self._mask.hide(text)
         if hidden != text:
             return hidden
@@ -149,7 +151,7 @@ def _content(request: Request) -> Any:
 
 
 def _decoded(body: bytes) -> Any:
-    """JSON, a list for lines of JSON, or else a text."""
+    """Decodes a body as JSON or as lines of JSON, or returns its text."""
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -121,13 +121,13 @@ class FailureHandler:
                 return
             self._put_suspect_aside(in_flight, item, 1, None, now_ms)
 
-    def stand_aside(
+    def move_blocked_to_lane(
         self, order: UserOrder, in_flight: InFlight, able: Collection[int], now_ms: int
     ) -> bool:
         """Moves events to the lane that stand behind an event in the lane.
 
-        A user who has so many events in one batch that they would hold up the next batches waits
-        there too.
+        After several waves, all events that cannot go yet are moved. So a user with many events in
+        one batch does not delay the next batches.
 
         Returns:
             True if any event was moved.
@@ -146,18 +146,18 @@ class FailureHandler:
             in_flight.history.append(Attempt(Offsets.of(moved), "behind", "", now_ms))
         return bool(moved)
 
-    def set_down(self, batches: Iterable[InFlight], now_ms: int) -> None:
-        """Prepares batches for a commit, as nobody continues with them.
+    def move_rest_to_lane(self, batches: Iterable[InFlight], now_ms: int) -> None:
+        """Moves the rest of unfinished batches to the lane, when the session of a worker ends.
 
-        The rest of each batch that has outcomes goes to the lane. So what was sent can be committed
-        and is not sent again. A batch without outcomes is read again, unless a batch with outcomes
-        comes after it, as the cursor moves past both.
+        So the events that were sent can be committed, and are not sent again. A batch without
+        outcomes is read again, unless a batch with outcomes comes after it, as the cursor moves
+        past both.
         """
         known = list(batches)
         while known and not known[-1].has_outcomes:
             known.pop()
         for in_flight in known:
-            left = sorted([*in_flight.at_door, *in_flight.todo], key=itemgetter(1))
+            left = sorted([*in_flight.awaiting_turn, *in_flight.todo], key=itemgetter(1))
             if not self.has_room(len(left)):
                 return  # as after a crash: what was sent of these is sent again
             for item in left:
@@ -167,7 +167,7 @@ class FailureHandler:
                 offsets = Offsets.of(offset for _, offset in left)
                 in_flight.history.append(Attempt(offsets, "behind", "", now_ms))
             in_flight.todo.clear()
-            in_flight.at_door = NOTHING
+            in_flight.awaiting_turn = NOTHING
             in_flight.done = True
 
     def _put_suspect_aside(

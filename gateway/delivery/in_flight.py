@@ -63,7 +63,7 @@ class InFlight:
         failures: number of failures of the whole destination in a row.
         suspects: events that failed alone: offset to the count of successes at that time.
         detail: the last error.
-        at_door: events that wait for their turn to be sent.
+        awaiting_turn: events that wait for their turn to be sent.
         waves: number of sends in which events stayed behind to keep their user's order.
         delivered, dead, waiting: outcomes so far, not committed yet.
         history: attempts to record.
@@ -84,7 +84,7 @@ class InFlight:
     dead: list[DeadLetter] = field(default_factory=list)
     waiting: list[Waiting] = field(default_factory=list)
     history: list[Attempt] = field(default_factory=list)
-    at_door: Part = NOTHING
+    awaiting_turn: Part = NOTHING
     done: bool = False
     _whole: Part | None = None
     _todo: deque[Item] = field(default_factory=deque)

@@ -33,7 +33,7 @@ from gateway.errors import ConfigError
 from gateway.queue.batching import BatchingQueue
 from gateway.state import State
 from gateway.state.ledger.counts import Ledger
-from gateway.state.live_tail import Tap
+from gateway.state.live_tail import LiveTail
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -57,7 +57,7 @@ class ManagerContext:
     queue: BatchingQueue
     state: State
     ledger: Ledger
-    tap: Tap
+    live_tail: LiveTail
     server: ServerConfig
     paces: dict[str, Pace]
     clock: Callable[[], int]
@@ -309,7 +309,7 @@ class DeliveryManager:
                 max_events=built.policy.max_events,
                 order=UserOrder(atomic=built.atomic) if built.settings.ordering == "user" else None,
                 queue_id=context.queue.store.identity(),
-                tap=context.tap,
+                live_tail=context.live_tail,
                 resumed=begun.resumed,
                 waiting=begun.waiting,
             )

@@ -42,7 +42,7 @@ class Pause:
         """Notes that the worker begins a session."""
         self._standing.clear()
 
-    async def stand(self) -> None:
+    async def until_over(self) -> None:
         """Notes that the session has ended, and waits until the worker may continue."""
         self._standing.set()
         async with self._one:  # the code that paused the worker holds this

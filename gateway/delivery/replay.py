@@ -175,7 +175,7 @@ class Replays:
             await asyncio.wait({task}, timeout=seconds)
 
     def remaining(self) -> dict[str, int]:
-        """Returns, by destination, the number of offsets that its replay has yet to search."""
+        """Counts, by destination, the offsets that its replay has yet to search."""
         return {row.destination: row.end - row.next for row in self._running.values()}
 
     async def _row(self, id_: int) -> replays.Row | None:

@@ -1,4 +1,4 @@
-"""What a replay is asked for, and what it says of itself."""
+"""The request for a replay, its plan and its progress, as the admin API transfers them."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ __all__ = ["Plan", "Progress", "Request", "merge_plans", "merge_progress"]
 
 
 class Request(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is asked for.
+    """The request for a replay.
 
     Attributes:
-        from_ms, to_ms: events received from then, and before then.
-        event: name of a track event, or the type of any other.
+        from_ms, to_ms: chooses events received from the first time on and before the second.
+        event: name of a track event, or the type of any other event.
         user: userId or anonymousId.
-        rate: events a second, at most; 0 is no bound.
-        force: also where the destination may count an event twice.
-        dry_run: tell what would be sent, and send nothing.
-        group: the same for the replays of several shards that are one to who asked; made by us.
+        rate: most events a second; 0 means no bound.
+        force: replay even if the destination may count an event twice.
+        dry_run: report what would be sent, and send nothing.
+        group: set by the gateway; the same for the replays of several shards that belong together.
     """
 
     destination: str
@@ -40,7 +40,7 @@ class Request(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     group: str = ""
 
     def chooses(self, event: Event) -> bool:
-        """Whether an event is among those asked for."""
+        """Returns True if an event is asked for."""
         received_ms = parse_ms(event.received_at or "")
         return (
             received_ms is not None
@@ -51,12 +51,12 @@ class Request(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Progress(Struct, frozen=True):
-    """How far a replay has come.
+    """The progress of a replay.
 
     Attributes:
-        offsets, offsets_done: events of the queue to look at, and those looked at.
-        replayed: those that were chosen and came in again.
-        group: as of `Request`.
+        offsets, offsets_done: number of offsets to search, and of those searched.
+        replayed: number of events that were chosen and delivered again.
+        group: as in `Request`.
     """
 
     id: int
@@ -74,8 +74,10 @@ class Plan(Struct):
     """What a replay would do.
 
     Attributes:
-        chosen: events that were asked for; of them `kept_back` by rule, and `names` by event.
-        pending: events asked for that the destination has yet to get anyhow.
+        chosen: number of events that are asked for.
+        kept_back: those of them that would be filtered, by rule.
+        names: those of them that would be sent, by event.
+        pending: events asked for that the destination has yet to get anyway.
     """
 
     chosen: int = 0
@@ -85,7 +87,7 @@ class Plan(Struct):
 
 
 def merge_plans(found: Iterable[Plan]) -> Plan:
-    """What the replays of all shards would do."""
+    """Merges the plans of all shards."""
     plans = list(found)
     names = Counter(add_counts(plan.names for plan in plans))
     return Plan(
@@ -97,7 +99,10 @@ def merge_plans(found: Iterable[Plan]) -> Plan:
 
 
 def merge_progress(found: Iterable[Progress]) -> list[Progress]:
-    """Replays, newest first; those that are parts of one are one, with its first part's id."""
+    """Merges the progress of all shards, newest first.
+
+    Replays of one group become one, with the id of its first part.
+    """
     groups: dict[str, list[Progress]] = {}
     for one in sorted(found, key=lambda one: one.id):
         groups.setdefault(one.group or str(one.id), []).append(one)

@@ -1,8 +1,8 @@
 """The retry lane: single events that failed while the rest of their batch did not.
 
 These events wait in the state store for their next attempt, so that the cursor can move on. An
-event is blamed for a failure only if the destination is known to work, which is: if it accepted
-another event since this one was last tried. Otherwise the destination is blamed.
+event is blamed for a failure only if the destination is known to work: if it has accepted another
+event since this one was last tried. Otherwise the destination is blamed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Sends batches to one destination: admits sends one by one, and tracks how the destination is."""
+"""Sends batches to one destination, admits sends one by one, and tracks its condition."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ class Target:
 
 @dataclass(slots=True)
 class Condition:
-    """How a destination is doing.
+    """The condition of a destination.
 
     Attributes:
         state: ``ok``; ``retrying`` while it fails; ``paused`` while it refuses our settings.
         since_ms: start of this state.
         error: the last error in words; empty while ok.
-        ours: the error is the gateway's own, and quotes nobody.
+        ours: the error is the gateway's own, and quotes no vendor.
     """
 
     state: Literal["ok", "retrying", "paused"]
@@ -63,7 +63,7 @@ class Sender:
     """Sends batches as the circuit, the limit on concurrency and the pace allow.
 
     Attributes:
-        condition: how the destination is doing.
+        condition: the condition of the destination.
         meters: measure outcomes for rollouts.
         successes: sends that delivered something.
         attempts, failures: all sends, and those that failed in whole or in part.

@@ -81,7 +81,7 @@ class Worker:
 
     @property
     def condition(self) -> Condition:
-        """How the destination is doing."""
+        """The condition of the destination."""
         return self.sender.condition
 
     @property
@@ -96,7 +96,7 @@ class Worker:
         return await self._state.call(reading.oldest_waiting_ms, self.id)
 
     def look_into_lane(self) -> None:
-        """Notes that somebody else put events into the retry lane, to be sent now."""
+        """Looks into the retry lane now, as events were put into it from outside."""
         self._lane.wake()
 
     # -- life cycle ----------------------------------------------------------
@@ -159,11 +159,11 @@ class Worker:
         except Exception as error:  # noqa: BLE001
             paused = is_pause(error)
             if paused:
-                self._failures.set_down(self._commits, self._clock())
+                self._failures.move_rest_to_lane(self._commits, self._clock())
                 await self._commits.commit_finished()
             await self._forget()
             if paused:
-                await self._pause.stand()
+                await self._pause.until_over()
                 return self._retired
             # A defect of the gateway must not stop a destination for good.
             self._log.error(
@@ -243,7 +243,7 @@ class Worker:
                 if self.sender.ended:
                     return
                 continue
-            in_flight.at_door = part
+            in_flight.awaiting_turn = part
             if not await self.sender.admitted():
                 return  # no later batch is committed either, so this one is read again
             await self._send(in_flight, part)
@@ -259,7 +259,7 @@ class Worker:
         failed_at = in_flight.suspects.get(batch.offsets[0]) if len(part) == 1 else None
         blame = failed_at is not None and self.sender.successes > failed_at
         verdict, attempts = await send_once(self._context, batch, blame=blame)
-        in_flight.at_door = NOTHING
+        in_flight.awaiting_turn = NOTHING
         in_flight.detail = verdict.detail or in_flight.detail
         in_flight.attempts += 1
         now_ms = self._clock()
@@ -297,7 +297,9 @@ class Worker:
         able = self._order.choose((offset for _, offset in in_flight.todo), len(in_flight.todo))
         if len(able) < len(in_flight.todo):
             in_flight.waves += 1
-            aside = self._failures.stand_aside(self._order, in_flight, set(able), self._clock())
+            aside = self._failures.move_blocked_to_lane(
+                self._order, in_flight, set(able), self._clock()
+            )
             if aside and not able:
                 return NOTHING
         if not able:

@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Raw, Struct, structs
 
 from gateway.events.envelope.sealed import stored_events
+from gateway.events.envelope.stored_ids import OwnedElement, owned_elements
 from gateway.events.event import Event, decode_events, encode_events
 
 __all__ = ["ERASED", "MOST_SUBJECTS", "Redacted", "Subjects", "redact"]
@@ -61,7 +62,8 @@ class Subjects(Struct, frozen=True):
 
     def owns_json(self, event: bytes) -> bool:
         """Tells whether an event belongs to a subject, given its JSON."""
-        return self._owns(_decoder.decode(event))
+        (decoded,) = decode_events(b"[" + event + b"]")
+        return self.owns(decoded)
 
     def without_visitor(self, event: bytes) -> bytes | None:
         """Removes the note that a subject is the event's visitor; None if there is no such note.
@@ -69,31 +71,35 @@ class Subjects(Struct, frozen=True):
         Args:
             event: as JSON.
         """
-        if not self._names(_decoder.decode(event)):
-            return None
         (changed,) = decode_events(b"[" + event + b"]")
+        if not self._has(changed.notes.visitor):
+            return None
         self._forget_visitor(changed)
         return encode_events([changed])[1:-1]
 
-    def _names(self, owner: _Owner) -> bool:
+    def _has(self, id_: str | None) -> bool:
+        return id_ in self.users or id_ in self.anonymous
+
+    def _are_visitors(self, element: OwnedElement) -> bool:
         """Tells whether a subject is noted as the visitor of an event, or of a sealed one."""
-        visitors = (owner.notes.visitor, *(owner.origin.visitors.values() if owner.origin else ()))
-        return any(visitor in self.users or visitor in self.anonymous for visitor in visitors)
+        noted = element.origin.visitors.values() if element.origin else (element.notes.visitor,)
+        return any(self._has(visitor) for visitor in noted)
 
     def _forget_visitor(self, event: Event) -> None:
         notes = event.notes
-        if notes.visitor in self.users or notes.visitor in self.anonymous:
+        if self._has(notes.visitor):
             event.raw_notes = Raw(msgspec.json.encode(structs.replace(notes, visitor=None)))
 
-    def _owns(self, owner: _Owner) -> bool:
-        return self.own(owner.type, owner.user_id, owner.anonymous_id, owner.previous_id)
-
-    def _may_own_some(self, sealed: _Owner) -> bool:
-        """Tells whether any sealed event has a subject's id, so that it may belong to one."""
+    def _may_own_some(self, element: OwnedElement) -> bool:
+        """Tells whether an element has a subject's id, so that it may hold events of one."""
+        if element.origin is None:
+            return self.own(
+                element.type, element.user_id, element.anonymous_id, element.previous_id
+            )
         subject_ids = self.users | self.anonymous
         return any(
             id_ is not None and (id_ in subject_ids or id_.strip() in subject_ids)
-            for owner in sealed.sent
+            for owner in element.sent
             for id_ in (owner.user_id, owner.anonymous_id, owner.previous_id)
         )
 
@@ -116,12 +122,11 @@ def redact(subjects: Subjects, payload: bytes) -> Redacted | None:
     If one of several events that are sealed together (`gateway.events.envelope.sealed`) is erased,
     the others are stored one by one afterwards.
     """
-    owners = _list_decoder.decode(payload)
+    owned = owned_elements(payload)
     touched = {
         place
-        for place, owner in enumerate(owners)
-        if subjects._names(owner)
-        or (subjects._owns(owner) if owner.origin is None else subjects._may_own_some(owner))
+        for place, element in enumerate(owned)
+        if subjects._are_visitors(element) or subjects._may_own_some(element)
     }
     if not touched:
         return None
@@ -135,7 +140,7 @@ def redact(subjects: Subjects, payload: bytes) -> Redacted | None:
             continue
         events = stored_events(b"[" + bytes(element) + b"]")
         erased = [event for event in events if subjects.owns(event)]
-        if not erased and not subjects._names(owners[place]):
+        if not erased and not subjects._are_visitors(owned[place]):
             kept.append(element)
             continue
         changed = True
@@ -151,30 +156,4 @@ def _mark(event: Event) -> Event:
     return Event(type=ERASED, source_id=event.source_id)
 
 
-class _Origin(Struct):
-    """The part of a sealed element's origin that redaction needs."""
-
-    visitors: dict[str, str] = {}
-
-
-class _Notes(Struct, frozen=True):
-    """The part of an event's notes that redaction needs."""
-
-    visitor: str | None = None
-
-
-class _Owner(Struct, rename="camel"):
-    """The ids of an event, or of several that are sealed together."""
-
-    type: str = ""
-    user_id: str | None = None
-    anonymous_id: str | None = None
-    previous_id: str | None = None
-    notes: _Notes = msgspec.field(default=_Notes(), name="_notes")
-    origin: _Origin | None = None
-    sent: list[_Owner] = []
-
-
-_decoder = msgspec.json.Decoder(_Owner)
-_list_decoder = msgspec.json.Decoder(list[_Owner])
 _raw_decoder = msgspec.json.Decoder(list[Raw])

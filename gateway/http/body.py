@@ -1,8 +1,8 @@
-"""Reads the body of a request within bounds of bytes, of time, and of what it unfolds to.
+"""Reads the body of a request within limits of bytes, time and decompressed size.
 
 For servers that run with ``auto_decompress=False``: the bytes arrive as they were sent and are
-inflated here, so that a small body which unfolds to gigabytes never allocates more than the bound
-(RFC 1952 for gzip, RFC 1950 for deflate, RFC 9110 section 8.4 for Content-Encoding).
+decompressed here. A small body that decompresses to gigabytes never allocates more than the limit.
+(RFC 1952 for gzip, RFC 1950 for deflate, RFC 9110 section 8.4 for Content-Encoding.)
 """
 
 from __future__ import annotations
@@ -28,41 +28,41 @@ __all__ = [
 
 
 class BodyError(GatewayError):
-    """The body cannot be used; `code` is what answers and metrics call the reason."""
+    """The body cannot be used; `code` names the reason in answers and metrics."""
 
     code: ClassVar[str]
 
 
 class BodyTooLarge(BodyError):
-    """More bytes than allowed, as sent or inflated."""
+    """The body has more bytes than allowed, as sent or decompressed."""
 
     code = "payload_too_large"
 
 
 class BodyEncodingError(BodyError):
-    """Not what Content-Encoding says, or in an encoding that is not supported."""
+    """The body contradicts its Content-Encoding, or that is not supported."""
 
     code = "invalid_encoding"
 
 
 class BodyTimeout(BodyError):
-    """The client took too long to send it."""
+    """The client took too long to send the body."""
 
     code = "request_timeout"
 
 
 class BodyIncomplete(BodyError):
-    """The client went away, or broke the framing, before the end."""
+    """The client disconnected, or broke the framing, before the end of the body."""
 
     code = "incomplete_body"
 
 
-_IsalError = cast("type[Exception]", isal_zlib.error)  # which isal's stubs take for an instance
+_IsalError = cast("type[Exception]", isal_zlib.error)  # an instance in isal's stubs
 _PLAIN = frozenset({"", "identity"})
 _GZIP = frozenset({"gzip", "x-gzip"})
 _GZIP_BITS, _ZLIB_BITS, _RAW_BITS = 31, 15, -15
 _MAX_MEMBERS = 16
-"""Members that a gzip body may have. Each costs a copy of what follows it."""
+"""Members that a gzip body may have. Each costs a copy of the bytes after it."""
 
 
 async def read_body(
@@ -72,15 +72,15 @@ async def read_body(
     max_compressed_bytes: int,
     timeout_seconds: float,
 ) -> bytes:
-    """The body, decompressed.
+    """Returns the body, decompressed.
 
     Args:
-        max_bytes: of the result.
-        max_compressed_bytes: as sent, where Content-Encoding names a compression.
-        timeout_seconds: for the whole body, however steadily it trickles in.
+        max_bytes: limit of the result.
+        max_compressed_bytes: limit of the bytes as sent, where they are compressed.
+        timeout_seconds: limit for receiving the whole body, even if bytes keep arriving.
 
     Raises:
-        BodyError: one of its kinds, by what is wrong.
+        BodyError: the subclass says what is wrong.
     """
     encoding = request.headers.get("Content-Encoding", "").strip().lower()
     if encoding in _PLAIN:
@@ -96,7 +96,7 @@ async def _receive(request: web.BaseRequest, limit: int, timeout_seconds: float)
         raise BodyTooLarge(f"{declared} bytes are announced, {limit} are allowed")
     content = request.content
     try:
-        if content.is_eof():  # the usual case: it came with the head, so there is nothing to time
+        if content.is_eof():  # the usual case: it came with the head, so no time limit is needed
             return _bounded(content.read_nowait(), limit)
         pieces: list[bytes] = []
         room = limit
@@ -109,7 +109,7 @@ async def _receive(request: web.BaseRequest, limit: int, timeout_seconds: float)
         raise BodyTimeout(f"not complete within {timeout_seconds} seconds") from None
     except (ConnectionError, HttpProcessingError, web.RequestPayloadError) as error:
         raise BodyIncomplete(str(error)) from None
-    except RuntimeError as error:  # what aiohttp raises for a connection that is already closed
+    except RuntimeError as error:  # aiohttp raises it for a connection that is already closed
         raise BodyIncomplete(str(error)) from None
 
 
@@ -120,14 +120,15 @@ def _bounded(piece: bytes, room: int) -> bytes:
 
 
 def inflate(data: bytes, max_bytes: int) -> bytes:
-    """Decompress a whole gzip, zlib or raw deflate stream; which one, its first bytes say.
+    """Decompresses a whole gzip, zlib or raw deflate stream; its first bytes tell which it is.
 
     Args:
-        max_bytes: of the result; no more than about twice this is ever allocated.
+        max_bytes: limit of the result; no more than about twice this is ever allocated.
 
     Raises:
-        BodyTooLarge: it unfolds to more.
-        BodyEncodingError: truncated, damaged, followed by something else, or none of the three.
+        BodyTooLarge: the result would be larger.
+        BodyEncodingError: the stream is truncated, damaged, followed by something else, or none of
+            the three.
     """
     bits = _window_bits(data)
     pieces: list[bytes] = []
@@ -151,7 +152,7 @@ def inflate(data: bytes, max_bytes: int) -> bytes:
 
 
 def _window_bits(data: bytes) -> int:
-    """How to open a stream. Clients send all three under the name of deflate."""
+    """Returns zlib's window bits for a stream. Clients send all three kinds as ``deflate``."""
     if data[:2] == b"\x1f\x8b":
         return _GZIP_BITS
     if len(data) >= 2 and data[0] & 0x0F == 8 and int.from_bytes(data[:2], "big") % 31 == 0:

@@ -1,7 +1,7 @@
-"""The address of the client, as far as it can be believed.
+"""Finds the address of the client, believing trusted proxies only.
 
-Anybody can send an X-Forwarded-For header, and a proxy appends to what it was sent: only what
-trusted proxies wrote, counted from the right, says anything.
+Any client can send an X-Forwarded-For header, and a proxy appends to the one that it receives. So
+only the entries that trusted proxies wrote count; these stand at the right end.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from gateway.components.ports import ServerLimits
 __all__ = ["ClientAddress", "parse_address"]
 
 _REMEMBERED = 4096
-"""Addresses whose parsed form, or whether they are trusted, is kept."""
+"""Addresses kept in each cache."""
 
 _LONGEST = 100
-"""Characters beyond which a text is no address: what is kept must be short."""
+"""Characters of the longest text that may be an address; cached texts must be short."""
 
 
 class ClientAddress:
     """Finds the client's address.
 
     Args:
-        server: names the trusted proxies and the header in which they name the client.
+        server: has the trusted proxies, and the header in which they name the client.
     """
 
     def __init__(self, server: ServerLimits) -> None:
@@ -37,16 +37,20 @@ class ClientAddress:
         self._trusted = lru_cache(maxsize=_REMEMBERED)(self._in_networks)
 
     def trusted(self, request: web.BaseRequest) -> bool:
-        """Whether the connection itself comes from a trusted proxy."""
+        """Tells whether the connection itself comes from a trusted proxy."""
         peer = parse_address(request.remote or "")
         return peer is not None and self._trusted(peer)
 
     def of(self, request: web.BaseRequest) -> str | None:
-        """The client's address, or None where there is none, as on a Unix socket.
+        """Returns the client's address; None where there is none, as on a Unix socket.
 
-        Of X-Forwarded-For the rightmost address that is not a trusted proxy's; else the configured
-        header; else, where all addresses are trusted proxies', the leftmost; else the peer's. From
-        a peer that is not trusted headers are not looked at.
+        The first of these that there is:
+
+        1. the peer's address, if it is no trusted proxy; its headers are ignored;
+        2. the rightmost address in X-Forwarded-For that is no trusted proxy's;
+        3. the address in the configured header;
+        4. the leftmost of the trusted proxies in X-Forwarded-For;
+        5. the peer's address.
         """
         peer = parse_address(request.remote or "")
         if peer is None or not self._trusted(peer):
@@ -56,7 +60,7 @@ class ClientAddress:
         for hop in reversed(hops.split(",")) if hops else ():
             address = parse_address(hop)
             if address is None:
-                break  # nobody vouches for what stands left of this
+                break  # no trusted proxy wrote what stands left of this
             if not self._trusted(address):
                 return address
             nearest = address
@@ -72,9 +76,9 @@ class ClientAddress:
 
 
 def parse_address(text: str) -> str | None:
-    """An IP address in its shortest form, without port, brackets or zone; None if it is none.
+    """Returns an IP address in its shortest form; None for a text that is no address.
 
-    IPv4 addresses mapped into IPv6 come back as IPv4.
+    Port, brackets and zone are removed. An IPv4 address mapped into IPv6 becomes IPv4.
     """
     return _parse(text) if len(text) <= _LONGEST else None
 

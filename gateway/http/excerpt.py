@@ -1,4 +1,4 @@
-"""Text from outside made fit for logs: no secrets, no control characters, no more than a line."""
+"""Makes text from outside safe to log: without secrets and control characters, and short."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from urllib.parse import parse_qsl, quote, urlsplit
 __all__ = ["EXCERPT_CHARACTERS", "Mask", "secrets_of_url"]
 
 EXCERPT_CHARACTERS = 200
-"""Length at which an excerpt is cut off."""
+"""Length of the longest excerpt."""
 
 _SHORTEST_SECRET = 4
-"""Shorter texts are no secrets, and masking them would garble the rest."""
+"""Length of the shortest secret. Masking shorter texts would garble the rest."""
 
 _SHORTEST_ENCODED = 8
 """Bytes of a secret that is also looked for in base64 and hexadecimal."""
 
 _SHORTEST_TOKEN = 16
-"""A piece of the URL's path that is as long as this may be a token; shorter ones are words."""
+"""Length from which a piece of a URL's path may be a token; shorter ones are words."""
 
 
 def secrets_of_url(url: str) -> list[str]:
-    """The parts of a URL that may work as a credential, the URL itself among them."""
+    """Returns the parts of a URL that may be a credential, and the URL itself."""
     parts = urlsplit(url)
     found = [url, parts.path, parts.query, *(value for _, value in parse_qsl(parts.query))]
     return found + [piece for piece in parts.path.split("/") if len(piece) >= _SHORTEST_TOKEN]
 
 
 class Mask:
-    """Cleans text.
+    """Replaces secrets in text.
 
     Args:
-        secrets: texts to replace with ``***``, also where they stand escaped for JSON or a URL, in
-            base64 or in hexadecimal.
+        secrets: texts to replace with ``***``, also where they are escaped for JSON or a URL, or
+            encoded in base64 or hexadecimal.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
@@ -56,17 +56,17 @@ class Mask:
         self._pattern = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
     def excerpt(self, text: str, *, cut: bool = False) -> str:
-        """The text's beginning in one line.
+        """Returns the beginning of the text as one line.
 
         Args:
-            cut: whether the text's end is missing. What could be the beginning of a secret is then
-                left out too.
+            cut: the end of the text is missing. Then its last characters are left out, since they
+                may be the beginning of a secret.
         """
         text = " ".join(self._clean(text, cut=cut).split())
         return _shortened(text, EXCERPT_CHARACTERS)
 
     def block(self, text: str, most: int, *, cut: bool = False) -> str:
-        """The text's beginning with its lines kept, at most so many characters.
+        """Returns the beginning of the text with its line ends, `most` characters at most.
 
         Args:
             cut: as for `excerpt`.
@@ -75,7 +75,7 @@ class Mask:
         return _shortened("\n".join(lines), most)
 
     def hide(self, text: str) -> str:
-        """The text whole and as it is, but for the secrets."""
+        """Returns the whole text with its secrets replaced."""
         return self._pattern.sub("***", text)
 
     def _clean(self, text: str, *, cut: bool) -> str:

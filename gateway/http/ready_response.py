@@ -1,7 +1,7 @@
-"""An answer whose bytes are known before anybody asks for it.
+"""A response whose bytes are made in advance.
 
-aiohttp makes and encodes an answer's headers each time, which for the answer to a single event is a
-fifth of all the work. What is nearly always answered is the same each time, but for its date.
+aiohttp encodes the headers of each response anew, which is a fifth of all the work for a request
+with a single event. Yet nearly all responses are equal, except for their date.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ SECURE_HEADERS: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
     "Server": "headgate",
 }
-"""Headers of every answer: no browser is to guess what it is, nor anybody what we run on."""
+"""Headers of every answer: browsers must not guess its type, and no version is shown."""
 
 
 class ReadyResponse(web.Response):
-    """A 200 for any number of requests, all of which must `suit`.
+    """A 200 for any number of requests; it must suit each of them (`suits`).
 
     Args:
-        headers: all of them but `SECURE_HEADERS`, Content-Length and Date.
+        headers: all headers except `SECURE_HEADERS`, Content-Length and Date.
     """
 
     def __init__(self, body: bytes, headers: Mapping[str, str]) -> None:
@@ -41,7 +41,7 @@ class ReadyResponse(web.Response):
 
     @staticmethod
     def suits(request: web.BaseRequest) -> bool:
-        """Whether a request asks for nothing that an answer made beforehand has not."""
+        """Tells whether the response can answer a request, which must ask for nothing special."""
         return (
             request.version == HttpVersion11
             and request.keep_alive
@@ -51,12 +51,12 @@ class ReadyResponse(web.Response):
 
     @property
     def keep_alive(self) -> bool | None:
-        """See `web.StreamResponse`."""
+        """True, as `suits` has checked; see `web.StreamResponse`."""
         return True
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """Send it."""
-        await request.writer.drain()  # to a client that does not read, no more is sent
+        """Sends the response."""
+        await request.writer.drain()  # waits for a client that does not read
         transport = request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client has gone away")
@@ -64,7 +64,7 @@ class ReadyResponse(web.Response):
         return None
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """All was sent by `prepare`."""
+        """Does nothing: `prepare` has sent all bytes."""
 
     def _at(self, second: int) -> bytes:
         if second != self._second:

@@ -1,8 +1,8 @@
-"""The Retry-After header: how long a server asks to be left alone.
+"""Reads the Retry-After header, the wait that a server asks for.
 
 It has two forms (RFC 9110, section 10.2.3): a number of seconds, or an HTTP-date in one of the
-three formats of section 5.6.7. A fraction of a second, which the RFC does not have, is sent by
-enough servers to be read as well.
+three formats of section 5.6.7. Fractions of a second, which the RFC does not allow, are read too,
+because many servers send them.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from email.utils import parsedate_to_datetime
 __all__ = ["MAX_HEADER_CHARACTERS", "parse_retry_after"]
 
 MAX_HEADER_CHARACTERS = 64
-"""A longer value is not looked at: no form of the header is half as long."""
+"""Length of the longest value that is read; no form of the header is half as long."""
 
 _SECONDS = re.compile(r"[0-9]+(?:\.[0-9]*)?")
 
 
 def parse_retry_after(value: str | None, now_ms: int) -> float | None:
-    """Read the header's value.
+    """Reads the header's value.
 
     Args:
-        value: as received; None where the header is absent.
-        now_ms: the wall clock in milliseconds, which a date is compared with.
+        value: the value as received; None where the header is absent.
+        now_ms: the wall clock in milliseconds, to compare a date with.
 
     Returns:
-        Seconds to wait, finite and not negative; 0 for a date in the past. None where there is no
-        value that can be read: the caller then waits as long as it sees fit.
+        Seconds to wait, finite and not negative; 0 for a date in the past. None where no value can
+        be read; the caller then chooses the wait.
     """
     if value is None or len(value) > MAX_HEADER_CHARACTERS:
         return None

@@ -1,8 +1,8 @@
-"""The paths of sources, which may become others while the server runs.
+"""Routes requests to sources, whose paths may change while the server runs.
 
-aiohttp closes its router once a server runs. What stands in it for all sources is one resource,
-which asks a router of its own, and that one is replaced as a whole: a request is answered by those
-who were there when it came in.
+aiohttp freezes its router once a server runs. So the router has one resource for all sources, with
+a router of its own, which is replaced as a whole. A request is answered by the sources that were
+mounted when it arrived.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Mounted:
-    """The paths of some sources.
+    """The paths of the sources of one config.
 
     Attributes:
-        direct: handlers of those that need no router, by path and for all methods.
+        direct: handlers of the paths that bypass the router, for all methods.
 
     Args:
-        prefix: put before all of them.
+        prefix: put before all paths.
 
     Raises:
         GatewayError: two sources answer the same path.
@@ -39,7 +39,7 @@ class Mounted:
     def __init__(self, sources: Iterable[Source] = (), prefix: str = "") -> None:
         self.router = web.UrlDispatcher()
         self.direct: dict[str, Handler] = {}
-        self._under_way = 0
+        self._active = 0
         self._idle = asyncio.Event()
         self._idle.set()
         taken: dict[tuple[str, str], str] = {}
@@ -57,37 +57,37 @@ class Mounted:
                     self.direct[prefix + route.path] = handler
 
     async def idle(self) -> None:
-        """Until no request is under way."""
+        """Waits until no request is in progress."""
         await self._idle.wait()
 
     def _counted(self, handler: Handler) -> Handler:
         async def counted(request: web.Request) -> web.StreamResponse:
-            self._under_way += 1
+            self._active += 1
             self._idle.clear()
             try:
                 return await handler(request)
             finally:
-                self._under_way -= 1
-                if not self._under_way:
+                self._active -= 1
+                if not self._active:
                     self._idle.set()
 
         return counted
 
 
 class Paths(AbstractResource):
-    """The paths of all sources that there are at the moment."""
+    """The paths of all sources in use, as one resource of aiohttp's router."""
 
     def __init__(self) -> None:
         super().__init__()
         self._mounted = Mounted()
 
     def mount(self, mounted: Mounted) -> Mounted:
-        """Answer these from the next request on; gives those before."""
+        """Uses these paths from the next request on; returns those used before."""
         before, self._mounted = self._mounted, mounted
         return before
 
     def direct(self, path: str) -> Handler | None:
-        """What answers a path that needs no router."""
+        """Returns the handler of a path that bypasses the router; None if it does not."""
         return self._mounted.direct.get(path)
 
     async def answers(self, request: web.Request) -> bool:
@@ -95,29 +95,29 @@ class Paths(AbstractResource):
         return (await self.resolve(request))[0] is not None
 
     async def resolve(self, request: web.Request) -> tuple[Any, set[str]]:
-        """As aiohttp asks: what answers a request, or None."""
+        """Returns the match for a request, or None; aiohttp calls it."""
         match = await self._mounted.router.resolve(request)
         return (match if match.http_exception is None else None), set()
 
     @property
     def canonical(self) -> str:
-        """Where aiohttp looks for it: below everything that has a path of its own."""
+        """The path by which aiohttp finds the resource: it comes after all longer ones."""
         return "/"
 
     def raw_match(self, path: str) -> bool:
-        """Nobody asks for it by name."""
+        """Returns False: the resource is never looked up by name."""
         return False
 
     def url_for(self, **_: str) -> URL:
-        """It has no URL of its own."""
+        """Raises: the resource has no URL of its own."""
         raise NotImplementedError
 
     def add_prefix(self, prefix: str) -> None:
-        """It is in no application below another."""
+        """Raises: the resource is never part of a nested application."""
         raise NotImplementedError
 
     def get_info(self) -> Any:
-        """Nothing that could be told."""
+        """Returns no information."""
         return {}
 
     def __len__(self) -> int:

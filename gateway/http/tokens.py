@@ -1,7 +1,7 @@
-"""Admin tokens: whose a request's token is, and what its role lets it do.
+"""Finds the admin token of a request, and what its role allows.
 
-Of a token only the SHA-256 is kept in memory for comparison. A token is long and random, so that a
-plain hash cannot be turned back; a slow one would make each request slow.
+Only the SHA-256 of each token is kept in memory for comparison. Tokens are long and random, so a
+plain hash of one cannot be reversed; a slow hash would make each request slow.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ __all__ = ["Caller", "Tokens"]
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks."""
+    """The name and role of the token that a request carries."""
 
     name: str
     role: Role
 
     def may(self, role: Role) -> bool:
-        """Whether what needs this role is allowed."""
+        """Tells whether the caller may do what needs this role."""
         return ROLES.index(self.role) >= ROLES.index(role)
 
 
@@ -37,13 +37,13 @@ class _Known:
 
 
 class Tokens:
-    """The tokens of ``[admin]``. It is false where there are none."""
+    """The tokens of ``[admin]``; False where there are none."""
 
     def __init__(self, config: AdminConfig) -> None:
         self.use(config)
 
     def use(self, config: AdminConfig) -> None:
-        """Know these from now on, and no others."""
+        """Replaces all known tokens by those of a config."""
         self._known: Sequence[_Known] = [
             _Known(Caller(token.name, token.role), _digest(token)) for token in config.all_tokens
         ]
@@ -52,13 +52,13 @@ class Tokens:
         return bool(self._known)
 
     def of_request(self, request: web.Request) -> Caller | None:
-        """Who makes a request; None where it is nobody we know."""
+        """Returns the caller of a request; None if its token is unknown."""
         return self.caller(request.headers.get("Authorization", ""))
 
     def caller(self, header: str) -> Caller | None:
-        """Whose an Authorization header is; None where it is nobody's.
+        """Returns the caller for an Authorization header; None if its token is unknown.
 
-        All tokens are looked at whichever it is, each in constant time.
+        It compares all tokens each time, each in constant time.
         """
         scheme, _, given = header.partition(" ")
         digest = hashlib.sha256(given.encode("utf-8", "surrogateescape")).digest()

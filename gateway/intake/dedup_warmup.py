@@ -7,7 +7,7 @@ import heapq
 from gateway.components.store import Store
 from gateway.config.data_dir import shards_of
 from gateway.config.model import Config
-from gateway.events.envelope.sealed import newest_ids
+from gateway.events.envelope.stored_ids import newest_ids
 from gateway.intake.dedup import RecentIds
 from gateway.queue.offline import queues_of
 

@@ -19,7 +19,7 @@ from gateway.events.envelope.arrival import Arrival, Plain, Receipt
 from gateway.events.envelope.sealed import Origin
 from gateway.events.event import Event
 from gateway.events.json_diff import Change, changes
-from gateway.intake.acceptance import Preparer, discards_of, transform
+from gateway.intake.acceptance import Prepare, discards_of, preparer, transform
 from gateway.intake.context import IntakeContext, identity_of
 from gateway.intake.source_directory import SourceDirectory
 
@@ -107,8 +107,8 @@ class IntakeDryRun(SourceDirectory):
         """Adds the result for each event of a request to `results`."""
         self.discarded += arrival.discarded
         arrival.client = self._transforms.of_client(arrival.client)
-        preparer = Preparer(arrival, self._suppressed)
-        results = [self._prepare(event, arrival.source_id, preparer) for event in arrival.events]
+        prepare = preparer(arrival, self._suppressed)
+        results = [self._prepare(event, arrival.source_id, prepare) for event in arrival.events]
         valid = [result for result in results if not result.code]
         if self._finds_duplicates and valid:
             self._find_duplicates(arrival.source_id, valid)
@@ -129,11 +129,11 @@ class IntakeDryRun(SourceDirectory):
         if not self.enabled(source_id):
             return ["source_disabled"] * len(events)
         self._transforms.receive(events)
-        preparer = Preparer(Arrival(source_id, received_ms, events), self._suppressed)
+        prepare = preparer(Arrival(source_id, received_ms, events), self._suppressed)
         codes: dict[int, str] = {}
         valid: list[Event] = []
         for event in events:
-            code = preparer.prepare(event)
+            code = prepare(event)
             if code is None:
                 valid.append(event)
             else:
@@ -144,7 +144,7 @@ class IntakeDryRun(SourceDirectory):
             codes |= dict.fromkeys(map(id, discarded), code)
         return [codes.get(id(event), event) for event in events]
 
-    def _prepare(self, event: Event, source_id: str, preparer: Preparer) -> DryRunResult:
+    def _prepare(self, event: Event, source_id: str, prepare: Prepare) -> DryRunResult:
         """Runs the steps before de-duplication."""
         result = DryRunResult(event, source_id, [Step("source", source_id)])
         for id_, chain in self._single_transforms:
@@ -155,7 +155,7 @@ class IntakeDryRun(SourceDirectory):
             result.steps[0] = Step("source", source_id, "dropped", "source_disabled")
             result.code = "source_disabled"
             return result
-        code, changed = _changes_by(partial(preparer.prepare, event), event)
+        code, changed = _changes_by(partial(prepare, event), event)
         result.code = code or ""
         outcome = "dropped" if code else "changed" if changed else "passed"
         result.steps.append(Step("validation", "", outcome, result.code, changed))

@@ -25,12 +25,12 @@ from gateway.events.envelope.mixed import AsSent, Mixed, mixed
 from gateway.events.envelope.sealed import Origin, finish
 from gateway.events.event import Event, decode_events, encode_events
 from gateway.events.timestamps import parse_ms
-from gateway.intake.acceptance import Preparer, discards_of, transform
+from gateway.intake.acceptance import discards_of, preparer, transform
 from gateway.intake.context import IntakeContext, identity_of
 from gateway.intake.source_directory import SourceDirectory
 from gateway.intake.tally import RequestTally
-from gateway.state.ledger.source_ledger import Books
-from gateway.state.live_tail import Tap
+from gateway.state.ledger.source_ledger import SourceLedger
+from gateway.state.live_tail import LiveTail
 
 __all__ = ["Arrival", "Intake", "Plain", "Receipt"]
 
@@ -54,13 +54,15 @@ class Intake(SourceDirectory):
         self._recent_ids = context.recent_ids
         self._transforms = context.transforms
         self._suppressed = context.suppressed
-        self._books = Books(context.ledger) if context.books is None else context.books
-        self._tap = Tap() if context.tap is None else context.tap
+        self._source_ledger = (
+            SourceLedger(context.ledger) if context.source_ledger is None else context.source_ledger
+        )
+        self._live_tail = LiveTail() if context.live_tail is None else context.live_tail
         self._identity = identity_of(context)
         self._meters = context.meters
         self._log = context.log
         self._logged_ms: dict[str, int] = {}
-        context.queue.when_stored = self._books.stored
+        context.queue.when_stored = self._source_ledger.stored
 
     def reject(self, code: str) -> None:
         """Counts a request that has no events to count, by the code of its answer."""
@@ -115,9 +117,9 @@ class Intake(SourceDirectory):
                 raise
             taken = set(map(id, new))
             tally.repeat([event for event in valid if id(event) not in taken])
-        if self._tap:
-            self._tap.publish(tally.received_ms, "accepted", tally.kept)
-            self._tap.publish(tally.received_ms, "", tally.not_stored)
+        if self._live_tail:
+            self._live_tail.publish(tally.received_ms, "accepted", tally.kept)
+            self._live_tail.publish(tally.received_ms, "", tally.not_stored)
         if tally.duplicate or tally.discarded:
             await self._record(tally)
         return tally.receipt()
@@ -172,8 +174,8 @@ class Intake(SourceDirectory):
             if isinstance(error, QueueError):
                 self.refuse(source_id, len(heads))
             raise
-        if self._tap:
-            self._tap.publish(origin.received_ms, "accepted", events)
+        if self._live_tail:
+            self._live_tail.publish(origin.received_ms, "accepted", events)
         return True
 
     def _decode_suspects(self, plain: Plain) -> AsSent | Mixed | None:
@@ -204,7 +206,7 @@ class Intake(SourceDirectory):
 
     def _prepare(self, arrival: Arrival, tally: RequestTally) -> list[Event]:
         """Validates and stamps events; returns those that are valid."""
-        prepare = Preparer(arrival, self._suppressed).prepare
+        prepare = preparer(arrival, self._suppressed)
         valid = []
         for event in arrival.events:
             code = prepare(event)
@@ -276,7 +278,7 @@ class Intake(SourceDirectory):
 
     async def _record(self, tally: RequestTally) -> None:
         """Counts the events that were not stored."""
-        await self._books.not_stored(
+        await self._source_ledger.not_stored(
             tally.source_id, tally.duplicate, tally.discarded, tally.not_stored
         )
 

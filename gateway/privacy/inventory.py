@@ -1,7 +1,7 @@
-"""What kinds of personal data the retained events have, by source, event and path.
+"""Lists the kinds of personal data in retained events, by source, event and path.
 
-An operator writes rules by it: what is red has no business there, yellow is personal, green has
-been masked. Nothing of a value is kept but a masked sample, and memory has a bound.
+Operators write masking rules by it: red values do not belong in events, yellow ones are personal,
+green ones are masked. Only a masked sample of a value is kept, and memory has a bound.
 """
 
 from __future__ import annotations
@@ -16,14 +16,16 @@ from msgspec import Struct
 from gateway.components.store import Frame
 from gateway.events.envelope.sealed import stored_events
 from gateway.events.event import Event
-from gateway.privacy.detectors.detect import KINDS, MASKED, Detector, disguise
-from gateway.privacy.detectors.prescan import Prescan, is_coarse, squeeze
+from gateway.privacy.detectors.detect import KINDS, Detector
+from gateway.privacy.detectors.disguise import MASKED, disguise
+from gateway.privacy.detectors.ip_addresses import is_coarse
+from gateway.privacy.detectors.prescan import Prescan, squeeze
 from gateway.queue.offline import QueueFolder
 
 __all__ = ["MAX_ROWS", "Colour", "Inventory", "Report", "Row", "scan_frames", "scan_queues"]
 
 MAX_ROWS = 5_000
-"""Rows that are told apart; findings beyond them are counted together."""
+"""Number of rows; findings beyond it are counted together."""
 
 Colour: TypeAlias = Literal["red", "yellow", "green"]
 
@@ -51,14 +53,14 @@ _SKIPPED = frozenset(
 
 
 class Row(Struct, frozen=True):
-    """What was found at one place.
+    """The findings of one kind at one place.
 
     Attributes:
         event: name of a track event, or the type of any other.
         path: keys, and ``[]`` for the elements of a list.
-        kind: as in `detect`, or ``name``, ``birth``, ``address`` and ``password`` for values whose
-            key says so, or ``masked``.
-        count: values.
+        kind: as in `detect`; or ``name``, ``birth``, ``address`` and ``password``, by the key of
+            the value; or ``masked``.
+        count: number of values.
         sample: one of them, masked.
     """
 
@@ -72,12 +74,12 @@ class Row(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """What a scan has found.
+    """The result of a scan.
 
     Attributes:
-        events: how many were looked at.
+        events: number of events.
         rows: red ones first, and those with most values first.
-        beyond: values that were found where there was no room for another row.
+        beyond: number of values that found no room for another row.
     """
 
     events: int
@@ -97,7 +99,7 @@ class Inventory:
         self._prescan = Prescan(KINDS, list(_NAMES), {}, coarse_ips=True)
 
     def add(self, events: Iterable[Event]) -> None:
-        """Look at events."""
+        """Collects the findings in events."""
         for event in events:
             self.events += 1
             data = event.to_json()
@@ -106,10 +108,10 @@ class Inventory:
             name = self._masked(event.event or event.type)
             for key, value in json.loads(data).items():
                 if key not in _SKIPPED:
-                    self._walk(event.source_id, name, self._masked(key), key, value)
+                    self._collect(event.source_id, name, self._masked(key), key, value)
 
     def report(self) -> Report:
-        """What was found until now."""
+        """Returns the findings so far."""
         rows = [
             Row(_colour_of(kind), source, event, path, kind, count, self._samples[place])
             for place, count in self._counts.items()
@@ -119,17 +121,17 @@ class Inventory:
         rows.sort(key=lambda row: (order[row.colour], -row.count, row.source, row.event, row.path))
         return Report(self.events, rows, self._beyond)
 
-    def _walk(self, source: str, event: str, path: str, key: str, value: Any) -> None:
+    def _collect(self, source: str, event: str, path: str, key: str, value: Any) -> None:
         if isinstance(value, dict):
             for inner, item in value.items():
                 shown = self._masked(inner)
                 below = f"{path}.{shown}"[:_LONGEST_PATH]
                 if shown != inner:
                     self._texts(source, event, below, inner)
-                self._walk(source, event, below, inner, item)
+                self._collect(source, event, below, inner, item)
         elif isinstance(value, list):
             for item in value:
-                self._walk(source, event, f"{path}[]"[:_LONGEST_PATH], key, item)
+                self._collect(source, event, f"{path}[]"[:_LONGEST_PATH], key, item)
         elif isinstance(value, str | int | float) and not isinstance(value, bool) and value != "":
             text = str(value)
             if not self._texts(source, event, path, text):
@@ -138,7 +140,7 @@ class Inventory:
                     self._count(source, event, path, kind, MASKED)
 
     def _texts(self, source: str, event: str, path: str, text: str) -> bool:
-        """Count what a text holds; whether it was anything."""
+        """Counts the findings in a text; True if there are any."""
         found = False
         for item in self._detector.find(text):
             piece = text[item.start : item.end]
@@ -173,11 +175,11 @@ def _colour_of(kind: str) -> Colour:
 
 
 def scan_frames(frames: Iterable[Frame], since_ms: int = 0, source: str | None = None) -> Report:
-    """Look at the events of frames.
+    """Scans the events of frames.
 
     Args:
-        since_ms: leave out what was stored before; milliseconds since 1970.
-        source: look only at the events of this one.
+        since_ms: skip frames that were stored before; milliseconds since 1970.
+        source: scan only the events of this source.
     """
     inventory = Inventory()
     for frame in frames:
@@ -193,7 +195,7 @@ def scan_queues(
     source: str | None = None,
     progress: Callable[[int], object] = lambda _: None,
 ) -> Report:
-    """Look at all events of queues on disk.
+    """Scans all events of queues on disk.
 
     Args:
         progress: called with the bytes of each segment that has been read.

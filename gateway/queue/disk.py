@@ -1,4 +1,4 @@
-"""The store on local disk: append-only segments. Format and invariants: `gateway.queue`."""
+"""The store on local disk: append-only segments, as `gateway.queue` describes them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from gateway.queue.disk_reader import DiskReader
 from gateway.queue.erase import Eraser
 from gateway.queue.files import FileSystem, RealFileSystem
 from gateway.queue.index import index_path
+from gateway.queue.quarantine import Quarantine
 from gateway.queue.queue_id import stored_identity
 from gateway.queue.record import (
     SEGMENT_HEADER,
@@ -43,11 +44,11 @@ class DiskConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Keys of `[queue]` with ``type = "disk"``.
 
     Attributes:
-        retention_hours: events are kept so long after they were written, for replay.
-        max_bytes: bound on the size of all segments. When it is reached, events that every
-            destination has finished with go early; if that is not enough, the gateway sheds.
-        segment_bytes: a new segment begins when one reaches this.
-        compression_level: of zstd, 1 to 19.
+        retention_hours: time for which events are kept after they were written, for replay.
+        max_bytes: bound on the size of all segments. At the bound, events that every destination
+            has finished with are removed early. If that is not enough, the gateway sheds.
+        segment_bytes: size at which a new segment begins.
+        compression_level: level of zstd, 1 to 19.
     """
 
     retention_hours: Annotated[float, Meta(ge=0)] = 168.0
@@ -61,7 +62,7 @@ class DiskStore(Store):
 
     Args:
         clock: wall clock in milliseconds.
-        files: replaced in tests by one that fails.
+        files: tests pass a file system that fails.
     """
 
     def __init__(
@@ -77,25 +78,24 @@ class DiskStore(Store):
         self._config = config
         self._clock = clock
         self._log = log
+        self._quarantine = Quarantine(self.files, folder, log)
         self._codec = Codec(config.compression_level)
-        self._lock = threading.Lock()  # guards the fields below against readers in other threads
+        self._lock = threading.Lock()  # guards the fields below, which readers in other threads see
         self._identity = ""
         self._segments: list[Segment] = []
         self._end = 0
         self._finished = 0
         self._problem = ""
-        self._reported: set[tuple[Path, int]] = set()
-        self._damaged_events = 0
-        self._fd: int | None = None  # of the newest segment; None: the next write begins one
+        self._fd: int | None = None  # of the newest segment; if None, the next write begins one
 
     # -- opening and closing -------------------------------------------------
 
     def open(self) -> None:
-        """Recover: see `gateway.queue`."""
+        """Recovers the queue; see `gateway.queue`."""
         self.files.make_dir(self._folder)
         names = self.files.list_dir(self._folder)
         for name in names:
-            if name.endswith(DRAFT_SUFFIX):  # of an erasure that did not come to its end
+            if name.endswith(DRAFT_SUFFIX):  # an erasure did not finish
                 self.files.remove(self._folder / name)
         offsets = [Segment.offset_of(name) for name in names]
         firsts = sorted(offset for offset in offsets if offset is not None)
@@ -115,7 +115,7 @@ class DiskStore(Store):
     def _check_version(self, path: Path) -> None:
         fd = self.files.open(path)
         try:
-            # A damaged header is no obstacle: the file's name tells the offset too.
+            # A damaged header does no harm, as the file's name has the offset too.
             parse_segment_header(self.files.read(fd, 0, SEGMENT_HEADER))
         finally:
             self.files.close(fd)
@@ -126,19 +126,19 @@ class DiskStore(Store):
         for damage in found.damage:
             self.report(damage)
         if size > found.size:
-            self._quarantine(Damage(path, found.size, size, found.end, found.end), "torn")
+            self._quarantine.keep(Damage(path, found.size, size, found.end, found.end), "torn")
             self._log.warning(
                 "queue: cut off a torn tail, the trace of a crash; it was never acknowledged",
                 segment=path.name,
                 bytes=size - found.size,
             )
-        # Also where nothing is cut off: frames that a killed process did not come to sync count
+        # This syncs even if nothing is cut off. Frames that a killed process did not sync count
         # from now on, and must not vanish with the next power loss.
         self.files.truncate(path, min(size, found.size))
         return Segment(path, first, found.end, min(size, found.size), modified_ms)
 
     def _drop_if_empty(self) -> None:
-        """Remove a newest segment without events: its name is where the next one begins."""
+        """Removes a newest segment without events, as the next segment would have its name."""
         if self._segments and self._segments[-1].end == self._segments[-1].first:
             self.files.remove(self._segments.pop().path)
 
@@ -189,8 +189,8 @@ class DiskStore(Store):
         try:
             self.files.sync(self._fd)
         except OSError as error:
-            # What was not synced may or may not be on disk. Never sync this file again: the
-            # kernel reports a lost page once, and success after that would be a lie.
+            # The bytes may or may not be on disk. This file is never synced again: the kernel
+            # reports a lost page only once, and a later success would be a lie.
             self._close_newest()
             raise self._failed(error) from error
 
@@ -208,14 +208,14 @@ class DiskStore(Store):
             self.files.write(fd, segment_header(first))
             self.files.sync_dir(self._folder)
         except OSError:
-            self.files.close(fd)  # the next attempt begins the file anew
+            self.files.close(fd)  # the next attempt creates the file anew
             raise
         self._fd = fd
         with self._lock:
             self._segments.append(Segment(path, first, first, SEGMENT_HEADER, now_ms))
 
     def _abandon_newest(self) -> None:
-        """After a failed write: invariant 4 of `gateway.queue`."""
+        """Ends the newest segment after a failed write; see invariant 4 of `gateway.queue`."""
         if self._fd is None:
             return
         newest = self._segments[-1]
@@ -228,7 +228,7 @@ class DiskStore(Store):
             else:
                 self.files.truncate(newest.path, newest.size)
         except OSError:
-            # Invariant 3 covers what stays behind: the next segment begins at the same offset.
+            # Invariant 3 covers the bytes that stay: the next segment begins at the same offset.
             self._log.warning("queue: could not cut back after a failed write", exc_info=True)
 
     def _failed(self, error: OSError) -> QueueFull | QueueClosed:
@@ -270,7 +270,11 @@ class DiskStore(Store):
         return self.status().first
 
     def _remove_finished(self, wanted: Callable[[Segment], bool]) -> None:
-        """Remove the oldest segments as long as they are finished with and wanted gone."""
+        """Removes the oldest segments that all destinations have finished with.
+
+        Args:
+            wanted: returns True for a segment to remove; the first False ends the removal.
+        """
         removed = False
         while len(self._segments) > 1:
             oldest = self._segments[0]
@@ -291,12 +295,12 @@ class DiskStore(Store):
     # -- erasing ---------------------------------------------------------------
 
     def seal(self) -> None:
-        """See `Store`: the next write begins a segment."""
+        """See `Store`. The next write begins a segment."""
         self.sync()
         self._close_newest()
 
     def erase(self, redact: Redact, progress: Callable[[int, int], None]) -> Erased:
-        """See `Store`; how is told in `gateway.queue.rewrite`."""
+        """See `Store` and `gateway.queue.rewrite`."""
         return Eraser(self.files, self._folder, self._segments, self._lock).run(redact, progress)
 
     def identity(self) -> str:
@@ -308,58 +312,26 @@ class DiskStore(Store):
         with self._lock:
             first = self._segments[0].first if self._segments else self._end
             return StoreStatus(
-                first, self._end, self._stored_bytes(), self._problem, self._damaged_events
+                first,
+                self._end,
+                self._stored_bytes(),
+                self._problem,
+                self._quarantine.damaged_events,
             )
 
     def segments(self) -> list[Segment]:
-        """The segments there are now, oldest first; their fields go on changing."""
+        """Returns the current segments, oldest first. Their fields keep changing."""
         with self._lock:
             return list(self._segments)
 
     def extent(self, segment: Segment) -> tuple[int, int]:
-        """Size and end of a segment that may be growing, read together."""
+        """Returns size and end of a segment that may be growing, read together."""
         with self._lock:
             return segment.size, segment.end
 
     def _stored_bytes(self) -> int:
         return sum(segment.size for segment in self._segments)
 
-    # -- damage --------------------------------------------------------------
-
     def report(self, damage: Damage) -> None:
-        """Say once, loudly, that events are lost, and keep the bytes that held them."""
-        with self._lock:
-            if (damage.path, damage.start) in self._reported:
-                return
-            self._reported.add((damage.path, damage.start))
-            self._damaged_events += damage.end - damage.first
-        kept = self._quarantine(damage, "damaged") if damage.stop > damage.start else None
-        self._log.error(
-            "queue: damaged frames; the events in them are lost, reading goes on after them",
-            segment=damage.path.name,
-            bytes=damage.stop - damage.start,
-            first_offset=damage.first,
-            events=damage.end - damage.first,
-            quarantined=str(kept) if kept else None,
-        )
-
-    def _quarantine(self, damage: Damage, kind: str) -> Path | None:
-        folder = self._folder / "quarantine"
-        target = folder / f"{damage.path.stem}-{damage.start}.{kind}"
-        try:
-            self.files.make_dir(folder)
-            source = self.files.open(damage.path)
-            try:
-                data = self.files.read(source, damage.start, damage.stop - damage.start)
-            finally:
-                self.files.close(source)
-            fd = self.files.create(target)
-            try:
-                self.files.write(fd, data)
-                self.files.sync(fd)
-            finally:
-                self.files.close(fd)
-        except OSError:
-            self._log.warning("queue: could not keep damaged bytes", exc_info=True)
-            return None
-        return target
+        """Reports damage that a reader found."""
+        self._quarantine.report(damage)

@@ -14,27 +14,27 @@ __all__ = ["DiskReader", "SegmentedStore"]
 
 
 class SegmentedStore(Protocol):
-    """The part of the disk store that a reader sees."""
+    """The part of the disk store that a reader uses."""
 
     @property
     def files(self) -> FileSystem:
-        """Where the segments are."""
+        """The file system of the segments."""
 
     def status(self) -> StoreStatus:
-        """Where the queue ends."""
+        """Returns the status, which has the end of the queue."""
 
     def segments(self) -> Sequence[Segment]:
-        """The segments there are now, oldest first."""
+        """Returns the current segments, oldest first."""
 
     def extent(self, segment: Segment) -> tuple[int, int]:
-        """Bytes of a segment that are acknowledged, and the offset after its last event."""
+        """Returns a segment's acknowledged bytes, and the offset after its last event."""
 
     def report(self, damage: Damage) -> None:
-        """Record events that cannot be read."""
+        """Reports events that cannot be read."""
 
 
 class DiskReader(Reader):
-    """Goes over segments and past damage, beside the store's writer."""
+    """Reads segments and skips damage, while the store's writer runs."""
 
     def __init__(self, store: SegmentedStore, offset: int, codec: Codec) -> None:
         self._store = store
@@ -51,7 +51,7 @@ class DiskReader(Reader):
             size, end = self._store.extent(segment)
             step = self._open.next_header(size, end)
             if step is None:
-                # All of the segment was read, or it lacks frames at its end.
+                # The whole segment was read, or frames are missing at its end.
                 if end > self._open.expected:
                     self._lost(Damage(segment.path, size, size, self._open.expected, end))
                 self._position = max(self._position, end)
@@ -80,7 +80,7 @@ class DiskReader(Reader):
         self._segment = None
 
     def _find_segment(self) -> Segment:
-        """The segment that holds the position, opened; the next one where nothing does."""
+        """Opens and returns the segment that holds the position, or else the next one."""
         if self._segment is not None and self._position < self._segment.end:
             return self._segment
         self.close()
@@ -89,7 +89,8 @@ class DiskReader(Reader):
             self._open = SegmentReader(
                 self._store.files, segment.path, self._codec, expected=segment.first
             )
-            # One that was replaced in between is another file, to which its size does not apply.
+            # If the segment was replaced meanwhile, the open file may be the new one, which has
+            # another size.
             if any(s is segment for s in self._store.segments()):
                 self._segment = segment
                 return segment

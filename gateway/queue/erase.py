@@ -1,8 +1,8 @@
-"""Erases from the disk store while it is written to and read: segment after segment.
+"""Erases events from the disk store, segment after segment, while it is written to and read.
 
-What must not change under it is the list of segments, which the store guards by a lock. A segment
-that retention has removed meanwhile is not brought back; one that is replaced gets a new entry, so
-that a reader of the old file goes on by the old file's size.
+The store's lock guards its list of segments. A segment that retention has removed meanwhile does
+not come back. A segment that is replaced gets a new entry in the list, so that a reader of the old
+file still sees the old file's size.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ __all__ = ["Eraser"]
 
 
 class Eraser:
-    """Erases once.
+    """Runs one erasure.
 
     Args:
-        segments: the store's own list, oldest first; guarded by `lock`.
+        segments: the store's own list, oldest first.
+        lock: guards the list.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Eraser:
             try:
                 done = write_draft(self._files, segment, self._codec, redact)
             except FileNotFoundError:
-                continue  # retention has removed it
+                continue  # retention has removed the segment
             erased.ids += done.ids
             damaged += done.damaged
             if done.size is not None:
@@ -65,7 +66,7 @@ class Eraser:
         return erased
 
     def _swap(self, segment: Segment, size: int) -> None:
-        """Put the copy in the segment's place, unless the segment is gone."""
+        """Replaces the segment with its copy, unless the segment is gone."""
         draft = draft_path(segment.path)
         with self._lock:
             place = next((i for i, s in enumerate(self._segments) if s is segment), None)
@@ -76,7 +77,7 @@ class Eraser:
             self._segments[place] = Segment(
                 segment.path, segment.first, segment.end, size, segment.last_ms
             )
-        # It has checksums of the message ids; whoever asks next makes it anew.
+        # The index has checksums of the message ids. The next search makes it anew.
         self._files.remove(index_path(segment.path))
 
     def _empty_quarantine(self) -> int:

@@ -1,4 +1,4 @@
-"""The few file operations that the disk store needs, so that tests can make each of them fail."""
+"""The file operations of the disk store, each of which tests can make fail."""
 
 from __future__ import annotations
 
@@ -11,49 +11,49 @@ __all__ = ["FileSystem", "RealFileSystem"]
 
 
 class FileSystem(Protocol):
-    """Blocking file operations on descriptors; every one may raise OSError."""
+    """Blocking file operations on descriptors. Each may raise OSError."""
 
     def make_dir(self, path: Path) -> None:
-        """Create a folder and the ones above it."""
+        """Creates a folder and its parents."""
 
     def list_dir(self, path: Path) -> list[str]:
-        """Names in a folder."""
+        """Returns the names in a folder."""
 
     def create(self, path: Path) -> int:
-        """Open an empty file for writing, discarding what was there."""
+        """Opens an empty file for writing; an existing file is emptied."""
 
     def open(self, path: Path) -> int:
-        """Open a file for reading."""
+        """Opens a file for reading."""
 
     def write(self, fd: int, data: bytes) -> None:
-        """Append all of `data`."""
+        """Appends all of `data`."""
 
     def read(self, fd: int, position: int, size: int) -> bytes:
-        """Up to `size` bytes from `position`; fewer only at the end of the file."""
+        """Returns `size` bytes from `position`; fewer only at the end of the file."""
 
     def size(self, path: Path) -> int:
-        """Length of a file in bytes."""
+        """Returns the length of a file in bytes."""
 
     def modified_ms(self, path: Path) -> int:
-        """When the file was last written."""
+        """Returns the time when a file was last written."""
 
     def truncate(self, path: Path, size: int) -> None:
-        """Cut a file back and bring that to stable storage."""
+        """Cuts a file back, and syncs it."""
 
     def sync(self, fd: int) -> None:
-        """Bring a file's contents to stable storage."""
+        """Brings a file's contents to stable storage."""
 
     def sync_dir(self, path: Path) -> None:
-        """Bring a folder's list of names to stable storage."""
+        """Brings a folder's list of names to stable storage."""
 
     def close(self, fd: int) -> None:
-        """Close a descriptor."""
+        """Closes a descriptor."""
 
     def remove(self, path: Path) -> None:
-        """Unlink a file; none there is no error."""
+        """Removes a file; a missing file is no error."""
 
     def replace(self, source: Path, target: Path) -> None:
-        """Rename a file over another, at once or not at all, keeping the time of the other."""
+        """Renames a file over another, atomically. It keeps the other's time of writing."""
 
 
 class RealFileSystem:

@@ -1,13 +1,13 @@
-"""Finds events by their message id, in a queue on disk.
+"""Finds events by message id in a queue on disk.
 
-The newest segment, which still grows, is searched. For each finished one there is a file
-``index/<first offset>.ids`` beside the segments, made by whoever asks first::
+The newest segment, which still grows, is searched frame by frame. Each finished segment has an
+index in the file ``index/<first offset>.ids``, which the first search makes::
 
     magic "HGIX", u32 version, u64 first offset, u32 number of events, u32 CRC-32 of what follows,
     then for each event in the order of offsets the CRC-32 of its message id, u32, little-endian
 
-What it finds is read and compared, so that two ids with one checksum cost time and no more. A file
-that is damaged is made again. Storing events costs nothing for it.
+Events that the index finds are read and compared, so two ids with the same checksum only cost time.
+A damaged index is made again. The index costs nothing when events are stored.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from pathlib import Path
 import msgspec
 
 from gateway.components.store import Frame
-from gateway.events.envelope.sealed import briefs, stored_events
+from gateway.events.envelope.sealed import stored_events
+from gateway.events.envelope.stored_ids import briefs
 from gateway.events.event import encode_events
 from gateway.queue.offline import QueueFolder
 from gateway.queue.segment import Segment
@@ -38,18 +39,18 @@ _Hash = Callable[[bytes], int]
 
 
 def index_path(segment: Path) -> Path:
-    """Where the index of a segment is."""
+    """Returns the path of a segment's index."""
     return segment.parent / "index" / f"{segment.stem}.ids"
 
 
 def find(
     queue: QueueFolder, message_id: str, hash_: _Hash = zlib.crc32, *, keep: bool = True
 ) -> Iterator[tuple[int, bytes]]:
-    """Offset and stored JSON of each event with this id, newest first.
+    """Yields offset and stored JSON of each event with this id, newest first.
 
     Args:
-        keep: make indexes where there are none; without it nothing is written, and searching what
-            has none takes as long each time.
+        keep: make missing indexes. Otherwise nothing is written, and a segment without an index is
+            searched frame by frame each time.
     """
     if keep:
         _remove_orphans(queue)
@@ -62,8 +63,8 @@ def find(
 
 
 def matches(frame: Frame, message_id: str) -> list[tuple[int, bytes]]:
-    """Offset and stored JSON of the events in a frame that have this id, oldest first."""
-    # A client may have written it with escapes; else what is not there as text is not there.
+    """Returns offset and stored JSON of the events in a frame with this id, oldest first."""
+    # Without escapes in the payload, the id is there as text or not at all.
     payload = frame.payload
     if msgspec.json.encode(message_id) not in payload and b"\\" not in payload:
         return []
@@ -94,7 +95,7 @@ def _look_up(
 
 
 def _load(segment: Segment) -> bytes | None:
-    """The checksums of a segment's ids, or None where there is no good index."""
+    """Returns the checksums of a segment's ids, or None if there is no good index."""
     try:
         data = index_path(segment.path).read_bytes()
         magic, version, first, count, crc = _HEADER.unpack_from(data)
@@ -110,7 +111,7 @@ def _load(segment: Segment) -> bytes | None:
 
 
 def _build(queue: QueueFolder, segment: Segment, hash_: _Hash) -> bytes:
-    hashes = bytearray(_ENTRY * (segment.end - segment.first))  # what is damaged stays 0
+    hashes = bytearray(_ENTRY * (segment.end - segment.first))  # damaged events stay 0
     for frame in queue.frames(segment):
         numbers = [
             hash_(brief.message_id.encode("utf-8", "surrogatepass"))
@@ -121,7 +122,7 @@ def _build(queue: QueueFolder, segment: Segment, hash_: _Hash) -> bytes:
     count = segment.end - segment.first
     header = _HEADER.pack(_MAGIC, _VERSION, segment.first, count, zlib.crc32(hashes))
     path = index_path(segment.path)
-    # Without an index the next question takes as long as this one; that is no reason to fail.
+    # Without an index the next search takes as long as this one; that is no reason to fail.
     with contextlib.suppress(OSError):
         path.parent.mkdir(exist_ok=True)
         draft = path.with_suffix(f".{os.getpid()}")
@@ -131,7 +132,7 @@ def _build(queue: QueueFolder, segment: Segment, hash_: _Hash) -> bytes:
 
 
 def _remove_orphans(queue: QueueFolder) -> None:
-    """Remove the indexes of segments that retention has removed."""
+    """Removes the indexes of segments that retention has removed."""
     kept = {index_path(segment.path).name for segment in queue.segments}
     with contextlib.suppress(OSError):
         for path in (queue.path / "index").glob("*.ids"):

@@ -1,4 +1,4 @@
-"""A store in memory, for tests and benchmarks, and where loss at the end of the process is fine."""
+"""A store in memory, for tests, benchmarks and gateways that may lose events when they end."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class MemoryConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """Keys of `[queue]` with ``type = "memory"``.
 
     Attributes:
-        max_bytes: bound on what is kept; over it the gateway sheds.
+        max_bytes: bound on the events kept; over it the gateway sheds.
     """
 
     max_bytes: Annotated[int, Meta(ge=1)] = 256_000_000
 
 
 class MemoryStore(Store):
-    """Frames in a list, let go as soon as every destination has finished with them."""
+    """Frames in a list. They are dropped once every destination has finished with them."""
 
     def __init__(self, config: MemoryConfig, clock: Callable[[], int]) -> None:
         self._config = config
@@ -77,7 +77,7 @@ class MemoryStore(Store):
         return _MemoryReader(self, offset)
 
     def release(self, offset: int, now_ms: int) -> int:
-        """See `Store`; retention in memory ends when all have finished."""
+        """See `Store`. Events are not retained once all destinations have finished with them."""
         with self._lock:
             self._finished = max(self._finished, min(offset, self._end))
             self._drop_finished()
@@ -108,7 +108,7 @@ class MemoryStore(Store):
         return erased
 
     def identity(self) -> str:
-        """See `Store`; what is in memory ends with the process, and its name too."""
+        """See `Store`. The name is new in each process, as the events are."""
         return self._identity
 
     def status(self) -> StoreStatus:
@@ -118,14 +118,14 @@ class MemoryStore(Store):
             return StoreStatus(first, self._end, self._bytes, self._problem)
 
     def after(self, offset: int) -> Frame | None:
-        """The first frame that reaches past an offset."""
+        """Returns the first frame that ends after an offset."""
         with self._lock:
             index = bisect_right(self._frames, offset, key=_end)
             return self._frames[index] if index < len(self._frames) else None
 
     def _drop_finished(self) -> None:
         number = bisect_right(self._frames, self._finished, key=_end)
-        # In batches, as taking from the front of a list moves all the rest.
+        # Many at once, as removing from the front of a list moves the rest of it.
         if number > len(self._frames) // 2:
             self._bytes -= sum(len(frame.payload) for frame in self._frames[:number])
             del self._frames[:number]

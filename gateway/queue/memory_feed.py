@@ -1,4 +1,4 @@
-"""The newest events in memory, for destinations that are caught up."""
+"""Keeps the newest events in memory, for destinations that have caught up."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Slice:
     """Consecutive events of the queue.
 
     Attributes:
-        offset: of the first one.
-        events: shared between all readers, so not to be changed.
+        offset: offset of the first event.
+        events: shared by all readers, which must not change them.
         size: bytes of the events as stored.
     """
 
@@ -31,13 +31,13 @@ class Slice:
         return self.offset + len(self.events)
 
     def after(self, number: int) -> Slice:
-        """What is left without the first so many events."""
+        """Returns the slice without its first events."""
         if not number:
             return self
         return _sized(self.offset + number, self.events[number:])
 
     def first(self, number: int) -> Slice:
-        """The first so many events."""
+        """Returns a slice of the first events."""
         return _sized(self.offset, self.events[:number])
 
 
@@ -46,7 +46,7 @@ def _sized(offset: int, events: Sequence[Event]) -> Slice:
 
 
 class MemoryFeed:
-    """A bounded window on the end of the queue.
+    """The newest events of the queue, bounded in bytes.
 
     Args:
         max_bytes: bound on the events kept, by their size as stored.
@@ -58,27 +58,27 @@ class MemoryFeed:
         self._bytes = 0
 
     def push(self, offset: int, events: Sequence[Event], size: int) -> None:
-        """Add events at the end; the oldest go to make room."""
+        """Adds events at the end, and drops the oldest to make room."""
         self._slices.append(Slice(offset, events, size))
         self._bytes += size
         while self._bytes > self._max_bytes:
             self._bytes -= self._slices.popleft().size
 
     def trim(self, offset: int) -> None:
-        """Let go of what all readers are past."""
+        """Drops the events before an offset that all readers are past."""
         while self._slices and self._slices[0].end <= offset:
             self._bytes -= self._slices.popleft().size
 
     def clear(self) -> None:
-        """Let go of everything: readers turn to the store."""
+        """Drops all events; readers then use the store."""
         self._slices.clear()
         self._bytes = 0
 
     def get(self, offset: int) -> Slice | None:
-        """The events from `offset` to the end of what arrived with it, if they are here."""
+        """Returns the events from `offset` to the end of its slice, or None."""
         if not self._slices or offset < self._slices[0].offset:
             return None
-        # Readers that are caught up want the last few: search from the end.
+        # Readers that have caught up want the last few events, so the search begins at the end.
         for kept in reversed(self._slices):
             if kept.offset <= offset < kept.end:
                 return kept.after(offset - kept.offset)

@@ -1,7 +1,7 @@
-"""Reads the files of a disk queue without being its owner: offline, or beside a running gateway.
+"""Reads the files of a disk queue without owning it: offline, or beside a running gateway.
 
-Nothing is repaired and nothing is written. What is at the end of the newest segment and is no whole
-frame does not exist yet, or never will.
+It repairs and writes nothing. Bytes at the end of the newest segment that are no whole frame are
+ignored, as a frame is being written there or was never acknowledged.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from gateway.components.store import Frame
 from gateway.config.model import Config
 from gateway.errors import QueueDamaged
-from gateway.events.envelope.sealed import briefs
+from gateway.events.envelope.stored_ids import briefs
 from gateway.queue.files import FileSystem, RealFileSystem
 from gateway.queue.record import Codec, FrameHeader
 from gateway.queue.segment import Damage, Segment, SegmentReader, recent, scan
@@ -21,7 +21,7 @@ __all__ = ["QueueFolder", "queues_of"]
 
 
 class QueueFolder:
-    """The segments of a queue as they are at the moment.
+    """The segments of a queue as they are when this is created.
 
     Args:
         path: the folder with the segments.
@@ -54,7 +54,7 @@ class QueueFolder:
         return sum(segment.size for segment in self.segments)
 
     def steps(self, segment: Segment) -> Iterator[FrameHeader | Damage]:
-        """Headers of a segment's frames, and where there should be one and is not."""
+        """Yields the headers of a segment's frames, and the damage between them."""
         reader = self._open(segment)
         try:
             while (step := reader.next_header(segment.size, segment.end)) is not None:
@@ -67,7 +67,7 @@ class QueueFolder:
             reader.close()
 
     def frames(self, segment: Segment, begin: int = 0) -> Iterator[Frame]:
-        """The good frames of a segment that reach past `begin`, in order."""
+        """Yields the good frames of a segment that end after offset `begin`, in order."""
         reader = self._open(segment)
         try:
             while (step := reader.next_header(segment.size, segment.end)) is not None:
@@ -80,7 +80,7 @@ class QueueFolder:
             reader.close()
 
     def sources(self, begin: int) -> Iterator[str]:
-        """The source of each good event from an offset on."""
+        """Yields the source of each good event from an offset on."""
         for segment in self.segments:
             if segment.end > begin:
                 for frame in self.frames(segment, begin):
@@ -88,11 +88,11 @@ class QueueFolder:
                     yield from (brief.source_id for brief in briefs(frame.payload)[skip:])
 
     def recent(self, since_ms: int, limit: int) -> Iterator[Frame]:
-        """Frames written since then, newest first, until they hold `limit` events."""
+        """Yields frames written since a time, newest first, until they hold `limit` events."""
         return recent(self._files, self.segments, since_ms, limit)
 
     def frame_at(self, offset: int) -> Frame | None:
-        """The frame that holds an offset."""
+        """Returns the frame that holds an offset, or None."""
         for segment in self.segments:
             if segment.first <= offset < segment.end:
                 for frame in self.frames(segment, offset):
@@ -116,11 +116,11 @@ class QueueFolder:
                     newest = scan(self._files, path, first, self._codec)
                     found.append(Segment(path, first, newest.end, newest.size, modified))
             except FileNotFoundError:
-                continue  # retention removed it meanwhile
+                continue  # retention has removed the segment
         return found
 
 
 def queues_of(shards: Iterable[Config]) -> list[QueueFolder]:
-    """The queues of shards, where they are on disk and have been written to."""
+    """Returns the queues of shards that are on disk and have been written to."""
     folders = (one.data_dir / "queue" for one in shards if one.queue[0].type == "disk")
     return [QueueFolder(folder) for folder in folders if folder.is_dir()]

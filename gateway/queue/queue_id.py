@@ -1,10 +1,10 @@
-"""The name of a disk queue, which tells its offsets from those of any other.
+"""The name of a disk queue, which distinguishes its offsets from those of any other queue.
 
-A file ``identity`` in the queue's folder holds 32 hexadecimal digits and a line feed. It is written
-and synced before the first event is stored. A folder without segments is a new queue, whose offsets
-begin anew, and gets a new name. So does one whose file is missing or damaged: at worst a
-destination that stores the name with each event takes events that it has for new ones, and never
-new ones for those that it has.
+The file ``identity`` in the queue's folder holds 32 hexadecimal digits and a line feed. It is
+written and synced before the first event is stored. A folder without segments is a new queue, whose
+offsets begin anew, and gets a new name. A queue whose file is missing or damaged gets a new name
+too. A destination that stores the name with each event may then take old events for new ones, but
+never new events for old ones.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _BYTES = 33
 
 
 def new_identity() -> str:
-    """A name that no other queue has."""
+    """Returns a name that no other queue has."""
     return uuid.uuid4().hex
 
 
 def stored_identity(files: FileSystem, folder: Path, *, fresh: bool) -> str:
-    """The name of the queue in a folder; on stable storage when this returns.
+    """Returns the name of the queue in a folder, which is then on stable storage.
 
     Args:
-        fresh: whether the queue is new, whatever the file says.
+        fresh: the queue is new, whatever the file says.
 
     Raises:
         OSError: it cannot be written.

@@ -1,4 +1,4 @@
-"""Bytes of segments and frames; the layout is drawn in `gateway.queue`."""
+"""Encodes and decodes segments and frames, in the format that `gateway.queue` describes."""
 
 from __future__ import annotations
 
@@ -48,20 +48,20 @@ class FrameHeader:
 
     @property
     def end(self) -> int:
-        """Offset of the event after the last one."""
+        """Offset after the last event."""
         return self.offset + self.count
 
     @property
     def size(self) -> int:
-        """Bytes of the whole frame, header included."""
+        """Bytes of the whole frame, with its header."""
         return FRAME_HEADER + self.payload_bytes
 
 
 class Codec:
-    """Makes frames and reads them back. Not for use by two threads at once.
+    """Encodes and decodes frames. Two threads must not share one.
 
     Args:
-        level: zstd compression level.
+        level: level of zstd.
     """
 
     def __init__(self, level: int = 1) -> None:
@@ -69,7 +69,7 @@ class Codec:
         self._decompressor = zstandard.ZstdDecompressor()
 
     def encode(self, offset: int, count: int, time_ms: int, raw: bytes) -> bytes:
-        """A whole frame."""
+        """Returns a whole frame."""
         payload = self._compressor.compress(raw)
         head = _FRAME.pack(
             _FRAME_MAGIC, count, offset, time_ms, len(payload), len(raw), zlib.crc32(payload), 0, 0
@@ -78,16 +78,16 @@ class Codec:
 
     @staticmethod
     def check(header: FrameHeader, payload: bytes) -> None:
-        """See that the bytes after a header are those that were written.
+        """Checks that a payload is what was written.
 
         Raises:
-            QueueDamaged: they are not.
+            QueueDamaged: it is not.
         """
         if len(payload) != header.payload_bytes or zlib.crc32(payload) != header.payload_crc:
             raise QueueDamaged(f"payload of the frame at offset {header.offset} is damaged")
 
     def decode(self, header: FrameHeader, payload: bytes) -> Frame:
-        """The frame of a header and the bytes after it.
+        """Returns the frame of a header and its payload.
 
         Raises:
             QueueDamaged: the payload is not what was written.
@@ -95,18 +95,18 @@ class Codec:
         self.check(header, payload)
         try:
             raw = self._decompressor.decompress(payload, max_output_size=header.raw_bytes)
-        except zstandard.ZstdError as error:  # its checksum was right: written wrong
+        except zstandard.ZstdError as error:  # the checksum is right, so it was written wrong
             raise QueueDamaged(f"frame at offset {header.offset}: {error}") from error
         return Frame(header.offset, header.count, header.time_ms, raw)
 
 
 def joined(chunks: Iterable[bytes]) -> bytes:
-    """One JSON array with the elements of several."""
+    """Joins JSON arrays to one."""
     return b"".join((b"[", b",".join([memoryview(chunk)[1:-1] for chunk in chunks]), b"]"))
 
 
 def parse_header(data: bytes, position: int = 0) -> FrameHeader | None:
-    """The frame header at `position`, or None if there is no good one."""
+    """Returns the frame header at `position`, or None if there is no good one."""
     if len(data) - position < FRAME_HEADER or data[position : position + 4] != _FRAME_MAGIC:
         return None
     _, count, offset, time_ms, payload, raw, crc, _, head_crc = _FRAME.unpack_from(data, position)
@@ -116,15 +116,15 @@ def parse_header(data: bytes, position: int = 0) -> FrameHeader | None:
 
 
 def find_frame(read: Callable[[int, int], bytes], start: int, end: int) -> int | None:
-    """Position of the first good frame header from `start` on, before `end`.
+    """Returns the position of the first good frame header from `start` on, before `end`.
 
     Args:
-        read: gives bytes of the file for a position and a size.
+        read: returns bytes of the file for a position and a size.
     """
     step = 1 << 20
     position = start
     while position < end:
-        # Overlap by a header, so that none is cut in two.
+        # Chunks overlap by a header, so that no header is cut in two.
         chunk = read(position, min(step + FRAME_HEADER, end - position))
         at = chunk.find(_FRAME_MAGIC)
         while at != -1:
@@ -136,16 +136,16 @@ def find_frame(read: Callable[[int, int], bytes], start: int, end: int) -> int |
 
 
 def segment_header(offset: int) -> bytes:
-    """What a segment's file begins with."""
+    """Returns the header of a segment."""
     head = _SEGMENT.pack(_SEGMENT_MAGIC, _VERSION, offset, 0)[:-_CRC_BYTES]
     return head + zlib.crc32(head).to_bytes(_CRC_BYTES, "little")
 
 
 def parse_segment_header(data: bytes) -> int | None:
-    """First offset of the segment, or None if the header is damaged.
+    """Returns the first offset of a segment, or None if the header is damaged.
 
     Raises:
-        QueueDamaged: the file is of a version that this release cannot read.
+        QueueDamaged: this release cannot read the file's version.
     """
     if len(data) < SEGMENT_HEADER:
         return None

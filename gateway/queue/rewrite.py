@@ -1,23 +1,23 @@
-"""Takes events out of segments that are finished: each is written anew, without them.
+"""Erases events from a finished segment: writes a copy of the file without them.
 
-Why rewrite, and not encrypt each user's events under a key of their own and throw the key away? A
-key for each event would have to be found before the first byte is stored, on the hottest road there
-is, and events of many users share a compressed frame. Keys would have to be kept as safely as the
-queue itself, and what destroys them on the disk is the same rewriting of a file that this is. To
-erase is rare and may take its time; to store is not.
+Why not encrypt each user's events with a key of their own, and throw the key away? The key of each
+event would have to be found before the first byte is stored, on the hot path, and events of many
+users share a compressed frame. Keys would have to be kept as safely as the queue itself, and
+destroying a key on disk means rewriting a file, as here. Erasing is rare and may be slow. Storing
+is not.
 
-A segment takes its new form in four steps, and a crash between any two leaves a queue that opens:
+The copy replaces the segment in four steps. After a crash between any two steps the queue opens:
 
-1. a copy is written beside it, named with ``.erasing`` added: not a segment's name, and removed
-   when the queue is opened;
-2. the copy is synced;
-3. it takes the segment's place by a rename, which is atomic, and keeps its time of writing, which
-   retention goes by;
-4. the folder is synced. Until then a crash may bring the old segment back; whoever erases has not
-   been told that it is done, and does it again.
+1. The copy is written beside the segment, with ``.erasing`` added to the name. That is not the name
+   of a segment, and the file is removed when the queue is opened.
+2. The copy is synced.
+3. It is renamed over the segment, which is atomic. It keeps the segment's time of writing, which
+   retention goes by.
+4. The folder is synced. A crash before this may bring the old segment back. The erasure was not
+   reported as done then, and is done again.
 
-Frames keep their offsets, numbers and times; those without the subjects' events are copied as they
-are. Bytes that are damaged cannot be looked into and are left out: readers find the same gap.
+Frames keep their offsets, numbers and times. Frames without the subjects' events are copied as they
+are. Damaged bytes cannot be searched and are left out. Readers find the same gap there.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ from gateway.queue.segment import Damage, Segment, SegmentReader
 __all__ = ["SUFFIX", "Redact", "Rewritten", "draft_path", "write_draft"]
 
 SUFFIX = ".erasing"
-"""Added to the name of a segment: of its copy, while that is being written."""
+"""Suffix of a segment's copy while it is written."""
 
 _CHUNK_BYTES = 1 << 20
 
 Redact = Callable[[bytes], Redacted | None]
-"""From the payload of a frame to what takes its place; None leaves it as it is."""
+"""Returns the new payload for a frame's payload; None leaves the frame as it is."""
 
 
 @dataclass(slots=True)
 class Rewritten:
-    """What rewriting a segment did.
+    """The result of rewriting a segment.
 
     Attributes:
-        size: bytes of the draft; None where nothing had to change and there is none.
-        ids: source and message id of each event that was taken out.
-        damaged: bytes that could not be looked into and were left out.
+        size: bytes of the copy; None if nothing had to change, so that there is no copy.
+        ids: source and message id of each event that was erased.
+        damaged: bytes that could not be searched and were left out.
     """
 
     size: int | None = None
@@ -58,15 +58,16 @@ class Rewritten:
 
 
 def draft_path(segment: Path) -> Path:
-    """Where the copy of a segment is written."""
+    """Returns the path of a segment's copy while it is written."""
     return segment.with_name(segment.name + SUFFIX)
 
 
 def write_draft(files: FileSystem, segment: Segment, codec: Codec, redact: Redact) -> Rewritten:
-    """Write the segment's copy and sync it, if anything is to change.
+    """Writes a copy of the segment and syncs it, if anything has to change.
 
     Raises:
-        OSError: it cannot be read or written; what was written is removed, if that can be.
+        OSError: the segment cannot be read, or the copy cannot be written. The copy is removed if
+            possible.
     """
     done = Rewritten()
     draft = _Draft(files, segment)
@@ -77,7 +78,7 @@ def write_draft(files: FileSystem, segment: Segment, codec: Codec, redact: Redac
             loaded = step if isinstance(step, Damage) else reader.load(step)
             reader.skip(step)
             if isinstance(loaded, Damage):
-                if reader.position > start:  # a mere gap in the offsets takes up no bytes
+                if reader.position > start:  # a gap in the offsets has no bytes
                     done.damaged += reader.position - start
                     draft.leave_out(start, reader.position)
                 continue
@@ -98,7 +99,7 @@ def write_draft(files: FileSystem, segment: Segment, codec: Codec, redact: Redac
 
 
 class _Draft:
-    """A copy that begins with the first thing that differs, and is none without one."""
+    """A copy of a segment, which is created when the first difference is written."""
 
     def __init__(self, files: FileSystem, segment: Segment) -> None:
         self._files = files
@@ -109,7 +110,7 @@ class _Draft:
         self._copied_to = SEGMENT_HEADER
 
     def leave_out(self, start: int, stop: int) -> None:
-        """Copy all up to `start`, and go on after `stop`."""
+        """Copies all bytes up to `start`, and skips those up to `stop`."""
         if self._fd is None:
             self._fd = self._files.create(self._path)
             self.write(segment_header(self._segment.first))
@@ -122,7 +123,7 @@ class _Draft:
         self._size += len(data)
 
     def finish(self, end: int) -> int | None:
-        """Copy the rest and sync; the size, or None where the copy never began."""
+        """Copies the rest and syncs; returns the size, or None if there is no copy."""
         if self._fd is None:
             return None
         self._copy_to(end)
@@ -131,7 +132,7 @@ class _Draft:
         return self._size
 
     def drop(self) -> None:
-        """Give the copy up."""
+        """Removes the copy."""
         self._close()
         self._files.remove(self._path)
 

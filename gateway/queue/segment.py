@@ -1,4 +1,4 @@
-"""One segment file: reading it frame by frame, and what is wrong with it if something is."""
+"""Reads one segment file frame by frame, and finds its damage."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _SUFFIX = ".seg"
 
 @dataclass(slots=True)
 class Segment:
-    """A segment's place, and how far it reaches.
+    """A segment file and its extent.
 
     Attributes:
         first: offset of the first event.
-        end: offset after the last one that is acknowledged.
-        size: bytes up to and with the last acknowledged frame.
-        last_ms: when it was last written to.
+        end: offset after the last acknowledged event.
+        size: bytes up to the end of the last acknowledged frame.
+        last_ms: time when it was last written to.
     """
 
     path: Path
@@ -43,12 +43,12 @@ class Segment:
 
     @staticmethod
     def name(first: int) -> str:
-        """File name of the segment that begins with an offset."""
+        """Returns the file name of the segment that begins at an offset."""
         return f"{first:020d}{_SUFFIX}"
 
     @staticmethod
     def offset_of(name: str) -> int | None:
-        """The first offset that a file name tells, or None if it is not a segment's."""
+        """Returns the first offset that a file name contains, or None for other files."""
         stem = name.removesuffix(_SUFFIX)
         return int(stem) if name.endswith(_SUFFIX) and len(stem) == 20 and stem.isdigit() else None
 
@@ -58,8 +58,8 @@ class Damage:
     """Bytes that should be frames and are not.
 
     Attributes:
-        start, stop: their place in the file.
-        first, end: offsets of the events that were in them, ``end - first`` of them.
+        start, stop: place of the bytes in the file.
+        first, end: offsets of the ``end - first`` events that were in them.
     """
 
     path: Path
@@ -70,10 +70,10 @@ class Damage:
 
 
 class SegmentReader:
-    """Reads a segment's frames in order, past damage.
+    """Reads a segment's frames in order, and skips damage.
 
     Args:
-        position: where in the file to begin.
+        position: place in the file to begin at.
         expected: offset of the first event there.
     """
 
@@ -94,14 +94,14 @@ class SegmentReader:
         self.expected = expected
 
     def next_header(self, size: int, end: int) -> FrameHeader | Damage | None:
-        """The frame at the position, without reading its payload.
+        """Returns the header of the frame at the position, without reading its payload.
 
         Args:
-            size: bytes of the file that count.
-            end: offset that the segment ends before.
+            size: number of bytes of the file that count.
+            end: offset after the segment's last event.
 
         Returns:
-            None where nothing more is to come; `Damage` where a frame should be and is not.
+            `Damage` if a frame should be here and is not; None at the end.
         """
         if self.position >= size or self.expected >= end:
             return None
@@ -109,7 +109,7 @@ class SegmentReader:
         if header is None or header.offset < self.expected:
             return self._damage(self.position + 1, size, end)
         if header.offset >= end:
-            return None  # never acknowledged: the next segment begins before it
+            return None  # never acknowledged, as the next segment begins before it
         if header.offset > self.expected:
             return Damage(self._path, self.position, self.position, self.expected, header.offset)
         if self.position + header.size > size:
@@ -117,7 +117,7 @@ class SegmentReader:
         return header
 
     def skip(self, step: FrameHeader | Damage) -> None:
-        """Move past what `next_header` returned."""
+        """Moves past the frame or the damage that `next_header` returned."""
         if isinstance(step, Damage):
             self.position, self.expected = step.stop, step.end
         else:
@@ -125,14 +125,14 @@ class SegmentReader:
             self.expected = step.end
 
     def load(self, header: FrameHeader) -> Frame | Damage:
-        """The frame at the position; does not move."""
+        """Returns the frame at the position, without moving."""
         try:
             return self._codec.decode(header, self._payload(header))
         except QueueDamaged:
             return self._damaged(header)
 
     def check(self, header: FrameHeader) -> Damage | None:
-        """What is wrong with the bytes of the frame at the position; does not move."""
+        """Checks the bytes of the frame at the position, without moving."""
         try:
             self._codec.check(header, self._payload(header))
         except QueueDamaged:
@@ -140,7 +140,7 @@ class SegmentReader:
         return None
 
     def newest_first(self, segment: Segment, since_ms: int) -> Iterator[Frame]:
-        """The good frames of the segment that were written since then, one in memory at a time."""
+        """Yields good frames written since a time, newest first, with one in memory at a time."""
         places: list[tuple[int, FrameHeader]] = []
         while (step := self.next_header(segment.size, segment.end)) is not None:
             if isinstance(step, FrameHeader) and step.time_ms >= since_ms:
@@ -152,7 +152,7 @@ class SegmentReader:
                 yield frame
 
     def close(self) -> None:
-        """Release the file; safe twice."""
+        """Closes the file; safe twice."""
         if self._fd is not None:
             self._files.close(self._fd)
             self._fd = None
@@ -169,7 +169,7 @@ class SegmentReader:
         return self._files.read(self._fd, position, size)
 
     def _damage(self, search_from: int, size: int, end: int) -> Damage:
-        """From the position to the next frame that can follow, or to the end."""
+        """Returns the damage from the position to the next possible frame, or to the end."""
         at: int | None = search_from
         while at is not None:
             at = find_frame(self._read, at, size)
@@ -183,13 +183,13 @@ class SegmentReader:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What reading a whole segment showed.
+    """The result of reading a whole segment.
 
     Attributes:
         end: offset after the last good frame.
-        size: bytes up to the end of the last good frame; what follows is a torn tail.
-        frames, events: good ones.
-        damage: bad stretches that have good frames after them.
+        size: bytes up to the end of the last good frame; a torn tail may follow.
+        frames, events: number of good frames, and of the events in them.
+        damage: bad bytes with good frames after them.
     """
 
     end: int
@@ -202,14 +202,14 @@ class Scan:
 def recent(
     files: FileSystem, segments: Sequence[Segment], since_ms: int, limit: int
 ) -> Iterator[Frame]:
-    """Good frames written since then, newest first, until they hold `limit` events."""
+    """Yields good frames written since a time, newest first, until they hold `limit` events."""
     for segment in reversed(segments):
         if segment.last_ms < since_ms or limit <= 0:
             return
         try:
             reader = SegmentReader(files, segment.path, Codec(), expected=segment.first)
         except FileNotFoundError:
-            continue  # retention removed it meanwhile
+            continue  # retention has removed the segment
         with closing(reader):
             for frame in reader.newest_first(segment, since_ms):
                 yield frame
@@ -230,12 +230,12 @@ def scan(
     *,
     unpack: bool = False,
 ) -> Scan:
-    """Read every frame of a segment and compare its checksums.
+    """Reads every frame of a segment and compares checksums.
 
     Args:
-        end: offset of the next segment; frames from there on do not count.
-        unpack: whether to decompress them too, which takes eight times as long and finds what was
-            written wrong.
+        end: first offset of the next segment; frames from there on do not count.
+        unpack: also decompress the frames, which takes eight times as long and finds frames that
+            were written wrong.
     """
     frames = events = 0
     damage: list[Damage] = []
@@ -245,7 +245,7 @@ def scan(
         if isinstance(step, Damage):
             pending.append(step)
             continue
-        # Something good follows: what was bad before it is damage and not a torn tail.
+        # A good frame follows, so the bad bytes before it are damage and not a torn tail.
         damage += pending
         pending.clear()
         header, position = step

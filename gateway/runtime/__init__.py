@@ -1,7 +1,7 @@
 """One process: builds everything from config and the registry, and runs it.
 
-`gateway` is the running whole; `topology` is all that one config makes, `builder` makes its
-components, `plugins` finds their types. `reload` and `switchover` go from one config to the next.
-`housekeeping` does what is due once a second. `health`, `status`, `metrics` and `rates` say how it
-is, `logs` writes the log. `explain` and `diff` try events out on a config.
+`gateway` is the running gateway. `topology` wires the parts of one config, `builder` builds them,
+`plugins` finds their types. `reload` and `switchover` change from one config to the next.
+`housekeeping` does the regular work. `health`, `status`, `metrics` and `rates` report, `logs` sets
+up the log. `explain` and `diff` run events through a config without sending them.
 """

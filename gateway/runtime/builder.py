@@ -53,14 +53,14 @@ class Builder:
 
     Attributes:
         groups: the groups of users that config names.
-        rehearsing: whether its components serve dry runs only.
+        dry_run: whether its components serve dry runs only.
 
     Args:
         clock: wall clock in milliseconds.
         before: destinations of the config before this one, by id. One with an unchanged definition
             is kept as it is.
         counted: counts of each destination's own, by id, which the new one continues.
-        rehearsing: build components that reach nothing outside, and record what they would send.
+        dry_run: build components that reach nothing outside, and record what they would send.
 
     Raises:
         ConfigError: config names what does not exist, or has wrong keys for it.
@@ -76,7 +76,7 @@ class Builder:
         before: Mapping[str, BuiltDestination] | None = None,
         counted: dict[str, Counter[str]] | None = None,
         *,
-        rehearsing: bool = False,
+        dry_run: bool = False,
     ) -> None:
         self.groups = Groups(config.groups, config.layers)
         self._config = config
@@ -85,11 +85,11 @@ class Builder:
         self._log = log
         self._before = before or {}
         self._counted = {} if counted is None else counted
-        self.rehearsing = rehearsing
+        self.dry_run = dry_run
 
     def for_dry_run(self) -> Builder:
         """Returns a builder of the same config for dry runs, with the same groups."""
-        other = Builder(self._config, self._registry, self._clock, self._log, rehearsing=True)
+        other = Builder(self._config, self._registry, self._clock, self._log, dry_run=True)
         other.groups = self.groups
         return other
 
@@ -114,7 +114,7 @@ class Builder:
             clock=self._clock,
             shard=self._config.shard,
             groups=groups,
-            rehearsal=Rehearsal() if self.rehearsing else None,
+            rehearsal=Rehearsal() if self.dry_run else None,
         )
 
     def store(self) -> Store:

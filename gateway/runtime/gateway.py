@@ -57,7 +57,7 @@ class Gateway:
         locked: the process that started this one holds the data directory's lock.
         paces: the bounds on requests of each destination, for gateways in one process to share.
         shaped: turns the content of a config file into the config of this gateway's shard.
-        rehearsing: the gateway only serves dry runs and never runs; see
+        dry_run: the gateway only serves dry runs and never runs; see
             `gateway.runtime.explain.explainer`.
 
     Raises:
@@ -73,7 +73,7 @@ class Gateway:
         locked: bool = False,
         paces: dict[str, Pace] | None = None,
         shaped: Callable[[Config], Config] = lambda config: config,
-        rehearsing: bool = False,
+        dry_run: bool = False,
     ) -> None:
         self.clock = clock
         self.registry = registry
@@ -83,14 +83,12 @@ class Gateway:
         self._locked = locked
         self._shaped = shaped
         self._log: FilteringBoundLogger = structlog.get_logger()
-        self._running = StartedSources(self._log)
+        self._started_sources = StartedSources(self._log)
         self._counted: dict[str, Counter[str]] = {}
-        build = Builder(
-            config, registry, clock, self._log, counted=self._counted, rehearsing=rehearsing
-        )
+        build = Builder(config, registry, clock, self._log, counted=self._counted, dry_run=dry_run)
         self._services = services = build_services(config, build, clock, self._log)
-        self.ledger, self.books = services.ledger, services.books
-        self.tap, self.rates = services.tap, services.rates
+        self.ledger, self.source_ledger = services.ledger, services.source_ledger
+        self.live_tail, self.rates = services.live_tail, services.rates
         self.state, self.audit = services.state, services.audit
         self.queue, self.recent_ids = services.queue, services.recent_ids
         self.suppressed, self.identity = services.suppressed, services.identity
@@ -101,7 +99,7 @@ class Gateway:
                 queue=self.queue,
                 state=self.state,
                 ledger=self.ledger,
-                tap=self.tap,
+                live_tail=self.live_tail,
                 server=config.server,
                 paces={} if paces is None else paces,
                 clock=clock,
@@ -175,7 +173,7 @@ class Gateway:
             housekeeping = asyncio.create_task(self._housekeeping().run(), name="housekeeping")
             stack.callback(housekeeping.cancel)
             stack.push_async_callback(self._stop_sources)
-            await self._running.start(self.sources)
+            await self._started_sources.start(self.sources)
             await self.replays.resume()
             self.regulations = self._make_regulations(self.replays)
             await self.regulations.start()
@@ -235,8 +233,8 @@ class Gateway:
         await self._start_queue()
         stack.push_async_callback(self.queue.stop)
         first_start = await self.state.counted() is None
-        await self.books.start(self.queue.store)
-        stack.push_async_callback(self._close_books)
+        await self.source_ledger.start(self.queue.store)
+        stack.push_async_callback(self._close_source_ledger)
         stack.push_async_callback(self.deliveries.close)
         await self.deliveries.open(first_start=first_start)
         self.replays = self._make_replays()
@@ -247,9 +245,9 @@ class Gateway:
         except OSError as error:
             raise GatewayError(f"queue: cannot be opened: {error}") from error
 
-    async def _close_books(self) -> None:
+    async def _close_source_ledger(self) -> None:
         await self.queue.stop()  # it stores pending events, which are then counted
-        await self.books.stop()
+        await self.source_ledger.stop()
 
     async def _drain(self, scope: anyio.CancelScope) -> None:
         """Refuses events, writes and delivers pending ones; the deadline cancels the rest."""
@@ -258,7 +256,7 @@ class Gateway:
         scope.deadline = anyio.current_time() + self.config.server.drain_timeout_seconds
 
     async def _stop_sources(self) -> None:
-        await self._running.stop(self.config.server.drain_timeout_seconds)
+        await self._started_sources.stop(self.config.server.drain_timeout_seconds)
 
     # -- parts that a running gateway has ------------------------------------
 
@@ -267,7 +265,7 @@ class Gateway:
             HousekeepingContext(
                 queue=self.queue,
                 state=self.state,
-                books=self.books,
+                source_ledger=self.source_ledger,
                 suppressed=self.suppressed,
                 workers=self.workers,
                 rates=self.rates,
@@ -317,7 +315,7 @@ class Gateway:
                 deliveries=self.deliveries,
                 regulations=self.regulations,
                 replays=self.replays,
-                sources=self._running,
+                sources=self._started_sources,
                 current=lambda: self._topology,
                 use=self._use,
                 builder=self._builder,

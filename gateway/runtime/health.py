@@ -1,4 +1,4 @@
-"""The answer of /health: whether events are taken in, and which part fails if one does."""
+"""The answer of /health: whether the gateway takes events in, and which parts fail."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from gateway.events.timestamps import format_ms
 from gateway.rollouts.machine import GATEWAY
 from gateway.rollouts.view import View
 from gateway.runtime.gateway import Gateway
-from gateway.runtime.status import _BAD
+from gateway.runtime.status import STATE_ORDER
 
 __all__ = ["merge_health", "report"]
 
 
 def report(gateway: Gateway) -> dict[str, Any]:
-    """State of each part.
+    """Returns the state of each part.
 
-    ``status`` is ``ok``; ``degraded`` where events are taken in and some part needs attention; or
-    ``failing`` where they are not. ``failing`` lists the parts concerned, in words.
+    ``status`` is ``ok``; ``degraded`` if events come in and some part needs attention; ``failing``
+    if no events come in. ``failing`` lists these parts in words.
     """
     failing: list[str] = []
     stored = gateway.queue.store.status()
@@ -37,7 +37,7 @@ def report(gateway: Gateway) -> dict[str, Any]:
             "dead_events": worker.counts.dead.total(),
         }
         if condition.state != "ok":
-            # What a vendor answered is not for everybody, as this answer is.
+            # This answer is public, a vendor's answer is not.
             why = condition.error if condition.ours else "`gateway status` and the log say why"
             failing.append(f"destination {id_}: {condition.state}: {why}")
     failing += _unbalanced(gateway)
@@ -51,10 +51,10 @@ def report(gateway: Gateway) -> dict[str, Any]:
         failing.append(f"queue: {stored.damaged_events} events were lost to damaged frames")
     config = gateway.reloads.status()
     if config.problem:
-        # Not why: that may quote the file, and this answer is for everybody.
+        # Without the reason, which may quote the file: this answer is public.
         failing.append(
-            f"config: the file was refused at {config.refused_at} and the one before is used: see "
-            "`gateway status`"
+            f"config: the file was refused at {config.refused_at}, the config before stays in use: "
+            "see `gateway status`"
         )
     status = "failing" if stored.problem else "degraded" if failing else "ok"
     return {
@@ -86,40 +86,40 @@ def report(gateway: Gateway) -> dict[str, Any]:
 
 
 def _decided_by(one: View) -> dict[str, str]:
-    """Who decided last, and why; of a person neither name nor words, as everybody can read it."""
+    """Returns who decided last, and why; without name and words of a person, as it is public."""
     if one.by == GATEWAY:
         return {"by": GATEWAY, "reason": one.reason}
     return {"by": "operator", "reason": ""}
 
 
 def _unbalanced(gateway: Gateway) -> list[str]:
-    """Books that do not balance."""
-    books = {
+    """Returns messages about counts of the ledger that do not balance."""
+    missing = {
         f"destination {id_}": w.missing or w.counts.leaked for id_, w in gateway.workers.items()
     }
-    books["sources"] = gateway.books.missing
+    missing["sources"] = gateway.source_ledger.missing
     return [
         f"ledger: {abs(number)} events of {name} are accounted for nowhere, or twice: see "
         "`gateway ledger`"
-        for name, number in books.items()
+        for name, number in missing.items()
         if number
     ]
 
 
 def merge_health(found: Mapping[int, dict[str, Any] | None], workers: int) -> dict[str, Any]:
-    """The answer of /health.
+    """Merges the answers of all shards.
 
-    It is ``failing`` where no worker takes events in, ``degraded`` where some do not.
+    The whole is ``failing`` if no worker takes events in, ``degraded`` if some do not.
 
     Args:
-        found: shard to its own answer, or None where its worker does not give one.
+        found: shard to its own answer; None for a worker that does not answer.
     """
     failing: list[str] = []
     there: dict[int, dict[str, Any]] = {}
     for shard, one in sorted(found.items()):
         name = name_of(shard, workers)
         if one is None:
-            failing.append(f"{name} does not answer: it is started again, see the log")
+            failing.append(f"{name} does not answer and is started again: see the log")
         else:
             there[shard] = one
             failing += [f"{name}: {line}" for line in one["failing"]]
@@ -152,22 +152,22 @@ def merge_health(found: Mapping[int, dict[str, Any] | None], workers: int) -> di
             },
         },
         "destinations": destinations,
-        "rollouts": there.get(0, {}).get("rollouts", {}),  # the others know of none
+        "rollouts": there.get(0, {}).get("rollouts", {}),  # only shard 0 decides
     }
 
 
 def _add_destination(into: dict[str, Any], more: dict[str, Any]) -> None:
     for key in ("pending_events", "waiting_events", "dead_events"):
         into[key] += more[key]
-    if _BAD[more["status"]] > _BAD[into["status"]]:
+    if STATE_ORDER[more["status"]] > STATE_ORDER[into["status"]]:
         into |= {key: more[key] for key in ("status", "since") if key in more}
 
 
 def _merge_config(found: Mapping[str, dict[str, Any]], failing: list[str]) -> dict[str, Any]:
-    """Which config is used; it is a failure where not all use the same.
+    """Returns the config in use; different ones are added to `failing`.
 
     Args:
-        found: name of a shard to what it says.
+        found: name of each shard to its answer.
     """
     if not found:
         return {}

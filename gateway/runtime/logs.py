@@ -1,6 +1,6 @@
-"""Logging: structlog to standard error, as JSON lines or for reading on a terminal.
+"""Sets up logging: structlog to standard error, as JSON lines or as text for a terminal.
 
-No line for each event or request, and no contents of events: what is logged are changes of state.
+The log records changes of state. It has no line for each event or request, and no event contents.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _TRACES = frozenset({"trace", "exception"})
 def configure_logging(
     config: LogConfig, stream: TextIO | None = None, *, worker: int | None = None
 ) -> None:
-    """Set up structlog, and the standard library's loggers of our dependencies, once at start.
+    """Sets up structlog and the standard library's loggers of our dependencies, once at start.
 
     Args:
-        worker: number of the worker process, told with each line.
+        worker: number of the worker process, for each line.
     """
     stream = stream or guarded(sys.stderr)
     console = config.format == "console" or (config.format == "auto" and stream.isatty())
@@ -108,10 +108,10 @@ def _adder(worker: int) -> Any:
 
 
 def _is_our_fault(record: logging.LogRecord) -> bool:
-    """False for the tracebacks that aiohttp logs where a client sent what is not HTTP.
+    """Returns False for aiohttp's tracebacks about requests that are not HTTP.
 
-    Anybody can send that, as often as they like; the answer is 400 and needs no line.
+    Any client can send such requests in any number; their answer is 400 and needs no line.
     """
     error = record.exc_info[1] if record.exc_info else None
-    # By name, as importing aiohttp here would cost commands that only log their start-up.
+    # By name: importing aiohttp would slow down commands that only log.
     return not any(c.__name__ == "HttpProcessingError" for c in type(error).__mro__)

@@ -1,8 +1,8 @@
-"""Finds plugins, loads each on its own, and builds the registry. The only user of pluggy.
+"""Finds and loads plugins, and builds the registry. The only user of pluggy.
 
-Built-ins take the same road as installed packages. Entry points load sorted by name, so that
-nothing depends on the order of files on disk; one that fails is recorded with its distribution,
-version and stage, and hides none of the others. A fresh `Registry` is made for every gateway.
+Built-ins load like installed packages. Entry points load in the order of their names, so that
+nothing depends on the order of files on disk. A plugin that fails is recorded with its
+distribution, version and stage, and does not affect the others. Each gateway gets a new `Registry`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ Spec: TypeAlias = SourceSpec[Any] | TransformSpec[Any] | DestinationSpec[Any] | 
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """Where a type comes from."""
+    """A plugin, which brings types."""
 
     name: str
     distribution: str
@@ -61,7 +61,7 @@ class Plugin:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A plugin that could not be used.
+    """A plugin that cannot be used.
 
     Attributes:
         stage: ``load`` (import), ``hooks`` (names or arguments of hooks) or ``register`` (specs).
@@ -78,13 +78,13 @@ class Failure:
 
     @property
     def traceback(self) -> str:
-        """The error with where it came from."""
+        """The error with its traceback."""
         return "".join(traceback.format_exception(self.error)).rstrip()
 
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A type and the plugin that brought it."""
+    """A type and the plugin that brings it."""
 
     kind: str
     spec: Spec
@@ -93,16 +93,16 @@ class Registered:
 
 @dataclass(slots=True)
 class Registry:
-    """All types that can be used in config.toml."""
+    """All types that config.toml can name."""
 
     types: dict[tuple[str, str], Registered] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
 
     def find(self, kind: str, type_name: str, path: str) -> Registered:
-        """The type that config names at `path`.
+        """Returns the type that config names at `path`.
 
         Raises:
-            ConfigError: there is none; says which there are, or why its plugin did not load.
+            ConfigError: there is none; the message lists the types, and plugins that failed.
         """
         found = self.types.get((kind, type_name))
         if found is not None:
@@ -120,11 +120,15 @@ class Registry:
         raise ConfigError(text)
 
     def add(self, kind: str, spec: Spec, plugin: Plugin) -> None:
-        """Take up a spec after checking it."""
+        """Checks a spec and adds it.
+
+        Raises:
+            PluginError: the spec is wrong, or its type exists already.
+        """
         where = f"{kind} type {spec.type!r}"
         if spec.api != API_VERSION:
             raise PluginError(
-                f"{where} is made for version {spec.api} of the plugin contract, "
+                f"{where} needs version {spec.api} of the plugin contract, "
                 f"this is version {API_VERSION}; upgrade the plugin or the gateway"
             )
         if not issubclass(spec.config, Struct):
@@ -146,11 +150,11 @@ class Registry:
 def discover(
     builtins: Iterable[str] = BUILTINS, installed: Iterable[EntryPoint] | None = None
 ) -> Registry:
-    """Load all plugins.
+    """Loads all plugins.
 
     Args:
-        builtins: modules of our own; a failure there is raised, being a defect of the gateway.
-        installed: entry points; by default those of the group `GROUP` that are installed.
+        builtins: modules of the gateway itself; one that fails is a defect and raises.
+        installed: entry points; by default the installed ones of the group `GROUP`.
     """
     registry = Registry()
     manager = pluggy.PluginManager("gateway")

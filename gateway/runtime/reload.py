@@ -1,9 +1,8 @@
-"""What a reload may change, what it did, and which config runs.
+"""Reloads the config file of a running gateway: decides what may change, and reports the result.
 
-The config file is read again while the gateway runs. What it says of sources, write keys,
-transforms, groups and destinations is used at once. Keys that are fixed for as long as the process
-runs keep the values that they have, and are named: they take effect at the next start. Another data
-directory is refused, and everything else with it.
+Sources, write keys, transforms, groups and destinations change at once. Some keys are fixed while
+the process runs: they keep their values, and the result names them as waiting for the next start. A
+file with another data directory is refused.
 """
 
 from __future__ import annotations
@@ -35,12 +34,12 @@ _TABLES = ("server", "trace", "admin", "reload", "alerts")
 
 
 class Reloaded(Struct, frozen=True):
-    """What a reload did.
+    """The result of a reload.
 
     Attributes:
-        hash: of the config file that is used now; see `Config.hash`.
-        changes: what is not as it was, such as ``changed destinations.crm``.
-        waits: keys whose values take effect at the next start.
+        hash: of the config file in use; see `Config.hash`.
+        changes: in words, such as ``changed destinations.crm``.
+        waits: keys whose new values take effect at the next start.
     """
 
     hash: str
@@ -49,13 +48,13 @@ class Reloaded(Struct, frozen=True):
 
 
 class ConfigStatus(Struct, frozen=True):
-    """Which config runs.
+    """The state of the config.
 
     Attributes:
-        hash, loaded_at: of the file that is used, and since when; in UTC.
-        waits: as of `Reloaded`.
-        problem: why the file as it was last read is not used; empty where it is.
-        refused_at: when that was.
+        hash, loaded_at: of the config in use; UTC.
+        waits: as in `Reloaded`.
+        problem: why the last reload failed; empty if it did not.
+        refused_at: time of that failure.
     """
 
     hash: str
@@ -66,14 +65,12 @@ class ConfigStatus(Struct, frozen=True):
 
 
 class Reloads:
-    """All reloads of a gateway.
-
-    One at a time; who asks meanwhile has his turn after it.
+    """Runs the reloads of a gateway, one after the other.
 
     Attributes:
-        results: how many were ``applied`` and ``refused``.
-        loaded_ms: since when the config of `hash` is used.
-        problem: as of `ConfigStatus`.
+        results: number of reloads that were ``applied`` and ``refused``.
+        loaded_ms: since when the config of `hash` is in use.
+        problem: as in `ConfigStatus`.
 
     Args:
         clock: wall clock in milliseconds.
@@ -96,35 +93,35 @@ class Reloads:
         self._open = False
 
     def open(self) -> None:
-        """The gateway runs."""
+        """Allows reloads, once the gateway runs."""
         self._open = True
 
     async def close(self) -> None:
-        """It is about to stop: leave off. Safe twice."""
+        """Cancels reloads and refuses new ones, before the gateway stops. Safe twice."""
         self._open = False
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def run(self, actor: str, change: Callable[[], Awaitable[Reloaded]]) -> Reloaded:
-        """Reload.
+        """Runs a reload.
 
         Args:
             actor: who asks, for the log and the audit trail.
-            change: does it, or raises and leaves all as it was.
+            change: does it; if it raises, the gateway runs on as before.
 
         Raises:
-            GatewayError: it was not done, and why.
+            GatewayError: the reload failed.
         """
         task = asyncio.create_task(self._run(actor, change), name="reload")
         self._tasks.add(task)
         task.add_done_callback(self._ended)
-        return await asyncio.shield(task)  # who asked may leave in the middle of it
+        return await asyncio.shield(task)  # a caller that leaves must not stop it half way
 
     def _ended(self, task: asyncio.Task[Reloaded]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # seen and logged, even if nobody waits for it any more
+            task.exception()  # it is logged; asyncio must not report it again
 
     async def _run(self, actor: str, change: Callable[[], Awaitable[Reloaded]]) -> Reloaded:
         async with self._turn:
@@ -149,12 +146,12 @@ class Reloads:
         return reloaded
 
     def _applied(self, reloaded: Reloaded, actor: str) -> None:
-        """A config is used from now on."""
+        """Records that a config is in use from now on."""
         self.results["applied"] += 1
         self.hash, self.loaded_ms = reloaded.hash, self._clock()
         self._waits, self.problem = reloaded.waits, ""
         self._log.info(
-            "the config file is used as it is now",
+            "the config file is in use",
             asked_by=actor,
             hash=reloaded.hash,
             changes=reloaded.changes,
@@ -163,17 +160,17 @@ class Reloads:
             self._log.warning("keys that take effect at the next start", keys=reloaded.waits)
 
     def _refused(self, problem: str, actor: str) -> None:
-        """A config cannot be used; the one before it goes on."""
+        """Records that a config cannot be used; the one before stays in use."""
         self.results["refused"] += 1
         self.problem, self._refused_ms = problem, self._clock()
         self._log.error(
-            "the config file cannot be used as it is now; the config before goes on",
+            "the config file cannot be used; the config before stays in use",
             asked_by=actor,
             problem=problem,
         )
 
     def status(self) -> ConfigStatus:
-        """How it stands."""
+        """Returns the state of the config."""
         return ConfigStatus(
             self.hash,
             format_ms(self.loaded_ms),
@@ -184,10 +181,10 @@ class Reloads:
 
 
 def kept(running: Config, new: Config) -> tuple[Config, list[str]]:
-    """The config to go on with, and the keys of `new` that it does not have yet.
+    """Returns the config to continue with, and the keys of `new` that wait for the next start.
 
     Raises:
-        ConfigError: it cannot be used while a gateway runs.
+        ConfigError: `new` cannot be used while the gateway runs.
     """
     if new.shared_dir != running.shared_dir:
         raise ConfigError(
@@ -236,7 +233,7 @@ def _differing(table: str, old: Struct, new: Struct) -> Iterator[str]:
 
 
 def changes(before: Config, after: Config) -> list[str]:
-    """What differs, in words."""
+    """Returns the differences in words."""
     found = []
     for kind in _COMPONENTS:
         old: dict[str, Any] = getattr(before, kind)

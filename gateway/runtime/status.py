@@ -1,4 +1,4 @@
-"""How a gateway is doing, in numbers: what `gateway status` and ``GET /admin/status`` show."""
+"""The status of a gateway in numbers, for `gateway status` and ``GET /admin/status``."""
 
 from __future__ import annotations
 
@@ -17,11 +17,19 @@ from gateway.runtime.gateway import Gateway
 from gateway.runtime.reload import ConfigStatus
 from gateway.state.merging import add_counts, add_fields, group_by_id
 
-__all__ = ["DestinationStatus", "QueueStatus", "SourceStatus", "Status", "merge_status", "status"]
+__all__ = [
+    "STATE_ORDER",
+    "DestinationStatus",
+    "QueueStatus",
+    "SourceStatus",
+    "Status",
+    "merge_status",
+    "status",
+]
 
 
 class SourceStatus(Struct, frozen=True):
-    """A source; the numbers are events over all runs, but for the rate of the last seconds."""
+    """A source: its events over all runs, and the rate of the last seconds."""
 
     id: str
     per_second: float
@@ -35,8 +43,8 @@ class QueueStatus(Struct, frozen=True):
     """The queue.
 
     Attributes:
-        events, bytes: kept; pending_bytes: waiting to be written.
-        problem: why it takes no events, or empty.
+        events, bytes: stored; pending_bytes: waiting to be written.
+        problem: why it takes no events; empty if it does.
     """
 
     events: int
@@ -49,15 +57,15 @@ class DestinationStatus(Struct, frozen=True):
     """A destination.
 
     Attributes:
-        state: ``ok``, ``retrying`` or ``paused``, since then, with the last error.
-        lag_events: events that it has yet to get; lag_seconds: age of the oldest of them.
-        per_second: events delivered, over the last seconds.
+        state: ``ok``, ``retrying`` or ``paused``; since: its begin; error: the last error.
+        lag_events: events that it has not got yet; lag_seconds: age of the oldest of them.
+        per_second: delivered events, over the last seconds.
         error_rate: share of the sends of the last seconds that failed in whole or in part.
         circuit: ``closed``, or ``open`` while only probes are sent.
-        concurrency: sends that may be under way now, of so many at most.
+        concurrency: sends allowed at once now; max_concurrency: its bound.
         waiting: events in the retry lane.
-        replaying: events of the queue that a replay has yet to look at.
-        counted: what it counts of its own, such as values cut to a vendor's limits.
+        replaying: events of the queue that a replay has not read yet.
+        counted: counts of the destination's own, such as values cut to a vendor's limits.
     """
 
     id: str
@@ -78,10 +86,10 @@ class DestinationStatus(Struct, frozen=True):
 
 
 class Status(Struct, frozen=True):
-    """All of it.
+    """The status of a gateway.
 
     Attributes:
-        memory_bytes: the most that the process has held.
+        memory_bytes: peak memory of the process.
     """
 
     version: str
@@ -95,10 +103,10 @@ class Status(Struct, frozen=True):
 
 
 async def status(gateway: Gateway) -> Status:
-    """How it is doing now."""
+    """Returns the status of a gateway."""
     stored = gateway.queue.store.status()
     rates = gateway.rates
-    # All of them now: a reload may take one out while another is looked at.
+    # Collected at once: a reload may remove one during an await below.
     working = [(gateway.workers[built.id], built.counted) for built in gateway.destinations]
     sources = [
         SourceStatus(
@@ -154,7 +162,7 @@ async def _destination(
 
 
 async def _lag_seconds(gateway: Gateway, worker: Worker) -> float:
-    """Age of the oldest event that a destination has yet to get."""
+    """Returns the age of the oldest event that a destination has not got yet."""
     oldest = await worker.oldest_waiting_ms()
     if worker.cursor < gateway.queue.end:
         written = await asyncio.to_thread(_written_ms, gateway, worker.cursor)
@@ -163,7 +171,7 @@ async def _lag_seconds(gateway: Gateway, worker: Worker) -> float:
 
 
 def _written_ms(gateway: Gateway, offset: int) -> int:
-    """When the event at an offset, or the next one that is there, was stored."""
+    """Returns when the event at an offset, or the next one in the queue, was stored."""
     reader = gateway.queue.store.reader(offset)
     try:
         frame = reader.next()
@@ -177,12 +185,12 @@ def _memory_bytes() -> int:
     return used if sys.platform == "darwin" else used * 1024
 
 
-_BAD = {"ok": 0, "retrying": 1, "paused": 2}
-"""States of a destination, the worst last."""
+STATE_ORDER = {"ok": 0, "retrying": 1, "paused": 2}
+"""The states of a destination, the worst with the highest number."""
 
 
 def _config_status(found: Mapping[int, Status], workers: int) -> ConfigStatus:
-    """Of the first shard, with the problems of all."""
+    """Returns the config status of the first shard, with the problems of all."""
     problems: dict[str, str] = {}
     for shard, one in sorted(found.items()):
         if one.config.problem:
@@ -200,7 +208,7 @@ def _config_status(found: Mapping[int, Status], workers: int) -> ConfigStatus:
 
 
 def merge_status(found: Mapping[int, Status], workers: int) -> Status:
-    """What `gateway status` shows; of destinations the state and the lag of the worst."""
+    """Merges the status of all shards; a destination has the state and lag of the worst one."""
     all_ = [found[shard] for shard in sorted(found)]
     own = [found[shard] for shard in sorted(found) if shard < workers]
     problems = [
@@ -212,7 +220,7 @@ def merge_status(found: Mapping[int, Status], workers: int) -> Status:
         all_[0].version,
         min(one.started_at for one in all_),
         max(one.now for one in all_),
-        sum(one.memory_bytes for one in own),  # the others live in the same processes
+        sum(one.memory_bytes for one in own),  # the other shards run in the same processes
         [_source_status(same) for same in group_by_id(one.sources for one in all_)],
         QueueStatus(
             sum(one.queue.events for one in all_),
@@ -232,7 +240,7 @@ def _source_status(same: list[SourceStatus]) -> SourceStatus:
 
 
 def _destination_status(same: list[DestinationStatus]) -> DestinationStatus:
-    worst = max(same, key=lambda one: _BAD[one.state])
+    worst = max(same, key=lambda one: STATE_ORDER[one.state])
     return structs.replace(
         worst,
         lag_seconds=max(one.lag_seconds for one in same),

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from gateway.events.event import Event
 from gateway.state import Discard
 
-__all__ = ["MOST_BYTES", "MOST_HELD", "Choice", "Sighting", "Tap", "Watcher"]
+__all__ = ["MOST_BYTES", "MOST_HELD", "Choice", "LiveTail", "Sighting", "Watcher"]
 
 MOST_HELD = 5_000
 """Number of events held for one watcher; it misses events beyond that."""
@@ -181,7 +181,7 @@ def _spread(
         yield Sighting(time_ms, code, item.source_id, destination, item.message_id, detail, event)
 
 
-class Tap:
+class LiveTail:
     """Publishes events to all watchers. It is false while nobody watches."""
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ from msgspec import structs
 from gateway.config.data_dir import shards_of
 from gateway.config.model import Config
 from gateway.errors import StateError
-from gateway.events.envelope.sealed import newest_ids
+from gateway.events.envelope.stored_ids import newest_ids
 from gateway.events.event import Event, decode_events
 from gateway.queue.index import find
 from gateway.queue.offline import QueueFolder, queues_of

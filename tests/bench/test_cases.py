@@ -116,7 +116,7 @@ def test_the_same_seed_gives_the_same_bodies(templates: list[Template]) -> None:
 
 
 def test_the_source_accepts_every_event(templates: list[Template]) -> None:
-    """What is measured is the way of good events: none is discarded."""
+    """The source accepts every event of the benchmark, so that only good events are measured."""
     for template in templates:
         parsed = parse_batch(template.body(1))
         assert len(select(parsed, SegmentConfig())) == BATCH_EVENTS

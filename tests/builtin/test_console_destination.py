@@ -38,7 +38,7 @@ Make = Callable[..., Console]
 
 @pytest.fixture(autouse=True)
 def _no_wishes_of_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests see the same terminal whatever environment they run in."""
+    """Removes variables that change what a terminal looks like."""
     for name in (
         "NO_COLOR",
         "FORCE_COLOR",
@@ -120,7 +120,7 @@ async def test_json_is_the_whole_event(make: Make) -> None:
 
 @pytest.mark.parametrize(("max_width", "width"), [(0, WIDTH_WITHOUT_TERMINAL), (40, 40)])
 async def test_long_lines_are_cut(make: Make, max_width: int, width: int) -> None:
-    """A pretty line has at most so many columns, wide characters counted as two."""
+    """A pretty line has at most as many columns as allowed, wide characters counted as two."""
     stream = io.StringIO()
     event = make_event(event="注文" * 30, properties={"k" * 500: "v", "x": "y" * 500})
     await make(stream, max_width=max_width).send(make_batch([event]))
@@ -157,7 +157,7 @@ def test_json_lines_drive_no_terminal_either(value: str) -> None:
 
 
 async def test_a_number_that_no_type_holds_is_shown(make: Make) -> None:
-    """A number of thousands of digits stops neither the line nor the batch."""
+    """A number with thousands of digits stops neither the line nor the batch."""
     stream = io.StringIO()
     event = make_event(raw_properties=b'{"n":' + b"9" * 5000 + b',"m":1e999}')
     await make(stream).send(make_batch([event]))
@@ -177,7 +177,7 @@ async def test_colours_on_a_terminal_only(make: Make, monkeypatch: pytest.Monkey
 
 
 async def test_it_prints_to_stdout(make: Make, capfd: pytest.CaptureFixture[str]) -> None:
-    """Without a stream of its own it prints to stdout."""
+    """Without a stream of its own the destination prints to stdout."""
     destination = make()
     await destination.start()
     await destination.send(make_batch([make_event(event="Seen")]))
@@ -187,7 +187,7 @@ async def test_it_prints_to_stdout(make: Make, capfd: pytest.CaptureFixture[str]
 async def test_a_reader_that_has_gone_is_not_waited_for(
     make: Make, pipe: tuple[io.FileIO, TextIO]
 ) -> None:
-    """After the reader has gone, events are taken without error; that is logged once."""
+    """Once the reader has gone, events are accepted without error; that is logged once."""
     read, stream = pipe
     destination = make(stream)
     read.close()
@@ -198,7 +198,7 @@ async def test_a_reader_that_has_gone_is_not_waited_for(
 
 
 async def test_a_closed_stream_is_a_reader_that_has_gone(make: Make) -> None:
-    """A stdout that somebody closed in this process is treated the same."""
+    """A stdout that was closed in this process counts as a reader that has gone."""
     stream = io.StringIO()
     destination = make(stream)
     await destination.start()
@@ -209,7 +209,7 @@ async def test_a_closed_stream_is_a_reader_that_has_gone(make: Make) -> None:
 
 
 async def test_a_process_without_stdout(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that was started without a stdout runs all the same."""
+    """A process started without a stdout runs all the same."""
     monkeypatch.setattr(sys, "stdout", None)
     destination = make()
     with capture_logs() as logs:
@@ -219,7 +219,7 @@ async def test_a_process_without_stdout(make: Make, monkeypatch: pytest.MonkeyPa
 
 
 async def test_a_slow_reader_is_waited_for(make: Make, pipe: tuple[io.FileIO, TextIO]) -> None:
-    """While a reader is slow the loop runs, and once it reads everything arrives."""
+    """While a reader is slow the event loop runs, and in the end everything arrives."""
     read, stream = pipe
     events = [make_event(properties={"x": "y" * 10_000}) for _ in range(30)]
     sending = asyncio.create_task(make(stream, format="json").send(make_batch(events)))
@@ -233,7 +233,7 @@ async def test_a_slow_reader_is_waited_for(make: Make, pipe: tuple[io.FileIO, Te
 async def test_a_reader_that_stands_still_can_be_given_up(
     make: Make, pipe: tuple[io.FileIO, TextIO]
 ) -> None:
-    """An attempt that is cancelled leaves no thread behind that waits for the reader."""
+    """A cancelled attempt leaves no thread behind that waits for the reader."""
     _, stream = pipe
     entered, finished = threading.Event(), threading.Event()
     write = module._write
@@ -255,7 +255,7 @@ async def test_a_reader_that_stands_still_can_be_given_up(
 
 
 async def test_a_full_disk_behind_stdout_is_retried(make: Make) -> None:
-    """Where stdout is a file, a full disk keeps the events for later."""
+    """If stdout is a file, a full disk is retried."""
 
     class Full(io.StringIO):
         def write(self, text: str) -> int:
@@ -275,7 +275,7 @@ def test_settings_out_of_bounds_are_refused(key: str, value: object) -> None:
 
 
 def test_it_shows_events_at_once() -> None:
-    """Config names it ``console``; nobody waits for a batch to fill."""
+    """Its type is ``console``, and it does not wait for a batch to fill."""
     specs: list[Any] = []
     console.register_destinations(specs.append)
     assert [(spec.type, spec.batch.max_age_seconds) for spec in specs] == [("console", 0.0)]

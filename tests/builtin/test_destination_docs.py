@@ -1,4 +1,4 @@
-"""What the documentation of destinations says is so."""
+"""The documentation of destinations is true."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ POSTGRES = (ROOT / "plugins" / "headgate-postgres" / "README.md").read_text(enco
 
 
 def blocks(text: str, language: str) -> list[str]:
-    """The code blocks of a page."""
+    """Returns the code blocks of a page."""
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 def section(title: str) -> str:
-    """A section of the page on destinations."""
+    """Returns a section of the page on destinations."""
     (found,) = re.findall(rf"^## {title}\n(.*?)(?=^## |\Z)", DESTINATIONS, re.DOTALL | re.MULTILINE)
     return found
 
@@ -62,7 +62,7 @@ def section(title: str) -> str:
     ],
 )
 def test_every_key_has_a_row(struct: Any, text: str) -> None:
-    """Each key of a config is in its table, with its default, and no other key is."""
+    """The table of a config has each key with its default, and no other key."""
     rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]+?) \|", text, re.MULTILINE))
     assert set(rows) == set(struct.__struct_fields__)
     for name, default in zip(
@@ -75,7 +75,7 @@ def test_every_key_has_a_row(struct: Any, text: str) -> None:
 
 @pytest.mark.parametrize("page", [DESTINATIONS, POSTGRES, SLACK, WEBHOOK])
 def test_every_example_can_be_used(page: str, tmp_path: Path) -> None:
-    """Each example of the pages is a config that the gateway takes."""
+    """The gateway accepts each example of the pages as config."""
     registry = discover(builtins=[m.__name__ for m in (console, file, null, sqlite)])
     examples = blocks(page, "toml")
     assert examples
@@ -109,7 +109,7 @@ def test_the_batching_of_each_type_is_as_documented() -> None:
 
 
 def test_all_hooks_and_errors_are_documented() -> None:
-    """An author finds every hook with its argument, and every error that `send` may raise."""
+    """The page has every hook with its argument, and every error that `send` may raise."""
     for hook, (_, spec) in HOOKS.items():
         assert f"| `{hook}(register: Callable[[{spec.__name__}[Any]], None])` |" in PLUGINS
     for error in DeliveryError.__subclasses__() + [
@@ -121,7 +121,7 @@ def test_all_hooks_and_errors_are_documented() -> None:
 
 @pytest.fixture
 def tally(tmp_path: Path) -> Path:
-    """The package that the page builds, written out."""
+    """Writes the package that the page builds."""
     for block in [b for kind in ("python", "toml", "jsonl") for b in blocks(PLUGINS, kind)]:
         first, rest = block.split("\n", 1)
         if not first.startswith("# "):
@@ -133,7 +133,7 @@ def tally(tmp_path: Path) -> Path:
 
 
 def test_the_tutorial_passes_its_own_tests(tally: Path) -> None:
-    """The package of the page works, as the tests of the page show."""
+    """The package of the page passes the tests of the page."""
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"],
         cwd=tally,
@@ -148,7 +148,7 @@ def test_the_tutorial_passes_its_own_tests(tally: Path) -> None:
 
 
 def test_the_other_examples_of_the_page_run() -> None:
-    """Those that are no part of its package, too."""
+    """The examples of the page outside its package run too."""
     examples = [block for block in blocks(PLUGINS, "python") if not block.startswith("# ")]
     assert len(examples) == 2
     for example in examples:
@@ -156,7 +156,7 @@ def test_the_other_examples_of_the_page_run() -> None:
 
 
 def test_promises_and_scenes_are_documented() -> None:
-    """All that the contract checker looks after and plays, and all that an author can tell it."""
+    """The page has all promises, scenes and fields of `Vendor`."""
     missing = [promise for promise in Promise if f"| {promise} |" not in PLUGINS]
     missing += [scene.slug for scene in SCENES if f"`{scene.slug}`" not in PLUGINS]
     missing += [f.name for f in fields(Vendor) if f"| `{f.name}` |" not in PLUGINS]
@@ -164,7 +164,7 @@ def test_promises_and_scenes_are_documented() -> None:
 
 
 def test_the_tutorial_registers(tally: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The gateway finds the type of the page by the entry point of the page."""
+    """The gateway finds the page's type by the page's entry point."""
     project = tomllib.loads((tally / "pyproject.toml").read_text())["project"]
     (point,) = project["entry-points"]["gateway"].items()
     monkeypatch.syspath_prepend(tally / "src")

@@ -51,7 +51,7 @@ async def make(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Make]:
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
-    """All lines of all files, in the order of the names."""
+    """Returns all lines of all files, in the order of the names."""
     return [
         json.loads(line)
         for path in sorted(folder.glob("events-*.ndjson"))
@@ -97,7 +97,7 @@ async def test_finished_files_are_compressed(
 async def test_files_of_an_earlier_run_are_compressed(
     make: Make, tmp_path: Path, clock: ManualClock
 ) -> None:
-    """What an earlier run finished or left behind is compressed too."""
+    """Files that an earlier run finished or left behind are compressed too."""
     first = await make()
     await first.send(make_batch())
     await first.stop()
@@ -109,7 +109,7 @@ async def test_files_of_an_earlier_run_are_compressed(
 
 
 class FailingSync(RealFileSystem):
-    """Fails to sync while `number` is an errno."""
+    """A file system that fails to sync while `number` is an errno."""
 
     number = 0
 
@@ -121,7 +121,7 @@ class FailingSync(RealFileSystem):
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
 async def test_a_disk_that_fails_is_retried(make: Make, tmp_path: Path, number: int) -> None:
-    """A full or failing disk keeps the events for later; nothing is written twice after it."""
+    """A full or failing disk keeps the events for later, and no event is written twice."""
     files = FailingSync()
     destination = await make(files)
     first, second = make_event(), make_event()
@@ -154,7 +154,7 @@ async def test_compression_that_fails_is_reported(
 
 
 async def test_a_folder_that_cannot_be_made_refuses_the_start(make: Make, tmp_path: Path) -> None:
-    """A path through a file is a mistake in the settings."""
+    """A path through a file is Misconfigured."""
     (tmp_path / "events").write_text("a file")
     with pytest.raises(Misconfigured, match="events"):
         await make()
@@ -164,7 +164,7 @@ async def test_a_folder_that_cannot_be_made_refuses_the_start(make: Make, tmp_pa
 async def test_errors_that_need_a_person(
     make: Make, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """Errors of permission and of the path alarm; they do not count as an outage."""
+    """Errors of permission and of the path are Misconfigured; they are no outage."""
     destination = await make()
 
     def refuse(*_: object) -> None:
@@ -178,7 +178,7 @@ async def test_errors_that_need_a_person(
 async def test_a_full_disk_does_not_stop_the_start(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What may pass is logged at the start, and the gateway runs."""
+    """An error that may pass is logged at the start, and the gateway runs."""
 
     def full(_: object) -> None:
         raise OSError(errno.ENOSPC, "no space")
@@ -190,7 +190,7 @@ async def test_a_full_disk_does_not_stop_the_start(
 
 
 async def test_check_leaves_nothing_behind(make: Make, tmp_path: Path) -> None:
-    """A check makes the folder and proves that it can be written, without a file staying."""
+    """A check creates the folder, and leaves no file in it."""
     destination = await make()
     await destination.check()
     assert list((tmp_path / "events").iterdir()) == []
@@ -199,7 +199,7 @@ async def test_check_leaves_nothing_behind(make: Make, tmp_path: Path) -> None:
 async def test_check_works_without_start_beside_a_running_gateway(
     make: Make, tmp_path: Path
 ) -> None:
-    """A command can check a folder that a running gateway writes to."""
+    """A check works while a running gateway writes to the folder."""
     running = await make()
     await running.send(make_batch())
     other = FileDestination(FileConfig(path="events"), make_context(tmp_path))
@@ -209,7 +209,7 @@ async def test_check_works_without_start_beside_a_running_gateway(
 
 
 async def test_a_folder_in_use_is_retried(make: Make, tmp_path: Path) -> None:
-    """While another destination has the folder nothing is written and no event is lost."""
+    """While another destination holds the folder, nothing is written and no event is lost."""
     first, second = await make(), await make()
     await first.send(make_batch())
     with pytest.raises(Retryable, match="another destination"):
@@ -220,7 +220,7 @@ async def test_a_folder_in_use_is_retried(make: Make, tmp_path: Path) -> None:
 
 
 async def test_stop_is_safe_twice_and_without_start(tmp_path: Path) -> None:
-    """The life cycle holds for a destination that was never used."""
+    """Start and stop work for a destination that was never used."""
     destination = FileDestination(FileConfig(path="events"), make_context(tmp_path))
     await destination.stop()
     await destination.stop()
@@ -228,7 +228,7 @@ async def test_stop_is_safe_twice_and_without_start(tmp_path: Path) -> None:
 
 
 async def test_a_disk_that_hangs_holds_up_nobody_else(make: Make, tmp_path: Path) -> None:
-    """While a write hangs the loop runs; after a cancelled attempt the next waits its turn."""
+    """While a write hangs the event loop runs; the attempt after a cancelled one waits its turn."""
     gate, entered = threading.Event(), threading.Event()
 
     class Hanging(RealFileSystem):
@@ -266,14 +266,14 @@ def test_settings_out_of_bounds_are_refused(key: str, value: object) -> None:
 
 
 def test_it_is_registered_as_storage() -> None:
-    """``{"All": false}`` of a client does not keep an event out of the archive."""
+    """``{"All": false}`` in an event does not block the archive."""
     specs: list[Any] = []
     file.register_destinations(specs.append)
     assert [(spec.type, spec.storage) for spec in specs] == [("file", True)]
 
 
 def test_sent_is_on_disk_when_the_process_is_killed(tmp_path: Path) -> None:
-    """What `send` returned for survives a process that ends at once, without closing anything."""
+    """Events that `send` has returned for survive a process that ends at once."""
     program = textwrap.dedent("""
         import asyncio, os, sys
         from pathlib import Path

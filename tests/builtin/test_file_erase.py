@@ -1,4 +1,4 @@
-"""Destination ``file``: users' lines are taken out of files, compressed or not."""
+"""Erasing users from the files of the destination ``file``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from gateway import Subjects
 from gateway.builtin.destinations.file.destination import FileConfig, FileDestination
 from gateway.builtin.destinations.file.erase import erase_lines
-from gateway.builtin.destinations.file.rolling import FileName
+from gateway.builtin.destinations.file.names import FileName
 from gateway.queue.files import RealFileSystem
 from gateway.testing import ManualClock, make_batch, make_context, make_event
 
@@ -35,7 +35,7 @@ async def running(folder: Path, clock: ManualClock, **keys: Any) -> AsyncIterato
 
 
 def lines(folder: Path) -> list[bytes]:
-    """All lines of a folder's files, in order."""
+    """Returns all lines of a folder's files, in order."""
     found = []
     for path in sorted(folder.glob("events-*")):
         data = path.read_bytes()
@@ -45,7 +45,7 @@ def lines(folder: Path) -> list[bytes]:
 
 @pytest.mark.parametrize("compress", ["none", "gzip"])
 async def test_lines_of_others_stay_as_they_were(tmp_path: Path, compress: str) -> None:
-    """In every file, in their order and byte for byte; what is sent beside it is not lost."""
+    """All lines of the users are erased, all others stay as they are; later events are not lost."""
     folder, clock = tmp_path / "events", ManualClock()
     async with running(folder, clock, compress=compress, roll_seconds=60) as destination:
         for _ in range(3):
@@ -70,7 +70,7 @@ async def test_lines_of_others_stay_as_they_were(tmp_path: Path, compress: str) 
 
 
 def test_a_file_that_fails_stays_as_it_was(tmp_path: Path) -> None:
-    """The disk is full, or does not come to take the copy's name; to do it again finishes it."""
+    """After a full disk or a failed rename, repeating the erasure completes it."""
 
     class Failing(RealFileSystem):
         def __init__(self, step: str) -> None:
@@ -101,7 +101,7 @@ def test_a_file_that_fails_stays_as_it_was(tmp_path: Path) -> None:
 
 
 def test_stopping_leaves_the_rest(tmp_path: Path) -> None:
-    """It is done again after the next start."""
+    """An erasure that was stopped is repeated after the next start."""
     stop = Flag()
     stop.set()
     name = FileName.parse("events-20261123T140003Z-000001.ndjson")

@@ -20,12 +20,12 @@ from gateway.testing import make_context, make_event
 
 
 def events_of(*types: str) -> list[Any]:
-    """Events of these types."""
+    """Makes events of these types."""
     return [make_event(type=type_) for type_ in types]
 
 
 def test_drop_leaves_out_what_meets_the_condition() -> None:
-    """The other events go on, in their order."""
+    """The other events are kept, in their order."""
     events = events_of("track", "page", "track", "identify")
 
     kept = Filter(FilterConfig(drop='type = "track"')).apply(events)
@@ -34,7 +34,7 @@ def test_drop_leaves_out_what_meets_the_condition() -> None:
 
 
 def test_keep_leaves_out_everything_else() -> None:
-    """Only events that meet the condition go on, in their order."""
+    """Only events that meet the condition are kept, in their order."""
     events = events_of("track", "page", "track", "identify")
 
     kept = Filter(FilterConfig(keep='type = "track"')).apply(events)
@@ -43,7 +43,7 @@ def test_keep_leaves_out_everything_else() -> None:
 
 
 def test_a_batch_that_passes_whole_is_handed_on_as_it_is() -> None:
-    """No list is built for what changes nothing."""
+    """If all events are kept, the same list is returned."""
     events = events_of("track", "page")
 
     assert Filter(FilterConfig(drop='type = "alias"')).apply(events) is events
@@ -51,7 +51,7 @@ def test_a_batch_that_passes_whole_is_handed_on_as_it_is() -> None:
 
 @given(st.lists(st.sampled_from(["track", "page", "screen"]), max_size=8))
 def test_drop_and_keep_are_complements(types: list[str]) -> None:
-    """Each event is let through by exactly one of the two."""
+    """Of ``keep`` and ``drop`` with one condition, exactly one keeps each event."""
     events = events_of(*types)
     condition = 'type in ["track", "screen"]'
     kept = Filter(FilterConfig(keep=condition)).apply(events)
@@ -61,7 +61,7 @@ def test_drop_and_keep_are_complements(types: list[str]) -> None:
 
 
 def test_a_filter_changes_no_event_and_decodes_none() -> None:
-    """Events are shared with other destinations, so they are only looked at."""
+    """The filter does not change events, which other destinations share."""
     data = encode_events([make_event(properties={"revenue": 12}), make_event()])
     events = decode_events(data)
 
@@ -84,7 +84,7 @@ def test_a_filter_changes_no_event_and_decodes_none() -> None:
     ],
 )
 def test_a_config_that_cannot_be_used_is_refused(table: dict[str, Any], message: str) -> None:
-    """The start stops with the path of the key and what is wrong with it."""
+    """An error stops the start and names the path of the key."""
     with pytest.raises(ConfigError) as caught:
         decode_table(table, FilterConfig, "transforms.t")
 
@@ -92,7 +92,7 @@ def test_a_config_that_cannot_be_used_is_refused(table: dict[str, Any], message:
 
 
 def test_the_error_of_a_condition_points_at_the_mistake() -> None:
-    """The caret survives the way into the ConfigError."""
+    """The mark under the wrong place of a condition is in the ConfigError too."""
     with pytest.raises(ConfigError) as caught:
         decode_table({"drop": 'type = = "x"'}, FilterConfig, "transforms.t")
 
@@ -101,7 +101,7 @@ def test_the_error_of_a_condition_points_at_the_mistake() -> None:
 
 
 def test_the_plugin_registers_a_type_that_builds(tmp_path: Path) -> None:
-    """What is registered is built from a table and runs in a chain."""
+    """The registered type is built from a table and runs in a chain."""
     specs: list[TransformSpec[Any]] = []
     module.register_transforms(specs.append)
     (spec,) = specs

@@ -1,4 +1,4 @@
-"""The mask transform: what it takes out, where, and what it leaves alone."""
+"""The mask transform: what it masks, where, and what it leaves alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from gateway.components.transform import TransformSpec
 from gateway.config.decode import decode_table
 from gateway.events.event import EMPTY, Notes, encode_events
 from gateway.testing import make_context, make_event
-from tests.support.masking import CARD, EMAIL, IP, PHONE, SECRET, config, hashed, masked, stored
+from tests.support.masking import CARD, EMAIL, IP, PHONE, SECRET, config, hashed, masked
+from tests.support.stored_event import as_stored
 
 BODIES = ("properties", "traits", "context", "extra", "integrations")
 
@@ -55,7 +56,7 @@ def test_what_is_detected_is_masked_in_every_body(body: str, value: Any, expecte
 def test_actions_on_what_is_detected(
     action: str, alone: Any, within: str, entries: list[Any], number: Any
 ) -> None:
-    """A value goes with its key or element when dropped; a piece of text only goes itself."""
+    """A dropped value goes with its key or element; a dropped piece of text goes alone."""
     properties = {"alone": EMAIL, "within": f"to {EMAIL}!", "list": [EMAIL, 1], "n": int(CARD)}
 
     event = masked(make_event(properties=properties), action=action, secret=SECRET)
@@ -73,7 +74,7 @@ def test_of_ip_addresses_the_network_is_left() -> None:
 
 
 def test_keys_that_are_personal_data_are_masked() -> None:
-    """A map keyed by e-mail address gives nothing away, and loses no entry."""
+    """In a map keyed by e-mail address the keys are masked and no entry is lost."""
     traits = {"friends": {"jo@x.org": 1, "ed@x.org": 2, "***@x.org": 3, "plain": 4}}
     event = make_event(traits=traits)
 
@@ -87,7 +88,7 @@ def test_keys_that_are_personal_data_are_masked() -> None:
 
 
 def test_keys_that_become_the_same_take_linear_time() -> None:
-    """Four times as many e-mail addresses as keys take about four times as long, never sixteen."""
+    """Four times as many keys that are e-mail addresses take about four times as long."""
     mask = Mask(MaskConfig())
 
     def seconds(number: int) -> float:
@@ -106,7 +107,7 @@ def test_keys_that_become_the_same_take_linear_time() -> None:
 
 @pytest.mark.parametrize("text", ["jane\\u0040example.com", "\\u006aane@example.com"])
 def test_escapes_hide_nothing(text: str) -> None:
-    r"""JSON text may write any character as \u escape; what counts is the value."""
+    r"""JSON may write any character as \u escape; the decoded value is what counts."""
     event = make_event(raw_properties=f'{{"x":"{text}","\\u0070assword":"y"}}'.encode())
 
     (event,) = Mask(config(fields=["password"])).apply([event])
@@ -115,7 +116,7 @@ def test_escapes_hide_nothing(text: str) -> None:
 
 
 def test_names_of_events_and_pages_are_searched() -> None:
-    """Event name, page name and category are texts as others are; a track event keeps a name."""
+    """Names of events and pages are masked as texts, and a track event keeps a name."""
     event = make_event(type="page", event=EMAIL, name=f"Profile of {EMAIL}", category=EMAIL)
 
     seen = masked(event)
@@ -126,7 +127,7 @@ def test_names_of_events_and_pages_are_searched() -> None:
 
 
 def test_ids_that_are_personal_data_are_hashed() -> None:
-    """By default an id in which something is detected is hashed as a whole, and others stay."""
+    """By default an id with personal data is hashed as a whole, and other ids stay."""
     ids = {"user_id": "Jane@Example.com", "anonymous_id": f"m-{EMAIL}", "group_id": "g"}
     event = make_event(**ids, message_id=PHONE, traits={"email": EMAIL}, context={"ip": IP})
 
@@ -158,7 +159,7 @@ def test_ids_that_are_personal_data_are_hashed() -> None:
 def test_the_notes_of_the_gateway_are_masked_as_the_context_is(
     table: dict[str, Any], ip: str | None, agent: str | None
 ) -> None:
-    """What the gateway noted beside the context does not outlive what is masked in it."""
+    """The gateway's copies of the context are masked like the context."""
     notes = Notes(request_ip=IP, user_agent="agent 9.8.7.6", notes=("code",))
     event = make_event(raw_notes=msgspec.json.encode(notes), context={"ip": IP})
 
@@ -169,7 +170,7 @@ def test_the_notes_of_the_gateway_are_masked_as_the_context_is(
 
 @pytest.mark.parametrize(("action", "left"), [("mask", "j***@example.com"), ("drop", None)])
 def test_a_time_that_was_none_is_searched(action: str, left: str | None) -> None:
-    """The client's unreadable timestamp is kept as a note, and may be anything."""
+    """The client's unreadable timestamp, kept as a note, is masked as a text."""
     notes = Notes(raw_timestamp=EMAIL)
 
     seen = masked(make_event(raw_notes=msgspec.json.encode(notes)), action=action).notes
@@ -178,7 +179,7 @@ def test_a_time_that_was_none_is_searched(action: str, left: str | None) -> None
 
 
 def test_hashes_join_across_bodies_spellings_and_events() -> None:
-    """One person has one hash, however the address is written; another secret gives another."""
+    """One person has one hash, however the address is spelled; another secret gives another."""
     mask = Mask(config(action="hash", secret=SECRET, fields=["userId", "name"]))
     first = make_event(user_id=EMAIL, traits={"email": "JANE@example.COM", "name": "Jane"})
     second = make_event(properties={"url": "https://x.org/?e=jane%40example.com"})
@@ -193,10 +194,12 @@ def test_hashes_join_across_bodies_spellings_and_events() -> None:
 
 
 def test_clean_bodies_are_not_decoded_and_decoded_ones_not_changed_in_place() -> None:
-    """Only the body in question is decoded, and what others may share is left as it is."""
+    """Only the body with a finding is decoded; data shared with other events is not changed."""
     events = [
-        stored(make_event(properties={"a": 1}, context={"library": {"name": "@segment/x"}})),
-        stored(make_event(properties={"a": [EMAIL], EMAIL: 1, "b": {"c": 1}}, context={"x": {}})),
+        as_stored(make_event(properties={"a": 1}, context={"library": {"name": "@segment/x"}})),
+        as_stored(
+            make_event(properties={"a": [EMAIL], EMAIL: 1, "b": {"c": 1}}, context={"x": {}})
+        ),
     ]
     shared = dict(events[1].properties)
     before = encode_events(events[:1])
@@ -213,7 +216,7 @@ def test_clean_bodies_are_not_decoded_and_decoded_ones_not_changed_in_place() ->
 
 @pytest.mark.parametrize("body", ["properties", "context"])
 def test_a_text_is_masked_where_it_stands(body: str) -> None:
-    """Nothing is decoded for it, and the rest of the body stays as it was sent, byte for byte."""
+    """A single string is masked without decoding; the rest of the body stays byte for byte."""
     event = make_event(**{f"raw_{body}": b'{"a" : 1.50,"b":["to jane@example.com",2],"a":"c"}'})
 
     assert masked(event)._body(f"raw_{body}") == {"a": "c", "b": ["to j***@example.com", 2]}
@@ -225,7 +228,7 @@ def test_a_text_is_masked_where_it_stands(body: str) -> None:
 
 
 def test_what_another_transform_put_in_is_masked() -> None:
-    """A body may hold what JSON has no type for; it counts as what it will be stored as."""
+    """A value of a type that JSON lacks is masked in the form that is stored."""
     when = datetime(2026, 11, 23, tzinfo=UTC)
     event = make_event(properties={"a": (EMAIL, when), "b": when, "c": OrderedDict(d=EMAIL)})
     mask = Mask(config(fields=["b", "c"]))
@@ -240,7 +243,7 @@ def test_what_another_transform_put_in_is_masked() -> None:
 
 
 def test_a_body_of_which_nothing_is_left_is_absent() -> None:
-    """Dropping everything leaves an empty body, as if the client had sent none."""
+    """Dropping everything leaves an empty body."""
     event = masked(
         make_event(properties={"a": EMAIL}, traits={"b": 1}),
         action="drop",
@@ -253,14 +256,14 @@ def test_a_body_of_which_nothing_is_left_is_absent() -> None:
 
 @pytest.mark.parametrize("depth", [64, 200])
 def test_deep_events_are_masked_to_the_bottom(depth: int) -> None:
-    """At any depth that intake lets through, and well beyond."""
+    """Personal data is found at any depth that intake accepts, and well beyond."""
     text = '{"a":[' * (depth // 2) + f'"{EMAIL}"' + "]}" * (depth // 2)
 
     assert EMAIL not in masked(make_event(raw_properties=text.encode())).to_json().decode()
 
 
 def test_an_event_that_cannot_be_masked_goes_no_further() -> None:
-    """A body too deep to walk is reported as failed, and the others are masked once."""
+    """An event too deep to walk is reported as failed; the others are masked once."""
     deep = '{"a":' * 5000 + f'{{"{EMAIL}":1}}' + "}" * 5000
     events = [
         make_event(properties={"e": EMAIL}),
@@ -292,7 +295,7 @@ SHOP = {
 
 
 def test_a_shop_event_comes_through_unharmed() -> None:
-    """By default nothing happens to ids, prices, times, coordinates and the user agent."""
+    """By default ids, prices, times, coordinates and user agents stay as they are."""
     context = {
         "ip": "203.0.113.0",
         "library": {"name": "@segment/analytics-react-native", "version": "2.11.1"},
@@ -308,7 +311,7 @@ def test_a_shop_event_comes_through_unharmed() -> None:
 
 
 def test_the_plugin_registers_a_type_that_builds(tmp_path: Path) -> None:
-    """What is registered is built from a table and runs in a chain."""
+    """The registered type is built from a table and runs in a chain."""
     specs: list[TransformSpec[Any]] = []
     module.register_transforms(specs.append)
     (spec,) = specs

@@ -1,4 +1,4 @@
-"""The rules of the mask: paths, names, actions, exemptions, and what is no rule."""
+"""The rules of the mask: paths, names, actions, exemptions, and wrong rules."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.support.masking import CARD, EMAIL, IP, SECRET, config, hashed, maske
     ],
 )
 def test_fields_by_path_and_by_name(rule: str, expected: dict[str, Any]) -> None:
-    """A path names one place, going through lists; a name every place, however it is spelled."""
+    """A path matches one place, also in lists; a name matches every place, in any spelling."""
     properties = {"note": "n", "a": {"note": "n", "b": 1}, "list": [{"note": "n"}]}
     expected = {"note": "***", **expected} if rule == "properties.note" else expected
 
@@ -59,7 +59,7 @@ def test_a_name_is_known_in_every_spelling(key: str, body: str) -> None:
 
 @pytest.mark.parametrize("key", ["größe", 'a"b', "a\\b", "a/b", "ключ", "x\ty"])
 def test_any_key_can_be_named(key: str) -> None:
-    """Keys that JSON can write in several ways are found in all of them."""
+    """A key is found in every way that JSON can write it."""
     quoted = key.replace("\\", "\\\\").replace('"', '\\"')
     for written in (json.dumps(key), json.dumps(key, ensure_ascii=False)):
         for data in (f'{{{written}:"v"}}', f'{{{written} : "v"}}'.replace("/", "\\/")):
@@ -69,7 +69,7 @@ def test_any_key_can_be_named(key: str) -> None:
 
 
 def test_names_do_not_reach_into_integrations() -> None:
-    """The names of destinations there are not keys of data: losing one would undo an opt-out."""
+    """Keys of `integrations` name destinations; they stay, since removing one undoes an opt-out."""
     integrations = {"Email": False, "x": {"email": EMAIL}}
     rule = {"name": "email", "action": "drop"}
     event = make_event(integrations=integrations, properties={"email": "x"})
@@ -117,7 +117,7 @@ def test_names_do_not_reach_into_integrations() -> None:
     ],
 )
 def test_actions_on_named_fields(action: str, expected: Any) -> None:
-    """What a rule names is masked whatever it is, in its own form where that is known."""
+    """A value that a rule names is masked whatever it is, in the form of its kind if known."""
     value = {
         "text": "Jane Doe",
         "empty": "",
@@ -138,7 +138,7 @@ def test_actions_on_named_fields(action: str, expected: Any) -> None:
 
 
 def test_a_rule_has_an_action_of_its_own() -> None:
-    """The mask's action is for what is detected and for rules that do not say."""
+    """The mask's action applies to detected data, and to rules without an action."""
     fields = [
         "properties.b",
         {"path": "properties.c", "action": "drop"},
@@ -154,7 +154,7 @@ def test_a_rule_has_an_action_of_its_own() -> None:
 
 
 def test_a_path_wins_over_a_name_and_both_over_skip() -> None:
-    """The more exact rule is the one that counts; skip is about detection only."""
+    """The more exact rule counts; skip exempts from detection only."""
     fields = [{"path": "traits.email", "action": "drop"}, {"name": "email", "action": "mask"}]
     event = make_event(traits={"email": EMAIL, "x": {"email": EMAIL, "other": EMAIL}})
 
@@ -164,7 +164,7 @@ def test_a_path_wins_over_a_name_and_both_over_skip() -> None:
 
 
 def test_skip_exempts_from_detection() -> None:
-    """Nothing, or no number, is detected at a path or below a key of this name, in any spelling."""
+    """Nothing, or no number, is detected at a path or below a key, in any spelling."""
     event = make_event(
         properties={"order_id": CARD, "orderId": int(CARD), "note": CARD, "list": [{"sku": CARD}]},
         context={"library": {"name": EMAIL}, "app": {"version": IP}, "userAgent": f"A {IP}"},
@@ -218,7 +218,7 @@ def test_skip_exempts_from_detection() -> None:
     ],
 )
 def test_a_config_that_cannot_be_used_is_refused(table: dict[str, Any], message: str) -> None:
-    """The start stops with the path of the key and what is wrong with it."""
+    """An error stops the start and names the path of the key."""
     with pytest.raises(ConfigError) as caught:
         config(**table)
 
@@ -226,13 +226,13 @@ def test_a_config_that_cannot_be_used_is_refused(table: dict[str, Any], message:
 
 
 def test_bounds_are_reached() -> None:
-    """The shortest secret and the most rules are taken."""
+    """The shortest allowed secret and the largest allowed number of rules are accepted."""
     config(action="hash", secret="x" * MIN_SECRET_LENGTH)
     config(fields=[f"name{n}" for n in range(MAX_RULES - len(DEFAULT_SKIP_NUMBERS))])
 
 
 def test_top_level_texts_can_be_named() -> None:
-    """`name`, `category` and `channel` by table; as a plain word they are names of keys."""
+    """A table names the attributes `name`, `category` and `channel`; a word names keys."""
     event = make_event(type="page", name="Jane", category="c", properties={"name": "Jane"})
     fields = [{"path": "name"}, {"path": "category", "action": "drop"}]
 
@@ -244,7 +244,7 @@ def test_top_level_texts_can_be_named() -> None:
 
 
 def test_the_secret_shows_itself_to_nobody() -> None:
-    """Neither the config nor an error has the secret in its text."""
+    """The secret is in the text of neither the config nor an error."""
     assert SECRET not in repr(config(action="hash", secret=SECRET))
     with pytest.raises(ConfigError) as caught:
         config(action="hash", secret="short")

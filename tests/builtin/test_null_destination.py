@@ -15,7 +15,7 @@ from gateway.testing import make_batch, make_context
 
 
 async def test_it_counts_what_it_drops(tmp_path: Path) -> None:
-    """Every batch succeeds, and the numbers of batches and events are known."""
+    """Every batch succeeds and is counted, with its events."""
     destination = Null(NullConfig(), make_context(tmp_path))
     await destination.start()
     await destination.check()
@@ -26,13 +26,13 @@ async def test_it_counts_what_it_drops(tmp_path: Path) -> None:
 
 
 def test_it_has_no_keys() -> None:
-    """A key that would have no effect is refused."""
+    """Any key is refused."""
     with pytest.raises(ConfigError, match=r"^destinations\.nowhere: there is no key"):
         decode_table({"path": "x"}, NullConfig, "destinations.nowhere")
 
 
 def test_it_is_registered() -> None:
-    """Config names it ``null``; it never waits for a batch to fill."""
+    """Its type is ``null``, and it does not wait for a batch to fill."""
     specs: list[Any] = []
     module.register_destinations(specs.append)
     assert [(spec.type, spec.batch.max_age_seconds) for spec in specs] == [("null", 0.0)]

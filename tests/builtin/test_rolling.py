@@ -1,4 +1,4 @@
-"""Files that roll over, and what is left of them after failures."""
+"""Files that roll over, and their state after failures."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.builtin.destinations.file.rolling import FileName, RollingFile, compress_file
+from gateway.builtin.destinations.file.compress import compress_file
+from gateway.builtin.destinations.file.rolling import RollingFile
 from gateway.queue.files import RealFileSystem
 from gateway.testing import ManualClock, make_context
 
 
 class FaultyFiles(RealFileSystem):
-    """Fails the operations named in `errors`, each with its errno, until it is taken out."""
+    """Fails the operations in `errors`, each with its errno, until the entry is removed."""
 
     def __init__(self) -> None:
         self.errors: dict[str, int] = {}
@@ -100,7 +101,7 @@ SECOND = "events-20261123T140000Z-000002.ndjson"
 
 
 def test_appends_to_one_file(opener: Opener) -> None:
-    """What is appended within the bounds goes to one file, in order."""
+    """Appends within the limits go to one file, in order."""
     rolling = opener()
     rolling.append(b"1\n")
     rolling.append(b"2\n3\n")
@@ -108,14 +109,14 @@ def test_appends_to_one_file(opener: Opener) -> None:
 
 
 def test_files_are_not_for_everyone(opener: Opener) -> None:
-    """Events are personal data: other users of the machine cannot read the files."""
+    """Other users of the machine cannot read the files."""
     rolling = opener()
     rolling.append(b"1\n")
     assert rolling.path.stat().st_mode & 0o007 == 0
 
 
 def test_rolls_before_a_file_is_too_large(opener: Opener) -> None:
-    """No file grows beyond `roll_bytes`, and no piece is split between files."""
+    """No file grows beyond `roll_bytes`, and no append is split between files."""
     rolling = opener(roll_bytes=10)
     for line in (b"12345678\n", b"1\n", b"12345678901234567890\n", b"2\n"):
         rolling.append(line)
@@ -129,7 +130,7 @@ def test_rolls_before_a_file_is_too_large(opener: Opener) -> None:
 
 
 def test_rolls_at_each_span_of_time(opener: Opener, clock: ManualClock) -> None:
-    """A span begins at a multiple of `roll_seconds`, whenever the first file was begun."""
+    """A period begins at a multiple of `roll_seconds`, whenever the first file was created."""
     clock.advance(3599)
     rolling = opener()
     rolling.append(b"1\n")
@@ -142,7 +143,7 @@ def test_rolls_at_each_span_of_time(opener: Opener, clock: ManualClock) -> None:
 
 
 def test_names_sort_when_the_clock_is_set_back(opener: Opener, clock: ManualClock) -> None:
-    """A clock that steps back a little does not put newer lines before older ones."""
+    """A clock that is set back a little does not put newer lines before older ones."""
     rolling = opener(roll_bytes=1)
     rolling.append(b"1\n")
     clock.advance(-5)
@@ -156,7 +157,7 @@ def test_names_sort_when_the_clock_is_set_back(opener: Opener, clock: ManualCloc
 def test_a_clock_that_was_far_ahead_does_not_stop_rolling(
     opener: Opener, clock: ManualClock
 ) -> None:
-    """A clock that is corrected by more than a span is believed, and nothing is overwritten."""
+    """A clock that is set back by more than a period is used, and nothing is overwritten."""
     taken = {FIRST: b"a\n", SECOND.replace("002", "003"): b"b\n"}
     opener.folder.mkdir()
     for name, data in taken.items():
@@ -173,7 +174,7 @@ def test_a_clock_that_was_far_ahead_does_not_stop_rolling(
 
 
 def test_goes_on_with_the_newest_file_after_a_restart(opener: Opener) -> None:
-    """A restart within a span does not begin a new file."""
+    """A restart within a period begins no new file."""
     opener().append(b"1\n")
     opener.opened[0].close()
     opener().append(b"2\n")
@@ -181,7 +182,7 @@ def test_goes_on_with_the_newest_file_after_a_restart(opener: Opener) -> None:
 
 
 def test_an_old_file_is_finished_after_a_restart(opener: Opener, clock: ManualClock) -> None:
-    """After a restart in a later span a new file begins, and the ones before are finished."""
+    """After a restart in a later period a new file begins, and the earlier ones are finished."""
     opener().append(b"1\n")
     opener.opened[0].close()
     clock.advance(3600)
@@ -193,7 +194,7 @@ def test_an_old_file_is_finished_after_a_restart(opener: Opener, clock: ManualCl
 
 @pytest.mark.parametrize("torn", [b'{"half": ', b"x" * 3_000_000, b"\0" * 5000])
 def test_half_a_line_is_cut_off_at_start(opener: Opener, torn: bytes) -> None:
-    """A line that a crash cut short is removed and does not run into the next one."""
+    """An incomplete line left by a crash is removed and does not join the next one."""
     opener.folder.mkdir()
     (opener.folder / FIRST).write_bytes(b"1\n" + torn)
     with capture_logs() as logs:
@@ -203,7 +204,7 @@ def test_half_a_line_is_cut_off_at_start(opener: Opener, torn: bytes) -> None:
 
 
 def test_a_file_with_only_half_a_line_goes(opener: Opener) -> None:
-    """Where a crash left no whole line, no empty file stays behind."""
+    """If a crash left no whole line, no empty file stays behind."""
     opener.folder.mkdir()
     (opener.folder / FIRST).write_bytes(b"torn")
     opener().append(b"1\n")
@@ -217,7 +218,7 @@ def test_a_file_with_only_half_a_line_goes(opener: Opener) -> None:
 def test_a_failed_append_leaves_no_trace(
     opener: Opener, files: FaultyFiles, operation: str, number: int
 ) -> None:
-    """After a failure the file is as it was, and what follows goes to a new one."""
+    """After a failed append the file is as before, and the next append goes to a new file."""
     rolling = opener()
     rolling.append(b"1\n")
     files.errors = {operation: number}
@@ -232,7 +233,7 @@ def test_a_failed_append_leaves_no_trace(
 
 
 def test_a_cut_that_fails_is_made_up_for(opener: Opener, files: FaultyFiles) -> None:
-    """Nothing is appended anywhere while the rest of a failed write is still in a file."""
+    """Nothing is appended while the rest of a failed append is still in a file."""
     rolling = opener()
     rolling.append(b"1\n")
     files.errors = {"write": errno.EIO, "truncate": errno.EIO}
@@ -250,7 +251,7 @@ def test_a_cut_that_fails_is_made_up_for(opener: Opener, files: FaultyFiles) -> 
 def test_a_new_file_that_may_not_be_found_again_is_not_used(
     opener: Opener, files: FaultyFiles
 ) -> None:
-    """If the folder's entry for a new file cannot be synced, the file goes and nothing is told."""
+    """If the folder entry of a new file cannot be synced, the append fails and the file goes."""
     rolling = opener()
     rolling.append(b"1\n")
     rolling.close()
@@ -263,7 +264,7 @@ def test_a_new_file_that_may_not_be_found_again_is_not_used(
 
 @pytest.mark.parametrize("sync", [True, False])
 def test_sync_covers_data_and_names(opener: Opener, files: FaultyFiles, sync: bool) -> None:
-    """With `sync` the data, the file's name and those of new folders are made durable."""
+    """With `sync` the data, the file's name and those of new folders are synced."""
     opener.folder = opener.folder / "deep"
     opener(sync=sync).append(b"1\n")
     assert sorted(files.synced) == (
@@ -272,7 +273,7 @@ def test_sync_covers_data_and_names(opener: Opener, files: FaultyFiles, sync: bo
 
 
 def test_a_file_that_was_moved_away_is_noticed(opener: Opener) -> None:
-    """Lines do not go into a file that an operator has removed from the folder."""
+    """After an operator removes the file, lines go to a new one."""
     rolling = opener()
     rolling.append(b"1\n")
     (opener.folder / FIRST).rename(opener.folder.parent / "moved")
@@ -282,7 +283,7 @@ def test_a_file_that_was_moved_away_is_noticed(opener: Opener) -> None:
 
 
 def test_a_folder_that_was_removed_is_made_again(opener: Opener) -> None:
-    """A folder that disappears while the gateway runs costs nothing that comes later."""
+    """If the folder disappears while the gateway runs, later lines are not lost."""
     rolling = opener()
     rolling.append(b"1\n")
     opener.folder.rename(opener.folder.with_name("moved"))
@@ -302,7 +303,7 @@ def test_one_writer_for_a_folder(opener: Opener) -> None:
 
 
 def test_close_is_safe_twice_and_without_use(opener: Opener) -> None:
-    """Closing needs no append before it, and can be repeated."""
+    """Closing needs no append, and can be repeated."""
     rolling = opener()
     rolling.close()
     rolling.append(b"1\n")
@@ -312,7 +313,7 @@ def test_close_is_safe_twice_and_without_use(opener: Opener) -> None:
 
 
 def test_compressing_replaces_the_file(tmp_path: Path) -> None:
-    """A finished file becomes one that any gzip tool reads, and the plain one goes."""
+    """A finished file is replaced by one that any gzip tool reads."""
     path = tmp_path / FIRST
     data = b'{"a": 1}\n' * 300_000
     path.write_bytes(data)
@@ -322,7 +323,7 @@ def test_compressing_replaces_the_file(tmp_path: Path) -> None:
 
 
 def test_compressing_stops_on_demand(tmp_path: Path) -> None:
-    """When the gateway stops, a compression is given up and the plain file stays."""
+    """When the gateway stops, a compression is cancelled and the plain file stays."""
     path = tmp_path / FIRST
     path.write_bytes(b"1\n")
     stop = Flag()
@@ -332,13 +333,13 @@ def test_compressing_stops_on_demand(tmp_path: Path) -> None:
 
 
 def test_compressing_what_is_gone(tmp_path: Path) -> None:
-    """A finished file that an operator has taken away is no error."""
+    """A finished file that an operator has moved is no error."""
     assert not compress_file(tmp_path / FIRST, Flag())
     assert list(tmp_path.iterdir()) == []
 
 
 def test_compressing_that_fails_keeps_the_file(tmp_path: Path, files: FaultyFiles) -> None:
-    """If the copy cannot be made durable, only the plain file is left."""
+    """If the copy cannot be synced, only the plain file is left."""
     path = tmp_path / FIRST
     path.write_bytes(b"1\n")
     files.errors = {"sync": errno.EIO}
@@ -348,7 +349,7 @@ def test_compressing_that_fails_keeps_the_file(tmp_path: Path, files: FaultyFile
 
 
 def test_a_crash_while_compressing_is_tidied_up(opener: Opener, clock: ManualClock) -> None:
-    """A partial copy is removed; beside a complete copy the plain file is; numbers go on."""
+    """A partial copy is removed, a plain file beside its complete copy too; numbers continue."""
     opener.folder.mkdir()
     (opener.folder / FIRST).write_bytes(b"1\n")
     (opener.folder / (FIRST + ".gz")).write_bytes(gzip.compress(b"1\n"))
@@ -358,28 +359,6 @@ def test_a_crash_while_compressing_is_tidied_up(opener: Opener, clock: ManualClo
     rolling.append(b"2\n")
     assert sorted(opener.contents()) == sorted([FIRST + ".gz", SECOND, "events-of-mine.txt"])
     assert rolling.finished == []
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "events-20261123T140000Z-1.ndjson",
-        "events-20261323T140000Z-000001.ndjson",
-        "events-20261123T140000Z-000001.ndjson.bz2",
-        "xevents-20261123T140000Z-000001.ndjson",
-        "",
-    ],
-)
-def test_other_names_are_left_alone(name: str) -> None:
-    """A file is ours only if its name is one that we would give."""
-    assert FileName.parse(name) is None
-
-
-def test_names_are_read_as_written() -> None:
-    """A name says when its file was begun, compressed or not."""
-    name = FileName(1_795_442_403, 12)
-    assert str(name) == "events-20261123T140003Z-000012.ndjson"
-    assert FileName.parse(str(name)) == name == FileName.parse(f"{name}.gz")
 
 
 def test_a_full_disk_leaves_whole_lines_only(tmp_path: Path) -> None:

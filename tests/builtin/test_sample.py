@@ -1,4 +1,4 @@
-"""The sample transform: stable, nested, even, independent."""
+"""The sample transform: stable, nested, even and independent."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ids = st.text(min_size=1).filter(lambda text: not text.isspace())
 
 
 def registered() -> TransformSpec[Any]:
-    """What the plugin registers."""
+    """Returns the spec that the plugin registers."""
     specs: list[TransformSpec[Any]] = []
     module.register_transforms(specs.append)
     (spec,) = specs
@@ -37,19 +37,19 @@ def registered() -> TransformSpec[Any]:
 
 
 def sampled(events: list[Event], salt: str = "canary", **config: Any) -> list[Event]:
-    """The events that a sample lets through."""
+    """Returns the events that a sample keeps."""
     return Sample(SampleConfig(**config), salt).apply(events)
 
 
 def position(salt: str, id_: str) -> float:
-    """The formula of the documentation."""
+    """Computes the formula of the documentation."""
     digest = hashlib.sha256(f"{salt}\n{id_}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64 * 100
 
 
 @given(salt=st.text(), id_=ids, percent=percents)
 def test_an_id_is_chosen_by_the_documented_formula(salt: str, id_: str, percent: float) -> None:
-    """What an app works out for itself is what the gateway does."""
+    """An app that computes the formula gets the gateway's result."""
     digest = hashlib.sha256(f"{salt}\n{id_}".encode()).digest()
     threshold = round(percent * 1000) * 2**64 // 100_000
     chosen = int.from_bytes(digest[:8], "big") < threshold
@@ -60,7 +60,7 @@ def test_an_id_is_chosen_by_the_documented_formula(salt: str, id_: str, percent:
 
 @given(id_=ids, low=percents, high=percents)
 def test_raising_the_percentage_only_adds(id_: str, low: float, high: float) -> None:
-    """Who is in a smaller sample is in every larger one with the same salt."""
+    """Each id in a smaller sample is in every larger one with the same salt."""
     low, high = sorted((low, high))
 
     assert in_sample("s", id_, high) or not in_sample("s", id_, low)
@@ -69,7 +69,7 @@ def test_raising_the_percentage_only_adds(id_: str, low: float, high: float) -> 
 
 
 def chi_square(counts: Counter[Any], cells: int) -> float:
-    """How far counts are from being the same in all cells."""
+    """Returns the chi-square statistic of the counts."""
     expected = counts.total() / cells
     rare = cells - len(counts)
     return sum((n - expected) ** 2 / expected for n in counts.values()) + rare * expected
@@ -91,7 +91,7 @@ def test_a_hundred_thousand_ids_are_spread_evenly() -> None:
 
 
 def test_samples_with_different_salts_are_independent() -> None:
-    """Where an id is in one sample says nothing about where it is in another (p > 0.0001)."""
+    """Membership in one sample is independent of membership in another (p > 0.0001)."""
     cells = Counter(
         (int(position("one", f"user-{n}") / 10), int(position("two", f"user-{n}") / 10))
         for n in range(100_000)
@@ -106,7 +106,7 @@ def test_samples_with_different_salts_are_independent() -> None:
 
 
 def user_in(percent: float, *, inside: bool = True) -> str:
-    """An id that is in (or not in) the sample of this size."""
+    """Returns an id that is, or is not, in the sample of this size."""
     return next(f"u{n}" for n in range(10**6) if in_sample("canary", f"u{n}", percent) is inside)
 
 
@@ -135,7 +135,7 @@ IN, OUT = user_in(5), user_in(5, inside=False)
     ],
 )
 def test_by_says_whose_share_it_is(by: str, fields: dict[str, Any], kept: bool) -> None:
-    """Each way of sampling takes its id from where the documentation says."""
+    """Each way of sampling takes its id from the documented place."""
     events = [make_event(**fields)]
 
     assert bool(sampled(events, percent=5, by=by)) is kept
@@ -149,7 +149,7 @@ def test_by_says_whose_share_it_is(by: str, fields: dict[str, Any], kept: bool) 
 def test_events_without_an_id_are_dropped_unless_missing_keeps_them(
     value: object, invert: bool
 ) -> None:
-    """What is no text and no whole number is no id, in the sample and in the control group."""
+    """A value that is neither text nor whole number is no id, in the sample and its inverse."""
     events = [make_event(properties={"id": value}), make_event(properties={})]
     config = {"percent": 100, "by": "properties.id", "invert": invert}
 
@@ -161,7 +161,7 @@ def test_events_without_an_id_are_dropped_unless_missing_keeps_them(
     ("value", "text"), [(42, "42"), (42.0, "42"), (-7, "-7"), (10**30, "1" + "0" * 30)]
 )
 def test_a_whole_number_is_its_digits(value: float, text: str) -> None:
-    """Numbers are sampled as the same text would be, however a client writes them."""
+    """A number is sampled like the same text, however a client writes it."""
     place = position("canary", text)
     events = [make_event(properties={"id": value})]
     below, above = int(place * 1000) / 1000, int(place * 1000 + 1) / 1000
@@ -172,7 +172,7 @@ def test_a_whole_number_is_its_digits(value: float, text: str) -> None:
 
 @given(users=st.lists(st.sampled_from("abcdefgh"), max_size=20), percent=percents)
 def test_sample_and_control_group_part_the_events(users: list[str], percent: float) -> None:
-    """Each event is in exactly one of the two, in order, and never apart from its user."""
+    """Each event is in exactly one of a sample and its inverse, in order, and with its user."""
     events = [make_event(user_id=user) for user in users]
     kept = sampled(events, percent=percent)
     others = sampled(events, percent=percent, invert=True)
@@ -184,7 +184,7 @@ def test_sample_and_control_group_part_the_events(users: list[str], percent: flo
 
 
 def test_a_sample_changes_no_event_and_decodes_none() -> None:
-    """Events are shared with other destinations, so they are only looked at."""
+    """The sample does not change events, which other destinations share."""
     data = encode_events([make_event(properties={"id": IN}), make_event(context={"groupId": "g"})])
     events = decode_events(data)
 
@@ -197,7 +197,7 @@ def test_a_sample_changes_no_event_and_decodes_none() -> None:
 
 
 def test_a_batch_that_passes_whole_is_handed_on_as_it_is() -> None:
-    """No list is built for what changes nothing."""
+    """If all events are kept, the same list is returned."""
     events = [make_event(user_id=IN)]
 
     assert sampled(events, percent=5) is not sampled(events, percent=0)
@@ -234,7 +234,7 @@ def test_nothing_is_remembered_from_batch_to_batch() -> None:
     ],
 )
 def test_a_config_that_cannot_be_used_is_refused(table: dict[str, Any], message: str) -> None:
-    """The start stops with the path of the key and what is wrong with it."""
+    """An error stops the start and names the path of the key."""
     with pytest.raises(ConfigError) as caught:
         decode_table(table, SampleConfig, "transforms.t")
 
@@ -243,12 +243,12 @@ def test_a_config_that_cannot_be_used_is_refused(table: dict[str, Any], message:
 
 @pytest.mark.parametrize("percent", [0, 0.001, 1, 33.333, 99.999, 100])
 def test_percentages_have_three_decimals(percent: float) -> None:
-    """Every thousandth of a percent can be asked for."""
+    """Percentages have a resolution of a thousandth."""
     assert decode_table({"percent": percent}, SampleConfig, "t").percent == percent
 
 
 def test_the_salt_is_the_id_unless_config_has_one(tmp_path: Path) -> None:
-    """What is registered is built with the transform's own id, and runs in a chain."""
+    """The registered type is built with the transform's id and runs in a chain."""
     spec = registered()
     events = [make_event(user_id=f"u{n}") for n in range(300)]
 
@@ -268,7 +268,7 @@ def test_the_salt_is_the_id_unless_config_has_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("missing", ["drop", "keep"])
 def test_an_arm_of_a_group_is_let_through(tmp_path: Path, missing: str) -> None:
-    """The group decides, as it stands now; `missing` says what becomes of who is in no arm."""
+    """The group decides, as it is now; `missing` decides for users in no arm."""
     groups = Groups({"g": GroupConfig(percent=50, eligible='event != "Other"')})
     context = make_context(tmp_path, groups=groups)
     events = [make_event(anonymous_id=f"v{n}") for n in range(40)]
@@ -287,7 +287,7 @@ def test_an_arm_of_a_group_is_let_through(tmp_path: Path, missing: str) -> None:
 
 
 def test_a_group_that_there_is_not_is_refused(tmp_path: Path) -> None:
-    """With the names of those that there are."""
+    """An unknown group is refused, with the names of the known ones."""
     context = make_context(tmp_path, groups=Groups({"g": GroupConfig()}))
     with pytest.raises(ConfigError, match="no group 'h'; there are: g"):
         registered().build(SampleConfig(group="h"), context)
@@ -296,7 +296,7 @@ def test_a_group_that_there_is_not_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("missing", ["keep", "drop"])
 @pytest.mark.parametrize("by", ["user", "anonymous", "event", "group", "properties.x"])
 def test_what_ids_tell_is_what_events_tell(by: str, missing: str) -> None:
-    """Told from ids alone, the same events are in the sample; for other fields none is told."""
+    """Ids alone give the same sample where it is by an id; for other fields they do not tell."""
     sample = Sample(SampleConfig(percent=50, by=by, missing=missing), "s")  # type: ignore[arg-type]
     events = [make_event(message_id=f"m{n}", user_id="", anonymous_id=f"a{n}") for n in range(100)]
     events += [make_event(message_id=f"n{n}", user_id=None, anonymous_id=None) for n in range(9)]

@@ -51,7 +51,7 @@ def batch_of(*events: Event, first: int = 0, queue_id: str = "q") -> Batch:
 
 
 async def test_an_event_becomes_a_row(tmp_path: Path) -> None:
-    """Its place in the queue, what is asked for most, and all of it as JSON."""
+    """A row has the place in the queue, the main fields, and the whole event as JSON."""
     event = make_event(event="Order Completed", user_id="ada", properties={"revenue": 25})
     async with running(tmp_path) as destination:
         await destination.send(batch_of(event, first=7))
@@ -66,7 +66,7 @@ async def test_an_event_becomes_a_row(tmp_path: Path) -> None:
 
 
 async def test_what_is_sent_again_adds_nothing(tmp_path: Path) -> None:
-    """A row's key is the queue and the offset, in whichever batch the event comes."""
+    """The key of a row is queue and offset, so an event sent again in any batch adds nothing."""
     events = [make_event() for _ in range(4)]
     async with running(tmp_path) as destination:
         await destination.send(batch_of(*events[:3]))
@@ -82,7 +82,7 @@ async def test_what_is_sent_again_adds_nothing(tmp_path: Path) -> None:
 
 
 async def test_a_batch_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    """Where one row is refused none is there."""
+    """If one row is refused, none is written."""
     async with running(tmp_path) as destination:
         with closing(sqlite3.connect(path_in(tmp_path))) as db:
             db.execute(
@@ -95,7 +95,7 @@ async def test_a_batch_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
 
 
 async def test_a_locked_file_is_tried_again(tmp_path: Path) -> None:
-    """While somebody else writes for long the events wait; then they are written."""
+    """While another process writes for long the events wait; then they are written."""
     async with running(tmp_path, busy_timeout_seconds=0.01) as destination:
         with closing(sqlite3.connect(path_in(tmp_path), isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
@@ -106,7 +106,7 @@ async def test_a_locked_file_is_tried_again(tmp_path: Path) -> None:
 
 
 async def test_a_table_of_another_shape_is_refused(tmp_path: Path) -> None:
-    """Somebody else's table is left as it is, and the way out is named."""
+    """A table of another shape stays as it is; the error says how to use another name."""
     with closing(sqlite3.connect(path_in(tmp_path))) as db:
         db.execute("CREATE TABLE events (id INTEGER PRIMARY KEY, body TEXT)")
     destination = Sqlite(SqliteConfig(path="events.sqlite"), make_context(tmp_path))
@@ -123,7 +123,7 @@ async def test_a_table_of_another_shape_is_refused(tmp_path: Path) -> None:
 async def test_a_file_that_cannot_be_used_stops_the_start(
     tmp_path: Path, content: bytes | None
 ) -> None:
-    """What is no database, or has no folder to be in, is named with its path."""
+    """A file that is no database, or lacks its folder, is refused with its path."""
     name = "missing/events.sqlite" if content is None else "events.sqlite"
     if content is not None:
         path_in(tmp_path).write_bytes(content)
@@ -137,7 +137,7 @@ async def test_a_file_that_cannot_be_used_stops_the_start(
 
 
 async def test_checking_leaves_no_trace(tmp_path: Path) -> None:
-    """A file that is not there yet is not made, and one that is stays as it is."""
+    """A check creates no file and changes none."""
     destination = Sqlite(SqliteConfig(path="events.sqlite"), make_context(tmp_path))
     await destination.check()
     assert not path_in(tmp_path).exists()
@@ -161,7 +161,7 @@ async def test_checking_leaves_no_trace(tmp_path: Path) -> None:
     )
 )
 def test_whatever_an_event_holds_is_read_back(tmp_path_factory: Any, fields: list[Any]) -> None:
-    """Any text, zero bytes and halves of characters included, neither fails nor moves a column."""
+    """Any text is read back, with zero bytes and lone surrogates, in its own column."""
     folder = tmp_path_factory.mktemp("sqlite")
     events = [make_event(**one) for one in fields]
 
@@ -177,7 +177,7 @@ def test_whatever_an_event_holds_is_read_back(tmp_path_factory: Any, fields: lis
 
 
 def test_the_query_of_the_docs_works(tmp_path: Path) -> None:
-    """The question that the page asks is answered."""
+    """The query on the page works."""
     page = (Path(__file__).parents[2] / "docs" / "reference" / "destinations.md").read_text()
     query = page.partition("```sql\n")[2].partition("```")[0]
     events = [
@@ -193,7 +193,7 @@ def test_the_query_of_the_docs_works(tmp_path: Path) -> None:
 
 
 def test_it_says_that_it_is_idempotent() -> None:
-    """Events may be replayed into it, and a user's come several in a batch."""
+    """Replay is allowed, and a batch may have several events of a user."""
     specs: list[Any] = []
     module.register_destinations(specs.append)
     (spec,) = specs

@@ -1,4 +1,4 @@
-"""What the documentation of transforms says is so."""
+"""The documentation of transforms is true."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from gateway.errors import ConfigError
 from gateway.events.conditions.bucketing import in_share as in_sample
 from gateway.events.conditions.condition import MAX_LENGTH, MAX_NESTING, compile_condition
 from gateway.events.conditions.path import BODIES
-from gateway.privacy.detectors.detect import Detector, disguise
+from gateway.privacy.detectors.detect import Detector
+from gateway.privacy.detectors.disguise import disguise
 from gateway.runtime.plugins import discover
 from gateway.testing import make_event
 
@@ -36,14 +37,14 @@ REGISTRY = discover(builtins=[m.__name__ for m in (file, filter, mask, sample)],
 
 
 def section(title: str) -> str:
-    """The part of the page below a heading, up to the next of its level."""
+    """Returns the part of the page below a heading, up to the next of its level."""
     (level, text), *more = re.findall(rf"^(##+) {title}\n(.*?)(?=^## |\Z)", PAGE, _LINES)
     assert not more
     return str(text if level == "##" else re.split(r"^### ", text, flags=re.MULTILINE)[0])
 
 
 def keys_of(table: str) -> dict[str, str]:
-    """First and second cell of the rows that begin with a key."""
+    """Returns the first two cells of the rows that begin with a key."""
     return dict(re.findall(r"^\| `(\w+)` \| ([^|]+?) \| [^|]+\|$", table, re.MULTILINE))
 
 
@@ -57,7 +58,7 @@ def keys_of(table: str) -> dict[str, str]:
     ],
 )
 def test_every_key_has_a_row(struct: Any, text: str) -> None:
-    """Each key of a config is in its table, with its default, and no other key is."""
+    """The table of a config has each key with its default, and no other key."""
     rows = keys_of(text)
     assert set(rows) == set(struct.__struct_fields__)
     defaults = dict(
@@ -79,7 +80,7 @@ def test_every_key_has_a_row(struct: Any, text: str) -> None:
 
 
 def toml_examples() -> list[str]:
-    """All examples of the page, without the indentation of the list that they may stand in."""
+    """Returns all examples of the page, without indentation."""
     return [
         re.sub(r"^  ", "", body, flags=re.MULTILINE) if indent else body
         for indent, body in re.findall(r"^( *)```toml\n(.*?)^ *```", PAGE, _LINES)
@@ -88,7 +89,7 @@ def toml_examples() -> list[str]:
 
 @pytest.mark.parametrize("example", toml_examples())
 def test_every_example_can_be_used(example: str, tmp_path: Path) -> None:
-    """Each example of the page is a config that the gateway takes."""
+    """The gateway accepts each example of the page as config."""
     path = tmp_path / "config.toml"
     path.write_text(example, encoding="utf-8")
 
@@ -100,7 +101,7 @@ def test_every_example_can_be_used(example: str, tmp_path: Path) -> None:
 
 
 def test_the_default_exemptions_are_those_shown() -> None:
-    """Whoever replaces the list can begin with it."""
+    """The default list on the page is the one in the code."""
     shown = [
         tuple(table["skip_numbers"])
         for example in toml_examples()
@@ -111,7 +112,7 @@ def test_the_default_exemptions_are_those_shown() -> None:
 
 
 def test_the_masked_forms_are_those_shown() -> None:
-    """What the table shows is what is left."""
+    """The results in the table are those of the mask."""
     for text, form in (
         ("jane@example.com", "j***@example.com"),
         ("jo@example.com", "***@example.com"),
@@ -129,7 +130,7 @@ def test_the_masked_forms_are_those_shown() -> None:
 
 
 def test_the_hashes_are_those_shown() -> None:
-    """An analyst can work out the hash of somebody whose address is known."""
+    """The code on the page computes the hash of a known address."""
     key = "an example secret"
     rows = re.findall(r"^\| `([^`]+)` \| `([0-9a-f]{64})` \|$", PAGE, re.MULTILINE)
     config = MaskConfig(action="hash", fields=("name",), secret=Secret(key))
@@ -145,7 +146,7 @@ def test_the_hashes_are_those_shown() -> None:
 
 
 def test_the_positions_of_ids_are_those_shown() -> None:
-    """The test vectors hold, for the gateway and for the code that the page gives to apps."""
+    """The test vectors hold for the gateway and for the page's code for apps."""
     snippet = section("Working it out yourself").partition("```python\n")[2].partition("```")[0]
     app: dict[str, Any] = {}
     exec(snippet, app)
@@ -176,13 +177,13 @@ def test_every_shown_condition_can_be_read() -> None:
 
 
 def first_cells(table: str) -> list[str]:
-    """The pieces of code in the first cells of a table."""
+    """Returns the pieces of code in the first cells of a table."""
     rows = re.findall(r"^\| (`.*) \| ", table, re.MULTILINE)
     return [code for row in rows for code in re.findall("`([^`]+)`", row)]
 
 
 def test_the_shown_error_is_the_error(tmp_path: Path) -> None:
-    """What a mistake in a condition looks like."""
+    """The page shows the error for a wrong condition."""
     path = tmp_path / "config.toml"
     path.write_text("[transforms.quiet]\ntype = 'filter'\ndrop = 'event == \"Heartbeat\"'\n")
     _, table = load(path, {}).transforms["quiet"]
@@ -193,7 +194,7 @@ def test_the_shown_error_is_the_error(tmp_path: Path) -> None:
 
 
 def test_the_bounds_are_those_written() -> None:
-    """Numbers in the text are those of the code."""
+    """The numbers in the text are those of the code."""
     assert f"{MAX_LENGTH // 1000} 000 characters and nests at most {MAX_NESTING} levels" in PAGE
     assert f"at most {MAX_RULES} entries together" in PAGE
     assert f"at least {MIN_SECRET_LENGTH} characters" in PAGE

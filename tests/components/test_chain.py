@@ -1,4 +1,4 @@
-"""Transforms one after the other."""
+"""Chains of transforms."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Step(Transform):
 
 
 class ReadOnly(Step):
-    """One that says that it changes nothing."""
+    """A transform that declares that it changes nothing."""
 
     mutates = False
 
@@ -46,7 +46,7 @@ def keep_if(test: Callable[[Event], bool]) -> Step:
 
 
 def appending(text: str, fails_on: str = "") -> Step:
-    """Appends to each event's name; doing it twice shows."""
+    """Appends a text to each event's name, so that a repetition is visible."""
 
     def apply(events: list[Event]) -> list[Event]:
         for event in events:
@@ -59,7 +59,7 @@ def appending(text: str, fails_on: str = "") -> Step:
 
 
 def test_no_steps() -> None:
-    """An empty chain is falsy, changes nothing and keeps all."""
+    """An empty chain is falsy, changes nothing and keeps all events."""
     chain = Chain()
     events = numbered(3)
     assert not chain
@@ -68,7 +68,7 @@ def test_no_steps() -> None:
 
 
 def test_steps_run_in_order_over_what_is_left() -> None:
-    """Each gets what the one before it kept, and is charged with what it drops itself."""
+    """Each step gets the events that the one before it kept, and its own drops count as its own."""
     odd = keep_if(lambda event: int(event.user_id or 0) % 2 == 1)
     low = keep_if(lambda event: int(event.user_id or 0) < 4)
     chain = Chain([("odd", odd), ("low", low)])
@@ -85,7 +85,7 @@ def test_steps_run_in_order_over_what_is_left() -> None:
 
 
 def test_what_is_left_empty_is_not_passed_on() -> None:
-    """After a step that drops everything the others are not called."""
+    """After a step that drops all events, later steps are not called."""
     last = keep_if(lambda _: True)
     events = numbered(2)
     outcome = Chain([("none", keep_if(lambda _: False)), ("last", last)]).run(events)
@@ -93,7 +93,7 @@ def test_what_is_left_empty_is_not_passed_on() -> None:
 
 
 def test_a_transform_may_remove_from_the_list_it_is_given() -> None:
-    """Events that vanish in place are counted as dropped, like those that are left out."""
+    """Events removed from the given list count as dropped, like those that are left out."""
 
     def apply(events: list[Event]) -> list[Event]:
         del events[0]
@@ -107,7 +107,7 @@ def test_a_transform_may_remove_from_the_list_it_is_given() -> None:
 
 
 def test_one_bad_event_costs_only_itself() -> None:
-    """The event that a transform raises on is recorded with its error and does not go on."""
+    """An event that a transform raises on is recorded with its error and does not go on."""
     last = keep_if(lambda _: True)
     outcome = Chain([("a", appending("!", fails_on="1")), ("b", last)]).run(numbered(3))
     assert ids(outcome.kept) == ["0", "2"]
@@ -119,7 +119,7 @@ def test_one_bad_event_costs_only_itself() -> None:
 
 
 def test_after_a_failure_nothing_is_done_twice() -> None:
-    """What was changed before a batch failed is changed once in the end, as a hash has to be."""
+    """Changes made before a batch failed are made once in the end, as hashes must be."""
     steps = [("a", appending("1")), ("b", appending("2", fails_on="2")), ("c", appending("3"))]
     events = numbered(4)
     events[0].properties = {"n": 1}
@@ -130,7 +130,7 @@ def test_after_a_failure_nothing_is_done_twice() -> None:
 
 
 def test_a_list_that_was_emptied_before_a_failure_loses_nothing() -> None:
-    """Events that a transform removed in place before it raised are tried like the others."""
+    """Events that a transform removed from the list before it raised are tried again too."""
 
     def apply(events: list[Event]) -> list[Event]:
         batch = list(events)
@@ -157,7 +157,7 @@ def test_a_list_that_was_emptied_before_a_failure_loses_nothing() -> None:
     ],
 )
 def test_events_come_from_what_was_given(apply: Callable[[list[Event]], list[Event]]) -> None:
-    """A transform that invents, copies or doubles events has broken its contract: none goes on."""
+    """A transform that invents, copies or doubles events breaks its contract: no event goes on."""
     outcome = Chain([("bad", Step(apply))]).run(numbered(2))
     assert outcome.kept == []
     assert len(outcome.failed) == 2
@@ -165,7 +165,7 @@ def test_events_come_from_what_was_given(apply: Callable[[list[Event]], list[Eve
 
 
 def test_who_changed_an_event_is_known() -> None:
-    """Each step that changed an event is named with it; one that looked only is not."""
+    """Each changed event is recorded under the step that changed it, and under no other."""
     events = numbered(3)
     shout, look = appending("!", fails_on="1"), keep_if(lambda event: event.properties is not None)
     outcome = Chain([("shout", shout), ("look", look)]).run(events)
@@ -173,7 +173,7 @@ def test_who_changed_an_event_is_known() -> None:
 
 
 def test_a_chain_mutates_if_one_step_does() -> None:
-    """The pipeline copies shared events only for chains that may change them."""
+    """A chain mutates if one step does; only then shared events are copied."""
     harmless = ReadOnly(lambda events: events)
     assert not Chain([("a", harmless)]).mutates
     assert Chain([("a", harmless), ("b", appending("!"))]).mutates
@@ -184,7 +184,7 @@ def test_a_chain_mutates_if_one_step_does() -> None:
     st.lists(st.sampled_from(["keep", "drop", "fail"]), max_size=12),
 )
 def test_every_event_has_one_outcome(first: list[str], second: list[str]) -> None:
-    """Kept, filtered and failed add up to what came in, whatever each transform does."""
+    """Kept, filtered and failed events add up to all events, whatever each transform does."""
 
     def step(plan: list[str]) -> Step:
         def apply(events: list[Event]) -> list[Event]:
@@ -230,7 +230,7 @@ class Copying(Transform):
 
 
 def test_what_a_transform_makes_passes_through_none() -> None:
-    """It is handed over beside what is kept, whatever the steps before and after it drop."""
+    """Events that a transform makes are returned beside the kept ones and pass no other step."""
     chain = Chain([("copy", Copying()), ("none", keep_if(lambda _: False)), ("more", Copying())])
     outcome = chain.run(numbered(2))
     assert outcome.kept == []
@@ -239,13 +239,13 @@ def test_what_a_transform_makes_passes_through_none() -> None:
 
 
 def test_what_was_made_before_a_failure_is_not_made_twice() -> None:
-    """A batch that failed is done again one by one, and only that counts."""
+    """When a failed batch is repeated one by one, only the events made then count."""
     outcome = Chain([("copy", Copying(fails_on="1"))]).run(numbered(3))
     assert ids(outcome.kept) == ids(outcome.added) == ["0", "2"]
 
 
 def test_most_transforms_make_nothing() -> None:
-    """Whoever does not say otherwise adds no event."""
+    """A transform that does not say otherwise adds no event."""
     chain = Chain([("all", keep_if(lambda _: True))])
     assert chain.run(numbered(2)).added == []
     assert chain.adds_to == ()

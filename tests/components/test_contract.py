@@ -1,4 +1,4 @@
-"""The contract checker, on the destinations that come with the gateway."""
+"""The built-in destinations keep the contract."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def ids_in_files(folder: Path) -> list[str]:
 
 @contextmanager
 def a_file_in_its_place(folder: Path) -> Iterator[None]:
-    """The folder cannot be made while a file is in its place."""
+    """Puts a file in the place of the folder, so that the folder cannot be created."""
     (folder / "events").rename(folder / "aside")
     (folder / "events").touch()
     yield
@@ -54,7 +54,7 @@ def test_sqlite() -> None:
 
 
 def test_console(capsys: pytest.CaptureFixture[str]) -> None:
-    """So does the terminal."""
+    """The console keeps the contract."""
     shown: list[str] = []
 
     def read(folder: Path) -> bytes:
@@ -65,5 +65,5 @@ def test_console(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_null() -> None:
-    """And what keeps nothing, of which nothing can be read back."""
+    """A destination that keeps nothing keeps the contract."""
     check_destination_contract(null, {}, Storage())

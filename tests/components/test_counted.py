@@ -1,4 +1,4 @@
-"""What a destination counts of its own, and where operators see it."""
+"""The counts that destinations make of their own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gateway.testing import make_context
 
 
 def test_names_are_bounded(tmp_path: Path) -> None:
-    """One that makes a name of every value fills neither the memory nor the metrics."""
+    """A destination that makes a name of every value fills neither memory nor metrics."""
     context = make_context(tmp_path)
     for number in range(MOST_COUNTS + 50):
         context.count(f"name {number}", 2)
@@ -26,7 +26,7 @@ def test_names_are_bounded(tmp_path: Path) -> None:
 
 
 async def test_metrics_and_status_show_them(tmp_path: Path) -> None:
-    """Each under the destination's id."""
+    """Metrics and status show the counts under the destination's id."""
     path = tmp_path / "config.toml"
     path.write_text('[destinations.one]\ntype = "null"\n[destinations.two]\ntype = "null"\n')
     async with Gateway(load(path), discover(installed=())).running() as gateway:

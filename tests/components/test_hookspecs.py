@@ -15,7 +15,7 @@ from gateway.config.settings import HOST_KEYS
 
 
 def test_each_hook_is_in_the_table() -> None:
-    """The table says of every hook what it registers, in the order in which they are called."""
+    """The table lists every hook with the kind it registers, in the order of calls."""
     hooks = [name for name in vars(HookSpecs) if name.startswith("register_")]
     assert list(HOOKS) == hooks
     assert dict(HOOKS.values()) == {
@@ -27,7 +27,7 @@ def test_each_hook_is_in_the_table() -> None:
 
 
 def test_each_hook_registers() -> None:
-    """A hook is named for what it registers and takes `register`, nothing else."""
+    """A hook is named after the kind that it registers, and takes `register` alone."""
     for name, (kind, _) in HOOKS.items():
         assert name == f"register_{kind}s"
         assert list(inspect.signature(getattr(HookSpecs, name)).parameters) == ["self", "register"]
@@ -35,19 +35,19 @@ def test_each_hook_registers() -> None:
 
 
 def test_each_kind_has_keys_of_the_host() -> None:
-    """For what a hook registers, it is known which keys of its table are not the plugin's."""
+    """For each kind that a hook registers, the keys of the host are known."""
     assert {kind for kind, _ in HOOKS.values()} == HOST_KEYS.keys()
     assert all("type" in keys for keys in HOST_KEYS.values())
 
 
 def test_the_marker_is_the_one_that_is_looked_for() -> None:
-    """An implementation that is marked with `hookimpl` is found by its name."""
+    """A function marked with `hookimpl` is found by its name."""
 
     class Module:
         @staticmethod
         @hookimpl
         def register_destinations(register: object) -> None:
-            """Nothing to register."""
+            """Registers nothing."""
 
     manager = pluggy.PluginManager("gateway")
     manager.add_hookspecs(HookSpecs)

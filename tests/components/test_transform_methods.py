@@ -32,14 +32,14 @@ class Core(Transform):
 
 
 class Passing(Core):
-    """Defines `passes` without a word about protocols."""
+    """Defines `passes` without inheriting a protocol."""
 
     def passes(self, text: bytes | memoryview) -> bool:
         return b"odd" not in bytes(text)
 
 
 class Suspecting(Passing):
-    """Knows the places too."""
+    """Finds the places too."""
 
     def suspects(self, text: bytes) -> list[int]:
         place = text.find(b"odd")
@@ -47,7 +47,7 @@ class Suspecting(Passing):
 
 
 class Producing(Core):
-    """Makes a copy of each event, for no source that it names."""
+    """Makes a copy of each event, for a source that it does not name."""
 
     def __init__(self) -> None:
         self._made: list[Event] = []
@@ -107,7 +107,7 @@ def test_a_method_counts_by_being_there() -> None:
 
 
 def test_one_that_says_what_passes_suspects_the_rest() -> None:
-    """From `passes` alone it follows that a text has nothing suspicious, or that it cannot tell."""
+    """With `passes` alone, a text either has no suspicious place or cannot be judged."""
     chain = Chain([("passing", Passing())])
     assert (chain.passes(b"even"), chain.passes(b"odd")) == (True, False)
     assert chain.suspects(b"even") == set()
@@ -115,7 +115,7 @@ def test_one_that_says_what_passes_suspects_the_rest() -> None:
 
 
 def test_places_are_those_of_all_transforms() -> None:
-    """Of several transforms the places add up, and one that cannot tell decides for all."""
+    """The places of all transforms add up; one that cannot judge decides for all."""
     both = [("a", Suspecting()), ("b", Suspecting())]
     assert Chain(both).suspects(b"an odd text") == {6}
     assert Chain([*both, ("c", Passing())]).suspects(b"an even text") == set()
@@ -131,7 +131,7 @@ def test_one_may_make_events_without_naming_their_sources() -> None:
 
 
 def test_methods_are_bound_once() -> None:
-    """A chain asks a transform for its methods when it is built, and never again."""
+    """A chain looks up a transform's methods when it is built, and never again."""
     transform = Passing()
     chain = Chain([("passing", transform)])
     del Passing.passes
@@ -152,7 +152,7 @@ PASSES = Passing.passes
     ],
 )
 def test_who_inherits_a_protocol_defines_its_method(protocol: type) -> None:
-    """A class that names a protocol and forgets the method cannot be built."""
+    """A class that inherits a protocol without its method cannot be built."""
 
     class Forgetful(Core, protocol):  # type: ignore[misc]
         pass

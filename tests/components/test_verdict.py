@@ -1,4 +1,4 @@
-"""What an error means for the events of a batch, and how long to wait."""
+"""The verdict on an error, and the back-off."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ERRORS: list[Exception] = [
 
 
 def test_permanent_kills_the_whole_batch() -> None:
-    """All events become dead letters, with the reason."""
+    """Permanent makes dead letters of all events, with the reason."""
     verdict = judge(Permanent("no  such\nfield"), 2)
     why = "no such field"
     assert verdict == Verdict(dead={0: why, 1: why}, detail=why)
@@ -41,7 +41,7 @@ def test_permanent_kills_the_whole_batch() -> None:
 
 @pytest.mark.parametrize("error", [e for e in ERRORS if not isinstance(e, Permanent)])
 def test_what_is_not_permanent_is_tried_again(error: Exception) -> None:
-    """All of the batch comes again, and no event is to blame for what failed as a whole."""
+    """After any other error the whole batch comes again, and no single event is blamed."""
     verdict = judge(error, 3)
     assert (verdict.again, verdict.dead, verdict.whole) == ([0, 1, 2], {}, True)
     assert verdict.paused == isinstance(error, Misconfigured)
@@ -49,7 +49,7 @@ def test_what_is_not_permanent_is_tried_again(error: Exception) -> None:
 
 
 def test_what_a_batch_error_does_not_name_was_delivered() -> None:
-    """Each item has its own outcome; the longest wait that was asked for holds for all."""
+    """Each item has its own outcome; the longest wait that was asked for counts."""
     error = BatchError(
         {4: Retryable("later", 2), 1: Permanent("bad"), 3: Throttled("slow", 9), 2: Retryable("x")}
     )
@@ -62,7 +62,7 @@ def test_what_a_batch_error_does_not_name_was_delivered() -> None:
 
 @pytest.mark.parametrize("error", [Misconfigured("bad token"), Throttled("slow down", 5)])
 def test_items_that_are_not_to_blame(error: DeliveryError) -> None:
-    """Events refused one by one for our settings or our pace do not die of too many attempts."""
+    """Items refused for our settings or our pace do not use up attempts."""
     verdict = judge(BatchError({0: error, 1: Permanent("bad")}), 3)
     assert (verdict.whole, verdict.again, verdict.dead) == (True, [0], {1: "bad"})
     assert verdict.paused == isinstance(error, Misconfigured)
@@ -70,20 +70,20 @@ def test_items_that_are_not_to_blame(error: DeliveryError) -> None:
 
 
 def test_a_batch_error_of_permanent_items_asks_for_nothing() -> None:
-    """With nothing to try again there is nothing to wait for."""
+    """Where nothing is tried again, there is no wait."""
     verdict = judge(BatchError({0: Permanent("bad")}), 2)
     assert verdict == Verdict(dead={0: "bad"}, detail="bad")
 
 
 def test_items_that_were_not_in_the_batch_are_ignored() -> None:
-    """A destination that names an item beyond the batch, or before it, harms no other event."""
+    """An index outside the batch is ignored."""
     verdict = judge(BatchError({-1: Permanent("x"), 2: Retryable("y", 9), 0: Retryable("z")}), 2)
     assert (verdict.again, verdict.dead, verdict.retry_after_seconds) == ([0], {}, None)
 
 
 @given(st.dictionaries(st.integers(-2, 9), st.sampled_from(ERRORS), min_size=1), st.integers(1, 8))
 def test_every_item_has_one_outcome(failed: dict[int, DeliveryError], size: int) -> None:
-    """Dead and again never overlap, lie within the batch, and are sorted."""
+    """Dead and repeated items never overlap, are within the batch, and are sorted."""
     verdict = judge(BatchError(failed), size)
     again, dead = set(verdict.again), set(verdict.dead)
     assert not again & dead
@@ -92,7 +92,7 @@ def test_every_item_has_one_outcome(failed: dict[int, DeliveryError], size: int)
 
 
 def test_words_of_an_error() -> None:
-    """What a destination raises on purpose is quoted; all else might quote an event, and is not."""
+    """A DeliveryError shows its text; other errors may quote an event and show their class."""
     assert describe(Retryable("HTTP 503")) == "HTTP 503"
     assert describe(Retryable("")) == "Retryable"
     assert describe(KeyError("ada@example.com")) == "KeyError"
@@ -101,7 +101,7 @@ def test_words_of_an_error() -> None:
 
 
 def test_a_trace_has_places_and_no_texts() -> None:
-    """Where a defect is may be logged; the values it tripped over may not."""
+    """A trace has the places in the code and no values."""
 
     def trip() -> None:
         raise KeyError("ada@example.com")
@@ -120,7 +120,7 @@ def test_a_trace_has_places_and_no_texts() -> None:
 
 @given(st.text() | st.text(alphabet="ab \n", min_size=600, max_size=2000))
 def test_words_are_one_bounded_line(text: str) -> None:
-    """No error fills the log or the dead letters with its text."""
+    """The description of an error is one line of bounded length."""
     words = describe(Retryable(text))
     assert 0 < len(words) <= 500
     assert len(words.splitlines()) == 1
@@ -135,7 +135,7 @@ policies = st.builds(
 
 @given(st.integers(1, 10_000), policies, st.randoms())
 def test_backoff_is_bounded(attempt: int, policy: RetryPolicy, rng: random.Random) -> None:
-    """The wait is drawn from a range that doubles with each attempt up to its bound."""
+    """The wait is drawn from a range that doubles with each attempt, up to its bound."""
     wait = backoff_seconds(attempt, policy, None, rng)
     assert 0 <= wait <= policy.max_seconds
     if attempt <= 10:
@@ -156,14 +156,14 @@ def test_backoff_doubles() -> None:
 def test_what_the_destination_asked_for_is_honoured(
     attempt: int, policy: RetryPolicy, asked: float, rng: random.Random
 ) -> None:
-    """It waits at least so long, and at most a tenth longer; a day is not waited for."""
+    """The wait is at least the one asked for and at most a tenth longer; a day is cut short."""
     honoured = min(asked, policy.max_seconds)
     assert honoured <= backoff_seconds(attempt, policy, asked, rng) <= honoured * 1.1001
 
 
 @pytest.mark.parametrize("asked", [0, -5, float("nan")])
 def test_a_wait_that_is_none(asked: float) -> None:
-    """A destination that asks for no time, or nonsense, gets the usual back-off."""
+    """If the destination asks for no valid wait, the usual back-off applies."""
     policy = RetryPolicy()
     one = backoff_seconds(3, policy, asked, random.Random(1))
     assert one == backoff_seconds(3, policy, None, random.Random(1))

@@ -1,4 +1,4 @@
-"""When to send and how much at once: pure rules, with the time passed in."""
+"""The circuit, the limit and the pace of a destination: pure rules, with the time passed in."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def circuit() -> Circuit:
 
 
 def test_closed_it_lets_all_pass() -> None:
-    """As long as nothing failed nobody waits."""
+    """While nothing has failed, no send waits."""
     one = circuit()
     assert (one.is_open, one.wait_seconds(0), one.wait_seconds(0)) == (False, 0, 0)
 
 
 def test_open_it_lets_one_probe_pass_at_a_time() -> None:
-    """After the wait one caller is the probe; the others wait for what it finds."""
+    """After the wait one caller is the probe, and the others wait for its result."""
     one = circuit()
     one.failed(10.0, None)
     due = 10.0 + one.wait_seconds(10.0)
@@ -43,7 +43,7 @@ def test_open_it_lets_one_probe_pass_at_a_time() -> None:
 
 
 def test_an_abandoned_probe_makes_room_for_another() -> None:
-    """One that ended without an answer has found nothing out."""
+    """A probe that ended without a result does not block the next one."""
     one = circuit()
     one.failed(0.0, None)
     assert one.wait_seconds(100.0) == 0
@@ -53,7 +53,7 @@ def test_an_abandoned_probe_makes_room_for_another() -> None:
 
 
 def test_sends_that_were_under_way_count_as_one_failure() -> None:
-    """Many that fail at once do not make the wait longer than one does."""
+    """Many sends that fail at once make the wait no longer than one."""
     one, many = circuit(), circuit()
     one.failed(0.0, None)
     for _ in range(20):
@@ -62,7 +62,7 @@ def test_sends_that_were_under_way_count_as_one_failure() -> None:
 
 
 def test_the_wait_grows_with_each_probe_that_fails_up_to_its_bound() -> None:
-    """The range doubles: full jitter from nothing to the bound."""
+    """The range of the wait doubles, with full jitter from nothing to the bound."""
     waits: list[list[float]] = []
     for seed in range(200):
         one = Circuit(POLICY, random.Random(seed))
@@ -90,7 +90,7 @@ def test_no_probe_comes_before_the_time_that_was_asked_for(asked: float, seed: i
 
 @given(st.lists(st.one_of(st.none(), st.floats(0.1, 8)), min_size=1, max_size=20))
 def test_probe_after_probe_waits_as_long_as_was_asked(asked: list[float | None]) -> None:
-    """Each probe that is refused is heard anew, and asking early puts nothing off."""
+    """Each refused probe sets its own wait, and asking early postpones nothing."""
     one, now = circuit(), 0.0
     for seconds in asked:
         one.failed(now, seconds)
@@ -102,7 +102,7 @@ def test_probe_after_probe_waits_as_long_as_was_asked(asked: list[float | None])
 
 
 def test_what_a_send_under_way_is_told_counts_too() -> None:
-    """One failure opened the circuit; another send is then asked to stay away for 8 seconds."""
+    """A wait of 8 seconds asked of a send that was under way applies to an open circuit."""
     one = circuit()
     one.failed(0.0, None)
     one.failed(0.0, 8.0)
@@ -111,7 +111,7 @@ def test_what_a_send_under_way_is_told_counts_too() -> None:
 
 @given(st.lists(st.sampled_from(["wait", "ok", "fail", "gone"]), max_size=60), st.integers(0, 99))
 def test_there_are_never_two_probes(steps: list[str], seed: int) -> None:
-    """In any order of events, while it is open one caller at most has leave to send."""
+    """In any order of calls, at most one caller may send while the circuit is open."""
     one = Circuit(POLICY, random.Random(seed))
     now, probing = 0.0, False
     for step in steps:
@@ -133,7 +133,7 @@ def test_there_are_never_two_probes(steps: list[str], seed: int) -> None:
 
 
 class Gated(Destination):
-    """Each send fails when the test says so; it succeeds while `well`."""
+    """Fails each send when the test says so, and accepts all while `well`."""
 
     def __init__(self) -> None:
         self.well = True
@@ -148,8 +148,10 @@ class Gated(Destination):
         raise Retryable("down")
 
 
-async def test_a_send_from_before_that_fails_lets_no_second_probe_go() -> None:
-    """Many were under way when it went down and end one after another; the probe is still out."""
+async def test_a_send_from_before_that_fails_lets_no_second_probe_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Sends that began before the outage and fail later do not release a second probe."""
     policy = RetryPolicy(initial_seconds=0.001, max_seconds=0.001)
     settings = DestinationSettings(type="x", retry=policy)
     gated = Gated()
@@ -159,10 +161,14 @@ async def test_a_send_from_before_that_fails_lets_no_second_probe_go() -> None:
     async def attempt() -> None:
         await sender.attempt(make_batch(), blame=False)
 
-    while sender.concurrency < 16:  # let it learn that this much is well
-        for _ in range(sender.concurrency):
-            assert await sender.admitted()
-        await asyncio.gather(*(attempt() for _ in range(sender.concurrency)))
+    loop = asyncio.get_running_loop()
+    now = loop.time()
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "time", lambda: now)  # all answers are equally quick
+        while sender.concurrency < 16:  # let the limit grow
+            for _ in range(sender.concurrency):
+                assert await sender.admitted()
+            await asyncio.gather(*(attempt() for _ in range(sender.concurrency)))
     gated.well = False
     async with asyncio.TaskGroup() as tasks:
         for _ in range(4):
@@ -192,7 +198,7 @@ async def test_a_send_from_before_that_fails_lets_no_second_probe_go() -> None:
     st.lists(st.one_of(st.none(), st.floats(0.001, 10)), max_size=200),
 )
 def test_the_limit_stays_within_its_bounds(most: int, answers: list[float | None]) -> None:
-    """Whatever is answered, or refused where None: from 1 to the bound."""
+    """After any answers and refusals (None) the limit is from 1 to its bound."""
     limit = Limit(most)
     for seconds in answers:
         if seconds is None:
@@ -203,11 +209,11 @@ def test_the_limit_stays_within_its_bounds(most: int, answers: list[float | None
 
 
 def test_the_limit_grows_by_one_for_each_round_of_successes() -> None:
-    """Additive increase, only while all of it is in use."""
+    """The limit grows additively, and only while all of it is in use."""
     limit = Limit(8)
     for expected in range(1, 9):
         assert limit.value == expected
-        # One more than the limit, as what it grows by is worked out anew after each answer.
+        # One more than the limit, as the growth is computed anew after each answer.
         for _ in range(limit.value + 1):
             limit.answered(0.1, limit.value)
     idle = Limit(8)
@@ -217,7 +223,7 @@ def test_the_limit_grows_by_one_for_each_round_of_successes() -> None:
 
 
 def test_the_limit_shrinks_by_a_share_when_refused_or_slow() -> None:
-    """Multiplicative decrease: on a refusal, and on an answer far slower than is usual."""
+    """The limit shrinks by a share on a refusal, and on an unusually slow answer."""
 
     def grown() -> Limit:
         limit = Limit(10)
@@ -234,7 +240,7 @@ def test_the_limit_shrinks_by_a_share_when_refused_or_slow() -> None:
 
 @pytest.mark.parametrize("per_second", [0.5, 3.0, 100.0])
 def test_the_pace_is_never_exceeded(per_second: float) -> None:
-    """Over any stretch of time there are no more sends than the rate allows, and one."""
+    """In any stretch of time there are at most as many sends as the rate allows, plus one."""
     pace, now = Pace(per_second), 0.0
     sent: list[float] = []
     rng = random.Random(1)
@@ -250,6 +256,6 @@ def test_the_pace_is_never_exceeded(per_second: float) -> None:
 
 
 def test_without_a_rate_there_is_no_wait() -> None:
-    """0 is no bound."""
+    """A rate of 0 means no bound."""
     pace = Pace(0)
     assert [pace.wait_seconds(0.0) for _ in range(5)] == [0.0] * 5

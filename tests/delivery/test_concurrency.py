@@ -9,7 +9,7 @@ from tests.support.delivery_bench import Bench, Scripted
 
 
 async def test_sends_run_side_by_side_up_to_the_limit(bench: Bench) -> None:
-    """Concurrency grows with success, never over its bound, and the cursor waits for the first."""
+    """Concurrency grows with success up to its bound, and the cursor waits for the first batch."""
     release = asyncio.Event()
     under_way = most = 0
 

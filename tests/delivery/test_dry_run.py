@@ -1,4 +1,4 @@
-"""What a destination would send, without sending it."""
+"""Dry runs of destinations: they show what would be sent, and send nothing."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ CONFIGS: dict[str, tuple[Any, dict[str, Any]]] = {
 
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Whoever opens a socket to the outside fails."""
+    """Fails the test if a socket to the outside is opened."""
 
     def refuse(*args: object) -> None:
         raise AssertionError("a rehearsal opened a connection")
@@ -73,7 +73,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 async def rehearsed(
     name: str, folder: Path, **fields: Any
 ) -> tuple[DryRunResult, list[dict[str, Any]]]:
-    """What a destination makes of one event, and how that is shown."""
+    """Runs a destination dry on one event; returns the result and its JSON."""
     register, config = CONFIGS[name]
     specs: list[Any] = []
     register(specs.append)
@@ -92,7 +92,7 @@ async def rehearsed(
 @pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.usefixtures("no_network")
 async def test_each_first_party_destination_shows_its_event(name: str, tmp_path: Path) -> None:
-    """An event's id or name stands in what is shown; no connection, no file, no secret."""
+    """The result has the event's id or name and no secret, and nothing was sent or written."""
     found, shown = await rehearsed(
         name, tmp_path, event="Report Opened", properties={"marker": "seen-here"}, anonymous_id="a"
     )
@@ -105,14 +105,14 @@ async def test_each_first_party_destination_shows_its_event(name: str, tmp_path:
 
 @pytest.mark.usefixtures("no_network")
 async def test_a_refusal_is_a_result(tmp_path: Path) -> None:
-    """What a mapping refuses is told by event, beside what is sent of the others."""
+    """An event that a mapping refuses is reported, beside what is sent of the others."""
     found, shown = await rehearsed("mixpanel", tmp_path, event=None)
     assert [str(error) for error in found.failed.values()] == ["the track event has no name"]
     assert shown == []
 
 
 async def test_a_compressed_body_is_shown_as_it_was(tmp_path: Path) -> None:
-    """The body is readable, and the URL and headers show no credential."""
+    """The body is shown decompressed, and URL and headers show no credential."""
     found, (shown,) = await rehearsed("webhook", tmp_path, event="Order Completed")
     (request,) = found.planned
     assert isinstance(request, Request)
@@ -124,7 +124,7 @@ async def test_a_compressed_body_is_shown_as_it_was(tmp_path: Path) -> None:
 
 
 def test_secrets_are_masked_wherever_they_stand() -> None:
-    """In the URL, the query, headers, keys, numbers and at any depth of the body."""
+    """Secrets are masked in URL, query, headers, keys, numbers and at any depth of the body."""
     shown = MaskedJson([SECRET, "12345"])
     request = Request(
         f"https://x.example/{SECRET}/track",
@@ -143,7 +143,7 @@ def test_secrets_are_masked_wherever_they_stand() -> None:
 
 
 def test_bodies_are_shown_as_what_they_are() -> None:
-    """JSON, lines of JSON, a form with JSON in it, or a text; a bomb is not unpacked whole."""
+    """JSON, lines of JSON, forms and texts are decoded, and a zip bomb is cut off."""
     shown = MaskedJson([])
 
     def body(data: bytes, **headers: str) -> Any:
@@ -161,7 +161,7 @@ def test_bodies_are_shown_as_what_they_are() -> None:
 
 
 async def test_a_judge_is_not_asked(tmp_path: Path) -> None:
-    """A vendor that has said nothing refuses nothing, whatever a plugin reads into the answer."""
+    """In a dry run no answer is judged, so no event is refused by the vendor."""
 
     def judge(reply: Reply) -> dict[int, Any]:
         raise Split("not what this vendor answers")

@@ -1,4 +1,4 @@
-"""Expressions of mappings: what they give, and what is said of those that are none."""
+"""Expressions of mappings: their values, and the errors of wrong ones."""
 
 from __future__ import annotations
 
@@ -75,14 +75,14 @@ def value_of(text: str, **properties: Any) -> Any:
     ],
 )
 def test_what_an_expression_gives(text: str, value: Any) -> None:
-    """Precedence is the usual one, and null is a value that is not there."""
+    """Operators have the usual precedence, and null stands for a missing value."""
     found = value_of(text)
     assert found == value
     assert type(found) is type(value)
 
 
 def test_inside_a_list_paths_are_those_of_the_element() -> None:
-    """But for paths that lead elsewhere."""
+    """Within a list, paths into it start at the element, and other paths at the event."""
     expression = compile_expression(
         "properties.products[].price * properties.n + length(properties.products[].tags)",
         parse_path("properties.products[]"),
@@ -111,7 +111,7 @@ def test_inside_a_list_paths_are_those_of_the_element() -> None:
     ],
 )
 def test_what_is_no_expression_is_explained(text: str, problem: str) -> None:
-    """With the place, and what to write in its stead."""
+    """The error shows the place, and what to write instead."""
     with pytest.raises(ExpressionError) as raised:
         compile_expression(text)
     assert problem in str(raised.value)
@@ -137,7 +137,7 @@ def test_what_is_no_expression_is_explained(text: str, problem: str) -> None:
     ],
 )
 def test_a_value_of_the_wrong_kind_is_an_error(text: str, problem: str) -> None:
-    """And not null, nor a guess."""
+    """A value of the wrong kind gives an error, not null and not a guess."""
     with pytest.raises(Unfit) as raised:
         value_of(text, long="x" * 60_000, many=["a"] * 10)
     assert problem in str(raised.value)
@@ -148,7 +148,7 @@ def test_a_value_of_the_wrong_kind_is_an_error(text: str, problem: str) -> None:
 @example("number", ["1e999"])
 @example("sum", [[10**400, 1.5]])
 def test_a_function_gives_json_or_says_that_it_cannot(name: str, values: list[Any]) -> None:
-    """Whatever it is given: no other error, and nothing that cannot be sent."""
+    """Given any values, a function returns JSON or raises `Unfit`."""
     function = FUNCTIONS[name]
     values = (values * 3)[: max(function.least, min(len(values), function.most or 3))]
     try:
@@ -174,13 +174,13 @@ _TEXTS = st.recursive(
 
 @given(_TEXTS, json_values, json_values)
 def test_any_expression_on_any_event(text: str, a: Any, b: Any) -> None:
-    """It gives a value, or one of the two errors that are meant."""
+    """Any expression gives a value or one of its two errors."""
     with suppress(ExpressionError, Unfit):
         compile_expression(text)(make_event(properties={"a": a, "b": b}), None)
 
 
 @given(st.text(max_size=40))
 def test_any_text_is_an_expression_or_none(text: str) -> None:
-    """Nothing that is written in config fails in another way."""
+    """Any text compiles or raises `ExpressionError`."""
     with suppress(ExpressionError):
         compile_expression(text)

@@ -19,7 +19,7 @@ from gateway.events.event import Event, decode_events, encode_events
 from gateway.runtime.gateway import Gateway
 from gateway.runtime.plugins import discover
 from gateway.testing import make_event
-from tests.privacy.test_regulations import ADA, Vendor
+from tests.support.scripted_vendor import ADA, ScriptedVendor
 from tests.support.values import json_objects, json_values
 
 
@@ -37,7 +37,7 @@ def order(**properties: Any) -> Event:
 
 
 def test_each_action_does_what_its_name_says() -> None:
-    """Rename, copy, set, compute and drop, and nothing else of the event changes."""
+    """Rename, copy, set, compute and drop change their paths and nothing else."""
     event = order(total=10, plan="PRO", coupon="X", kept=[1, {"a": None}])
     before = event.to_dict()
     after = mapped(
@@ -60,7 +60,7 @@ def test_each_action_does_what_its_name_says() -> None:
 
 
 def test_a_rule_is_for_the_events_of_its_condition_only() -> None:
-    """Others pass as the very same object, which costs nothing."""
+    """An event that no rule applies to passes as the same object."""
     rules = mapping({"if": "properties.n > 1", "set": {"properties.big": True}})
     small = order(n=1)
     assert rules(small) is small
@@ -68,7 +68,7 @@ def test_a_rule_is_for_the_events_of_its_condition_only() -> None:
 
 
 def test_rules_see_what_the_rules_before_have_made() -> None:
-    """Also in their conditions, and in bodies that the event did not have."""
+    """Rules and their conditions see the changes of the rules before them."""
     event = make_event(event="E")
     after = mapping(
         {"set": {"traits.plan": {"name": "pro"}}},
@@ -80,7 +80,7 @@ def test_rules_see_what_the_rules_before_have_made() -> None:
 
 
 def test_lists_are_changed_in_each_element() -> None:
-    """With [] a rename, a constant, a drop and an expression are those of the element."""
+    """With [] a rename, a constant, a drop and an expression apply to each element."""
     event = order(products=[{"sku": "a", "price": "2.5", "quantity": 2, "cost": 1}, 7, {"sku": 3}])
     after = mapped(
         event,
@@ -109,7 +109,7 @@ def test_lists_are_changed_in_each_element() -> None:
 
 
 def test_null_is_nothing_to_rename_copy_or_compute_from() -> None:
-    """What is there stays as it is."""
+    """Null is not renamed, copied or stored, and existing values stay."""
     after = mapped(
         order(a=None, kept=1),
         {
@@ -122,7 +122,7 @@ def test_null_is_nothing_to_rename_copy_or_compute_from() -> None:
 
 
 def test_the_event_that_was_given_never_changes() -> None:
-    """Other destinations share it, and the bodies that it has decoded."""
+    """The original event and its decoded bodies stay as they were."""
     event = order(a={"b": [1]}, c=1)
     assert event.properties["c"] == 1  # now decoded, and shared by copies
     before = event.to_json()
@@ -133,7 +133,7 @@ def test_the_event_that_was_given_never_changes() -> None:
 
 
 def test_constants_are_not_shared_by_events() -> None:
-    """What a later rule puts into a table of config is in that event alone."""
+    """A change to a constant in one event does not reach other events."""
     rules = mapping({"set": {"traits.tags": {}}}, {"copy": {"properties.tag": "traits.tags.first"}})
     assert rules(order(tag="a")).traits == {"tags": {"first": "a"}}
     assert rules(order()).traits == {"tags": {}}
@@ -158,7 +158,7 @@ def test_constants_are_not_shared_by_events() -> None:
 def test_what_cannot_be_mapped_says_where_and_quotes_no_value(
     rule: dict[str, Any], reason: str
 ) -> None:
-    """The reason names rule and key; a value may be what nobody is to see in a log."""
+    """The reason names rule and key and quotes no value."""
     with pytest.raises(Permanent, match=reason) as raised:
         mapping(rule)(order(n=1, list=[1], secret="hunter2"))
     assert "hunter2" not in str(raised.value)
@@ -185,7 +185,7 @@ def test_what_cannot_be_mapped_says_where_and_quotes_no_value(
     ],
 )
 def test_errors_in_config_name_their_path(rule: dict[str, Any], error: str) -> None:
-    """So that the line is found in a long file."""
+    """An error in config names the path of the mistake."""
     with pytest.raises(ConfigError, match=error):
         mapping(rule)
 
@@ -206,7 +206,7 @@ _RULES = (
 
 @given(_BODIES, st.lists(_RULES, min_size=1, max_size=4))
 def test_any_rules_on_any_event(body: dict[str, Any], rules: list[dict[str, Any]]) -> None:
-    """The event comes back whole and can be stored and sent, or is refused; the given one stays."""
+    """Any rules map any event to one that can be stored and sent, or refuse it."""
     try:
         rules_of = mapping(*rules)
     except ConfigError:
@@ -225,7 +225,7 @@ def test_any_rules_on_any_event(body: dict[str, Any], rules: list[dict[str, Any]
 
 @given(json_objects)
 def test_setting_and_dropping_leaves_nothing_behind(body: dict[str, Any]) -> None:
-    """A key that was not there is there once, and then not."""
+    """A key that is set and then dropped leaves the event as it was."""
     body.pop("a new key", None)
     path = 'properties["a new key"]'
     rules = mapping({"set": {path: 1}}, {"drop": [path]})
@@ -234,7 +234,7 @@ def test_setting_and_dropping_leaves_nothing_behind(body: dict[str, Any]) -> Non
 
 
 class Receiver(Destination):
-    """Keeps what it gets, and raises what it is told to."""
+    """Keeps the events that it gets, and raises the error that the test sets."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
@@ -260,7 +260,7 @@ async def sent(error: Exception | None) -> tuple[Receiver, BaseException | None]
 
 
 async def test_an_event_that_cannot_be_mapped_costs_the_others_nothing() -> None:
-    """It alone is refused; the others go out mapped, with the offsets of their originals."""
+    """Only that event is refused; the others are sent with the offsets of their originals."""
     receiver, raised = await sent(None)
     assert [event.properties["half"] for event in receiver.batch] == [2, 3]
     assert (list(receiver.batch.offsets), receiver.batch.attempt) == ([5, 8], 2)
@@ -270,7 +270,7 @@ async def test_an_event_that_cannot_be_mapped_costs_the_others_nothing() -> None
 
 
 async def test_what_the_destination_says_is_said_of_the_right_events() -> None:
-    """An item that it names is the one of the original batch; all of them are not the unmapped."""
+    """Items that the destination names are matched to the events of the original batch."""
     late = Retryable("later")
     _, raised = await sent(BatchError({1: late}))
     assert isinstance(raised, BatchError)
@@ -286,8 +286,8 @@ async def test_what_the_destination_says_is_said_of_the_right_events() -> None:
 
 
 async def test_a_mapped_destination_erases_as_without_the_mapping() -> None:
-    """Users, the state of its job, and whether each shard has it erase its own."""
-    vendor = Vendor(Erasure("RUNNING", job="7"))
+    """A mapping passes erasure on, with the state of its job and its mode for shards."""
+    vendor = ScriptedVendor(Erasure("RUNNING", job="7"))
     vendor.stores_by_shard = True
     destination = MappedDestination(vendor, HALVES)
     assert destination.stores_by_shard
@@ -296,7 +296,7 @@ async def test_a_mapped_destination_erases_as_without_the_mapping() -> None:
 
 
 def test_a_destination_of_config_gets_its_events_mapped(tmp_path: Path) -> None:
-    """One table is a rule, too; errors name the file and the path."""
+    """One table in config counts as one rule, and errors name file and path."""
     path = tmp_path / "config.toml"
     text = '[destinations.d]\ntype = "null"\n[destinations.d.mapping]\ndrop = ["{}"]\n'
     path.write_text(text.format("userId"))

@@ -1,4 +1,4 @@
-"""What the page on mapping says is so."""
+"""The page on mapping agrees with the code."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def rules_of(table: dict[str, Any]) -> list[Rule]:
 
 
 def test_every_key_and_function_has_a_row() -> None:
-    """And there is no row for another."""
+    """The tables have a row for each key and function, and no other rows."""
     keys = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)
     assert keys == list(Rule.__struct_encode_fields__)
     functions = {
@@ -40,7 +40,7 @@ def test_every_key_and_function_has_a_row() -> None:
 
 
 def test_the_bounds_and_targets_are_named() -> None:
-    """As the code has them."""
+    """The page names the bounds and targets of the code."""
     for bound in (MAX_LENGTH, MAX_NESTING, MAX_TEXT):
         assert f"{bound:,}" in PAGE
     (targets,) = re.findall(r"- What may be changed: (.*?)\.", PAGE, re.DOTALL)
@@ -48,14 +48,14 @@ def test_the_bounds_and_targets_are_named() -> None:
 
 
 def test_the_expressions_can_be_read() -> None:
-    """Those that stand alone on a line."""
+    """Every expression on a line of its own compiles."""
     (shown,) = re.findall(r"## Expressions\n\n((?:    .*\n)+)", PAGE)
     for line in shown.splitlines():
         compile_expression(line.strip())
 
 
 def test_the_example_does_what_it_says(tmp_path: Path) -> None:
-    """It is a config that the gateway takes, and changes an order as expected."""
+    """The example is a valid config, and changes an order as the page says."""
     path = tmp_path / "config.toml"
     path.write_text(EXAMPLE)
     load(path)
@@ -80,7 +80,7 @@ def test_the_example_does_what_it_says(tmp_path: Path) -> None:
 
 
 def test_the_example_of_config_toml_can_be_used() -> None:
-    """With the signs of comments taken away."""
+    """The example in config.toml is valid once it is uncommented."""
     text = (ROOT / "config.toml").read_text(encoding="utf-8")
     (block,) = re.findall(r"(?m)^# (\[\[destinations\.files\.mapping\]\].*\n(?:# .*\n)+)", text)
     table = tomllib.loads(re.sub(r"(?m)^# ", "", block))["destinations"]["files"]
@@ -89,7 +89,7 @@ def test_the_example_of_config_toml_can_be_used() -> None:
 
 
 def test_an_error_reads_as_shown() -> None:
-    """The one at the end of the page is what a typing error brings about."""
+    """The error at the end of the page is the one that the mistake causes."""
     (shown,) = re.findall(r"    config\.toml: (.*)\n", PAGE)
     table = tomllib.loads(EXAMPLE.replace("round(", "rond("))["destinations"]["files"]
     with pytest.raises(ConfigError) as raised:

@@ -1,4 +1,4 @@
-"""Lines of users: who may go, and who stands behind whom."""
+"""Lines of users: which events may go, and which wait behind others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ids = st.one_of(st.none(), st.sampled_from("abc"))
 
 
 def lined_up(*users: tuple[str | None, str | None], atomic: bool = False) -> UserOrder:
-    """One event for each pair of userId and anonymousId, at offsets from 0."""
+    """Returns lines with one event for each pair of userId and anonymousId, at offsets from 0."""
     order = UserOrder(atomic=atomic)
     for offset, user in enumerate(users):
         order.enter(offset, *user)
@@ -19,7 +19,7 @@ def lined_up(*users: tuple[str | None, str | None], atomic: bool = False) -> Use
 
 
 def test_one_event_of_a_user_goes_at_a_time() -> None:
-    """The first of each user may go; when it has its outcome, the next."""
+    """The first event of each user may go, and the next once it has its outcome."""
     order = lined_up(("u", None), ("u", None), ("v", None))
     assert order.choose(range(3), 9) == [0, 2]
     order.leave([0])
@@ -27,7 +27,7 @@ def test_one_event_of_a_user_goes_at_a_time() -> None:
 
 
 def test_to_an_atomic_destination_all_of_a_user_go_together() -> None:
-    """In order, and only behind all that stand before them."""
+    """All events of a user may go together, in order, if no other stands before them."""
     order = lined_up(("u", None), ("u", None), ("u", None), atomic=True)
     assert order.choose(range(3), 9) == [0, 1, 2]
     assert order.choose([1, 2], 9) == []
@@ -36,7 +36,7 @@ def test_to_an_atomic_destination_all_of_a_user_go_together() -> None:
 
 
 def test_a_visitor_who_is_identified_stays_in_order() -> None:
-    """An event with both ids stands behind those of either, and before those of either."""
+    """An event with both ids keeps its place in the lines of both."""
     order = lined_up((None, "x"), ("u", "x"), ("u", None))
     assert order.choose(range(3), 9) == [0]
     order.leave([0])
@@ -44,13 +44,13 @@ def test_a_visitor_who_is_identified_stays_in_order() -> None:
 
 
 def test_ids_of_two_kinds_are_two_users() -> None:
-    """A userId is not an anonymousId with the same text, and an event without ids is nobody's."""
+    """A userId differs from an equal anonymousId, and events without ids stand in no line."""
     order = lined_up(("x", None), (None, "x"), (None, None), (None, None), ("", ""))
     assert order.choose(range(5), 9) == [0, 1, 2, 3, 4]
 
 
 def test_an_older_event_that_comes_back_goes_first() -> None:
-    """Offsets make the order, not the time of entering; entering twice is once."""
+    """Offsets make the order, not the time of entering; entering twice is harmless."""
     order = UserOrder(atomic=False)
     for offset in (7, 3, 7):
         order.enter(offset, "u", None)
@@ -62,7 +62,7 @@ def test_an_older_event_that_comes_back_goes_first() -> None:
 
 
 def test_who_stands_behind_the_retry_lane_is_known() -> None:
-    """An event is held up by those of its user that were set aside before it, by no others."""
+    """An event is held up by earlier events of its user that were set aside, and by no others."""
     order = lined_up(("u", None), ("u", None), ("v", None))
     order.set_aside([0, 2])
     assert [order.held_up(offset) for offset in range(3)] == [False, True, False]
@@ -73,7 +73,7 @@ def test_who_stands_behind_the_retry_lane_is_known() -> None:
 def test_whatever_happens_each_user_is_in_order(
     users: list[tuple[str | None, str | None]], data: st.DataObject, atomic: bool
 ) -> None:
-    """Whichever of the chosen end first, no event goes before an earlier one of its user."""
+    """In whatever order sends end, no event goes before an earlier one of its user."""
     order = lined_up(*users, atomic=atomic)
     left = list(range(len(users)))
     gone: set[int] = set()
@@ -89,7 +89,7 @@ def test_whatever_happens_each_user_is_in_order(
             }
             before_it = set(batch[: batch.index(offset)]) if atomic else set()
             assert earlier <= gone | before_it
-        # A batch that is atomic ends as one; of another, any may have its outcome first.
+        # An atomic batch ends as one. In any other, any event may have its outcome first.
         done = batch if atomic else data.draw(st.lists(st.sampled_from(batch), min_size=1))
         gone.update(done)
         order.leave(done)

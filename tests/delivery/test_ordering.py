@@ -1,4 +1,4 @@
-"""``ordering = "user"``: each user's events arrive in their order, and nobody waits for another."""
+"""``ordering = "user"``: each user's events arrive in order, and no user waits for another."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.delivery_bench import QUICK, Bench, Scripted
 
 
 class Moody(Destination):
-    """Fails at random, in whole and in part, and remembers what it accepted, in order."""
+    """Fails at random, in whole or in part, and records what it accepted, in order."""
 
     def __init__(self, seed: int, *, atomic: bool) -> None:
         self._rng = random.Random(seed)
@@ -48,7 +48,7 @@ class Moody(Destination):
 @pytest.mark.parametrize("atomic", [False, True])
 @pytest.mark.parametrize("seed", range(4))
 async def test_whatever_fails_each_user_is_in_order(bench: Bench, seed: int, atomic: bool) -> None:
-    """At random, with many sends at once: no event before an earlier one of its user; no leak."""
+    """With random failures and many sends at once, each user's events stay in order."""
     rng = random.Random(seed)
     users = [f"user-{min(rng.randrange(12), rng.randrange(12))}" for _ in range(300)]
     retry = RetryPolicy(initial_seconds=0.001, max_seconds=0.004, max_attempts=50)
@@ -74,7 +74,7 @@ async def test_whatever_fails_each_user_is_in_order(bench: Bench, seed: int, ato
 
 
 def poisoned(user: str) -> Callable[[Batch], DeliveryError | None]:
-    """Fails for each event of one user."""
+    """Returns a script that fails for each event of one user."""
 
     def step(batch: Batch) -> DeliveryError | None:
         failed: dict[int, DeliveryError] = {
@@ -85,8 +85,8 @@ def poisoned(user: str) -> Callable[[Batch], DeliveryError | None]:
     return step
 
 
-async def test_a_poisoned_user_holds_up_only_himself(bench: Bench) -> None:
-    """While his first event waits for another try all others are delivered and the cursor moves."""
+async def test_a_poisoned_user_holds_up_no_other(bench: Bench) -> None:
+    """While a user's first event waits, all other users' events are delivered."""
     slow = RetryPolicy(initial_seconds=3600, max_seconds=3600)
     destination = Scripted(*[poisoned("bad")] * 50)
     worker = bench.worker(
@@ -124,7 +124,7 @@ async def test_a_dead_letter_lets_the_next_of_its_user_go(bench: Bench) -> None:
 
 
 async def test_a_hot_user_does_not_keep_the_next_batches(bench: Bench) -> None:
-    """One with many events in a batch goes on by the retry lane, in order, past the others."""
+    """A user with many events in a batch goes on in the retry lane, in order, and others pass."""
     hot = [f"hot {n:03}" for n in range(100)]
     await bench.put(*hot, user_id="hot")
     for n in range(20):
@@ -142,7 +142,7 @@ async def test_a_hot_user_does_not_keep_the_next_batches(bench: Bench) -> None:
 
 
 async def test_order_holds_across_a_restart(bench: Bench) -> None:
-    """What waited in the lane when the process ended still goes before what comes later."""
+    """Events that waited in the lane at the end go before later ones after the restart."""
     slow = RetryPolicy(initial_seconds=3600, max_seconds=3600)
     await bench.put("1", user_id="u")
     await bench.put("2", user_id="v")
@@ -165,7 +165,7 @@ async def test_order_holds_across_a_restart(bench: Bench) -> None:
 
 
 async def test_draining_ends_though_events_stand_behind_others(bench: Bench) -> None:
-    """A destination that is down while the gateway stops keeps nobody from stopping."""
+    """Draining ends even if the destination is down and events wait behind others."""
     destination = Scripted(*[Retryable("down")] * 1000)
     worker = bench.worker(
         destination,

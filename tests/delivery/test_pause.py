@@ -1,4 +1,4 @@
-"""Holding a worker: nothing is sent meanwhile, and nothing is lost or counted twice by it."""
+"""Pausing a worker: nothing is sent meanwhile, and nothing is lost or counted twice."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def _bench(tmp_path: Path) -> AsyncIterator[Bench]:
 
 
 class Slow(Destination):
-    """Delivers once it is let."""
+    """Delivers once the test lets it."""
 
     def __init__(self) -> None:
         self.let = asyncio.Event()
@@ -38,7 +38,7 @@ class Slow(Destination):
 
 
 async def test_a_send_under_way_ends_first(bench: Bench) -> None:
-    """Whoever holds the worker gets it once the send has its outcome; it is not sent twice."""
+    """A pause begins once the send under way has its outcome, and nothing is sent twice."""
     slow = Slow()
     worker = bench.worker(slow)
     await bench.state.begin("d", 0)
@@ -47,16 +47,16 @@ async def test_a_send_under_way_ends_first(bench: Bench) -> None:
     await slow.began.wait()
     paused = asyncio.Event()
 
-    async def hold() -> None:
+    async def pause() -> None:
         async with worker.paused():
             paused.set()
 
-    holding = asyncio.create_task(hold())
+    pausing = asyncio.create_task(pause())
     for _ in range(20):
         await asyncio.sleep(0)
     assert not paused.is_set()
     slow.let.set()
-    await holding
+    await pausing
     await bench.put("c")
     await bench.settled(worker)
     assert slow.delivered == ["a", "b", "c"]
@@ -64,8 +64,8 @@ async def test_a_send_under_way_ends_first(bench: Bench) -> None:
     assert await bench.state.leaks() == []
 
 
-async def test_nothing_is_sent_while_it_is_held(bench: Bench) -> None:
-    """What comes in meanwhile is sent afterwards; marks put there meanwhile are seen."""
+async def test_nothing_is_sent_while_it_is_paused(bench: Bench) -> None:
+    """Events that come meanwhile are sent afterwards; marks put there meanwhile are seen."""
     destination = RecordingDestination()
     worker = bench.worker(destination)
     bench.start(worker)
@@ -106,41 +106,41 @@ async def test_a_failing_destination_forgets_what_it_had_read(bench: Bench) -> N
     assert worker.missing == 0
 
 
-async def test_who_gives_up_holding_lets_go(bench: Bench) -> None:
-    """Cancelled while a send is under way, the worker goes on as if nothing had been."""
+async def test_a_cancelled_pause_changes_nothing(bench: Bench) -> None:
+    """If a pause is cancelled while a send is under way, the worker goes on as before."""
     slow = Slow()
     worker = bench.worker(slow)
     bench.start(worker)
     await bench.put("a")
     await slow.began.wait()
 
-    async def hold() -> None:
+    async def pause() -> None:
         async with worker.paused():
             raise AssertionError("the send is still under way")
 
-    holding = asyncio.create_task(hold())
+    pausing = asyncio.create_task(pause())
     await asyncio.sleep(0.01)
-    holding.cancel()
-    await asyncio.wait({holding})
+    pausing.cancel()
+    await asyncio.wait({pausing})
     slow.let.set()
     await bench.put("b")
     await bench.settled(worker)
     assert slow.delivered == ["a", "b"]
 
 
-async def test_one_that_does_not_run_can_be_held(bench: Bench) -> None:
-    """Before it begins, and after it has ended; two holders take turns."""
+async def test_one_that_does_not_run_can_be_paused(bench: Bench) -> None:
+    """A worker can be paused before it begins and after it has ended; two pauses take turns."""
     worker = bench.worker(RecordingDestination())
     async with worker.paused():
         pass
     await bench.put("a")
     bench.start(worker)
 
-    async def hold() -> None:
+    async def pause() -> None:
         async with worker.paused():
             await asyncio.sleep(0)
 
-    await asyncio.gather(*(hold() for _ in range(5)))
+    await asyncio.gather(*(pause() for _ in range(5)))
     await bench.settled(worker)
     worker.drain()
     await asyncio.gather(*bench.tasks)
@@ -150,7 +150,7 @@ async def test_one_that_does_not_run_can_be_held(bench: Bench) -> None:
 
 
 async def test_what_was_sent_of_a_batch_is_not_sent_again(bench: Bench) -> None:
-    """The rest of it waits in the lane, in its order, and is the next to be sent."""
+    """The rest of a batch waits in the lane, in order, and is sent next."""
     let = asyncio.Event()
 
     class Halves(RecordingDestination):
@@ -167,10 +167,10 @@ async def test_what_was_sent_of_a_batch_is_not_sent_again(bench: Bench) -> None:
     while not destination.delivered:
         await asyncio.sleep(0.001)
     await asyncio.sleep(0.01)
-    holding = asyncio.create_task(_paused(worker))
+    pausing = asyncio.create_task(_paused(worker))
     await asyncio.sleep(0.01)
     let.set()
-    await holding
+    await pausing
     assert worker.cursor == 3
     await bench.settled(worker)
     assert [event.message_id for event in destination.delivered] == ["a", "b", "c"]
@@ -184,7 +184,7 @@ async def _paused(worker: Worker) -> None:
 
 
 async def test_one_that_is_retired_ends(bench: Bench) -> None:
-    """Its cursor is past what it has sent, and what failed waits for whoever goes on."""
+    """A retired worker ends with its cursor past what it has sent, and failed events stay."""
     first = RecordingDestination([BatchError({0: Retryable("not now")})])
     worker = bench.worker(first, retry=structs.replace(QUICK, initial_seconds=60, max_seconds=60))
     await bench.state.begin("d", 0)

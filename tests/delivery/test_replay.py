@@ -1,4 +1,4 @@
-"""Replays: events of the past once more, those that were asked for and no others."""
+"""Replays: past events are delivered once more, those asked for and no others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from gateway.cli.admin_client import required
-from gateway.cli.commands.replay import Moment
+from gateway.cli.options import Moment
 from gateway.config.load import load
 from gateway.delivery.replay_request import Progress, Request
 from gateway.errors import ConfigError
@@ -23,9 +23,9 @@ from gateway.runtime.gateway import Gateway
 from gateway.runtime.plugins import discover
 from gateway.state.ledger.statement import statement
 from gateway.testing import Answer, FakeVendor, ManualClock
-from tests.state.test_trace import TOKEN, send
 from tests.support.commands import gateway_command
 from tests.support.gateway_process import GatewayProcess
+from tests.support.http_calls import ADMIN_TOKEN, send_track
 
 CONFIG = """
 [sources.web]
@@ -50,7 +50,7 @@ START = 1_800_000_000_000
 REPLAYS = "/admin/replays"
 
 
-class House:
+class Harness:
     """A gateway in this process, with a receiver to replay to."""
 
     def __init__(self, folder: Path, vendor: FakeVendor, *, idempotent: bool = True) -> None:
@@ -82,7 +82,7 @@ class House:
                 await asyncio.sleep(0.002)
 
     async def replay(self, **fields: Any) -> Progress:
-        """Replay, and wait for its end."""
+        """Runs a replay to its end."""
         begun = await self.gateway.replays.start(request(**fields))
         await self.gateway.replays.wait(begun.id, 10)
         found = await self.gateway.replays.progress(begun.id)
@@ -91,11 +91,11 @@ class House:
 
     @property
     def received(self) -> list[str]:
-        """Names of the events that the receiver got, in order."""
+        """Returns the names of the events that the receiver got, in order."""
         return [e["event"] for r in self.vendor.requests for e in r.json()["batch"]]
 
     async def balanced(self) -> bool:
-        await self.gateway.books.flush()
+        await self.gateway.source_ledger.flush()
         found = await self.gateway.state.call(statement, self.gateway.queue.end)
         return found.balanced
 
@@ -106,25 +106,25 @@ def request(**fields: Any) -> Request:
 
 
 @asynccontextmanager
-async def house_in(folder: Path, **options: Any) -> AsyncIterator[House]:
+async def running_harness(folder: Path, **options: Any) -> AsyncIterator[Harness]:
     async with FakeVendor() as vendor:
-        house = House(folder, vendor, **options)
-        async with house.gateway.running():
-            yield house
+        harness = Harness(folder, vendor, **options)
+        async with harness.gateway.running():
+            yield harness
 
 
 async def test_events_are_delivered_once_more_as_they_were(tmp_path: Path) -> None:
-    """All of the time asked for, with their ids and times, in order, and the books balance."""
-    async with house_in(tmp_path) as house:
-        await house.put("a", "b")
-        await house.put("c", received_ms=START + 5000)
-        first = house.vendor.requests[0].json()["batch"]
-        done = await house.replay()
+    """All events of the period come again, with ids and times, in order; the ledger balances."""
+    async with running_harness(tmp_path) as harness:
+        await harness.put("a", "b")
+        await harness.put("c", received_ms=START + 5000)
+        first = harness.vendor.requests[0].json()["batch"]
+        done = await harness.replay()
         assert (done.state, done.replayed) == ("done", 2)
-        assert house.received == ["a", "b", "c", "a", "b"]
-        assert house.vendor.requests[-1].json()["batch"] == first
-        assert house.gateway.workers["crm"].counts.replayed == 2
-        assert await house.balanced()
+        assert harness.received == ["a", "b", "c", "a", "b"]
+        assert harness.vendor.requests[-1].json()["batch"] == first
+        assert harness.gateway.workers["crm"].counts.replayed == 2
+        assert await harness.balanced()
 
 
 @pytest.mark.parametrize(
@@ -142,58 +142,58 @@ async def test_events_are_delivered_once_more_as_they_were(tmp_path: Path) -> No
 async def test_only_what_is_asked_for_comes_again(
     tmp_path: Path, asked: dict[str, Any], expected: list[str]
 ) -> None:
-    """By event, by user, and by the time of receiving, from inclusive to exclusive."""
-    async with house_in(tmp_path) as house:
-        await house.put("a")
-        await house.put("b", user_id="ada", anonymous_id="anna")
-        before = len(house.received)
-        done = await house.replay(**asked)
-        assert house.received[before:] == expected
+    """Events are chosen by event, by user and by time of receiving, end exclusive."""
+    async with running_harness(tmp_path) as harness:
+        await harness.put("a")
+        await harness.put("b", user_id="ada", anonymous_id="anna")
+        before = len(harness.received)
+        done = await harness.replay(**asked)
+        assert harness.received[before:] == expected
         assert done.replayed == len(expected)
 
 
 async def test_todays_rules_hold(tmp_path: Path) -> None:
-    """Consent, transforms and suppression decide now, whatever they said then."""
-    async with house_in(tmp_path) as house:
-        await house.put("Noise")
-        await house.put("refused", context=NO_ADS)
-        await house.put("gone", user_id="eve")
-        await house.put("a")
-        await asyncio.to_thread(house.gateway.suppressed.add, ["eve"])
-        await asyncio.to_thread(house.gateway.suppressed.refresh)
-        before = len(house.received)
-        plan = await house.gateway.replays.plan(request())
+    """Today's consent, transforms and suppression apply, whatever applied then."""
+    async with running_harness(tmp_path) as harness:
+        await harness.put("Noise")
+        await harness.put("refused", context=NO_ADS)
+        await harness.put("gone", user_id="eve")
+        await harness.put("a")
+        await asyncio.to_thread(harness.gateway.suppressed.add, ["eve"])
+        await asyncio.to_thread(harness.gateway.suppressed.refresh)
+        before = len(harness.received)
+        plan = await harness.gateway.replays.plan(request())
         assert (plan.chosen, plan.names) == (4, {"a": 1})
         assert plan.kept_back == {"orders": 1, "consent": 1, "suppressed": 1}
-        assert house.received[before:] == []
-        done = await house.replay()
-        assert house.received[before:] == ["a"]
+        assert harness.received[before:] == []
+        done = await harness.replay()
+        assert harness.received[before:] == ["a"]
         assert done.replayed == 4
-        assert house.gateway.workers["crm"].counts.filtered["suppressed"] == 1
-        assert await house.balanced()
+        assert harness.gateway.workers["crm"].counts.filtered["suppressed"] == 1
+        assert await harness.balanced()
 
 
 async def test_a_destination_that_may_count_twice_must_be_forced(tmp_path: Path) -> None:
-    """It is refused with what it risks, and done with force."""
-    async with house_in(tmp_path, idempotent=False) as house:
-        await house.put("a")
+    """A replay to it is refused with the risk, and runs with force."""
+    async with running_harness(tmp_path, idempotent=False) as harness:
+        await harness.put("a")
         with pytest.raises(ConfigError, match="would count again; --force"):
-            await house.gateway.replays.start(request())
-        assert (await house.replay(force=True)).replayed == 1
+            await harness.gateway.replays.start(request())
+        assert (await harness.replay(force=True)).replayed == 1
 
 
 async def test_what_cannot_be_is_said(tmp_path: Path) -> None:
-    """An unknown destination names those that there are."""
-    async with house_in(tmp_path) as house:
+    """The error for an unknown destination names the known ones."""
+    async with running_harness(tmp_path) as harness:
         with pytest.raises(ConfigError, match="no destination 'nobody'; there are: crm"):
-            await house.gateway.replays.start(request(destination="nobody"))
+            await harness.gateway.replays.start(request(destination="nobody"))
 
 
 async def test_one_at_a_time_and_it_can_be_cancelled(tmp_path: Path) -> None:
-    """A second one is refused while the first is under way; a cancelled one sends no more."""
-    async with house_in(tmp_path) as house:
-        await house.put(*[f"e{n}" for n in range(20)])
-        start = house.gateway.replays.start
+    """A second replay is refused while the first runs; a cancelled one sends no more."""
+    async with running_harness(tmp_path) as harness:
+        await harness.put(*[f"e{n}" for n in range(20)])
+        start = harness.gateway.replays.start
         both = await asyncio.gather(
             start(request(rate=0.5)), start(request(rate=0.5)), return_exceptions=True
         )
@@ -202,79 +202,79 @@ async def test_one_at_a_time_and_it_can_be_cancelled(tmp_path: Path) -> None:
         assert "has a replay under way" in str(refused)
         with pytest.raises(ConfigError, match="has a replay under way"):
             await start(request())
-        assert house.gateway.replays.remaining() == {"crm": 20}
-        ended = await house.gateway.replays.cancel(begun.id)
+        assert harness.gateway.replays.remaining() == {"crm": 20}
+        ended = await harness.gateway.replays.cancel(begun.id)
         assert ended is not None
         assert ended.state == "cancelled"
         assert ended.replayed < 20
-        assert house.gateway.replays.remaining() == {}
-        assert await house.balanced()
+        assert harness.gateway.replays.remaining() == {}
+        assert await harness.balanced()
 
 
 async def test_new_events_are_not_held_up(tmp_path: Path) -> None:
-    """While a slow replay goes on what comes in is delivered at once."""
-    async with house_in(tmp_path) as house:
-        await house.put(*[f"e{n}" for n in range(20)])
-        begun = await house.gateway.replays.start(request(rate=1))
-        await house.put("new")
-        assert house.received[-1] == "new" or "new" in house.received
-        await house.gateway.replays.cancel(begun.id)
-        assert await house.balanced()
+    """New events are delivered at once while a slow replay runs."""
+    async with running_harness(tmp_path) as harness:
+        await harness.put(*[f"e{n}" for n in range(20)])
+        begun = await harness.gateway.replays.start(request(rate=1))
+        await harness.put("new")
+        assert harness.received[-1] == "new" or "new" in harness.received
+        await harness.gateway.replays.cancel(begun.id)
+        assert await harness.balanced()
 
 
 async def test_after_a_restart_it_goes_on_where_it_was(tmp_path: Path) -> None:
-    """What was replayed before the end is not counted again; nothing is left out."""
+    """A replay continues after a restart; nothing is counted twice or left out."""
     async with FakeVendor() as vendor:
-        house = House(tmp_path, vendor)
-        async with house.gateway.running():
-            await house.put(*[f"e{n}" for n in range(10)])
-            begun = await house.gateway.replays.start(request(rate=20))
+        harness = Harness(tmp_path, vendor)
+        async with harness.gateway.running():
+            await harness.put(*[f"e{n}" for n in range(10)])
+            begun = await harness.gateway.replays.start(request(rate=20))
             async with asyncio.timeout(10):
-                while house.gateway.workers["crm"].counts.replayed < 3:
+                while harness.gateway.workers["crm"].counts.replayed < 3:
                     await asyncio.sleep(0.001)
-        house.gateway = house.make()
-        async with house.gateway.running():
-            await house.gateway.replays.wait(begun.id, 10)
-            done = await house.gateway.replays.progress(begun.id)
+        harness.gateway = harness.make()
+        async with harness.gateway.running():
+            await harness.gateway.replays.wait(begun.id, 10)
+            done = await harness.gateway.replays.progress(begun.id)
             assert done is not None
             assert (done.state, done.replayed) == ("done", 10)
-            assert await house.balanced()
-        assert set(house.received[10:]) == {f"e{n}" for n in range(10)}
+            assert await harness.balanced()
+        assert set(harness.received[10:]) == {f"e{n}" for n in range(10)}
 
 
 async def test_without_a_running_gateway_it_is_done_offline(tmp_path: Path) -> None:
-    """Only the destination asked for is started; new events stay where they are."""
+    """Only the destination asked for is started, and new events stay in the queue."""
     async with FakeVendor() as vendor:
-        house = House(tmp_path, vendor)
-        async with house.gateway.running():
-            await house.put("a")
-        house.gateway = house.make()
-        async with house.gateway.standing_by("crm"):
-            assert (await house.replay()).replayed == 1
-        assert house.received == ["a", "a"]
+        harness = Harness(tmp_path, vendor)
+        async with harness.gateway.running():
+            await harness.put("a")
+        harness.gateway = harness.make()
+        async with harness.gateway.standing_by("crm"):
+            assert (await harness.replay()).replayed == 1
+        assert harness.received == ["a", "a"]
         with pytest.raises(ConfigError, match="no destination 'x'"):
-            async with house.make().standing_by("x"):
+            async with harness.make().standing_by("x"):
                 pass
 
 
 async def test_failures_go_the_way_of_all_events(tmp_path: Path) -> None:
-    """One that is refused is a dead letter, one to be tried again waits in the lane."""
-    async with house_in(tmp_path) as house:
-        await house.put("a", "b", "c")
+    """A refused event becomes a dead letter, and one to try again waits in the lane."""
+    async with running_harness(tmp_path) as harness:
+        await harness.put("a", "b", "c")
         failed = [{"index": 0, "retry": False}, {"index": 1, "retry": True}]
-        house.vendor.answer(Answer(json={"failed": failed}))
-        done = await house.replay()
-        house.clock.advance(1)  # the one that waits is due
-        await house.caught_up()
+        harness.vendor.answer(Answer(json={"failed": failed}))
+        done = await harness.replay()
+        harness.clock.advance(1)  # the one that waits is due
+        await harness.caught_up()
         assert done.replayed == 3
-        counts = house.gateway.workers["crm"].counts
+        counts = harness.gateway.workers["crm"].counts
         assert (counts.dead, counts.delivered) == ({"rejected": 1}, 5)
-        assert await house.balanced()
+        assert await harness.balanced()
 
 
 @pytest.mark.parametrize("text", ["yesterday", "5 h", "2026-13-01", ""])
 def test_a_time_that_is_none_is_explained(text: str) -> None:
-    """Both forms are shown."""
+    """The error shows both forms of a time."""
     from click import BadParameter
 
     with pytest.raises(BadParameter, match="2026-05-01T12:00:00Z, or so long ago: 90m, 2d"):
@@ -282,7 +282,7 @@ def test_a_time_that_is_none_is_explained(text: str) -> None:
 
 
 def test_times_are_utc_unless_they_say_otherwise() -> None:
-    """ISO 8601 with and without an offset."""
+    """ISO 8601 without an offset is UTC."""
     assert Moment().convert("2026-05-01", None, None).isoformat() == "2026-05-01T00:00:00+00:00"
     moment = Moment().convert("2026-05-01T12:00:00+02:00", None, None)
     assert moment.utcoffset() is not None
@@ -290,12 +290,12 @@ def test_times_are_utc_unless_they_say_otherwise() -> None:
 
 
 def test_the_command_asks_the_running_gateway(tmp_path: Path) -> None:
-    """With progress, a plan on demand, a list, and a refusal with its reason."""
+    """The command shows progress, a plan on demand, a list, and the reason of a refusal."""
     config = f"""
 [server]
 port = 0
 [admin]
-token = "{TOKEN}"
+token = "{ADMIN_TOKEN}"
 [sources.web]
 type = "segment"
 write_key = "demo"
@@ -306,8 +306,8 @@ type = "file"
 path = "events"
 """
     with GatewayProcess(tmp_path, config) as gateway:
-        send(gateway, event="Hello", messageId="a")
-        send(gateway, event="Bye", messageId="b")
+        send_track(gateway, event="Hello", messageId="a")
+        send_track(gateway, event="Bye", messageId="b")
         gateway.wait_delivered("all")
         gateway.wait_delivered("files")
         code, output = gateway_command(tmp_path, "replay", "-d", "all", "--from", "1h", "--dry-run")
@@ -331,12 +331,12 @@ path = "events"
 
 @pytest.mark.slow
 async def test_a_kill_in_the_middle_loses_and_doubles_nothing_in_the_books(tmp_path: Path) -> None:
-    """It goes on after the restart: each event came in again once, and reached the receiver."""
+    """After a kill the replay continues; each event is counted once and reaches the receiver."""
     config = f"""
 [server]
 port = 0
 [admin]
-token = "{TOKEN}"
+token = "{ADMIN_TOKEN}"
 [sources.web]
 type = "segment"
 write_key = "demo"
@@ -349,7 +349,7 @@ batch = {{{{ max_age_seconds = 0.0 }}}}
     async with FakeVendor() as vendor:
         with GatewayProcess(tmp_path, config.format(url=vendor.url)) as gateway:
             for number in range(40):
-                await asyncio.to_thread(send, gateway, event="Hello", messageId=f"m{number}")
+                await asyncio.to_thread(send_track, gateway, event="Hello", messageId=f"m{number}")
             await asyncio.to_thread(gateway.wait_delivered, "crm")
             before = len(vendor.requests)
             body = {"destination": "crm", "from_ms": 0, "to_ms": 10**14, "rate": 8}
@@ -376,7 +376,7 @@ batch = {{{{ max_age_seconds = 0.0 }}}}
 
 
 def test_the_command_needs_to_know_what(tmp_path: Path) -> None:
-    """Destination and beginning have no default."""
+    """Destination and start time have no default."""
     from gateway.cli.commands.replay import replay
 
     (tmp_path / "config.toml").write_text("")

@@ -1,4 +1,4 @@
-"""What goes out to a destination is told without making events, where their ids tell."""
+"""Selection of events by their ids, without decoding the events."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gateway.components.transform import Transform
 from gateway.delivery.selection import Outgoing, Selection, SelectionContext
 from gateway.events.envelope.sealed import Origin, Run, Sealed, seal
 from gateway.events.event import Event
-from gateway.state.live_tail import Tap
+from gateway.state.live_tail import LiveTail
 from gateway.testing import START_MS, make_event
 
 NUMBER = 60
@@ -35,10 +35,14 @@ def sealed(first: int) -> Sealed:
     return seal(Origin("web", START_MS), array, NUMBER, addressed=False)[0]
 
 
-def sifted(run: Run | list[Event], *steps: Transform, tap: Tap | None = None) -> Outgoing:
+def sifted(
+    run: Run | list[Event], *steps: Transform, live_tail: LiveTail | None = None
+) -> Outgoing:
     chain = Chain([(f"t{number}", step) for number, step in enumerate(steps)])
     selection = Selection(
-        SelectionContext(chain, name="x", storage=False, clock=lambda: START_MS, id="x", tap=tap)
+        SelectionContext(
+            chain, name="x", storage=False, clock=lambda: START_MS, id="x", live_tail=live_tail
+        )
     )
     outgoing = Outgoing(0)
     selection.sort(run, range(100, 100 + len(run)), outgoing)
@@ -53,7 +57,7 @@ SAMPLES = (
 
 @pytest.mark.parametrize("steps", [SAMPLES[:1], SAMPLES])
 def test_a_sample_does_not_make_events(steps: tuple[Transform, ...]) -> None:
-    """The same events go out, under the same rules, as if all had been made; none is."""
+    """A sample chooses the same events under the same rules, and decodes none."""
     parts = [sealed(0), sealed(NUMBER)]
     single = make_event(user_id="u-3")
     run = Run(parts[:1])
@@ -72,7 +76,7 @@ def test_a_sample_does_not_make_events(steps: tuple[Transform, ...]) -> None:
 
 
 def test_one_that_looks_at_events_has_them_made() -> None:
-    """Where a transform cannot tell from ids, the whole chain runs over events."""
+    """If one transform needs events, the whole chain runs over events."""
     keep = Filter(FilterConfig(keep="properties.n < 7"))
     outgoing = sifted(Run([sealed(0)]), SAMPLES[0], keep)
     assert set(outgoing.filtered) == {"t0", "t1"}
@@ -80,15 +84,15 @@ def test_one_that_looks_at_events_has_them_made() -> None:
 
 
 def test_what_is_kept_back_is_published() -> None:
-    """Who watches sees each event that a sample drops."""
+    """Watchers see each event that a sample drops."""
     shown: list[tuple[str, str, int]] = []
 
-    class Watched(Tap):
+    class Watched(LiveTail):
         def __bool__(self) -> bool:
             return True
 
         def publish(self, time_ms: int, outcome: str, items: Any, **said: str) -> None:
             shown.append((outcome, said["detail"], len(items)))
 
-    outgoing = sifted(Run([sealed(0)]), SAMPLES[0], tap=Watched())
+    outgoing = sifted(Run([sealed(0)]), SAMPLES[0], live_tail=Watched())
     assert shown == [("filtered", "t0", len(outgoing.filtered["t0"]))]

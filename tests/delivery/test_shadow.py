@@ -1,4 +1,4 @@
-"""Shadows: nothing is sent, and what would be is compared."""
+"""Shadows: nothing is sent, and what would be sent is compared."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from gateway.runtime.plugins import discover
 from gateway.state.ledger.statement import statement
 from gateway.testing import Answer, FakeVendor, ManualClock, make_batch, make_event
 from tests.support.gateway_process import GatewayProcess
+from tests.support.http_calls import post_events
 
 CONFIG = """
 [server]
@@ -69,7 +70,7 @@ set = {{ "properties.a.b" = 1 }}
 """
 
 
-class House:
+class Harness:
     """A gateway in this process, with a receiver."""
 
     def __init__(self, folder: Path, vendor: FakeVendor, answers: list[Answer]) -> None:
@@ -90,22 +91,22 @@ class House:
 
     @property
     def sent(self) -> Counter[str]:
-        """Events that the receiver got, by path."""
+        """Returns the events that the receiver got, by path."""
         found = Counter[str]()
         for request in self.vendor.requests:
             found[request.path] += len(request.json()["batch"])
         return found
 
 
-@pytest.fixture(name="house")
-async def _house(tmp_path: Path) -> AsyncIterator[House]:
+@pytest.fixture(name="harness")
+async def _harness(tmp_path: Path) -> AsyncIterator[Harness]:
     answers = [Answer()]
     async with FakeVendor(default=lambda _: answers[0]) as vendor:
-        yield House(tmp_path, vendor, answers)
+        yield Harness(tmp_path, vendor, answers)
 
 
 async def take_in(gateway: Gateway, *events: Event) -> None:
-    """Take events in, and wait until all destinations are through with them."""
+    """Takes events in, and waits until all destinations have finished with them."""
     await gateway.intake.accept(Arrival("web", gateway.clock(), list(events)))
     async with asyncio.timeout(10):
         while any(worker.pending(gateway.queue.end) for worker in gateway.workers.values()):
@@ -130,13 +131,13 @@ async def take_all(gateway: Gateway) -> None:
     await take_in(gateway, *(track(name, properties=bodies.get(name, {})) for name in EVENTS))
 
 
-async def test_nothing_is_sent_and_all_is_compared(house: House) -> None:
-    """Each event comes to one outcome; the live destination gets what it would get without."""
-    async with house.running() as gateway:
+async def test_nothing_is_sent_and_all_is_compared(harness: Harness) -> None:
+    """Each event has one outcome, and the live destination gets what it gets without a shadow."""
+    async with harness.running() as gateway:
         await take_all(gateway)
         report = report_of(gateway)
-    assert house.sent.keys() == {"/live"}
-    assert house.sent["/live"] == 5
+    assert harness.sent.keys() == {"/live"}
+    assert harness.sent["/live"] == 5
     assert report.counts == {
         "same": 1,
         "different": 2,
@@ -151,9 +152,9 @@ async def test_nothing_is_sent_and_all_is_compared(house: House) -> None:
     assert sum(report.shadow_why.values()) == 3
 
 
-async def test_an_example_says_what_is_different(house: House) -> None:
-    """By path and value, with what would be sent; no secret is shown."""
-    async with house.running() as gateway:
+async def test_an_example_says_what_is_different(harness: Harness) -> None:
+    """An example has the paths and values that differ, with the requests, and no secret."""
+    async with harness.running() as gateway:
         await take_all(gateway)
         report = report_of(gateway)
     assert [one.event for one in report.examples] == [
@@ -175,10 +176,10 @@ async def test_an_example_says_what_is_different(house: House) -> None:
     assert [one.event for one in report.recent] == ["Same", "Renamed", "Renamed", "OnlyNext"]
 
 
-async def test_books_balance(house: House) -> None:
-    """Every event is filtered, by the arm or as one of a shadow; none is delivered or dead."""
+async def test_books_balance(harness: Harness) -> None:
+    """Every event is filtered, by the arm or by the shadow; none is delivered or dead."""
     only = 'only = { group = "g", arm = "test" }'
-    async with house.running(more=only) as gateway:
+    async with harness.running(more=only) as gateway:
         events = [track("Same", user_id=f"u{n}") for n in range(60)]
         await take_in(gateway, *events)
         books = await gateway.state.call(statement, gateway.queue.end)
@@ -194,21 +195,21 @@ async def test_books_balance(house: House) -> None:
         assert books.balanced
         (built,) = [one for one in gateway.destinations if one.id == "next"]
         assert built.counted == {"same": test}  # for `gateway status` and the metrics
-        assert house.sent == {"/live": 60}
+        assert harness.sent == {"/live": 60}
 
 
 @pytest.mark.parametrize(("ignore", "same"), [("[]", 0), ('["headers", "body.batch"]', 3)])
-async def test_what_is_ignored_is_no_difference(house: House, ignore: str, same: int) -> None:
-    """By default where it goes is; all below a path that is named."""
-    async with house.running(f'{{ of = "live", ignore = {ignore} }}') as gateway:
+async def test_what_is_ignored_is_no_difference(harness: Harness, ignore: str, same: int) -> None:
+    """By default the address is ignored; a named path covers everything below it."""
+    async with harness.running(f'{{ of = "live", ignore = {ignore} }}') as gateway:
         await take_all(gateway)
         assert report_of(gateway).counts.get("same", 0) == same
         assert any("Signature" in p for p in report_of(gateway).paths) is not bool(same)
 
 
-async def test_a_shadow_of_nothing_shows_what_would_be_sent(house: House) -> None:
-    """Or why nothing would."""
-    async with house.running("true") as gateway:
+async def test_a_shadow_of_nothing_shows_what_would_be_sent(harness: Harness) -> None:
+    """It shows the request, or why there would be none."""
+    async with harness.running("true") as gateway:
         await take_all(gateway)
         report = report_of(gateway)
     assert report.counts == {"sendable": 4, "withheld": 3}
@@ -217,10 +218,10 @@ async def test_a_shadow_of_nothing_shows_what_would_be_sent(house: House) -> Non
     assert report.live_why == {}
 
 
-async def test_no_more_than_the_rate_is_looked_at(house: House) -> None:
-    """The others are let go by and counted; what is kept has bounds."""
+async def test_no_more_than_the_rate_is_looked_at(harness: Harness) -> None:
+    """Events beyond the rate are skipped and counted, and what is kept has bounds."""
     settings = '{ of = "live", max_events_per_second = 30, max_examples = 2 }'
-    async with house.running(settings) as gateway:
+    async with harness.running(settings) as gateway:
         many = {f"k{n}": n for n in range(2 * MOST_CHANGES)}
         large = {"total": "x" * MOST_SHOWN_BYTES}
         events = [track("Renamed", properties={"total": many}) for _ in range(2)]
@@ -245,7 +246,7 @@ def test_names_are_bounded() -> None:
 
 
 def test_a_budget_fills_up_to_a_second_s() -> None:
-    """What is not used is not saved for longer."""
+    """Unused budget is kept for one second at most."""
     now = [0.0]
     budget = _Budget(10, lambda: now[0])
     assert [budget.take(7), budget.take(7)] == [7, 3]
@@ -255,9 +256,9 @@ def test_a_budget_fills_up_to_a_second_s() -> None:
     assert budget.take(70) == 10
 
 
-async def test_erasing_forgets_what_was_kept(house: House) -> None:
-    """Of everybody, as it is not looked for whom the examples are of; counts stay."""
-    async with house.running() as gateway:
+async def test_erasing_forgets_what_was_kept(harness: Harness) -> None:
+    """An erasure drops all examples, whomever they are of; counts stay."""
+    async with harness.running() as gateway:
         await take_all(gateway)
         assert report_of(gateway).examples
         made = await gateway.regulations.create("DELETE_ONLY", Subjects(frozenset({"x"})), "me")
@@ -270,27 +271,27 @@ async def test_erasing_forgets_what_was_kept(house: House) -> None:
         assert (place.status, place.items) == ("FINISHED", 0)
 
 
-async def test_a_shadow_is_not_replayed_into(house: House) -> None:
-    """Nothing would be sent, and the books would say that it was."""
-    async with house.running() as gateway:
+async def test_a_shadow_is_not_replayed_into(harness: Harness) -> None:
+    """A replay to a shadow is refused."""
+    async with harness.running() as gateway:
         asked = Request(destination="next", from_ms=0, to_ms=2**60, force=True)
         with pytest.raises(ConfigError, match="is a shadow"):
             await gateway.replays.start(asked)
 
 
-async def test_what_came_before_it_was_a_shadow_is_not_forgotten(house: House) -> None:
-    """What waits for another try is not sent, and why is said; what was sent is to be erased."""
-    async with house.running("false") as gateway:
+async def test_what_came_before_it_was_a_shadow_is_not_forgotten(harness: Harness) -> None:
+    """Events that wait from before are not sent; those sent before still count for erasure."""
+    async with harness.running("false") as gateway:
         await take_in(gateway, track("Same", user_id="x"))
-        house.answers[0] = Answer(status=503)
+        harness.answers[0] = Answer(status=503)
         (next_,) = [worker for worker in gateway.workers.values() if worker.id == "next"]
         await gateway.intake.accept(Arrival("web", gateway.clock(), [track("Same")]))
         async with asyncio.timeout(10):
             while next_.condition.state == "ok":
                 await asyncio.sleep(0.002)
-    house.answers[0] = Answer()
-    number = house.sent["/next"]
-    async with house.running() as gateway:
+    harness.answers[0] = Answer()
+    number = harness.sent["/next"]
+    async with harness.running() as gateway:
         made = await gateway.regulations.create("DELETE_ONLY", Subjects(frozenset({"x"})), "me")
         found = await gateway.regulations.wait(made.id, 10)
         assert found is not None
@@ -299,27 +300,27 @@ async def test_what_came_before_it_was_a_shadow_is_not_forgotten(house: House) -
         with pytest.raises(Misconfigured, match="is a shadow"):
             (built,) = [one for one in gateway.destinations if one.id == "next"]
             await built.destination.send(make_batch())
-    assert house.sent["/next"] == number
+    assert harness.sent["/next"] == number
 
 
-async def test_a_reload_makes_a_destination_a_shadow_and_back(house: House) -> None:
-    """Meanwhile nothing is sent; before and after all is, through its own transforms."""
-    text = CONFIG.format(url=house.vendor.url, shadow="SHADOW", more="")
-    file = house.folder / "config.toml"
-    async with house.running("false") as gateway:
+async def test_a_reload_makes_a_destination_a_shadow_and_back(harness: Harness) -> None:
+    """Nothing is sent meanwhile; before and after, all events go through its own transforms."""
+    text = CONFIG.format(url=harness.vendor.url, shadow="SHADOW", more="")
+    file = harness.folder / "config.toml"
+    async with harness.running("false") as gateway:
         await take_in(gateway, track("Same"), track("OnlyLive"))
-        assert house.sent["/next"] == 1
+        assert harness.sent["/next"] == 1
         for settings in ('{ of = "live" }', '{ of = "live", max_examples = 3 }'):
             file.write_text(text.replace("SHADOW", settings))
             await gateway.reload("tests")
             await take_in(gateway, track("Same"), track("OnlyLive"))
-            assert house.sent["/next"] == 1
+            assert harness.sent["/next"] == 1
             assert report_of(gateway).counts == {"same": 1, "only_live": 1}
         file.write_text(text.replace("SHADOW", "false"))
         await gateway.reload("tests")
         assert gateway.topology.shadows == {}
         await take_in(gateway, track("Same"), track("OnlyLive"))
-        assert house.sent == {"/next": 2, "/live": 8}
+        assert harness.sent == {"/next": 2, "/live": 8}
         books = await gateway.state.call(statement, gateway.queue.end)
         (destination,) = [one for one in books.destinations if one.id == "next"]
         assert (destination.delivered, destination.filtered) == (2, {"next_only": 2, "shadow": 4})
@@ -337,7 +338,7 @@ async def test_a_reload_makes_a_destination_a_shadow_and_back(house: House) -> N
     ],
 )
 def test_what_cannot_be_meant_is_refused(tmp_path: Path, shadow: str, more: str, why: str) -> None:
-    """At the start, in words."""
+    """A shadow that makes no sense is refused at the start, in words."""
     text = CONFIG.format(url="http://127.0.0.1:1", shadow=shadow, more="") + more
     (tmp_path / "config.toml").write_text(text)
     with pytest.raises(ConfigError, match=why):
@@ -345,7 +346,7 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path, shadow: str, more: str,
 
 
 def test_reports_of_several_workers_are_one() -> None:
-    """Counts are added up, examples put together."""
+    """Counts are added, and examples are put together."""
     one = ShadowReport("s", "l", "b", {"same": 1}, {"p": 2}, {"w": 1}, {}, [], [])
     two = ShadowReport("s", "l", "a", {"same": 2, "neither": 1}, {"q": 3}, {}, {"v": 1}, [], [])
     assert merge_shadows([one, two]) == ShadowReport(
@@ -353,12 +354,13 @@ def test_reports_of_several_workers_are_one() -> None:
     )
 
 
-async def test_the_command_shows_differences_and_fails_on_them(house: House) -> None:
-    """Of a real gateway with two workers; where all is the same it ends well."""
-    text = CONFIG.format(url=house.vendor.url, shadow='{ of = "live" }', more="")
-    path = house.folder / "config.toml"
-    with GatewayProcess(house.folder, text.replace("port = 0", "port = 0\nworkers = 2")) as gateway:
-        from tests.rollouts.test_groups_split import post
+async def test_the_command_shows_differences_and_fails_on_them(harness: Harness) -> None:
+    """With a real gateway of two workers, the exit code tells whether anything differs."""
+    text = CONFIG.format(url=harness.vendor.url, shadow='{ of = "live" }', more="")
+    path = harness.folder / "config.toml"
+    with GatewayProcess(
+        harness.folder, text.replace("port = 0", "port = 0\nworkers = 2")
+    ) as gateway:
 
         def events(*names: str) -> list[dict[str, Any]]:
             return [
@@ -371,12 +373,12 @@ async def test_the_command_shows_differences_and_fails_on_them(house: House) -> 
             return done.exit_code, done.output
 
         for n in range(10):
-            await asyncio.to_thread(post, gateway.url, events(f"Same{n}"))
+            await asyncio.to_thread(post_events, gateway.url, events(f"Same{n}"))
         await asyncio.to_thread(gateway.wait_delivered, "next")
         code, output = await asyncio.to_thread(run, "next")
         assert code == 0, output
         assert "10  same" in output
-        await asyncio.to_thread(post, gateway.url, events("Renamed"))
+        await asyncio.to_thread(post_events, gateway.url, events("Renamed"))
         await asyncio.to_thread(gateway.wait_delivered, "next")
         code, output = await asyncio.to_thread(run, "next")
         assert code == 1
@@ -388,4 +390,4 @@ async def test_the_command_shows_differences_and_fails_on_them(house: House) -> 
         code, output = await asyncio.to_thread(run, "live")
         assert code != 0
         assert "no shadow 'live'; there are: next" in output
-    assert "/next" not in house.sent
+    assert "/next" not in harness.sent

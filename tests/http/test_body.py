@@ -1,4 +1,4 @@
-"""Bodies of requests: bounds of bytes, of time, and of what they unfold to."""
+"""Request bodies within limits of bytes, time and decompressed size."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ MAX_COMPRESSED_BYTES = 10_000
 
 
 class Server:
-    """Reads a body of every request and keeps what came of it."""
+    """Reads the body of every request and keeps the result."""
 
     def __init__(self, timeout_seconds: float) -> None:
         self.results: asyncio.Queue[bytes | BodyError] = asyncio.Queue()
@@ -44,7 +44,7 @@ class Server:
         self._timeout_seconds = timeout_seconds
 
     async def answer(self, request: web.Request) -> web.Response:
-        """Read the body."""
+        """Reads the body."""
         try:
             result: bytes | BodyError = await read_body(
                 request,
@@ -58,7 +58,7 @@ class Server:
         return web.Response(text="read")
 
     async def read(self, body: Any, **headers: str) -> bytes | BodyError:
-        """Send a body and return what the server made of it."""
+        """Sends a body and returns what the server made of it."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         async with (
             aiohttp.ClientSession() as session,
@@ -68,7 +68,7 @@ class Server:
         return await self.results.get()
 
     async def send(self, data: bytes) -> asyncio.StreamWriter:
-        """Send bytes and leave the connection open."""
+        """Sends bytes and leaves the connection open."""
         _, writer = await asyncio.open_connection("127.0.0.1", self.port)
         writer.write(data)
         await writer.drain()
@@ -77,7 +77,7 @@ class Server:
 
 @asynccontextmanager
 async def serving(timeout_seconds: float = 30.0) -> AsyncIterator[Server]:
-    """A server that runs as the gateway's does."""
+    """A server with the settings of the gateway's own."""
     server = Server(timeout_seconds)
     app = web.Application(client_max_size=0)
     app.router.add_post("/", server.answer)
@@ -96,7 +96,7 @@ async def serving(timeout_seconds: float = 30.0) -> AsyncIterator[Server]:
 
 @pytest.mark.parametrize("encoding", [None, "identity", " IDENTITY "])
 async def test_plain(encoding: str | None) -> None:
-    """A plain body comes back as it was sent, up to the bound and not a byte more."""
+    """A plain body comes back unchanged, up to the limit and not a byte more."""
     async with serving() as server:
         headers = {} if encoding is None else {"Content_Encoding": encoding}
         for size in (0, 1, 70_000, MAX_BYTES):
@@ -107,7 +107,7 @@ async def test_plain(encoding: str | None) -> None:
 
 
 async def test_chunked() -> None:
-    """A body in chunks is read without a length, and bounded as it comes."""
+    """A chunked body needs no length, and the limit holds while it arrives."""
 
     async def chunks(number: int) -> AsyncIterator[bytes]:
         for _ in range(number):
@@ -119,7 +119,7 @@ async def test_chunked() -> None:
 
 
 async def test_compressed() -> None:
-    """A compressed body comes back plain, whatever its encoding is called."""
+    """A compressed body comes back plain, by every name of its encoding."""
     plain = b"abc" * 5_000
     raw = zlib.compressobj(wbits=-15)
     async with serving() as server:
@@ -134,7 +134,7 @@ async def test_compressed() -> None:
 
 
 async def test_compressed_bytes_are_bounded() -> None:
-    """A compressed body has a bound of its own, which holds before anything is inflated."""
+    """A compressed body has its own limit, checked before anything is decompressed."""
     noise = bytes(i * i * 31 % 251 for i in range(50_000))
     packed = gzip.compress(noise, compresslevel=0)
     assert len(packed) > MAX_COMPRESSED_BYTES
@@ -144,7 +144,7 @@ async def test_compressed_bytes_are_bounded() -> None:
 
 @pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip", "x"])
 async def test_unknown_encoding(encoding: str) -> None:
-    """An encoding that is not supported is an error, and the body is not waited for."""
+    """An unsupported encoding is an error at once, without waiting for the body."""
     async with serving() as server:
         writer = await server.send(
             b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
@@ -157,7 +157,7 @@ async def test_unknown_encoding(encoding: str) -> None:
 
 
 async def test_announced_size() -> None:
-    """A length over the bound is refused before a byte of the body has come."""
+    """A Content-Length over the limit is refused before any byte of the body arrives."""
     async with serving() as server:
         writer = await server.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100001\r\n\r\n")
         assert isinstance(await server.results.get(), BodyTooLarge)
@@ -165,7 +165,7 @@ async def test_announced_size() -> None:
 
 
 async def test_slow_sender() -> None:
-    """A body that is not complete in time is an error, however steadily it comes."""
+    """A body that is not complete in time is an error, even if bytes keep arriving."""
     async with serving(timeout_seconds=0.05) as server:
         writer = await server.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n")
         result = None
@@ -184,7 +184,7 @@ async def test_slow_sender() -> None:
     "head", [b"Content-Length: 100", b"Transfer-Encoding: chunked"], ids=["length", "chunked"]
 )
 async def test_disconnect(head: bytes, caplog: pytest.LogCaptureFixture) -> None:
-    """A client that goes away half way is an error for the caller, and no traceback in the log."""
+    """A client that disconnects half way causes an error, and no traceback in the log."""
     with caplog.at_level(logging.WARNING):
         async with serving() as server:
             writer = await server.send(
@@ -203,7 +203,7 @@ async def test_disconnect(head: bytes, caplog: pytest.LogCaptureFixture) -> None
     ids=lambda error: type(error).__name__,
 )
 async def test_failed_stream(error: Exception) -> None:
-    """However aiohttp says that the rest of a body will not come, the caller hears the same."""
+    """All errors by which aiohttp reports a lost body become the same error."""
     stream = _stream(connected=True)
     stream.set_exception(error)
     with pytest.raises(BodyIncomplete):
@@ -211,7 +211,7 @@ async def test_failed_stream(error: Exception) -> None:
 
 
 async def test_closed_connection() -> None:
-    """A body that is asked for after its connection was closed is incomplete."""
+    """Reading a body after its connection was closed raises BodyIncomplete."""
     with pytest.raises(BodyIncomplete):
         await _read(_stream(connected=False))
 
@@ -229,7 +229,7 @@ async def _read(stream: aiohttp.StreamReader) -> bytes:
 
 
 def test_tree() -> None:
-    """Every error of a body is an error of the gateway and has a code of its own."""
+    """Every error of a body is a GatewayError and has its own code."""
     kinds = BodyError.__subclasses__()
     assert issubclass(BodyError, GatewayError)
     assert len({kind.code for kind in kinds}) == len(kinds) == 4
@@ -237,7 +237,7 @@ def test_tree() -> None:
 
 @given(st.lists(st.binary(), min_size=1, max_size=16))
 def test_members(parts: list[bytes]) -> None:
-    """A gzip body of several members is all of them, one after the other."""
+    """A gzip body of several members decompresses to all of them, in order."""
     data = b"".join(map(gzip.compress, parts))
     plain = b"".join(parts)
     assert inflate(data, len(plain)) == plain
@@ -247,7 +247,7 @@ def test_members(parts: list[bytes]) -> None:
 
 
 def test_too_many_members() -> None:
-    """The number of members is bounded, as each costs a copy of the rest."""
+    """The number of members is limited, because each costs a copy of the rest."""
     member = gzip.compress(b"")
     assert inflate(member * 16, 10) == b""
     with pytest.raises(BodyEncodingError):
@@ -256,7 +256,7 @@ def test_too_many_members() -> None:
 
 @given(st.binary(min_size=1))
 def test_something_follows(tail: bytes) -> None:
-    """What follows a compressed body, and is no member of it, makes it invalid."""
+    """Bytes after a compressed body that are no member of it make it invalid."""
     for packed in (gzip.compress(b"{}"), zlib.compress(b"{}")):
         with pytest.raises(BodyError):
             inflate(packed + tail, 1000)
@@ -264,7 +264,7 @@ def test_something_follows(tail: bytes) -> None:
 
 @given(st.binary(max_size=200), st.integers(1, 30))
 def test_cut_off(plain: bytes, cut: int) -> None:
-    """A compressed body without its end is invalid."""
+    """A truncated compressed body is invalid."""
     packed = gzip.compress(plain)
     with pytest.raises(BodyEncodingError):
         inflate(packed[: max(0, len(packed) - cut)], 1000)
@@ -272,7 +272,7 @@ def test_cut_off(plain: bytes, cut: int) -> None:
 
 @given(st.binary())
 def test_any_bytes(data: bytes) -> None:
-    """Whatever is inflated, the result is within the bound, or the error is one of ours."""
+    """For any bytes the result is within the limit, or the error is one of ours."""
     for head in (b"", b"\x1f\x8b\x08", b"\x78\x9c"):
         with suppress(BodyError):
             assert len(inflate(head + data, 100)) <= 100
@@ -280,7 +280,7 @@ def test_any_bytes(data: bytes) -> None:
 
 @pytest.mark.parametrize("compress", [gzip.compress, zlib.compress])
 def test_bomb(compress: Any) -> None:
-    """Of a body that unfolds a thousandfold no more than about the bound is ever allocated."""
+    """A body that grows a thousandfold allocates no more than about the limit."""
     bomb = compress(bytes(50_000_000))
     tracemalloc.start()
     try:

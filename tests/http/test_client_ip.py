@@ -1,4 +1,4 @@
-"""Which address a client is believed to have."""
+"""The address of the client."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def of(
     header: str = "",
     **headers: str,
 ) -> str | None:
-    """The address of a request from `peer` with these X-Forwarded-For lines and headers."""
+    """Returns the client's address for `peer` with these X-Forwarded-For lines and headers."""
     lines = CIMultiDict([("X-Forwarded-For", line) for line in forwarded])
     lines.extend({name.replace("_", "-"): value for name, value in headers.items()})
     request = make_mocked_request("POST", "/", headers=lines).clone(remote=peer or "")
@@ -30,20 +30,20 @@ def of(
 
 
 def test_untrusted_peer_is_the_client() -> None:
-    """From a peer that is no trusted proxy no header is looked at."""
+    """The headers of a peer that is no trusted proxy are ignored."""
     assert of("8.8.8.8", "1.2.3.4", header="x-real-ip", x_real_ip="4.4.4.4") == "8.8.8.8"
     assert of("10.0.0.1", "1.2.3.4", trusted=()) == "10.0.0.1"
 
 
 def test_rightmost_that_is_not_a_proxy() -> None:
-    """Of X-Forwarded-For counts what the outermost trusted proxy wrote, not what stands left."""
+    """The rightmost entry of X-Forwarded-For that is no trusted proxy is the client."""
     assert of("10.0.0.1", "6.6.6.6, 1.2.3.4") == "1.2.3.4"
     assert of("10.0.0.1", "6.6.6.6, 1.2.3.4, 10.0.0.9, 10.0.0.8") == "1.2.3.4"
     assert of("10.0.0.1", "6.6.6.6", "1.2.3.4", "10.0.0.9") == "1.2.3.4"
 
 
 def test_nobody_vouches_for_what_stands_left_of_garbage() -> None:
-    """An entry that is no address ends the search: what is left of it may be forged."""
+    """An entry that is no address ends the search, because those left of it may be forged."""
     assert of("10.0.0.1", "6.6.6.6, unknown, 10.0.0.9") == "10.0.0.9"
     assert of("10.0.0.1", "6.6.6.6, unknown") == "10.0.0.1"
     named = of("10.0.0.1", "6.6.6.6, unknown", header="x-real-ip", x_real_ip="4.4.4.4")
@@ -51,7 +51,7 @@ def test_nobody_vouches_for_what_stands_left_of_garbage() -> None:
 
 
 def test_header_only_where_the_list_says_nothing() -> None:
-    """The configured header is second to the list, and counts only if it is configured."""
+    """The configured header counts only where X-Forwarded-For names no client."""
     both = of("10.0.0.1", "1.2.3.4", header="cf-connecting-ip", cf_connecting_ip="4.4.4.4")
     assert both == "1.2.3.4"
     assert of("10.0.0.1", header="cf-connecting-ip", cf_connecting_ip="4.4.4.4") == "4.4.4.4"
@@ -60,12 +60,12 @@ def test_header_only_where_the_list_says_nothing() -> None:
 
 
 def test_client_inside_the_trusted_network() -> None:
-    """Where all addresses are trusted the leftmost is the one that began."""
+    """Where all addresses are trusted, the leftmost is the client."""
     assert of("10.0.0.1", "10.5.5.5, 10.0.0.9") == "10.5.5.5"
 
 
 def test_no_peer() -> None:
-    """A connection without an address, such as of a Unix socket, has no client address."""
+    """A connection without an address, such as a Unix socket, has no client address."""
     assert of(None, "1.2.3.4") is None
 
 
@@ -90,20 +90,20 @@ def test_no_peer() -> None:
     ],
 )
 def test_forms_of_addresses(text: str, address: str | None) -> None:
-    """Ports, brackets and zones are taken off, and what is no address is none."""
+    """Ports, brackets and zones are removed, and a text that is no address gives None."""
     assert parse_address(text) == address
 
 
 @given(st.text())
 def test_any_text(text: str) -> None:
-    """Whatever is given, the result is an address in its shortest form, or None."""
+    """For any text the result is an address in its shortest form, or None."""
     address = parse_address(text)
     assert address is None or str(ipaddress.ip_address(address)) == address
 
 
 @given(st.ip_addresses(), st.integers(0, 65535))
 def test_address_with_port(address: ipaddress.IPv4Address, port: int) -> None:
-    """Every address is read back, alone and with a port."""
+    """Every address is read, alone and with a port."""
     mapped = getattr(address, "ipv4_mapped", None)
     expected = str(mapped or address)
     shown = f"[{address}]" if address.version == 6 else f"{address}"
@@ -113,6 +113,6 @@ def test_address_with_port(address: ipaddress.IPv4Address, port: int) -> None:
 
 @given(st.lists(st.ip_addresses().map(str)), st.lists(st.ip_addresses(v=4).map(str)))
 def test_forged_entries_never_win(forged: list[str], proxies: list[str]) -> None:
-    """Whatever a client writes itself, the address that the proxy appended is the one taken."""
+    """Whatever a client sends, the address that the proxy appended wins."""
     inner = [f"10.{proxy.split('.', 1)[1]}" for proxy in proxies]
     assert of("10.0.0.1", ", ".join([*forged, "1.2.3.4", *inner])) == "1.2.3.4"

@@ -1,4 +1,4 @@
-"""Items of a batch in requests, and what becomes of the events."""
+"""Packing items into requests, and the outcomes of events."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROOMY = RequestLimits(1000, 1_000_000)
 
 
 class Server:
-    """Records requests and answers with what `judge` says; None takes all."""
+    """Records requests and answers as `judge` says; by default it accepts all items."""
 
     def __init__(self, judge: Judge = lambda _: {}):
         self.judge = judge
@@ -48,7 +48,7 @@ def one_each(batch: Batch) -> list[Item]:
 
 
 async def test_limits_are_kept_and_nothing_is_left_out() -> None:
-    """By number and by bytes, with the separators."""
+    """Requests keep the limits of number and bytes, with separators; no item is left out."""
     batch = make_batch(7)
     server = Server()
     await packer(RequestLimits(3, 1000)).deliver(batch, one_each(batch), server)
@@ -59,7 +59,7 @@ async def test_limits_are_kept_and_nothing_is_left_out() -> None:
 
 
 async def test_an_item_beyond_the_limit_fails_alone() -> None:
-    """The others of its batch are sent."""
+    """An item beyond the limit fails alone; the other items of its batch are sent."""
     batch = make_batch(3)
     items = [Item(0, b"1"), Item(1, b"x" * 11), Item(2, b"3")]
     server = Server()
@@ -71,7 +71,7 @@ async def test_an_item_beyond_the_limit_fails_alone() -> None:
 
 
 async def test_a_split_is_halved_down_to_the_one_to_blame() -> None:
-    """In order, and the others are delivered."""
+    """A split request is halved, in order, until only the items to blame have failed."""
 
     def judge(items: Sequence[Item]) -> Mapping[int, DeliveryError]:
         if any(item.index == 5 for item in items):
@@ -87,7 +87,7 @@ async def test_a_split_is_halved_down_to_the_one_to_blame() -> None:
 
 
 async def test_the_items_that_a_split_names_are_settled_and_the_others_sent_at_once() -> None:
-    """Each by its own error, and nothing is sent where nothing is left."""
+    """Items that a split names fail with their own errors; the others are sent again at once."""
     named: list[Mapping[int, DeliveryError]] = [
         {0: Permanent("no"), 2: Retryable("later")},
         {0: Permanent("no"), 1: Permanent("no")},
@@ -110,7 +110,7 @@ async def test_the_items_that_a_split_names_are_settled_and_the_others_sent_at_o
 
 @pytest.mark.parametrize("error", [Retryable("down"), Misconfigured("key"), Permanent("no")])
 async def test_what_holds_for_the_whole_batch_is_raised_as_it_is(error: DeliveryError) -> None:
-    """So that the gateway knows that the destination, and not an event, is to blame."""
+    """An error of the whole batch is raised unchanged, so that no single event is blamed."""
 
     def judge(_: Sequence[Item]) -> Mapping[int, DeliveryError]:
         raise error
@@ -122,7 +122,7 @@ async def test_what_holds_for_the_whole_batch_is_raised_as_it_is(error: Delivery
 
 
 async def test_what_was_delivered_before_an_outage_stays_delivered() -> None:
-    """And nothing is sent after it."""
+    """Events delivered before an outage stay delivered, and nothing is sent after it."""
     answers = iter([None, Retryable("down")])
 
     def judge(_: Sequence[Item]) -> Mapping[int, DeliveryError]:
@@ -140,7 +140,7 @@ async def test_what_was_delivered_before_an_outage_stays_delivered() -> None:
 
 
 async def test_a_part_that_was_delivered_is_not_sent_again() -> None:
-    """The event comes again as a whole, and only what is missing goes out."""
+    """When an event comes again, only its items that are not delivered yet are sent."""
     batch = make_batch(1)
     items = [Item(0, b"1", "a", "first"), Item(0, b"2", "b", "second")]
     down = True
@@ -161,7 +161,7 @@ async def test_a_part_that_was_delivered_is_not_sent_again() -> None:
 
 
 async def test_a_part_that_is_refused_waits_for_the_others() -> None:
-    """The event becomes a dead letter only when no part of it can still be delivered."""
+    """An event becomes a dead letter only once none of its items can still be delivered."""
     batch = make_batch(1)
     items = [Item(0, b"1", "a", "first"), Item(0, b"2", "b", "second")]
     down = True
@@ -183,7 +183,7 @@ async def test_a_part_that_is_refused_waits_for_the_others() -> None:
 
 
 async def test_what_a_cancelled_send_delivered_is_remembered() -> None:
-    """A time-out does not send again what had gone out."""
+    """Items that were delivered before a time-out are not sent again."""
     batch = make_batch(2)
     items = [Item(0, b"1", "a"), Item(1, b"2", "b")]
     hang = asyncio.Event()
@@ -205,7 +205,7 @@ async def test_what_a_cancelled_send_delivered_is_remembered() -> None:
 
 
 async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The oldest is forgotten first."""
+    """The memory of partly delivered events is bounded; the oldest are forgotten first."""
     monkeypatch.setattr(packing_module, "MOST_REMEMBERED", 2)
     pack = packer()
 
@@ -223,7 +223,7 @@ async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize(("parallel", "most"), [(1, 1), (4, 4)])
 async def test_routes_go_side_by_side_up_to_a_bound(parallel: int, most: int) -> None:
-    """And each keeps its order."""
+    """Routes are sent at the same time up to a bound, and each keeps its order."""
     batch = make_batch(40)
     items = [Item(index, b"1", index % 8) for index in range(40)]
     server = Server()
@@ -236,7 +236,7 @@ async def test_routes_go_side_by_side_up_to_a_bound(parallel: int, most: int) ->
 
 @pytest.mark.parametrize("parallel", [1, 3])
 async def test_a_defect_comes_out_as_it_is(parallel: int) -> None:
-    """Not wrapped in a group."""
+    """A defect is raised as it is, without a group around it."""
 
     def judge(_: Sequence[Item]) -> Mapping[int, DeliveryError]:
         raise ZeroDivisionError
@@ -248,7 +248,7 @@ async def test_a_defect_comes_out_as_it_is(parallel: int) -> None:
 
 
 async def test_events_without_items_and_refused_ones() -> None:
-    """The first count as delivered, the others fail without being sent."""
+    """Events without items count as delivered; refused ones fail without being sent."""
     batch = make_batch(3)
     server = Server()
     with pytest.raises(BatchError) as caught:
@@ -268,7 +268,7 @@ async def test_events_without_items_and_refused_ones() -> None:
 def test_whatever_happens_each_part_is_delivered_once_or_refused_once(
     parts: list[int], fates: list[str], size: int, parallel: int
 ) -> None:
-    """Sent again until all is settled, no part is taken twice and none is lost."""
+    """Sent until all is settled, each item is delivered once or refused once, and none is lost."""
     batch = make_batch(len(parts))
     items = [
         Item(i, b"12", f"r{part % 2}", str(part)) for i, n in enumerate(parts) for part in range(n)

@@ -1,4 +1,4 @@
-"""The answer that is made beforehand: it is what aiohttp would have sent."""
+"""The response made in advance equals the one that aiohttp would send."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from multidict import CIMultiDict
 
 from gateway.builtin.sources.segment.answers import SUCCESS, succeed
 from gateway.http.ready_response import SECURE_HEADERS, ReadyResponse
-from tests.support.gate import APP, Gate, open_gate
+from tests.support.attack_harness import APP, AttackHarness, attack_harness
 from tests.support.raw_http import request
 
 
 @pytest.fixture(scope="module")
-def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
-    with open_gate(tmp_path_factory.mktemp("gateway")) as gate:
-        yield gate
+def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AttackHarness]:
+    with attack_harness(tmp_path_factory.mktemp("gateway")) as harness:
+        yield harness
 
 
 class Transport:
-    """Keeps what is written."""
+    """Keeps the bytes that are written."""
 
     def __init__(self) -> None:
         self.written: list[bytes] = []
@@ -40,7 +40,7 @@ class Transport:
 
 
 def asked(transport: Transport | None = None, **changes: Any) -> web.BaseRequest:
-    """A request as far as an answer looks at it."""
+    """A request with the parts that the response reads."""
 
     async def drain() -> None:
         pass
@@ -66,15 +66,15 @@ def asked(transport: Transport | None = None, **changes: Any) -> web.BaseRequest
     ],
 )
 def test_whose_answer_differs_gets_one_of_its_own(other: dict[str, Any]) -> None:
-    """An answer is shared by requests that ask for nothing else, and by no others."""
+    """Only requests that ask for nothing special share the response."""
     assert succeed(asked()) is succeed(asked())
     assert not isinstance(succeed(asked(**other)), ReadyResponse)
 
 
-def test_both_kinds_say_the_same(gate: Gate) -> None:
-    """Over the wire they differ in what the client asked for, and in nothing else."""
-    ready, made = gate.send(
-        request(gate.good_event(), APP, close=False) + request(gate.good_event(), APP)
+def test_both_kinds_say_the_same(harness: AttackHarness) -> None:
+    """Both kinds of response differ only in what the client asked for."""
+    ready, made = harness.send(
+        request(harness.good_event(), APP, close=False) + request(harness.good_event(), APP)
     )
     assert ready.status == made.status == 200
     assert ready.body == made.body == SUCCESS
@@ -90,29 +90,29 @@ def test_both_kinds_say_the_same(gate: Gate) -> None:
 
 
 @pytest.mark.parametrize("path", [b"/v1/track?x=1", b"/v1/%74rack", b"/v1/track/"])
-def test_other_spellings_of_a_path_pass_the_router(gate: Gate, path: bytes) -> None:
-    """The short way is for the usual spelling; what the others mean is no different."""
-    answer = gate.send_one(request(gate.good_event(), APP, path=path))
+def test_other_spellings_of_a_path_pass_the_router(harness: AttackHarness, path: bytes) -> None:
+    """Unusual spellings of a path go through the router and get the same answer."""
+    answer = harness.send_one(request(harness.good_event(), APP, path=path))
     assert (answer.status, answer.body) == (200, SUCCESS)
     assert answer.headers["server"] == "headgate"
 
 
-def test_a_refusal_on_the_short_way_has_the_headers_of_every_answer(gate: Gate) -> None:
-    """No browser is to guess what it is either."""
-    answer = gate.send_one(request(gate.good_event(), close=True))
+def test_a_refusal_on_the_short_way_has_the_headers_of_every_answer(harness: AttackHarness) -> None:
+    """A refusal on the direct route has the headers of every answer."""
+    answer = harness.send_one(request(harness.good_event(), close=True))
     assert (answer.status, answer.headers["x-content-type-options"]) == (401, "nosniff")
     assert answer.headers["server"] == "headgate"
 
 
-def test_a_client_that_waits_for_leave_to_send_gets_it(gate: Gate) -> None:
-    """Expect: 100-continue is answered before the body is asked for."""
-    data = request(gate.good_event(), APP, b"Expect: 100-continue")
-    first, *_ = gate.send(data)
+def test_a_client_that_waits_for_leave_to_send_gets_it(harness: AttackHarness) -> None:
+    """Expect: 100-continue is answered before the body is sent."""
+    data = request(harness.good_event(), APP, b"Expect: 100-continue")
+    first, *_ = harness.send(data)
     assert first.status in (100, 200)
 
 
 async def test_the_date_is_of_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is written anew when the second changes."""
+    """The date changes with the second."""
     now = 1_795_442_400.0
     monkeypatch.setattr("gateway.http.ready_response.time.time", lambda: now)
     answer, transport = ReadyResponse(b"yes", {"X-A": "b"}), Transport()
@@ -131,7 +131,7 @@ async def test_the_date_is_of_the_second(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 async def test_a_client_that_is_gone_is_no_success() -> None:
-    """aiohttp is told, as by its own answers."""
+    """Writing to a client that has disconnected raises, as aiohttp's own responses do."""
     answer, transport = ReadyResponse(b"yes", {}), Transport()
     transport.closing = True
     for gone in (transport, None):
@@ -141,7 +141,7 @@ async def test_a_client_that_is_gone_is_no_success() -> None:
 
 
 async def test_a_client_that_does_not_read_is_waited_for() -> None:
-    """No more is sent to it before it has read what there is."""
+    """Nothing is written to a client until it has read what it was sent before."""
     reads = asyncio.Event()
     answer, transport = ReadyResponse(b"yes", {}), Transport()
     writer = SimpleNamespace(drain=reads.wait)

@@ -33,17 +33,17 @@ def test_seconds(value: str, seconds: float) -> None:
     ],
 )
 def test_dates(value: str) -> None:
-    """Each of the three forms of an HTTP-date is a moment in UTC."""
+    """Each of the three forms of an HTTP-date is read as a time in UTC."""
     assert parse_retry_after(value, NOON_MS) == 90.0
 
 
 def test_a_date_is_compared_with_milliseconds() -> None:
-    """A part of a second that has passed already is not waited for again."""
+    """The wait for a date counts fractions of a second."""
     assert parse_retry_after("Mon, 23 Nov 2026 12:00:01 GMT", NOON_MS + 250) == 0.75
 
 
 def test_a_date_in_the_past_is_no_wait() -> None:
-    """A date that has passed, or a clock that is ahead, gives 0 and never a negative wait."""
+    """A date in the past, or a clock that is ahead, gives 0 and never a negative wait."""
     assert parse_retry_after("Mon, 23 Nov 2026 11:00:00 GMT", NOON_MS) == 0.0
 
 
@@ -65,12 +65,12 @@ def test_a_date_in_the_past_is_no_wait() -> None:
     ],
 )
 def test_unreadable_values_say_nothing(value: str | None) -> None:
-    """What is neither seconds nor a date leaves the wait to the caller."""
+    """A value that is neither seconds nor a date gives None."""
     assert parse_retry_after(value, NOON_MS) is None
 
 
 def test_the_longest_value_is_finite() -> None:
-    """The longest number that is looked at is still one that can be compared and added."""
+    """The longest number that is read is finite."""
     seconds = parse_retry_after("9" * MAX_HEADER_CHARACTERS, NOON_MS)
     assert seconds is not None
     assert math.isfinite(seconds)
@@ -78,7 +78,7 @@ def test_the_longest_value_is_finite() -> None:
 
 @given(value=st.text() | st.from_regex(r"[A-Z][a-z]{2},? [-0-9A-Za-z: ]{0,40}"))
 def test_no_value_raises(value: str) -> None:
-    """Whatever a server sends, the result is None or a finite wait that is not negative."""
+    """For any value the result is None or a finite wait that is not negative."""
     seconds = parse_retry_after(value, NOON_MS)
     assert seconds is None or (seconds >= 0 and math.isfinite(seconds))
 
@@ -89,6 +89,6 @@ def test_no_value_raises(value: str) -> None:
     )
 )
 def test_every_http_date_is_read(moment: datetime) -> None:
-    """A date written as the RFC prefers is read back to the second."""
+    """A date in the preferred form of the RFC is read to the second."""
     expected = max(0.0, (moment - NOON).total_seconds())
     assert parse_retry_after(format_datetime(moment, usegmt=True), NOON_MS) == expected

@@ -1,4 +1,4 @@
-"""The paths of sources come and go while a server runs, and no connection with them."""
+"""The paths of sources change while a server runs, and no connection breaks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gateway.intake.intake import Intake
 from gateway.runtime.gateway import Gateway
 from gateway.runtime.plugins import Plugin, discover
 from gateway.server.app import serving
-from tests.support.reloading import BASE, House
+from tests.support.gateway_harness import BASE, GatewayHarness
 
 
 class Words(Struct, frozen=True, forbid_unknown_fields=True):
@@ -31,7 +31,7 @@ class Words(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Echo(Source):
-    """Answers one path with its own number; a request may be made to wait."""
+    """Answers one path with its own number; a test may make a request wait."""
 
     made: ClassVar[list[Echo]] = []
     let: ClassVar[asyncio.Event] = asyncio.Event()
@@ -60,21 +60,21 @@ class Echo(Source):
 
 
 @asynccontextmanager
-async def served(house: House) -> AsyncIterator[tuple[Gateway, aiohttp.ClientSession]]:
+async def served(harness: GatewayHarness) -> AsyncIterator[tuple[Gateway, aiohttp.ClientSession]]:
     Echo.made, Echo.let = [], asyncio.Event()
     registry = discover(installed=[])
     registry.add("source", SourceSpec("echo", Words, Echo), Plugin("echo", "tests", "0"))
-    gateway = Gateway(load(house.file, {}), registry)
+    gateway = Gateway(load(harness.file, {}), registry)
     async with gateway.running(), serving(gateway) as url, aiohttp.ClientSession(url) as session:
         yield gateway, session
 
 
-@pytest.fixture(name="house")
-def _house(tmp_path: Path) -> House:
-    text = BASE.replace('type = "noting"', 'type = "null"').replace(
+@pytest.fixture(name="harness")
+def _harness(tmp_path: Path) -> GatewayHarness:
+    text = BASE.replace('type = "recording"', 'type = "null"').replace(
         "[server]", "[server]\nport = 0"
     )
-    return House(tmp_path, text)
+    return GatewayHarness(tmp_path, text)
 
 
 async def get(session: aiohttp.ClientSession, path: str) -> tuple[int, str]:
@@ -82,32 +82,32 @@ async def get(session: aiohttp.ClientSession, path: str) -> tuple[int, str]:
         return response.status, await response.text()
 
 
-async def test_paths_of_a_new_type_are_answered(house: House) -> None:
-    """And are not, once it is gone again; other paths are what they were."""
-    text = house.file.read_text()
-    async with served(house) as (gateway, session):
+async def test_paths_of_a_new_type_are_answered(harness: GatewayHarness) -> None:
+    """A new source's paths are answered, and no longer once it is removed; others do not change."""
+    text = harness.file.read_text()
+    async with served(harness) as (gateway, session):
         assert (await get(session, "/words/a"))[0] == 404
-        house.write(text + '[sources.echo]\ntype = "echo"\n')
+        harness.write(text + '[sources.echo]\ntype = "echo"\n')
         await gateway.reload("tests")
         assert await get(session, "/words/a") == (200, "0 a started")
         assert (await get(session, "/health"))[0] == 200
         assert (await get(session, "/v1/nothing"))[0] == 404
         prefixed = text.replace("[server]", '[server]\nprefix = "/in"')
-        house.write(prefixed + '[sources.echo]\ntype = "echo"\npath = "/other"\n')
+        harness.write(prefixed + '[sources.echo]\ntype = "echo"\npath = "/other"\n')
         await gateway.reload("tests")
         assert await get(session, "/in/other/b") == (200, "1 b started")
         assert (await get(session, "/words/a"))[0] == 404
-        house.write(text)
+        harness.write(text)
         await gateway.reload("tests")
         assert (await get(session, "/in/other/b"))[0] == 404
         assert [one.state for one in Echo.made] == ["stopped", "stopped"]
 
 
-async def test_a_request_is_answered_by_whom_it_came_to(house: House) -> None:
-    """The old one is stopped only when its last request is answered."""
-    text = house.file.read_text() + '[sources.echo]\ntype = "echo"\n'
-    house.write(text)
-    async with served(house) as (gateway, session):
+async def test_a_request_is_answered_by_whom_it_came_to(harness: GatewayHarness) -> None:
+    """A request is answered by the source that it came to, which is stopped only after that."""
+    text = harness.file.read_text() + '[sources.echo]\ntype = "echo"\n'
+    harness.write(text)
+    async with served(harness) as (gateway, session):
         waiting = asyncio.create_task(get(session, "/words/wait"))
         await asyncio.sleep(0.05)
         reloading = asyncio.create_task(gateway.reload("tests"))
@@ -120,12 +120,12 @@ async def test_a_request_is_answered_by_whom_it_came_to(house: House) -> None:
         assert [one.state for one in Echo.made] == ["stopped", "started"]
 
 
-async def test_a_source_that_refuses_changes_nothing(house: House) -> None:
-    """Its paths are answered as before."""
-    text = house.file.read_text() + '[sources.echo]\ntype = "echo"\n'
-    house.write(text)
-    async with served(house) as (gateway, session):
-        house.write(text + "refuse = true\n")
+async def test_a_source_that_refuses_changes_nothing(harness: GatewayHarness) -> None:
+    """When a new source refuses to start, the old paths are answered as before."""
+    text = harness.file.read_text() + '[sources.echo]\ntype = "echo"\n'
+    harness.write(text)
+    async with served(harness) as (gateway, session):
+        harness.write(text + "refuse = true\n")
         with pytest.raises(GatewayError, match="cannot be started: address in use"):
             await gateway.reload("tests")
         assert await get(session, "/words/a") == (200, "0 a started")
@@ -133,7 +133,7 @@ async def test_a_source_that_refuses_changes_nothing(house: House) -> None:
 
 
 def test_two_sources_cannot_have_one_path() -> None:
-    """It is refused when they are mounted, and says who they are."""
+    """Two sources with the same path are refused when they are mounted, with both names."""
 
     class Other(Echo):
         pass

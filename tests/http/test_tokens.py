@@ -1,11 +1,9 @@
-"""Admin tokens: whose they are, what their roles allow, and the trail of what was changed."""
+"""Admin tokens, the rights of their roles, and the audit trail."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from gateway.errors import ConfigError
 from gateway.http.tokens import Tokens
 from tests.support.commands import gateway_command
 from tests.support.gateway_process import GatewayProcess
+from tests.support.http_calls import Reply, call
 
 READ, OPERATE, ADMIN = (f"{role} token for tests" for role in ("read", "operate", "admin"))
 CONFIG = f"""
@@ -53,17 +52,10 @@ def _gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProces
         yield gateway
 
 
-def ask(gateway: GatewayProcess, token: str, method: str, path: str, body: Any = None) -> Any:
-    """Status, headers and JSON of an answer."""
-    data = None if method == "GET" else json.dumps(body or {}).encode()
-    headers = {"Authorization": f"Bearer {token}"}
-    request = urllib.request.Request(gateway.url + path, data, headers, method=method)
-    try:
-        with urllib.request.urlopen(request, timeout=10) as response:
-            return response.status, response.headers, json.loads(response.read())
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.headers, json.loads(error.read())
+def ask(gateway: GatewayProcess, token: str, method: str, path: str, body: Any = None) -> Reply:
+    """Calls a path with an admin token."""
+    body = None if method == "GET" else body or {}
+    return call(gateway.url + path, body, authorization=f"Bearer {token}", method=method)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +75,7 @@ def ask(gateway: GatewayProcess, token: str, method: str, path: str, body: Any =
 def test_each_token_has_its_own_role(
     gateway: GatewayProcess, method: str, path: str, body: Any, least: str
 ) -> None:
-    """What a role may not do is refused with 403, and says what it would take."""
+    """A request that the role does not allow is refused with 403, which names the role needed."""
     roles = ["read", "operate", "admin"]
     for role, token in zip(roles, (READ, OPERATE, ADMIN), strict=True):
         status, headers, answer = ask(gateway, token, method, path, body)
@@ -97,7 +89,7 @@ def test_each_token_has_its_own_role(
 
 
 def test_each_change_leaves_an_entry(gateway: GatewayProcess) -> None:
-    """Who and what, in the trail and the log; no user's id, and nothing for what only looks."""
+    """Each change is in the trail and the log with caller and action, without ids of users."""
     ask(gateway, ADMIN, "POST", "/admin/regulations", SUPPRESS)
     ask(gateway, OPERATE, "POST", "/admin/dead/drop", {"which": {"destination": "files"}})
     ask(gateway, OPERATE, "POST", "/admin/dead/list")
@@ -119,7 +111,7 @@ def test_each_change_leaves_an_entry(gateway: GatewayProcess) -> None:
 
 
 def test_commands_leave_entries_too(gateway: GatewayProcess) -> None:
-    """Under the name of the machine's user."""
+    """Changes made by commands are in the trail too, under the name of the machine's user."""
     code, _ = gateway_command(gateway.folder, "suppress", "add", "one-who-left")
     assert code == 0
     code, output = gateway_command(gateway.folder, "audit", "--limit", "1")
@@ -132,7 +124,7 @@ def test_commands_leave_entries_too(gateway: GatewayProcess) -> None:
 def test_commands_ask_with_the_token_of_the_environment(
     gateway: GatewayProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else with the strongest that config has in the clear."""
+    """Commands use the token of the environment, else the strongest plain token in config."""
     config = load(gateway.folder / "config.toml")
     assert config.admin.own_token == ADMIN
     monkeypatch.setenv("GATEWAY_ADMIN_TOKEN", READ)
@@ -151,7 +143,7 @@ def test_commands_ask_with_the_token_of_the_environment(
     ],
 )
 def test_a_token_that_cannot_be_meant(tmp_path: Path, lines: str, message: str) -> None:
-    """The error names its place, and does not show it."""
+    """The error for an unusable token names its place and does not show it."""
     (tmp_path / "config.toml").write_text(f"[[admin.tokens]]\n{lines}\n")
     with pytest.raises(ConfigError, match=message) as caught:
         load(tmp_path / "config.toml", {})
@@ -159,7 +151,7 @@ def test_a_token_that_cannot_be_meant(tmp_path: Path, lines: str, message: str) 
 
 
 def test_tokens_must_differ() -> None:
-    """In name and in text."""
+    """Two tokens must differ in name and in text."""
     one = AdminToken(name="a", token=Secret("0123456789abcdef"))
     with pytest.raises(ValueError, match="same token"):
         AdminConfig(token=Secret("0123456789abcdef"), tokens=(one,))
@@ -168,7 +160,7 @@ def test_tokens_must_differ() -> None:
 
 
 def test_a_hash_is_no_token() -> None:
-    """Who has read config cannot use what stands there."""
+    """The hash of a token in config cannot be used as a token."""
     hashed = f"sha256:{hashlib.sha256(READ.encode()).hexdigest()}"
     tokens = Tokens(AdminConfig(tokens=(AdminToken(name="a", token=Secret(hashed)),)))
     assert tokens.caller(f"Bearer {hashed}") is None

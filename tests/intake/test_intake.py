@@ -17,28 +17,24 @@ from hypothesis import strategies as st
 from msgspec import Raw
 from structlog.testing import capture_logs
 
-from gateway.components.chain import Chain
 from gateway.components.transform import Transform
-from gateway.config.settings import QueueSettings, SourceSettings
+from gateway.config.settings import QueueSettings
 from gateway.errors import QueueClosed, QueueError, QueueFull
 from gateway.events.envelope.client import Client
 from gateway.events.envelope.sealed import API_EVENT_VERSION
 from gateway.events.event import Event, decode_events
-from gateway.events.timestamps import format_ms, parse_ms
-from gateway.intake.context import IntakeContext
-from gateway.intake.dedup import RecentIds
-from gateway.intake.intake import Arrival, Intake
+from gateway.events.timestamps import format_ms
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.memory import MemoryConfig, MemoryStore
-from gateway.state.ledger.counts import Ledger
 from gateway.testing import START_MS, ManualClock
+from tests.support.intake_harness import IntakeHarness, make_source
 from tests.support.sizes import examples
 
 NOW = format_ms(START_MS)
 SOURCES = {
-    "web": SourceSettings(type="segment", write_key=("key-1", "key-2")),
-    "app": SourceSettings(type="segment", write_key="key-3"),
-    "off": SourceSettings(type="segment", write_key="key-4", enabled=False),
+    "web": make_source("key-1", "key-2"),
+    "app": make_source("key-3"),
+    "off": make_source("key-4", enabled=False),
 }
 
 
@@ -72,37 +68,20 @@ class ScriptedStore(MemoryStore):
         return super().write(chunks, counts, sync=sync)
 
 
-class Harness:
-    """An intake with a queue behind it."""
+class Harness(IntakeHarness):
+    """An intake over a queue whose store fails as the test says."""
 
     def __init__(self, *steps: tuple[str, Transform], dedup: bool = True) -> None:
         self.store = ScriptedStore()
-        self.clock = ManualClock()
-        self.queue = BatchingQueue(self.store, QueueSettings(), structlog.get_logger())
-        self.ids = RecentIds(3_600_000, 10_000) if dedup else None
-        self.ledger = Ledger()
-        self.intake = Intake(
-            IntakeContext(
-                sources=SOURCES,
-                queue=self.queue,
-                recent_ids=self.ids,
-                transforms=Chain(steps),
-                ledger=self.ledger,
-                clock=self.clock,
-                log=structlog.get_logger(),
-            )
-        )
+        self.batches = BatchingQueue(self.store, QueueSettings(), structlog.get_logger())
+        super().__init__(sources=SOURCES, transforms=steps, dedup=dedup, queue=self.batches)
 
     async def __aenter__(self) -> Self:
-        await self.queue.start()
+        await self.batches.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.queue.stop()
-
-    def accept(self, *events: Event, source_id: str = "web", **fields: Any) -> asyncio.Task[Any]:
-        arrival = Arrival(source_id, self.clock(), list(events), **fields)
-        return asyncio.ensure_future(self.intake.accept(arrival))
+        await self.batches.stop()
 
     def stored(self) -> list[Event]:
         """Returns all events of the store, in order."""
@@ -137,92 +116,6 @@ async def test_an_accepted_event_is_stored_with_its_stamps() -> None:
         version=API_EVENT_VERSION,
         raw_context=Raw(b'{"ip":"203.0.113.7","userAgent":"UA"}'),
     )
-
-
-def minutes(number: float) -> str:
-    """Returns a time so many minutes after the gateway's now."""
-    return format_ms(START_MS + round(number * 60_000))
-
-
-@pytest.mark.parametrize(
-    ("fields", "batch_sent_at", "times"),
-    [
-        # 33: two hours slow by the client's clock, five minutes before it sent.
-        ({"timestamp": minutes(-125), "sent_at": minutes(-120)}, None, (-5, -125, -120)),
-        ({"original_timestamp": minutes(-125), "sent_at": minutes(-120)}, None, (-5, -125, -120)),
-        # Both: the caller's own time counts, the one that the SDK has stamped is kept.
-        ({"timestamp": minutes(9), "original_timestamp": minutes(3)}, None, (9, 3, None)),
-        ({"timestamp": "garbage", "original_timestamp": minutes(3)}, None, (3, 3, None)),
-        # 34: nothing says when it was sent.
-        ({"timestamp": minutes(-9e6)}, None, (-9e6, -9e6, None)),
-        ({"timestamp": minutes(-9e6)}, "garbage", (-9e6, -9e6, None)),
-        # 35: nothing says when it happened.
-        ({}, None, (0, 0, None)),
-        ({"sent_at": minutes(-7)}, None, (0, 0, -7)),
-        ({"timestamp": "garbage", "sent_at": minutes(-7)}, None, (0, 0, -7)),
-        ({"timestamp": minutes(-2), "original_timestamp": "garbage"}, None, (-2, -2, None)),
-        # 36: the event's own time of sending wins over the batch's.
-        ({"timestamp": minutes(-2)}, minutes(1), (-3, -2, 1)),
-        ({"timestamp": minutes(-2), "sent_at": minutes(0)}, minutes(1), (-2, -2, 0)),
-        ({"timestamp": minutes(-2), "sent_at": "garbage"}, minutes(1), (-3, -2, 1)),
-        # 37: forms of times, and Go's zero time, which is absent.
-        ({"timestamp": "0001-01-01T00:00:00Z"}, None, (0, 0, None)),
-        ({"timestamp": minutes(-2), "sent_at": "0001-01-01T00:00:00Z"}, minutes(1), (-3, -2, 1)),
-        (
-            {"original_timestamp": "0001-01-01T00:00:00Z", "timestamp": minutes(-2)},
-            None,
-            (-2, -2, None),
-        ),
-        ({"timestamp": minutes(-2).replace("Z", "999999+0000")}, None, (-2, -2, None)),
-        # The gap may be negative.
-        ({"timestamp": minutes(8), "sent_at": minutes(1)}, None, (7, 8, 1)),
-    ],
-)
-async def test_cases_33_to_37_times(
-    fields: dict[str, str], batch_sent_at: str | None, times: tuple[float, float, float | None]
-) -> None:
-    """The timestamp is receivedAt - (sentAt - originalTimestamp), with rules for missing times."""
-    stored = await stamped(made(**fields), sent_at=batch_sent_at)
-    assert (stored.timestamp, stored.original_timestamp, stored.sent_at, stored.received_at) == (
-        minutes(times[0]),
-        minutes(times[1]),
-        minutes(times[2]) if times[2] is not None else None,
-        NOW,
-    )
-
-
-@pytest.mark.parametrize(
-    ("fields", "notes", "raw"),
-    [
-        ({"timestamp": "garbage"}, ("timestamp_unreadable",), "garbage"),
-        ({"sent_at": "x" * 500}, ("sent_at_unreadable",), "x" * 100),
-        ({"timestamp": "0001-01-01T00:00:00Z"}, (), None),
-        ({"timestamp": " ", "sent_at": ""}, (), None),
-        ({"timestamp": minutes(1440)}, (), None),
-        ({"timestamp": minutes(1440.1)}, ("timestamp_in_future",), None),
-    ],
-)
-async def test_case_35_odd_times_are_noted(
-    fields: dict[str, str], notes: tuple[str, ...], raw: str | None
-) -> None:
-    """An unreadable time is noted, up to a limit, and a time far in the future is flagged."""
-    stored = await stamped(made(**fields))
-    assert (stored.notes.notes, stored.notes.raw_timestamp) == (notes, raw)
-
-
-times = st.none() | st.integers(-(10**13), 10**13).map(format_ms) | st.text(max_size=5)
-
-
-@given(times, times, times, times)
-@settings(max_examples=examples(25, 300))
-def test_any_times(one: str | None, two: str | None, three: str | None, four: str | None) -> None:
-    """For any times of the client, all times of a stored event are readable and in one form."""
-    event = made(timestamp=one, original_timestamp=two, sent_at=three)
-    stored = asyncio.run(stamped(event, sent_at=four))
-    for text in (stored.timestamp, stored.original_timestamp, stored.received_at):
-        assert text is not None
-        assert format_ms(parse_ms(text) or 0) == text
-    assert stored.sent_at is None or format_ms(parse_ms(stored.sent_at) or 0) == stored.sent_at
 
 
 async def test_keys_name_sources() -> None:
@@ -398,13 +291,13 @@ async def test_small_events_do_not_hold_a_large_request() -> None:
     event.event, event.user_id = "e", "u"
     async with Harness() as harness:
         await harness.accept(event, body_bytes=len(body))
-        slice_ = await harness.queue.reader(0).read()
+        slice_ = await harness.batches.reader(0).read()
         assert slice_.events[0].properties == {"a": 1}
         assert slice_.events[0] is not event
 
         whole = made("m", raw_properties=Raw(b'{"a":1}'))
         await harness.accept(whole, body_bytes=100)
-        assert (await harness.queue.reader(1).read()).events[0] is whole
+        assert (await harness.batches.reader(1).read()).events[0] is whole
 
 
 Step = Callable[[], Event]

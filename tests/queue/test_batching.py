@@ -1,4 +1,4 @@
-"""The front of the queue: group commit, bounds, acknowledgement, and reading."""
+"""The front of the queue: group commit, bounds, acknowledgement and reading."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gateway.queue.memory import MemoryConfig, MemoryStore
 
 
 class SlowStore(MemoryStore):
-    """A memory store whose writes wait until the test lets them go, and fail if it says so."""
+    """A memory store whose writes wait until the test releases them, and fail if it says so."""
 
     def __init__(self) -> None:
         super().__init__(MemoryConfig(), now_ms)
@@ -69,7 +69,7 @@ async def test_what_arrives_during_a_write_goes_into_one_next_write() -> None:
 
 
 async def test_small_requests_are_read_together_up_to_a_bound() -> None:
-    """What one write took up comes in few slices of bounded size; each event once, in order."""
+    """The events of one write come in few slices of bounded size, each once and in order."""
     store = SlowStore()
     queue = make_queue(store)
     counted: list[tuple[dict[str, int], int]] = []
@@ -96,7 +96,7 @@ async def test_small_requests_are_read_together_up_to_a_bound() -> None:
 
 
 async def test_put_is_done_only_once_the_store_has_written() -> None:
-    """With ack fsync nobody is answered before the write returned."""
+    """With ack = "fsync" a put is done only once the write has returned."""
     store = SlowStore()
     queue = make_queue(store)
     await queue.start()
@@ -111,7 +111,7 @@ async def test_put_is_done_only_once_the_store_has_written() -> None:
 
 
 async def test_ack_memory_is_done_at_once_and_synced_later() -> None:
-    """With ack memory the answer does not wait; stopping writes and syncs at the latest."""
+    """With ack = "memory" a put is done at once; stopping writes and syncs at the latest."""
     store = SlowStore()
     queue = make_queue(store, ack="memory")
     await queue.start()
@@ -124,7 +124,7 @@ async def test_ack_memory_is_done_at_once_and_synced_later() -> None:
 
 
 async def test_ack_memory_keeps_answered_events_when_a_write_fails() -> None:
-    """Events that were answered from memory are written again after a failure, in order."""
+    """Events acknowledged from memory are written again after a failure, in order."""
     store = SlowStore()
     store.failures = [QueueFull("disk full")]
     store.go.set()
@@ -142,7 +142,7 @@ async def test_ack_memory_keeps_answered_events_when_a_write_fails() -> None:
 
 
 async def test_over_the_bound_on_pending_bytes_it_sheds() -> None:
-    """Memory is bounded: what does not fit is refused at once, and taken again later."""
+    """Events beyond the bound are refused at once, and taken again later."""
     store = SlowStore()
     queue = make_queue(store, max_pending_bytes=200)
     await queue.start()
@@ -162,7 +162,7 @@ async def test_over_the_bound_on_pending_bytes_it_sheds() -> None:
 
 
 async def test_a_failed_write_fails_all_that_wait_for_it_and_nothing_else() -> None:
-    """Each of the group hears of the failure; the next write works, and no offset is lost."""
+    """Each put of the group fails; the next write works, and no offset is lost."""
     store = SlowStore()
     store.failures = [QueueClosed("disk on fire")]
     queue = make_queue(store)
@@ -179,7 +179,7 @@ async def test_a_failed_write_fails_all_that_wait_for_it_and_nothing_else() -> N
 
 
 async def test_a_store_that_breaks_its_word_does_not_end_the_writer() -> None:
-    """An error that no store should raise is a failed write, not a queue that hangs."""
+    """An unexpected error of the store is a failed write, and the writer goes on."""
     store = SlowStore()
     store.failures = [ZeroDivisionError()]
     store.go.set()
@@ -192,7 +192,7 @@ async def test_a_store_that_breaks_its_word_does_not_end_the_writer() -> None:
 
 
 async def test_settle_waits_for_what_was_put_before_and_fails_with_it() -> None:
-    """A duplicate's answer vouches for the first copy: it fails if that one is not stored."""
+    """A duplicate is acknowledged only if its first copy is stored."""
     store = SlowStore()
     store.failures = [QueueFull("disk full")]
     queue = make_queue(store)
@@ -211,7 +211,7 @@ async def test_settle_waits_for_what_was_put_before_and_fails_with_it() -> None:
 
 
 async def test_a_caller_that_goes_away_takes_nobody_with_it() -> None:
-    """Cancelling one request's wait, or a duplicate's, leaves the write and the others alone."""
+    """Cancelling one request's wait leaves the write and other requests alone."""
     store = SlowStore()
     queue = make_queue(store)
     await queue.start()
@@ -229,7 +229,7 @@ async def test_a_caller_that_goes_away_takes_nobody_with_it() -> None:
 
 @pytest.mark.parametrize("asked_first", [True, False])
 async def test_settle_waits_for_events_whose_caller_went_away(asked_first: bool) -> None:
-    """They are still being written, and a duplicate's answer hangs on what becomes of them."""
+    """Events whose caller went away are still written, and `settle` waits for them."""
     store = SlowStore()
     store.failures = [QueueFull("disk full")]
     queue = make_queue(store)
@@ -265,7 +265,7 @@ async def test_one_write_takes_no_more_than_its_bound() -> None:
 
 
 async def test_a_reader_that_is_caught_up_reads_from_memory() -> None:
-    """The very objects that intake put in are handed out, without touching the store."""
+    """A reader gets the objects that intake put in, without touching the store."""
     queue = make_queue(MemoryStore(MemoryConfig(), now_ms))
     await queue.start()
     events = [Event(type="track", message_id="a")]
@@ -277,7 +277,7 @@ async def test_a_reader_that_is_caught_up_reads_from_memory() -> None:
 
 
 async def test_a_reader_that_lags_reads_from_the_store_and_then_from_memory() -> None:
-    """Beyond the bound of the feed a reader falls back to the store and catches up, in order."""
+    """Beyond the feed a reader reads the store, and catches up in order."""
     queue = make_queue(MemoryStore(MemoryConfig(), now_ms), memory_feed_bytes=400)
     await queue.start()
     for n in range(100):
@@ -308,7 +308,7 @@ async def test_a_reader_begins_in_the_middle_of_a_frame() -> None:
 
 
 async def test_stopping_writes_what_is_pending_and_refuses_more() -> None:
-    """stop() is a flush; it is safe twice and without start()."""
+    """stop() writes what is pending; it is safe twice and without start()."""
     store = SlowStore()
     queue = make_queue(store)
     await queue.start()

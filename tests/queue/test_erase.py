@@ -1,4 +1,4 @@
-"""Erasing from segments: what stays, what goes, and what a crash at any step leaves."""
+"""Erasing from segments: what stays, what goes, and the queue after a crash at any step."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def write(store: DiskStore, users: list[str], rng: random.Random) -> None:
 
 
 def read(store: DiskStore, begin: int = 0) -> dict[int, Event]:
-    """Offset to event of all that can be read."""
+    """Returns all events that can be read, by offset."""
     reader = store.reader(begin)
     found = {}
     while (frame := reader.next()) is not None:
@@ -67,7 +67,7 @@ def expected(before: dict[int, Event]) -> dict[int, Event]:
 
 @given(st.lists(st.lists(st.sampled_from(["alice", "bob", "eve"]), min_size=1), max_size=30))
 def test_marks_stand_where_events_were(frames: list[list[str]]) -> None:
-    """Offsets, counts and the events of others stay, over segments and after a restart."""
+    """Offsets, counts and other users' events stay, over segments and after a restart."""
     files, rng = FaultyFiles(random.Random(0)), random.Random(1)
     store = store_on(files)
     for users in frames:
@@ -86,7 +86,7 @@ def test_marks_stand_where_events_were(frames: list[list[str]]) -> None:
 @settings(max_examples=examples(20, 300))
 @given(st.sampled_from(STEPS), st.integers(0, 3), st.integers(0, 1 << 30))
 def test_a_crash_at_any_step_leaves_a_queue_that_opens(step: str, skip: int, seed: int) -> None:
-    """Each event is there as it was or as a mark; to erase again finishes it."""
+    """Each event is there as it was or as a mark, and erasing again finishes the work."""
     rng = random.Random(seed)
     files = Crashing(rng, step, skip)
     store = store_on(files)
@@ -126,7 +126,7 @@ class Crashing(FaultyFiles):
 
 
 def test_a_reader_that_was_open_goes_on(tmp_path: Path) -> None:
-    """In the old file to its end, without taking the new one's size for damage."""
+    """A reader reads the old file to its end, and reports no damage."""
     files, rng = FaultyFiles(random.Random(0)), random.Random(1)
     store = store_on(files)
     for _ in range(20):
@@ -143,7 +143,7 @@ def test_a_reader_that_was_open_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_failed_erasure_leaves_no_draft() -> None:
-    """Nor an open file, so that it can be tried again."""
+    """A failed erasure leaves no copy and no open file, and can be tried again."""
     files, rng = FaultyFiles(random.Random(0)), random.Random(1)
     store = store_on(files)
     write(store, ["alice"], rng)
@@ -158,7 +158,7 @@ def test_a_failed_erasure_leaves_no_draft() -> None:
 
 
 def test_damaged_bytes_are_left_out_and_stay_a_gap() -> None:
-    """What cannot be searched is not kept; readers miss the same events as before."""
+    """Damaged bytes are not kept, and readers miss the same events as before."""
     files, rng = FaultyFiles(random.Random(0)), random.Random(1)
     store = store_on(files, segment_bytes=100_000)
     for _ in range(3):
@@ -183,7 +183,7 @@ json_texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_
     st.booleans(),
 )
 def test_whose_an_event_is(id_: str, kind: str, field: str, anonymous: bool) -> None:
-    """By the ids that say so, however they are escaped, and by no others."""
+    """An event belongs to the users that its ids name, however escaped, and to no others."""
     event: dict[str, Any] = {"type": kind, "messageId": "m", "sourceId": "s", field: id_}
     payload = msgspec.json.encode([event])
     subjects = Subjects(frozenset(), frozenset({id_})) if anonymous else Subjects(frozenset({id_}))

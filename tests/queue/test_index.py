@@ -1,4 +1,4 @@
-"""Finding an event by its id: with an index, without one, and with one that lies."""
+"""Finding an event by its id: with an index, without one, and with a wrong one."""
 
 from __future__ import annotations
 
@@ -7,23 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.events.event import Event, encode_events
-from gateway.queue.disk import DiskConfig, DiskStore
+from gateway.queue.disk import DiskConfig
 from gateway.queue.index import find, index_path
 from gateway.queue.offline import QueueFolder
+from tests.support.disk_store import open_store
 from tests.support.sizes import examples
 
 short_texts = st.text(min_size=1, max_size=3)
 
 
 def queue_with(folder: Path, *frames: list[str]) -> QueueFolder:
-    """A queue of these message ids, a list for each frame, in segments of few frames."""
-    store = DiskStore(folder, DiskConfig(segment_bytes=4096), lambda: 0, structlog.get_logger())
-    store.open()
+    """Writes a queue with these message ids, a list for each frame, in segments of few frames."""
+    store = open_store(folder, DiskConfig(segment_bytes=4096))
     for ids in frames:
         # Bodies that cannot be compressed fill segments.
         events = [
@@ -42,7 +41,7 @@ MANY = [[f"{frame}-{n}" for n in range(40)] for frame in range(40)]
 
 
 def test_an_event_is_found_in_any_segment(tmp_path: Path) -> None:
-    """In the newest one, which is searched, and in finished ones, by an index that is kept."""
+    """The newest segment is searched, and finished ones by an index that is kept."""
     queue = queue_with(tmp_path, *MANY)
     assert len(queue.segments) > 3
     assert offsets(queue, "39-5") == [39 * 40 + 5]
@@ -54,14 +53,14 @@ def test_an_event_is_found_in_any_segment(tmp_path: Path) -> None:
 
 
 def test_an_id_that_was_stored_twice_is_found_twice(tmp_path: Path) -> None:
-    """The newest first."""
+    """Both events are found, the newest first."""
     queue = queue_with(tmp_path, ["same", "x"], *MANY, ["y", "same"])
     assert offsets(queue, "same") == [2 + 40 * 40 + 1, 0]
 
 
 @pytest.mark.parametrize("damage", [b"", b"HGIX", None])
 def test_a_damaged_index_is_made_again(tmp_path: Path, damage: bytes | None) -> None:
-    """It is never believed against the queue."""
+    """A damaged index is not trusted."""
     queue = queue_with(tmp_path, *MANY)
     assert offsets(queue, "0-7") == [7]
     path = index_path(queue.segments[0].path)
@@ -72,23 +71,20 @@ def test_a_damaged_index_is_made_again(tmp_path: Path, damage: bytes | None) -> 
 
 
 def test_the_index_of_a_segment_that_is_gone_goes_too(tmp_path: Path) -> None:
-    """Retention leaves nothing behind."""
+    """The index of a removed segment is removed."""
     queue = queue_with(tmp_path, *MANY)
     assert offsets(queue, "nothing") == []
     queue.segments[0].path.unlink()
     assert offsets(QueueFolder(tmp_path), "nothing") == []
     assert not index_path(queue.segments[0].path).exists()
-    store = DiskStore(
-        tmp_path, DiskConfig(retention_hours=0), lambda: 10**13, structlog.get_logger()
-    )
-    store.open()
+    store = open_store(tmp_path, DiskConfig(retention_hours=0), lambda: 10**13)
     store.release(10**6, 10**13)
     store.close()
     assert list((tmp_path / "index").iterdir()) == []
 
 
 def test_where_no_index_can_be_written_it_is_found_all_the_same(tmp_path: Path) -> None:
-    """A folder that is read-only makes it slow and nothing else."""
+    """In a read-only folder the search is slower, and finds the same."""
     queue = queue_with(tmp_path, *MANY)
     (tmp_path / "index").write_text("in the way")
     assert offsets(queue, "0-7") == [7]
@@ -105,7 +101,7 @@ def test_where_no_index_can_be_written_it_is_found_all_the_same(tmp_path: Path) 
 def test_the_index_finds_what_reading_everything_finds(
     tmp_path_factory: Any, frames: list[list[str]], wanted: str, buckets: int
 ) -> None:
-    """For any ids, and however many of them have the same checksum."""
+    """The index finds the right events for any ids, however many share a checksum."""
     queue = queue_with(tmp_path_factory.mktemp("queue"), *frames)
     ids = [message_id for frame in frames for message_id in frame]
     expected = [offset for offset, message_id in enumerate(ids) if message_id == wanted]

@@ -29,7 +29,7 @@ SEGMENT_BYTES = 4096
 
 
 class QueueModel(RuleBasedStateMachine):
-    """What was acknowledged is read back, in order, at its offset, after anything that happens."""
+    """Acknowledged events are read back in order, at their offsets, whatever happens."""
 
     @initialize(seed=st.integers(0, 2**32 - 1))
     def begin(self, seed: int) -> None:
@@ -130,7 +130,7 @@ class QueueModel(RuleBasedStateMachine):
         reader.close()
         expected = {o: n for o, n in self.acknowledged.items() if o >= max(start, status.first)}
         assert {o: seen.get(o) for o in expected} == expected
-        # What nobody acknowledged may have survived a crash, but only in places of its own.
+        # Unacknowledged events may survive a crash, but only at offsets of their own.
         extra = {n for o, n in seen.items() if o not in self.acknowledged}
         assert extra <= self.refused
         assert status.first <= self.finished, "events went before all had finished with them"
@@ -138,7 +138,7 @@ class QueueModel(RuleBasedStateMachine):
 
 
 QueueModel.TestCase.settings = settings(
-    max_examples=examples(40, 600),
+    max_examples=examples(40, 400),
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

@@ -1,4 +1,4 @@
-"""The statement of the books: it balances, or it says what does not and where."""
+"""The statement of the ledger balances, or says what does not balance and where."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gateway.state import Commit, State, Tally, Waiting
 from gateway.state.ledger.counts import DestinationCounts
 from gateway.state.ledger.statement import Statement, balance, queue_gaps, statement, with_stored
 from gateway.state.schema import connect
-from tests.queue.test_queue_id import opened
+from tests.support.disk_store import open_store
 
 numbers = st.integers(0, 1000)
 counters = st.dictionaries(st.sampled_from("abc"), numbers, max_size=3).map(Counter)
@@ -36,7 +36,7 @@ def test_a_destination_balances_if_all_are_accounted_for(
     replayed: int,
     queued: int,
 ) -> None:
-    """Accepted and replayed are delivered, filtered, dead and pending; one more is missing."""
+    """Accepted and replayed equal delivered, filtered, dead and pending; one more is missing."""
     counts = DestinationCounts(delivered, filtered, dead, replayed=replayed, base=base)
     cursor = base + counts.finished + waiting - replayed
     end = cursor + queued
@@ -48,7 +48,7 @@ def test_a_destination_balances_if_all_are_accounted_for(
 
 
 async def commits(path: Path, *all_: Commit) -> list[int]:
-    """How many events each commit leaks."""
+    """Returns how many events each commit leaks."""
     state = State(path)
     await state.start()
     try:
@@ -70,7 +70,7 @@ def waiting(offset: int) -> Waiting:
 
 
 def test_commits_that_add_up_leave_nothing_behind(tmp_path: Path) -> None:
-    """Delivered, filtered, set aside and settled again: all is accounted for."""
+    """Commits that deliver, filter, set aside and settle leave no event unaccounted for."""
     path = tmp_path / "state.sqlite"
     leaks = asyncio.run(
         commits(
@@ -89,7 +89,7 @@ def test_commits_that_add_up_leave_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_a_commit_that_does_not_add_up_is_recorded_with_its_offsets(tmp_path: Path) -> None:
-    """A leak of one is found when it happens, and says between which offsets."""
+    """A leak of one event is recorded when it happens, with the offsets around it."""
     path = tmp_path / "state.sqlite"
     leaks = asyncio.run(
         commits(path, Commit("crm", 10, delivered=10), Commit("crm", 15, delivered=4))
@@ -101,7 +101,7 @@ def test_a_commit_that_does_not_add_up_is_recorded_with_its_offsets(tmp_path: Pa
 
 
 def test_an_event_that_is_already_waiting_counts_once(tmp_path: Path) -> None:
-    """One that was put into the lane beside the worker and fails again is not two."""
+    """An event that is in the lane and fails again is not counted twice."""
     path = tmp_path / "state.sqlite"
     asyncio.run(
         commits(
@@ -116,15 +116,15 @@ def test_an_event_that_is_already_waiting_counts_once(tmp_path: Path) -> None:
 
 
 def test_events_of_the_queue_that_were_not_counted_yet_are_added() -> None:
-    """After a crash the statement counts them by source, unreadable ones for none."""
+    """After a crash the statement counts them by source, and unreadable ones for none."""
     found = with_stored(Statement([], [], 0, 10, 14), {"web": 3}, 14)
     assert {one.id: one.accepted for one in found.sources} == {"web": 3, "": 1}
     assert found.counted_to == 14
 
 
 def test_offsets_that_are_not_in_the_queue_are_named(tmp_path: Path) -> None:
-    """A frame that was damaged shows as a stretch of offsets."""
-    store = opened(tmp_path)
+    """A damaged frame is reported as a range of offsets."""
+    store = open_store(tmp_path)
     for _ in range(3):
         store.write([b'[{"type":"track"},{"type":"track"}]'], [2], sync=True)
     store.close()
@@ -139,7 +139,7 @@ def test_offsets_that_are_not_in_the_queue_are_named(tmp_path: Path) -> None:
 def _config(tmp_path: Path) -> Path:
     config = tmp_path / "config.toml"
     config.write_text('[destinations.crm]\ntype = "null"\n')
-    store = opened(tmp_path / "data" / "queue")
+    store = open_store(tmp_path / "data" / "queue")
     store.write([b"[" + b",".join([b'{"sourceId":"web"}'] * 20) + b"]"], [20], sync=True)
     store.close()
     asyncio.run(commits(tmp_path / "data" / "state.sqlite", Commit("crm", 15, delivered=15)))
@@ -147,10 +147,10 @@ def _config(tmp_path: Path) -> Path:
 
 
 def test_the_command_says_that_the_books_balance(config: Path) -> None:
-    """Offline it reads the data directory, and the exit code is 0."""
+    """Offline the command reads the data directory, and its exit code is 0."""
     result = CliRunner().invoke(ledger, ["--config", str(config)])
     assert result.exit_code == 0, result.output
-    assert "the books balance" in result.output
+    assert "the ledger balances" in result.output
     as_json = CliRunner().invoke(ledger, ["--config", str(config), "--json"])
     (crm,) = json.loads(as_json.output)["destinations"]
     assert (crm["accepted"], crm["delivered"], crm["queued"]) == (20, 15, 5)
@@ -176,7 +176,7 @@ def test_the_command_says_that_the_books_balance(config: Path) -> None:
 def test_the_command_fails_on_a_leak_and_names_the_offsets(
     config: Path, tamper: str, expected: str
 ) -> None:
-    """Whoever changed the counts, one event that is accounted for nowhere is an alert."""
+    """One event that is accounted for nowhere makes the command fail."""
     with closing(sqlite3.connect(config.parent / "data" / "state.sqlite")) as db, db:
         db.execute(tamper)
     result = CliRunner().invoke(ledger, ["--config", str(config)])
@@ -185,7 +185,7 @@ def test_the_command_fails_on_a_leak_and_names_the_offsets(
 
 
 def test_the_command_says_what_is_wrong_without_a_state(tmp_path: Path) -> None:
-    """A folder in which no gateway ever ran is no balanced one."""
+    """A folder in which no gateway ever ran is an error, not a balanced ledger."""
     (tmp_path / "config.toml").write_text("")
     result = CliRunner().invoke(ledger, ["--config", str(tmp_path / "config.toml")])
     assert result.exit_code == 2

@@ -1,4 +1,4 @@
-"""A full disk, a state store that is locked or damaged, a clock that jumps: defined behaviour."""
+"""A full disk, a locked or damaged state store and clocks that jump have defined results."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-import structlog
 
 from gateway.components.destination import BatchPolicy
 from gateway.config.settings import RetryPolicy
 from gateway.errors import BatchError, Retryable
-from gateway.queue.disk import DiskConfig, DiskStore
+from gateway.queue.disk import DiskConfig
 from gateway.testing import Answer, FakeVendor
 from gateway.testing.fake_vendor import Received
-from tests.state.test_trace import send
 from tests.support.delivery_bench import Bench, Scripted
+from tests.support.disk_store import open_store
 from tests.support.gateway_process import GatewayProcess
+from tests.support.http_calls import send_track
 
 CONFIG = """
 [server]
@@ -43,7 +43,7 @@ max_seconds = 0.1
 
 
 def wait_for(gateway: GatewayProcess, what: str, seconds: float = 20) -> None:
-    """Until /health says something."""
+    """Waits until /health reports a value."""
     deadline = time.monotonic() + seconds
     while what not in json.dumps(gateway.get("/health")):
         assert time.monotonic() < deadline, gateway.get("/health")
@@ -51,7 +51,7 @@ def wait_for(gateway: GatewayProcess, what: str, seconds: float = 20) -> None:
 
 
 def serve_to_its_end(folder: Path) -> tuple[int, str]:
-    """Start a gateway that does not come up: its exit code, and what it says of it."""
+    """Starts a gateway that fails to start; returns its exit code and output."""
     done = subprocess.run(
         [sys.executable, "-m", "gateway", "serve", "--config", str(folder / "config.toml")],
         capture_output=True,
@@ -64,13 +64,14 @@ def serve_to_its_end(folder: Path) -> tuple[int, str]:
 
 @pytest.mark.slow
 def test_while_the_state_store_is_locked_events_are_taken_in_and_wait(tmp_path: Path) -> None:
-    """Whoever holds the file: nothing is refused or lost, /health says it, and it recovers."""
+    """While the file is locked, no event is refused or lost; /health reports it; it recovers."""
     with GatewayProcess(tmp_path, CONFIG) as gateway:
         with closing(sqlite3.connect(tmp_path / "data" / "state.sqlite")) as other:
             other.execute("BEGIN IMMEDIATE")
             for number in range(5):
-                send(gateway, event="Hello", messageId=f"m{number}")
-            send(gateway, event="Hello", messageId="m0")  # a duplicate, which is to be counted
+                send_track(gateway, event="Hello", messageId=f"m{number}")
+            # A duplicate is counted too.
+            send_track(gateway, event="Hello", messageId="m0")
             wait_for(gateway, "outcomes cannot be recorded")
             other.rollback()
         gateway.wait_delivered("all")
@@ -81,10 +82,10 @@ def test_while_the_state_store_is_locked_events_are_taken_in_and_wait(tmp_path: 
 
 
 def test_a_damaged_state_store_stops_the_start_and_says_what_to_do(tmp_path: Path) -> None:
-    """Nothing is deleted; with the file moved away all that the queue holds is delivered again."""
+    """Nothing is deleted; with the file moved away, all of the queue is delivered again."""
     gateway = GatewayProcess(tmp_path, CONFIG)
     with gateway:
-        send(gateway, event="Hello", messageId="m")
+        send_track(gateway, event="Hello", messageId="m")
         gateway.wait_delivered("all")
     path = tmp_path / "data" / "state.sqlite"
     for other in tmp_path.glob("data/state.sqlite-*"):
@@ -102,9 +103,9 @@ def test_a_damaged_state_store_stops_the_start_and_says_what_to_do(tmp_path: Pat
 
 
 def serve_with_damage(folder: Path, first: int, stop: int | None) -> str:
-    """Damage some bytes of a state store that was in use; what the next start says of it."""
+    """Damages bytes of a used state store; returns the output of the next start."""
     with GatewayProcess(folder, CONFIG) as gateway:
-        send(gateway, event="Hello", messageId="m")
+        send_track(gateway, event="Hello", messageId="m")
         gateway.wait_delivered("all")
         assert gateway.stop() == 0
     path = folder / "data" / "state.sqlite"
@@ -123,23 +124,23 @@ def serve_with_damage(folder: Path, first: int, stop: int | None) -> str:
 def test_damage_inside_the_state_store_stops_the_start(
     tmp_path: Path, first: int, stop: int | None
 ) -> None:
-    """Its beginning may be well: the file is named, and left as it is."""
+    """Damage behind a good header stops the start; the file is named and left as it is."""
     said = serve_with_damage(tmp_path, first, stop)
     assert f"{tmp_path / 'data' / 'state.sqlite'}: database disk image is malformed" in said
 
 
 @pytest.mark.slow
 def test_damage_inside_the_state_store_comes_with_advice(tmp_path: Path) -> None:
-    """Wherever it is found, what to do is said."""
+    """Wherever damage is found, the message says what to do."""
     assert "restore the file from a copy" in serve_with_damage(tmp_path, 4096, None)
 
 
 @pytest.mark.slow
 def test_a_state_store_that_is_locked_stops_the_start_and_is_left_alone(tmp_path: Path) -> None:
-    """It is not taken for damaged: nobody is told to move it away; later the start succeeds."""
+    """A locked file is not called damaged, and a later start succeeds."""
     gateway = GatewayProcess(tmp_path, CONFIG)
     with gateway:
-        send(gateway, event="Hello", messageId="m")
+        send_track(gateway, event="Hello", messageId="m")
         gateway.wait_delivered("all")
         assert gateway.stop() == 0
     path = tmp_path / "data" / "state.sqlite"
@@ -157,7 +158,7 @@ def test_a_state_store_that_is_locked_stops_the_start_and_is_left_alone(tmp_path
 
 @pytest.mark.slow
 async def test_a_full_queue_sheds_until_the_destination_works_again(tmp_path: Path) -> None:
-    """At queue.max_bytes events are refused, none that was accepted is lost, and it goes on."""
+    """At queue.max_bytes events are refused, no accepted event is lost, and delivery goes on."""
     config = CONFIG.replace('"null"', '"webhook"\nurl = "{url}"\nbatch.max_age_seconds = 0')
     config += "[queue]\nmax_bytes = 1_000_000\nsegment_bytes = 100_000\n"
     rng = random.Random(1)
@@ -179,7 +180,7 @@ async def test_a_full_queue_sheds_until_the_destination_works_again(tmp_path: Pa
                     name = f"m{len(accepted)}"
                     pad = rng.randbytes(12_000).hex()
                     try:
-                        send(gateway, event="Big", messageId=name, properties={"pad": pad})
+                        send_track(gateway, event="Big", messageId=name, properties={"pad": pad})
                     except urllib.error.HTTPError as error:
                         return error
                     accepted.append(name)
@@ -203,11 +204,11 @@ async def test_a_full_queue_sheds_until_the_destination_works_again(tmp_path: Pa
 
 
 def wait_until_taken(gateway: GatewayProcess) -> None:
-    """Send an event again and again, as clients do, until the queue has room for it."""
+    """Sends an event again and again, as clients do, until the queue has room for it."""
     deadline = time.monotonic() + 20
     while True:
         try:
-            send(gateway, event="Last", messageId="last")
+            send_track(gateway, event="Last", messageId="last")
         except urllib.error.HTTPError as error:
             error.close()
             assert time.monotonic() < deadline
@@ -219,23 +220,23 @@ def wait_until_taken(gateway: GatewayProcess) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "darwin", reason="file size limits differ")
 def test_a_full_disk_sheds_and_recovers(tmp_path: Path) -> None:
-    """What cannot be stored is answered 503, what was answered 200 is delivered, and it goes on."""
+    """Events that cannot be stored get a 503, those with a 200 are delivered, and it recovers."""
     config = CONFIG.replace("[dedup]", "") + "[queue]\nsegment_bytes = 10_000_000\n"
     with GatewayProcess(tmp_path, config) as gateway:
-        send(gateway, event="First", messageId="first")
+        send_track(gateway, event="First", messageId="first")
         gateway.wait_delivered("all")
         # No file may grow beyond what the largest has now: the process meets EFBIG.
         largest = max(path.stat().st_size for path in (tmp_path / "data" / "queue").glob("*.seg"))
         unlimited = resource.prlimit(gateway.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(gateway.pid, resource.RLIMIT_FSIZE, (largest, unlimited[1]))
         with pytest.raises(urllib.error.HTTPError) as caught:
-            send(gateway, event="Second", messageId="second", properties={"x": "y" * 5000})
+            send_track(gateway, event="Second", messageId="second", properties={"x": "y" * 5000})
         with caught.value as answer:
             assert answer.code == 503
             assert int(answer.headers["Retry-After"]) > 0
         assert gateway.get("/health")["status"] == "failing"
         resource.prlimit(gateway.pid, resource.RLIMIT_FSIZE, unlimited)
-        send(gateway, event="Second", messageId="second")
+        send_track(gateway, event="Second", messageId="second")
         gateway.wait_delivered("all")
         assert gateway.get("/health")["status"] == "ok"
         assert gateway.metric("headgate_destination_delivered_total", destination="all") == 2
@@ -243,7 +244,7 @@ def test_a_full_disk_sheds_and_recovers(tmp_path: Path) -> None:
 
 
 async def test_a_clock_that_jumps_back_keeps_no_event_waiting(bench: Bench) -> None:
-    """One that waits for another try does not wait for the hour to pass again."""
+    """A waiting event is tried again without waiting for the hour to pass twice."""
     retry = RetryPolicy(initial_seconds=0.01, max_seconds=0.02)
     destination = Scripted(BatchError({0: Retryable("busy")}))
     worker = bench.worker(destination, retry=retry, policy=BatchPolicy(max_age_seconds=0))
@@ -257,7 +258,7 @@ async def test_a_clock_that_jumps_back_keeps_no_event_waiting(bench: Bench) -> N
 
 
 async def test_a_clock_that_jumps_ahead_gives_nothing_up(bench: Bench) -> None:
-    """A day that did not pass makes no event too old, as long as it is tried again at once."""
+    """A jump of a day makes no event too old if it is tried again at once."""
     retry = RetryPolicy(initial_seconds=0.01, max_seconds=0.02)
     destination = Scripted(BatchError({0: Retryable("busy")}), None)
     worker = bench.worker(destination, retry=retry)
@@ -271,7 +272,7 @@ async def test_a_clock_that_jumps_ahead_gives_nothing_up(bench: Bench) -> None:
 
 
 async def test_a_clock_that_jumps_back_keeps_no_destination_shut_off(bench: Bench) -> None:
-    """The circuit goes by time that only goes on: the probe comes when it is due."""
+    """The circuit uses a monotonic clock, so the probe is sent when it is due."""
     retry = RetryPolicy(initial_seconds=0.01, max_seconds=0.02)
     destination = Scripted(*[Retryable("down")] * 5)
     worker = bench.worker(destination, retry=retry)
@@ -285,7 +286,7 @@ async def test_a_clock_that_jumps_back_keeps_no_destination_shut_off(bench: Benc
 
 
 async def test_an_outage_after_the_clock_jumped_back_makes_no_dead_letters(bench: Bench) -> None:
-    """An event that waits is not blamed because of what was delivered at a later hour."""
+    """A waiting event is not blamed because of deliveries at a later time of day."""
     retry = RetryPolicy(initial_seconds=0.001, max_seconds=0.002, max_attempts=4)
     down = [Retryable("down")] * 30
     destination = Scripted(None, BatchError({0: Retryable("busy")}), *down)
@@ -301,12 +302,11 @@ async def test_an_outage_after_the_clock_jumped_back_makes_no_dead_letters(bench
 
 
 def test_retention_goes_by_the_clock_as_it_is(tmp_path: Path) -> None:
-    """Set back it removes nothing early, and no later than an hour after it would have."""
+    """A clock set back by an hour removes nothing early, and delays removal by an hour at most."""
     hour_ms = 3_600_000
     now_ms = 100 * hour_ms
     config = DiskConfig(segment_bytes=4096, retention_hours=1)
-    store = DiskStore(tmp_path, config, lambda: now_ms, structlog.get_logger())
-    store.open()
+    store = open_store(tmp_path, config, lambda: now_ms)
     pad = random.Random(1).randbytes(1000).hex()
     for number in range(20):
         if number == 10:

@@ -1,4 +1,4 @@
-"""``filter``: drops the events that meet a condition, or keeps only those that do.
+"""Transform ``filter``: drops the events that meet a condition, or keeps only those.
 
 `gateway.events.conditions.condition` has the language.
 """
@@ -20,11 +20,11 @@ __all__ = ["Filter", "FilterConfig", "register_transforms"]
 
 
 class FilterConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Settings of a filter: one of the two.
+    """Settings of a filter; exactly one of them is set.
 
     Attributes:
-        drop: condition of the events to leave out.
-        keep: condition of the events to let through.
+        drop: condition of the events to drop.
+        keep: condition of the events to keep.
     """
 
     drop: str | None = None
@@ -34,7 +34,7 @@ class FilterConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         self.condition()
 
     def condition(self) -> tuple[Condition, bool]:
-        """The condition, and whether to keep (or else drop) the events that meet it."""
+        """Returns the condition, and True to keep the events that meet it, False to drop them."""
         if self.drop is not None and self.keep is None:
             return _compile("drop", self.drop), False
         if self.keep is not None and self.drop is None:
@@ -53,7 +53,7 @@ def _compile(key: str, text: str) -> Condition:
 
 
 class Filter(Transform):
-    """The transform."""
+    """Keeps or drops the events that meet a condition."""
 
     mutates = False
 
@@ -61,7 +61,7 @@ class Filter(Transform):
         self._meets, self._keeps = config.condition()
 
     def apply(self, events: list[Event]) -> list[Event]:
-        """The events that go on."""
+        """Returns the events to keep."""
         meets = self._meets
         if self._keeps:
             kept = [event for event in events if meets(event)]
@@ -76,5 +76,5 @@ def _build(config: FilterConfig, _: Context) -> Filter:
 
 @hookimpl
 def register_transforms(register: Callable[[TransformSpec[Any]], None]) -> None:
-    """Register ``filter``."""
+    """Registers ``filter``."""
     register(TransformSpec("filter", FilterConfig, _build))

@@ -1,9 +1,8 @@
-"""``sample``: lets the events of a fixed share of users through, the same users every time.
+"""Transform ``sample``: keeps the events of a fixed share of users, the same users every time.
 
 Whether an id belongs to the share follows from the id alone
-(`gateway.events.conditions.bucketing`), so it can be worked out anywhere, by the app itself for
-instance. The share is one of its own, or an arm of a group that is configured elsewhere and grows
-there.
+(`gateway.events.conditions.bucketing`). So the app, for instance, can compute it too. The share is
+a percentage, or an arm of a group that has a config of its own and may grow.
 """
 
 from __future__ import annotations
@@ -29,19 +28,19 @@ __all__ = ["GroupSample", "Sample", "SampleConfig", "register_transforms"]
 class SampleConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Settings of a sample.
 
-    Either `percent` or `group` is set. With `group` it is the group that says whose id counts and
-    who is in which arm: `by`, `salt` and `invert` are not for it.
+    Either `percent` or `group` is set. A group defines by itself which id counts and which users
+    are in which arm, so `by`, `salt` and `invert` go with `percent` only.
 
     Attributes:
-        percent: share that is let through, 0 to 100, with at most three decimals.
-        group: the group whose members' events are let through.
-        arm: those of this arm of it.
-        by: what is sampled: ``user`` (`userId`, else `anonymousId`), ``anonymous``
+        percent: share to keep, 0 to 100, with at most three decimals.
+        group: group whose members' events are kept.
+        arm: arm of the group.
+        by: id to sample by: ``user`` (`userId`, else `anonymousId`), ``anonymous``
             (`anonymousId`), ``group`` (`groupId`, else `context.groupId`), ``event``
             (`messageId`), or a path such as ``properties.account_id``.
-        salt: samples with the same salt choose the same ids; by default the transform's own id.
-        missing: what happens to events without the id, or of nobody who is in an arm.
-        invert: let the others through instead: the control group.
+        salt: samples with the same salt choose the same ids; by default the transform's id.
+        missing: whether to keep events without the id, or of users in no arm.
+        invert: keep all others instead, the control group.
     """
 
     percent: Annotated[float, Meta(ge=0, le=100)] | None = None
@@ -64,7 +63,7 @@ class SampleConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class GroupSample(Transform):
-    """The transform, for an arm of a group."""
+    """Keeps the events of one arm of a group."""
 
     mutates = False
 
@@ -74,7 +73,7 @@ class GroupSample(Transform):
         self._missing_kept = missing_kept
 
     def apply(self, events: list[Event]) -> list[Event]:
-        """The events of those who are in the arm."""
+        """Returns the events of users in the arm."""
         kept = []
         for event in events:
             member = self._member(event)
@@ -84,10 +83,10 @@ class GroupSample(Transform):
 
 
 class Sample(Transform, KeepsByIds):
-    """The transform, for a percentage.
+    """Keeps the events of a percentage of ids.
 
     Args:
-        salt: what `config.salt` is if it is not set.
+        salt: used if `config.salt` is not set.
     """
 
     mutates = False
@@ -101,12 +100,12 @@ class Sample(Transform, KeepsByIds):
         self._missing_kept = config.missing == "keep"
 
     def apply(self, events: list[Event]) -> list[Event]:
-        """The events whose id is in the sample."""
+        """Returns the events whose id is in the sample."""
         kept = [event for event, keep in zip(events, self._decide(events), strict=True) if keep]
         return kept if len(kept) < len(events) else events
 
     def keeps(self, ids: Sequence[Ids | Event]) -> Sequence[bool] | None:
-        """Whether each event is in the sample, where its ids tell."""
+        """Tells whether each event is in the sample; returns None where ids do not tell."""
         return self._decide(ids) if self._ids_tell else None
 
     def _decide(self, events: Sequence[Ids | Event]) -> list[bool]:
@@ -116,7 +115,7 @@ class Sample(Transform, KeepsByIds):
             id_ = read(event)
             if not isinstance(id_, str) or not id_:
                 id_ = text_of(id_)
-            # One batch often has many events of one user; what is known is forgotten after it.
+            # One batch often has many events of one user. The cache lasts for this batch only.
             keep = decided.get(id_)
             if keep is None:
                 assert id_ is not None
@@ -134,5 +133,5 @@ def _build(config: SampleConfig, context: Context) -> Transform:
 
 @hookimpl
 def register_transforms(register: Callable[[TransformSpec[Any]], None]) -> None:
-    """Register ``sample``."""
+    """Registers ``sample``."""
     register(TransformSpec("sample", SampleConfig, _build))

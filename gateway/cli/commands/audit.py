@@ -1,4 +1,4 @@
-"""``gateway audit``: who changed what, and when."""
+"""``gateway audit``: lists changes, with their time and author."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def audit(config_path: Path, limit: int, as_json: bool) -> None:
 
 
 def _read(config: Config, limit: int) -> list[Entry]:
-    """The newest of all shards."""
+    """Returns the newest entries of all shards."""
     from msgspec import structs
 
     from gateway.config.data_dir import public_id, shards_of

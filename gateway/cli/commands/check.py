@@ -1,4 +1,4 @@
-"""``gateway check``."""
+"""``gateway check``: checks config, plugins and destinations."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["check"]
 
 @click.command()
 @CONFIG_OPTION
-@click.option("--offline", is_flag=True, help="Do not ask destinations whether they work.")
+@click.option("--offline", is_flag=True, help="Do not check destinations.")
 def check(config_path: Path, offline: bool) -> None:
     """Check the config file, the plugins it names, and each destination.
 
-    Nothing is delivered and no data is changed. Exit code 0 if `gateway serve` would start and
-    every destination answers, 1 if a destination does not, 2 if the config cannot be used.
+    Delivers nothing and changes no data. Exit code 0 if `gateway serve` would start and every
+    destination answers, 1 if a destination does not, 2 if the config cannot be used.
     """
     from gateway.config.load import load
     from gateway.runtime.gateway import Gateway
@@ -54,7 +54,7 @@ async def _check_all(gateway: Gateway) -> bool:
 
 
 async def _check_one(built: BuiltDestination) -> str | None:
-    """What is wrong with a destination, or None."""
+    """Returns what is wrong with a destination, or None."""
     destination = built.destination
     try:
         async with asyncio.timeout(built.settings.timeout_seconds):
@@ -62,7 +62,7 @@ async def _check_one(built: BuiltDestination) -> str | None:
             await destination.check()
     except TimeoutError:
         return f"no answer within {built.settings.timeout_seconds:g} s"
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
+    except Exception as error:  # noqa: BLE001 - any error is a finding
         return str(error) or type(error).__name__
     finally:
         await destination.stop()

@@ -1,4 +1,4 @@
-"""``gateway diff``: what another config would make of the same events."""
+"""``gateway diff``: compares what two configs make of the same events."""
 
 from __future__ import annotations
 
@@ -7,16 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
-from gateway.cli.commands.replay import Moment
-from gateway.cli.options import explained_errors
+from gateway.cli.options import Moment, explained_errors
 from gateway.cli.output import print_json, say
-
-if TYPE_CHECKING:
-    from gateway.runtime.diff import Report
 
 __all__ = ["diff"]
 
@@ -32,13 +28,15 @@ _PATH = click.Path(path_type=Path, dir_okay=False, exists=True)
     default=Path("config.toml"),
     show_default=True,
     envvar="GATEWAY_CONFIG",
-    help="The config file that runs, with whose queue it is compared.",
+    help="The current config file, whose queue has the events.",
 )
 @click.option("--since", type=Moment(), help="Events stored since then: ISO 8601, or 2h.")
 @click.option("--limit", type=click.IntRange(1), default=1_000_000, help="Events, at most.")
-@click.option("--file", type=_PATH, help="Events as they are sent, one to a line, not the queue's.")
-@click.option("--source", default="", help="The source that the events of --file come in by.")
-@click.option("--destination", "-d", multiple=True, help="Look at this destination only.")
+@click.option("--file", type=_PATH, help="Events as sent, one a line, instead of the queue's.")
+@click.option("--source", default="", help="The source of the events in --file.")
+@click.option(
+    "--destination", "-d", "destinations", multiple=True, help="Compare only this destination."
+)
 @click.option("--fail-on", default="", metavar="KIND,...", help=f"Exit code 1 if any: {_KINDS}.")
 @click.option("--jobs", type=click.IntRange(1, 64), help="Processes; by default one for each core.")
 @click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON.")
@@ -46,19 +44,17 @@ def diff(
     new: Path,
     against: Path,
     since: datetime | None,
-    limit: int,
     file: Path | None,
-    source: str,
-    destination: tuple[str, ...],
     fail_on: str,
     jobs: int | None,
     as_json: bool,
+    **which: Any,
 ) -> None:
-    """Run events through the config that runs and through a new one, and tell what differs.
+    """Run events through the current config and a new one, and show the differences.
 
-    For each destination: which events are no longer sent and by which rule, which are sent now, and
-    what is different in what is sent. Nothing is sent or written. Exit code 0, 1 if something of
-    --fail-on was found, 2 if it cannot be told.
+    For each destination: the events that are no longer sent, and by which rule; those that are sent
+    now; and what differs in the requests. Nothing is sent or written. Exit code 0, 1 if there is a
+    difference of a kind in --fail-on, 2 if the comparison is impossible.
     """
 
     from gateway.config.load import load
@@ -71,7 +67,7 @@ def diff(
     if unknown:
         raise click.BadParameter(f"{unknown[0]!r} is none of {_KINDS}", param_hint="--fail-on")
     if file is not None and since is not None:
-        raise click.UsageError("--since is for the events of the queue, and --file has others")
+        raise click.UsageError("--since is for the events of the queue, not of --file")
     with explained_errors():
         configure_logging(load(new).log)
         job = Job(
@@ -80,32 +76,26 @@ def diff(
             now_ms=now_ms(),
             file=file,
             since_ms=0 if since is None else round(since.timestamp() * 1000),
-            limit=limit,
-            source=source,
-            destinations=destination,
             processes=jobs or os.cpu_count() or 1,
+            **which,
         )
         with _bar() as progress:
             report = run(job, progress)
     if as_json:
         print_json(report)
     else:
-        _show(report)
+        from gateway.cli.views.diff import show
+
+        show(report)
     found = failures(report, kinds)
     if found:
         say(f"failed: {', '.join(found)}", err=True)
         raise SystemExit(1)
 
 
-def _show(report: Report) -> None:
-    from gateway.cli.views.diff import show
-
-    show(report)
-
-
 @contextmanager
 def _bar() -> Iterator[Callable[[int, int], None]]:
-    """Shows how far it is, on a terminal."""
+    """Shows the progress on a terminal; gives the function that updates it."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from gateway.cli.console import Console

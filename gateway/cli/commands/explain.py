@@ -1,11 +1,11 @@
-"""``gateway explain``: what would happen to an event."""
+"""``gateway explain``: shows what would happen to an event."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,28 +23,25 @@ __all__ = ["explain"]
 @click.command()
 @CONFIG_OPTION
 @click.argument("event", metavar="FILE|MESSAGE_ID|-")
-@click.option("--source", default="", help="The source that it comes in by; see --write-key.")
+@click.option("--source", default="", help="The source that gets the event; see --write-key.")
 @click.option("--write-key", default="", help="Instead of the event's own, or the source's first.")
-@click.option("--path", default="", help="That it is sent to, such as /v1/track.")
+@click.option("--path", default="", help="Path of the request, such as /v1/track.")
 @click.option("--header", "headers", multiple=True, metavar="NAME:VALUE", help="Of the request.")
-@click.option("--destination", "-d", help="Look at this destination only.")
-@click.option("--event", "with_event", is_flag=True, help="Show the event too, as it is stored.")
+@click.option("--destination", "-d", help="Show only this destination.")
+@click.option("--event", "with_event", is_flag=True, help="Also show the event as it is stored.")
 @click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON.")
 def explain(
     config_path: Path,
     event: str,
-    source: str,
-    write_key: str,
-    path: str,
     headers: tuple[str, ...],
-    destination: str | None,
     with_event: bool,
     as_json: bool,
+    **given: Any,
 ) -> None:
-    """Show step by step what would happen to an event, with this config; nothing is sent or stored.
+    """Show step by step what this config would do to an event; nothing is sent or stored.
 
-    A file holds an event as a client sends it, a list of events, or the body of a batch. A
-    message id is looked for in the queue, and shown as it is stored. Exit code 1 if the request is
+    A file holds an event as a client sends it, a list of events, or the body of a batch. A message
+    id names an event in the queue, which is shown as it is stored. Exit code 1 if the request is
     refused, or no event of it is stored.
     """
     import msgspec
@@ -58,13 +55,7 @@ def explain(
         configure_logging(config.log)  # to stderr
         message_id, body = _input(event)
         question = Question(
-            message_id=message_id,
-            event=msgspec.Raw(body),
-            source=source,
-            write_key=write_key,
-            path=path,
-            headers=_headers(headers),
-            destination=destination,
+            message_id=message_id, event=msgspec.Raw(body), headers=_headers(headers), **given
         )
         found = asyncio.run(_explained(config, question))
     if as_json:
@@ -86,7 +77,7 @@ async def _explained(config: Config, question: Question) -> Explanation:
     from gateway.state.offline import sent_before, stored_by_id
 
     now = now_ms()
-    gateway = Gateway(config, discover(), lambda: now, rehearsing=True)
+    gateway = Gateway(config, discover(), lambda: now, dry_run=True)
     await asyncio.to_thread(gateway.rollouts.look_up, config.shared_dir)
     stored = stored_by_id(config, question.message_id)
 
@@ -98,7 +89,7 @@ async def _explained(config: Config, question: Question) -> Explanation:
 
 
 def _input(event: str) -> tuple[str, bytes]:
-    """A message id, or the content of a file."""
+    """Returns a message id, or the content of a file."""
     from gateway.errors import GatewayError
 
     if event == "-":

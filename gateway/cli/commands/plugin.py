@@ -1,4 +1,4 @@
-"""``gateway plugin``: what is done for a plugin; ``gateway plugins`` lists those there are."""
+"""``gateway plugin``: writes a new plugin; ``gateway plugins`` lists installed ones."""
 
 from __future__ import annotations
 
@@ -36,20 +36,24 @@ def _checked(_: click.Context, __: click.Parameter, name: str) -> str:
 @plugin.command()
 @click.argument("name", callback=_checked)
 @click.option(
-    "--kind", type=click.Choice(KINDS), default="destination", show_default=True, help="What it is."
+    "--kind",
+    type=click.Choice(KINDS),
+    default="destination",
+    show_default=True,
+    help="Its kind.",
 )
 @click.option(
     "--dir",
     "parent",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path(),
-    help="Where its folder is made; by default here.",
+    help="Parent of the new folder.  [default: the working directory]",
 )
 def new(name: str, kind: str, parent: Path) -> None:
-    """Write a package for a plugin that works as it is: headgate-NAME.
+    """Write the package headgate-NAME, with a plugin that works.
 
-    NAME is what users write as `type` in config.toml: small letters, digits and hyphens.
-    Nothing that is there is overwritten.
+    NAME is the `type` in config.toml: small letters, digits and hyphens. Existing files are never
+    overwritten.
     """
     from gateway.runtime.plugins import discover
 
@@ -80,11 +84,11 @@ def _show(folder: Path, rendered: Mapping[PurePosixPath, str], kind: str) -> Non
     say("    .venv/bin/pytest && .venv/bin/ruff check . && .venv/bin/mypy")
     page = "tutorial-destination" if kind == "destination" else "plugins"
     console.print("\nThen make it yours, beginning with the tests.", style="bold")
-    say(f"The gateway's docs/{page}.md says how.")
+    say(f"The gateway's docs/guide/{page}.md says how.")
 
 
 def _tree(folder: Path, rendered: Mapping[PurePosixPath, str]) -> Tree:
-    """The files, each module with the first line of what it says of itself."""
+    """Returns the files as a tree, each module with the first line of its docstring."""
     from rich.text import Text
     from rich.tree import Tree
 

@@ -1,4 +1,4 @@
-"""``gateway plugins``."""
+"""``gateway plugins``: lists the types that plugins provide."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["plugins"]
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("-v", "--verbose", is_flag=True, help="Show the traceback of each failure.")
 def plugins(as_json: bool, verbose: bool) -> None:
-    """List the types that config.toml can use, who brings each, and plugins that fail to load.
+    """List the types for config.toml with their packages, and plugins that fail to load.
 
     Exit code 1 if a plugin failed.
     """

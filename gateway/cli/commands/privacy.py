@@ -1,4 +1,4 @@
-"""``gateway privacy``: what personal data is kept, and what stands for a value that was hashed."""
+"""``gateway privacy``: lists stored personal data, and prints the hashes of values."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gateway.cli.commands.replay import Moment
-from gateway.cli.options import CONFIG_OPTION, explained_errors
+from gateway.cli.options import CONFIG_OPTION, Moment, explained_errors
 from gateway.cli.output import print_json
 from gateway.events.printing import printable
 
@@ -25,7 +24,7 @@ __all__ = ["privacy"]
 
 @click.group()
 def privacy() -> None:
-    """Find personal data in the events that are kept, to write rules by."""
+    """Find personal data in stored events, as a base for rules."""
 
 
 @privacy.command()
@@ -36,8 +35,8 @@ def privacy() -> None:
 def scan(config_path: Path, since: datetime | None, source: str | None, as_json: bool) -> None:
     """List kinds of personal data by source, event and path, with a masked sample.
 
-    Red has no business there, yellow is personal, green has been masked. Asks the running gateway,
-    or reads the data directory. Exit code 1 if anything is red.
+    Red must not be there, yellow is personal, green is masked. Asks the running gateway, or reads
+    the data directory. Exit code 1 if anything is red.
     """
 
     from gateway.config.load import load
@@ -48,7 +47,9 @@ def scan(config_path: Path, since: datetime | None, source: str | None, as_json:
     if as_json:
         print_json(report)
     else:
-        _show(report)
+        from gateway.cli.views.privacy import show
+
+        show(report)
     if any(row.colour == "red" for row in report.rows):
         raise SystemExit(1)
 
@@ -58,9 +59,9 @@ def scan(config_path: Path, since: datetime | None, source: str | None, as_json:
 @click.option("--transform", "id_", default="privacy", show_default=True, help="Id of the mask.")
 @click.argument("values", nargs=-1)
 def hash_(config_path: Path, id_: str, values: tuple[str, ...]) -> None:
-    """Print what stands for each value where it is hashed as a whole: epoch, hash and value.
+    """Print the hash of each whole value as a mask makes it: epoch, hash and value.
 
-    Reads values from standard input, one a line, if none are given. Tabs are between the columns.
+    Reads values from standard input, one a line, if none are given. Tabs separate the columns.
     """
     with explained_errors():
         hashes = _hashes(config_path, id_)
@@ -72,7 +73,7 @@ def hash_(config_path: Path, id_: str, values: tuple[str, ...]) -> None:
 
 
 def _hashes(config_path: Path, id_: str) -> Callable[[str], Mapping[str, str]]:
-    """What gives the hashes of a value by epoch, as the mask of this id has them."""
+    """Returns the function of a mask that gives the hashes of a value by epoch."""
     import structlog
 
     from gateway.config.load import load
@@ -117,30 +118,3 @@ def _scan(config: Config, since_ms: int, source: str | None) -> Report:
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=sum(queue.stored_bytes for queue in queues))
         return scan_queues(queues, since_ms, source, lambda size: progress.advance(task, size))
-
-
-_COLOURS = {"red": "bold red", "yellow": "yellow", "green": "green"}
-
-
-def _show(report: Report) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    from gateway.cli.console import Console
-
-    console = Console(highlight=False)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("", "kind", "source", "event", "path", "values", "sample"):
-        table.add_column(heading, justify="right" if heading == "values" else "left")
-    for row in report.rows:
-        cells = (row.kind, row.source, row.event, row.path, f"{row.count:,}", row.sample)
-        table.add_row(Text("●", _COLOURS[row.colour]), *(Text(printable(cell)) for cell in cells))
-    if report.rows:
-        console.print(table)
-    counts = dict.fromkeys(_COLOURS, 0)
-    for row in report.rows:
-        counts[row.colour] += row.count
-    said = ", ".join(f"[{_COLOURS[colour]}]{n:,} {colour}[/]" for colour, n in counts.items())
-    console.print(f"{report.events:,} events: {said}")
-    if report.beyond:
-        console.print(f"{report.beyond:,} more values at places that the list has no room for")

@@ -1,4 +1,4 @@
-"""``gateway queue``: reads the disk queue of a data directory without a running gateway."""
+"""``gateway queue``: reads the disk queue of a data directory, without a gateway."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ __all__ = ["queue"]
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
-    """A segment and what reading all of it showed.
+    """A segment, and the result of reading all of it.
 
     Attributes:
         size: bytes of the file.
-        torn: bytes at the end of the newest segment that are no whole frame.
+        torn: bytes of an incomplete frame at the end of the newest segment.
     """
 
     path: Path
@@ -42,7 +42,7 @@ class _Checked:
 
 @click.group()
 def queue() -> None:
-    """Look into the disk queue, or check it. Only reads; safe beside a running gateway."""
+    """Inspect the disk queue, or verify it. Only reads; safe beside a running gateway."""
 
 
 @queue.command()
@@ -106,8 +106,8 @@ def inspect(config_path: Path, data_dir: Path | None, as_json: bool) -> None:
 def verify(config_path: Path, data_dir: Path | None) -> None:
     """Read every frame and check every checksum.
 
-    Exit code 0 if all is well, 1 if events are lost. A torn tail is what a crash leaves; it was
-    never acknowledged and the next start cuts it off.
+    Exit code 0 if all is well, 1 if events are lost. A crash can leave a torn tail: it was never
+    acknowledged, and the next start cuts it off.
     """
     from rich.progress import Progress
 

@@ -1,4 +1,4 @@
-"""``gateway reload``: have a running gateway read its config file again."""
+"""``gateway reload``: makes a running gateway read its config file again."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from gateway.events.printing import printable
 __all__ = ["reload"]
 
 _WAIT_SECONDS = 600.0
-"""Sends under way to destinations that change end first, each within its own time-out."""
+"""Time for the sends in flight to changed destinations, which end first."""
 
 
 @click.command()
 @CONFIG_OPTION
 def reload(config_path: Path) -> None:
-    """Have the running gateway read its config file again, and say what that changed.
+    """Make the running gateway read its config file again, and show what has changed.
 
     No connection is dropped and no event is lost. Exit code 2 if the file cannot be used; the
-    gateway goes on with what it has then.
+    gateway then keeps its old config.
     """
     import msgspec
 

@@ -1,4 +1,4 @@
-"""``gateway rollout``: how groups are being grown; go on, wait, or turn back."""
+"""``gateway rollout``: shows rollouts, and lets them go on, wait, or turn back."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ __all__ = ["rollout"]
 def rollout() -> None:
     """Rollouts of groups that have a `ramp`: see them, go on, wait, turn back.
 
-    Asks the running gateway. Where none runs, or config has no token to ask it with, the commands
-    work on its file, which a running gateway follows within two seconds.
+    Asks the running gateway. If none runs, or config has no token, the commands change its file,
+    which a running gateway reads within two seconds.
     """
 
 
@@ -38,7 +38,7 @@ def list_(config_path: Path, as_json: bool) -> None:
     from gateway.cli.views.rollout import shown_list
 
     with explained_errors():
-        views = _asked(config_path).views()
+        views = _open(config_path).views()
     if as_json:
         print_json(views)
     elif views:
@@ -52,7 +52,7 @@ def list_(config_path: Path, as_json: bool) -> None:
 @click.argument("group", metavar="ID")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(config_path: Path, group: str, as_json: bool) -> None:
-    """Show where a rollout is, what it waits for, and its guardrails.
+    """Show the stage of a rollout, what it waits for, and its guardrails.
 
     Exit code 1 if a guardrail has stopped it and nobody has decided since.
     """
@@ -60,7 +60,7 @@ def status(config_path: Path, group: str, as_json: bool) -> None:
     from gateway.cli.views.rollout import shown_view
 
     with explained_errors():
-        view = _asked(config_path).report(group).view
+        view = _open(config_path).report(group).view
     if as_json:
         print_json(view)
     else:
@@ -77,7 +77,7 @@ def status(config_path: Path, group: str, as_json: bool) -> None:
     "--html",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Write a page with charts, which needs no network.",
+    help="Write a page with charts; it needs no network.",
 )
 def report(config_path: Path, group: str, as_json: bool, html: Path | None) -> None:
     """Show both arms, each metric with its interval over time, and all decisions."""
@@ -85,7 +85,7 @@ def report(config_path: Path, group: str, as_json: bool, html: Path | None) -> N
     from gateway.cli.views.rollout import shown_report
 
     with explained_errors():
-        found = _asked(config_path).report(group)
+        found = _open(config_path).report(group)
         if html is not None:
             from gateway.cli.views.rollout_html import write_page
 
@@ -98,7 +98,7 @@ def report(config_path: Path, group: str, as_json: bool, html: Path | None) -> N
 
 
 def _acting(action: Action, text: str) -> None:
-    """Add a command that decides."""
+    """Adds a command that decides."""
 
     @rollout.command(action, help=text, short_help=text.partition("\n")[0])
     @CONFIG_OPTION
@@ -109,25 +109,22 @@ def _acting(action: Action, text: str) -> None:
         from gateway.cli.views.rollout import shown_view
 
         with explained_errors():
-            view = _asked(config_path).act(group, action, reason)
+            view = _open(config_path).act(group, action, reason)
         Console(highlight=False).print(shown_view(view))
 
 
-_acting("promote", "Go on to the next stage now, whatever the hold and the guardrails say.")
+_acting("promote", "Go on to the next stage now, despite the hold and the guardrails.")
 _acting("hold", "Stay at this stage until `resume`. Guardrails may still roll back.")
 _acting(
     "resume",
-    "Go on after a hold, or begin the ramp again after a rollback.\n\nThe stage begins anew: its "
-    "hold, its samples and its tests.",
+    "Go on after a hold, or begin the ramp again after a rollback.\n\nThe stage starts over: "
+    "its hold, its samples and its tests.",
 )
 _acting("rollback", "Put everybody into the control arm, from the next event on.")
 
 
-# -- who is asked -----------------------------------------------------------------
-
-
 class _ByGateway:
-    """A running gateway."""
+    """Access over the admin API of a running gateway."""
 
     def __init__(self, remote: Remote) -> None:
         self._remote = remote
@@ -156,7 +153,7 @@ class _ByGateway:
 
 
 class _ByFile:
-    """The file of a data directory, beside a gateway or without one."""
+    """Access to the file of a data directory, with or without a running gateway."""
 
     def __init__(self, config: Config, store: RolloutStore) -> None:
         self._config = config
@@ -190,7 +187,8 @@ class _ByFile:
         return view
 
 
-def _asked(config_path: Path) -> _ByGateway | _ByFile:
+def _open(config_path: Path) -> _ByGateway | _ByFile:
+    """Returns access by the running gateway, or by the file if it cannot be asked."""
     from gateway.cli.admin_client import connect
     from gateway.config.load import load
     from gateway.errors import GatewayError

@@ -1,4 +1,4 @@
-"""``gateway serve``."""
+"""``gateway serve``: runs the gateway, in one process or several."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
@@ -20,7 +19,7 @@ from gateway.cli.options import CONFIG_OPTION, explained_errors
 from gateway.cli.output import say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Coroutine
 
     from gateway.config.model import Config
     from gateway.runtime.gateway import Gateway
@@ -34,12 +33,12 @@ __all__ = ["serve", "worker"]
 def serve(config_path: Path) -> None:
     """Run the gateway until SIGTERM or Ctrl-C.
 
-    On the first signal it stops taking requests, stores what it has taken, and delivers what it can
-    within server.drain_timeout_seconds; what is left is delivered after the next start. A second
-    signal ends it at once, which loses nothing either.
+    On the first signal it refuses new requests, stores what it has accepted, and delivers what it
+    can within server.drain_timeout_seconds. The rest is delivered after the next start. A second
+    signal ends it at once, without any loss.
 
-    On SIGHUP, and when the config file has changed, it is read again and used without a stop, if
-    it can be used; else the log says why, and the one before goes on.
+    On SIGHUP, and when the config file has changed, the gateway reads the file again and uses it
+    without a stop. If the file cannot be used, the log says why, and the old config stays.
     """
     from gateway.config.data_dir import shards_in
     from gateway.config.load import load
@@ -60,7 +59,7 @@ def serve(config_path: Path) -> None:
             )
         shards = shards_in(config.shared_dir, config.server.workers)
         if config.server.workers > 1:
-            # Not uvloop: it waits for children in a way that is not told of all of them.
+            # Not uvloop, which misses the end of some child processes.
             asyncio.run(_supervise(config, registry, shards))
         else:
             _run(_serve(config, registry, shards))
@@ -70,7 +69,7 @@ def serve(config_path: Path) -> None:
 @CONFIG_OPTION
 @click.argument("assignment")
 def worker(config_path: Path, assignment: str) -> None:
-    """Be one of several workers; `gateway serve` starts them."""
+    """Run as one of several workers; `gateway serve` starts them."""
     import msgspec
 
     from gateway.cluster.protocol import Assignment
@@ -91,14 +90,15 @@ def worker(config_path: Path, assignment: str) -> None:
 def _run(work: Coroutine[Any, Any, None]) -> None:
     try:
         import uvloop
-    except ImportError:  # there is none for every platform
+    except ImportError:  # not available for every platform
         asyncio.run(work)
     else:
         uvloop.run(work)
 
 
 async def _serve(config: Config, registry: Registry, shards: list[int]) -> None:
-    """Be the only process."""
+    """Runs the gateway as the only process."""
+    from gateway.cli.views.serve import announce
     from gateway.cluster.background import beside
     from gateway.cluster.reload import ConfigFollower, all_use, reload_all
     from gateway.cluster.shards import alone, collect_rarely
@@ -113,7 +113,7 @@ async def _serve(config: Config, registry: Registry, shards: list[int]) -> None:
             partial(all_use, [gateway, *others]),
         )
         with HANGUPS.followed_by(following.request):
-            _announce(config, gateway, url, pending=_pending([gateway, *others]))
+            announce(config, gateway, url, pending=_pending([gateway, *others]))
             _say_shards(shards, 1)
             collect_rarely()
             async with beside(following.run(), "config file"):
@@ -126,7 +126,8 @@ async def _serve(config: Config, registry: Registry, shards: list[int]) -> None:
 
 
 async def _supervise(config: Config, registry: Registry, shards: list[int]) -> None:
-    """Be the supervisor of several workers."""
+    """Runs the supervisor of several workers."""
+    from gateway.cli.views.serve import announce
     from gateway.cluster.background import beside
     from gateway.cluster.listeners import bound
     from gateway.cluster.peers import Peers
@@ -137,7 +138,7 @@ async def _supervise(config: Config, registry: Registry, shards: list[int]) -> N
     from gateway.runtime.gateway import Gateway
     from gateway.server.app import shown_url
 
-    example = Gateway(config, registry)  # never started: it finds what is wrong with the config
+    example = Gateway(config, registry)  # never started: building it checks the config
     workers = config.server.workers
     stop = asyncio.Event()
     async with locked(config) as lock:
@@ -174,7 +175,7 @@ async def _supervise(config: Config, registry: Registry, shards: list[int]) -> N
                 beside(following.run(), "config file"),
             ):
                 stack.enter_context(HANGUPS.followed_by(following.request))
-                _announce(config, example, url)
+                announce(config, example, url)
                 pids = ", ".join(f"{n} is process {p}" for n, p in supervisor.pids.items())
                 say(f"{workers} workers: {pids}")
                 _say_shards(shards, workers)
@@ -184,7 +185,7 @@ async def _supervise(config: Config, registry: Registry, shards: list[int]) -> N
 
 
 def _on_signals(stop: asyncio.Event, at_once: Callable[[], None]) -> None:
-    """The first signal asks to stop, the next one insists."""
+    """Sets `stop` on the first signal, and calls `at_once` on the next."""
 
     def on_signal() -> None:
         if stop.is_set():
@@ -196,7 +197,7 @@ def _on_signals(stop: asyncio.Event, at_once: Callable[[], None]) -> None:
 
 
 def _pending(gateways: list[Gateway]) -> dict[str, int]:
-    """Events that each destination has yet to get."""
+    """Counts the events that wait for each destination."""
     found: dict[str, int] = {}
     for gateway in gateways:
         for id_, delivery in gateway.workers.items():
@@ -211,49 +212,11 @@ def _say_shards(shards: list[int], workers: int) -> None:
 
 @asynccontextmanager
 async def _known(config: Config, url: str) -> AsyncIterator[None]:
-    """Write down where we listen, for commands that ask a running gateway."""
+    """Writes the address to a file, for commands that ask the running gateway."""
     path = config.shared_dir / "server.json"
-    base = url.removesuffix(config.server.prefix)  # which only sources are below
+    base = url.removesuffix(config.server.prefix)  # the prefix is for sources only
     await asyncio.to_thread(path.write_text, json.dumps({"url": base, "pid": os.getpid()}))
     try:
         yield
     finally:
         await asyncio.to_thread(path.unlink, missing_ok=True)
-
-
-def _announce(
-    config: Config, gateway: Gateway, url: str, pending: Mapping[str, int] | None = None
-) -> None:
-    from rich.table import Table
-
-    from gateway.cli.console import Console
-
-    console = Console(highlight=False, soft_wrap=True)
-    settings = config.queue[0]
-    table = Table.grid(padding=(0, 2))
-    for id_, (source, _) in config.sources.items():
-        keys = ", ".join(source.write_keys) or "no write key"
-        state = f"write key {keys}" if source.enabled else "[yellow]disabled[/]"
-        table.add_row("source", f"[bold]{id_}[/]", source.type, state)
-    for id_, (transform, _) in config.transforms.items():
-        where = "at intake" if transform.destinations is None else ", ".join(transform.destinations)
-        state = where if transform.enabled else "[yellow]disabled[/]"
-        table.add_row("transform", f"[bold]{id_}[/]", transform.type, state)
-    for id_, (destination, _) in config.destinations.items():
-        if not destination.enabled:
-            state = "[yellow]disabled[/]"
-        elif pending is None:
-            state = ""  # its workers know
-        else:
-            state = f"{pending[id_]} events pending" if pending[id_] else "caught up"
-        table.add_row("destination", f"[bold]{id_}[/]", destination.type, state)
-    table.add_row(
-        "queue", f"[bold]{settings.type}[/]", f"ack {settings.ack}", str(config.shared_dir)
-    )
-    console.print(f"[bold green]Headgate is listening on {url}[/]")
-    console.print(table)
-    example = next(filter(None, (source.example(url) for source in gateway.sources)), None)
-    if example:
-        console.print("Send an event:")
-        console.print(f"  {example}", markup=False)
-    sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""``gateway suppress``: whose events are not taken in; works beside a running gateway."""
+"""``gateway suppress``: refuses all events of given users; works beside a running gateway."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 @click.group()
 def suppress() -> None:
-    """Stop taking in the events of users, by their userId, or allow them again.
+    """Refuse all events of users, by their userId, or accept them again.
 
-    A running gateway follows within two seconds.
+    A running gateway notices within two seconds.
     """
 
 
 def _place(command: _F) -> _F:
-    """Add the options that say where the data directory is."""
+    """Adds the options for the data directory."""
     data_dir = click.option(
         "--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Instead of config's."
     )
@@ -39,7 +39,7 @@ def _place(command: _F) -> _F:
 @_place
 @click.argument("users", metavar="USER...", nargs=-1, required=True)
 def add(users: tuple[str, ...], config_path: Path, data_dir: Path | None) -> None:
-    """Throw away the events of these users from now on. What is stored already stays."""
+    """Discard the events of these users from now on. Stored events stay."""
     with explained_errors():
         suppressions = _suppressions(config_path, data_dir)
         changed = _asked(suppressions.add, users)
@@ -51,7 +51,7 @@ def add(users: tuple[str, ...], config_path: Path, data_dir: Path | None) -> Non
 @_place
 @click.argument("users", metavar="USER...", nargs=-1, required=True)
 def remove(users: tuple[str, ...], config_path: Path, data_dir: Path | None) -> None:
-    """Take in the events of these users again."""
+    """Accept the events of these users again."""
     with explained_errors():
         suppressions = _suppressions(config_path, data_dir)
         changed = _asked(suppressions.remove, users)

@@ -1,4 +1,4 @@
-"""``gateway tail``: events as they pass through a running gateway."""
+"""``gateway tail``: shows events as they pass through a running gateway."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _COLOURS = {
 @click.command()
 @CONFIG_OPTION
 @click.option("--source", help="Only events of this source.")
-@click.option("--destination", "-d", help="Only what happens at this destination.")
+@click.option("--destination", "-d", help="Only the outcomes at this destination.")
 @click.option(
     "--outcome",
     help="accepted, duplicate, a discard code, delivered, filtered, retry, dead or failed.",
@@ -40,19 +40,10 @@ _COLOURS = {
 @click.option("--user", help="Only of this userId or anonymousId.")
 @click.option("--limit", type=click.IntRange(1), help="End after so many lines.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines, with the whole event.")
-def tail(
-    config_path: Path,
-    source: str | None,
-    destination: str | None,
-    outcome: str | None,
-    event: str | None,
-    user: str | None,
-    limit: int | None,
-    as_json: bool,
-) -> None:
+def tail(config_path: Path, limit: int | None, as_json: bool, **filters: str | None) -> None:
     """Watch events live, at intake and at each destination, until Ctrl-C.
 
-    The gateway does not wait for a slow reader: what it misses is counted.
+    The gateway does not wait for a slow reader; it counts the events that the reader misses.
     """
     from gateway.cli.admin_client import required
     from gateway.cli.console import Console
@@ -60,14 +51,7 @@ def tail(
 
     console = Console(highlight=False, soft_wrap=True)
     with explained_errors():
-        lines = required(load(config_path)).stream(
-            "/admin/tail",
-            source=source,
-            destination=destination,
-            outcome=outcome,
-            event=event,
-            user=user,
-        )
+        lines = required(load(config_path)).stream("/admin/tail", **filters)
         for shown, line in enumerate(lines, 1):
             if as_json:
                 print_json(json.dumps(line, ensure_ascii=False))

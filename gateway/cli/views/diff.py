@@ -1,4 +1,4 @@
-"""A comparison of two configs as people read it: what `gateway diff` prints."""
+"""A comparison of two configs in a terminal."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NOTHING = "[dim]·[/]"
 
 
 def show(report: Report, console: Console | None = None) -> None:
-    """Print a report."""
+    """Prints a report."""
     console = console or Console(highlight=False, soft_wrap=True)
     where = "stored events" if report.stored else "events"
     unreadable = f", {report.unreadable:,} lines are no events" if report.unreadable else ""

@@ -1,4 +1,4 @@
-"""An explanation as people read it: what `gateway explain` prints."""
+"""The explanation of an event in a terminal."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _WORDS = {
 
 
 def show(found: Explanation, *, with_event: bool = False, console: Console | None = None) -> None:
-    """Print an explanation."""
+    """Prints an explanation."""
     console = console or Console(highlight=False, soft_wrap=True)
     if found.answer is not None and found.answer.code:
         console.print(
@@ -111,7 +111,7 @@ def _show_changes(console: Console, found: Iterable[Change], indent: str) -> Non
 
 
 def changed_line(change: Change) -> str:
-    """A change in one line of rich's markup."""
+    """Returns a change as one line of rich's markup."""
     mark, colour = _MARKS[change.kind]
     values = [_value(value) for value in (change.was, change.now) if value is not UNSET]
     return f"[{colour}]{mark} {_text(change.path or '(all)')}[/]  {' [dim]→[/] '.join(values)}"

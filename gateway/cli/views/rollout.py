@@ -1,7 +1,7 @@
 """Rollouts in a terminal.
 
-A table that is too wide for the terminal has its intervals below their values, and short bars:
-nothing of a figure is ever cut off.
+A table that is too wide for the terminal puts intervals below their values and shortens its bars,
+so no figure is ever cut off.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _CLOSE = 0.5
 
 
 def shown_list(views: Sequence[View]) -> RenderableType:
-    """A line for each."""
+    """Shows a line for each rollout."""
     table = _table("rollout", "state", "in test", "next", "since", "test", "control")
     for one in views:
         table.add_row(
@@ -46,7 +46,7 @@ def shown_list(views: Sequence[View]) -> RenderableType:
 
 
 def shown_view(view: View) -> RenderableType:
-    """Where it is, what it waits for, and its guardrails."""
+    """Shows the stage of a rollout, what it waits for, and its guardrails."""
     said = f"{view.by}: {view.reason}" if view.reason else view.by
     return Group(
         Text.from_markup(
@@ -61,7 +61,7 @@ def shown_view(view: View) -> RenderableType:
 
 
 def shown_report(report: Report) -> RenderableType:
-    """All of it."""
+    """Shows a rollout with its metrics over time, and all decisions."""
     parts: list[RenderableType] = [shown_view(report.view)]
     for metric in _metrics(report.snapshots):
         parts += [Text(), Text(f"{metric} over time", "bold"), _history(report, metric)]
@@ -78,7 +78,7 @@ def _waits(view: View) -> Iterable[str]:
 
 
 def _stages(view: View) -> Text:
-    """The ramp: what is behind, where it is, what is to come."""
+    """Shows the stages of the ramp: past, current, and next ones."""
     text = Text()
     for stage in view.stages:
         if text:
@@ -91,10 +91,10 @@ def _stages(view: View) -> Text:
 
 
 class _Fitting:
-    """A table that is built narrower where it would not fit.
+    """A table that is built narrow if the wide one does not fit.
 
     Args:
-        build: makes it; narrow, if it is given True.
+        build: builds the table; narrow for True.
     """
 
     def __init__(self, build: Callable[[bool], Table]) -> None:
@@ -184,7 +184,7 @@ def _history(report: Report, metric: str) -> RenderableType:
 
 
 def _chosen(snapshots: Sequence[Snapshot]) -> list[Snapshot]:
-    """The last of each stage, and others in between, as many as fit."""
+    """Returns the last snapshot of each stage, and as many of the others as fit."""
     stages = [list(group) for _, group in groupby(snapshots, key=lambda shot: shot.series)]
     each = max(1, _MOST_MOMENTS // max(1, len(stages)))
     found = []
@@ -215,11 +215,11 @@ def _table(*headings: str) -> Table:
 
 
 def _fold(table: Table, column: int) -> None:
-    """Have a column take more lines where there is not room enough for it."""
+    """Lets a column break its lines if it is too narrow."""
     table.columns[column].no_wrap = False
     table.columns[column].overflow = "fold"
 
 
 def _moment(at: str) -> str:
-    """A time without what nobody reads."""
+    """Shortens a time to seconds."""
     return at[:19].replace("T", " ")

@@ -1,6 +1,6 @@
-"""A rollout as a page that needs nothing else: no network, no script, charts as SVG in it.
+"""A rollout as one self-contained page: no network, no script, charts as embedded SVG.
 
-The charts are matplotlib's, which is not installed with the gateway but with ``headgate[report]``.
+matplotlib draws the charts. It comes with ``headgate[report]``, not with the gateway.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _STYLE: Any = {
     "axes.spines.right": False,
     "axes.spines.top": False,
     "font.size": 9.0,
-    "svg.hashsalt": "headgate",  # the same figures make the same page
+    "svg.hashsalt": "headgate",  # makes the page reproducible
     "text.color": _INK,
     "xtick.color": _INK,
     "ytick.color": _INK,
@@ -67,13 +67,13 @@ td.w {{ white-space: nowrap }}
 
 
 def write_page(report: Report, path: Path) -> None:
-    """Write the page of a rollout.
+    """Writes the page of a rollout to a file.
 
     Raises:
         GatewayError: matplotlib is not installed, or the file cannot be written.
     """
     try:
-        import matplotlib  # noqa: F401, ICN001 - whether it is there
+        import matplotlib  # noqa: F401, ICN001 - only to see if it exists
     except ImportError:
         raise GatewayError(
             "the page's charts need matplotlib: pip install 'headgate[report]'"
@@ -85,7 +85,7 @@ def write_page(report: Report, path: Path) -> None:
 
 
 def page(report: Report) -> str:
-    """The page as HTML."""
+    """Returns the page as HTML."""
     view = report.view
     parts = [_HEAD.format(title=escape(view.group)), *_top(view)]
     if view.findings:
@@ -164,7 +164,7 @@ def _at(moment: str) -> str:
 
 
 def _chart(metric: str, shots: Sequence[Snapshot], decisions: Sequence[Decision]) -> str:
-    """A metric in both arms over time, with the evidence below, as an image."""
+    """Draws a metric in both arms over time, with the evidence below; returns an image tag."""
     import matplotlib as mpl
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.figure import Figure
@@ -180,7 +180,7 @@ def _chart(metric: str, shots: Sequence[Snapshot], decisions: Sequence[Decision]
         formatter = ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
         below.xaxis.set_major_formatter(formatter)
         above.set_ylabel({"latency_p95": "ms", "events_per_user": "events"}.get(metric, "%"))
-        if above.get_legend_handles_labels()[0]:  # there is something to name
+        if above.get_legend_handles_labels()[0]:  # a legend without entries would warn
             above.legend(frameon=False, ncols=3, loc="upper left", bbox_to_anchor=(0, 1.16))
         for axes in (above, below):
             axes.grid(axis="y", color=_FAINT, linewidth=0.6)
@@ -204,7 +204,7 @@ def _arms(axes: Axes, metric: str, shots: Sequence[Snapshot]) -> float:
             high = [scale * (one.value if one.high is None else one.high) for one in values]
             axes.plot(moments, middle, color=colour, linewidth=1.8, label=label, marker=".")
             axes.fill_between(moments, low, high, color=colour, alpha=0.13, linewidth=0)
-            # Of the first moments, which know nothing, the interval may be all there is.
+            # Leaves out the wide intervals of the first half, or they would set the scale.
             top = max(top, *middle, *high[len(high) // 2 :])
             label = None
     label = "bound"
@@ -232,7 +232,7 @@ def _mark(
     decisions: Sequence[Decision],
     top: float,
 ) -> None:
-    """A line for each decision that is within the chart."""
+    """Draws a line for each decision within the chart."""
     first, last = shots[0].at_ms, shots[-1].at_ms
     for one in decisions:
         if first <= one.at_ms <= last + 60_000:
@@ -257,7 +257,7 @@ def _mark(
 
 
 def _stages(metric: str, shots: Sequence[Snapshot]) -> Iterator[tuple[list[float], list[Finding]]]:
-    """The moments and findings of each test, which is where a line ends."""
+    """Yields the moments and findings of each test; each test is a line of its own."""
     for _, group in groupby(shots, key=lambda shot: shot.series):
         found = [
             (_moment(shot.at_ms), one)
@@ -270,5 +270,5 @@ def _stages(metric: str, shots: Sequence[Snapshot]) -> Iterator[tuple[list[float
 
 
 def _moment(at_ms: int) -> float:
-    """A time as matplotlib has it: in days."""
+    """Converts a time to days, as matplotlib counts."""
     return at_ms / 86_400_000

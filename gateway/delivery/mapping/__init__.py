@@ -1,12 +1,12 @@
-"""Changes events for one destination, as ``mapping`` in config.toml says; without code.
+"""Changes events for one destination, as ``mapping`` in config.toml says, without code.
 
-A mapping is a list of rules. Each renames, copies, sets, computes and drops what paths name
-(`gateway.events.conditions.path`), where its condition holds
+A mapping is a list of rules. Each rule renames, copies, sets, computes and drops values at paths
+(`gateway.events.conditions.path`), if its condition holds
 (`gateway.events.conditions.condition`). docs/guide/mapping.md is the reference.
 
-It works at the destination's door, on a copy: what waits in the retry lane and what is kept as a
-dead letter is the event as it was, so that a corrected mapping holds for those too. An event that
-cannot be mapped becomes a dead letter with the reason; the others of its batch go on.
+Events are mapped right before they are sent, and on a copy. The retry lane and dead letters hold
+the event as it was, so that a corrected mapping applies to those too. An event that cannot be
+mapped becomes a dead letter with the reason; the others of its batch are sent.
 """
 
 from __future__ import annotations

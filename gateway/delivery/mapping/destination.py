@@ -1,4 +1,4 @@
-"""A destination that gets its events mapped."""
+"""A destination that maps events before it sends them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from gateway.events.subjects import Subjects
 __all__ = ["MappedDestination"]
 
 _AT_ONCE = 250
-"""Events that are mapped before others have a turn on the event loop."""
+"""Number of events that are mapped before other tasks may run."""
 
 
 class MappedDestination(Destination):
-    """Maps the events of each batch and hands them on.
+    """Maps the events of each batch and passes them to another destination.
 
     Args:
         destination: gets the mapped events, with the offsets of the originals.
         mapping: raises `Permanent` for an event that cannot be mapped.
 
     Attributes:
-        destination, mapping: the two of them.
+        destination, mapping: both arguments.
     """
 
     def __init__(self, destination: Destination, mapping: Callable[[Event], Event]) -> None:
@@ -33,28 +33,28 @@ class MappedDestination(Destination):
         self.mapping = mapping
 
     async def start(self) -> None:
-        """Start the destination."""
+        """Starts the destination."""
         await self.destination.start()
 
     async def stop(self) -> None:
-        """Stop it."""
+        """Stops the destination."""
         await self.destination.stop()
 
     async def check(self) -> None:
-        """Check it."""
+        """Checks the destination."""
         await self.destination.check()
 
     async def erase(self, subjects: Subjects, job: str = "") -> Erasure:
-        """Have it erase users by their own ids; it does not find those that a rule renames."""
+        """Erases users in the destination by their own ids, not by ids that a rule has changed."""
         return await self.destination.erase(subjects, job)
 
     async def send(self, batch: Batch) -> None:
-        """Map the events and send those that could be.
+        """Maps the events and sends those that could be mapped.
 
         Raises:
-            DeliveryError: what the destination says of the whole batch. What could not be mapped is
+            DeliveryError: the destination failed as a whole. Events that could not be mapped are
                 found again when the batch comes again.
-            BatchError: events that could not be mapped, and those that the destination names.
+            BatchError: the events that could not be mapped, and those that the destination names.
         """
         mapped: list[Event] = []
         places: list[int] = []
@@ -73,7 +73,7 @@ class MappedDestination(Destination):
             try:
                 await self.destination.send(Batch(mapped, offsets, batch.attempt, batch.queue_id))
             except BatchError as error:
-                known = len(places)  # it may name an event that it was not given
+                known = len(places)  # a destination may name an event that it was not given
                 failed |= {places[i]: e for i, e in error.failed.items() if 0 <= i < known}
             except Permanent as error:
                 if not failed:

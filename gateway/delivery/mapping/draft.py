@@ -1,4 +1,4 @@
-"""A copy of an event while it is changed, and the places in it that paths name."""
+"""Changes a copy of an event, at the places that paths name."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ TARGETS = (
     *("type", "event", "name", "category", "userId", "anonymousId", "groupId", "previousId"),
     *("channel", "timestamp", "properties", "traits", "context", "integrations", "extra"),
 )
-"""What of an event may be changed. The others tell an event from others, or are the gateway's."""
+"""The fields of an event that may be changed. The others identify it, or belong to the gateway."""
 
 Step: TypeAlias = str | int | None
 
 
 def field_value(field: str, value: Any) -> str:
-    """A value as a field of the event holds it.
+    """Converts a value to the form that a field of the event holds.
 
     Raises:
         Unfit: the field cannot hold it.
@@ -41,10 +41,13 @@ def field_value(field: str, value: Any) -> str:
 
 
 class Draft:
-    """Changes a copy of an event; `finish` gives it.
+    """A copy of an event that is being changed; `finish` returns it.
 
-    A body is decoded anew when it is first changed, so that nobody shares it, and encoded once at
-    the end. Reading goes on as from any event.
+    A body is decoded anew when it is first changed, so that no other event shares it, and encoded
+    once at the end.
+
+    Attributes:
+        event: the copy, which can be read meanwhile like any event.
     """
 
     def __init__(self, event: Event) -> None:
@@ -52,16 +55,16 @@ class Draft:
         self._bodies: dict[str, dict[str, Any]] = {}
 
     def finish(self) -> Event:
-        """The event with all changes."""
+        """Returns the event with all changes."""
         for name, body in self._bodies.items():
             setattr(self.event, name, body)
         return self.event
 
     def store(self, path: Path, value: Any) -> None:
-        """Put a value at a path; objects on the way to it are made.
+        """Stores a value at a path, and creates missing objects on the way.
 
         Raises:
-            Unfit: something else is in the way, or a field cannot hold the value.
+            Unfit: another value is in the way, or a field cannot hold the value.
         """
         if path.root in FIELDS:
             setattr(self.event, FIELDS[path.root], field_value(path.root, value))
@@ -69,7 +72,7 @@ class Draft:
         put(self._body(path.root), path.steps, value)
 
     def remove(self, path: Path) -> None:
-        """Take away what is at a path, if anything."""
+        """Removes the value at a path, if there is one."""
         if path.root in FIELDS:
             setattr(self.event, FIELDS[path.root], None)
         elif not path.steps:
@@ -78,7 +81,7 @@ class Draft:
             take(self._body(path.root), path.steps)
 
     def elements(self, path: Path) -> Iterator[Any]:
-        """The elements of the lists at a path that ends with ``[]``; they may be changed."""
+        """Yields the elements of the lists at a path that ends with ``[]``; they may be changed."""
         return holders(self._body(path.root), path.steps)
 
     def _body(self, root: str) -> dict[str, Any]:
@@ -89,7 +92,7 @@ class Draft:
 
 
 def holders(node: Any, steps: tuple[Step, ...]) -> Iterator[Any]:
-    """Everything that steps lead to from a value."""
+    """Yields all values that steps lead to from a value."""
     for place, step in enumerate(steps):
         if step is EVERY:
             if isinstance(node, list):
@@ -106,10 +109,10 @@ def holders(node: Any, steps: tuple[Step, ...]) -> Iterator[Any]:
 
 
 def put(node: Any, steps: tuple[Step, ...], value: Any) -> None:
-    """Put a value where steps without ``[]`` lead to; objects on the way to it are made.
+    """Stores a value where steps without ``[]`` lead to, and creates missing objects on the way.
 
     Raises:
-        Unfit: something else is in the way.
+        Unfit: another value is in the way.
     """
     for step, following in zip(steps, (*steps[1:], None), strict=True):
         last = following is None
@@ -129,7 +132,7 @@ def put(node: Any, steps: tuple[Step, ...], value: Any) -> None:
 
 
 def take(node: Any, steps: tuple[Step, ...]) -> None:
-    """Take away what steps lead to from a value, if anything."""
+    """Removes the values that steps lead to from a value, if there are any."""
     step = steps[-1]
     for holder in holders(node, steps[:-1]):
         if isinstance(step, str):
@@ -143,7 +146,7 @@ def take(node: Any, steps: tuple[Step, ...]) -> None:
 
 
 def own(value: Any) -> Any:
-    """A value that nothing else holds a part of, so that it can be changed alone."""
+    """Returns a deep copy of a value, so that changes to it touch nothing else."""
     if isinstance(value, dict):
         return {key: own(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

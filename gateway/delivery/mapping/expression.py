@@ -1,4 +1,4 @@
-"""Expressions, which compute a value from an event.
+"""Compiles expressions, which compute a value from an event.
 
 ::
 
@@ -6,7 +6,7 @@
     concat(traits.firstName, " ", traits.lastName)
     coalesce(properties.revenue, properties.total, 0)
 
-An expression is read once and becomes a tree of functions; nothing of it is ever handed to Python's
+An expression is parsed once and becomes a tree of functions. No part of it ever reaches Python's
 own evaluator. The grammar::
 
     expression = product { ("+" | "-") product }
@@ -15,9 +15,9 @@ own evaluator. The grammar::
                          | "(" expression ")" )
     literal    = "text" | 'text' | number | "true" | "false" | "null"
 
-`gateway.events.conditions.path` says what a path is. With ``[]`` in it a path is the list of all
-that it leads to; but where the value is for each element of a list, paths into that list are those
-of the element.
+`gateway.events.conditions.path` says what a path is. A path with ``[]`` has as its value the list
+of all values that it leads to. But if the expression is computed for each element of a list, a path
+into that list starts at the element.
 """
 
 from __future__ import annotations
@@ -35,26 +35,26 @@ from gateway.events.event import Event
 __all__ = ["MAX_LENGTH", "MAX_NESTING", "Expression", "ExpressionError", "compile_expression"]
 
 MAX_LENGTH = 10_000
-"""Characters that an expression may have."""
+"""Most characters of an expression."""
 
 MAX_NESTING = 32
-"""Levels of parentheses and functions that an expression may have."""
+"""Most levels of parentheses and functions in an expression."""
 
 Expression: TypeAlias = Callable[[Event, Any], Any]
-"""Gives the value for an event and, where it is computed for each element of a list, the element.
+"""Returns the value for an event and, if it is computed for each element of a list, an element.
 
-Raises `Unfit`."""
+Raises `Unfit` if a value is of the wrong kind."""
 
 
 class ExpressionError(TextError):
-    """A text is not an expression; shows where, with a suggestion."""
+    """A text is not an expression. The message shows the place, with a suggestion."""
 
 
 def compile_expression(text: str, scope: Path | None = None) -> Expression:
-    """Make a function that computes the value of an expression.
+    """Compiles a text to a function that computes its value.
 
     Args:
-        scope: the list, as a path that ends with ``[]``, for each element of which it is computed.
+        scope: path to a list, which ends with ``[]``, if the value is computed for each element.
 
     Raises:
         ExpressionError: the text is not an expression, or is over a bound.
@@ -67,7 +67,7 @@ def compile_expression(text: str, scope: Path | None = None) -> Expression:
 
 
 class _Parser(Parser):
-    """Reads an expression."""
+    """Parses an expression."""
 
     error = ExpressionError
     language = "an expression"
@@ -196,7 +196,7 @@ def _read(path: Path, scope: Path | None) -> Expression:
 
 
 def _at(value: Any, steps: tuple[str | int | None, ...]) -> Any:
-    """What is at a path inside a value, or None."""
+    """Returns the value at a path inside a value, or None."""
     for step in steps:
         if isinstance(step, str):
             value = value.get(step) if isinstance(value, Mapping) else None
@@ -207,7 +207,7 @@ def _at(value: Any, steps: tuple[str | int | None, ...]) -> Any:
 
 
 def _all_at(value: Any, steps: tuple[str | int | None, ...]) -> list[Any] | None:
-    """All that a path with ``[]`` leads to, without nulls; None where there is no list."""
+    """Returns all values that a path with ``[]`` leads to, without nulls; None without a list."""
     first = steps.index(EVERY)
     elements, rest = _at(value, steps[:first]), steps[first + 1 :]
     if not isinstance(elements, list | tuple):

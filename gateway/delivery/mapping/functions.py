@@ -1,8 +1,8 @@
-"""The functions of expressions. Each takes JSON values and gives one, or says that it cannot.
+"""The functions of expressions. Each takes JSON values and returns one, or raises `Unfit`.
 
-Null stands for a value that is not there: given it, a function gives null, unless it says otherwise
-below. A value of the wrong kind is an error and not null, for a wrong total in a report is worse
-than an event that waits as a dead letter until somebody has looked. No error quotes a value.
+Null stands for a missing value. Given null, a function returns null, unless it says otherwise. A
+value of the wrong kind is an error and not null: a wrong total in a report is worse than an event
+that waits as a dead letter until somebody has looked. No error quotes a value.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
 _MOST_DIGITS = 15
 MAX_TEXT = 100_000
-"""Characters of a text that an expression makes."""
+"""Most characters of a text that an expression makes."""
 
 
 class Unfit(ValueError):
-    """A value is not of the kind that is needed; the text does not quote it."""
+    """A value is of the wrong kind. The message does not quote it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function and how many values it takes.
+    """A function, and the number of values that it takes.
 
     Attributes:
-        most: None for any number.
+        least, most: bounds on the number of values; `most` is None for any number.
     """
 
     call: Callable[..., Any]
@@ -45,27 +45,27 @@ class Function:
 
 
 def lowercase(value: Any) -> Any:
-    """A text in lower case."""
+    """Returns a text in lower case."""
     return None if value is None else _text(value).lower()
 
 
 def uppercase(value: Any) -> Any:
-    """A text in upper case."""
+    """Returns a text in upper case."""
     return None if value is None else _bounded(_text(value).upper())
 
 
 def trim(value: Any) -> Any:
-    """A text without white space at its ends."""
+    """Returns a text without white space at its ends."""
     return None if value is None else _text(value).strip()
 
 
 def truncate(value: Any, length: Any) -> Any:
-    """The first characters of a text."""
+    """Returns the first characters of a text."""
     return None if value is None else _text(value)[: _count(length)]
 
 
 def replace(value: Any, old: Any, new: Any) -> Any:
-    """A text with every `old` replaced by `new`."""
+    """Returns a text with every `old` replaced by `new`."""
     if value is None:
         return None
     text, old, new = _text(value), _text(old), _text(new)
@@ -77,14 +77,14 @@ def replace(value: Any, old: Any, new: Any) -> Any:
 
 
 def concat(*values: Any) -> Any:
-    """Texts, numbers and booleans one after the other; null adds nothing, null alone is null."""
+    """Joins texts, numbers and booleans. Null adds nothing; nulls alone make null."""
     if all(value is None for value in values):
         return None
     return _bounded("".join([text(value) for value in values if value is not None]))
 
 
 def text(value: Any) -> Any:
-    """A number or boolean as JSON writes it; a text as it is."""
+    """Returns a number or boolean as JSON writes it, and a text as it is."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -98,7 +98,7 @@ _NONE_GIVEN = object()
 
 
 def number(value: Any, otherwise: Any = _NONE_GIVEN) -> Any:
-    """A number, also one that is written as text; `otherwise` for what is neither, or null."""
+    """Returns a number, also from a text; `otherwise` for null and for any other value."""
     if value is not None:
         found = as_number(value.strip() if isinstance(value, str) else value)
         if found is not None:
@@ -107,7 +107,7 @@ def number(value: Any, otherwise: Any = _NONE_GIVEN) -> Any:
 
 
 def boolean(value: Any, otherwise: Any = _NONE_GIVEN) -> Any:
-    """True or false, also as text or as 1 and 0; `otherwise` for what is neither."""
+    """Returns true or false, also from a text or from 1 and 0; `otherwise` for any other value."""
     if isinstance(value, bool):
         return value
     if isinstance(value, str | int | float):
@@ -118,7 +118,7 @@ def boolean(value: Any, otherwise: Any = _NONE_GIVEN) -> Any:
 
 
 def round_(value: Any, digits: Any = 0) -> Any:
-    """A number with so many digits after the point; a half goes to the even neighbour."""
+    """Rounds a number to some digits after the point; a half goes to the even neighbour."""
     if value is None:
         return None
     rounded = round(_number(value), _count(digits, _MOST_DIGITS))
@@ -126,12 +126,12 @@ def round_(value: Any, digits: Any = 0) -> Any:
 
 
 def absolute(value: Any) -> Any:
-    """A number without its sign."""
+    """Returns a number without its sign."""
     return None if value is None else abs(_number(value))
 
 
 def sum_(value: Any) -> Any:
-    """The sum of a list of numbers; elements that are null count as 0."""
+    """Returns the sum of a list of numbers; null elements count as 0."""
     if value is None:
         return None
     total: Any = 0
@@ -142,7 +142,7 @@ def sum_(value: Any) -> Any:
 
 
 def length(value: Any) -> Any:
-    """Characters of a text, elements of a list, keys of an object."""
+    """Counts the characters of a text, the elements of a list or the keys of an object."""
     if value is None:
         return None
     if isinstance(value, str | list | tuple | Mapping):
@@ -151,7 +151,7 @@ def length(value: Any) -> Any:
 
 
 def join(value: Any, between: Any) -> Any:
-    """The texts, numbers and booleans of a list as one text."""
+    """Joins the texts, numbers and booleans of a list to one text."""
     if value is None:
         return None
     parts = [text(element) for element in _list(value) if element is not None]
@@ -161,20 +161,19 @@ def join(value: Any, between: Any) -> Any:
 
 
 def sha256(value: Any) -> Any:
-    """The SHA-256 of a text in UTF-8, as 64 hexadecimal digits (FIPS 180-4)."""
+    """Returns the SHA-256 of a text in UTF-8, as 64 hexadecimal digits (FIPS 180-4)."""
     if value is None:
         return None
     return hashlib.sha256(_text(value).encode("utf-8", "replace")).hexdigest()
 
 
 def milliseconds(value: Any) -> Any:
-    """A time as milliseconds since 1970; see `gateway.events.timestamps.parse_ms` for what is
-    read."""
+    """Returns a time, in any form that `parse_ms` reads, as milliseconds since 1970."""
     return None if value is None else _time(value)
 
 
 def iso_time(value: Any) -> Any:
-    """A time as ISO 8601 in UTC with milliseconds."""
+    """Returns a time as ISO 8601 in UTC with milliseconds."""
     return None if value is None else format_ms(_time(value))
 
 
@@ -197,7 +196,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "truncate": Function(truncate, 2, 2),
     "uppercase": Function(uppercase, 1, 1),
 }
-"""By their names; ``coalesce`` is beside them, for it does not look at all of its values."""
+"""All functions by name, except ``coalesce``, which does not compute all of its values."""
 
 
 def _calculate(sign: str, calculate: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -254,7 +253,7 @@ def _time(value: Any) -> int:
 
 
 def _finite(value: Any) -> Any:
-    """A number as JSON can hold it: a whole one that is too large becomes a double."""
+    """Returns a number as JSON can hold it; a whole number that is too large becomes a double."""
     if isinstance(value, int):
         if abs(value) <= _LARGEST_INTEGER:
             return value

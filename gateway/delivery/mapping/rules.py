@@ -1,4 +1,4 @@
-"""The rules of a mapping: read from config.toml, checked, and made into steps."""
+"""Reads the rules of a mapping from config.toml, checks them, and compiles them to steps."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Rule(Settings, frozen=True):
     """A table of `mapping`. Its actions are done in the order of these attributes.
 
     Attributes:
-        condition: ``if``: the events that it is for, as a condition; all, if empty.
-        rename_events: names of track events, old to new.
-        rename: paths, from to where; nothing happens where there is nothing.
-        copy: paths, from to where.
-        constants: ``set``: paths to the values to put there.
-        compute: paths to expressions; one that gives null sets nothing.
-        drop: paths.
+        condition: ``if``: a condition on the events that it applies to; if empty, all events.
+        rename_events: old to new names of track events.
+        rename: old to new paths; a path without a value is skipped.
+        copy: paths to copy from, and to copy to.
+        constants: ``set``: paths and the values to store there.
+        compute: paths and expressions; null is not stored.
+        drop: paths to remove.
     """
 
     condition: str = msgspec.field(default="", name="if")
@@ -49,7 +49,7 @@ _Step: TypeAlias = Callable[[Draft], None]
 @dataclass(frozen=True, slots=True)
 class _Compiled:
     condition: Condition | None
-    steps: tuple[tuple[str, _Step], ...]  # each with its place in config, for reasons
+    steps: tuple[tuple[str, _Step], ...]  # each with its place in config, for dead letters
 
 
 class EventMapping:
@@ -59,10 +59,11 @@ class EventMapping:
         self._rules = tuple(rules)
 
     def __call__(self, event: Event) -> Event:
-        """The event as the rules make it: a copy, or itself where none of them is for it.
+        """Returns a mapped copy of the event, or the event itself if no rule applies to it.
 
         Raises:
-            Permanent: it cannot be mapped; names the place in config, and quotes no value.
+            Permanent: it cannot be mapped. The message names the place in config and quotes no
+                value.
         """
         draft: Draft | None = None
         for rule in self._rules:
@@ -80,27 +81,27 @@ class EventMapping:
 
 
 def compile_mapping(rules: Sequence[Rule], path: str) -> EventMapping:
-    """Make a function of rules.
+    """Compiles rules to a mapping.
 
     Args:
-        path: of the list of rules in config.toml, such as ``destinations.crm.mapping``.
+        path: path of the list of rules in config.toml, such as ``destinations.crm.mapping``.
 
     Raises:
-        ConfigError: starts with the path of what is wrong.
+        ConfigError: a rule is wrong. The message starts with the path of the mistake.
     """
     compiled = [
-        _Reader(rule, f"{path}[{number}]", f"mapping[{number}]").read()
+        _RuleCompiler(rule, f"{path}[{number}]", f"mapping[{number}]").read()
         for number, rule in enumerate(rules)
     ]
     return EventMapping(compiled)
 
 
-class _Reader:
-    """Makes the steps of one rule.
+class _RuleCompiler:
+    """Compiles one rule.
 
     Args:
-        path: of the rule, for errors in config.
-        place: of the rule within its destination, for reasons of dead letters.
+        path: path of the rule in config.toml, for errors.
+        place: place of the rule within its destination, for dead letters.
     """
 
     def __init__(self, rule: Rule, path: str, place: str) -> None:
@@ -162,7 +163,7 @@ class _Reader:
 
     def _constant(self, key: str, target: str, value: Any) -> _Step:
         path = self._target(key, target)
-        # TOML has dates and NaN, which JSON has not.
+        # TOML has dates and NaN, which JSON does not have.
         value = msgspec.json.decode(msgspec.json.encode(value))
         if path.root in FIELDS:
             try:
@@ -217,7 +218,7 @@ def _key(action: str, name: str) -> str:
 
 
 def _scope_of(path: Path) -> Path | None:
-    """The innermost list that a path leads through all elements of."""
+    """Returns the path of the innermost list whose elements a path visits, or None."""
     if EVERY not in path.steps:
         return None
     last = len(path.steps) - 1 - path.steps[::-1].index(EVERY)
@@ -231,7 +232,7 @@ def _rename_event(names: Mapping[str, str], draft: Draft) -> None:
 
 
 def _storing(path: Path, expression: Expression) -> _Step:
-    """Put the value of an expression at a path, in each element where that leads into a list."""
+    """Returns a step that stores the value of an expression at a path or in each list element."""
     scope = _scope_of(path)
     if scope is None:
 
@@ -253,7 +254,7 @@ def _storing(path: Path, expression: Expression) -> _Step:
 
 
 def _moving(origin: Path, goal: Path, scope: Path | None, read: Expression) -> _Step:
-    """Take the value away from one path and put it at another, in each element of a list."""
+    """Returns a step that moves a value from one path to another, or within each list element."""
     if scope is None:
 
         def move(draft: Draft) -> None:

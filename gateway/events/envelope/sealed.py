@@ -25,7 +25,7 @@ from itertools import chain
 from typing import cast, overload
 
 import msgspec
-from msgspec import Raw, Struct, field
+from msgspec import Raw, Struct
 
 from gateway.events.envelope.client import Client, enrich
 from gateway.events.envelope.normalise import add_notes
@@ -36,16 +36,13 @@ from gateway.events.event import EMPTY, Event, decode_events
 
 __all__ = [
     "API_EVENT_VERSION",
-    "Brief",
     "Ids",
     "Origin",
     "Run",
     "Sealed",
     "SentEvent",
-    "briefs",
     "complete",
     "finish",
-    "newest_ids",
     "seal",
     "sent_events",
     "stored_events",
@@ -342,40 +339,3 @@ def stored_events(payload: bytes) -> Sequence[Event]:
         )
     run.append(singles)
     return run
-
-
-class Brief(Struct, gc=False):
-    """The source id and message id of a stored event, read without making the event."""
-
-    source_id: str = field(default="", name="sourceId")
-    message_id: str = field(default="", name="messageId")
-
-
-class _BriefElement(Brief, gc=False):
-    origin: Brief | None = None
-    sent: list[Brief] = []
-
-
-_briefs = msgspec.json.Decoder(list[_BriefElement])
-
-
-def newest_ids(payload: bytes) -> Iterator[tuple[str, list[str]]]:
-    """Yields source ids and message ids of a frame's payload, the newest first."""
-    for element in reversed(_briefs.decode(payload)):
-        if element.origin is None:
-            yield element.source_id, [element.message_id]
-        else:
-            yield element.origin.source_id, [brief.message_id for brief in reversed(element.sent)]
-
-
-def briefs(payload: bytes) -> list[Brief]:
-    """Returns source id and message id of each event of a frame's payload."""
-    found: list[Brief] = []
-    for element in _briefs.decode(payload):
-        if element.origin is None:
-            found.append(element)
-            continue
-        for brief in element.sent:
-            brief.source_id = element.origin.source_id
-        found += element.sent
-    return found

@@ -1,20 +1,20 @@
-"""Payment card numbers: what makes a number one, and where they are in a text.
+"""Finds payment card numbers in text.
 
-The check digit is that of ISO/IEC 7812-1 (annex B, the Luhn formula). The ranges and lengths are
-those of https://en.wikipedia.org/wiki/Payment_card_number, without what is no longer issued: cards
-with 13 digits that begin with 4 have been gone since the nineties, but many shops have such ids.
+The check digit follows ISO/IEC 7812-1 (annex B, the Luhn formula). Ranges and lengths come from
+https://en.wikipedia.org/wiki/Payment_card_number, without those that are no longer issued: cards
+with 13 digits that begin with 4 ended in the nineties, but many shops have such ids.
 """
 
 from __future__ import annotations
 
 import re
 
-__all__ = ["SPACES", "apart", "digits_of", "find_cards", "is_card", "luhn"]
+__all__ = ["SPACES", "digits_of", "find_cards", "is_card", "luhn"]
 
 SPACES = " \u00a0\u202f"
-"""Characters that set groups of digits apart, beside the hyphen, and the plus in a query string."""
+"""Characters that separate groups of digits, beside the hyphen and the plus of a query string."""
 
-# First and last prefix, filled up to six digits, and the lengths in use.
+# First and last prefix, padded to six digits, and the lengths in use.
 _CARD_RANGES: tuple[tuple[int, int, frozenset[int]], ...] = tuple(
     (first, last, frozenset(lengths))
     for first, last, lengths in (
@@ -51,7 +51,7 @@ _CARD_RANGES: tuple[tuple[int, int, frozenset[int]], ...] = tuple(
         (986000, 986099, (16,)),  # Humo
     )
 )
-# The first character stands before what must not precede it, so that `re` can look for digits fast.
+# The digit comes before the look-behinds, so that `re` can skip to digits fast.
 _CARD = re.compile(
     rf"""[0-9](?<!\w.)(?<![0-9][.,].)
     (?: [0-9]{{12,18}}
@@ -61,13 +61,14 @@ _CARD = re.compile(
     )(?!\w)""",
     re.VERBOSE,
 )
-_FIRST_DIGITS = frozenset(str(first)[0] for first, _, _ in _CARD_RANGES)  # no time in ms has one
+# No time in milliseconds begins with one of these.
+_FIRST_DIGITS = frozenset(str(first)[0] for first, _, _ in _CARD_RANGES)
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 _LONGEST_GTIN = 14
 
 
 def is_card(digits: str) -> bool:
-    """Whether a text of ASCII digits is a card number."""
+    """Tells whether a text of ASCII digits is a card number."""
     length = len(digits)
     if not 13 <= length <= 19 or digits[0] not in _FIRST_DIGITS or not luhn(digits):
         return False
@@ -79,19 +80,19 @@ def is_card(digits: str) -> bool:
 
 
 def luhn(digits: str) -> bool:
-    """Whether the last digit is the check digit of the others."""
+    """Tells whether the last digit is the Luhn check digit of the others."""
     numbers = [ord(digit) - 48 for digit in reversed(digits)]
     return (sum(numbers[::2]) + sum(_DOUBLED[number] for number in numbers[1::2])) % 10 == 0
 
 
 def _is_gtin(digits: str) -> bool:
-    """Whether the last digit is the check digit of a barcode (GS1 General Specifications 7.9)."""
+    """Tells whether the last digit is a barcode's check digit (GS1 General Specifications 7.9)."""
     numbers = [ord(digit) - 48 for digit in reversed(digits)]
     return (sum(numbers[::2]) + 3 * sum(numbers[1::2])) % 10 == 0
 
 
 def find_cards(text: str) -> list[tuple[int, int]]:
-    """Start and end of each card number in a text."""
+    """Returns the span of each card number in a text."""
     spans = []
     position = 0
     while match := _CARD.search(text, position):
@@ -105,14 +106,5 @@ def find_cards(text: str) -> list[tuple[int, int]]:
 
 
 def digits_of(text: str) -> str:
-    """The ASCII digits of a text."""
+    """Returns the ASCII digits of a text."""
     return "".join(re.findall("[0-9]+", text))
-
-
-def apart(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Of sorted spans, those that overlap none of the kept ones before."""
-    kept: list[tuple[int, int]] = []
-    for start, end in spans:
-        if not kept or start >= kept[-1][1]:
-            kept.append((start, end))
-    return kept

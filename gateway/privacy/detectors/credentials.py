@@ -1,17 +1,17 @@
-"""Finds secrets in text: tokens and keys that services issue, and what URLs give away.
+"""Finds secrets in text: tokens and keys that services issue, and secrets in URLs.
 
 ``secret``
-    JSON Web Tokens (RFC 7519); keys by the prefix that their issuer gives them, such as ``AKIA…``,
-    ``ghp_…`` and ``sk_live_…``; private keys in PEM (RFC 7468); what follows ``Bearer``; user and
-    password of a URL (RFC 3986, 3.2.1); values of parameters such as ``access_token`` and
-    ``password`` in a query string.
+    JSON Web Tokens (RFC 7519); keys with the prefix of their issuer, such as ``AKIA…``, ``ghp_…``
+    and ``sk_live_…``; private keys in PEM (RFC 7468); tokens after ``Bearer``; user and password of
+    a URL (RFC 3986, 3.2.1); values of parameters such as ``access_token`` and ``password`` in a
+    query string.
 """
 
 from __future__ import annotations
 
 import re
 
-from gateway.privacy.detectors.cards import apart
+from gateway.privacy.detectors.spans import apart
 
 __all__ = ["HINTS", "PARAMETERS", "find_secrets"]
 
@@ -37,8 +37,7 @@ _KEYS = r"""
   | shp(?:at|ca|pa|ss)_[0-9a-f]{32}
   | pypi-[0-9A-Za-z_-]{50,250}
 """
-# Each branch either begins with text that is rare or is bounded, so that no text is read over and
-# over from many places in it.
+# Each branch begins with rare text or is bounded, so that the time stays linear in the text.
 _SECRET = re.compile(
     rf"""
     (?<![0-9A-Za-z_-])(?:
@@ -57,13 +56,13 @@ _PARAMETER = re.compile(
 HINTS = (
     "eyJ|A[KS]IA|[rs]k_|gh[opusr]_|glpat-|xox|AIza|sk-|SG[.]|npm_|shp|pypi-|_pat_|Bearer |-----B"
 )
-"""What every secret has, but for those in URLs: they have ``@`` or ``=``."""
+"""A pattern that every secret matches, except those in URLs: they have ``@`` or ``=``."""
 
 _HINT = re.compile(f"{HINTS}|://")
 
 
 def find_secrets(text: str) -> list[tuple[int, int]]:
-    """Start and end of each secret in a text."""
+    """Returns the span of each secret in a text."""
     spans: list[tuple[int, int]] = []
     if _HINT.search(text):
         spans = [match.span() for match in _SECRET.finditer(text)]

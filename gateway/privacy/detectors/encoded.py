@@ -1,7 +1,7 @@
-"""Percent-encoding: what a text from a URL says once that is undone, and where each piece stood.
+"""Undoes the percent-encoding of texts from URLs, and maps places back to the encoded text.
 
-Addresses and numbers hide in URLs as ``jane%40example.com`` and ``4111%201111``, and in URLs within
-URLs as ``%2540``. Only characters that encoders do encode are read: letters and digits never are.
+URLs contain addresses and numbers as ``jane%40example.com`` and ``4111%201111``, and URLs within
+URLs as ``%2540``. Letters and digits are never encoded, so that their escapes stay as they are.
 """
 
 from __future__ import annotations
@@ -11,23 +11,22 @@ import re
 __all__ = ["AT_SIGN", "decoded", "view"]
 
 AT_SIGN = re.compile("@|%(?:25)*40")
-"""The sign of an e-mail address, encoded any number of times."""
+"""Matches the sign of an e-mail address, encoded any number of times."""
 
 _ESCAPE = re.compile(
     "%(?:25)*(2[0-9A-CFa-cf]|3[A-Fa-f]|40|5[B-Eb-e]|60|7[B-Db-d])"
-)  # all of ASCII that is printable, but for letters, digits and - . _ ~
+)  # all printable ASCII characters except letters, digits and - . _ ~
 
 
 def decoded(text: str) -> str:
-    """The text with its escapes undone."""
+    """Returns the text with its escapes undone."""
     if "%" not in text:
         return text
     return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
 
 
 def view(text: str) -> tuple[str, list[int]]:
-    """The text with its escapes undone, and for each of its characters, and its end, the place in
-    the text as it is."""
+    """Returns the decoded text, and for each of its characters and its end the encoded place."""
     pieces: list[str] = []
     places: list[int] = []
     position = 0

@@ -1,13 +1,13 @@
 """Finds bank account numbers (IBAN) and national identity numbers in text.
 
 ``iban``
-    ISO 13616: the length of its country, check digits that are right (mod 97-10, ISO/IEC 7064), in
-    one piece or in groups of four, and nine digits in a row somewhere in it.
+    ISO 13616: the length of its country, valid check digits (mod 97-10, ISO/IEC 7064), in one piece
+    or in groups of four, and nine digits in a row somewhere in it.
 ``national_id``
-    Numbers of people that are told from any other number by their form or a check digit: of the US
-    (SSN and ITIN, with their hyphens), Canada (SIN), Brazil (CPF), Sweden, Finland, France (NIR),
-    India (Aadhaar), China and South Korea. Numbers that are bare digits elsewhere look like order
-    numbers: name their keys.
+    Numbers of people that have a form of their own or a check digit: of the US (SSN and ITIN, with
+    their hyphens), Canada (SIN), Brazil (CPF), Sweden, Finland, France (NIR), India (Aadhaar),
+    China and South Korea. The bare digits of other countries look like order numbers: mask their
+    keys by name.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from gateway.privacy.detectors.cards import SPACES, apart, digits_of, luhn
+from gateway.privacy.detectors.cards import SPACES, digits_of, luhn
+from gateway.privacy.detectors.spans import apart
 
 __all__ = ["find_ibans", "find_national_ids"]
 
@@ -39,7 +40,7 @@ _GROUP = 4
 
 
 def find_ibans(text: str) -> list[tuple[int, int]]:
-    """Start and end of each account number in a text."""
+    """Returns the span of each account number in a text."""
     spans = []
     for match in _IBAN.finditer(text):
         end = _iban_end(match[0])
@@ -49,7 +50,7 @@ def find_ibans(text: str) -> list[tuple[int, int]]:
 
 
 def _iban_end(text: str) -> int:
-    """Length of the account number that a text begins with, or 0."""
+    """Returns the length of the account number at the start of a text, or 0."""
     length = _IBAN_LENGTHS.get(text[:2].upper(), 0)
     grouped = not text.isalnum()
     end = length + (length - 1) // _GROUP if grouped else length
@@ -68,7 +69,7 @@ def _ssn(text: str) -> bool:
     area, group, serial = text.split("-")
     if area[0] == "9":  # ITIN
         return 50 <= int(group) <= 65 or (70 <= int(group) <= 99 and int(group) not in (89, 93))
-    if text in ("078-05-1120", "219-09-9999"):  # of advertisements
+    if text in ("078-05-1120", "219-09-9999"):  # used in advertisements
         return False
     return area not in ("000", "666") and group != "00" and serial != "0000"
 
@@ -159,7 +160,7 @@ _MAYBE = re.compile(r"[0-9]{3}[0-9 .\-+\u00a0\u202f]{7}")
 
 
 def find_national_ids(text: str) -> list[tuple[int, int]]:
-    """Start and end of each identity number in a text."""
+    """Returns the span of each identity number in a text."""
     if not _MAYBE.search(text):
         return []
     spans = sorted(

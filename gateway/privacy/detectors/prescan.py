@@ -1,72 +1,54 @@
 """Tells from the bytes of events which of them a mask has to look into.
 
-Nearly all events hold nothing to mask. To decode one and walk through it costs ten times as much as
-to search its bytes, and searching a whole request as one text costs a fraction of searching its
-events one by one. The searches answer "maybe" too often rather than too rarely: whatever the mask
-would find in the decoded event must have been suspected here. A property test holds them to it.
+Nearly all events hold nothing to mask. Decoding and walking an event costs ten times as much as
+searching its bytes, and searching a whole request as one text costs a fraction of searching its
+events one by one. The search may suspect too much but never too little: whatever the mask finds in
+the decoded event must be suspected here. A property test checks that.
 
-The searches are done by Hyperscan (https://intel.github.io/hyperscan), whose time is linear in the
-bytes whatever they are. What looks like a number comes up often, so that it is looked at once more,
-by the detector that the mask itself uses, before an event is decoded for it.
+Hyperscan (https://intel.github.io/hyperscan) does the search, in time linear in the bytes. Hits
+that look like numbers are frequent, so the mask's own detector checks them before an event is
+decoded.
 """
 
 from __future__ import annotations
 
 import re
-import threading
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import accumulate, chain
 from operator import attrgetter
-
-import hyperscan
 
 from gateway.events.event import Event
 from gateway.privacy.detectors import wording
 from gateway.privacy.detectors.detect import NUMBERS, Detector, Kind
+from gateway.privacy.detectors.ip_addresses import is_coarse
+from gateway.privacy.detectors.matcher import CASELESS, EXACT, compiled
+from gateway.privacy.detectors.suspicion import (
+    BODIES,
+    DETECT,
+    NAMES,
+    PATHS,
+    Suspicion,
+    Suspicions,
+)
 
-__all__ = [
-    "BODIES",
-    "DETECT",
-    "NAMES",
-    "PATHS",
-    "TEXTS",
-    "Prescan",
-    "Suspicion",
-    "is_coarse",
-    "squeeze",
-]
-
-BODIES = ("properties", "traits", "context", "extra", "integrations", "metadata")
-"""Bodies that are searched."""
+__all__ = ["TEXTS", "Prescan", "squeeze"]
 
 TEXTS = (
     *("event", "name", "category", "channel"),
     *("user_id", "anonymous_id", "group_id", "previous_id", "message_id"),
 )
-"""Attributes that are searched: names, and ids."""
-
-DETECT = 1
-"""Reason to look into a body: it may hold something that can be detected."""
-
-NAMES = 2
-"""Reason to look into a body: it may have a key that is masked by its name."""
-
-PATHS = 4
-"""Reason to look into a body: it may have the last key of a path that is masked."""
+"""Attributes that are searched: names and ids."""
 
 _RAWS = attrgetter(*(f"raw_{body}" for body in BODIES))
 _TEXTS = attrgetter(*TEXTS)
 _ALL = DETECT | NAMES | PATHS
-# Of hits that are looked at once more: something has to make an address of what is before the
-# sign, there has to be a number, a string has to be a key.
+# Hits that need another check: there must be a name before the sign, the digits must be a number,
+# the string must be a key.
 _AT, _NUMBER, _KEY = 8, 16, 32
 _EVERY_SLOT = range(len(BODIES))
 _BOUNDARY = b"\0"  # no JSON text has it
 
-_CASELESS, _EXACT = hyperscan.HS_FLAG_CASELESS, 0
 _LOWER = bytes(range(256)).lower()
 _INSIGNIFICANT = b" _-"
 _PLAIN_KEY = re.compile(rb"""[^"\\/\x00-\x1f\x7f-\xff]*""")
@@ -83,50 +65,19 @@ _EXPONENT = re.compile(rb"[0-9][eE][+-]?[0-9]{1,3}(?:[]},\s\0]|\Z)")
 
 
 def squeeze(name: str) -> bytes:
-    """A key without what spellings differ in: ``firstName``, ``first_name`` and ``First Name``."""
+    """Returns one form of all spellings of a key: ``firstName``, ``first_name``, ``First Name``."""
     return name.encode("utf-8", "surrogatepass").translate(_LOWER, _INSIGNIFICANT)
 
 
-class _Search:
-    """Regular expressions, compiled as one.
-
-    Args:
-        patterns: each with a number, which is what its hits are known by, and its flags.
-    """
-
-    def __init__(self, patterns: tuple[tuple[int, bytes, int], ...]) -> None:
-        self._database = hyperscan.Database()
-        self._database.compile(
-            expressions=[pattern for _, pattern, _ in patterns],
-            ids=[number for number, _, _ in patterns],
-            elements=len(patterns),
-            flags=[flags | hyperscan.HS_FLAG_DOTALL for _, _, flags in patterns],
-        )
-        self._local = threading.local()
-
-    def hits(self, data: bytes) -> list[tuple[int, int]]:
-        """End and number of the pattern of each hit; all ends that a hit can have."""
-        found: list[tuple[int, int]] = []
-
-        def note(number: int, _start: int, end: int, *_: object) -> None:
-            found.append((end, number))
-
-        scratch = getattr(self._local, "scratch", None)
-        if scratch is None:  # of each thread: two must not scan with the same
-            scratch = self._local.scratch = hyperscan.Scratch(self._database)
-        self._database.scan(data, match_event_handler=note, scratch=scratch)
-        return found
-
-
 class Prescan:
-    """The searches that a mask needs.
+    """Searches the bytes of events for one mask.
 
     Args:
-        kinds: what is detected.
-        names: squeezed keys that are masked, wherever they are but in `integrations`.
-        last_keys: body to the last keys of the paths that are masked in it; None among them stands
-            for a path that the search cannot tell from any other.
-        coarse_ips: whether an address without its last part is not to be found.
+        kinds: the kinds to detect.
+        names: squeezed keys that are masked everywhere but in `integrations`.
+        last_keys: body to the last keys of the paths that are masked in it; None for a path without
+            a key to search for.
+        coarse_ips: ignore addresses whose host part is 0.
     """
 
     def __init__(
@@ -150,43 +101,43 @@ class Prescan:
                 else:
                     always[slot] |= PATHS
         self._always = tuple((slot, reasons) for slot, reasons in always.items() if reasons)
-        found = [(0, pattern, _CASELESS) for pattern in wording.FILLERS]
+        found = [(0, pattern, CASELESS) for pattern in wording.FILLERS]
         if kinds or names or any(last_keys.values()):
-            found.append((_ALL, wording.ESCAPES, _CASELESS))
+            found.append((_ALL, wording.ESCAPES, CASELESS))
         if "email" in kinds or "secret" in kinds:
-            found.append((_AT, wording.AT, _CASELESS))
-        found += [(DETECT, pattern, _CASELESS) for pattern in wording.caseless(kinds)]
-        found += [(DETECT, pattern, _EXACT) for pattern in wording.exact(kinds)]
-        found += [(_NUMBER, pattern, _CASELESS) for pattern in wording.numbers(kinds)]
+            found.append((_AT, wording.AT, CASELESS))
+        found += [(DETECT, pattern, CASELESS) for pattern in wording.caseless(kinds)]
+        found += [(DETECT, pattern, EXACT) for pattern in wording.exact(kinds)]
+        found += [(_NUMBER, pattern, CASELESS) for pattern in wording.numbers(kinds)]
         for name in sorted(self._names):
-            found += [(_KEY, pattern, _CASELESS) for pattern in wording.name(name)]
+            found += [(_KEY, pattern, CASELESS) for pattern in wording.name(name)]
         for path_key in self._slots:
-            found += [(_KEY, pattern, _EXACT) for pattern in wording.path_key(path_key)]
-        self._texts = _compiled(tuple(found))
+            found += [(_KEY, pattern, EXACT) for pattern in wording.path_key(path_key)]
+        self._texts = compiled(tuple(found))
         bare = wording.bare_numbers(kinds)
-        self._numbers = _compiled(((_NUMBER, bare, _CASELESS),)) if bare else None
+        self._numbers = compiled(((_NUMBER, bare, CASELESS),)) if bare else None
 
     def clean(self, data: bytes) -> bool:
-        """Whether nothing in these bytes can match any rule: of an event, or a whole request.
+        """Tells whether nothing in these bytes of an event or a request can match any rule.
 
-        A request that is clean needs no look at its events. The answer is about what is detected,
-        about keys masked by name, and about the last keys of paths; ids and names of events are
-        searched as all else. It may be False for nothing, and is never True for something.
+        The events of a clean request need no look. The search covers detected kinds, keys masked by
+        name and last keys of paths, also in ids and names of events. It may return False for bytes
+        without a match, but never True for bytes with one.
         """
         return not self._always and next(self._suspicions(data), None) is None
 
     def suspects(self, data: bytes) -> set[int] | None:
-        """Where in these bytes something may match a rule: ends of the hits; None for everywhere.
+        """Returns the ends of all hits in these bytes; None if every place is suspected.
 
-        For who knows where each event of a request begins, and looks into those only.
+        A caller that knows where each event of a request begins can look into those events only.
         """
         return None if self._always else {end for end, _, _ in self._suspicions(data)}
 
     def bodies(self, events: list[Event]) -> dict[tuple[int, str], Suspicion]:
-        """What is suspected of each body worth a look, by index of the event and name."""
+        """Returns the suspicion about each body, by index of the event and name of the body."""
         raws = list(chain.from_iterable(map(_RAWS, events)))
         data = _BOUNDARY.join(raws)
-        suspects = _Suspects(raws)
+        suspects = Suspicions(raws)
         for end, reasons, slots in self._suspicions(data):
             suspects.add(end, reasons, slots)
         for slot, reasons in self._always:
@@ -194,11 +145,7 @@ class Prescan:
         return suspects.found
 
     def texts(self, events: list[Event]) -> set[tuple[int, str]]:
-        """Which names and ids of events may hold something that can be detected.
-
-        Returns:
-            Pairs of the event's index and the name of the attribute.
-        """
+        """Returns index and attribute of each name or id that may hold something to detect."""
         every = chain.from_iterable(map(_TEXTS, events))
         if not self.any_of(filter(None, every)):
             return set()
@@ -209,12 +156,12 @@ class Prescan:
         return {(place // len(TEXTS), TEXTS[place % len(TEXTS)]) for place in places}
 
     def any_of(self, texts: Iterator[str] | Collection[str]) -> bool:
-        """Whether one of these texts, which are not JSON, may hold something."""
+        """Tells whether one of these texts, which are not JSON, may hold something to detect."""
         joined = '"\n"'.join(chain(("",), texts, ("",))).encode(errors="replace")
         return next(self._suspicions(joined), None) is not None
 
     def _suspicions(self, data: bytes) -> Iterator[tuple[int, int, Collection[int]]]:
-        """End of each hit, the reasons for suspicion, and which bodies it is good for."""
+        """Yields the end of each hit, its reasons, and the slots of the bodies that it concerns."""
         numbers: list[tuple[int, int]] = []
         for hit in self._texts.hits(data):
             end, said = hit
@@ -242,7 +189,7 @@ class Prescan:
                 yield end, DETECT, _EVERY_SLOT
 
     def _keys(self, data: bytes, end: int) -> Iterator[tuple[int, int, Collection[int]]]:
-        """What is said of the string whose beginning is hit, if that is a key."""
+        """Yields the suspicions about the string whose beginning is hit, if that is a key."""
         match = _KEY_TEXT.match(data, data.rfind(b'"', 0, end - 1))
         if match is not None:
             key = match[1]
@@ -252,7 +199,7 @@ class Prescan:
                 yield end, PATHS, self._slots[key]
 
     def _is_suspicious(self, token: bytes) -> bool:
-        """Whether a string in which there may be a number has to be looked into."""
+        """Tells whether a string with a possible number needs a look."""
         return (
             len(token) > _LONGEST_TOKEN
             or b"\\" in token
@@ -268,18 +215,13 @@ class Prescan:
         )
 
 
-_compiled = lru_cache(32)(_Search)
-"""Several masks with the same settings are compiled once."""
-
-
 _NAME_END = re.compile(rb"[0-9A-Za-z_.+'~\x80-\xff-]")
 _LOGIN = re.compile(rb"(?:\\?/|%(?:25)*2[fF]){2}[^\s/?#\"<>]*\Z")
 _LONGEST_LOGIN = 3 * 256
 
 
 def _has_name(data: bytes, domain: int) -> bool:
-    """Whether what stands before the sign in front of a domain can be a name in an address, or the
-    login of a URL."""
+    """Tells whether the text before a domain's sign can be a name, or the login of a URL."""
     sign = domain - 1 if data[domain - 1] == 0x40 else data.rfind(b"%", 0, domain)
     if _NAME_END.match(data, sign - 1):
         return True
@@ -290,67 +232,11 @@ _ENDS = re.compile(rb"[\"\n\0]")
 
 
 def _token(data: bytes, end: int) -> tuple[int, int]:
-    """What stands between the quotes, or boundaries, around a hit; a long text is cut short."""
+    """Returns the span between the quotes or boundaries around a hit; a long text is cut."""
     low = max(0, end - _LONGEST_TOKEN)
     begin = max(data.rfind(mark, low, end - 1) for mark in (b'"', b"\n", b"\0")) + 1
     found = _ENDS.search(data, end, end + _LONGEST_TOKEN)
     if begin == 0 and low > 0:
-        begin = max(0, low - 1)  # longer than the longest: it will not be looked into
+        begin = max(0, low - 1)  # too long to be looked into
     stop = found.start() if found else min(len(data), end + _LONGEST_TOKEN)
     return begin, stop
-
-
-def is_coarse(address: str) -> bool:
-    """Whether an address is one of which `disguise` has left the network."""
-    return address.endswith((".0", "::"))
-
-
-@dataclass(slots=True)
-class Suspicion:
-    """Why to look into a body, and where.
-
-    Attributes:
-        ends: offsets in its bytes, each right behind something that may be detected.
-    """
-
-    reasons: int = 0
-    ends: list[int] = field(default_factory=list)
-
-
-class _Suspects:
-    """Collects bodies and the reasons to look into them.
-
-    Args:
-        raws: the bodies of all events, those of one after those of the other.
-    """
-
-    def __init__(self, raws: list[bytes]) -> None:
-        self._raws = raws
-        self._ends: list[int] = []
-        self.found: dict[tuple[int, str], Suspicion] = {}
-
-    def add(self, end: int, reasons: int, slots: Collection[int]) -> None:
-        """Add the body in which a hit has this end, if it is one of these."""
-        ends = self._ends = self._ends or list(accumulate(len(raw) + 1 for raw in self._raws))
-        place = bisect_right(ends, end - 1)
-        number, slot = divmod(place, len(BODIES))
-        if slot in slots:
-            suspicion = self._add(number, BODIES[slot], reasons)
-            if reasons & DETECT:
-                suspicion.ends.append(end - (ends[place - 1] if place else 0))
-
-    def add_all(self, slot: int, reasons: int) -> None:
-        """Add a body of every event that has it."""
-        for number, raw in enumerate(self._raws[slot :: len(BODIES)]):
-            if len(raw):
-                self._add(number, BODIES[slot], reasons)
-
-    def _add(self, number: int, body: str, reasons: int) -> Suspicion:
-        if body == "integrations":
-            # Its keys are names of destinations, which happen to be the names of other things too.
-            reasons &= ~NAMES
-        if not reasons:
-            return Suspicion()
-        suspicion = self.found.setdefault((number, body), Suspicion())
-        suspicion.reasons |= reasons
-        return suspicion

@@ -1,16 +1,13 @@
-"""The regular expressions of `gateway.privacy.detectors.prescan`, for bytes of JSON as clients
-write them.
+"""The regular expressions of `gateway.privacy.detectors.prescan`, for JSON bytes from clients.
 
-Each stands for more than what it is there for: whatever `gateway.privacy.detectors.detect` finds in
-the decoded texts of an event must have a hit in the event's bytes, in whatever way those are
-written.
+They match more than personal data: whatever `gateway.privacy.detectors.detect` finds in the decoded
+texts of an event must have a hit in the event's bytes, however a client writes them.
 
-They are written for Hyperscan, which runs any of them in time linear in the bytes, but at very
-different speeds. What begins with, or has in it, some rare text, such as ``"phone`` or ``::``, is
-found by one search for all those texts, at 0.6 ns a byte however many they are. What has none, as
-numbers, is found by an automaton, at 0.9 ns a byte if there is one for all of them; left to itself,
-Hyperscan makes several. So: spell out texts instead of repeating and choosing between characters,
-put nothing that varies in length in front of them, and measure what a change does.
+Hyperscan runs each in time linear in the bytes, but at very different speeds. Expressions with some
+rare text, such as ``"phone`` or ``::``, share one literal search, at 0.6 ns a byte for any number
+of texts. Expressions without, such as numbers, need an automaton, at 0.9 ns a byte if all share
+one; left to itself, Hyperscan makes several. So: spell out texts instead of repeating and choosing
+between characters, put nothing of variable length in front of them, and measure every change.
 """
 
 from __future__ import annotations
@@ -36,16 +33,16 @@ __all__ = [
 _SPACE = rb"(?:\xc2\xa0|\xe2\x80\xaf|%(?:25)*2[089ab])"  # beyond ASCII, or percent-encoded
 
 ESCAPES = rb"\\u(?:00[2-7a]|202f)"
-"""Escapes of characters that are looked for: ASCII from the space on, and two kinds of space."""
+"""Escapes of characters in personal data: ASCII from the space on, and two kinds of space."""
 
 AT = rb"(?:@|%(?:25)*40)[0-9a-z\x80-\xff\[\\]"
 """The sign before the domain in an e-mail address, or before the host of a URL with a login."""
 
-# Nine digits, with what sets groups apart. All kinds of numbers have so many, but for those below.
+# Nine digits, with separators of groups. All kinds of numbers have them, except those below.
 _DIGITS = rb"[^0-9a-z][0-9](?:[ )+-]{0,2}[0-9]){8}"
 _DIGITS_AFTER = (
-    # Digits, or the letters and digits that begin an account number, after an escape that ends in a
-    # letter or digit itself, and digits that are set apart by what is encoded.
+    # Digits, or the beginning of an account number, after an escape that ends in a letter or digit;
+    # and digits with encoded separators.
     rb"(?:\\[bfnrt]|\\u[0-9a-f]{4})(?:[0-9]|[a-z]{2}[0-9]{2})",
     rb"%(?:25)*[2-7][a-f](?:[ )+-]{0,2}[0-9]){9}",
     rb"[0-9)]" + _SPACE + rb"[()]?[0-9]",
@@ -57,7 +54,7 @@ _IBAN_AFTER = (
 )
 _PHONE = rb"(?:\+|%(?:25)*2b)[1-9](?:[ .()-]{0,3}[0-9]){7}"
 _PHONE_AFTER = (rb"(?:\+|%(?:25)*2b)[1-9][0-9 .()-]{0,12}" + _SPACE,)
-# With its hyphen, a Brazilian number looks much like an address. After a slash most are versions.
+# A Brazilian number has a hyphen but looks like an address. After a slash most are versions.
 _DOTTED = rb"[^/0-9][0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}[.-][0-9]"
 _DOTTED_AFTER_SLASH = tuple(
     pattern % digit
@@ -71,7 +68,7 @@ _DOTTED_AFTER = (rb"%(?:25)*[2-7][0-9][0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}[.-][0-9
 _IPV6 = tuple(rb"[23f][0-9a-f]{2}%c:(?:[0-9a-f]{1,4}:){3}" % digit for digit in b"0123456789abcdef")
 _IPV6_SHORT = (rb"::", rb"%(?:25)*3a")
 _PARAMETERS = tuple(
-    # Before it stands one of ?&;#, or the last character of what these are encoded as.
+    # After one of ?&;#, or the last character of their encoded forms.
     rb"[?&;#f6b3]%b(?:=|%%(?:25)*3d)" % parameter.encode()
     for parameter in PARAMETERS
 )
@@ -96,15 +93,15 @@ _SECRETS = (
 
 
 _GAPS = (b" ", b"_", b"-")
-_LONGEST_START = 8  # of a name: what is there too often is looked at again
+_LONGEST_START = 8  # of a name; a second check removes false hits
 
 FILLERS = tuple(rb"\x01\x02\x03%02d" % number for number in range(64))
-"""Texts that no JSON has. With fewer than some 70 Hyperscan takes another way to search for them,
-by which the search of an event takes 1.2 µs instead of 0.65."""
+"""Texts that no JSON has. With fewer than some 70 texts Hyperscan uses another algorithm, with
+which the search of an event takes 1.2 µs instead of 0.65."""
 
 
 def caseless(kinds: Collection[Kind]) -> list[bytes]:
-    """What hints at these kinds, capital letters not counted; a hit is taken as it is."""
+    """Returns the expressions of these kinds that ignore case and need no second check."""
     found: list[bytes] = []
     if "secret" in kinds:
         found += _PARAMETERS
@@ -122,12 +119,12 @@ def caseless(kinds: Collection[Kind]) -> list[bytes]:
 
 
 def exact(kinds: Collection[Kind]) -> list[bytes]:
-    """What hints at these kinds, capital letters counted."""
+    """Returns the expressions of these kinds that respect case."""
     return list(_SECRETS) if "secret" in kinds else []
 
 
 def numbers(kinds: Collection[Kind]) -> list[bytes]:
-    """What hints at numbers of these kinds, so often for nothing that each hit is looked into."""
+    """Returns the expressions for numbers of these kinds; false hits need a second check."""
     found: list[bytes] = []
     if "ip" in kinds:
         found += _IPV6
@@ -137,7 +134,7 @@ def numbers(kinds: Collection[Kind]) -> list[bytes]:
 
 
 def bare_numbers(kinds: Collection[Kind]) -> bytes:
-    """The same for numbers in which there is no text to be found by: one expression, or nothing."""
+    """Returns one expression for numbers without any literal text; empty if there are none."""
     found: list[bytes] = []
     if {"card", "phone", "national_id"} & set(kinds):
         found.append(_DIGITS)
@@ -149,10 +146,10 @@ def bare_numbers(kinds: Collection[Kind]) -> bytes:
 
 
 def name(squeezed: bytes) -> Iterator[bytes]:
-    """What each string that is this name, in whatever way it is spelled, begins with.
+    """Yields the beginnings of all spellings of this name.
 
-    That is its beginning as far as the first letter after the first gap in it. One expression for
-    all spellings, with gaps everywhere, needs an automaton, which takes three times as long.
+    A beginning ends with the first letter after the first gap. One expression for all spellings,
+    with gaps everywhere, would need an automaton, which takes three times as long.
     """
     start = squeezed[:_LONGEST_START]
     ends = [b""] if len(start) < len(squeezed) else [b'"', b"\\", *_GAPS]
@@ -164,7 +161,7 @@ def name(squeezed: bytes) -> Iterator[bytes]:
 
 
 def path_key(key: bytes) -> Iterator[bytes]:
-    """What each string that is this key begins with."""
+    """Yields the beginnings of all strings that are this key."""
     yield from (_literal(b'"' + key + end) for end in (b'"', b"\\"))
 
 

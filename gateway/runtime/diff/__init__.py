@@ -1,13 +1,12 @@
-"""What another config would make of the same events: compared offline, event by event.
+"""Compares offline what two configs would do with the same events.
 
-Both configs are built as gateways that rehearse (`gateway.runtime.explain.explainer`), with the
-same clock. What cannot differ is not looked at: a destination whose tables, transforms and groups
-are the same in both configs gets the same of the same event. Of the others each batch is compared
-as a whole, and only where that differs its events one by one; so batches of vendors' requests do
-not matter, what is said of each event does.
+Both configs are built as gateways for dry runs (`gateway.runtime.explain.explainer`), with the same
+clock. Destinations whose tables, transforms and groups are equal in both configs are skipped. For
+the others each batch is compared as a whole, and only where that differs its events one by one. So
+the packing of vendors' requests does not matter; the content for each event does.
 
-`plan` finds what may differ, `sides` says what a config makes of events, `compare` compares, `feed`
-reads the events, `job` does it in several processes, and `report` is what comes out.
+`plan` finds the parts that may differ, `sides` runs events through one config, `compare` compares
+both, `feed` reads the events, `job` spreads the work over processes, `report` is the result.
 """
 
 from __future__ import annotations

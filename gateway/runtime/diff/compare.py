@@ -1,4 +1,4 @@
-"""Compares what two configs make of the same events."""
+"""Compares the results of two configs for the same events."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from gateway.events.event import Event
 from gateway.events.json_diff import changes
 from gateway.runtime.diff.plan import Plan
 from gateway.runtime.diff.report import MOST_CHANGES, Example, Tally
-from gateway.runtime.diff.sides import Road, Sent, Side, Stopped, run_over
+from gateway.runtime.diff.sides import DeliveryPath, Sent, Side, Stopped, run_over
 
 __all__ = ["MOST_LOOKED_AT", "Comparison"]
 
 MOST_LOOKED_AT = 1000
-"""Events of which what is different is looked up path by path, for each destination and process."""
+"""Number of events compared path by path, for each destination and process."""
 
 _MANY = 0.1
-"""Share of the events that differ from which on each is compared by itself at once."""
+"""Share of differing events above which a destination's events are compared one by one."""
 
 
 class Comparison:
-    """Compares batch after batch; in each, the events of one source of events.
+    """Compares batch after batch.
 
     Args:
         old, new: both started.
@@ -36,7 +36,7 @@ class Comparison:
         self._differing: set[str] = set()
 
     async def stored(self, events: Sequence[Event], offsets: Sequence[int]) -> list[Tally]:
-        """Compare events of the queue; intake's tally comes first."""
+        """Compares events of the queue; the tally of intake comes first."""
         was: list[Event | Stopped] = list(events)
         now = run_over(self._rerun, events) if self._rerun else was
         return await self._compare(was, now, offsets)
@@ -44,10 +44,10 @@ class Comparison:
     async def sent(
         self, source_id: str, events: Sequence[Event], received_ms: int, first: int
     ) -> list[Tally]:
-        """Compare events as a client sends them.
+        """Compares events as a client sends them.
 
         Args:
-            first: stands for the offset of the first of them.
+            first: serves as the offset of the first one.
         """
         copies = [event.copy() for event in events]
         was = self._old.take_in(source_id, events, received_ms)
@@ -76,7 +76,7 @@ class Comparison:
     def _intake(
         self, was: Sequence[Event | Stopped], now: Sequence[Event | Stopped]
     ) -> tuple[Tally, list[int]]:
-        """What is stored differently, and which events these are."""
+        """Compares what is stored; returns the tally and the indexes of differing events."""
         tally = Tally("")
         moved: list[int] = []
         if was is now:
@@ -103,7 +103,7 @@ class Comparison:
         offsets: Sequence[int],
         places: Sequence[int],
     ) -> None:
-        old, new = self._old.roads.get(tally.id), self._new.roads.get(tally.id)
+        old, new = self._old.paths.get(tally.id), self._new.paths.get(tally.id)
         before = _arrivals(old, was, offsets, places)
         after = _arrivals(new, now, offsets, places)
         alike = tally.id in self._plan.alike
@@ -123,7 +123,7 @@ class Comparison:
                 gained.append(place)
             else:
                 tally.unchanged += 1
-        # Of events that one side alone sends, how they are packed does not matter.
+        # For events that only one side sends, their packing does not matter.
         lost = await _sent(old, before, offsets, left)
         for place in left:
             self._settle(tally, before[place], lost[place], after[place])
@@ -136,17 +136,17 @@ class Comparison:
     async def _both(
         self,
         tally: Tally,
-        old: Road | None,
-        new: Road | None,
+        old: DeliveryPath | None,
+        new: DeliveryPath | None,
         before: Mapping[int, Event | Stopped],
         after: Mapping[int, Event | Stopped],
         offsets: Sequence[int],
         places: Sequence[int],
     ) -> None:
-        """Compare what is sent of events that get to the destination by both configs."""
+        """Compares what is sent for events that reach the destination with both configs."""
         assert old is not None
         assert new is not None
-        # All at once is cheaper, and tells less: it is tried where little has differed so far.
+        # Comparing all at once is cheaper but tells less: only where little has differed so far.
         if tally.id not in self._differing:
             was = await _sent(old, before, offsets, places)
             if was == await _sent(new, after, offsets, places) and all(map(_goes, was.values())):
@@ -170,7 +170,7 @@ class Comparison:
         was: object,
         now: object,
     ) -> bool:
-        """Count an event; whether it is sent by both and differs."""
+        """Counts an event; True if both send it and it differs."""
         if _goes(was) and _goes(now) and was != now:
             tally.changed += 1
             return True
@@ -206,38 +206,40 @@ class Comparison:
 
 
 def _arrivals(
-    road: Road | None,
+    path: DeliveryPath | None,
     events: Sequence[Event | Stopped],
     offsets: Sequence[int],
     places: Sequence[int],
 ) -> dict[int, Event | Stopped]:
-    """By place the event as it gets to the destination, or why it does not."""
-    if road is None:
+    """Returns for each place the event as it reaches the destination, or why it does not."""
+    if path is None:
         return dict.fromkeys(places, Stopped("there is no such destination"))
     found: dict[int, Event | Stopped] = {
         place: one for place in places if isinstance(one := events[place], Stopped)
     }
     going = [(place, one) for place in places if isinstance(one := events[place], Event)]
-    sorted_ = road.sort([event for _, event in going], [offsets[place] for place, _ in going])
+    sorted_ = path.sort([event for _, event in going], [offsets[place] for place, _ in going])
     return found | {place: sorted_[offsets[place]] for place, _ in going}
 
 
 async def _sent(
-    road: Road | None,
+    path: DeliveryPath | None,
     events: Mapping[int, Event | Stopped],
     offsets: Sequence[int],
     places: Sequence[int],
 ) -> dict[int, Sent | Stopped]:
-    """By place what is sent of the events at these places, all of which get to the destination."""
-    if road is None or not places:
+    """Returns for each place what is sent; all of these events reach the destination."""
+    if path is None or not places:
         return {}
     chosen = [event for place in places if isinstance(event := events[place], Event)]
-    found = await road.sends(chosen, [offsets[place] for place in places])
+    found = await path.sends(chosen, [offsets[place] for place in places])
     return dict(zip(places, found, strict=True))
 
 
-def _shown(old: Road, was: Sent | Stopped, new: Road, now: Sent | Stopped) -> tuple[Any, Any]:
-    """What is sent by both, without secrets."""
+def _shown(
+    old: DeliveryPath, was: Sent | Stopped, new: DeliveryPath, now: Sent | Stopped
+) -> tuple[Any, Any]:
+    """Returns what both send, without secrets."""
     assert isinstance(was, Sent)
     assert isinstance(now, Sent)
     shown = (old.show(was), new.show(now))

@@ -1,4 +1,4 @@
-"""The events to compare: from the queues of all shards, or from a file."""
+"""Reads the events to compare, from the queues of all shards or from a file."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from gateway.queue.record import FrameHeader
 __all__ = ["MOST_LINE_BYTES", "Chunk", "count_stored", "lines", "stored"]
 
 MOST_LINE_BYTES = 1_000_000
-"""Longest line of a file."""
+"""Bound on a line of a file."""
 
 _EVENTS = 500
-"""Events of a chunk, or more, where a frame has more."""
+"""Number of events of a chunk, or more if a frame has more."""
 
 
 class Chunk(Struct, frozen=True):
-    """Events that are compared together.
+    """Events that are compared together: frames of a queue, or lines of a file.
 
     Attributes:
-        frames: offset of the first event and payload, of frames of one queue; or else
-        lines: of a file, of which the first is number `first`, from 0.
-        left_out: the oldest events of the last frame, which are beyond a limit.
+        frames: offset of the first event and payload of each.
+        first: index of the first line in the file.
+        left_out: number of the oldest events of the last frame that are beyond a limit.
     """
 
     frames: list[tuple[int, bytes]] = []
@@ -40,7 +40,7 @@ class Chunk(Struct, frozen=True):
 
 
 def count_stored(config: Config, since_ms: int, limit: int) -> int:
-    """How many events `stored` will give."""
+    """Returns how many events `stored` will yield."""
     found = 0
     for folder in _folders(config):
         for segment in folder.segments:
@@ -56,7 +56,7 @@ def count_stored(config: Config, since_ms: int, limit: int) -> int:
 
 
 def stored(config: Config, since_ms: int, limit: int) -> Iterator[Chunk]:
-    """The events that the queues keep since then; of each queue the newest first."""
+    """Yields the events of the queues since a time, the newest of each queue first."""
     folders = _folders(config)
     for place, folder in enumerate(folders):
         left = limit // len(folders) + (place < limit % len(folders))
@@ -86,7 +86,7 @@ def _folders(config: Config) -> list[QueueFolder]:
 
 
 def lines(path: Path, limit: int) -> Iterator[Chunk]:
-    """The first lines of a file, without those that are empty."""
+    """Yields the first lines of a file, without empty ones."""
     try:
         file = path.open("rb")
     except OSError as error:
@@ -105,7 +105,7 @@ def lines(path: Path, limit: int) -> Iterator[Chunk]:
 
 
 def _bounded(file: BinaryIO) -> Iterator[bytes]:
-    """Lines; one that is too long is cut, so that it is no event."""
+    """Yields lines; one that is too long is cut, and then not readable as an event."""
     while line := file.readline(MOST_LINE_BYTES + 1):
         rest = line
         while len(rest) > MOST_LINE_BYTES and not rest.endswith(b"\n"):

@@ -1,4 +1,4 @@
-"""Runs a comparison, in several processes where that is worth while."""
+"""Runs a comparison, in several processes if there are enough events."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ from gateway.runtime.plugins import discover
 __all__ = ["LEAST_APART", "Job", "run"]
 
 LEAST_APART = 4000
-"""Events from which on other processes are worth their start."""
+"""Number of events from which on other processes are worth their start."""
 
 _WAITING = 2
-"""Chunks that wait for each process, so that none is idle and memory is bounded."""
+"""Number of chunks that wait for each process: none is idle, and memory is bounded."""
 
 
 class Job(Struct, frozen=True, kw_only=True):
-    """What is to be compared; the same in every process.
+    """The comparison to run; the same in every process.
 
     Attributes:
         old, new: the config files.
         now_ms: the time of both gateways, in milliseconds.
-        file: with events as they are sent; by default those of the queue of `old`.
-        since_ms: of the events in the queue.
-        limit: events of the queue, the newest, or lines of the file, the first.
-        source: id of the source that the events of a file come in by.
-        destinations: to look at; all, unless set.
-        processes: at most.
+        file: with events as clients send them; by default the queue of `old` is read.
+        since_ms: leave out older events of the queue.
+        limit: number of the newest events of the queue, or of the first lines of the file.
+        source: id of the source that receives the events of the file.
+        destinations: ids of those to compare; all by default.
+        processes: bound on the number of processes.
     """
 
     old: Path
@@ -63,7 +63,7 @@ class Job(Struct, frozen=True, kw_only=True):
 
 
 class _Found(Struct):
-    """What was found in a chunk."""
+    """The result of a chunk."""
 
     events: int
     unreadable: int
@@ -87,7 +87,7 @@ class _Worker:
         )
         registry = discover()
         self._gateways = [
-            Gateway(config, registry, lambda: job.now_ms, rehearsing=True) for config in (old, new)
+            Gateway(config, registry, lambda: job.now_ms, dry_run=True) for config in (old, new)
         ]
         for gateway in self._gateways:
             gateway.rollouts.look_up(old.shared_dir)
@@ -100,7 +100,7 @@ class _Worker:
             f"{id_} cannot show what it would send: its events are compared as they reach it, "
             "before its own mapping"
             for id_ in wanted
-            if any(id_ in side.roads and not side.roads[id_].rehearses for side in sides)
+            if any(id_ in side.paths and not side.paths[id_].rehearses for side in sides)
         ]
         self._loop = asyncio.new_event_loop()
         self._started = False
@@ -120,9 +120,9 @@ class _Worker:
         return source
 
     def __call__(self, chunk: feed.Chunk) -> _Found:
-        """Compare the events of a chunk."""
+        """Compares the events of a chunk."""
         if not self._started:
-            self._started = True  # not before: who leaves the work to others has nothing to start
+            self._started = True  # not earlier: with other processes this one compares nothing
             for side in self._sides:
                 self._loop.run_until_complete(side.start())
         return self._loop.run_until_complete(self._compare(chunk))
@@ -141,24 +141,24 @@ class _Worker:
             found = list(stored_events(payload))
             stored += found
             offsets += range(offset, offset + len(found))
-        if chunk.left_out:  # which are the first of the frame that was read last
+        if chunk.left_out:  # the first events of the last frame
             first = len(stored) - len(found)
             del stored[first : first + chunk.left_out]
             del offsets[first : first + chunk.left_out]
         return _Found(len(stored), 0, await self._comparison.stored(stored, offsets))
 
     def close(self) -> None:
-        """Let go of the destinations."""
+        """Stops the destinations."""
         for side in self._sides:
             self._loop.run_until_complete(side.stop())
         self._loop.close()
 
 
 def run(job: Job, progress: Callable[[int, int], None] = lambda done, total: None) -> Report:
-    """Compare.
+    """Runs a comparison.
 
     Args:
-        progress: told of events done, and of how many there are; 0 where that is not known.
+        progress: called with the number of events done, and of all events; 0 if unknown.
 
     Raises:
         ConfigError: one of the configs cannot be used.
@@ -199,8 +199,8 @@ _TYPICAL_BYTES = 500
 
 
 def _apart(job: Job, chunks: Iterable[feed.Chunk]) -> Iterator[_Found]:
-    """What processes of their own find, in the order in which they are done."""
-    # Spawned: what this process has open, and its threads, are no business of theirs.
+    """Yields the results of other processes, in the order in which they are done."""
+    # Spawned, because a fork would copy this process's open files and threads.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(job.processes, context, _begin, (job,)) as pool:
         waiting: set[Future[bytes]] = set()
@@ -244,7 +244,7 @@ def _add(report: Report, found: _Found) -> None:
 
 
 def _read(lines: Iterable[bytes]) -> tuple[list[Event], int]:
-    """The events of lines, and how many of them are none."""
+    """Returns the events of lines, and the number of lines that are none."""
     events = []
     unreadable = 0
     for line in lines:

@@ -1,4 +1,4 @@
-"""Which parts of two configs can make a difference at all."""
+"""Finds the parts of two configs that can make a difference."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _HOW = frozenset(
         *("ordering", "idempotent", "start_at"),
     }
 )
-"""Keys of a destination that say how it is sent to, and not what."""
+"""Keys of a destination that change how events are sent, but not what is sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to compare.
+    """The parts to compare.
 
     Attributes:
         destinations: id to ``compared``, ``same``, ``added`` or ``removed``.
-        alike: those where at most mapping, transforms, groups or consent differ, so that the same
-            event, once it is mapped, makes the same request.
-        rerun: intake transforms of the new config that are to run over stored events.
+        alike: destinations that make the same request from the same mapped event; at most their
+            mapping, transforms, groups or consent differ.
+        rerun: intake transforms of the new config to run over stored events.
         notices: see `gateway.runtime.diff.report.Report`.
     """
 
@@ -41,10 +41,10 @@ class Plan:
 
 
 def plan_of(old: Config, new: Config, *, stored: bool) -> Plan:
-    """The plan for two configs.
+    """Returns the plan for two configs.
 
     Args:
-        stored: whether the events have passed intake before.
+        stored: the events have passed intake before.
     """
     before, after = _intake(old), _intake(new)
     rerun = frozenset(id_ for id_ in after if after[id_] != before.get(id_))
@@ -59,7 +59,7 @@ def plan_of(old: Config, new: Config, *, stored: bool) -> Plan:
             continue
         if _payload(old, id_) == _payload(new, id_):
             alike.add(id_)
-        same = id_ in alike and _road(old, id_) == _road(new, id_)
+        same = id_ in alike and _arrival(old, id_) == _arrival(new, id_)
         statuses[id_] = "same" if same else "compared"
     return Plan(statuses, frozenset(alike), rerun, notices)
 
@@ -69,13 +69,13 @@ def _enabled(config: Config, id_: str) -> bool:
 
 
 def _payload(config: Config, id_: str) -> Any:
-    """What decides what is sent of an event that gets there."""
+    """Returns everything that decides what is sent for an event that arrives."""
     settings, table = config.destinations[id_]
     return settings.type, table.options, _files(config, table.options)
 
 
-def _road(config: Config, id_: str) -> Any:
-    """What decides which events get there, and in what shape."""
+def _arrival(config: Config, id_: str) -> Any:
+    """Returns everything that decides which events arrive, and in which form."""
     settings, _ = config.destinations[id_]
     own = {
         name: getattr(settings, name)
@@ -95,7 +95,7 @@ def _road(config: Config, id_: str) -> Any:
 
 
 def _intake(config: Config) -> dict[str, Any]:
-    """Intake transforms by id, each with all that decides what it does."""
+    """Returns the intake transforms by id, each with everything that decides its work."""
     return {
         id_: (
             settings,
@@ -109,7 +109,7 @@ def _intake(config: Config) -> dict[str, Any]:
 
 
 def _by_group(transform: tuple[TransformSettings, Mapping[str, Any]]) -> bool:
-    """Whether what a transform does depends on who is in a group."""
+    """Tells whether a transform's work depends on the members of a group."""
     settings, options = transform
     return settings.only is not None or "group" in options
 
@@ -135,7 +135,7 @@ def _notices(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[st
 
 
 def _files(config: Config, options: Any) -> list[tuple[str, int, int]]:
-    """Files that options name, with what tells one from another: a plan, a list of words."""
+    """Returns the files that options name, such as a plan, with path, size and time of each."""
     found = []
     for text in _texts(options):
         path = config.base_dir / text

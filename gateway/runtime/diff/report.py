@@ -1,4 +1,4 @@
-"""What a comparison of two configs found."""
+"""The result of a comparison of two configs."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ __all__ = [
 ]
 
 FAIL_ON = ("dropped", "sent", "changed", "intake", "added", "removed")
-"""What may be called a failure."""
+"""The kinds of difference that a caller may treat as a failure."""
 
 MOST_EXAMPLES = 3
-"""Examples of each kind, for each destination."""
+"""Number of examples of each kind, for each destination."""
 
 MOST_CHANGES = 20
-"""Changes that are shown of an example."""
+"""Number of changes that an example shows."""
 
 MOST_PATHS = 1000
-"""Different paths that are counted, for each destination."""
+"""Number of paths that are counted, for each destination."""
 
 _PLACE = re.compile(r"\[\d+\]")
 
 
 class Example(Struct, frozen=True):
-    """One event.
+    """An event that differs.
 
     Attributes:
         kind: ``dropped``, ``sent`` or ``changed``.
         name: of a track event, or its type.
         detail: the rule or reason of the side that does not send it.
-        changes: of what is sent.
+        changes: in what is sent.
     """
 
     kind: str
@@ -53,16 +53,16 @@ class Example(Struct, frozen=True):
 
 
 class Tally(Struct):
-    """What is different for one destination, or in what is stored.
+    """The differences at one destination, or in what is stored. The numbers are events.
 
     Attributes:
         status: ``compared``; ``same``, where nothing can differ; ``added`` or ``removed``.
-        unchanged: events that fare alike: the same is sent of them, or neither config sends them.
-        changed: of which something else is sent.
-        masked: of these, how many differ in nothing but secrets.
-        dropped: that are no longer sent, by the new config's reason.
-        sent: that are sent now, by the old config's reason for not sending them.
-        paths: at which what is sent differs, and in how many events, of the `looked_at` first.
+        unchanged: both configs send the same, or neither sends anything.
+        changed: both send something, and it differs.
+        masked: the part of `changed` that differs in secrets only.
+        dropped: no longer sent, by the new config's reason.
+        sent: sent now, by the old config's reason for not sending them.
+        paths: events that differ at each path, among the first `looked_at` ones.
     """
 
     id: str
@@ -78,22 +78,22 @@ class Tally(Struct):
 
     @property
     def differs(self) -> bool:
-        """Whether anything is."""
+        """True if anything is different."""
         return bool(self.changed or self.dropped or self.sent)
 
     def wants(self, kind: str) -> bool:
-        """Whether there is room for another example of a kind."""
+        """Tells whether there is room for another example of a kind."""
         return sum(example.kind == kind for example in self.examples) < MOST_EXAMPLES
 
     def count_paths(self, found: Sequence[Change]) -> None:
-        """Count the paths at which an event differs."""
+        """Counts the paths at which an event differs."""
         self.looked_at += 1
         for path in dict.fromkeys(_PLACE.sub("[]", change.path) for change in found):
             if path in self.paths or len(self.paths) < MOST_PATHS:
                 self.paths[path] = self.paths.get(path, 0) + 1
 
     def add(self, other: Tally) -> None:
-        """Add what was found in other events."""
+        """Adds the result for other events."""
         self.unchanged += other.unchanged
         self.changed += other.changed
         self.masked += other.masked
@@ -111,15 +111,15 @@ class Tally(Struct):
 
 
 class Report(Struct):
-    """All that was found.
+    """The result of a comparison.
 
     Attributes:
-        events: that were compared.
-        unreadable: lines of a file that are no events.
-        stored: whether they come from the queue, and had passed intake before.
-        intake: what intake does differently. Its `sent` are events that are stored now and were
-            not, its `dropped` those that no longer are.
-        notices: what is to be known to read the rest rightly.
+        events: number of compared events.
+        unreadable: number of lines of a file that are no events.
+        stored: the events come from the queue, and had passed intake before.
+        intake: the differences at intake. Its `sent` are events that only the new config stores,
+            its `dropped` those that only the old one stores.
+        notices: limits of the comparison, in words.
     """
 
     events: int
@@ -131,7 +131,7 @@ class Report(Struct):
 
 
 def failures(report: Report, kinds: Iterable[str]) -> list[str]:
-    """Which of `FAIL_ON` there are, of these kinds."""
+    """Returns which of these kinds of difference the report has, in the order of `FAIL_ON`."""
     tallies = report.destinations
     found = {
         "dropped": any(one.dropped for one in tallies),

@@ -1,4 +1,4 @@
-"""What one config makes of events."""
+"""Runs events through one config."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from gateway.events.event import Event
 from gateway.intake.dry_run import IntakeDryRun
 from gateway.runtime.gateway import Gateway
 
-__all__ = ["Road", "Sent", "Side", "Stopped", "run_over"]
+__all__ = ["DeliveryPath", "Sent", "Side", "Stopped", "run_over"]
 
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """An event does not get there; why."""
+    """The reason why an event does not arrive."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What is sent of an event; or the event itself, of a destination that cannot rehearse."""
+    """What is sent for an event; the event itself, if the destination has no dry run."""
 
     planned: Sequence[Planned] | bytes
 
@@ -40,8 +40,8 @@ class Sent:
 _SILENT = Sent(())
 
 
-class Road:
-    """The road of events to one destination."""
+class DeliveryPath:
+    """The way of events to one destination."""
 
     def __init__(self, built: BuiltDestination, selection: Selection) -> None:
         self._selection = selection
@@ -57,7 +57,7 @@ class Road:
         self.shown = MaskedJson(built.rehearsal.secrets if built.rehearsal is not None else ())
 
     def sort(self, events: Sequence[Event], offsets: Sequence[int]) -> dict[int, Event | Stopped]:
-        """By offset the event as the destination gets it, mapped; or why it does not."""
+        """Returns for each offset the event as the destination gets it, or why it does not."""
         if self._is_shadow:
             return dict.fromkeys(offsets, Stopped("shadow"))
         outgoing = Outgoing(0)
@@ -78,7 +78,7 @@ class Road:
             return Stopped(self.shown.error(error))
 
     async def sends(self, events: Sequence[Event], offsets: Sequence[int]) -> list[Sent | Stopped]:
-        """What is sent of all of them together, said of each of which anything is."""
+        """Returns what is sent for each event; events of one batch share the whole of it."""
         if not self.rehearses:
             return [Sent(event.to_json()) for event in events]
         assert self._rehearsal is not None
@@ -90,16 +90,16 @@ class Road:
         return [stopped.get(n, one) for n, one in enumerate(sent)]
 
     def show(self, sent: Sent) -> list[Any]:
-        """What is sent, without secrets."""
+        """Returns what is sent, without secrets."""
         if isinstance(sent.planned, bytes):
             return [msgspec.json.decode(sent.planned)]
         return [self.shown(planned) for planned in sent.planned]
 
     async def start(self) -> None:
-        """Get the destination ready.
+        """Starts the destination.
 
         Raises:
-            GatewayError: it cannot be.
+            GatewayError: it cannot be started.
         """
         if not self.rehearses:
             return
@@ -109,7 +109,7 @@ class Road:
             raise GatewayError(f"destinations.{self._id}: cannot be started: {error}") from error
 
     async def stop(self) -> None:
-        """Let go of it."""
+        """Stops the destination."""
         await self._destination.stop()
 
 
@@ -117,44 +117,44 @@ class Side:
     """One of the two configs.
 
     Args:
-        gateway: one that is `rehearsing`.
-        destinations: those to be looked at.
+        gateway: built with `dry_run`.
+        destinations: ids of those to compare.
     """
 
     def __init__(self, gateway: Gateway, destinations: Sequence[str]) -> None:
         self._intake = cast("IntakeDryRun", gateway.intake)
-        self.roads = {
-            built.id: Road(built, gateway.topology.selections[built.id])
+        self.paths = {
+            built.id: DeliveryPath(built, gateway.topology.selections[built.id])
             for built in gateway.destinations
             if built.id in destinations
         }
 
     def chain_of(self, ids: frozenset[str]) -> Chain:
-        """The intake transforms of these ids."""
+        """Returns the intake transforms with these ids."""
         return self._intake.chain_of(ids)
 
     def take_in(
         self, source_id: str, events: Sequence[Event], received_ms: int
     ) -> list[Event | Stopped]:
-        """What intake makes of events as they are sent: the event as stored, or why it is not."""
+        """Returns each event as intake stores it, or why it does not."""
         return [
             event if isinstance(event, Event) else Stopped(event)
             for event in self._intake.take_in(source_id, list(events), received_ms)
         ]
 
     async def start(self) -> None:
-        """Get the destinations ready."""
-        for road in self.roads.values():
-            await road.start()
+        """Starts the destinations."""
+        for path in self.paths.values():
+            await path.start()
 
     async def stop(self) -> None:
-        """Let go of them."""
-        for road in self.roads.values():
-            await road.stop()
+        """Stops the destinations."""
+        for path in self.paths.values():
+            await path.stop()
 
 
 def run_over(chain: Chain, events: Sequence[Event]) -> list[Event | Stopped]:
-    """What a chain makes of events, which stay as they are."""
+    """Runs copies of events through a chain; returns each result, or why there is none."""
     copies = [event.copy() for event in events] if chain.mutates else list(events)
     found: dict[int, Any] = {}
     outcome = chain.run(copies)

@@ -1,4 +1,4 @@
-"""What would become of one event, told without sending anything.
+"""Explains what would happen to one event, without sending anything.
 
-`question` is what is asked, `explainer` answers it.
+`question` is the request, `explainer` answers it, `loopback` asks the sources.
 """

@@ -1,21 +1,18 @@
-"""What would happen to an event, step by step, without anything happening.
+"""Explains step by step what would happen to an event, in a dry run.
 
-A gateway that is built with ``rehearsing=True`` is never run: it opens no queue and no state store,
-its intake notes down in place of storing (`gateway.intake.dry_run`), and its destinations rehearse
-(`gateway.components.dry_run`). What a client sends enters by the source's own handlers, over a
-connection that leads nowhere; so that write keys, limits and decoding are those of the source.
+A gateway that is built with ``dry_run=True`` never runs: it opens no queue and no state store.
+Its intake records events instead of storing them (`gateway.intake.dry_run`), its destinations
+record what they would send (`gateway.components.dry_run`). A client's request enters through the
+source's own handlers, over a pair of sockets, so that its write keys, limits and decoding apply.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
-import msgspec
-from aiohttp import web
 from msgspec import Struct
 
 from gateway.components.destination import Batch
@@ -25,9 +22,9 @@ from gateway.delivery.selection import Outgoing
 from gateway.errors import GatewayError
 from gateway.events.event import Event, decode_events, encode_events
 from gateway.events.json_diff import changes
-from gateway.http.basic_auth import basic_authorization
 from gateway.intake.dry_run import DryRunResult, IntakeDryRun, KnownIds, Step, run_alone
 from gateway.rollouts.groups import Groups
+from gateway.runtime.explain.loopback import Answer, answer_of
 from gateway.runtime.gateway import Gateway
 
 __all__ = [
@@ -42,16 +39,14 @@ __all__ = [
     "look_up",
 ]
 
-_ANSWER_SECONDS = 30.0
-
 
 class Place(Struct, frozen=True):
-    """Where an event stands in a group.
+    """The place of an event in a group.
 
     Attributes:
         arm: ``test``, ``control``, or None for neither.
-        id: that the group goes by, and position: where it stands by the group's salt, 0 to 100.
-        percent: of those in the slot, how many are in the test arm.
+        id: the id that decides; position: its place by the group's salt, 0 to 100.
+        percent: the share of the slot that is in the test arm.
         weight: of the arm, see `gateway.rollouts.groups`.
     """
 
@@ -64,16 +59,15 @@ class Place(Struct, frozen=True):
 
 
 class Delivery(Struct, frozen=True):
-    """What a destination would make of an event.
+    """The outcome of an event at one destination.
 
     Attributes:
-        outcome: ``sent``; ``nothing to send``, where it counts as delivered with nothing said;
-            ``filtered``, by the rule in `detail`; ``refused`` by the destination itself, or
-            ``failed`` in a transform, which both make it a dead letter; ``shadow``, which is not
-            sent what it would be sent if it were none; ``not shown``, where the destination cannot
-            rehearse; or ``disabled``.
+        outcome: ``sent``; ``nothing to send``, which counts as delivered; ``filtered``, by the rule
+            in `detail`; ``refused`` by the destination or ``failed`` in a transform, both of which
+            make a dead letter; ``shadow``, to which nothing is sent; ``not shown``, if the
+            destination has no dry run; or ``disabled``.
         steps: the delivery transforms.
-        sends: requests or writes; see `gateway.delivery.dry_run.MaskedJson`.
+        sends: requests or writes, without secrets.
     """
 
     destination: str
@@ -85,16 +79,16 @@ class Delivery(Struct, frozen=True):
 
 
 class Explained(Struct, frozen=True, kw_only=True):
-    """What would happen to one event.
+    """The explanation of one event.
 
     Attributes:
-        place: in the request, from 0.
-        outcome: ``stored``; ``duplicate``, where what follows holds if it were none; ``discarded``
-            with the code in `code`; or ``is stored`` of one that is.
+        place: its index in the request.
+        outcome: ``stored``; ``duplicate``, with the rest as if it were none; ``discarded``, with
+            the code in `code`; or ``is stored`` for an event of the queue.
         event: as stored, or as it was when it was discarded.
-        notes: what the gateway noticed about it.
-        made: events that transforms made of it.
-        offset, shard: of one that is stored.
+        notes: of the gateway about the event.
+        made: events that transforms made from it.
+        offset, shard: of an event of the queue.
     """
 
     place: int
@@ -112,22 +106,11 @@ class Explained(Struct, frozen=True, kw_only=True):
     shard: int | None = None
 
 
-class Answer(Struct, frozen=True):
-    """What the source would answer.
-
-    Attributes:
-        code: what is wrong with the request; empty where it was taken.
-    """
-
-    status: int
-    code: str = ""
-
-
 class Explanation(Struct, frozen=True):
-    """What would happen to a request, or what happens to an event that is stored.
+    """The explanation of a request, or of an event of the queue.
 
     Attributes:
-        discarded: by code, what the source could not make events of.
+        discarded: number of items by code that the source could not make events of.
     """
 
     answer: Answer | None = None
@@ -136,11 +119,11 @@ class Explanation(Struct, frozen=True):
 
 
 class Explainer:
-    """Explains, for one config.
+    """Explains events for one config.
 
     Args:
-        gateway: one that is `rehearsing`.
-        only: the destination to look at; all, unless set.
+        gateway: built with `dry_run`.
+        only: the destination to explain; all by default.
     """
 
     def __init__(self, gateway: Gateway, only: str | None = None) -> None:
@@ -153,38 +136,38 @@ class Explainer:
             raise GatewayError(f"there is no destination {only!r}; there are: {there}")
 
     async def start(self) -> None:
-        """Get the destinations ready."""
+        """Starts the destinations; one that cannot be started is reported as ``not shown``."""
         for built in self._wanted():
             if not built.rehearses:
                 self._unable[built.id] = f"type {built.type!r} cannot show what it would send"
                 continue
             try:
                 await built.destination.start()
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
+            except Exception as error:  # noqa: BLE001 - the explanation reports any failure
                 self._unable[built.id] = f"cannot be started: {type(error).__name__}"
 
     async def stop(self) -> None:
-        """Let go of them."""
+        """Stops the destinations."""
         for built in self._wanted():
             await built.destination.stop()
 
     async def request(
         self, path: str, body: bytes, headers: Mapping[str, str], write_key: str = ""
     ) -> Explanation:
-        """Explain what a client sends.
+        """Explains a client's request.
 
         Args:
             path: such as ``/v1/track``, without the server's prefix.
         """
         self._intake.results.clear()
         self._intake.discarded.clear()
-        answer = await _answer(self._gateway, path, body, headers, write_key)
+        answer = await answer_of(self._gateway, path, body, headers, write_key)
         results = self._intake.results[:]
         events = [await self._explained(place, one) for place, one in enumerate(results)]
         return Explanation(answer, dict(self._intake.discarded), events)
 
     async def stored(self, event: Event, offset: int, shard: int = 0) -> Explanation:
-        """Explain what happens to an event that is in the queue."""
+        """Explains an event of the queue."""
         changed = [n for n in event.notes.notes if n.startswith("changed:")]
         steps = [Step("transform", note.removeprefix("changed:"), "changed") for note in changed]
         found = Explained(
@@ -207,7 +190,7 @@ class Explainer:
         outcome = "discarded" if taken.code else "duplicate" if taken.duplicate else "stored"
         destinations: list[Delivery] = []
         if not taken.code:
-            (event,) = decode_events(encode_events([event]))  # as it comes out of the queue
+            (event,) = decode_events(encode_events([event]))  # as the queue would return it
             destinations = await self._deliveries(event, 0)
         return Explained(
             place=place,
@@ -280,18 +263,18 @@ class Explainer:
 
 
 def likeness(gateway: Gateway) -> Gateway:
-    """A gateway that rehearses what another runs, with the groups as they are now."""
-    other = Gateway(gateway.config, gateway.registry, gateway.clock, rehearsing=True)
+    """Returns a gateway for dry runs of another's config, with the current arms of its groups."""
+    other = Gateway(gateway.config, gateway.registry, gateway.clock, dry_run=True)
     for group in gateway.groups:
         other.groups[group.id].resize(group.percent, group.earlier)
     return other
 
 
 def look_up(gateway: Gateway) -> None:
-    """Read what a gateway that rehearses has to know: who is suppressed, and who is who.
+    """Reads the suppressed users and the links to visitors, which a dry run needs.
 
     Raises:
-        StateError: it cannot be read.
+        StateError: they cannot be read.
     """
     gateway.suppressed.refresh()
     gateway.suppressed.close()
@@ -305,10 +288,10 @@ async def explaining(
     only: str | None = None,
     known: KnownIds | None = None,
 ) -> AsyncIterator[Explainer]:
-    """An explainer that is ready.
+    """Gives a started explainer.
 
     Args:
-        only: as of `Explainer`.
+        only: as in `Explainer`.
         known: `known_ids` of `IntakeDryRun`.
     """
     explainer = Explainer(gateway, only)
@@ -338,53 +321,3 @@ def _places(groups: Groups, event: Event) -> list[Place]:
             )
         )
     return found
-
-
-async def _answer(
-    gateway: Gateway, path: str, body: bytes, headers: Mapping[str, str], write_key: str
-) -> Answer:
-    """Have the sources answer a request over a pair of sockets."""
-    app = web.Application(client_max_size=0)
-    for source in gateway.sources:
-        for route in source.routes():
-            app.router.add_route(route.method, route.path, route.handler)
-    head = {"Host": "localhost", "Content-Type": "application/json", **headers}
-    head |= {"Content-Length": str(len(body)), "Connection": "close"}
-    if write_key:
-        head["Authorization"] = basic_authorization(write_key)
-    if any("\r" in text or "\n" in text for pair in (*head.items(), (path,)) for text in pair):
-        raise GatewayError("a header or path has a line break in it")
-    lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in head.items())]
-    request = "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape") + body
-    runner = web.AppRunner(app, handle_signals=False, auto_decompress=False)
-    await runner.setup()
-    try:
-        async with asyncio.timeout(_ANSWER_SECONDS):
-            return _read(await _exchange(cast("Any", runner.server), request))
-    finally:
-        await runner.cleanup()
-
-
-async def _exchange(server: Any, request: bytes) -> bytes:
-    ours, theirs = socket.socketpair()
-    for end in (ours, theirs):
-        end.setblocking(False)
-    await asyncio.get_running_loop().connect_accepted_socket(server, theirs)
-    reader, writer = await asyncio.open_unix_connection(sock=ours)
-    try:
-        writer.write(request)
-        return await reader.read()
-    finally:
-        writer.close()
-
-
-def _read(response: bytes) -> Answer:
-    head, _, body = response.partition(b"\r\n\r\n")
-    status = int(head.split(b" ", 2)[1])
-    code = ""
-    if status >= 400:
-        try:
-            code = str(msgspec.json.decode(body)["code"])
-        except (msgspec.DecodeError, KeyError, TypeError):
-            code = f"http_{status}"
-    return Answer(status, code)

@@ -1,4 +1,4 @@
-"""What somebody wants explained: an event as a client would send it, or one that is stored."""
+"""The event to explain: one as a client would send it, or one of the queue."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from gateway.runtime.gateway import Gateway
 __all__ = ["MOST_EVENTS", "Question", "explained"]
 
 MOST_EVENTS = 100
-"""Events of one request that are explained."""
+"""Bound on the events of one request."""
 
 
 class Question(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is to be explained: either `message_id` or `event`.
+    """The event to explain, by `message_id` or as `event`.
 
     Attributes:
         message_id: of an event in the queue.
         event: an event, a list of events, or the body of a batch, as a client sends it.
-        source: id of the source that it comes in by. By default that of its write key, or the only
-            one there is.
-        write_key: to send it with; by default the event's own, or the first of the source.
-        path: that it is sent to, for a source that has other paths than the tracking API.
+        source: id of the source that receives it; by default that of its write key, or the only
+            one.
+        write_key: by default the event's own, or the first of the source.
+        path: of the request, for a source with other paths than the tracking API.
         headers: of the request.
-        destination: the one to look at; all, unless set.
+        destination: the destination to explain; all by default.
     """
 
     message_id: str = ""
@@ -42,7 +42,7 @@ class Question(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     destination: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what is no question."""
+        """Refuses both or neither of `message_id` and `event`."""
         if bool(self.message_id) == bool(len(self.event)):
             raise ValueError("either message_id or event is needed")
 
@@ -53,10 +53,10 @@ async def explained(
     question: Question,
     stored: Iterator[tuple[Event, int, int]],
 ) -> Explanation:
-    """The answer.
+    """Answers a question.
 
     Args:
-        stored: events with the `message_id` that is asked for, with offset and shard.
+        stored: events with the question's `message_id`, with offset and shard.
 
     Raises:
         GatewayError: there is no such event or source, or the source is not named.
@@ -82,7 +82,7 @@ async def _one_by_one(
     headers: Mapping[str, str],
     key: str,
 ) -> Explanation:
-    """The events of a batch of which some cannot be read, so that it is seen which."""
+    """Explains the events of a batch one by one, to show which of them cannot be read."""
     events: list[Explained] = []
     for place, element in enumerate(msgspec.json.decode(asked.fields["batch"], type=list[Raw])):
         body = msgspec.json.encode({**asked.fields, "batch": [element]})
@@ -97,7 +97,7 @@ class _Request(NamedTuple):
     """A request as a client would make it.
 
     Attributes:
-        write_key: that the body brings.
+        write_key: of the body.
         fields: of the body of a batch.
     """
 
@@ -130,7 +130,7 @@ def _request(body: bytes, path: str) -> _Request:
     kind = value.get("type")
     if isinstance(kind, str) and kind in EVENT_TYPES:
         return _Request(f"/v1/{kind}", body, _text(own))
-    # Without a path that names its type, it is told what is wrong with the type that it has.
+    # No path for its type: the batch path answers what is wrong with the type.
     return _Request("/v1/batch", b'{"batch":[' + body + b"]}", _text(own))
 
 
@@ -139,7 +139,7 @@ def _text(value: object) -> str:
 
 
 def _key(gateway: Gateway, source: str, own: str) -> str:
-    """The write key to send with."""
+    """Returns the write key of the request."""
     sources = gateway.config.sources
     if source and source not in sources:
         raise GatewayError(f"there is no source {source!r}; there are: {', '.join(sources)}")

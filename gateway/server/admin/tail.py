@@ -29,8 +29,8 @@ async def _follow(gateway: Gateway, request: web.Request) -> web.StreamResponse:
     config = gateway.config.admin
     lines = LineWriter(request, config.tail_stall_seconds)
     if request.remote:  # another worker, over a Unix socket, counts its readers itself
-        refuse_over(len(gateway.tap), config)
-    with gateway.tap.watching(choice, config.tail_max_bytes) as watcher:
+        refuse_over(len(gateway.live_tail), config)
+    with gateway.live_tail.watching(choice, config.tail_max_bytes) as watcher:
         await lines.start()
         async for sightings in watcher.sightings():
             if gateway.stopping.is_set():

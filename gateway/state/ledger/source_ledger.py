@@ -19,21 +19,21 @@ from typing import TYPE_CHECKING
 
 from gateway.components.store import Store
 from gateway.errors import StateError
-from gateway.events.envelope.sealed import briefs
+from gateway.events.envelope.stored_ids import briefs
 from gateway.state import Discard, State, Tally
 from gateway.state.ledger.counts import Ledger
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-__all__ = ["Books"]
+__all__ = ["SourceLedger"]
 
 _MOST_WAIT_SECONDS = 1.0
 _AGAIN_SECONDS = 1.0
 _MOST_PENDING_DISCARDS = 100_000
 
 
-class Books:
+class SourceLedger:
     """Keeps the counts of all sources.
 
     Args:
@@ -84,7 +84,7 @@ class Books:
         await self._write()
         written = await self._state.counted()
         self.base = 0 if written is None else written.base
-        self._writer = asyncio.create_task(self._write_forever(), name="books")
+        self._writer = asyncio.create_task(self._write_forever(), name="source_ledger")
 
     async def stop(self) -> None:
         """Writes pending counts. Safe twice and without `start`."""

@@ -1,4 +1,4 @@
-"""What a user may write."""
+"""Config of the destination."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Destination ``file``: events as lines of JSON in files that roll over.
 
-`destination` accepts events, `rolling` writes the files, `erase` removes users from them.
+`destination` accepts events, `rolling` writes the files and `names` names them; `compress` and
+`erase` replace finished files.
 """
 
 from __future__ import annotations

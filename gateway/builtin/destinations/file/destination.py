@@ -16,8 +16,10 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from gateway.builtin.destinations.file.compress import compress_file
 from gateway.builtin.destinations.file.erase import erase_lines
-from gateway.builtin.destinations.file.rolling import FileName, RollingFile, compress_file
+from gateway.builtin.destinations.file.names import FileName
+from gateway.builtin.destinations.file.rolling import RollingFile
 from gateway.components.context import Context
 from gateway.components.destination import Batch, Destination, Erasure
 from gateway.errors import DeliveryError, Misconfigured, Retryable

@@ -1,9 +1,8 @@
-"""Takes lines out of files that `gateway.builtin.destinations.file.rolling` has finished.
-Everything here blocks.
+"""Erases lines from files that `gateway.builtin.destinations.file.rolling` has finished.
 
-A file is looked through first; only one that has lines to lose is written anew, beside itself as
-``.partial``, which the next start removes if a crash leaves it behind, and then renamed over the
-old one. Each file is done or not done; to do it again does no harm.
+Everything here blocks. Each file is read first. A file with unwanted lines is rewritten beside
+itself as ``.partial`` and then renamed over the old one. If a crash leaves a ``.partial`` behind,
+the next start removes it. So each file is either done or unchanged, and repeating does no harm.
 """
 
 from __future__ import annotations
@@ -16,12 +15,11 @@ from typing import BinaryIO, cast
 
 from isal import igzip
 
-from gateway.builtin.destinations.file.rolling import PARTIAL, FileName
+from gateway.builtin.destinations.file.names import MODE, PARTIAL, FileName
 from gateway.queue.files import FileSystem, RealFileSystem
 
 __all__ = ["erase_lines"]
 
-_MODE = 0o640
 _LEVEL = 2
 
 
@@ -32,15 +30,15 @@ def erase_lines(
     stop: Flag,
     files: FileSystem | None = None,
 ) -> int:
-    """Take the unwanted lines out of finished files; returns how many there were.
+    """Erases the unwanted lines of finished files; returns their number.
 
     Args:
-        names: of the files, each of which may be compressed or not, or gone.
-        unwanted: told of each line without its end.
-        stop: checked between files; once set, the others are left as they are.
+        names: names of the files; each may be compressed or not, or missing.
+        unwanted: tells for each line, without its end, whether to erase it.
+        stop: checked before each file; once it is set, the remaining files stay as they are.
 
     Raises:
-        InterruptedError: stopped.
+        InterruptedError: `stop` was set.
         OSError: the files done by then stay done.
     """
     files = files or RealFileSystem()
@@ -59,7 +57,7 @@ def _erase_file(path: Path, unwanted: Callable[[bytes], bool], files: FileSystem
         return 0
     draft = path.with_name(path.name + PARTIAL)
     try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _MODE)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, MODE)
         with os.fdopen(descriptor, "wb") as plain:
             with _writer(path, plain) as file:
                 file.writelines(line + b"\n" for line in _lines(path) if not unwanted(line))
@@ -73,12 +71,12 @@ def _erase_file(path: Path, unwanted: Callable[[bytes], bool], files: FileSystem
 
 
 def _lines(path: Path) -> Iterator[bytes]:
-    """The lines of a file, without their ends."""
+    """Yields the lines of a file, without their ends."""
     try:
         with _reader(path) as file:
             for line in file:
                 yield line.rstrip(b"\n")
-    except FileNotFoundError:  # moved elsewhere meanwhile, which is the business of who does
+    except FileNotFoundError:  # the user has moved it elsewhere
         return
 
 

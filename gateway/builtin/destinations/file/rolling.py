@@ -1,20 +1,20 @@
-"""Lines appended to files that roll over by time and size. Everything here blocks.
+"""Appends lines to files that roll over by time and size. Everything here blocks.
 
 A file is named ``events-<second of its creation, UTC>-<number within that second>.ndjson``, such as
-``events-20261123T140003Z-000001.ndjson``: names sort as the lines were written, and no name is used
-twice, not even if finished files are moved elsewhere.
+``events-20261123T140003Z-000001.ndjson``. Names sort in the order in which lines were written. No
+name is used twice, not even if finished files are moved elsewhere.
 
 Invariants
 ----------
-1. What `RollingFile.append` returned for is on stable storage (with ``sync``), whole lines only.
-2. A file in use ends with a line end before anything is appended. After an append that failed the
-   file is cut back to where it was, and nothing more is appended to it: after a failed fsync the
-   pages in memory say nothing of what the disk holds. After a crash the half line at the end of
-   the newest file, which nobody was told is stored, is cut off before the first append.
-3. One writer at a time for a folder, by a lock that dies with its process (flock on ``.lock``).
-4. A finished file changes only by being replaced with its compressed copy, the plain file being
-   removed after the copy is on stable storage under its final name; or with a copy from which lines
-   were erased (`gateway.builtin.destinations.file.erase`).
+1. When `RollingFile.append` returns, its lines are whole and on stable storage (with ``sync``).
+2. A file in use ends with a line end before anything is appended. After a failed append the file is
+   cut back to its old size, and nothing more is appended to it, because after a failed fsync the
+   pages in memory may differ from the disk. After a crash an incomplete line at the end of the
+   newest file is cut off before the first append; no caller was told that it is stored.
+3. A folder has one writer at a time, by a lock that ends with its process (flock on ``.lock``).
+4. A finished file changes only by being replaced: with its compressed copy, after which the plain
+   file is removed, once the copy is on stable storage under its final name; or with a copy from
+   which lines were erased (`gateway.builtin.destinations.file.erase`).
 """
 
 from __future__ import annotations
@@ -22,76 +22,37 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import re
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
-from threading import Event as Flag
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING
 
-from isal import isal_zlib
-
+from gateway.builtin.destinations.file.names import MODE, PARTIAL, FileName, compressed
 from gateway.queue.files import FileSystem, RealFileSystem
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-__all__ = ["PARTIAL", "FileName", "RollingFile", "compress_file"]
-
-_NAME = re.compile(r"events-([0-9]{8}T[0-9]{6}Z)-([0-9]{6,})\.ndjson(\.gz)?")
-_TIME = "%Y%m%dT%H%M%SZ"
-PARTIAL = ".partial"
-"""Added to the name of a file's copy while that is being written."""
+__all__ = ["RollingFile"]
 
 _LOCK = ".lock"
 _CHUNK_BYTES = 1 << 20
-_GZIP = 31  # zlib: a window of 32 KiB, with the header and trailer of gzip
-_MODE = 0o640  # events are personal data: not for every user of the machine
-
-
-class FileName(NamedTuple):
-    """What a file's name says; sorts as the names do.
-
-    Attributes:
-        second: when it was created, in seconds since 1970.
-        number: of the file within that second, from 1.
-    """
-
-    second: int
-    number: int
-
-    @classmethod
-    def parse(cls, name: str) -> Self | None:
-        """Read a name, compressed or not; None where it is not one of ours."""
-        match = _NAME.fullmatch(name)
-        if match is None:
-            return None
-        try:
-            moment = datetime.strptime(match[1], _TIME).replace(tzinfo=UTC)
-        except ValueError:
-            return None
-        return cls(int(moment.timestamp()), int(match[2]))
-
-    def __str__(self) -> str:
-        moment = datetime.fromtimestamp(self.second, UTC)
-        return f"events-{moment.strftime(_TIME)}-{self.number:06d}.ndjson"
 
 
 class RollingFile:
-    """Appends to the newest file of a folder. Used by one thread at a time.
+    """Appends to the newest file of a folder. Only one thread uses it at a time.
 
     Args:
-        roll_bytes: a file that would grow beyond this is finished first; only data that is larger
-            by itself makes a larger file.
-        roll_seconds: length of a span of time; spans begin at multiples of it since 1970.
-        sync: whether `append` returns only once the data is on stable storage.
+        roll_bytes: a file that would grow beyond this is finished first. A file is larger only if
+            a single append is.
+        roll_seconds: length of the period of a file; periods begin at its multiples since 1970.
+        sync: `append` returns only once the data is on stable storage.
         clock: wall clock in milliseconds.
-        files: replaced in tests by one that fails.
+        files: replaced in tests by a file system that fails.
 
     Attributes:
-        finished: files that nothing more is appended to and that are not compressed, oldest first;
-            whoever deals with them takes them out.
+        finished: finished files that are not compressed, oldest first; the caller removes those
+            that it has handled.
     """
 
     def __init__(
@@ -120,11 +81,11 @@ class RollingFile:
 
     @property
     def path(self) -> Path:
-        """The file that was last appended to."""
+        """The file of the last append."""
         return self._folder / str(self._name)
 
     def append(self, data: bytes) -> None:
-        """Append whole lines, all or nothing.
+        """Appends whole lines, all or nothing.
 
         Raises:
             OSError: nothing was appended.
@@ -147,7 +108,7 @@ class RollingFile:
             raise
 
     def finish(self) -> None:
-        """Append nothing more to the current file.
+        """Finishes the current file; the next append begins a new one.
 
         Raises:
             OSError: the folder cannot be used, or another destination or process writes to it.
@@ -158,7 +119,7 @@ class RollingFile:
             self.finished.append(self.path)
 
     def close(self) -> None:
-        """Release the file and the folder; safe twice and without an `append`."""
+        """Releases the file and the folder; safe twice and without an `append`."""
         self._close_file()
         if self._lock is not None:
             lock, self._lock = self._lock, None
@@ -167,7 +128,7 @@ class RollingFile:
     # -- getting ready -------------------------------------------------------
 
     def _get_ready(self) -> None:
-        """Have the folder locked, its newest file known, and no failed write left in it."""
+        """Locks the folder, finds its newest file, and removes what a failed append has left."""
         if self._fd is not None and self._is_gone():
             self._log.warning("file: the current file was moved or removed", file=self.path.name)
             self.close()
@@ -187,7 +148,7 @@ class RollingFile:
         assert self._fd is not None
         try:
             return not os.path.samestat(self.path.stat(), os.fstat(self._fd))
-        except OSError:  # looking for it anew says what is wrong, if anything is
+        except OSError:  # opening the folder anew raises the error, if it is still there
             return True
 
     def _make_folder(self) -> None:
@@ -199,7 +160,7 @@ class RollingFile:
                 self._files.sync_dir(folder.parent)
 
     def _take_lock(self) -> int:
-        lock = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
+        lock = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -212,7 +173,7 @@ class RollingFile:
         return lock
 
     def _recover(self) -> None:
-        """Find out where an earlier run stopped, and mend what it left half done."""
+        """Finds the newest file, and completes or removes what an earlier run left unfinished."""
         self.finished.clear()
         plain: list[FileName] = []
         compressed: set[FileName] = set()
@@ -232,15 +193,15 @@ class RollingFile:
         plain.sort()
         self._name = max(self._name, *plain, *compressed, FileName(0, 0))
         if plain:
-            self._mend(self._folder / str(plain[-1]))
+            self._cut_last_line(self._folder / str(plain[-1]))
         paths = [path for name in plain if (path := self._folder / str(name)).exists()]
         if self.path in paths:
             self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
             paths.remove(self.path)
         self.finished += paths
 
-    def _mend(self, path: Path) -> None:
-        """Cut off the half line that a crash left at the end; a file left empty is removed."""
+    def _cut_last_line(self, path: Path) -> None:
+        """Cuts off an incomplete last line, which a crash leaves; removes a file without lines."""
         size = self._files.size(path)
         end = _end_of_last_line(self._files, path, size)
         if end < size:
@@ -252,10 +213,10 @@ class RollingFile:
         self._cut_to(path, end, size)
 
     def _undo(self, size: int) -> None:
-        """Give up the current file, cut back to `size`."""
+        """Finishes the current file, cut back to `size`."""
         self._to_cut = (self.path, size)
         self._close_file()
-        with suppress(OSError):  # the disk is failing already; tried again before the next write
+        with suppress(OSError):  # the disk is failing; it is tried again before the next append
             self._cut()
 
     def _cut(self) -> None:
@@ -276,7 +237,7 @@ class RollingFile:
     # -- rolling -------------------------------------------------------------
 
     def _second(self) -> int:
-        """The time, or that of the last name where the clock was set back a little: order wins."""
+        """Returns the time, or that of the last name if the clock was set back a little."""
         now, last = self._clock() // 1000, self._name.second
         return last if 0 < last - now <= self._roll_seconds else now
 
@@ -286,10 +247,10 @@ class RollingFile:
             self.finished.append(self.path)
         number = self._name.number if second == self._name.second else 0
         self._name = FileName(second, number + 1)
-        while self.path.exists() or _compressed(self.path).exists():
+        while self.path.exists() or compressed(self.path).exists():
             self._name = FileName(second, self._name.number + 1)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        self._fd = os.open(self.path, flags, _MODE)
+        self._fd = os.open(self.path, flags, MODE)
         if self._sync:
             try:
                 self._files.sync_dir(self._folder)
@@ -304,7 +265,7 @@ class RollingFile:
 
 
 def _end_of_last_line(files: FileSystem, path: Path, size: int) -> int:
-    """Position after the last line end; 0 where there is none."""
+    """Returns the position after the last line end; 0 where there is none."""
     fd = files.open(path)
     try:
         position = size
@@ -317,47 +278,3 @@ def _end_of_last_line(files: FileSystem, path: Path, size: int) -> int:
     finally:
         files.close(fd)
     return 0
-
-
-def _compressed(path: Path) -> Path:
-    return path.with_name(path.name + ".gz")
-
-
-def compress_file(path: Path, stop: Flag, files: FileSystem | None = None) -> bool:
-    """Replace a finished file with a copy compressed with gzip, named with ``.gz`` added.
-
-    Args:
-        stop: checked between chunks; once set, everything is left as it was.
-
-    Returns:
-        Whether the file was replaced. False too where it is no longer there.
-
-    Raises:
-        OSError: the file is as it was.
-    """
-    files = files or RealFileSystem()
-    target = _compressed(path)
-    partial = target.with_name(target.name + PARTIAL)
-    try:
-        source = path.open("rb")
-    except FileNotFoundError:
-        return False
-    try:
-        with source:
-            fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _MODE)
-            try:
-                packer = isal_zlib.compressobj(wbits=_GZIP)
-                while chunk := source.read(_CHUNK_BYTES):
-                    if stop.is_set():
-                        return False
-                    files.write(fd, packer.compress(chunk))
-                files.write(fd, packer.flush())
-                files.sync(fd)
-            finally:
-                files.close(fd)
-        partial.replace(target)
-        files.sync_dir(path.parent)
-        files.remove(path)
-    finally:
-        files.remove(partial)
-    return True

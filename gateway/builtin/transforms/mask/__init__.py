@@ -1,7 +1,7 @@
-"""Transform ``mask``: personal data does not pass.
+"""Transform ``mask``: removes personal data from events.
 
-`mask` is the transform, `rules` its config, `redact` changes values and `inplace` bytes; `allow`
-leaves fields out, `hashing` makes pseudonyms.
+`mask` is the transform, `rules` its config. `redact` changes decoded values, `inplace` changes
+bytes; `allow` removes fields, `hashing` makes pseudonyms.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway.builtin.transforms.mask.mask import Mask
-from gateway.builtin.transforms.mask.rules import MaskConfig, Plan
+from gateway.builtin.transforms.mask.rules import MaskConfig, MaskRules
 from gateway.components.context import Context
 from gateway.components.hookspecs import hookimpl
 from gateway.components.transform import TransformSpec
@@ -20,7 +20,7 @@ __all__ = ["Mask", "MaskConfig", "register_transforms"]
 
 
 def _build(config: MaskConfig, context: Context) -> Mask:
-    if context.at_intake and Plan(config).pseudonyms:
+    if context.at_intake and MaskRules(config).pseudonyms:
         raise ConfigError(
             f"transforms.{context.id}: pseudonyms are those of one destination: name it in "
             'destinations = ["..."], or hash instead'
@@ -30,5 +30,5 @@ def _build(config: MaskConfig, context: Context) -> Mask:
 
 @hookimpl
 def register_transforms(register: Callable[[TransformSpec[Any]], None]) -> None:
-    """Register ``mask``."""
+    """Registers ``mask``."""
     register(TransformSpec("mask", MaskConfig, _build))

@@ -1,4 +1,4 @@
-"""The allow-list of a mask: what is not named is removed."""
+"""Applies the allow-list of a mask, which removes all fields that it does not name."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ ABSENT: Final = object()
 """Stands for a value of which nothing is left."""
 
 ALWAYS_ALLOWED = ("context.consent", "integrations")
-"""What people have decided, without which their events would go where they must not."""
+"""Fields that always stay: users' decisions on where their events may go."""
 
 Allowed: TypeAlias = "dict[str, Allowed] | None"
-"""Keys that stay, each with what stays below it; None keeps everything."""
+"""Maps each key that stays to the keys that stay below it; None keeps everything."""
 
 
 def read_allowed(paths: Iterable[str], roots: Iterable[str]) -> dict[str, Allowed]:
-    """The paths as a tree whose first keys are bodies of events.
+    """Returns the paths as a tree, whose first keys are bodies of events.
+
+    Args:
+        roots: names of the bodies.
 
     Raises:
-        ValueError: a path is malformed, or not in one of these bodies.
+        ValueError: a path is malformed, or in none of these bodies.
     """
     known = tuple(roots)
     tree: dict[str, Allowed] = {}
@@ -46,13 +49,13 @@ def _add(tree: dict[str, Allowed], steps: list[str]) -> None:
     for step in way:
         below = tree.setdefault(step, {})
         if below is None:
-            return  # all of it stays anyway
+            return  # everything below stays already
         tree = below
     tree[last] = None
 
 
 def pruned(value: Any, allowed: Allowed) -> Any:
-    """What is allowed of a value, the value itself if that is all, or `ABSENT`."""
+    """Returns the allowed part of a value: the same object if all is allowed, `ABSENT` if none."""
     if allowed is None:
         return value
     if isinstance(value, dict):

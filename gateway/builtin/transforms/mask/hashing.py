@@ -1,12 +1,12 @@
-"""Keyed hashes that stand for personal data: one for everybody, or one for each destination.
+"""Keyed hashes that replace personal data: one for all destinations, or one for each.
 
 ``hash``
-    HMAC-SHA-256 (RFC 2104) of the value under the secret, in hexadecimal. Without the secret nobody
-    finds out what was hashed by hashing guesses. An `epoch` names the secret: it stands before the
-    hash with a dot, so that hashes from before and after a new secret can be told apart.
+    HMAC-SHA-256 (RFC 2104) of the value under the secret, in hexadecimal. Without the secret,
+    nobody can find the value by hashing guesses. An `epoch` names the secret and stands before the
+    hash with a dot, so that hashes under an old and a new secret differ visibly.
 ``pseudonym``
     The same under a secret of the destination's own, which is HMAC-SHA-256 of
-    ``"destination\\n" + id`` under the secret: two destinations cannot join what they hold.
+    ``"destination\\n" + id`` under the secret. Two destinations cannot join their data by it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gateway.components.dry_run import keyed
 __all__ = ["KEY_FILE", "Hasher", "generated_secret"]
 
 KEY_FILE = "mask.key"
-"""File in the data directory with the secret for ids, where config has none."""
+"""File in the data directory that holds the secret for ids, where config has none."""
 
 _SECRET_BYTES = 32
 
@@ -33,9 +33,9 @@ class Hasher:
     """Hashes texts.
 
     Args:
-        secret: asked for at the first hash.
+        secret: returns the secret; called for the first hash.
         epoch: name of the secret, or empty.
-        destination: whose pseudonyms these are.
+        destination: id of the destination that the pseudonyms are for.
     """
 
     def __init__(
@@ -56,11 +56,11 @@ class Hasher:
         return hmac.digest(self._secret, message, "sha256")
 
     def hash(self, text: str) -> str:
-        """The hash that stands for a text everywhere."""
+        """Returns the hash of a text that is the same for all destinations."""
         return self._prefix + _digest(self._secret, text)
 
     def pseudonym(self, text: str) -> str:
-        """The hash that stands for a text at this destination."""
+        """Returns the hash of a text for this destination."""
         return self._prefix + _digest(self._own_secret, text)
 
 
@@ -69,10 +69,10 @@ def _digest(secret: bytes, text: str) -> str:
 
 
 def generated_secret(folder: Path) -> bytes:
-    """The secret in a folder's `KEY_FILE`, which is made with one where it is missing.
+    """Returns the secret in a folder's `KEY_FILE`; creates the file with a new one if missing.
 
     Raises:
-        OSError: it can neither be read nor made.
+        OSError: the file can neither be read nor created.
     """
     path = folder / KEY_FILE
     try:

@@ -1,10 +1,10 @@
-"""Masks texts where they stand in the bytes of a body, without decoding it.
+"""Masks strings in the bytes of a body, without decoding it.
 
-To decode a body, walk through it and encode what comes out takes ten times as long as to find, mask
-and put back the one text in it that matters. The search has told where that is
-(`gateway.privacy.detectors.prescan`); what is left to find out is that it is a string and not a
-key, and where numbers are left alone in some places, that this is none of them. Whatever is not
-plain, such as an escape anywhere in the body, is left to the long way.
+To find, mask and put back one string takes a tenth of the time of decoding the body, walking
+through it and encoding the result. `gateway.privacy.detectors.prescan` has found the place already.
+This module checks that it is in a string, that the string is not a key, and that config does not
+exempt numbers there. In all other cases, such as an escape anywhere in the body, the body has to be
+decoded.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gateway.privacy.detectors.detect import NUMBERS
 __all__ = ["MOST_STRINGS", "Strings", "masked_in_place", "strings_at"]
 
 MOST_STRINGS = 8
-"""Strings of one body that are masked in place; for more it is cheaper to decode it."""
+"""Strings of one body that are masked in place; with more, decoding it is cheaper."""
 
 _AFTER_VALUE = frozenset(b",]}")
 _KEY_END = b'":"'
@@ -32,8 +32,8 @@ class Strings(NamedTuple):
     """Strings in a JSON text.
 
     Attributes:
-        spans: start and end of the contents of each, in order.
-        complete: whether all that was asked for is in one of them.
+        spans: start and end of the contents of each string, in order.
+        complete: every place that was asked for is in one of the strings.
     """
 
     spans: list[tuple[int, int]]
@@ -41,14 +41,14 @@ class Strings(NamedTuple):
 
 
 def strings_at(raw: bytes, ends: Iterable[int]) -> Strings | None:
-    """The strings that have one of these places in them.
+    """Returns the strings that contain these places.
 
     Args:
         raw: a JSON text.
-        ends: places, each right behind something.
+        ends: offsets, each right behind a finding.
 
     Returns:
-        None where that is not to be told without reading all of it, as it has escapes.
+        None for a text with escapes, which would have to be read as a whole.
     """
     if b"\\" in raw:
         return None
@@ -74,15 +74,15 @@ def strings_at(raw: bytes, ends: Iterable[int]) -> Strings | None:
 def masked_in_place(
     raw: bytes, strings: Strings, redactor: Redactor, rules: Rules | None
 ) -> bytes | None:
-    """The body with what is detected in these strings masked.
+    """Returns the body with all findings in these strings masked.
 
     Args:
         raw: a JSON object without escapes.
-        strings: what `strings_at` found, and that is complete.
-        rules: of this body; none of them has an action that applies to it, and nothing is skipped.
+        strings: a complete result of `strings_at`.
+        rules: rules of this body; none has an action that applies to it, and none skips.
 
     Returns:
-        `raw` itself where there is nothing to mask; None where the body has to be decoded.
+        `raw` itself where nothing has to be masked; None where the body has to be decoded.
     """
     if len(strings.spans) > MOST_STRINGS:
         return None
@@ -90,7 +90,7 @@ def masked_in_place(
     position = 0
     for start, stop in strings.spans:
         if raw[stop + 1] not in _AFTER_VALUE:
-            return None  # a key, or written with blanks
+            return None  # a key, or a value with blanks behind it
         text = raw[start:stop].decode()
         found = redactor.find(text)
         if found is None:
@@ -99,8 +99,8 @@ def masked_in_place(
             key = _top_level_key(raw, start)
             if key is None:
                 return None
-            if redactor.leaves_numbers(key, rules):
-                found = redactor.find(text, plain=True) or ()
+            if redactor.skips_numbers(key, rules):
+                found = redactor.find(text, numbers=False) or ()
         if not found:
             continue
         new = redactor.replaced(text, found)
@@ -114,7 +114,7 @@ def masked_in_place(
 
 
 def _top_level_key(raw: bytes, start: int) -> str | None:
-    """The key whose value is the string that begins here; None if it is further down."""
+    """Returns the key of a value that is a string beginning here; None below the top level."""
     key_end = start - len(_KEY_END)
     if raw[key_end:start] != _KEY_END:
         return None

@@ -1,10 +1,10 @@
-"""``mask``: takes personal data out of events before they are stored or sent on.
+"""Removes personal data from events before they are stored or delivered.
 
-What is personal is said by path, by the name of a key, or found by what it looks like. It is
-dropped, replaced, masked so that people can still tell what it was, or hashed with a secret so that
-events of the same person can still be joined; an allow-list leaves nothing but what it names.
+Config names personal data by path or by key; more is detected by its form. Each value is dropped,
+replaced, masked so that people still recognise its kind, or hashed with a secret so that events of
+one person can still be joined. An allow-list removes all that it does not name.
 
-Most events hold none. They are never decoded: see `gateway.privacy.detectors.prescan`.
+Most events have no personal data. They are never decoded; see `gateway.privacy.detectors.prescan`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gateway.builtin.transforms.mask.allow import ABSENT, pruned
 from gateway.builtin.transforms.mask.hashing import Hasher, generated_secret
 from gateway.builtin.transforms.mask.inplace import masked_in_place, strings_at
 from gateway.builtin.transforms.mask.redact import GONE, Action, Redactor
-from gateway.builtin.transforms.mask.rules import MaskConfig, Plan, names_of
+from gateway.builtin.transforms.mask.rules import MaskConfig, MaskRules, masked_names
 from gateway.components.transform import Transform
 from gateway.components.transform_methods import (
     ChangesClient,
@@ -32,8 +32,9 @@ from gateway.components.transform_methods import (
 from gateway.errors import ConfigError
 from gateway.events.envelope.client import Client
 from gateway.events.event import EMPTY, Event
-from gateway.privacy.detectors.detect import MASKED
-from gateway.privacy.detectors.prescan import BODIES, DETECT, NAMES, PATHS, Prescan
+from gateway.privacy.detectors.disguise import MASKED
+from gateway.privacy.detectors.prescan import Prescan
+from gateway.privacy.detectors.suspicion import BODIES, DETECT, NAMES, PATHS
 
 __all__ = ["Mask", "MaskConfig"]
 
@@ -41,13 +42,12 @@ _IDS = ("user_id", "anonymous_id", "group_id", "previous_id", "message_id")
 
 
 class Mask(Transform, SuspectsText, ReceivesEvents, ChangesClient, PerDestination):
-    """The transform.
+    """Masks personal data in events.
 
     Args:
-        config: its settings.
-        folder: where the secret for ids is kept if config has none.
-        destination: for which pseudonyms are made; None at intake.
-        at_intake: whether `receive` sees all events before `apply` does.
+        folder: folder for the secret for ids, if config has none.
+        destination: id of the destination to make pseudonyms for; None at intake.
+        at_intake: `receive` sees all events before `apply` does.
     """
 
     def __init__(
@@ -58,50 +58,50 @@ class Mask(Transform, SuspectsText, ReceivesEvents, ChangesClient, PerDestinatio
         destination: str | None = None,
         at_intake: bool = False,
     ) -> None:
-        plan = Plan(config)
+        rules = MaskRules(config)
         self._config = config
         self._folder = folder
         self._hasher = Hasher(self._secret, config.epoch, destination)
-        self._pseudonyms = plan.pseudonyms
+        self._pseudonyms = rules.pseudonyms
         self._detects = bool(config.detect)
         self._ids = config.ids if config.detect and config.ids != "keep" else None
-        message_id = plan.attributes.get("message_id")
+        message_id = rules.attributes.get("message_id")
         self._message_ids = message_id if at_intake else None
         self._attributes = tuple(
-            item for item in plan.attributes.items() if not at_intake or item[0] != "message_id"
+            item for item in rules.attributes.items() if not at_intake or item[0] != "message_id"
         )
         self._touches_all = bool(
-            self._attributes or self._message_ids is not None or plan.allowed is not None
+            self._attributes or self._message_ids is not None or rules.allowed is not None
         )
-        self._rules = plan.rules
+        self._rules = rules.by_path
         self._skips = bool(config.skip)
-        self._allowed = plan.allowed
+        self._allowed = rules.allowed
         self._prescan = Prescan(
             config.detect,
-            names_of(plan.names),
-            plan.last_keys,
-            coarse_ips=plan.actions.get("ip") == "mask",
+            masked_names(rules.treatments),
+            rules.last_keys,
+            coarse_ips=rules.actions.get("ip") == "mask",
         )
         self._redactor = Redactor(
-            config.detect, plan.actions, plan.names, self._hasher, config.replacement
+            config.detect, rules.actions, rules.treatments, self._hasher, config.replacement
         )
 
     def for_destination(self, destination: str) -> Mask:
-        """One whose pseudonyms are those of a destination."""
+        """Returns a mask whose pseudonyms are those of the destination."""
         if not self._pseudonyms:
             return self
         return Mask(self._config, self._folder, destination=destination)
 
     def passes(self, text: bytes | memoryview) -> bool:
-        """Whether nothing in a JSON text can match any rule; see `Prescan.clean`."""
+        """Tells whether nothing in a JSON text can match a rule; see `Prescan.clean`."""
         return not self._touches_all and self._prescan.clean(bytes(text))
 
     def suspects(self, text: bytes) -> Collection[int] | None:
-        """Where something may match a rule; see `Prescan.suspects`."""
+        """Returns the places that may match a rule; see `Prescan.suspects`."""
         return None if self._touches_all else self._prescan.suspects(text)
 
     def receive(self, events: Sequence[Event]) -> None:
-        """Hash message ids that are personal data: whatever remembers events remembers those."""
+        """Hashes message ids that are personal data, before de-duplication remembers them."""
         if self._message_ids is not None:
             for event in events:
                 if event.message_id:
@@ -111,33 +111,33 @@ class Mask(Transform, SuspectsText, ReceivesEvents, ChangesClient, PerDestinatio
                 event.message_id = self._safe_id(event.message_id)
 
     def of_client(self, client: Client) -> Client:
-        """The client without what is masked in the context of events."""
+        """Masks the client's address and user agent as in the context of events."""
         if client.ip is None and client.user_agent is None:
             return client
         ip, agent = self._in_context(client.ip, client.user_agent)
         return msgspec.structs.replace(client, ip=ip, user_agent=agent)
 
     def apply(self, events: list[Event]) -> list[Event]:
-        """Mask what is personal in the events; none is left out."""
+        """Masks personal data in the events; drops no event."""
         if self._allowed is not None:
             for event in events:
                 self._prune(event, self._allowed)
-        # Everything is worked out from the events as they came, and only then assigned: what has
-        # been hashed by one rule must not be hashed by another.
+        # All changes are computed from the events as they came, and assigned only then, so that
+        # no value is hashed twice, by two rules.
         changes = [*self._changed_bodies(events), *self._changed_notes(events)]
         if self._detects:
             changes += self._changed_texts(events)
         for attribute, action in self._attributes:
             changes += self._changed_attribute(events, attribute, action)
         for event, name, value in changes:
-            event.__dict__.pop(name, None)  # what was decoded of bytes that are now others
+            event.__dict__.pop(name, None)  # decoded from the old bytes
             setattr(event, name, value)
         return events
 
     def hashes(self, text: str) -> dict[str, str]:
-        """What stands for a value where it is hashed as a whole, by epoch; the latest comes first.
+        """Returns the hashes of a value as a whole, by epoch, the latest first.
 
-        An id that is an e-mail address, say, is stored under the first of these.
+        An id that is an e-mail address, say, is stored as the first of these.
         """
         config = self._config
         secrets = {config.epoch: self._hasher}
@@ -188,8 +188,8 @@ class Mask(Transform, SuspectsText, ReceivesEvents, ChangesClient, PerDestinatio
                 new = self._redactor.value_with(old, rules, reasons, texts)
             if new is not old:
                 yield event, body, {} if new is GONE else new
-            elif _has_twins(raw):
-                yield event, body, dict(old)  # or the first of two values stays in the bytes
+            elif _has_duplicate_keys(raw):
+                yield event, body, dict(old)  # else the bytes keep the first of two values
 
     def _changed_texts(self, events: list[Event]) -> Iterator[_Change]:
         named = {attribute for attribute, _ in self._attributes}
@@ -216,7 +216,7 @@ class Mask(Transform, SuspectsText, ReceivesEvents, ChangesClient, PerDestinatio
                 yield event, attribute, None if new is GONE else new
 
     def _changed_notes(self, events: list[Event]) -> Iterator[_Change]:
-        """The gateway's own copies of what the context says, and a time that was not one."""
+        """Yields changes to the gateway's copies of the context, and to an unreadable timestamp."""
         for event in events:
             if event.raw_notes is EMPTY:
                 continue
@@ -233,7 +233,7 @@ class Mask(Transform, SuspectsText, ReceivesEvents, ChangesClient, PerDestinatio
                 yield event, "raw_notes", Raw(msgspec.json.encode(new))
 
     def _in_context(self, ip: str | None, agent: str | None) -> tuple[str | None, str | None]:
-        """What is left of an address and a user agent, which count as being in the context."""
+        """Masks an address and a user agent as if they were in the context."""
         known = {"ip": ip, "userAgent": agent}
         context: Any = {key: value for key, value in known.items() if value is not None}
         if self._allowed is not None:
@@ -247,21 +247,21 @@ _Change: TypeAlias = tuple[Event, str, Any]
 _EVERY_REASON = DETECT | NAMES | PATHS
 
 
-def _has_twins(raw: bytes) -> bool:
-    """Whether an object in these bytes has a key twice, of which a decoder gives the last only."""
+def _has_duplicate_keys(raw: bytes) -> bool:
+    """Tells whether an object in these bytes has a key twice; a decoder returns the last only."""
 
     def pairs(items: list[tuple[str, Any]]) -> None:
         if len(dict(items)) < len(items):
-            raise _TwinsError
+            raise _DuplicateKeyError
 
     try:
         json.loads(raw, object_pairs_hook=pairs)
-    except _TwinsError:
+    except _DuplicateKeyError:
         return True
     except (ValueError, RecursionError):
-        return True  # not to be told: written anew, it has none
+        return True  # unknown: encoding it anew removes duplicates
     return False
 
 
-class _TwinsError(Exception):
+class _DuplicateKeyError(Exception):
     pass

@@ -1,7 +1,7 @@
-"""Takes personal data out of decoded JSON, without changing what was decoded.
+"""Removes personal data from decoded JSON, without changing the decoded objects.
 
-`Redactor` goes through a value and returns either the same object, if there is nothing to take out,
-or a new one. Three things point to personal data: a path (`Rules`), a key's name, and the text
+`Redactor` walks through a value and returns the same object if it has no personal data, else a new
+one. Personal data is recognised by its path (`Rules`), by the name of its key, and by the text
 itself (`gateway.privacy.detectors.detect`).
 """
 
@@ -16,55 +16,50 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 
 from gateway.builtin.transforms.mask.hashing import Hasher
-from gateway.privacy.detectors.detect import (
-    MASKED,
-    NUMBERS,
-    Detector,
-    Found,
-    Kind,
-    canonical,
-    disguise,
-)
-from gateway.privacy.detectors.prescan import DETECT, NAMES, squeeze
+from gateway.privacy.detectors.detect import NUMBERS, Detector, Found, Kind
+from gateway.privacy.detectors.disguise import MASKED, canonical, disguise
+from gateway.privacy.detectors.prescan import squeeze
+from gateway.privacy.detectors.suspicion import DETECT, NAMES
 
-__all__ = ["GONE", "PLAIN", "Action", "Named", "Redactor", "Rules"]
+__all__ = ["GONE", "SKIP_NUMBERS", "Action", "Redactor", "Rules", "Treatment"]
 
 Action: TypeAlias = Literal["drop", "mask", "replace", "hash", "pseudonym"]
 
-Named: TypeAlias = Action | Literal["skip", "numbers"]
-"""What is said of a key: an action, or that nothing, or no number, is detected below it."""
+Treatment: TypeAlias = Action | Literal["skip", "numbers"]
+"""Treatment of a key's value: an action; or nothing (``skip``), or no number (``numbers``), is
+detected in it."""
 
-PLAIN = 16
-"""Beside the reasons: numbers here are what their key says, so that none is taken for another."""
+SKIP_NUMBERS = 16
+"""Added to the reasons where numbers are known by their key, so that none is detected."""
 
 GONE: Final = object()
-"""Returned for a value that is to be left out."""
+"""Returned for a value to leave out."""
 
 _LEAST_NUMBER = 10**12  # the least whole number of 13 digits
 _MOST_NUMBER = 10**19
 _EXACT_FLOAT = 2**53
 _UNNAMED: Any = object()
-_REMEMBERED_KEYS = 4096  # of at most so many characters:
-_REMEMBERED_LENGTH = 64
+_CACHED_KEYS = 4096
+_CACHED_KEY_LENGTH = 64
 _ALL_KINDS = Detector()
 _JSON_BEGINS = frozenset('{["')
-_MOST_NESTED = 4  # texts that are JSON, in texts that are JSON; deeper ones are read as text
+_MOST_NESTED = 4  # levels of JSON in texts of JSON; deeper ones are read as text
 
 
 @dataclass(slots=True)
 class Rules:
-    """What is to happen at a place, and below it: a tree whose branches are the steps of paths.
+    """The rules for a place and below it: a tree whose branches are the steps of paths.
 
     Attributes:
-        action: what to do with everything here.
+        action: action for everything here.
         skip: detect nothing here and below.
-        plain: detect no numbers here and below.
-        keys: rules for the values of an object, and of each object where there is a list of them.
+        skip_numbers: detect no numbers here and below.
+        keys: rules for the values of an object; for a list of objects, of each object.
     """
 
     action: Action | None = None
     skip: bool = False
-    plain: bool = False
+    skip_numbers: bool = False
     keys: dict[str, Rules] = field(default_factory=dict)
 
 
@@ -72,45 +67,44 @@ class Redactor:
     """Applies actions to values.
 
     Args:
-        kinds: what is detected in texts and numbers.
-        actions: what happens to each of them.
-        names: squeezed key to what is said of its value.
-        hasher: for hashes.
-        replacement: what `replace` puts.
+        kinds: kinds to detect in texts and numbers.
+        actions: maps each kind to its action.
+        treatments: maps each squeezed key to the treatment of its value.
+        replacement: text that `replace` inserts.
     """
 
     def __init__(
         self,
         kinds: Collection[Kind],
         actions: Mapping[Kind, Action],
-        names: Mapping[bytes, Named],
+        treatments: Mapping[bytes, Treatment],
         hasher: Hasher,
         replacement: str = MASKED,
     ) -> None:
         self._find_all = Detector(kinds).find
-        self._find_plain = Detector(set(kinds) - NUMBERS).find
+        self._find_but_numbers = Detector(set(kinds) - NUMBERS).find
         self._actions = dict(actions)
-        self._names = dict(names)
-        self._named = lru_cache(_REMEMBERED_KEYS)(self._look_up)
+        self._treatments = dict(treatments)
+        self._cached_treatment = lru_cache(_CACHED_KEYS)(self._look_up)
         self._hasher = hasher
         self._replacement = replacement
         self._nested = 0
         self._only: AbstractSet[str] | None = None
 
     def value(self, value: Any, rules: Rules | None, reasons: int) -> Any:
-        """A value without personal data; the same object where there is none, or `GONE`.
+        """Returns a value without personal data: the same object if it has none, or `GONE`.
 
         Args:
-            rules: those for this place, if any.
-            reasons: what to look for, as `gateway.privacy.detectors.prescan` has it.
+            rules: rules for this place, if any.
+            reasons: what to search for, as flags of `gateway.privacy.detectors.prescan`.
         """
         if rules is not None:
             if rules.action is not None:
                 return self.whole(value, rules.action, reasons)
             if rules.skip:
                 reasons &= ~DETECT
-            if rules.plain:
-                reasons |= PLAIN
+            if rules.skip_numbers:
+                reasons |= SKIP_NUMBERS
         elif not reasons & (DETECT | NAMES):
             return value
         kind = type(value)
@@ -129,7 +123,7 @@ class Redactor:
     def value_with(
         self, value: Any, rules: Rules | None, reasons: int, texts: AbstractSet[str]
     ) -> Any:
-        """The same, where only these texts, and numbers, may have something to detect."""
+        """Does the same as `value`, but detects in these texts and in numbers only."""
         self._only = texts
         try:
             return self.value(value, rules, reasons)
@@ -137,37 +131,37 @@ class Redactor:
             self._only = None
 
     def _foreign(self, value: Any, rules: Rules | None, reasons: int) -> Any:
-        """A value of a type that no decoder gives, but that another transform may have put there.
+        """Redacts a value of a type that no decoder returns, but another transform may insert.
 
-        It is taken as what it will be once it is stored.
+        It is redacted in the form that it has once it is stored.
         """
         plain = _plain(value)
         new = self.value(plain, rules, reasons)
         return value if new is plain else new
 
     def text(self, text: str, reasons: int = DETECT) -> Any:
-        """A text with what is detected in it masked, hashed or cut out."""
+        """Returns a text with all findings masked, hashed or removed; `GONE` if nothing is left."""
         if self._only is not None and text not in self._only:
             return text
         if text[:1] in _JSON_BEGINS or text[:1].isspace():
             text = self._json(text, reasons)
         if not reasons & DETECT:
             return text
-        found = (self._find_plain if reasons & PLAIN else self._find_all)(text)
+        found = (self._find_but_numbers if reasons & SKIP_NUMBERS else self._find_all)(text)
         return self.replaced(text, found) if found else text
 
-    def find(self, text: str, *, plain: bool = False) -> Sequence[Found] | None:
-        """What is detected in a text; None if it may be JSON, and has to be read as that.
+    def find(self, text: str, *, numbers: bool = True) -> Sequence[Found] | None:
+        """Returns the findings in a text; None if it may be JSON, and has to be read as that.
 
         Args:
-            plain: whether numbers are not looked for.
+            numbers: detect numbers too.
         """
         if text[:1] in _JSON_BEGINS or text[:1].isspace():
             return None
-        return (self._find_plain if plain else self._find_all)(text)
+        return (self._find_all if numbers else self._find_but_numbers)(text)
 
     def replaced(self, text: str, found: Sequence[Found]) -> Any:
-        """A text with what was found in it masked, hashed or cut out; `GONE` if that is all."""
+        """Returns a text with its findings masked, hashed or removed; `GONE` if nothing is left."""
         first = found[0]
         if len(text.strip()) == first.end - first.start and self._actions[first.kind] == "drop":
             return GONE
@@ -180,21 +174,21 @@ class Redactor:
         pieces.append(text[position:])
         return "".join(pieces)
 
-    def leaves_numbers(self, key: str, rules: Rules | None) -> bool:
-        """Whether no numbers are detected in the value of a key at the top of a body.
+    def skips_numbers(self, key: str, rules: Rules | None) -> bool:
+        """Tells whether numbers are exempt in the value of a key at the top of a body.
 
         Args:
-            rules: those for the body, if any.
+            rules: rules for the body, if any.
         """
         below = rules.keys.get(key) if rules is not None else None
         return (
-            (rules is not None and rules.plain)
-            or (below is not None and below.plain)
-            or self._said_of(key) == "numbers"
+            (rules is not None and rules.skip_numbers)
+            or (below is not None and below.skip_numbers)
+            or self._treatment_of(key) == "numbers"
         )
 
     def _json(self, text: str, reasons: int) -> str:
-        """A text that may be JSON, with what is in that redacted as if it were not in a text."""
+        """Redacts the values in a text that is JSON; returns any other text as it is."""
         if self._nested >= _MOST_NESTED:
             return text
         try:
@@ -216,7 +210,7 @@ class Redactor:
         return "" if action == "drop" else self._replaced(item.kind, piece, action)
 
     def whole(self, value: Any, action: Action, reasons: int = 0) -> Any:
-        """A value that is personal data as a whole, in objects and lists each value of them."""
+        """Applies an action to a value as a whole, and to each value in objects and lists."""
         if action == "drop":
             return GONE
         if value is None or value == "":
@@ -239,12 +233,12 @@ class Redactor:
         return MASKED if action == "mask" else self._other(text, action)
 
     def as_id(self, text: str, action: Action) -> str:
-        """What stands for an id that is, or holds, personal data; never in parts."""
+        """Replaces an id that is or contains personal data, always as a whole."""
         kind = _ALL_KINDS.classify(text.strip())
         return self._other(text if kind is None else canonical(kind, text.strip()), action)
 
     def hashed(self, text: str, hasher: Hasher) -> str:
-        """The hash of a text as a whole."""
+        """Returns the hash of a text as a whole."""
         kind = _ALL_KINDS.classify(text.strip())
         return hasher.hash(text if kind is None else canonical(kind, text.strip()))
 
@@ -254,11 +248,11 @@ class Redactor:
         for key, item in value.items():
             below = rules.keys.get(key) if rules is not None else None
             by_path = below is not None and below.action is not None
-            named = _UNNAMED if by_path else self._said_of(key)
+            named = _UNNAMED if by_path else self._treatment_of(key)
             if named == "skip":
                 new_key, new = key, self.value(item, below, reasons & ~DETECT)
             elif named == "numbers":
-                new_key, new = key, self.value(item, below, reasons | PLAIN)
+                new_key, new = key, self.value(item, below, reasons | SKIP_NUMBERS)
             elif named is not _UNNAMED and reasons & NAMES:
                 new_key, new = key, self.whole(item, named, reasons)
             else:
@@ -273,18 +267,18 @@ class Redactor:
             result.add(new_key, new)
         return result.items if changed else value
 
-    def _said_of(self, key: str) -> Any:
-        """What `names` says of a key, or `_UNNAMED`."""
-        if not self._names:
+    def _treatment_of(self, key: str) -> Any:
+        """Returns the treatment of a key's value, or `_UNNAMED`."""
+        if not self._treatments:
             return _UNNAMED
-        look_up = self._named if len(key) <= _REMEMBERED_LENGTH else self._look_up
+        look_up = self._cached_treatment if len(key) <= _CACHED_KEY_LENGTH else self._look_up
         return look_up(key)
 
     def _look_up(self, key: str) -> Any:
-        return self._names.get(squeeze(key), _UNNAMED)
+        return self._treatments.get(squeeze(key), _UNNAMED)
 
     def _number(self, value: Any, reasons: int) -> Any:
-        if reasons & PLAIN or not _LEAST_NUMBER <= value < _MOST_NUMBER:
+        if reasons & SKIP_NUMBERS or not _LEAST_NUMBER <= value < _MOST_NUMBER:
             return value
         if isinstance(value, float) and not (value < _EXACT_FLOAT and value.is_integer()):
             return value
@@ -324,7 +318,7 @@ def _json_text(value: Any) -> str:
 
 
 class _Object:
-    """An object in the making, whose keys may have become the same by being masked."""
+    """Builds an object whose keys may have become equal by masking; numbers such keys."""
 
     __slots__ = ("_numbers", "items")
 
@@ -334,7 +328,7 @@ class _Object:
 
     def add(self, key: str, value: Any) -> None:
         if key in self.items:
-            number = self._numbers.get(key, 2)  # counting on, or many keys would take for ever
+            number = self._numbers.get(key, 2)  # continues, or many equal keys would take too long
             while f"{key} ({number})" in self.items:
                 number += 1
             self._numbers[key] = number + 1

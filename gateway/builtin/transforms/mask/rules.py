@@ -1,4 +1,4 @@
-"""The settings of a mask, and what they say is to happen where."""
+"""The settings of a mask, and the rules compiled from them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Annotated, Literal, TypeAlias
 from msgspec import Meta, Struct
 
 from gateway.builtin.transforms.mask.allow import Allowed, read_allowed
-from gateway.builtin.transforms.mask.redact import Action, Named, Rules
+from gateway.builtin.transforms.mask.redact import Action, Rules, Treatment
 from gateway.components.settings import Secret
 from gateway.events.conditions.path import EVERY, FIELDS, Path, parse_path
-from gateway.privacy.detectors.detect import MASKED, Kind
-from gateway.privacy.detectors.prescan import BODIES, squeeze
+from gateway.privacy.detectors.detect import Kind
+from gateway.privacy.detectors.disguise import MASKED
+from gateway.privacy.detectors.prescan import squeeze
+from gateway.privacy.detectors.suspicion import BODIES
 
 __all__ = [
     "DEFAULT_DETECT",
@@ -21,9 +23,9 @@ __all__ = [
     "MAX_RULES",
     "MIN_SECRET_LENGTH",
     "MaskConfig",
-    "Plan",
+    "MaskRules",
     "Rule",
-    "names_of",
+    "masked_names",
 ]
 
 DEFAULT_DETECT: tuple[Kind, ...] = (
@@ -35,7 +37,7 @@ DEFAULT_DETECT: tuple[Kind, ...] = (
     "ip",
     "secret",
 )
-"""All kinds."""
+"""All kinds, which are detected by default."""
 
 DEFAULT_SKIP_NUMBERS = (
     "context.library",
@@ -55,16 +57,16 @@ DEFAULT_SKIP_NUMBERS = (
     "upc",
     "isbn",
 )
-"""Where no numbers are detected by default: versions, and numbers that name goods and orders."""
+"""Places without detection of numbers by default: versions, and ids of goods and orders."""
 
 MIN_SECRET_LENGTH = 16
-"""Characters of the secret: a shorter one is guessed, and with it every hash."""
+"""Length of the shortest secret. A shorter one can be guessed, and with it every hash."""
 
 MAX_RULES = 1000
 """Entries that `fields`, `allow`, `skip` and `skip_numbers` may have together."""
 
 IDS = ("userId", "anonymousId", "previousId", "groupId", "messageId")
-"""Fields that say whose, or which, event it is."""
+"""Fields that identify the event, its user or its group."""
 
 _TEXTS = ("event", "name", "category", "channel")
 _HASHES: tuple[Action, ...] = ("hash", "pseudonym")
@@ -75,9 +77,9 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """An entry of `fields` as a table.
 
     Attributes:
-        path: such as ``context.traits.email`` or ``properties.products[].note``.
-        name: instead of `path`, a key at any depth; ``first_name`` is also ``firstName``.
-        action: instead of the mask's own.
+        path: a path such as ``context.traits.email`` or ``properties.products[].note``.
+        name: instead of `path`, a key at any depth; ``first_name`` matches ``firstName`` too.
+        action: replaces the mask's own action.
     """
 
     path: str | None = None
@@ -93,16 +95,17 @@ class MaskConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Settings of a mask.
 
     Attributes:
-        detect: kinds that are looked for in all texts and keys.
-        action: what happens: ``mask``, ``replace``, ``drop``, ``hash`` or ``pseudonym``.
-        actions: instead of `action`, for kinds that are detected.
-        fields: what is personal whatever it looks like: paths, names of keys, or tables with
-            `path` or `name` and an `action` of its own.
-        allow: paths of all that may stay in the bodies; with an empty list, all of it.
-        skip: paths and names of keys where nothing is detected.
-        skip_numbers: the same for `card`, `phone`, `ip` and `national_id` only.
-        ids: what happens to an id in which something is detected.
-        replacement: what ``replace`` puts in the place of a value.
+        detect: kinds to detect in all texts and keys.
+        action: ``mask``, ``replace``, ``drop``, ``hash`` or ``pseudonym``.
+        actions: actions for single kinds that are detected, instead of `action`.
+        fields: personal data of any form: paths, names of keys, or tables with `path` or `name` and
+            an `action` of their own.
+        allow: paths of all that may stay in the bodies; an empty list lets everything stay.
+        skip: paths and names of keys without detection.
+        skip_numbers: paths and names of keys without detection of `card`, `phone`, `ip` and
+            `national_id`.
+        ids: action for an id in which personal data is detected.
+        replacement: text that ``replace`` inserts.
         secret: key of the hashes, at least `MIN_SECRET_LENGTH` characters.
         epoch: name of the secret, put before each hash.
         previous_secrets: earlier secrets by epoch, for `gateway privacy hash`.
@@ -122,11 +125,24 @@ class MaskConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     previous_secrets: dict[_Epoch, Secret] = {}
 
     def __post_init__(self) -> None:
-        Plan(self)
+        MaskRules(self)
 
 
-class Plan:
-    """A config, read: what happens where."""
+class MaskRules:
+    """The rules of a config, sorted by where they apply.
+
+    Attributes:
+        actions: maps each detected kind to its action.
+        attributes: maps an attribute of an event, such as ``user_id``, to its action.
+        treatments: maps a squeezed key to the treatment of its value.
+        by_path: maps a body to the rules for its paths.
+        last_keys: maps a body to the last keys of its paths with an action.
+        allowed: the allow-list; None where there is none.
+        pseudonyms: whether any action makes pseudonyms.
+
+    Raises:
+        ValueError: the config contradicts itself.
+    """
 
     def __init__(self, config: MaskConfig) -> None:
         if not config.detect and not config.fields and not config.allow:
@@ -143,8 +159,8 @@ class Plan:
             kind: config.actions.get(kind, config.action) for kind in config.detect
         }
         self.attributes: dict[str, Action] = {}
-        self.names: dict[bytes, Named] = {}
-        self.rules: dict[str, Rules] = {}
+        self.treatments: dict[bytes, Treatment] = {}
+        self.by_path: dict[str, Rules] = {}
         self.last_keys: dict[str, set[str | None]] = {}
         self.allowed: dict[str, Allowed] | None = None
         if config.allow:
@@ -163,67 +179,67 @@ class Plan:
             _check_secret(config.secret)
         self.pseudonyms = "pseudonym" in actions or config.ids == "pseudonym"
 
-    def _add(self, where: str, rule: Rule, said: Named) -> None:
+    def _add(self, where: str, rule: Rule, treatment: Treatment) -> None:
         try:
             if rule.name is not None:
-                self._add_name(rule.name, said)
+                self._add_name(rule.name, treatment)
             else:
                 assert rule.path is not None
-                self._add_path(parse_path(rule.path), said)
+                self._add_path(parse_path(rule.path), treatment)
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from None
 
-    def _add_name(self, name: str, said: Named) -> None:
+    def _add_name(self, name: str, treatment: Treatment) -> None:
         squeezed = squeeze(name)
         if not squeezed:
             raise ValueError("a name has at least one letter or digit")
-        if self.names.get(squeezed, "skip") not in ("skip", "numbers"):
+        if self.treatments.get(squeezed, "skip") not in ("skip", "numbers"):
             raise ValueError(f"{name!r} is there twice")
-        self.names[squeezed] = said
+        self.treatments[squeezed] = treatment
 
-    def _add_path(self, path: Path, said: Named) -> None:
+    def _add_path(self, path: Path, treatment: Treatment) -> None:
         if path.root in FIELDS:
-            self._add_attribute(path.root, said)
+            self._add_attribute(path.root, treatment)
             return
         if path.root not in BODIES:
             raise ValueError(f"{path.root!r} cannot be masked")
-        rules = self.rules.setdefault(path.root, Rules())
+        rules = self.by_path.setdefault(path.root, Rules())
         for step in path.steps:
             if isinstance(step, int):
                 raise ValueError("write [] for all elements of a list; one cannot be picked")  # noqa: TRY004
             if step is not EVERY:  # rules go through lists by themselves
                 rules = rules.keys.setdefault(step, Rules())
-        if said == "skip":
+        if treatment == "skip":
             rules.skip = True
             return
-        if said == "numbers":
-            rules.plain = True
+        if treatment == "numbers":
+            rules.skip_numbers = True
             return
         if rules.action is not None:
             raise ValueError(f"'{path}' is there twice")
-        rules.action = said
+        rules.action = treatment
         keys = [step for step in path.steps if step is not EVERY]
         last = keys[-1] if keys else None
         assert not isinstance(last, int)
         self.last_keys.setdefault(path.root, set()).add(last)
 
-    def _add_attribute(self, name: str, said: Named) -> None:
-        if said in ("skip", "numbers"):
+    def _add_attribute(self, name: str, treatment: Treatment) -> None:
+        if treatment in ("skip", "numbers"):
             raise ValueError(f"nothing can be skipped in {name!r}; ids have a setting of their own")
-        assert said != "skip"
-        assert said != "numbers"
-        if name in IDS and said not in _HASHES:
+        assert treatment != "skip"
+        assert treatment != "numbers"
+        if name in IDS and treatment not in _HASHES:
             raise ValueError(
                 f'{name!r} says whose event it is, so it can only be hashed: action = "hash"'
             )
-        if name not in (*IDS, *_TEXTS) or (name == "event" and said == "drop"):
+        if name not in (*IDS, *_TEXTS) or (name == "event" and treatment == "drop"):
             raise ValueError(f"{name!r} is needed as it is")
-        self.attributes[FIELDS[name]] = said
+        self.attributes[FIELDS[name]] = treatment
 
 
-def names_of(names: Mapping[bytes, Named]) -> list[bytes]:
-    """The keys whose values are masked."""
-    return [name for name, said in names.items() if said not in ("skip", "numbers")]
+def masked_names(treatments: Mapping[bytes, Treatment]) -> list[bytes]:
+    """Returns the keys whose values have an action."""
+    return [name for name, one in treatments.items() if one not in ("skip", "numbers")]
 
 
 def _rule_of(text: str) -> Rule:

@@ -1,4 +1,4 @@
-"""Segment's e-commerce events as Google's recommended ones.
+"""Segment's e-commerce events, and Google's recommended events for them.
 
 https://segment.com/docs/connections/spec/ecommerce/v2/ and
 https://developers.google.com/analytics/devguides/collection/ga4/reference/events
@@ -18,14 +18,14 @@ __all__ = ["COMMERCE", "ITEM_KEYS", "Commerce", "items_of", "value_of"]
 
 @dataclass(frozen=True, slots=True)
 class Commerce:
-    """What becomes of an event.
+    """Google's event for an event of Segment.
 
     Attributes:
-        params: Google's parameter to the properties it is taken from, the first that is there.
-        value: how its value is found: of an order, of a product, or it has none.
-        items: from ``products``, from the event's own properties (``root``), from those only where
+        params: Google's parameters, each with the properties that can hold it; the first counts.
+        value: kind of its value: of an order, a product or a cart; empty for none.
+        items: from ``products``, from the event's own properties (``root``), from those only if
             there are no products (``either``), or none.
-        required: parameters without which the event means nothing.
+        required: parameters without which Google's event has no meaning.
     """
 
     name: str
@@ -95,7 +95,7 @@ COMMERCE: Mapping[str, Commerce] = {
     "GENERATE_LEAD": _LEAD,
     "VIEW_SEARCH_RESULTS": Commerce("view_search_results", items="products"),
 }
-"""By the event's name in capitals, its words joined with ``_``."""
+"""Google's events by Segment's name in capitals, its words joined with ``_``."""
 
 _VALUE = {
     "order": ("revenue", "subtotal", "total", "value"),
@@ -122,14 +122,14 @@ ITEM_KEYS = (
     *("item_category3", "item_category4", "item_category5", "item_list_id", "item_list_name"),
     "location_id",
 )
-"""Properties of an event about one product that are that product's."""
+"""Properties of an event about one product that describe the product."""
 _MAX_ITEMS = 200
 
 
 def value_of(
     kind: str, properties: Mapping[str, Any], *, prefer_total: bool
 ) -> tuple[float | None, str]:
-    """What an event is worth, and the property that says so; None where none does."""
+    """Returns the value of an event and the property that holds it; None if no property does."""
     names = (_TOTAL_FIRST if prefer_total else _VALUE)[kind]
     for name in names:
         number = as_number(properties.get(name))
@@ -143,7 +143,7 @@ def value_of(
 
 
 def items_of(how: str, properties: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The products as Google's items; those with neither id nor name are left out."""
+    """Returns the products as Google's items, without those that have neither id nor name."""
     products = properties.get("products")
     given = [p for p in products if isinstance(p, dict)] if isinstance(products, list) else []
     if how == "root" or (how == "either" and not given):

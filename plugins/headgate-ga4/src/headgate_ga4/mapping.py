@@ -1,7 +1,7 @@
-"""What an event is in Google Analytics 4.
+"""Mapping of events to Google Analytics 4.
 
-https://developers.google.com/analytics/devguides/collection/protocol/ga4/reference. The
-differences between common ways of mapping are decided in this package's README.
+https://developers.google.com/analytics/devguides/collection/protocol/ga4/reference. Where common
+mappings differ, this package's README says which way is taken here.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ _OTHER = Commerce("")
 
 
 class Entry(NamedTuple):
-    """What is sent for an event.
+    """An event for Google.
 
     Attributes:
-        sender: the part of a request that is about its client; events of one may share a request.
+        sender: the part of a request about its client; events of one client can share a request.
         event: the event itself.
     """
 
@@ -57,7 +57,7 @@ class Mapper:
 
     Args:
         clock: wall clock in milliseconds.
-        count: told of what is dropped or cut for Google's limits, and how many.
+        count: gets the number of values that are dropped or cut for Google's limits.
     """
 
     def __init__(
@@ -72,10 +72,10 @@ class Mapper:
         self._count = count
 
     def __call__(self, event: Event) -> Entry | None:
-        """The entry of an event; None for a type that Google has nothing for.
+        """Returns the entry of an event; None for a type that Google does not have.
 
         Raises:
-            Permanent: Google would drop it without a word.
+            Permanent: Google would silently drop the event.
         """
         name, commerce = self._name(event)
         if name is None:
@@ -169,7 +169,7 @@ class Mapper:
         return time
 
     def _params(self, event: Event, name: str, commerce: Commerce) -> dict[str, Any]:
-        """Google's own parameters first, then the event's properties, up to the bound."""
+        """Returns Google's own parameters, then the event's properties, up to the bound."""
         properties = event.properties
         params: dict[str, Any] = self._session(event)
         params |= self._page(event, name)
@@ -212,7 +212,7 @@ class Mapper:
         return items
 
     def _cut(self, params: dict[str, Any]) -> None:
-        """Cut texts to the length that Google takes."""
+        """Cuts texts to the length that Google takes."""
         for key, value in params.items():
             if isinstance(value, str):
                 most = max(_LENGTHS.get(key, 0), self._config.max_value_characters)
@@ -242,14 +242,14 @@ class Mapper:
     def _add_value(
         self, params: dict[str, Any], commerce: Commerce, properties: Mapping[str, Any]
     ) -> set[str]:
-        """Add value and currency; returns the property that the value is."""
+        """Adds value and currency; returns the property that holds the value."""
         prefer_total = self._config.prefer_total
         value, source = value_of(commerce.value, properties, prefer_total=prefer_total)
         currency = as_text(properties.get("currency")).strip().upper()
         if not re.fullmatch("[A-Z]{3}", currency):
             currency = self._config.default_currency
         if not currency:
-            return set()  # Google ignores a value without one: it stays what it was
+            return set()  # Google ignores a value without a currency, so it stays a property
         if value is not None:
             params["value"] = value
         params["currency"] = currency

@@ -1,4 +1,4 @@
-"""What Google takes. It answers success to all else too, and drops it.
+"""Google's rules for names and values. It answers success and drops what breaks them.
 
 https://developers.google.com/analytics/devguides/collection/protocol/ga4/reference, sections
 Limitations and Reserved names.
@@ -17,7 +17,7 @@ __all__ = ["MAX_PARAMS", "event_name", "flattened", "is_param_name", "user_prope
 
 MAX_PARAMS = 25
 _MAX_USER_PROPERTIES = 25
-_MAX_USER_PROPERTY = 36  # characters of its value
+_MAX_USER_PROPERTY = 36  # characters of a value
 _MAX_NAME = 40
 
 _RESERVED_EVENTS = frozenset(
@@ -45,10 +45,10 @@ _MAX_DEPTH = 10
 
 
 def event_name(name: str, *, app: bool) -> str:
-    """The name as Google takes it: words joined by ``_``, a letter first, at most 40 characters.
+    """Returns a name for Google: words joined by ``_``, a letter first, at most 40 characters.
 
     Raises:
-        Permanent: it is one of Google's own.
+        Permanent: Google reserves the name.
     """
     cleaned = _NOT_WORD.sub("_", name.strip())
     if cleaned in _RESERVED_EVENTS or (cleaned in _OF_APPS_ONLY and not app):
@@ -61,7 +61,7 @@ def event_name(name: str, *, app: bool) -> str:
 
 
 def is_param_name(name: str) -> bool:
-    """Whether a parameter may have this name."""
+    """Tells whether a parameter may have this name."""
     return (
         _PARAM.fullmatch(name) is not None
         and not name.startswith(_RESERVED_PREFIXES)
@@ -70,7 +70,7 @@ def is_param_name(name: str) -> bool:
 
 
 def flattened(body: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The values inside a body under names joined with ``_``; of lists, by their places."""
+    """Yields the values in a body under names joined with ``_``; list elements by index."""
     stack: list[tuple[str, Any, int]] = [(key, value, 0) for key, value in body.items()][::-1]
     while stack:
         name, value, depth = stack.pop()
@@ -83,7 +83,7 @@ def flattened(body: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def user_properties(traits: Mapping[str, Any]) -> tuple[dict[str, dict[str, Any]], int]:
-    """The traits that Google takes, at most 25, and how many it does not take."""
+    """Returns the traits that Google takes, at most 25, and the number of the others."""
     found = {
         key: {"value": value}
         for key, value in traits.items()

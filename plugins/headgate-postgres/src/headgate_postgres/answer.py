@@ -1,4 +1,4 @@
-"""What an error of the database means for the events. The SQLSTATE decides, never the text.
+"""Errors of the database, and their meaning for events. The SQLSTATE decides, never the text.
 
 PostgreSQL, "Error Codes": https://www.postgresql.org/docs/current/errcodes-appendix.html
 """
@@ -16,35 +16,35 @@ __all__ = ["Meaning", "error_of", "meaning_of"]
 
 
 class Meaning(Enum):
-    """What is to be done."""
+    """The reaction to an error."""
 
     AT_ONCE = auto()
-    """Others were in the way: the same again, now."""
+    """Try the same again at once: there was a conflict with others."""
 
     CHANGED = auto()
-    """The tables are not as we know them: look again, then once more."""
+    """Load the tables again and retry: they have changed."""
 
     EVENT = auto()
-    """An event of the batch is refused for what is in it."""
+    """Give up an event: the database refuses its content."""
 
     LATER = auto()
-    """It passes, or somebody mends it."""
+    """Retry later: the problem may pass."""
 
     SETTINGS = auto()
-    """Credentials, rights or the database itself are not as they must be."""
+    """Wait for a person: credentials, rights or the database are wrong."""
 
 
 _BY_STATE = {
-    "0A000": Meaning.CHANGED,  # a cached plan must not change its result
-    "22P03": Meaning.CHANGED,  # a value in binary form for a column that has another type now
-    "25006": Meaning.LATER,  # read only: a standby, until it is promoted
+    "0A000": Meaning.CHANGED,  # "cached plan must not change result type"
+    "22P03": Meaning.CHANGED,  # a value in binary form for a column whose type has changed
+    "25006": Meaning.LATER,  # read-only: a standby before its promotion
     "42P01": Meaning.CHANGED,
     "42703": Meaning.CHANGED,
     "42701": Meaning.CHANGED,
     "42P07": Meaning.CHANGED,
     "42710": Meaning.CHANGED,
     "42804": Meaning.CHANGED,
-    "P0001": Meaning.EVENT,  # raised by a trigger of the operator's
+    "P0001": Meaning.EVENT,  # raised by a trigger of the operator
 }
 _BY_CLASS = {
     "08": Meaning.LATER,
@@ -52,7 +52,7 @@ _BY_CLASS = {
     "23": Meaning.EVENT,
     "28": Meaning.SETTINGS,
     "3D": Meaning.SETTINGS,
-    "3F": Meaning.CHANGED,  # the schema was dropped: it is made again
+    "3F": Meaning.CHANGED,  # the schema was dropped; it is created again
     "40": Meaning.AT_ONCE,
     "42": Meaning.SETTINGS,
     "44": Meaning.EVENT,
@@ -61,7 +61,7 @@ _BY_CLASS = {
 
 
 def meaning_of(error: BaseException) -> Meaning:
-    """What an error that came of writing means."""
+    """Returns the meaning of an error while writing."""
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
         return _BY_STATE.get(state) or _BY_CLASS.get(state[:2], Meaning.LATER)
@@ -75,12 +75,12 @@ def meaning_of(error: BaseException) -> Meaning:
 
 
 def error_of(error: BaseException, mask: Mask) -> DeliveryError:
-    """The error to raise once trying again at once has not helped, with what PostgreSQL said."""
+    """Returns the error to raise after retries have not helped, with PostgreSQL's message."""
     meaning = meaning_of(error)
     said = mask.excerpt(str(error)) or type(error).__name__
     if isinstance(error, asyncpg.PostgresError):
         said = f"{said} (SQLSTATE {error.sqlstate})"
-        # What the server still misses after a second look is for a person to mend.
+        # The tables were loaded again, and still do not fit: a person has to mend them.
         unsolved = Meaning.EVENT if error.sqlstate == "22P03" else Meaning.SETTINGS
     else:
         said = f"no connection: {said}" if isinstance(error, OSError) else said

@@ -1,8 +1,8 @@
-"""The schema: what is there, and how it grows.
+"""The schema: reading it, and adding to it.
 
-Tables and columns are made in a transaction of their own, before the events that need them, under
-an advisory lock. So those who write at the same time never wait for each other's half-made tables
-in an order that could be a deadlock; and a column without values harms nobody.
+Tables and columns are added under an advisory lock, in a transaction of their own, before the
+events that need them. So concurrent writers cannot deadlock on tables that are not committed yet.
+An empty column does no harm.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _KINDS = {kind.value: kind for kind in Kind}
 
 
 async def load(db: Any, schema: str, names: Sequence[str] | None = None) -> dict[str, Table]:
-    """The tables of a schema, or those of these names, as they are."""
+    """Returns the tables of a schema, or those with these names."""
     kinds: dict[str, dict[str, Kind | None]] = {}
     used: dict[str, int] = {}
     tables = set()
@@ -54,19 +54,19 @@ async def load(db: Any, schema: str, names: Sequence[str] | None = None) -> dict
 
 
 async def lock(db: Any, schema: str) -> None:
-    """Wait until nobody else changes the schema; held until the transaction ends."""
+    """Locks the schema against other writers' changes until the transaction ends."""
     await db.execute(
         "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"headgate-postgres {schema}"
     )
 
 
 async def create(db: Any, schema: str) -> None:
-    """Make the schema and the tables that it always has, where they are missing."""
+    """Creates the schema and its permanent tables, if they are missing."""
     if not await db.fetchval("SELECT true FROM pg_namespace WHERE nspname = $1", schema):
         await db.execute(f"CREATE SCHEMA {quoted(schema)}")
     there = await load(db, schema, [*OWN_TABLES, POSITIONS])
     if POSITIONS not in there:
-        # Offsets in blocks, so that what is rewritten for each batch stays small.
+        # Offsets are in blocks, so that each batch rewrites little.
         await db.execute(
             f"CREATE TABLE {quoted(schema, POSITIONS)} (destination text NOT NULL, "
             "queue_id text NOT NULL, block bigint NOT NULL, delivered int8multirange NOT NULL, "
@@ -80,11 +80,11 @@ async def create(db: Any, schema: str) -> None:
 async def grow(
     db: Any, schema: str, wanted: Iterable[Fitted], widen_max_bytes: int
 ) -> set[tuple[str, str]]:
-    """Add the tables and columns that are wanted.
+    """Adds tables and columns, and widens columns.
 
     Returns:
-        Columns of these, each with its table, that cannot be widened: the table is too large, or
-        something depends on them.
+        Pairs of table and column that cannot be widened: the table is too large, or something
+        depends on the column.
     """
     fixed: set[tuple[str, str]] = set()
     for fitted in wanted:
@@ -106,7 +106,12 @@ async def grow(
 async def _widened(db: Any, table: str, column: str) -> bool:
     try:
         async with db.transaction():
-            await db.execute(f"ALTER TABLE {table} ALTER {quoted(column)} TYPE {_NUMERIC}")
+            name = quoted(column)
+            # By way of text: the cast from double precision keeps 15 digits only.
+            await db.execute(
+                "SET LOCAL extra_float_digits = 1; "
+                f"ALTER TABLE {table} ALTER {name} TYPE {_NUMERIC} USING {name}::text::{_NUMERIC}"
+            )
     except _CANNOT_ALTER:  # a view uses the column
         return False
     return True

@@ -1,4 +1,4 @@
-"""What a user writes in config.toml."""
+"""Config of a destination with ``type = "postgres"``."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ _SECRET_PARAMETERS = {"password", "sslpassword"}
 
 
 class PostgresConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Keys of a destination with ``type = "postgres"``.
+    """Settings of the destination.
 
     Attributes:
         dsn: ``postgresql://user:password@host:port/database``; TLS by its parameters ``sslmode``,
             ``sslrootcert``, ``sslcert`` and ``sslkey``, as in libpq. Never shown.
-        schema: that the tables are in; made where there is none.
-        table_per_event: a table for each name of a track event; without it the properties are in
-            ``tracks.properties``.
-        tables_limit: tables of events; the properties of further events are there, too.
-        columns_limit: columns of a table; further values are in its column ``_extra``.
+        schema: of the tables; created if it does not exist.
+        table_per_event: whether each name of a track event gets a table. Without it, properties go
+            to ``tracks.properties``.
+        tables_limit: most tables of events; the properties of further events go there, too.
+        columns_limit: most columns of a table; further values go to its column ``_extra``.
         flatten_depth: objects nested deeper than this are one value of type jsonb.
-        widen_max_bytes: a table up to this size is rewritten when a column of numbers must hold
-            larger or finer ones; in a larger one such values are in ``_extra``. 0 never does.
-        pool_size: connections, at most; as many sends can be under way.
-        connect_timeout_seconds: for one connection, with its TLS handshake and log-in.
-        statement_timeout_seconds: one statement takes at most this.
-        lock_timeout_seconds: one statement waits for the locks of others at most this.
+        widen_max_bytes: tables up to this size are rewritten when a column of numbers must hold
+            larger or finer ones; in larger tables such values go to ``_extra``. 0 never rewrites.
+        pool_size: most connections, and so most concurrent sends.
+        connect_timeout_seconds: for one connection, with TLS handshake and log-in.
+        statement_timeout_seconds: bound on one statement.
+        lock_timeout_seconds: bound on a statement's wait for locks.
     """
 
     dsn: Secret
@@ -49,11 +49,11 @@ class PostgresConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     lock_timeout_seconds: _PositiveSeconds = 5.0
 
     def __post_init__(self) -> None:
-        """Check what the types cannot say; the texts show no values."""
+        """Checks what types cannot express; the messages show no values."""
         wrong = "dsn: must be postgresql://user:password@host:port/database"
         try:
             parts = urlsplit(self.dsn.reveal())
-            # A list of hosts has its ports between commas, which only the driver can read.
+            # Only the driver can read the ports in a list of hosts.
             port = None if "," in parts.netloc else parts.port
         except ValueError:
             raise ValueError(wrong) from None
@@ -66,7 +66,7 @@ class PostgresConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 def secrets_of(config: PostgresConfig) -> list[str]:
-    """Everything in the config that must not be shown."""
+    """Returns all texts of the config that must not be shown."""
     dsn = config.dsn.reveal()
     parts = urlsplit(dsn)
     found = [dsn, parts.password or "", unquote(parts.password or "")]

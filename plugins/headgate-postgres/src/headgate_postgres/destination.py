@@ -1,4 +1,4 @@
-"""The destination: a batch is one transaction, with the positions of its events."""
+"""The destination: writes a batch in one transaction, with the positions of its events."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from gateway import (
     Event,
     Mask,
     Permanent,
-    Rehearsal,
     Retryable,
 )
 from headgate_postgres import catalog, positions, probe
 from headgate_postgres.answer import Meaning, error_of, meaning_of
 from headgate_postgres.config import PostgresConfig, secrets_of
-from headgate_postgres.names import quoted
-from headgate_postgres.rows import EXTRA, OWN_TABLES, POSITIONS, USERS, Row, rows_of, users_of
+from headgate_postgres.layout import rows_by_table
+from headgate_postgres.rows import OWN_TABLES, POSITIONS, USERS, Row
 from headgate_postgres.tables import Fitted, Table, fit
+from headgate_postgres.upsert import upsert
 
 __all__ = ["Postgres"]
 
@@ -34,13 +34,13 @@ _TRIES = 4
 _STOP_SECONDS = 3.0
 _ERRORS = (
     *(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError),
-    # From the driver's encoders, where a column is no longer of the type that we know.
+    # Raised by the driver's encoders if the type of a column has changed.
     *(ArithmeticError, AttributeError, TypeError, ValueError),
 )
 
 
 class _Overtaken(Exception):
-    """Another send delivered some of the same events meanwhile."""
+    """Another send has delivered some of the same events meanwhile."""
 
 
 class Postgres(Destination):
@@ -50,34 +50,29 @@ class Postgres(Destination):
         self._config = config
         self._id = context.id
         self._mask = Mask(secrets_of(config))
-        self._rehearsal = context.rehearsal
-        if self._rehearsal is not None:
-            self._rehearsal.hide(secrets_of(config))
         self._pool: Any = None
         self._tables: dict[str, Table] | None = None
         self._fixed: dict[str, set[str]] = {}
         self._growing = asyncio.Lock()
 
     async def start(self) -> None:
-        """Make the pool; it connects when there is something to send.
+        """Creates the pool, which connects on the first send.
 
-        A database that is down does not keep the gateway from starting.
+        So the gateway starts even if the database is down.
         """
-        if self._rehearsal is not None:
-            return
         config = self._config
         self._pool = asyncpg.create_pool(
             config.dsn.reveal(),
             min_size=0,
             max_size=config.pool_size,
             timeout=config.connect_timeout_seconds,
-            # Tables change while we are connected, and a pooler may hand us another server process.
+            # Tables can change during a connection, and a pooler can switch the server process.
             statement_cache_size=0,
         )
         await self._pool
 
     async def stop(self) -> None:
-        """Close the connections."""
+        """Closes the connections."""
         if self._pool is not None:
             pool, self._pool = self._pool, None
             try:
@@ -90,44 +85,34 @@ class Postgres(Destination):
                 raise
 
     async def send(self, batch: Batch) -> None:
-        """Write the events that are not there yet.
+        """Writes the events that are not in the tables yet.
 
         Raises:
-            Retryable: the server cannot be reached, is stopping or out of room, or locks last.
-            Misconfigured: credentials, database, rights or schema are not as they must be.
-            BatchError: the database refuses these events; all others were written.
+            Retryable: the server cannot be reached, is stopping or full, or locks last too long.
+            Misconfigured: credentials, database, rights or schema are wrong.
+            BatchError: the database refuses these events; all others are written.
         """
-        if self._rehearsal is not None:
-            self._rehearse(batch, self._rehearsal)
-            return
         failed: dict[int, DeliveryError] = {}
         await self._deliver(batch, range(len(batch)), failed)
         if failed:
             raise BatchError(failed)
 
     async def check(self) -> None:
-        """Connect, and say all that the user lacks to write to the schema."""
+        """Connects, and reports all rights that are missing to write to the schema."""
         try:
             async with self._connection() as db:
                 await probe.check(db, self._config.schema)
         except _ERRORS as error:
             raise error_of(error, self._mask) from None
 
-    def _rehearse(self, batch: Batch, rehearsal: Rehearsal) -> None:
-        """Note down the rows, as they are where each of their values has a column."""
-        for rows in self._rows(batch.events, {}).values():
-            for row in rows:
-                extra = {EXTRA: row.extra} if row.extra else {}
-                rehearsal.write(f"table {self._config.schema}.{row.table}", row.values | extra)
-
     # -- a batch -------------------------------------------------------------
 
     async def _deliver(
         self, batch: Batch, places: Sequence[int], failed: dict[int, DeliveryError]
     ) -> None:
-        """Write the events at these places, in halves where the database refuses one of them."""
+        """Writes the events at these places; halves them until the refused ones are found."""
         try:
-            await self._insist(batch, places)
+            await self._write_with_retries(batch, places)
         except Permanent as error:
             if len(places) == 1:
                 failed[places[0]] = error
@@ -136,8 +121,8 @@ class Postgres(Destination):
             await self._deliver(batch, places[:middle], failed)
             await self._deliver(batch, places[middle:], failed)
 
-    async def _insist(self, batch: Batch, places: Sequence[int]) -> None:
-        """Write, and again where only others were in the way or the tables were new to us."""
+    async def _write_with_retries(self, batch: Batch, places: Sequence[int]) -> None:
+        """Writes, and tries again at once after conflicts and changes of the tables."""
         for left in reversed(range(_TRIES)):
             try:
                 await self._write(batch, places)
@@ -149,7 +134,7 @@ class Postgres(Destination):
                     self._tables = None
                 if left and meaning in (Meaning.AT_ONCE, Meaning.CHANGED):
                     continue
-                # Without its cause: the driver's traceback may quote rows and the DSN.
+                # Without the cause: the traceback of the driver may quote rows and the DSN.
                 raise error_of(error, self._mask) from None
             return
         raise Retryable("other sends keep writing some of the same events")
@@ -157,7 +142,7 @@ class Postgres(Destination):
     async def _write(self, batch: Batch, places: Sequence[int]) -> None:
         config = self._config
         async with self._connection() as db:
-            # Another send may forget them at any time; this one goes on with what it has.
+            # Another send can reset them at any time; this one continues with its copy.
             tables = self._tables or await self._load(db)
             offsets = [batch.offsets[place] for place in places]
             there = await positions.delivered(db, config.schema, self._id, batch.queue_id, offsets)
@@ -182,15 +167,15 @@ class Postgres(Destination):
                 timeout=self._config.statement_timeout_seconds,
             )
             return
-        await db.executemany(_upsert(self._config.schema, part.columns), part.records)
+        await db.executemany(upsert(self._config.schema, part.columns), part.records)
 
     # -- rows ----------------------------------------------------------------
 
     async def _fitted(
         self, db: Any, events: Sequence[Event], tables: dict[str, Table]
     ) -> list[Fitted]:
-        """The rows of events by table, once the tables have what they need."""
-        rows = await asyncio.to_thread(self._rows, events, tables)
+        """Returns the rows of events by table, after adding missing tables and columns."""
+        rows = await asyncio.to_thread(rows_by_table, events, self._config, tables)
         fitted = await asyncio.to_thread(self._fit, rows, tables)
         if all(part.complete for part in fitted):
             return fitted
@@ -200,30 +185,8 @@ class Postgres(Destination):
                 self._tables = {**self._tables, **grown}
         return await asyncio.to_thread(self._fit, rows, {**tables, **grown})
 
-    def _rows(self, events: Sequence[Event], tables: Mapping[str, Table]) -> dict[str, list[Row]]:
-        made: set[str] = set()
-        room = self._config.tables_limit - sum(t.ours for t in tables.values())
-        room += len(OWN_TABLES)
-
-        def has_table(name: str) -> bool:
-            table = tables.get(name)
-            if table is not None or name in made:
-                return table is None or table.ours
-            if not self._config.table_per_event or len(made) >= room:
-                return False
-            made.add(name)
-            return True
-
-        rows: dict[str, list[Row]] = {}
-        for event in events:
-            for row in rows_of(event, self._config.flatten_depth, has_table):
-                rows.setdefault(row.table, []).append(row)
-        if USERS in rows:
-            rows[USERS] = users_of(rows[USERS])
-        return rows
-
     def _fit(self, rows: Mapping[str, list[Row]], tables: Mapping[str, Table]) -> list[Fitted]:
-        """Fitted to the tables, in the order of their names, in which all writers lock them."""
+        """Fits rows to their tables, ordered by name, as all writers lock them in that order."""
         limit = self._config.columns_limit
         return [
             fit(name, rows[name], tables.get(name), limit, self._fixed.get(name, ()))
@@ -233,7 +196,7 @@ class Postgres(Destination):
     # -- the schema ----------------------------------------------------------
 
     async def _load(self, db: Any) -> dict[str, Table]:
-        """The tables as they are; those that there must be are made."""
+        """Returns the existing tables, and creates those that must exist."""
         schema = self._config.schema
         async with self._growing:
             if self._tables is not None:
@@ -250,7 +213,7 @@ class Postgres(Destination):
             return tables
 
     async def _grow(self, db: Any, rows: Mapping[str, list[Row]]) -> dict[str, Table]:
-        """Add what rows need and is still missing now that nobody else adds; the tables then."""
+        """Adds, under the lock, what rows still lack; returns the new state of the tables."""
         schema, names = self._config.schema, list(rows)
         async with self._transaction(db):
             await catalog.lock(db, schema)
@@ -275,7 +238,7 @@ class Postgres(Destination):
     async def _transaction(self, db: Any) -> AsyncIterator[None]:
         config = self._config
         async with db.transaction():
-            # A COMMIT that is answered before it is on disk would not be delivery.
+            # An event counts as delivered only if COMMIT waits for the disk.
             await db.execute(
                 f"SET LOCAL statement_timeout = {round(config.statement_timeout_seconds * 1000)}; "
                 f"SET LOCAL lock_timeout = {round(config.lock_timeout_seconds * 1000)}; "
@@ -283,29 +246,3 @@ class Postgres(Destination):
                 "WHERE current_setting('synchronous_commit') = 'off'"
             )
             yield
-
-
-def _upsert(schema: str, columns: Sequence[str]) -> str:
-    """Latest traits: what is newer wins, and what it does not have stays."""
-    newer = "coalesce(excluded.timestamp >= u.timestamp, true)"
-    sets = []
-    for column in columns:
-        name = quoted(column)
-        new, old = f"excluded.{name}", f"u.{name}"
-        if column in ("timestamp", "received_at"):
-            value = f"greatest({new}, {old})"
-        elif column == EXTRA:
-            new, old = f"coalesce({new}, '{{}}')", f"coalesce({old}, '{{}}')"
-            value = f"CASE WHEN {newer} THEN {old} || {new} ELSE {new} || {old} END"
-        elif column != "id":
-            value = f"CASE WHEN {newer} THEN coalesce({new}, {old}) ELSE coalesce({old}, {new}) END"
-        else:
-            continue
-        sets.append(f"{name} = {value}")
-    action = f"UPDATE SET {', '.join(sets)}" if sets else "NOTHING"
-    marks = ", ".join(f"${number}" for number in range(1, len(columns) + 1))
-    names = ", ".join(map(quoted, columns))
-    return (
-        f"INSERT INTO {quoted(schema, USERS)} AS u ({names}) VALUES ({marks}) "  # noqa: S608
-        f"ON CONFLICT (id) DO {action}"
-    )

@@ -1,7 +1,7 @@
-"""Types of columns: which one suits a value, and how the value is handed over.
+"""Types of columns: the type for a value, and the encoding of values for the driver.
 
-A value fits a column if nothing of it is lost. What does not fit is not forced: the caller keeps it
-in the column ``_extra``.
+A value fits a column if nothing of it is lost. A value that does not fit is not forced: the caller
+puts it into the column ``_extra``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Kind(Enum):
 
 
 UNFIT: Any = object()
-"""What `encode` returns for a value that the column cannot hold."""
+"""Result of `encode` for a value that the column cannot hold."""
 
 _NUMBERS = frozenset({Kind.BIGINT, Kind.DOUBLE, Kind.NUMERIC})
 _LEAST, _MOST = -(2**63), 2**63 - 1
@@ -41,14 +41,14 @@ _EXACT = 2**53  # whole numbers up to here are doubles without loss
 _TIME = re.compile(
     r"\d{4}-\d\d-\d\d[T ]([01]\d|2[0-3]):\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:?\d\d)", re.ASCII
 )
-# The driver takes the first and the last moment that Python knows for -infinity and infinity.
+# The driver takes Python's first and last moment for -infinity and infinity.
 _FIRST = datetime.min.replace(tzinfo=UTC)
 _LAST = datetime.max.replace(tzinfo=UTC)
 _NOT_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 def infer(value: object) -> Kind | None:
-    """The type for a new column that is to hold a value; None for what is no value."""
+    """Returns the type of a new column for a value; None for null and infinite numbers."""
     if isinstance(value, bool):
         return Kind.BOOLEAN
     if isinstance(value, int):
@@ -61,7 +61,7 @@ def infer(value: object) -> Kind | None:
 
 
 def join(one: Kind, other: Kind) -> Kind:
-    """The type for a new column that is to hold values of both."""
+    """Returns the type of a new column for values of two types."""
     if one is other:
         return one
     if {one, other} <= _NUMBERS:
@@ -70,17 +70,17 @@ def join(one: Kind, other: Kind) -> Kind:
 
 
 def is_number(value: object) -> bool:
-    """Whether a value is a number that `Kind.NUMERIC` holds."""
+    """Tells whether a value is a number that `Kind.NUMERIC` can hold."""
     return infer(value) in _NUMBERS
 
 
 def encode(kind: Kind | None, value: Any) -> Any:
-    """A value as the driver wants it for a column of this type; `UNFIT` if it cannot hold it."""
+    """Encodes a value for a column of this type; returns `UNFIT` if it does not fit."""
     return encoder(kind)(value)
 
 
 def encoder(kind: Kind | None) -> Callable[[Any], Any]:
-    """`encode` for one type, for many values."""
+    """Returns `encode` for one type, to encode many values."""
     return _none if kind is None else _ENCODERS[kind]
 
 
@@ -120,13 +120,13 @@ def _timestamp(value: object) -> Any:
     return _moment(value) if isinstance(value, str) else UNFIT
 
 
-@lru_cache(maxsize=8192)  # the times of a batch are much the same, and each is in two rows
+@lru_cache(maxsize=8192)  # a batch has few different times, each in two rows
 def _moment(value: str) -> Any:
     if not _TIME.fullmatch(value):
         return UNFIT
     try:
         moment = datetime.fromisoformat(value).astimezone(UTC)
-    except (ValueError, OverflowError):  # 30 February; the year 0; outside of what years there are
+    except (ValueError, OverflowError):  # 30 February, the year 0, the year 10000
         return UNFIT
     return moment if _FIRST < moment < _LAST else UNFIT
 
@@ -146,8 +146,8 @@ def _json(value: object) -> str:
 
 
 def _clean(text: str) -> str:
-    """The text with U+FFFD for what PostgreSQL's text cannot hold: NUL, halves of characters."""
-    if text.isascii() and "\0" not in text:  # most are
+    """Replaces NUL and lone surrogates, which PostgreSQL's text cannot hold, with U+FFFD."""
+    if text.isascii() and "\0" not in text:  # most texts
         return text
     return _NOT_TEXT.sub("\ufffd", text)
 

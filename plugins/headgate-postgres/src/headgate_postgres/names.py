@@ -1,4 +1,4 @@
-"""Names of tables and columns, made of what clients call their events and properties.
+"""Names of tables and columns, made from the names of events and properties.
 
 PostgreSQL, "Identifiers and Key Words":
 https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS
@@ -14,26 +14,26 @@ from functools import lru_cache
 __all__ = ["MAX_IDENTIFIER_BYTES", "identifier", "quoted"]
 
 MAX_IDENTIFIER_BYTES = 63
-"""NAMEDATALEN - 1. PostgreSQL cuts longer names off without a word, and then two become one."""
+"""NAMEDATALEN - 1. PostgreSQL silently cuts longer names, which could make two names equal."""
 
 _DIGEST_CHARACTERS = 10
-_REMEMBERED_CHARACTERS = 200  # what is longer is not worth the memory
+_REMEMBERED_CHARACTERS = 200  # longer names are not worth the memory
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _LETTERS_NUMBERS_MARKS = "LNM"
 
 
 def identifier(name: str) -> str:
-    """A name in snake case, fit for a table or column, always the same for the same name.
+    """Returns a name for a table or column in snake case, always the same for the same name.
 
     ``Order Completed``, ``orderCompleted`` and ``order_completed`` are all ``order_completed``.
-    Letters of any script are kept. What begins with a digit gets a ``_`` before it; what is longer
-    than 63 bytes ends in a digest of the whole name; a name without letters is ``n_`` and a digest.
+    Letters of any script are kept. A name that begins with a digit gets a ``_`` before it. One of
+    more than 63 bytes ends in a digest of the whole. A name without letters is ``n_`` and a digest.
     """
     return _remembered(name) if len(name) <= _REMEMBERED_CHARACTERS else _made(name)
 
 
 def quoted(*names: str) -> str:
-    """Names as SQL, joined by dots."""
+    """Returns names as SQL, joined by dots."""
     return ".".join('"' + name.replace('"', '""') + '"' for name in names)
 
 

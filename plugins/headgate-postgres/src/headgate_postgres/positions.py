@@ -1,8 +1,8 @@
-"""Which events are in the tables: written in one transaction with them, so each is there once.
+"""Positions of delivered events, written in one transaction with them, so that each is there once.
 
-A row of ``headgate_positions`` holds which offsets of a block of 8,192 were delivered, as a
-multirange: a single range where nothing is filtered out, and never more than some kilobytes. Sends
-may overlap and come in any order, so that a mere highest offset would not do.
+A row of ``headgate_positions`` holds the delivered offsets of a block of 8,192 as a multirange: one
+range if nothing is filtered out, and never more than some kilobytes. A highest offset would not
+do, because sends may overlap and come in any order.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from headgate_postgres.rows import POSITIONS
 __all__ = ["BLOCK", "claim", "delivered"]
 
 BLOCK = 8192
-"""Offsets of one row."""
+"""Offsets for each row."""
 
 
 async def delivered(
     db: Any, schema: str, destination: str, queue_id: str, offsets: Sequence[int]
 ) -> set[int]:
-    """Which of these offsets are in the tables."""
+    """Returns those of the offsets whose events are in the tables."""
     rows = await db.fetch(
         f"SELECT o FROM unnest($3::bigint[]) o JOIN {quoted(schema, POSITIONS)} p "  # noqa: S608
         f"ON p.destination = $1 AND p.queue_id = $2 AND p.block = o / {BLOCK} "
@@ -37,9 +37,9 @@ async def delivered(
 async def claim(
     db: Any, schema: str, destination: str, queue_id: str, offsets: Iterable[int]
 ) -> bool:
-    """Note offsets as delivered; False if another transaction did so for one of them meanwhile.
+    """Marks offsets as delivered; returns False if another transaction has marked one of them.
 
-    The last statement before COMMIT: it waits for whoever is about to commit the same block.
+    It is the last statement before COMMIT, and waits for transactions that mark the same block.
     """
     blocks: dict[int, list[int]] = {}
     for offset in sorted(offsets):
@@ -60,7 +60,7 @@ async def claim(
 
 
 def _multirange(offsets: Sequence[int]) -> str:
-    """Ascending offsets as PostgreSQL writes a multirange: ``{[1,4),[7,8)}``."""
+    """Formats ascending offsets as a multirange of PostgreSQL: ``{[1,4),[7,8)}``."""
     ranges: list[list[int]] = []
     for offset in offsets:
         if ranges and ranges[-1][1] == offset:

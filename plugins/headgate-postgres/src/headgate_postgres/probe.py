@@ -1,4 +1,4 @@
-"""Whether a database will do, before an event depends on it."""
+"""Checks of a database before events depend on it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from headgate_postgres.tables import Table
 
 __all__ = ["check", "require_ours"]
 
-_OLDEST = 140_000  # the first with multiranges
+_OLDEST = 140_000  # the first version with multiranges
 _ABOUT = """
 SELECT current_setting('server_version_num')::int AS version,
        current_setting('server_version') AS shown,
@@ -35,10 +35,10 @@ ORDER BY 1
 
 
 async def check(db: Any, schema: str) -> None:
-    """Look at the server, the schema and our rights, changing nothing.
+    """Checks server, schema and rights, and changes nothing.
 
     Raises:
-        Misconfigured: something is missing; says all of it, with the statements that mend it.
+        Misconfigured: something is missing; the text lists all of it, with statements that mend it.
     """
     about = await db.fetchrow(_ABOUT)
     problems = []
@@ -74,10 +74,10 @@ async def check(db: Any, schema: str) -> None:
 
 
 def require_ours(tables: Mapping[str, Table], schema: str) -> None:
-    """Refuse a schema whose tables of our names are somebody else's.
+    """Checks that the tables with reserved names were created by this destination.
 
     Raises:
-        Misconfigured: one is.
+        Misconfigured: one was not.
     """
     foreign = [name for name in OWN_TABLES if name in tables and not tables[name].ours]
     if foreign:

@@ -1,4 +1,4 @@
-"""Events as rows: which tables, and which columns with which values. Knows no database.
+"""Events as rows of tables; without any access to a database.
 
 The tables are those of Segment's warehouses:
 https://segment.com/docs/connections/storage/warehouses/schema/
@@ -17,7 +17,7 @@ from headgate_postgres.names import identifier
 __all__ = ["EXTRA", "OWN_TABLES", "POSITIONS", "USERS", "Row", "own_columns", "rows_of", "users_of"]
 
 EXTRA = "_extra"
-"""The column of what has no column, in every table."""
+"""The column, in every table, for values that have none of their own."""
 
 POSITIONS = "headgate_positions"
 USERS = "users"
@@ -46,7 +46,7 @@ OWN_TABLES: dict[str, dict[str, Kind]] = {
     "aliases": {**_COMMON, "previous_id": Kind.TEXT, **_LAST},
     USERS: {"id": Kind.TEXT, "received_at": Kind.TIMESTAMP, "timestamp": Kind.TIMESTAMP, **_LAST},
 }
-"""Columns that a table has from the beginning, by table."""
+"""Initial columns by table."""
 
 _EVENT_COLUMNS = {**_COMMON, **_NAMES, **_LAST}
 _TABLE_OF = {
@@ -59,16 +59,16 @@ _TABLE_OF = {
 _HAVE_TRAITS = frozenset({"identify", "group"})
 _SYSTEM_COLUMNS = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
 _MAX_KEY_BYTES = 1000
-"""Longer ids have no row in ``users``: an index of PostgreSQL takes 2,704 bytes."""
+"""Longest id with a row in ``users``; an index of PostgreSQL takes 2,704 bytes."""
 
 
 @dataclass(slots=True)
 class Row:
-    """A row to be.
+    """A row to write.
 
     Attributes:
-        values: by column, as they came.
-        extra: what has no column of its own, by the path it was sent under.
+        values: by column, as sent.
+        extra: values without a column of their own, by their path in the event.
     """
 
     table: str
@@ -76,23 +76,23 @@ class Row:
     extra: dict[str, Any] = field(default_factory=dict)
 
     def aside(self, key: str, value: object) -> None:
-        """Keep a value that has no column, under a key of its own."""
+        """Adds a value that has no column, under a unique key."""
         while key in self.extra:
             key += "_"
         self.extra[key] = value
 
 
 def own_columns(table: str) -> Mapping[str, Kind]:
-    """Columns that a table has from the beginning."""
+    """Returns the initial columns of a table."""
     return OWN_TABLES.get(table, _EVENT_COLUMNS)
 
 
 def rows_of(event: Event, flatten_depth: int, has_table: Callable[[str], bool]) -> list[Row]:
-    """The rows of an event.
+    """Returns the rows of an event.
 
     Args:
         flatten_depth: objects deeper than this are values.
-        has_table: whether track events have a table of this name.
+        has_table: tells whether track events have a table of this name.
     """
     common = {
         column: value
@@ -124,9 +124,9 @@ def rows_of(event: Event, flatten_depth: int, has_table: Callable[[str], bool]) 
 
 
 def users_of(rows: Iterable[Row]) -> list[Row]:
-    """One row for each user, of the latest traits, in the order of ids.
+    """Merges rows of the same user, latest traits last, and orders them by id.
 
-    The order keeps those who write to the same users at once from waiting for each other.
+    The order prevents deadlocks between writers of the same users.
     """
     latest: dict[str, Row] = {}
     for row in sorted(rows, key=lambda row: row.values.get("timestamp", "")):
@@ -157,7 +157,7 @@ def _track(
 
 
 def _surroundings(row: Row, event: Event, depth: int) -> None:
-    """The context, and what the specification does not name."""
+    """Adds the context, and keys that the specification does not name."""
     for key, value in event.extra.items():
         row.aside(key, value)
     _Flattener(row, depth).walk("context", "context", event.context, 1, reserved=False)
@@ -172,24 +172,25 @@ class _Flattener:
         self._reserved = own_columns(row.table)
 
     def bodies(self, event: Event, main: str) -> None:
-        """The event's main body, and the other one, should it have both."""
+        """Adds the event's main body, and the other one if it has both."""
         self.body(main, getattr(event, main))
         other = "properties" if main == "traits" else "traits"
         self.walk(other, other, getattr(event, other), 1, reserved=False)
 
     def body(self, main: str, body: Mapping[str, Any]) -> None:
-        """An object whose columns have no prefix, unless it takes one to tell them from others."""
+        """Adds an object whose columns get a prefix only if their names are taken."""
         self._prefix = main
         self.walk("", "", body, 1, reserved=True)
 
     def walk(
         self, path: str, shown: str, body: Mapping[str, Any], depth: int, *, reserved: bool
     ) -> None:
-        """All values of an object.
+        """Adds all values of an object.
 
         Args:
-            path: of the object, joined by ``_``; shown: the same, by dots.
-            reserved: whether a value could get in the way of the table's own columns.
+            path: of the object, joined by ``_``.
+            shown: the same, joined by dots.
+            reserved: whether a value could collide with the table's own columns.
         """
         values = self._row.values
         for key, value in body.items():
@@ -203,7 +204,7 @@ class _Flattener:
             column = identifier(below)
             if reserved and self._is_reserved(column):
                 if values.get(column) == value and column in self._reserved:
-                    continue  # an SDK says the name of a page twice
+                    continue  # SDKs send the name of a page twice
                 column = identifier(f"{self._prefix}_{below}")
             if column in values:
                 self._row.aside(below_shown, value)

@@ -1,6 +1,6 @@
-"""What is known of the tables, and rows fitted to them. Knows no database.
+"""Tables, and rows fitted to them; without any access to a database.
 
-A value that fits no column is kept in the row's column ``_extra``; nothing is dropped or forced.
+A value that fits no column goes to the row's column ``_extra``; nothing is dropped or forced.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from headgate_postgres.rows import EXTRA, Row, own_columns
 __all__ = ["MAX_ROW_VALUES", "Fitted", "Table", "fit"]
 
 MAX_ROW_VALUES = 300
-"""Values of one row that have columns. A row has to fit a page of 8 kB, on which each takes up to
-24 bytes even if it is stored elsewhere; `_extra` takes any number."""
+"""Most values of one row with columns of their own. A row has to fit a page of 8 kB, on which each
+value takes up to 24 bytes, even if it is stored elsewhere. `_extra` takes any number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table as it is in the database.
+    """A table in the database.
 
     Attributes:
-        kinds: of its columns; None for a column of a type that is not ours, which is left alone.
-        used: columns that it has ever had. PostgreSQL counts those that were dropped, too.
-        ours: whether it has what a table of this destination has. All others are left alone.
+        kinds: of its columns; None for a column of an unknown type, which is left alone.
+        used: columns that it has ever had; PostgreSQL counts dropped ones, too.
+        ours: whether it has the columns of a table of this destination. Others are left alone.
     """
 
     kinds: Mapping[str, Kind | None]
@@ -36,13 +36,13 @@ class Table:
 
 @dataclass(slots=True)
 class Fitted:
-    """The rows for one table, as the driver wants them.
+    """The rows for one table, in the form that the driver takes.
 
     Attributes:
         columns, records: for COPY.
-        add: columns that are missing, with the type that suits them.
-        widen: columns of numbers that do not hold all numbers.
-        exists: whether the table is there.
+        add: missing columns, with their types.
+        widen: columns of numbers that cannot hold all numbers.
+        exists: whether the table exists.
     """
 
     table: str
@@ -54,7 +54,7 @@ class Fitted:
 
     @property
     def complete(self) -> bool:
-        """Whether the table is as these rows would have it."""
+        """True if the table needs no change for these rows."""
         return self.exists and not self.add and not self.widen
 
 
@@ -65,12 +65,12 @@ def fit(
     columns_limit: int,
     fixed: Collection[str] = (),
 ) -> Fitted:
-    """Rows fitted to a table.
+    """Fits rows to a table.
 
     Args:
-        table: None where it is not there yet.
-        columns_limit: columns that it may have.
-        fixed: columns that are not to be widened.
+        table: None if it does not exist yet.
+        columns_limit: most columns of the table.
+        fixed: columns that must not be widened.
     """
     fitted = Fitted(name, exists=table is not None)
     kinds = own_columns(name) if table is None else table.kinds
@@ -95,7 +95,7 @@ def fit(
 def _record(
     row: Row, encoders: Mapping[str, Callable[[Any], Any]]
 ) -> tuple[dict[str, Any], list[tuple[str, Any]]]:
-    """A row by column, and the values that are in its column `_extra`."""
+    """Returns a row by column, and the values that go to its column `_extra`."""
     record: dict[str, Any] = {}
     left: list[tuple[str, Any]] = []
     for column, value in row.values.items():
@@ -115,7 +115,7 @@ def _record(
 
 
 def _would_widen(kind: Kind | None, value: object) -> bool:
-    """Whether a value would fit if its column held all numbers, and does not as it is."""
+    """Tells whether a value needs a wider type of number than its column has."""
     return kind in (Kind.BIGINT, Kind.DOUBLE) and is_number(value) and encode(kind, value) is UNFIT
 
 

@@ -1,4 +1,4 @@
-"""Which channel hears of an event, and in what words."""
+"""Messages: the channel for an event, and the text."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from headgate_slack.template import (
 __all__ = ["EMPTY_TEXT", "Messages", "Way"]
 
 EMPTY_TEXT = "(an event that has nothing of what the text shows)"
-"""Stands for a text of which nothing is left."""
+"""Stands for a text that would be empty."""
 
 
 class Way(NamedTuple):
@@ -31,7 +31,7 @@ class Way(NamedTuple):
 
     Attributes:
         channel: index of its webhook in `Messages.urls`.
-        digest: the name that the events of a digest have in common; None for single messages.
+        digest: common name of the events in a digest; None for single messages.
     """
 
     channel: int
@@ -47,7 +47,7 @@ class _Route:
 
 
 class Messages:
-    """Makes messages as config says.
+    """Builds messages by one config.
 
     Attributes:
         urls: of the webhooks, each once.
@@ -80,10 +80,10 @@ class Messages:
         )
 
     def items(self, batch: Batch) -> list[Item]:
-        """An item for each event that there is to be a message of.
+        """Returns an item for each event with a message.
 
-        Those of a digest share a route of their own. Their number is that of the batch, so that a
-        batch which is tried again with fewer events may be told in single messages.
+        Events of a digest share a route. Digests depend on the batch: a retry with fewer events can
+        send single messages instead.
         """
         found = [(i, event, route) for i, event in enumerate(batch) if (route := self._of(event))]
         counts = Counter((route.channel, _name(event)) for _, event, route in found)
@@ -98,7 +98,7 @@ class Messages:
         return items
 
     def body(self, way: Way, items: Sequence[Item], batch: Batch, now_ms: int) -> bytes:
-        """The request for items of one route: a digest, or the only one's own."""
+        """Returns the body of a request for items of one route: a digest, or a single message."""
         if way.digest is None:
             return items[0].body
         events = [batch.events[item.index] for item in items]

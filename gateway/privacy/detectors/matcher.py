@@ -1,0 +1,46 @@
+"""Matches many regular expressions at once, with Hyperscan."""
+
+from __future__ import annotations
+
+import threading
+from functools import lru_cache
+
+import hyperscan
+
+__all__ = ["CASELESS", "EXACT", "Matcher", "Pattern", "compiled"]
+
+CASELESS, EXACT = hyperscan.HS_FLAG_CASELESS, 0
+
+Pattern = tuple[int, bytes, int]
+"""The number of its hits, a regular expression, and `CASELESS` or `EXACT`."""
+
+
+class Matcher:
+    """Regular expressions, compiled as one."""
+
+    def __init__(self, patterns: tuple[Pattern, ...]) -> None:
+        self._database = hyperscan.Database()
+        self._database.compile(
+            expressions=[pattern for _, pattern, _ in patterns],
+            ids=[number for number, _, _ in patterns],
+            elements=len(patterns),
+            flags=[flags | hyperscan.HS_FLAG_DOTALL for _, _, flags in patterns],
+        )
+        self._local = threading.local()
+
+    def hits(self, data: bytes) -> list[tuple[int, int]]:
+        """Returns end and number of each hit; a match with several possible ends hits at each."""
+        found: list[tuple[int, int]] = []
+
+        def note(number: int, _start: int, end: int, *_: object) -> None:
+            found.append((end, number))
+
+        scratch = getattr(self._local, "scratch", None)
+        if scratch is None:  # threads must not share one
+            scratch = self._local.scratch = hyperscan.Scratch(self._database)
+        self._database.scan(data, match_event_handler=note, scratch=scratch)
+        return found
+
+
+compiled = lru_cache(32)(Matcher)
+"""Returns the matcher of some patterns; masks with the same settings share one."""
