@@ -73,6 +73,8 @@ class AdminConfig(Settings, frozen=True):
         tokens: more tokens, with names and roles of their own.
         max_body_bytes: of a request, as sent and decompressed.
         body_timeout_seconds: a request must send its body within this.
+        max_wrong_tokens_per_second: of one address; over it all requests of the address are
+            delayed, for up to 5 seconds each. 0 is no bound.
         max_tails: live tails (`gateway tail`) at a time, in each worker.
         tail_max_bytes: events held for a tail whose reader is slow; it misses those beyond.
         tail_stall_seconds: a tail whose reader takes nothing for so long is ended.
@@ -82,6 +84,7 @@ class AdminConfig(Settings, frozen=True):
     tokens: tuple[AdminToken, ...] = ()
     max_body_bytes: _Positive = 4_000_000
     body_timeout_seconds: _PositiveSeconds = 10.0
+    max_wrong_tokens_per_second: Annotated[float, Meta(ge=0)] = 1.0
     max_tails: _Positive = 20
     tail_max_bytes: _Positive = 4_000_000
     tail_stall_seconds: _PositiveSeconds = 30.0

@@ -60,6 +60,8 @@ class ServerConfig(Settings, frozen=True):
         body_timeout_seconds: a connection must send a request's body within this.
         keepalive_timeout_seconds: the gateway closes an idle connection after this.
         max_connections: the gateway refuses connections over this at once.
+        max_wrong_keys_per_second: answers 401 to one address; the gateway delays further ones, for
+            up to 5 seconds each. 0 is no bound.
         reserved_descriptors: file descriptors that connections leave for files and destinations.
         drain_timeout_seconds: when stopping, the time to answer requests and deliver events.
     """
@@ -75,6 +77,7 @@ class ServerConfig(Settings, frozen=True):
     keepalive_timeout_seconds: PositiveSeconds = 75.0
     max_connections: Positive = 10_000
     reserved_descriptors: Positive = 256
+    max_wrong_keys_per_second: Seconds = 10.0
     drain_timeout_seconds: PositiveSeconds = 10.0
 
 

@@ -27,6 +27,7 @@ port = 0
 prefix = "/in"
 [admin]
 token = "{token}"
+max_wrong_tokens_per_second = 0
 [sources.web]
 type = "segment"
 write_key = "demo"

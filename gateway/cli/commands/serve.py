@@ -16,6 +16,7 @@ import click
 
 from gateway.cli.hangups import HANGUPS
 from gateway.cli.options import CONFIG_OPTION, explained_errors
+from gateway.cli.output import say
 from gateway.config.private_files import write_private
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def serve(config_path: Path) -> None:
         configure_logging(config.log)
         registry = discover()
         for failure in registry.failures:
-            click.echo(
+            say(
                 f"warning: plugin {failure.plugin} is left out: {failure.cause}\n"
                 "         (config does not use it; `gateway plugins` shows more)",
                 err=True,
@@ -119,11 +120,11 @@ async def _serve(config: Config, registry: Registry, shards: list[int]) -> None:
             collect_rarely()
             async with beside(following.run(), "config file"):
                 await stop.wait()
-        click.echo("stopping: storing what was taken in, delivering what is pending")
+        say("stopping: storing what was taken in, delivering what is pending")
     for id_, number in _pending([gateway, *others]).items():
         if number:
-            click.echo(f"{id_}: {number} events wait in the queue for the next start")
-    click.echo("stopped")
+            say(f"{id_}: {number} events wait in the queue for the next start")
+    say("stopped")
 
 
 async def _supervise(config: Config, registry: Registry, shards: list[int]) -> None:
@@ -178,11 +179,11 @@ async def _supervise(config: Config, registry: Registry, shards: list[int]) -> N
                 stack.enter_context(HANGUPS.followed_by(following.request))
                 announce(config, example, url)
                 pids = ", ".join(f"{n} is process {p}" for n, p in supervisor.pids.items())
-                click.echo(f"{workers} workers: {pids}")
+                say(f"{workers} workers: {pids}")
                 _say_shards(shards, workers)
                 await stop.wait()
-                click.echo("stopping: storing what was taken in, delivering what is pending")
-    click.echo("stopped")
+                say("stopping: storing what was taken in, delivering what is pending")
+    say("stopped")
 
 
 def _on_signals(stop: asyncio.Event, at_once: Callable[[], None]) -> None:
@@ -208,7 +209,7 @@ def _pending(gateways: list[Gateway]) -> dict[str, int]:
 
 def _say_shards(shards: list[int], workers: int) -> None:
     for shard in shards[workers:]:
-        click.echo(f"shard {shard}, of earlier workers, is delivered by worker {shard % workers}")
+        say(f"shard {shard}, of earlier workers, is delivered by worker {shard % workers}")
 
 
 @asynccontextmanager

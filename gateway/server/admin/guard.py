@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from aiohttp import web
 
 from gateway.config.admin import AdminConfig
 from gateway.errors import GatewayError
+from gateway.http.slowdown import Slowdown
 from gateway.http.tokens import Caller
 from gateway.server.admin.api import ASKING, CALLER, AdminError, answer, noted, read_within
 from gateway.server.admin.endpoint import Endpoint
@@ -61,12 +62,15 @@ class Guard:
         caller_of: identifies the caller of a request; None if it is unknown.
         record: writes actor, action and detail of a change to the audit trail; None if another
             process records it.
-        limits: the bounds on bodies; None if another process has read them within bounds.
+        limits: the bounds on requests; None if another process has kept to them.
+        address_of: finds the address of a caller, whose wrong tokens are counted.
     """
 
     caller_of: Callable[[web.Request], Caller | None]
     record: Callable[[str, str, dict[str, Any]], Awaitable[None]] | None
     limits: Callable[[], AdminConfig] | None
+    address_of: Callable[[web.Request], str | None] = lambda _: None
+    _slowdown: Slowdown = field(default_factory=Slowdown)
 
     def protect(self, endpoint: Endpoint, handler: Answer) -> Answer:
         """Returns a handler that demands the endpoint's role and records what it changes."""
@@ -84,6 +88,8 @@ class Guard:
         answered = errors_as_json(handled)
 
         async def protected(request: web.Request) -> web.StreamResponse:
+            # Before the token is looked at, so that also a right one is no faster.
+            await asyncio.sleep(self._delay_seconds(request))
             response = self._refusal(request, endpoint) or await answered(request)
             if not response.prepared:
                 response.headers.update(_HEADERS)
@@ -91,10 +97,19 @@ class Guard:
 
         return protected
 
+    def _delay_seconds(self, request: web.Request) -> float:
+        if self.limits is None:
+            return 0.0
+        rate = self.limits().max_wrong_tokens_per_second
+        return self._slowdown.delay_seconds(self.address_of(request), rate)
+
     def _refusal(self, request: web.Request, endpoint: Endpoint) -> web.Response | None:
         """Returns the answer to a caller that may not do this; else notes who asks."""
         caller = self.caller_of(request)
         if caller is None:
+            if self.limits is not None and "Authorization" in request.headers:
+                rate = self.limits().max_wrong_tokens_per_second
+                self._slowdown.failed(self.address_of(request), rate)
             response = answer({"error": "wrong or missing token: Authorization: Bearer TOKEN"}, 401)
             response.headers["WWW-Authenticate"] = "Bearer"
             return response
