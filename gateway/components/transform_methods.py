@@ -5,7 +5,8 @@ type checkers compare the signatures.
 
 `PassesText`, `SuspectsText` and `KeepsByIds` save work: events that no transform has to look at are
 neither decoded nor encoded. `ReceivesEvents`, `ChangesClient` and `ProducesEvents` give a transform
-more to do. `TransformMethods` binds the methods of one transform, once.
+more to do. `WorksApart` keeps long work off the event loop. `TransformMethods` binds
+the methods of one transform, once.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ __all__ = [
     "ReceivesEvents",
     "SuspectsText",
     "TransformMethods",
+    "WorksApart",
     "for_destination",
 ]
 
@@ -95,6 +97,26 @@ class ReceivesEvents(Protocol):
 
 
 @runtime_checkable
+class WorksApart(Protocol):
+    """Hands long work to another thread, so that the event loop goes on meanwhile."""
+
+    @abstractmethod
+    def apply_briefly(self, events: list[Event]) -> list[Event] | None:
+        """Does what `apply` does, or returns None and changes nothing if that would take long.
+
+        More than some 20 ms is long. What a request costs here must be bounded whatever a client
+        sends: a few kilobytes, compressed, may be thousands of findings.
+        """
+
+    @abstractmethod
+    def apply_apart(self, events: list[Event]) -> list[Event]:
+        """Does what `apply` does, in another thread.
+
+        Other methods are called for other batches at the same time.
+        """
+
+
+@runtime_checkable
 class ChangesClient(Protocol):
     """Changes what events say of the client that sent them; used at intake."""
 
@@ -156,6 +178,8 @@ class TransformMethods:
     receive: Callable[[Sequence[Event]], None] | None
     of_client: Callable[[Client], Client] | None
     produced: Callable[[], list[Event]] | None
+    apply_briefly: Callable[[list[Event]], list[Event] | None] | None
+    apply_apart: Callable[[list[Event]], list[Event]] | None
 
     @classmethod
     def of(cls, transform: Transform) -> TransformMethods:
@@ -176,6 +200,8 @@ class TransformMethods:
             receive=transform.receive if isinstance(transform, ReceivesEvents) else None,
             of_client=transform.of_client if isinstance(transform, ChangesClient) else None,
             produced=transform.produced if isinstance(transform, ProducesEvents) else None,
+            apply_briefly=transform.apply_briefly if isinstance(transform, WorksApart) else None,
+            apply_apart=transform.apply_apart if isinstance(transform, WorksApart) else None,
         )
 
 

@@ -2,8 +2,8 @@
 
 `Intake.accept` takes decoded events. It checks that the source is enabled, validates and stamps the
 events, discards those of suppressed users, drops duplicates, runs the intake transforms, and puts
-the rest into the queue. Nothing is awaited before the queue, so the events of a request stay
-together. Data that a transform masks never reaches the disk.
+the rest into the queue. The events of a request stay together. Data that a transform masks never
+reaches the disk. Transforms that would take long run in a thread (`gateway.intake.long_work`).
 
 `Intake.accept_as_sent` is the fast path, and the usual one. It stores the bytes of a request as the
 client sent them (`gateway.events.envelope.sealed`), if all events are valid and new, and no
@@ -13,7 +13,9 @@ decoded (`gateway.events.envelope.mixed`).
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
+from collections.abc import Iterator
 
 from msgspec import structs
 
@@ -25,8 +27,9 @@ from gateway.events.envelope.mixed import AsSent, Mixed, mixed
 from gateway.events.envelope.sealed import Origin, finish
 from gateway.events.event import Event, decode_events, encode_events
 from gateway.events.timestamps import parse_ms
-from gateway.intake.acceptance import discards_of, preparer, transform
+from gateway.intake.acceptance import begin, discards_of, preparer
 from gateway.intake.context import IntakeContext, identity_of
+from gateway.intake.long_work import LongWork
 from gateway.intake.source_directory import SourceDirectory
 from gateway.intake.tally import RequestTally
 from gateway.state.ledger.source_ledger import Books
@@ -35,10 +38,14 @@ from gateway.state.live_tail import Tap
 __all__ = ["Arrival", "Intake", "Plain", "Receipt"]
 
 _LOG_EVERY_MS = 60_000
+_AT_ONCE = 250  # events that are received or prepared before others get their turn
 
 
 class Intake(SourceDirectory):
     """Accepts events and puts them into the queue.
+
+    Attributes:
+        long_work: the requests whose transforms take long.
 
     Args:
         before: the intake of the previous config; see `SourceDirectory`.
@@ -60,6 +67,8 @@ class Intake(SourceDirectory):
         self._meters = context.meters
         self._log = context.log
         self._logged_ms: dict[str, int] = {}
+        earlier = before.long_work if isinstance(before, Intake) else None
+        self.long_work: LongWork = earlier or LongWork(context.queue.max_pending_bytes)
         context.queue.when_stored = self._books.stored
 
     def reject(self, code: str) -> None:
@@ -82,34 +91,42 @@ class Intake(SourceDirectory):
         received = len(arrival.events) + arrival.discarded.total()
         arrival.client = self._transforms.of_client(arrival.client)
         # First of all, because duplicates and discarded events are remembered by their message ids.
-        self._transforms.receive(arrival.events)
+        for part in _parts(arrival.events):
+            self._transforms.receive(part)
+            if part is not arrival.events:
+                await asyncio.sleep(0)
         if not self.enabled(source_id):
             tally.discard(arrival.events, "source_disabled")
             await self._record(tally)
             return tally.receipt()
-        valid = self._prepare(arrival, tally)
+        valid = await self._prepare(arrival, tally)
         tally.new = new = self._new(valid, tally)
         repeated = len(valid) - len(new)
         # The answer also promises that the first copies of duplicates are stored. Their write may
         # still be under way. Ask for its result now: once our own write is done, it is too late.
         first_copies = self._queue.settle() if repeated else None
+        not_yet_put = self.long_work.under_way if repeated else ()
         try:
             if self._transforms and new:
-                self._transform(tally)
+                await self._transform(tally)
             else:
                 tally.kept = new
             if tally.kept or tally.added:
                 await self._store(tally, arrival.body_bytes)
         except BaseException as error:
             self._forget(tally)
+            self.long_work.settle(tally.announced, error)
             if isinstance(error, QueueError):
                 self.refuse(source_id, received)
             raise
+        self.long_work.settle(tally.announced)
         if tally.made:
             await self._record_made(tally)
         if first_copies is not None:
             try:
                 await first_copies
+                for request in not_yet_put:
+                    await asyncio.shield(request)
             except QueueError:
                 self.refuse(source_id, received - len(tally.kept))
                 raise
@@ -193,7 +210,9 @@ class Intake(SourceDirectory):
         finish(sent.events, origin)
         if self._identity.active:
             self._identity.preview(sent.events, sent.ids)
-        outcome = self._transforms.run(sent.events)
+        outcome = self._transforms.begin(sent.events)
+        if outcome.left:
+            return False
         outcome.note_changes()
         return not (outcome.filtered or outcome.failed or outcome.added)
 
@@ -202,16 +221,19 @@ class Intake(SourceDirectory):
         visitors = self._identity.learn_and_note(sent.events, sent.ids, type_)
         return structs.replace(origin, visitors=visitors) if visitors else origin
 
-    def _prepare(self, arrival: Arrival, tally: RequestTally) -> list[Event]:
+    async def _prepare(self, arrival: Arrival, tally: RequestTally) -> list[Event]:
         """Validates and stamps events; returns those that are valid."""
         prepare = preparer(arrival, self._suppressed)
         valid = []
-        for event in arrival.events:
-            code = prepare(event)
-            if code is None:
-                valid.append(event)
-            else:
-                tally.discard((event,), code)
+        for part in _parts(arrival.events):
+            for event in part:
+                code = prepare(event)
+                if code is None:
+                    valid.append(event)
+                else:
+                    tally.discard((event,), code)
+            if part is not arrival.events:
+                await asyncio.sleep(0)
         return valid
 
     def _new(self, events: list[Event], tally: RequestTally) -> list[Event]:
@@ -220,9 +242,12 @@ class Intake(SourceDirectory):
             return events
         return self._recent_ids.take_new(tally.source_id, events, tally.received_ms)
 
-    def _transform(self, tally: RequestTally) -> None:
-        """Runs the transforms over the new events."""
-        outcome = transform(tally.new, self._transforms, self._identity)
+    async def _transform(self, tally: RequestTally) -> None:
+        """Runs the transforms over the new events; in a thread if that would take long."""
+        outcome = begin(tally.new, self._transforms, self._identity)
+        if outcome.left:
+            tally.announced = self.long_work.announce()
+            await self.long_work.finish(self._transforms, outcome)
         outcome.note_changes()
         for code, events in discards_of(outcome):
             tally.discard(events, code)
@@ -304,3 +329,12 @@ class Intake(SourceDirectory):
             transform=transform,
             error=type(error).__name__,  # not its text, which may quote the event
         )
+
+
+def _parts(events: list[Event]) -> Iterator[list[Event]]:
+    """Cuts the events of a large request into parts of `_AT_ONCE`."""
+    if len(events) <= _AT_ONCE:
+        yield events
+        return
+    for start in range(0, len(events), _AT_ONCE):
+        yield events[start : start + _AT_ONCE]

@@ -12,6 +12,7 @@ from gateway.components.transform_methods import (
     ReceivesEvents,
     SuspectsText,
     TransformMethods,
+    WorksApart,
     for_destination,
 )
 from gateway.events.event import Event
@@ -20,7 +21,7 @@ from gateway.rollouts.groups import Group, Membership
 __all__ = ["ForArm"]
 
 
-class ForArm(Transform, SuspectsText, ReceivesEvents, ProducesEvents, PerDestination):
+class ForArm(Transform, SuspectsText, ReceivesEvents, ProducesEvents, WorksApart, PerDestination):
     """Runs a transform over the events of one arm; all others pass as they are."""
 
     def __init__(self, transform: Transform, group: Group, arm: Arm) -> None:
@@ -33,10 +34,30 @@ class ForArm(Transform, SuspectsText, ReceivesEvents, ProducesEvents, PerDestina
 
     def apply(self, events: list[Event]) -> list[Event]:
         """Returns what the transform keeps of the arm's events, and all others, in their order."""
+        kept = self._applied(self._methods.apply, events)
+        assert kept is not None
+        return kept
+
+    def apply_briefly(self, events: list[Event]) -> list[Event] | None:
+        """Does what `apply` does, or returns None if that would take long."""
+        return self._applied(self._methods.apply_briefly or self._methods.apply, events)
+
+    def apply_apart(self, events: list[Event]) -> list[Event]:
+        """Does what `apply` does, in another thread."""
+        kept = self._applied(self._methods.apply_apart or self._methods.apply, events)
+        assert kept is not None
+        return kept
+
+    def _applied(
+        self, apply: Callable[[list[Event]], list[Event] | None], events: list[Event]
+    ) -> list[Event] | None:
         mine = self._of_arm(events, self._group.member)
         if not mine:
             return events
-        kept = set(map(id, self._methods.apply(mine)))
+        found = apply(mine)
+        if found is None:
+            return None
+        kept = set(map(id, found))
         dropped = set(map(id, mine)) - kept
         return [event for event in events if id(event) not in dropped] if dropped else events
 

@@ -54,6 +54,8 @@ def dumps(value: Any) -> bytes:
 class FakeQueue:
     """Stores events in a list; `error` makes it refuse."""
 
+    max_pending_bytes = 64_000_000
+
     def __init__(self) -> None:
         self.stored: list[Event] = []
         self.error: QueueError | None = None
@@ -166,6 +168,7 @@ async def lab(
     server: ServerConfig | None = None,
     clock: Callable[[], int] | None = None,
     others: Mapping[str, SegmentConfig] | None = None,
+    transforms: Chain | None = None,
 ) -> AsyncIterator[Lab]:
     """A running gateway with a source ``web`` (`KEY`) and others, which own the keys ``key-<id>``.
 
@@ -189,7 +192,7 @@ async def lab(
             sources=settings,
             queue=cast("BatchingQueue", queue),
             recent_ids=RecentIds(86_400_000, 100_000),
-            transforms=Chain(),
+            transforms=transforms or Chain(),
             ledger=Ledger(),
             clock=context.clock,
             log=context.log,
