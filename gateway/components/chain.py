@@ -80,6 +80,7 @@ class Chain:
         self._passes = _all_have(m.passes for _, m in bound)
         self._suspects = _all_have(m.suspects for _, m in bound)
         self._keeps = _all_have((id_, m.keeps) if m.keeps else None for id_, m in bound)
+        self._forms = tuple(m.forms or _forms_by(m.apply) for _, m in bound if m.mutates)
         self._receives = tuple(m.receive for _, m in bound if m.receive is not None)
         self._of_client = tuple(m.of_client for _, m in bound if m.of_client is not None)
         self.mutates = any(m.mutates for _, m in bound)
@@ -143,6 +144,13 @@ class Chain:
             client = of_client(client)
         return client
 
+    def forms(self, attribute: str, id_: str) -> Collection[str]:
+        """Returns all forms in which an id may leave the chain; see `ChangesIds`."""
+        found: Collection[str] = (id_,)
+        for forms in self._forms:
+            found = {new for one in found for new in forms(attribute, one)}
+        return found
+
     def run(self, events: list[Event]) -> Outcome:
         """Applies all transforms. They may change the events: copy shared ones before."""
         outcome = Outcome(events)
@@ -195,6 +203,22 @@ def _run(steps: Sequence[_Step], outcome: Outcome) -> None:
         changed = _changed(kept, before, originals) if originals else []
         if changed:
             outcome.changed[id_] = changed
+
+
+def _forms_by(apply: _Apply) -> Callable[[str, str], Collection[str]]:
+    """Tells the form of an id by applying a transform to an event that has it."""
+
+    def forms(attribute: str, id_: str) -> Collection[str]:
+        event = Event(type="track", event="Erasure", message_id="erasure")
+        setattr(event, attribute, id_)
+        try:
+            kept = apply([event])
+        except Exception:  # noqa: BLE001 - a transform may fail in any way it likes
+            return (id_,)
+        new = getattr(kept[0], attribute) if kept else id_
+        return (new,) if isinstance(new, str) else (id_,)
+
+    return forms
 
 
 def _all_have(bound: Iterable[_T | None]) -> tuple[_T, ...] | None:

@@ -23,6 +23,7 @@ from gateway.events.event import Event
 
 __all__ = [
     "ChangesClient",
+    "ChangesIds",
     "KeepsByIds",
     "PassesText",
     "PerDestination",
@@ -146,6 +147,22 @@ class ProducesEvents(Protocol):
 
 
 @runtime_checkable
+class ChangesIds(Protocol):
+    """Changes ids, and knows into what; used to erase a user."""
+
+    @abstractmethod
+    def forms(self, attribute: str, id_: str) -> Collection[str]:
+        """Returns all forms in which an id may leave `apply`: one, mostly.
+
+        An erasure looks for these, and asks vendors for these alone. A hash has a form for each
+        secret. Without this method, `apply` is called with an event of that id.
+
+        Args:
+            attribute: ``user_id`` or ``anonymous_id``.
+        """
+
+
+@runtime_checkable
 class PerDestination(Protocol):
     """Works differently for each destination."""
 
@@ -180,6 +197,7 @@ class TransformMethods:
     produced: Callable[[], list[Event]] | None
     apply_briefly: Callable[[list[Event]], list[Event] | None] | None
     apply_apart: Callable[[list[Event]], list[Event]] | None
+    forms: Callable[[str, str], Collection[str]] | None
 
     @classmethod
     def of(cls, transform: Transform) -> TransformMethods:
@@ -202,6 +220,7 @@ class TransformMethods:
             produced=transform.produced if isinstance(transform, ProducesEvents) else None,
             apply_briefly=transform.apply_briefly if isinstance(transform, WorksApart) else None,
             apply_apart=transform.apply_apart if isinstance(transform, WorksApart) else None,
+            forms=transform.forms if isinstance(transform, ChangesIds) else None,
         )
 
 

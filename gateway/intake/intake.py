@@ -59,7 +59,7 @@ class Intake(SourceDirectory):
         self.ledger = context.ledger
         self._queue = context.queue
         self._recent_ids = context.recent_ids
-        self._transforms = context.transforms
+        self.transforms = context.transforms
         self._suppressed = context.suppressed
         self._books = Books(context.ledger) if context.books is None else context.books
         self._tap = Tap() if context.tap is None else context.tap
@@ -89,10 +89,10 @@ class Intake(SourceDirectory):
         source_id = arrival.source_id
         tally = RequestTally(source_id, arrival.received_ms, arrival.discarded)
         received = len(arrival.events) + arrival.discarded.total()
-        arrival.client = self._transforms.of_client(arrival.client)
+        arrival.client = self.transforms.of_client(arrival.client)
         # First of all, because duplicates and discarded events are remembered by their message ids.
         for part in _parts(arrival.events):
-            self._transforms.receive(part)
+            self.transforms.receive(part)
             if part is not arrival.events:
                 await asyncio.sleep(0)
         if not self.enabled(source_id):
@@ -107,7 +107,7 @@ class Intake(SourceDirectory):
         first_copies = self._queue.settle() if repeated else None
         not_yet_put = self.long_work.under_way if repeated else ()
         try:
-            if self._transforms and new:
+            if self.transforms and new:
                 await self._transform(tally)
             else:
                 tally.kept = new
@@ -153,7 +153,7 @@ class Intake(SourceDirectory):
             QueueFull: nothing was stored. The client must send all events again.
             QueueClosed: likewise; the gateway is stopping, or its store failed.
         """
-        heads, transforms, source_id = plain.heads, self._transforms, origin.source_id
+        heads, transforms, source_id = plain.heads, self.transforms, origin.source_id
         found = examine(heads, plain.type)
         if (
             found is None
@@ -195,14 +195,14 @@ class Intake(SourceDirectory):
 
     def _decode_suspects(self, plain: Plain) -> AsSent | Mixed | None:
         """Decodes the events that a transform may change; None if that gains nothing."""
-        places = self._transforms.suspects(plain.array)
+        places = self.transforms.suspects(plain.array)
         if places is None:
             return None
         if not places:
             return AsSent(plain.array, plain.heads)
         some = mixed(plain.array, plain.heads, places)
         if some is not None:
-            self._transforms.receive(some.events)
+            self.transforms.receive(some.events)
         return some
 
     def _transform_suspects(self, sent: AsSent | Mixed, origin: Origin) -> bool:
@@ -210,7 +210,7 @@ class Intake(SourceDirectory):
         finish(sent.events, origin)
         if self._identity.active:
             self._identity.preview(sent.events, sent.ids)
-        outcome = self._transforms.begin(sent.events)
+        outcome = self.transforms.begin(sent.events)
         if outcome.left:
             return False
         outcome.note_changes()
@@ -244,10 +244,10 @@ class Intake(SourceDirectory):
 
     async def _transform(self, tally: RequestTally) -> None:
         """Runs the transforms over the new events; in a thread if that would take long."""
-        outcome = begin(tally.new, self._transforms, self._identity)
+        outcome = begin(tally.new, self.transforms, self._identity)
         if outcome.left:
             tally.announced = self.long_work.announce()
-            await self.long_work.finish(self._transforms, outcome)
+            await self.long_work.finish(self.transforms, outcome)
         outcome.note_changes()
         for code, events in discards_of(outcome):
             tally.discard(events, code)

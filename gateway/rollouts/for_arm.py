@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
+from gateway.components.chain import Chain
 from gateway.components.ports import Arm
 from gateway.components.transform import Transform
 from gateway.components.transform_methods import (
+    ChangesIds,
     PerDestination,
     ProducesEvents,
     ReceivesEvents,
@@ -21,12 +23,15 @@ from gateway.rollouts.groups import Group, Membership
 __all__ = ["ForArm"]
 
 
-class ForArm(Transform, SuspectsText, ReceivesEvents, ProducesEvents, WorksApart, PerDestination):
+class ForArm(
+    Transform, SuspectsText, ReceivesEvents, ProducesEvents, WorksApart, ChangesIds, PerDestination
+):
     """Runs a transform over the events of one arm; all others pass as they are."""
 
     def __init__(self, transform: Transform, group: Group, arm: Arm) -> None:
         self._transform = transform
         self._methods = methods = TransformMethods.of(transform)
+        self._forms = Chain([("", transform)])
         self._group = group
         self._arm = arm
         self.mutates = methods.mutates
@@ -47,6 +52,10 @@ class ForArm(Transform, SuspectsText, ReceivesEvents, ProducesEvents, WorksApart
         kept = self._applied(self._methods.apply_apart or self._methods.apply, events)
         assert kept is not None
         return kept
+
+    def forms(self, attribute: str, id_: str) -> Collection[str]:
+        """Returns the id and the forms that the transform makes: users change arms."""
+        return {id_, *self._forms.forms(attribute, id_)}
 
     def _applied(
         self, apply: Callable[[list[Event]], list[Event] | None], events: list[Event]

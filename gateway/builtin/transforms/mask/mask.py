@@ -26,6 +26,7 @@ from gateway.builtin.transforms.mask.rules import MaskConfig, MaskRules, masked_
 from gateway.components.transform import Transform
 from gateway.components.transform_methods import (
     ChangesClient,
+    ChangesIds,
     PerDestination,
     ReceivesEvents,
     SuspectsText,
@@ -53,7 +54,9 @@ _WALK_SHARE = 8
 _IDS = ("user_id", "anonymous_id", "group_id", "previous_id", "message_id")
 
 
-class Mask(Transform, SuspectsText, ReceivesEvents, ChangesClient, WorksApart, PerDestination):
+class Mask(
+    Transform, SuspectsText, ReceivesEvents, ChangesClient, WorksApart, ChangesIds, PerDestination
+):
     """Masks personal data in events.
 
     Args:
@@ -74,6 +77,7 @@ class Mask(Transform, SuspectsText, ReceivesEvents, ChangesClient, WorksApart, P
         self._config = config
         self._folder = folder
         self._hasher = Hasher(self._secret, config.epoch, destination)
+        self._destination = destination
         self._pseudonyms = rules.pseudonyms
         self._detects = bool(config.detect)
         self._ids = config.ids if config.detect and config.ids != "keep" else None
@@ -177,12 +181,30 @@ class Mask(Transform, SuspectsText, ReceivesEvents, ChangesClient, WorksApart, P
 
         An id that is an e-mail address, say, is stored as the first of these.
         """
+        hashers = self._hashers()
+        return {epoch: self._redactor.hashed(text, hasher) for epoch, hasher in hashers.items()}
+
+    def forms(self, attribute: str, id_: str) -> Collection[str]:
+        """Returns an id as it is stored: hashed under each secret, if it is hashed."""
+        action = dict(self._attributes).get(attribute)
+        twin = copy(self)
+        found = []
+        for hasher in self._hashers().values():
+            twin._redactor = self._redactor.twin(hasher)
+            if action is not None:
+                found.append(str(twin._redactor.whole(id_, action)))
+            else:
+                found.append(id_ if self._ids is None else twin._safe_id(id_))
+        return dict.fromkeys(found)
+
+    def _hashers(self) -> dict[str, Hasher]:
+        """Returns the hasher of each epoch, the latest first."""
         config = self._config
-        secrets = {config.epoch: self._hasher}
+        hashers = {config.epoch: self._hasher}
         for epoch, secret in config.previous_secrets.items():
             if epoch != config.epoch:
-                secrets[epoch] = Hasher(secret.reveal().encode, epoch)
-        return {epoch: self._redactor.hashed(text, hasher) for epoch, hasher in secrets.items()}
+                hashers[epoch] = Hasher(secret.reveal().encode, epoch, self._destination)
+        return hashers
 
     def _secret(self) -> bytes:
         if self._config.secret is not None:

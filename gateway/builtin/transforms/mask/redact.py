@@ -92,9 +92,10 @@ class Redactor:
         self._nested = 0
         self._only: AbstractSet[str] | None = None
 
-    def twin(self) -> Redactor:
-        """Returns a redactor that does the same, for another thread."""
+    def twin(self, hasher: Hasher | None = None) -> Redactor:
+        """Returns a redactor that does the same, for another thread or with another hasher."""
         other = copy(self)
+        other._hasher = hasher or self._hasher
         other._nested, other._only = 0, None
         return other
 
