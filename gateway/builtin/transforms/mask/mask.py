@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Sequence
 from copy import copy
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -23,6 +24,7 @@ from gateway.builtin.transforms.mask.hashing import Hasher, generated_secret
 from gateway.builtin.transforms.mask.inplace import Strings, masked_in_place, strings_at
 from gateway.builtin.transforms.mask.redact import GONE, Action, Redactor
 from gateway.builtin.transforms.mask.rules import MaskConfig, MaskRules, masked_names
+from gateway.builtin.transforms.mask.steering import redacted, steers
 from gateway.components.transform import Transform
 from gateway.components.transform_methods import (
     ChangesClient,
@@ -33,6 +35,7 @@ from gateway.components.transform_methods import (
     WorksApart,
 )
 from gateway.errors import ConfigError
+from gateway.events.consent import CONSENT_EVENT
 from gateway.events.envelope.client import Client
 from gateway.events.event import EMPTY, Event
 from gateway.privacy.detectors.disguise import MASKED
@@ -251,7 +254,8 @@ class Mask(
                 most -= _effort(raw, strings)
                 if most < 0:
                     raise _TooLongError
-            if strings and strings.complete and reasons == DETECT and not self._skips:
+            steering = body != "properties" and steers(body, raw)
+            if strings and strings.complete and reasons == DETECT and not (self._skips or steering):
                 masked = masked_in_place(raw, strings, self._redactor, rules)
                 if masked is not None:
                     if masked is not raw:
@@ -261,11 +265,11 @@ class Mask(
                             yield from ((events[copy], slot, value) for copy in suspicion.copies)
                     continue
             old = getattr(event, body)
-            if strings is None:
-                new = self._redactor.value(old, rules, reasons)
-            else:
+            texts = None
+            if strings is not None:
                 texts = {raw[start:stop].decode() for start, stop in strings.spans}
-                new = self._redactor.value_with(old, rules, reasons, texts)
+            redact = partial(self._redactor.value_with, reasons=reasons, texts=texts)
+            new = redacted(body, old, rules, redact) if steering else redact(old, rules)
             if new is GONE:
                 new = {}
             elif new is old and _has_duplicate_keys(raw):
@@ -299,6 +303,8 @@ class Mask(
         self, events: list[Event], attribute: str, action: Action
     ) -> Iterator[_Change]:
         for event in events:
+            if attribute == "event" and event.event == CONSENT_EVENT:
+                continue
             old = getattr(event, attribute)
             if old is not None:
                 new = self._redactor.whole(old, action)

@@ -129,9 +129,13 @@ class Redactor:
         return self._foreign(value, rules, reasons)
 
     def value_with(
-        self, value: Any, rules: Rules | None, reasons: int, texts: AbstractSet[str]
+        self, value: Any, rules: Rules | None, reasons: int, texts: AbstractSet[str] | None
     ) -> Any:
-        """Does the same as `value`, but detects in these texts and in numbers only."""
+        """Does the same as `value`, but detects in these texts and in numbers only.
+
+        Args:
+            texts: None for all.
+        """
         self._only = texts
         try:
             return self.value(value, rules, reasons)
