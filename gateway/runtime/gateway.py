@@ -28,6 +28,7 @@ from gateway.intake.dedup_warmup import preload
 from gateway.intake.dry_run import IntakeDryRun
 from gateway.intake.intake import Intake
 from gateway.privacy.erasure import Eraser
+from gateway.privacy.id_forms import IdForms
 from gateway.privacy.regulations import Others, Regulations, RegulationsContext
 from gateway.rollouts.groups import Groups
 from gateway.runtime.builder import Builder
@@ -312,6 +313,7 @@ class Gateway:
             state=self.state,
             suppressed=self.suppressed,
             eraser=eraser,
+            forms=IdForms(lambda: self._topology.intake.transforms, self.deliveries.built),
             destinations=self.deliveries.built,
             clock=self.steady,
             log=self._log,
