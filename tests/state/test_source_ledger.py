@@ -16,6 +16,7 @@ from gateway.queue.disk import DiskConfig, DiskStore
 from gateway.state import Discard, State, Tally, reading
 from gateway.state.ledger.counts import Ledger
 from gateway.state.ledger.source_ledger import Books
+from gateway.state.ledger.statement import statement
 
 
 class House:
@@ -183,3 +184,26 @@ async def test_few_discards_are_held_while_they_cannot_be_written(
     assert (await house.state.sources())["web"].duplicate == 5
     assert await house.state.call(reading.discards, "m0") == []
     assert len(await house.state.call(reading.discards, "m4")) == 1
+
+
+async def test_a_lost_end_of_the_queue_is_named(tmp_path: Path) -> None:
+    """An emptied newest segment must not make the books balance."""
+    house = House(tmp_path)
+    await house.start()
+    house.put("web", "web", "web")
+    await house.books.stop()
+    await house.state.stop()
+    house.store.close()
+    (newest,) = (tmp_path / "queue").glob("*.seg")
+    newest.write_bytes(b"")
+    house.state, house.store = State(tmp_path / "state.sqlite"), house._store()
+    house.books = Books(Ledger(), house.state, structlog.get_logger())
+    await house.start()
+    found = await house.state.call(statement, house.store.status().end)
+
+    assert [(one.where, one.missing, one.first, one.end) for one in found.findings] == [
+        ("queue", 3, 0, 3)
+    ]
+    await house.books.stop()
+    await house.state.stop()
+    house.store.close()
