@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 from typing import Protocol
 
-__all__ = ["FileSystem", "RealFileSystem"]
+__all__ = ["PROBE_FILE", "FileSystem", "RealFileSystem", "probe"]
+
+PROBE_FILE = "probe"
 
 
 class FileSystem(Protocol):
@@ -150,3 +152,19 @@ class RealFileSystem:
         found = target.stat()
         os.utime(source, ns=(found.st_atime_ns, found.st_mtime_ns))
         source.replace(target)
+
+
+def probe(files: FileSystem, folder: Path, size: int) -> None:
+    """Writes and removes a file of a size.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = folder / PROBE_FILE
+    fd = files.create(path)
+    try:
+        files.write(fd, bytes(size))
+        files.sync(fd)
+    finally:
+        files.close(fd)
+        files.remove(path)

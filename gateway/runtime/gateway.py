@@ -30,6 +30,7 @@ from gateway.intake.intake import Intake
 from gateway.privacy.erasure import Eraser
 from gateway.privacy.id_forms import IdForms
 from gateway.privacy.regulations import Others, Regulations, RegulationsContext
+from gateway.queue.reserve import release_if_full
 from gateway.rollouts.groups import Groups
 from gateway.runtime.builder import Builder
 from gateway.runtime.housekeeping import Housekeeping, HousekeepingContext
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
 __all__ = ["BuiltDestination", "Gateway"]
+
+_ROOM_TO_START = 4_000_000  # bytes, for the journals of the state store
 
 
 class Gateway:
@@ -235,6 +238,7 @@ class Gateway:
     async def _open(self, stack: AsyncExitStack) -> None:
         """Opens state and queue, starts the destinations, and makes their workers."""
         stack.enter_context(nullcontext() if self._locked else take_lock(self.config.data_dir))
+        await asyncio.to_thread(release_if_full, self.config.data_dir, _ROOM_TO_START)
         await self.state.start()
         stack.push_async_callback(self.state.stop)
         stack.callback(self.suppressed.close)

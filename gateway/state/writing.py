@@ -19,6 +19,7 @@ __all__ = [
     "begin",
     "bound_downtime",
     "commit",
+    "note_lost_tail",
     "prune",
     "rebase_sources",
     "trim_dead_letters",
@@ -116,6 +117,12 @@ def bound_downtime(db: sqlite3.Connection, now_ms: int, most_ms: int) -> None:
                 "UPDATE waiting SET first_ms = first_ms + ?, last_ms = last_ms + ?",
                 (excess_ms, excess_ms),
             )
+
+
+def note_lost_tail(db: sqlite3.Connection, first: int, end: int, now_ms: int) -> None:
+    """Records that the queue lost stored events at its end, for the ledger."""
+    with transaction(db):
+        db.execute("INSERT INTO leaks VALUES ('', ?, ?, ?, ?)", (first, end, end - first, now_ms))
 
 
 def add_outcome(

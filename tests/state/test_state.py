@@ -309,3 +309,20 @@ async def test_waiting_events_age_little_while_no_gateway_runs(state: State) -> 
     shift = 800_000 - 5000 - 100
     assert [entry.first_ms for entry in found] == [1000 + shift, 1500 + shift]
     assert [entry.last_ms for entry in found] == [2000 + shift, 5000 + shift]
+
+
+async def test_a_full_disk_costs_the_reserve_and_no_delivery(state: State, path: Path) -> None:
+    """What fails for want of room is done again in the room that was kept for it, once."""
+    (path.parent / "reserve").write_bytes(b"0")
+
+    def full(db: sqlite3.Connection) -> int:
+        calls.append(1)
+        if (path.parent / "reserve").exists():
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
+        return 5
+
+    calls: list[int] = []
+    assert await state.call(full) == 5
+    assert len(calls) == 2
