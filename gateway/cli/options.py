@@ -12,8 +12,9 @@ from typing import Any
 import click
 
 from gateway.errors import GatewayError
+from gateway.events.printing import printable_lines
 
-__all__ = ["CONFIG_OPTION", "Moment", "explained_errors", "printable"]
+__all__ = ["CONFIG_OPTION", "Moment", "explained_errors"]
 
 CONFIG_OPTION = click.option(
     "--config",
@@ -49,13 +50,11 @@ class Moment(click.ParamType[datetime]):
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def printable(text: str) -> str:
-    """Escapes all characters that could move a terminal's cursor."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
 class _Problem(click.ClickException):
     exit_code = 2
+
+    def format_message(self) -> str:
+        return printable_lines(self.message)
 
 
 @contextmanager

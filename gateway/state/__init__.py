@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from gateway.errors import StateError
+from gateway.queue.reserve import release
 from gateway.state import reading, writing
 from gateway.state.ledger.counts import DestinationCounts, SourceCounts
 from gateway.state.reading import Counted
@@ -60,6 +61,7 @@ STATE_FILE = "state.sqlite"
 """Its name in the data directory."""
 
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 _ADVICE = (
     "; restore the file from a copy, or move it away to begin anew: all that the queue still holds "
     "is then delivered again"
@@ -188,15 +190,28 @@ class State:
             raise StateError(f"{self._path} is closed")
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._thread, work)
+            return await loop.run_in_executor(self._thread, self._with_reserve, work)
         except sqlite3.Error as error:
             # Errors that Python's module itself raises have no code.
             code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
             advice = _ADVICE if code & 0xFF in _DAMAGED else ""
             raise StateError(f"{self._path}: {error}{advice}") from error
 
+    def _with_reserve(self, work: Callable[[], _T]) -> _T:
+        """Does work; on a full disk it takes the room that is kept for this, and tries again."""
+        try:
+            return work()
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+            if code & 0xFF not in _NO_ROOM or not release(self._path.parent):
+                raise
+            return work()
+
     def _open(self) -> None:
-        self._connection = connect(self._path)
+        try:
+            self._connection = connect(self._path)
+        except OSError as error:
+            raise StateError(f"{self._path}: {error.strerror}") from error
 
     def _close(self) -> None:
         if self._connection is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import stat
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -22,6 +23,8 @@ from gateway.components.context import Context
 from gateway.components.destination import Batch, BatchPolicy, Destination, DestinationSpec, Erasure
 from gateway.components.dry_run_destination import DryRunDestination
 from gateway.components.hookspecs import hookimpl
+from gateway.config.private_files import private_database
+from gateway.config.sqlite_files import use_wal
 from gateway.errors import Misconfigured, Retryable
 from gateway.events.event import Event
 from gateway.events.subjects import Subjects
@@ -134,15 +137,23 @@ class Sqlite(Destination):
             raise (Retryable(text) if code in _PASSING else Misconfigured(text)) from error
 
     def _open(self) -> None:
+        self._make_private()
         db = self._connect(self._path)
         try:
-            db.execute("PRAGMA journal_mode = WAL")
+            use_wal(db)
             db.execute(f"PRAGMA synchronous = {self._config.synchronous}")
             self._make_table(db)
         except BaseException:
             db.close()
             raise
         self._db = db
+
+    def _make_private(self) -> None:
+        """Creates the file for its owner alone; of an existing one, a group keeps its access."""
+        try:
+            private_database(self._path, closed_to=stat.S_IRWXO)
+        except OSError as error:
+            raise Misconfigured(f"{self._path}: {error.strerror}") from error
 
     def _connect(self, path: Path) -> sqlite3.Connection:
         return sqlite3.connect(

@@ -102,7 +102,7 @@ async def test_a_validation_that_fails_is_only_counted(tmp_path: Path, status: i
 
 
 async def test_a_server_that_hangs_holds_up_nothing(tmp_path: Path) -> None:
-    """It delays neither sending nor stopping, and holds at most two connections."""
+    """A hanging server delays neither sending nor stopping, and holds two connections at most."""
     context = make_context(tmp_path)
     hanging = Answer(fault="stall", body=b"{}")
     async with FakeVendor(

@@ -30,7 +30,7 @@ def properties(config: dict[str, Any] | None = None, **event: Any) -> dict[str, 
 
 
 def test_a_track_event() -> None:
-    """It has name, ids, time in milliseconds and properties, and never the gateway's address."""
+    """A track event has name, ids, time in milliseconds, properties and no gateway address."""
     (entry,) = entries(
         message_id="m-1", anonymous_id="a-1", event="Clicked", properties={"color": "red"}
     )
@@ -82,7 +82,7 @@ def test_times_in_the_future_are_the_time_of_receiving() -> None:
 
 
 def test_context_and_campaign() -> None:
-    """They get Mixpanel's names; empty values are left out."""
+    """Context and campaign get Mixpanel's names; empty values are left out."""
     found = properties(
         context={
             "ip": "192.0.2.1",
@@ -235,7 +235,7 @@ def test_nothing_is_added_for_nobody() -> None:
     ],
 )
 def test_what_mixpanel_would_not_take(config: dict[str, Any], event: dict[str, Any]) -> None:
-    """It is refused before it is sent, with the reason."""
+    """An event that Mixpanel would not accept is refused before it is sent, with the reason."""
     with pytest.raises(Permanent, match=r"\w"):
         entries(config, **event)
 

@@ -109,7 +109,7 @@ def test_joining_two_ids_goes_the_way_of_events(tmp_path: Path) -> None:
     ],
 )
 def test_the_browser_is_told_by_the_user_agent(agent: str, found: tuple[str, str] | None) -> None:
-    """It gets Mixpanel's names; longer texts than browsers send are not parsed."""
+    """A browser gets Mixpanel's name; user agents that are too long are not parsed."""
     assert browser_of(agent) == found
 
 
