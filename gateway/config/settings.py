@@ -60,6 +60,7 @@ class ServerConfig(Settings, frozen=True):
         body_timeout_seconds: a connection must send a request's body within this.
         keepalive_timeout_seconds: the gateway closes an idle connection after this.
         max_connections: the gateway closes connections over this at once.
+        start_timeout_seconds: time that one source or destination has to start.
         drain_timeout_seconds: when stopping, the time to answer requests and deliver events.
     """
 
@@ -73,6 +74,7 @@ class ServerConfig(Settings, frozen=True):
     body_timeout_seconds: PositiveSeconds = 8.0
     keepalive_timeout_seconds: PositiveSeconds = 75.0
     max_connections: Positive = 10_000
+    start_timeout_seconds: PositiveSeconds = 10.0
     drain_timeout_seconds: PositiveSeconds = 10.0
 
 

@@ -18,8 +18,10 @@ from gateway.events.event import EMPTY, Event
 from gateway.intake.intake import Arrival, Receipt
 from gateway.privacy.suppression import FILE_NAME, Suppressions
 from gateway.runtime.gateway import Gateway
+from gateway.runtime.health import report
 from gateway.runtime.plugins import Plugin, Registry, discover
 from gateway.server.app import serving
+from tests.support.waiting import until
 
 CONFIG = """
 data_dir = "data"
@@ -272,8 +274,45 @@ async def test_a_component_that_cannot_start_stops_the_start_with_its_name(world
     assert world.recording.ids == ["a"]
 
 
+async def test_a_start_that_hangs_holds_up_one_destination_only(world: World) -> None:
+    """Events come in while a destination does not start; health names it, and they reach it later.
+
+    Its start is tried again before each send.
+    """
+    world.config(CONFIG.replace("[server]", "[server]\nstart_timeout_seconds = 0.05"))
+    hangs = asyncio.Event()
+
+    async def start() -> None:
+        await hangs.wait()
+
+    world.recording.start = start  # type: ignore[method-assign]
+    async with world.gateway().running() as gateway:
+        assert report(gateway)["failing"] == [
+            "destination out: retrying: destinations.out: has not started within 0.05 s"
+        ]
+        await send(gateway, "a")
+        assert world.recording.ids == []
+        hangs.set()
+        await until(lambda: world.recording.ids == ["a"])
+        await until(lambda: report(gateway)["status"] == "ok")
+
+
+async def test_a_source_that_does_not_start_in_time_ends_the_start(world: World) -> None:
+    """A source has start_timeout_seconds to start; the error names it."""
+    world.config(CONFIG.replace("[server]", "[server]\nstart_timeout_seconds = 0.05"))
+    gateway = world.gateway()
+
+    async def start() -> None:
+        await asyncio.sleep(60)
+
+    gateway.sources[0].start = start  # type: ignore[method-assign]
+    with pytest.raises(GatewayError, match=r"has not started within 0\.05 s"):
+        async with gateway.running():
+            pass
+
+
 async def test_a_start_that_times_out_of_itself_says_why(world: World) -> None:
-    """A component's own time-out is reported as such: the gateway's start has no bound."""
+    """A component's own time-out is reported as such, not as that of the gateway."""
 
     async def start() -> None:
         raise TimeoutError("no answer from the vendor")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import click
 from gateway.cli.options import CONFIG_OPTION, explained_errors
 
 if TYPE_CHECKING:
+    from gateway.components.destination import Destination
     from gateway.runtime.gateway import BuiltDestination, Gateway
 
 __all__ = ["check"]
@@ -54,18 +56,26 @@ async def _check_all(gateway: Gateway) -> bool:
 
 async def _check_one(built: BuiltDestination) -> str | None:
     """Returns what is wrong with a destination, or None."""
+    import structlog
+
+    from gateway.components.isolation import call
+    from gateway.components.lifecycle import stop
+
     destination = built.destination
     try:
-        async with asyncio.timeout(built.settings.timeout_seconds):
-            await destination.start()
-            await destination.check()
+        await call(partial(_start_and_check, destination), built.settings.timeout_seconds)
     except TimeoutError:
         return f"no answer within {built.settings.timeout_seconds:g} s"
     except Exception as error:  # noqa: BLE001 - any error is a finding
         return str(error) or type(error).__name__
     finally:
-        await destination.stop()
+        await stop(built.id, destination, built.settings.timeout_seconds, structlog.get_logger())
     return None
+
+
+async def _start_and_check(destination: Destination) -> None:
+    await destination.start()
+    await destination.check()
 
 
 def _summary(gateway: Gateway) -> str:
