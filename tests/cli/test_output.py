@@ -122,7 +122,7 @@ def test_no_command_shows_what_a_client_has_sent(gateway: GatewayProcess, comman
 
 def test_the_live_tail_is_escaped(gateway: GatewayProcess) -> None:
     """`tail --json` shows escapes, and the value stays the same."""
-    again = Timer(1.0, send, [gateway], {"userId": "u", "event": EVIL})
+    again = Timer(1.0, send_track, [gateway], {"userId": "u", "event": EVIL})
     again.start()
     _, output = gateway_command(gateway.folder, "tail", "--json", "--limit", "1")
     again.join()
