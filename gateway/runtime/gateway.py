@@ -187,7 +187,9 @@ class Gateway:
             housekeeping = asyncio.create_task(self._housekeeping().run(), name="housekeeping")
             stack.callback(housekeeping.cancel)
             stack.push_async_callback(self._stop_sources)
-            await self._started_sources.start(self.sources)
+            await self._started_sources.start(
+                self.sources, self.config.server.start_timeout_seconds
+            )
             await self.replays.resume()
             self.regulations = self._make_regulations(self.replays)
             await self.regulations.start()

@@ -16,9 +16,11 @@ from msgspec import Raw
 from gateway.errors import ConfigError, GatewayError, Retryable
 from gateway.events.event import EMPTY, Event
 from gateway.privacy.suppression import FILE_NAME, Suppressions
+from gateway.runtime.health import report
 from gateway.server.app import serving
 from tests.support.gateway_harness import BASE, GatewayHarness
 from tests.support.in_process import caught_up, send, send_events
+from tests.support.waiting import until
 
 CONFIG = BASE.replace("drain_timeout_seconds = 1.0", "drain_timeout_seconds = 0.3")
 
@@ -283,8 +285,40 @@ async def test_a_component_that_cannot_start_stops_the_start_with_its_name(
     assert harness.got["out"] == ["a"]
 
 
+async def test_a_start_that_hangs_holds_up_one_destination_only(harness: GatewayHarness) -> None:
+    """Events come in while a destination does not start; health names it, and they reach it later.
+
+    Its start is tried again before each send.
+    """
+    harness.write(CONFIG.replace("[server]", "[server]\nstart_timeout_seconds = 0.05"))
+    harness.start_waits = asyncio.Event()
+    async with harness.gateway().running() as gateway:
+        assert report(gateway)["failing"] == [
+            "destination out: retrying: destinations.out: has not started within 0.05 s"
+        ]
+        await send(gateway, "a")
+        assert harness.got["out"] == []
+        harness.start_waits.set()
+        await until(lambda: harness.got["out"] == ["a"])
+        await until(lambda: report(gateway)["status"] == "ok")
+
+
+async def test_a_source_that_does_not_start_in_time_ends_the_start(harness: GatewayHarness) -> None:
+    """A source has start_timeout_seconds to start; the error names it."""
+    harness.write(CONFIG.replace("[server]", "[server]\nstart_timeout_seconds = 0.05"))
+    gateway = harness.gateway()
+
+    async def start() -> None:
+        await asyncio.sleep(60)
+
+    gateway.sources[0].start = start  # type: ignore[method-assign]
+    with pytest.raises(GatewayError, match=r"has not started within 0\.05 s"):
+        async with gateway.running():
+            pass
+
+
 async def test_a_start_that_times_out_of_itself_says_why(harness: GatewayHarness) -> None:
-    """A component's own time-out is reported as such: the gateway's start has no bound."""
+    """A component's own time-out is reported as such, not as that of the gateway."""
     harness.start_error = TimeoutError("no answer from the vendor")
     with pytest.raises(GatewayError, match=r"destinations\.out: cannot be started: no answer"):
         async with harness.gateway().running():

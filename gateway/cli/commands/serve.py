@@ -101,27 +101,34 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
 async def _serve(config: Config, registry: Registry, shards: list[int]) -> None:
     """Runs the gateway as the only process."""
     from gateway.cli.views.serve import announce
-    from gateway.cluster.background import beside
+    from gateway.cluster.background import beside, start_ends_with
     from gateway.cluster.reload import ConfigFollower, all_use, reload_all
     from gateway.cluster.shards import alone, collect_rarely
 
     stop = asyncio.Event()
     _on_signals(stop, lambda: os._exit(1))
-    async with alone(config, registry, shards) as (gateway, others, url), _known(config, url):
+    gateways: list[Gateway] = []
+    async with (
+        start_ends_with(stop) as started,
+        alone(config, registry, shards) as (gateway, others, url),
+        _known(config, url),
+    ):
+        started()
+        gateways = [gateway, *others]
         following = ConfigFollower(
             config,
-            partial(reload_all, [gateway, *others]),
+            partial(reload_all, gateways),
             lambda: gateway.config.reload.watch_seconds,
-            partial(all_use, [gateway, *others]),
+            partial(all_use, gateways),
         )
         with HANGUPS.followed_by(following.request):
-            announce(config, gateway, url, pending=_pending([gateway, *others]))
+            announce(config, gateway, url, pending=_pending(gateways))
             _say_shards(shards, 1)
             collect_rarely()
             async with beside(following.run(), "config file"):
                 await stop.wait()
         say("stopping: storing what was taken in, delivering what is pending")
-    for id_, number in _pending([gateway, *others]).items():
+    for id_, number in _pending(gateways).items():
         if number:
             say(f"{id_}: {number} events wait in the queue for the next start")
     say("stopped")
@@ -130,7 +137,7 @@ async def _serve(config: Config, registry: Registry, shards: list[int]) -> None:
 async def _supervise(config: Config, registry: Registry, shards: list[int]) -> None:
     """Runs the supervisor of several workers."""
     from gateway.cli.views.serve import announce
-    from gateway.cluster.background import beside
+    from gateway.cluster.background import beside, start_ends_with
     from gateway.cluster.listeners import bound
     from gateway.cluster.peers import Peers
     from gateway.cluster.reload import ConfigFollower, WorkersReload
@@ -171,12 +178,14 @@ async def _supervise(config: Config, registry: Registry, shards: list[int]) -> N
             reload = WorkersReload(config, supervisor, view)
             following = ConfigFollower(config, reload.reload, lambda: reload.watch_seconds)
             async with (
+                start_ends_with(stop) as started,
                 peers,
                 supervisor.running(),
                 _known(config, url),
                 beside(following.run(), "config file"),
             ):
                 stack.enter_context(HANGUPS.followed_by(following.request))
+                started()
                 announce(config, example, url)
                 pids = ", ".join(f"{n} is process {p}" for n, p in supervisor.pids.items())
                 say(f"{workers} workers: {pids}")
