@@ -19,16 +19,16 @@ from gateway.cli.output import print_json, say
 from gateway.config.settings import LogConfig
 from gateway.errors import GatewayError
 from gateway.runtime.logs import configure_logging
-from tests.state.test_trace import TOKEN, send
 from tests.support.commands import gateway_command
 from tests.support.gateway_process import GatewayProcess
+from tests.support.http_calls import ADMIN_TOKEN, send_track
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\x7f\u202e\u2028"
 CONFIG = f"""
 [server]
 port = 0
 [admin]
-token = "{TOKEN}"
+token = "{ADMIN_TOKEN}"
 [sources.web]
 type = "segment"
 write_key = "demo"
@@ -89,7 +89,7 @@ def test_log_lines_are_escaped() -> None:
 def _gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     with GatewayProcess(tmp_path_factory.mktemp("evil"), CONFIG) as gateway:
         event = {"userId": f"u{EVIL}", "event": f"e{EVIL}", "properties": {EVIL: EVIL}}
-        send(gateway, messageId="m", **event)
+        send_track(gateway, messageId="m", **event)
         (gateway.folder / "event.json").write_text(json.dumps({"type": "track", **event}))
         gateway.wait_delivered("down")
         yield gateway
@@ -122,7 +122,7 @@ def test_no_command_shows_what_a_client_has_sent(gateway: GatewayProcess, comman
 
 def test_the_live_tail_is_escaped(gateway: GatewayProcess) -> None:
     """`tail --json` shows escapes, and the value stays the same."""
-    again = Timer(1.0, send, [gateway], {"userId": "u", "event": EVIL})
+    again = Timer(1.0, send_track, [gateway], {"userId": "u", "event": EVIL})
     again.start()
     _, output = gateway_command(gateway.folder, "tail", "--json", "--limit", "1")
     again.join()

@@ -21,7 +21,7 @@ from tests.support.commands import gateway_command
 from tests.support.gateway_process import GatewayProcess
 from tests.support.http_calls import ADMIN_TOKEN, Reply, call, send_track
 
-TOKEN_LINE = 'token = "{token}"\n'
+TOKEN_LINE = 'token = "{token}"\nmax_wrong_tokens_per_second = 0\n'
 CONFIG = """
 [server]
 port = 0

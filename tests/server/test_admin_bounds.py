@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.state.test_trace import TOKEN
 from tests.support.gateway_process import GatewayProcess
+from tests.support.http_calls import ADMIN_TOKEN
 from tests.support.raw_http import exchange
 
 CONFIG = f"""
@@ -20,7 +20,7 @@ CONFIG = f"""
 port = 0
 body_timeout_seconds = 0.3
 [admin]
-token = "{TOKEN}"
+token = "{ADMIN_TOKEN}"
 max_body_bytes = 10_000
 body_timeout_seconds = 0.3
 max_tails = 2
@@ -49,7 +49,12 @@ def _gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProces
 
 
 def head(method: str, path: str, *headers: str) -> bytes:
-    lines = [f"{method} {path} HTTP/1.1", "Host: x", f"Authorization: Bearer {TOKEN}", *headers]
+    lines = [
+        f"{method} {path} HTTP/1.1",
+        "Host: x",
+        f"Authorization: Bearer {ADMIN_TOKEN}",
+        *headers,
+    ]
     return "\r\n".join([*lines, "", ""]).encode()
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.state.test_trace import TOKEN, send
 from tests.support.gateway_process import GatewayProcess
+from tests.support.http_calls import ADMIN_TOKEN, send_track
 from tests.support.raw_http import basic, exchange, request
 
 CONFIG = f"""
@@ -16,7 +16,7 @@ CONFIG = f"""
 port = 0
 max_wrong_keys_per_second = 2.0
 [admin]
-token = "{TOKEN}"
+token = "{ADMIN_TOKEN}"
 max_wrong_tokens_per_second = 2.0
 [sources.web]
 type = "segment"
@@ -55,17 +55,17 @@ def test_wrong_keys_are_slowed_down(gateway: GatewayProcess, path: bytes) -> Non
     else:
         raise AssertionError("no answer is delayed")
     began = time.monotonic()
-    send(gateway, event="e")
+    send_track(gateway, event="e")
     assert time.monotonic() - began < 0.3
 
 
 def test_wrong_tokens_are_slowed_down(gateway: GatewayProcess) -> None:
     """After a burst of wrong tokens each request waits, so that a right guess is no faster."""
-    assert seconds(gateway, admin(TOKEN), 200) < 0.3
+    assert seconds(gateway, admin(ADMIN_TOKEN), 200) < 0.3
     for _ in range(60):
         if seconds(gateway, admin("wrong"), 401) > 0.3:
             break
     else:
         raise AssertionError("no answer is delayed")
-    assert seconds(gateway, admin(TOKEN), 200) > 0.1
+    assert seconds(gateway, admin(ADMIN_TOKEN), 200) > 0.1
     assert seconds(gateway, request(None, path=b"/health", method=b"GET"), 200) < 0.3
