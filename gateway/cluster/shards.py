@@ -216,8 +216,8 @@ async def _answering(gateways: list[Gateway], path: Path) -> AsyncIterator[None]
     app = web.Application(client_max_size=0)
     for gateway in gateways:
         one = web.Application(client_max_size=0)
-        add_answers(one, gateway)
-        add_endpoints(one, gateway, Guard(caller_of_worker, gateway.audit.record))
+        add_answers(one, gateway, process=gateway is gateways[0])
+        add_endpoints(one, gateway, Guard(caller_of_worker, gateway.audit.record, None))
         add_parts(one, gateway)
         app.add_subapp(f"/shards/{gateway.config.shard}", one)
     runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=1.0)

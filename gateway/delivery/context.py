@@ -11,7 +11,7 @@ from gateway.delivery.ordering import UserOrder
 from gateway.delivery.sender import Sender
 from gateway.state import State
 from gateway.state.ledger.counts import DestinationCounts
-from gateway.state.live_tail import Tap
+from gateway.state.live_tail import LiveTail
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -33,7 +33,7 @@ class WorkerContext:
         max_events: most events in one send from the retry lane.
         order: keeps the events of each user in order; None where config does not ask for that.
         queue_id_at: returns the id of the queue for an event, as `Store.identity_at` does.
-        tap: publishes outcomes to watchers.
+        live_tail: publishes outcomes to watchers.
         resumed: another worker ran before this one, and `counts` may lack its last commit.
         waiting: events in the retry lane at the start.
     """
@@ -48,6 +48,6 @@ class WorkerContext:
     max_events: int
     order: UserOrder | None = None
     queue_id_at: Callable[[int], tuple[str, int | None]] = lambda _: ("", None)
-    tap: Tap = field(default_factory=Tap)
+    live_tail: LiveTail = field(default_factory=LiveTail)
     resumed: bool = False
     waiting: int = 0

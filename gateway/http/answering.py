@@ -11,6 +11,7 @@ import asyncio
 import functools
 import re
 import zlib
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
@@ -20,6 +21,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 __all__ = [
     "MAX_FIELD_BYTES",
     "MAX_HEADERS",
+    "MOST_INFORMATIONAL",
     "AnswerHandler",
     "UnreadableAnswer",
     "connector",
@@ -28,6 +30,9 @@ __all__ = [
 
 MAX_FIELD_BYTES = 32_768
 """Longest header of an answer that is read; of an answer with a longer one only the status is."""
+
+MOST_INFORMATIONAL = 20
+"""Informational answers (102 Processing, 103 Early Hints) that may come before the real one."""
 
 MAX_HEADERS = 256
 """Most headers of an answer that are read."""
@@ -42,7 +47,10 @@ class UnreadableAnswer(HttpProcessingError):
 
 
 class AnswerHandler(ResponseHandler):
-    """Remembers the status line of the answer.
+    """Remembers the status line of the answer, and ends a row of informational answers.
+
+    aiohttp skips informational answers one by one. If they came without end, it would do nothing
+    else.
 
     Attributes:
         unreadable: the parsing of the answer failed.
@@ -52,6 +60,7 @@ class AnswerHandler(ResponseHandler):
         super().__init__(loop)
         self.unreadable = False
         self._line = b""
+        self._informational = 0
 
     def set_response_params(self, **params: Any) -> None:
         """Begins to read the answer to another request."""
@@ -64,6 +73,20 @@ class AnswerHandler(ResponseHandler):
         if len(self._line) < _STATUS_LINE_BYTES:
             self._line += data[:_STATUS_LINE_BYTES]
         super().data_received(data)
+
+    def feed_data(self, data: Any, size: int = 0) -> None:
+        """Takes the head of an answer."""
+        if self._informational > MOST_INFORMATIONAL:
+            return  # the rest of what came with the one too many
+        if 100 <= data[0].code < HTTPStatus.OK and data[0].code != HTTPStatus.SWITCHING_PROTOCOLS:
+            self._informational += 1
+            if self._informational > MOST_INFORMATIONAL:
+                self.close()
+                self.set_exception(aiohttp.ClientPayloadError("informational answers without end"))
+                return
+        else:
+            self._informational = 0
+        super().feed_data(data, size)
 
     def set_exception(self, exc: Any, *cause: BaseException) -> None:
         """Notes that nothing more of the answer can be read."""

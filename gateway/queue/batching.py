@@ -86,6 +86,11 @@ class BatchingQueue:
         """Bytes that wait to be written or are being written."""
         return self._pending_bytes
 
+    @property
+    def max_pending_bytes(self) -> int:
+        """Limit for the bytes that wait."""
+        return self._settings.max_pending_bytes
+
     def put(
         self, events: Sequence[Event], data: bytes, sources: Mapping[str, int] | None = None
     ) -> Awaitable[None]:

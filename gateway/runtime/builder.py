@@ -14,6 +14,7 @@ from gateway.components.chain import Chain
 from gateway.components.context import Context
 from gateway.components.destination import BatchPolicy, Destination, DestinationSpec
 from gateway.components.dry_run import Rehearsal
+from gateway.components.isolation import contained
 from gateway.components.ports import Intake
 from gateway.components.settings import secrets_in
 from gateway.components.source import Source, SourceSpec
@@ -152,8 +153,9 @@ class Builder:
                 f"server.workers: several workers cannot share a queue of type {settings.type!r}; "
                 "set it to 1"
             )
+        config = table.decode(spec.config)
         context = replace(self._context("queue"), clock=self._steady)
-        return spec.build(table.decode(spec.config), context)
+        return cast("Store", _call_plugin("queue", spec.build, config, context))
 
     # -- transforms ----------------------------------------------------------
 
@@ -168,7 +170,7 @@ class Builder:
             )
             config = table.decode(spec.config)
             transform = _call_plugin(table.path, spec.build, config, context)
-            adds_to = TransformMethods.of(transform).adds_to
+            adds_to = _call_plugin(table.path, TransformMethods.of, transform).adds_to
             if settings.destinations is not None and adds_to:
                 raise ConfigError(
                     f"{table.path}.destinations: a transform that makes events of its own, here "
@@ -199,7 +201,7 @@ class Builder:
                 if settings.only is not None:
                     self.groups.use(settings.only.group)
                 own = [one for one in transforms if id_ in (one.destinations or ())]
-                chain = Chain([(one.id, for_destination(one.transform, id_)) for one in own])
+                chain = Chain([(one.id, _for_destination(one, id_)) for one in own])
                 built.append(_assemble(component, settings, table, spec, chain))
         return built
 
@@ -301,10 +303,17 @@ def _mapping(rules: Sequence[Mapping[str, Any]], path: str) -> EventMapping:
     return compile_mapping(decoded, f"{path}.mapping")
 
 
+def _for_destination(built: BuiltTransform, destination: str) -> Transform:
+    """Returns the transform to run for one destination."""
+    path = f"transforms.{built.id}"
+    return cast("Transform", _call_plugin(path, for_destination, built.transform, destination))
+
+
 def _call_plugin(path: str, build: Callable[..., Any], *args: object) -> Any:
     """Calls a plugin's build function; its errors name the table in config."""
     try:
-        return build(*args)
+        with contained:
+            return build(*args)
     except ConfigError as error:
         if path in str(error):
             raise

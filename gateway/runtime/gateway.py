@@ -28,6 +28,7 @@ from gateway.intake.dedup_warmup import preload
 from gateway.intake.dry_run import IntakeDryRun
 from gateway.intake.intake import Intake
 from gateway.privacy.erasure import Eraser
+from gateway.privacy.id_forms import IdForms
 from gateway.privacy.regulations import Others, Regulations, RegulationsContext
 from gateway.queue.reserve import release_if_full
 from gateway.rollouts.groups import Groups
@@ -100,8 +101,8 @@ class Gateway:
             steady=steady,
         )
         self._services = services = build_services(config, build, clock, steady, self._log)
-        self.ledger, self.books = services.ledger, services.books
-        self.tap, self.rates = services.tap, services.rates
+        self.ledger, self.source_ledger = services.ledger, services.source_ledger
+        self.live_tail, self.rates = services.live_tail, services.rates
         self.state, self.audit = services.state, services.audit
         self.queue, self.recent_ids = services.queue, services.recent_ids
         self.suppressed, self.identity = services.suppressed, services.identity
@@ -112,7 +113,7 @@ class Gateway:
                 queue=self.queue,
                 state=self.state,
                 ledger=self.ledger,
-                tap=self.tap,
+                live_tail=self.live_tail,
                 server=config.server,
                 paces={} if paces is None else paces,
                 clock=steady,
@@ -186,7 +187,9 @@ class Gateway:
             housekeeping = asyncio.create_task(self._housekeeping().run(), name="housekeeping")
             stack.callback(housekeeping.cancel)
             stack.push_async_callback(self._stop_sources)
-            await self._started_sources.start(self.sources)
+            await self._started_sources.start(
+                self.sources, self.config.server.start_timeout_seconds
+            )
             await self.replays.resume()
             self.regulations = self._make_regulations(self.replays)
             await self.regulations.start()
@@ -247,8 +250,8 @@ class Gateway:
         await self._start_queue()
         stack.push_async_callback(self.queue.stop)
         first_start = await self.state.counted() is None
-        await self.books.start(self.queue.store)
-        stack.push_async_callback(self._close_books)
+        await self.source_ledger.start(self.queue.store)
+        stack.push_async_callback(self._close_source_ledger)
         stack.push_async_callback(self.deliveries.close)
         await self.deliveries.open(first_start=first_start)
         self.replays = self._make_replays()
@@ -259,9 +262,9 @@ class Gateway:
         except OSError as error:
             raise GatewayError(f"queue: cannot be opened: {error}") from error
 
-    async def _close_books(self) -> None:
+    async def _close_source_ledger(self) -> None:
         await self.queue.stop()  # it stores pending events, which are then counted
-        await self.books.stop()
+        await self.source_ledger.stop()
 
     async def _drain(self, scope: anyio.CancelScope) -> None:
         """Refuses events, writes and delivers pending ones; the deadline cancels the rest."""
@@ -279,7 +282,7 @@ class Gateway:
             HousekeepingContext(
                 queue=self.queue,
                 state=self.state,
-                books=self.books,
+                source_ledger=self.source_ledger,
                 suppressed=self.suppressed,
                 workers=self.workers,
                 rates=self.rates,
@@ -316,6 +319,7 @@ class Gateway:
             state=self.state,
             suppressed=self.suppressed,
             eraser=eraser,
+            forms=IdForms(lambda: self._topology.intake.transforms, self.deliveries.built),
             destinations=self.deliveries.built,
             clock=self.steady,
             log=self._log,

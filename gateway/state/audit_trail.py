@@ -48,7 +48,7 @@ class Entry(Struct, frozen=True):
 
 
 class Audit:
-    """The trail of a running gateway.
+    """The audit trail of a running gateway.
 
     Args:
         clock: wall clock in milliseconds.

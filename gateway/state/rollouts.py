@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from gateway.config.private_files import private_database
+from gateway.config.sqlite_files import use_wal
 from gateway.state.connection import create_tables, transaction
 
 __all__ = [
@@ -54,7 +55,7 @@ def connect(path: Path) -> sqlite3.Connection:
     private_database(path)
     db = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
     try:
-        db.execute("PRAGMA journal_mode = WAL")
+        use_wal(db)
         db.execute("PRAGMA synchronous = FULL")
         with transaction(db):
             create_tables(db, _SCHEMA, _VERSION)

@@ -60,7 +60,7 @@ def test_the_sockets_of_those_that_are_down_are_served_by_the_others() -> None:
 
 @pytest.mark.parametrize(("balanced", "number"), [(True, 3), (False, 1)])
 def test_all_sockets_are_of_one_port(balanced: bool, number: int) -> None:
-    """There is one socket per worker if the kernel spreads connections, else one for all."""
+    """Each worker has a socket if the kernel spreads connections; else all share one."""
     with bound(ServerConfig(port=0), 3, balanced=balanced) as sockets:
         assert len(sockets) == number
         assert len({one.getsockname() for one in sockets}) == 1

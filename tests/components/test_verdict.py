@@ -75,7 +75,7 @@ def test_items_that_are_not_to_blame(error: DeliveryError) -> None:
 
 
 def test_a_batch_error_of_permanent_items_asks_for_nothing() -> None:
-    """Where nothing is tried again, there is no wait."""
+    """A batch error that retries no item has no wait."""
     verdict = judge(BatchError({0: Permanent("bad")}), 2)
     assert verdict == Verdict(dead={0: "bad"}, detail="bad")
 

@@ -164,7 +164,7 @@ def flip(path: Path, position: int) -> None:
 
 
 @settings(
-    max_examples=examples(40, 1000),
+    max_examples=examples(40, 300),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -24,6 +24,7 @@ from gateway.components.destination import Batch, BatchPolicy, Destination, Dest
 from gateway.components.dry_run_destination import DryRunDestination
 from gateway.components.hookspecs import hookimpl
 from gateway.config.private_files import private_database
+from gateway.config.sqlite_files import use_wal
 from gateway.errors import Misconfigured, Retryable
 from gateway.events.event import Event
 from gateway.events.subjects import Subjects
@@ -141,7 +142,7 @@ class Sqlite(Destination):
         self._make_private()
         db = self._connect(self._path)
         try:
-            db.execute("PRAGMA journal_mode = WAL")
+            use_wal(db)
             db.execute(f"PRAGMA synchronous = {self._config.synchronous}")
             self._make_table(db)
         except BaseException:

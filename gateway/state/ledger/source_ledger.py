@@ -27,14 +27,14 @@ from gateway.state.ledger.counts import Ledger
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-__all__ = ["Books"]
+__all__ = ["SourceLedger"]
 
 _MOST_WAIT_SECONDS = 1.0
 _AGAIN_SECONDS = 1.0
 _MOST_PENDING_DISCARDS = 100_000
 
 
-class Books:
+class SourceLedger:
     """Keeps the counts of all sources.
 
     Args:
@@ -87,7 +87,7 @@ class Books:
         await self._write()
         written = await self._state.counted()
         self.base = 0 if written is None else written.base
-        self._writer = asyncio.create_task(self._write_forever(), name="books")
+        self._writer = asyncio.create_task(self._write_forever(), name="source_ledger")
 
     async def _note_lost_tail(self, end: int, expected: int) -> None:
         """Says that events are gone that the queue had stored."""

@@ -10,13 +10,13 @@ from aiohttp import web
 
 from gateway.builtin.sources.segment.answers import refuse, succeed
 from gateway.builtin.sources.segment.config import SegmentConfig
-from gateway.builtin.sources.segment.cors import preflight
 from gateway.builtin.sources.segment.ingest import Ingest
 from gateway.builtin.sources.segment.pixel import Pixel
 from gateway.builtin.sources.segment.settings import Settings
 from gateway.components.context import Context
 from gateway.components.ports import Intake
 from gateway.components.source import Route, Source
+from gateway.http.cors import preflight
 
 __all__ = ["SegmentSource"]
 
