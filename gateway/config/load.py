@@ -9,6 +9,7 @@ are listed in `HOST_KEYS`; the others belong to its plugin and are decoded into 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 import tomllib
@@ -152,7 +153,11 @@ _VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
 def _expand(node: Any, environ: Mapping[str, str], path: str) -> Any:
-    """Replaces environment variables in all strings below a node."""
+    """Replaces environment variables in all strings below a node.
+
+    Raises:
+        ConfigError: a variable is not set, or a number is ``inf`` or ``nan``.
+    """
     if isinstance(node, dict):
         return {
             key: _expand(value, environ, f"{path}.{key}" if path else key)
@@ -160,6 +165,8 @@ def _expand(node: Any, environ: Mapping[str, str], path: str) -> Any:
         }
     if isinstance(node, list):
         return [_expand(value, environ, f"{path}[{i}]") for i, value in enumerate(node)]
+    if isinstance(node, float) and not math.isfinite(node):
+        raise ConfigError(f"{path}: expected a finite number, got {node}")
     if not isinstance(node, str):
         return node
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
@@ -72,6 +73,9 @@ def decoded(data: bytes, type_: type[_T]) -> _T:
         raise AdminError(f"body: {error}") from error
 
 
+_WHOLE = re.compile("[0-9]{1,18}")  # fits into 64 bits, as SQLite holds them
+
+
 def number(request: web.Request, name: str, default: int) -> int:
     """Reads a whole number from the query.
 
@@ -81,7 +85,7 @@ def number(request: web.Request, name: str, default: int) -> int:
     text = request.query.get(name)
     if text is None:
         return default
-    if not text.isascii() or not text.isdigit():
+    if _WHOLE.fullmatch(text) is None:
         raise AdminError(f"{name}: {text!r} is not a whole number")
     return int(text)
 
