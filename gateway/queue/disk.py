@@ -19,18 +19,18 @@ from gateway.queue.erase import Eraser
 from gateway.queue.files import PROBE_FILE, FileSystem, RealFileSystem, probe
 from gateway.queue.index import index_path
 from gateway.queue.quarantine import Quarantine
-from gateway.queue.queue_id import stored_identity
+from gateway.queue.queue_id import store_identity, stored_identity
 from gateway.queue.record import (
     SEGMENT_HEADER,
     Codec,
     joined,
-    parse_segment_header,
     segment_header,
 )
+from gateway.queue.recovery import check_version, recover
 from gateway.queue.reserve import Reserve
 from gateway.queue.rewrite import SUFFIX as DRAFT_SUFFIX
 from gateway.queue.rewrite import Redact
-from gateway.queue.segment import Damage, Segment, recent, scan
+from gateway.queue.segment import Damage, Segment, recent
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -87,8 +87,7 @@ class DiskStore(Store):
         self.files.make_dir(self._folder)
         names = self.files.list_dir(self._folder)
         for name in names:
-            # An erasure or a probe did not finish.
-            if name.endswith(DRAFT_SUFFIX) or name == PROBE_FILE:
+            if name.endswith(DRAFT_SUFFIX) or name == PROBE_FILE:  # not finished
                 self.files.remove(self._folder / name)
         offsets = [Segment.offset_of(name) for name in names]
         firsts = sorted(offset for offset in offsets if offset is not None)
@@ -98,40 +97,15 @@ class DiskStore(Store):
             self._epochs.load()
         for first, after in zip(firsts, [*firsts[1:], None], strict=False):
             path = self._folder / Segment.name(first)
-            self._check_version(path)
-            modified = self.files.modified_ms(path)
-            if after is not None:
-                segment = Segment(path, first, after, self.files.size(path), modified)
+            check_version(self.files, path)
+            if after is None:
+                segment = recover(self.files, path, first, self._codec, self._quarantine, self._log)
             else:
-                segment = self._recover(path, first, modified)
+                modified = self.files.modified_ms(path)
+                segment = Segment(path, first, after, self.files.size(path), modified)
             self._segments.append(segment)
             self._end = segment.end
         self._drop_if_empty()
-
-    def _check_version(self, path: Path) -> None:
-        fd = self.files.open(path)
-        try:
-            # A damaged header does no harm, as the file's name has the offset too.
-            parse_segment_header(self.files.read(fd, 0, SEGMENT_HEADER))
-        finally:
-            self.files.close(fd)
-
-    def _recover(self, path: Path, first: int, modified_ms: int) -> Segment:
-        found = scan(self.files, path, first, self._codec)
-        size = self.files.size(path)
-        for damage in found.damage:
-            self.report(damage)
-        if size > found.size:
-            self._quarantine.keep(Damage(path, found.size, size, found.end, found.end), "torn")
-            self._log.warning(
-                "queue: cut off a torn tail, the trace of a crash; it was never acknowledged",
-                segment=path.name,
-                bytes=size - found.size,
-            )
-        # This syncs even if nothing is cut off. Frames that a killed process did not sync count
-        # from now on, and must not vanish with the next power loss.
-        self.files.truncate(path, min(size, found.size))
-        return Segment(path, first, found.end, min(size, found.size), modified_ms)
 
     def _drop_if_empty(self) -> None:
         """Removes a newest segment without events; its name is where the next one begins.
@@ -167,6 +141,7 @@ class DiskStore(Store):
         needed = len(frame) + SEGMENT_HEADER
         self._make_room(needed)
         self._keep_reserve(needed)
+        restored = False
         while True:
             try:
                 if self._fd is None or self._newest_is_full(len(frame)):
@@ -175,8 +150,17 @@ class DiskStore(Store):
                 self.files.write(self._fd, frame)
                 if sync:
                     self.files.sync(self._fd)
-                break
+                if self.files.is_at(self._fd, self._segments[-1].path):
+                    break
+                raise FileNotFoundError(errno.ENOENT, "the queue's files were moved or removed")
             except OSError as error:
+                try:
+                    if error.errno == errno.ENOENT and not restored:
+                        restored = True
+                        self._restore()
+                        continue
+                except OSError as again:
+                    error = again
                 self._abandon_newest()
                 if error.errno in _NO_SPACE and self._remove_oldest():
                     continue
@@ -281,8 +265,8 @@ class DiskStore(Store):
         """See `Store`."""
         with self._lock:
             self._finished = min(offset, self._end)
-        oldest_kept_ms = now_ms - int(self._config.retention_hours * _HOUR_MS)
-        self._remove_finished(lambda segment: segment.last_ms < oldest_kept_ms)
+        oldest_ms = now_ms - int(self._config.retention_hours * _HOUR_MS)
+        self._remove_finished(lambda segment: segment.last_ms < oldest_ms)
         with suppress(QueueFull, QueueClosed):
             if self._reserve is not None and not self._reserve.fill():
                 self._keep_reserve(0)
@@ -305,6 +289,20 @@ class DiskStore(Store):
         with self._lock:
             self._problem = ""
         self._log.info("queue: events can be stored again")
+
+    def _restore(self) -> None:
+        """Makes the folder again after files of it were moved or removed under the gateway.
+
+        Events go to a new segment. Those in files that are gone are reported when they are read.
+        """
+        self._log.error("queue: files were moved or removed; a new segment begins")
+        self._close_newest()
+        if self._segments and self._segments[-1].end == self._segments[-1].first:
+            with self._lock:
+                self._segments.pop()
+        self.files.make_dir(self._folder)
+        store_identity(self.files, self._folder, self._identity)
+        self._epoch_begun = False
 
     def _remove_oldest(self) -> bool:
         """Removes the oldest segment to make room on a full disk; False if it is still needed."""

@@ -54,6 +54,9 @@ class FileSystem(Protocol):
     def remove(self, path: Path) -> None:
         """Removes a file; a missing file is no error."""
 
+    def is_at(self, fd: int, path: Path) -> bool:
+        """Tells whether an open file is still the one at a path."""
+
     def rename(self, source: Path, target: Path) -> None:
         """Renames a file, over another if there is one, at once or not at all."""
 
@@ -142,6 +145,13 @@ class RealFileSystem:
     def remove(self, path: Path) -> None:
         """See `FileSystem`."""
         path.unlink(missing_ok=True)
+
+    def is_at(self, fd: int, path: Path) -> bool:
+        """See `FileSystem`."""
+        try:
+            return os.path.samestat(os.fstat(fd), path.stat())
+        except FileNotFoundError:
+            return False
 
     def rename(self, source: Path, target: Path) -> None:
         """See `FileSystem`."""

@@ -20,12 +20,16 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
+
+import structlog
 
 from gateway.errors import StateError
 from gateway.queue.reserve import release
 from gateway.state import reading, writing
+from gateway.state.connection import truncate_journal
 from gateway.state.ledger.counts import DestinationCounts, SourceCounts
 from gateway.state.reading import Counted
 from gateway.state.records import (
@@ -83,6 +87,7 @@ class State:
         self._path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="state")
         self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
         self._stopped = False
 
     async def start(self) -> None:
@@ -199,6 +204,7 @@ class State:
 
     def _with_reserve(self, work: Callable[[], _T]) -> _T:
         """Does work; on a full disk it takes the room that is kept for this, and tries again."""
+        self._reopen_if_moved()
         try:
             return work()
         except sqlite3.Error as error:
@@ -207,11 +213,33 @@ class State:
                 raise
             return work()
 
+    def _reopen_if_moved(self) -> None:
+        """Begins a new file if the old one was moved or removed, as nobody would find it again."""
+        if self._connection is None or self._file == self._found():
+            return
+        structlog.get_logger().error(
+            "state: the file was moved or removed; a new one is begun", path=str(self._path)
+        )
+        with suppress(sqlite3.Error):  # what is in the journal only goes to the moved file
+            truncate_journal(self._db)
+        self._close()
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._open()
+
+    def _found(self) -> tuple[int, int] | None:
+        """Returns which file is at the path now."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
     def _open(self) -> None:
         try:
             self._connection = connect(self._path)
         except OSError as error:
             raise StateError(f"{self._path}: {error.strerror}") from error
+        self._file = self._found()
 
     def _close(self) -> None:
         if self._connection is not None:

@@ -326,3 +326,14 @@ async def test_a_full_disk_costs_the_reserve_and_no_delivery(state: State, path:
     calls: list[int] = []
     assert await state.call(full) == 5
     assert len(calls) == 2
+
+
+async def test_a_file_that_is_moved_away_is_begun_anew(state: State, path: Path) -> None:
+    """Commits would go to a file without a name; with its folder it is made again."""
+    await state.commit(Commit("crm", cursor=2, delivered=2))
+    await asyncio.to_thread(path.rename, path.with_name("archived.sqlite"))
+    await state.commit(Commit("crm", cursor=3, delivered=1))
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT next_offset FROM cursors").fetchall() == [(3,)]
+    with closing(sqlite3.connect(path.with_name("archived.sqlite"))) as db:
+        assert db.execute("SELECT next_offset FROM cursors").fetchall() == [(2,)]
