@@ -21,7 +21,6 @@ import gateway.testing
 from gateway.components.destination import BatchPolicy
 from gateway.components.hookspecs import HookSpecs
 from gateway.config.admin import AdminConfig
-from gateway.config.load import load
 from gateway.config.settings import (
     HOST_KEYS,
     DedupConfig,
@@ -35,9 +34,9 @@ from gateway.config.settings import (
     TraceConfig,
     TransformSettings,
 )
-from gateway.runtime.gateway import Gateway
 from gateway.runtime.plugins import discover
 from gateway.server.app import make_app
+from tests.support.in_process import make_gateway
 
 ROOT = Path(__file__).parent.parent
 MODULES = sorted(
@@ -230,8 +229,7 @@ def test_the_values_shown_are_the_defaults(name: str) -> None:
 def test_each_path_of_the_admin_api_is_documented(tmp_path: Path) -> None:
     """docs/operate/operations.md has a row for each area, with its method."""
     page = text_of("docs/operate/operations.md")
-    (tmp_path / "config.toml").write_text('[admin]\ntoken = "0123456789abcdef"\n')
-    app = make_app(Gateway(load(tmp_path / "config.toml"), discover()))
+    app = make_app(make_gateway(tmp_path, '[admin]\ntoken = "0123456789abcdef"\n'))
     paths = {
         (route.method, str(route.resource.canonical))
         for route in app.router.routes()

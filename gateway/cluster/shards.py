@@ -131,7 +131,7 @@ async def hosting(
         if own.recent_ids is not None and workers > 1:
             # First, or ids that others store while this worker reads their queues are missed.
             path = ids_socket(sockets, worker)
-            await stack.enter_async_context(learning_ids(path, own.recent_ids, own.clock))
+            await stack.enter_async_context(learning_ids(path, own.recent_ids, own.steady))
         peers = await stack.enter_async_context(Peers(workers, shards, sockets))
         if own.config.shard == 0 and len(shards) > 1:
             own.other_shards = RemoteShards(peers)
@@ -141,7 +141,7 @@ async def hosting(
         view = View(own.config, peers, own.tokens)
         if own.recent_ids is not None and workers > 1:
             others_ids = [ids_socket(sockets, n) for n in range(workers) if n != worker]
-            announcer = own.recent_ids.watcher = Announcer(own.queue, others_ids, own.clock)
+            announcer = own.recent_ids.watcher = Announcer(own.queue, others_ids, own.steady)
             await stack.enter_async_context(beside(announcer.run(), "announce ids"))
         if workers > 1:
             others_links = [links_socket(sockets, n) for n in range(workers) if n != worker]

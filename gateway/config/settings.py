@@ -63,6 +63,7 @@ class ServerConfig(Settings, frozen=True):
         max_wrong_keys_per_second: answers 401 to one address; the gateway delays further ones, for
             up to 5 seconds each. 0 is no bound.
         reserved_descriptors: file descriptors that connections leave for files and destinations.
+        start_timeout_seconds: time that one source or destination has to start.
         drain_timeout_seconds: when stopping, the time to answer requests and deliver events.
     """
 
@@ -78,6 +79,7 @@ class ServerConfig(Settings, frozen=True):
     max_connections: Positive = 10_000
     reserved_descriptors: Positive = 256
     max_wrong_keys_per_second: Seconds = 10.0
+    start_timeout_seconds: PositiveSeconds = 10.0
     drain_timeout_seconds: PositiveSeconds = 10.0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 from zlib import MAX_WBITS, decompressobj
@@ -13,6 +14,7 @@ import msgspec
 
 from gateway.components.destination import Batch, Destination
 from gateway.components.dry_run import Planned, Rehearsal, Request, Write
+from gateway.components.isolation import call
 from gateway.errors import BatchError, DeliveryError
 from gateway.http.excerpt import Mask
 
@@ -61,7 +63,7 @@ async def run_dry(destination: Destination, rehearsal: Rehearsal, batch: Batch) 
     rehearsal.take()
     failed: Mapping[int, Exception] = {}
     try:
-        await destination.send(batch)
+        await call(partial(destination.send, batch))
     except BatchError as error:
         failed = error.failed
     except Exception as error:  # noqa: BLE001 - a plugin may raise anything; it is part of the result

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from gateway.config.private_files import private_database
 from gateway.config.sqlite_files import use_wal
 from gateway.errors import StateError
 
@@ -163,7 +164,9 @@ def connect(path: Path) -> sqlite3.Connection:
     Raises:
         StateError: it is of a later release.
         sqlite3.Error: it cannot be opened, or is damaged.
+        OSError: it cannot be created.
     """
+    private_database(path)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA busy_timeout = 5000")

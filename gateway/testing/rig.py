@@ -176,7 +176,7 @@ class Delivery:
                 clock=now_ms,
                 log=log,
                 max_events=max_events,
-                queue_id=queue.store.identity(),
+                queue_id_at=queue.store.identity_at,
             )
         )
         self._task: asyncio.Task[None] | None = None

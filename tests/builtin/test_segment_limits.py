@@ -106,6 +106,17 @@ def test_shared_context_is_bounded() -> None:
         assert all(getattr(one, slot) == shared for one in kept)
 
 
+def test_copies_of_a_shared_context_are_bounded() -> None:
+    """Events with a context of their own, which cost more, have a limit of their own."""
+    config = SegmentConfig(max_copied_bytes=500)
+    own = {"context": {"page": 1}}
+    batch = [event(), *[event(**own)] * 9, event()]
+    parsed = parse_batch(dumps({"batch": batch, "context": {"library": {"name": "x" * 70}}}))
+    kept = select(parsed, config)
+    assert [one.context.get("page") for one in kept] == [None, 1, 1, 1, 1, 1, None]
+    assert parsed.discarded == {"event_too_large": 4}
+
+
 def test_shared_context_of_any_size() -> None:
     """A shared context that is too large or too deep for one event is so for all."""
     large = parse_batch(dumps({"batch": [event()] * 3, "context": {"a": "x" * 40_000}}))

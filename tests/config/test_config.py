@@ -169,12 +169,12 @@ def test_the_environment_fills_in(loaded: Load) -> None:
         ("$${KEY}", "${KEY}"),
         ("$$${KEY}", "$${KEY}"),
         ("$KEY ${ KEY } ${1} $", "$KEY ${ KEY } ${1} $"),
-        ("${QUOTED}", '${KEY} " \n'),
+        ("${QUOTED}", '${KEY} \n "'),
     ],
 )
 def test_forms_of_variables(loaded: Load, written: str, read: str) -> None:
     """A default applies to an unset variable; a variable's value is not expanded again."""
-    config = loaded(f"[sources.web]\ntype = '{written}'", KEY="k", EMPTY="", QUOTED='${KEY} " \n')
+    config = loaded(f"[sources.web]\ntype = '{written}'", KEY="k", EMPTY="", QUOTED='${KEY} \n "')
     assert config.sources["web"][0].type == read
 
 
@@ -308,3 +308,64 @@ def test_keys_of_the_host() -> None:
     assert HOST_KEYS["source"] == {"type", "write_key", "keys", "enabled", "consent_default"}
     assert HOST_KEYS["transform"] == {"type", "enabled", "destinations", "only"}
     assert {"type", "ack"} < HOST_KEYS["queue"]
+
+
+def test_a_byte_order_mark_and_lines_of_windows_are_read(tmp_path: Path) -> None:
+    """Some editors begin a file with a mark and end lines with two characters."""
+    path = tmp_path / "config.toml"
+    path.write_bytes(b'\xef\xbb\xbf[sources.web]\r\ntype = "segment"\r\nwrite_key = "k"\r\n')
+    assert load(path, {}).sources["web"][0].write_keys == ("k",)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_variable_that_ends_in_a_line_feed_is_refused_by_name(loaded: Load, end: str) -> None:
+    """Such a key would be one that no client can send."""
+    with pytest.raises(ConfigError, match=r"sources\.web\.write_key: .*KEY ends in a line"):
+        loaded('[sources.web]\ntype = "segment"\nwrite_key = "${KEY}"', KEY=f"k{end}")
+
+
+def test_keys_and_secrets_with_a_line_feed_are_refused(loaded: Load) -> None:
+    """Also where they stand in the file itself."""
+    with pytest.raises(ConfigError, match=r"sources\.web\.write_key: begins or ends with"):
+        loaded('[sources.web]\ntype = "segment"\nwrite_key = "k\\n"')
+    with pytest.raises(ConfigError, match=r"admin\.token: ends in a line feed"):
+        loaded('[admin]\ntoken = "0123456789abcdef0\\n"')
+
+
+def test_all_mistakes_are_shown_at_once(loaded: Load) -> None:
+    """Whatever table they are in, each on a line with its path."""
+    text = """
+[server]
+prt = 1
+max_connections = 0
+[queue]
+ack = "never"
+[sources.web]
+write_key = "k"
+[destinations.crm]
+type = "null"
+max_concurrency = "two"
+timeout_seconds = -1
+"""
+    with pytest.raises(ConfigError) as caught:
+        loaded(text)
+    first, *lines = str(caught.value).split("\n")
+    assert first == "config.toml: 6 mistakes:"
+    assert [line.strip().partition(": ")[0] for line in lines] == [
+        "server",
+        "server.max_connections",
+        "queue.ack",
+        "sources.web",
+        "destinations.crm.max_concurrency",
+        "destinations.crm.timeout_seconds",
+    ]
+
+
+def test_all_variables_that_are_not_set_are_shown_at_once(loaded: Load) -> None:
+    """They are one kind of mistake, and the first that a new machine makes."""
+    with pytest.raises(ConfigError) as caught:
+        loaded('data_dir = "${ONE}"\n[destinations.a]\ntype = "${TWO}"')
+    assert [name for name in ("ONE", "TWO") if f"variable {name} is" in str(caught.value)] == [
+        "ONE",
+        "TWO",
+    ]

@@ -20,12 +20,12 @@ from gateway.errors import ConfigError
 from gateway.events.event import Event, encode_events
 from gateway.events.timestamps import format_ms
 from gateway.runtime.gateway import Gateway
-from gateway.runtime.plugins import discover
 from gateway.state.ledger.statement import statement
 from gateway.testing import Answer, FakeVendor, ManualClock
 from tests.support.commands import gateway_command
 from tests.support.gateway_process import GatewayProcess
 from tests.support.http_calls import ADMIN_TOKEN, send_track
+from tests.support.in_process import make_gateway
 
 CONFIG = """
 [sources.web]
@@ -54,15 +54,15 @@ class Harness:
     """A gateway in this process, with a receiver to replay to."""
 
     def __init__(self, folder: Path, vendor: FakeVendor, *, idempotent: bool = True) -> None:
-        text = CONFIG.format(url=vendor.url, idempotent="true" if idempotent else "false")
-        (folder / "config.toml").write_text(text)
+        self.text = CONFIG.format(url=vendor.url, idempotent="true" if idempotent else "false")
         self.vendor = vendor
         self.clock = ManualClock(START)
         self.folder = folder
         self.gateway = self.make()
 
     def make(self) -> Gateway:
-        return Gateway(load(self.folder / "config.toml"), discover(), self.clock)
+        """Makes a gateway over the same data."""
+        return make_gateway(self.folder, self.text, self.clock)
 
     async def put(self, *names: str, received_ms: int = START, **fields: Any) -> None:
         events = []

@@ -56,6 +56,10 @@ class Echo(Source):
     async def answer(self, request: web.Request) -> web.Response:
         if request.match_info["word"] == "wait":
             await self.let.wait()
+        if request.match_info["word"] == "exit":
+            raise SystemExit(3)
+        if request.match_info["word"] == "cancelled":
+            raise asyncio.CancelledError
         return web.Response(text=f"{self.number} {request.match_info['word']} {self.state}")
 
 
@@ -130,6 +134,16 @@ async def test_a_source_that_refuses_changes_nothing(harness: GatewayHarness) ->
             await gateway.reload("tests")
         assert await get(session, "/words/a") == (200, "0 a started")
         assert [one.state for one in Echo.made] == ["started", "stopped"]
+
+
+async def test_a_handler_that_crashes_fails_one_request(harness: GatewayHarness) -> None:
+    """SystemExit or CancelledError in a source's handler is a 500; the next request is answered."""
+    harness.write(harness.file.read_text() + '[sources.echo]\ntype = "echo"\n')
+    async with served(harness) as (_, session):
+        for path in ("/words/exit", "/words/cancelled"):
+            async with session.get(path) as answer:
+                assert (answer.status, (await answer.json())["code"]) == (500, "internal_error")
+        assert await get(session, "/words/a") == (200, "0 a started")
 
 
 def test_two_sources_cannot_have_one_path() -> None:

@@ -4,38 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Self
+from typing import Any
 
 import pytest
-import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 from structlog.testing import capture_logs
 
 from gateway.components.transform import Transform
-from gateway.config.settings import QueueSettings
-from gateway.errors import QueueClosed, QueueError, QueueFull
+from gateway.errors import QueueClosed, QueueFull
 from gateway.events.envelope.client import Client
 from gateway.events.envelope.sealed import API_EVENT_VERSION
 from gateway.events.event import Event, decode_events
 from gateway.events.timestamps import format_ms
-from gateway.queue.batching import BatchingQueue
-from gateway.queue.memory import MemoryConfig, MemoryStore
-from gateway.testing import START_MS, ManualClock
-from tests.support.intake_harness import IntakeHarness, make_source
+from gateway.testing import START_MS
 from tests.support.sizes import examples
+from tests.support.stored_intake import StoredIntakeHarness, made
 
 NOW = format_ms(START_MS)
-SOURCES = {
-    "web": make_source("key-1", "key-2"),
-    "app": make_source("key-3"),
-    "off": make_source("key-4", enabled=False),
-}
 
 
 class Drop(Transform):
@@ -49,55 +39,8 @@ class Drop(Transform):
         return [event for event in events if event.event != "drop"]
 
 
-class ScriptedStore(MemoryStore):
-    """A store whose writes wait and fail as the test says."""
-
-    def __init__(self) -> None:
-        super().__init__(MemoryConfig(), ManualClock())
-        self.failures: list[QueueError | None] = []
-        self.go = threading.Event()
-        self.go.set()
-        self.entered = threading.Event()
-
-    def write(self, chunks: Sequence[bytes], counts: Sequence[int], *, sync: bool) -> int:
-        self.entered.set()
-        assert self.go.wait(10)
-        failure = self.failures.pop(0) if self.failures else None
-        if failure is not None:
-            raise failure
-        return super().write(chunks, counts, sync=sync)
-
-
-class Harness(IntakeHarness):
-    """An intake over a queue whose store fails as the test says."""
-
-    def __init__(self, *steps: tuple[str, Transform], dedup: bool = True) -> None:
-        self.store = ScriptedStore()
-        self.batches = BatchingQueue(self.store, QueueSettings(), structlog.get_logger())
-        super().__init__(sources=SOURCES, transforms=steps, dedup=dedup, queue=self.batches)
-
-    async def __aenter__(self) -> Self:
-        await self.batches.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.batches.stop()
-
-    def stored(self) -> list[Event]:
-        """Returns all events of the store, in order."""
-        reader = self.store.reader(0)
-        frames = iter(reader.next, None)
-        return [event for frame in frames for event in decode_events(frame.payload)]
-
-
-def made(message_id: str = "", name: str | None = "e", **fields: Any) -> Event:
-    return Event(
-        **{"type": "track", "event": name, "user_id": "u", "message_id": message_id, **fields}
-    )
-
-
 async def stamped(event: Event, **arrival: Any) -> Event:
-    async with Harness() as harness:
+    async with StoredIntakeHarness() as harness:
         await harness.accept(event, **arrival)
         (stored,) = harness.stored()
         return stored
@@ -120,7 +63,7 @@ async def test_an_accepted_event_is_stored_with_its_stamps() -> None:
 
 async def test_keys_name_sources() -> None:
     """Each key of a source leads to its id, also if the source is disabled."""
-    intake = Harness().intake
+    intake = StoredIntakeHarness().intake
     found = [intake.source_of(f"key-{n}") for n in range(1, 6)]
     assert found == ["web", "web", "app", "off", None]
     assert intake.write_keys("web") == ("key-1", "key-2")
@@ -129,7 +72,7 @@ async def test_keys_name_sources() -> None:
 
 async def test_a_disabled_source_stores_nothing() -> None:
     """Events of a disabled source are counted as discarded, with those its source discarded."""
-    async with Harness() as harness:
+    async with StoredIntakeHarness() as harness:
         receipt = await harness.accept(made(), made(), source_id="off", discarded=Counter(bad=1))
         assert (receipt.accepted, receipt.duplicate) == (0, 0)
         assert receipt.discarded == {"source_disabled": 2, "bad": 1}
@@ -139,7 +82,7 @@ async def test_a_disabled_source_stores_nothing() -> None:
 
 async def test_every_event_is_counted_once() -> None:
     """received = accepted + discarded by code + duplicate."""
-    async with Harness(("drop", Drop())) as harness:
+    async with StoredIntakeHarness(("drop", Drop())) as harness:
         receipt = await harness.accept(
             made("a"),
             made("a"),
@@ -166,7 +109,7 @@ async def test_every_event_is_counted_once() -> None:
 
 async def test_case_38_duplicates() -> None:
     """A repeated id is accepted and not stored; from another source it is another event."""
-    async with Harness() as harness:
+    async with StoredIntakeHarness() as harness:
         first = await harness.accept(made("a"), made("b"))
         again = await harness.accept(made("b"), made("c"))
         other = await harness.accept(made("a"), source_id="app")
@@ -180,14 +123,14 @@ async def test_case_38_duplicates() -> None:
 
 async def test_without_dedup_everything_is_stored() -> None:
     """Without de-duplication, a repeated id is stored again."""
-    async with Harness(dedup=False) as harness:
+    async with StoredIntakeHarness(dedup=False) as harness:
         await harness.accept(made("a"), made("a"))
         assert len(harness.stored()) == 2
 
 
 async def test_a_failing_transform_discards_and_complains_now_and_then() -> None:
     """Events of a failing transform are discarded, and the log says so once a minute."""
-    async with Harness(("mask", Drop())) as harness:
+    async with StoredIntakeHarness(("mask", Drop())) as harness:
         with capture_logs() as logs:
             for _ in range(3):
                 receipt = await harness.accept(made(name="raise"), made())
@@ -201,7 +144,7 @@ async def test_a_failing_transform_discards_and_complains_now_and_then() -> None
 
 async def test_what_is_refused_may_come_again() -> None:
     """Events of a refused request are counted as refused and not remembered."""
-    async with Harness() as harness:
+    async with StoredIntakeHarness() as harness:
         harness.store.failures = [QueueFull("disk full")]
         with pytest.raises(QueueFull):
             await harness.accept(made("a"), made("b", ""), discarded=Counter(bad_request=1))
@@ -214,7 +157,7 @@ async def test_what_is_refused_may_come_again() -> None:
 
 async def test_a_duplicate_waits_for_its_first_copy() -> None:
     """If the write of the first copy fails, the duplicate is refused too."""
-    async with Harness() as harness:
+    async with StoredIntakeHarness() as harness:
         harness.store.failures = [QueueFull("disk full")]
         first, again = harness.accept(made("a")), harness.accept(made("a"))
         with_more = harness.accept(made("a"), made("b"))
@@ -225,7 +168,7 @@ async def test_a_duplicate_waits_for_its_first_copy() -> None:
 
 async def test_a_duplicate_of_a_failed_write_is_refused_though_its_neighbours_are_stored() -> None:
     """A failed earlier write refuses the duplicate, but not the events that are stored."""
-    async with Harness() as harness:
+    async with StoredIntakeHarness() as harness:
         harness.store.failures = [QueueFull("disk full"), None]
         harness.store.go.clear()
         first = harness.accept(made("a"))
@@ -246,7 +189,7 @@ async def test_a_duplicate_of_a_failed_write_is_refused_though_its_neighbours_ar
 
 async def test_a_caller_that_is_cancelled_leaves_no_ghost() -> None:
     """A cancelled request's id may be stored twice, but never counts as stored when it is not."""
-    async with Harness() as harness:
+    async with StoredIntakeHarness() as harness:
         harness.store.failures = [QueueFull("disk full")]
         gone = harness.accept(made("a"))
         await asyncio.sleep(0)
@@ -267,7 +210,7 @@ async def test_a_transform_that_breaks_encoding_costs_no_later_event() -> None:
                 event.user_id = "\ud83d"
             return events
 
-    async with Harness(("cut", Cut())) as harness:
+    async with StoredIntakeHarness(("cut", Cut())) as harness:
         for _ in range(2):
             with pytest.raises(UnicodeEncodeError):
                 await harness.accept(made("a"))
@@ -277,7 +220,7 @@ async def test_a_transform_that_breaks_encoding_costs_no_later_event() -> None:
 
 async def test_a_closed_queue_refuses() -> None:
     """While the gateway stops, clients are told to send again."""
-    async with Harness() as harness:
+    async with StoredIntakeHarness() as harness:
         pass
     with pytest.raises(QueueClosed):
         await harness.accept(made("a"))
@@ -289,7 +232,7 @@ async def test_small_events_do_not_hold_a_large_request() -> None:
     body = b'[{"type":"track","properties":{"a":1}}' + b" " * 100_000 + b"]"
     (event,) = decode_events(body)
     event.event, event.user_id = "e", "u"
-    async with Harness() as harness:
+    async with StoredIntakeHarness() as harness:
         await harness.accept(event, body_bytes=len(body))
         slice_ = await harness.batches.reader(0).read()
         assert slice_.events[0].properties == {"a": 1}
@@ -320,7 +263,7 @@ def test_conservation(requests: list[tuple[list[str], bool]]) -> None:
     """For any events and failing writes, received adds up and accepted events are stored."""
 
     async def run() -> None:
-        async with Harness(("drop", Drop())) as harness:
+        async with StoredIntakeHarness(("drop", Drop())) as harness:
             sent = refused = 0
             for names, fails in requests:
                 harness.store.failures = [QueueFull("full")] if fails else []

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import socket
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,9 +16,11 @@ from msgspec import Raw
 from gateway.errors import ConfigError, GatewayError, Retryable
 from gateway.events.event import EMPTY, Event
 from gateway.privacy.suppression import FILE_NAME, Suppressions
+from gateway.runtime.health import report
 from gateway.server.app import serving
 from tests.support.gateway_harness import BASE, GatewayHarness
 from tests.support.in_process import caught_up, send, send_events
+from tests.support.waiting import until
 
 CONFIG = BASE.replace("drain_timeout_seconds = 1.0", "drain_timeout_seconds = 0.3")
 
@@ -52,8 +58,66 @@ async def test_a_batch_sent_again_after_a_restart_is_stored_once(harness: Gatewa
     assert harness.got["out"] == ["a", "b", "c"]
 
 
+async def test_a_restored_backup_costs_a_table_no_new_event(harness: GatewayHarness) -> None:
+    """Offsets are given out again, and the table has other events at them."""
+    harness.write(CONFIG + "[destinations.table]\ntype = 'sqlite'\npath = 't.sqlite'\n")
+    async with harness.gateway().running() as gateway:
+        await send(gateway, "a")
+        await caught_up(gateway)
+    shutil.copytree(harness.folder / "data", harness.folder / "backup")
+    async with harness.gateway().running() as gateway:
+        await send(gateway, "b", "c")
+        await caught_up(gateway)
+    shutil.rmtree(harness.folder / "data")
+    (harness.folder / "backup").rename(harness.folder / "data")
+    async with harness.gateway().running() as gateway:
+        await send(gateway, "d", "e")
+        await caught_up(gateway)
+    with closing(sqlite3.connect(harness.folder / "t.sqlite")) as db:
+        stored = db.execute("SELECT message_id FROM events ORDER BY message_id").fetchall()
+
+    assert [id_ for (id_,) in stored] == ["a", "b", "c", "d", "e"]
+
+
+async def test_only_the_owner_can_read_what_is_stored(harness: GatewayHarness) -> None:
+    """Neither a wide umask nor the modes of an earlier release leave events or ids readable."""
+    stored = """
+[destinations.table]
+type = "sqlite"
+path = "data/t.sqlite"
+[destinations.files]
+type = "file"
+path = "data/out"
+[groups.g]
+percent = 50
+[destinations.half]
+type = "null"
+only = { group = "g", arm = "test" }
+"""
+    (harness.folder / "data").mkdir(mode=0o755)
+    (harness.folder / "data" / "state.sqlite").touch(mode=0o644)
+    harness.write(CONFIG + stored)
+    before = os.umask(0)
+    try:
+        async with harness.gateway().running() as gateway:
+            Suppressions(harness.folder / "data" / FILE_NAME).add(["u"])
+            await send(gateway, "a")
+            await caught_up(gateway)
+            modes = {path: path.stat().st_mode for path in (harness.folder / "data").rglob("*")}
+    finally:
+        os.umask(before)
+    modes[harness.folder / "data"] = (harness.folder / "data").stat().st_mode
+    folders = {path.name for path, mode in modes.items() if mode & 0o077 and path.is_dir()}
+    files = {path.name for path, mode in modes.items() if mode & 0o077 and path.is_file()}
+
+    assert {"state.sqlite", "t.sqlite", "t.sqlite-wal", "identity", "lock"} <= {
+        p.name for p in modes
+    }
+    assert (files, folders) == (set(), set())
+
+
 async def test_stopping_delivers_what_is_pending(harness: GatewayHarness) -> None:
-    """A regular stop delivers all pending events to a working destination."""
+    """A tidy stop leaves nothing behind if the destination works."""
     async with harness.gateway().running() as gateway:
         for n in range(100):
             await send(gateway, str(n))
@@ -166,6 +230,10 @@ async def test_the_slowest_destination_holds_retention_back(harness: GatewayHarn
         ('[destinations.x]\ntype = "null"\nurl = "u"', "destinations.x: there is no key 'url'"),
         ("[transforms.t]\ntype = 'sample'\npercent = 200", "transforms.t"),
         ("[queue]\ntype = 'dsk'", "queue.type: there is no queue type 'dsk'"),
+        (
+            "[queue]\nmax_pending_bytes = 500_000",
+            "queue.max_pending_bytes: 500000 is less than one",
+        ),
         ("[queue]\nretention = 1", "queue: there is no key 'retention'"),
         ("[destinations.x]\ntype='null'\nbatch={max_event=1}", "destinations.x.batch: there is no"),
     ],
@@ -181,8 +249,21 @@ def test_a_config_that_cannot_be_used_names_the_key(
     assert message in str(caught.value)
 
 
+def test_mistakes_in_the_tables_of_several_plugins_are_shown_at_once(
+    harness: GatewayHarness,
+) -> None:
+    """Each on a line of its own."""
+    harness.write(CONFIG + "[destinations.x]\ntype = 'null'\nurl = 'u'\n[queue]\nretention = 1\n")
+    with pytest.raises(ConfigError) as caught:
+        harness.gateway()
+    lines = str(caught.value).split("\n")
+    assert lines[0] == "2 mistakes:"
+    assert lines[1].startswith("  queue: there is no key 'retention' here")
+    assert lines[2].startswith("  destinations.x: there is no key 'url' here")
+
+
 def test_disabled_components_take_no_part(harness: GatewayHarness) -> None:
-    """A disabled destination or transform does nothing."""
+    """enabled = false leaves a destination or a transform out."""
     harness.write(CONFIG + 'enabled = false\n[transforms.t]\ntype = "mask"\nenabled = false\n')
     gateway = harness.gateway()
 
@@ -204,8 +285,40 @@ async def test_a_component_that_cannot_start_stops_the_start_with_its_name(
     assert harness.got["out"] == ["a"]
 
 
+async def test_a_start_that_hangs_holds_up_one_destination_only(harness: GatewayHarness) -> None:
+    """Events come in while a destination does not start; health names it, and they reach it later.
+
+    Its start is tried again before each send.
+    """
+    harness.write(CONFIG.replace("[server]", "[server]\nstart_timeout_seconds = 0.05"))
+    harness.start_waits = asyncio.Event()
+    async with harness.gateway().running() as gateway:
+        assert report(gateway)["failing"] == [
+            "destination out: retrying: destinations.out: has not started within 0.05 s"
+        ]
+        await send(gateway, "a")
+        assert harness.got["out"] == []
+        harness.start_waits.set()
+        await until(lambda: harness.got["out"] == ["a"])
+        await until(lambda: report(gateway)["status"] == "ok")
+
+
+async def test_a_source_that_does_not_start_in_time_ends_the_start(harness: GatewayHarness) -> None:
+    """A source has start_timeout_seconds to start; the error names it."""
+    harness.write(CONFIG.replace("[server]", "[server]\nstart_timeout_seconds = 0.05"))
+    gateway = harness.gateway()
+
+    async def start() -> None:
+        await asyncio.sleep(60)
+
+    gateway.sources[0].start = start  # type: ignore[method-assign]
+    with pytest.raises(GatewayError, match=r"has not started within 0\.05 s"):
+        async with gateway.running():
+            pass
+
+
 async def test_a_start_that_times_out_of_itself_says_why(harness: GatewayHarness) -> None:
-    """A component's own time-out is reported as such: the gateway's start has no bound."""
+    """A component's own time-out is reported as such, not as that of the gateway."""
     harness.start_error = TimeoutError("no answer from the vendor")
     with pytest.raises(GatewayError, match=r"destinations\.out: cannot be started: no answer"):
         async with harness.gateway().running():

@@ -78,6 +78,15 @@ def only_failure(registry: Registry) -> Failure:
 
 BROKEN = {
     "import_error": ("import no_such_module_at_all", "load", "no_such_module_at_all"),
+    "panic": (
+        """
+        class Panic(BaseException): ...
+        raise Panic("native code panicked")
+        """,
+        "load",
+        "Panic",
+    ),
+    "cancelled": ("import asyncio\nraise asyncio.CancelledError", "load", "CancelledError"),
     "syntax_error": ("def register_destinations(:", "load", "SyntaxError"),
     "exits": ("raise SystemExit(3)", "load", "SystemExit: 3"),
     "raises": ("raise RuntimeError('not today')", "load", "RuntimeError: not today"),

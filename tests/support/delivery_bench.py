@@ -115,7 +115,7 @@ class Bench:
                 log=log,
                 max_events=500,
                 order=UserOrder(atomic=atomic) if ordering else None,
-                queue_id="queue",
+                queue_id_at=lambda _: ("queue", None),
             )
         )
 

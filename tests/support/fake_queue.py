@@ -21,6 +21,8 @@ class FakeQueue:
         when_stored: called with the counts by source and the next offset.
     """
 
+    max_pending_bytes = 64_000_000
+
     def __init__(self) -> None:
         self.stored: list[Event] = []
         self.error: QueueError | None = None

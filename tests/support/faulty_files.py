@@ -98,6 +98,12 @@ class FaultyFiles:
         file.current = bytearray()
         return self._descriptor(path, file)
 
+    def is_at(self, fd: int, path: Path) -> bool:
+        return self._names.get(path) is self._descriptors[fd][1]
+
+    def rename(self, source: Path, target: Path) -> None:
+        self._names[target] = self._names.pop(source)
+
     def open(self, path: Path) -> int:
         if path not in self._names:
             raise FileNotFoundError(errno.ENOENT, "no such file", str(path))

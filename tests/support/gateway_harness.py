@@ -64,6 +64,8 @@ class HarnessDestination(Destination):
     async def start(self) -> None:
         if self.harness.start_error is not None:
             raise self.harness.start_error
+        if self.harness.start_waits is not None:
+            await self.harness.start_waits.wait()
         if self.config.start == "refuse":
             raise ValueError("no such account")
         if self.config.start == "hang":
@@ -105,6 +107,7 @@ class GatewayHarness:
         behave: called with the destination and the batch before a batch is recorded; may raise,
             and may return something to wait for.
         start_error: raised when a destination starts.
+        start_waits: a destination waits for this when it starts.
         erasing: tags of the destinations that were asked to erase.
         hangs: tags of the destinations whose `erase` never ends.
         problems: calls of a destination that was not started.
@@ -119,6 +122,7 @@ class GatewayHarness:
         self.users: dict[str, str | None] = {}
         self.behave: Callable[[HarnessDestination, Batch], Any] | None = None
         self.start_error: Exception | None = None
+        self.start_waits: asyncio.Event | None = None
         self.erasing: list[str] = []
         self.hangs: set[str] = set()
         self.problems: list[str] = []

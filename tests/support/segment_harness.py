@@ -8,7 +8,7 @@ import gzip
 import json
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import aiohttp
 from aiohttp import web
 
 from gateway.builtin.sources.segment import SegmentConfig, SegmentSource
+from gateway.components.transform import Transform
 from gateway.config.settings import ServerConfig, SourceSettings
 from gateway.intake.intake import Intake
 from gateway.testing import ManualClock, make_context
@@ -134,6 +135,7 @@ async def segment_gateway(
     server: ServerConfig | None = None,
     clock: ManualClock | None = None,
     others: Mapping[str, SegmentConfig] | None = None,
+    transforms: Sequence[tuple[str, Transform]] = (),
 ) -> AsyncIterator[SegmentHarness]:
     """Runs a server with a source ``web`` (`KEY`) and others, which own the keys ``key-<id>``.
 
@@ -145,7 +147,7 @@ async def segment_gateway(
         id_: make_source(f"key-{id_}", enabled=enabled if id_ == "web" else True) for id_ in configs
     }
     settings["foreign"] = SourceSettings(type="other", write_key=FOREIGN_KEY)
-    harness = IntakeHarness(sources=settings, clock=clock)
+    harness = IntakeHarness(sources=settings, clock=clock, transforms=transforms)
     context = make_context(Path("/nowhere"), "segment", server=server, clock=harness.clock)
     intake = harness.intake
     source = SegmentSource(configs, intake, context)

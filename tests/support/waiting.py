@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 
-__all__ = ["wait_until"]
+__all__ = ["until", "wait_until"]
 
 _POLL_SECONDS = 0.02
 
@@ -22,3 +23,10 @@ def wait_until(
     while not done():
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
         time.sleep(_POLL_SECONDS)
+
+
+async def until(done: Callable[[], bool], seconds: float = 10) -> None:
+    """Lets other tasks run until a condition holds, and fails after the given time."""
+    async with asyncio.timeout(seconds):
+        while not done():
+            await asyncio.sleep(0.001)

@@ -220,7 +220,7 @@ async def test_the_server_ends_under_a_hanging_request(session: aiohttp.ClientSe
 
 
 async def test_the_server_goes_away_and_comes_back(session: aiohttp.ClientSession) -> None:
-    """It restarts on the same port, and keeps the received requests."""
+    """A fake vendor restarts on the same port, and keeps the received requests."""
     async with FakeVendor(Answer(202)) as vendor:
         url = vendor.url
         async with session.post(url):

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from gateway.cli.options import Moment, explained_errors
+from gateway.cli.options import Moment, explained_errors, own_stdout
 from gateway.cli.output import print_json, say
 
 __all__ = ["diff"]
@@ -79,7 +79,7 @@ def diff(
             processes=jobs or os.cpu_count() or 1,
             **which,
         )
-        with _bar() as progress:
+        with own_stdout(), _bar() as progress:
             report = run(job, progress)
     if as_json:
         print_json(report)

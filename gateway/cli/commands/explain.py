@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.cli.options import CONFIG_OPTION, explained_errors
+from gateway.cli.options import CONFIG_OPTION, explained_errors, own_stdout
 from gateway.cli.output import print_json
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ def explain(
         question = Question(
             message_id=message_id, event=msgspec.Raw(body), headers=_headers(headers), **given
         )
-        found = asyncio.run(_explained(config, question))
+        with own_stdout():
+            found = asyncio.run(_explained(config, question))
     if as_json:
         print_json(found)
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gateway.cli.options import explained_errors
+from gateway.cli.options import explained_errors, own_stdout
 from gateway.cli.output import print_json
 
 __all__ = ["plugins"]
@@ -23,7 +23,7 @@ def plugins(as_json: bool, verbose: bool) -> None:
     from gateway.cli.console import Console
     from gateway.runtime.plugins import discover
 
-    with explained_errors():
+    with explained_errors(), own_stdout():
         registry = discover()
     rows = [
         {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gateway.cli.options import CONFIG_OPTION, Moment, explained_errors
+from gateway.cli.options import CONFIG_OPTION, Moment, explained_errors, own_stdout
 from gateway.cli.output import print_json
 from gateway.events.printing import printable
 
@@ -86,7 +86,8 @@ def _hashes(config_path: Path, id_: str) -> Callable[[str], Mapping[str, str]]:
     found = config.transforms.get(id_)
     if found is None or found[0].type != "mask":
         raise GatewayError(f"config has no transform {id_!r} of type mask; name one by --transform")
-    builder = Builder(config, discover(), now_ms, structlog.get_logger())
+    with own_stdout():
+        builder = Builder(config, discover(), now_ms, structlog.get_logger())
     for built, transform, _ in builder.transforms():
         if built == id_:
             hashes: Callable[[str], Mapping[str, str]] = transform.hashes  # type: ignore[attr-defined]

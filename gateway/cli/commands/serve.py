@@ -17,6 +17,7 @@ import click
 from gateway.cli.hangups import HANGUPS
 from gateway.cli.options import CONFIG_OPTION, explained_errors
 from gateway.cli.output import say
+from gateway.config.private_files import write_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -47,6 +48,7 @@ def serve(config_path: Path) -> None:
     from gateway.runtime.plugins import discover
 
     guard_output()
+    os.umask(0o077)  # files that plugins create hold events too
     with explained_errors():
         config = load(config_path)
         configure_logging(config.log)
@@ -99,27 +101,34 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
 async def _serve(config: Config, registry: Registry, shards: list[int]) -> None:
     """Runs the gateway as the only process."""
     from gateway.cli.views.serve import announce
-    from gateway.cluster.background import beside
+    from gateway.cluster.background import beside, start_ends_with
     from gateway.cluster.reload import ConfigFollower, all_use, reload_all
     from gateway.cluster.shards import alone, collect_rarely
 
     stop = asyncio.Event()
     _on_signals(stop, lambda: os._exit(1))
-    async with alone(config, registry, shards) as (gateway, others, url), _known(config, url):
+    gateways: list[Gateway] = []
+    async with (
+        start_ends_with(stop) as started,
+        alone(config, registry, shards) as (gateway, others, url),
+        _known(config, url),
+    ):
+        started()
+        gateways = [gateway, *others]
         following = ConfigFollower(
             config,
-            partial(reload_all, [gateway, *others]),
+            partial(reload_all, gateways),
             lambda: gateway.config.reload.watch_seconds,
-            partial(all_use, [gateway, *others]),
+            partial(all_use, gateways),
         )
         with HANGUPS.followed_by(following.request):
-            announce(config, gateway, url, pending=_pending([gateway, *others]))
+            announce(config, gateway, url, pending=_pending(gateways))
             _say_shards(shards, 1)
             collect_rarely()
             async with beside(following.run(), "config file"):
                 await stop.wait()
         say("stopping: storing what was taken in, delivering what is pending")
-    for id_, number in _pending([gateway, *others]).items():
+    for id_, number in _pending(gateways).items():
         if number:
             say(f"{id_}: {number} events wait in the queue for the next start")
     say("stopped")
@@ -128,7 +137,7 @@ async def _serve(config: Config, registry: Registry, shards: list[int]) -> None:
 async def _supervise(config: Config, registry: Registry, shards: list[int]) -> None:
     """Runs the supervisor of several workers."""
     from gateway.cli.views.serve import announce
-    from gateway.cluster.background import beside
+    from gateway.cluster.background import beside, start_ends_with
     from gateway.cluster.listeners import bound
     from gateway.cluster.peers import Peers
     from gateway.cluster.reload import ConfigFollower, WorkersReload
@@ -169,12 +178,14 @@ async def _supervise(config: Config, registry: Registry, shards: list[int]) -> N
             reload = WorkersReload(config, supervisor, view)
             following = ConfigFollower(config, reload.reload, lambda: reload.watch_seconds)
             async with (
+                start_ends_with(stop) as started,
                 peers,
                 supervisor.running(),
                 _known(config, url),
                 beside(following.run(), "config file"),
             ):
                 stack.enter_context(HANGUPS.followed_by(following.request))
+                started()
                 announce(config, example, url)
                 pids = ", ".join(f"{n} is process {p}" for n, p in supervisor.pids.items())
                 say(f"{workers} workers: {pids}")
@@ -215,7 +226,7 @@ async def _known(config: Config, url: str) -> AsyncIterator[None]:
     """Writes the address to a file, for commands that ask the running gateway."""
     path = config.shared_dir / "server.json"
     base = url.removesuffix(config.server.prefix)  # the prefix is for sources only
-    await asyncio.to_thread(path.write_text, json.dumps({"url": base, "pid": os.getpid()}))
+    await asyncio.to_thread(write_private, path, json.dumps({"url": base, "pid": os.getpid()}))
     try:
         yield
     finally:

@@ -13,9 +13,12 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
+import structlog
 from msgspec import Struct
 
 from gateway.components.destination import Batch
+from gateway.components.isolation import call
+from gateway.components.lifecycle import stop
 from gateway.delivery.built import BuiltDestination
 from gateway.delivery.dry_run import MaskedJson, run_dry
 from gateway.delivery.selection import Outgoing
@@ -130,6 +133,7 @@ class Explainer:
         self._gateway = gateway
         self._intake = cast("IntakeDryRun", gateway.intake)
         self._only = only
+        self._server = gateway.config.server
         self._unable: dict[str, str] = {}
         if only is not None and only not in gateway.config.destinations:
             there = ", ".join(gateway.config.destinations) or "none"
@@ -142,14 +146,15 @@ class Explainer:
                 self._unable[built.id] = f"type {built.type!r} cannot show what it would send"
                 continue
             try:
-                await built.destination.start()
+                await call(built.destination.start, self._server.start_timeout_seconds)
             except Exception as error:  # noqa: BLE001 - the explanation reports any failure
                 self._unable[built.id] = f"cannot be started: {type(error).__name__}"
 
     async def stop(self) -> None:
         """Stops the destinations."""
         for built in self._wanted():
-            await built.destination.stop()
+            seconds = self._server.drain_timeout_seconds
+            await stop(built.id, built.destination, seconds, structlog.get_logger())
 
     async def request(
         self, path: str, body: bytes, headers: Mapping[str, str], write_key: str = ""

@@ -25,7 +25,7 @@ def mapped(config: dict[str, Any] | None = None, **event: Any) -> dict[str, Any]
 
 
 def test_a_track_event() -> None:
-    """It has name, ids, time in milliseconds, and properties."""
+    """A track event has name, ids, time in milliseconds, and properties."""
     assert mapped(
         message_id="m-1", anonymous_id="a-1", event="Clicked", properties={"color": "red"}
     ) == {
@@ -200,7 +200,7 @@ def test_a_group_is_two_entries() -> None:
 
 
 def test_an_alias_is_sent_only_where_it_is_switched_on() -> None:
-    """It is off by default, as it joins users for good."""
+    """Sending an alias is off by default, as it joins users for good."""
     event = {"type": "alias", "previous_id": "old", "user_id": "new"}
     assert entries(**event) == []
     (entry,) = entries({"alias": True}, **event)

@@ -38,6 +38,9 @@ class SegmentSource(Source):
     def __init__(
         self, configs: Mapping[str, SegmentConfig], intake: Intake, context: Context
     ) -> None:
+        self.max_request_bytes = max(
+            max(config.max_batch_bytes, config.max_event_bytes) for config in configs.values()
+        )
         self._ids = tuple(configs)
         self._intake = intake
         self._ingest = Ingest(configs, intake, context)

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 
 from gateway.builtin.transforms.mask.allow import Allowed, read_allowed
 from gateway.builtin.transforms.mask.redact import Action, Rules, Treatment
+from gateway.builtin.transforms.mask.steering import check_path
 from gateway.components.settings import Secret
 from gateway.events.conditions.path import EVERY, FIELDS, Path, parse_path
 from gateway.privacy.detectors.detect import Kind
@@ -203,6 +204,8 @@ class MaskRules:
             return
         if path.root not in BODIES:
             raise ValueError(f"{path.root!r} cannot be masked")
+        if treatment not in ("skip", "numbers"):
+            check_path(path)
         rules = self.by_path.setdefault(path.root, Rules())
         for step in path.steps:
             if isinstance(step, int):

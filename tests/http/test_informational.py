@@ -10,7 +10,7 @@ from typing import cast
 import aiohttp
 import pytest
 
-from gateway.http.connector import MOST_INFORMATIONAL, LimitedConnector
+from gateway.http.answering import MOST_INFORMATIONAL, connector
 
 PROCESSING = b"HTTP/1.1 102 Processing\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -50,7 +50,7 @@ async def test_some_informational_answers_come_before_the_real_one() -> None:
     data = MOST_INFORMATIONAL * PROCESSING + OK
     async with (
         answering(data) as url,
-        aiohttp.ClientSession(connector=LimitedConnector()) as session,
+        aiohttp.ClientSession(connector=connector()) as session,
     ):
         for _ in range(3):
             async with session.get(url) as response:
@@ -63,7 +63,7 @@ async def test_informational_answers_without_end_are_an_error(again: bool) -> No
     data = (MOST_INFORMATIONAL + 1) * PROCESSING + OK
     async with (
         answering(data, again=again) as url,
-        aiohttp.ClientSession(connector=LimitedConnector()) as session,
+        aiohttp.ClientSession(connector=connector()) as session,
     ):
         async with asyncio.timeout(10):
             with pytest.raises(aiohttp.ClientError, match="without end"):
