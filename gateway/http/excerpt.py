@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from urllib.parse import parse_qsl, quote, urlsplit
 
 __all__ = ["EXCERPT_CHARACTERS", "Mask", "secrets_of_url"]
@@ -15,6 +16,11 @@ EXCERPT_CHARACTERS = 200
 _SHORTEST_SECRET = 4
 """Length of the shortest secret. Masking shorter texts would garble the rest."""
 
+_SHORTEST_ENCODED = 8
+"""Length from which a secret is looked for in other encodings. Of a shorter one too little is left
+that does not depend on its neighbours."""
+
+_URL_SAFE = str.maketrans("+/", "-_")
 _SHORTEST_TOKEN = 16
 """Length from which a piece of a URL's path may be a token; shorter ones are words."""
 
@@ -30,7 +36,8 @@ class Mask:
     """Replaces secrets in text.
 
     Args:
-        secrets: texts to replace with ``***``, also where they are escaped for JSON or a URL.
+        secrets: texts to replace with ``***``, also where they are escaped for JSON or a URL, and
+            where they stand in hexadecimal or base64, as in an ``Authorization: Basic`` header.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
@@ -42,6 +49,7 @@ class Mask:
                 json.dumps(secret)[1:-1],
                 quote(secret, safe=""),
                 quote(secret, safe="/%:?&=+"),  # as a URL is sent
+                *_encoded(secret),
             )
             if len(variant) >= _SHORTEST_SECRET
         }
@@ -78,6 +86,24 @@ class Mask:
 
     def _uncut(self, text: str, *, cut: bool) -> str:
         return text[: max(0, len(text) - self._longest)] if cut else text
+
+
+def _encoded(secret: str) -> Iterator[str]:
+    """Yields the secret in hexadecimal, and in base64 at every offset within a longer text.
+
+    Base64 writes three bytes as four characters. Those that depend on the neighbours of the secret
+    are left out.
+    """
+    data = secret.encode(errors="surrogatepass")
+    if len(data) < _SHORTEST_ENCODED:
+        return
+    yield from (data.hex(), data.hex().upper())
+    for before in range(3):
+        text = base64.b64encode(b"\0" * before + data).decode()
+        first = (before * 8 + 5) // 6  # the first character that has bits of the secret only
+        last = (before + len(data)) * 8 // 6
+        inner = text[first:last]
+        yield from (inner, inner.translate(_URL_SAFE), quote(inner, safe=""))
 
 
 def _shortened(text: str, most: int) -> str:
