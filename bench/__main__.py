@@ -1,4 +1,4 @@
-"""``python -m bench``."""
+"""The command line of the benchmarks: ``python -m bench``."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ _GUARD_BOUND = 0.02
 
 
 def _benchmarks() -> dict[str, Benchmark]:
-    """All benchmarks by name, in order."""
+    """Returns all benchmarks by name, in order."""
     modules = [importlib.import_module(f"bench.cases.{name}") for name in _MODULES]
     return {benchmark.name: benchmark for module in modules for benchmark in module.BENCHMARKS}
 
 
 def _chosen(only: Iterable[str]) -> list[Benchmark]:
-    """Benchmarks of these groups, or whose names begin so."""
+    """Returns the benchmarks of these groups, or whose names begin with these texts."""
     known = _benchmarks()
     wanted = tuple(only) or _DEFAULT
     if "all" in wanted:
@@ -103,7 +103,7 @@ def run_(
     minutes: float | None,
     seed: int | None,
 ) -> None:
-    """Measure, compare every variant with its floors, and hold the goals against it."""
+    """Measure, compare every variant with its floors, and judge the goals."""
     from rich.console import Console
 
     from bench.report.results import QUICK, is_quick, make_report, show_verdicts, to_json, verdicts
@@ -130,10 +130,10 @@ def run_(
 def _measure(
     chosen: Sequence[Benchmark], scale: Scale, console: Console
 ) -> tuple[list[Result], list[str]]:
-    """Run benchmarks; shows how far it is, and each one's table when it is done.
+    """Runs benchmarks; shows the progress, and the table of each when it is done.
 
     Returns:
-        What was measured, and why some were not: a long run does not end for one that fails.
+        Results, and errors of benchmarks that failed: a failure does not end a long run.
     """
     from rich.progress import (
         BarColumn,
@@ -197,7 +197,7 @@ def _read(file: BinaryIO) -> Report:
     help="So much slower, as a share, is a regression; chance excluded.",
 )
 def compare_(before: BinaryIO, after: BinaryIO, bound: float) -> None:
-    """Compare two reports of `run --json`; exits 1 where something has regressed."""
+    """Compare two reports of `run --json`; exit with 1 if something has regressed."""
     from rich.console import Console
 
     from bench.report.compare import compare, show_changes
@@ -229,7 +229,7 @@ def goals_(file: BinaryIO) -> None:
     help="Folder for the charts.",
 )
 def report_(files: tuple[BinaryIO, ...], out: Path) -> None:
-    """Draw charts of what is in reports of `run --json`."""
+    """Draw charts of reports of `run --json`."""
     try:
         from bench.report.charts import draw
     except ImportError as error:
@@ -253,7 +253,7 @@ def report_(files: tuple[BinaryIO, ...], out: Path) -> None:
     help="So much more, as a share, is a regression.",
 )
 def guard_(update: bool, bound: float) -> None:
-    """Count what the hot path executes for an event; exits 1 where that is more than it was."""
+    """Count what the hot path executes for an event; exit with 1 if it is more than before."""
     from rich.console import Console
 
     from bench.guard import check
@@ -266,7 +266,7 @@ def guard_(update: bool, bound: float) -> None:
 @click.argument("benchmark")
 @click.argument("name")
 def variant(benchmark: str, name: str) -> None:
-    """Measure one variant in this process; takes a scale on standard input, prints JSON."""
+    """Measure one variant in this process; read a scale from standard input, print JSON."""
     import structlog
 
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
@@ -291,7 +291,7 @@ def server(name: str, port: int) -> None:
 
 @main.command(hidden=True)
 def count() -> None:
-    """Count for `guard` in this process; prints JSON."""
+    """Count for `guard` in this process; print JSON."""
     from bench.guard import count_all
 
     click.echo(msgspec.json.encode(count_all()))

@@ -1,8 +1,8 @@
-"""Requests for the benchmarks: seeded, realistic, and each with message ids of its own.
+"""Requests for the benchmarks: seeded, realistic, each with new message ids.
 
-The events are those of `gateway.cli.demo.shop`. Encoding them takes longer than most of what is
-measured, so a body is prepared once as pieces of bytes, cut where a counter stands in the message
-ids. One ``join`` then makes a body that no gateway has seen before, at the speed of copying memory.
+The events are those of `gateway.cli.demo.shop`. Encoding them takes longer than most measured work.
+So a body is prepared once as pieces of bytes, cut at the counters in its message ids. One ``join``
+then makes a body with new ids, at the speed of copying memory.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gateway.events.event import Event
 __all__ = ["BATCH_EVENTS", "Template", "batches", "fresh", "singles"]
 
 BATCH_EVENTS = 100
-"""Events of a batch in all benchmarks: what Segment's server SDKs send at most."""
+"""Events in a batch in all benchmarks: the most that Segment's server SDKs send."""
 
 _VISITORS_PER_MINUTE = 600.0
 _COUNTER = "@counter@@@@"  # as long as the counter in hexadecimal
@@ -32,11 +32,11 @@ _WORDS = "the quick brown fox jumps over a lazy dog, "
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A request's body, but for the counter in its message ids.
+    """A request's body without the counters in its message ids.
 
     Attributes:
-        kind: type of the event for a route that takes one, or empty for a batch.
-        events: how many are in the body.
+        kind: event type for a route of one type, or empty for a batch.
+        events: number of events in the body.
         size: bytes of the body, the same for every counter.
     """
 
@@ -46,12 +46,12 @@ class Template:
     parts: tuple[bytes, ...]
 
     def body(self, counter: int) -> bytes:
-        """The body; different counters have no message id in common."""
+        """Returns the body; different counters have no message id in common."""
         return (_COUNTER_FORMAT % _mixed(counter, 48)).join(self.parts)
 
     @property
     def path(self) -> str:
-        """Where it is sent to."""
+        """The path of the request."""
         return f"/v1/{self.kind or 'batch'}"
 
 
@@ -63,11 +63,11 @@ def batches(
     clean: bool = False,
     event_bytes: int | None = None,
 ) -> list[Template]:
-    """So many batches of `size` consecutive events each, as a browser's SDK would send them.
+    """Returns batches of `size` consecutive events each, as a browser's SDK sends them.
 
     Args:
-        clean: only events in which `mask`, as it is by default, finds nothing.
-        event_bytes: brings each event to this size as JSON; a small one has no context.
+        clean: only events in which the default `mask` finds nothing.
+        event_bytes: size of each event as JSON; a small event has no context.
     """
     events = _events(seed, clean=clean)
     if event_bytes is not None:
@@ -79,13 +79,13 @@ def batches(
 
 
 def singles(seed: int, number: int, *, clean: bool = False) -> list[Template]:
-    """So many events, each for the route of its type; `clean` as for `batches`."""
+    """Returns single events, each for the route of its type; `clean` as for `batches`."""
     events = islice(_events(seed, clean=clean), number)
     return [_template(event["type"], event, 1) for event in events]
 
 
 def fresh(templates: list[Template]) -> Callable[[], list[bytes]]:
-    """Gives a body of each template, with new message ids each time that it is called."""
+    """Returns a body of each template, with new message ids on each call."""
     counter = count()
     return lambda: [template.body(next(counter)) for template in templates]
 
@@ -93,14 +93,14 @@ def fresh(templates: list[Template]) -> Callable[[], list[bytes]]:
 def _events(seed: int, *, clean: bool = False) -> Iterator[dict[str, Any]]:
     mask = Mask(MaskConfig())
     for number, (_, event) in enumerate(Shop(seed, _VISITORS_PER_MINUTE).events()):
-        # A UUID, as real SDKs send: who searches for numbers knows it for one.
+        # A UUID, as real SDKs send: a search for numbers recognises it.
         event["messageId"] = f"{_mixed(number, 32):08x}-{seed & 0xFFFF:04x}-4a5b-8c6d-{_COUNTER}"
         if not clean or _untouched(event, mask):
             yield event
 
 
 def _mixed(number: int, bits: int) -> int:
-    """A number that looks like any other of so many bits, as in a UUID; no two are the same."""
+    """Returns a number that looks random, as in a UUID; different inputs give different numbers."""
     return (number + 1) * 0x9E3779B97F4A7C15 % (1 << bits)
 
 
@@ -113,7 +113,7 @@ def _untouched(event: dict[str, Any], mask: Mask) -> bool:
 
 
 def _sized(event: dict[str, Any], size: int) -> dict[str, Any]:
-    """The event with so many bytes: one with a longer property, or with little else."""
+    """Returns the event with this many bytes: with a longer property, or with little else."""
     if len(msgspec.json.encode(event)) + len(_NOTE) > size:
         event = {
             "type": "track",

@@ -1,12 +1,11 @@
 """Counts what the hot path executes for an event, so that CI sees a regression on any machine.
 
-Counted are the bytecode instructions of the gateway's own Python code and the calls that it makes
-into C. Both depend on the code, the data and the minor version of CPython, and on nothing else: the
-data is seeded, hashing too, requests come one after the other, and frames that are not the
-gateway's (the event loop's, say) do not count. What calls into C cost is not seen; that takes a
-clock, and ``bench run``.
+The guard counts the bytecode instructions of the gateway's own Python code, and its calls into C.
+Both depend only on the code, the data and the minor version of CPython: data and hashing are
+seeded, requests come one after the other, and frames outside the gateway, such as the event loop's,
+do not count. The cost of calls into C does not show; ``bench run`` measures it with a clock.
 
-Each part runs over few batches and over more; the difference is free of start-up.
+Each part runs over few batches and over more; the difference leaves out start-up.
 """
 
 from __future__ import annotations
@@ -44,24 +43,24 @@ BASELINE = Path(__file__).with_name("guard.json")
 
 _PACKAGE = str(Path(gateway.__file__).parent) + os.sep
 _FEW, _MANY = 2, 7
-"""Batches of the two runs."""
+"""The number of batches of the two runs."""
 
 _SEED = 1
 _NOW_MS = 1_795_442_400_000
 _SECONDS = 300.0
 _NEGLIGIBLE = 0.5
-"""Instructions or calls for an event; less is no regression, whatever share it is."""
+"""Instructions or calls for an event; a smaller rise is no regression, whatever its share."""
 
 
 class Count(Struct, frozen=True):
-    """For an event."""
+    """The counts for one event."""
 
     instructions: float
     calls: float
 
 
 Baseline = dict[str, dict[str, Count]]
-"""By minor version of CPython, then by part."""
+"""Counts by minor version of CPython, then by part."""
 
 
 class _Counter:
@@ -71,7 +70,7 @@ class _Counter:
 
     @contextmanager
     def counting(self) -> Iterator[None]:
-        """Count what this thread does."""
+        """Counts what this thread executes."""
         sys.setprofile(self._profile)
         sys.settrace(self._trace)
         try:
@@ -105,7 +104,7 @@ class _Counter:
 
 
 Part = Callable[[_Counter, int], None]
-"""Does its work over so many batches, and counts it."""
+"""Does its work over a number of batches, and counts it."""
 
 
 def _bodies(number: int) -> list[bytes]:
@@ -113,7 +112,7 @@ def _bodies(number: int) -> list[bytes]:
 
 
 def _decode(counter: _Counter, number: int) -> None:
-    """Decode one by one, which the usual requests are spared."""
+    """Decodes events one by one, which usual requests do not need."""
     bodies = _bodies(number)
     with counter.counting():
         for body in bodies:
@@ -121,7 +120,7 @@ def _decode(counter: _Counter, number: int) -> None:
 
 
 def _intake(counter: _Counter, number: int) -> None:
-    """Decode, intake, and the queue in memory, without what another thread does."""
+    """Decodes and accepts events into a queue in memory, without the work of other threads."""
     bodies = _bodies(number)
 
     async def drive() -> None:
@@ -142,7 +141,7 @@ def _mask(counter: _Counter, number: int) -> None:
 
 
 def _mask_found(counter: _Counter, number: int) -> None:
-    """The same events, each with an address in its properties."""
+    """Does the same with an e-mail address in the properties of each event."""
     mask = Mask(MaskConfig())
     requests = [decode(t.body(at)) for at, t in enumerate(batches(_SEED, number, clean=True))]
     for events in requests:
@@ -155,7 +154,7 @@ def _mask_found(counter: _Counter, number: int) -> None:
 
 
 def _delivery(counter: _Counter, number: int) -> None:
-    """Read frames of the queue from disk and decode them."""
+    """Reads frames of the queue from disk and decodes them."""
     with TemporaryDirectory(prefix="headgate-bench-") as name:
         fill(Path(name), stored(Scale(seed=_SEED, templates=10)), 10 * number * BATCH_EVENTS)
         log = structlog.get_logger()
@@ -177,11 +176,11 @@ _PARTS: dict[str, tuple[Part, int]] = {
     "mask, an address in each": (_mask_found, BATCH_EVENTS),
     "delivery: read frames, make events": (_delivery, 10 * BATCH_EVENTS),
 }
-"""With the events of what the part counts as a batch."""
+"""Each part, with the number of events in its batch."""
 
 
 def count_all() -> dict[str, Count]:
-    """Count in this process."""
+    """Counts all parts in this process."""
     counted = {}
     for name, (part, events) in _PARTS.items():
         part(_Counter(), _FEW)  # fills caches
@@ -197,10 +196,10 @@ def count_all() -> dict[str, Count]:
 
 
 def check(update: bool, bound: float, console: Console) -> bool:
-    """Count in a process with fixed hashing, and compare with the baseline of this CPython.
+    """Counts in a process with fixed hashing, and compares with the baseline of this CPython.
 
     Returns:
-        Whether nothing is over the baseline by more than `bound`.
+        Whether no count exceeds the baseline by more than `bound`.
     """
     minor = f"{sys.version_info.major}.{sys.version_info.minor}"
     counted = _counted()

@@ -1,8 +1,8 @@
 """Runs variants in fresh processes, in turns, and compares them with floors and goals.
 
-Each repeat runs every variant of a benchmark once, one after the other, so that whatever else the
-machine does meets all of them alike. A variant's figure is the median over the repeats; a ratio is
-the median of the ratios within each repeat.
+Each repeat runs every variant of a benchmark once, one after the other, so that other load on the
+machine affects all of them alike. A variant's figure is the median over the repeats; a ratio is the
+median of the ratios within each repeat.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ T = TypeVar("T")
 SEED = 20260105
 
 CPU_NOTE = "cpu µs"
-"""Note with the processor time for an event, all threads of the measured process together."""
+"""Name of the note with the processor time for an event, over all threads of the process."""
 
 GENERATOR_NOTE = "generator %"
-"""Note with the share of the time that the load generator wanted its processor for itself."""
+"""Name of the note with the share of the time in which the generator needed its processor."""
 
 GROUPS = ("goals", "peers", "latency", "memory", "start", "parts", "scaling")
-"""What ``run --only`` takes besides the names of benchmarks."""
+"""The groups that ``run --only`` takes besides the names of benchmarks."""
 
 _VARIANT_SECONDS = 180.0
 _WARM_UP_PASSES = 1
@@ -63,13 +63,13 @@ _PACKAGES = ("msgspec", "aiohttp", "uvloop", "zstandard")
 
 
 class Scale(Struct, frozen=True):
-    """How much to measure.
+    """The amount of work to measure.
 
     Attributes:
-        seconds: how long a variant measures in each repeat, without preparation.
+        seconds: time that a variant measures in each repeat, without preparation.
         repeats: fresh processes for each variant.
         templates: different bodies; few enough for the memory, enough to defeat caches.
-        minutes: how long `memory` overloads the gateway.
+        minutes: time that `memory` overloads the gateway.
         queued: events in the longest queue.
     """
 
@@ -82,15 +82,15 @@ class Scale(Struct, frozen=True):
 
     @classmethod
     def quick(cls) -> Scale:
-        """Enough to see that everything works, not for figures."""
+        """Returns a scale that shows that everything works, but is too small for figures."""
         return cls(seconds=0.2, repeats=2, templates=10, minutes=0.1, queued=20_000)
 
 
 class Measurement(Struct, frozen=True):
-    """What one variant did in one process.
+    """The result of one variant in one process.
 
     Attributes:
-        events: how many were handled in `seconds`.
+        events: number handled in `seconds`.
         notes: further numbers by name, such as ``p99 ms``.
         series: a number over time, as pairs of seconds and value.
     """
@@ -102,7 +102,7 @@ class Measurement(Struct, frozen=True):
 
     @property
     def microseconds(self) -> float:
-        """Time for one event."""
+        """The time for one event."""
         return self.seconds / self.events * 1e6
 
 
@@ -111,16 +111,16 @@ Variant = Callable[[Scale], Measurement]
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """Variants to compare.
+    """A benchmark: variants to compare.
 
     Attributes:
         variants: by name, in the order of the table.
         floors: names of the variants that the others are compared with.
         group: one of `GROUPS`.
-        goals: what the figures are to be.
-        pinned: whether each variant stays on one processor; HTTP's pin their server themselves.
-        most_repeats: where a repeat takes long.
-        check: called before anything is measured; raises `RuntimeError` where that cannot be.
+        goals: bounds on the figures.
+        pinned: whether each variant stays on one processor; those over HTTP pin their server.
+        most_repeats: bound on the repeats, for benchmarks that take long.
+        check: called before the measurement; raises `RuntimeError` if it is impossible.
     """
 
     name: str
@@ -134,7 +134,7 @@ class Benchmark:
     check: Callable[[], None] = lambda: None
 
     def repeats(self, scale: Scale) -> int:
-        """How often it is run."""
+        """The number of repeats."""
         return min(scale.repeats, self.most_repeats)
 
 
@@ -142,10 +142,10 @@ class VariantResult(Struct, frozen=True):
     """A variant over all repeats.
 
     Attributes:
-        microseconds: for an event, of each repeat.
-        ratios: floor to the median ratio to it.
-        notes: of each repeat.
-        series: of the last repeat.
+        microseconds: for an event in each repeat.
+        ratios: median ratio to each floor by its name.
+        notes: further numbers of each repeat.
+        series: a number over time in the last repeat.
     """
 
     microseconds: list[float]
@@ -155,12 +155,12 @@ class VariantResult(Struct, frozen=True):
 
     @property
     def median(self) -> float:
-        """Microseconds for an event."""
+        """Microseconds for an event, the median over the repeats."""
         return median(self.microseconds)
 
 
 class Result(Struct, frozen=True):
-    """A benchmark's outcome."""
+    """The outcome of a benchmark."""
 
     name: str
     about: str
@@ -170,10 +170,10 @@ class Result(Struct, frozen=True):
 
 
 def run(benchmark: Benchmark, scale: Scale, progress: Callable[[str], None]) -> Result:
-    """Measure all variants of a benchmark; calls `progress` before each measurement.
+    """Measures all variants of a benchmark; calls `progress` before each measurement.
 
     Raises:
-        RuntimeError: a variant failed; quotes what it printed.
+        RuntimeError: a variant failed; the message quotes its output.
     """
     benchmark.check()
     repeats = benchmark.repeats(scale)
@@ -229,10 +229,10 @@ def _in_process(benchmark: str, variant: str, scale: Scale) -> Measurement:
 def measure(
     prepare: Callable[[], T], work: Callable[[T], object], events: int, scale: Scale
 ) -> Measurement:
-    """Time passes of `work` over what `prepare` made, which is not timed; takes their median.
+    """Times passes of `work` over the result of `prepare`, which is not timed; takes the median.
 
     Args:
-        events: handled by one pass.
+        events: number of events in one pass.
     """
 
     async def passing(prepared: T) -> None:
@@ -244,7 +244,7 @@ def measure(
 async def measure_async(
     prepare: Callable[[], T], work: Callable[[T], Awaitable[object]], events: int, scale: Scale
 ) -> Measurement:
-    """The same for work that awaits."""
+    """Does the same as `measure` for asynchronous work."""
     passes: list[float] = []
     used: list[float] = []
     while sum(passes) < scale.seconds or len(passes) <= _WARM_UP_PASSES:
@@ -258,7 +258,7 @@ async def measure_async(
 
 
 def environment() -> dict[str, str | int]:
-    """What the figures depend on: versions and machine."""
+    """Returns what the figures depend on: versions and machine."""
     return {
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
@@ -272,12 +272,12 @@ def environment() -> dict[str, str | int]:
 
 
 def cpus() -> list[int]:
-    """Processors that this process may use; empty where a process cannot be pinned."""
+    """Returns the processors that this process may use; none if processes cannot be pinned."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
 def _processor() -> str:
-    """Its name, where the system says."""
+    """Returns the processor's name, if the system tells it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -1,8 +1,8 @@
-"""A load generator that is not the limit: prepared bodies and bare sockets.
+"""A load generator with prepared bodies and bare sockets, so that it is not the limit.
 
 Every connection sends its next request when the answer to the last one is complete; there is no
-pipelining. It notes how much of its processor it wanted: near all of it, figures would say more
-about it than about the server.
+pipelining. The generator notes its own load: near a full processor, the figures would describe the
+generator rather than the server.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 
 @dataclass(slots=True)
 class Load:
-    """What was answered.
+    """The answers to a load.
 
     Attributes:
-        events: in requests that were answered 200, over all the time.
-        statuses: answers by status, over all the time.
-        timed_events, seconds: the part that counts, without warm-up.
-        latencies: seconds from sending to answer, of that part.
-        busy: share of the time that this process ran or waited for its processor.
+        events: events of requests answered 200, over the whole time.
+        statuses: answers by status, over the whole time.
+        timed_events, seconds: the timed part, without warm-up.
+        latencies: seconds from sending to answer, in the timed part.
+        busy: share of the time in which this process ran or waited for its processor.
     """
 
     events: int = 0
@@ -52,14 +52,14 @@ class Load:
     busy: float = 0.0
 
     def percentile_ms(self, share: float) -> float:
-        """Latency that `share` of the requests stayed within."""
+        """Returns the latency in milliseconds that `share` of the requests stayed within."""
         return percentile(self.latencies, share) * 1000
 
 
 async def generate(
     port: int, templates: Sequence[Template], connections: int, seconds: float
 ) -> Load:
-    """Send as fast as answers come, for `seconds` after a warm-up, and longer if few came.
+    """Sends as fast as answers come, for `seconds` after a warm-up, and longer if few came.
 
     Raises:
         ConnectionError: the server closed a connection.
@@ -82,7 +82,7 @@ async def generate(
 
 
 def _wanted_seconds() -> float:
-    """Time that this process ran so far, and where the system says, waited for its processor."""
+    """Returns the time that this process ran so far, or waited for its processor if known."""
     try:
         ran, waited, _ = Path("/proc/self/schedstat").read_text(encoding="ascii").split()
     except OSError:
@@ -91,14 +91,14 @@ def _wanted_seconds() -> float:
 
 
 class Requests:
-    """Hands out requests, each body with message ids of its own."""
+    """Gives requests, each body with new message ids."""
 
     def __init__(self, templates: Sequence[Template], port: int) -> None:
         self._ready = [(_head(template, port), template) for template in templates]
         self._next = count()
 
     def __call__(self) -> tuple[bytes, int]:
-        """The next request, and how many events are in it."""
+        """Returns the next request, and the number of its events."""
         number = next(self._next)
         head, template = self._ready[number % len(self._ready)]
         return head + template.body(number), template.events
@@ -116,28 +116,28 @@ def _head(template: Template, port: int) -> bytes:
 
 
 class Exchange(asyncio.Protocol):
-    """A connection that sends one request after the other and tells the status of each answer."""
+    """A connection that sends one request after the other and reports the status of each answer."""
 
     def __init__(self) -> None:
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._answer = b""
 
     def send(self, request: bytes) -> None:
-        """Send a request; the one before it is answered."""
+        """Sends a request; the one before it must have been answered."""
         self._transport.write(request)
 
     def finish(self) -> None:
-        """Close, with nothing under way."""
+        """Closes the connection while no request is under way."""
         self.done.set_result(None)
         self._transport.close()
 
     def answered(self, status: int) -> None:
-        """Called with the status when an answer is complete."""
+        """Handles the status of a complete answer."""
         raise NotImplementedError
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the event loop."""
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by its class
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's does not derive from it
 
     def data_received(self, data: bytes) -> None:
         """Called by the event loop."""
@@ -167,7 +167,7 @@ class _Connection(Exchange):
         self._sent = self._begin = self._finish = 0.0
 
     def run(self, begin: float, finish: float) -> None:
-        """Send until `finish`; what is answered from `begin` on counts."""
+        """Sends until `finish`; answers from `begin` on count."""
         self._begin, self._finish = begin, finish
         self._send()
 
@@ -177,7 +177,7 @@ class _Connection(Exchange):
         self.send(request)
 
     def answered(self, status: int) -> None:
-        """Count, and go on or stop."""
+        """Counts the answer, and goes on or stops."""
         now = time.perf_counter()
         load = self._load
         load.statuses[status] += 1

@@ -1,9 +1,9 @@
-"""A load at a set rate, whose latencies leave nothing out.
+"""A load at a fixed rate whose latencies include all waiting.
 
-When each request is to be sent is fixed in advance and does not depend on how fast answers come,
-and latency counts from that moment. A generator that waits for an answer before it sends the next
-request sends none while the server hangs, and so leaves out just those that would have waited
-("coordinated omission", Gil Tene, "How NOT to Measure Latency", 2015).
+The time of each request is fixed in advance and does not depend on the answers; latency counts from
+that time. A generator that waits for an answer before it sends the next request sends none while
+the server hangs. It so leaves out the requests that would have waited ("coordinated omission", Gil
+Tene, "How NOT to Measure Latency", 2015).
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _POLL_SECONDS = 0.001
 
 @dataclass(slots=True)
 class OpenLoad:
-    """What became of the requests.
+    """The answers to the requests.
 
     Attributes:
-        events: in requests that were answered 200.
+        events: events of requests answered 200.
         statuses: answers by status.
-        latencies: seconds from the moment that a request was due until its whole answer.
-        late: seconds that requests were sent after they were due though a connection was free: the
-            part of the latencies that is the generator's.
+        latencies: seconds from the time that a request was due until its whole answer.
+        late: delays in seconds of requests that had a free connection: the generator's own part of
+            the latencies.
         seconds: from the first request due to the last answer.
     """
 
@@ -48,7 +48,7 @@ class OpenLoad:
 
 
 def schedule(rate: float, seconds: float, seed: int) -> list[float]:
-    """When requests are due, in seconds: at random as from many clients, `rate` each second."""
+    """Returns the times of requests in seconds: random as from many clients, `rate` a second."""
     rng = random.Random(seed)
     number = max(1, round(rate * seconds))
     return list(accumulate(rng.expovariate(rate) for _ in range(number)))
@@ -57,13 +57,13 @@ def schedule(rate: float, seconds: float, seed: int) -> list[float]:
 async def offer(
     port: int, templates: Sequence[Template], connections: int, due: Sequence[float]
 ) -> OpenLoad:
-    """Send requests when they are due, each on a connection that is free.
+    """Sends requests when they are due, each on a free connection.
 
-    Where none is free, a request waits in a queue, and its time with it.
+    If none is free, a request waits in a queue; the wait counts.
 
     Raises:
         ConnectionError: the server closed a connection.
-        TimeoutError: answers were missing long after the last request was due.
+        TimeoutError: answers are missing long after the last request was due.
     """
     loop = asyncio.get_running_loop()
     load = _Load(Requests(templates, port), len(due))
@@ -72,7 +72,7 @@ async def offer(
         for _ in range(connections)
     ]
     load.free.extend(opened)
-    # With a processor of its own, the generator polls: timers of event loops are a millisecond off.
+    # With its own processor the generator polls: timers of event loops are off by a millisecond.
     pause = 0.0 if cpus() and (os.cpu_count() or 1) > 1 else _POLL_SECONDS
     start = time.perf_counter()
     async with asyncio.timeout(due[-1] + _DEADLINE_SECONDS):

@@ -1,4 +1,4 @@
-"""Servers to compare the gateway with, each of which does less.
+"""Servers to compare the gateway with; each does less than the gateway.
 
 ``read`` reads a request's body with aiohttp and answers; ``decode`` also decodes it into the Struct
 that the gateway uses, and drops the events.
@@ -24,7 +24,7 @@ _ANSWER = b'{"success":true}'
 
 
 def serve(name: str, port: int) -> None:
-    """Run one of `SERVERS` on the loopback address until SIGTERM."""
+    """Runs one of `SERVERS` on the loopback address until SIGTERM."""
     uvloop.run(_aiohttp(port, decoding=name == "decode"))
 
 

@@ -1,4 +1,4 @@
-"""A real ``gateway serve`` on the first processor, and what can be asked of its process."""
+"""Runs a real ``gateway serve`` on the first processor, and measures its process."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ def gateway_config(
     wide: bool = False,
     workers: int = 1,
 ) -> str:
-    """A config: de-duplication as it is by default, every answer after its fsync.
+    """Returns a config with default de-duplication and every answer after its fsync.
 
     Args:
-        wide: takes batches beyond the default limit.
+        wide: accepts batches beyond the default limit.
     """
     return "".join(
         (
@@ -82,7 +82,7 @@ def gateway_config(
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A gateway that runs."""
+    """A running gateway."""
 
     port: int
     folder: Path
@@ -90,10 +90,10 @@ class Subject:
     client: Client
 
     async def check(self, events: int) -> None:
-        """See that all acknowledged events, and no others, were accepted and are on their way.
+        """Checks that exactly the acknowledged events were accepted and are being delivered.
 
         Raises:
-            RuntimeError: they are not: figures for lost events would be none.
+            RuntimeError: the counts differ; figures with lost events mean nothing.
         """
         counts = await self.client.counts()
         if counts is None:
@@ -111,7 +111,7 @@ class Subject:
 async def serving(
     *, mask: bool = False, destinations: int = 1, wide: bool = False
 ) -> AsyncIterator[Subject]:
-    """Start a gateway with an empty queue; it is stopped and its folder removed on leaving."""
+    """Starts a gateway with an empty queue; stops it and removes its folder on exit."""
     port = free_port()
     with TemporaryDirectory(prefix="headgate-bench-") as name:
         folder = Path(name)
@@ -128,21 +128,21 @@ async def serving(
 
 
 def pin_server(pid: int) -> None:
-    """Keep a process on the first processor that may be used."""
+    """Pins a process to the first usable processor."""
     usable = cpus()
     if len(usable) > 1:
         os.sched_setaffinity(pid, usable[:1])
 
 
 def leave_the_server_alone() -> None:
-    """Keep this process on the other processors; to be called once, after `pin_server`."""
+    """Pins this process to the other processors; call it once, after `pin_server`."""
     usable = cpus()
     if len(usable) > 1:
         os.sched_setaffinity(0, usable[1:])
 
 
 async def accepts(port: int) -> bool:
-    """Whether somebody listens on a port of the loopback address."""
+    """Returns whether a process listens on a port of the loopback address."""
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1.0).close()
     except OSError:
@@ -151,7 +151,7 @@ async def accepts(port: int) -> bool:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Processor time of a process so far; 0 where the system does not say."""
+    """Returns the processor time of a process so far; 0 if the system does not tell."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -160,10 +160,10 @@ def cpu_seconds(pid: int) -> float:
 
 
 def only_successes(load: Load) -> None:
-    """See that every answer was 200.
+    """Checks that every answer was 200.
 
     Raises:
-        RuntimeError: some were not.
+        RuntimeError: another answer came.
     """
     if set(load.statuses) != {200}:
         raise RuntimeError(f"answers other than 200: {dict(load.statuses)}")

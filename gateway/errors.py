@@ -5,6 +5,7 @@
     GatewayError
     ├── ConfigError              config.toml cannot be used; the text begins with the key's path
     ├── PluginError              a plugin cannot be used, or breaks its contract
+    │   └── PluginCrash          plugin code raised what is no `Exception`, such as `SystemExit`
     ├── QueueError
     │   ├── QueueFull            a bound is reached; the client is asked to come back later
     │   ├── QueueClosed          the gateway is stopping or the store failed
@@ -33,6 +34,7 @@ __all__ = [
     "GatewayError",
     "Misconfigured",
     "Permanent",
+    "PluginCrash",
     "PluginError",
     "QueueClosed",
     "QueueDamaged",
@@ -54,6 +56,17 @@ class ConfigError(GatewayError):
 
 class PluginError(GatewayError):
     """A plugin cannot be loaded or breaks its contract."""
+
+
+class PluginCrash(PluginError):
+    """Plugin code raised what is no `Exception`, such as `SystemExit` or a native panic.
+
+    Args:
+        error: what it raised; the text has its class only, as its own text may quote an event.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(f"the plugin raised {type(error).__name__}, which is no Exception")
 
 
 class QueueError(GatewayError):

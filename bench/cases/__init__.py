@@ -1,1 +1,1 @@
-"""The cases: what is measured, one file each."""
+"""The benchmarks, one file each."""

@@ -19,14 +19,14 @@ _SINGLES_PER_TEMPLATE = 20
 
 
 class Envelope(Struct, rename="camel"):
-    """The least that a batch can be decoded into and still be events."""
+    """The least structure that a batch of events can be decoded into."""
 
     batch: list[Event]
     sent_at: str | None = None
 
 
 def bare_batches(scale: Scale) -> Measurement:
-    """What no gateway that decodes with msgspec can be faster than."""
+    """Decodes batches with bare msgspec, the floor of every gateway that uses it."""
     decode = msgspec.json.Decoder(Envelope).decode
 
     def work(bodies: list[bytes]) -> None:

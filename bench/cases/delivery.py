@@ -1,6 +1,6 @@
-"""From a full queue on disk to a destination, against the least that does the same with the bytes.
+"""Delivery from a full queue on disk to a destination, against the least work on the same bytes.
 
-The queue is filled once; every pass delivers all of it to a destination that has seen nothing, and
+The queue is filled once. Every pass delivers all of it to a destination that has seen nothing, and
 ends when everything is committed. Opening the queue is not timed.
 """
 
@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 __all__ = ["BENCHMARKS", "CONFIG", "NULL", "fill", "stored"]
 
 _POLL_SECONDS = 0.0005
-_FRAMES_OF = 10  # requests, as when many wait for one write
-_ROUNDS = 8  # times that the bodies are stored, so that a pass is longer than starting one
+_FRAMES_OF = 10  # requests in a frame, as when many wait for one write
+_ROUNDS = 8  # rounds of bodies, so that a pass takes longer than its start
 _FILE_BATCH = 4000
 _WEBHOOK_BATCH = 500
 _WEBHOOK_SENDS = 8
@@ -70,13 +70,13 @@ start_at = "earliest"
 {destination}
 """
 NULL = 'type = "null"'
-# Batches that divide all there is: none waits to become full.
+# The size divides the number of events, so that no batch waits to become full.
 _FILE = 'type = "file"\npath = "out"\nbatch = { max_events = 4000, max_bytes = 10_000_000 }'
 _WEBHOOK = 'type = "webhook"\nurl = "{url}"\nbatch = {{ max_events = 500, max_bytes = 10_000_000 }}'
 
 
 def _events(scale: Scale) -> list[list[Event]]:
-    """The events of each request, stamped."""
+    """Returns the stamped events of each request."""
     decode = msgspec.json.Decoder(Envelope).decode
     received = format_ms(now_ms())
     requests = [decode(body).batch for body in fresh(batches(scale.seed, scale.templates))()]
@@ -91,15 +91,15 @@ def _number(scale: Scale) -> int:
 
 
 def stored(scale: Scale) -> list[bytes]:
-    """Each request's events as intake stores them."""
+    """Returns each request's events as intake stores them."""
     return asyncio.run(stored_bytes(fresh(batches(scale.seed, scale.templates))()))
 
 
 def fill(folder: Path, chunks: Sequence[bytes], events: int) -> int:
-    """Store requests' events over and over, so many in all; returns how many that is.
+    """Stores requests' events over and over; returns the number of events.
 
     Args:
-        chunks: of each request, as `stored` gives them.
+        chunks: stored events of each request, from `stored`.
     """
     (folder / "data").mkdir()
     store = DiskStore(folder / "data" / "queue", DiskConfig(), now_ms, structlog.get_logger())
@@ -119,7 +119,7 @@ Pass = Callable[[], Awaitable[float]]
 
 
 async def _passes(one: Pass, events: int, scale: Scale) -> Measurement:
-    """Passes until there is time no more; their median, without the first."""
+    """Runs passes until the time is over; returns their median without the first."""
     took = [await one(), await one()]
     while sum(took) < scale.seconds:
         took.append(await one())
@@ -127,7 +127,7 @@ async def _passes(one: Pass, events: int, scale: Scale) -> Measurement:
 
 
 async def _deliver(folder: Path) -> float:
-    """One pass: seconds from the start of delivery to the last commit."""
+    """Runs one pass; returns the seconds from the start of delivery to the last commit."""
     for path in (folder / "data").glob(f"{STATE_FILE}*"):
         path.unlink()
     gateway = Gateway(load(folder / "config.toml"), discover())
@@ -156,7 +156,7 @@ def _gateway(destination: str, scale: Scale) -> Measurement:
 
 
 class _Stored(Event, kw_only=True):
-    """What stands in a frame: an event, or some as they were sent and what is true of all."""
+    """The contents of a frame: an event, or several as they were sent with what they share."""
 
     sealed: int = 0
     addressed: bool = False
@@ -165,7 +165,7 @@ class _Stored(Event, kw_only=True):
 
 
 def _frames(scale: Scale) -> Measurement:
-    """Reading the same frames and decoding all events in them."""
+    """Reads the same frames and decodes all events in them."""
     decode = msgspec.json.Decoder(list[_Stored]).decode
 
     async def one(folder: Path) -> float:
@@ -185,7 +185,7 @@ def _frames(scale: Scale) -> Measurement:
 
 
 def _writes(scale: Scale) -> Measurement:
-    """Writing the same lines, in batches as large, each brought to the disk."""
+    """Writes the same lines in batches of the same size, each with an fsync."""
     events = [event for request in _events(scale) for event in request] * _ROUNDS
     parts = [
         encode_ndjson(events[at : at + _FILE_BATCH]) for at in range(0, len(events), _FILE_BATCH)
@@ -206,7 +206,7 @@ def _writes(scale: Scale) -> Measurement:
 
 @asynccontextmanager
 async def _sink() -> AsyncIterator[str]:
-    """A server in a process of its own that reads requests and answers; its URL."""
+    """Runs a server process that reads requests and answers; gives its URL."""
     port = free_port()
     with TemporaryDirectory(prefix="headgate-bench-") as folder:
         arguments = ("bench", "server", "read", str(port))
@@ -217,7 +217,7 @@ async def _sink() -> AsyncIterator[str]:
 
 
 def _posts(scale: Scale) -> Measurement:
-    """A bare client that posts the same bodies to the same server."""
+    """Posts the same bodies to the same server with a bare client."""
     events = [event for request in _events(scale) for event in request] * _ROUNDS
     parts = [events[at : at + _WEBHOOK_BATCH] for at in range(0, len(events), _WEBHOOK_BATCH)]
     bodies = [

@@ -1,8 +1,8 @@
 """The hot path without HTTP: decode, intake, queue in memory, three destinations with transforms.
 
-A whole gateway is built from a config, as ``gateway serve`` builds it. An e-mail address is masked
-at intake, so that no destination sees it, and one destination gets a sample of the users. A pass
-ends when every destination has dealt with every event.
+A whole gateway is built from a config, as ``gateway serve`` builds it. Intake masks e-mail
+addresses, and one destination gets a sample of the users. A pass ends when every destination has
+finished with every event.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ data_dir = "data"
 
 [queue]
 type = "memory"
-max_bytes = 600_000_000  # what is done with goes once a second
+max_bytes = 600_000_000  # finished segments are removed once a second
 
 [sources.web]
 type = "segment"

@@ -1,8 +1,8 @@
 """End to end over HTTP: a real ``gateway serve`` on one processor, the load on another.
 
 The gateway acknowledges after fsync and delivers to one destination, which drops the events. After
-each run its own counts are compared with the answers: a figure for lost events would be no figure.
-The floors are bare aiohttp servers, `bench.servers`.
+each run the gateway's counts are compared with the answers, because figures with lost events mean
+nothing. The floors are bare aiohttp servers, `bench.servers`.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _SINGLES_PER_TEMPLATE = 100
 
 Templates = Callable[[Scale], Sequence[Template]]
 Kind = tuple[Templates, int]
-"""What is sent, and over how many connections."""
+"""The requests, and the number of connections."""
 
 
 def kinds(*, clean: bool = False) -> tuple[Kind, Kind]:
-    """Batches and single events."""
+    """Returns the loads: batches and single events."""
 
     def in_batches(scale: Scale) -> Sequence[Template]:
         return batches(scale.seed, scale.templates, clean=clean)
@@ -53,7 +53,7 @@ def kinds(*, clean: bool = False) -> tuple[Kind, Kind]:
 def gateway_variant(
     kind: Kind, *, mask: bool = False, destinations: int = 1, wide: bool = False
 ) -> Variant:
-    """The gateway under such a load; for the keywords see `bench.subject.gateway_config`."""
+    """Returns the gateway under a load; `bench.subject.gateway_config` has the keywords."""
 
     async def drive(scale: Scale) -> Measurement:
         templates, connections = kind
@@ -69,11 +69,11 @@ def gateway_variant(
 
 
 Server = Callable[[int, Path], AbstractAsyncContextManager[int]]
-"""Starts a server on a port, with a folder for what it writes; gives its process id."""
+"""Starts a server on a port with a folder for its files, and gives its process id."""
 
 
 def server_variant(kind: Kind, server: Server) -> Variant:
-    """Another server under such a load."""
+    """Returns another server under a load."""
 
     async def drive(scale: Scale) -> Measurement:
         templates, connections = kind
@@ -97,7 +97,7 @@ async def _floor(name: str, port: int, folder: Path) -> AsyncIterator[int]:
 
 
 def measured(load: Load, used: float) -> Measurement:
-    """A load as a measurement.
+    """Returns a load as a measurement.
 
     Args:
         used: processor time of the server, in seconds.

@@ -1,4 +1,4 @@
-"""From decoded events to the queue, against bare msgspec: what taking an event up costs."""
+"""The cost of intake: from the bytes of a request to the queue, against bare msgspec."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from gateway.state.ledger.counts import Ledger
 __all__ = ["BENCHMARKS", "CONCURRENCY", "decode", "memory_intake", "stored_bytes", "take_up"]
 
 CONCURRENCY = 32
-"""Requests under way at once, as from so many clients: they share writes."""
+"""Requests under way at once, as from so many clients; they share writes."""
 
 _SOURCE = "web"
 _HOUR_MS = 3_600_000
@@ -46,14 +46,14 @@ _CONFIG = SegmentConfig()
 
 
 def decode(body: bytes) -> list[Event]:
-    """The events of a batch's body, one by one, for what has to look at each of them."""
+    """Decodes the events of a batch's body one by one, for callers that need each of them."""
     return select(parse_batch(body), _CONFIG)
 
 
 async def take_up(
     intake: ports.Intake, bodies: list[bytes], concurrency: int = CONCURRENCY
 ) -> None:
-    """Decode and accept bodies as so many concurrent requests, as the source does."""
+    """Decodes and accepts bodies in concurrent requests, as the source does."""
     waiting = iter(bodies)
 
     async def client(mine: Iterator[bytes]) -> None:
@@ -85,7 +85,7 @@ async def _take(intake: ports.Intake, body: bytes) -> None:
 
 
 async def stored_bytes(bodies: list[bytes]) -> list[bytes]:
-    """What intake stores of each of the bodies."""
+    """Returns what intake stores of each body."""
     store = _Recording(MemoryConfig(), now_ms)
     async with _running(store, now_ms) as (intake, _):
         for body in bodies:
@@ -105,7 +105,7 @@ class _Recording(MemoryStore):
 
 @asynccontextmanager
 async def memory_intake(clock: Callable[[], int]) -> AsyncIterator[Intake]:
-    """An intake of its own in front of a queue in memory."""
+    """Runs an intake in front of a queue in memory."""
     async with _running(MemoryStore(MemoryConfig(), clock), clock) as (intake, _):
         yield intake
 
@@ -151,7 +151,7 @@ async def _intake(scale: Scale, store: Store) -> Measurement:
 
         async def work(bodies: list[bytes]) -> None:
             await take_up(intake, bodies)
-            await queue.release(queue.end, now_ms())  # nobody reads: the store must not fill up
+            await queue.release(queue.end, now_ms())  # or the queue, which nothing reads, fills up
 
         prepare = fresh(batches(scale.seed, scale.templates))
         measured = await measure_async(prepare, work, scale.templates * BATCH_EVENTS, scale)

@@ -1,4 +1,4 @@
-"""How long an answer takes at a part of the peak, fsync included."""
+"""The latency of answers at parts of the peak load, fsync included."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ LEVELS = (10, 50, 80)
 """Percent of the peak."""
 
 LEVEL_SECONDS = 3
-"""Times `Scale.seconds` for each level: a p99.9 needs more than a thousand answers."""
+"""Multiple of `Scale.seconds` for each level: a p99.9 needs more than a thousand answers."""
 
-_CONNECTIONS = 256  # more than ever wait at once, unless the gateway falls behind
+_CONNECTIONS = 256  # more than wait at once, unless the gateway falls behind
 _SHARES = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999}
 _MOST_P99_MS = 15.0
 
@@ -40,7 +40,7 @@ def _variant(kind: Kind) -> Variant:
             rate = peak.timed_events / peak.seconds / per_request
             notes = {"peak requests/s": rate}
             for level in LEVELS:
-                # Message ids of the levels differ: each counts on from a seed of its own.
+                # Each level has its own seed, so that its message ids are new.
                 own = templates(_reseeded(scale, level))
                 due = schedule(rate * level / 100, LEVEL_SECONDS * scale.seconds, scale.seed)
                 load = await offer(subject.port, own, _CONNECTIONS, due)

@@ -1,6 +1,6 @@
 """From the bytes of stored track events to the items of a vendor's request, without sending.
 
-The floor decodes the same events with their properties and context, which every mapping has to.
+The floor decodes the same events with their properties and context, as every mapping must.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ __all__ = ["BENCHMARKS"]
 
 _BATCH = 500
 _VISITORS_PER_MINUTE = 600.0
-_LEAST_BYTES, _MOST_BYTES = 900, 1400  # of an event; their mean is about 1.1 KB
+_LEAST_BYTES, _MOST_BYTES = 900, 1400  # of an event; the mean is about 1.1 KB
 
 _Work = Callable[[list[bytes]], object]
 
 
 def _batches(scale: Scale) -> list[bytes]:
-    """Batches of track events of a shop, as the queue holds them."""
+    """Returns batches of a shop's track events as the queue holds them."""
     events = (
         encoded
         for _, event in Shop(scale.seed, _VISITORS_PER_MINUTE).events()

@@ -1,8 +1,8 @@
-"""What ``mask`` costs with the settings of config.toml, on clean events and on others.
+"""The cost of ``mask`` with the settings of config.toml, on clean events and on others.
 
-The search of a whole request's bytes is all that a clean request costs. Where one event in a
-hundred holds something, that event is made, masked and stored by itself. The floor is the bare
-decoding of the same events, as it is for the whole intake.
+A clean request costs only the search of its bytes. If one event in a hundred holds personal data,
+only that event is decoded, masked and stored by itself. The floor is the bare decoding of the same
+events, as for the whole intake.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _mask() -> Mask:
 
 
 def _requests(scale: Scale, mask: Mask, *, clean: bool) -> list[bytes]:
-    """Arrays of so many events each that all are clean, or all hold an e-mail address."""
+    """Returns arrays of events that are all clean, or that all hold an e-mail address."""
     found: list[Any] = []
     for template in batches(scale.seed, 4 * scale.templates):
         for event in msgspec.json.decode(template.body(0))["batch"]:
@@ -94,7 +94,7 @@ def _bare(scale: Scale) -> Measurement:
 
 
 def _one_of_many(scale: Scale) -> Measurement:
-    """What intake does for such a request, but for decoding its heads and storing it."""
+    """Does what intake does for such a request, except decoding its heads and storing it."""
     mask = _mask()
     chain = Chain([("privacy", mask)])
     origin = Origin("web", _NOW_MS)

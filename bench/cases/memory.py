@@ -1,4 +1,4 @@
-"""Memory under an overload that lasts: more is offered, all the time, than the gateway can take."""
+"""Memory under a lasting overload: clients send more, all the time, than the gateway can take."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MOST_MB_PER_MINUTE = 2.0
 
 
 def rss_mb(pid: int) -> float:
-    """Resident memory of a process, in megabytes."""
+    """Returns the resident memory of a process in megabytes."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
     except OSError:
@@ -38,7 +38,7 @@ def rss_mb(pid: int) -> float:
 
 
 def grows(series: list[tuple[float, float]]) -> float:
-    """Megabytes a minute over the later part of a series of seconds and megabytes."""
+    """Returns the growth in megabytes a minute over the later part of a series."""
     settled = series[int(len(series) * _SETTLED_SHARE) :]
     return slope([(seconds / 60, megabytes) for seconds, megabytes in settled])
 
@@ -56,7 +56,7 @@ async def _drive(scale: Scale) -> Measurement:
                 await asyncio.sleep(seconds / _SAMPLES)
 
         watching = asyncio.create_task(watch())
-        # Each of these connections always has a request under way: that is an overload.
+        # Each connection always has a request under way, which makes an overload.
         load = await generate(subject.port, templates(scale), 4 * connections, seconds)
         watching.cancel()
         only_successes(load)

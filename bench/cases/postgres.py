@@ -1,10 +1,10 @@
-"""Events a second into a PostgreSQL server on this machine, beside COPY of rows that are ready.
+"""Events a second into a PostgreSQL server on this machine, beside COPY of prepared rows.
 
 Run it in the root of the project: ``python -m bench.cases.postgres [PASSES]``. The events are those
 of `gateway.cli.demo.shop`, seeded.
 
-The floor copies the very same records to the same tables, in the same batches, each a transaction
-of its own, and knows neither positions nor types.
+The floor copies the same records to the same tables, in the same batches, each in its own
+transaction. It knows neither positions nor types.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _BATCH = 2000
 _PASSES = 3
 _SEED = 1
 Took = tuple[float, float]
-"""Seconds, and seconds of CPU of this process, without the server's."""
+"""Seconds, and seconds of processor time of this process without the server."""
 
 _AT = "2026-11-23T14:00:00.000Z"
 
@@ -60,9 +60,9 @@ async def _destination(server: PostgresServer, schema: str) -> Postgres:
 
 
 async def _deliver(destination: Postgres, parts: Sequence[list[Event]], sends: int) -> Took:
-    """How long it takes to send all parts, so many at once."""
+    """Returns the time that sending all parts takes, several at once."""
     waiting = list(enumerate(parts))[::-1]
-    # What a mapping decodes is remembered with the event; each pass pays for it anew.
+    # An event keeps what a mapping has decoded, so each pass needs new events.
     for part in parts:
         for event in part:
             event.__dict__.clear()
@@ -97,7 +97,7 @@ async def _copy(server: PostgresServer, schema: str, parts: Sequence[list[Fitted
 
 
 class _Watched(Postgres):
-    """Remembers the records of each batch, for the floor."""
+    """Remembers the records of each batch for the floor."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -122,7 +122,7 @@ async def _main(server: PostgresServer, passes: int) -> None:
         took["floor"].append(await _copy(server, "warm", watched.parts))
         for name, sends in (("one send at a time", 1), ("four sends", 4)):
             destination = await _destination(server, f"s{number}_{sends}")
-            # The tables are there, as they are on any day but the first.
+            # The tables exist, as on every day but the first.
             await destination.send(Batch(events, range(len(events)), 1, "first"))
             took[name].append(await _deliver(destination, parts, sends))
             await destination.stop()

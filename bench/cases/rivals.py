@@ -1,7 +1,7 @@
-"""The gateway beside what a user would write instead, on the same payload in the same run.
+"""The gateway beside programs that users write instead, on the same payload in the same run.
 
-The programs are in `bench.peers`. They are installed into an environment of their own, on demand,
-with what `peers/requirements.txt` pins, and run as their users run them.
+The programs are in `bench.peers`. They are installed on demand into their own environment, with the
+versions that `peers/requirements.txt` pins, and run as their users run them.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ _SAID = {
 
 
 def install() -> Path:
-    """The Python of the peers' environment, which is made if it is not there.
+    """Returns the Python of the peers' environment, which is made if it is missing.
 
     Raises:
-        RuntimeError: it cannot be made, because no package index can be reached, say.
+        RuntimeError: it cannot be made, for instance without a package index.
     """
     requirements = _FOLDER / "requirements.txt"
     key = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()[:12]
@@ -77,7 +77,7 @@ def install() -> Path:
 
 
 def _installed() -> None:
-    install()  # once, before anything is timed
+    install()  # before the timed part
 
 
 @asynccontextmanager

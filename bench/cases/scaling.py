@@ -1,4 +1,4 @@
-"""How throughput changes with what users choose: batch and event size, destinations, a backlog."""
+"""Throughput by batch size, event size, number of destinations, and backlog."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BATCH_SIZES = (1, 3, 10, 30, 100, 300, 1000)
 EVENT_BYTES = (200, 500, 1000, 3000, 10_000, 32_000)
 DESTINATIONS = (1, 2, 4, 8, 16)
 BACKLOGS = (100, 10, 1)
-"""Parts of `Scale.queued`."""
+"""Lengths of the backlog, as divisors of `Scale.queued`."""
 
 CURVES = {
     "scale-batch": "events in a batch",
@@ -33,7 +33,7 @@ CURVES = {
     "scale-destinations": "destinations",
     "scale-queue": "events queued at the start",
 }
-"""Benchmarks whose variants are points of a curve, named by their place on this axis."""
+"""Benchmarks whose variants are points of a curve, with the name of its axis."""
 
 _REPEATS = 3
 _CONNECTIONS = 16
@@ -53,7 +53,7 @@ def _over_http(size: int, event_bytes: int | None = None) -> Variant:
 
 
 def _backlog(part: int, scale: Scale) -> Measurement:
-    """Delivery to one destination that is so far behind, for as long as is measured."""
+    """Measures delivery to one destination with this backlog."""
 
     async def drive(folder: Path) -> Measurement:
         gateway = Gateway(load(folder / "config.toml"), discover())

@@ -1,4 +1,4 @@
-"""How soon the command answers, and how soon a gateway with a long queue is ready."""
+"""The time until the command answers, and until a gateway with a long queue is ready."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _version_seconds(folder: Path) -> float:
 
 
 def _installed(folder: Path) -> dict[str, str]:
-    """An environment in which modules are compiled once, as `pip install` does it."""
+    """Returns an environment in which modules are compiled once, as `pip install` does."""
     kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     return {**kept, "PYTHONPYCACHEPREFIX": str(folder / "pycache")}
 
@@ -59,15 +59,15 @@ def _serve(scale: Scale) -> Measurement:
     with TemporaryDirectory(prefix="headgate-bench-") as name:
         folder = Path(name)
         events = fill(folder, stored(scale), scale.queued)
-        # As a gateway that was restarted finds it: its modules are compiled, its state knows of the
-        # queue, which is in the page cache.
+        # A restarted gateway finds the same: compiled modules, a state that knows the queue, and
+        # the queue in the page cache.
         _ready_seconds(folder)
         took = median([_ready_seconds(folder) for _ in range(_STARTS)])
     return Measurement(1, took, {_READY: took * 1000, "events queued": float(events)})
 
 
 def _ready_seconds(folder: Path) -> float:
-    """From the start of the process until ``/health`` answers 200."""
+    """Returns the seconds from the start of the process until ``/health`` answers 200."""
     port = free_port()
     config = folder / "config.toml"
     config.write_text(gateway_config(port), encoding="utf-8")
@@ -86,7 +86,7 @@ def _ready_seconds(folder: Path) -> float:
             time.sleep(_POLL_SECONDS)
         return time.perf_counter() - began
     finally:
-        # Killed, for to drain it would take as long as to deliver ten million events.
+        # Killed, because a drain would deliver ten million events.
         os.kill(process.pid, signal.SIGKILL)
         process.wait(_STOP_SECONDS)
 

@@ -1,8 +1,8 @@
-"""Two worker processes against one, over HTTP, and what telling message ids costs an event.
+"""Two worker processes against one, over HTTP, and the cost of exchanging message ids.
 
-Workers may use all processors; the load generator gives way to them (``nice``), but on a machine
-with two processors takes its part of both. After each run the gateway's counts, over all workers,
-are compared with the answers.
+Workers may use all processors. The load generator gives way to them (``nice``), but takes its part
+of both on a machine with two processors. After each run the gateway's counts over all workers are
+compared with the answers.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ async def _drive(number: int, scale: Scale) -> Measurement:
 
 
 async def _accepted(client: Client, expected: int) -> float:
-    """Events accepted over all workers, once they have all said so."""
+    """Returns the events accepted by all workers, once all have reported."""
     deadline = time.monotonic() + _COUNTS_SECONDS
     while True:
         counts = await client.counts()
@@ -70,19 +70,19 @@ async def _accepted(client: Client, expected: int) -> float:
 
 
 def _taken(scale: Scale) -> list[tuple[str, set[str]]]:
-    """The ids of batches, as they are taken up."""
+    """Returns the ids of batches as intake accepts them."""
     ids = [f"{scale.seed:08x}-{number:027d}" for number in range(_IDS)]
     return [("web", set(ids[i : i + BATCH_EVENTS])) for i in range(0, _IDS, BATCH_EVENTS)]
 
 
 def _say(scale: Scale) -> Measurement:
-    """What a worker does to tell the ids that it has stored."""
+    """Does what a worker does to tell the ids that it has stored."""
     taken = _taken(scale)
     return measure(lambda: None, lambda _: [encode_ids([one]) for one in taken], _IDS, scale)
 
 
 def _hear(scale: Scale) -> Measurement:
-    """What a worker does with those that another has stored."""
+    """Does what a worker does with the ids that another has stored."""
     said = [encode_ids([one]) for one in _taken(scale)]
 
     def work(recent: RecentIds) -> None:

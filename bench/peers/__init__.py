@@ -1,4 +1,4 @@
-"""What a user would write instead, each a file that its own environment runs.
+"""Programs that users write instead of a gateway, one file each.
 
-They share nothing with the gateway but the payload. How each is run: `bench.cases.rivals`.
+They share only the payload with the gateway. `bench.cases.rivals` runs them.
 """

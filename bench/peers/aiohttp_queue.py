@@ -1,7 +1,7 @@
 """A collector without durability: aiohttp, the standard library's json, an asyncio.Queue.
 
-Answers once the events are in the queue, in memory; a task takes them out and drops them. What is
-in the queue is lost with the process. Run as a program, with a port.
+Answers once the events are in the queue in memory; a task takes them out and drops them. Events in
+the queue are lost with the process. Run it as a program with a port.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ queue: asyncio.Queue[list[dict[str, Any]]] = asyncio.Queue(maxsize=1000)
 
 
 async def take(request: web.Request) -> web.Response:
-    """Queue a batch or an event."""
+    """Queues a batch or an event."""
     body = json.loads(await request.read())
     events = body["batch"] if request.path == "/v1/batch" else [body]
     if not all(isinstance(event, dict) and event.get("messageId") for event in events):
@@ -27,18 +27,18 @@ async def take(request: web.Request) -> web.Response:
 
 
 async def health(_: web.Request) -> web.Response:
-    """Say that it is up."""
+    """Answers that it is up."""
     return web.json_response({"success": True})
 
 
 async def drop() -> None:
-    """Do nothing with events."""
+    """Drops events."""
     while True:
         await queue.get()
 
 
 async def main(port: int) -> None:
-    """Serve until SIGTERM."""
+    """Serves until SIGTERM."""
     app = web.Application(client_max_size=10_000_000)
     app.router.add_get("/health", health)
     app.router.add_post("/v1/{kind}", take)

@@ -1,6 +1,6 @@
-"""A collector as it is often written first: FastAPI, pydantic models, rows in SQLite.
+"""A collector as people often write it first: FastAPI, pydantic models, rows in SQLite.
 
-Answers once the events are committed. Run with uvicorn; ``PEER_FOLDER`` says where to write.
+Answers once the events are committed. Run it with uvicorn; ``PEER_FOLDER`` is the file's folder.
 """
 
 import json
@@ -46,7 +46,7 @@ db.execute("CREATE TABLE events (message_id TEXT PRIMARY KEY, type TEXT, user_id
 
 
 def store(events: list[Event]) -> None:
-    """Insert events in one transaction; one whose id is there already is left out."""
+    """Inserts events in one transaction; skips events whose id exists."""
     rows = [
         (event.message_id, event.type, event.user_id, json.dumps(event.model_dump(by_alias=True)))
         for event in events
@@ -57,20 +57,20 @@ def store(events: list[Event]) -> None:
 
 @app.get("/health")
 def health() -> dict[str, bool]:
-    """Say that it is up."""
+    """Answers that it is up."""
     return {"success": True}
 
 
 @app.post("/v1/batch")
 def take_batch(batch: Batch) -> dict[str, bool]:
-    """Store a batch."""
+    """Stores a batch."""
     store(batch.batch)
     return {"success": True}
 
 
 @app.post("/v1/{kind}")
 def take_event(kind: str, event: Event) -> dict[str, bool]:
-    """Store an event."""
+    """Stores an event."""
     event.type = kind
     store([event])
     return {"success": True}

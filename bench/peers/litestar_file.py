@@ -1,6 +1,6 @@
 """A collector written for speed: Litestar, msgspec Structs, lines of JSON in a file.
 
-Answers once the lines are synced. Run with uvicorn; ``PEER_FOLDER`` says where to write.
+Answers once the lines are synced. Run it with uvicorn; ``PEER_FOLDER`` is the file's folder.
 """
 
 import os
@@ -41,7 +41,7 @@ file = (Path(os.environ["PEER_FOLDER"]) / "events.ndjson").open("ab")
 
 
 def store(events: list[Event]) -> None:
-    """Append events and sync."""
+    """Appends events and syncs."""
     lines = encoder.encode_lines(events)
     with lock:
         file.write(lines)
@@ -51,20 +51,20 @@ def store(events: list[Event]) -> None:
 
 @get("/health", sync_to_thread=False)
 def health() -> dict[str, bool]:
-    """Say that it is up."""
+    """Answers that it is up."""
     return {"success": True}
 
 
 @post("/v1/batch", status_code=200, sync_to_thread=True)
 def take_batch(data: Batch) -> dict[str, bool]:
-    """Store a batch."""
+    """Stores a batch."""
     store(data.batch)
     return {"success": True}
 
 
 @post("/v1/{kind:str}", status_code=200, sync_to_thread=True)
 def take_event(kind: str, data: Event) -> dict[str, bool]:
-    """Store an event."""
+    """Stores an event."""
     data.type = kind
     store([data])
     return {"success": True}

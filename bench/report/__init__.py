@@ -1,1 +1,1 @@
-"""What is made of measurements: figures, goals, comparisons, charts and tables."""
+"""Turns measurements into figures, goals, comparisons, charts and tables."""

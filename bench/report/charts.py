@@ -1,6 +1,6 @@
-"""Draws what is in a report as charts: the scaling curves, latencies, memory over time.
+"""Draws the charts of a report: scaling curves, latencies, memory over time.
 
-Needs what ``bench/requirements.txt`` names, which nothing else does.
+Only this module needs ``bench/requirements.txt``.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _PERCENTILES = ("p50", "p99", "p99.9")
 
 
 def draw(report: Report, folder: Path) -> list[Path]:
-    """Write an SVG file for each benchmark of a report that has a chart; returns their paths."""
+    """Writes an SVG file for each benchmark of a report that has a chart; returns their paths."""
     with mpl.rc_context(_STYLE):
         return [path for result in report.results for path in _drawn(result, report, folder)]
 
@@ -84,7 +84,7 @@ def _caption(result: ReportedResult, report: Report) -> str:
 
 
 def _curve(result: ReportedResult, axes: Axes) -> None:
-    """Events a second over what the variants are named by."""
+    """Draws events a second over the axis that names the variants."""
     places = [float(name.replace(",", "")) for name in result.variants]
     rates = [[1e6 / each for each in v.repeats] for v in result.variants.values()]
     middle = [median(rate) for rate in rates]
@@ -110,7 +110,7 @@ def _curve(result: ReportedResult, axes: Axes) -> None:
 
 
 def _latencies(result: ReportedResult, axes: Axes) -> None:
-    """Bars by level of load, for each percentile, on a scale of powers."""
+    """Draws bars by level of load for each percentile, on a logarithmic scale."""
     width = 0.8 / len(_PERCENTILES)
     labels: list[str] = []
     middle: list[float] = []
@@ -139,7 +139,7 @@ def _latencies(result: ReportedResult, axes: Axes) -> None:
     axes.set_yscale("log")
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    # From a power of ten below the least, with room for the legend above the greatest.
+    # Begins at a power of ten below the least, with room for the legend above the greatest.
     axes.set_ylim(10.0 ** math.floor(math.log10(0.9 * min(heights))), 4 * max(heights))
     axes.margins(x=0.03)
     axes.set_xticks(middle, labels)
@@ -183,7 +183,7 @@ def _values(axes: Axes, label: str, top: float) -> None:
 
 
 def _short(value: Any) -> str:
-    """A number in few characters: 1.2M, 340k, 97."""
+    """Returns a number in few characters: 1.2M, 340k, 97."""
     if value >= 1e6:
         return f"{value / 1e6:.3g}M"
     if value >= 1e3:

@@ -1,8 +1,8 @@
-"""Compares two reports: how each subject moved against its floor, and how sure that is.
+"""Compares two reports: the change of each subject against its floor, with an interval.
 
-Times of two runs do not compare, for machines are noisy and may differ. What compares is a
-subject's time over that of its floor, taken within one repeat: it has the noise of both runs in it,
-and little of the machine's.
+Times of two runs do not compare, because machines are noisy and may differ. A subject's time over
+that of its floor, taken within one repeat, does: it has the noise of both runs, and little of the
+machine's.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["Change", "compare", "show_changes"]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """How a subject moved against a floor.
+    """The change of a subject against a floor.
 
     Attributes:
         before, after: its time over the floor's, the median over the repeats.
@@ -39,12 +39,12 @@ class Change:
     high: float
 
     def regressed(self, bound: float) -> bool:
-        """Whether it is slower by more than `bound`, a share such as 0.1, beyond chance."""
+        """Returns whether it is slower by more than `bound`, a share such as 0.1, beyond chance."""
         return self.factor > 1 + bound and self.low > 1
 
 
 def compare(before: Report, after: Report) -> list[Change]:
-    """All subjects and floors that both reports have."""
+    """Returns the changes of all subjects and floors that both reports have."""
     later = {benchmark.name: benchmark.variants for benchmark in after.results}
     changes = []
     for benchmark in before.results:
@@ -72,7 +72,7 @@ def _change(
 
 
 def show_changes(changes: Sequence[Change], bound: float, console: Console) -> None:
-    """Print them as a table; those that regressed stand out."""
+    """Prints changes as a table; regressions stand out."""
     table = plain_table("before", "after", "change", "interval", "")
     for change in changes:
         slower = change.regressed(bound)

@@ -1,4 +1,4 @@
-"""What the figures are to be, and whether they are."""
+"""The goals of figures, and the verdict on each."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from bench.report.stats import interval
 __all__ = ["MOST_GENERATOR", "Goal", "Verdict", "judge"]
 
 MOST_GENERATOR = 85.0
-"""Percent of its processor; a generator that is busier may have been the limit itself."""
+"""Percent of its processor; a busier generator may have been the limit itself."""
 
 
 class Goal(Struct, frozen=True):
-    """What a figure of a benchmark is to be.
+    """A bound on a figure of a benchmark.
 
     Attributes:
-        work: what is measured, in words.
+        work: the measured work in words.
         subject: name of the variant.
-        floor: variant that the subject's speed is divided by; empty for a goal on a note.
+        floor: variant whose speed divides the subject's; empty for a goal on a note.
         note: name of the note that has a bound; empty for a goal on a ratio.
-        least, most: the bound; one of them is given.
-        said: more that a reader should know, such as what a peer guarantees.
+        least, most: the bound; exactly one is set.
+        said: a remark for the reader, such as what a peer guarantees.
     """
 
     work: str
@@ -39,20 +39,20 @@ class Goal(Struct, frozen=True):
 
     @property
     def bound(self) -> str:
-        """The bound as text."""
+        """Returns the bound as text."""
         return f"≥ {self.least:g}" if self.least is not None else f"≤ {self.most:g}"
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A goal beside what was measured.
+    """A goal beside the measured figure.
 
     Attributes:
         value: the median over the repeats.
-        low, high: interval of 95 % of it.
-        state: ``unclear`` where the generator was too busy to be sure that it was not the limit.
-        rate: events a second of the subject, and of the floor, where the goal is on their ratio.
-        generator: percent of its processor that the generator needed at most; 0 without one.
+        low, high: its interval of 95 %.
+        state: ``unclear`` if the generator was so busy that it may have been the limit.
+        rate: events a second of the subject and the floor, if the goal is on their ratio.
+        generator: the generator's highest load in percent of its processor; 0 without one.
     """
 
     goal: Goal
@@ -71,11 +71,11 @@ def judge(
     notes: Mapping[str, Sequence[float]],
     generator: float = 0.0,
 ) -> Verdict:
-    """Hold a goal against figures.
+    """Judges a goal by figures.
 
     Args:
-        microseconds: for an event, of each repeat, by variant.
-        notes: of the subject, of each repeat.
+        microseconds: for an event in each repeat, by variant.
+        notes: of the subject in each repeat.
         generator: percent; see `Verdict`.
     """
     rate = floor_rate = None
@@ -87,8 +87,8 @@ def judge(
         values = list(notes[goal.note])
     value = median(values)
     met = value >= goal.least if goal.least is not None else value <= (goal.most or 0.0)
-    # A generator that was the limit makes its subject look slow, never fast; the same is true of
-    # its floor, and then the ratio flatters.
+    # A generator at its limit makes its subject look slow, never fast. If it slows the floor, the
+    # ratio looks too good.
     state: Literal["met", "missed", "unclear"] = "met" if met else "missed"
     if generator > MOST_GENERATOR:
         state = "unclear"

@@ -11,7 +11,7 @@ __all__ = ["to_markdown"]
 
 
 def to_markdown(report: Report) -> str:
-    """Tables of the goals of a report, under a sentence on what they were measured with."""
+    """Returns tables of a report's goals, below a sentence on versions and machine."""
     judged = verdicts(report)
     ratios = [verdict for verdict in judged if verdict.goal.floor and not verdict.goal.said]
     peers = [verdict for verdict in judged if verdict.goal.said]

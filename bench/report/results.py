@@ -1,4 +1,4 @@
-"""A report: what was measured, with everything needed to repeat it, as JSON and as tables."""
+"""The report of a run, with everything needed to repeat it, as JSON and as tables."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ _Positive = Annotated[float, Meta(gt=0)]
 
 
 class ReportedVariant(Struct, frozen=True):
-    """A variant.
+    """A variant in a report.
 
     Attributes:
-        ratios: floor to the median of the times over the floor's, each within one repeat.
-        repeats: microseconds for an event, of each repeat.
-        notes: further numbers, of each repeat.
-        series: a number over time, of the last repeat.
+        ratios: median ratio to each floor by its name, each ratio within one repeat.
+        repeats: microseconds for an event in each repeat.
+        notes: further numbers of each repeat.
+        series: a number over time in the last repeat.
     """
 
     ratios: dict[str, float]
@@ -51,7 +51,7 @@ class ReportedVariant(Struct, frozen=True):
 
 
 class ReportedResult(Struct, frozen=True):
-    """A benchmark."""
+    """A benchmark in a report."""
 
     name: str
     variants: dict[str, ReportedVariant]
@@ -61,14 +61,14 @@ class ReportedResult(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """All benchmarks of a run, and what its figures depend on."""
+    """All benchmarks of a run, and the versions and machine that its figures depend on."""
 
     results: list[ReportedResult]
     environment: dict[str, Any] = {}
 
 
 def make_report(results: Sequence[Result]) -> Report:
-    """What was measured on this machine."""
+    """Returns the report of measurements on this machine."""
     return Report([_reported(result) for result in results], environment())
 
 
@@ -93,15 +93,15 @@ def _reported(result: Result) -> ReportedResult:
 
 
 def to_json(report: Report) -> str:
-    """The report as text that `read_report` reads."""
+    """Returns the report as text that `read_report` reads."""
     return msgspec.json.format(msgspec.json.encode(report), indent=2).decode()
 
 
 def read_report(text: bytes) -> Report:
-    """Read a report.
+    """Reads a report.
 
     Raises:
-        ValueError: it is none, or does not add up.
+        ValueError: the text is no report, or does not add up.
     """
     try:
         report = msgspec.json.decode(text, type=Report)
@@ -123,7 +123,7 @@ def read_report(text: bytes) -> Report:
 
 
 def verdicts(report: Report) -> list[Verdict]:
-    """All goals of a report, held against its figures."""
+    """Judges all goals of a report by its figures."""
     return [
         judge(
             goal,
@@ -140,7 +140,7 @@ def verdicts(report: Report) -> list[Verdict]:
 
 
 def _generator(variants: Mapping[str, ReportedVariant], goal: Goal) -> float:
-    """Percent of its processor that the generator needed for the subject or its floor."""
+    """Returns the generator's load in percent of its processor, for the subject or its floor."""
     if not goal.floor:
         return 0.0
     sides = (variants[goal.subject], variants[goal.floor])
@@ -148,7 +148,7 @@ def _generator(variants: Mapping[str, ReportedVariant], goal: Goal) -> float:
 
 
 def show(result: ReportedResult, console: Console) -> None:
-    """Print a benchmark's table."""
+    """Prints a benchmark's table."""
     variants = result.variants
     console.print(f"[bold]{result.name}[/]: {result.about}", highlight=False)
     floors = list(dict.fromkeys(f for v in variants.values() for f in v.ratios))
@@ -173,7 +173,7 @@ def show(result: ReportedResult, console: Console) -> None:
 
 
 _MOST_COLUMNS = 4
-"""Of ratios and notes; a table with more of them has them in rows, to fit a terminal."""
+"""Most columns of ratios and notes; a table with more shows them in rows, to fit a terminal."""
 
 
 def _show_turned(
@@ -212,7 +212,7 @@ QUICK = "This was a quick run: it shows that everything works, and its figures m
 
 
 def is_quick(report: Report) -> bool:
-    """Whether measurements were too short for figures."""
+    """Returns whether measurements were too short for figures."""
     return any(
         result.scale.get("seconds", _QUICK_SECONDS) < _QUICK_SECONDS for result in report.results
     )
@@ -222,7 +222,7 @@ _STATE_STYLE = {"met": "[green]met[/]", "missed": "[red]missed[/]", "unclear": "
 
 
 def show_verdicts(judged: Sequence[Verdict], console: Console) -> None:
-    """Print the goals as a table."""
+    """Prints the goals as a table."""
     table = plain_table("measured", "interval", "goal", "")
     table.columns[0].no_wrap = False
     for verdict in judged:
@@ -237,7 +237,7 @@ def show_verdicts(judged: Sequence[Verdict], console: Console) -> None:
 
 
 def plain_table(*columns: str) -> Table:
-    """An empty table: a column for names without a heading, then these, for figures."""
+    """Returns an empty table: a column for names, then these columns for figures."""
     table = Table(box=None, pad_edge=False, padding=(0, 0, 0, 1))
     table.add_column("", no_wrap=True)
     for column in columns:
@@ -246,5 +246,5 @@ def plain_table(*columns: str) -> Table:
 
 
 def _spread(repeats: Sequence[float]) -> str:
-    """How far apart the slowest and the fastest repeat are, in percent of the median."""
+    """Returns the distance of the slowest and the fastest repeat in percent of the median."""
     return f"{(max(repeats) - min(repeats)) / median(repeats):.0%}"

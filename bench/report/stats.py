@@ -1,4 +1,4 @@
-"""The few statistics that figures are judged by."""
+"""The statistics that judge figures."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ __all__ = ["interval", "percentile", "slope"]
 
 _RESAMPLES = 4000
 _TAIL = 0.025
-"""Left out at either end: intervals are of 95 %."""
+"""Share left out at either end: intervals are of 95 %."""
 
 
 def interval(*samples: Sequence[float], of: Callable[..., float] = median) -> tuple[float, float]:
-    """Interval of 95 % of what `of` makes of the samples.
+    """Returns the 95 % interval of `of`, a function of the samples.
 
     The percentile bootstrap (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993,
-    chapter 13). From a seed, so that the same figures always have the same interval.
+    chapter 13), with a fixed seed: the same figures always have the same interval.
 
     Args:
-        samples: each is resampled on its own; at least one figure each.
+        samples: resampled independently; at least one figure each.
     """
     rng = random.Random(0)
     values = sorted(
@@ -31,15 +31,15 @@ def interval(*samples: Sequence[float], of: Callable[..., float] = median) -> tu
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value that `share` of the others stay within; `values` may be in any order."""
+    """Returns the value that `share` of all values stay within; `values` may be in any order."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:
-    """How much a value rises for one unit of the other (Theil and Sen: the median of all slopes).
+    """Returns the rise of y for one unit of x (Theil and Sen: the median of all slopes).
 
-    A single peak does not move it, which it would with least squares.
+    A single peak does not move it, unlike least squares.
     """
     slopes = [
         (later - earlier) / (end - start)

@@ -1,4 +1,4 @@
-"""A running gateway as commands see it: found by its data directory, asked over its admin API."""
+"""Client of a running gateway's admin API; finds the gateway by its data directory."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 __all__ = ["TOKEN_VARIABLE", "Remote", "connect", "required"]
 
 TOKEN_VARIABLE = "GATEWAY_ADMIN_TOKEN"  # noqa: S105 - the variable's name
-"""Environment variable with the token to ask with, in place of the one that config has."""
+"""Environment variable with a token that replaces the one in config."""
 
 _TIMEOUT_SECONDS = 60.0
 
 
 def connect(config: Config) -> Remote | None:
-    """The gateway that runs on a config's data directory; None where none does.
+    """Returns the gateway that runs on a config's data directory, or None.
 
     Raises:
-        GatewayError: one runs, and has not written down where.
+        GatewayError: one runs, but has not written its address.
     """
     if not is_held(config.shared_dir):
         return None
@@ -47,7 +47,7 @@ def connect(config: Config) -> Remote | None:
 
 
 def required(config: Config) -> Remote:
-    """The running gateway, with a token to ask it.
+    """Returns the running gateway, with a token.
 
     Raises:
         GatewayError: none is running, or config has no token.
@@ -69,8 +69,8 @@ class Remote:
     """The admin API of a running gateway.
 
     Args:
-        url: as `gateway serve` shows it.
-        token: empty where config has none; then nothing can be asked.
+        url: as `gateway serve` prints it.
+        token: empty if config has none; then only `health` works.
     """
 
     def __init__(self, url: str, token: str) -> None:
@@ -79,12 +79,12 @@ class Remote:
         self._token = token
 
     def get(self, path: str, **query: object) -> Any:
-        """The JSON answer to a GET; a query value of None is left out."""
+        """Returns the JSON answer to a GET; leaves out query values that are None."""
         with self._open("GET", path, query) as response:
             return json.loads(response.read())
 
     def health(self) -> Any:
-        """The answer of /health, which needs no token and tells of failures with a 503."""
+        """Returns the answer of /health, which needs no token and reports failures with a 503."""
         try:
             with urllib.request.urlopen(f"{self.url}/health", timeout=_TIMEOUT_SECONDS) as response:  # noqa: S310
                 return json.loads(response.read())
@@ -95,18 +95,18 @@ class Remote:
             raise GatewayError(f"the gateway at {self.url} does not answer: {error}") from error
 
     def post(self, path: str, body: Any = None, seconds: float = _TIMEOUT_SECONDS) -> Any:
-        """The JSON answer to a POST, within so long."""
+        """Returns the JSON answer to a POST, within so many seconds."""
         data = json.dumps({} if body is None else body).encode()
         with self._open("POST", path, {}, data, seconds) as response:
             return json.loads(response.read())
 
     def delete(self, path: str) -> Any:
-        """The JSON answer to a DELETE."""
+        """Returns the JSON answer to a DELETE."""
         with self._open("DELETE", path, {}) as response:
             return json.loads(response.read())
 
     def stream(self, path: str, **query: object) -> Iterator[dict[str, Any]]:
-        """The lines of an answer that goes on, each a JSON object."""
+        """Yields the lines of an endless answer, each a JSON object."""
         with self._open("GET", path, query) as response:
             for line in response:
                 if line.strip():

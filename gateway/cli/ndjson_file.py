@@ -1,10 +1,10 @@
-"""From the bytes of an NDJSON file to events that a gateway takes up.
+"""Events in the bytes of an NDJSON file, ready for a gateway.
 
-An event needs a message id so that sending it again does not count it twice. A line without one is
-given one that follows from the line and its number: sending the same file again, whole or after it
-was cut short or added to, repeats the ids, while equal lines of one file stay different events.
-A stream has no such identity (two runs of ``echo ... | gateway send -`` are two events), so that
-there a line gets an id of that kind only if it also says when it happened; else the id is random.
+An event needs a message id, so that sending it again does not count it twice. A line without one
+gets an id made from the line and its number. So sending the same file again repeats the ids, even
+if the file was cut or lines were appended, while equal lines of one file stay different events. A
+stream has no such identity: two runs of ``echo ... | gateway send -`` are two events. A line of a
+stream gets such an id only if it has a timestamp, and else a random one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gateway.events.envelope.validate import validate
 __all__ = ["MAX_DEPTH", "BadLine", "Line", "LineSplitter", "prepare"]
 
 MAX_DEPTH = 64
-"""Nesting of `properties`, `traits` or `context` that the gateway allows by default."""
+"""Deepest nesting of `properties`, `traits` or `context` that the gateway accepts by default."""
 
 _BOM = b"\xef\xbb\xbf"
 _fields = msgspec.json.Decoder(dict[str, Raw])
@@ -36,12 +36,12 @@ _CODES = {
 
 
 class BadLine(Exception):
-    """A line that is not an event the gateway would take up; the text says why."""
+    """The gateway would not accept the event in a line; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line that is ready to be sent.
+    """A line that is ready to send.
 
     Attributes:
         number: from 1, blank lines included.
@@ -53,7 +53,7 @@ class Line:
 
 
 class LineSplitter:
-    """Cuts chunks of bytes into numbered lines, in memory bounded by the longest line allowed."""
+    """Splits chunks of bytes into numbered lines; memory holds at most one line of the limit."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max = max_bytes
@@ -62,7 +62,7 @@ class LineSplitter:
         self._too_long = False
 
     def feed(self, chunk: bytes) -> Iterator[tuple[int, bytes | None]]:
-        r"""Lines that end in this chunk, without ``\n``; None for one over the bound."""
+        r"""Yields the lines that end in this chunk, without ``\n``; None for one over the limit."""
         first, *others = chunk.split(b"\n")
         self._grow(first)
         for piece in others:
@@ -70,7 +70,7 @@ class LineSplitter:
             self._grow(piece)
 
     def close(self) -> Iterator[tuple[int, bytes | None]]:
-        """The last line, where the file does not end with a line end."""
+        """Yields the last line if it has no line end."""
         if self._rest or self._too_long:
             yield self._finish()
 
@@ -90,11 +90,11 @@ class LineSplitter:
 
 
 def prepare(number: int, text: bytes, *, stream: bool, max_bytes: int) -> Line | None:
-    """Check a line by the gateway's own rules, and see that it has a message id.
+    """Checks a line by the gateway's own rules, and adds a message id if it has none.
 
     Args:
-        stream: the line is not of a file, see the module.
-        max_bytes: bound on the event.
+        stream: whether the line comes from a stream; see the module.
+        max_bytes: limit of the event.
 
     Returns:
         None for a blank line.
@@ -116,7 +116,11 @@ def prepare(number: int, text: bytes, *, stream: bool, max_bytes: int) -> Line |
 
 
 def _check(text: bytes) -> tuple[bool, bool]:
-    """Raise if the gateway would not take the event; whether it has a message id and a time."""
+    """Checks an event; tells whether it has a message id, and a time.
+
+    Raises:
+        BadLine: the gateway would refuse or discard the event.
+    """
     if depth_exceeds(text, MAX_DEPTH + 1):
         raise BadLine(f"nests deeper than {MAX_DEPTH}")
     try:
@@ -147,5 +151,5 @@ def _random_id() -> str:
 
 
 def _with_id(text: bytes, message_id: str) -> bytes:
-    # At the end, as the last of equal keys counts: the line may have "messageId": null.
+    # At the end: the last of equal keys counts, and the line may have "messageId": null.
     return b'%s,"messageId":"%s"}' % (text[:-1], message_id.encode())

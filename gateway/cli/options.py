@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,9 @@ from typing import Any
 import click
 
 from gateway.errors import GatewayError
+from gateway.events.printing import printable_lines
 
-__all__ = ["CONFIG_OPTION", "Moment", "explained_errors", "printable"]
+__all__ = ["CONFIG_OPTION", "Moment", "explained_errors", "own_stdout"]
 
 CONFIG_OPTION = click.option(
     "--config",
@@ -49,13 +52,28 @@ class Moment(click.ParamType[datetime]):
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def printable(text: str) -> str:
-    """Escapes all characters that could move a terminal's cursor."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+@contextmanager
+def own_stdout() -> Iterator[None]:
+    """Sends to stderr what plugins print, so that stdout has nothing but the command's own output.
+
+    It holds for native code and for child processes too, which write to the descriptor itself.
+    """
+    sys.stdout.flush()
+    saved = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(saved, 1)
+        os.close(saved)
 
 
 class _Problem(click.ClickException):
     exit_code = 2
+
+    def format_message(self) -> str:
+        return printable_lines(self.message)
 
 
 @contextmanager

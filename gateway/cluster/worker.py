@@ -12,6 +12,7 @@ from pathlib import Path
 
 from msgspec import structs
 
+from gateway.cluster.background import start_ends_with
 from gateway.cluster.protocol import Assignment, Control, Ready, Serve
 from gateway.cluster.shards import build, collect_rarely, hosting
 from gateway.config.model import Config
@@ -39,7 +40,12 @@ async def run_worker(config: Config, registry: Registry, assignment: Assignment)
         ]
         control = await Control.over(socket.socket(fileno=assignment.control))
         hosted = hosting(gateways, assignment.worker, assignment.shards, Path(assignment.sockets))
-        async with hosted as running, opened(running.own, running.view.add_to) as acceptor:
+        async with (
+            start_ends_with(stop) as started,
+            hosted as running,
+            opened(running.own, running.view.add_to) as acceptor,
+        ):
+            started()
             own = listeners[assignment.worker if len(listeners) > 1 else 0]
             await acceptor.open(own)
             control.send(Ready(os.getpid()))

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import is_
 from typing import TypeVar
 
+import structlog
+
+from gateway.components.isolation import contained, is_interrupt
 from gateway.components.transform import Transform
 from gateway.components.transform_methods import TransformMethods
+from gateway.components.verdict import trace_of
 from gateway.errors import PluginError
 from gateway.events.envelope.client import Client
 from gateway.events.envelope.normalise import add_notes
@@ -16,6 +22,8 @@ from gateway.events.envelope.sealed import Ids
 from gateway.events.event import Event
 
 __all__ = ["Chain", "Outcome"]
+
+_LOG_EVERY_SECONDS = 60.0
 
 _T = TypeVar("_T")
 _Apply = Callable[[list[Event]], "list[Event] | None"]
@@ -67,6 +75,7 @@ class Chain:
 
     def __init__(self, steps: Sequence[tuple[str, Transform]] = ()) -> None:
         self._transforms = tuple(steps)
+        self._doubted: dict[str, float] = {}
         # Bound once: no event pays for finding out which methods a transform has.
         bound = [(id_, TransformMethods.of(transform)) for id_, transform in steps]
         self._steps = tuple((id_, m.apply, m.produced, m.mutates, False) for id_, m in bound)
@@ -106,42 +115,56 @@ class Chain:
         if self._keeps is None:
             return None
         rules: list[str | None] = [None] * len(ids)
-        for id_, keeps in self._keeps:
-            kept = keeps(ids)
-            if kept is None:
-                return None
-            rules = [
-                rule or (None if keep else id_) for rule, keep in zip(rules, kept, strict=True)
-            ]
+        try:
+            for id_, keeps in self._keeps:
+                kept = keeps(ids)
+                if kept is None:
+                    return None
+                rules = [
+                    rule or (None if keep else id_) for rule, keep in zip(rules, kept, strict=True)
+                ]
+        except BaseException as error:  # noqa: BLE001 - see `_doubt`
+            self._doubt("keeps", error)
+            return None
         return rules
 
     def passes(self, text: bytes | memoryview) -> bool:
         """Tells whether all transforms surely keep the events of a JSON text, and change none."""
         if self._passes is None:
             return False
-        return all(passes(text) for passes in self._passes)
+        try:
+            return all(passes(text) for passes in self._passes)
+        except BaseException as error:  # noqa: BLE001 - see `_doubt`
+            self._doubt("passes", error)
+            return False
 
     def suspects(self, text: bytes) -> Collection[int] | None:
         """Returns where there may be something to change; None where a transform cannot tell."""
         if self._suspects is None:
             return None
         ends: set[int] = set()
-        for suspects in self._suspects:
-            found = suspects(text)
-            if found is None:
-                return None
-            ends.update(found)
+        try:
+            for suspects in self._suspects:
+                found = suspects(text)
+                if found is None:
+                    return None
+                ends.update(found)
+        except BaseException as error:  # noqa: BLE001 - see `_doubt`
+            self._doubt("suspects", error)
+            return None
         return ends
 
     def receive(self, events: Sequence[Event]) -> None:
         """Shows a request's events to the transforms that want to see them first."""
-        for receive in self._receives:
-            receive(events)
+        with contained:
+            for receive in self._receives:
+                receive(events)
 
     def of_client(self, client: Client) -> Client:
         """Returns the sender of a request as it is to be written into its events."""
-        for of_client in self._of_client:
-            client = of_client(client)
+        with contained:
+            for of_client in self._of_client:
+                client = of_client(client)
         return client
 
     def forms(self, attribute: str, id_: str) -> Collection[str]:
@@ -150,6 +173,25 @@ class Chain:
         for forms in self._forms:
             found = {new for one in found for new in forms(attribute, one)}
         return found
+
+    def _doubt(self, method: str, error: BaseException) -> None:
+        """Logs that an optional method failed, once a minute; `apply` then decides instead.
+
+        Raises:
+            KeyboardInterrupt: the user has pressed Ctrl-C.
+        """
+        if is_interrupt(error):
+            raise error
+        now = time.monotonic()
+        if now - self._doubted.get(method, -math.inf) < _LOG_EVERY_SECONDS:
+            return
+        self._doubted[method] = now
+        structlog.get_logger().error(
+            "an optional method of a transform failed; its `apply` is called for all events",
+            method=method,
+            transforms=self.ids,
+            trace=trace_of(error),  # not its text, which may quote an event
+        )
 
     def run(self, events: list[Event]) -> Outcome:
         """Applies all transforms. They may change the events: copy shared ones before."""
@@ -185,14 +227,15 @@ def _run(steps: Sequence[_Step], outcome: Outcome) -> None:
             break
         originals = [event.copy() for event in before] if mutates else []
         try:
-            kept = _apply(id_, apply, before)
-            if kept is None and puts_off:
-                outcome.left = len(steps) - number
-                return
-            if kept is None:
-                raise TypeError(_NONE)
-            if produced is not None:
-                outcome.added += produced()
+            with contained:
+                kept = _apply(id_, apply, before)
+                if kept is None and puts_off:
+                    outcome.left = len(steps) - number
+                    return
+                if kept is None:
+                    raise TypeError(_NONE)
+                if produced is not None:
+                    outcome.added += produced()
             if len(kept) < len(before):
                 outcome.filtered[id_] = _without(before, kept)
         except Exception:  # noqa: BLE001 - one bad event must not take the batch with it
@@ -212,7 +255,8 @@ def _forms_by(apply: _Apply) -> Callable[[str, str], Collection[str]]:
         event = Event(type="track", event="Erasure", message_id="erasure")
         setattr(event, attribute, id_)
         try:
-            kept = apply([event])
+            with contained:
+                kept = apply([event])
         except Exception:  # noqa: BLE001 - a transform may fail in any way it likes
             return (id_,)
         new = getattr(kept[0], attribute) if kept else id_
@@ -269,11 +313,12 @@ def _one_by_one(
     dropped: list[Event] = []
     for event in events:
         try:
-            result = _apply(id_, apply, [event])
-            if result is None:
-                raise TypeError(_NONE)
-            if produced is not None:
-                outcome.added += produced()
+            with contained:
+                result = _apply(id_, apply, [event])
+                if result is None:
+                    raise TypeError(_NONE)
+                if produced is not None:
+                    outcome.added += produced()
         except Exception as error:  # noqa: BLE001 - it is recorded with its event
             outcome.failed.append((event, id_, error))
         else:

@@ -22,8 +22,12 @@ class Component:
 
     * ``build(config, context)`` constructs it. It must not block, open connections or start tasks.
     * ``start()`` opens what it needs. An exception stops the gateway, with its text as the message.
+      It is cancelled after ``server.start_timeout_seconds``; a destination is then started again
+      later, after a ``stop()``.
     * ``stop()`` releases that, within a deadline. It is safe without `start`, and safe twice.
     * ``check()`` (destinations) proves that settings and credentials work, and delivers nothing.
+
+    Each call runs in a task of its own, so a task group or cancel scope must not outlast it.
 
     When config is reloaded, a component that has changed is built and started while the old one
     with the same id still runs. The old one is stopped next, and only then events are sent to the

@@ -8,43 +8,61 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import anyio
+import structlog
 from anyio.abc import TaskGroup
 
 from gateway.components.component import Component
+from gateway.components.isolation import call
 from gateway.components.source import Source
 from gateway.errors import GatewayError
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-__all__ = ["StartedSources", "start", "stop", "task_group"]
+__all__ = ["StartTimeout", "StartedSources", "start", "stop", "task_group"]
+
+_SLOW_START_SECONDS = 1.0
+
+
+class StartTimeout(GatewayError):
+    """A component has not started within its time limit."""
 
 
 async def start(path: str, component: Component, seconds: float | None = None) -> None:
-    """Starts a component.
+    """Starts a component, and logs its name while that takes long.
 
     Args:
         path: names the component in errors.
         seconds: the time limit; None for none.
 
     Raises:
-        GatewayError: the component refuses, or takes too long.
+        StartTimeout: the component takes longer than `seconds`.
+        GatewayError: the component refuses.
     """
-    limit = asyncio.timeout(seconds)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    slow = loop.call_later(_SLOW_START_SECONDS, _log_slow_start, path, seconds)
     try:
-        async with limit:
-            await component.start()
+        await call(component.start, seconds)
     except Exception as error:
-        if limit.expired():
-            raise GatewayError(f"{path}: has not started within {seconds:g} s") from error
+        # A component may raise a `TimeoutError` of its own.
+        late = seconds is not None and loop.time() - began >= seconds
+        if isinstance(error, TimeoutError) and late:
+            raise StartTimeout(f"{path}: has not started within {seconds:g} s") from error
         raise GatewayError(f"{path}: cannot be started: {error}") from error
+    finally:
+        slow.cancel()
+
+
+def _log_slow_start(path: str, seconds: float | None) -> None:
+    log = structlog.get_logger()
+    log.info("still waiting for the start of a component", component=path, limit_seconds=seconds)
 
 
 async def stop(id_: str, component: Component, seconds: float, log: FilteringBoundLogger) -> None:
     """Stops a component. An error or a time-out is logged, so that others can still be stopped."""
     try:
-        async with asyncio.timeout(seconds):
-            await component.stop()
+        await call(component.stop, seconds)
     except Exception as error:  # noqa: BLE001
         log.warning("could not be stopped cleanly", component=id_, error=repr(error))
 

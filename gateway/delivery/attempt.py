@@ -9,7 +9,7 @@ from gateway.components.destination import Batch
 from gateway.components.verdict import Verdict
 from gateway.delivery.context import WorkerContext
 from gateway.state import Attempt, Offsets
-from gateway.state.live_tail import Tap
+from gateway.state.live_tail import LiveTail
 
 __all__ = ["send_once"]
 
@@ -27,8 +27,8 @@ async def send_once(
     verdict = await context.sender.attempt(batch, blame=blame)
     took_ms = round((loop.time() - began) * 1000, 2)
     attempts = _attempts_of(batch, verdict, began_ms, took_ms)
-    if context.tap:
-        _publish(context.tap, context.id, batch, attempts)
+    if context.live_tail:
+        _publish(context.live_tail, context.id, batch, attempts)
     return verdict, attempts
 
 
@@ -41,7 +41,7 @@ def _attempts_of(batch: Batch, verdict: Verdict, began_ms: int, took_ms: float) 
     found = []
     if delivered:
         found.append(Attempt(Offsets.of(delivered), "delivered", "", began_ms, took_ms))
-    if verdict.whole:
+    if verdict.whole or verdict.divide:
         offsets = Offsets.of(batch.offsets[i] for i in verdict.again)
         found.append(Attempt(offsets, "failed", verdict.detail, began_ms, took_ms))
     else:
@@ -62,12 +62,14 @@ def _attempts_of(batch: Batch, verdict: Verdict, began_ms: int, took_ms: float) 
     return found
 
 
-def _publish(tap: Tap, destination: str, batch: Batch, attempts: Iterable[Attempt]) -> None:
+def _publish(
+    live_tail: LiveTail, destination: str, batch: Batch, attempts: Iterable[Attempt]
+) -> None:
     """Shows the attempts of one send to watchers."""
     event_at = dict(zip(batch.offsets, batch.events, strict=True))
     for attempt in attempts:
         events = [event for offset, event in event_at.items() if offset in attempt.offsets]
-        tap.publish(
+        live_tail.publish(
             attempt.began_ms,
             attempt.outcome,
             events,

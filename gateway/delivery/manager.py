@@ -11,14 +11,16 @@ worker commits what it has sent, and the new one continues from the cursor.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio.abc import TaskGroup
 
-from gateway.components.lifecycle import start, stop
+from gateway.components.lifecycle import StartTimeout, start, stop
 from gateway.config.settings import ServerConfig
 from gateway.delivery.batcher import Batcher
 from gateway.delivery.built import BuiltDestination
@@ -31,14 +33,18 @@ from gateway.delivery.start_points import StartPoint, find_start_points
 from gateway.delivery.worker import Worker
 from gateway.errors import ConfigError
 from gateway.queue.batching import BatchingQueue
-from gateway.state import State
+from gateway.state import State, writing
 from gateway.state.ledger.counts import Ledger
-from gateway.state.live_tail import Tap
+from gateway.state.live_tail import LiveTail
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
 __all__ = ["DeliveryManager", "ManagerContext"]
+
+_MOST_DOWNTIME_MS = 3_600_000  # that the age of a waiting event grows by while nothing runs
+
+_STARTING = ""  # no destination has this id
 
 Selections = Mapping[str, Selection]
 Leave = Callable[[str], Awaitable[None]]
@@ -51,13 +57,13 @@ class ManagerContext:
     Attributes:
         server: has the time-out of draining, and the number of workers that share a pace.
         paces: bounds on the requests to each destination, by id; other gateways may share them.
-        clock: wall clock in milliseconds.
+        clock: the clock for durations, in milliseconds.
     """
 
     queue: BatchingQueue
     state: State
     ledger: Ledger
-    tap: Tap
+    live_tail: LiveTail
     server: ServerConfig
     paces: dict[str, Pace]
     clock: Callable[[], int]
@@ -103,18 +109,31 @@ class DeliveryManager:
     async def open(self, *, first_start: bool) -> None:
         """Starts the destinations, and makes their workers.
 
+        One that is not started in time keeps nothing up: its events wait, and delivery starts it
+        before it sends them.
+
         Args:
             first_start: whether no record exists of earlier deliveries.
 
         Raises:
             GatewayError: a destination cannot start.
         """
+        await self._context.state.call(
+            writing.bound_downtime, self._context.clock(), _MOST_DOWNTIME_MS
+        )
+        late: dict[str, StartTimeout] = {}
         for built in self.built.values():
-            await start(f"destinations.{built.id}", built.destination)
             self._started[id(built.destination)] = built
+            try:
+                await self._start(built)
+            except StartTimeout as error:
+                late[built.id] = error
         begun = await self.begin(self.built.values(), first_start=first_start)
         for built in self.built.values():
-            self.workers[built.id] = self._make_worker(built, begun[built.id])
+            worker = self.workers[built.id] = self._make_worker(built, begun[built.id])
+            if built.id in late:
+                worker.sender.start_first(partial(self._start_again, built), str(late[built.id]))
+            self._context.queue.let_go(built.id)
 
     def run_in(self, tasks: TaskGroup) -> None:
         """Starts delivery."""
@@ -146,8 +165,7 @@ class DeliveryManager:
             for one in new:
                 self._started[id(one.destination)] = one
                 begun.append(one)
-                path = f"destinations.{one.id}"
-                await start(path, one.destination, one.settings.timeout_seconds)
+                await self._start(one, one.settings.timeout_seconds)
         except BaseException:
             await self.stop_new(begun)
             raise
@@ -157,6 +175,16 @@ class DeliveryManager:
         """Stops destinations that `start_new` has started."""
         for one in begun:
             await self._stop(one)
+
+    async def _start(self, built: BuiltDestination, most_seconds: float = math.inf) -> None:
+        seconds = min(most_seconds, self._context.server.start_timeout_seconds)
+        await start(f"destinations.{built.id}", built.destination, seconds)
+
+    async def _start_again(self, built: BuiltDestination) -> None:
+        """Starts a destination whose first start took too long."""
+        seconds = self._context.server.drain_timeout_seconds
+        await stop(built.id, built.destination, seconds, self._log)
+        await self._start(built)
 
     async def _stop(self, built: BuiltDestination) -> None:
         if self._started.pop(id(built.destination), None) is not None:
@@ -172,14 +200,23 @@ class DeliveryManager:
             StateError: the state store cannot be used.
         """
         context = self._context
-        return await find_start_points(
-            built,
-            context.queue.store,
-            context.state,
-            context.ledger,
-            context.log,
-            first_start=first_start,
-        )
+        queue = context.queue
+        # Nothing may be removed between the choice of the start points and the first read.
+        await queue.hold(_STARTING, 0)
+        try:
+            found = await find_start_points(
+                built,
+                queue.store,
+                context.state,
+                context.ledger,
+                context.log,
+                first_start=first_start,
+            )
+            for id_, point in found.items():
+                await queue.hold(id_, point.cursor)
+        finally:
+            queue.let_go(_STARTING)
+        return found
 
     # -- changing ------------------------------------------------------------
 
@@ -261,6 +298,7 @@ class DeliveryManager:
 
     def _add(self, new: BuiltDestination, begun: StartPoint) -> None:
         worker = self.workers[new.id] = self._make_worker(new, begun)
+        self._context.queue.let_go(new.id)
         self._begin_run(worker)
 
     async def _end(self, worker: Worker, old: BuiltDestination, leave: Leave) -> None:
@@ -308,8 +346,8 @@ class DeliveryManager:
                 log=context.log,
                 max_events=built.policy.max_events,
                 order=UserOrder(atomic=built.atomic) if built.settings.ordering == "user" else None,
-                queue_id=context.queue.store.identity(),
-                tap=context.tap,
+                queue_id_at=context.queue.store.identity_at,
+                live_tail=context.live_tail,
                 resumed=begun.resumed,
                 waiting=begun.waiting,
             )

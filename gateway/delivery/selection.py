@@ -18,7 +18,7 @@ from gateway.rollouts.groups import Group
 from gateway.rollouts.meter import Meter
 from gateway.rollouts.stamp import Memberships
 from gateway.state import DeadLetter
-from gateway.state.live_tail import Tap
+from gateway.state.live_tail import LiveTail
 
 __all__ = ["Interceptor", "Outgoing", "Selection", "SelectionContext"]
 
@@ -77,7 +77,7 @@ class SelectionContext:
         consent: categories of consent that it is mapped to.
         consent_defaults: by source, the default for events that say nothing about consent.
         id: id of the destination, for watchers.
-        tap: publishes filtered events to watchers.
+        live_tail: publishes filtered events to watchers.
         only: a group and one of its arms; other users' events are filtered. None for all events.
         memberships: writes arms of groups into the events, before the delivery transforms.
         interceptor: takes all events that would be sent.
@@ -91,7 +91,7 @@ class SelectionContext:
     consent: tuple[str, ...] = ()
     consent_defaults: Mapping[str, Default] | None = None
     id: str = ""
-    tap: Tap = field(default_factory=Tap)
+    live_tail: LiveTail = field(default_factory=LiveTail)
     only: tuple[Group, Arm] | None = None
     memberships: Memberships | None = None
     interceptor: Interceptor | None = None
@@ -112,7 +112,7 @@ class Selection:
         self._today = False
         self._only = context.only
         self._id = context.id
-        self._tap = context.tap
+        self._live_tail = context.live_tail
         self._refusals = Refusals(
             context.name,
             storage=context.storage,
@@ -168,7 +168,7 @@ class Selection:
             for offset, rule in zip(offsets, rules, strict=True):
                 if rule is not None:
                     outgoing.filtered.setdefault(rule, []).append(offset)
-            if self._tap:
+            if self._live_tail:
                 for event, rule in zip(events, rules, strict=True):
                     if rule is not None:
                         self._publish([event], rule)
@@ -255,10 +255,12 @@ class Selection:
         for rule, dropped in places.items():
             assert rule is not None
             outgoing.filtered.setdefault(rule, []).extend(offsets[place] for place in dropped)
-            if self._tap:
+            if self._live_tail:
                 self._publish([events[place] for place in dropped], rule)
         return events.some(kept), [offsets[place] for place in kept]
 
     def _publish(self, events: list[Event], rule: str) -> None:
-        if self._tap:
-            self._tap.publish(self._clock(), "filtered", events, destination=self._id, detail=rule)
+        if self._live_tail:
+            self._live_tail.publish(
+                self._clock(), "filtered", events, destination=self._id, detail=rule
+            )

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from gateway.components.destination import Batch, Destination
+from gateway.components.isolation import call
 from gateway.components.verdict import Verdict, judge
 from gateway.config.settings import DestinationSettings, RetryPolicy
 from gateway.delivery.backoff import backoff_seconds
 from gateway.delivery.circuit import Circuit, Limit, Pace
-from gateway.errors import Retryable
+from gateway.errors import GatewayError, Retryable
 from gateway.rollouts.meter import Meter
 
 if TYPE_CHECKING:
@@ -102,6 +104,8 @@ class Sender:
         self._draining = asyncio.Event()
         self._changed = asyncio.Event()
         self._logged_ms = 0
+        self._start: Callable[[], Awaitable[None]] | None = None
+        self._starting = asyncio.Lock()
         self._secrets = _longest_first(target.secrets)
 
     @property
@@ -158,6 +162,8 @@ class Sender:
 
         Failures of the old target say nothing about the new one, so it is tried at once.
         """
+        if target.destination is not self._target.destination:
+            self._start = None  # the new one has been started
         self._target = target
         self._circuit = Circuit(target.settings.retry, self._rng)
         self._limit.bound(target.max_concurrency)
@@ -218,7 +224,7 @@ class Sender:
         finally:
             self._in_flight = max(0, self._in_flight - 1)
             self.notify()
-        for meter in self.meters:
+        for meter in () if verdict.divide else self.meters:
             meter.sent(batch.offsets, verdict, 1000 * (loop.time() - began))
         self.attempts += 1
         self.failures += bool(verdict.dead or verdict.again)
@@ -238,16 +244,43 @@ class Sender:
         self.succeeds()
         return verdict
 
+    def start_first(self, start: Callable[[], Awaitable[None]], why: str) -> None:
+        """Starts the destination before anything is sent.
+
+        Args:
+            start: starts it; raises `GatewayError` if it cannot be started.
+            why: the reason why it has not been started, in words.
+        """
+        self._start = start
+        self.fails("retrying", why, ours=True)
+
+    async def _begin(self) -> None:
+        """Starts the destination if that is left to do."""
+        if self._start is None:
+            return
+        async with self._starting:
+            if self._start is not None:
+                try:
+                    await self._start()
+                except GatewayError as error:
+                    raise Retryable(str(error)) from error
+                self._start = None
+
     async def _send(self, batch: Batch) -> Verdict:
         timeout = self._target.settings.timeout_seconds
         try:
-            async with asyncio.timeout(timeout):
-                await self._target.destination.send(batch)
+            await self._begin()
+            await call(partial(self._target.destination.send, batch), timeout, stuck=self._stuck)
         except TimeoutError:
             return judge(Retryable(f"no answer within {timeout:g} s"), len(batch))
         except Exception as error:  # noqa: BLE001 - a destination may fail in any way it likes
             return judge(error, len(batch))
         return Verdict()
+
+    def _stuck(self) -> None:
+        """Notes that a send goes on after its time-out, although it was cancelled."""
+        timeout = self._target.settings.timeout_seconds
+        self.fails("retrying", f"no answer within {timeout:g} s, and it ignores the cancellation")
 
     def _masked(self, exchange: str) -> str:
         for secret in self._secrets:

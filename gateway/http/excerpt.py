@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
+from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from urllib.parse import parse_qsl, quote, urlsplit
 
@@ -17,10 +17,8 @@ _SHORTEST_SECRET = 4
 """Length of the shortest secret. Masking shorter texts would garble the rest."""
 
 _SHORTEST_ENCODED = 8
-"""Length from which a secret is looked for in other encodings. Of a shorter one too little is left
-that does not depend on its neighbours."""
+"""Bytes of a secret that is also looked for in base64 and hexadecimal."""
 
-_URL_SAFE = str.maketrans("+/", "-_")
 _SHORTEST_TOKEN = 16
 """Length from which a piece of a URL's path may be a token; shorter ones are words."""
 
@@ -36,8 +34,8 @@ class Mask:
     """Replaces secrets in text.
 
     Args:
-        secrets: texts to replace with ``***``, also where they are escaped for JSON or a URL, and
-            where they stand in hexadecimal or base64, as in an ``Authorization: Basic`` header.
+        secrets: texts to replace with ``***``, also where they are escaped for JSON or a URL, or
+            encoded in base64 or hexadecimal.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
@@ -49,7 +47,7 @@ class Mask:
                 json.dumps(secret)[1:-1],
                 quote(secret, safe=""),
                 quote(secret, safe="/%:?&=+"),  # as a URL is sent
-                *_encoded(secret),
+                *_encoded(secret.encode(errors="surrogatepass")),
             )
             if len(variant) >= _SHORTEST_SECRET
         }
@@ -88,22 +86,19 @@ class Mask:
         return text[: max(0, len(text) - self._longest)] if cut else text
 
 
-def _encoded(secret: str) -> Iterator[str]:
-    """Yields the secret in hexadecimal, and in base64 at every offset within a longer text.
-
-    Base64 writes three bytes as four characters. Those that depend on the neighbours of the secret
-    are left out.
-    """
-    data = secret.encode(errors="surrogatepass")
-    if len(data) < _SHORTEST_ENCODED:
+def _encoded(secret: bytes) -> Iterator[str]:
+    """Gives what stands for a secret in hexadecimal and in base64, wherever it begins in a text."""
+    if len(secret) < _SHORTEST_ENCODED:
         return
-    yield from (data.hex(), data.hex().upper())
+    yield secret.hex()
+    yield secret.hex().upper()
     for before in range(3):
-        text = base64.b64encode(b"\0" * before + data).decode()
-        first = (before * 8 + 5) // 6  # the first character that has bits of the secret only
-        last = (before + len(data)) * 8 // 6
-        inner = text[first:last]
-        yield from (inner, inner.translate(_URL_SAFE), quote(inner, safe=""))
+        # Characters that share bits with what stands around the secret are not compared.
+        coded = b64encode(bytes(before) + secret).decode().rstrip("=")
+        first = (0, 2, 3)[before]
+        inner = coded[first:] if (before + len(secret)) % 3 == 0 else coded[first:-1]
+        yield inner
+        yield inner.replace("+", "-").replace("/", "_")
 
 
 def _shortened(text: str, most: int) -> str:

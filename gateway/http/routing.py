@@ -15,6 +15,7 @@ from aiohttp import web
 from aiohttp.web_urldispatcher import AbstractResource, AbstractRoute
 from yarl import URL
 
+from gateway.components.isolation import contained
 from gateway.components.source import Source
 from gateway.errors import GatewayError
 
@@ -45,7 +46,9 @@ class Mounted:
         taken: dict[tuple[str, str], str] = {}
         for source in sources:
             owner = type(source).__module__
-            for route in source.routes():
+            with contained:
+                routes = source.routes()
+            for route in routes:
                 other = taken.setdefault((route.method, route.path), owner)
                 if other != owner:
                     raise GatewayError(
@@ -65,7 +68,8 @@ class Mounted:
             self._active += 1
             self._idle.clear()
             try:
-                return await handler(request)
+                with contained:  # or a `SystemExit` of one handler would end the gateway
+                    return await handler(request)
             finally:
                 self._active -= 1
                 if not self._active:
@@ -89,6 +93,10 @@ class Paths(AbstractResource):
     def direct(self, path: str) -> Handler | None:
         """Returns the handler of a path that bypasses the router; None if it does not."""
         return self._mounted.direct.get(path)
+
+    async def answers(self, request: web.Request) -> bool:
+        """Tells whether a source answers a request."""
+        return (await self.resolve(request))[0] is not None
 
     async def resolve(self, request: web.Request) -> tuple[Any, set[str]]:
         """Returns the match for a request, or None; aiohttp calls it."""

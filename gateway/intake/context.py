@@ -12,8 +12,8 @@ from gateway.identity.visitors import Identity
 from gateway.intake.dedup import RecentIds
 from gateway.queue.batching import BatchingQueue
 from gateway.state.ledger.counts import Ledger
-from gateway.state.ledger.source_ledger import Books
-from gateway.state.live_tail import Tap
+from gateway.state.ledger.source_ledger import SourceLedger
+from gateway.state.live_tail import LiveTail
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -34,10 +34,11 @@ class IntakeContext:
         transforms: the intake transforms.
         ledger: counts events by source, and rejected requests.
         clock: wall clock in milliseconds.
+        steady: the clock for durations; by default `clock`.
         suppressed: ids of users whose events are discarded. Intake looks it up for each event. It
             may change at any time, and a lookup must take constant time.
-        books: keeps the counts of `ledger` across restarts; None keeps them in memory only.
-        tap: shows events to those who watch the live tail.
+        source_ledger: keeps the counts of `ledger` across restarts; None keeps them in memory only.
+        live_tail: shows events to those who watch the live tail.
         identity: links users to visitors once it is active.
         meters: measure for rollouts what the transforms drop and fail on.
         workers: number of processes that share the rate of each write key.
@@ -50,9 +51,10 @@ class IntakeContext:
     ledger: Ledger
     clock: Callable[[], int]
     log: FilteringBoundLogger
+    steady: Callable[[], int] | None = None
     suppressed: Collection[str] = frozenset()
-    books: Books | None = None
-    tap: Tap | None = None
+    source_ledger: SourceLedger | None = None
+    live_tail: LiveTail | None = None
     identity: Identity | None = None
     meters: Sequence[IntakeMeter] = ()
     workers: int = 1

@@ -32,8 +32,8 @@ from gateway.intake.context import IntakeContext, identity_of
 from gateway.intake.long_work import LongWork
 from gateway.intake.source_directory import SourceDirectory
 from gateway.intake.tally import RequestTally
-from gateway.state.ledger.source_ledger import Books
-from gateway.state.live_tail import Tap
+from gateway.state.ledger.source_ledger import SourceLedger
+from gateway.state.live_tail import LiveTail
 
 __all__ = ["Arrival", "Intake", "Plain", "Receipt"]
 
@@ -61,15 +61,18 @@ class Intake(SourceDirectory):
         self._recent_ids = context.recent_ids
         self.transforms = context.transforms
         self._suppressed = context.suppressed
-        self._books = Books(context.ledger) if context.books is None else context.books
-        self._tap = Tap() if context.tap is None else context.tap
+        self._source_ledger = (
+            SourceLedger(context.ledger) if context.source_ledger is None else context.source_ledger
+        )
+        self._live_tail = LiveTail() if context.live_tail is None else context.live_tail
         self._identity = identity_of(context)
         self._meters = context.meters
         self._log = context.log
+        self._steady = context.steady
         self._logged_ms: dict[str, int] = {}
         earlier = before.long_work if isinstance(before, Intake) else None
         self.long_work: LongWork = earlier or LongWork(context.queue.max_pending_bytes)
-        context.queue.when_stored = self._books.stored
+        context.queue.when_stored = self._source_ledger.stored
 
     def reject(self, code: str) -> None:
         """Counts a request that has no events to count, by the code of its answer."""
@@ -132,9 +135,9 @@ class Intake(SourceDirectory):
                 raise
             taken = set(map(id, new))
             tally.repeat([event for event in valid if id(event) not in taken])
-        if self._tap:
-            self._tap.publish(tally.received_ms, "accepted", tally.kept)
-            self._tap.publish(tally.received_ms, "", tally.not_stored)
+        if self._live_tail:
+            self._live_tail.publish(tally.received_ms, "accepted", tally.kept)
+            self._live_tail.publish(tally.received_ms, "", tally.not_stored)
         if tally.duplicate or tally.discarded:
             await self._record(tally)
         return tally.receipt()
@@ -172,7 +175,8 @@ class Intake(SourceDirectory):
         if sent is None:
             return False
         ids, remembered = sent.ids, self._recent_ids
-        if remembered is not None and not remembered.take_all(source_id, ids, origin.received_ms):
+        seen_ms = self._steady_ms(origin.received_ms)
+        if remembered is not None and not remembered.take_all(source_id, ids, seen_ms):
             return False
         if sent.events and not self._transform_suspects(sent, origin):
             if remembered is not None:
@@ -189,8 +193,8 @@ class Intake(SourceDirectory):
             if isinstance(error, QueueError):
                 self.refuse(source_id, len(heads))
             raise
-        if self._tap:
-            self._tap.publish(origin.received_ms, "accepted", events)
+        if self._live_tail:
+            self._live_tail.publish(origin.received_ms, "accepted", events)
         return True
 
     def _decode_suspects(self, plain: Plain) -> AsSent | Mixed | None:
@@ -236,11 +240,19 @@ class Intake(SourceDirectory):
                 await asyncio.sleep(0)
         return valid
 
+    def _steady_ms(self, received_ms: int) -> int:
+        """Returns a time of the wall clock on the clock for durations.
+
+        Otherwise a jump of the wall clock would end the window of de-duplication at once.
+        """
+        return received_ms if self._steady is None else received_ms + self._steady() - self.clock()
+
     def _new(self, events: list[Event], tally: RequestTally) -> list[Event]:
         """Returns the events that were not seen before, and remembers their ids."""
         if self._recent_ids is None:
             return events
-        return self._recent_ids.take_new(tally.source_id, events, tally.received_ms)
+        seen_ms = self._steady_ms(tally.received_ms)
+        return self._recent_ids.take_new(tally.source_id, events, seen_ms)
 
     async def _transform(self, tally: RequestTally) -> None:
         """Runs the transforms over the new events; in a thread if that would take long."""
@@ -266,7 +278,7 @@ class Intake(SourceDirectory):
         added = []
         for source_id in dict.fromkeys(event.source_id for event in wanted):
             own = [event for event in wanted if event.source_id == source_id]
-            added += self._recent_ids.take_new(source_id, own, tally.received_ms)
+            added += self._recent_ids.take_new(source_id, own, self._steady_ms(tally.received_ms))
         return added
 
     def _takes(self, source_id: str) -> bool:
@@ -301,7 +313,7 @@ class Intake(SourceDirectory):
 
     async def _record(self, tally: RequestTally) -> None:
         """Counts the events that were not stored."""
-        await self._books.not_stored(
+        await self._source_ledger.not_stored(
             tally.source_id, tally.duplicate, tally.discarded, tally.not_stored
         )
 

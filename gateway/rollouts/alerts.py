@@ -18,6 +18,7 @@ from gateway import __version__
 from gateway.config.alerts import AlertsConfig
 from gateway.errors import StateError
 from gateway.events.timestamps import format_ms
+from gateway.http.answering import connector
 from gateway.rollouts.machine import Decision
 from gateway.rollouts.store import RolloutStore
 
@@ -114,7 +115,7 @@ class Alerts:
         timeout = aiohttp.ClientTimeout(total=self.config.timeout_seconds)
         try:
             async with (
-                aiohttp.ClientSession(timeout=timeout) as session,
+                aiohttp.ClientSession(connector=connector(), timeout=timeout) as session,
                 session.post(url, data=body, headers=headers, allow_redirects=False) as response,
             ):
                 return "" if response.status < 300 else f"HTTP {response.status}"

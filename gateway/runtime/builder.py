@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
@@ -13,6 +14,7 @@ from gateway.components.chain import Chain
 from gateway.components.context import Context
 from gateway.components.destination import BatchPolicy, Destination, DestinationSpec
 from gateway.components.dry_run import Rehearsal
+from gateway.components.isolation import contained
 from gateway.components.ports import Intake
 from gateway.components.settings import secrets_in
 from gateway.components.source import Source, SourceSpec
@@ -20,6 +22,7 @@ from gateway.components.store import QueueSpec, Store
 from gateway.components.transform import Transform, TransformSpec
 from gateway.components.transform_methods import TransformMethods, for_destination
 from gateway.config.decode import Table, decode_table
+from gateway.config.mistakes import Mistakes
 from gateway.config.model import Config
 from gateway.config.settings import DestinationSettings
 from gateway.delivery.built import BuiltDestination
@@ -57,6 +60,7 @@ class Builder:
 
     Args:
         clock: wall clock in milliseconds.
+        steady: the clock for durations; by default `clock`.
         before: destinations of the config before this one, by id. One with an unchanged definition
             is kept as it is.
         counted: counts of each destination's own, by id, which the new one continues.
@@ -77,11 +81,13 @@ class Builder:
         counted: dict[str, Counter[str]] | None = None,
         *,
         dry_run: bool = False,
+        steady: Callable[[], int] | None = None,
     ) -> None:
         self.groups = Groups(config.groups, config.layers)
         self._config = config
         self._registry = registry
         self._clock = clock
+        self._steady = steady or clock
         self._log = log
         self._before = before or {}
         self._counted = {} if counted is None else counted
@@ -89,7 +95,9 @@ class Builder:
 
     def for_dry_run(self) -> Builder:
         """Returns a builder of the same config for dry runs, with the same groups."""
-        other = Builder(self._config, self._registry, self._clock, self._log, dry_run=True)
+        other = Builder(
+            self._config, self._registry, self._clock, self._log, dry_run=True, steady=self._steady
+        )
         other.groups = self.groups
         return other
 
@@ -117,6 +125,25 @@ class Builder:
             rehearsal=Rehearsal() if self.dry_run else None,
         )
 
+    def check_tables(self) -> None:
+        """Decodes the table of each component, so that all mistakes are shown at once.
+
+        Raises:
+            ConfigError: there are some.
+        """
+        mistakes = Mistakes()
+        parts: list[tuple[str, tuple[Any, Table]]] = [("queue", self._config.queue)]
+        for kind, components in (
+            ("source", self._config.sources),
+            ("transform", self._config.transforms),
+            ("destination", self._config.destinations),
+        ):
+            parts += [(kind, component) for component in components.values()]
+        for kind, (settings, table) in parts:
+            with mistakes.noted():
+                table.decode(self._registry.find(kind, settings.type, table.path).spec.config)
+        mistakes.check()
+
     def store(self) -> Store:
         """Builds the queue's store."""
         settings, table = self._config.queue
@@ -126,7 +153,9 @@ class Builder:
                 f"server.workers: several workers cannot share a queue of type {settings.type!r}; "
                 "set it to 1"
             )
-        return spec.build(table.decode(spec.config), self._context("queue"))
+        config = table.decode(spec.config)
+        context = replace(self._context("queue"), clock=self._steady)
+        return cast("Store", _call_plugin("queue", spec.build, config, context))
 
     # -- transforms ----------------------------------------------------------
 
@@ -141,7 +170,7 @@ class Builder:
             )
             config = table.decode(spec.config)
             transform = _call_plugin(table.path, spec.build, config, context)
-            adds_to = TransformMethods.of(transform).adds_to
+            adds_to = _call_plugin(table.path, TransformMethods.of, transform).adds_to
             if settings.destinations is not None and adds_to:
                 raise ConfigError(
                     f"{table.path}.destinations: a transform that makes events of its own, here "
@@ -172,7 +201,7 @@ class Builder:
                 if settings.only is not None:
                     self.groups.use(settings.only.group)
                 own = [one for one in transforms if id_ in (one.destinations or ())]
-                chain = Chain([(one.id, for_destination(one.transform, id_)) for one in own])
+                chain = Chain([(one.id, _for_destination(one, id_)) for one in own])
                 built.append(_assemble(component, settings, table, spec, chain))
         return built
 
@@ -207,7 +236,7 @@ class Builder:
             spec = self._registry.find("source", settings.type, table.path).spec
             specs[settings.type] = cast("SourceSpec[Any]", spec)
             configs.setdefault(settings.type, {})[id_] = table.decode(spec.config)
-        return [
+        built = [
             _call_plugin(
                 f"sources of type {type_}",
                 spec.build,
@@ -217,6 +246,14 @@ class Builder:
             )
             for type_, spec in specs.items()
         ]
+        most = max((source.max_request_bytes for source in built), default=0)
+        bound = self._config.queue[0].max_pending_bytes
+        if most > bound:
+            raise ConfigError(
+                f"queue.max_pending_bytes: {bound} is less than one request of a source may hold, "
+                f"{most} bytes"
+            )
+        return built
 
 
 class _Component(NamedTuple):
@@ -266,10 +303,17 @@ def _mapping(rules: Sequence[Mapping[str, Any]], path: str) -> EventMapping:
     return compile_mapping(decoded, f"{path}.mapping")
 
 
+def _for_destination(built: BuiltTransform, destination: str) -> Transform:
+    """Returns the transform to run for one destination."""
+    path = f"transforms.{built.id}"
+    return cast("Transform", _call_plugin(path, for_destination, built.transform, destination))
+
+
 def _call_plugin(path: str, build: Callable[..., Any], *args: object) -> Any:
     """Calls a plugin's build function; its errors name the table in config."""
     try:
-        return build(*args)
+        with contained:
+            return build(*args)
     except ConfigError as error:
         if path in str(error):
             raise

@@ -97,7 +97,7 @@ def _unbalanced(gateway: Gateway) -> list[str]:
     missing = {
         f"destination {id_}": w.missing or w.counts.leaked for id_, w in gateway.workers.items()
     }
-    missing["sources"] = gateway.books.missing
+    missing["sources"] = gateway.source_ledger.missing
     return [
         f"ledger: {abs(number)} events of {name} are accounted for nowhere, or twice: see "
         "`gateway ledger`"

@@ -16,7 +16,7 @@ from gateway.queue.batching import BatchingQueue
 from gateway.rollouts.controller import Rollouts
 from gateway.runtime.rates import Rates
 from gateway.state import State, writing
-from gateway.state.ledger.source_ledger import Books
+from gateway.state.ledger.source_ledger import SourceLedger
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -40,12 +40,12 @@ class HousekeepingContext:
         workers: of the destinations, by id.
         max_dead_letters: returns the bound on dead letters of each destination.
         trace: returns how long traces are kept.
-        clock: wall clock in milliseconds.
+        clock: the clock for durations, in milliseconds.
     """
 
     queue: BatchingQueue
     state: State
-    books: Books
+    source_ledger: SourceLedger
     suppressed: Suppressions
     workers: Mapping[str, Worker]
     rates: Rates
@@ -73,7 +73,7 @@ class Housekeeping:
         while True:
             self._sample()
             await asyncio.sleep(_EVERY_SECONDS)
-            context.books.checkpoint()
+            context.source_ledger.checkpoint()
             for job in jobs:
                 await self._do(job)
             if self._clock() - trimmed_ms >= _TRIM_EVERY_MS:
@@ -89,7 +89,7 @@ class Housekeeping:
     def _sample(self) -> None:
         context = self._context
         counts = {}
-        for id_, source in context.books.ledger.sources.items():
+        for id_, source in context.source_ledger.ledger.sources.items():
             counts[f"source {id_}"] = source.received
         for id_, worker in context.workers.items():
             counts[f"delivered {id_}"] = worker.counts.delivered

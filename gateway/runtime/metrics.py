@@ -15,15 +15,21 @@ from prometheus_client.registry import Collector
 from gateway import __version__
 from gateway.rollouts.machine import STATUSES
 from gateway.runtime.gateway import Gateway
+from gateway.runtime.output import lost_lines
 
 __all__ = ["GatewayCollector", "render"]
 
 
 class GatewayCollector(Collector):
-    """All metrics of a gateway."""
+    """All metrics of a gateway.
 
-    def __init__(self, gateway: Gateway) -> None:
+    Args:
+        process: add those of the process, in which several gateways may run.
+    """
+
+    def __init__(self, gateway: Gateway, *, process: bool = True) -> None:
         self._gateway = gateway
+        self._process = process
 
     def collect(self) -> Iterator[Metric]:
         """Yields the metrics for one scrape."""
@@ -32,6 +38,10 @@ class GatewayCollector(Collector):
         )
         info.add_metric([__version__], 1)
         yield info
+        if self._process:
+            lost = _counter("log_lines_lost", "Lines of output that nobody took in time.")
+            lost.add_metric([], lost_lines())
+            yield lost
         yield from self._config_metrics()
         yield from self._source_metrics()
         yield from self._queue_metrics()
@@ -48,17 +58,19 @@ class GatewayCollector(Collector):
         info.add_metric([reloads.hash], 1)
         yield info
         yield _gauge(
-            "config_loaded_timestamp_seconds", "When it was loaded.", reloads.loaded_ms / 1000
+            "config_loaded_timestamp_seconds",
+            "When the config was loaded.",
+            reloads.loaded_ms / 1000,
         )
-        yield _gauge("config_refused", "1 while the file is not used.", bool(reloads.problem))
-        results = _counter("config_reloads", "Times that it was read again.", "result")
+        yield _gauge("config_refused", "1 while the config file is refused.", bool(reloads.problem))
+        results = _counter("config_reloads", "Reloads of the config file.", "result")
         for result, number in reloads.results.items():
             results.add_metric([result], number)
         yield results
 
     def _source_metrics(self) -> Iterator[Metric]:
         ledger = self._gateway.ledger
-        received = _counter("events_received", "Events answered for good.", "source")
+        received = _counter("events_received", "Events with a final answer.", "source")
         accepted = _counter("events_accepted", "Events stored in the queue.", "source")
         duplicate = _counter("events_duplicate", "Events seen before.", "source")
         refused = _counter("events_refused", "Events answered 503, to be sent again.", "source")
@@ -115,7 +127,7 @@ class GatewayCollector(Collector):
     def _destination_metrics(self) -> Iterator[Metric]:
         delivered = _counter("destination_delivered", "Events delivered.", "destination")
         filtered = _counter(
-            "destination_filtered", "Events not meant for it.", "destination", "rule"
+            "destination_filtered", "Events that a rule keeps from it.", "destination", "rule"
         )
         dead = _counter("destination_dead", "Dead letters.", "destination", "reason")
         accepted = _counter("destination_accepted", "Events since it began.", "destination")
@@ -123,7 +135,7 @@ class GatewayCollector(Collector):
         retried = _counter("destination_retried", "Events sent again.", "destination")
         pending = GaugeMetricFamily(
             "headgate_destination_pending_events",
-            "Events it has yet to get.",
+            "Events without an outcome yet.",
             labels=["destination"],
         )
         healthy = GaugeMetricFamily(
@@ -131,7 +143,7 @@ class GatewayCollector(Collector):
         )
         waiting = GaugeMetricFamily(
             "headgate_destination_waiting_events",
-            "Of those pending: waiting aside for another try.",
+            "Pending events in the retry lane.",
             labels=["destination"],
         )
         concurrency = GaugeMetricFamily(
@@ -144,11 +156,11 @@ class GatewayCollector(Collector):
         )
         replaying = GaugeMetricFamily(
             "headgate_replay_remaining_events",
-            "Events of the queue that a replay has yet to look at.",
+            "Events of the queue that a replay has not read yet.",
             labels=["destination"],
         )
         counted = _counter(
-            "destination_counted", "What a destination counts of its own.", "destination", "what"
+            "destination_counted", "Counts of the destination's own.", "destination", "what"
         )
         for built in self._gateway.destinations:
             for what, number in built.counted.items():
@@ -171,18 +183,18 @@ class GatewayCollector(Collector):
                 filtered.add_metric([id_, rule], number)
             for reason, number in counts.dead.items():
                 dead.add_metric([id_, reason], number)
-        missing.add_metric(["sources"], abs(self._gateway.books.missing))
+        missing.add_metric(["sources"], abs(self._gateway.source_ledger.missing))
         yield from (accepted, replayed, delivered, filtered, dead, retried, counted)
         yield from (pending, waiting, concurrency, healthy, missing, replaying)
 
     def _rollout_metrics(self) -> Iterator[Metric]:
-        percent = _gauges("rollout_percent", "Of ids, those in the test arm.", "group")
-        state = _gauges("rollout_state", "1 for the state that it is in.", "group", "state")
+        percent = _gauges("rollout_percent", "Share of ids in the test arm.", "group")
+        state = _gauges("rollout_state", "1 for the current state.", "group", "state")
         users = _gauges("rollout_users", "Users seen in this stage.", "group", "arm")
         value = _gauges("rollout_value", "A guardrail's metric.", "group", "metric", "arm")
         evidence = _gauges(
             "rollout_evidence",
-            "Of a broken guardrail; 1 is enough.",
+            "Evidence for a broken guardrail; 1 is enough.",
             "group",
             "metric",
         )
@@ -214,8 +226,8 @@ def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"headgate_{name}", text, value=value)
 
 
-def render(gateway: Gateway) -> bytes:
-    """Returns all metrics in Prometheus' text format."""
+def render(gateway: Gateway, *, process: bool = True) -> bytes:
+    """Returns all metrics in Prometheus' text format, with or without those of the process."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(GatewayCollector(gateway))
+    registry.register(GatewayCollector(gateway, process=process))
     return generate_latest(registry)

@@ -23,6 +23,7 @@ from gateway import __version__
 from gateway.components.component import API_VERSION
 from gateway.components.destination import DestinationSpec
 from gateway.components.hookspecs import HOOKS, HookSpecs
+from gateway.components.isolation import is_interrupt
 from gateway.components.source import SourceSpec
 from gateway.components.store import QueueSpec
 from gateway.components.transform import TransformSpec
@@ -202,7 +203,9 @@ def _load(
         for hook, (kind, spec_class) in HOOKS.items():
             caller = manager.subset_hook_caller(hook, remove_plugins=others)
             caller(register=_collector(registry, plugin, kind, spec_class))
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - it may fail in any way it likes
+    except BaseException as error:  # it may fail in any way it likes
+        if is_interrupt(error):
+            raise
         registry.types = before
         if module is not None and manager.is_registered(module):
             manager.unregister(module)

@@ -84,7 +84,7 @@ class Switchover:
         destinations = after.destinations.values()
         started = await context.deliveries.start_new(destinations)
         try:
-            await context.sources.start(after.sources, after.config.server.drain_timeout_seconds)
+            await context.sources.start(after.sources, after.config.server.start_timeout_seconds)
             if after.needs_visitors:
                 await context.services.identity.start(context.services.queue.store)
             workers = context.deliveries.workers

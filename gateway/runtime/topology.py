@@ -34,8 +34,8 @@ from gateway.runtime.rates import Rates
 from gateway.state import STATE_FILE, State
 from gateway.state.audit_trail import Audit
 from gateway.state.ledger.counts import Ledger
-from gateway.state.ledger.source_ledger import Books
-from gateway.state.live_tail import Tap
+from gateway.state.ledger.source_ledger import SourceLedger
+from gateway.state.live_tail import LiveTail
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -49,16 +49,18 @@ class Services:
 
     Attributes:
         clock: wall clock in milliseconds.
+        steady: the clock for durations.
         recent_ids: None without de-duplication.
     """
 
     clock: Callable[[], int]
+    steady: Callable[[], int]
     log: FilteringBoundLogger
     state: State
     audit: Audit
     ledger: Ledger
-    books: Books
-    tap: Tap
+    source_ledger: SourceLedger
+    live_tail: LiveTail
     rates: Rates
     queue: BatchingQueue
     recent_ids: RecentIds | None
@@ -68,25 +70,35 @@ class Services:
 
 
 def build_services(
-    config: Config, build: Builder, clock: Callable[[], int], log: FilteringBoundLogger
+    config: Config,
+    build: Builder,
+    clock: Callable[[], int],
+    steady: Callable[[], int],
+    log: FilteringBoundLogger,
 ) -> Services:
     """Builds the services by the config that a gateway starts with.
+
+    Args:
+        clock: wall clock in milliseconds.
+        steady: the clock for durations; see `SteadyClock`.
 
     Raises:
         ConfigError: the store of the queue has no such type, or wrong keys.
     """
+    build.check_tables()
     state = State(config.data_dir / STATE_FILE)
     audit = Audit(state, clock, log)
     ledger = Ledger()
     dedup = config.dedup
     return Services(
         clock=clock,
+        steady=steady,
         log=log,
         state=state,
         audit=audit,
         ledger=ledger,
-        books=Books(ledger, state, log),
-        tap=Tap(),
+        source_ledger=SourceLedger(ledger, state, log),
+        live_tail=LiveTail(),
         rates=Rates(),
         queue=BatchingQueue(build.store(), config.queue[0], log),
         recent_ids=RecentIds(dedup.window_ms, dedup.max_entries) if dedup.enabled else None,
@@ -95,7 +107,7 @@ def build_services(
         rollouts=Rollouts(
             config.shared_dir,
             audit,
-            clock,
+            steady,
             log,
             decides=config.shard == 0 and not build.dry_run,
         ),
@@ -146,6 +158,7 @@ def build_topology(
     """
     groups = build.groups
     ramps = services.rollouts.plan(config, groups)
+    build.check_tables()
     transforms = build.transforms()
     destinations = {built.id: built for built in build.destinations(transforms)}
     intake = _build_intake(config, build, services, transforms, ramps, before)
@@ -156,7 +169,7 @@ def build_topology(
         None if before is None else before.memberships,
     )
     factory = _SelectionFactory(
-        config, groups, memberships, services.clock, services.tap, ramps=ramps
+        config, groups, memberships, services.clock, services.live_tail, ramps=ramps
     )
     selections = {id_: factory.of(built) for id_, built in destinations.items()}
     shadows: dict[str, Shadow] = {}
@@ -198,10 +211,11 @@ def _build_intake(
         transforms=Chain([(one.id, one.transform) for one in transforms if one.at_intake]),
         ledger=services.ledger,
         clock=services.clock,
+        steady=services.steady,
         log=services.log,
         suppressed=services.suppressed,
-        books=services.books,
-        tap=services.tap,
+        source_ledger=services.source_ledger,
+        live_tail=services.live_tail,
         identity=services.identity,
         meters=ramps.intake_meters(),
         workers=config.server.workers,
@@ -226,13 +240,13 @@ class _SelectionFactory:
     groups: Groups
     memberships: Memberships
     clock: Callable[[], int]
-    tap: Tap
+    live_tail: LiveTail
     ramps: Ramps | None = None
 
     def silent(self) -> _SelectionFactory:
         """Returns a factory of selections that count and publish nothing."""
         return replace(
-            self, memberships=Memberships(self.memberships.groups), tap=Tap(), ramps=None
+            self, memberships=Memberships(self.memberships.groups), live_tail=LiveTail(), ramps=None
         )
 
     def of(self, built: BuiltDestination) -> Selection:
@@ -249,7 +263,7 @@ class _SelectionFactory:
                 },
                 clock=self.clock,
                 id=built.id,
-                tap=self.tap,
+                live_tail=self.live_tail,
                 only=None if only is None else (self.groups[only.group], only.arm),
                 memberships=self.memberships,
                 meters=() if self.ramps is None else self.ramps.meters(built.id),
@@ -270,7 +284,7 @@ class _SelectionFactory:
                 storage=True,
                 clock=self.clock,
                 id=built.id,
-                tap=self.tap,
+                live_tail=self.live_tail,
                 only=None if only is None else (self.groups[only.group], only.arm),
                 interceptor=shadow,
             )

@@ -1,8 +1,8 @@
-"""The contract checker: drives a destination through everything that goes wrong.
+"""The contract checker: drives a destination through the failures that it must survive.
 
-The destination stands behind the gateway's own delivery, and before a server that misbehaves, or a
-storage. What is checked are the promises of `gateway.testing.promises`; the scenes are those of
-`gateway.testing.scenes`.
+The gateway's own delivery sends events to the destination, which sends them to a misbehaving server
+or a storage. `gateway.testing.promises` has the promises to keep, `gateway.testing.scenes` the
+scenes.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from gateway.testing.under_test import Plugin, Subject, subject_of
 __all__ = ["ContractScene", "check_destination_contract", "contract_scenes"]
 
 STOP_SECONDS = 5.0
-"""How long `stop` may take, unless the caller says otherwise."""
+"""Default of the time that `stop` may take."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ContractScene:
-    """One scene of a destination's contract, to be played by `check`."""
+    """One scene of the contract of destinations, for one destination."""
 
     scene: Scene
     subject: Subject
@@ -41,11 +41,11 @@ class ContractScene:
         return f"<ContractScene {self}>"
 
     def check(self) -> None:
-        """Play it.
+        """Plays the scene.
 
         Raises:
             ContractBroken: a promise was broken.
-            ConfigError: the config is not what the plugin takes.
+            ConfigError: the plugin does not accept the config.
         """
         __tracebackhide__ = True  # pytest shows the line of the test
         breaches = self.breaches()
@@ -53,10 +53,10 @@ class ContractScene:
             raise ContractBroken(breaches)
 
     def breaches(self) -> list[Breach]:
-        """Play it; the promises that were broken.
+        """Plays the scene, and returns the broken promises.
 
         Raises:
-            ConfigError: the config is not what the plugin takes.
+            ConfigError: the plugin does not accept the config.
         """
         return run(self._play)
 
@@ -81,7 +81,7 @@ def contract_scenes(
     *,
     stop_timeout_seconds: float = STOP_SECONDS,
 ) -> list[ContractScene]:
-    """The scenes of `check_destination_contract`, to be played one by one."""
+    """Returns the scenes of `check_destination_contract`, to play one by one."""
     receiver = receiver or Vendor()
     subject = subject_of(plugin, config)
     return [
@@ -98,22 +98,22 @@ def check_destination_contract(
     *,
     stop_timeout_seconds: float = STOP_SECONDS,
 ) -> None:
-    """Drive a destination through all scenes that its receiver can play.
+    """Drives a destination through all scenes that suit its receiver.
 
-    It runs an event loop of its own; call it from a test that is not ``async``.
+    It runs its own event loop, so call it from a test that is not ``async``.
 
     Args:
-        plugin: the module that registers it, or the spec that it registers.
-        config: what a user writes below ``[destinations.ID]``, without the gateway's own keys. In
-            strings ``{url}`` stands for where the fake vendor listens, and ``{folder}`` for a new
-            and empty folder. ``type`` is needed where the module registers several.
+        plugin: the module that registers the destination, or its spec.
+        config: the user's keys below ``[destinations.ID]``, without the gateway's own keys. In
+            strings ``{url}`` stands for the address of the fake vendor, and ``{folder}`` for a new,
+            empty folder. ``type`` is needed if the module registers several destinations.
         receiver: the other side; `Vendor()` by default.
-        stop_timeout_seconds: how long `stop` may take.
+        stop_timeout_seconds: time that `stop` may take.
 
     Raises:
-        ContractBroken: with all promises that were broken, in which scene and for which events.
-        ConfigError: the config is not what the plugin takes.
-        ValueError: the module registers no such destination, or a secret is too short to look for.
+        ContractBroken: with all broken promises, their scenes and events.
+        ConfigError: the plugin does not accept the config.
+        ValueError: the module registers no such destination, or a secret is too short to search.
     """
     __tracebackhide__ = True
     scenes = contract_scenes(plugin, config, receiver, stop_timeout_seconds=stop_timeout_seconds)

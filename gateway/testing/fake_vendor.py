@@ -23,17 +23,17 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, for 0 seconds
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the server does with one request.
+    """The server's reaction to one request.
 
     Attributes:
-        json: sent as the body, in place of `body`.
-        delay_seconds: wait before answering; of a ``dribble``, before each byte of the body.
-        fault: what goes wrong, if anything:
+        json: sent as the body instead of `body`.
+        delay_seconds: wait before the answer; for a ``dribble``, before each byte of the body.
+        fault: the failure to play, if any:
 
             * ``hang``: the request is read and never answered;
-            * ``reset``: the connection is reset (TCP RST) in place of an answer;
-            * ``half_close``: the server closes its direction (FIN) in place of an answer, and goes
-              on reading;
+            * ``reset``: the connection is reset (TCP RST) instead of an answer;
+            * ``half_close``: the server closes its direction (FIN) instead of an answer, and keeps
+              reading;
             * ``cut``: the head and half of the body, then FIN;
             * ``stall``: the head and half of the body, then nothing;
             * ``dribble``: all of the answer, its body a byte at a time.
@@ -63,28 +63,28 @@ class Received:
 
     @property
     def content(self) -> bytes:
-        """The body, with its gzip compression undone."""
+        """The body, decompressed if it is gzip."""
         if self.headers.get("Content-Encoding") == "gzip":
             return gzip.decompress(self.body)
         return self.body
 
     def json(self) -> Any:
-        """The content as JSON."""
+        """Decodes the content as JSON."""
         return msgspec.json.decode(self.content)
 
 
 class FakeVendor:
-    """A server to use with ``async with``; it listens on a free port of the loopback address.
+    """A server on a free port of the loopback address; use it with ``async with``.
 
     Args:
         script: one answer for each request, in order.
-        default: the answer once the script is used up, or what makes one for a request.
+        default: the answer after the script, or a function from a request to an answer.
         ssl_context: to serve HTTPS.
 
     Attributes:
-        requests: all that were received, in order.
-        answers: what was decided to do with each of them.
-        connections: how many were opened.
+        requests: all received requests, in order.
+        answers: the answer to each of them.
+        connections: number of opened connections.
     """
 
     def __init__(
@@ -107,25 +107,25 @@ class FakeVendor:
 
     @property
     def url(self) -> str:
-        """Where it listens, without a slash at the end."""
+        """Its address, without a slash at the end."""
         return f"{'https' if self._ssl else 'http'}://127.0.0.1:{self._port}"
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """Its port."""
         return self._port
 
     def answer(self, *answers: Answer) -> None:
-        """Put more at the end of the script."""
+        """Adds answers to the end of the script."""
         self._script += answers
 
     async def wait_for_requests(self, count: int) -> None:
-        """Return once so many requests have arrived in all."""
+        """Waits until so many requests have arrived in all."""
         async with self._arrived:
             await self._arrived.wait_for(lambda: len(self.requests) >= count)
 
     async def start(self) -> None:
-        """Listen; after `stop` on the same port as before."""
+        """Starts to listen; after `stop`, on the same port as before."""
         self._closing = asyncio.Event()
         server = web.Server(self._serve, handler_cancellation=True, auto_decompress=False)
         self._runner = web.ServerRunner(server, shutdown_timeout=1.0)
@@ -135,7 +135,7 @@ class FakeVendor:
         await web.SockSite(self._runner, listener, ssl_context=self._ssl).start()
 
     async def stop(self) -> None:
-        """Close all connections and refuse new ones; safe twice."""
+        """Closes all connections and refuses new ones; safe twice."""
         self._closing.set()
         if self._runner is not None:
             runner, self._runner = self._runner, None
@@ -207,7 +207,7 @@ class FakeVendor:
 
 
 async def _begin(request: web.BaseRequest, answer: Answer, length: int) -> web.StreamResponse:
-    """Send the head, for a body of so many bytes."""
+    """Sends the head, for a body of so many bytes."""
     response = web.StreamResponse(status=answer.status, headers={**_type(answer), **answer.headers})
     response.content_length = length
     await response.prepare(request)
@@ -215,7 +215,7 @@ async def _begin(request: web.BaseRequest, answer: Answer, length: int) -> web.S
 
 
 def _end(transport: asyncio.Transport) -> None:
-    """Send FIN; TLS has no such thing as a half-closed connection, so there it is closed."""
+    """Sends FIN. Over TLS, which cannot half-close a connection, it closes the connection."""
     if transport.can_write_eof():
         transport.write_eof()
     else:

@@ -1,4 +1,4 @@
-"""What is looked for when a scene of the contract checker is over, whatever it was about."""
+"""Checks after every scene of the contract checker: shown secrets, and changed events."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST_SHOWN = 300
 
 
 def look_for_secrets(stage: Stage) -> None:
-    """No text shows a secret of the config, nor the credentials of a request."""
+    """Checks that no text shows a secret of the config, or the credentials of a request."""
     secrets = {secret for secret in stage.secrets if secret}
     for request in stage.vendor.requests:
         scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
@@ -32,7 +32,7 @@ def look_for_secrets(stage: Stage) -> None:
 
 
 def look_for_changes(stage: Stage, vendor: Vendor) -> None:
-    """Over all attempts there are no more different items of an event than one attempt sends."""
+    """Checks that all attempts together send no more different items of an event than one does."""
     sent: list[dict[str, set[bytes]]] = []
     keys: dict[frozenset[str], set[str]] = {}
     for request in stage.vendor.requests:

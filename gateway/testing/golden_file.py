@@ -1,4 +1,4 @@
-"""Golden cases: an event, and the requests that a destination makes of it.
+"""Golden cases: events, and the requests that a destination must make of them.
 
 A file of cases is newline-delimited JSON; a line is a `Row`:
 
@@ -6,7 +6,7 @@ A file of cases is newline-delimited JSON; a line is a `Row`:
      "requests": [{"path": "/events", "body": {"events": [{"name": "Order Completed"}]}}]}
     {"case": "no name", "event": {"type": "track"}, "error": "Permanent: has no name"}
 
-Empty lines, and lines that begin with ``#``, are left out.
+Empty lines and lines that begin with ``#`` are skipped.
 """
 
 from __future__ import annotations
@@ -64,12 +64,12 @@ class _Row(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class GoldenMismatch(AssertionError):
-    """What a destination made of a case is not what the file says."""
+    """A destination's requests or errors differ from those in the file."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class GoldenCase:
-    """One case, to be compared by `check`.
+    """One case of a file.
 
     Attributes:
         where: file and line.
@@ -88,11 +88,11 @@ class GoldenCase:
         return f"<GoldenCase {self.where}>"
 
     def check(self) -> None:
-        """Send the events, and compare requests and errors with those of the file.
+        """Sends the events, and compares requests and errors with those of the file.
 
         Raises:
-            GoldenMismatch: they differ; with what was expected (-) and what was made (+).
-            ConfigError: the config is not what the plugin takes.
+            GoldenMismatch: they differ; shows the expected (-) and the actual (+) ones.
+            ConfigError: the plugin does not accept the config.
         """
         __tracebackhide__ = True  # pytest shows the line of the test
         difference = self.difference()
@@ -100,7 +100,7 @@ class GoldenCase:
             raise GoldenMismatch(difference)
 
     def difference(self) -> str:
-        """In what requests and errors differ from those of the file; empty where they do not."""
+        """Returns how requests and errors differ from those of the file; empty if they do not."""
         requests, errors = run(self._send)
         row = self.row
         wanted_errors = {"0": row.error} if row.error else row.errors
@@ -148,10 +148,10 @@ def golden_cases(
     *,
     accepts: Answer | None = None,
 ) -> list[GoldenCase]:
-    """The cases of a file; what they take is what `golden` takes.
+    """Returns the cases of a file; takes the same arguments as `golden`.
 
     Raises:
-        ValueError: a line is no case; says which, and why.
+        ValueError: a line is not a case; the text names it and says why.
     """
     path = Path(path)
     cases = []
@@ -177,31 +177,31 @@ def golden(
     *,
     accepts: Answer | None = None,
 ) -> None:
-    """Run a file of cases.
+    """Runs a file of cases.
 
     A row has these keys:
 
     * ``case``: its name.
-    * ``event``, or ``events`` for a batch: as a client sends it. ``messageId`` is ``message-1``,
-      ``message-2`` and so on, and ``timestamp`` 2026-11-23T14:00:00.000Z, unless they are given.
-    * ``config``: keys of the destination, over those of `config`.
+    * ``event``, or ``events`` for a batch: as a client sends it. By default ``messageId`` is
+      ``message-1``, ``message-2`` and so on, and ``timestamp`` 2026-11-23T14:00:00.000Z.
+    * ``config``: keys of the destination, which override those of `config`.
     * ``requests``: each with ``path`` (with its query), ``body``, ``method`` (``POST``) and
-      ``headers``. Their order does not count, and headers that are not named are not compared. A
-      body is JSON, a list for lines of JSON, an object for a form, or else a string. The string
-      ``{any}`` stands for any value.
-    * ``error``: of the event; or ``errors``: place of the event in the batch to its error. An error
-      is the name of its class, and may go on with a colon and part of its text.
+      ``headers``. Their order does not count, and only these headers are compared. A body is JSON,
+      a list for lines of JSON, an object for a form, or else a string. The string ``{any}`` stands
+      for any value.
+    * ``error``: of the event; or ``errors``: by its place in the batch. An error is the name of its
+      class, with an optional colon and part of its text.
 
-    It runs an event loop of its own; call it from a test that is not ``async``.
+    It runs its own event loop, so call it from a test that is not ``async``.
 
     Args:
         plugin: as for `check_destination_contract`.
         config: keys that all cases share; ``{url}`` stands for the fake vendor.
-        accepts: what the vendor answers.
+        accepts: the vendor's answer.
 
     Raises:
-        GoldenMismatch: with the differences of all cases that differ.
-        ValueError: a line is no case.
+        GoldenMismatch: with the differences of all cases.
+        ValueError: a line is not a case.
     """
     __tracebackhide__ = True
     cases = golden_cases(path, plugin, config, accepts=accepts)
@@ -211,7 +211,7 @@ def golden(
 
 
 def _event(fields: Mapping[str, Any], number: int) -> Event:
-    """An event as intake makes it of what a client sent."""
+    """Makes an event of a client's JSON, as intake does."""
     whole = {"messageId": f"message-{number + 1}", "timestamp": _TIME, **fields}
     event = event_from_client(whole)
     event.received_at = fields.get("receivedAt", _TIME)
@@ -243,7 +243,7 @@ def _ordered(requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _as_expected(error: DeliveryError, expected: str) -> str:
-    """The error in words; as it was expected where that says less."""
+    """Returns the error as text; the expected text if that describes it."""
     names = [kind.__name__ for kind in type(error).__mro__]
     wanted, _, text = expected.partition(":")
     if wanted in names and text.strip() in str(error):
@@ -252,7 +252,7 @@ def _as_expected(error: DeliveryError, expected: str) -> str:
 
 
 def _blurred(made: Any, expected: Any) -> Any:
-    """What was made, with `ANY` where that is expected."""
+    """Returns the actual value, with `ANY` in the places where that is expected."""
     if expected == ANY:
         return ANY
     if isinstance(made, Mapping) and isinstance(expected, Mapping):

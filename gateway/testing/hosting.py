@@ -1,4 +1,4 @@
-"""Runs a whole gateway in a test, and finds plugins as it does."""
+"""A whole gateway in a test, and the plugins that it finds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["discover_plugins", "running_gateway"]
 
 
 def discover_plugins() -> Registry:
-    """The types of all plugins that are installed, and of those that come with the gateway.
+    """Returns the types of all installed plugins and of the built-in ones.
 
     ``types`` has them by kind and name, as in ``types["destination", "file"]``; ``failures`` has
     the plugins that cannot be used.
@@ -25,19 +25,19 @@ def discover_plugins() -> Registry:
 async def running_gateway(
     folder: Path, config: str, variables: Mapping[str, str] | None = None
 ) -> AsyncIterator[str]:
-    """Run a gateway with all installed plugins; gives its base URL.
+    """Runs a gateway with all installed plugins; gives its base URL.
 
-    On leaving, it answers the requests under way and stops as `gateway serve` does.
+    On leaving, it answers the requests in flight and stops like `gateway serve`.
 
     Args:
         folder: gets the config.toml; paths in it are relative to this folder.
-        config: its text. With ``port = 0`` below ``[server]`` a free port is taken.
-        variables: environment variables that it may name.
+        config: text of config.toml. ``port = 0`` below ``[server]`` takes a free port.
+        variables: environment variables for the config.
 
     Raises:
-        GatewayError: the config is wrong, or something in it does not start.
+        GatewayError: the config is wrong, or a component does not start.
     """
-    # Only here, for the server takes a while to import.
+    # Imported here, as importing the server takes a while.
     from gateway.runtime.gateway import Gateway
     from gateway.server.app import serving
 

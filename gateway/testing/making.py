@@ -1,4 +1,4 @@
-"""Builds what the host hands to a component: config, events, batches, contexts, and a clock."""
+"""Builders of the objects that the host hands to a component, and a clock."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ __all__ = [
 _S = TypeVar("_S", bound=Struct)
 
 START_MS = 1_795_442_400_000
-"""Where a `ManualClock` begins: 2026-11-23T14:00:00Z."""
+"""Start of a `ManualClock`: 2026-11-23T14:00:00Z."""
 
 _BODIES = frozenset({"properties", "traits", "context", "integrations", "extra"})
 _DEFAULTS: dict[str, Any] = {
@@ -55,11 +55,11 @@ _numbers = itertools.count(1)
 
 
 def make_event(**overrides: Any) -> Event:
-    """An event as a destination sees it: a track event, with a message id of its own.
+    """Makes an event as a destination sees it: a track event with a unique message id.
 
     Args:
-        overrides: fields of `Event`; ``None`` takes one away. `properties`, `traits`, `context`,
-            `integrations` and `extra` are given as mappings, or as bytes under their ``raw_`` name.
+        overrides: fields of `Event`; ``None`` removes one. `properties`, `traits`, `context`,
+            `integrations` and `extra` are mappings, or bytes under their ``raw_`` name.
 
     Raises:
         TypeError: an event has no such field.
@@ -76,7 +76,7 @@ def make_event(**overrides: Any) -> Event:
 
 
 def event_from_client(fields: Mapping[str, Any]) -> Event:
-    """The event that intake makes of what a client sent, before it is stamped.
+    """Returns the event that intake makes of a client's JSON, before it is stamped.
 
     Args:
         fields: the JSON object of the event, with the keys that clients use, such as `userId`.
@@ -88,22 +88,22 @@ def event_from_client(fields: Mapping[str, Any]) -> Event:
 
 
 def make_config(type_: type[_S], keys: Mapping[str, Any], path: str = "destinations.test") -> _S:
-    """The config that the gateway makes of the keys that a user writes below ``[path]``.
+    """Decodes the keys that a user writes below ``[path]``, as the gateway does.
 
     Args:
         type_: the plugin's Struct.
 
     Raises:
-        ConfigError: a key is wrong; says which, and how.
+        ConfigError: a key is wrong; the text names it and says why.
     """
     return decode_table(keys, type_, path)
 
 
 def make_groups(tables: Mapping[str, Mapping[str, Any]]) -> Groups:
-    """The groups of a context, each with the keys that a user writes below ``[groups.ID]``.
+    """Makes the groups of a context from the keys that a user writes below ``[groups.ID]``.
 
     Raises:
-        ConfigError: a key is wrong; says which, and how.
+        ConfigError: a key is wrong; the text names it and says why.
     """
     return Groups({id_: make_config(GroupConfig, t, f"groups.{id_}") for id_, t in tables.items()})
 
@@ -111,7 +111,7 @@ def make_groups(tables: Mapping[str, Mapping[str, Any]]) -> Groups:
 def make_batch(
     events: Iterable[Event] | int = 1, *, first_offset: int = 0, attempt: int = 1
 ) -> Batch:
-    """A batch of these events, or of so many made by `make_event`, at successive offsets."""
+    """Makes a batch of these events, or of so many by `make_event`, at successive offsets."""
     if isinstance(events, int):
         events = [make_event() for _ in range(events)]
     taken = tuple(events)
@@ -128,14 +128,14 @@ def make_context(
     groups: Groups | None = None,
     rehearsal: Rehearsal | None = None,
 ) -> Context:
-    """What a component is built with.
+    """Makes the context that a component is built with.
 
     Args:
         base_dir: stands for the folder of config.toml; the data folder is ``data`` in it.
         clock: by default a `ManualClock`.
-        groups: as `make_groups` makes them; by default there are none.
-        log: by default structlog's, so that `structlog.testing.capture_logs` sees what is logged.
-        rehearsal: for a component that is to send nothing.
+        groups: from `make_groups`; by default none.
+        log: by default structlog's, so `structlog.testing.capture_logs` captures it.
+        rehearsal: for a dry run of the component.
     """
     return Context(
         id=id,
@@ -150,19 +150,19 @@ def make_context(
 
 
 class ManualClock:
-    """A wall clock in milliseconds; call it to read it.
+    """A wall clock in milliseconds that only moves by `advance`; call it to read it.
 
     Args:
-        now_ms: where it begins.
+        now_ms: its start.
     """
 
     def __init__(self, now_ms: int = START_MS) -> None:
         self.now_ms = now_ms
 
     def __call__(self) -> int:
-        """The time."""
+        """Returns the time."""
         return self.now_ms
 
     def advance(self, seconds: float) -> None:
-        """Move it; a negative number sets it back."""
+        """Moves the clock; a negative number sets it back."""
         self.now_ms += round(seconds * 1000)

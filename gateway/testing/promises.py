@@ -1,4 +1,4 @@
-"""What a destination promises, and how a test says which promise was broken."""
+"""The promises of destinations, and reports of broken ones."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ _MOST_SHOWN = 10
 
 
 class Promise(StrEnum):
-    """The promises that `check_destination_contract` looks after."""
+    """The promises that `check_destination_contract` checks."""
 
     AT_LEAST_ONCE = "at least once"
-    """An event that can be delivered is sent until it is."""
+    """An event that can be delivered is sent until it is delivered."""
     NO_LOSS = "nothing is lost"
-    """What `send` says was delivered has been delivered."""
+    """Events that `send` reports as delivered have arrived."""
     OUTCOME_PER_ITEM = "an outcome for each event"
-    """A refused event becomes a dead letter with its reason, and its siblings are delivered."""
+    """A refused event becomes a dead letter with its reason; the others are delivered."""
     RETRY_AFTER = "Retry-After is honoured"
-    """The wait that the receiver asks for reaches the gateway, and nothing is sent before."""
+    """The gateway learns the wait that the receiver asks for, and sends nothing before."""
     STABLE = "an event is the same on every attempt"
-    """Its id and time do not change, so that the receiver can tell a repetition."""
+    """Its id and time do not change, so the receiver can recognise repetitions."""
     ONCE = "exactly once"
     """A storage whose spec says `idempotent` holds each event once."""
-    NO_SECRET = "no secret is shown"  # noqa: S105 - none itself
-    """Not in logs, nor errors, nor dead letters."""
+    NO_SECRET = "no secret is shown"  # noqa: S105 - no secret
+    """Logs, errors and dead letters show none."""
     LIFE_CYCLE = "starts and stops"
     """`stop` ends within its deadline, and is safe twice and without `start`."""
     CHECK = "check() delivers nothing"
-    """And raises a `DeliveryError` where settings do not work, or nothing."""
+    """It raises a `DeliveryError` if settings do not work, and nothing else."""
     REHEARSAL = "a rehearsal sends nothing"
-    """And shows what would be sent, of one whose spec says that it `rehearses`."""
+    """A dry run of a destination that `rehearses` shows what it would send."""
 
 
 @dataclass(frozen=True, slots=True)
 class Breach:
-    """One promise that was broken.
+    """One broken promise.
 
     Attributes:
-        scene: what was going on.
-        what: how it was broken, in words.
+        scene: name of the scene.
+        what: how the promise was broken.
         events: message ids of the events concerned.
     """
 
@@ -73,5 +73,5 @@ class ContractBroken(AssertionError):
 
     @property
     def promises(self) -> set[Promise]:
-        """The promises that were broken."""
+        """The broken promises."""
         return {breach.promise for breach in self.breaches}

@@ -1,13 +1,13 @@
-"""For pytest: makes a test of each scene of a contract, and of each case of a golden file.
+"""The pytest plugin: makes a test of each scene of a contract, and of each golden case.
 
-Installed as an entry point of the group ``pytest11``; it does nothing where it is not asked.
+It is an entry point of the group ``pytest11``, and does nothing unless a test uses its markers.
 
-* ``@pytest.mark.destination_contract(plugin, config, receiver)`` goes with an argument
-  `contract_scene`. It takes what `gateway.testing.check_destination_contract` takes.
-* ``@pytest.mark.golden(path, plugin, config)`` goes with an argument `golden_case`. It takes what
-  `gateway.testing.golden` takes; the path is relative to the file of the test.
+* ``@pytest.mark.destination_contract(plugin, config, receiver)`` needs an argument
+  `contract_scene`. It takes the arguments of `gateway.testing.check_destination_contract`.
+* ``@pytest.mark.golden(path, plugin, config)`` needs an argument `golden_case`. It takes the
+  arguments of `gateway.testing.golden`; the path is relative to the file of the test.
 
-The test calls `check` of what it is given.
+The test calls `check` of this argument.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _MARKERS = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the markers known."""
+    """Registers the markers."""
     for line in _MARKERS:
         config.addinivalue_line("markers", line)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Make a test of each scene, and of each case."""
+    """Makes a test of each scene, and of each case."""
     if "contract_scene" in metafunc.fixturenames:
         from gateway.testing import contract_scenes
 

@@ -1,7 +1,7 @@
-"""Reads which events are in a request, whatever its form: JSON, lines of JSON, forms, or text.
+"""Finds the events in a request of any form: JSON, lines of JSON, forms, or text.
 
-The ids of the events that the contract checker sends are of a form of their own, so that they are
-found wherever a destination puts them.
+The contract checker sends events whose ids have a unique form, so they are found wherever a
+destination puts them.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ _ID = re.compile(r"kit-[a-z-]+-[0-9]{2}(?![0-9])")
 
 
 def id_of(scene: str, number: int) -> str:
-    """The message id of an event: short enough for all vendors, and safe in a URL."""
+    """Returns the message id of an event: short enough for all vendors, and safe in a URL."""
     return f"kit-{scene}-{number:02d}"
 
 
 def find_ids(text: str) -> list[str]:
-    """The ids that are in a text, each once, in the order in which they first appear."""
+    """Returns the ids in a text, each once, in order of appearance."""
     return list(dict.fromkeys(_ID.findall(unquote(text))))
 
 
 def content_of(request: Received) -> Any:
-    """The body decoded: JSON, a list for lines of JSON, a mapping for a form; or else its text."""
+    """Decodes the body: JSON, a list for lines of JSON, a mapping for a form; or else its text."""
     body = request.content
     if request.headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded"):
         text = body.decode(errors="replace")
@@ -40,10 +40,10 @@ def content_of(request: Received) -> Any:
 
 
 def items_in(request: Received) -> dict[str, Any]:
-    """The id of each event in a request to what is sent of it, in their order.
+    """Returns the id of each event in a request, in order, with the item that is sent for it.
 
-    That is the element of the outermost list that the event stands in; in a request without lists,
-    all of the body and the path.
+    The item is the element of the outermost list that holds the event. In a request without lists
+    it is the path and the whole body.
     """
     content = content_of(request)
     found: dict[str, list[Any]] = {}
@@ -68,7 +68,7 @@ def _decoded(body: bytes) -> Any:
 
 
 def _elements(content: Any) -> Iterator[Any]:
-    """The elements of the outermost lists."""
+    """Yields the elements of the outermost lists."""
     if isinstance(content, list):
         yield from content
     elif isinstance(content, Mapping):

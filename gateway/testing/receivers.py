@@ -1,7 +1,7 @@
-"""What an author says of the other side of a destination, for the contract checker.
+"""Receivers: descriptions of the other side of a destination, for the contract checker.
 
-`Vendor` is an HTTP API, which the checker plays itself. `Storage` is anything else that what was
-delivered can be read back from: files, a database, a terminal.
+`Vendor` is an HTTP API, which the checker plays itself. `Storage` is any other place from which
+delivered events can be read back: files, a database, a terminal.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _OK = Answer()
 
 
 def typical_event(message_id: str) -> Event:
-    """A track event of one of three users, with its id among its properties too."""
+    """Makes a track event of one of three users, with its id also among its properties."""
     user = int(message_id[-2:]) % 3
     return make_event(
         message_id=message_id,
@@ -36,25 +36,25 @@ def typical_event(message_id: str) -> Event:
 
 
 def bad_request(request: Received, refused: Sequence[int]) -> Answer:
-    """A 400 that says no more than that."""
+    """Returns a 400 that names no events."""
     return Answer(400, body=b"Bad Request")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vendor:
-    """An HTTP API. In the strings of the config, ``{url}`` stands for where it listens.
+    """An HTTP API. In strings of the config, ``{url}`` stands for its address.
 
     Attributes:
-        accepts: how it answers when all is well; or what makes that answer for a request.
-        refuses: how it answers a request that holds events which it will never take. It is given
-            the places of those in the request, from 0. None for an API that says so of no single
-            event.
-        keeps_others: whether it has taken the others of such a request. By default that goes by the
-            status: with a 2xx it has.
-        read: which events are in a request: message id to what the vendor stores of it, in their
-            order. By default they are found wherever they are; see `gateway.testing.reading`.
-        event: makes an event, given its message id, that the vendor takes.
-        invalid: one that the destination itself refuses, without asking the vendor.
+        accepts: its answer of success, or a function from a request to that answer.
+        refuses: returns its answer to a request with events that it will never take, from the
+            request and the places of those events in it, counted from 0. None for an API that never
+            refuses single events.
+        keeps_others: whether it takes the other events of such a request. By default the status
+            decides: 2xx means yes.
+        read: returns the events in a request: message ids with the items that the vendor stores, in
+            order. By default they are found anywhere; see `gateway.testing.reading`.
+        event: makes an event that the vendor takes, from a message id.
+        invalid: makes an event that the destination refuses by itself, from a message id.
     """
 
     accepts: Answer | Callable[[Received], Answer] = _OK
@@ -67,15 +67,13 @@ class Vendor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storage:
-    """A place that events are written to. In the strings of the config, ``{folder}`` stands for a
-    new and empty folder.
+    """A place for events. In strings of the config, ``{folder}`` stands for a new, empty folder.
 
     Attributes:
-        read: what is in it, given that folder: the ids of its events, one for each time that it
-            holds the event; or a text in which the ids are looked for. None where nothing can be
-            read back.
-        outage: a context in which it cannot be written to.
-        event, invalid: as of `Vendor`.
+        read: returns the ids of the stored events from that folder, once for each copy; or a text
+            that contains the ids. None if nothing can be read back.
+        outage: a context in which writing fails.
+        event, invalid: as for `Vendor`.
     """
 
     read: Callable[[Path], Iterable[str] | bytes] | None = None

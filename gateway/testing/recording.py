@@ -1,4 +1,4 @@
-"""A destination that takes part in tests of what stands before one."""
+"""A destination that records events, for tests of the parts before it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ __all__ = ["RecordingDestination"]
 
 
 class RecordingDestination(Destination):
-    """Remembers what it was given.
+    """Records the batches that it is sent.
 
     Args:
-        script: what to raise, one entry for each call of `send`; ``None`` delivers. After its end
-            everything is delivered.
+        script: errors to raise, one for each call of `send`; ``None`` delivers. After its end all
+            batches are delivered.
 
     Attributes:
-        batches: of every call, whatever became of it.
-        delivered: events that it said were delivered, in order.
-        starts, stops: how often `start` and `stop` were called.
+        batches: of every call.
+        delivered: events that it reported as delivered, in order.
+        starts, stops: number of calls of `start` and `stop`.
     """
 
     def __init__(self, script: Sequence[BaseException | None] = ()) -> None:
@@ -33,15 +33,15 @@ class RecordingDestination(Destination):
         self.stops = 0
 
     async def start(self) -> None:
-        """Count."""
+        """Counts the call."""
         self.starts += 1
 
     async def stop(self) -> None:
-        """Count."""
+        """Counts the call."""
         self.stops += 1
 
     async def send(self, batch: Batch) -> None:
-        """Record the batch, then do what the script says."""
+        """Records the batch, then follows the script."""
         self.batches.append(batch)
         error = self._script.popleft() if self._script else None
         failed: Iterable[int] = ()

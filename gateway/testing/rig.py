@@ -1,4 +1,4 @@
-"""The gateway's own delivery around one destination: queue, state and worker, for the checker.
+"""The gateway's own delivery with one destination, for the contract checker.
 
 Nothing is imitated here: batches, retries, the retry lane and dead letters are those that
 `gateway serve` has, with waits of milliseconds. What a destination asks the gateway to wait is read
@@ -57,10 +57,9 @@ class Attempt:
     """One call of `send`.
 
     Attributes:
-        ids: of the events of its batch.
-        error: what it raised.
-        first, end: the numbers of the vendor's requests that came while it was under way; `end` is
-            None while it is.
+        ids: of the events in its batch.
+        error: raised by the call.
+        first, end: range of the vendor's requests during the call; `end` is None until it returns.
     """
 
     ids: Sequence[str]
@@ -70,19 +69,19 @@ class Attempt:
 
     @property
     def wait_seconds(self) -> float | None:
-        """For how long it asked the gateway to send nothing."""
+        """The wait that it asked of the gateway."""
         if not isinstance(self.error, Exception):
             return None
         return judge(self.error, len(self.ids)).retry_after_seconds
 
 
 class Watched(Destination):
-    """Hands everything on, and remembers the calls.
+    """Passes batches on to a destination, and records the calls.
 
     Args:
-        clock: of the destination; it moves between attempts, so that what is stamped with the time
-            of an attempt is found out.
-        requests: how many the vendor has received.
+        clock: of the destination. It moves between attempts, which reveals items that carry the
+            time of an attempt.
+        requests: returns the number of requests that the vendor has received.
     """
 
     def __init__(
@@ -98,7 +97,7 @@ class Watched(Destination):
         self._requests = requests
 
     async def send(self, batch: Batch) -> None:
-        """Hand on."""
+        """Passes the batch on, and records the call."""
         self._clock.advance(_BETWEEN_ATTEMPTS_SECONDS)
         attempt = Attempt([event.message_id for event in batch], first=self._requests())
         self._attempts.append(attempt)
@@ -112,28 +111,28 @@ class Watched(Destination):
 
 
 async def bounded(work: Awaitable[object], seconds: float) -> BaseException | None:
-    """Await something for so long; a `TimeoutError`, or what it raised."""
+    """Awaits something for a bounded time; returns its error, or a `TimeoutError`."""
     task = asyncio.ensure_future(work)
     await asyncio.wait({task}, timeout=seconds)
     if not task.done():
         task.cancel()
-        await asyncio.wait({task}, timeout=1.0)  # it may be deaf to that, too
+        await asyncio.wait({task}, timeout=1.0)  # it may ignore the cancellation as well
         return TimeoutError(f"not within {seconds:g} s")
     return None if task.cancelled() else task.exception()
 
 
 def memory_queue() -> BatchingQueue:
-    """A queue for the events of one scene; it outlives a restart of delivery."""
+    """Makes a queue for the events of one scene; it survives restarts of delivery."""
     return BatchingQueue(
         MemoryStore(MemoryConfig(), now_ms), QueueSettings(), structlog.get_logger()
     )
 
 
 class Delivery:
-    """One life of the gateway's delivery.
+    """One run of the gateway's delivery, from its start to its end.
 
     Args:
-        folder: for the state, which begins anew.
+        folder: for the state, which starts empty.
         max_events: of a batch.
         timeout_seconds: of an attempt.
     """
@@ -177,31 +176,31 @@ class Delivery:
                 clock=now_ms,
                 log=log,
                 max_events=max_events,
-                queue_id=queue.store.identity(),
+                queue_id_at=queue.store.identity_at,
             )
         )
         self._task: asyncio.Task[None] | None = None
 
     @property
     def error(self) -> str:
-        """The destination's last error in words; empty where it works."""
+        """Text of the destination's last error; empty while it works."""
         return self._worker.condition.error
 
     @property
     def settled(self) -> bool:
-        """Whether every event has its outcome."""
+        """True if every event has its outcome."""
         return not self._worker.pending(self._queue.end)
 
     async def start(self) -> None:
-        """Deliver from the beginning of the queue."""
+        """Starts delivery from the beginning of the queue."""
         await self._state.start()
         self._task = asyncio.create_task(self._worker.run(), name="delivery")
 
     async def settle(self, seconds: float, given_up: Callable[[], bool]) -> bool:
-        """Wait until every event has its outcome; False where some have none in that time.
+        """Waits until every event has its outcome; returns False if some still have none.
 
         Args:
-            given_up: asked again and again whether not to wait any longer.
+            given_up: called repeatedly; True ends the wait.
         """
         deadline = asyncio.get_running_loop().time() + seconds
         while not self.settled:
@@ -211,10 +210,10 @@ class Delivery:
         return True
 
     async def kill(self, seconds: float) -> bool:
-        """End it as a crash does, wherever it is; False where a send does not let itself be ended.
+        """Ends delivery like a crash; returns False if a send does not end.
 
         Args:
-            seconds: how long that may take.
+            seconds: bound on the wait.
         """
         assert self._task is not None
         self._task.cancel()
@@ -223,17 +222,17 @@ class Delivery:
         return not left
 
     async def dead_letters(self) -> dict[str, DeadLetter]:
-        """The events that were given up, by message id."""
+        """Returns the dead letters by message id."""
         return {d.message_id: d for d in await self._state.dead_letters("contract", 1000)}
 
 
 async def put(queue: BatchingQueue, events: Sequence[Event]) -> None:
-    """Have the queue take events."""
+    """Puts events into the queue."""
     await queue.put(list(events), encode_events(events))
 
 
 def errors_of(error: BaseException | None) -> list[BaseException]:
-    """An error and, of one for a batch, those of its items."""
+    """Returns an error, and for a `BatchError` those of its items too."""
     if isinstance(error, BatchError):
         return [error, *error.failed.values()]
     return [] if error is None else [error]

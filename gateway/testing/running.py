@@ -1,4 +1,4 @@
-"""Runs the event loop of a test, and ends it even where a destination refuses to be ended."""
+"""The event loop of a test, which ends even if a destination refuses to end."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _FAREWELL_SECONDS = 1.0
 
 
 def run(main: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
-    """Run `main` to its end. What it leaves behind is cancelled, and waited for only so long.
+    """Runs `main`, then cancels the tasks that are left, and waits for them a bounded time.
 
-    `asyncio.run` would wait for ever for a task that swallows its cancellation.
+    `asyncio.run` would wait forever for a task that ignores its cancellation.
 
     Raises:
-        RuntimeError: an event loop is running already.
+        RuntimeError: an event loop is already running.
     """
     try:
         asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""What the contract checker puts a destination through."""
+"""Scenes of the contract checker: failures that a destination must survive."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gateway.testing.stage import Stage, done
 __all__ = ["SCENES", "Scene"]
 
 ASKED_SECONDS = 7
-"""What the vendor asks the gateway to wait."""
+"""Wait that the vendor asks for."""
 
 _EVENTS = 8
 _ATTEMPT_SECONDS = 0.3
@@ -56,7 +56,7 @@ def _http(receiver: Receiver) -> bool:
 
 
 async def healthy(stage: Stage) -> None:
-    """All goes well."""
+    """Nothing goes wrong."""
     await stage.deliver(await stage.put(_EVENTS))
 
 
@@ -68,14 +68,14 @@ async def throttled(stage: Stage) -> None:
 
 
 async def failing(stage: Stage) -> None:
-    """A burst of errors, one of which says for how long."""
+    """A burst of errors, one of them with a Retry-After."""
     stage.script.extend([Answer(500), Answer(502), Answer(503, headers=_WAIT), Answer(504)])
     await stage.deliver(await stage.put(_EVENTS))
     _expect_wait(stage)
 
 
 async def unauthorised(stage: Stage) -> None:
-    """The credentials are refused for a while, by a server that repeats them."""
+    """A server refuses the credentials for a while, and repeats them."""
     stage.script.extend([Answer(401)] * 3)
     await stage.deliver(await stage.put(_EVENTS))
 
@@ -87,7 +87,7 @@ async def hanging(stage: Stage) -> None:
 
 
 async def disconnected(stage: Stage) -> None:
-    """Connections are closed, half closed and reset in place of an answer."""
+    """Connections are closed, half closed and reset instead of an answer."""
     stage.script.extend(
         [Answer(fault="half_close"), Answer(fault="reset"), Answer(fault="half_close")]
     )
@@ -95,7 +95,7 @@ async def disconnected(stage: Stage) -> None:
 
 
 async def refusing(stage: Stage) -> None:
-    """The vendor refuses two events of several."""
+    """The vendor refuses two of several events."""
     ids = await stage.put(_EVENTS)
     bad = [ids[1], ids[6]]
     stage.refused.update(bad)
@@ -103,7 +103,7 @@ async def refusing(stage: Stage) -> None:
 
 
 async def invalid(stage: Stage) -> None:
-    """The destination itself refuses one event of several."""
+    """The destination itself refuses one of several events."""
     good = await stage.put(2)
     bad = await stage.put(1, stage.receiver.invalid)
     good += await stage.put(3)
@@ -111,7 +111,7 @@ async def invalid(stage: Stage) -> None:
 
 
 async def reordered(stage: Stage) -> None:
-    """Answers come in another order than requests, and what they say differs."""
+    """Answers differ, and come in another order than requests."""
     assert isinstance(stage.receiver, Vendor)
     ids = await stage.put(2 * _EVENTS)
     bad = [ids[3]] if stage.receiver.refuses is not None else []
@@ -131,7 +131,7 @@ async def reordered(stage: Stage) -> None:
 
 
 async def vendor_restarted(stage: Stage) -> None:
-    """The vendor goes away, with all its connections, and comes back on the same port."""
+    """The vendor stops, with all its connections, and restarts on the same port."""
     good = await stage.put(_EVENTS // 2)
     destination = await stage.started()
     if destination is None:
@@ -148,7 +148,7 @@ async def vendor_restarted(stage: Stage) -> None:
 
 
 async def gateway_restarted(stage: Stage) -> None:
-    """Delivery ends in the middle of a send, and begins anew without knowing what was sent."""
+    """Delivery ends during a send, and starts again without any record of it."""
     good = await stage.put(_EVENTS)
     destination = await stage.started()
     if destination is None:
@@ -170,7 +170,7 @@ async def gateway_restarted(stage: Stage) -> None:
 
 
 async def out_of_order(stage: Stage) -> None:
-    """The storage cannot be written to for a while."""
+    """The storage refuses writes for a while."""
     assert isinstance(stage.receiver, Storage)
     assert stage.receiver.outage is not None
     good = await stage.put(_EVENTS)
@@ -208,7 +208,7 @@ async def stopping(stage: Stage) -> None:
 
 
 async def checking(stage: Stage) -> None:
-    """check(), with a receiver that works, that refuses, and that is not there."""
+    """check(), with a receiver that works, one that refuses, and one that is down."""
     for what in ("works", "refuses", "is not there"):
         if what == "refuses":
             stage.script.extend([Answer(401)] * 4)
@@ -231,7 +231,7 @@ async def checking(stage: Stage) -> None:
 
 
 async def rehearsing(stage: Stage) -> None:
-    """What it would send is what it sends, and is not sent."""
+    """A dry run shows what would be sent, and sends nothing."""
     if not stage.subject.spec.rehearses:
         return
     ids = await stage.put(_EVENTS)

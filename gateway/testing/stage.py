@@ -1,4 +1,4 @@
-"""What a scene of the contract checker plays on, and what it writes down of broken promises."""
+"""The stage of a scene: destination, receiver, and the record of broken promises."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from gateway.testing.under_test import LEAST_SECRET, Subject
 __all__ = ["Stage", "done", "staged"]
 
 SCENE_SECONDS = 20.0
-"""How long the events of a scene may take to have their outcome."""
+"""Bound on the time until all events of a scene have their outcome."""
 
 _HINT = (
     "; the vendor was played as one that says no more than 400: if yours names the events, or "
@@ -52,19 +52,19 @@ Step: TypeAlias = Answer | Callable[[Received], Answer]
 
 
 def done(step: Step, request: Received) -> Answer:
-    """What a step makes of a request."""
+    """Returns the answer of a step to a request."""
     return step if isinstance(step, Answer) else step(request)
 
 
 class _Lines(logging.Handler):
-    """What is logged by the standard library's loggers."""
+    """Collects the lines of the standard library's loggers."""
 
     def __init__(self) -> None:
         super().__init__()
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep it."""
+        """Keeps a line."""
         if record.name not in _NOT_ABOUT_THE_DESTINATION:
             self.lines.append(record.getMessage())
 
@@ -75,12 +75,12 @@ class Stage:
 
     Attributes:
         slug: short name of the scene, part of its events' ids.
-        script: what the vendor does first; then it accepts all but `refused`.
-        accepts: how it does so.
+        script: first steps of the vendor; then it accepts all events but `refused`.
+        accepts: its answer of success.
         refused: ids of events that the vendor never takes.
         attempts: calls of `send`, over all instances of the destination.
-        problem: an error of what the author says of the vendor; it ends the scene.
-        texts: what a person may come to see: errors and dead letters.
+        problem: an error in the author's description of the vendor; it ends the scene.
+        texts: errors and dead letters, which a person may see.
     """
 
     subject: Subject
@@ -105,19 +105,19 @@ class Stage:
     problem: Exception | None = None
 
     def broken(self, promise: Promise, what: str, events: Iterable[str] = ()) -> None:
-        """Write down that a promise was broken."""
+        """Records a broken promise."""
         self.breaches.append(Breach(promise, self.scene, what, tuple(sorted(events))))
 
     # -- the receiver --------------------------------------------------------
 
     def answer(self, request: Received) -> Answer:
-        """What the vendor does with a request."""
+        """Returns the vendor's answer to a request."""
         try:
             answer = self._decided(request)
-        except Exception as error:  # noqa: BLE001 - of what the author said of the vendor
+        except Exception as error:  # noqa: BLE001 - raised by the author's description
             self.problem = self.problem or error
             return Answer(500)
-        # Real servers and the proxies before them do repeat what they were sent.
+        # Real servers and proxies repeat in errors what they were sent.
         if answer.status >= 400 and not answer.body and answer.json is None:
             sent = f"{dict(request.headers)} {content_of(request)}"
             text = f"cannot {request.method} {request.path}: {sent}"
@@ -140,7 +140,7 @@ class Stage:
         return [n for n, id_ in enumerate(self.receiver.read(request)) if id_ in self.refused]
 
     def arrived(self) -> set[str] | None:
-        """Ids of the events that the receiver has taken; None where that cannot be known."""
+        """Returns the ids of the events that the receiver has taken; None if that is unknown."""
         if isinstance(self.receiver, Storage):
             stored = self.stored()
             return None if stored is None else set(stored)
@@ -158,20 +158,20 @@ class Stage:
         return found
 
     def stored(self) -> list[str] | None:
-        """Ids in a storage; each as often as it is there, where `read` tells so."""
+        """Returns the ids in a storage, once for each copy if `read` counts them."""
         assert isinstance(self.receiver, Storage)
         if self.receiver.read is None:
             return None
         found = self.receiver.read(self.folder / "receiver")
         if isinstance(found, bytes):
             found = find_ids(found.decode(errors="replace"))
-        mine = id_of(self.slug, 0)[:-2]  # a terminal still shows what an earlier scene wrote
+        mine = id_of(self.slug, 0)[:-2]  # a terminal still shows earlier scenes
         return [id_ for id_ in found if id_.startswith(mine)]
 
     # -- the destination -----------------------------------------------------
 
     def make(self, rehearsal: Rehearsal | None = None) -> Destination:
-        """A new instance, as after a start of the gateway."""
+        """Builds a new instance, as the gateway does at its start."""
         context = make_context(self.folder, "contract", clock=self.clock, rehearsal=rehearsal)
         folder = self.folder / "receiver"
         destination, self.secrets = self.subject.build(context, self.vendor.url, folder)
@@ -184,7 +184,7 @@ class Stage:
         return destination
 
     async def started(self, rehearsal: Rehearsal | None = None) -> Destination | None:
-        """A new instance that was started; None where it could not be."""
+        """Builds and starts a new instance; returns None if it does not start."""
         destination = self.make(rehearsal)
         error = await bounded(destination.start(), SCENE_SECONDS)
         if error is not None:
@@ -195,7 +195,7 @@ class Stage:
         return destination
 
     async def stop(self, destination: Destination, when: str = "") -> None:
-        """Stop an instance within its deadline."""
+        """Stops an instance within its deadline."""
         error = await bounded(destination.stop(), self.stop_seconds)
         if isinstance(error, TimeoutError):
             self.broken(
@@ -206,23 +206,23 @@ class Stage:
             self.broken(Promise.LIFE_CYCLE, f"stop(){when} raised {error!r}")
 
     def watched(self, destination: Destination) -> Watched:
-        """The destination, with its attempts written down."""
+        """Wraps the destination to record its attempts."""
         return Watched(destination, self.attempts, self.clock, lambda: len(self.vendor.requests))
 
     # -- events and delivery -------------------------------------------------
 
     async def put(self, count: int, make: Callable[[str], Event] | None = None) -> list[str]:
-        """Have the queue take so many events; their ids.
+        """Puts so many events into the queue, and returns their ids.
 
         Args:
-            make: in place of the receiver's `event`.
+            make: used instead of the receiver's `event`.
         """
         ids = [id_of(self.slug, self.queue.end + n) for n in range(count)]
         await put(self.queue, [(make or self.receiver.event)(id_) for id_ in ids])
         return ids
 
     def delivery(self, destination: Destination, **options: Any) -> Delivery:
-        """One life of the gateway's delivery, of all events from the first on."""
+        """Builds a new run of the gateway's delivery, from the first event on."""
         self.lives += 1
         return Delivery(
             self.queue,
@@ -233,7 +233,7 @@ class Stage:
         )
 
     async def deliver(self, good: Sequence[str], bad: Sequence[str] = (), **options: Any) -> None:
-        """Deliver all that was put, and see what became of it."""
+        """Delivers all events of the queue, and checks their outcomes."""
         destination = await self.started()
         if destination is None:
             return
@@ -248,7 +248,7 @@ class Stage:
         good: Sequence[str],
         bad: Sequence[str] = (),
     ) -> None:
-        """Wait until all have their outcome, end it, and compare the outcomes with what arrived."""
+        """Waits for all outcomes, ends delivery, and compares the outcomes with what arrived."""
         settled = await delivery.settle(SCENE_SECONDS, lambda: self.problem is not None)
         dead = await delivery.dead_letters()
         last = delivery.error
@@ -290,13 +290,13 @@ class Stage:
                 self.broken(Promise.NO_LOSS, what, lost)
 
     async def end(self, delivery: Delivery, destination: Destination) -> None:
-        """End delivery as a crash does, and stop the destination."""
+        """Ends delivery like a crash, and stops the destination."""
         if not await delivery.kill(self.stop_seconds):
             self.broken(Promise.LIFE_CYCLE, "send() went on after it was cancelled")
         await self.stop(destination)
 
     async def until(self, true: Callable[[], bool], delivery: Delivery) -> None:
-        """Wait for something that does not come about where delivery is done before, or stuck."""
+        """Waits until `true` is, delivery is done, or the time is up."""
         deadline = asyncio.get_running_loop().time() + SCENE_SECONDS
         while not true() and not delivery.settled:
             if asyncio.get_running_loop().time() > deadline:
@@ -304,7 +304,7 @@ class Stage:
             await asyncio.sleep(LOOK_SECONDS)
 
     def all_texts(self) -> list[str]:
-        """All that a person may come to see of what went on."""
+        """Returns all texts that a person may see: errors, dead letters and log lines."""
         errors = [str(e) for a in self.attempts for e in errors_of(a.error)]
         return [*self.texts, *errors, *map(repr, self.logs), *self.lines]
 
@@ -313,7 +313,7 @@ class Stage:
 async def staged(
     subject: Subject, receiver: Receiver, scene: str, slug: str, stop_seconds: float
 ) -> AsyncIterator[Stage]:
-    """The stage of one scene, with a vendor, a queue and a folder of its own."""
+    """Gives the stage of one scene, with its own vendor, queue and folder."""
     handler = _Lines()
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="contract-")))

@@ -1,4 +1,4 @@
-"""The destination under test, as the gateway would build it from a user's config."""
+"""The destination under test, built from a user's config as the gateway does."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from gateway.runtime.plugins import discover
 __all__ = ["LEAST_SECRET", "Plugin", "Subject", "subject_of"]
 
 Plugin: TypeAlias = ModuleType | DestinationSpec[Any]
-"""A plugin's module, which registers a destination; or what it registers."""
+"""A plugin's module, which registers a destination; or the spec that it registers."""
 
 LEAST_SECRET = 8
-"""Characters of a secret; one that is shorter could be found by chance."""
+"""Fewest characters of a secret; a shorter one could be found by chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Subject:
     """A type of destination with its config.
 
     Attributes:
-        options: what a user writes below ``[destinations.ID]``, without the gateway's own keys.
+        options: the user's keys below ``[destinations.ID]``, without the gateway's own keys.
     """
 
     spec: DestinationSpec[Any]
@@ -37,10 +37,10 @@ class Subject:
     def build(
         self, context: Context, url: str, folder: Path
     ) -> tuple[Destination, tuple[str, ...]]:
-        """A new instance, and the secrets of its config.
+        """Returns a new instance, and the secrets of its config.
 
         Raises:
-            ConfigError: the options are not what the plugin's config takes.
+            ConfigError: the plugin does not accept the options.
         """
         options = _filled(self.options, {"{url}": url, "{folder}": str(folder)})
         config = decode_table(options, self.spec.config, f"destinations.{context.id}")
@@ -48,11 +48,11 @@ class Subject:
 
 
 def subject_of(plugin: Plugin, config: Mapping[str, Any]) -> Subject:
-    """The subject of a test.
+    """Returns the subject of a test.
 
     Raises:
-        PluginError: the module does not register as it should.
-        ValueError: it registers no destination, or several and `config` does not say which.
+        PluginError: the module does not register correctly.
+        ValueError: it registers no destination, or several and `config` has no ``type``.
     """
     options = dict(config)
     type_ = options.pop("type", None)

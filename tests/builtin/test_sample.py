@@ -38,7 +38,7 @@ def registered() -> TransformSpec[Any]:
 
 def sampled(events: list[Event], salt: str = "canary", **config: Any) -> list[Event]:
     """Returns the events that a sample keeps."""
-    return Sample(SampleConfig(**config), salt).apply(events)
+    return Sample(SampleConfig(salt=salt, **config), "an id").apply(events)
 
 
 def position(salt: str, id_: str) -> float:
@@ -247,7 +247,7 @@ def test_percentages_have_three_decimals(percent: float) -> None:
     assert decode_table({"percent": percent}, SampleConfig, "t").percent == percent
 
 
-def test_the_salt_is_the_id_unless_config_has_one(tmp_path: Path) -> None:
+def test_the_salt_is_made_of_the_id_unless_config_has_one(tmp_path: Path) -> None:
     """The registered type is built with the transform's id and runs in a chain."""
     spec = registered()
     events = [make_event(user_id=f"u{n}") for n in range(300)]
@@ -260,9 +260,9 @@ def test_the_salt_is_the_id_unless_config_has_one(tmp_path: Path) -> None:
         return [event.user_id for event in outcome.kept]
 
     assert spec.type == "sample"
-    assert kept("one") == [f"u{n}" for n in range(300) if in_sample("one", f"u{n}", 20)]
+    assert kept("one") == [f"u{n}" for n in range(300) if in_sample("sample:one", f"u{n}", 20)]
     assert kept("one") != kept("two")
-    assert kept("one", salt="two") == kept("two")
+    assert kept("one", salt="sample:two") == kept("two")
     assert kept("one", salt="") == [f"u{n}" for n in range(300) if in_sample("", f"u{n}", 20)]
 
 
@@ -310,3 +310,19 @@ def test_what_ids_tell_is_what_events_tell(by: str, missing: str) -> None:
         told = [event for event, keep in zip(events, kept, strict=True) if keep]
         assert told == sample.apply(list(events))
         assert 0 < len(told) < len(events)
+
+
+def test_a_sample_and_a_group_of_one_name_are_independent(tmp_path: Path) -> None:
+    """A sample of 50 % has half of each arm of a group with its name."""
+    events = [make_event(user_id=f"u{n}", anonymous_id=f"u{n}") for n in range(2000)]
+    group = Groups({"checkout": GroupConfig(percent=50)})["checkout"]
+    config = SampleConfig(percent=50)
+    kept = {
+        e.user_id
+        for e in registered().build(config, make_context(tmp_path, "checkout")).apply(events)
+    }
+
+    for arm in ("test", "control"):
+        members = [e for e in events if (found := group.member(e)) and found.arm == arm]
+        share = sum(event.user_id in kept for event in members) / len(members)
+        assert 0.45 < share < 0.55

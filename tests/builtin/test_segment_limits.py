@@ -16,7 +16,7 @@ from gateway.builtin.sources.segment.limits import select
 from gateway.config.decode import decode_table
 from gateway.errors import ConfigError
 from gateway.events.event import Event
-from tests.support.segment_fakes import dumps, event
+from tests.support.segment_harness import dumps, event
 
 
 def nested(levels: int, kind: str = "mixed") -> Any:

@@ -21,11 +21,9 @@ from gateway.cli.demo.board import Board
 from gateway.cli.demo.command import CONFIG
 from gateway.cli.demo.play import Pace, play
 from gateway.cli.process import ServerProcess, free_port
-from gateway.config.load import load
 from gateway.errors import GatewayError, Permanent
-from gateway.runtime.gateway import Gateway
-from gateway.runtime.plugins import discover
 from gateway.testing import Answer, FakeVendor
+from tests.support.in_process import make_gateway
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,7 +44,7 @@ def every(seconds: float) -> Iterator[tuple[float, dict[str, Any]]]:
 
 
 class Stage:
-    """A gateway that takes a while for each batch, and a clock that stands still otherwise."""
+    """A gateway that takes a fixed time for each batch, and a clock that only moves by waiting."""
 
     def __init__(self, seconds_per_batch: float = 0.0) -> None:
         self.now = 100.0
@@ -94,14 +92,14 @@ async def test_events_are_sent_when_they_are_due(speed: float) -> None:
 
 
 async def test_batches_are_those_of_an_sdk() -> None:
-    """However many events are due, no batch has more than a hundred."""
+    """No batch has more than a hundred events, however many are due."""
     stage = Stage()
     await stage.play(every(0.001), duration=1)
     assert {len(ids) for _, ids in stage.batches} == {100}
 
 
 async def test_a_slow_gateway_is_not_sent_more_at_once() -> None:
-    """Where a batch takes long, less is sent by the end, in order, and nothing piles up."""
+    """With slow batches fewer events are sent by the end, in order, and nothing piles up."""
     stage = Stage(seconds_per_batch=0.5)
     await stage.play(every(0.001), duration=3)
     assert [len(ids) for _, ids in stage.batches] == [100] * 6
@@ -109,7 +107,7 @@ async def test_a_slow_gateway_is_not_sent_more_at_once() -> None:
 
 
 async def test_stopping_early_sends_what_is_collected() -> None:
-    """After `stop` only the batch under way is sent."""
+    """After `stop` only the current batch is sent."""
 
     def events() -> Iterator[tuple[float, dict[str, Any]]]:
         for number, item in enumerate(every(0.01)):
@@ -123,7 +121,7 @@ async def test_stopping_early_sends_what_is_collected() -> None:
 
 
 async def test_a_batch_that_cannot_be_sent_ends_the_play() -> None:
-    """The error goes up, and what was not accepted is not counted as sent."""
+    """The error is raised, and events that were not accepted do not count as sent."""
 
     class Refusing(Stage):
         async def send(self, events: list[bytes]) -> None:
@@ -184,7 +182,7 @@ def test_complete_means_nothing_is_missing(
 
 
 def test_without_counts_nothing_is_complete() -> None:
-    """A gateway that cannot be asked proves nothing."""
+    """A gateway that does not answer proves nothing."""
     board = Board(30, 1)
     assert not board.settled
     assert not board.complete
@@ -192,7 +190,7 @@ def test_without_counts_nothing_is_complete() -> None:
 
 
 def test_what_was_there_before_does_not_count() -> None:
-    """Counters are those since the demo began; what is pending is as of now."""
+    """Counters start with the demo; pending is the current number."""
     board = Board(30, 1)
     board.count(counts(pending=4), counts(accepted=4, delivered=2, filtered=0))
     row = board.destinations["files"]
@@ -211,7 +209,7 @@ def test_the_rate_is_that_of_the_last_seconds() -> None:
 
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_the_board_can_be_shown_on_any_terminal(width: int) -> None:
-    """It renders at every width, and what clients send is text, never markup."""
+    """The board renders at every width, and text of clients is never read as markup."""
     board = board_of(dead=1, pending=2)
     board.record(event(1, event="[bold]Odd[/nonsense]", properties={"category": "[red]"}))
     board.trouble = "HTTP 503: [full]"
@@ -237,19 +235,16 @@ def test_the_summary_names_what_is_missing() -> None:
 
 
 def test_the_config_of_the_demo_is_good(tmp_path: Path) -> None:
-    """A gateway can be built of it, whatever the write key."""
-    path = tmp_path / "config.toml"
+    """A gateway can be built from it with any write key."""
     key = 'quote " and \\ and é'
-    path.write_text(
-        CONFIG.format(port=8080, write_key=msgspec.json.encode(key).decode()), encoding="utf-8"
-    )
-    gateway = Gateway(load(path), discover())
+    text = CONFIG.format(port=8080, write_key=msgspec.json.encode(key).decode())
+    gateway = make_gateway(tmp_path, text)
     assert gateway.intake.source_of(key) == "shop"
     assert {built.id for built in gateway.destinations} == {"files", "canary"}
 
 
 async def test_a_server_that_ends_at_once_is_quoted(tmp_path: Path) -> None:
-    """What it printed is in the error, so that one need not look for a log."""
+    """The error quotes its output, so nobody has to search for a log."""
     config = tmp_path / "config.toml"
     config.write_text("nonsense")
 
@@ -265,7 +260,7 @@ async def test_a_server_that_ends_at_once_is_quoted(tmp_path: Path) -> None:
 async def test_a_server_that_does_not_stop_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing that was started is left behind, whatever it does with SIGTERM."""
+    """No process is left behind, even if it ignores SIGTERM."""
     monkeypatch.setattr("gateway.cli.process._STOP_SECONDS", 0.05)
     output = tmp_path / "log"
     deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True)"
@@ -292,7 +287,7 @@ async def start(*arguments: str) -> asyncio.subprocess.Process:
 
 
 async def test_the_whole_demo() -> None:
-    """It starts a gateway, everything sent arrives everywhere, and nothing is left behind."""
+    """The demo starts a gateway, all events arrive everywhere, and nothing is left behind."""
     process = await start("--duration", "1", "--speed", "10", "--rate", "300", "--seed", "7")
     output, errors = await process.communicate()
     assert process.returncode == 0, errors.decode()
@@ -306,7 +301,7 @@ async def test_the_whole_demo() -> None:
 
 
 async def test_interrupting_the_demo_ends_it_in_order() -> None:
-    """After Ctrl-C what was sent is delivered and summed up."""
+    """After Ctrl-C the sent events are delivered and summed up."""
     process = await start("--duration", "60")
     assert process.stdout is not None
     while b"accepted" not in (line := await process.stdout.readline()):
@@ -346,7 +341,7 @@ async def test_the_same_seed_has_the_same_ids() -> None:
 
 
 async def test_a_refusal_fails_the_demo() -> None:
-    """A wrong write key is said, and the exit code is 1."""
+    """A wrong write key is reported, and the exit code is 1."""
     async with FakeVendor(default=Answer(status=401, json={"message": "unknown key"})) as vendor:
         process = await start("--url", vendor.url, "--duration", "5")
         _, errors = await process.communicate()
@@ -355,7 +350,7 @@ async def test_a_refusal_fails_the_demo() -> None:
 
 
 async def test_an_address_that_is_none_is_wrong_use() -> None:
-    """Exit code 2 names the option."""
+    """A wrong address gives exit code 2 and names the option."""
     process = await start("--url", "nonsense")
     _, errors = await process.communicate()
     assert process.returncode == 2

@@ -1,4 +1,4 @@
-"""Lines of NDJSON: how they are cut, checked, and given message ids."""
+"""Lines of NDJSON: splitting, checks, and message ids."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def id_of(line: Line) -> str:
 
 @given(data=st.binary(max_size=200), cuts=st.lists(st.integers(0, 200)), limit=st.integers(0, 20))
 def test_chunks_do_not_matter(data: bytes, cuts: list[int], limit: int) -> None:
-    """However a file is cut into chunks, its lines and their numbers are the same."""
+    """The lines of a file and their numbers do not depend on its chunks."""
     expected: list[tuple[int, bytes | None]] = list(enumerate(data.split(b"\n"), 1))
     if expected[-1][1] == b"":
         expected.pop()
@@ -47,7 +47,7 @@ def test_chunks_do_not_matter(data: bytes, cuts: list[int], limit: int) -> None:
 
 
 def test_a_line_over_the_bound_is_not_kept_in_memory() -> None:
-    """Of a line without an end nothing is kept once it is over the bound."""
+    """A line over the limit is dropped from memory, even if it never ends."""
     splitter = LineSplitter(10)
     for _ in range(100):
         assert list(splitter.feed(b"x" * 10)) == []
@@ -78,7 +78,7 @@ def test_a_line_over_the_bound_is_not_kept_in_memory() -> None:
     ],
 )
 def test_what_the_gateway_would_not_take_is_named(text: bytes, why: str) -> None:
-    """A line that would be refused or silently discarded is an error that says why."""
+    """A line that would be refused or silently discarded is an error with the reason."""
     with pytest.raises(BadLine, match=why):
         prepare(1, text, stream=False, max_bytes=32_768)
 
@@ -87,14 +87,14 @@ def test_what_the_gateway_would_not_take_is_named(text: bytes, why: str) -> None
     st.binary(max_size=100) | st.text(alphabet='{}[]":,\\ud8track0', max_size=60).map(str.encode)
 )
 def test_any_line_is_taken_or_named(text: bytes) -> None:
-    """No bytes at all lead to anything but an event within the bound, nothing, or a `BadLine`."""
+    """Any bytes give an event within the limit, nothing, or a `BadLine`."""
     with suppress(BadLine):
         line = prepare(1, text, stream=False, max_bytes=100)
         assert line is None or len(line.event) <= 100
 
 
 def test_a_lone_surrogate_is_found_wherever_it_is() -> None:
-    """Escapes that are no text are an error too where only a rule looks at them."""
+    """Escapes that are not text are errors, even in fields that only a rule reads."""
     consent = (
         b'{"type":"track","event":"Segment Consent Preference Updated","userId":"a",'
         b'"context":{"consent":"\\ud800"}}'
@@ -104,7 +104,7 @@ def test_a_lone_surrogate_is_found_wherever_it_is() -> None:
 
 
 def test_the_bound_counts_the_message_id() -> None:
-    """An event that is over the bound only with its new id is too large."""
+    """An event that exceeds the limit only with its new id is too large."""
     size = len(ready(1, TRACK).event)
     assert ready(1, TRACK, max_bytes=size).event
     with pytest.raises(BadLine, match=f"has {size} bytes, over {size - 1}"):
@@ -118,7 +118,7 @@ def test_blank_lines_are_nothing(text: bytes) -> None:
 
 
 def test_windows_files_are_read() -> None:
-    """A byte order mark at the beginning and carriage returns are no part of the events."""
+    """A byte order mark and carriage returns are not part of events."""
     assert ready(1, b"\xef\xbb\xbf" + TRACK + b"\r") == ready(1, TRACK)
 
 
@@ -144,13 +144,13 @@ def test_equal_lines_are_different_events() -> None:
 
 
 def test_white_space_around_a_line_does_not_change_its_id() -> None:
-    """A file that was converted to other line ends is still the same file."""
+    """A file with converted line ends is still the same file."""
     assert id_of(ready(3, b" " + TRACK + b"\r")) == id_of(ready(3, TRACK))
 
 
 @pytest.mark.parametrize("blank", [b"null", b'""', b'"  "'])
 def test_an_empty_message_id_is_replaced(blank: bytes) -> None:
-    """Null and blank count as missing, and the new id is the one that counts."""
+    """Null and blank ids count as missing, and the new id counts."""
     text = TRACK[:-1] + b',"messageId":' + blank + b"}"
     assert id_of(ready(1, text)).startswith("line-")
 
@@ -161,5 +161,5 @@ def test_a_stream_without_times_gets_new_ids() -> None:
 
 
 def test_a_stream_with_times_gets_stable_ids() -> None:
-    """From standard input a line that says when it happened is the same event each time."""
+    """From standard input a line with a timestamp is the same event each time."""
     assert ready(1, DATED, stream=True) == ready(1, DATED, stream=True)

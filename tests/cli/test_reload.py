@@ -40,7 +40,7 @@ def command(folder: Path, *arguments: str, token: str = "operate-operate-operate
 
 @pytest.mark.slow
 def test_the_command_says_what_changed_or_why_not(tmp_path: Path) -> None:
-    """It ends with 0 where the file is used, and with 2 and the reason where it is not."""
+    """The exit code is 0 if the file is used, and else 2 with the reason."""
     file = tmp_path / "config.toml"
     with GatewayProcess(tmp_path, CONFIG) as gateway:
         done = command(tmp_path, "reload")
@@ -78,7 +78,7 @@ def test_the_command_says_what_changed_or_why_not(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_who_may_only_read_may_not_reload(tmp_path: Path) -> None:
-    """It takes the role operate, and a token."""
+    """Reloading needs a token with the role operate."""
     with GatewayProcess(tmp_path, CONFIG) as gateway:
         refused = command(tmp_path, "reload", token="read-read-read-read")
         assert "the token grafana has the role read; this needs operate" in refused.output

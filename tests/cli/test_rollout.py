@@ -37,7 +37,7 @@ tokens = [{ name = "grafana", token = "grafana-0123456789", role = "read" }]
 
 
 def gateway(folder: Path, *arguments: str, token: str = "") -> Result:
-    """Run the command beside whatever runs there."""
+    """Runs the command beside the current gateway."""
     variables = {"COLUMNS": "140"} | ({"GATEWAY_ADMIN_TOKEN": token} if token else {})
     config = ("--config", folder / "config.toml")
     return run_command("rollout", *arguments, *config, **variables)
@@ -51,7 +51,7 @@ def told(folder: Path, *arguments: str) -> Any:
 
 @pytest.mark.parametrize("shards", [1, 2])
 def test_a_running_gateway_is_asked(tmp_path: Path, shards: int) -> None:
-    """All decisions, with who and why in the history and the trail; also with an older shard."""
+    """All decisions are in history and trail with author and reason, also with an older shard."""
     if shards > 1:
         (tmp_path / "data" / "worker-1").mkdir(parents=True)
     with GatewayProcess(tmp_path, CONFIG + ADMIN) as process:
@@ -93,7 +93,7 @@ def test_a_running_gateway_is_asked(tmp_path: Path, shards: int) -> None:
 
 
 def test_who_may_only_read_decides_nothing(tmp_path: Path) -> None:
-    """A token with the role `read` sees rollouts; to decide it needs `operate`."""
+    """A token with the role `read` shows rollouts; decisions need `operate`."""
     with GatewayProcess(tmp_path, CONFIG + ADMIN):
         token = "grafana-0123456789"
         assert gateway(tmp_path, "status", "canary", token=token).exit_code == 0
@@ -103,7 +103,10 @@ def test_who_may_only_read_decides_nothing(tmp_path: Path) -> None:
 
 
 def test_without_a_token_or_a_gateway_the_file_is_changed(tmp_path: Path) -> None:
-    """A running gateway follows; one that starts begins there; both trails say who it was."""
+    """A running gateway follows the changed file, and one that starts begins with it.
+
+    Both audit trails name the author.
+    """
     never = gateway(tmp_path, "list")
     assert never.exit_code == 2
     with GatewayProcess(tmp_path, CONFIG) as process:
@@ -123,7 +126,7 @@ def test_without_a_token_or_a_gateway_the_file_is_changed(tmp_path: Path) -> Non
 
 
 def test_explain_goes_by_where_the_rollout_is(tmp_path: Path) -> None:
-    """Also without a gateway: who is in test at this stage is shown in test."""
+    """Without a gateway too, users who are in test at this stage are shown in test."""
     with GatewayProcess(tmp_path, CONFIG):
         assert gateway(tmp_path, "promote", "canary").exit_code == 0
     (tmp_path / "event.json").write_text(

@@ -1,4 +1,4 @@
-"""``gateway plugin new``: what it writes, what it refuses, and what it says."""
+"""``gateway plugin new``: the files, the refusals, and the output."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def files_of(folder: Path) -> dict[str, str]:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["x", "acme-crm", LONGEST])
 def test_what_is_written_is_clean(tmp_path: Path, kind: str, name: str) -> None:
-    """The linter has no word about it, nor the formatter, however long the name is."""
+    """Linter and formatter accept new packages with names of any length."""
     write(tmp_path, render(name, kind))
     for command in (["check"], ["format", "--diff"]):
         done = subprocess.run(
@@ -46,14 +46,14 @@ def test_what_is_written_is_clean(tmp_path: Path, kind: str, name: str) -> None:
 
 
 def test_the_longest_name_is_the_longest() -> None:
-    """The name that the tests take for the longest one is."""
+    """The longest name in these tests has the most permitted characters."""
     check_name(LONGEST)
     assert len(LONGEST) == MAX_NAME
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_is_left_to_fill_in(kind: str) -> None:
-    """Every place of a template has got its word, and every package has all that one has."""
+    """Every place of a template is filled in, and every package has the common files."""
     rendered = {str(path): text for path, text in render("acme-crm", kind).items()}
     assert not [path for path, text in rendered.items() if "{{" in path + text.replace("${{", "")]
     assert rendered.keys() >= {
@@ -71,7 +71,7 @@ def test_nothing_is_left_to_fill_in(kind: str) -> None:
 
 
 def test_there_is_no_other_kind() -> None:
-    """A kind that there is not is said to be none, with those that there are."""
+    """An unknown kind is an error that lists the known ones."""
     with pytest.raises(ValueError, match="no kind 'queue'; there are: destination, transform"):
         render("crm", "queue")
 
@@ -97,7 +97,7 @@ def test_there_is_no_other_kind() -> None:
     ],
 )
 def test_what_is_wrong_with_a_name(tmp_path: Path, name: str, wrong: str) -> None:
-    """A name is refused with the reason and, where there is one, a name that would do."""
+    """A wrong name is refused with the reason, and a valid name if there is one."""
     result = run("--dir", tmp_path, "--", name)
     assert result.exit_code == 2
     assert result.stderr.rstrip().endswith(f"Invalid value for 'NAME': {name!r} {wrong}")
@@ -106,7 +106,7 @@ def test_what_is_wrong_with_a_name(tmp_path: Path, name: str, wrong: str) -> Non
 
 @given(st.text(alphabet="ab1-_ A/.é\0", max_size=30))
 def test_a_name_is_good_or_refused(name: str) -> None:
-    """Any text is one or the other; of a good one a module and a class can be made."""
+    """Any text is refused, or gives a valid module and class."""
     try:
         check_name(name)
     except ValueError as error:
@@ -119,7 +119,7 @@ def test_a_name_is_good_or_refused(name: str) -> None:
 
 
 def test_a_type_that_there_is(tmp_path: Path) -> None:
-    """A name is refused that another plugin has for the same kind; for another kind it is free."""
+    """A type that exists is refused for its kind, and free for other kinds."""
     result = run("file", "--dir", tmp_path)
     assert result.exit_code == 2
     assert "there is a destination type 'file' already, of file (headgate " in result.stderr
@@ -127,7 +127,7 @@ def test_a_type_that_there_is(tmp_path: Path) -> None:
 
 
 def test_it_shows_what_it_wrote_and_what_comes_next(tmp_path: Path) -> None:
-    """All files are in the tree, and the commands can be copied."""
+    """The output has all files in a tree, and commands to copy."""
     result = run("crm", "--dir", tmp_path / "not" / "there")
     folder = tmp_path / "not" / "there" / "headgate-crm"
     assert result.exit_code == 0, result.output
@@ -140,7 +140,7 @@ def test_it_shows_what_it_wrote_and_what_comes_next(tmp_path: Path) -> None:
 
 
 def test_it_overwrites_nothing(tmp_path: Path) -> None:
-    """A file that is there already stops it before anything is written, and is named."""
+    """An existing file stops the command before it writes anything, and is named."""
     folder = tmp_path / "headgate-crm"
     folder.mkdir()
     (folder / "README.md").write_text("mine")
@@ -151,7 +151,7 @@ def test_it_overwrites_nothing(tmp_path: Path) -> None:
 
 
 def test_an_empty_repository_is_filled(tmp_path: Path) -> None:
-    """What is there and in nobody's way stays."""
+    """Other files in the folder stay."""
     (tmp_path / "headgate-crm" / ".git").mkdir(parents=True)
     (tmp_path / "headgate-crm" / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
     assert run("crm", "--dir", tmp_path).exit_code == 0
@@ -160,7 +160,7 @@ def test_an_empty_repository_is_filled(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
-    """The disk's error is shown in a line that names the path."""
+    """The disk's error is one line that names the path."""
     (tmp_path / "file").write_text("")
     result = run("crm", "--dir", tmp_path / "file" / "inner")
     assert result.exit_code == 1

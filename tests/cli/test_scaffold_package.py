@@ -1,4 +1,4 @@
-"""What ``gateway plugin new`` writes, used as its author and a user of it would."""
+"""Packages of ``gateway plugin new``, used as by their author and a user."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ EVENT = (
 
 
 def install(made: Environment, folder: Path) -> None:
-    """Write the packages, and install them from wheels beside the gateway's own."""
+    """Writes the packages, and installs wheels of them beside the gateway's own."""
     wheels = folder / "wheels"
     for name, kind in PLUGINS.items():
         write(folder / name, render(name, kind))
@@ -57,7 +57,7 @@ def install(made: Environment, folder: Path) -> None:
 
 
 async def deliver(made: Environment, folder: Path) -> list[object]:
-    """What the vendor was sent of one event, posted to a gateway in the environment."""
+    """Posts an event to a gateway in the environment, and returns what the vendor got."""
     async with FakeVendor() as vendor:
         process = GatewayProcess(folder / "run", CONFIG.format(url=vendor.url), made.python)
         checked = await asyncio.to_thread(made.run, "gateway", "check", cwd=folder / "run")
@@ -82,7 +82,7 @@ async def deliver(made: Environment, folder: Path) -> list[object]:
 
 @pytest.mark.parametrize(("name", "kind"), PLUGINS.items())
 def test_what_is_written_passes_its_own_tests(tmp_path: Path, name: str, kind: str) -> None:
-    """Beside the gateway of this checkout, whose Python takes the package for an installed one."""
+    """New packages pass their tests beside the gateway of this checkout."""
     write(tmp_path, render(name, kind))
     project = tomllib.loads((tmp_path / "pyproject.toml").read_text())["project"]
     ((point, module),) = project["entry-points"]["gateway"].items()
@@ -105,9 +105,11 @@ def test_what_is_written_passes_its_own_tests(tmp_path: Path, name: str, kind: s
 @pytest.mark.long
 @pytest.mark.timeout(900)
 async def test_what_is_written_works(tmp_path: Path) -> None:
-    """A source, a transform and a destination as written pass their own tests, ruff and mypy from
-    wheels in a fresh environment, and a gateway there takes an event in by the first, changes it by
-    the second, and delivers it by the third."""
+    """A scaffolded package passes its tests, ruff and mypy from wheels, and its parts work.
+
+    A gateway in a fresh environment receives an event by its source, changes it by its transform
+    and delivers it by its destination.
+    """
     made = await asyncio.to_thread(fresh_environment, tmp_path / "venv")
     await asyncio.to_thread(install, made, tmp_path)
     for name in PLUGINS:

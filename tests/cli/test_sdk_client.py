@@ -1,4 +1,4 @@
-"""The client of the commands: packing, answers, waiting and trying again."""
+"""The commands' client: batches, answers, waits and retries."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ python_info 1.0
 
 
 class Time:
-    """A clock that moves when somebody sleeps."""
+    """A clock that only moves by sleeping."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -117,7 +117,7 @@ async def test_a_batch_is_posted_once() -> None:
     ],
 )
 async def test_passing_failures_are_tried_again(bad: Answer) -> None:
-    """The same events go again, with a new time of sending, until they are taken."""
+    """The same events are sent again, with a new time of sending, until they are accepted."""
     time = Time()
     async with FakeVendor(bad, bad, OK) as vendor, client_of(vendor, time) as client:
         await client.send(EVENTS)
@@ -167,7 +167,7 @@ async def test_attempts_are_bounded() -> None:
 
 
 async def test_the_time_is_bounded() -> None:
-    """No wait is begun that would end after `max_age_seconds`."""
+    """No wait starts that would end after `max_age_seconds`."""
     policy = RetryPolicy(max_attempts=1000, max_seconds=300, max_age_seconds=60)
     time = Time()
     busy = Answer(status=429, headers={"Retry-After": "25"})
@@ -194,7 +194,7 @@ async def test_the_time_is_bounded() -> None:
 async def test_final_answers_are_not_tried_again(
     answer: Answer, error: type[DeliveryError]
 ) -> None:
-    """What no retry can mend, or no gateway answers, is raised after one request."""
+    """Errors that no retry can fix, and answers of other servers, are raised after one request."""
     time = Time()
     async with FakeVendor(default=answer) as vendor, client_of(vendor, time) as client:
         with pytest.raises(error):
@@ -203,7 +203,7 @@ async def test_final_answers_are_not_tried_again(
 
 
 async def test_retries_are_told() -> None:
-    """Whoever waits learns why and for how long."""
+    """`on_retry` gets the reason and the wait."""
     told: list[tuple[str, float]] = []
     time = Time()
     async with FakeVendor(Answer(status=503, json={"message": "full"}), OK) as vendor:
@@ -237,7 +237,7 @@ async def test_a_prefix_is_for_events_only() -> None:
 
 
 async def test_counts_are_summed_by_source_and_destination() -> None:
-    """Other labels are added up, other metrics and values that are no number left out."""
+    """Other labels are summed up; other metrics, and values that are not numbers, are left out."""
     async with FakeVendor(Answer(body=METRICS)) as vendor, Client(vendor.url, "key") as client:
         assert await client.counts() == {
             ("headgate_events_accepted_total", "web"): 12,
@@ -250,7 +250,7 @@ async def test_counts_are_summed_by_source_and_destination() -> None:
     "answer", [Answer(status=404), Answer(body=b"<html> {"), Answer(fault="reset")]
 )
 async def test_counts_that_cannot_be_had_are_none(answer: Answer) -> None:
-    """A gateway without metrics, or something else at the address, is no error."""
+    """A gateway without metrics, or another server at the address, is no error."""
     async with FakeVendor(default=answer) as vendor, Client(vendor.url, "key") as client:
         assert await client.counts() is None
 
@@ -263,7 +263,7 @@ async def test_what_does_not_say_that_it_is_up_is_not_healthy(answer: Answer) ->
 
 
 async def test_answers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An answer without end is cut off and counts as a failed attempt, or as no counts."""
+    """An endless answer is cut off, and counts as a failed attempt or as no counts."""
     monkeypatch.setattr("gateway.cli.sdk_client._MAX_ANSWER_BYTES", 1000)
     time = Time()
     endless = Answer(body=b"x" * 100_000)

@@ -1,4 +1,4 @@
-"""`gateway send`: one event, files, streams, and where they are sent to."""
+"""`gateway send`: one event, files, streams, and their target."""
 
 from __future__ import annotations
 
@@ -17,11 +17,9 @@ from click.testing import CliRunner, Result
 
 from gateway.cli.commands.send import send, target
 from gateway.cli.upload import MAX_REPORTED
-from gateway.config.load import load
-from gateway.runtime.gateway import Gateway
-from gateway.runtime.plugins import discover
 from gateway.server.app import serving
 from gateway.testing import Answer, FakeVendor
+from tests.support.in_process import make_gateway
 
 OK = Answer(json={"success": True})
 CONFIG = """
@@ -47,13 +45,13 @@ write_key = ["first", "second"]
 
 @pytest.fixture(autouse=True)
 def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No config file of this machine takes part."""
+    """Keeps config files of this machine out of the tests."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("GATEWAY_CONFIG", raising=False)
 
 
 async def run(*arguments: str) -> Result:
-    """The command runs its own event loop, so it gets a thread."""
+    """Runs the command in a thread, as it runs its own event loop."""
     return await asyncio.to_thread(CliRunner().invoke, send, arguments)
 
 
@@ -66,7 +64,7 @@ def track(number: int, **more: Any) -> dict[str, Any]:
 
 
 def write(path: Path, *lines: object) -> Path:
-    """A file of lines: bytes as they are, the rest as JSON."""
+    """Writes a file of lines: bytes as they are, other values as JSON."""
     encoded = [line if isinstance(line, bytes) else msgspec.json.encode(line) for line in lines]
     path.write_bytes(b"".join(line + b"\n" for line in encoded))
     return path
@@ -76,7 +74,7 @@ def write(path: Path, *lines: object) -> Path:
 
 
 async def test_one_event_from_options() -> None:
-    """Options become an event with an id of its own; values that are JSON are taken as such."""
+    """Options become an event with a new id; values that are JSON are read as JSON."""
     async with FakeVendor(default=OK) as vendor:
         result = await run(
             *("--url", vendor.url, "--write-key", "k", "--event", "Order Completed"),
@@ -133,7 +131,7 @@ async def test_every_type_of_event(options: list[str], fields: dict[str, Any]) -
     ],
 )
 async def test_wrong_use_sends_nothing(tmp_path: Path, options: list[str], said: str) -> None:
-    """What cannot be an event is said before anything is sent; exit code 2."""
+    """Options that make no event are refused before anything is sent; exit code 2."""
     write(tmp_path / "file.ndjson", track(1))
     async with FakeVendor(default=OK) as vendor:
         result = await run("--url", vendor.url, "--write-key", "k", *options)
@@ -143,7 +141,7 @@ async def test_wrong_use_sends_nothing(tmp_path: Path, options: list[str], said:
 
 
 async def test_a_refusal_is_an_error() -> None:
-    """A wrong write key ends in exit code 1 with the gateway's words."""
+    """A wrong write key gives exit code 1 and the gateway's message."""
     async with FakeVendor(Answer(status=401, json={"message": "unknown write key"})) as vendor:
         result = await run("--url", vendor.url, "--write-key", "k", "--event", "x", "--user", "a")
     assert result.exit_code == 1
@@ -151,7 +149,7 @@ async def test_a_refusal_is_an_error() -> None:
 
 
 async def test_an_address_that_is_none_is_wrong_use() -> None:
-    """Exit code 2 names the option."""
+    """A wrong address gives exit code 2 and names the option."""
     result = await run("--url", "nonsense", "--write-key", "k", "--event", "x", "--user", "a")
     assert result.exit_code == 2
     assert "--url" in result.stderr
@@ -175,7 +173,7 @@ async def test_a_file_is_sent_in_order_and_within_limits(tmp_path: Path) -> None
 
 
 async def test_bad_lines_are_named_and_left_out(tmp_path: Path) -> None:
-    """Each bad line is reported with file, number and reason; the rest is sent; exit code 1."""
+    """Each bad line is reported with file, number and reason; the others are sent; exit code 1."""
     file = write(
         tmp_path / "events.ndjson",
         track(1),
@@ -204,7 +202,7 @@ async def test_bad_lines_are_named_and_left_out(tmp_path: Path) -> None:
 
 
 async def test_reports_are_bounded(tmp_path: Path) -> None:
-    """A file of nothing but bad lines does not fill the screen."""
+    """A file of bad lines only does not flood the screen."""
     file = write(tmp_path / "events.ndjson", *[b"nonsense"] * 500)
     async with FakeVendor(default=OK) as vendor:
         result = await run("--url", vendor.url, "--write-key", "k", str(file))
@@ -214,7 +212,7 @@ async def test_reports_are_bounded(tmp_path: Path) -> None:
 
 
 async def test_sending_a_file_again_repeats_the_ids(tmp_path: Path) -> None:
-    """Events that have no messageId get the same one in both runs, others keep theirs."""
+    """Events without messageId get the same one in both runs; others keep theirs."""
     file = write(tmp_path / "a.ndjson", track(1), track(1), track(2, messageId="mine"))
     async with FakeVendor(default=OK) as vendor:
         for _ in range(2):
@@ -227,7 +225,7 @@ async def test_sending_a_file_again_repeats_the_ids(tmp_path: Path) -> None:
 
 
 async def test_a_busy_gateway_is_waited_for(tmp_path: Path) -> None:
-    """After a 503 the same batch goes again with the same ids, and the wait is told."""
+    """After a 503 the same batch is sent again with the same ids, and the wait is shown."""
     file = write(tmp_path / "a.ndjson", track(1), track(2))
     busy = Answer(status=503, headers={"Retry-After": "0.01"}, json={"message": "queue is full"})
     async with FakeVendor(busy, default=OK) as vendor:
@@ -250,7 +248,7 @@ async def test_a_refused_batch_does_not_stop_the_rest(tmp_path: Path) -> None:
 
 
 async def test_a_failure_says_how_far_it_came(tmp_path: Path) -> None:
-    """When nothing more can be sent, what was accepted is told all the same; exit code 1."""
+    """After a final failure the number of accepted events is shown; exit code 1."""
     file = write(tmp_path / "a.ndjson", *[track(n) for n in range(3000)])
     async with FakeVendor(OK, default=Answer(status=401)) as vendor:
         result = await run("--url", vendor.url, "--write-key", "k", str(file))
@@ -270,7 +268,7 @@ async def start_stream(vendor: FakeVendor) -> asyncio.subprocess.Process:
 
 
 async def test_a_stream_is_sent_as_it_comes() -> None:
-    """What a pipe has brought is sent without waiting for its end."""
+    """Events of a pipe are sent without waiting for its end."""
     async with FakeVendor(default=OK) as vendor:
         process = await start_stream(vendor)
         assert process.stdin is not None
@@ -284,7 +282,7 @@ async def test_a_stream_is_sent_as_it_comes() -> None:
 
 
 async def test_a_silent_stream_can_be_interrupted() -> None:
-    """Ctrl-C ends the command while a pipe brings nothing, and says what was accepted."""
+    """Ctrl-C ends the command while a pipe is silent, and shows the number of accepted events."""
     async with FakeVendor(default=OK) as vendor:
         process = await start_stream(vendor)
         assert process.stdin is not None
@@ -300,14 +298,14 @@ async def test_a_silent_stream_can_be_interrupted() -> None:
 
 
 async def test_a_real_gateway_counts_a_file_once(tmp_path: Path) -> None:
-    """Sent twice, each line of a file is stored once, and what `send` lets through is accepted."""
-    config = tmp_path / "config.toml"
-    config.write_text(
+    """A file that is sent twice is stored once, and the gateway accepts all that `send` sends."""
+    gateway = make_gateway(
+        tmp_path,
         '[server]\nport = 0\n[sources.web]\ntype = "segment"\nwrite_key = "k"\n'
-        '[destinations.null]\ntype = "null"\n'
+        '[destinations.null]\ntype = "null"\n',
     )
+    config = tmp_path / "config.toml"
     file = write(tmp_path / "a.ndjson", *[track(n % 10) for n in range(3000)])
-    gateway = Gateway(load(config), discover())
     async with gateway.running(), serving(gateway) as url:
         for _ in range(2):
             result = await run("--url", url, "--config", str(config), str(file))
@@ -320,12 +318,12 @@ async def test_a_real_gateway_counts_a_file_once(tmp_path: Path) -> None:
 
 
 def test_without_a_config_the_defaults_hold() -> None:
-    """No config.toml, no options: the address and key of the example config."""
+    """Without config.toml and options, address and key are those of the example config."""
     assert target(None, None, None) == ("http://127.0.0.1:8080", "demo")
 
 
 def test_config_gives_address_and_key(tmp_path: Path) -> None:
-    """Of config.toml: where the server listens, and the first enabled segment source."""
+    """config.toml gives the server's address and the key of the first enabled segment source."""
     (tmp_path / "config.toml").write_text(CONFIG)
     assert target(None, None, None) == ("http://127.0.0.1:9999/ingest", "first")
     assert target(None, "http://x.example", None) == ("http://x.example", "first")
@@ -333,7 +331,7 @@ def test_config_gives_address_and_key(tmp_path: Path) -> None:
 
 
 def test_a_config_that_is_not_needed_is_not_read(tmp_path: Path) -> None:
-    """With both options even a broken config file is no hindrance."""
+    """With both options a broken config file does not matter."""
     (tmp_path / "config.toml").write_text("nonsense")
     assert target(None, "http://x.example", "k") == ("http://x.example", "k")
 
@@ -348,7 +346,7 @@ def test_a_config_that_is_not_needed_is_not_read(tmp_path: Path) -> None:
     ],
 )
 def test_a_config_that_does_not_say_is_an_error(tmp_path: Path, config: str, said: str) -> None:
-    """What the config leaves open has to be given, and the message says so."""
+    """Options must give what config leaves open, and the message says so."""
     path = tmp_path / "other.toml"
     path.write_text(config)
     with pytest.raises(click.ClickException, match=said):

@@ -38,14 +38,14 @@ def tracks(sample: Sample) -> list[dict[str, Any]]:
 @given(seed=st.integers(0, 2**63), rate=st.floats(1, 5000), warm_up=st.floats(0, 5))
 @settings(max_examples=examples(10, 100), deadline=None)
 def test_same_arguments_same_events(seed: int, rate: float, warm_up: float) -> None:
-    """Whatever the seed and the rate, playing a shop twice gives the same bytes."""
+    """For any seed and rate, playing a shop twice gives the same bytes."""
     shop = Shop(seed, rate, warm_up_seconds=warm_up)
     again = Shop(seed, rate, warm_up_seconds=warm_up)
     assert msgspec.json.encode(first(shop, 60)) == msgspec.json.encode(first(again, 60))
 
 
 def test_an_iterator_does_not_disturb_another() -> None:
-    """Two iterators of one shop, taken in turns, both give the events of one taken alone."""
+    """Two iterators of one shop, read in turns, give the same events as one alone."""
     shop = Shop(seed=3)
     pairs = list(islice(zip(shop.events(), shop.events(), strict=True), 200))
     assert [a for a, _ in pairs] == [b for _, b in pairs] == first(shop, 200)
@@ -61,7 +61,7 @@ def test_another_seed_is_another_shop(sample: Sample) -> None:
 @given(seed=st.integers(0, 1000), rate=st.floats(1, 5000))
 @settings(max_examples=examples(10, 100), deadline=None)
 def test_events_come_in_order_of_time(seed: int, rate: float) -> None:
-    """Offsets never go back and never lie before the first look."""
+    """Times never go back and are never negative."""
     offsets = [offset for offset, _ in first(Shop(seed, rate, warm_up_seconds=5), 100)]
     assert offsets == sorted(offsets)
     assert offsets[0] >= 0
@@ -73,7 +73,7 @@ def test_message_ids_are_unique(sample: Sample) -> None:
 
 
 def test_the_clock_dates_events_and_nothing_else() -> None:
-    """Timestamps are the clock's at the event's offset; with another clock all else is the same."""
+    """Timestamps follow the clock; with another clock all else stays the same."""
     slow = first(Shop(1), 300)
     fast = first(Shop(1, clock=steady_clock(0, speed=10)), 300)
     for (offset, one), (_, other) in zip(slow, fast, strict=True):
@@ -83,7 +83,7 @@ def test_the_clock_dates_events_and_nothing_else() -> None:
 
 
 def test_the_rate_is_what_was_asked_for() -> None:
-    """In the long run so many visitors a minute come in."""
+    """In the long run as many visitors a minute arrive as requested."""
     sample = first(Shop(seed=5, visitors_per_minute=300, warm_up_seconds=0), 30_000)
     minutes = sample[-1][0] / 60
     people = {event["anonymousId"] for _, event in sample}
@@ -91,7 +91,7 @@ def test_the_rate_is_what_was_asked_for() -> None:
 
 
 def test_every_event_is_accepted_by_the_gateways_own_rules(sample: Sample) -> None:
-    """Nothing that the shop sends would be discarded."""
+    """No event that the shop sends would be discarded."""
     fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
     for _, event in sample:
         assert validate(normalise(fields.decode(msgspec.json.encode(event)))) is None
@@ -126,7 +126,7 @@ def test_track_events_have_the_size_of_real_ones(tracks: list[dict[str, Any]]) -
 
 
 def test_events_carry_the_context_of_their_device(sample: Sample) -> None:
-    """Site, app and servers of the shop are told apart by their library, each with its fields."""
+    """Events of site, app and servers differ by their library, each with its own fields."""
     libraries = set()
     for _, event in sample:
         context = event["context"]
@@ -152,7 +152,7 @@ def test_orders_add_up(tracks: list[dict[str, Any]]) -> None:
 
 
 def test_prices_and_names_are_those_of_the_catalogue(tracks: list[dict[str, Any]]) -> None:
-    """Whatever mentions a product has its one name and price."""
+    """A product has the same name and price in every event."""
     known = {p.sku: (p.name, p.cents / 100) for shelf in CATEGORIES.values() for p in shelf}
     assert len(known) == sum(map(len, CATEGORIES.values()))
     mentioned = 0
@@ -166,7 +166,7 @@ def test_prices_and_names_are_those_of_the_catalogue(tracks: list[dict[str, Any]
 
 
 def test_a_visitor_is_anonymous_until_signing_in(sample: Sample) -> None:
-    """One anonymous id has at most one user id, and does not lose it once it has it."""
+    """An anonymous id has at most one user id, and keeps it."""
     users: dict[str, str] = {}
     newcomers = set()
     for _, event in sample:
@@ -212,6 +212,6 @@ def test_members_of_a_company_join_its_group(sample: Sample) -> None:
 
 @pytest.mark.parametrize("arguments", [{"visitors_per_minute": 0}, {"warm_up_seconds": -1}])
 def test_impossible_shops_are_refused(arguments: dict[str, float]) -> None:
-    """Nobody at all, or a negative time, is an error and not an endless loop."""
+    """A shop without visitors or with a negative time is an error, not an endless loop."""
     with pytest.raises(ValueError, match="must"):
         Shop(1, **arguments)

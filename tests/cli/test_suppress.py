@@ -30,7 +30,7 @@ def shown(config: Path, *arguments: str) -> str:
 
 
 def test_adding_listing_removing(config: Path) -> None:
-    """Each change says what it did; the list is sorted, one id to a line, for other programs."""
+    """Each change is reported; the list is sorted, one id a line, for other programs."""
     assert shown(config, "list") == ""
     assert shown(config, "add", "b", "a b", "é") == "3 added, 3 suppressed in all\n"
     assert shown(config, "add", "b", "c") == "1 added, 4 suppressed in all\n"
@@ -40,7 +40,7 @@ def test_adding_listing_removing(config: Path) -> None:
 
 
 def test_it_reaches_a_running_gateway(config: Path) -> None:
-    """The file is the one in the data directory, where the gateway looks at each refresh."""
+    """The file is the one in the data directory that the gateway reads at each refresh."""
     gateways = Suppressions(config.parent / "kept" / FILE_NAME)
     for command, expected in (("add", ["u"]), ("remove", [])):
         shown(config, command, "u")
@@ -50,7 +50,7 @@ def test_it_reaches_a_running_gateway(config: Path) -> None:
 
 
 def test_the_data_directory_can_be_named(tmp_path: Path) -> None:
-    """Then no config is needed."""
+    """With a data directory no config is needed."""
     nowhere = tmp_path / "none.toml"
     folder = tmp_path / "elsewhere"
     shown(nowhere, "add", "--data-dir", str(folder), "u")
@@ -59,7 +59,7 @@ def test_the_data_directory_can_be_named(tmp_path: Path) -> None:
 
 
 def test_an_id_like_an_option(config: Path) -> None:
-    """After two dashes everything is an id."""
+    """After two dashes every argument is an id."""
     shown(config, "add", "--", "-1", "--json")
     assert shown(config, "list") == "--json\n-1\n"
 
@@ -67,7 +67,7 @@ def test_an_id_like_an_option(config: Path) -> None:
 @pytest.mark.parametrize("command", ["add", "remove"])
 @pytest.mark.parametrize("users", [[], [""], ["good", " "], ["\udcff"]])
 def test_what_is_no_id(config: Path, command: str, users: list[str]) -> None:
-    """No id, a blank one, or one that is not text is refused; nothing is changed."""
+    """No id, a blank one, and one that is not text are refused; nothing changes."""
     result = run(config, command, *users)
     assert result.exit_code == 2
     assert "USER" in result.stderr
@@ -76,7 +76,7 @@ def test_what_is_no_id(config: Path, command: str, users: list[str]) -> None:
 
 @pytest.mark.parametrize("arguments", [("add", "u"), ("remove", "u"), ("list",)])
 def test_a_file_that_cannot_be_used(config: Path, arguments: tuple[str, ...]) -> None:
-    """The message names the file; there is no traceback."""
+    """The message names the file, without a traceback."""
     (config.parent / "kept").mkdir()
     (config.parent / "kept" / FILE_NAME).write_bytes(b"garbage" * 1000)
     result = run(config, *arguments)
@@ -86,7 +86,7 @@ def test_a_file_that_cannot_be_used(config: Path, arguments: tuple[str, ...]) ->
 
 
 def test_a_config_that_is_not_there(tmp_path: Path) -> None:
-    """Without a config nobody is suppressed in a place that no gateway looks at."""
+    """Without a config nothing is written to a place that no gateway reads."""
     result = run(tmp_path / "none.toml", "add", "u")
     assert result.exit_code == 2
     assert "--config" in result.stderr

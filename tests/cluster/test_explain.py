@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from gateway.cli import main
 from tests.support.gateway_process import GatewayProcess
+from tests.support.http_calls import ADMIN_TOKEN
 from tests.support.raw_http import exchange, request
 from tests.support.workers import config, send
 
@@ -27,7 +28,7 @@ def test_an_event_is_found_in_whosever_queue_it_is(tmp_path: Path) -> None:
         shards = set()
         for id_ in IDS:
             asked = json.dumps({"message_id": id_}).encode()
-            head = b"Authorization: Bearer 0123456789abcdef"
+            head = b"Authorization: Bearer " + ADMIN_TOKEN.encode()
             (answer,) = exchange(gateway.url, request(asked, head, path=b"/admin/explain"))
             assert answer.status == 200
             (found,) = json.loads(answer.body)["events"]

@@ -1,4 +1,4 @@
-"""Where shards are, who runs them, and whose number is whose."""
+"""Shards: their folders, their workers and their numbers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 import pytest
-import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,11 +20,11 @@ from gateway.config.data_dir import (
 )
 from gateway.config.load import load
 from gateway.errors import ConfigError, GatewayError
-from gateway.queue.disk import DiskConfig, DiskStore
+from gateway.queue.disk import DiskConfig
 from gateway.queue.offline import QueueFolder
-from gateway.runtime.gateway import Gateway
-from gateway.runtime.plugins import discover
 from gateway.testing import ManualClock
+from tests.support.disk_store import open_store
+from tests.support.in_process import make_gateway
 
 
 def test_a_data_directory_of_one_process_is_shard_0(tmp_path: Path) -> None:
@@ -35,7 +34,7 @@ def test_a_data_directory_of_one_process_is_shard_0(tmp_path: Path) -> None:
 
 
 def test_shards_that_were_left_are_found(tmp_path: Path) -> None:
-    """Folders of earlier workers count, other names do not."""
+    """Folders of earlier workers are shards; other names are not."""
     for name in ("worker-3", "worker-0", "worker-x", "queue"):
         (tmp_path / name).mkdir()
     assert shards_in(tmp_path, 2) == [0, 1, 3]
@@ -44,7 +43,7 @@ def test_shards_that_were_left_are_found(tmp_path: Path) -> None:
 
 @given(st.sets(st.integers(0, 63)), st.integers(1, 8))
 def test_every_shard_has_one_worker(more: set[int], workers: int) -> None:
-    """However many there were, each is run by exactly one, and each worker runs its own first."""
+    """Each shard is run by exactly one worker, and each worker runs its own first."""
     shards = sorted({*range(workers), *more})
     owned = [owned_by(worker, workers, shards) for worker in range(workers)]
     assert sorted(shard for group in owned for shard in group) == shards
@@ -53,7 +52,7 @@ def test_every_shard_has_one_worker(more: set[int], workers: int) -> None:
 
 @given(st.integers(0, 63), st.integers(1, 10**11))
 def test_numbers_of_shards_are_told_apart(shard: int, number: int) -> None:
-    """A public number names its shard, and those of shard 0 are as they are."""
+    """A public number names its shard; those of shard 0 are unchanged."""
     assert shard_of(public_id(shard, number)) == (shard, number)
     assert public_id(0, number) == number
     assert public_id(shard, number) < 2**53, "JavaScript can read it"
@@ -63,10 +62,9 @@ def test_numbers_of_shards_are_told_apart(shard: int, number: int) -> None:
 def test_the_ids_of_other_shards_are_read_from_their_files(
     tmp_path: Path, since_ms: int, limit: int
 ) -> None:
-    """A folder's newest frames are those that its store would give."""
+    """A folder's newest frames equal those of its store."""
     clock = ManualClock(0)
-    store = DiskStore(tmp_path, DiskConfig(segment_bytes=4096), clock, structlog.get_logger())
-    store.open()
+    store = open_store(tmp_path, DiskConfig(segment_bytes=4096), clock)
     for number in range(40):
         clock.now_ms = number
         store.write([b'[{"n":"' + os.urandom(150).hex().encode() + b'"},{}]'], [2], sync=True)
@@ -77,7 +75,7 @@ def test_the_ids_of_other_shards_are_read_from_their_files(
 
 
 def test_a_shard_is_held_once(tmp_path: Path) -> None:
-    """A second gateway on it is refused, until the first lets go."""
+    """A second gateway on a shard is refused until the first releases it."""
     with take_lock(tmp_path):
         assert is_held(tmp_path)
         with pytest.raises(GatewayError, match="in use by another gateway"), take_lock(tmp_path):
@@ -86,7 +84,7 @@ def test_a_shard_is_held_once(tmp_path: Path) -> None:
 
 
 def test_order_by_user_needs_one_worker(tmp_path: Path) -> None:
-    """What several workers cannot keep is refused, with what to do."""
+    """Settings that several workers cannot keep are refused, with what to do."""
     path = tmp_path / "config.toml"
     text = '[server]\nworkers = {}\n[destinations.d]\ntype = "null"\nordering = "user"\n'
     path.write_text(text.format(1))
@@ -98,7 +96,7 @@ def test_order_by_user_needs_one_worker(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("workers", [0, 65])
 def test_the_number_of_workers_has_bounds(tmp_path: Path, workers: int) -> None:
-    """From 1 to MOST_WORKERS."""
+    """The number of workers is from 1 to MOST_WORKERS."""
     path = tmp_path / "config.toml"
     path.write_text(f"[server]\nworkers = {workers}\n")
     with pytest.raises(ConfigError, match=r"server\.workers"):
@@ -106,12 +104,9 @@ def test_the_number_of_workers_has_bounds(tmp_path: Path, workers: int) -> None:
 
 
 def test_a_bound_on_requests_is_shared_out(tmp_path: Path) -> None:
-    """Each worker has its part, and the gateways of one worker have one together."""
-    path = tmp_path / "config.toml"
-    path.write_text(
-        '[server]\nworkers = 4\n[destinations.d]\ntype = "null"\nmax_requests_per_second = 2.0\n'
-    )
-    gateway = Gateway(load(path), discover(installed=()))
+    """Workers divide a bound on requests; the gateways of one worker share its part."""
+    text = '[server]\nworkers = 4\n[destinations.d]\ntype = "null"\nmax_requests_per_second = 2.0\n'
+    gateway = make_gateway(tmp_path, text)
     [built] = gateway.destinations
     pace = gateway.deliveries._pace(built)
     assert pace.wait_seconds(0.0) == 0.0

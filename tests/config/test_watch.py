@@ -1,4 +1,4 @@
-"""A config file is noticed once it has changed and been left alone; reloads take their turns."""
+"""The watch notices settled changes of the config file, and reloads run one after the other."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def replace(file: Path, text: str) -> None:
 
 
 def test_a_file_that_stays_the_same_is_none_of_our_business(file: Path) -> None:
-    """Nor is one that was only touched, or written anew with the same content."""
+    """An unchanged, touched or equally rewritten file is no change."""
     watched = watch(file)
     assert [watched.look() for _ in range(3)] == [False] * 3
     os.utime(file, ns=(1, 1))
@@ -41,7 +41,7 @@ def test_a_file_that_stays_the_same_is_none_of_our_business(file: Path) -> None:
 
 
 def test_a_change_is_told_once_it_has_lasted(file: Path) -> None:
-    """While it is being written it is not looked at, and it is told once."""
+    """A change is reported once, after the file has stopped changing."""
     watched = watch(file)
     watched.look()
     with file.open("w") as writing:
@@ -53,7 +53,7 @@ def test_a_change_is_told_once_it_has_lasted(file: Path) -> None:
 
 
 def test_replaced_files_and_links_are_seen(file: Path) -> None:
-    """As editors and config maps do it; a file that is gone for a moment is waited for."""
+    """Replaced files and links are noticed; a file that is missing for a moment is waited for."""
     watched = watch(file)
     watched.look()
     replace(file, "a = 1")
@@ -69,7 +69,7 @@ def test_replaced_files_and_links_are_seen(file: Path) -> None:
 
 
 def test_what_somebody_else_has_dealt_with_is_not_told(file: Path) -> None:
-    """A reload on SIGHUP has read the change already."""
+    """A change that a reload on SIGHUP has used is not reported again."""
     watched = watch(file)
     watched.look()
     replace(file, "a = 1")
@@ -78,7 +78,7 @@ def test_what_somebody_else_has_dealt_with_is_not_told(file: Path) -> None:
 
 
 def test_a_link_is_followed_anew_each_time(tmp_path: Path) -> None:
-    """The file is read where it was named, not where that led to at the start."""
+    """The file is read by its configured name, whatever the link led to at the start."""
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.toml").write_text(f"# {name}\n")
@@ -94,7 +94,7 @@ def test_a_link_is_followed_anew_each_time(tmp_path: Path) -> None:
 
 
 async def test_who_asks_meanwhile_has_his_turn(file: Path) -> None:
-    """Signals that come while a reload is under way make one more, however many they are."""
+    """Signals during a reload cause one more reload, however many they are."""
     asked: list[str] = []
     let = asyncio.Event()
 
@@ -117,7 +117,7 @@ async def test_who_asks_meanwhile_has_his_turn(file: Path) -> None:
 
 
 async def test_a_reload_that_fails_is_not_the_last_one(file: Path) -> None:
-    """A defect of one reload, whatever it is, costs none of those after it."""
+    """A failed reload does not prevent later ones."""
     asked: list[str] = []
 
     async def reload(actor: str) -> None:
@@ -137,7 +137,7 @@ async def test_a_reload_that_fails_is_not_the_last_one(file: Path) -> None:
 async def test_a_change_is_followed_unless_that_is_switched_off(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """``watch_seconds`` is asked for each time, so that it may itself change."""
+    """``watch_seconds`` is read at each look, so that a reload may change it."""
     monkeypatch.setattr("gateway.cluster.reload._ASK_AGAIN_SECONDS", 0.001)
     asked: list[str] = []
     seconds = [0.001]

@@ -14,7 +14,7 @@ from gateway.components.transform import Transform
 from gateway.delivery.selection import Outgoing, Selection, SelectionContext
 from gateway.events.envelope.sealed import Origin, Run, Sealed, seal
 from gateway.events.event import Event
-from gateway.state.live_tail import Tap
+from gateway.state.live_tail import LiveTail
 from gateway.testing import START_MS, make_event
 
 NUMBER = 60
@@ -35,10 +35,14 @@ def sealed(first: int) -> Sealed:
     return seal(Origin("web", START_MS), array, NUMBER, addressed=False)[0]
 
 
-def sifted(run: Run | list[Event], *steps: Transform, tap: Tap | None = None) -> Outgoing:
+def sifted(
+    run: Run | list[Event], *steps: Transform, live_tail: LiveTail | None = None
+) -> Outgoing:
     chain = Chain([(f"t{number}", step) for number, step in enumerate(steps)])
     selection = Selection(
-        SelectionContext(chain, name="x", storage=False, clock=lambda: START_MS, id="x", tap=tap)
+        SelectionContext(
+            chain, name="x", storage=False, clock=lambda: START_MS, id="x", live_tail=live_tail
+        )
     )
     outgoing = Outgoing(0)
     selection.sort(run, range(100, 100 + len(run)), outgoing)
@@ -83,12 +87,12 @@ def test_what_is_kept_back_is_published() -> None:
     """Watchers see each event that a sample drops."""
     shown: list[tuple[str, str, int]] = []
 
-    class Watched(Tap):
+    class Watched(LiveTail):
         def __bool__(self) -> bool:
             return True
 
         def publish(self, time_ms: int, outcome: str, items: Any, **said: str) -> None:
             shown.append((outcome, said["detail"], len(items)))
 
-    outgoing = sifted(Run([sealed(0)]), SAMPLES[0], tap=Watched())
+    outgoing = sifted(Run([sealed(0)]), SAMPLES[0], live_tail=Watched())
     assert shown == [("filtered", "t0", len(outgoing.filtered["t0"]))]

@@ -17,8 +17,8 @@ from gateway.components.transform import Transform
 from gateway.errors import QueueClosed, QueueFull
 from gateway.events.event import Event
 from gateway.intake.long_work import LongWork
-from tests.intake.test_intake import Harness, made
-from tests.support.segment_fakes import basic, dumps, event, lab
+from tests.support.segment_harness import basic, dumps, event, segment_gateway
+from tests.support.stored_intake import StoredIntakeHarness, made
 
 LONGEST_STALL_SECONDS = 0.1
 _EVENT_BYTES = 30_000
@@ -102,7 +102,7 @@ async def test_no_body_holds_up_the_event_loop(kind: str, tmp_path: Path) -> Non
             last, before = time.thread_time(), last
             longest = max(longest, last - before)
 
-    async with lab(transforms=Chain([("privacy", mask)])) as web:
+    async with segment_gateway(transforms=[("privacy", mask)]) as web:
         await web.post("/v1/track", event())  # compiles what is compiled once
         watching = asyncio.create_task(watch())
         reply = await web.post("/v1/batch", body, {**basic(), "Content-Encoding": "gzip"})
@@ -115,7 +115,7 @@ async def test_no_body_holds_up_the_event_loop(kind: str, tmp_path: Path) -> Non
 async def test_others_go_on_while_a_request_takes_long() -> None:
     """A request whose transforms take long is stored later than one that came after it."""
     slow = Slow()
-    async with Harness(("slow", slow)) as harness:
+    async with StoredIntakeHarness(("slow", slow)) as harness:
         long = harness.accept(made("a", "slow"))
         assert (await harness.accept(made("b"))).accepted == 1
         assert not long.done()
@@ -127,7 +127,7 @@ async def test_others_go_on_while_a_request_takes_long() -> None:
 async def test_a_duplicate_waits_for_a_first_copy_that_takes_long() -> None:
     """The answer for a duplicate comes once the first copy is stored; it fails as that fails."""
     slow = Slow()
-    async with Harness(("slow", slow)) as harness:
+    async with StoredIntakeHarness(("slow", slow)) as harness:
         long = harness.accept(made("a", "slow"))
         again = harness.accept(made("a"))
         await asyncio.sleep(0.01)

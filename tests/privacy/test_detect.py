@@ -1,10 +1,9 @@
-"""What is taken for personal data in a text, and what is not."""
+"""Detection of personal data in texts."""
 
 from __future__ import annotations
 
 import random
 import re
-import time
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -18,7 +17,6 @@ from gateway.privacy.detectors import detect
 from gateway.privacy.detectors.cards import is_card
 from gateway.privacy.detectors.detect import KINDS, Detector, Kind
 from gateway.privacy.detectors.disguise import canonical, disguise
-from tests.support.sizes import sizes
 
 ALL = Detector()
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
@@ -26,12 +24,12 @@ DEFAULT = Detector(DEFAULT_DETECT)
 
 
 def found(text: str, detector: Detector = ALL) -> list[tuple[str, str]]:
-    """Kind and text of each finding."""
+    """Returns kind and text of each finding."""
     return [(item.kind, text[item.start : item.end]) for item in detector.find(text)]
 
 
 def masked(text: str, detector: Detector = ALL) -> str:
-    """The text with each finding disguised."""
+    """Returns the text with each finding disguised."""
     for item in reversed(detector.find(text)):
         piece = text[item.start : item.end]
         text = text[: item.start] + disguise(item.kind, piece) + text[item.end :]
@@ -221,12 +219,12 @@ HARMLESS = [
 
 @pytest.mark.parametrize("text", HARMLESS)
 def test_what_only_looks_similar_is_left_alone(text: str) -> None:
-    """Versions, times, barcodes, ids and pictures are nothing personal."""
+    """Versions, times, barcodes, ids and pictures are not personal data."""
     assert found(text) == []
 
 
 def test_overlapping_kinds_are_found_once() -> None:
-    """An e-mail address made of digits is an e-mail address, and nothing is found in it."""
+    """An e-mail address made of digits is found as an address only."""
     assert found("4111111111111111@example.com") == [("email", "4111111111111111@example.com")]
     assert found("555-234-5678@example.com, 555-234-5678") == [
         ("email", "555-234-5678@example.com"),
@@ -291,7 +289,7 @@ def _with_gtin_digit(digits: str) -> str:
 
 @pytest.mark.parametrize("sample", SAMPLES)
 def test_how_often_harmless_values_are_mistaken(sample: str) -> None:
-    """Of 5000 values of each kind no more are taken for personal than the guide says."""
+    """Of 5000 values of each kind, no more are mistaken for personal data than the guide says."""
     make, allowed = SAMPLES[sample]
     rng = random.Random(sample)
     values = [make(rng) for _ in range(5000)]
@@ -316,7 +314,7 @@ def _with_luhn_digit(digits: str) -> str:
 def test_every_number_of_a_scheme_with_its_check_digit_is_a_card(
     scheme: tuple[str, int], data: st.DataObject
 ) -> None:
-    """Whatever the account, and no other check digit makes one."""
+    """Every number of a card scheme is a card with its check digit, and with no other."""
     prefix, length = scheme
     rest = data.draw(st.text("0123456789", min_size=length, max_size=length))
     number = _with_luhn_digit((prefix + rest)[: length - 1])
@@ -333,7 +331,7 @@ _domain = st.from_regex(r"([a-z0-9]{1,10}\.){1,3}[a-z]{2,6}", fullmatch=True)
 
 @given(_name, _domain, st.sampled_from(["@", "%40", "%2540"]))
 def test_every_usual_address_is_found(name: str, domain: str, sign: str) -> None:
-    """An address of letters, digits and the usual signs is found, whole and within text."""
+    """An address of letters, digits and usual signs is found, alone and within text."""
     address = f"{name}{sign}{domain}"
     assume(domain[1:3] != "x.")  # may be the name of a picture
 
@@ -357,7 +355,7 @@ _texts = st.lists(_pieces, max_size=10).map("".join) | st.text()
 
 @given(_texts)
 def test_findings_are_in_order_and_apart(text: str) -> None:
-    """Findings are not empty, lie within the text, from left to right, and do not overlap."""
+    """Findings are not empty, lie within the text, are sorted, and do not overlap."""
     position = 0
     for item in ALL.find(text):
         assert position <= item.start < item.end <= len(text)
@@ -366,7 +364,7 @@ def test_findings_are_in_order_and_apart(text: str) -> None:
 
 @given(_texts)
 def test_what_is_looked_for_first_is_in_every_finding(text: str) -> None:
-    """No text is spared the searches that would find something in it."""
+    """The quick check passes every text with a finding."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(detect, "_MAYBE", re.compile(""))
         thorough = ALL.find(text)
@@ -376,7 +374,7 @@ def test_what_is_looked_for_first_is_in_every_finding(text: str) -> None:
 
 @given(st.lists(_pieces | st.text(), max_size=8).map(" ".join))
 def test_masking_twice_is_masking_once(text: str) -> None:
-    """What was masked at intake can be masked again at delivery."""
+    """A text that was masked at intake is masked again at delivery without a change."""
     once = masked(text)
 
     assert masked(once) == once
@@ -384,83 +382,13 @@ def test_masking_twice_is_masking_once(text: str) -> None:
 
 @given(_texts)
 def test_what_is_found_can_be_spelled(text: str) -> None:
-    """Every finding has a spelling, which is of its kind again or, as an IP address, equal."""
+    """The canonical spelling of a finding is of the same kind or, for an IP address, equal."""
     for item in ALL.find(text):
         assert canonical(item.kind, text[item.start : item.end])
 
 
-ADVERSARIAL = [
-    "a",
-    "a@",
-    "@a.",
-    "a.",
-    "%40",
-    "a@b.",
-    "a@b.co",
-    "%2B1",
-    "%2",
-    "1",
-    "4111 ",
-    "4111 1111 1111 1111 ",
-    "411111111111111 ",
-    "+1 ",
-    "+",
-    "555-",
-    "555-234-5678 ",
-    "(555) 234-5678+4412345678901 j@k.lm ",
-    "1.",
-    "1.2.3.4 ",
-    "::",
-    "1:",
-    "1::2:3:4:5 1.2.3.4 ",
-    "::1.2.3.4",
-    " ",
-    "(",
-    "-",
-    "eyJ",
-    "eyJhbGciOiJ.",
-    JWT,
-    "://",
-    "://a:b@",
-    "?token=",
-    "&token=a",
-    "Bearer a",
-    "-----BEGIN PRIVATE KEY-----",
-    "sk_live_",
-    "xoxb-",
-    "DE89 ",
-    "DE89 3704 0044 0532 0130 00 ",
-    "DE89370400440532013000 ",
-    "536-22-1234 ",
-    "123.456.789-09 ",
-    "46 ",
-    "%25",
-    "%2520",
-    "%40%2E",
-    "2341 ",
-    "1 85 05 78 006 084 91 ",
-]
-
-
-@pytest.mark.parametrize("unit", ADVERSARIAL)
-@sizes("characters", small=20_000, full=80_000)
-def test_searching_takes_linear_time(unit: str, characters: int) -> None:
-    """Four times the text takes about four times as long, never sixteen."""
-
-    def seconds(length: int) -> float:
-        text = (unit * (length // len(unit) + 1))[:length]
-        best = 9e9
-        for _ in range(4):
-            start = time.process_time()
-            ALL.find(text)
-            best = min(best, time.process_time() - start)
-        return best
-
-    assert seconds(characters) < 9 * seconds(characters // 4) + 0.002
-
-
 def test_kinds_are_those_that_a_config_can_name() -> None:
-    """No kind is found that was not asked for."""
+    """Only the requested kinds are found."""
     text = (
         "jane@example.com 4111111111111111 +1 555 234 5678 9.8.7.6 DE89370400440532013000 "
         "536-22-1234 AKIAIOSFODNN7EXAMPLE"

@@ -1,4 +1,4 @@
-"""What the page on privacy says can be copied and does what it says."""
+"""The examples of the page on privacy work as the page says."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_every_example_makes_a_gateway(example: str, tmp_path: Path) -> None:
 
 
 def test_the_first_example_is_what_is_distributed() -> None:
-    """config.toml has privacy on, with the rules that the page begins with."""
+    """config.toml has the mask and the rules that the page shows first."""
     shown = tomllib.loads(EXAMPLES[0])["transforms"]["privacy"]
     distributed = tomllib.loads((ROOT / "config.toml").read_text())["transforms"]["privacy"]
 
@@ -45,7 +45,7 @@ def test_the_first_example_is_what_is_distributed() -> None:
 
 
 def test_an_allow_list_leaves_what_it_names(tmp_path: Path) -> None:
-    """Nothing else stays but consent and integrations."""
+    """With an allow list only the named paths, consent and integrations stay."""
     event = make_event(
         properties={"order_id": "1", "note": "x", "products": [{"sku": "s", "name": "n"}]},
         traits={"plan": "x"},
@@ -63,7 +63,7 @@ def test_an_allow_list_leaves_what_it_names(tmp_path: Path) -> None:
 
 
 def test_two_vendors_get_different_ids(tmp_path: Path) -> None:
-    """Each always the same one, and never that of the other, or the hash."""
+    """Each vendor gets a stable id that differs from the other's and from the hash."""
     gateway = built(EXAMPLES[-1], tmp_path)
     chains = {one.id: one.chain for one in gateway.destinations}
 
@@ -82,5 +82,5 @@ def test_two_vendors_get_different_ids(tmp_path: Path) -> None:
 
 
 def test_the_bound_on_rows_is_the_one_stated() -> None:
-    """What is kept of a scan is what the page says."""
+    """The page states the bound on rows."""
     assert f"at most {MAX_ROWS} rows" in PAGE

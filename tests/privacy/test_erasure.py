@@ -1,27 +1,22 @@
-"""Erasing users: afterwards no byte names them, and the books balance."""
+"""After an erasure no byte names the user, and the ledger balances."""
 
 from __future__ import annotations
 
 import asyncio
-import gzip
 import json
 import sqlite3
-import urllib.request
-from base64 import b64encode
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-import zstandard
 
-from gateway.queue.record import FRAME_HEADER, SEGMENT_HEADER, parse_header
 from gateway.testing import Answer, FakeVendor
 from tests.support.commands import gateway_command
 from tests.support.gateway_process import GatewayProcess
+from tests.support.http_calls import ADMIN_TOKEN, call_admin, post_events
+from tests.support.stored_bytes import contents, files_with
 
-TOKEN = "a token for these tests"
 ALICE, BOB, GHOST = "alice-7f3a91", "bob-55d0c2", "ghost-c81e02"
 CONFIG = """
 [server]
@@ -54,17 +49,6 @@ url = "http://127.0.0.1:9/"
 """
 
 
-def send(gateway: GatewayProcess, events: list[dict[str, Any]]) -> None:
-    """Send a batch, and expect it to be taken."""
-    request = urllib.request.Request(
-        f"{gateway.url}/v1/batch",
-        json.dumps({"batch": events}).encode(),
-        {"Authorization": "Basic " + b64encode(b"demo:").decode()},
-    )
-    with urllib.request.urlopen(request, timeout=10) as response:
-        assert response.status == 200
-
-
 def track(user: str, number: int, **fields: Any) -> dict[str, Any]:
     event = {"type": "track", "event": "Seen", "userId": user, "messageId": f"{user}-{number}"}
     return event | {"properties": {"note": f"of {user}", "pad": "x" * 200}} | fields
@@ -72,44 +56,6 @@ def track(user: str, number: int, **fields: Any) -> dict[str, Any]:
 
 def events_of(user: str, count: int) -> list[dict[str, Any]]:
     return [track(user, number) for number in range(count)]
-
-
-def admin(gateway: GatewayProcess, path: str, asked: Any = None) -> Any:
-    """The answer of the admin API."""
-    body = None if asked is None else json.dumps(asked).encode()
-    headers = {"Authorization": f"Bearer {TOKEN}"}
-    request = urllib.request.Request(f"{gateway.url}/admin/{path}", body, headers)
-    with urllib.request.urlopen(request, timeout=10) as response:
-        return json.loads(response.read())
-
-
-def contents(folder: Path) -> Iterator[tuple[Path, bytes]]:
-    """Every byte below a folder, as it is and decompressed."""
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            data = path.read_bytes()
-            yield path, data
-            if path.suffix == ".gz":
-                yield path, gzip.decompress(data)
-            if path.suffix == ".seg":
-                yield path, frames_of(data)
-
-
-def frames_of(data: bytes) -> bytes:
-    """The payloads of a segment, and nothing but whole frames in it."""
-    at, found = SEGMENT_HEADER, b""
-    while at < len(data):
-        header = parse_header(data, at)
-        assert header is not None
-        payload = data[at + FRAME_HEADER : at + header.size]
-        found += zstandard.ZstdDecompressor().decompress(payload, header.raw_bytes)
-        at += header.size
-    return found
-
-
-def places_naming(folder: Path, user: str) -> set[str]:
-    """Where below a folder the user is named."""
-    return {path.name for path, data in contents(folder) if user.encode() in data}
 
 
 def report_of(output: str) -> dict[str, Any]:
@@ -124,20 +70,21 @@ async def until_handled(gateway: GatewayProcess, *destinations: str) -> None:
 
 @pytest.mark.parametrize("mode", ["running", "offline after a kill"])
 async def test_afterwards_no_byte_names_the_user(tmp_path: Path, mode: str) -> None:
-    """In no file of the data directory, decompressed or not; the others' events are all there."""
+    """No file of the data directory names the user, raw or decompressed; other events stay."""
     refusal = Answer(400, b"we do not take " + ALICE.encode())
     async with FakeVendor(default=refusal) as vendor:
-        with GatewayProcess(tmp_path, CONFIG.format(token=TOKEN, url=vendor.url)) as gateway:
+        with GatewayProcess(tmp_path, CONFIG.format(token=ADMIN_TOKEN, url=vendor.url)) as gateway:
             for number in range(0, 60, 10):
                 mixed = [
                     track(user, n) for n in range(number, number + 10) for user in (ALICE, BOB)
                 ]
-                await asyncio.to_thread(send, gateway, mixed)
+                await asyncio.to_thread(post_events, gateway.url, mixed)
             known = {"type": "alias", "previousId": ALICE, "userId": BOB, "messageId": "alias-1"}
-            await asyncio.to_thread(send, gateway, [known, track(ALICE, 3)])  # one a duplicate
+            # The second event is a duplicate.
+            await asyncio.to_thread(post_events, gateway.url, [known, track(ALICE, 3)])
             await until_handled(gateway, "files", "table", "refuses")
             data = tmp_path / "data"
-            named = places_naming(data, ALICE)
+            named = files_with(data, ALICE)
             for kind in (".seg", ".ndjson", "state.sqlite", "table.sqlite"):
                 assert any(kind in name for name in named), kind
             if mode != "running":
@@ -161,13 +108,14 @@ async def test_afterwards_no_byte_names_the_user(tmp_path: Path, mode: str) -> N
             assert report["queue"]["items"] == 61
             assert report["destination files"]["items"] == 61
             assert report["destination table"]["items"] == 61
-            assert places_naming(data, ALICE) == set()
-            assert places_naming(data, BOB) != set()
+            assert files_with(data, ALICE) == set()
+            assert files_with(data, BOB) != set()
             if mode != "running":
                 gateway.start()
             code, output = await asyncio.to_thread(gateway_command, tmp_path, "ledger")
             assert code == 0, output
-            await asyncio.to_thread(send, gateway, [track(ALICE, 100)])  # who may come again
+            # An erased user who is not suppressed may come again.
+            await asyncio.to_thread(post_events, gateway.url, [track(ALICE, 100)])
             await until_handled(gateway, "files")
             assert gateway.stop() == 0
     lines = [
@@ -184,11 +132,13 @@ async def test_afterwards_no_byte_names_the_user(tmp_path: Path, mode: str) -> N
 
 
 async def test_what_was_pending_is_filtered_and_never_sent(tmp_path: Path) -> None:
-    """A destination that comes back gets the others' events, and the user's count as erased."""
+    """The user's pending events count as erased, and only those of others are sent."""
     answers = [Answer(503)]
     async with FakeVendor(default=lambda _: answers[-1]) as vendor:
-        with GatewayProcess(tmp_path, CONFIG.format(token=TOKEN, url=vendor.url)) as gateway:
-            await asyncio.to_thread(send, gateway, events_of(ALICE, 20) + events_of(BOB, 20))
+        with GatewayProcess(tmp_path, CONFIG.format(token=ADMIN_TOKEN, url=vendor.url)) as gateway:
+            await asyncio.to_thread(
+                post_events, gateway.url, events_of(ALICE, 20) + events_of(BOB, 20)
+            )
             while not vendor.requests:
                 await asyncio.sleep(0.01)
             code, output = await asyncio.to_thread(
@@ -208,28 +158,32 @@ async def test_what_was_pending_is_filtered_and_never_sent(tmp_path: Path) -> No
 
 
 async def test_a_kill_in_the_middle_is_gone_on_with(tmp_path: Path) -> None:
-    """Killed at once after it was answered, the next start finishes it; nothing is asked again."""
-    with GatewayProcess(tmp_path, CONFIG.format(token=TOKEN, url="http://127.0.0.1:9/")) as gateway:
-        await asyncio.to_thread(send, gateway, events_of(ALICE, 400) + events_of(BOB, 400))
+    """After a kill right behind the answer, the next start finishes the erasure."""
+    with GatewayProcess(
+        tmp_path, CONFIG.format(token=ADMIN_TOKEN, url="http://127.0.0.1:9/")
+    ) as gateway:
+        await asyncio.to_thread(
+            post_events, gateway.url, events_of(ALICE, 400) + events_of(BOB, 400)
+        )
         asked = {"kind": "SUPPRESS_WITH_DELETE", "user_ids": [ALICE]}
-        number = (await asyncio.to_thread(admin, gateway, "regulations", asked))["id"]
+        number = (await asyncio.to_thread(call_admin, gateway, "regulations", asked)).json["id"]
         gateway.kill()
         gateway.start()
         while True:
-            report = await asyncio.to_thread(admin, gateway, f"regulations/{number}")
+            report = (await asyncio.to_thread(call_admin, gateway, f"regulations/{number}")).json
             if report["settled"]:
                 break
             await asyncio.sleep(0.02)
         assert report["status"] == "PARTIAL_SUCCESS"
-        assert places_naming(tmp_path / "data", ALICE) <= {
+        assert files_with(tmp_path / "data", ALICE) <= {
             "suppressed.sqlite",
             "suppressed.sqlite-wal",
         }
-        await asyncio.to_thread(send, gateway, [track(ALICE, 1000), track(GHOST, 1)])
+        await asyncio.to_thread(post_events, gateway.url, [track(ALICE, 1000), track(GHOST, 1)])
         await until_handled(gateway, "files")
         code, output = await asyncio.to_thread(gateway_command, tmp_path, "ledger")
         assert code == 0, output
-        assert places_naming(tmp_path / "data", GHOST) != set()
+        assert files_with(tmp_path / "data", GHOST) != set()
         code, output = await asyncio.to_thread(gateway_command, tmp_path, "audit", "--json")
         entry = json.loads(output.splitlines()[0])
         assert (entry["actor"], entry["action"]) == ("admin", "regulations.create")
@@ -238,15 +192,15 @@ async def test_a_kill_in_the_middle_is_gone_on_with(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("linked", [False, True])
 async def test_somebody_without_a_name_can_be_erased(tmp_path: Path, *, linked: bool) -> None:
-    """By anonymousId, also where another id is there; those of others stay, linked or not."""
+    """An anonymousId is erased, also from events with a userId; those of others stay."""
     async with FakeVendor(default=Answer(400)) as vendor:
-        config = CONFIG.format(token=TOKEN, url=vendor.url)
+        config = CONFIG.format(token=ADMIN_TOKEN, url=vendor.url)
         if linked:  # who is asked for by a group, and noted down beside the second event
             config += "[groups.g]\nstamp = true\n"
         with GatewayProcess(tmp_path, config) as gateway:
             mine = [track(BOB, 1, anonymousId=GHOST), track(BOB, 2)]
             mine.append({"type": "page", "anonymousId": GHOST, "messageId": "page-1"})
-            await asyncio.to_thread(send, gateway, mine)
+            await asyncio.to_thread(post_events, gateway.url, mine)
             await until_handled(gateway, "files", "table", "refuses")
             _, output = await asyncio.to_thread(
                 gateway_command, tmp_path, "erase", "--anonymous", GHOST, "--yes", "--json"
@@ -254,7 +208,7 @@ async def test_somebody_without_a_name_can_be_erased(tmp_path: Path, *, linked: 
             report = report_of(output)
             assert report["queue"]["items"] == report["destination table"]["items"] == 2
             assert report["identity links"]["items"] == linked
-            assert places_naming(tmp_path / "data", GHOST) == set()
-            kept = places_naming(tmp_path / "data", BOB)
+            assert files_with(tmp_path / "data", GHOST) == set()
+            kept = files_with(tmp_path / "data", BOB)
             assert kept >= {"state.sqlite", "table.sqlite"}
             assert any(name.endswith(".seg") for name in kept)

@@ -21,7 +21,7 @@ from gateway.rollouts.for_arm import ForArm
 from gateway.runtime.gateway import Gateway
 from gateway.runtime.plugins import discover
 from gateway.testing import ManualClock
-from tests.privacy.test_regulations import Vendor
+from tests.support.scripted_vendor import ScriptedVendor
 
 JANE = "jane@example.com"
 SECRET, OLD_SECRET = Secret("s" * 16), Secret("o" * 16)
@@ -117,7 +117,7 @@ async def test_a_vendor_is_never_told_what_the_mask_has_hidden(tmp_path: Path, k
         '[destinations.vendor]\ntype = "null"\n'
     )
     hashed = str(stored(Chain([("mask", mask())]), JANE))
-    vendor = Vendor(Erasure("FINISHED"))
+    vendor = ScriptedVendor(Erasure("FINISHED"))
     gateway = Gateway(load(tmp_path / "config.toml", {}), discover(), ManualClock())
     object.__setattr__(gateway.destinations[0], "destination", vendor)
     async with gateway.at_rest():

@@ -1,4 +1,4 @@
-"""The scan of retained events: what it finds, what it shows, and what it keeps to itself."""
+"""The inventory of personal data in retained events."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ type = "null"
 
 
 def found(*events: object) -> set[tuple[str, str, str, str, int]]:
-    """Colour, event, path, kind and count of each row."""
+    """Returns colour, event, path, kind and count of each row."""
     inventory = Inventory()
     inventory.add(events)  # type: ignore[arg-type]
     return {(r.colour, r.event, r.path, r.kind, r.count) for r in inventory.report().rows}
 
 
 def test_each_place_has_a_row() -> None:
-    """By event, path and kind; red, yellow, or green for what has been masked."""
+    """Rows are by event, path and kind: red, yellow, or green for masked values."""
     order = make_event(event="Order", properties={"notes": [f"{EMAIL} or {CARD}", EMAIL, "x"]})
     user = make_event(type="identify", event=None, traits={"firstName": "Jane", "n": "***1111"})
     address = make_event(event="Order", context={"ip": IP}, user_id=EMAIL)
@@ -57,7 +57,7 @@ def test_each_place_has_a_row() -> None:
 
 
 def test_nothing_personal_is_in_a_report() -> None:
-    """Samples are masked, and so are keys, names of events and paths."""
+    """Samples, keys, names of events and paths are masked."""
     inventory = Inventory()
     event = make_event(event=f"To {EMAIL}", properties={EMAIL: {PHONE: CARD}}, extra={IP: "x"})
 
@@ -69,7 +69,7 @@ def test_nothing_personal_is_in_a_report() -> None:
 
 
 def test_what_a_mask_has_masked_is_green(tmp_path: Path) -> None:
-    """After the mask of config.toml nothing is left but green."""
+    """After the mask of config.toml all rows are green."""
     event = make_event(properties={"a": EMAIL, "b": CARD, "c": PHONE}, context={"ip": IP})
     Mask(MaskConfig(), tmp_path).apply([event])
 
@@ -77,7 +77,7 @@ def test_what_a_mask_has_masked_is_green(tmp_path: Path) -> None:
 
 
 def test_rows_are_bounded() -> None:
-    """More places than there is room for are counted together."""
+    """Findings beyond the bound on rows are counted together."""
     inventory = Inventory()
     properties = {f"key{n}": EMAIL for n in range(MAX_ROWS + 7)}
 
@@ -88,7 +88,7 @@ def test_rows_are_bounded() -> None:
 
 
 def test_since_and_source_narrow_it() -> None:
-    """Only frames written since then are read, and only events of the source counted."""
+    """A scan can be limited to newer frames and to one source."""
     events = [make_event(source_id=id_, properties={"a": EMAIL}) for id_ in ("web", "app")]
     frames = [Frame(n, 2, 1000 * n, encode_events(events)) for n in range(3)]
 
@@ -105,7 +105,7 @@ def _run(folder: Path, *arguments: str) -> tuple[int, str]:
 
 @pytest.mark.slow
 def test_the_command_asks_the_gateway_or_reads_the_files(tmp_path: Path) -> None:
-    """It says the same of a running gateway and of a stopped one; 1 if anything is red."""
+    """The report is the same with and without a running gateway; red rows exit with 1."""
     from tests.support.raw_http import basic, exchange, request
 
     body = json.dumps(
@@ -131,7 +131,7 @@ def test_the_command_asks_the_gateway_or_reads_the_files(tmp_path: Path) -> None
 
 
 def test_hashes_of_values_join_epochs(tmp_path: Path) -> None:
-    """`gateway privacy hash` prints what stands in events, under each secret."""
+    """`gateway privacy hash` prints the hash under each secret, as events have it."""
     (tmp_path / "config.toml").write_text(
         CONFIG
         + """

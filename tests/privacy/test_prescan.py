@@ -1,4 +1,4 @@
-"""The search in the bytes suspects every body in which the mask would find something."""
+"""The prescan suspects every body in which the mask would find something."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ texts = st.lists(_pieces, max_size=6).map("".join) | st.text(max_size=10)
 
 @st.composite
 def escaped(draw: st.DrawFn, text: str) -> str:
-    """A JSON string of the text, with any of its characters as escapes."""
+    """Returns the text as a JSON string, with any of its characters escaped."""
     plain = json.dumps(text, ensure_ascii=draw(st.booleans()))
     if draw(st.booleans()):
         return plain.replace("/", "\\/")
@@ -73,12 +73,12 @@ def escaped(draw: st.DrawFn, text: str) -> str:
 
 
 def reasons_for(prescan: Prescan, events: list[Event]) -> dict[tuple[int, str], int]:
-    """The reasons to look into each body."""
+    """Returns the reasons to look into each body."""
     return {place: found.reasons for place, found in prescan.bodies(events).items()}
 
 
 def suspicion(prescan: Prescan, body: str, raw: str) -> int:
-    """The reasons to look into a body of an event that stands between two harmless ones."""
+    """Returns the reasons to look into a body of an event between two harmless ones."""
     before, after = make_event(properties={"a": "x"}), make_event(traits={"b": 1})
     event: Event = make_event(**{f"raw_{body}": raw.encode()})
     found = prescan.bodies([before, event, after])
@@ -89,7 +89,7 @@ def suspicion(prescan: Prescan, body: str, raw: str) -> int:
 @settings(deadline=None)  # expressions are compiled
 @given(text=texts, data=st.data(), kinds=st.sets(st.sampled_from(sorted(KINDS)), min_size=1))
 def test_no_text_escapes_suspicion(text: str, data: st.DataObject, kinds: set[Kind]) -> None:
-    """Whatever is found in a text is suspected in its JSON, in whatever way that is written."""
+    """Every finding in a text is suspected in its JSON, however that is escaped."""
     written = data.draw(escaped(text))
     assert json.loads(written) == text
     prescan = Prescan(kinds, [], {})
@@ -110,7 +110,7 @@ def test_no_text_escapes_suspicion(text: str, data: st.DataObject, kinds: set[Ki
 def test_the_fast_way_does_what_the_thorough_way_does(
     bodies: list[dict[str, Any]], ascii_only: bool
 ) -> None:
-    """Masking a batch gives what decoding and walking through every body of it gives."""
+    """Masking with the prescan gives the same as decoding every body."""
     config = MaskConfig(skip_numbers=())
     actions = dict.fromkeys(config.detect, "mask")
     redactor = Redactor(config.detect, actions, {}, Hasher(lambda: b""))
@@ -127,7 +127,7 @@ def test_the_fast_way_does_what_the_thorough_way_does(
 @example(4111111111111111)
 @example(6205500000000000004)
 def test_no_number_escapes_suspicion(number: int) -> None:
-    """A card sent as a JSON number, also as a decimal one, is suspected, and other ids are not."""
+    """A card as a JSON number, also a decimal one, is suspected; other ids are not."""
     wanted = DETECT if Detector(["card"]).find(str(number)) else 0
     for raw in (f'{{"n":{number}}}', f'{{"n":{number}.0,"m":1}}', f'{{"n":[1,{number}]}}'):
         assert suspicion(Prescan(["card"], [], {}), "properties", raw) == wanted
@@ -143,7 +143,7 @@ names = (
 @settings(deadline=None)
 @given(name=names, data=st.data(), body=st.sampled_from(BODIES))
 def test_no_key_escapes_its_name(name: str, data: st.DataObject, body: str) -> None:
-    """A key is suspected if its name, in any spelling, is among those that are masked."""
+    """A key is suspected exactly if its name, in any spelling, is masked."""
     letters = [char for char in name if char not in " _-"]
     spelled = "".join(data.draw(st.sampled_from(["", " ", "_", "-"])) + char for char in letters)
     if data.draw(st.booleans()):
@@ -161,7 +161,7 @@ def test_no_key_escapes_its_name(name: str, data: st.DataObject, body: str) -> N
 @settings(deadline=None)
 @given(key=st.text(max_size=6), data=st.data(), body=st.sampled_from(BODIES))
 def test_no_key_escapes_its_path(key: str, data: st.DataObject, body: str) -> None:
-    """A body in which the last key of a path occurs is suspected, and another body is not."""
+    """A body is suspected exactly if it has the last key of a masked path."""
     raw = f'{{"x":[{{{data.draw(escaped(key))}:1}}]}}'.encode()
     prescan = Prescan([], [], {body: {key}})
     others = {f"raw_{other}": b"{}" for other in BODIES if other != body}
@@ -189,7 +189,7 @@ def test_no_key_escapes_its_path(key: str, data: st.DataObject, body: str) -> No
     ],
 )
 def test_reasons_for_suspicion(raw: str, reasons: int) -> None:
-    """Each way of writing something has the reason that it should have."""
+    """Each form has its reason for suspicion."""
     prescan = Prescan(["email", "card", "phone"], [b"password"], {"context": {"ip"}})
 
     assert suspicion(prescan, "context", raw) == reasons
@@ -207,7 +207,7 @@ def test_reasons_for_suspicion(raw: str, reasons: int) -> None:
 )
 @pytest.mark.parametrize("ascii_only", [False, True])
 def test_usual_bodies_are_not_suspected(properties: dict[str, Any], ascii_only: bool) -> None:
-    """What is in most events gives no reason to decode them."""
+    """Bodies of usual events are not suspected."""
     raw = json.dumps(properties, ensure_ascii=ascii_only)
     prescan = Prescan(["email", "card", "phone"], [b"password"], {"traits": {"email"}})
 
@@ -216,7 +216,7 @@ def test_usual_bodies_are_not_suspected(properties: dict[str, Any], ascii_only: 
 
 
 def test_each_suspicion_is_of_the_right_body() -> None:
-    """In a batch, exactly the bodies that hold something are named, with the reasons."""
+    """In a batch exactly the bodies with a finding are suspected, with the right reasons."""
     clean = {"a": "b", "c": [1, 2, 3]}
     events = [make_event(properties=clean, context=clean, traits=clean) for _ in range(20)]
     events[3].context = {"e": "jane@example.com"}

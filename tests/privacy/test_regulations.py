@@ -1,63 +1,22 @@
-"""Regulations: kinds, statuses, retries by the clock, and places that fail."""
+"""Regulations: kinds, statuses, timed retries and failing places."""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway import Destination, Erasure, Permanent, Retryable, Subjects
-from gateway.components.destination import Batch
-from gateway.config.load import load
+from gateway import Erasure, Permanent, Retryable, Subjects
 from gateway.errors import ConfigError
 from gateway.privacy.regulations import KINDS, Part, Report
 from gateway.runtime.gateway import Gateway
-from gateway.runtime.plugins import discover
 from gateway.state import Commit, Waiting
 from gateway.testing import ManualClock, make_event
-
-CONFIG = """
-[sources.web]
-type = "segment"
-write_key = "demo"
-[destinations.vendor]
-type = "null"
-"""
-ADA = Subjects(frozenset({"ada-77af"}))
-
-
-class Vendor(Destination):
-    """Answers `erase` by a script, and remembers what it was asked."""
-
-    def __init__(self, *script: Erasure | Exception) -> None:
-        self.script = list(script)
-        self.asked: list[tuple[Subjects, str]] = []
-
-    async def send(self, batch: Batch) -> None:
-        """Take all."""
-
-    async def erase(self, subjects: Subjects, job: str = "") -> Erasure:
-        self.asked.append((subjects, job))
-        answer = self.script.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-
-@asynccontextmanager
-async def gateway_with(
-    tmp_path: Path, vendor: Destination, clock: ManualClock | None = None
-) -> AsyncIterator[Gateway]:
-    (tmp_path / "config.toml").write_text(CONFIG)
-    gateway = Gateway(load(tmp_path / "config.toml", {}), discover(), clock or ManualClock())
-    object.__setattr__(gateway.destinations[0], "destination", vendor)
-    async with gateway.at_rest():
-        yield gateway
+from tests.support.scripted_vendor import ADA, ScriptedVendor, vendor_gateway
 
 
 async def carried_out(gateway: Gateway, kind: Any = "DELETE_ONLY", whose: Subjects = ADA) -> Report:
@@ -73,9 +32,9 @@ def place(report: Report, name: str = "destination vendor") -> tuple[str, str]:
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_what_each_kind_does(tmp_path: Path, kind: str) -> None:
-    """Suppression, deletion here, and deletion at destinations."""
-    vendor = Vendor(Erasure("FINISHED"))
-    async with gateway_with(tmp_path, vendor) as gateway:
+    """Each kind suppresses, erases here and erases at destinations as it should."""
+    vendor = ScriptedVendor(Erasure("FINISHED"))
+    async with vendor_gateway(tmp_path, vendor) as gateway:
         if kind == "UNSUPPRESS":
             await asyncio.to_thread(gateway.suppressed.add, ["ada-77af"])
         report = await carried_out(gateway, kind)
@@ -109,8 +68,8 @@ async def test_what_each_kind_does(tmp_path: Path, kind: str) -> None:
     ],
 )
 async def test_what_an_answer_means(tmp_path: Path, answer: Any, status: str, overall: str) -> None:
-    """For the place and for the whole; what a defect says is not shown."""
-    async with gateway_with(tmp_path, Vendor(answer)) as gateway:
+    """A vendor's answer sets the status of place and regulation; a defect's text is not shown."""
+    async with vendor_gateway(tmp_path, ScriptedVendor(answer)) as gateway:
         report = await carried_out(gateway)
         assert (place(report)[0], report.status) == (status, overall)
         assert report.settled
@@ -118,18 +77,18 @@ async def test_what_an_answer_means(tmp_path: Path, answer: Any, status: str, ov
 
 
 async def test_a_vendor_is_asked_until_it_is_done(tmp_path: Path) -> None:
-    """When it is due and not before, by its job, over restarts, and without the user's id."""
+    """A vendor is asked when it is due, by its job, across restarts, without the user's id."""
     clock = ManualClock()
-    vendor = Vendor(Erasure("RUNNING", job="77", ask_again_seconds=3600))
-    async with gateway_with(tmp_path, vendor, clock) as gateway:
+    vendor = ScriptedVendor(Erasure("RUNNING", job="77", ask_again_seconds=3600))
+    async with vendor_gateway(tmp_path, vendor, clock) as gateway:
         number = (await carried_out(gateway)).id
     assert b"ada-77af" not in (tmp_path / "data" / "state.sqlite").read_bytes()
-    async with gateway_with(tmp_path, vendor, clock):
+    async with vendor_gateway(tmp_path, vendor, clock):
         await asyncio.sleep(0)
     assert len(vendor.asked) == 1
     clock.advance(3601)
     vendor.script = [Erasure("FINISHED", detail="deleted")]
-    async with gateway_with(tmp_path, vendor, clock) as gateway:
+    async with vendor_gateway(tmp_path, vendor, clock) as gateway:
         while (report := await gateway.regulations.report(number)) is not None:
             if report.status == "FINISHED":
                 break
@@ -138,10 +97,10 @@ async def test_a_vendor_is_asked_until_it_is_done(tmp_path: Path) -> None:
 
 
 async def test_what_is_no_longer_in_config_is_waited_for_no_more(tmp_path: Path) -> None:
-    """A vendor who was not done when his destination was removed is named, and that is the end."""
+    """A removed destination that was not done is named, and the regulation ends."""
     clock = ManualClock()
-    vendor = Vendor(Erasure("RUNNING", job="77", ask_again_seconds=3600))
-    async with gateway_with(tmp_path, vendor, clock) as gateway:
+    vendor = ScriptedVendor(Erasure("RUNNING", job="77", ask_again_seconds=3600))
+    async with vendor_gateway(tmp_path, vendor, clock) as gateway:
         number = (await carried_out(gateway)).id
         await gateway.regulations.stop()
         del gateway.deliveries.built["vendor"]
@@ -161,18 +120,18 @@ async def test_what_is_no_longer_in_config_is_waited_for_no_more(tmp_path: Path)
 
 
 async def test_a_part_is_written_down_once(tmp_path: Path) -> None:
-    """Also where the leading shard asks for it twice at the same time."""
+    """A part is created once, even if the leading shard asks twice at a time."""
     part = Part.of("DELETE_INTERNAL", "a-group", "tester", ADA)
-    async with gateway_with(tmp_path, Vendor()) as gateway:
+    async with vendor_gateway(tmp_path, ScriptedVendor()) as gateway:
         take = gateway.regulations.take_part
         one, two = await asyncio.gather(take(part), take(part))
         assert one.id == two.id
 
 
 async def test_what_failed_is_tried_again_when_asked(tmp_path: Path) -> None:
-    """And only that; the ids are kept until then."""
-    vendor = Vendor(Permanent("no"), Erasure("FINISHED"))
-    async with gateway_with(tmp_path, vendor) as gateway:
+    """A retry repeats the failed places only, with the kept ids."""
+    vendor = ScriptedVendor(Permanent("no"), Erasure("FINISHED"))
+    async with vendor_gateway(tmp_path, vendor) as gateway:
         report = await carried_out(gateway)
         await gateway.regulations.retry(report.id)
         found = await gateway.regulations.wait(report.id, 20)
@@ -183,8 +142,8 @@ async def test_what_failed_is_tried_again_when_asked(tmp_path: Path) -> None:
 
 
 async def test_one_that_failed_can_be_forgotten(tmp_path: Path) -> None:
-    """With its ids, in every byte of the file."""
-    async with gateway_with(tmp_path, Vendor(Permanent("no"))) as gateway:
+    """Deleting a failed regulation removes its ids from every byte of the file."""
+    async with vendor_gateway(tmp_path, ScriptedVendor(Permanent("no"))) as gateway:
         report = await carried_out(gateway)
         assert await gateway.regulations.delete(report.id)
         assert not await gateway.regulations.delete(report.id)
@@ -205,26 +164,26 @@ async def test_one_that_failed_can_be_forgotten(tmp_path: Path) -> None:
 async def test_what_nobody_could_carry_out(
     tmp_path: Path, kind: Any, subjects: Subjects, message: str
 ) -> None:
-    """Is refused, and not written down."""
-    async with gateway_with(tmp_path, Vendor()) as gateway:
+    """An impossible regulation is refused and not written down."""
+    async with vendor_gateway(tmp_path, ScriptedVendor()) as gateway:
         with pytest.raises(ConfigError, match=message):
             await gateway.regulations.create(kind, subjects, "tester")
         assert await gateway.regulations.all() == []
 
 
 async def test_five_thousand_at_once(tmp_path: Path) -> None:
-    """The most that a regulation can be for."""
-    vendor = Vendor(Erasure("FINISHED"))
-    async with gateway_with(tmp_path, vendor) as gateway:
+    """A regulation takes up to 5,000 ids."""
+    vendor = ScriptedVendor(Erasure("FINISHED"))
+    async with vendor_gateway(tmp_path, vendor) as gateway:
         everybody = Subjects(frozenset(f"user {n}" for n in range(5000)))
         report = await carried_out(gateway, "SUPPRESS_WITH_DELETE", everybody)
         assert (report.status, report.subjects) == ("FINISHED", 5000)
         assert len(gateway.suppressed) == 5000
 
 
-async def test_the_retry_lane_is_erased_and_the_books_balance(tmp_path: Path) -> None:
-    """What waited counts as filtered, also where its destination is no longer in config."""
-    async with gateway_with(tmp_path, Vendor(Erasure("FINISHED"))) as gateway:
+async def test_the_retry_lane_is_erased_and_the_ledger_balances(tmp_path: Path) -> None:
+    """Erased waiting events count as filtered, also for a removed destination."""
+    async with vendor_gateway(tmp_path, ScriptedVendor(Erasure("FINISHED"))) as gateway:
         for destination in ("vendor", "gone"):
             events = [make_event(user_id=user) for user in ("ada-77af", "bob", "ada-77af")]
             waiting = [

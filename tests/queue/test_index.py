@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.events.event import Event, encode_events
-from gateway.queue.disk import DiskConfig, DiskStore
+from gateway.queue.disk import DiskConfig
 from gateway.queue.index import find, index_path
 from gateway.queue.offline import QueueFolder
+from tests.support.disk_store import open_store
 from tests.support.sizes import examples
 
 short_texts = st.text(min_size=1, max_size=3)
@@ -22,8 +22,7 @@ short_texts = st.text(min_size=1, max_size=3)
 
 def queue_with(folder: Path, *frames: list[str]) -> QueueFolder:
     """Writes a queue with these message ids, a list for each frame, in segments of few frames."""
-    store = DiskStore(folder, DiskConfig(segment_bytes=4096), lambda: 0, structlog.get_logger())
-    store.open()
+    store = open_store(folder, DiskConfig(segment_bytes=4096))
     for ids in frames:
         # Bodies that cannot be compressed fill segments.
         events = [
@@ -78,10 +77,7 @@ def test_the_index_of_a_segment_that_is_gone_goes_too(tmp_path: Path) -> None:
     queue.segments[0].path.unlink()
     assert offsets(QueueFolder(tmp_path), "nothing") == []
     assert not index_path(queue.segments[0].path).exists()
-    store = DiskStore(
-        tmp_path, DiskConfig(retention_hours=0), lambda: 10**13, structlog.get_logger()
-    )
-    store.open()
+    store = open_store(tmp_path, DiskConfig(retention_hours=0), lambda: 10**13)
     store.release(10**6, 10**13)
     store.close()
     assert list((tmp_path / "index").iterdir()) == []

@@ -5,21 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import structlog
 
-from gateway.queue.disk import DiskConfig, DiskStore
 from gateway.queue.memory import MemoryConfig, MemoryStore
-
-
-def opened(folder: Path) -> DiskStore:
-    store = DiskStore(folder, DiskConfig(), lambda: 0, structlog.get_logger())
-    store.open()
-    return store
+from tests.support.disk_store import open_store
 
 
 def named(folder: Path, *, events: int = 1) -> str:
     """Returns the name of the queue in a folder, after adding some events."""
-    store = opened(folder)
+    store = open_store(folder)
     for _ in range(events):
         store.write([b'[{"type":"track"}]'], [1], sync=True)
     store.close()

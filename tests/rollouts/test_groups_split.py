@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import random
 import time
-import urllib.request
-from base64 import b64encode
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from gateway.components.ports import Arm
 from gateway.config.groups import GroupConfig
 from gateway.rollouts.groups import Groups
 from tests.support.gateway_process import GatewayProcess
+from tests.support.http_calls import post_events
 from tests.support.workers import process_of
 
 CONFIG = """
@@ -79,16 +78,6 @@ def arm_of(id_: str) -> Arm:
     return member.arm
 
 
-def post(url: str, batch: list[dict[str, Any]]) -> None:
-    request = urllib.request.Request(
-        f"{url}/v1/batch",
-        json.dumps({"batch": batch}).encode(),
-        {"Authorization": "Basic " + b64encode(b"demo:").decode()},
-    )
-    with urllib.request.urlopen(request, timeout=10) as response:
-        assert response.status == 200
-
-
 class Shop:
     """Visitors that browse, become known by identify or alias, and then buy on a server.
 
@@ -128,9 +117,7 @@ class Shop:
 def delivered(gateway: GatewayProcess, destination: str) -> list[dict[str, Any]]:
     for name in DESTINATIONS:
         gateway.wait_delivered(name)
-    # Worker 1 has a folder of its own in that of worker 0.
-    folders = (f"out/{destination}", f"out/{destination}/worker-1")
-    return [event for folder in folders for event in gateway.events(folder)]
+    return gateway.events(f"out/{destination}")
 
 
 def assert_split(gateway: GatewayProcess, shop: Shop) -> None:
@@ -171,7 +158,7 @@ def test_a_person_stays_in_his_arm(tmp_path: Path) -> None:
                 gateway.kill()
                 gateway.start()
             person = dice.choice([person for person in people if person])
-            post(gateway.url, person.pop(0))
+            post_events(gateway.url, person.pop(0))
         assert gateway.metric("headgate_identity_links") == 40
         assert_split(gateway, shop)
 
@@ -191,7 +178,7 @@ def test_every_worker_knows_whom_another_has_linked(tmp_path: Path) -> None:
         people = [shop.visit(number) for number in range(30)]
         for part in range(5):
             for person in people:
-                post(gateway.url, person[part])
+                post_events(gateway.url, person[part])
             if part == 1:
                 wait_until_all_know(gateway, len(people))
         assert_split(gateway, shop)

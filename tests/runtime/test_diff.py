@@ -1,4 +1,4 @@
-"""What another config would make of the same events."""
+"""Comparing two configs over the same events."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _queue(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def compared(folder: Path, old: str, new: str, **options: Any) -> Report:
-    """The report for two configs, given by what follows their beginning."""
+    """Compares two configs, which differ after a common beginning."""
     for name, text in (("old", old), ("new", new)):
         (folder / f"{name}.toml").write_text(text if "[sources" in text else HEAD + text)
     options = {"now_ms": NOW, "processes": 1, **options}
@@ -81,7 +81,7 @@ def one(report: Report, id_: str = "crm") -> Tally:
 
 
 def test_the_same_config_differs_in_nothing(queue: Path) -> None:
-    """Nor does one that says otherwise only how something is sent."""
+    """Equal configs have no difference; neither have configs that differ only in how they send."""
     how = "batch = { max_events = 7 }\ntimeout_seconds = 3.0\n"
     report = compared(queue, CRM + FILES, CRM + how + FILES)
     assert [(t.id, t.status, t.unchanged) for t in report.destinations] == [
@@ -92,7 +92,7 @@ def test_the_same_config_differs_in_nothing(queue: Path) -> None:
 
 
 def test_what_is_dropped_has_its_rule(queue: Path) -> None:
-    """Only what was sent before counts; an alias was refused before, and still is."""
+    """An event counts as dropped, with its rule, only if the old config sent it."""
     tally = one(compared(queue, CRM, CRM + NO_NOISE))
     assert tally.dropped == {"quiet": len(NOISE)}
     assert (tally.changed, tally.sent) == (0, {})
@@ -103,13 +103,13 @@ def test_what_is_dropped_has_its_rule(queue: Path) -> None:
 
 
 def test_what_is_sent_anew_had_its_rule(queue: Path) -> None:
-    """The other way round."""
+    """An event counts as sent anew, with the old rule, only if the old config did not send it."""
     tally = one(compared(queue, CRM + NO_NOISE, CRM))
     assert (tally.sent, tally.dropped) == ({"quiet": len(NOISE)}, {})
 
 
 def test_what_is_changed_is_named_by_path(queue: Path) -> None:
-    """However many events a request has, the event that differs is the one that counts."""
+    """A changed event counts by itself, even if its request has others, with the changed path."""
     mapping = 'mapping = [{ if = \'userId = "u-7"\', set = { "properties.from" = "x" } }]\n'
     tally = one(compared(queue, CRM, CRM + mapping))
     assert (tally.changed, tally.unchanged) == (1, COUNT - 1)
@@ -119,7 +119,7 @@ def test_what_is_changed_is_named_by_path(queue: Path) -> None:
 
 
 def test_options_of_the_destination_are_seen_in_what_it_sends(queue: Path) -> None:
-    """Also where all of what is sent is another."""
+    """Options of a destination show in what it sends, even where all of that changes."""
     tally = one(compared(queue, CRM, CRM + "send_ip = false\n"))
     assert (tally.changed, tally.unchanged) == (0, COUNT)
     tally = one(compared(queue, CRM, CRM + 'url = "http://127.0.0.1:9"\n'))
@@ -127,7 +127,7 @@ def test_options_of_the_destination_are_seen_in_what_it_sends(queue: Path) -> No
 
 
 def test_a_new_secret_is_a_change_that_shows_nothing(queue: Path) -> None:
-    """It is counted, and neither of the two is shown."""
+    """A new secret counts as a change, and the report shows neither secret."""
     report = compared(queue, CRM, CRM.replace("a-secret", "another-secret"))
     tally = one(report)
     assert (tally.changed, tally.masked, tally.paths) == (len(TRACKS), len(TRACKS), {})
@@ -135,7 +135,7 @@ def test_a_new_secret_is_a_change_that_shows_nothing(queue: Path) -> None:
 
 
 def test_a_refusal_is_no_delivery(queue: Path) -> None:
-    """What the new mapping refuses counts as dropped, with its reason."""
+    """An event that the new mapping refuses counts as dropped, with the reason."""
     only_new = CRM + 'identity = "original"\n'
     tally = one(compared(queue, only_new, CRM))
     reason = 'Permanent: alias has no meaning with identity = "simplified"'
@@ -143,7 +143,7 @@ def test_a_refusal_is_no_delivery(queue: Path) -> None:
 
 
 def test_a_destination_comes_and_goes(queue: Path) -> None:
-    """All that it gets is sent anew, or dropped."""
+    """All events of an added destination are sent anew; those of a removed one are dropped."""
     report = compared(queue, FILES, CRM)
     assert [(t.id, t.status) for t in report.destinations] == [
         ("files", "removed"),
@@ -155,7 +155,7 @@ def test_a_destination_comes_and_goes(queue: Path) -> None:
 
 
 def test_events_of_which_nothing_is_said_are_no_loss(queue: Path) -> None:
-    """A destination that is silent about an event does not miss it."""
+    """An event for which a destination sends nothing is not lost when the destination goes."""
     slack = (
         '[destinations.crm]\ntype = "slack"\nwebhook_url = "http://127.0.0.1:9/s"\n'
         'when = \'userId = "u-9" or userId = "u-10"\'\n'
@@ -165,7 +165,7 @@ def test_events_of_which_nothing_is_said_are_no_loss(queue: Path) -> None:
 
 
 def test_a_new_intake_transform_runs_over_what_is_stored(queue: Path) -> None:
-    """One that is unchanged does not run twice; what cannot be known is said."""
+    """Only new intake transforms run over stored events; the report names the limits of that."""
     drop = '[transforms.less]\ntype = "filter"\ndrop = \'event = "Noise"\'\n'
     report = compared(queue, FILES, drop + FILES)
     assert report.intake.dropped == {"filtered:less": len(NOISE)}
@@ -179,7 +179,7 @@ def test_a_new_intake_transform_runs_over_what_is_stored(queue: Path) -> None:
 
 
 def test_a_file_goes_through_intake_on_both_sides(tmp_path: Path) -> None:
-    """Events as they are sent show what intake transforms do, and lines that are no events."""
+    """Events of a file pass intake with both configs; lines that are no events are counted."""
     lines = [json.dumps(event(n)) for n in range(20)] + ["", "{oops", '{"type":"track"}']
     (tmp_path / "events.ndjson").write_text("\n".join(lines))
     card = {**event(7), "messageId": "card", "properties": {"card": "4111 1111 1111 1111"}}
@@ -209,7 +209,7 @@ def test_a_file_goes_through_intake_on_both_sides(tmp_path: Path) -> None:
 def test_another_share_of_a_group_is_a_difference_where_it_matters(
     tmp_path: Path, of_group: str, more: str, status: str, rerun: frozenset[str]
 ) -> None:
-    """To what is stamped with the arm, and to a sample of the group; not to anything else."""
+    """A group's new share changes stamped events and samples of the group, and nothing else."""
     configs = []
     for percent in (5, 50):
         path = tmp_path / f"{percent}.toml"
@@ -220,7 +220,7 @@ def test_another_share_of_a_group_is_a_difference_where_it_matters(
 
 
 def test_processes_find_what_one_finds(queue: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All counts are the same, whoever counts."""
+    """Several processes find the same counts as one."""
     monkeypatch.setattr("gateway.runtime.diff.job.LEAST_APART", 1)
     seen: list[tuple[int, int]] = []
     mapping = 'mapping = [{ if = \'event = "Noise"\', set = { "properties.from" = "x" } }]\n'
@@ -236,7 +236,7 @@ def test_processes_find_what_one_finds(queue: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_the_newest_events_come_first(queue: Path) -> None:
-    """A bound leaves out the oldest; a moment, all before it."""
+    """A limit leaves out the oldest events; a moment leaves out all before it."""
     for limit in (1, 200, 530):  # of requests of 200 events
         assert compared(queue, CRM, CRM, limit=limit).events == limit
     other = CRM.replace("[dest", '[transforms.none]\ntype = "filter"\ndrop = "exists(type)"\n[dest')
@@ -246,7 +246,7 @@ def test_the_newest_events_come_first(queue: Path) -> None:
 
 
 def test_a_file_that_options_name_is_looked_at(tmp_path: Path) -> None:
-    """Another plan under the same name is another transform."""
+    """A transform with a new file of the same name counts as changed."""
     for name, rules in (("a", "{}"), ("b", '{"x": 1}')):
         (tmp_path / name).mkdir()
         (tmp_path / name / "plan.json").write_text(rules)
@@ -258,7 +258,7 @@ def test_a_file_that_options_name_is_looked_at(tmp_path: Path) -> None:
 
 
 def test_failures_are_those_that_were_asked_for() -> None:
-    """Each kind by what it is called."""
+    """A caller chooses by name which differences are failures."""
     none = Report(1, 0, True, Tally(""), [Tally("a")], [])
     assert failures(none, FAIL_ON) == []
     tally = Tally("a", "added", changed=1, dropped={"r": 1}, sent={"r": 1})
@@ -275,7 +275,7 @@ def command(folder: Path, *words: str) -> Result:
 
 
 def test_the_command(queue: Path) -> None:
-    """A table with details; exit code 1 for what --fail-on names, and JSON for programs."""
+    """The command prints a table or JSON, and exits with 1 for the differences in --fail-on."""
     compared(queue, CRM + FILES, CRM + NO_NOISE + FILES)
     before = {path: path.read_bytes() for path in (queue / "data").rglob("*") if path.is_file()}
     done = command(queue)
@@ -304,7 +304,7 @@ def test_the_command(queue: Path) -> None:
 def test_what_cannot_be_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], text: str
 ) -> None:
-    """Exit code 2, and what to do."""
+    """A comparison that cannot run exits with 2 and says what to do."""
     monkeypatch.chdir(tmp_path)
     for name in ("old", "new"):
         (tmp_path / f"{name}.toml").write_text(HEAD + CRM)
@@ -316,7 +316,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "guide" / "diff.md").read_text(enco
 
 
 def test_the_example_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The configs and the events of the page give the output of the page."""
+    """The configs and events of the page give the page's output."""
     monkeypatch.setenv("MIXPANEL_TOKEN", "0123456789abcdef")
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```(?:toml|json|text)\n(.*?)```", PAGE, re.DOTALL)

@@ -1,4 +1,4 @@
-"""What the page on explaining says is so."""
+"""The page on explaining tells the truth."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ PAGE = (Path(__file__).parents[2] / "docs" / "guide" / "explain.md").read_text(e
 
 
 def blocks(language: str) -> list[str]:
-    """The code blocks of the page."""
+    """Returns the code blocks of the page."""
     return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
 
 
 def test_the_example_prints_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The config and the event of the page give the output of the page."""
+    """The config and the event of the page give the page's output."""
     monkeypatch.setenv("MIXPANEL_TOKEN", "0123456789abcdef")
     monkeypatch.setenv("ADS_TOKEN", "fedcba9876543210")
     (tmp_path / "config.toml").write_text(blocks("toml")[0])

@@ -1,4 +1,4 @@
-"""What a running gateway does beside the road of an event."""
+"""Housekeeping of a running gateway."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from gateway.runtime.rates import Rates
 from gateway.state import Commit, Discard, State, Tally, reading
 from gateway.state.audit_trail import Audit
 from gateway.state.ledger.counts import Ledger
-from gateway.state.ledger.source_ledger import Books
-from tests.state.test_state import letter
+from gateway.state.ledger.source_ledger import SourceLedger
+from tests.support.dead_letters import make_dead_letter
 
 
 class Harness:
@@ -40,7 +40,7 @@ class Harness:
             HousekeepingContext(
                 queue=BatchingQueue(store, QueueSettings(), log),
                 state=self.state,
-                books=Books(Ledger()),
+                source_ledger=SourceLedger(Ledger()),
                 suppressed=self.suppressed,
                 workers={},
                 rates=Rates(),
@@ -66,8 +66,8 @@ async def _harness(tmp_path: Path) -> AsyncIterator[Harness]:
 
 
 async def test_dead_letters_are_bounded(harness: Harness) -> None:
-    """Beyond the bound the oldest go, of that destination; they stay counted, and it is logged."""
-    letters = [letter(n, last_ms=n) for n in range(5)]
+    """The oldest dead letters of a destination beyond its bound go, stay counted and are logged."""
+    letters = [make_dead_letter(n, last_ms=n) for n in range(5)]
     await harness.state.commit(Commit("crm", 5, dead=letters))
     await harness.state.commit(Commit("lake", 5, dead=letters))
     with capture_logs() as logs:
@@ -83,11 +83,13 @@ async def test_dead_letters_are_bounded(harness: Harness) -> None:
 async def test_once_a_second_what_is_old_is_forgotten(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Discards beyond the time that they are remembered, and dead letters once a minute."""
+    """Old discards are deleted each second, dead letters beyond the bound each minute."""
     monkeypatch.setattr("gateway.runtime.housekeeping._EVERY_SECONDS", 0.001)
     discards = [Discard(ms, "web", f"m{ms}", "duplicate") for ms in (1, harness.now_ms)]
     await harness.state.add_tally(Tally(discards=discards))
-    await harness.state.commit(Commit("crm", 5, dead=[letter(n, last_ms=n) for n in range(5)]))
+    await harness.state.commit(
+        Commit("crm", 5, dead=[make_dead_letter(n, last_ms=n) for n in range(5)])
+    )
     task = asyncio.create_task(harness.housekeeping.run())
     async with asyncio.timeout(10):
         while await harness.state.call(reading.discards, "m1"):
@@ -104,7 +106,7 @@ async def test_once_a_second_what_is_old_is_forgotten(
 async def test_what_fails_is_said_once_and_stops_nothing_else(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither a defect nor a store that cannot be used ends the rest, or fills the log."""
+    """A job that keeps failing is logged once, and the other jobs go on."""
     monkeypatch.setattr("gateway.runtime.housekeeping._EVERY_SECONDS", 0.001)
     ticks = 0
 

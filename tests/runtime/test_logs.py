@@ -24,7 +24,7 @@ REASON = "br" + "oken"  # which then does not stand in a line of source that a t
 
 @pytest.fixture(autouse=True)
 def _restored() -> Iterator[None]:
-    """The standard library's root logger as it was."""
+    """Restores the standard library's root logger."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
@@ -53,7 +53,7 @@ def fail(events: list[str], token: str) -> None:
 
 @pytest.mark.parametrize("name", ["json", "auto"])
 def test_json_is_one_object_a_line(name: Any) -> None:
-    """Where nobody reads along each line is a JSON object with time, level and event."""
+    """Without a terminal each line is a JSON object with time, level and event."""
     stream = configured(name)
     structlog.get_logger().bind(component="crm").warning("destination fails", failing_seconds=3)
     structlog.get_logger().info("two\nlines", path=object)
@@ -69,7 +69,7 @@ def test_json_is_one_object_a_line(name: Any) -> None:
 
 
 def test_console_is_for_reading() -> None:
-    """On a terminal a line is text, without colours where the stream is none."""
+    """The console format is text, without colours unless the stream is a terminal."""
     stream = configured("console")
     structlog.get_logger().warning("destination fails", destination="crm")
     text = stream.getvalue()
@@ -80,7 +80,7 @@ def test_console_is_for_reading() -> None:
 
 @pytest.mark.parametrize("level", ["debug", "info", "warning", "error"])
 def test_levels(level: Any) -> None:
-    """What is below the configured level is not written."""
+    """Lines below the configured level are not written."""
     stream = configured(level=level)
     log = structlog.get_logger()
     order = ["debug", "info", "warning", "error"]
@@ -91,7 +91,7 @@ def test_levels(level: Any) -> None:
 
 @pytest.mark.parametrize("format_", ["json", "console"])
 def test_tracebacks_show_no_variables(format_: Any) -> None:
-    """A traceback says where, not with what: the variables hold events and credentials."""
+    """A traceback shows no local variables, which may hold events and credentials."""
     stream = configured(format_)
     try:
         fail([ADDRESS], TOKEN)
@@ -110,7 +110,7 @@ def test_tracebacks_show_no_variables(format_: Any) -> None:
 
 @pytest.mark.parametrize("format_", ["json", "console"])
 def test_secrets_show_nowhere(format_: Any) -> None:
-    """A secret is masked wherever it stands in what is logged."""
+    """A secret is masked wherever it stands in a log line."""
 
     class Config(msgspec.Struct, frozen=True):
         token: Secret
@@ -127,7 +127,7 @@ def test_secrets_show_nowhere(format_: Any) -> None:
 
 
 def test_libraries_speak_when_something_is_wrong() -> None:
-    """The loggers of dependencies write in the same form, from warnings up, whatever our level."""
+    """Loggers of dependencies write warnings and errors in the same format, whatever our level."""
     stream = configured(level="debug")
     logging.getLogger("aiohttp.access").info("GET /")
     logging.getLogger("aiohttp.server").warning("bad %s", "request")
@@ -137,7 +137,7 @@ def test_libraries_speak_when_something_is_wrong() -> None:
 
 
 def test_configuring_again_replaces() -> None:
-    """After a second call nothing goes to the first stream, and nothing is written twice."""
+    """A second configuration replaces the first: nothing is written twice."""
     first, second = configured(), configured()
     logging.getLogger("aiohttp").error("x")
     structlog.get_logger().error("y")

@@ -1,4 +1,4 @@
-"""Discovery of plugins: each on its own, and whoever is to blame by name."""
+"""Discovery of plugins: each loads by itself, and errors name the plugin."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ DESTINATION = """
 
 
 class Site:
-    """A folder of installed distributions, with a plugin in each."""
+    """A folder of installed distributions, each with one plugin."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def install(self, name: str, source: str, version: str = "1.2.3", *, target: str = "") -> None:
-        """Install `headgate-<name>`, whose entry point is called `name`."""
+        """Installs `headgate-<name>` with an entry point of that name."""
         module = f"headgate_tested_{name}"
         (self.folder / f"{module}.py").write_text(dedent(source))
         info = self.folder / f"{module}-{version}.dist-info"
@@ -53,13 +53,13 @@ class Site:
 
     @property
     def points(self) -> list[EntryPoint]:
-        """The entry points, in no useful order."""
+        """Returns the entry points, unsorted."""
         found = distributions(path=[str(self.folder)])
         points = [point for dist in found for point in dist.entry_points if point.group == GROUP]
         return sorted(points, key=lambda point: point.name, reverse=True)
 
     def discover(self) -> Registry:
-        """The registry with these plugins and no built-ins."""
+        """Returns the registry of these plugins, without built-ins."""
         return discover(builtins=(), installed=self.points)
 
 
@@ -78,6 +78,15 @@ def only_failure(registry: Registry) -> Failure:
 
 BROKEN = {
     "import_error": ("import no_such_module_at_all", "load", "no_such_module_at_all"),
+    "panic": (
+        """
+        class Panic(BaseException): ...
+        raise Panic("native code panicked")
+        """,
+        "load",
+        "Panic",
+    ),
+    "cancelled": ("import asyncio\nraise asyncio.CancelledError", "load", "CancelledError"),
     "syntax_error": ("def register_destinations(:", "load", "SyntaxError"),
     "exits": ("raise SystemExit(3)", "load", "SystemExit: 3"),
     "raises": ("raise RuntimeError('not today')", "load", "RuntimeError: not today"),
@@ -161,7 +170,7 @@ def test_a_broken_plugin_is_reported_and_hides_no_other(site: Site, name: str) -
 
 
 def test_several_broken_plugins_at_once(site: Site) -> None:
-    """Each of them is reported, and a misspelt hook of one is not charged to the next."""
+    """Each broken plugin is reported with its own error."""
     for name, (source, _, _) in BROKEN.items():
         site.install(name, source)
     site.install("good", DESTINATION.format(type="good"))
@@ -173,7 +182,7 @@ def test_several_broken_plugins_at_once(site: Site) -> None:
 
 
 def test_a_type_belongs_to_whoever_registers_it_first(site: Site) -> None:
-    """Entry points load by name; the second of a type fails and names the first."""
+    """Of two plugins with one type the second by name fails, and names the first."""
     site.install("one", DESTINATION.format(type="crm"))
     site.install("two", DESTINATION.format(type="crm"), "2.0")
     registry = site.discover()
@@ -185,7 +194,7 @@ def test_a_type_belongs_to_whoever_registers_it_first(site: Site) -> None:
 
 
 def test_a_plugin_that_fails_half_way_leaves_nothing(site: Site) -> None:
-    """What it had registered before it failed is taken back, and free for another plugin."""
+    """The types of a plugin that fails are removed, and free for another plugin."""
     half = dedent(DESTINATION.format(type="crm")) + "    raise ValueError('after all')\n"
     site.install("half", half)
     site.install("whole", DESTINATION.format(type="crm"))
@@ -196,7 +205,7 @@ def test_a_plugin_that_fails_half_way_leaves_nothing(site: Site) -> None:
 
 
 def test_two_entry_points_of_one_module(site: Site) -> None:
-    """The second is a failure; what the first has registered stays."""
+    """A second entry point of a module fails; the types of the first stay."""
     site.install("one", DESTINATION.format(type="crm"))
     site.install("two", "", target="headgate_tested_one")
     registry = site.discover()
@@ -213,14 +222,14 @@ def test_an_interrupt_is_not_a_failure(site: Site) -> None:
 
 
 def test_an_entry_point_without_a_distribution() -> None:
-    """It is named by its module; there is no version to tell."""
+    """An entry point without a distribution is named by its module, without a version."""
     point = EntryPoint("odd", "no_such_module_at_all", GROUP)
     failure = only_failure(discover(builtins=(), installed=[point]))
     assert failure.plugin == Plugin("odd", "no_such_module_at_all", "?")
 
 
 def test_registries_share_nothing(site: Site) -> None:
-    """Each gateway has a registry of its own, and the same plugins can be found again."""
+    """Each gateway gets a registry of its own."""
     site.install("one", DESTINATION.format(type="crm"))
     first, second = site.discover(), site.discover()
     first.types.clear()
@@ -267,7 +276,7 @@ SPECS: dict[str, Callable[..., object]] = {
 
 @pytest.mark.parametrize("kind", SPECS)
 def test_each_kind_has_its_own_types(kind: str) -> None:
-    """The same name may stand for a source and for a destination."""
+    """A source and a destination may have the same type name."""
     registry = Registry()
     for each, spec in SPECS.items():
         registry.add(each, spec("file", Config, build), ME)  # type: ignore[arg-type]
@@ -286,7 +295,7 @@ def test_each_kind_has_its_own_types(kind: str) -> None:
     ],
 )  # type: ignore[type-var, arg-type]
 def test_a_spec_is_checked(spec: DestinationSpec[Config], words: str) -> None:
-    """Contract version, kind of config and its keys are looked at before anybody uses the type."""
+    """Contract version, config class and keys of a spec are checked when it is registered."""
     registry = Registry()
     with pytest.raises(PluginError, match=words):
         registry.add("destination", spec, ME)
@@ -294,7 +303,7 @@ def test_a_spec_is_checked(spec: DestinationSpec[Config], words: str) -> None:
 
 
 def test_an_unknown_type_says_which_there_are(site: Site) -> None:
-    """The message leads to the key, guesses, and shows why plugins did not load."""
+    """An unknown type's error has the key's path, a guess, and the errors of failed plugins."""
     site.install("crm", DESTINATION.format(type="salesforce"))
     site.install("webhoook", "raise RuntimeError('first line')")
     site.install("other", "raise RuntimeError('another one')")
@@ -320,7 +329,7 @@ def test_an_unknown_type_says_which_there_are(site: Site) -> None:
 
 
 def test_builtins_load_as_plugins_do() -> None:
-    """All of them load, under the gateway's own name and version, before installed ones."""
+    """All built-ins load as plugins, before installed ones, with the gateway's name and version."""
     registry = discover(installed=())
     assert registry.failures == []
     origins = {
@@ -335,13 +344,13 @@ def test_builtins_load_as_plugins_do() -> None:
 
 
 def test_a_builtin_that_fails_is_a_defect_of_ours() -> None:
-    """It is raised, not recorded."""
+    """A built-in that fails is raised, not recorded."""
     with pytest.raises(PluginError, match="built-in no_such_module: ModuleNotFoundError"):
         discover(builtins=["gateway.no_such_module"], installed=())
 
 
 def test_an_installed_plugin_cannot_replace_a_builtin(site: Site) -> None:
-    """`file` stays ours, whatever else is installed."""
+    """An installed plugin cannot take a built-in's type."""
     site.install("file", DESTINATION.format(type="file"))
     registry = discover(builtins=["gateway.builtin.destinations.file"], installed=site.points)
     assert registry.types["destination", "file"].plugin.distribution == "headgate"
@@ -349,6 +358,6 @@ def test_an_installed_plugin_cannot_replace_a_builtin(site: Site) -> None:
 
 
 def test_installed_plugins_are_found_by_their_group() -> None:
-    """Without arguments it is what the environment has installed that is looked at."""
+    """By default the installed entry points of the group are loaded."""
     registry = discover(builtins=())
     assert all(found.plugin.distribution != "headgate" for found in registry.types.values())

@@ -6,31 +6,28 @@ import json
 import subprocess
 import sys
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from gateway.cli.admin_client import connect, required
 from gateway.config.load import load
 from gateway.errors import ConfigError, GatewayError
-from gateway.runtime.gateway import Gateway
-from gateway.runtime.plugins import discover
 from gateway.server.app import make_app
-from tests.state.test_trace import TOKEN, send
 from tests.support.commands import gateway_command
 from tests.support.gateway_process import GatewayProcess
+from tests.support.http_calls import ADMIN_TOKEN, Reply, call, send_track
+from tests.support.in_process import make_gateway
 
-TOKEN_LINE = 'token = "{token}"\n'
+TOKEN_LINE = 'token = "{token}"\nmax_wrong_tokens_per_second = 0\n'
 CONFIG = """
 [server]
 port = 0
 prefix = "/in"
 [admin]
 token = "{token}"
+max_wrong_tokens_per_second = 0
 [sources.web]
 type = "segment"
 write_key = "demo"
@@ -45,28 +42,22 @@ url = "http://127.0.0.1:9/nobody"
 @pytest.fixture(name="gateway", scope="module")
 def _gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     folder = tmp_path_factory.mktemp("admin")
-    with GatewayProcess(folder, CONFIG.format(token=TOKEN)) as gateway:
+    with GatewayProcess(folder, CONFIG.format(token=ADMIN_TOKEN)) as gateway:
         yield gateway
 
 
-def ask(gateway: GatewayProcess, path: str, token: str | None, method: str = "GET") -> Any:
-    """Sends a request; gives status, headers and JSON of the answer."""
-    headers = {} if token is None else {"Authorization": token}
+def ask(
+    gateway: GatewayProcess, path: str, authorization: str | None, method: str = "GET"
+) -> Reply:
+    """Calls a path outside the prefix of the sources."""
     url = gateway.url.removesuffix("/in") + path
-    data = b"{}" if method == "POST" else None
-    request = urllib.request.Request(url, data, headers, method=method)
-    try:
-        with urllib.request.urlopen(request, timeout=10) as response:
-            return response.status, response.headers, json.loads(response.read())
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.headers, json.loads(error.read())
+    body = {} if method == "POST" else None
+    return call(url, body, authorization=authorization, method=method)
 
 
 def admin_routes(folder: Path, token: str) -> list[tuple[str, str]]:
     """Returns method and path of everything below /admin."""
-    (folder / "config.toml").write_text(CONFIG.format(token=token))
-    app = make_app(Gateway(load(folder / "config.toml"), discover()))
+    app = make_app(make_gateway(folder, CONFIG.format(token=token)))
     return [
         (route.method, route.resource.canonical)
         for route in app.router.routes()
@@ -76,13 +67,22 @@ def admin_routes(folder: Path, token: str) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(
     "token",
-    [None, "", "Bearer", "Bearer ", f"Bearer {TOKEN[:-1]}", f"Bearer {TOKEN}0", TOKEN, "Bearer é"],
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer ",
+        f"Bearer {ADMIN_TOKEN[:-1]}",
+        f"Bearer {ADMIN_TOKEN}0",
+        ADMIN_TOKEN,
+        "Bearer é",
+    ],
 )
 def test_nothing_is_answered_without_the_token(
     gateway: GatewayProcess, tmp_path: Path, token: str | None
 ) -> None:
     """Every path answers a missing or wrong token with 401 and the scheme to use."""
-    routes = admin_routes(tmp_path, TOKEN)
+    routes = admin_routes(tmp_path, ADMIN_TOKEN)
     assert len(routes) > 8
     value = token.encode().decode("latin-1") if token else token
     for method, path in routes:
@@ -95,8 +95,7 @@ def test_nothing_is_answered_without_the_token(
 
 def test_without_a_token_in_config_there_is_no_such_api(tmp_path: Path) -> None:
     """Without a token in config there is no path below /admin."""
-    (tmp_path / "config.toml").write_text(CONFIG.partition("[admin]")[0] + "[log]")
-    app = make_app(Gateway(load(tmp_path / "config.toml"), discover()))
+    app = make_app(make_gateway(tmp_path, CONFIG.partition("[admin]")[0] + "[log]"))
     assert not [r for r in app.router.routes() if "/admin" in str(r.resource)]
 
 
@@ -122,23 +121,23 @@ def test_what_the_caller_did_wrong_is_said(
     gateway: GatewayProcess, method: str, path: str, status: int, text: str
 ) -> None:
     """An error of the caller is JSON that says what to correct."""
-    found = ask(gateway, path, f"Bearer {TOKEN}", method)
+    found = ask(gateway, path, f"Bearer {ADMIN_TOKEN}", method)
     assert found[0] == status
     assert text in found[2]["error"]
 
 
 def test_browsers_of_other_sites_get_no_leave(gateway: GatewayProcess) -> None:
     """The admin API sends no cross-origin headers."""
-    _, headers, _ = ask(gateway, "/admin/status", f"Bearer {TOKEN}")
+    _, headers, _ = ask(gateway, "/admin/status", f"Bearer {ADMIN_TOKEN}")
     assert not [name for name in headers if name.lower().startswith("access-control")]
 
 
 def test_status_shows_each_part(gateway: GatewayProcess) -> None:
     """A destination that is down shows its lag, its error and its open circuit."""
-    send(gateway, event="Hello", messageId="status")
+    send_track(gateway, event="Hello", messageId="status")
     pause = threading.Event()
     while True:
-        _, _, found = ask(gateway, "/admin/status", f"Bearer {TOKEN}")
+        _, _, found = ask(gateway, "/admin/status", f"Bearer {ADMIN_TOKEN}")
         all_, down = found["destinations"]
         if down["state"] == "retrying" and down["lag_seconds"] > 0 == all_["lag_events"]:
             break
@@ -178,8 +177,8 @@ def test_tail_shows_events_as_they_pass(gateway: GatewayProcess) -> None:
         number = 0
         while process.poll() is None:
             number += 1
-            send(gateway, event="Ignored", messageId=f"ignored {number}")
-            send(gateway, event="Watched", messageId=f"watched {number}")
+            send_track(gateway, event="Ignored", messageId=f"ignored {number}")
+            send_track(gateway, event="Watched", messageId=f"watched {number}")
             threading.Event().wait(0.05)
         assert process.stdout is not None
         lines = [json.loads(line) for line in process.stdout.read().splitlines()]
@@ -194,7 +193,7 @@ def test_commands_find_the_gateway_by_its_data_directory(
     config = load(gateway.folder / "config.toml")
     remote = required(config)
     assert remote.url == gateway.url.removesuffix("/in")
-    (tmp_path / "config.toml").write_text(CONFIG.format(token=TOKEN))
+    (tmp_path / "config.toml").write_text(CONFIG.format(token=ADMIN_TOKEN))
     assert connect(load(tmp_path / "config.toml")) is None
     with pytest.raises(GatewayError, match="no gateway is running"):
         required(load(tmp_path / "config.toml"))
@@ -216,5 +215,5 @@ def test_the_token_is_in_no_log(gateway: GatewayProcess) -> None:
     """Neither valid nor invalid tokens appear in the logs."""
     ask(gateway, "/admin/status", "Bearer a wrong token to look for")
     logs = gateway.stdout + gateway.stderr
-    assert TOKEN not in logs
+    assert ADMIN_TOKEN not in logs
     assert "a wrong token" not in logs

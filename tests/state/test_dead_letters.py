@@ -1,4 +1,4 @@
-"""Dead letters: found, sent again with the counts following, dropped; beside a gateway too."""
+"""Dead letters are found, sent again and dropped, also beside a running gateway."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from gateway.events.event import Event
 from gateway.state import Commit, DeadLetter, State
 from gateway.state.dead_letters import DeadLetters, Filter
 from gateway.state.ledger.statement import statement
-from tests.runtime.test_gateway import World, caught_up, send
+from tests.support.gateway_harness import GatewayHarness
+from tests.support.in_process import caught_up, send
 
 
 def letter(offset: int, reason: str = "rejected", **fields: str) -> DeadLetter:
@@ -62,13 +63,13 @@ async def _letters(tmp_path: Path) -> DeadLetters:
 def test_filters_say_which_are_meant(
     letters: DeadLetters, which: Filter, offsets: list[int]
 ) -> None:
-    """Each filter narrows; several narrow together; the newest come first."""
+    """Filters combine, and the newest dead letters come first."""
     assert [entry.offset for entry in letters.find(which, 100)] == offsets
     assert sum(letters.count(which).values()) == len(offsets)
 
 
 async def test_retry_moves_to_the_lane_and_the_counts_follow(letters: DeadLetters) -> None:
-    """What waits again is not dead: the sums still agree."""
+    """A retried dead letter waits in the retry lane and no longer counts as dead."""
     assert letters.retry(Filter(destination="crm", reason="rejected"), 5000) == 1
     state = State(letters._path)
     await state.start()
@@ -81,10 +82,10 @@ async def test_retry_moves_to_the_lane_and_the_counts_follow(letters: DeadLetter
     assert letters.count(Filter()) == {("crm", "expired"): 1, ("lake", "rejected"): 1}
 
 
-async def test_one_that_is_dead_twice_is_sent_once_and_the_books_balance(
+async def test_one_that_is_dead_twice_is_sent_once_and_the_ledger_balances(
     letters: DeadLetters,
 ) -> None:
-    """As after a replay that failed like the first delivery; or where it waits already."""
+    """An event that is dead twice, or waits already, is sent once; the ledger balances."""
     state = State(letters._path)
     await state.start()
     await state.commit(Commit("crm", replayed=1, dead=[letter(0)], replay=(1, 1)))
@@ -100,7 +101,7 @@ async def test_one_that_is_dead_twice_is_sent_once_and_the_books_balance(
 
 
 async def test_dropped_ones_stay_counted(letters: DeadLetters) -> None:
-    """Throwing a dead letter away does not un-happen it."""
+    """Dropped dead letters stay counted as dead."""
     assert letters.drop(Filter(destination="crm")) == 2
     state = State(letters._path)
     await state.start()
@@ -112,7 +113,7 @@ async def test_dropped_ones_stay_counted(letters: DeadLetters) -> None:
 
 
 def test_without_a_state_file_it_says_so(tmp_path: Path) -> None:
-    """A wrong folder is named rather than shown as empty."""
+    """A folder without a state file is an error, not an empty result."""
     with pytest.raises(StateError, match="no state file"):
         DeadLetters(tmp_path / "state.sqlite").find(Filter(), 1)
 
@@ -130,7 +131,7 @@ def _run(letters: DeadLetters, tmp_path: Path) -> object:
 
 
 def test_the_commands_show_retry_and_drop(run: object) -> None:
-    """list counts by reason, show prints JSON, and retry and drop ask first."""
+    """list counts by reason, show prints JSON, retry and drop ask first."""
     assert callable(run)
     assert "crm: 1 expired" in run("list")
     entry = json.loads(run("show", "--json", "--user", "ada", "-d", "crm").partition(" ")[2])
@@ -143,22 +144,22 @@ def test_the_commands_show_retry_and_drop(run: object) -> None:
 
 
 async def test_a_running_gateway_sends_them_again(tmp_path: Path) -> None:
-    """Mend the destination, retry, and the event arrives with the id that it had."""
-    world = World(tmp_path)
+    """Once the destination works, a retried event arrives with its original id."""
+    harness = GatewayHarness(tmp_path)
 
-    def refuse() -> None:
+    def refuse(*_: object) -> None:
         raise Permanent("no such field")
 
-    world.recording.behave = refuse
-    async with world.gateway().running() as gateway:
+    harness.behave = refuse
+    async with harness.gateway().running() as gateway:
         await send(gateway, "a")
         await caught_up(gateway)
         assert gateway.workers["out"].counts.dead == {"rejected": 1}
-        world.recording.behave = None
+        harness.behave = None
         letters = DeadLetters(tmp_path / "data" / "state.sqlite")
         assert await asyncio.to_thread(letters.retry, Filter(), gateway.clock()) == 1
         async with asyncio.timeout(15):
-            while not world.recording.ids:
+            while not harness.got["out"]:
                 await asyncio.sleep(0.01)
         async with asyncio.timeout(15):
             while gateway.workers["out"].counts.delivered != 1:
@@ -167,4 +168,4 @@ async def test_a_running_gateway_sends_them_again(tmp_path: Path) -> None:
 
         assert (counts.delivered, counts.dead.total()) == (1, 0)
         assert gateway.workers["out"].pending(gateway.queue.end) == 0
-    assert world.recording.ids == ["a"]
+    assert harness.got["out"] == ["a"]

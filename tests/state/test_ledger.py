@@ -1,4 +1,4 @@
-"""Counts that add up."""
+"""Counts of the ledger add up."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ counters = st.dictionaries(st.text(max_size=5), numbers).map(Counter)
 def test_received_is_the_sum(
     accepted: int, duplicate: int, refused: int, discarded: Counter[str]
 ) -> None:
-    """Whatever was answered for good is accepted, discarded or a duplicate; refused is apart."""
+    """Received events are the accepted, discarded and duplicate ones; refused ones count apart."""
     counts = SourceCounts(accepted, duplicate, refused, discarded)
     assert counts.received == accepted + duplicate + sum(discarded.values())
 
@@ -26,13 +26,13 @@ def test_received_is_the_sum(
 def test_finished_is_the_sum(
     delivered: int, filtered: Counter[str], dead: Counter[str], retried: int
 ) -> None:
-    """An event is finished when it is delivered, filtered or dead; trying again is no outcome."""
+    """Finished events are the delivered, filtered and dead ones; retries do not count."""
     counts = DestinationCounts(delivered, filtered, dead, retried)
     assert counts.finished == delivered + sum(filtered.values()) + sum(dead.values())
 
 
 def test_counts_are_kept_by_id() -> None:
-    """Each source and each destination has one set of counts, made when it is first asked for."""
+    """Each source and each destination has one set of counts."""
     ledger = Ledger()
     ledger.source("web").accepted += 2
     ledger.destination("web").delivered += 1

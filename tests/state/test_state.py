@@ -1,4 +1,4 @@
-"""The state store: cursors, counts and dead letters, which agree with each other."""
+"""The state store: cursors, counts and dead letters agree with each other."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -19,30 +18,19 @@ from gateway.errors import StateError
 from gateway.state import (
     Attempt,
     Commit,
-    DeadLetter,
     Discard,
     Offsets,
     State,
     Tally,
+    Waiting,
     reading,
     schema,
+    writing,
 )
 from gateway.state.ledger.counts import DestinationCounts
 from gateway.state.ledger.statement import statement
+from tests.support.dead_letters import make_dead_letter
 from tests.support.sizes import examples
-
-
-def letter(offset: int = 0, reason: str = "rejected", **fields: Any) -> DeadLetter:
-    values = {
-        "source_id": "web",
-        "message_id": f"m-{offset}",
-        "detail": "no such field",
-        "attempts": 3,
-        "first_ms": 1000,
-        "last_ms": 2000,
-        "event": Raw(b'{"type":"track"}'),
-    }
-    return DeadLetter(offset=offset, reason=reason, **{**values, **fields})
 
 
 @pytest.fixture
@@ -59,7 +47,7 @@ async def state(path: Path) -> AsyncIterator[State]:
 
 
 async def reopened(path: Path) -> tuple[dict[str, int], dict[str, DestinationCounts]]:
-    """Cursors and counts as the next process reads them."""
+    """Returns cursors and counts as the next process reads them."""
     state = State(path)
     await state.start()
     try:
@@ -75,8 +63,10 @@ async def test_a_new_store_is_empty(state: State) -> None:
 
 
 async def test_a_commit_moves_the_cursor_and_adds_to_the_counts(state: State) -> None:
-    """Cursors are set, counts added up, for each destination apart."""
-    await state.commit(Commit("crm", 10, delivered=7, filtered={"consent": 2}, dead=[letter(9)]))
+    """A commit sets the destination's own cursor and adds to its own counts."""
+    await state.commit(
+        Commit("crm", 10, delivered=7, filtered={"consent": 2}, dead=[make_dead_letter(9)])
+    )
     await state.commit(Commit("crm", 15, delivered=3, filtered={"consent": 1, "sample": 1}))
     await state.commit(Commit("lake", 12, delivered=12))
     assert await state.cursors() == {"crm": 15, "lake": 12}
@@ -87,14 +77,14 @@ async def test_a_commit_moves_the_cursor_and_adds_to_the_counts(state: State) ->
 
 
 async def test_a_commit_of_nothing_keeps_the_cursor(state: State) -> None:
-    """A destination that begins at the end of the queue has its place, and no counts."""
+    """A commit without events stores the cursor and no counts."""
     await state.commit(Commit("crm", 500))
     assert (await state.cursors(), await state.counts()) == ({"crm": 500}, {})
 
 
 async def test_events_lost_to_damage_are_dead(state: State) -> None:
-    """They are counted with nothing left to keep."""
-    commit = Commit("crm", 5, dead=[letter(1, "damaged")], lost=3)
+    """Lost events count as dead, without dead letters."""
+    commit = Commit("crm", 5, dead=[make_dead_letter(1, "damaged")], lost=3)
     assert commit.dead_counts() == Counter(damaged=4)
     await state.commit(commit)
     assert (await state.counts())["crm"].dead == Counter(damaged=4)
@@ -103,9 +93,9 @@ async def test_events_lost_to_damage_are_dead(state: State) -> None:
 
 async def test_dead_letters_newest_first(state: State) -> None:
     """A dead letter reads as it was written, of its destination only, up to the limit."""
-    letters = [letter(n, event=Raw(b'{"n":"\xc3\xa9"}')) for n in range(5)]
+    letters = [make_dead_letter(n, event=Raw(b'{"n":"\xc3\xa9"}')) for n in range(5)]
     await state.commit(Commit("crm", 3, dead=letters[:3]))
-    await state.commit(Commit("lake", 9, dead=[letter(8)]))
+    await state.commit(Commit("lake", 9, dead=[make_dead_letter(8)]))
     await state.commit(Commit("crm", 5, dead=letters[3:]))
     found = await state.dead_letters("crm")
     assert [structs.replace(one, id=0, destination="") for one in found] == letters[::-1]
@@ -114,11 +104,16 @@ async def test_dead_letters_newest_first(state: State) -> None:
 
 
 async def test_a_commit_is_all_or_nothing(state: State, path: Path) -> None:
-    """Where one part cannot be written the cursor has not moved and no count has changed."""
+    """A commit that fails half way changes neither cursor nor counts."""
     await state.commit(Commit("crm", 10, delivered=10))
     with pytest.raises(StateError, match=r"state\.sqlite"):
         await state.commit(
-            Commit("crm", 20, delivered=9, dead=[letter(12), letter(13, message_id=None)])
+            Commit(
+                "crm",
+                20,
+                delivered=9,
+                dead=[make_dead_letter(12), make_dead_letter(13, message_id=None)],
+            )
         )
     assert await state.cursors() == {"crm": 10}
     assert await state.counts() == {"crm": DestinationCounts(10)}
@@ -129,7 +124,7 @@ async def test_a_commit_is_all_or_nothing(state: State, path: Path) -> None:
 
 
 async def test_what_was_committed_survives_the_process(path: Path) -> None:
-    """A copy of the files, as a killed process leaves them, holds every commit."""
+    """A copy of a killed process's files holds every commit."""
     state = State(path)
     await state.start()
     for n in range(1, 6):
@@ -144,13 +139,13 @@ async def test_what_was_committed_survives_the_process(path: Path) -> None:
 
 
 async def test_many_commits_at_once(state: State) -> None:
-    """Destinations commit whenever they like; no count is lost."""
+    """Concurrent commits of several destinations lose no count."""
     await asyncio.gather(*(state.commit(Commit(f"d{n % 4}", n, delivered=1)) for n in range(100)))
     assert sum(counts.delivered for counts in (await state.counts()).values()) == 100
 
 
 async def test_life_cycle(path: Path) -> None:
-    """stop() is safe twice and without start(); before and after, using the store is an error."""
+    """stop() is safe twice and without start(); using a closed store is an error."""
     unused = State(path)
     with pytest.raises(StateError, match="is not open"):
         await unused.cursors()
@@ -166,7 +161,7 @@ async def test_life_cycle(path: Path) -> None:
 
 
 async def refusal(path: Path) -> str:
-    """Why the store cannot be opened."""
+    """Returns the error of opening the store."""
     state = State(path)
     with pytest.raises(StateError) as caught:
         await state.start()
@@ -175,7 +170,7 @@ async def refusal(path: Path) -> str:
 
 
 def test_files_that_are_no_state(path: Path) -> None:
-    """Damage, another release and a missing folder are each a StateError that names the file."""
+    """Damage, another release and a missing folder raise a StateError with the file's name."""
     path.write_bytes(b"not a database" * 100)
     assert asyncio.run(refusal(path)).startswith(f"{path}: file is not a database; ")
 
@@ -185,7 +180,7 @@ def test_files_that_are_no_state(path: Path) -> None:
     assert asyncio.run(refusal(path)).startswith(f"{path} was written by a later release")
 
     missing = path.parent / "missing" / path.name
-    assert asyncio.run(refusal(missing)).startswith(f"{missing}: unable to open database file")
+    assert asyncio.run(refusal(missing)).startswith(f"{missing}: No such file or directory")
 
 
 commits = st.lists(
@@ -196,7 +191,9 @@ commits = st.lists(
         st.integers(0, 5),
         st.dictionaries(st.sampled_from(["consent", "sample", "é'"]), st.integers(0, 5)),
         st.lists(
-            st.builds(letter, st.integers(0, 99), st.sampled_from(["rejected", "expired"]))
+            st.builds(
+                make_dead_letter, st.integers(0, 99), st.sampled_from(["rejected", "expired"])
+            )
         ).map(tuple),
         st.integers(0, 3),
     ),
@@ -232,7 +229,7 @@ def test_against_a_model(tmp_path_factory: pytest.TempPathFactory, sequence: lis
 
 @given(st.sets(st.integers(0, 500), min_size=1, max_size=60))
 def test_a_set_of_offsets_holds_just_those(offsets: set[int]) -> None:
-    """Whatever gaps there are, an offset is in it if it was put in."""
+    """A set of offsets contains exactly the given ones, whatever the gaps."""
     found = Offsets.of(offsets)
     assert {offset for offset in range(-2, 503) if offset in found} == offsets
     assert len(found) == len(offsets)
@@ -240,7 +237,7 @@ def test_a_set_of_offsets_holds_just_those(offsets: set[int]) -> None:
 
 
 async def test_attempts_are_found_by_offset(state: State) -> None:
-    """An event's attempts come back in order, those of its neighbours do not."""
+    """Reading by offset returns the event's own attempts in order."""
     attempts = [
         Attempt(Offsets.of([3, 5]), "delivered", "", 10, 1.5),
         Attempt(Offsets.of([4]), "retry", "busy", 11, 2.0),
@@ -253,7 +250,7 @@ async def test_attempts_are_found_by_offset(state: State) -> None:
 
 
 async def test_what_is_about_old_events_is_forgotten(state: State) -> None:
-    """Attempts at events that are gone, and discards beyond the bounds, do not pile up."""
+    """Attempts at deleted events and discards beyond the bounds are deleted."""
     old, new = Offsets.of([1, 2]), Offsets.of([2, 9])
     attempts = [Attempt(offsets, "delivered", "", 0) for offsets in (old, new)]
     await state.commit(Commit("crm", attempts=attempts))
@@ -266,7 +263,7 @@ async def test_what_is_about_old_events_is_forgotten(state: State) -> None:
 
 
 def test_a_file_of_the_first_release_is_taken_over(path: Path) -> None:
-    """Cursors, counts and the retry lane stay, and the books balance from the first day."""
+    """A state file of the first release keeps cursors, counts and retry lane, and balances."""
     with closing(sqlite3.connect(path)) as db:
         db.executescript(
             schema._V1
@@ -289,10 +286,54 @@ def test_a_file_of_the_first_release_is_taken_over(path: Path) -> None:
 
 
 async def test_an_error_that_sqlite_itself_has_no_code_for_is_a_state_error(state: State) -> None:
-    """Python's module raises some of its own; callers are promised one class all the same."""
+    """An error of Python's own module, without a code, raises a StateError too."""
 
     def misuse(db: sqlite3.Connection) -> None:
         db.execute("SELECT ?", (1, 2))
 
     with pytest.raises(StateError, match=r"state\.sqlite: Incorrect number of bindings"):
         await state.call(misuse)
+
+
+async def test_waiting_events_age_little_while_no_gateway_runs(state: State) -> None:
+    """A clock that was set in between must not make them look tried for days."""
+    waiting = [
+        Waiting(0, "web", "a", "503", 1, 1000, 2000, 3000, False, b"{}"),
+        Waiting(1, "web", "b", "503", 1, 1500, 5000, 6000, False, b"{}"),
+    ]
+    await state.commit(Commit("crm", cursor=2, waiting=waiting))
+    for now_ms in (5100, 800_000, 800_000):
+        await state.call(writing.bound_downtime, now_ms, 100)
+    found = await state.waiting_at("crm", [0, 1])
+
+    shift = 800_000 - 5000 - 100
+    assert [entry.first_ms for entry in found] == [1000 + shift, 1500 + shift]
+    assert [entry.last_ms for entry in found] == [2000 + shift, 5000 + shift]
+
+
+async def test_a_full_disk_costs_the_reserve_and_no_delivery(state: State, path: Path) -> None:
+    """What fails for want of room is done again in the room that was kept for it, once."""
+    (path.parent / "reserve").write_bytes(b"0")
+
+    def full(db: sqlite3.Connection) -> int:
+        calls.append(1)
+        if (path.parent / "reserve").exists():
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
+        return 5
+
+    calls: list[int] = []
+    assert await state.call(full) == 5
+    assert len(calls) == 2
+
+
+async def test_a_file_that_is_moved_away_is_begun_anew(state: State, path: Path) -> None:
+    """Commits would go to a file without a name; with its folder it is made again."""
+    await state.commit(Commit("crm", cursor=2, delivered=2))
+    await asyncio.to_thread(path.rename, path.with_name("archived.sqlite"))
+    await state.commit(Commit("crm", cursor=3, delivered=1))
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT next_offset FROM cursors").fetchall() == [(3,)]
+    with closing(sqlite3.connect(path.with_name("archived.sqlite"))) as db:
+        assert db.execute("SELECT next_offset FROM cursors").fetchall() == [(2,)]

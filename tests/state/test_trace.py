@@ -1,10 +1,9 @@
-"""What became of one event, asked of the running gateway and of its files."""
+"""What became of one event, from the running gateway and from its files."""
 
 from __future__ import annotations
 
 import json
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,13 @@ import pytest
 
 from tests.support.commands import gateway_command
 from tests.support.gateway_process import GatewayProcess
+from tests.support.http_calls import ADMIN_TOKEN, send_track
 
-TOKEN = "0123456789abcdef0123"
 CONFIG = f"""
 [server]
 port = 0
 [admin]
-token = "{TOKEN}"
+token = "{ADMIN_TOKEN}"
 [sources.web]
 type = "segment"
 write_key = "demo"
@@ -44,14 +43,6 @@ max_seconds = 0.05
 """
 
 
-def send(gateway: GatewayProcess, **event: Any) -> None:
-    body = json.dumps({"userId": "u", **event}).encode()
-    headers = {"Authorization": "Basic ZGVtbzo=", "Content-Type": "application/json"}
-    request = urllib.request.Request(f"{gateway.url}/v1/track", body, headers)
-    with urllib.request.urlopen(request, timeout=10) as response:
-        assert response.status == 200
-
-
 def wait_for_failure(gateway: GatewayProcess, destination: str) -> None:
     deadline = time.monotonic() + 10
     while gateway.get("/health")["destinations"][destination]["status"] != "retrying":
@@ -69,11 +60,13 @@ def why(folder: Path, message_id: str) -> dict[str, Any]:
 @pytest.fixture(name="gateway", scope="module")
 def _gateway(tmp_path_factory: pytest.TempPathFactory) -> Any:
     with GatewayProcess(tmp_path_factory.mktemp("why"), CONFIG) as gateway:
-        send(gateway, event="Order", messageId="order")
-        send(gateway, event="Order", messageId="order")
-        send(gateway, event="Hello", messageId="hello", properties={"card": "4111 1111 1111 1111"})
-        send(gateway, event="Noise", messageId="noise")
-        send(gateway, event="", messageId="nameless")
+        send_track(gateway, event="Order", messageId="order")
+        send_track(gateway, event="Order", messageId="order")
+        send_track(
+            gateway, event="Hello", messageId="hello", properties={"card": "4111 1111 1111 1111"}
+        )
+        send_track(gateway, event="Noise", messageId="noise")
+        send_track(gateway, event="", messageId="nameless")
         gateway.wait_delivered("all")
         gateway.wait_delivered("orders")
         wait_for_failure(gateway, "crm")
@@ -86,7 +79,7 @@ def places(life: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def test_each_destination_tells_where_the_event_is(gateway: GatewayProcess) -> None:
-    """Delivered here, filtered by a rule there, and still being tried at one that is down."""
+    """Each destination shows the event as delivered, filtered by a rule, or still being tried."""
     found = places(why(gateway.folder, "hello"))
     assert (found["all"]["state"], found["orders"]["state"]) == ("delivered", "filtered")
     assert found["orders"]["detail"] == "by orders"
@@ -96,7 +89,7 @@ def test_each_destination_tells_where_the_event_is(gateway: GatewayProcess) -> N
 
 
 def test_who_changed_it_at_intake_is_known(gateway: GatewayProcess) -> None:
-    """The transform is named, and the event shown is the one that was stored."""
+    """Transforms that changed the event are named, with the event as stored."""
     (hello,) = why(gateway.folder, "hello")["stored"]
     assert hello["changed_by"] == ["privacy"]
     assert "4111 1111" not in json.dumps(hello["event"])
@@ -115,19 +108,19 @@ def test_who_changed_it_at_intake_is_known(gateway: GatewayProcess) -> None:
 def test_what_was_not_stored_is_known_with_the_reason(
     gateway: GatewayProcess, message_id: str, code: str
 ) -> None:
-    """A duplicate, one that a transform dropped, and one that is invalid, by id."""
+    """Duplicates, dropped and invalid events are found by id, with the reason."""
     assert [one["code"] for one in why(gateway.folder, message_id)["discarded"]] == [code]
 
 
 def test_an_id_that_never_came_is_said_to_be_unknown(gateway: GatewayProcess) -> None:
-    """The exit code tells scripts."""
+    """An unknown id has an exit code of its own."""
     code, output = gateway_command(gateway.folder, "why", "nobody")
     assert code == 1
     assert "nothing is known of nobody" in output
 
 
 def test_people_read_it_as_a_story(gateway: GatewayProcess) -> None:
-    """When, what, from where; then for each destination its state and attempts."""
+    """The command prints when, what and from where, then state and attempts of each destination."""
     code, output = gateway_command(gateway.folder, "why", "hello", "--event")
     assert code == 0
     for text in ("track Hello", "from web", "changed at intake by privacy", "all: delivered"):
@@ -136,7 +129,7 @@ def test_people_read_it_as_a_story(gateway: GatewayProcess) -> None:
 
 
 def test_after_a_kill_the_files_say_the_same(gateway: GatewayProcess) -> None:
-    """Asked offline, over the same events, the answer is that of the running gateway."""
+    """Offline the answer equals that of the running gateway."""
     ids = ("order", "hello", "noise")
     running = [why(gateway.folder, message_id) for message_id in ids]
     gateway.kill()

@@ -1,4 +1,4 @@
-"""A destination that keeps its contract, and others that each break one promise of it."""
+"""A destination that keeps its contract, and others that each break one promise."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Config(HttpSettings, frozen=True, kw_only=True):
 
 
 def refuses(request: Received, places: Sequence[int]) -> Answer:
-    """Names the events, and keeps the others."""
+    """Answers with the places of the refused events, and accepts the others."""
     return Answer(207, json={"refused": list(places)})
 
 
@@ -52,7 +52,7 @@ VENDOR = Vendor(refuses=refuses, invalid=nameless)
 
 
 class Good(Destination):
-    """Keeps the contract: posts a batch, reads which events were refused."""
+    """Keeps the contract: posts a batch, and reads which events were refused."""
 
     def __init__(self, config: Config, context: Context) -> None:
         self.config = config
@@ -85,7 +85,7 @@ class Good(Destination):
         return list(found["refused"]) if isinstance(found, dict) else []
 
     def judge(self, reply: Reply, sent: list[int]) -> None:
-        """Raise what the answer calls for; `sent` are the places in the batch."""
+        """Raises the error for an answer; `sent` are the places in the batch."""
         self.client.by_status(reply)
 
     async def send(self, batch: Batch) -> None:
@@ -102,7 +102,7 @@ class Good(Destination):
 
 
 class LosesOnRetry(Good):
-    """Leaves out the first event of a batch that is sent again."""
+    """Leaves out the first event of a batch on a retry."""
 
     async def send(self, batch: Batch) -> None:
         if batch.attempt > 1 and len(batch) > 1:
@@ -111,7 +111,7 @@ class LosesOnRetry(Good):
 
 
 class IgnoresRetryAfter(Good):
-    """Says that it is to be tried again, and not when."""
+    """Asks for a retry without the wait."""
 
     async def send(self, batch: Batch) -> None:
         try:
@@ -123,7 +123,7 @@ class IgnoresRetryAfter(Good):
 
 
 class AsksAgainAtOnce(Good):
-    """Has a retry of its own that does not wait."""
+    """Retries by itself, without any wait."""
 
     async def post(self, items: Sequence[Mapping[str, Any]]) -> Reply:
         reply = await super().post(items)
@@ -131,7 +131,7 @@ class AsksAgainAtOnce(Good):
 
 
 class ThrowsAwayWhatIsThrottled(Good):
-    """Takes a 429 for the events' fault."""
+    """Treats a 429 as the events' fault."""
 
     def judge(self, reply: Reply, sent: list[int]) -> None:
         if reply.status == 429:
@@ -140,7 +140,7 @@ class ThrowsAwayWhatIsThrottled(Good):
 
 
 class ThrowsAwayOnWrongToken(Good):
-    """Takes a 401 for the events' fault."""
+    """Treats a 401 as the events' fault."""
 
     def judge(self, reply: Reply, sent: list[int]) -> None:
         try:
@@ -150,14 +150,14 @@ class ThrowsAwayOnWrongToken(Good):
 
 
 class IgnoresErrors(Good):
-    """Takes every answer for success."""
+    """Treats every answer as success."""
 
     def judge(self, reply: Reply, sent: list[int]) -> None:
         return
 
 
 class TakesNoAnswerForSuccess(Good):
-    """Takes a connection that was closed for success."""
+    """Treats a closed connection as success."""
 
     async def post(self, items: Sequence[Mapping[str, Any]]) -> Reply:
         try:
@@ -167,7 +167,7 @@ class TakesNoAnswerForSuccess(Good):
 
 
 class DeafToCancellation(Good):
-    """Takes being cancelled, as a time-out does, for success."""
+    """Treats its cancellation, as by a time-out, as success."""
 
     async def send(self, batch: Batch) -> None:
         try:
@@ -177,7 +177,7 @@ class DeafToCancellation(Good):
 
 
 class CannotBeCancelled(Good):
-    """Goes on whatever happens."""
+    """Ignores its cancellation."""
 
     async def send(self, batch: Batch) -> None:
         while True:
@@ -226,7 +226,7 @@ class HangsInStop(Good):
 
 
 class StopNeedsStart(Good):
-    """Takes for granted that it was started."""
+    """Fails to stop if it was not started."""
 
     started = False
 
@@ -240,21 +240,21 @@ class StopNeedsStart(Good):
 
 
 class NewIdEachTime(Good):
-    """Makes up an id for each attempt."""
+    """Makes a new id for each attempt."""
 
     def item(self, event: Event, batch: Batch) -> dict[str, Any]:
         return {**super().item(event, batch), "insert_id": str(uuid.uuid4())}
 
 
 class TimeOfTheAttempt(Good):
-    """Says that the event happened when it was sent."""
+    """Sends the time of the attempt as the time of the event."""
 
     def item(self, event: Event, batch: Batch) -> dict[str, Any]:
         return {**super().item(event, batch), "at": self.context.clock()}
 
 
 class IdOfTheProcess(Good):
-    """Makes ids that are the same until the gateway restarts."""
+    """Makes ids that change when the gateway restarts."""
 
     def __init__(self, config: Config, context: Context) -> None:
         super().__init__(config, context)
@@ -275,21 +275,21 @@ class BlamesSiblings(Good):
 
 
 class BlamesTheWrongOne(Good):
-    """Counts events from one."""
+    """Counts the events of a request from one."""
 
     def refused(self, reply: Reply) -> list[int]:
         return [max(0, place - 1) for place in super().refused(reply)]
 
 
 class SwallowsPartialFailure(Good):
-    """Does not read who was refused."""
+    """Ignores the refused events in an answer."""
 
     def refused(self, reply: Reply) -> list[int]:
         return []
 
 
 class DropsInvalidSilently(Good):
-    """Leaves out what it cannot send, and says nothing."""
+    """Silently leaves out events that it cannot send."""
 
     async def send(self, batch: Batch) -> None:
         named = [i for i, event in enumerate(batch) if event.event]
@@ -299,7 +299,7 @@ class DropsInvalidSilently(Good):
 
 
 class RetriesWhatIsRefused(Good):
-    """Has refused events tried again."""
+    """Retries refused events."""
 
     async def send(self, batch: Batch) -> None:
         try:
@@ -309,7 +309,7 @@ class RetriesWhatIsRefused(Good):
 
 
 class OneAnswerForAll(Good):
-    """Keeps the batch that is under way on itself, where the next one replaces it."""
+    """Keeps the current batch in an attribute, which the next batch replaces."""
 
     current: Sequence[int] = ()
 
@@ -329,35 +329,35 @@ class OneAnswerForAll(Good):
 
 
 class RefusesToStart(Good):
-    """Fails at once, and shows why."""
+    """Fails at once, and shows a secret in the error."""
 
     async def start(self) -> None:
         raise OSError(f"no {self.config.token.reveal()}")
 
 
 class ChecksBySending(Good):
-    """Proves its settings by delivering something."""
+    """Checks its settings by delivering an event."""
 
     async def check(self) -> None:
         self.client.by_status(await self.post([{"id": "kit-check-00"}]))
 
 
 class CheckFails(Good):
-    """Has a check that does not work."""
+    """Has a broken check."""
 
     async def check(self) -> None:
         raise KeyError("url")
 
 
 class SendsInRehearsal(Good):
-    """Has a second client, which knows nothing of rehearsals."""
+    """Has a second client, which ignores dry runs."""
 
     def __init__(self, config: Config, context: Context) -> None:
         super().__init__(config, replace(context, rehearsal=None))
 
 
 class ShowsNothing(Good):
-    """Takes a rehearsal for an occasion to do nothing at all."""
+    """Does nothing in a dry run, and shows nothing."""
 
     async def send(self, batch: Batch) -> None:
         if self.context.rehearsal is None:
@@ -365,7 +365,7 @@ class ShowsNothing(Good):
 
 
 class WritesInRehearsal(Good):
-    """Keeps a note of each batch in its folder."""
+    """Writes a file for each batch, even in a dry run."""
 
     async def send(self, batch: Batch) -> None:
         folder = self.context.data_dir

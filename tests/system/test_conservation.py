@@ -20,7 +20,7 @@ from gateway.state import Commit, State, Tally, Waiting
 from gateway.state.ledger.counts import DestinationCounts
 from gateway.state.ledger.statement import Statement, balance, queue_gaps, statement, with_stored
 from gateway.state.schema import connect
-from tests.queue.test_queue_id import opened
+from tests.support.disk_store import open_store
 
 numbers = st.integers(0, 1000)
 counters = st.dictionaries(st.sampled_from("abc"), numbers, max_size=3).map(Counter)
@@ -124,7 +124,7 @@ def test_events_of_the_queue_that_were_not_counted_yet_are_added() -> None:
 
 def test_offsets_that_are_not_in_the_queue_are_named(tmp_path: Path) -> None:
     """A damaged frame is reported as a range of offsets."""
-    store = opened(tmp_path)
+    store = open_store(tmp_path)
     for _ in range(3):
         store.write([b'[{"type":"track"},{"type":"track"}]'], [2], sync=True)
     store.close()
@@ -139,7 +139,7 @@ def test_offsets_that_are_not_in_the_queue_are_named(tmp_path: Path) -> None:
 def _config(tmp_path: Path) -> Path:
     config = tmp_path / "config.toml"
     config.write_text('[destinations.crm]\ntype = "null"\n')
-    store = opened(tmp_path / "data" / "queue")
+    store = open_store(tmp_path / "data" / "queue")
     store.write([b"[" + b",".join([b'{"sourceId":"web"}'] * 20) + b"]"], [20], sync=True)
     store.close()
     asyncio.run(commits(tmp_path / "data" / "state.sqlite", Commit("crm", 15, delivered=15)))
@@ -150,7 +150,7 @@ def test_the_command_says_that_the_books_balance(config: Path) -> None:
     """Offline the command reads the data directory, and its exit code is 0."""
     result = CliRunner().invoke(ledger, ["--config", str(config)])
     assert result.exit_code == 0, result.output
-    assert "the books balance" in result.output
+    assert "the ledger balances" in result.output
     as_json = CliRunner().invoke(ledger, ["--config", str(config), "--json"])
     (crm,) = json.loads(as_json.output)["destinations"]
     assert (crm["accepted"], crm["delivered"], crm["queued"]) == (20, 15, 5)

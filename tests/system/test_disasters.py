@@ -16,17 +16,17 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-import structlog
 
 from gateway.components.destination import BatchPolicy
 from gateway.config.settings import RetryPolicy
 from gateway.errors import BatchError, Retryable
-from gateway.queue.disk import DiskConfig, DiskStore
+from gateway.queue.disk import DiskConfig
 from gateway.testing import Answer, FakeVendor
 from gateway.testing.fake_vendor import Received
-from tests.state.test_trace import send
 from tests.support.delivery_bench import Bench, Scripted
+from tests.support.disk_store import open_store
 from tests.support.gateway_process import GatewayProcess
+from tests.support.http_calls import send_track
 
 CONFIG = """
 [server]
@@ -69,8 +69,9 @@ def test_while_the_state_store_is_locked_events_are_taken_in_and_wait(tmp_path: 
         with closing(sqlite3.connect(tmp_path / "data" / "state.sqlite")) as other:
             other.execute("BEGIN IMMEDIATE")
             for number in range(5):
-                send(gateway, event="Hello", messageId=f"m{number}")
-            send(gateway, event="Hello", messageId="m0")  # a duplicate, which is to be counted
+                send_track(gateway, event="Hello", messageId=f"m{number}")
+            # A duplicate is counted too.
+            send_track(gateway, event="Hello", messageId="m0")
             wait_for(gateway, "outcomes cannot be recorded")
             other.rollback()
         gateway.wait_delivered("all")
@@ -81,10 +82,10 @@ def test_while_the_state_store_is_locked_events_are_taken_in_and_wait(tmp_path: 
 
 
 def test_a_damaged_state_store_stops_the_start_and_says_what_to_do(tmp_path: Path) -> None:
-    """Nothing is deleted; with the file moved away, all of the queue is delivered again."""
+    """A damaged file is kept; once it is moved away, the whole queue is delivered again."""
     gateway = GatewayProcess(tmp_path, CONFIG)
     with gateway:
-        send(gateway, event="Hello", messageId="m")
+        send_track(gateway, event="Hello", messageId="m")
         gateway.wait_delivered("all")
     path = tmp_path / "data" / "state.sqlite"
     for other in tmp_path.glob("data/state.sqlite-*"):
@@ -104,7 +105,7 @@ def test_a_damaged_state_store_stops_the_start_and_says_what_to_do(tmp_path: Pat
 def serve_with_damage(folder: Path, first: int, stop: int | None) -> str:
     """Damages bytes of a used state store; returns the output of the next start."""
     with GatewayProcess(folder, CONFIG) as gateway:
-        send(gateway, event="Hello", messageId="m")
+        send_track(gateway, event="Hello", messageId="m")
         gateway.wait_delivered("all")
         assert gateway.stop() == 0
     path = folder / "data" / "state.sqlite"
@@ -139,7 +140,7 @@ def test_a_state_store_that_is_locked_stops_the_start_and_is_left_alone(tmp_path
     """A locked file is not called damaged, and a later start succeeds."""
     gateway = GatewayProcess(tmp_path, CONFIG)
     with gateway:
-        send(gateway, event="Hello", messageId="m")
+        send_track(gateway, event="Hello", messageId="m")
         gateway.wait_delivered("all")
         assert gateway.stop() == 0
     path = tmp_path / "data" / "state.sqlite"
@@ -179,7 +180,7 @@ async def test_a_full_queue_sheds_until_the_destination_works_again(tmp_path: Pa
                     name = f"m{len(accepted)}"
                     pad = rng.randbytes(12_000).hex()
                     try:
-                        send(gateway, event="Big", messageId=name, properties={"pad": pad})
+                        send_track(gateway, event="Big", messageId=name, properties={"pad": pad})
                     except urllib.error.HTTPError as error:
                         return error
                     accepted.append(name)
@@ -207,7 +208,7 @@ def wait_until_taken(gateway: GatewayProcess) -> None:
     deadline = time.monotonic() + 20
     while True:
         try:
-            send(gateway, event="Last", messageId="last")
+            send_track(gateway, event="Last", messageId="last")
         except urllib.error.HTTPError as error:
             error.close()
             assert time.monotonic() < deadline
@@ -222,20 +223,20 @@ def test_a_full_disk_sheds_and_recovers(tmp_path: Path) -> None:
     """Events that cannot be stored get a 503, those with a 200 are delivered, and it recovers."""
     config = CONFIG.replace("[dedup]", "") + "[queue]\nsegment_bytes = 10_000_000\n"
     with GatewayProcess(tmp_path, config) as gateway:
-        send(gateway, event="First", messageId="first")
+        send_track(gateway, event="First", messageId="first")
         gateway.wait_delivered("all")
         # No file may grow beyond what the largest has now: the process meets EFBIG.
         largest = max(path.stat().st_size for path in (tmp_path / "data" / "queue").glob("*.seg"))
         unlimited = resource.prlimit(gateway.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(gateway.pid, resource.RLIMIT_FSIZE, (largest, unlimited[1]))
         with pytest.raises(urllib.error.HTTPError) as caught:
-            send(gateway, event="Second", messageId="second", properties={"x": "y" * 5000})
+            send_track(gateway, event="Second", messageId="second", properties={"x": "y" * 5000})
         with caught.value as answer:
             assert answer.code == 503
             assert int(answer.headers["Retry-After"]) > 0
         assert gateway.get("/health")["status"] == "failing"
         resource.prlimit(gateway.pid, resource.RLIMIT_FSIZE, unlimited)
-        send(gateway, event="Second", messageId="second")
+        send_track(gateway, event="Second", messageId="second")
         gateway.wait_delivered("all")
         assert gateway.get("/health")["status"] == "ok"
         assert gateway.metric("headgate_destination_delivered_total", destination="all") == 2
@@ -305,8 +306,7 @@ def test_retention_goes_by_the_clock_as_it_is(tmp_path: Path) -> None:
     hour_ms = 3_600_000
     now_ms = 100 * hour_ms
     config = DiskConfig(segment_bytes=4096, retention_hours=1)
-    store = DiskStore(tmp_path, config, lambda: now_ms, structlog.get_logger())
-    store.open()
+    store = open_store(tmp_path, config, lambda: now_ms)
     pad = random.Random(1).randbytes(1000).hex()
     for number in range(20):
         if number == 10:

@@ -14,9 +14,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 import pytest
-import structlog
 
-from gateway.queue.disk import DiskConfig, DiskStore
+from tests.support.disk_store import open_store
 from tests.support.gateway_process import GatewayProcess
 from tests.support.sizes import sizes
 
@@ -112,7 +111,7 @@ def test_no_acknowledged_event_is_lost_over_many_kills(tmp_path: Path, kills: in
         assert gateway.get("/health")["status"] == "ok"
         assert gateway.stop() == 0
 
-    delivered = Counter(delivered_ids(tmp_path / "out"))
+    delivered = Counter(gateway.message_ids("out"))
     assert len(answered) > 20 * kills
     assert answered - set(delivered) == set()
     assert set(delivered) <= sent
@@ -124,16 +123,8 @@ def test_no_acknowledged_event_is_lost_over_many_kills(tmp_path: Path, kills: in
     assert "damaged" not in gateway.stderr
 
 
-def delivered_ids(folder: Path) -> list[str]:
-    lines = [
-        line for file in sorted(folder.glob("*.ndjson")) for line in file.read_text().splitlines()
-    ]
-    return [json.loads(line)["messageId"] for line in lines]
-
-
 def queued_ids(folder: Path) -> list[str]:
-    store = DiskStore(folder, DiskConfig(), lambda: 0, structlog.get_logger())
-    store.open()
+    store = open_store(folder)
     reader = store.reader(0)
     ids = []
     while (frame := reader.next()) is not None:

@@ -7,8 +7,6 @@ import os
 import signal
 import sqlite3
 import time
-import urllib.error
-import urllib.request
 from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -16,20 +14,20 @@ from typing import Any
 import pytest
 
 from gateway import Erasure
-from gateway.cli.commands import erase
+from gateway.cli.erase_offline import erase_offline
+from gateway.cli.erase_task import EraseTask
 from gateway.cluster.regulations import LocalShards
-from gateway.config.data_dir import is_held, of_shard, public_id, take_lock
+from gateway.config.data_dir import is_held, public_id, take_lock
 from gateway.config.load import load
 from gateway.config.settings import KeySettings, SourceSettings
 from gateway.events.subjects import Subjects
 from gateway.intake.write_keys import Keys
-from gateway.runtime.gateway import Gateway
-from gateway.runtime.plugins import discover
 from gateway.testing import ManualClock
-from tests.privacy.test_erasure import places_naming
-from tests.privacy.test_regulations import ADA, CONFIG, Vendor
 from tests.support.commands import gateway_command
 from tests.support.gateway_process import GatewayProcess
+from tests.support.http_calls import call_admin
+from tests.support.scripted_vendor import ADA, ScriptedVendor, vendor_gateway
+from tests.support.stored_bytes import files_with
 from tests.support.workers import config, process_of, send
 
 FILES = '[destinations.files]\ntype = "file"\npath = "events"\nbatch = { max_age_seconds = 0 }\n'
@@ -44,23 +42,17 @@ def ids_in_both(gateway: GatewayProcess, folder: Path, user: str) -> list[str]:
         ids.append(f"{user}-{number}")
         assert send(gateway.url, ids[-1:], user) == 200
         where = [folder / "data" / "queue", folder / "data" / "worker-1" / "queue"]
-        if number >= 5 and all(places_naming(queue, user) for queue in where):
+        if number >= 5 and all(files_with(queue, user) for queue in where):
             return ids
     raise AssertionError("all connections went to one worker")
 
 
 def admin(
-    gateway: GatewayProcess, path: str, asked: Any = None, method: str | None = None
+    gateway: GatewayProcess, path: str, body: Any = None, method: str | None = None
 ) -> tuple[int, Any]:
-    body = None if asked is None else json.dumps(asked).encode()
-    headers = {"Authorization": "Bearer 0123456789abcdef"}
-    request = urllib.request.Request(f"{gateway.url}/admin/{path}", body, headers, method=method)
-    try:
-        with urllib.request.urlopen(request, timeout=10) as response:
-            return response.status, json.loads(response.read())
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, json.loads(error.read())
+    """Calls the admin API; returns status and JSON."""
+    reply = call_admin(gateway, path, body, method=method)
+    return reply.status, reply.json
 
 
 @pytest.mark.slow
@@ -74,7 +66,7 @@ def test_a_user_of_two_workers_is_forgotten(tmp_path: Path) -> None:
         status, refused = admin(gateway, "audit?before=5")
         assert (status, "limit" in refused["error"]) == (400, True)
         gateway.stop()
-    assert places_naming(tmp_path, USER)
+    assert files_with(tmp_path, USER)
 
     code, output = gateway_command(tmp_path, "erase", "--user", USER, "--yes", "--json")
     assert code == 0, output
@@ -86,8 +78,8 @@ def test_a_user_of_two_workers_is_forgotten(tmp_path: Path) -> None:
     assert places["destination files"]["items"] == ours
     assert f"queue {theirs}" in places["worker 1"]["detail"]
     assert f"destination files {theirs}" in places["worker 1"]["detail"]
-    assert not places_naming(tmp_path, USER)
-    assert places_naming(tmp_path / "events", KEPT)
+    assert not files_with(tmp_path, USER)
+    assert files_with(tmp_path / "events", KEPT)
 
     code, output = gateway_command(tmp_path, "ledger")
     assert code == 0, output
@@ -121,11 +113,11 @@ def test_a_user_is_forgotten_while_two_workers_run(tmp_path: Path) -> None:
         places = {p["place"]: p for p in report["places"]}
         ours, theirs = places["queue"]["items"], places["worker 1"]["items"] // 2
         assert (ours > 0, theirs > 0, ours + theirs) == (True, True, len(erased))
-        assert not [p for p in places_naming(tmp_path, USER) if "suppressed" not in p]
+        assert not [p for p in files_with(tmp_path, USER) if "suppressed" not in p]
         for number in range(20):  # over a connection of its own each, and so to both
             assert send(gateway.url, [f"late-{number}"], USER) == 200
         time.sleep(0.2)
-        assert not [p for p in places_naming(tmp_path, USER) if "suppressed" not in p]
+        assert not [p for p in files_with(tmp_path, USER) if "suppressed" not in p]
         assert [r["id"] for r in admin(gateway, "regulations")[1]] == [1]
         assert admin(gateway, "regulations/2")[0] == 404
         assert admin(gateway, f"regulations/{public_id(7, 1)}")[0] == 404
@@ -142,15 +134,14 @@ def test_a_user_is_forgotten_while_two_workers_run(tmp_path: Path) -> None:
 
 async def test_a_vendor_is_asked_once_and_last(tmp_path: Path) -> None:
     """A vendor is asked once, after no shard holds anything of the users any more."""
-    vendor = Vendor(Erasure("FINISHED"))
+    vendor = ScriptedVendor(Erasure("FINISHED"))
     async with AsyncExitStack() as stack:
-        (tmp_path / "config.toml").write_text(CONFIG)
-        settings = load(tmp_path / "config.toml", {})
-        gateways = []
-        for shard in (0, 1, 2):
-            gateway = Gateway(of_shard(settings, shard), discover(), ManualClock())
-            object.__setattr__(gateway.destinations[0], "destination", vendor)
-            gateways.append(await stack.enter_async_context(gateway.at_rest(begin=False)))
+        gateways = [
+            await stack.enter_async_context(
+                vendor_gateway(tmp_path, vendor, shard=shard, begin=False)
+            )
+            for shard in (0, 1, 2)
+        ]
         lead, one, two = (gateway.regulations for gateway in gateways)
         lead.others = LocalShards({"worker 1": gateways[1], "worker 2": gateways[2]})
         await lead.start()
@@ -174,15 +165,14 @@ async def test_a_vendor_is_asked_once_and_last(tmp_path: Path) -> None:
 @pytest.mark.slow
 async def test_a_shard_that_is_gone_is_waited_for_no_more(tmp_path: Path) -> None:
     """A regulation does not wait for a shard that was removed or renamed."""
-    vendor = Vendor(Erasure("FINISHED"))
+    vendor = ScriptedVendor(Erasure("FINISHED"))
     async with AsyncExitStack() as stack:
-        (tmp_path / "config.toml").write_text(CONFIG)
-        settings = load(tmp_path / "config.toml", {})
-        gateways = []
-        for shard in (0, 1):
-            gateway = Gateway(of_shard(settings, shard), discover(), ManualClock())
-            object.__setattr__(gateway.destinations[0], "destination", vendor)
-            gateways.append(await stack.enter_async_context(gateway.at_rest(begin=False)))
+        gateways = [
+            await stack.enter_async_context(
+                vendor_gateway(tmp_path, vendor, shard=shard, begin=False)
+            )
+            for shard in (0, 1)
+        ]
         lead, other = (gateway.regulations for gateway in gateways)
         lead.others = LocalShards({"worker 1": gateways[1]})
         made = await lead.create("DELETE_ONLY", ADA, "tester")
@@ -218,8 +208,10 @@ async def test_all_is_written_down_first_and_no_gateway_starts_meanwhile(tmp_pat
             [(status,)] = db.execute("SELECT status FROM regulations").fetchall()
         seen.append((is_held(settings.shared_dir), status))
 
-    whose = [Subjects(frozenset({USER}))]
-    reports = await erase._alone(settings, "DELETE_ONLY", whose, None, False, look)
+    task = EraseTask(
+        "DELETE_ONLY", (Subjects(frozenset({USER})),), None, list_only=False, show=look
+    )
+    reports = await erase_offline(settings, task)
     assert [report.status for report in reports] == ["FINISHED"]
     assert all(held for held, _ in seen)
     assert seen[-1][1] == "FINISHED"

@@ -1,4 +1,4 @@
-"""The contract checker finds what it is there to find, and says so in words that help."""
+"""The contract checker finds broken promises, and reports them clearly."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def breaches_of(kind: Callable[[Any, Context], Destination], *slugs: str) -> lis
 
 
 def test_one_that_keeps_the_contract_passes() -> None:
-    """All scenes are played, and nothing is found."""
+    """A good destination passes all scenes."""
     check_destination_contract(spec_of(Good), CONFIG, VENDOR)
     assert len(contract_scenes(spec_of(Good), CONFIG, VENDOR)) == 14
 
@@ -80,18 +80,18 @@ def test_one_that_keeps_the_contract_passes() -> None:
     ],
 )
 def test_one_that_breaks_a_promise_is_caught(kind: type[Good], slug: str, promise: Promise) -> None:
-    """In the scene that shows it, by the name of the promise."""
+    """A broken promise is reported by name, in the scene that shows it."""
     assert {breach.promise for breach in breaches_of(kind, slug)} >= {promise}
 
 
 @pytest.mark.parametrize("kind", [broken.OneAnswerForAll, broken.IdOfTheProcess])
 def test_some_are_found_in_one_scene_only(kind: type[Good]) -> None:
-    """What shows with several sends under way, or after a restart, shows nowhere else."""
+    """Bugs with several sends, or after a restart, show in those scenes only."""
     assert breaches_of(kind, "delivery", "errors", "partial", "connection") == []
 
 
 def test_the_text_says_what_was_broken() -> None:
-    """The promise, the scene, what happened, and to which events."""
+    """The text names the promise, the scene, the failure and its events."""
     with pytest.raises(ContractBroken) as caught:
         check_destination_contract(spec_of(broken.BlamesSiblings), CONFIG, VENDOR)
     text = str(caught.value)
@@ -104,14 +104,14 @@ def test_the_text_says_what_was_broken() -> None:
 
 
 def test_a_secret_is_not_shown_by_the_checker_either() -> None:
-    """A test's output is a place where secrets are seen, too."""
+    """The output of a test must not show secrets either."""
     (breach,) = breaches_of(broken.LeaksIntoErrors, "credentials")
     assert TOKEN not in str(breach)
     assert "***" in str(breach)
 
 
 def test_many_events_are_cut_short() -> None:
-    """Of hundreds of events the first ten are named."""
+    """A report names the first ten of many events."""
     text = str(Breach(Promise.NO_LOSS, "s", "w", [f"e{n}" for n in range(12)]))
     assert text.endswith("e8, e9 and 2 more")
 
@@ -133,7 +133,7 @@ class InMemory(Destination):
 
 @pytest.mark.parametrize(("once", "found"), [(True, set()), (False, {Promise.ONCE})])
 def test_an_idempotent_storage_holds_each_event_once(once: bool, found: set[Promise]) -> None:
-    """Also where the gateway has forgotten that it sent it."""
+    """An idempotent storage holds each event once, also if the gateway forgot its delivery."""
 
     class Rows(InMemory):
         rows: list[str] = []  # noqa: RUF012 - of this test
@@ -152,13 +152,13 @@ def test_settings_are_checked_as_a_users_are() -> None:
 
 
 def test_a_short_secret_cannot_be_looked_for() -> None:
-    """It would be found by chance."""
+    """A short secret is refused, as it could be found by chance."""
     with pytest.raises(ValueError, match="at least 8 characters"):
         check_destination_contract(spec_of(Good), {"url": "{url}", "token": "abc"}, VENDOR)
 
 
 def test_a_module_without_destinations() -> None:
-    """Is no subject, and the error says what there is."""
+    """A module without destinations is an error that lists what it registers."""
     from gateway.builtin.transforms import mask
 
     with pytest.raises(ValueError, match="registers these destinations: none"):
@@ -166,7 +166,7 @@ def test_a_module_without_destinations() -> None:
 
 
 def test_the_scenes_that_a_vendor_cannot_play_are_left_out() -> None:
-    """As the vendor says so."""
+    """Scenes that do not suit the description of the vendor are left out."""
     slugs = {str(scene) for scene in contract_scenes(spec_of(Good), CONFIG, VENDOR)}
     silent = replace(VENDOR, refuses=None, invalid=None)
     fewer = {str(scene) for scene in contract_scenes(spec_of(Good), CONFIG, silent)}
@@ -174,7 +174,7 @@ def test_the_scenes_that_a_vendor_cannot_play_are_left_out() -> None:
 
 
 def test_a_vendor_that_keeps_none_of_a_refused_request() -> None:
-    """Where the others are taken is the vendor's to say, not its status."""
+    """The vendor's description, not the status, tells if it takes the other events."""
     keeps_none = replace(VENDOR, keeps_others=False)
     (scene,) = [
         s for s in contract_scenes(spec_of(Good), CONFIG, keeps_none) if str(s) == "partial"
@@ -192,7 +192,7 @@ def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_one_that_cannot_be_ended_does_not_hold_up_the_test(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It is left behind, and said so."""
+    """A destination that does not end is left behind and reported."""
     monkeypatch.setattr("gateway.testing.stage.SCENE_SECONDS", 0.5)
     found = breaches_of(broken.CannotBeCancelled, "delivery")
     assert {breach.promise for breach in found} == {Promise.AT_LEAST_ONCE, Promise.LIFE_CYCLE}
@@ -200,7 +200,7 @@ def test_one_that_cannot_be_ended_does_not_hold_up_the_test(
 
 
 def test_an_error_of_the_vendor_is_the_authors() -> None:
-    """It is raised as it is, and at once."""
+    """An error in the vendor's description is raised unchanged, at once."""
 
     def refuses(request: Received, places: Sequence[int]) -> Answer:
         raise KeyError("rows")
@@ -212,14 +212,14 @@ def test_an_error_of_the_vendor_is_the_authors() -> None:
 
 
 async def test_a_test_that_is_async_is_told_so() -> None:
-    """With what to do about it."""
+    """An async test gets an error that says what to do."""
     with pytest.raises(RuntimeError, match=r"asyncio\.to_thread"):
         check_destination_contract(spec_of(Good), CONFIG, VENDOR)
     await asyncio.to_thread(check_destination_contract, spec_of(Good), CONFIG, VENDOR)
 
 
 def test_what_may_be_the_vendors_way_is_said() -> None:
-    """Who blames siblings for a bare 400 may just have a vendor that names events."""
+    """The report hints at vendors that name events, if siblings were refused for a bare 400."""
     scenes = contract_scenes(spec_of(Good), CONFIG, replace(VENDOR, refuses=bad_request))
     with pytest.raises(ContractBroken, match=r"say so by Vendor\(refuses=\.\.\.\)"):
         next(scene for scene in scenes if str(scene) == "partial").check()
@@ -227,7 +227,7 @@ def test_what_may_be_the_vendors_way_is_said() -> None:
 
 
 def test_an_outage_has_to_be_one() -> None:
-    """Or nothing would be tested by it."""
+    """An outage during which writes succeed is an error, as it would test nothing."""
 
     class Rows(InMemory):
         rows: list[str] = []  # noqa: RUF012 - of this test

@@ -1,4 +1,4 @@
-"""Golden files: rows, what is compared, and how a difference reads."""
+"""Golden files: rows, comparison, and the text of a difference."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def run(folder: Path, *rows: Any, **options: Any) -> None:
 
 
 def test_cases_that_agree_pass(tmp_path: Path) -> None:
-    """Of requests, of errors, and of both in a batch; comments are left out."""
+    """Equal requests and errors pass, single and in a batch; comments are skipped."""
     nameless = {"type": "track", "userId": "u"}
     run(
         tmp_path,
@@ -51,7 +51,7 @@ def test_cases_that_agree_pass(tmp_path: Path) -> None:
 
 
 def test_what_does_not_matter_is_left_open(tmp_path: Path) -> None:
-    """By the word for any value."""
+    """The word for any value matches everything."""
     body = {"events": [{**ITEM, "at": "{any}"}]}
     headers = {"Authorization": "{any}"}
     run(tmp_path, {"case": "x", "event": EVENT, "requests": [{**REQUEST, "body": body}]})
@@ -74,13 +74,13 @@ def test_what_does_not_matter_is_left_open(tmp_path: Path) -> None:
     ],
 )
 def test_every_difference_is_found(tmp_path: Path, row: dict[str, Any]) -> None:
-    """Of path, method, named headers, body, number of requests, and errors."""
+    """Differences in path, method, named headers, body, number of requests and errors are found."""
     with pytest.raises(GoldenMismatch):
         run(tmp_path, {"case": "x", "event": EVENT, **row})
 
 
 def test_another_error_is_a_difference(tmp_path: Path) -> None:
-    """Of another class, or with another text."""
+    """An error of another class or with another text is a difference."""
     nameless = {"type": "track", "userId": "u"}
     for error in ("Retryable", "Permanent: too old"):
         with pytest.raises(GoldenMismatch, match="Permanent: has no name"):
@@ -88,13 +88,13 @@ def test_another_error_is_a_difference(tmp_path: Path) -> None:
 
 
 def test_a_subclass_is_what_its_base_says(tmp_path: Path) -> None:
-    """As the gateway goes by the class."""
+    """A subclass of the expected error is no difference, as the gateway goes by the class."""
     row = {"case": "x", "event": EVENT, "requests": [REQUEST], "error": "Retryable: HTTP 429"}
     run(tmp_path, row, accepts=Answer(429))
 
 
 def test_a_difference_reads_well(tmp_path: Path) -> None:
-    """It names file, line and case, and shows what was expected and what was made."""
+    """A difference names file, line and case, and shows the expected and the actual requests."""
     wrong = {**REQUEST, "body": {"events": [{**ITEM, "name": "bought"}]}}
     rows = [{"case": c, "event": EVENT, "requests": [r]} for c, r in (("a", REQUEST), ("b", wrong))]
     with pytest.raises(GoldenMismatch) as caught:
@@ -118,6 +118,6 @@ def test_a_difference_reads_well(tmp_path: Path) -> None:
     ],
 )
 def test_a_row_that_is_none_is_refused(tmp_path: Path, row: Any, said: str) -> None:
-    """With its line, and what is wrong with it."""
+    """A wrong row is refused with its line and the reason."""
     with pytest.raises(ValueError, match=said):
         golden_cases(written(tmp_path, row), spec_of(Good), CONFIG)

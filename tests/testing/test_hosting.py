@@ -1,4 +1,4 @@
-"""What authors of plugins build and run of the gateway in their tests."""
+"""Tools that build and run parts of the gateway in tests of plugins."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ class CrmConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 def test_config_is_made_of_what_a_user_writes() -> None:
-    """As by the gateway, with defaults and with secrets that are not shown."""
+    """Config is decoded as by the gateway, with defaults and hidden secrets."""
     config = make_config(CrmConfig, {"token": "t0ken"})
     assert config == CrmConfig(token=Secret("t0ken"), region="us")
 
 
 @pytest.mark.parametrize("keys", [{}, {"token": 1}, {"token": "t", "regio": "eu"}])
 def test_a_mistake_in_config_is_told_with_its_path(keys: dict[str, object]) -> None:
-    """The path is that of the table in config.toml."""
+    """The error has the path of the table in config.toml."""
     with pytest.raises(ConfigError, match=r"^destinations\.crm"):
         make_config(CrmConfig, keys, "destinations.crm")
 
 
 def test_an_event_is_made_of_what_a_client_sends() -> None:
-    """Numeric ids become text, as intake makes them."""
+    """The event is the one that intake makes; numeric ids become text."""
     event = event_from_client(
         {"type": "track", "event": "Hit", "userId": 7, "properties": {"a": 1}}
     )
@@ -66,14 +66,14 @@ def test_an_event_is_made_of_what_a_client_sends() -> None:
 
 
 def test_an_event_that_intake_refuses_is_refused() -> None:
-    """With intake's code for what is wrong."""
+    """The error has the code of intake."""
     with pytest.raises(Discarded) as caught:
         event_from_client({"type": "track", "event": {"name": "Hit"}})
     assert caught.value.code == "event_not_string"
 
 
 def test_groups_are_made_of_what_a_user_writes(tmp_path: Path) -> None:
-    """A context hands them out, and their percentages hold."""
+    """A context has the groups, with their percentages."""
     groups = make_groups({"all": {"percent": 100}, "none": {"percent": 0}})
     context = make_context(tmp_path, groups=groups)
     event = make_event(user_id="ada")
@@ -82,13 +82,13 @@ def test_groups_are_made_of_what_a_user_writes(tmp_path: Path) -> None:
 
 
 def test_a_mistake_in_a_group_is_told_with_its_path() -> None:
-    """As where the gateway reads config.toml."""
+    """The error is that of the gateway when it reads config.toml."""
     with pytest.raises(ConfigError, match=r"^groups\.all\.percent"):
         make_groups({"all": {"percent": 101}})
 
 
 def test_installed_plugins_are_discovered() -> None:
-    """Those that come with the gateway, and those of packages."""
+    """Built-in plugins and those of packages are found."""
     registry = discover_plugins()
     assert registry.failures == []
     found = [registry.types["destination", name].plugin for name in ("file", "webhook")]
@@ -96,7 +96,7 @@ def test_installed_plugins_are_discovered() -> None:
 
 
 async def test_a_whole_gateway_runs(tmp_path: Path) -> None:
-    """It takes an event over HTTP and has delivered it when the block is left."""
+    """A hosted gateway accepts an event over HTTP, and has delivered it when the block ends."""
     body = {"type": "track", "event": "Hit", "userId": "ada", "messageId": "m-1"}
     async with (
         running_gateway(tmp_path, CONFIG, {"WRITE_KEY": "key-one"}) as url,
@@ -109,7 +109,7 @@ async def test_a_whole_gateway_runs(tmp_path: Path) -> None:
 
 
 async def test_a_gateway_with_a_wrong_config_does_not_run(tmp_path: Path) -> None:
-    """The mistake is told as to a user."""
+    """The error is the one that a user gets."""
     with pytest.raises(ConfigError, match="WRITE_KEY"):
         async with running_gateway(tmp_path, CONFIG):
             pass

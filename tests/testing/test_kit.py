@@ -58,7 +58,7 @@ def test_fields_can_be_overridden() -> None:
 
 
 def test_a_misspelt_field_is_an_error() -> None:
-    """What an event does not have cannot be set."""
+    """A field that events do not have cannot be set."""
     with pytest.raises(TypeError, match="usr_id"):
         make_event(usr_id="x")
 
@@ -73,7 +73,7 @@ def test_batches() -> None:
 
 
 def test_contexts(tmp_path: Path) -> None:
-    """A context resolves paths in its folder and logs where a test can see it."""
+    """A context resolves paths in its folder, and tests can read its log."""
     context = make_context(tmp_path, "crm")
     assert context.path("a/b") == tmp_path.resolve() / "a" / "b"
     with capture_logs() as logs:
@@ -92,7 +92,7 @@ def test_the_clock_moves_when_told() -> None:
 
 
 async def test_a_recording_destination_follows_its_script() -> None:
-    """Errors are raised in the order of the script, and only what was delivered counts so."""
+    """Errors are raised in the order of the script; `delivered` has only what was delivered."""
     partial = BatchError({1: Permanent("no")})
     destination = RecordingDestination([Retryable("later"), partial, None])
     await destination.start()
@@ -129,7 +129,7 @@ async def test_requests_are_recorded(session: aiohttp.ClientSession) -> None:
 
 
 async def test_large_requests_are_taken(session: aiohttp.ClientSession) -> None:
-    """The server has no bound on bodies that would hide one of the destination."""
+    """The server has no limit on bodies that would hide one of the destination."""
     async with FakeVendor() as vendor:
         async with session.post(vendor.url, data=iter_bytes(3_000_000)) as response:
             assert response.status == 200
@@ -137,7 +137,7 @@ async def test_large_requests_are_taken(session: aiohttp.ClientSession) -> None:
 
 
 async def iter_bytes(size: int) -> AsyncIterator[bytes]:
-    """So many bytes, in pieces."""
+    """Yields so many bytes, in pieces."""
     for _ in range(size // 100_000):
         yield b"x" * 100_000
 
@@ -167,21 +167,21 @@ async def test_answers_can_be_late(session: aiohttp.ClientSession) -> None:
 
 
 async def test_a_reset_connection(session: aiohttp.ClientSession) -> None:
-    """A reset reaches the client as one."""
+    """The client sees a reset connection."""
     async with FakeVendor(Answer(fault="reset")) as vendor:
         with pytest.raises((ConnectionResetError, aiohttp.ClientOSError)):
             await session.post(vendor.url)
 
 
 async def test_a_half_closed_connection(session: aiohttp.ClientSession) -> None:
-    """The client sees the end of the stream where an answer should be."""
+    """The client sees the end of the stream instead of an answer."""
     async with FakeVendor(Answer(fault="half_close")) as vendor:
         with pytest.raises(aiohttp.ServerDisconnectedError):
             await session.post(vendor.url)
 
 
 async def test_an_answer_that_is_cut_off(session: aiohttp.ClientSession) -> None:
-    """The client gets the head and half of the body, and then the end."""
+    """The client gets the head and half of the body, then the end."""
     vendor = FakeVendor(Answer(body=b"abcd", fault="cut"))
     async with vendor, session.post(vendor.url) as response:
         assert await response.content.readany() == b"ab"
@@ -209,7 +209,7 @@ async def test_an_answer_that_never_ends(session: aiohttp.ClientSession, fault: 
 
 
 async def test_the_server_ends_under_a_hanging_request(session: aiohttp.ClientSession) -> None:
-    """Leaving the server does not wait for a client that still waits for an answer."""
+    """The server stops even while a client waits for an answer."""
     async with FakeVendor(Answer(fault="hang")) as vendor:
         task = asyncio.create_task(session.post(vendor.url))
         await vendor.wait_for_requests(1)
@@ -220,7 +220,7 @@ async def test_the_server_ends_under_a_hanging_request(session: aiohttp.ClientSe
 
 
 async def test_the_server_goes_away_and_comes_back(session: aiohttp.ClientSession) -> None:
-    """On the same port, and with what it has received before."""
+    """A fake vendor restarts on the same port, and keeps the received requests."""
     async with FakeVendor(Answer(202)) as vendor:
         url = vendor.url
         async with session.post(url):

@@ -49,13 +49,13 @@ def run(folder: Path, *options: str) -> tuple[int, str]:
 
 
 def test_it_is_an_entry_point() -> None:
-    """So that installing the gateway is enough."""
+    """Installing the gateway is enough to get the plugin."""
     (point,) = [p for p in entry_points(group="pytest11") if p.name == "gateway"]
     assert point.value == "gateway.testing.pytest_plugin"
 
 
 def test_a_test_for_each_scene(tmp_path: Path) -> None:
-    """Named by the scene."""
+    """Each scene is a test with the name of the scene."""
     (tmp_path / "test_it.py").write_text(CONTRACT)
     code, text = run(tmp_path, "-v", "--strict-markers")
     assert code == 0, text
@@ -65,7 +65,7 @@ def test_a_test_for_each_scene(tmp_path: Path) -> None:
 
 
 def test_a_test_for_each_case(tmp_path: Path) -> None:
-    """Named by the case, of a file beside the test; a difference is all that a failure shows."""
+    """Each case is a test with the name of the case; a failure shows the difference only."""
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "test_it.py").write_text(GOLDEN)
     (tmp_path / "tests" / "cases.jsonl").write_text(CASES)
@@ -78,7 +78,7 @@ def test_a_test_for_each_case(tmp_path: Path) -> None:
 
 
 def test_a_marker_that_was_forgotten(tmp_path: Path) -> None:
-    """Is asked for."""
+    """A test without the marker gets an error that names it."""
     (tmp_path / "test_it.py").write_text("def test_it(golden_case): pass")
     code, text = run(tmp_path)
     assert code != 0

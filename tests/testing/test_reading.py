@@ -1,4 +1,4 @@
-"""Which events are in a request, in whatever form a destination sends them."""
+"""Events in requests of any form."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ items = st.lists(plain, min_size=2, max_size=6)
 def test_events_are_found_in_order_with_what_is_sent_of_them(
     form: Callable[[list[Any]], Received], others: list[dict[str, Any]]
 ) -> None:
-    """Whatever else is sent of them, and wherever the id stands in it."""
+    """Each event is found with its whole item, wherever the item has the id."""
     sent = [{**o, "list": [{"id": id_of("throttle", n)}]} for n, o in enumerate(others)]
     found = items_in(form(sent))
     assert list(found) == [id_of("throttle", n) for n in range(len(sent))]
@@ -63,20 +63,20 @@ def test_events_are_found_in_order_with_what_is_sent_of_them(
 
 @given(st.binary(max_size=200), st.text(max_size=50))
 def test_any_body_can_be_read(body: bytes, kind: str) -> None:
-    """Nothing that a destination sends is an error of the checker."""
+    """No request of a destination makes the checker fail."""
     content_of(request(body, Content_Type=kind))
     content_of(request(body, Content_Type=FORM))
     assert items_in(request(body)) == {}
 
 
 def test_a_request_without_lists_is_one_item() -> None:
-    """With its path, where an id may stand, too."""
+    """The item includes the path, which can hold an id too."""
     path = f"/events/{id_of('stop', 3)}?x=1"
     assert items_in(request(b'{"a": 1}', path)) == {id_of("stop", 3): [path, {"a": 1}]}
 
 
 def test_an_event_that_became_several_items_has_all_of_them() -> None:
-    """As an order with its products does."""
+    """An order with products, for example, has all its items."""
     rows = [{"id": id_of("stop", 1), "part": n} for n in range(2)]
     assert items_in(array(rows)) == {id_of("stop", 1): rows}
 

@@ -17,7 +17,7 @@ from gateway.components.hookspecs import hookimpl
 from gateway.components.ports import Arm, Group
 from gateway.components.transform import Transform, TransformSpec
 from gateway.components.transform_methods import KeepsByIds
-from gateway.events.conditions.bucketing import Share, check_percent
+from gateway.events.conditions.bucketing import Share, check_percent, sample_salt
 from gateway.events.conditions.unit import text_of, unit_reader
 from gateway.events.envelope.sealed import Ids
 from gateway.events.event import Event
@@ -38,7 +38,8 @@ class SampleConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         by: id to sample by: ``user`` (`userId`, else `anonymousId`), ``anonymous``
             (`anonymousId`), ``group`` (`groupId`, else `context.groupId`), ``event``
             (`messageId`), or a path such as ``properties.account_id``.
-        salt: samples with the same salt choose the same ids; by default the transform's id.
+        salt: samples with the same salt choose the same ids; by default ``sample:`` and the
+            transform's id, so that a group with the same name divides ids independently.
         missing: whether to keep events without the id, or of users in no arm.
         invert: keep all others instead, the control group.
     """
@@ -86,16 +87,16 @@ class Sample(Transform, KeepsByIds):
     """Keeps the events of a percentage of ids.
 
     Args:
-        salt: used if `config.salt` is not set.
+        id_: id of the transform.
     """
 
     mutates = False
 
-    def __init__(self, config: SampleConfig, salt: str) -> None:
+    def __init__(self, config: SampleConfig, id_: str) -> None:
         assert config.percent is not None
         self._read: Callable[[Any], Any] = unit_reader(config.by)
         self._ids_tell = config.by in ("user", "anonymous", "event")
-        self._share = Share(salt if config.salt is None else config.salt, config.percent)
+        self._share = Share(sample_salt(id_, config.salt), config.percent)
         self._kept = not config.invert
         self._missing_kept = config.missing == "keep"
 

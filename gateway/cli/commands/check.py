@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from gateway.cli.options import CONFIG_OPTION, explained_errors
+from gateway.cli.output import say
 
 if TYPE_CHECKING:
+    from gateway.components.destination import Destination
+    from gateway.config.model import Config
     from gateway.runtime.gateway import BuiltDestination, Gateway
 
 __all__ = ["check"]
@@ -26,6 +30,7 @@ def check(config_path: Path, offline: bool) -> None:
     destination answers, 1 if a destination does not, 2 if the config cannot be used.
     """
     from gateway.config.load import load
+    from gateway.rollouts.salts import same_salts
     from gateway.runtime.gateway import Gateway
     from gateway.runtime.plugins import discover
 
@@ -36,12 +41,25 @@ def check(config_path: Path, offline: bool) -> None:
         _line("ok", str(config.path.name), _summary(gateway))
         for failure in registry.failures:
             _line("warn", f"plugin {failure.plugin}", f"{failure.cause} (not used by config)")
+        for warning in same_salts(config, _sample_salts(config)):
+            _line("warn", "salts", warning)
         if not config.sources:
             _line("warn", "sources", "there are none: no event can come in")
         if not gateway.destinations:
             _line("warn", "destinations", "there are none: events are only kept in the queue")
         if not offline and not asyncio.run(_check_all(gateway)):
             raise SystemExit(1)
+
+
+def _sample_salts(config: Config) -> dict[str, str]:
+    """Returns the salt of each sample by the path of its table."""
+    from gateway.events.conditions.bucketing import sample_salt
+
+    return {
+        table.path: sample_salt(id_, table.options.get("salt"))
+        for id_, (settings, table) in config.transforms.items()
+        if settings.type == "sample" and settings.enabled and "group" not in table.options
+    }
 
 
 async def _check_all(gateway: Gateway) -> bool:
@@ -54,18 +72,26 @@ async def _check_all(gateway: Gateway) -> bool:
 
 async def _check_one(built: BuiltDestination) -> str | None:
     """Returns what is wrong with a destination, or None."""
+    import structlog
+
+    from gateway.components.isolation import call
+    from gateway.components.lifecycle import stop
+
     destination = built.destination
     try:
-        async with asyncio.timeout(built.settings.timeout_seconds):
-            await destination.start()
-            await destination.check()
+        await call(partial(_start_and_check, destination), built.settings.timeout_seconds)
     except TimeoutError:
         return f"no answer within {built.settings.timeout_seconds:g} s"
     except Exception as error:  # noqa: BLE001 - any error is a finding
         return str(error) or type(error).__name__
     finally:
-        await destination.stop()
+        await stop(built.id, destination, built.settings.timeout_seconds, structlog.get_logger())
     return None
+
+
+async def _start_and_check(destination: Destination) -> None:
+    await destination.start()
+    await destination.check()
 
 
 def _summary(gateway: Gateway) -> str:
@@ -84,4 +110,5 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 def _line(verdict: str, what: str, detail: str) -> None:
-    click.echo(f"{click.style(f'{verdict:4}', fg=_COLOURS[verdict])}  {what}: {detail}")
+    click.echo(click.style(f"{verdict:4}", fg=_COLOURS[verdict]), nl=False)
+    say(f"  {what}: {detail}")

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gateway.cli.options import CONFIG_OPTION, Moment, explained_errors, printable
+from gateway.cli.options import CONFIG_OPTION, Moment, explained_errors, own_stdout
+from gateway.cli.output import print_json
+from gateway.events.printing import printable
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -36,7 +38,6 @@ def scan(config_path: Path, since: datetime | None, source: str | None, as_json:
     Red must not be there, yellow is personal, green is masked. Asks the running gateway, or reads
     the data directory. Exit code 1 if anything is red.
     """
-    import msgspec
 
     from gateway.config.load import load
 
@@ -44,7 +45,7 @@ def scan(config_path: Path, since: datetime | None, source: str | None, as_json:
     with explained_errors():
         report = _scan(load(config_path), since_ms, source)
     if as_json:
-        click.echo(msgspec.json.encode(report))
+        print_json(report)
     else:
         from gateway.cli.views.privacy import show
 
@@ -85,7 +86,8 @@ def _hashes(config_path: Path, id_: str) -> Callable[[str], Mapping[str, str]]:
     found = config.transforms.get(id_)
     if found is None or found[0].type != "mask":
         raise GatewayError(f"config has no transform {id_!r} of type mask; name one by --transform")
-    builder = Builder(config, discover(), now_ms, structlog.get_logger())
+    with own_stdout():
+        builder = Builder(config, discover(), now_ms, structlog.get_logger())
     for built, transform, _ in builder.transforms():
         if built == id_:
             hashes: Callable[[str], Mapping[str, str]] = transform.hashes  # type: ignore[attr-defined]
@@ -95,10 +97,10 @@ def _hashes(config_path: Path, id_: str) -> Callable[[str], Mapping[str, str]]:
 
 def _scan(config: Config, since_ms: int, source: str | None) -> Report:
     import msgspec
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     from gateway.cli.admin_client import connect
+    from gateway.cli.console import Console
     from gateway.config.data_dir import shards_of
     from gateway.privacy.inventory import Report, scan_queues
     from gateway.queue.offline import QueueFolder

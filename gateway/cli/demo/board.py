@@ -1,4 +1,4 @@
-"""What `gateway demo` shows: what is sent, and what the gateway says that it did with it."""
+"""The board of `gateway demo`: the events that were sent, and the gateway's own counts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LEFT_WIDTHS = {"time": len("10:00:00"), "newest": len("Product Viewed"), "who":
 
 @dataclass(frozen=True, slots=True)
 class DestinationRow:
-    """Events of one destination since the demo began; `pending` is as of now."""
+    """Events of one destination since the start of the demo; `pending` is the current number."""
 
     delivered: int
     filtered: int
@@ -36,9 +36,9 @@ class Board:
     Attributes:
         sent: events that the gateway answered 200 for.
         by_name: the same by name, or by type where there is no name.
-        last: the newest, oldest first: time, what, who, detail.
-        accepted, duplicate, discarded: counted by the gateway, over all of its sources; None where
-            it cannot be asked.
+        last: the newest events, oldest first: time, name, user, detail.
+        accepted, duplicate, discarded: counted by the gateway over all its sources; `accepted` is
+            None if the gateway does not answer.
         trouble: why the last batch has to be sent again, or empty.
     """
 
@@ -59,7 +59,7 @@ class Board:
     _history: deque[tuple[float, int]] = field(default_factory=deque)
 
     def record(self, event: Mapping[str, Any]) -> None:
-        """An event was accepted."""
+        """Adds an event that was accepted."""
         name = event.get("event") or event["type"]
         self.sent += 1
         self.by_name[name] += 1
@@ -67,7 +67,7 @@ class Board:
         self.last.append((event["timestamp"][11:19], name, who, _detail(event)))
 
     def tick(self, elapsed_seconds: float) -> None:
-        """Time has passed."""
+        """Updates the time, and the rate."""
         self.elapsed_seconds = elapsed_seconds
         self._history.append((elapsed_seconds, self.sent))
         while self._history[0][0] < elapsed_seconds - _RATE_WINDOW_SECONDS:
@@ -75,14 +75,14 @@ class Board:
 
     @property
     def rate(self) -> float:
-        """Events a second, over the last few seconds."""
+        """Events a second over the last few seconds."""
         if not self._history:
             return 0.0
         (before, sent_before), (now, sent_now) = self._history[0], self._history[-1]
         return (sent_now - sent_before) / (now - before) if now > before else 0.0
 
     def count(self, counts: Counter[tuple[str, str]], base: Counter[tuple[str, str]]) -> None:
-        """Take over what the gateway counts, less what it had counted before."""
+        """Takes the gateway's counts, minus those from before the demo."""
         since = counts.copy()
         since.subtract(base)
 
@@ -106,14 +106,14 @@ class Board:
 
     @property
     def settled(self) -> bool:
-        """Whether the gateway has nothing left to deliver."""
+        """True if the gateway has nothing left to deliver."""
         return self.accepted is not None and not any(
             row.pending for row in self.destinations.values()
         )
 
     @property
     def complete(self) -> bool:
-        """Whether all that was sent was accepted, and dealt with by every destination."""
+        """True if all events were accepted, and delivered or filtered at every destination."""
         return (
             self.settled
             and self.accepted == self.sent
@@ -126,7 +126,7 @@ class Board:
     # -- showing ---------------------------------------------------------------
 
     def line(self) -> str:
-        """The state in one line."""
+        """Returns the state in one line."""
         parts = [f"{self.elapsed_seconds:5.1f} s", f"sent {self.sent} ({self.rate:.0f}/s)"]
         if self.accepted is not None:
             parts.append(f"accepted {self.accepted}")
@@ -142,7 +142,7 @@ class Board:
         return "  ".join(parts)
 
     def summary(self) -> str:
-        """What became of everything, in a few lines."""
+        """Returns the final counts in a few lines."""
         lines = [f"sent       {self.sent} events"]
         if self.accepted is None:
             return f"{lines[0]}\nThe gateway's own counts cannot be had: no answer from /metrics."

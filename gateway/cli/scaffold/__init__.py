@@ -1,10 +1,10 @@
-"""Writes the package that a plugin begins as: ``gateway plugin new``.
+"""Writes the package of a new plugin: ``gateway plugin new``.
 
-The files are templates in the folder `templates`, those of every kind under ``common`` and the
-others under the kind's name. A template is the file as it will be, with ``.tmpl`` at the end of its
-name so that no tool takes it for the real one, and with ``{{word}}`` where the plugin's own words
-go, in its text and in its path. What is written passes its own tests, ruff and mypy at once; the
-gateway's tests see to that for the shortest name and for the longest.
+The folder `templates` has the files: those of all kinds under ``common``, and others under the name
+of the kind. A template is the future file, with ``.tmpl`` after its name so that no tool takes it
+for the real one. In its text and its path, ``{{word}}`` stands for the plugin's own words. A new
+package passes its own tests, ruff and mypy; the gateway's tests check that for the shortest and the
+longest name.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["KINDS", "MAX_NAME", "check_name", "render", "write"]
 KINDS = ("destination", "transform", "source")
 
 MAX_NAME = 24
-"""Characters of a name: longer ones would break the lines of what is written."""
+"""Most characters of a name; longer ones would make lines too long."""
 
 _SUFFIX = ".tmpl"
 _WORD = re.compile(r"\{\{(\w+)\}\}")
@@ -30,10 +30,10 @@ _PART = re.compile(r"[a-z0-9]+")
 
 
 def check_name(name: str) -> None:
-    """Return for a name that a plugin may have: small letters and digits, in parts joined by ``-``.
+    """Checks the name of a plugin: small letters and digits, in parts joined by ``-``.
 
     Raises:
-        ValueError: says what is wrong, and where there is one, a name that would do.
+        ValueError: the name is wrong; the text says why, and suggests a valid one if it can.
     """
     if name.startswith(("headgate-", "headgate_")):
         raise ValueError(f"leave out the prefix, which is added: {name[9:] or 'a name'}")
@@ -62,10 +62,10 @@ def _shown(characters: list[str]) -> str:
 
 
 def render(name: str, kind: str) -> dict[PurePosixPath, str]:
-    """The files of a new plugin, by their path in its folder, in the order of the paths.
+    """Returns the files of a new plugin by their path in its folder, ordered by path.
 
     Raises:
-        ValueError: the name cannot be one, or there is no such kind.
+        ValueError: the name is wrong, or there is no such kind.
     """
     check_name(name)
     if kind not in KINDS:
@@ -81,11 +81,11 @@ def render(name: str, kind: str) -> dict[PurePosixPath, str]:
 
 
 def write(folder: Path, rendered: Mapping[PurePosixPath, str]) -> None:
-    """Write the files below a folder, which is made if it is not there.
+    """Writes the files below a folder, and creates the folder if needed.
 
     Raises:
-        FileExistsError: one of them is there already; nothing has been written.
-        OSError: the disk's own, in the middle of it.
+        FileExistsError: one of them exists already; nothing is written.
+        OSError: writing failed; some files may be written.
     """
     there = [str(path) for path in rendered if (folder / path).exists()]
     if there:
@@ -98,7 +98,7 @@ def write(folder: Path, rendered: Mapping[PurePosixPath, str]) -> None:
 
 
 def _words(name: str, kind: str) -> dict[str, str]:
-    """What stands for the plugin in a template."""
+    """Returns the words of a plugin for its templates."""
     parts = name.split("-")
     major, minor = __version__.split(".")[:2]
     return {
@@ -114,7 +114,7 @@ def _words(name: str, kind: str) -> dict[str, str]:
 
 
 def _templates(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Path below the folder, and text, of every template there."""
+    """Yields path below the folder, and text, of every template."""
     for entry in folder.iterdir():
         path = f"{prefix}{entry.name}"
         if entry.is_dir():

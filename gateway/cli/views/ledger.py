@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.table import Table
 
+from gateway.cli.console import Console
 from gateway.state.ledger.statement import Statement
 
 __all__ = ["show"]
@@ -28,7 +28,7 @@ def show(found: Statement) -> None:
             f"at offsets {finding.first} to {finding.end - 1}: {finding.text}[/]"
         )
     if found.balanced:
-        console.print("[green]the books balance[/]: every event is accounted for")
+        console.print("[green]the ledger balances[/]: every event is accounted for")
 
 
 def _table(*headings: str) -> Table:

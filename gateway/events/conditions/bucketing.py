@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 
-__all__ = ["STEPS_PER_PERCENT", "Share", "check_percent", "in_share", "position"]
+__all__ = ["STEPS_PER_PERCENT", "Share", "check_percent", "in_share", "position", "sample_salt"]
 
 STEPS_PER_PERCENT = 1000
 """Percentages have at most three decimals, so every program computes the same bound."""
@@ -55,6 +55,11 @@ def check_percent(percent: float, name: str = "percent") -> None:
     steps = percent * STEPS_PER_PERCENT
     if abs(steps - round(steps)) > 1e-6:
         raise ValueError(f"{name}: {percent} has more than three decimals")
+
+
+def sample_salt(id_: str, salt: str | None) -> str:
+    """Returns the salt of a sample by the id of its transform and the salt in its table."""
+    return f"sample:{id_}" if salt is None else salt
 
 
 def _prefix(salt: str) -> bytes:

@@ -11,6 +11,7 @@ import msgspec
 from gateway.components.chain import Chain
 from gateway.components.destination import Batch
 from gateway.components.dry_run import Planned
+from gateway.components.isolation import call
 from gateway.delivery.built import BuiltDestination
 from gateway.delivery.dry_run import MaskedJson, run_dry
 from gateway.delivery.mapping import MappedDestination
@@ -104,13 +105,13 @@ class DeliveryPath:
         if not self.rehearses:
             return
         try:
-            await self._destination.start()
+            await call(self._destination.start)
         except Exception as error:
             raise GatewayError(f"destinations.{self._id}: cannot be started: {error}") from error
 
     async def stop(self) -> None:
         """Stops the destination."""
-        await self._destination.stop()
+        await call(self._destination.stop)
 
 
 class Side:

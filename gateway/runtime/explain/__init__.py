@@ -1,4 +1,4 @@
 """Explains what would happen to one event, without sending anything.
 
-`question` is the request, `explainer` answers it.
+`question` is the request, `explainer` answers it, `loopback` asks the sources.
 """

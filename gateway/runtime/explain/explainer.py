@@ -9,25 +9,25 @@ source's own handlers, over a pair of sockets, so that its write keys, limits an
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
-import msgspec
-from aiohttp import web
+import structlog
 from msgspec import Struct
 
 from gateway.components.destination import Batch
+from gateway.components.isolation import call
+from gateway.components.lifecycle import stop
 from gateway.delivery.built import BuiltDestination
 from gateway.delivery.dry_run import MaskedJson, run_dry
 from gateway.delivery.selection import Outgoing
 from gateway.errors import GatewayError
 from gateway.events.event import Event, decode_events, encode_events
 from gateway.events.json_diff import changes
-from gateway.http.basic_auth import basic_authorization
 from gateway.intake.dry_run import DryRunResult, IntakeDryRun, KnownIds, Step, run_alone
 from gateway.rollouts.groups import Groups
+from gateway.runtime.explain.loopback import Answer, answer_of
 from gateway.runtime.gateway import Gateway
 
 __all__ = [
@@ -41,8 +41,6 @@ __all__ = [
     "likeness",
     "look_up",
 ]
-
-_ANSWER_SECONDS = 30.0
 
 
 class Place(Struct, frozen=True):
@@ -111,17 +109,6 @@ class Explained(Struct, frozen=True, kw_only=True):
     shard: int | None = None
 
 
-class Answer(Struct, frozen=True):
-    """The answer of the source.
-
-    Attributes:
-        code: of the error; empty if the source accepts the request.
-    """
-
-    status: int
-    code: str = ""
-
-
 class Explanation(Struct, frozen=True):
     """The explanation of a request, or of an event of the queue.
 
@@ -146,6 +133,7 @@ class Explainer:
         self._gateway = gateway
         self._intake = cast("IntakeDryRun", gateway.intake)
         self._only = only
+        self._server = gateway.config.server
         self._unable: dict[str, str] = {}
         if only is not None and only not in gateway.config.destinations:
             there = ", ".join(gateway.config.destinations) or "none"
@@ -158,14 +146,15 @@ class Explainer:
                 self._unable[built.id] = f"type {built.type!r} cannot show what it would send"
                 continue
             try:
-                await built.destination.start()
+                await call(built.destination.start, self._server.start_timeout_seconds)
             except Exception as error:  # noqa: BLE001 - the explanation reports any failure
                 self._unable[built.id] = f"cannot be started: {type(error).__name__}"
 
     async def stop(self) -> None:
         """Stops the destinations."""
         for built in self._wanted():
-            await built.destination.stop()
+            seconds = self._server.drain_timeout_seconds
+            await stop(built.id, built.destination, seconds, structlog.get_logger())
 
     async def request(
         self, path: str, body: bytes, headers: Mapping[str, str], write_key: str = ""
@@ -177,7 +166,7 @@ class Explainer:
         """
         self._intake.results.clear()
         self._intake.discarded.clear()
-        answer = await _answer(self._gateway, path, body, headers, write_key)
+        answer = await answer_of(self._gateway, path, body, headers, write_key)
         results = self._intake.results[:]
         events = [await self._explained(place, one) for place, one in enumerate(results)]
         return Explanation(answer, dict(self._intake.discarded), events)
@@ -337,53 +326,3 @@ def _places(groups: Groups, event: Event) -> list[Place]:
             )
         )
     return found
-
-
-async def _answer(
-    gateway: Gateway, path: str, body: bytes, headers: Mapping[str, str], write_key: str
-) -> Answer:
-    """Sends a request to the sources over a pair of sockets, and returns their answer."""
-    app = web.Application(client_max_size=0)
-    for source in gateway.sources:
-        for route in source.routes():
-            app.router.add_route(route.method, route.path, route.handler)
-    head = {"Host": "localhost", "Content-Type": "application/json", **headers}
-    head |= {"Content-Length": str(len(body)), "Connection": "close"}
-    if write_key:
-        head["Authorization"] = basic_authorization(write_key)
-    if any("\r" in text or "\n" in text for pair in (*head.items(), (path,)) for text in pair):
-        raise GatewayError("a header or path has a line break in it")
-    lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in head.items())]
-    request = "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape") + body
-    runner = web.AppRunner(app, handle_signals=False, auto_decompress=False)
-    await runner.setup()
-    try:
-        async with asyncio.timeout(_ANSWER_SECONDS):
-            return _read(await _exchange(cast("Any", runner.server), request))
-    finally:
-        await runner.cleanup()
-
-
-async def _exchange(server: Any, request: bytes) -> bytes:
-    ours, theirs = socket.socketpair()
-    for end in (ours, theirs):
-        end.setblocking(False)
-    await asyncio.get_running_loop().connect_accepted_socket(server, theirs)
-    reader, writer = await asyncio.open_unix_connection(sock=ours)
-    try:
-        writer.write(request)
-        return await reader.read()
-    finally:
-        writer.close()
-
-
-def _read(response: bytes) -> Answer:
-    head, _, body = response.partition(b"\r\n\r\n")
-    status = int(head.split(b" ", 2)[1])
-    code = ""
-    if status >= 400:
-        try:
-            code = str(msgspec.json.decode(body)["code"])
-        except (msgspec.DecodeError, KeyError, TypeError):
-            code = f"http_{status}"
-    return Answer(status, code)

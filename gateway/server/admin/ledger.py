@@ -19,7 +19,7 @@ __all__ = ["ENDPOINTS"]
 
 
 async def _show(gateway: Gateway, _: web.Request) -> web.Response:
-    await gateway.books.flush()
+    await gateway.source_ledger.flush()
     return answer(await gateway.state.call(statement, gateway.queue.end))
 
 

@@ -11,7 +11,7 @@ from aiohttp import web
 from gateway.config.model import Config
 from gateway.privacy.inventory import Report, scan_frames, scan_queues
 from gateway.queue.offline import QueueFolder, queues_of
-from gateway.server.admin.api import AdminError, answer
+from gateway.server.admin.api import AdminError, answer, number
 from gateway.server.admin.endpoint import Endpoint
 from gateway.server.admin.merge import Call, Files
 
@@ -29,11 +29,7 @@ async def _show(gateway: Gateway, request: web.Request) -> web.Response:
 
 def _selection(request: web.Request) -> tuple[int, str | None]:
     """Returns the oldest time in milliseconds and the source that a request asks for."""
-    try:
-        since_ms = int(request.query.get("since_ms", "0"))
-    except ValueError as error:
-        raise AdminError("since_ms is a number of milliseconds since 1970") from error
-    return since_ms, request.query.get("source")
+    return number(request, "since_ms", 0), request.query.get("source")
 
 
 def _scan(gateway: Gateway, since_ms: int, source: str | None) -> Report:

@@ -26,7 +26,7 @@ _ALL = 1 << 62
 
 async def _show(gateway: Gateway, request: web.Request) -> web.Response:
     message_id = _id(request)
-    await gateway.books.flush()
+    await gateway.source_ledger.flush()
     found = await asyncio.to_thread(lambda: list(find_stored(gateway, message_id)))
     return answer(await gateway.state.call(life, message_id, found, gateway.config.shard))
 

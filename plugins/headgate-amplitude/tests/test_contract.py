@@ -14,7 +14,7 @@ KEY = "0123456789abcdef0123456789abcdef"
 
 
 def refuses(request: Received, places: Sequence[int]) -> Answer:
-    """Takes none of a request, and names the events to blame."""
+    """Refuses a whole request, and names the events at fault."""
     fields = {"time": list(places)}
     return Answer(400, json={"error": "Invalid", "events_with_invalid_fields": fields})
 
@@ -28,7 +28,7 @@ AMPLITUDE = Vendor(refuses=refuses, invalid=without_ids)
 
 @pytest.mark.destination_contract(headgate_amplitude, {"url": "{url}", "api_key": KEY}, AMPLITUDE)
 def test_contract(contract_scene: ContractScene) -> None:
-    """Nothing is lost, whatever Amplitude does."""
+    """No answer of Amplitude loses an event."""
     contract_scene.check()
 
 
@@ -36,5 +36,5 @@ def test_contract(contract_scene: ContractScene) -> None:
     "golden.jsonl", headgate_amplitude, {"url": "{url}", "api_key": "not-a-real-key"}
 )
 def test_golden(golden_case: GoldenCase) -> None:
-    """An event makes the requests that the file says."""
+    """Each event leads to the requests in the file."""
     golden_case.check()

@@ -1,4 +1,4 @@
-"""Deletion of users by Amplitude: put into a day's job, and asked after until that has run."""
+"""Deletion of users by Amplitude: jobs of days, asked for until they have run."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ async def running(vendor: FakeVendor, tmp_path: Path, **keys: Any) -> AsyncItera
 
 
 def job(day: str, status: str = "staging") -> dict[str, Any]:
-    """As Amplitude's page shows it."""
+    """A job as in Amplitude's documentation."""
     whose = {"amplitude_id": 5, "requested_on_day": "2026-11-25", "requester": "headgate"}
     return {"day": day, "status": status, "amplitude_ids": [whose]}
 
 
 async def test_users_are_put_into_a_job(tmp_path: Path) -> None:
-    """With key and secret; who is unknown there is no reason to refuse the others."""
+    """The request has key and secret, and tolerates unknown users."""
     answer = Answer(json=job("2026-12-20"))
     async with FakeVendor(answer) as vendor, running(vendor, tmp_path) as destination:
         found = await destination.erase(ADA)
@@ -53,7 +53,7 @@ async def test_users_are_put_into_a_job(tmp_path: Path) -> None:
 
 
 async def test_jobs_are_asked_after_until_all_have_run(tmp_path: Path) -> None:
-    """A hundred users go into one request; days may differ."""
+    """A hundred users are one request; the days of their jobs can differ."""
     first, second = job("2026-12-20"), job("2026-12-21")
     answers = [Answer(json=[first]), Answer(json=[second])]
     answers += [Answer(json=[job("2026-12-20", "done"), job("2026-12-21", "submitted")])]
@@ -71,7 +71,7 @@ async def test_jobs_are_asked_after_until_all_have_run(tmp_path: Path) -> None:
 
 
 async def test_nobody_is_known(tmp_path: Path) -> None:
-    """An empty list of jobs has nothing to wait for."""
+    """An empty list of jobs means that the deletion is finished."""
     async with FakeVendor(Answer(json=[])) as vendor, running(vendor, tmp_path) as destination:
         assert (await destination.erase(ADA)).status == "FINISHED"
 
@@ -89,7 +89,7 @@ async def test_nobody_is_known(tmp_path: Path) -> None:
     ],
 )
 async def test_refusals(tmp_path: Path, answer: Answer, error: type[Exception]) -> None:
-    """By status, and without the vendor's words, which may name the user."""
+    """The status decides, and the vendor's text, which may name the user, is not shown."""
     async with FakeVendor(answer) as vendor, running(vendor, tmp_path) as destination:
         with pytest.raises(error) as caught:
             await destination.erase(ADA)
@@ -106,7 +106,7 @@ async def test_refusals(tmp_path: Path, answer: Answer, error: type[Exception]) 
 async def test_what_is_for_a_person(
     tmp_path: Path, subjects: Subjects, keys: dict[str, Any], text: str
 ) -> None:
-    """Nothing is sent, and the report says why."""
+    """A deletion that a person must make sends nothing, and the report says why."""
     async with FakeVendor() as vendor, running(vendor, tmp_path, **keys) as destination:
         found = await destination.erase(subjects)
         assert found.status == "NOT_SUPPORTED"

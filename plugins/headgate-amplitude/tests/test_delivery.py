@@ -1,4 +1,4 @@
-"""Requests to Amplitude, and what its answers mean for the events."""
+"""Requests to Amplitude, and the meaning of its answers."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def outcome(destination: Amplitude, events: int = 4) -> DeliveryError | No
 
 
 async def test_a_batch_is_one_request(tmp_path: Path) -> None:
-    """With the key and the shortest id that is to be taken."""
+    """The request has the key and the shortest permitted id."""
     async with FakeVendor() as vendor, running(vendor, tmp_path) as destination:
         assert await outcome(destination) is None
         (request,) = vendor.requests
@@ -76,14 +76,14 @@ async def test_a_batch_is_one_request(tmp_path: Path) -> None:
 async def test_much_goes_to_the_batch_endpoint(
     tmp_path: Path, keys: dict[str, Any], events: int, attempt: int, path: str
 ) -> None:
-    """Unless config says which to take."""
+    """Large batches go there unless config names the endpoint."""
     async with FakeVendor() as vendor, running(vendor, tmp_path, **keys) as destination:
         await destination.send(make_batch(events, attempt=attempt))
         assert [request.path for request in vendor.requests] == [path]
 
 
 async def test_requests_stay_within_a_megabyte(tmp_path: Path) -> None:
-    """And every event is in one of them."""
+    """Every event is in one of the requests."""
     events = [make_event(properties={"text": "x" * 99_000}) for _ in range(25)]
     async with FakeVendor() as vendor, running(vendor, tmp_path) as destination:
         await destination.send(make_batch(events))
@@ -105,7 +105,7 @@ async def test_requests_stay_within_a_megabyte(tmp_path: Path) -> None:
 async def test_the_events_that_are_named_fail_and_the_others_are_sent_at_once(
     tmp_path: Path, answer: dict[str, Any]
 ) -> None:
-    """For a 400 refuses all of a request."""
+    """A 400 refuses the whole request, so the others are sent again."""
     async with FakeVendor() as vendor, running(vendor, tmp_path) as destination:
         vendor.answer(Answer(400, json={"code": 400, "error": "Invalid", **answer}))
         error = await outcome(destination)
@@ -120,7 +120,7 @@ async def test_the_events_that_are_named_fail_and_the_others_are_sent_at_once(
 
 
 async def test_a_400_that_names_nobody_is_halved(tmp_path: Path) -> None:
-    """Down to the event that is to blame."""
+    """The batch is halved down to the event at fault."""
 
     def judge(request: Received) -> Answer:
         return Answer(400, json={"error": "?"}) if "2" in sent_ids(request) else Answer()
@@ -132,7 +132,7 @@ async def test_a_400_that_names_nobody_is_halved(tmp_path: Path) -> None:
 
 
 async def test_named_and_unnamed_refusals_one_after_the_other(tmp_path: Path) -> None:
-    """What is left after the named ones is halved too, and nothing is lost."""
+    """The rest after named refusals is halved too, and nothing is lost."""
     taken: list[str] = []
 
     def judge(request: Received) -> Answer:
@@ -162,7 +162,7 @@ async def test_named_and_unnamed_refusals_one_after_the_other(tmp_path: Path) ->
 async def test_users_that_send_too_much_wait_alone(
     tmp_path: Path, answer: dict[str, Any], seconds: float
 ) -> None:
-    """The others go on at once."""
+    """The events of other users are sent at once."""
     async with FakeVendor() as vendor, running(vendor, tmp_path) as destination:
         vendor.answer(Answer(429, json={"code": 429, **answer}))
         error = await outcome(destination)
@@ -187,7 +187,7 @@ async def test_users_that_send_too_much_wait_alone(
 async def test_what_is_said_of_the_whole(
     tmp_path: Path, answer: Answer, kind: type[DeliveryError]
 ) -> None:
-    """No event is blamed, none is thrown away, and the key is never shown."""
+    """Errors about the whole request give up no event, and never show the key."""
     async with FakeVendor(default=answer) as vendor, running(vendor, tmp_path) as destination:
         error = await outcome(destination)
         assert type(error) is kind
@@ -196,7 +196,7 @@ async def test_what_is_said_of_the_whole(
 
 
 async def test_an_event_that_cannot_be_mapped_takes_no_other_with_it(tmp_path: Path) -> None:
-    """It is refused with the reason."""
+    """Only an event that cannot be mapped is refused, with the reason."""
     events = [make_event(), make_event(user_id=None), make_event()]
     async with FakeVendor() as vendor, running(vendor, tmp_path) as destination:
         with pytest.raises(BatchError) as caught:
@@ -206,7 +206,7 @@ async def test_an_event_that_cannot_be_mapped_takes_no_other_with_it(tmp_path: P
 
 
 async def test_groups_and_aliases_are_forms(tmp_path: Path) -> None:
-    """To endpoints of their own, several in a request."""
+    """Several share a request to an endpoint of their own."""
     events = [
         make_event(type="group", group_id="g1"),
         make_event(type="group", group_id="g2"),
@@ -226,7 +226,7 @@ async def test_groups_and_aliases_are_forms(tmp_path: Path) -> None:
 
 
 async def test_the_half_of_a_group_that_was_delivered_is_not_sent_again(tmp_path: Path) -> None:
-    """When the other half failed."""
+    """A retry sends only the half that failed."""
     batch = make_batch([make_event(type="group", group_id="g1")])
     keys = {"group_type": "company"}
     async with FakeVendor() as vendor, running(vendor, tmp_path, **keys) as destination:
@@ -239,7 +239,7 @@ async def test_the_half_of_a_group_that_was_delivered_is_not_sent_again(tmp_path
 
 
 async def test_check_sends_nothing(tmp_path: Path) -> None:
-    """It only connects."""
+    """The check only connects."""
     async with FakeVendor() as vendor, running(vendor, tmp_path) as destination:
         await destination.check()
         assert vendor.requests == []

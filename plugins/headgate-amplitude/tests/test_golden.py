@@ -80,7 +80,7 @@ def config_of(theirs: dict[str, Any]) -> AmplitudeConfig:
 
 
 def comparable(entry: dict[str, Any], quirks: list[str]) -> dict[str, Any]:
-    """Without what is decided otherwise here."""
+    """Removes the deliberate differences."""
     entry = {key: value for key, value in entry.items() if key not in ("library", "user_agent")}
     if entry.get("session_id") == -1:
         del entry["session_id"]
@@ -138,7 +138,7 @@ def made(row: dict[str, Any]) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["id"])
 def test_a_case(row: dict[str, Any]) -> None:
-    """The same events, users and groups as a widely used tool makes, but for what is listed."""
+    """A case gives the same events, users and groups as a widely used tool, except as listed."""
     if row["id"] in DIFFER:
         pytest.skip(DIFFER[row["id"]])
     if "expected_error" in row:
@@ -159,7 +159,7 @@ def test_a_case(row: dict[str, Any]) -> None:
 
 
 def test_few_cases_differ() -> None:
-    """No more than are listed in the README."""
+    """Only the cases in the README differ."""
     assert len(DIFFER) == 3
     assert DIFFER.keys() <= {row["id"] for row in ROWS}
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

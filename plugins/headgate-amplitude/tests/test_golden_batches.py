@@ -46,7 +46,9 @@ def route_of(url: str) -> str:
 
 
 def listed(value: Any) -> list[Any]:
-    """Items of a request, which that tool writes as a list, an object, or JSON in a text."""
+    """Returns the items of a request, which that tool writes as a list, an object, or JSON in a
+    text.
+    """
     found = value if isinstance(value, list) else [value]
     return [json.loads(item) if isinstance(item, str) else item for item in found]
 
@@ -78,7 +80,7 @@ def counted(
 async def sent(
     tmp_path: Path, config: dict[str, Any], events: list[Event], entries: Any = None
 ) -> tuple[list[Received], dict[int, Any]]:
-    """The requests that a batch makes, and the events that are refused."""
+    """Returns the requests of a batch, and the refused events."""
     async with FakeVendor() as vendor:
         ready = AmplitudeConfig(api_key=Secret("key"), url=vendor.url, alias=True, **config)
         destination = Amplitude(ready, make_context(tmp_path))
@@ -97,7 +99,7 @@ async def sent(
 
 @pytest.mark.parametrize("row", rows("amplitude.batch.jsonl"), ids=lambda row: row["id"])
 async def test_a_batch_of_mapped_events(row: dict[str, Any], tmp_path: Path) -> None:
-    """Each item goes out once and unchanged, to the endpoint of its kind."""
+    """Each item is sent once and unchanged, to the endpoint of its kind."""
     if any("error" in batch for batch in row["expected_batches"]):
         event = make_event(type="identify", event=None, user_id=None, anonymous_id=None)
         _, failed = await refused(tmp_path, event)
@@ -138,7 +140,7 @@ async def refused(tmp_path: Path, event: Event) -> tuple[list[Received], Any]:
 
 @pytest.mark.parametrize("row", rows("amplitude.router.jsonl"), ids=lambda row: row["id"])
 async def test_a_batch_of_events(row: dict[str, Any], tmp_path: Path) -> None:
-    """What they are on each endpoint; what is in them is compared by the cases of single events."""
+    """The same items reach each endpoint; the cases of single events compare their content."""
     by_config: dict[str, list[Event]] = {}
     for job in row["events"]:
         if job["event"].get("type") in EVENT_TYPES:  # others are not taken in
@@ -167,5 +169,5 @@ async def test_a_batch_of_events(row: dict[str, Any], tmp_path: Path) -> None:
 
 
 def aliased(batch: dict[str, Any]) -> bool:
-    """An alias without an id, which that tool sends and Amplitude would refuse."""
+    """Tells whether an event is an alias without an id, which Amplitude would refuse."""
     return any("usermap" in request["endpoint"] for request in batch.get("requests", []))

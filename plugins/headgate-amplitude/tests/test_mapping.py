@@ -1,4 +1,4 @@
-"""What events are in Amplitude."""
+"""Mapping of events to Amplitude."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def mapped(config: dict[str, Any] | None = None, **event: Any) -> dict[str, Any]
 
 
 def test_a_track_event() -> None:
-    """Name, ids, time in milliseconds, and the properties."""
+    """A track event has name, ids, time in milliseconds, and properties."""
     assert mapped(
         message_id="m-1", anonymous_id="a-1", event="Clicked", properties={"color": "red"}
     ) == {
@@ -41,14 +41,14 @@ def test_a_track_event() -> None:
 
 @pytest.mark.parametrize("id_", ["anonymous", "NULL", "0", "-1", "undefined", " none "])
 def test_ids_that_amplitude_refuses_are_left_out(id_: str) -> None:
-    """With another id the event goes on, without one it is refused before it is sent."""
+    """An event with another id is sent; one without any is refused before it is sent."""
     assert "user_id" not in mapped(user_id=id_, anonymous_id="a-1")
     with pytest.raises(Permanent, match="neither"):
         mapped(user_id=id_)
 
 
 def test_the_device_is_named_by_itself_unless_set_otherwise() -> None:
-    """And the anonymous id stands in for it."""
+    """The device's own id comes first, and the anonymous id replaces it."""
     both = {"anonymous_id": "a-1", "context": {"device": {"id": "d-1"}}}
     assert mapped(**both)["device_id"] == "d-1"
     assert mapped({"device_id": "anonymous"}, **both)["device_id"] == "a-1"
@@ -66,7 +66,7 @@ def test_the_device_is_named_by_itself_unless_set_otherwise() -> None:
     ],
 )
 def test_a_session_is_a_number_or_absent(event: dict[str, Any], session: int | None) -> None:
-    """Wherever it stands."""
+    """Each place of the session is read, and other values are ignored."""
     assert mapped(**event).get("session_id") == session
 
 
@@ -84,20 +84,20 @@ def test_a_session_is_a_number_or_absent(event: dict[str, Any], session: int | N
 def test_revenue_is_what_the_event_says(
     properties: dict[str, Any], expected: tuple[float | None, ...]
 ) -> None:
-    """Amplitude prefers price times quantity, which are sent only where they agree."""
+    """Price and quantity, which Amplitude prefers, are sent only if they agree with the revenue."""
     payload = mapped(event="Order Completed", properties=properties)
     assert tuple(map(payload.get, ("revenue", "price", "quantity"))) == expected
     assert payload["event_properties"] == properties
 
 
 def test_price_and_quantity_are_revenue_of_orders_only() -> None:
-    """What is put into a cart is not sold."""
+    """Products in a cart are not sold."""
     payload = mapped(event="Product Added", properties={"price": 10, "quantity": 2})
     assert "revenue" not in payload
 
 
 def test_a_refund_counts_against_revenue() -> None:
-    """Whatever its sign was."""
+    """A refund is negative, whatever the sign in the event."""
     for total in (30, -30):
         payload = mapped(event="Order Refunded", properties={"total": total})
         assert payload["revenue"] == -30
@@ -107,7 +107,7 @@ def test_a_refund_counts_against_revenue() -> None:
 @pytest.mark.parametrize("products", ["keep", "copy", "move"])
 @pytest.mark.parametrize("per_product", [False, True])
 def test_revenue_is_never_counted_twice(products: str, per_product: bool) -> None:
-    """Either on the order or on its products."""
+    """Either the order or its products carry it."""
     if products == "keep" and per_product:
         pytest.skip("refused by the config")
     items = [{"price": 5, "quantity": 2}, {"price": "10"}]
@@ -128,7 +128,7 @@ def test_revenue_is_never_counted_twice(products: str, per_product: bool) -> Non
 
 
 def test_traits_are_set_by_identify_and_not_by_every_event() -> None:
-    """Unless that is asked for."""
+    """Other events set traits only if config says so."""
     context = {"traits": {"plan": "pro"}}
     assert "user_properties" not in mapped(context=context)
     assert mapped({"traits_on_events": True}, context=context)["user_properties"] == {"plan": "pro"}
@@ -155,7 +155,7 @@ def test_operations_and_properties_are_not_mixed() -> None:
 
 
 def test_attribution() -> None:
-    """Of the last visit, and once of the first."""
+    """The last visit sets properties, and the first visit sets others once."""
     context = {"campaign": {"name": "spring", "test": 1}, "page": {"referrer": "https://x.example"}}
     payload = mapped({"attribution": True}, context=context)
     last = {"utm_campaign": "spring", "referrer": "https://x.example"}
@@ -173,18 +173,18 @@ def test_attribution() -> None:
     ],
 )
 def test_names_of_pages(config: dict[str, Any], event: dict[str, Any], name: str) -> None:
-    """By the template; what is absent leaves no gap."""
+    """The template makes the name; absent values leave no gap."""
     assert mapped(config, type="page", **{"event": None, **event})["event_type"] == name
 
 
 def test_a_page_whose_name_would_be_empty_is_refused() -> None:
-    """Amplitude takes no event without a type."""
+    """Amplitude refuses events without a type."""
     with pytest.raises(Permanent, match="empty name"):
         mapped({"page_name": "{{path}}"}, type="page", event=None)
 
 
 def test_a_group_is_two_entries() -> None:
-    """One joins the user to it, the other describes it."""
+    """One joins the user to the group, the other describes the group."""
     found = entries({"group_type": "company"}, type="group", group_id="c-1", traits={"size": 5})
     assert [(entry.route, entry.part) for entry in found] == [
         ("events", ""),
@@ -200,7 +200,7 @@ def test_a_group_is_two_entries() -> None:
 
 
 def test_an_alias_is_sent_only_where_it_is_switched_on() -> None:
-    """It joins users for good."""
+    """Sending an alias is off by default, as it joins users for good."""
     event = {"type": "alias", "previous_id": "old", "user_id": "new"}
     assert entries(**event) == []
     (entry,) = entries({"alias": True}, **event)
@@ -208,7 +208,7 @@ def test_an_alias_is_sent_only_where_it_is_switched_on() -> None:
 
 
 def test_address_and_agent_can_be_kept_back() -> None:
-    """For privacy."""
+    """Config can leave them out for privacy."""
     context = {"ip": "192.0.2.1", "userAgent": "Agent"}
     payload = mapped(context=context)
     assert (payload["ip"], payload["user_agent"]) == ("192.0.2.1", "Agent")
@@ -228,14 +228,14 @@ def test_address_and_agent_can_be_kept_back() -> None:
     ],
 )
 def test_wrong_settings(keys: dict[str, Any], message: str) -> None:
-    """Are refused when config is read."""
+    """Wrong settings are refused when config is read."""
     given = {"api_key": "key", **keys}
     with pytest.raises(ValueError, match=message):
         AmplitudeConfig(**{**given, "api_key": Secret(given["api_key"])})
 
 
 def test_regions() -> None:
-    """Each has hosts of its own."""
+    """Each region has its own hosts."""
     us, eu = (AmplitudeConfig(api_key=Secret("k"), region=region) for region in ("us", "eu"))
     assert us.endpoint("/batch") == "https://api2.amplitude.com/batch"
     assert us.endpoint("/usermap") == "https://api.amplitude.com/usermap"

@@ -1,4 +1,4 @@
-"""What an event's `integrations` object may say to this destination; and what Amplitude cuts."""
+"""Options in an event's `integrations` object, and texts that Amplitude cuts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def mapped(given: Any, name: str = "Amplitude", **fields: Any) -> Any:
 
 
 def test_each_option_of_an_event() -> None:
-    """Session, place in a sequence, groups, properties to take away, and those not to be synced."""
+    """Session, sequence number, groups, removed properties and unsynced properties are sent."""
     groups = {"company": "acme"}
     given = {
         "session_id": 1795615200000,
@@ -40,13 +40,13 @@ def test_each_option_of_an_event() -> None:
 
 
 def test_the_session_of_segments_browser_plugin() -> None:
-    """It goes by another name there."""
+    """Its key has another name there."""
     payload = mapped({"session_id": "1795615200000"}, "Actions Amplitude")
     assert payload["session_id"] == 1795615200000
 
 
 def test_two_users_are_taken_apart_again() -> None:
-    """With an alias event."""
+    """An alias event can undo a mapping."""
     payload = mapped({"unmap": "u-2"}, type="alias", user_id="u", previous_id="v")
     assert payload == {"user_id": "u-2", "unmap": True}
 
@@ -56,7 +56,7 @@ def test_two_users_are_taken_apart_again() -> None:
     [True, {}, {"event_id": True, "groups": [], "fieldsToUnset": "plan", "session_id": {}}],
 )
 def test_what_makes_no_sense_is_as_if_it_were_not_there(given: Any) -> None:
-    """The event is sent with what else it has."""
+    """Wrong options are ignored, and the event is sent."""
     payload = mapped(given)
     assert {"event_id", "groups", "session_id", "$skip_user_properties_sync"}.isdisjoint(payload)
     assert "$unset" not in payload.get("user_properties", {})
@@ -64,14 +64,14 @@ def test_what_makes_no_sense_is_as_if_it_were_not_there(given: Any) -> None:
 
 @given_by(st.dictionaries(st.text(), st.text() | st.lists(st.none()), max_size=3))
 def test_any_context_can_be_mapped(context: dict[str, Any]) -> None:
-    """Whatever a client puts where a name is expected."""
+    """Any value in the context can be mapped."""
     for key in ("library", "device", "os", "page", "campaign"):
         mapped({}, context={key: {"name": context, "id": context, "type": context}})
     mapped({}, context={"library": context, "device": context, "userAgent": context})
 
 
 def test_texts_that_amplitude_cuts_are_counted(tmp_path: Path) -> None:
-    """Those of properties and of traits."""
+    """Texts in properties and traits count."""
     context = make_context(tmp_path)
     mapper = Mapper(AmplitudeConfig(api_key=Secret("k")), context.count)
     mapper(make_event(properties={"a": "x" * 1024, "b": ["x" * 2000]}))

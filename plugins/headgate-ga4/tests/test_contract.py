@@ -13,7 +13,7 @@ CONFIG = {"url": "{url}", "api_secret": SECRET, "measurement_id": "G-1"}
 
 
 def reserved(message_id: str) -> Event:
-    """Has a name that Google would drop without a word."""
+    """Makes an event with a name that Google would silently drop."""
     return make_event(message_id=message_id, event="session_start", anonymous_id="a")
 
 
@@ -22,11 +22,11 @@ GOOGLE = Vendor(accepts=Answer(204), refuses=None, invalid=reserved)
 
 @pytest.mark.destination_contract(headgate_ga4, CONFIG, GOOGLE)
 def test_contract(contract_scene: ContractScene) -> None:
-    """Nothing is lost, whatever Google does; it refuses no single event."""
+    """No answer of Google loses an event; it refuses no single event."""
     contract_scene.check()
 
 
 @pytest.mark.golden("golden.jsonl", headgate_ga4, CONFIG)
 def test_golden(golden_case: GoldenCase) -> None:
-    """An event makes the requests that the file says."""
+    """Each event leads to the requests in the file."""
     golden_case.check()

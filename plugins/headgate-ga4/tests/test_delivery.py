@@ -1,4 +1,4 @@
-"""Requests to Google, and what its answers mean for the events."""
+"""Requests to Google, and the meaning of its answers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def of(*clients: str, **fields: Any) -> list[Event]:
 
 
 async def test_events_of_a_client_share_a_request_in_their_order(tmp_path: Path) -> None:
-    """And those of others do not."""
+    """Events of other clients go to other requests."""
     async with FakeVendor() as vendor, running(vendor, tmp_path) as destination:
         await destination.send(make_batch(of("a", "b", "a")))
         assert {request.path for request in vendor.requests} == {
@@ -57,7 +57,7 @@ async def test_events_of_a_client_share_a_request_in_their_order(tmp_path: Path)
 
 
 async def test_an_app_is_named_by_its_firebase_id(tmp_path: Path) -> None:
-    """With its colons as they are."""
+    """The id keeps its colons."""
     context = {"externalId": [{"type": "ga4AppInstanceId", "id": "i-1"}]}
     keys = {"firebase_app_id": "1:2:android:3"}
     async with FakeVendor() as vendor, running(vendor, tmp_path, **keys) as destination:
@@ -66,7 +66,7 @@ async def test_an_app_is_named_by_its_firebase_id(tmp_path: Path) -> None:
 
 
 async def test_at_most_25_events_and_130_000_bytes(tmp_path: Path) -> None:
-    """And every event is in one of the requests."""
+    """Every event is in one of the requests."""
     events = of(*["a"] * 60)
     text = {f"p{i}": "x" * 100 for i in range(24)}
     events += [make_event(anonymous_id="b", event="Large", properties=text) for _ in range(60)]
@@ -89,17 +89,17 @@ async def test_at_most_25_events_and_130_000_bytes(tmp_path: Path) -> None:
 async def test_what_is_said_of_a_request(
     tmp_path: Path, answer: Answer, kind: type[DeliveryError]
 ) -> None:
-    """The secret is never shown."""
+    """The status decides, and the secret is never shown."""
     async with FakeVendor(default=answer) as vendor, running(vendor, tmp_path) as destination:
         with pytest.raises(DeliveryError) as caught:
-            await destination.send(make_batch(of("a", "a")))
+            await destination.send(make_batch(of("a")))
         assert type(caught.value) is kind
         assert SECRET not in str(caught.value)
         assert SECRET not in caught.value.exchange
 
 
 async def test_what_was_delivered_before_an_outage_is_not_sent_again(tmp_path: Path) -> None:
-    """Google would count it twice."""
+    """A retry sends only the rest, as Google would count repetitions."""
     events = of(*["a"] * 30)
     script = Answer(), Answer(503)
     async with FakeVendor(*script) as vendor, running(vendor, tmp_path) as destination:
@@ -109,7 +109,7 @@ async def test_what_was_delivered_before_an_outage_is_not_sent_again(tmp_path: P
 
 
 async def test_an_event_that_google_would_drop_fails_alone(tmp_path: Path) -> None:
-    """It answers success to everything, so that the gateway looks."""
+    """The destination finds it, as Google answers success."""
     events = [*of("a", "a"), make_event(anonymous_id="a", event="session_start")]
     async with FakeVendor() as vendor, running(vendor, tmp_path) as destination:
         with pytest.raises(BatchError) as caught:
@@ -119,7 +119,7 @@ async def test_an_event_that_google_would_drop_fails_alone(tmp_path: Path) -> No
 
 
 async def test_check_asks_googles_validation_server(tmp_path: Path) -> None:
-    """Which stores nothing."""
+    """That server stores nothing."""
     wrong = {"validationMessages": [{"description": "unknown measurement_id"}]}
     script = Answer(json={"validationMessages": []}), Answer(json=wrong), Answer(500)
     async with FakeVendor(*script) as vendor, running(vendor, tmp_path) as destination:

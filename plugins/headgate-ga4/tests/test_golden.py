@@ -41,7 +41,7 @@ def config_of(theirs: dict[str, Any]) -> Ga4Config:
 
 
 def comparable(entry: dict[str, Any], quirks: list[str]) -> dict[str, Any]:
-    """Without what is decided otherwise here."""
+    """Removes the deliberate differences."""
     if "over_25_params" in quirks:  # the last of them are left out here
         levels = ("categoryLevels_1", "categoryLevels_2")
         entry["params"] = {k: v for k, v in entry["params"].items() if k not in levels}
@@ -69,7 +69,7 @@ def made(row: dict[str, Any]) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["id"])
 def test_a_case(row: dict[str, Any]) -> None:
-    """The same event as a widely used tool makes, but for what is listed."""
+    """A case gives the same event as a widely used tool, except for listed differences."""
     if row["id"] in DIFFER:
         pytest.skip(DIFFER[row["id"]])
     if "expected_error" in row:
@@ -84,7 +84,7 @@ def test_a_case(row: dict[str, Any]) -> None:
 
 
 def test_few_cases_differ() -> None:
-    """No more than are listed in the README."""
+    """Only the cases in the README differ."""
     assert len(DIFFER) == 2
     assert DIFFER.keys() <= {row["id"] for row in ROWS}
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What events are in Google Analytics 4."""
+"""Mapping of events to Google Analytics 4."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gateway import Permanent, Secret
 from gateway.testing import START_MS, make_event
 from headgate_ga4 import Ga4Config
 from headgate_ga4.mapping import Entry, Mapper
-from headgate_ga4.rules import event_name, flattened, is_param_name, user_properties
+from headgate_ga4.rules import event_name, flattened, user_properties
 
 WEB = {"measurement_id": "G-1"}
 APP = {"firebase_app_id": "1:2:android:3"}
@@ -28,13 +28,19 @@ def entry(config: dict[str, Any] | None = None, **event: Any) -> Entry:
     return found
 
 
+def google_takes(name: str) -> bool:
+    letters = all(sign.isalnum() or sign == "_" for sign in name)
+    own = ("_", "firebase_", "ga_", "google_", "gtag.")
+    return letters and name[0].isalpha() and len(name) <= 40 and not name.startswith(own)
+
+
 def params(config: dict[str, Any] | None = None, **event: Any) -> dict[str, Any]:
     found: dict[str, Any] = entry(config, **event).event["params"]
     return found
 
 
 def test_a_track_event() -> None:
-    """Its client, its user, its time in microseconds, and the properties."""
+    """A track event has its client, user, time in microseconds, and properties."""
     assert entry(event="Plan chosen", properties={"plan": "pro"}) == (
         {"client_id": "a-1", "user_id": "user-1"},
         {
@@ -46,7 +52,7 @@ def test_a_track_event() -> None:
 
 
 def test_the_client_is_googles_own_id_where_it_is_given() -> None:
-    """Else the anonymous id, and a user id only where there is nothing else."""
+    """Else it is the anonymous id, and the user id only if there is no other."""
     external = {"externalId": [{"type": "ga4ClientId", "id": "c-1"}, "no object"]}
     assert entry(context=external).sender["client_id"] == "c-1"
     own = {"Google Analytics 4": {"clientId": "c-2"}}
@@ -57,7 +63,7 @@ def test_the_client_is_googles_own_id_where_it_is_given() -> None:
 
 
 def test_an_app_needs_the_id_of_its_instance() -> None:
-    """Which nobody but Google's SDK can make."""
+    """Only Google's SDK can make that id."""
     with pytest.raises(Permanent, match="app instance id"):
         entry(APP)
     context = {"externalId": [{"type": "ga4AppInstanceId", "id": "i-1"}]}
@@ -66,7 +72,7 @@ def test_an_app_needs_the_id_of_its_instance() -> None:
 
 @pytest.mark.parametrize("name", ["Order Completed", "order completed", "order_completed"])
 def test_an_order_is_a_purchase(name: str) -> None:
-    """However its name is written."""
+    """Every spelling of the name counts."""
     found = entry(
         event=name,
         properties={
@@ -91,13 +97,13 @@ def test_an_order_is_a_purchase(name: str) -> None:
 
 
 def test_a_purchase_without_an_order_id_is_refused() -> None:
-    """Google could not tell its repetition."""
+    """Google could not recognise its repetition."""
     with pytest.raises(Permanent, match="transaction_id"):
         entry(event="Order Completed", properties={"revenue": 1})
 
 
 def test_a_value_needs_a_currency() -> None:
-    """Google ignores one without; a default can be set."""
+    """Google ignores a value without a currency; config can set a default."""
     event = {"event": "Cart Viewed", "properties": {"value": 5, "currency": "euros"}}
     assert "currency" not in params(**event)
     found = params({"default_currency": "EUR"}, **event)
@@ -105,7 +111,7 @@ def test_a_value_needs_a_currency() -> None:
 
 
 def test_the_total_can_be_preferred() -> None:
-    """Where reports are to agree with another tool's."""
+    """Config can do so to agree with another tool's reports."""
     event = {
         "event": "Order Completed",
         "properties": {"order_id": "o", "revenue": 20, "total": 30, "currency": "EUR"},
@@ -120,7 +126,7 @@ def test_the_total_can_be_preferred() -> None:
 def test_events_that_google_would_count_at_another_time_are_refused(
     hours: float, taken: bool
 ) -> None:
-    """It does so silently beyond 72 hours."""
+    """Beyond 72 hours it does so silently."""
     time = {"timestamp": str(int(START_MS + hours * 3_600_000))}
     if taken:
         assert entry(**time)
@@ -130,13 +136,13 @@ def test_events_that_google_would_count_at_another_time_are_refused(
 
 
 def test_milliseconds_are_kept() -> None:
-    """As microseconds."""
+    """The time in microseconds keeps the milliseconds of the event."""
     micros = entry(timestamp="2026-11-23T13:59:59.123Z").event["timestamp_micros"]
     assert micros % 1_000_000 == 123_000
 
 
 def test_at_most_25_parameters_and_googles_own_first() -> None:
-    """The others are left out."""
+    """Further parameters are left out."""
     many = {f"p{i}": i for i in range(50)}
     found = params(event="Cart Viewed", properties={**many, "value": 1, "currency": "EUR"})
     assert len(found) == 25
@@ -144,21 +150,21 @@ def test_at_most_25_parameters_and_googles_own_first() -> None:
 
 
 def test_values_are_cut_at_googles_lengths() -> None:
-    """Which are longer for what is about the page."""
+    """Values about the page can be longer."""
     context = {"page": {"url": "u" * 2000, "title": "t" * 2000}}
     found = params(type="page", event=None, properties={"text": "x" * 500}, context=context)
     assert [len(found[key]) for key in ("page_location", "page_title", "text")] == [1000, 300, 100]
 
 
 def test_sessions() -> None:
-    """A positive number, wherever it stands."""
+    """A session is a positive number from any of its places."""
     assert params(context={"sessionId": 17})["session_id"] == 17
     assert params(properties={"session_id": "18"})["session_id"] == "18"
     assert "session_id" not in params(properties={"session_id": "none"})
 
 
 def test_consent_and_ads() -> None:
-    """As far as the event says something."""
+    """Known consent is sent, and personalised ads are off if the device limits tracking."""
     consents = {"ad_user_data": "GRANTED", "ad_personalization": "maybe"}
     for name in ("Google Analytics 4", "Google Analytics 4 (GA4)"):
         sender = entry(integrations={name: {"consents": consents}}).sender
@@ -169,7 +175,7 @@ def test_consent_and_ads() -> None:
 
 
 def test_address_and_agent_are_kept_back_unless_asked_for() -> None:
-    """For privacy."""
+    """Address and user agent are off by default, for privacy."""
     context = {"ip": "192.0.2.1", "userAgent": "Agent"}
     assert not {"ip_override", "user_agent"} & entry(context=context).sender.keys()
     sender = entry({"send_ip": True, "send_user_agent": True}, context=context).sender
@@ -178,13 +184,13 @@ def test_address_and_agent_are_kept_back_unless_asked_for() -> None:
 
 @pytest.mark.parametrize("type_", ["identify", "alias", "screen"])
 def test_types_that_google_has_nothing_for(type_: str) -> None:
-    """Are neither sent nor failed."""
+    """Events of types that Google does not have are neither sent nor failed."""
     mapper = Mapper(Ga4Config(api_secret=Secret("s"), **WEB), lambda: START_MS)  # type: ignore[arg-type]
     assert mapper(make_event(type=type_, anonymous_id="a")) is None
 
 
 def test_screens_of_apps_and_groups() -> None:
-    """Have events of their own."""
+    """Screens and groups have events of their own."""
     context = {"externalId": [{"type": "ga4AppInstanceId", "id": "i-1"}]}
     found = entry(APP, type="screen", event=None, name="Home", context=context).event
     assert found["name"] == "screen_view"
@@ -194,19 +200,19 @@ def test_screens_of_apps_and_groups() -> None:
 
 @pytest.mark.parametrize("name", ["session_start", "firebase_x", "_x", "screen_view", "error"])
 def test_reserved_names(name: str) -> None:
-    """Are refused, for Google would drop them."""
+    """Events with reserved names are refused, as Google would drop them."""
     with pytest.raises(Permanent, match="Google"):
         event_name(name, app=False)
 
 
 @given(st.text(max_size=80))
 def test_every_other_name_becomes_one_that_google_takes(name: str) -> None:
-    """Letters, digits and underscores, a letter first, at most 40."""
+    """A name becomes letters, digits and underscores, a letter first, at most 40 characters."""
     try:
         made = event_name(name, app=False)
     except Permanent:
         return
-    assert is_param_name(made)
+    assert google_takes(made)
 
 
 _JSON = st.recursive(
@@ -217,11 +223,11 @@ _JSON = st.recursive(
 
 @given(st.dictionaries(st.text(), _JSON, max_size=30))
 def test_whatever_the_properties_are_google_takes_the_event(properties: dict[str, Any]) -> None:
-    """Names, lengths and numbers are within its limits."""
+    """For any properties, names, lengths and numbers are within Google's limits."""
     found = params(event="Cart Viewed", properties=properties)
     assert len(found) <= 25
     for key, value in found.items():
-        assert is_param_name(key)
+        assert google_takes(key)
         assert isinstance(value, str | int | float | bool | list)
         assert not isinstance(value, str) or len(value) <= 1000
     assert all(isinstance(value, str | int | float) for _, value in flattened(properties))
@@ -239,7 +245,7 @@ def test_whatever_the_properties_are_google_takes_the_event(properties: dict[str
     ],
 )
 def test_wrong_settings(keys: dict[str, Any], message: str) -> None:
-    """Are refused when config is read."""
+    """Wrong settings are refused when config is read."""
     given_keys = {"api_secret": "s", **keys}
     with pytest.raises(ValueError, match=message):
         Ga4Config(**{**given_keys, "api_secret": Secret(given_keys["api_secret"])})

@@ -1,4 +1,4 @@
-"""What an event's `integrations` object may say to this destination."""
+"""Options in an event's `integrations` object."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def mapped(given: Any, name: str = "Google Analytics 4", **keys: Any) -> Entry:
 
 @pytest.mark.parametrize("name", ["Google Analytics 4", "Google Analytics 4 (GA4)", "GA4"])
 def test_each_name_counts(name: str) -> None:
-    """Those that SDKs use for it."""
+    """All names that SDKs use for Google are read."""
     assert mapped({"clientId": "c-1"}, name).sender["client_id"] == "c-1"
 
 
@@ -39,7 +39,7 @@ def test_client_session_and_consent() -> None:
 
 
 def test_an_app_instance() -> None:
-    """Where the app gives it so; without one there is nobody whom the event could belong to."""
+    """The app's id is read from the options; without one an event has no client."""
     app = {"firebase_app_id": "1:2:android:3"}
     assert mapped({"appInstanceId": "i-1"}, **app).sender["app_instance_id"] == "i-1"
     with pytest.raises(Permanent, match="app instance"):
@@ -48,7 +48,7 @@ def test_an_app_instance() -> None:
 
 @pytest.mark.parametrize("given", [True, {}, {"clientId": None, "consents": 7, "sessionId": "-"}])
 def test_what_makes_no_sense_is_as_if_it_were_not_there(given: Any) -> None:
-    """The event is sent with what else it has."""
+    """Wrong options are ignored, and the event is sent."""
     sender, event = mapped(given)
     assert sender["client_id"] == "anonymous"
     assert "consent" not in sender

@@ -1,4 +1,4 @@
-"""Asking Google's validation server about what was delivered; counting what Google drops."""
+"""Checks of delivered requests by Google's validation server; counts of dropped values."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def message(code: str, field: str = "events.params.x") -> dict[str, str]:
 
 
 class Google(FakeVendor):
-    """Collects everything and answers 204; its validation server says what it is told to."""
+    """Collects everything with a 204; its validation server answers from a script."""
 
     def __init__(self, *messages: dict[str, str], status: int = 200) -> None:
         found = Answer(status=status, json={"validationMessages": list(messages)})
@@ -45,7 +45,7 @@ def events(*clients: str) -> list[Event]:
 
 
 async def test_findings_are_counted_and_logged_once_for_each_field(tmp_path: Path) -> None:
-    """The delivery knows nothing of it, and neither the secret nor the number of lines gets out."""
+    """Delivery is not affected, the secret is not shown, and log lines are bounded."""
     context = make_context(tmp_path)
     bad = message("VALUE_INVALID"), message("NAME_RESERVED", "events.name")
     async with Google(*bad) as google:
@@ -70,7 +70,7 @@ async def test_findings_are_counted_and_logged_once_for_each_field(tmp_path: Pat
 
 
 async def test_the_share_is_as_asked_for(tmp_path: Path) -> None:
-    """None at 0; at 30 about a third of many, and a repetition is chosen again or not at all."""
+    """0 validates nothing, 30 about a third; a repetition is treated like the first request."""
     context = make_context(tmp_path)
     clients = [f"client-{n}" for n in range(100)]
     async with Google() as google:
@@ -90,7 +90,7 @@ async def test_the_share_is_as_asked_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("status", [401, 500])
 async def test_a_validation_that_fails_is_only_counted(tmp_path: Path, status: int) -> None:
-    """The events were delivered, whatever that server says."""
+    """The events stay delivered, whatever that server answers."""
     context = make_context(tmp_path)
     async with Google(status=status) as google:
         destination = made(google, context)
@@ -102,7 +102,7 @@ async def test_a_validation_that_fails_is_only_counted(tmp_path: Path, status: i
 
 
 async def test_a_server_that_hangs_holds_up_nothing(tmp_path: Path) -> None:
-    """Neither sending, nor more than two connections, nor stopping."""
+    """A hanging server delays neither sending nor stopping, and holds two connections at most."""
     context = make_context(tmp_path)
     hanging = Answer(fault="stall", body=b"{}")
     async with FakeVendor(
@@ -120,7 +120,7 @@ async def test_a_server_that_hangs_holds_up_nothing(tmp_path: Path) -> None:
 
 
 async def test_kinds_of_findings_are_bounded(tmp_path: Path) -> None:
-    """Beyond it they are counted and not logged."""
+    """Findings beyond the bound are counted, not logged."""
     context = make_context(tmp_path)
     many = [message("VALUE_INVALID", f"events.params.p{n}") for n in range(MOST_REMEMBERED + 50)]
     async with Google(*many) as google:
@@ -135,7 +135,7 @@ async def test_kinds_of_findings_are_bounded(tmp_path: Path) -> None:
 
 
 async def test_the_check_says_what_the_server_finds(tmp_path: Path) -> None:
-    """With its code."""
+    """The error has Google's code."""
     async with Google(message("VALUE_REQUIRED")) as google:
         destination = made(google, make_context(tmp_path))
         await destination.start()
@@ -145,13 +145,13 @@ async def test_the_check_says_what_the_server_finds(tmp_path: Path) -> None:
 
 
 def test_what_is_dropped_for_a_limit_is_counted(tmp_path: Path) -> None:
-    """Parameters, values, items and user properties, each under its name."""
+    """Parameters, values, items and user properties are counted, each under its name."""
     context = make_context(tmp_path)
     config = Ga4Config(api_secret=Secret(SECRET), measurement_id="G-1")
     mapper = Mapper(config, context.clock, context.count)
     products = [{"product_id": f"p{n}"} for n in range(205)] + [{"price": 1}]
     many = {f"key{n}": n for n in range(30)}
-    long = {"note": "x" * 101, "2nd name": 1, "products": products}
+    long = {"note": "x" * 101, "ga_name": 1, "products": products}
     traits = {"traits": {"plan": "pro", "bio": "x" * 37, **{f"t{n}": n for n in range(30)}}}
     mapper(make_event(event="Cart Viewed", properties={**long, **many}, context=traits))
     assert context.counted == {

@@ -14,7 +14,7 @@ TOKEN = "0123456789abcdef0123456789abcdef"
 
 
 def refuses(request: Received, places: Sequence[int]) -> Answer:
-    """Names the records that were refused, and keeps the others."""
+    """Names the refused records, and keeps the others."""
     failed = [{"index": place, "field": "time", "message": "too old"} for place in places]
     return Answer(400, json={"code": 400, "failed_records": failed})
 
@@ -29,11 +29,11 @@ CONFIG = {"url": "{url}", "token": "not-a-real-token", "compress": False}
 
 @pytest.mark.destination_contract(headgate_mixpanel, {"url": "{url}", "token": TOKEN}, MIXPANEL)
 def test_contract(contract_scene: ContractScene) -> None:
-    """Nothing is lost, whatever Mixpanel does."""
+    """No answer of Mixpanel loses an event."""
     contract_scene.check()
 
 
 @pytest.mark.golden("golden.jsonl", headgate_mixpanel, CONFIG, accepts=Answer(body=b"1"))
 def test_golden(golden_case: GoldenCase) -> None:
-    """An event makes the requests that the file says."""
+    """Each event leads to the requests in the file."""
     golden_case.check()

@@ -1,4 +1,4 @@
-"""Deletion of users by Mixpanel: tasks are created, and asked after."""
+"""Deletion of users by Mixpanel: tasks are created, and asked for."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def running(vendor: FakeVendor, tmp_path: Path, **keys: Any) -> AsyncItera
 
 
 def created(task: str) -> Answer:
-    """As Mixpanel's page shows it."""
+    """An answer as in Mixpanel's documentation."""
     task_ = {"status": "PENDING", "tracking_id": task, "compliance_type": "gdpr"}
     return Answer(json={"status": "ok", "results": [task_]})
 
@@ -40,7 +40,7 @@ def standing(status: str) -> Answer:
 
 
 async def test_a_task_is_created(tmp_path: Path) -> None:
-    """With the OAuth token in the header and the project's in the query, and by distinct id."""
+    """The header has the OAuth token, the query the project's token, and the body distinct ids."""
     async with FakeVendor(created("77")) as vendor, running(vendor, tmp_path) as destination:
         found = await destination.erase(Subjects(frozenset({"ada"}), frozenset({"dev"})))
         assert (found.status, found.items, found.job) == ("RUNNING", 2, "77")
@@ -55,7 +55,7 @@ async def test_a_task_is_created(tmp_path: Path) -> None:
 
 
 async def test_many_users_are_several_tasks(tmp_path: Path) -> None:
-    """Up to 1,999 ids each, all of which are asked after until all are done."""
+    """A task has up to 1,999 ids, and all are asked for until all are done."""
     answers = [created("1"), created("2"), created("3"), standing("SUCCESS")]
     answers += [standing("STAGING"), standing("SUCCESS"), standing("SUCCESS")]
     async with FakeVendor(*answers) as vendor, running(vendor, tmp_path) as destination:
@@ -72,7 +72,7 @@ async def test_many_users_are_several_tasks(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("status", ["FAILURE", "REVOKED", "NOT_FOUND", "anything"])
 async def test_a_task_that_fails(tmp_path: Path, status: str) -> None:
-    """A person has to look into it."""
+    """A failed task is reported to a person."""
     async with FakeVendor(standing(status)) as vendor, running(vendor, tmp_path) as destination:
         with pytest.raises(Permanent, match=status):
             await destination.erase(Subjects(), "77")
@@ -92,7 +92,7 @@ async def test_a_task_that_fails(tmp_path: Path, status: str) -> None:
     ],
 )
 async def test_refusals(tmp_path: Path, answer: Answer, error: type[Exception]) -> None:
-    """By status, and without the vendor's words, which may name the user."""
+    """The status decides, and the vendor's text, which may name the user, is not shown."""
     async with FakeVendor(answer) as vendor, running(vendor, tmp_path) as destination:
         with pytest.raises(error) as caught:
             await destination.erase(ADA)
@@ -100,7 +100,7 @@ async def test_refusals(tmp_path: Path, answer: Answer, error: type[Exception]) 
 
 
 async def test_without_a_token_it_is_for_a_person(tmp_path: Path) -> None:
-    """Nothing is sent, and the report says what to do."""
+    """Without a token nothing is sent, and the report says what to do."""
     async with FakeVendor() as vendor, running(vendor, tmp_path, gdpr_token=None) as destination:
         found = await destination.erase(ADA)
         assert found.status == "NOT_SUPPORTED"

@@ -1,4 +1,4 @@
-"""Requests to Mixpanel, and what its answers mean for the events."""
+"""Requests to Mixpanel, and the meaning of its answers."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def outcome(destination: Mixpanel, events: int = 4) -> DeliveryError | Non
 
 
 async def test_a_batch_is_one_import(tmp_path: Path) -> None:
-    """Strict, compressed, and proved by the token."""
+    """The import is strict, compressed, and authenticated by the token."""
     async with FakeVendor() as vendor, running(vendor, tmp_path) as destination:
         assert await outcome(destination) is None
         (request,) = vendor.requests
@@ -62,7 +62,7 @@ async def test_a_batch_is_one_import(tmp_path: Path) -> None:
 
 
 async def test_a_service_account(tmp_path: Path) -> None:
-    """Proves who imports, and then the project is named."""
+    """A service account authenticates imports, and the request names the project."""
     keys = {"service_account": "us", "service_secret": Secret("pw"), "project_id": "17"}
     async with FakeVendor() as vendor, running(vendor, tmp_path, **keys) as destination:
         assert await outcome(destination) is None
@@ -71,7 +71,7 @@ async def test_a_service_account(tmp_path: Path) -> None:
 
 
 async def test_requests_stay_within_the_bound(tmp_path: Path) -> None:
-    """Before compression, and every event is in one of them."""
+    """The bound is before compression, and every event is in one of the requests."""
     events = [make_event(properties={"text": "x" * 99_000}) for _ in range(25)]
     async with FakeVendor() as vendor, running(vendor, tmp_path) as destination:
         await destination.send(make_batch(events))
@@ -82,7 +82,7 @@ async def test_requests_stay_within_the_bound(tmp_path: Path) -> None:
 
 
 async def test_an_event_beyond_a_megabyte_is_refused_alone(tmp_path: Path) -> None:
-    """Before it is sent."""
+    """An event beyond a megabyte is refused alone, before it is sent."""
     events = [make_event(), make_event(properties={"text": "x" * 1_000_001})]
     async with FakeVendor() as vendor, running(vendor, tmp_path) as destination:
         with pytest.raises(BatchError) as caught:
@@ -92,7 +92,7 @@ async def test_an_event_beyond_a_megabyte_is_refused_alone(tmp_path: Path) -> No
 
 
 async def test_records_that_are_named_fail_and_the_others_are_stored(tmp_path: Path) -> None:
-    """They are not sent again, for a 400 of strict mode is a partial success."""
+    """The others are not sent again, as a 400 in strict mode is a partial success."""
     failed = [{"index": 1, "insert_id": "1", "field": "properties.time", "message": "too old"}]
     answer = Answer(400, json={"code": 400, "num_records_imported": 3, "failed_records": failed})
     async with FakeVendor(answer) as vendor, running(vendor, tmp_path) as destination:
@@ -106,7 +106,7 @@ async def test_records_that_are_named_fail_and_the_others_are_stored(tmp_path: P
 
 @pytest.mark.parametrize("failed", [None, [], [{"index": 99}], "x"])
 async def test_a_400_that_names_nobody_is_halved(tmp_path: Path, failed: object) -> None:
-    """Down to the event that is to blame."""
+    """The batch is halved down to the event at fault."""
 
     def judge(request: Received) -> Answer:
         if "2" in sent_ids(request):
@@ -132,7 +132,7 @@ async def test_a_400_that_names_nobody_is_halved(tmp_path: Path, failed: object)
 async def test_what_is_said_of_the_whole(
     tmp_path: Path, answer: Answer, kind: type[DeliveryError]
 ) -> None:
-    """No event is blamed, none is thrown away, and no credential is shown."""
+    """Errors about the whole request give up no event, and show no credential."""
     async with FakeVendor(default=answer) as vendor, running(vendor, tmp_path) as destination:
         error = await outcome(destination)
         assert type(error) is kind
@@ -151,7 +151,7 @@ def traits(*names: str) -> list[Any]:
 async def test_a_refused_update_is_found_though_the_status_says_success(
     tmp_path: Path, refusal: Answer
 ) -> None:
-    """And only that one fails."""
+    """Only the refused update fails, also if the status is a success."""
 
     def judge(request: Received) -> Answer:
         assert request.path == "/engage?verbose=1"
@@ -166,7 +166,7 @@ async def test_a_refused_update_is_found_though_the_status_says_success(
 
 
 async def test_updates_that_add_are_never_sent_twice(tmp_path: Path) -> None:
-    """Not with others, and not again when another part of their event failed."""
+    """Updates that add are sent alone, and not again if another part of their event failed."""
     batch = make_batch([make_event(type="identify", traits={"logins": 1, "plan": "pro"})])
     keys = {"increment_traits": ("logins",)}
     async with FakeVendor() as vendor, running(vendor, tmp_path, **keys) as destination:
@@ -190,7 +190,7 @@ async def test_groups_have_an_endpoint_of_their_own(tmp_path: Path) -> None:
 
 
 async def test_check_proves_the_credentials(tmp_path: Path) -> None:
-    """By an import of nothing."""
+    """The check imports nothing."""
     script = Answer(), Answer(400), Answer(401)
     async with FakeVendor(*script) as vendor, running(vendor, tmp_path) as destination:
         await destination.check()

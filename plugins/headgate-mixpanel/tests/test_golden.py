@@ -57,7 +57,7 @@ def config_of(theirs: dict[str, Any], *, traits_on_events: bool = False) -> Mixp
 
 
 def comparable(entry: dict[str, Any], quirks: list[str]) -> dict[str, Any]:
-    """Without what is decided otherwise here."""
+    """Removes the deliberate differences."""
     if entry.get("event") in ("$merge", "$identify"):
         properties = entry["properties"]
         ids = properties.get("$distinct_ids") or list(map(properties.get, _JOINED))
@@ -109,7 +109,7 @@ def made(row: dict[str, Any]) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["id"])
 def test_a_case(row: dict[str, Any]) -> None:
-    """The same records and updates as a widely used tool makes, but for what is listed."""
+    """A case gives the same records and updates as a widely used tool, except as listed."""
     if row["id"] in DIFFER:
         pytest.skip(DIFFER[row["id"]])
     if row["event"].get("type") not in EVENT_TYPES:
@@ -128,7 +128,7 @@ def test_a_case(row: dict[str, Any]) -> None:
 
 
 def test_few_cases_differ() -> None:
-    """No more than are listed in the README."""
+    """Only the cases in the README differ."""
     assert len(DIFFER) == 2
     assert DIFFER.keys() <= {row["id"] for row in ROWS}
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

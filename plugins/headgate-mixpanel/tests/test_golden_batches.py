@@ -34,7 +34,7 @@ ROWS = [json.loads(line) for line in CASES.read_text(encoding="utf-8").splitline
 
 
 def kinds(path: str, records: Iterable[dict[str, Any]]) -> Counter[str]:
-    """Endpoint, operation, and whom or what it is about."""
+    """Returns endpoint, operation, and the user or group of each item."""
     found: Counter[str] = Counter()
     for record in records:
         if "$transactions" in record.get("$append", {}):
@@ -69,7 +69,7 @@ def config_of(theirs: dict[str, Any], url: str) -> MixpanelConfig:
 async def sent(
     tmp_path: Path, theirs: dict[str, Any], events: list[Event]
 ) -> tuple[list[Received], int]:
-    """The requests that a batch makes, and how many of its events are refused."""
+    """Returns the requests of a batch, and the number of refused events."""
     async with FakeVendor(default=Answer(json={"code": 200, "status": 1})) as vendor:
         destination = Mixpanel(config_of(theirs, vendor.url), make_context(tmp_path))
         await destination.start()
@@ -87,7 +87,7 @@ async def sent(
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["id"])
 async def test_a_batch_of_events(row: dict[str, Any], tmp_path: Path) -> None:
-    """The same updates and events on the same endpoints, and the same number refused."""
+    """A batch gives the same updates and events on the same endpoints, and the same refusals."""
     by_config: dict[str, list[Event]] = {}
     for job in row["events"]:
         theirs = job.get("destination_config") or row["destination_config"]

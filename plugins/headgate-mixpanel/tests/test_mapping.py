@@ -1,4 +1,4 @@
-"""What events are in Mixpanel."""
+"""Mapping of events to Mixpanel."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def properties(config: dict[str, Any] | None = None, **event: Any) -> dict[str, 
 
 
 def test_a_track_event() -> None:
-    """Name, ids, time in milliseconds, the properties, and no address of the gateway's."""
+    """A track event has name, ids, time in milliseconds, properties and no gateway address."""
     (entry,) = entries(
         message_id="m-1", anonymous_id="a-1", event="Clicked", properties={"color": "red"}
     )
@@ -60,13 +60,13 @@ def test_a_track_event() -> None:
     ],
 )
 def test_who_an_event_is_of(identity: str, ids: dict[str, Any], distinct_id: str) -> None:
-    """By the way in which the project joins ids; placeholders are nobody."""
+    """The project's way of joining ids decides; placeholders are ignored."""
     assert properties({"identity": identity}, **ids)["distinct_id"] == distinct_id
 
 
 @pytest.mark.parametrize("id_", ["x" * 37, "with space", "ümlaut", "\ud800", "a_b"])
 def test_message_ids_that_mixpanel_does_not_take_are_hashed(id_: str) -> None:
-    """The same each time, so that a retry counts once."""
+    """The hash is the same each time, so a retry counts once."""
     first, again = (properties(message_id=id_)["$insert_id"] for _ in range(2))
     assert first == again
     assert len(first) == 36
@@ -74,7 +74,7 @@ def test_message_ids_that_mixpanel_does_not_take_are_hashed(id_: str) -> None:
 
 
 def test_times_in_the_future_are_the_time_of_receiving() -> None:
-    """Mixpanel refuses what is more than an hour ahead; the past is taken as it is."""
+    """Mixpanel refuses times more than an hour ahead; past times stay."""
     assert properties(timestamp="2026-11-23T15:00:00.000Z")["time"] == NOW_MS + 3_600_000
     assert properties(timestamp="2026-11-23T15:00:01.000Z")["time"] == RECEIVED_MS
     assert properties(timestamp="1999-01-01T00:00:00.000Z")["time"] == 915_148_800_000
@@ -82,7 +82,7 @@ def test_times_in_the_future_are_the_time_of_receiving() -> None:
 
 
 def test_context_and_campaign() -> None:
-    """Under Mixpanel's names; what is empty is left out."""
+    """Context and campaign get Mixpanel's names; empty values are left out."""
     found = properties(
         context={
             "ip": "192.0.2.1",
@@ -110,13 +110,13 @@ def test_context_and_campaign() -> None:
     ],
 )
 def test_names_of_pages(event: dict[str, Any], name: str) -> None:
-    """By the template."""
+    """The template makes the name."""
     (entry,) = entries(**{"event": None, **event})
     assert entry.payload["event"] == name
 
 
 def test_identify_sets_the_profile() -> None:
-    """Under Mixpanel's names, each operation an update of its own."""
+    """Traits get Mixpanel's names, and each operation is an update."""
     found = entries(
         {
             "set_once_traits": ["first"],
@@ -156,7 +156,7 @@ def test_identify_sets_the_profile() -> None:
 
 
 def test_ids_are_joined_by_an_event_only_in_the_original_way() -> None:
-    """And only where there are two."""
+    """An event joins them only if there are two."""
     both = {"type": "identify", "anonymous_id": "a", "traits": {"plan": "pro"}}
     assert [entry.part for entry in entries(**both)] == ["$set"]
     joined = entries({"identity": "original"}, **both)[-1].payload
@@ -168,7 +168,7 @@ def test_ids_are_joined_by_an_event_only_in_the_original_way() -> None:
 
 
 def test_a_group_is_a_member_and_a_profile() -> None:
-    """The first key is what groupId is a value of."""
+    """groupId is a value of the first key."""
     found = entries(
         {"group_keys": ["company", "team"]},
         type="group",
@@ -188,6 +188,39 @@ def test_a_group_is_a_member_and_a_profile() -> None:
     assert track["company"] == ["c-1"]
 
 
+def test_the_group_id_wins_over_a_trait_of_that_name() -> None:
+    """The trait is often the group's name, which would make another group."""
+    config = {"group_keys": ["company"], "traits_on_events": True}
+    event = {"group_id": "c-1", "traits": {"company": "Acme"}}
+    member, group = entries(config, type="group", **event)
+    assert member.payload["$set"] == {"company": ["c-1"]}
+    assert group.payload["$group_id"] == "c-1"
+    assert group.payload["$set"] == {"company": "Acme"}
+    context = {"groupId": "c-1", "traits": {"company": "Acme"}}
+    assert properties(config, context=context)["company"] == ["c-1"]
+    own = properties(config, context=context, properties={"company": "c-2"})
+    assert own["company"] == "c-2"
+
+
+@pytest.mark.parametrize("type_", ["track", "page", "screen"])
+def test_properties_add_to_the_profile(type_: str) -> None:
+    """Numbers do so by an update of its own that is never applied twice, and stay on the event."""
+    config = {"increment_properties": ["points", "text", "absent"]}
+    given = {"points": "5", "text": "many", "other": 1}
+    sent, update = entries(config, type=type_, name="Home", properties=given, anonymous_id="a")
+    assert sent.payload["properties"].items() >= given.items()
+    assert (update.route, update.part) == ("engage-once", "$add")
+    assert update.payload["$add"] == {"points": 5}
+    assert update.payload["$distinct_id"] == "user-1"
+
+
+def test_nothing_is_added_for_nobody() -> None:
+    """An event without a number, or without a user, is an event alone."""
+    config = {"increment_properties": ["points"]}
+    assert len(entries(config, properties={"points": None})) == 1
+    assert len(entries(config, properties={"points": 5}, user_id=None)) == 1
+
+
 @pytest.mark.parametrize(
     ("config", "event"),
     [
@@ -202,13 +235,13 @@ def test_a_group_is_a_member_and_a_profile() -> None:
     ],
 )
 def test_what_mixpanel_would_not_take(config: dict[str, Any], event: dict[str, Any]) -> None:
-    """Is refused before it is sent, with the reason."""
+    """An event that Mixpanel would not accept is refused before it is sent, with the reason."""
     with pytest.raises(Permanent, match=r"\w"):
         entries(config, **event)
 
 
 def test_push_tokens_go_to_the_profile() -> None:
-    """By the system of the device."""
+    """The system of the device selects the property."""
     for system, key in (("iOS", "$ios_devices"), ("Android", "$android_devices")):
         context = {"os": {"name": system}, "device": {"token": "t"}}
         (entry,) = entries(type="identify", context=context)
@@ -226,14 +259,14 @@ def test_push_tokens_go_to_the_profile() -> None:
     ],
 )
 def test_wrong_settings(keys: dict[str, Any], message: str) -> None:
-    """Are refused when config is read."""
+    """Wrong settings are refused when config is read."""
     given = {"token": "token", **keys}
     with pytest.raises(ValueError, match=message):
         MixpanelConfig(**{**given, "token": Secret(given["token"])})
 
 
 def test_regions() -> None:
-    """Each has a host of its own."""
+    """Each region has its own host."""
     hosts = [
         MixpanelConfig(token=Secret("t"), region=region).endpoint("/import")
         for region in ("us", "eu", "in")

@@ -1,4 +1,4 @@
-"""Live events by /track, browsers from the User-Agent, and what Mixpanel cuts."""
+"""Live events to /track, browsers from the User-Agent, and texts that Mixpanel cuts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def aged(context: Context, hours: float, **fields: Any) -> Any:
 
 
 async def test_live_events_are_tracked_and_old_ones_imported(tmp_path: Path) -> None:
-    """Each once; the token is in those that are tracked, and nothing else proves them."""
+    """Each event is sent once; the token in tracked events is their only credential."""
     context = make_context(tmp_path)
     events = [aged(context, hours, event=f"{hours:g}") for hours in (0, 118, 120, 1000)]
     async with (
@@ -64,7 +64,7 @@ async def test_live_events_are_tracked_and_old_ones_imported(tmp_path: Path) -> 
 
 
 async def test_a_bad_event_among_those_tracked_is_found(tmp_path: Path) -> None:
-    """/track answers for a request as a whole: halves are sent. No secret is in the reason."""
+    """/track answers for a whole request, so it is halved. The reason shows no secret."""
     context = make_context(tmp_path)
     events = [aged(context, 0, event="bad" if n == 5 else "good") for n in range(8)]
     taken: list[str] = []
@@ -85,7 +85,7 @@ async def test_a_bad_event_among_those_tracked_is_found(tmp_path: Path) -> None:
 
 
 def test_joining_two_ids_goes_the_way_of_events(tmp_path: Path) -> None:
-    """Or the join could come long before or after them."""
+    """Otherwise the join could arrive long before or after its events."""
     context = make_context(tmp_path)
     config = MixpanelConfig(token=Secret(TOKEN), api="track", identity="original")
     mapper = Mapper(config, context.clock)
@@ -109,13 +109,13 @@ def test_joining_two_ids_goes_the_way_of_events(tmp_path: Path) -> None:
     ],
 )
 def test_the_browser_is_told_by_the_user_agent(agent: str, found: tuple[str, str] | None) -> None:
-    """Under Mixpanel's names; what is longer than any browser's is not looked at."""
+    """A browser gets Mixpanel's name; user agents that are too long are not parsed."""
     assert browser_of(agent) == found
 
 
 @given(st.text())
 def test_any_user_agent_can_be_read(agent: str) -> None:
-    """None raises."""
+    """No User-Agent raises an error."""
     browser_of(agent)
 
 
@@ -125,18 +125,20 @@ def properties_of(keys: dict[str, Any], **fields: Any) -> Any:
 
 
 def test_events_from_browsers_have_it_and_others_not() -> None:
-    """An app's User-Agent names its HTTP library; what the event says itself stays."""
+    """The User-Agent of an app names its HTTP library; the event's own values stay."""
     web = {"userAgent": CHROME}
     found = properties_of({}, context=web)
     assert (found["$browser"], found["$browser_version"]) == ("Chrome", "79.0")
     assert properties_of({}, context=web, properties={"$browser": "Own"})["$browser"] == "Own"
     for context in ({**web, "device": {"id": "d"}}, {"userAgent": 7}, {"userAgent": "x"}):
         assert "$browser" not in properties_of({}, context=context)
+    for agent in ("Dalvik/2.1.0 (Linux; U; Android 14)", "python-requests/2.32", "okhttp/4.12.0"):
+        assert "$browser" not in properties_of({}, context={"userAgent": agent})
     assert "$browser" not in properties_of({"browser": False}, context=web)
 
 
 def test_texts_that_mixpanel_cuts_are_counted(tmp_path: Path) -> None:
-    """By bytes, not characters."""
+    """The limit is in bytes, not characters."""
     context = make_context(tmp_path)
     mapper = Mapper(MixpanelConfig(token=Secret(TOKEN)), context.clock, context.count)
     mapper(make_event(properties={"a": "x" * 255, "b": "é" * 127, "c": 1, "d": ["x" * 300]}))

@@ -1,4 +1,4 @@
-"""What each error of the database means, and that none shows a secret."""
+"""Errors of the database: their meaning, and no secret in any of them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def error(state: str) -> asyncpg.PostgresError:
     ],
 )
 def test_the_sqlstate_decides(states: str, meaning: Meaning) -> None:
-    """Whether to try again, look again, blame an event or alarm somebody is in the code."""
+    """The code decides: retry, load the tables again, give up an event, or raise an alarm."""
     assert {state: meaning_of(error(state)) for state in states.split()} == dict.fromkeys(
         states.split(), meaning
     )
@@ -41,7 +41,7 @@ def test_the_sqlstate_decides(states: str, meaning: Meaning) -> None:
 
 @pytest.fixture
 async def role(server: PostgresServer, schema: str) -> str:
-    """A user without any right beyond logging in."""
+    """A user with no right but to log in."""
     name = f"role_{schema}"
     await server.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'")
     return name
@@ -54,7 +54,7 @@ def dsn(
 
 
 async def raised_by(destination: Destination, batch: Any) -> list[Exception]:
-    """What `send` and `check` raise."""
+    """Returns the error that `send` or `check` raises."""
     found: list[Exception] = []
     for call in (destination.send(batch([make_event()])), destination.check()):
         with pytest.raises((Misconfigured, Retryable)) as raised:
@@ -66,7 +66,7 @@ async def raised_by(destination: Destination, batch: Any) -> list[Exception]:
 async def test_credentials_that_are_refused_pause(
     make: Any, batch: Any, server: PostgresServer, role: str
 ) -> None:
-    """A wrong password is a matter of settings, and is not shown."""
+    """A wrong password is an error of settings, and is not shown."""
     with server.passwords_for(role):
         destination = await make(dsn=dsn(server, role, "wr0ng-s3cret"))
         with capture_logs() as logs:
@@ -80,7 +80,7 @@ async def test_credentials_that_are_refused_pause(
 async def test_a_database_that_is_missing_pauses(
     make: Any, batch: Any, server: PostgresServer
 ) -> None:
-    """The events are kept until somebody makes it."""
+    """The events are kept until a person creates it."""
     destination = await make(dsn=dsn(server, "postgres", database="nowhere"))
     for found in await raised_by(destination, batch):
         assert isinstance(found, Misconfigured)
@@ -88,7 +88,7 @@ async def test_a_database_that_is_missing_pauses(
 
 
 async def test_a_server_that_is_down_is_tried_again(make: Any, batch: Any) -> None:
-    """It does not keep the destination from starting, and shows no part of the DSN."""
+    """The destination starts anyway, and shows no part of the DSN."""
     destination = await make(dsn=f"postgresql://u:{PASSWORD}@127.0.0.1:1/x")
     for found in await raised_by(destination, batch):
         assert isinstance(found, Retryable)
@@ -98,7 +98,7 @@ async def test_a_server_that_is_down_is_tried_again(make: Any, batch: Any) -> No
 async def test_check_says_what_is_missing(
     make: Any, batch: Any, server: PostgresServer, schema: str, role: str
 ) -> None:
-    """`gateway check` names the statements to run, and is content once they were run."""
+    """`gateway check` lists the statements to run, and passes once they were run."""
     destination = await make(dsn=dsn(server, role))
     sending, checking = await raised_by(destination, batch)
     assert isinstance(sending, Misconfigured)
@@ -119,7 +119,7 @@ async def test_check_says_what_is_missing(
 
 
 async def test_check_changes_nothing(make: Any, server: PostgresServer, schema: str) -> None:
-    """The schema is not made before the first event."""
+    """The check does not create the schema."""
     await (await make()).check()
     assert await server.fetch("SELECT 1 FROM pg_namespace WHERE nspname = $1", schema) == []
 
@@ -127,7 +127,7 @@ async def test_check_changes_nothing(make: Any, server: PostgresServer, schema: 
 async def test_a_lock_that_lasts_is_waited_for_later(
     make: Any, batch: Any, server: PostgresServer, schema: str
 ) -> None:
-    """Somebody who locks a table makes the events wait in the queue, not a connection."""
+    """A locked table makes the events wait in the queue, not a connection."""
     destination = await make(lock_timeout_seconds=0.05)
     await destination.send(batch([make_event()]))
     db = await asyncpg.connect(server.dsn)

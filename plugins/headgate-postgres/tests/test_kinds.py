@@ -55,13 +55,13 @@ KINDS = st.sampled_from(list(Kind))
     ],
 )
 def test_a_value_shows_its_type(value: Any, kind: Kind | None) -> None:
-    """A new column gets the narrowest type that loses nothing of the value."""
+    """A new column gets the narrowest type that keeps the whole value."""
     assert infer(value) is kind
 
 
 @given(VALUES)
 def test_a_value_fits_the_type_that_it_shows(value: Any) -> None:
-    """What a type is inferred from can be stored in it."""
+    """A value can be stored in the type inferred from it."""
     kind = infer(value)
     assert kind is None or encode(kind, value) is not UNFIT
 
@@ -96,7 +96,7 @@ def test_a_number_is_stored_as_it_is_or_not_at_all(kind: Kind, value: float) -> 
 
 @pytest.mark.parametrize("kind", [Kind.TEXT, Kind.JSONB])
 def test_what_postgresql_cannot_hold_is_replaced(kind: Kind) -> None:
-    """NUL and halves of characters become U+FFFD, also deep within an array, and in keys."""
+    """NUL and lone surrogates become U+FFFD, also deep in an array, and in keys."""
     assert "\ufffd" in encode(kind, "a\0b")
     deep = encode(kind, [{"k\0": ["\ud800", "\0"]}])
     assert json.loads(deep) == [{"k\ufffd": ["\ufffd", "\ufffd"]}]

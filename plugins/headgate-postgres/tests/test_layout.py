@@ -1,4 +1,4 @@
-"""What stands in the tables."""
+"""The content of the tables."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def test_each_type_of_event_has_its_table(make: Any, rows: Any, batch: Any
 async def test_columns_appear_with_types(
     make: Any, rows: Any, batch: Any, server: Any, schema: str
 ) -> None:
-    """A property that was never seen adds a column of a type that suits it."""
+    """A new property adds a column of a suitable type."""
     destination = await make()
     await destination.send(batch([track(total=19.99)]))
     body = {"n": 1, "ok": True, "at": "2026-11-23T14:00:00Z", "list": [1], "deep": {"er": "x"}}
@@ -89,11 +89,21 @@ async def test_a_column_of_numbers_widens(make: Any, rows: Any, batch: Any) -> N
     assert not any("_extra" in row for row in found)
 
 
+async def test_widening_keeps_every_digit(make: Any, rows: Any, batch: Any) -> None:
+    """Fractions of 16 and 17 digits stay the same when their column takes larger numbers."""
+    destination = await make()
+    prices = [1000000000000001.5, 0.30000000000000004]
+    await destination.send(batch([track(price=price) for price in prices]))
+    await destination.send(batch([track(price=2**53 + 1)], first=2))
+    found = {row["price"] for row in await rows("order_completed")}
+    assert found == {*(Decimal(repr(price)) for price in prices), Decimal(2**53 + 1)}
+
+
 @pytest.mark.parametrize("why", ["large", "view"])
 async def test_a_column_that_cannot_widen_stays(
     why: str, make: Any, rows: Any, batch: Any, server: Any, schema: str
 ) -> None:
-    """Where the table is too large, or a view uses the column, what does not fit is in _extra."""
+    """If the table is too large, or a view uses the column, values go to _extra instead."""
     destination = await make(**({"widen_max_bytes": 0} if why == "large" else {}))
     await destination.send(batch([track(price=20)]))
     if why == "view":
@@ -107,7 +117,7 @@ async def test_a_column_that_cannot_widen_stays(
 
 
 async def test_a_value_of_another_type_is_kept_aside(make: Any, rows: Any, batch: Any) -> None:
-    """A text for a column of numbers is in _extra; a number for a column of texts is a text."""
+    """A text for a column of numbers is in _extra; a number for a column of texts becomes text."""
     destination = await make()
     await destination.send(batch([track(code=5, size="L")]))
     await destination.send(batch([track(code="A-5", size=42)], first=1))
@@ -128,7 +138,7 @@ async def test_two_names_of_one_column_are_both_kept(make: Any, rows: Any, batch
 async def test_names_of_ours_and_of_postgresql_are_out_of_the_way(
     make: Any, rows: Any, batch: Any
 ) -> None:
-    """A property named as a column of every row, and an event named as a table, get a prefix."""
+    """Properties named like a common column, and events named like a table, get a prefix."""
     destination = await make()
     event = make_event(event="Users", properties={"user_id": "x", "ctid": 1, "select": 2})
     await destination.send(batch([event]))
@@ -154,7 +164,7 @@ async def test_tables_and_columns_are_bounded(
 
 
 async def test_a_row_is_bounded(make: Any, rows: Any, batch: Any) -> None:
-    """A row of more values than fit a page keeps the others in _extra."""
+    """A row with more values than fit a page keeps the others in _extra."""
     destination = await make(columns_limit=1600)
     body = {f"p{n}": f"{n:024}" for n in range(1000)}
     await destination.send(batch([track(**body)]))
@@ -174,7 +184,7 @@ async def test_one_table_for_all(make: Any, rows: Any, batch: Any, server: Any) 
 async def test_a_table_of_somebody_else_is_left_alone(
     make: Any, rows: Any, batch: Any, server: Any, schema: str
 ) -> None:
-    """An event named like a table that is there already is in tracks; the table stays as it was."""
+    """An event named like an existing table is in tracks; the table stays as it was."""
     await server.execute(f"CREATE SCHEMA {schema}; CREATE TABLE {schema}.orders (n int)")
     destination = await make()
     await destination.send(batch([make_event(event="Orders", properties={"n": 1})]))
@@ -185,7 +195,7 @@ async def test_a_table_of_somebody_else_is_left_alone(
 async def test_a_schema_of_somebody_else_is_refused(
     make: Any, batch: Any, server: Any, schema: str
 ) -> None:
-    """Where `users` is another program's table, nothing is written and the events are kept."""
+    """If `users` is another program's table, nothing is written and the events are kept."""
     await server.execute(f"CREATE SCHEMA {schema}; CREATE TABLE {schema}.users (id int)")
     destination = await make()
     with pytest.raises(Misconfigured, match="which this destination did not make"):
@@ -197,7 +207,7 @@ def wide(number: int) -> dict[str, int]:
 
 
 async def test_users_have_their_latest_traits(make: Any, rows: Any, batch: Any) -> None:
-    """A newer trait wins, whatever order they come in; what is not named again stays."""
+    """A newer trait wins in any order of arrival; traits that are not sent again stay."""
     destination = await make()
 
     def identify(minute: int, user: str = "u", **traits: Any) -> Any:

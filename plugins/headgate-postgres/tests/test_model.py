@@ -1,4 +1,4 @@
-"""Random events against a model: what was sent is in the row, once, in its column or in _extra."""
+"""Random events against a model: each value is in the row once, in its column or in _extra."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _schemas = itertools.count(1)
 
 
 def leaves(body: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, str, Any]]:
-    """Each value with its path, joined by ``_`` and by dots."""
+    """Yields each value with its path, joined by ``_`` and by dots."""
     for key, value in body.items():
         if isinstance(value, dict):
             yield from leaves(value, (*path, key))
@@ -57,7 +57,7 @@ def leaves(body: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[s
 
 
 def same(stored: Any, sent: Any) -> bool:
-    """Whether what is in a column of any type is what was sent."""
+    """Tells whether a column's value is the value that was sent."""
     if stored is None:
         return False
     if isinstance(sent, str):
@@ -101,7 +101,7 @@ def holds(row: dict[str, Any], extra: dict[str, Any], path: str, shown: str, val
 async def test_nothing_is_lost_and_nothing_made_up(
     server: PostgresServer, tmp_path: Path, batches: Any, columns_limit: int, widen: bool
 ) -> None:
-    """Each value of each event is in one place of its row, whatever types and names meet."""
+    """Each value of each event is in one place of its row, for any types and names."""
     schema = f"model{next(_schemas)}"
     config = PostgresConfig(
         dsn=Secret(server.dsn),

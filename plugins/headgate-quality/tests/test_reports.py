@@ -21,7 +21,7 @@ def order(**properties: Any) -> Event:
 
 
 def test_a_report_has_the_form_that_segment_gives_it(build: Build) -> None:
-    """One event of the other source for each violation, with nothing of the event's values."""
+    """Each violation is one event of the other source, without values of the event."""
     event = make_event(
         message_id="m-1",
         properties={"total": "s3cret"},
@@ -78,7 +78,7 @@ def test_a_report_has_the_form_that_segment_gives_it(build: Build) -> None:
 
 
 def test_a_report_has_the_same_id_each_time(build: Build) -> None:
-    """It follows from the source, the event's id and the violation, and from nothing else."""
+    """Only the source, the event's id and the violation determine it."""
     chain = build(report_to="audit")
 
     def ids(**fields: Any) -> set[str]:
@@ -91,7 +91,7 @@ def test_a_report_has_the_same_id_each_time(build: Build) -> None:
 
 
 def test_what_a_report_repeats_is_short(build: Build) -> None:
-    """However long a client's texts are, a report of its event is not."""
+    """A report stays short for client texts of any length."""
     long = "x" * 30_000
     context = {"app": {"version": long, "name": [long]}, "library": long}
     (made,) = build(report_to="audit").run(make_event(event=long, context=context)).made
@@ -103,7 +103,7 @@ def test_what_a_report_repeats_is_short(build: Build) -> None:
 def test_the_violations_of_an_event_are_bounded(
     build: Build, options: dict[str, int], number: int
 ) -> None:
-    """Only so many are recorded and reported; all that is to be left out is left out."""
+    """The bound limits records and reports, not omissions."""
     event = order(**{f"p{i}": 1 for i in range(30)}, products=[{"sku": 1}] * 30)
     chain = build(report_to="audit", unplanned_properties="omit", violations="omit", **options)
     outcome = chain.run(event)
@@ -116,7 +116,7 @@ def test_the_violations_of_an_event_are_bounded(
 def test_the_reports_of_a_request_are_bounded(
     build: Build, options: dict[str, int], number: int
 ) -> None:
-    """The events are checked and recorded all the same, and the next request has its own."""
+    """All events are checked and recorded, and the next request has its own bound."""
     chain = build(report_to="audit", **options)
     for _ in range(2):
         outcome = chain.run(*(make_event(event="x") for _ in range(MAX_REPORTS + 10)))
@@ -125,7 +125,7 @@ def test_the_reports_of_a_request_are_bounded(
 
 
 def test_a_blocked_event_is_forwarded_as_it_was_sent(build: Build) -> None:
-    """The copy belongs to the other source and says where it came from and why."""
+    """The copy belongs to the other source, with its origin and the violations."""
     event = order(total="1", color="red")
     event.context = {"locale": "de"}
     event.extra = {"tenant": "t"}
@@ -148,7 +148,7 @@ def test_a_blocked_event_is_forwarded_as_it_was_sent(build: Build) -> None:
 
 
 def test_an_event_with_omissions_is_not_forwarded(build: Build) -> None:
-    """What is forwarded is what was sent: there is no copy of what is left of an event."""
+    """Only events that are still as sent are forwarded."""
     chain = build(
         unplanned_properties="omit", violations="block", forward_blocked_to="b", report_to="r"
     )
@@ -157,7 +157,7 @@ def test_an_event_with_omissions_is_not_forwarded(build: Build) -> None:
 
 
 def test_an_event_that_is_not_blocked_is_not_forwarded(build: Build) -> None:
-    """Forwarding is for what goes nowhere else."""
+    """Forwarding is for blocked events only."""
     assert build(forward_blocked_to="b").run(make_event(event="x")).made == []
 
 

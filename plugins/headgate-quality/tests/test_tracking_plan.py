@@ -49,7 +49,7 @@ def versions(*numbers: int) -> TrackingPlan:
     ],
 )
 def test_the_version_is_asked_for_or_the_oldest(asked: object, taken: str) -> None:
-    """Only the whole number of a version that there is picks it; all else gets the oldest."""
+    """Only the whole number of an existing version picks it; all else gets the oldest."""
     rule = versions(10, 3, 2).rule("track", "Order Completed", asked)
     assert rule is not None
     (violation,) = rule.violations({"properties": {}})
@@ -57,7 +57,7 @@ def test_the_version_is_asked_for_or_the_oldest(asked: object, taken: str) -> No
 
 
 def test_true_is_not_version_one() -> None:
-    """JSON's true is no number, though Python's is."""
+    """JSON's true is not a number, unlike Python's."""
     rule = versions(0, 1).rule("track", "Order Completed", True)
     assert rule is not None
     assert rule.violations({"properties": {}})[0].field == "properties.v0"
@@ -70,7 +70,7 @@ def test_names_match_exactly(name: str) -> None:
 
 
 def test_rules_of_persons_and_groups_have_no_name() -> None:
-    """Whatever key the rule has in the file, all identify events are held against it."""
+    """Such rules apply to all events of the type, whatever their key."""
     plan = TrackingPlan()
     plan.add("IDENTIFY", "anything", 1, {})
     assert plan.rule("identify", "", None) is not None
@@ -92,7 +92,7 @@ RULE = {"type": "TRACK", "key": "A", "version": 1, "jsonSchema": {}, "deprecated
     ],
 )
 def test_plans_that_can_be_read(tree: Any, tmp_path: Path) -> None:
-    """A list of rules, or the answer of Segment's API that holds it, whatever else is in there."""
+    """A list of rules, and the answer of Segment's API with it, can be read with any other keys."""
     plan = read_plan(write(tmp_path, tree))
     assert plan.rule("track", "A", None) is not None
     assert plan.name == tree.get("name", "")
@@ -128,14 +128,14 @@ def test_plans_that_cannot_be_read(tree: Any, message: str, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("ref", ["http://127.0.0.1:9/a.json", "file:///etc/hosts"])
 def test_a_schema_fetches_nothing(ref: str, tmp_path: Path) -> None:
-    """What is not in the plan itself cannot be referred to, over the network or on disk."""
+    """A schema cannot refer to anything outside the plan, over the network or on disk."""
     tree = {"rules": [{**RULE, "jsonSchema": {"$ref": ref}}]}
     with pytest.raises(ConfigError, match="Retrieval is disabled"):
         read_plan(write(tmp_path, tree))
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    """Says so, with its path."""
+    """The error has the path."""
     with pytest.raises(ConfigError, match=r"plan\.json cannot be read: No such file"):
         read_plan(tmp_path / "plan.json")
 
@@ -157,7 +157,7 @@ json_values = st.recursive(
 
 @given(st.binary(max_size=30) | json_values.map(lambda tree: json.dumps(tree).encode()))
 def test_any_file(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
-    """Whatever is in a file, it is a plan or a `ConfigError`."""
+    """Any file is a plan or a `ConfigError`."""
     path = tmp_path_factory.getbasetemp() / "any.json"
     path.write_bytes(data)
     try:
@@ -169,7 +169,7 @@ def test_any_file(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None
 
 @given(json_values)
 def test_any_schema(schema: Any) -> None:
-    """Whatever stands for a schema is refused as one or can be used."""
+    """Any value for a schema is refused, or can be used."""
     plan = TrackingPlan()
     try:
         plan.add("track", "e", 1, {"properties": {"properties": schema}})

@@ -26,7 +26,7 @@ def order(**properties: Any) -> Event:
 
 
 def test_an_event_as_planned_is_left_alone(build: Build) -> None:
-    """Nothing is recorded, made or changed."""
+    """An event that follows the plan is not changed, recorded or copied."""
     events = [order(total=1.5, products=[{"sku": "a"}]), make_event(type="alias", previous_id="x")]
     before = [event.to_json() for event in events]
     outcome = build(
@@ -37,7 +37,7 @@ def test_an_event_as_planned_is_left_alone(build: Build) -> None:
 
 
 def test_everything_is_allowed_by_default(build: Build) -> None:
-    """Violations are recorded in `context.protocols`, beside what the client has there."""
+    """Violations are recorded in `context.protocols`, beside the client's own keys."""
     event = order(total="1", color="red")
     event.context = {"locale": "de", "protocols": {"event_version": 1}}
     outcome = build().run(event)
@@ -72,14 +72,14 @@ def test_unplanned_events(build: Build, action: str, kept: int) -> None:
 
 
 def test_only_track_events_are_unplanned(build: Build) -> None:
-    """A page without a rule goes on as it is."""
+    """A page without a rule is not changed."""
     outcome = build(unplanned_event="block").run(make_event(type="page", event=None, name="x"))
     assert outcome.protocols is None
 
 
 @pytest.mark.parametrize("kind", ["track", "page"])
 def test_unplanned_properties_are_left_out(build: Build, kind: str) -> None:
-    """What the rule does not name goes, at any depth; what was left out is listed."""
+    """Properties that the rule does not name are removed at any depth, and listed."""
     event = order(color="red", products=[{"sku": "a", "note": "x"}, {"sku": "b"}])
     event.type = kind
     event.name = "Home"
@@ -93,7 +93,7 @@ def test_unplanned_properties_are_left_out(build: Build, kind: str) -> None:
 
 
 def test_invalid_properties_are_left_out(build: Build) -> None:
-    """What has the wrong value goes; what is missing cannot."""
+    """Wrong values are removed; missing ones stay missing."""
     event = make_event(properties={"total": "s3cret", "products": [{"sku": 1}, {"sku": "b"}]})
     outcome = build(violations="omit").run(event)
     assert outcome.kept[0].to_dict()["properties"] == {"products": [{}, {"sku": "b"}]}
@@ -107,7 +107,7 @@ def test_invalid_properties_are_left_out(build: Build) -> None:
 
 
 def test_the_body_as_a_whole_is_not_left_out(build: Build) -> None:
-    """Where no single property is at fault none is taken out."""
+    """If no single property is at fault, none is removed."""
     schema = {"properties": {"properties": {"minProperties": 3}}}
     rule = {"type": "TRACK", "key": "Few", "version": 1, "jsonSchema": schema}
     outcome = build(rule, violations="omit").run(make_event(event="Few", properties={"a": 1}))
@@ -117,7 +117,7 @@ def test_the_body_as_a_whole_is_not_left_out(build: Build) -> None:
 
 @pytest.mark.parametrize(("action", "kept"), [("allow", 1), ("omit", 0), ("block", 0)])
 def test_too_much_to_leave_out(build: Build, action: str, kept: int) -> None:
-    """Where there is too much to take out one by one, nothing that is wrong goes on."""
+    """If too much would have to be removed, the event is blocked."""
     event = order(products=[{"sku": 1}] * (MAX_ERRORS + 1))
     outcome = build(violations=action, report_to="audit").run(event)
     assert (len(outcome.kept), len(outcome.made)) == (kept, 1)
@@ -127,7 +127,7 @@ def test_too_much_to_leave_out(build: Build, action: str, kept: int) -> None:
     "options", [{"violations": "block"}, {"common_violations": "block"}, {"violations": "allow"}]
 )
 def test_what_blocked_an_event_is_told_first(build: Build, options: dict[str, str]) -> None:
-    """However much else there is to tell: what is unplanned comes last."""
+    """Unplanned properties come last, however many there are."""
     event = make_event(properties={f"p{i}": 1 for i in range(30)}, context={"ip": "::1"})
     outcome = build(COMMON, report_to="audit", max_violations=1, **options).run(event)
     (report,) = outcome.made
@@ -137,7 +137,7 @@ def test_what_blocked_an_event_is_told_first(build: Build, options: dict[str, st
 
 @pytest.mark.parametrize("kind", ["identify", "group"])
 def test_traits_have_settings_of_their_own(build: Build, kind: str) -> None:
-    """Those of properties do not hold for them."""
+    """The settings for properties do not apply to traits."""
 
     def person() -> Event:
         return make_event(type=kind, event=None, group_id="g", traits={"plan": "x", "age": 7})
@@ -154,7 +154,7 @@ def test_traits_have_settings_of_their_own(build: Build, kind: str) -> None:
     [("allow", 2), ("block", 0), ({"track": "block"}, 1), ({"alias": "block"}, 1), ({}, 2)],
 )
 def test_the_common_rule(build: Build, setting: Any, kept: int) -> None:
-    """It is for the whole event, of every type, and blocks those types that are named."""
+    """The common rule applies to whole events of all types, and blocks the named types."""
     events = [order(), make_event(type="alias", event=None, previous_id="x", context={"ip": "::1"})]
     for event in events:
         event.context = {"ip": "192.0.2.1"}
@@ -166,7 +166,7 @@ def test_the_common_rule(build: Build, setting: Any, kept: int) -> None:
 
 
 def test_the_common_rule_comes_last(build: Build) -> None:
-    """It sees the event without what the standard controls have left out of it."""
+    """The common rule checks the event after the standard controls have changed it."""
     schema = {"properties": {"properties": {"properties": {"color": False}}}}
     common = {"type": "COMMON", "jsonSchema": schema}
     chain = build(common, common_violations="block", unplanned_properties="omit")
@@ -175,7 +175,7 @@ def test_the_common_rule_comes_last(build: Build) -> None:
 
 
 def test_only_events_of_named_sources_are_checked(build: Build) -> None:
-    """A plan is for the sources that it names, or for all."""
+    """A plan applies to the sources that it names, or to all."""
     events = [make_event(event="x", source_id=source) for source in ("web", "app")]
     outcome = build(unplanned_event="block", sources=["app"]).run(*events)
     assert [event.source_id for event in outcome.kept] == ["web"]
@@ -198,7 +198,7 @@ def test_settings_that_are_refused(build: Build, options: dict[str, Any], messag
 
 
 def test_the_words_are_those_of_the_field() -> None:
-    """By default nothing is changed and nothing made; there are bounds."""
+    """By default violations and reports are bounded, and no other source gets events."""
     config = PlanConfig(file="plan.json")
     assert (config.max_violations, config.max_reports) == (MAX_VIOLATIONS, MAX_REPORTS) == (10, 500)
     assert config.report_to == config.forward_blocked_to == ""

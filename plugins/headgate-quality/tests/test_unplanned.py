@@ -67,7 +67,7 @@ BodyRule = Callable[[Any], Rule]
     ],
 )
 def test_what_is_unplanned(body_rule: BodyRule, schema: Any, value: Any, fields: list[str]) -> None:
-    """A key that no part of the schema names, in an object whose keys are listed."""
+    """A key is unplanned if no part of the schema names it and its object lists its keys."""
     assert [field_of(path) for path in body_rule(schema).unplanned(value)] == fields
 
 
@@ -75,7 +75,7 @@ def test_what_is_unplanned(body_rule: BodyRule, schema: Any, value: Any, fields:
 
 
 def test_taking_out() -> None:
-    """Keys and elements go, the original stays, and what is not there does not matter."""
+    """Keys and elements are removed from a copy, and missing paths do not matter."""
     value = {"p": {"a": 1, "l": [1, {"b": 2, "c": 3}, 3], "o": {"x": {"y": 1}}}}
     before = json.dumps(value)
     paths = [
@@ -103,7 +103,7 @@ bodies = st.recursive(
 
 @given(st.dictionaries(names, bodies, max_size=4))
 def test_what_is_left_is_planned(body_rule: BodyRule, body: dict[str, Any]) -> None:
-    """Once what is unplanned has been taken out, nothing is; what was planned is still there."""
+    """Without the unplanned values nothing is unplanned, and planned ones are still there."""
     inner = {"properties": {"b": {"items": {"properties": {"c": {}}}}}}
     rule = body_rule({"properties": {"a": inner, "b": {"items": inner}}})
     paths = rule.unplanned(body)

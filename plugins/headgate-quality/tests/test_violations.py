@@ -116,14 +116,14 @@ FIELDS = {"a": {"type": ["string", "null"]}, "list": {"items": {"required": ["sk
 def test_each_kind_of_violation(
     body_rule: BodyRule, schema: Any, value: Any, kind: str, field: str, description: str
 ) -> None:
-    """What is wrong is said by the names of fields and types; no value is repeated."""
+    """Descriptions name fields and types, and repeat no value."""
     (violation,) = body_rule(schema).violations({"properties": value})
     assert (violation.kind, violation.field, violation.description) == (kind, field, description)
     assert violation.present == (kind != "Required")
 
 
 def test_all_violations_are_found(body_rule: BodyRule) -> None:
-    """Each of them, not the first only; each additional property by itself."""
+    """All violations are found, with one for each additional property."""
     schema = {"properties": FIELDS, "required": ["b", "c"], "additionalProperties": False}
     assert sorted(found(body_rule(schema), {"a": 1, "x": 1, "y": 1, "list": [{}, {}]})) == [
         ("Invalid Type", "properties.a"),
@@ -137,7 +137,7 @@ def test_all_violations_are_found(body_rule: BodyRule) -> None:
 
 
 def test_violations_are_not_looked_at_one_by_one_without_end(body_rule: BodyRule) -> None:
-    """An event that is wrong in more ways than anybody reads gets one violation, and soon."""
+    """An event with too many errors quickly gets one violation."""
     rule = body_rule({"properties": {"l": {"items": {"type": "string"}}}})
     assert len(rule.violations({"properties": {"l": [1] * MAX_ERRORS}})) == MAX_ERRORS
     assert rule.violations({"properties": {"l": [1] * (MAX_ERRORS + 1)}}) == [TOO_MANY]
@@ -145,7 +145,7 @@ def test_violations_are_not_looked_at_one_by_one_without_end(body_rule: BodyRule
 
 
 def test_all_forbidden_properties_are_found(body_rule: BodyRule) -> None:
-    """Where none is permitted, each is a violation of its own, also within others."""
+    """If none is permitted, each is a violation, also in nested objects."""
     nothing = {"additionalProperties": False}
     fields = [("Unplanned Property", f"properties.{key}") for key in ("a", "b")]
     assert found(body_rule(nothing), {"a": 1, "b": 2}) == fields
@@ -155,7 +155,7 @@ def test_all_forbidden_properties_are_found(body_rule: BodyRule) -> None:
 
 
 def test_a_long_name_is_cut(body_rule: BodyRule) -> None:
-    """What a client calls a property does not decide how long what is said of it becomes."""
+    """The length of a description does not depend on a client's names."""
     (violation,) = body_rule({"additionalProperties": False}).violations(
         {"properties": {"x" * 9999: 1}}
     )
@@ -164,7 +164,7 @@ def test_a_long_name_is_cut(body_rule: BodyRule) -> None:
 
 
 def test_a_pattern_cannot_be_made_to_take_forever(body_rule: BodyRule) -> None:
-    """A text for which it would take more steps than permitted does not match."""
+    """A text that needs more steps than permitted does not match."""
     schema = {"properties": {"a": {"pattern": "^(a|a)*(?=x)b$"}}}
     started = time.process_time()
     assert found(body_rule(schema), {"a": "a" * 5000}) == [("Invalid Value", "properties.a")]
@@ -172,5 +172,5 @@ def test_a_pattern_cannot_be_made_to_take_forever(body_rule: BodyRule) -> None:
 
 
 def test_numbers_of_any_size(body_rule: BodyRule) -> None:
-    """A number that no machine word holds is a number."""
+    """A number larger than a machine word is a number."""
     assert found(body_rule({"properties": {"a": {"type": "integer"}}}), {"a": 10**400}) == []

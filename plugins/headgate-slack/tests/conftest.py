@@ -1,4 +1,4 @@
-"""What the tests of Slack share."""
+"""Fixtures for the tests of Slack."""
 
 from __future__ import annotations
 

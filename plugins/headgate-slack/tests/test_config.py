@@ -1,4 +1,4 @@
-"""What a user may write."""
+"""Config of the destination."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ URL = "https://hooks.slack.example/services/T0/B0/secret-of-the-channel"
     ],
 )
 def test_a_mistake_is_named_by_its_key(keys: dict[str, Any], wrong: str) -> None:
-    """With what is wrong, and without showing the URL."""
+    """The error says what is wrong, and does not show the URL."""
     with pytest.raises(ConfigError, match=re.escape(wrong)) as caught:
         make_config(SlackConfig, keys, "destinations.team")
     assert str(caught.value).startswith("destinations.team")
@@ -47,6 +47,6 @@ def test_a_mistake_is_named_by_its_key(keys: dict[str, Any], wrong: str) -> None
 
 
 def test_the_url_is_not_shown() -> None:
-    """Nor where the whole config is printed."""
+    """Printing the whole config does not show it."""
     keys = {"webhook_url": URL, "routes": [{"when": "event = 'A'", "webhook_url": URL}]}
     assert "secret-of" not in repr(make_config(SlackConfig, keys, "destinations.team"))

@@ -13,7 +13,7 @@ CONFIG = {"webhook_url": "{url}/services/T0/B0/golden", "interval_seconds": 0.0}
 
 
 def refuses(_: Received, __: Sequence[int]) -> Answer:
-    """Takes no message that it cannot read."""
+    """Refuses messages that it cannot read."""
     return Answer(400, body=b"invalid_payload")
 
 
@@ -23,11 +23,11 @@ def refuses(_: Received, __: Sequence[int]) -> Answer:
     Vendor(accepts=Answer(body=b"ok"), refuses=refuses),
 )
 def test_contract(contract_scene: ContractScene) -> None:
-    """Nothing is lost, whatever Slack does."""
+    """No answer of Slack loses an event."""
     contract_scene.check()
 
 
 @pytest.mark.golden("golden.jsonl", headgate_slack, CONFIG)
 def test_golden(golden_case: GoldenCase) -> None:
-    """An event makes the messages that the file says."""
+    """Each event leads to the messages in the file."""
     golden_case.check()

@@ -1,4 +1,4 @@
-"""Texts with places in them."""
+"""Texts with places to fill in."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ EVENT = make_event(
     ],
 )
 def test_a_text_is_filled_in(text: str, filled: str | None) -> None:
-    """Each place with what people read; markup of the text itself stays what it is."""
+    """Each place is filled in readably; the text's own markup stays."""
     expected = "<https://shop.example|R&amp;D/7> & co" if filled is None else filled
     assert compile_template(text)(EVENT, {}) == expected
 
@@ -65,19 +65,19 @@ def test_a_text_is_filled_in(text: str, filled: str | None) -> None:
     ],
 )
 def test_a_place_that_names_nothing(text: str, wrong: str) -> None:
-    """Is an error that says which place and what it may have meant."""
+    """The error names the place, and a suggestion."""
     with pytest.raises(TemplateError, match=re.escape(wrong)):
         compile_template(text)
 
 
 def test_words_of_a_digest() -> None:
-    """Stand for themselves, and are escaped as values are."""
+    """Words of a digest are not paths, and are escaped like values."""
     fill = compile_template("{{count}} of {{event}}", ("count", "event"))
     assert fill(EVENT, {"count": "12", "event": "A & B"}) == "12 of A &amp; B"
 
 
 def test_blocks() -> None:
-    """Every text is filled in; in a URL values are percent-encoded, and what is no text stays."""
+    """Every text is filled in; values in URLs are percent-encoded, and other values stay."""
     block = {
         "type": "section",
         "text": {"type": "mrkdwn", "text": "{{properties.order_id}}"},
@@ -95,14 +95,14 @@ def test_blocks() -> None:
 
 
 def test_long_values_are_cut() -> None:
-    """One property does not make up all of a message."""
+    """One property cannot fill a whole message."""
     event = make_event(properties={"x": "y" * 5000})
     assert compile_template("{{properties.x}}")(event, {}) == "y" * MAX_VALUE_CHARS
 
 
 @given(st.text())
 def test_no_value_is_markup(value: str) -> None:
-    """Slack shows a value as it is, and finds neither mention nor link in it."""
+    """Slack shows a value literally, without mentions or links."""
     shown = compile_template("{{properties.x}}")(make_event(properties={"x": value}), {})
     assert not set("<>") & set(shown)
     assert unescape(shown) == unescape(escape(value[:MAX_VALUE_CHARS]))
@@ -111,7 +111,7 @@ def test_no_value_is_markup(value: str) -> None:
 
 @given(st.text(alphabet="a&<>", max_size=60), st.integers(1, 60))
 def test_a_text_is_not_cut_within_an_escape(value: str, most: int) -> None:
-    """What is left can be read, and is the beginning of what was there."""
+    """The cut text is readable, and a prefix of the whole."""
     cut = shortened(escape(value), most)
     assert len(cut) <= most
     assert re.sub("&(amp|lt|gt);", "", cut).count("&") == 0

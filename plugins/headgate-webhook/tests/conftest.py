@@ -1,4 +1,4 @@
-"""What the tests of the webhook share."""
+"""Fixtures for the tests of the webhook."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What answers mean."""
+"""The meaning of answers."""
 
 from __future__ import annotations
 
@@ -84,14 +84,14 @@ def test_no_failure_is_taken_for_a_success(status: int) -> None:
 @pytest.mark.parametrize("status", [408, 429, 500, 503])
 @pytest.mark.parametrize("value", ["90", "Mon, 23 Nov 2026 14:01:30 GMT"])
 def test_retry_after(status: int, value: str) -> None:
-    """Both forms of Retry-After reach the host with what is to be retried."""
+    """Both forms of Retry-After reach the gateway."""
     error = judged(status, Retry_After=value)
     assert isinstance(error, Retryable)
     assert error.retry_after_seconds == 90.0
 
 
 def test_without_retry_after_the_host_decides() -> None:
-    """No header, or one that cannot be read, leaves the wait to the host's back-off."""
+    """Without a readable header the gateway's back-off applies."""
     for headers in ({}, {"Retry_After": "soon"}):
         error = judged(503, **headers)
         assert isinstance(error, Retryable)
@@ -99,7 +99,7 @@ def test_without_retry_after_the_host_decides() -> None:
 
 
 def test_single_events_fail() -> None:
-    """An answer names the events that failed, each with its fate and reason."""
+    """An answer names the failed events, each with its outcome and reason."""
     error = judged(
         207,
         {
@@ -138,7 +138,7 @@ def test_single_events_fail() -> None:
 )
 @pytest.mark.parametrize("status", [200, 207])
 def test_other_bodies_mean_nothing(status: int, body: bytes | Any) -> None:
-    """A body that names no failed event leaves the status to speak: all were delivered."""
+    """With a body that names no failed event, the status counts: all were delivered."""
     assert judged(status, body) is None
 
 
@@ -158,14 +158,14 @@ def test_other_bodies_mean_nothing(status: int, body: bytes | Any) -> None:
     ],
 )
 def test_failures_that_cannot_be_told_apart_keep_all(item: Any) -> None:
-    """If the receiver reports failures that fit no event, none is thrown away, and it alarms."""
+    """If failures match no event, all events are kept, with an alarm."""
     error = judged(200, {"failed": [{"index": 0}, item]})
     assert isinstance(error, Misconfigured)
     assert "failed events is wrong" in str(error)
 
 
 def test_an_answer_that_is_too_large() -> None:
-    """A 207 that does not fit keeps the events; of a 200 only the status counts."""
+    """A 207 over the limit keeps the events; of a 200 only the status counts."""
     cut = b'{"failed": [{"index": 1'
     assert judged(200, cut, whole=False) is None
     error = judged(207, cut, whole=False)
@@ -187,7 +187,7 @@ json_values = st.recursive(
 
 @given(status=st.integers(200, 299), body=json_values | st.binary(), events=st.integers(1, 5))
 def test_any_body_has_a_meaning(status: int, body: Any, events: int) -> None:
-    """Whatever a receiver answers, nothing but a delivery error is raised, within the batch."""
+    """Any answer raises only delivery errors, for events of the batch."""
     error = judged(status, body, events=events)
     if isinstance(error, BatchError):
         assert set(error.failed) <= set(range(events))
@@ -196,7 +196,7 @@ def test_any_body_has_a_meaning(status: int, body: Any, events: int) -> None:
 
 
 def test_reasons_are_short_and_on_one_line() -> None:
-    """An excerpt of the answer is enough to recognise it, and cannot fill or garble a log."""
+    """An excerpt identifies the answer, and cannot flood or garble a log."""
     error = judged(500, b"<html>\n\t<h1>oh\x1b[31m no\x00</h1>" + b"x" * 10_000)
     text = str(error).removeprefix("HTTP 500: ")
     assert text.startswith("<html> <h1>oh [31m no </h1>xxx")
@@ -205,7 +205,7 @@ def test_reasons_are_short_and_on_one_line() -> None:
 
 
 def test_reasons_of_single_events_are_short_too() -> None:
-    """The same holds for the reason of each event."""
+    """The reason of each event is an excerpt too."""
     error = judged(200, {"failed": [{"index": 0, "reason": "a\x1b" + "b" * 1000}]})
     assert isinstance(error, BatchError)
     assert len(str(error.failed[0])) == EXCERPT_CHARACTERS
@@ -219,14 +219,14 @@ SECRET = 'se/cret "token" ü'
     "shown", [SECRET, json.dumps(SECRET), "?key=se%2Fcret%20%22token%22%20%C3%BC"]
 )
 def test_secrets_are_masked(shown: str) -> None:
-    """A secret that the receiver sends back is not shown, also if it is escaped."""
+    """A secret in an answer is hidden, also if it is escaped."""
     error = judged(400, f"bad credentials {shown}!".encode(), mask=Mask([SECRET, "", "abc"]))
     assert "***" in str(error)
     assert "token" not in str(error)
 
 
 def test_a_secret_at_the_cut_is_masked() -> None:
-    """Where the answer was cut off in the middle of a secret, its beginning is not shown."""
+    """If the answer is cut within a secret, its beginning is hidden."""
     secret = "s" + "0123456789" * 3
     error = judged(400, f"your key is {secret[:20]}".encode(), whole=False, mask=Mask([secret]))
     assert "0123" not in str(error)
@@ -240,7 +240,7 @@ def test_a_secret_at_the_end_of_the_excerpt_is_masked() -> None:
 
 @given(text=st.text(), secrets=st.lists(st.text(min_size=4, max_size=8), max_size=3))
 def test_no_excerpt_shows_a_secret(text: str, secrets: list[str]) -> None:
-    """No text that holds secrets leaves one standing."""
+    """An excerpt of any text hides all secrets."""
     whole = text + "".join(secrets) + text
     shown = Mask(secrets).excerpt(whole)
     assert shown.isprintable()

@@ -18,18 +18,18 @@ CONFIG = {
 
 
 def refuses(request: Received, places: Sequence[int]) -> Answer:
-    """Names the events that it did not take, and keeps the others."""
+    """Names the refused events, and keeps the others."""
     failed = [{"index": place, "retry": False, "reason": "too old"} for place in places]
     return Answer(207, json={"failed": failed})
 
 
 @pytest.mark.destination_contract(headgate_webhook, CONFIG, Vendor(refuses=refuses))
 def test_contract(contract_scene: ContractScene) -> None:
-    """Nothing is lost, whatever the receiver does."""
+    """No answer of a receiver loses an event."""
     contract_scene.check()
 
 
 @pytest.mark.golden("golden.jsonl", headgate_webhook, {"url": "{url}/events"})
 def test_golden(golden_case: GoldenCase) -> None:
-    """An event makes the request that the file says."""
+    """Each event leads to the request in the file."""
     golden_case.check()

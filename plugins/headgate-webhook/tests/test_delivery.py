@@ -18,14 +18,14 @@ from headgate_webhook import Webhook, WebhookConfig
 
 
 async def test_delivered(make: Any, vendor: FakeVendor) -> None:
-    """A 2xx ends the matter with one request."""
+    """After a 2xx there is no second request."""
     vendor.answer(Answer(202, body=b"thanks"))
     await (await make(vendor.url)).send(make_batch(3))
     assert len(vendor.requests) == 1
 
 
 async def test_failed_events_are_named_by_index(make: Any, vendor: FakeVendor) -> None:
-    """The receiver's list of failed events reaches the host."""
+    """The receiver's list of failed events reaches the gateway."""
     vendor.answer(Answer(207, json={"failed": [{"index": 1, "retry": False, "reason": "no"}]}))
     with pytest.raises(BatchError) as caught:
         await (await make(vendor.url)).send(make_batch(3))
@@ -41,7 +41,7 @@ async def test_throttled(make: Any, vendor: FakeVendor, clock: ManualClock) -> N
 
 
 async def test_redirects_are_not_followed(make: Any, vendor: FakeVendor) -> None:
-    """Events and credentials go nowhere but to the URL that config names."""
+    """Events and credentials go only to the URL in config."""
     async with FakeVendor() as other:
         vendor.answer(Answer(307, headers={"Location": other.url}))
         with pytest.raises(Misconfigured, match="HTTP 307"):
@@ -89,7 +89,7 @@ async def test_a_connection_closed_while_idle_costs_one_attempt_at_most(
 
 
 async def test_a_success_that_is_cut_off_is_retried(make: Any, vendor: FakeVendor) -> None:
-    """Half an answer may have named failed events in its other half."""
+    """The missing half of an answer could have named failed events."""
     vendor.answer(Answer(200, body=b'{"failed": []}', fault="cut"))
     with pytest.raises(Retryable, match="ClientPayloadError"):
         await (await make(vendor.url)).send(make_batch())
@@ -106,7 +106,7 @@ async def test_an_error_needs_no_explanation(make: Any, vendor: FakeVendor, faul
 
 @pytest.mark.parametrize("fault", ["hang", "stall"])
 async def test_an_attempt_can_be_cancelled(make: Any, vendor: FakeVendor, fault: Any) -> None:
-    """The host's time-out ends an attempt at once, and the next one gets through."""
+    """The gateway's time-out ends an attempt at once, and the next one works."""
     vendor.answer(Answer(body=b"slow", fault=fault))
     destination = await make(vendor.url)
     sending = asyncio.create_task(destination.send(make_batch()))
@@ -127,7 +127,7 @@ async def test_answers_are_read_up_to_the_bound(make: Any, vendor: FakeVendor) -
 
 
 async def test_an_answer_of_just_the_bound_is_read(make: Any, vendor: FakeVendor) -> None:
-    """The bound is what may be read, to the byte."""
+    """An answer of exactly the limit is read."""
     body = json.dumps({"failed": [{"index": 0}]}).encode().ljust(1024)
     vendor.answer(Answer(body=body), Answer(body=body + b" "))
     destination = await make(vendor.url, max_response_bytes=1024)
@@ -137,7 +137,7 @@ async def test_an_answer_of_just_the_bound_is_read(make: Any, vendor: FakeVendor
 
 
 async def test_an_answer_that_is_not_http(make: Any) -> None:
-    """A port where something else listens is an outage, and its text does not show the URL."""
+    """A port with another protocol is an outage, and its text does not show the URL."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readline()
@@ -168,7 +168,7 @@ async def test_nobody_listens(make: Any) -> None:
 async def test_the_wait_for_a_connection_is_bounded(
     make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A host that does not answer at all is given up after `connect_timeout_seconds`."""
+    """A silent host is given up after `connect_timeout_seconds`."""
     connections = []
 
     async def never(*args: object, **_: object) -> None:
@@ -187,7 +187,7 @@ async def test_the_wait_for_a_connection_is_bounded(
 
 
 def limit_to(vendor: FakeVendor, events: int, sizes: list[int]) -> None:
-    """Script answers as of a server that takes so many events, for batches of these sizes."""
+    """Scripts the answers of a server that takes so many events, for batches of these sizes."""
     vendor.answer(*(Answer(413 if size > events else 200) for size in sizes))
 
 
@@ -229,11 +229,11 @@ async def test_a_single_event_that_is_too_large(make: Any, vendor: FakeVendor) -
 
 
 async def test_halves_keep_their_indices(make: Any, vendor: FakeVendor) -> None:
-    """What fails in a half is named by its place in the batch."""
+    """Failed events in a half have their place in the whole batch."""
     vendor.answer(
         Answer(413),
         Answer(200, json={"failed": [{"index": 1, "retry": False}]}),
-        Answer(422, body=b"nonsense"),
+        *[Answer(422, body=b"nonsense")] * 3,
     )
     with pytest.raises(BatchError) as caught:
         await (await make(vendor.url)).send(make_batch(4))
@@ -246,7 +246,7 @@ async def test_halves_keep_their_indices(make: Any, vendor: FakeVendor) -> None:
 async def test_an_outage_between_halves(
     make: Any, vendor: FakeVendor, status: int, kind: type[Exception]
 ) -> None:
-    """If the receiver goes down after the first half, only what is left is sent again."""
+    """If the receiver fails after the first half, only the rest is sent again."""
     vendor.answer(Answer(413), Answer(200), Answer(413), Answer(status))
     with pytest.raises(BatchError) as caught:
         await (await make(vendor.url)).send(make_batch(8))
@@ -255,7 +255,7 @@ async def test_an_outage_between_halves(
 
 
 async def test_an_outage_before_the_first_half(make: Any, vendor: FakeVendor) -> None:
-    """If nothing was delivered, the batch fails as a whole, with the wait that was asked for."""
+    """If nothing was delivered, the batch fails as a whole, with the requested wait."""
     vendor.answer(Answer(413), Answer(503, headers={"Retry-After": "9"}))
     with pytest.raises(Retryable) as caught:
         await (await make(vendor.url)).send(make_batch(8))
@@ -286,7 +286,7 @@ async def test_check_of_a_name_that_does_not_exist(
 
 
 async def test_stop_is_safe_twice_and_without_start(tmp_path: Path) -> None:
-    """The life cycle holds for a destination that was never started."""
+    """A destination that was never started can be stopped, also twice."""
     destination = Webhook(WebhookConfig(url=Secret("http://localhost/")), make_context(tmp_path))
     await destination.stop()
     await destination.stop()

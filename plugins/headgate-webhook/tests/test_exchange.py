@@ -1,4 +1,4 @@
-"""What is kept of a request and its answer with a dead letter."""
+"""The excerpt of request and answer that a dead letter keeps."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from gateway.testing import Answer, FakeVendor, make_batch, make_event
 
 
 async def refused(make: Any, vendor: FakeVendor, answer: Answer, **keys: Any) -> DeliveryError:
-    """The error that an answer to two events makes."""
-    vendor.answer(answer)
+    """Returns the error of the first event, or that of the batch, if two events get this answer."""
+    vendor.answer(*[answer] * 3)
     events = [make_event(event="First"), make_event(event="Second")]
     with pytest.raises(DeliveryError) as caught:
         await (await make(vendor.url + "/hook-0123456789abcdef", **keys)).send(make_batch(events))
-    return caught.value
+    error = caught.value
+    return error.failed.get(0, error) if isinstance(error, BatchError) else error
 
 
 async def test_request_and_answer_can_be_read(make: Any, vendor: FakeVendor) -> None:
-    """Method, host, the headers that help, the event, and what the receiver said."""
+    """The exchange has method, host, useful headers, the event and the receiver's answer."""
     answer = Answer(400, body=b"no such field\nsee the docs", headers={"X-Request-Id": "r-1"})
     text = (await refused(make, vendor, answer)).exchange
     for part in (
@@ -37,7 +38,7 @@ async def test_request_and_answer_can_be_read(make: Any, vendor: FakeVendor) -> 
 
 
 async def test_an_item_that_failed_is_shown_itself(make: Any, vendor: FakeVendor) -> None:
-    """Of a batch in which one was refused, that one."""
+    """Of a batch with one refused event, only that one is shown."""
     answer = Answer(json={"failed": [{"index": 1, "retry": False, "reason": "bad"}]})
     error = await refused(make, vendor, answer)
     assert isinstance(error, BatchError)
@@ -47,7 +48,7 @@ async def test_an_item_that_failed_is_shown_itself(make: Any, vendor: FakeVendor
 
 
 async def test_an_only_event_that_failed_is_blamed_itself(make: Any, vendor: FakeVendor) -> None:
-    """A receiver that names the one event of a batch is not down."""
+    """A receiver that names the only event of a batch is not down."""
     vendor.answer(Answer(json={"failed": [{"index": 0, "retry": True}]}))
     with pytest.raises(BatchError) as caught:
         await (await make(vendor.url)).send(make_batch(1))
@@ -55,7 +56,7 @@ async def test_an_only_event_that_failed_is_blamed_itself(make: Any, vendor: Fak
 
 
 async def test_no_credential_is_kept(make: Any, vendor: FakeVendor) -> None:
-    """Neither of the URL nor of the headers, nor where the receiver echoes them."""
+    """URL and headers are hidden, even if the receiver echoes them."""
     secrets = ["hook-0123456789abcdef", "Bearer top-secret-token", "top-secret-token", "sign-me"]
     echo = " ".join(secrets).encode()
     text = (
@@ -73,7 +74,7 @@ async def test_no_credential_is_kept(make: Any, vendor: FakeVendor) -> None:
 
 
 async def test_large_bodies_are_cut(make: Any, vendor: FakeVendor) -> None:
-    """An excerpt is no copy."""
+    """An exchange is an excerpt, not a copy."""
     vendor.answer(Answer(400, body=b"x" * 100_000))
     event = make_event(properties={"text": "y" * 100_000})
     with pytest.raises(Permanent) as caught:
@@ -83,7 +84,7 @@ async def test_large_bodies_are_cut(make: Any, vendor: FakeVendor) -> None:
 
 @given(st.text(alphabet="ab\nsecr-t", max_size=60), st.integers(1, 40))
 def test_a_block_never_shows_a_secret(text: str, most: int) -> None:
-    """Wherever it stands and wherever the text is cut."""
+    """Secrets are hidden at any place, and at any cut of the text."""
     block = Mask(["secr-t"]).block(text, most)
     assert "secr-t" not in block
     assert len(block) <= most

@@ -1,4 +1,4 @@
-"""What a receiver gets."""
+"""Requests as a receiver gets them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def test_large_batches(make: Any, vendor: FakeVendor, compress: str) -> No
 
 
 async def test_method_path_and_headers(make: Any, vendor: FakeVendor) -> None:
-    """The user's method, URL and headers are used, next to our own."""
+    """The user's method, URL and headers are used beside our own."""
     destination = await make(
         vendor.url + "/hook/%2F?a=b%20c",
         method="PUT",
@@ -76,7 +76,7 @@ async def test_method_path_and_headers(make: Any, vendor: FakeVendor) -> None:
 
 
 async def test_an_empty_batch_sends_nothing(make: Any, vendor: FakeVendor) -> None:
-    """No events are no request."""
+    """Without events there is no request."""
     await (await make(vendor.url)).send(make_batch([]))
     assert vendor.requests == []
 
@@ -100,7 +100,7 @@ async def test_cookies_are_not_kept(make: Any, vendor: FakeVendor) -> None:
 
 
 async def test_retries_carry_the_same_key(make: Any, vendor: FakeVendor) -> None:
-    """The key stays over attempts and restarts, and so does the whole body, also compressed."""
+    """The key stays over attempts and restarts, and so does the whole body, even compressed."""
     vendor.answer(Answer(500))
     events = make_batch(3, first_offset=5)
     for attempt in (1, 2):
@@ -119,7 +119,7 @@ async def test_retries_carry_the_same_key(make: Any, vendor: FakeVendor) -> None
 
 
 def test_keys_differ_for_different_events() -> None:
-    """Any other destination, offset, event or number of events has another key."""
+    """Another destination, offset, event or number of events has another key."""
     a, b, c = (make_event(message_id=name) for name in "abc")
     keys = [
         idempotency_key("crm", [a, b], [1, 2]),
@@ -133,7 +133,7 @@ def test_keys_differ_for_different_events() -> None:
 
 
 def readme_verify() -> Callable[..., bool]:
-    """The function that the README gives to receivers."""
+    """Returns the function that the README gives to receivers."""
     text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     namespace: dict[str, Any] = {}
@@ -149,7 +149,7 @@ async def test_the_readme_verifies_what_we_sign(
     compress: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A receiver that follows the README takes our requests, and no forged or old ones."""
+    """A receiver that follows the README accepts our requests, but no forged or old ones."""
     verify = readme_verify()
     monkeypatch.setattr("time.time", lambda: clock() / 1000)
     destination = await make(vendor.url, secret="s3cret", compress=compress)
@@ -166,7 +166,7 @@ async def test_the_readme_verifies_what_we_sign(
 
 @given(header=st.text(max_size=50) | st.just("t=1,v1=é"))
 def test_the_readme_survives_any_header(header: str) -> None:
-    """The receiver's function answers False to what is no signature, and never raises."""
+    """The receiver's function returns False for any other header, and never raises."""
     assert not readme_verify()("s3cret", header, b"")
 
 

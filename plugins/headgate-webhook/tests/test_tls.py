@@ -1,4 +1,4 @@
-"""Whom the destination trusts."""
+"""Certificates that the destination trusts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from headgate_webhook import Webhook, WebhookConfig
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """A certificate for 127.0.0.1 that vouches for itself, with its key."""
+    """A self-signed certificate for 127.0.0.1, with its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "vendor")])
     now = dt.datetime.now(dt.UTC)
@@ -53,7 +53,7 @@ def certificate(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def secure(certificate: Path) -> AsyncIterator[FakeVendor]:
-    """A server that has the certificate."""
+    """A server with the certificate."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate)
     async with FakeVendor(ssl_context=context) as vendor:
@@ -61,7 +61,7 @@ async def secure(certificate: Path) -> AsyncIterator[FakeVendor]:
 
 
 async def test_an_unknown_certificate_is_refused(make: Any, secure: FakeVendor) -> None:
-    """Nothing is sent to a server that cannot prove who it is; the events are kept."""
+    """Nothing is sent to a server with an unknown certificate; the events are kept."""
     destination = await make(secure.url)
     with pytest.raises(Misconfigured, match="certificate"):
         await destination.send(make_batch())
@@ -71,7 +71,7 @@ async def test_an_unknown_certificate_is_refused(make: Any, secure: FakeVendor) 
 
 
 async def test_a_certificate_of_our_own(make: Any, secure: FakeVendor) -> None:
-    """With ``ca_file``, relative to the config file, a server of one's own is trusted."""
+    """With ``ca_file``, relative to the config file, a private certificate is trusted."""
     destination = await make(secure.url, ca_file="ca.pem")
     await destination.check()
     assert secure.requests == []
@@ -80,7 +80,7 @@ async def test_a_certificate_of_our_own(make: Any, secure: FakeVendor) -> None:
 
 
 async def test_verification_can_be_switched_off(make: Any, secure: FakeVendor) -> None:
-    """With ``verify_tls = false`` any certificate will do, and the log says so."""
+    """With ``verify_tls = false`` any certificate works, and the log warns."""
     with capture_logs() as logs:
         destination = await make(secure.url, verify_tls=False)
     await destination.check()

@@ -1,8 +1,8 @@
-"""A shop's visitors, as the events that its site, its app and its servers would send.
+"""A simulated shop: the events that its site, its app and its servers send for its visitors.
 
-For demonstrations, benchmarks and tests: `Shop` is seeded and pure, so that the same arguments give
-the same events in the same order, and nobody's data is in them. Names of events and properties are
-those of Segment's e-commerce specification, version 2
+It is for demonstrations, benchmarks and tests. `Shop` is seeded and pure: the same arguments give
+the same events in the same order, without any real person's data. Events and properties have the
+names of Segment's e-commerce specification, version 2
 (https://segment.com/docs/connections/spec/ecommerce/v2/). The catalogue and its prices are fixed.
 """
 
@@ -20,14 +20,14 @@ from gateway.events.timestamps import format_ms
 __all__ = ["OPENING_MS", "Clock", "Shop", "ShopEvent", "steady_clock"]
 
 Clock: TypeAlias = Callable[[float], int]
-"""Seconds since the shop was first looked at, to a wall-clock time in milliseconds."""
+"""Maps seconds of the shop's time to a wall-clock time in milliseconds."""
 
 OPENING_MS = 1_767_607_200_000
-"""2026-01-05T10:00:00Z, when the shop of the default clock is first looked at."""
+"""2026-01-05T10:00:00Z, the start of the default clock."""
 
 
 def steady_clock(start_ms: int, speed: float = 1.0) -> Clock:
-    """A clock that shows `start_ms` at 0 and on which `speed` seconds of the shop take one."""
+    """Returns a clock that starts at `start_ms`; `speed` seconds of the shop take one second."""
     return lambda seconds: start_ms + round(seconds * 1000 / speed)
 
 
@@ -36,12 +36,12 @@ class Shop:
     """A shop with visitors.
 
     Attributes:
-        seed: everything that is random follows from it, the message ids too.
-        visitors_per_minute: how many come in a minute of the shop's time, on average; each makes
-            some 16 events within a few minutes.
+        seed: determines everything random, including message ids.
+        visitors_per_minute: average in a minute of the shop's time; each visitor makes some 16
+            events within a few minutes.
         clock: gives events their timestamps. Ids do not depend on it.
-        warm_up_seconds: for so long visitors have been coming in when the first event is looked
-            at; 0 opens the shop at that moment, empty.
+        warm_up_seconds: time that visitors have been arriving before the first event; 0 opens an
+            empty shop.
     """
 
     seed: int
@@ -56,12 +56,12 @@ class Shop:
             raise ValueError("warm_up_seconds must not be below 0")
 
     def events(self) -> Iterator[tuple[float, ShopEvent]]:
-        """All events in order of time, each with its seconds since the first look; never ends.
+        """Yields all events in order of time, each with its seconds of the shop's time; endless.
 
-        Every call begins anew. Memory is bounded by the visitors who are in the shop at once.
+        Every call starts over. Memory is bounded by the visitors who are in the shop at once.
         """
         arrivals = Random(f"{self.seed}:arrivals")  # noqa: S311 - nothing secret
-        # Entries: time, number (which breaks ties), what happens then, what the visitor does next.
+        # Entries: time, number (which breaks ties), event, further steps of the visitor.
         pending: list[tuple[float, int, ShopEvent, Steps]] = []
         number = 0
         arrival = -self.warm_up_seconds + arrivals.expovariate(self.visitors_per_minute / 60)

@@ -1,6 +1,6 @@
-"""What is in the shop, and who may come: products, people and the devices that they use.
+"""Products, people and their devices.
 
-All of it is made up. Domains, telephone numbers and names are of the ranges set aside for fiction.
+All of them are fictional. Domains and telephone numbers are from ranges reserved for fiction.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = [
 ORIGIN = "https://shop.example"
 
 REGULARS = 500
-"""People who had an account before the first event; their numbers are below this."""
+"""Number of people with an account before the first event; their numbers are below this."""
 
 _ACCOUNTS_UNTIL_MS = 1_767_225_600_000  # 2026-01-01
 _DAY_MS = 86_400_000
@@ -43,7 +43,7 @@ _COMPANY_SHARE = 0.2
 
 
 class Product(NamedTuple):
-    """Something to buy."""
+    """A product."""
 
     sku: str
     category: str
@@ -53,7 +53,7 @@ class Product(NamedTuple):
     cents: int
 
     def listed(self, **more: Any) -> dict[str, Any]:
-        """The properties that the e-commerce specification gives a product."""
+        """Returns the properties of a product in the e-commerce specification."""
         slug = self.name.lower().replace("'", "").replace(" ", "-")
         return {
             "product_id": self.sku[3:],
@@ -115,7 +115,7 @@ REFERRERS = ("", "https://www.google.com/", "https://duckduckgo.com/", "https://
 
 
 class Place(NamedTuple):
-    """Where somebody lives."""
+    """A person's home."""
 
     city: str
     state: str
@@ -138,7 +138,7 @@ PLACES = (
 
 
 class Browser(NamedTuple):
-    """What a visitor of the site uses."""
+    """A browser of a visitor to the site."""
 
     user_agent: str
     platform: str
@@ -167,7 +167,7 @@ BROWSERS = (
 
 
 class Phone(NamedTuple):
-    """What a user of the app uses."""
+    """A phone of a user of the app."""
 
     type: str
     library: str
@@ -189,7 +189,7 @@ PHONES = (
 
 
 class Company(NamedTuple):
-    """An account that several people buy for."""
+    """A company for which several people buy."""
 
     group_id: str
     name: str
@@ -210,7 +210,7 @@ _LAST_NAMES = ("Adler", "Bianchi", "Castro", "Dubois", "Eriksen", "Fofana", "Gra
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody with an account, or who may open one."""
+    """A person with an account, or without one yet."""
 
     user_id: str
     traits: dict[str, Any]
@@ -219,7 +219,7 @@ class Person:
 
 @lru_cache(maxsize=2 * REGULARS)
 def person(seed: int, number: int) -> Person:
-    """The person of that number, the same each time."""
+    """Returns the person with a number, always the same."""
     rng = Random(f"{seed}:person:{number}")  # noqa: S311 - nothing secret
     first, last = rng.choice(_FIRST_NAMES), rng.choice(_LAST_NAMES)
     place = rng.choice(PLACES)

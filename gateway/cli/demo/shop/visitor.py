@@ -28,10 +28,10 @@ from gateway.cli.demo.shop.stock import (
 __all__ = ["ShopEvent", "Steps", "Visitor"]
 
 ShopEvent: TypeAlias = dict[str, Any]
-"""An event as an SDK sends it in a batch. Nested parts may be shared: encode, do not change."""
+"""An event as an SDK sends it in a batch. Nested parts can be shared, so never change them."""
 
 Steps: TypeAlias = Iterator[tuple[float, ShopEvent]]
-"""What somebody does: seconds since the step before, and the event."""
+"""Steps of a visit: seconds since the previous step, and the event."""
 
 _CURRENCY = "USD"
 _FREE_SHIPPING_CENTS = 75_00
@@ -41,11 +41,11 @@ _COMPANY_QUANTITY = 10
 
 
 class Visitor:
-    """Somebody who comes to the site or opens the app.
+    """A visitor of the site or the app.
 
     Args:
         seed: of the shop.
-        number: a visitor does the same each time for the same seed and number.
+        number: of the visitor. The same seed and number always give the same visit.
     """
 
     def __init__(self, seed: int, number: int) -> None:
@@ -64,7 +64,7 @@ class Visitor:
         self._context = self._surroundings()
 
     def steps(self) -> Steps:
-        """The whole visit, and what follows from it."""
+        """Yields the whole visit, and events that follow from it."""
         rng = self._rng
         landing = rng.choice(("home", "category", "product"))
         if landing == "home":
@@ -81,7 +81,7 @@ class Visitor:
             if not found or rng.random() < 0.75:
                 yield from self._consider(rng.choice(CATEGORIES[category]), clicked=found)
             if turn == 0 and self._signed_in:
-                yield from self._identify()  # as a site does when it has loaded
+                yield from self._identify()  # as a site does after loading
         if self._cart:
             yield (
                 self._pause(),
@@ -167,7 +167,7 @@ class Visitor:
             yield self._pause(60.0), self._refund(order)
 
     def _sign_in(self) -> Steps:
-        """Sign in, or sign up if the visitor is new."""
+        """Signs in, or signs up if the visitor is new."""
         traits = self._person.traits
         self._signed_in = True
         yield from self._identify()
@@ -179,7 +179,7 @@ class Visitor:
         yield 0.2, self._track("Signed Up", type="organic", **names, email=traits["email"])
 
     def _identify(self) -> Steps:
-        """Say who the visitor is and, for somebody who buys for a company, which."""
+        """Identifies the visitor, and the company that the visitor buys for."""
         yield self._pause(), self._event("identify", traits=self._person.traits)
         company = self._person.company
         if company is not None:
@@ -211,7 +211,7 @@ class Visitor:
         return order
 
     def _refund(self, order: dict[str, Any]) -> ShopEvent:
-        """A server of the shop says so, not the visitor's device."""
+        """Makes an event that a server of the shop sends, not the visitor's device."""
         refunded = {key: order[key] for key in ("order_id", "total", "currency", "products")}
         event = self._track("Order Refunded", **refunded)
         event["context"] = {"library": {"name": "@segment/analytics-node", "version": "3.1.0"}}
@@ -224,7 +224,7 @@ class Visitor:
         ]
 
     def _look(self, name: str, category: str, path: str) -> Steps:
-        """Open a page of the site, or a screen of the app."""
+        """Opens a page of the site, or a screen of the app."""
         fields = {"name": name, "category": category} if category else {"name": name}
         if self._phone is not None:
             yield self._pause(), self._event("screen", **fields, properties={"path": path})
@@ -257,7 +257,7 @@ class Visitor:
         return event
 
     def _surroundings(self) -> dict[str, Any]:
-        """The parts of the context that stay the same during the visit."""
+        """Returns the parts of the context that stay the same during the visit."""
         rng, phone = self._rng, self._phone
         place = rng.choice(PLACES)
         context: dict[str, Any] = {"locale": place.locale, "timezone": place.timezone}

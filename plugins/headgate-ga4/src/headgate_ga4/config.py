@@ -1,4 +1,4 @@
-"""What a user writes in config.toml."""
+"""Config of a destination with ``type = "ga4"``."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ _HOSTS = {
 
 
 class Ga4Config(VendorSettings, frozen=True, kw_only=True):
-    """Keys of a destination with ``type = "ga4"``.
+    """Settings of the destination.
 
     Attributes:
-        api_secret: made in the stream's settings, under Measurement Protocol.
+        api_secret: created in the stream's settings, under Measurement Protocol.
         measurement_id: of a web stream, ``G-…``.
-        firebase_app_id: or of an app stream; exactly one of the two.
+        firebase_app_id: of an app stream; exactly one of the two is needed.
         region: ``eu`` collects in the European Union.
-        default_currency: of values that come without one; such values are left out unless it is
-            set, for Google ignores them.
-        prefer_total: whether an order's value is its total, and not its revenue without tax and
-            shipping.
+        default_currency: for values without one. If it is not set, such values are left out, as
+            Google ignores them.
+        prefer_total: whether the value of an order is its total, instead of its revenue without tax
+            and shipping.
         max_value_characters: of a parameter's value; 500 for Analytics 360.
-        validate_percent: share of the requests that, once delivered, go to Google's validation
-            server too, which says what Google will drop.
-        send_ip, send_user_agent: whether Google gets them, to derive place and device.
+        validate_percent: share of the delivered requests that also go to Google's validation
+            server, which tells what Google will drop.
+        send_ip, send_user_agent: whether to send them to Google, to derive place and device.
     """
 
     api_secret: Secret
@@ -47,7 +47,7 @@ class Ga4Config(VendorSettings, frozen=True, kw_only=True):
     send_user_agent: bool = False
 
     def __post_init__(self) -> None:
-        """Check what the types cannot say; the texts show no values."""
+        """Checks what types cannot express; the messages show no values."""
         VendorSettings.__post_init__(self)
         if not self.api_secret.reveal().strip():
             raise ValueError("api_secret: is empty")
@@ -57,5 +57,5 @@ class Ga4Config(VendorSettings, frozen=True, kw_only=True):
             raise ValueError('default_currency: is a code of three letters such as "EUR"')
 
     def endpoint(self, path: str) -> str:
-        """The URL of one of the protocol's endpoints."""
+        """Returns the URL of one of the protocol's endpoints."""
         return self.at(_HOSTS[self.region], path)

@@ -1,4 +1,4 @@
-"""The destination: events of one client together, different clients side by side."""
+"""The destination: sends events of one client together, and different clients in parallel."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ _BY_HAND = (
 
 
 class Ga4(Destination):
-    """Sends events to Google Analytics 4. Google has no way to tell a repetition.
+    """Sends events to Google Analytics 4, which cannot recognise repetitions.
 
     Attributes:
-        validator: asks Google's validation server about a share of the requests.
+        validator: has Google's validation server check a share of the requests.
     """
 
     def __init__(self, config: Ga4Config, context: Context) -> None:
@@ -62,31 +62,31 @@ class Ga4(Destination):
         )
 
     async def start(self) -> None:
-        """Open the session."""
+        """Opens the session."""
         await self._client.start()
 
     async def stop(self) -> None:
-        """Close it."""
+        """Closes the session."""
         await self.validator.stop()
         await self._client.stop()
 
     async def send(self, batch: Batch) -> None:
-        """Map the events and send them, up to 25 of one client in a request."""
+        """Maps the events and sends them, up to 25 of one client in a request."""
         items, refused = items_of(batch, self._entries)
         await self._packer.deliver(batch, items, self._post, refused)
 
     async def erase(self, subjects: Subjects, job: str = "") -> Erasure:
-        """The Measurement Protocol cannot delete; Google has another API, for OAuth, that can.
+        """Reports that a person has to do it: only an API with OAuth can delete.
 
         https://developers.google.com/analytics/devguides/config/userdeletion/v3
         """
         return Erasure("NOT_SUPPORTED", detail=_BY_HAND)
 
     async def check(self) -> None:
-        """Have Google's validation server look at a request; nothing is stored.
+        """Has Google's validation server check a request; nothing is stored.
 
-        It looks at the form of requests only: a wrong secret or stream id is not found by it, for
-        Google says success to those too.
+        The server checks the form of requests only. It does not find a wrong secret or stream id,
+        which Google answers with success.
         """
         request = Request(self._validation_url, _CHECK, HEADERS, params=self._params)
         reply = await self._client.send(request)

@@ -1,8 +1,8 @@
-"""What Google's validation server says of requests; it stores nothing.
+"""Checks of requests by Google's validation server, which stores nothing.
 
 https://developers.google.com/analytics/devguides/collection/protocol/ga4/validating-events. Google
-answers success to whatever is collected, so that this is the only way to learn that something
-which was delivered will not be there.
+answers success to every event that it collects, so only the validation server tells that a
+delivered event will be dropped.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["HEADERS", "PATH", "Finding", "Validator", "findings_in"]
 PATH = "/debug/mp/collect"
 HEADERS = {"Content-Type": "application/json"}
 MOST_REMEMBERED = 100
-"""Kinds of findings that are logged once each; further kinds are counted only."""
+"""Most kinds of findings that are logged, once each; further kinds are only counted."""
 
 _MOST_AT_ONCE = 2
 _TIMEOUT_SECONDS = 10.0
@@ -35,7 +35,7 @@ class Finding(NamedTuple):
 
 
 def findings_in(reply: Reply) -> list[Finding]:
-    """What an answer of the validation server has to say."""
+    """Returns the findings in an answer of the validation server."""
     found = reply.json()
     messages = found.get("validationMessages") if isinstance(found, dict) else None
     return [
@@ -50,10 +50,10 @@ def findings_in(reply: Reply) -> list[Finding]:
 
 
 class Validator:
-    """Has a share of the requests validated, beside their delivery and without ever failing it.
+    """Has a share of the requests validated after their delivery, without any effect on it.
 
-    A request is chosen by its bytes, so that a repetition is chosen again or not at all. While
-    two validations are under way further ones are left out, and counted as such.
+    The bytes of a request decide whether it is chosen, so a repetition is treated alike. While two
+    validations are in flight, further ones are skipped and counted.
 
     Args:
         percent: share of the requests, 0 to 100.
@@ -68,7 +68,7 @@ class Validator:
         client: HttpClient,
         context: Context,
     ) -> None:
-        # A rehearsal shows what is delivered, and this is beside it.
+        # Off in a dry run, which shows deliveries only.
         self._limit = 0.0 if context.rehearsal is not None else percent / 100 * 2**32
         self._url = url
         self._params = params
@@ -78,7 +78,7 @@ class Validator:
         self._logged: set[tuple[str, str]] = set()
 
     def offer(self, body: bytes) -> None:
-        """Have a request that was delivered validated, if it is among those chosen."""
+        """Has a delivered request validated, if it is chosen."""
         if not self._limit or zlib.crc32(body) >= self._limit:
             return
         if len(self._tasks) >= _MOST_AT_ONCE:
@@ -89,12 +89,12 @@ class Validator:
         task.add_done_callback(self._tasks.discard)
 
     async def settle(self) -> None:
-        """Wait for what is under way."""
+        """Waits for the validations in flight."""
         if self._tasks:
             await asyncio.wait(set(self._tasks))
 
     async def stop(self) -> None:
-        """Leave off what is under way; safe twice."""
+        """Cancels the validations in flight; safe twice."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

@@ -1,4 +1,4 @@
-"""What Slack's answers mean: a status, and a word that says more than the status does.
+"""Answers of Slack: a status, and a word that tells more than the status.
 
 https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks, section Handling errors.
 """
@@ -22,16 +22,16 @@ SETTINGS_WRONG = {
     "team_disabled": "the workspace is switched off",
     "user_not_found": "the person that it writes to is gone",
 }
-"""Words that speak of the webhook or its channel and not of the message, and what they mean."""
+"""Words about the webhook or its channel, not about the message, with their meanings."""
 
-_LONGEST = 200  # bytes of an answer that may be a word
+_LONGEST = 200  # bytes; a longer answer is no word
 
 
 def check_settings(reply: Reply) -> None:
-    """Return unless the answer blames the webhook.
+    """Raises if the webhook is at fault; else returns.
 
     Raises:
-        Misconfigured: it does, whatever its status.
+        Misconfigured: a word in the answer says so, whatever the status.
     """
     if reply.ok or len(reply.body) > _LONGEST:
         return

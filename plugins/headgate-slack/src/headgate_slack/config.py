@@ -1,4 +1,4 @@
-"""What a user writes in config.toml."""
+"""Config of a destination with ``type = "slack"``."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ __all__ = ["DIGEST_WORDS", "Blocks", "RouteConfig", "SlackConfig"]
 Blocks: TypeAlias = tuple[dict[str, Any], ...]
 
 DIGEST_WORDS = ("count", "event", "seconds")
-"""What `digest_text` has beside paths."""
+"""Words that `digest_text` can use beside paths."""
 
 _MOST_BLOCKS = 50  # https://docs.slack.dev/reference/block-kit/blocks
 
 
 class RouteConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One of the ``routes``: what is left out is as the destination has it.
+    """One of the ``routes``; keys that are left out are those of the destination.
 
     Attributes:
-        when: condition of the events that go this way.
+        when: condition for events on this route.
         webhook_url: of the channel.
         text, blocks: of the messages.
     """
@@ -36,21 +36,20 @@ class RouteConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
 
 class SlackConfig(HttpSettings, frozen=True, kw_only=True):
-    """Keys of a destination with ``type = "slack"``.
+    """Settings of the destination.
 
     Attributes:
-        webhook_url: of the channel; never shown, for it is the only credential.
-        text: of a message, in Slack's mrkdwn. ``{{path}}`` stands for what an event has there.
-        blocks: layout blocks, in whose texts ``{{path}}`` works as well.
-        when: condition of the events that there are messages of; others count as delivered.
-        routes: for the events of which the first with a condition that they meet decides about
-            channel and text. Without a `webhook_url` of its own, the destination sends nothing
-            else.
-        digest_above: where more events of a batch than this have the same name and channel, they
-            become one message, with their number. 0 never does that.
+        webhook_url: of the channel; never shown, as it is the only credential.
+        text: of a message, in Slack's mrkdwn. ``{{path}}`` stands for the event's value there.
+        blocks: layout blocks, whose texts can have ``{{path}}`` as well.
+        when: condition for events with a message; others count as delivered.
+        routes: the first one whose condition an event meets decides its channel and text. If the
+            destination has no `webhook_url`, it sends only events that match a route.
+        digest_above: if more events of a batch than this have the same name and channel, one
+            message stands for all of them. 0 turns this off.
         digest_text: of that message; ``{{count}}``, ``{{event}}`` and ``{{seconds}}`` stand for the
             number, the name, and the time since the first of them came in.
-        interval_seconds: from one message of a channel to its next.
+        interval_seconds: least time between two messages to a channel.
         max_text_chars: longer messages are cut.
     """
 
@@ -65,7 +64,7 @@ class SlackConfig(HttpSettings, frozen=True, kw_only=True):
     max_text_chars: Annotated[int, Meta(ge=100, le=40_000)] = 4000
 
     def __post_init__(self) -> None:
-        """Check what the types cannot say; the texts show no secrets."""
+        """Checks what types cannot express; the messages show no secrets."""
         HttpSettings.__post_init__(self)
         if self.webhook_url is None and not self.routes:
             raise ValueError("webhook_url: is missing; or give each of the routes its own")

@@ -1,4 +1,4 @@
-"""The destination: a message after the other to each channel."""
+"""The destination: posts messages, one after the other for each channel."""
 
 from __future__ import annotations
 
@@ -36,37 +36,36 @@ _DIGEST = RequestLimits(max_items=2**31, max_bytes=2**63)
 class Slack(Destination):
     """Posts messages to incoming webhooks.
 
-    Slack has no way to tell a message that it is sent twice: one whose answer was lost appears
-    twice.
+    Slack cannot recognise repetitions: a message whose answer was lost appears twice.
     """
 
     def __init__(self, config: SlackConfig, context: Context) -> None:
         self._clock = context.clock
-        self._messages = Messages(config)
+        self._messages = Messages(config, context.count)
         urls = self._messages.urls
         secrets = [secret for url in urls for secret in secrets_of_url(url)]
         self._client = HttpClient(config, context, secrets)
         self._packer = Packer(_limits, parallel=len(urls), rehearsal=context.rehearsal)
-        # In a rehearsal there is nobody to be gentle to.
+        # A dry run sends nothing, so it needs no pauses.
         interval = config.interval_seconds if context.rehearsal is None else 0.0
         self._paces = [Pace(interval) for _ in urls]
 
     async def start(self) -> None:
-        """Open the session."""
+        """Opens the session."""
         await self._client.start()
 
     async def stop(self) -> None:
-        """Close it."""
+        """Closes the session."""
         await self._client.stop()
 
     async def send(self, batch: Batch) -> None:
-        """Post the messages of a batch, each channel's at its own pace."""
+        """Posts the messages of a batch, at a separate pace for each channel."""
         items = self._messages.items(batch)
         failing: dict[int, DeliveryError] = {}
         await self._packer.deliver(batch, items, partial(self._post, batch, failing))
 
     async def check(self) -> None:
-        """Connect to the hosts of the webhooks. Nothing is posted: each request is a message."""
+        """Connects to the hosts of the webhooks. Posts nothing, as every request is a message."""
         hosts = {urlsplit(url)[:2]: url for url in self._messages.urls}
         for url in hosts.values():
             await self._client.connect(url)
@@ -78,18 +77,18 @@ class Slack(Destination):
         route: Hashable,
         items: Sequence[Item],
     ) -> Mapping[int, DeliveryError]:
-        """Send one message.
+        """Sends one message.
 
         Args:
-            failing: channels that have failed with this batch. The rest of it is not tried there,
-                and goes on elsewhere.
+            failing: channels that have failed in this batch. Its other messages to them are not
+                tried; messages to other channels are.
         """
         way = cast("Way", route)
         if way.channel not in failing:
             try:
                 return await self._turn(batch, way, items)
             except Permanent:
-                raise  # the message's own fault
+                raise  # the message is at fault, not the channel
             except DeliveryError as error:
                 failing[way.channel] = error
         if len(self._paces) == 1:
@@ -99,7 +98,7 @@ class Slack(Destination):
     async def _turn(
         self, batch: Batch, way: Way, items: Sequence[Item]
     ) -> Mapping[int, DeliveryError]:
-        # The pauses that a 429 asks for are the gateway's business, this is what avoids them.
+        # This pause avoids a 429; the gateway itself waits after one.
         await asyncio.sleep(self._paces[way.channel].take(asyncio.get_running_loop().time()))
         body = self._messages.body(way, items, batch, self._clock())
         url = self._messages.urls[way.channel]
@@ -107,7 +106,7 @@ class Slack(Destination):
             url,
             body,
             {"Content-Type": "application/json"},
-            # Of the URL no more than the host: its path is the credential.
+            # Only the host of the URL: its path is the credential.
             shown_url=f"{urlsplit(url).scheme}://{urlsplit(url).hostname}/***",
         )
         return await self._client.submit(request, lambda _: body, self._judge)

@@ -1,16 +1,17 @@
-"""Which channel hears of an event, and in what words."""
+"""Messages: the channel for an event, and the text."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
 
 from gateway import Batch, Condition, Event, Item, Secret, compile_condition, parse_ms
+from headgate_slack.blocks import fitted
 from headgate_slack.config import DIGEST_WORDS, Blocks, SlackConfig
 from headgate_slack.template import (
     Template,
@@ -23,7 +24,7 @@ from headgate_slack.template import (
 __all__ = ["EMPTY_TEXT", "Messages", "Way"]
 
 EMPTY_TEXT = "(an event that has nothing of what the text shows)"
-"""Stands for a text of which nothing is left."""
+"""Stands for a text that would be empty."""
 
 
 class Way(NamedTuple):
@@ -31,7 +32,7 @@ class Way(NamedTuple):
 
     Attributes:
         channel: index of its webhook in `Messages.urls`.
-        digest: the name that the events of a digest have in common; None for single messages.
+        digest: common name of the events in a digest; None for single messages.
     """
 
     channel: int
@@ -47,14 +48,22 @@ class _Route:
 
 
 class Messages:
-    """Makes messages as config says.
+    """Builds messages by one config.
+
+    Args:
+        count: gets the number of texts that are cut for Slack's limits, as ``texts_cut``.
 
     Attributes:
         urls: of the webhooks, each once.
     """
 
-    def __init__(self, config: SlackConfig) -> None:
+    def __init__(
+        self,
+        config: SlackConfig,
+        count: Callable[[str, int], None] = lambda what, number: None,
+    ) -> None:
         self._config = config
+        self._count = count
         self._when = None if config.when is None else compile_condition(config.when)
         self.urls: list[str] = []
         self._routes: list[_Route] = []
@@ -80,10 +89,10 @@ class Messages:
         )
 
     def items(self, batch: Batch) -> list[Item]:
-        """An item for each event that there is to be a message of.
+        """Returns an item for each event with a message.
 
-        Those of a digest share a route of their own. Their number is that of the batch, so that a
-        batch which is tried again with fewer events may be told in single messages.
+        Events of a digest share a route. Digests depend on the batch: a retry with fewer events can
+        send single messages instead.
         """
         found = [(i, event, route) for i, event in enumerate(batch) if (route := self._of(event))]
         counts = Counter((route.channel, _name(event)) for _, event, route in found)
@@ -98,7 +107,7 @@ class Messages:
         return items
 
     def body(self, way: Way, items: Sequence[Item], batch: Batch, now_ms: int) -> bytes:
-        """The request for items of one route: a digest, or the only one's own."""
+        """Returns the body of a request for items of one route: a digest, or a single message."""
         if way.digest is None:
             return items[0].body
         events = [batch.events[item.index] for item in items]
@@ -118,12 +127,18 @@ class Messages:
     def _single(self, event: Event, route: _Route) -> bytes:
         message: dict[str, Any] = {"text": route.text(event, {})}
         if route.blocks is not None:
-            message["blocks"] = route.blocks(event)
+            blocks = fitted(route.blocks(event))
+            if blocks.cut:
+                self._count("texts_cut", blocks.cut)
+            if blocks.blocks:
+                message["blocks"] = blocks.blocks
         return self._encode(message)
 
     def _encode(self, message: dict[str, Any]) -> bytes:
         # Slack refuses a message without text.
         text = message["text"].strip() or EMPTY_TEXT
+        if len(text) > self._config.max_text_chars:
+            self._count("texts_cut", 1)
         message["text"] = shortened(text, self._config.max_text_chars)
         return msgspec.json.encode(message)
 

@@ -1,4 +1,4 @@
-"""When the next message of a channel may go out."""
+"""The pace of messages to one channel."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ __all__ = ["Pace"]
 
 
 class Pace:
-    """Slots of one channel; the clock is passed in.
+    """Slots for messages; the caller passes in the clock.
 
     Args:
         interval_seconds: from one slot to the next.
@@ -17,7 +17,7 @@ class Pace:
         self._next = 0.0
 
     def take(self, now: float) -> float:
-        """Take the next slot; seconds until it begins."""
+        """Takes the next slot; returns the seconds until it begins."""
         begins = max(now, self._next)
         self._next = begins + self._interval
         return begins - now

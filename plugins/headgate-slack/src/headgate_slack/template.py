@@ -1,10 +1,9 @@
-"""Texts with ``{{path}}`` in them, filled in for an event so that no value can be markup.
+"""Templates: texts with ``{{path}}``, filled in for an event so that no value can be markup.
 
-A place names one path or several, of which the first that has something is taken; the last may be
-a text in quotes: ``{{userId | anonymousId | "nobody"}}``. Slack reads ``&``, ``<`` and ``>`` as
-markup (mentions, links), so that they are escaped in values
-(https://docs.slack.dev/messaging/formatting-message-text, section Escaping text); the template's
-own are left as they are.
+A place names one path or several; the first with a value counts. The last can be a text in quotes:
+``{{userId | anonymousId | "nobody"}}``. Slack reads ``&``, ``<`` and ``>`` as markup (mentions,
+links), so they are escaped in values, but not in the template itself
+(https://docs.slack.dev/messaging/formatting-message-text, section Escaping text).
 """
 
 from __future__ import annotations
@@ -29,48 +28,48 @@ __all__ = [
 ]
 
 MAX_VALUE_CHARS = 1000
-"""Longer values are cut."""
+"""Most characters of a value; longer ones are cut."""
 
 Template: TypeAlias = Callable[[Event, Mapping[str, str]], str]
-"""Fills in: for an event, and for words that are not the event's."""
+"""Fills in a text for an event, and for words that do not come from the event."""
 
 Value: TypeAlias = Callable[[Event], Any]
 
 _PLACE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _QUOTED = re.compile(r'"([^"]*)"')
 _URL_KEYS = frozenset({"url", "image_url", "thumbnail_url"})
-_HALF_ENTITY = re.compile(r"&[a-z]{0,3}$")
+_HALF_MARKUP = re.compile(r"(?:&[a-z]{0,3}|<(?:[@#!]|https?:|mailto:)[^>]*)$")
 
 
 class TemplateError(ValueError):
-    """A text is no template; says which place of it is wrong."""
+    """A text is not a template; the message names the wrong place."""
 
 
 def escape(text: str) -> str:
-    """The text with the three characters escaped that Slack reads as markup."""
+    """Escapes the three characters that Slack reads as markup."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def shortened(text: str, most: int) -> str:
-    """An escaped text of so many characters at most, not cut within an escape."""
+    """Cuts an escaped text to so many characters, but never within an escape or a link."""
     if len(text) <= most:
         return text
-    return _HALF_ENTITY.sub("", text[: most - 1]) + "…"
+    return _HALF_MARKUP.sub("", text[: most - 1]) + "…"
 
 
 def compile_template(
     text: str, words: Sequence[str] = (), clean: Callable[[str], str] = escape
 ) -> Template:
-    """Make a function that fills the text in.
+    """Returns a function that fills in the text.
 
     Args:
-        words: names that stand for themselves and not for a path.
-        clean: makes a value fit for its place.
+        words: names that are not paths.
+        clean: escapes a value.
 
     Raises:
         TemplateError: a place does not name a path.
     """
-    # A split by a pattern with a group gives, in turn, what is outside and what is inside.
+    # Splitting by a pattern with a group yields text outside and inside of it in turn.
     pieces = _PLACE.split(text)
     outside = pieces[::2]
     if any("{{" in piece or "}}" in piece for piece in outside):
@@ -87,7 +86,7 @@ def compile_template(
 
 
 def compile_value(value: Any, key: str = "") -> Value:
-    """Make a function that fills in every text of a JSON value.
+    """Returns a function that fills in every text of a JSON value.
 
     Values in a URL are percent-encoded, others escaped.
 
@@ -111,7 +110,7 @@ def _quoted(text: str) -> str:
 
 
 def _place(inside: str, words: Sequence[str]) -> Template:
-    """What a place stands for, as text."""
+    """Returns a function that reads a place as text."""
     readers = [_alternative(part.strip(), words) for part in inside.split("|")]
 
     def first(event: Event, known: Mapping[str, str]) -> str:
@@ -133,7 +132,7 @@ def _alternative(part: str, words: Sequence[str]) -> Template:
 
 
 def _text(value: Any) -> str:
-    """A value as people read it."""
+    """Returns a value in a readable form."""
     if value is None or isinstance(value, str):
         return value or ""
     if isinstance(value, bool):

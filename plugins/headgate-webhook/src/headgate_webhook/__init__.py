@@ -16,7 +16,7 @@ __version__ = "0.1.0"
 
 @hookimpl
 def register_destinations(register: Callable[[DestinationSpec[Any]], None]) -> None:
-    """Register it."""
+    """Registers ``webhook``."""
     register(
         DestinationSpec(
             "webhook",

@@ -1,4 +1,4 @@
-"""Which events failed, where a receiver that took a request says so."""
+"""Failed events in a receiver's answer of success."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class _Failed(Struct):
 
 
 def failed_events(reply: Reply, events: int, mask: Mask) -> dict[int, DeliveryError]:
-    """The events that a successful answer names as failed, by their place in the request.
+    """Returns the failed events that a successful answer names, by their place in the request.
 
     Args:
-        events: how many the request had.
+        events: number of events in the request.
 
     Raises:
-        Misconfigured: the answer cannot be read as what it seems to be.
+        Misconfigured: the list of failed events is not valid.
     """
     if not reply.whole:
         if reply.status == _MULTI_STATUS:
@@ -40,7 +40,7 @@ def failed_events(reply: Reply, events: int, mask: Mask) -> dict[int, DeliveryEr
         return {}
     found = reply.json()
     if not isinstance(found, dict) or not isinstance(found.get("failed"), list):
-        return {}  # not our protocol: its status is all that the answer says
+        return {}  # not our protocol: only the status counts
     try:
         items = msgspec.convert(found, _Failed).failed
         outside = [item.index for item in items if not 0 <= item.index < events]

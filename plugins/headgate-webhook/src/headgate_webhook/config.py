@@ -1,4 +1,4 @@
-"""What a user writes in config.toml."""
+"""Config of a destination with ``type = "webhook"``."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ _OUR_PREFIX = "x-headgate-"
 
 
 class WebhookConfig(HttpSettings, frozen=True, kw_only=True):
-    """Keys of a destination with ``type = "webhook"``.
+    """Settings of the destination.
 
     Attributes:
-        url: where to send, http or https. Never shown, for the path of such a URL is often the
+        url: of the endpoint, http or https. Never shown, as the path of such a URL is often the
             only credential.
         method: of the requests.
         headers: to add to each request, such as ``Authorization``. Their values are never shown.
         secret: signs each request; without it requests are not signed.
         format: ``json`` is ``{"batch": [...]}``, ``json_array`` is ``[...]``, and ``ndjson`` has
-            one event to a line.
+            one event a line.
         compress: ``gzip`` compresses bodies.
     """
 
@@ -49,7 +49,7 @@ class WebhookConfig(HttpSettings, frozen=True, kw_only=True):
     compress: Literal["none", "gzip"] = "none"
 
     def __post_init__(self) -> None:
-        """Check what the types cannot say; the texts show no values."""
+        """Checks what types cannot express; the messages show no values."""
         _check_url(self.url.reveal())
         for name, value in self.headers.items():
             if not _TOKEN.fullmatch(name):
@@ -64,10 +64,10 @@ class WebhookConfig(HttpSettings, frozen=True, kw_only=True):
 
 
 def secrets_of(config: WebhookConfig) -> list[str]:
-    """Everything in the config that must not be shown, and the parts of it that work alone."""
+    """Returns all secrets of the config, and the parts of them that work alone."""
     found = secrets_of_url(config.url.reveal())
     for value in config.headers.values():
-        found += [value.reveal(), *value.reveal().split()]  # "Bearer ..." and what follows it
+        found += [value.reveal(), *value.reveal().split()]  # "Bearer ..." and the token alone
     if config.secret is not None:
         found.append(config.secret.reveal())
     return found

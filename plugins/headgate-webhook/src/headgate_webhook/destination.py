@@ -1,4 +1,4 @@
-"""The destination: one request for a batch, smaller ones where the server asks for them."""
+"""The destination: sends a batch in one request, or in smaller ones if the server asks for that."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from headgate_webhook.request import build
 __all__ = ["Webhook"]
 
 _AS_THE_BATCH = RequestLimits(max_items=2**31, max_bytes=2**63)
-"""The user's ``batch`` table says how large a request may be."""
+"""No limits of its own: the user's ``batch`` table bounds requests."""
 
 
 class Webhook(Destination):
@@ -40,28 +40,27 @@ class Webhook(Destination):
         self._client = HttpClient(config, context, secrets_of(config))
         self._packer = Packer(lambda _: _AS_THE_BATCH)
         parts = urlsplit(config.url.reveal())
-        # Of the URL no more than the host: its path is often the only credential.
+        # Only the host of the URL: its path is often the only credential.
         self._shown_url = f"{parts.scheme}://{parts.hostname}/***"
         self._said_too_large = False
 
     async def start(self) -> None:
-        """Load the certificates to trust and open the session."""
+        """Loads trusted certificates and opens the session."""
         await self._client.start()
 
     async def stop(self) -> None:
-        """Close the session."""
+        """Closes the session."""
         await self._client.stop()
 
     async def send(self, batch: Batch) -> None:
-        """Post the events: all in one request or, on a 413, in halves of it and of those."""
+        """Posts the events in one request; after a 413 in halves, and halves of these."""
         items = [Item(index, b"") for index in range(len(batch))]
         await self._packer.deliver(batch, items, partial(self._post, batch))
 
     async def check(self) -> None:
-        """Resolve the host, connect to it, and over https have it prove who it is.
+        """Resolves the host, connects to it, and verifies its certificate over https.
 
-        Nothing is sent, so that credentials are not checked: a webhook has no request that every
-        receiver takes for a mere question.
+        Sends nothing, so it cannot check credentials: no request is harmless to every receiver.
         """
         await self._client.connect(self._config.url.reveal())
 

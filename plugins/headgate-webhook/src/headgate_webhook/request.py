@@ -1,4 +1,4 @@
-"""What goes out: the body, and the headers that name, date and sign it."""
+"""Requests: the body, and the headers that identify, date and sign it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["build", "idempotency_key", "sign"]
 
 
 def idempotency_key(destination_id: str, events: Sequence[Event], offsets: Sequence[int]) -> str:
-    """A name for just these events: the same on every retry, and another for any other set.
+    """Returns a key for exactly these events: the same on every retry, different for other events.
 
-    Message ids are part of it, for offsets begin anew when the gateway's data is deleted.
+    It includes message ids, as offsets start over when the gateway's data is deleted.
     """
     digest = hashlib.sha256(destination_id.encode())
     for offset, event in zip(offsets, events, strict=True):
@@ -24,7 +24,7 @@ def idempotency_key(destination_id: str, events: Sequence[Event], offsets: Seque
 
 
 def sign(secret: str, timestamp: int, body: bytes) -> str:
-    """Value of ``X-Headgate-Signature``: HMAC-SHA-256 of the time, a dot, and the body as sent."""
+    """Returns ``X-Headgate-Signature``: HMAC-SHA-256 of the time, a dot, and the body as sent."""
     message = b"%d." % timestamp + body
     mac = hmac.new(secret.encode(), message, hashlib.sha256).hexdigest()
     return f"t={timestamp},v1={mac}"
@@ -38,7 +38,7 @@ async def build(
     attempt: int,
     timestamp: int,
 ) -> tuple[dict[str, str], bytes]:
-    """Headers and body of a request for at least one event.
+    """Returns headers and body of a request for at least one event.
 
     Args:
         timestamp: Unix time in seconds, for the signature.
