@@ -32,13 +32,16 @@ from gateway.privacy.detectors.suspicion import (
     Suspicions,
 )
 
-__all__ = ["TEXTS", "Prescan", "squeeze"]
+__all__ = ["SEARCHED_ROOTS", "TEXTS", "Prescan", "squeeze"]
 
 TEXTS = (
     *("event", "name", "category", "channel"),
     *("user_id", "anonymous_id", "group_id", "previous_id", "message_id"),
 )
 """Attributes that are searched: names and ids."""
+
+SEARCHED_ROOTS = frozenset({"traits"})
+"""Bodies that few events have, so that a request is searched for the body's own key."""
 
 _RAWS = attrgetter(*(f"raw_{body}" for body in BODIES))
 _TEXTS = attrgetter(*TEXTS)
@@ -102,6 +105,12 @@ class Prescan:
                 else:
                     always[slot] |= PATHS
         self._always = tuple((slot, reasons) for slot, reasons in always.items() if reasons)
+        self._unsure = False
+        for slot, reasons in self._always:
+            if reasons == PATHS and BODIES[slot] in SEARCHED_ROOTS:
+                self._slots.setdefault(BODIES[slot].encode(), [])
+            else:
+                self._unsure = True
         found = [(0, pattern, CASELESS) for pattern in wording.FILLERS]
         if kinds or names or any(last_keys.values()):
             found.append((_ALL, wording.ESCAPES, CASELESS))
@@ -125,7 +134,7 @@ class Prescan:
         name and last keys of paths, also in ids and names of events. It may return False for bytes
         without a match, but never True for bytes with one.
         """
-        return not self._always and next(self._suspicions(data), None) is None
+        return not self._unsure and next(self._suspicions(data), None) is None
 
     def suspects(self, data: bytes, most: int | None = None) -> set[int] | None:
         """Returns the ends of all hits in these bytes; None if every place is suspected.
@@ -138,7 +147,7 @@ class Prescan:
         Raises:
             TooManyHits: there are more.
         """
-        return None if self._always else {end for end, _, _ in self._suspicions(data, most)}
+        return None if self._unsure else {end for end, _, _ in self._suspicions(data, most)}
 
     def bodies(
         self, events: list[Event], most: int | None = None
