@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TypeVar, assert_never
 
 import msgspec
@@ -10,6 +11,7 @@ from aiohttp import web
 
 from gateway.cluster.peers import Peers
 from gateway.cluster.tail import pass_on_lines
+from gateway.config.admin import AdminConfig
 from gateway.config.data_dir import of_shard, public_id, shard_of
 from gateway.config.model import Config
 from gateway.server.admin.api import AdminError, answer, body_of
@@ -40,12 +42,20 @@ class FanOut:
     Args:
         config: of any shard.
         stopping: set when streams must end.
+        admin: returns the bounds in use.
     """
 
-    def __init__(self, config: Config, peers: Peers, stopping: asyncio.Event) -> None:
+    def __init__(
+        self,
+        config: Config,
+        peers: Peers,
+        stopping: asyncio.Event,
+        admin: Callable[[], AdminConfig] | None = None,
+    ) -> None:
         self._config = config
         self._peers = peers
         self._stopping = stopping
+        self._admin = admin or (lambda: config.admin)
         self._tails = 0
 
     async def answer(self, endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
@@ -99,7 +109,7 @@ class FanOut:
         return dict(zip(shards, await asyncio.gather(*map(one, shards)), strict=True))
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
-        config = self._config.admin
+        config = self._admin()
         refuse_over(self._tails, config)
         self._tails += 1
         try:

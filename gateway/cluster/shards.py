@@ -138,7 +138,7 @@ async def hosting(
         for gateway in gateways:
             await stack.enter_async_context(gateway.running())
         await stack.enter_async_context(_answering(gateways, view_socket(sockets, worker)))
-        view = View(own.config, peers, own.tokens)
+        view = View(own.config, peers, own.tokens, lambda: own.config)
         if own.recent_ids is not None and workers > 1:
             others_ids = [ids_socket(sockets, n) for n in range(workers) if n != worker]
             announcer = own.recent_ids.watcher = Announcer(own.queue, others_ids, own.steady)

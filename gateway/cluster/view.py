@@ -8,6 +8,7 @@ for what only the running process knows are refused with the name of the worker.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from urllib.parse import unquote
 
@@ -46,16 +47,23 @@ class View:
 
     Args:
         config: of any shard.
+        current: returns the config in use, for bounds that a reload may change.
         tokens: of the admin API; there is no /admin without any.
     """
 
-    def __init__(self, config: Config, peers: Peers, tokens: Tokens) -> None:
+    def __init__(
+        self,
+        config: Config,
+        peers: Peers,
+        tokens: Tokens,
+        current: Callable[[], Config] | None = None,
+    ) -> None:
         self.stopping = asyncio.Event()
         self._peers = peers
         self._tokens = tokens
-        self._config = config
+        self._current = current or (lambda: config)
         self._workers = config.server.workers
-        self._fan_out = FanOut(config, peers, self.stopping)
+        self._fan_out = FanOut(config, peers, self.stopping, lambda: self._current().admin)
 
     def add_to(self, app: web.Application) -> None:
         """Adds the paths; those below /admin only if config has a token for them."""
@@ -66,8 +74,8 @@ class View:
             guard = Guard(
                 self._tokens.of_request,
                 record=None,
-                limits=lambda: self._config.admin,
-                address_of=ClientAddress(self._config.server).of,
+                limits=lambda: self._current().admin,
+                address_of=lambda request: ClientAddress(self._current().server).of(request),
             )
             for endpoint in ENDPOINTS:
                 handler = guard.protect(endpoint, partial(self._fan_out.answer, endpoint))

@@ -34,7 +34,7 @@ def add_admin(app: web.Application, gateway: Gateway) -> None:
             gateway.tokens.of_request,
             gateway.audit.record,
             lambda: gateway.config.admin,
-            ClientAddress(gateway.config.server).of,
+            lambda request: ClientAddress(gateway.config.server).of(request),
         )
         add_endpoints(app, gateway, guard)
 
