@@ -20,7 +20,7 @@ from tests.support.gateway_process import GatewayProcess
 from tests.support.http_calls import ADMIN_TOKEN, Reply, call, send_track
 from tests.support.in_process import make_gateway
 
-TOKEN_LINE = 'token = "{token}"\n'
+TOKEN_LINE = 'token = "{token}"\nmax_wrong_tokens_per_second = 0\n'
 CONFIG = """
 [server]
 port = 0

@@ -188,6 +188,39 @@ def test_a_group_is_a_member_and_a_profile() -> None:
     assert track["company"] == ["c-1"]
 
 
+def test_the_group_id_wins_over_a_trait_of_that_name() -> None:
+    """The trait is often the group's name, which would make another group."""
+    config = {"group_keys": ["company"], "traits_on_events": True}
+    event = {"group_id": "c-1", "traits": {"company": "Acme"}}
+    member, group = entries(config, type="group", **event)
+    assert member.payload["$set"] == {"company": ["c-1"]}
+    assert group.payload["$group_id"] == "c-1"
+    assert group.payload["$set"] == {"company": "Acme"}
+    context = {"groupId": "c-1", "traits": {"company": "Acme"}}
+    assert properties(config, context=context)["company"] == ["c-1"]
+    own = properties(config, context=context, properties={"company": "c-2"})
+    assert own["company"] == "c-2"
+
+
+@pytest.mark.parametrize("type_", ["track", "page", "screen"])
+def test_properties_add_to_the_profile(type_: str) -> None:
+    """Numbers do so by an update of its own that is never applied twice, and stay on the event."""
+    config = {"increment_properties": ["points", "text", "absent"]}
+    given = {"points": "5", "text": "many", "other": 1}
+    sent, update = entries(config, type=type_, name="Home", properties=given, anonymous_id="a")
+    assert sent.payload["properties"].items() >= given.items()
+    assert (update.route, update.part) == ("engage-once", "$add")
+    assert update.payload["$add"] == {"points": 5}
+    assert update.payload["$distinct_id"] == "user-1"
+
+
+def test_nothing_is_added_for_nobody() -> None:
+    """An event without a number, or without a user, is an event alone."""
+    config = {"increment_properties": ["points"]}
+    assert len(entries(config, properties={"points": None})) == 1
+    assert len(entries(config, properties={"points": 5}, user_id=None)) == 1
+
+
 @pytest.mark.parametrize(
     ("config", "event"),
     [

@@ -132,6 +132,8 @@ def test_events_from_browsers_have_it_and_others_not() -> None:
     assert properties_of({}, context=web, properties={"$browser": "Own"})["$browser"] == "Own"
     for context in ({**web, "device": {"id": "d"}}, {"userAgent": 7}, {"userAgent": "x"}):
         assert "$browser" not in properties_of({}, context=context)
+    for agent in ("Dalvik/2.1.0 (Linux; U; Android 14)", "python-requests/2.32", "okhttp/4.12.0"):
+        assert "$browser" not in properties_of({}, context={"userAgent": agent})
     assert "$browser" not in properties_of({"browser": False}, context=web)
 
 

@@ -13,6 +13,8 @@ import json
 from collections.abc import Collection, Iterator, Sequence
 from copy import copy
 from functools import partial
+from itertools import repeat
+from operator import attrgetter, is_
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -51,6 +53,7 @@ MOST_HITS = 4_000
 MOST_SEARCHED = 16_384
 """Bytes of suspicious texts of a batch that are searched on the event loop; at 1 to 3 µs each."""
 
+_NOTES = attrgetter("raw_notes")
 _MOST_PRUNED = 262_144
 _LONGEST_ID = 1_024  # characters; a longer one, which no client has, is hashed on suspicion
 _WALK_SHARE = 8
@@ -312,6 +315,8 @@ class Mask(
 
     def _changed_notes(self, events: list[Event]) -> Iterator[_Change]:
         """Yields changes to the gateway's copies of the context, and to an unreadable timestamp."""
+        if all(map(is_, map(_NOTES, events), repeat(EMPTY))):  # a tenth of the time of a loop
+            return
         for event in events:
             if event.raw_notes is EMPTY:
                 continue
