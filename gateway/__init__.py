@@ -58,12 +58,14 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from gateway.components.transform import Transform as Transform
     from gateway.components.transform import TransformSpec as TransformSpec
     from gateway.components.transform_methods import ChangesClient as ChangesClient
+    from gateway.components.transform_methods import ChangesIds as ChangesIds
     from gateway.components.transform_methods import KeepsByIds as KeepsByIds
     from gateway.components.transform_methods import PassesText as PassesText
     from gateway.components.transform_methods import PerDestination as PerDestination
     from gateway.components.transform_methods import ProducesEvents as ProducesEvents
     from gateway.components.transform_methods import ReceivesEvents as ReceivesEvents
     from gateway.components.transform_methods import SuspectsText as SuspectsText
+    from gateway.components.transform_methods import WorksApart as WorksApart
     from gateway.errors import BatchError as BatchError
     from gateway.errors import ConfigError as ConfigError
     from gateway.errors import DeliveryError as DeliveryError
@@ -137,8 +139,8 @@ else:  # at run time
         "gateway.components.store": "QueueSpec",
         "gateway.components.transform": "Transform TransformSpec",
         "gateway.components.transform_methods": (
-            "ChangesClient KeepsByIds PassesText PerDestination ProducesEvents ReceivesEvents "
-            "SuspectsText"
+            "ChangesClient ChangesIds KeepsByIds PassesText PerDestination ProducesEvents "
+            "ReceivesEvents SuspectsText WorksApart"
         ),
         "gateway.errors": (
             "BatchError ConfigError DeliveryError GatewayError Misconfigured Permanent "

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from gateway.components.hookspecs import HOOKS
+
 ROOT = Path(__file__).parent.parent
 MAP = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
@@ -174,6 +176,12 @@ def test_each_name_of_the_map_exists() -> None:
     assert len(paths) > 10
     assert [name for name in names if not exists(name)] == []
     assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_the_map_has_each_hook() -> None:
+    """docs/architecture.md has one row for each hook, with the spec that it registers."""
+    shown = re.findall(r"(?m)^\| `(register_\w+)` \| `gateway\.components\.\w+\.(\w+)` \|", MAP)
+    assert shown == [(hook, spec.__name__) for hook, (_, spec) in HOOKS.items()]
 
 
 @pytest.mark.parametrize("name", ["gateway.cli.nothing", "gateway.queue.disk.DiskStore.nothing"])

@@ -10,12 +10,15 @@ from gateway.components.hookspecs import hookimpl
 from gateway.components.store import QueueSpec
 from gateway.queue.disk import DiskConfig, DiskStore
 from gateway.queue.memory import MemoryConfig, MemoryStore
+from gateway.queue.reserve import Reserve
 
 __all__ = ["register_queues"]
 
 
 def _disk(config: DiskConfig, context: Context) -> DiskStore:
-    return DiskStore(context.data_dir / "queue", config, context.clock, context.log)
+    reserve = Reserve(context.data_dir, config.reserve_bytes)
+    folder = context.data_dir / "queue"
+    return DiskStore(folder, config, context.clock, context.log, reserve=reserve)
 
 
 def _memory(config: MemoryConfig, context: Context) -> MemoryStore:

@@ -1,80 +1,31 @@
-"""The ``gateway`` command. A subcommand is imported when it is called."""
+"""The ``gateway`` command.
+
+Its modules take a while to import; signals are handled before.
+"""
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
-import click
-
-from gateway import __version__
+if TYPE_CHECKING:
+    from gateway.cli.group import main as main
 
 __all__ = ["main"]
 
-_HIDDEN = {"worker": "gateway.cli.commands.serve"}
-"""Commands for the program's own use."""
 
-_COMMANDS = {
-    "serve": ("gateway.cli.commands.serve", "Run the gateway."),
-    "check": ("gateway.cli.commands.check", "Check config, plugins and destinations."),
-    "send": ("gateway.cli.commands.send", "Send one event, or a file of events."),
-    "demo": ("gateway.cli.demo.command", "Play a shop's visitors into a gateway and watch."),
-    "reload": ("gateway.cli.commands.reload", "Make a running gateway read its config file again."),
-    "ledger": (
-        "gateway.cli.commands.ledger",
-        "Account for every event; fails if the ledger does not balance.",
-    ),
-    "status": ("gateway.cli.commands.status", "Show the state of a running gateway."),
-    "tail": ("gateway.cli.commands.tail", "Watch events pass through a running gateway."),
-    "shadow": ("gateway.cli.commands.shadow", "Show what a destination would have sent."),
-    "replay": ("gateway.cli.commands.replay", "Deliver stored events once more."),
-    "why": ("gateway.cli.commands.why", "Tell the whole life of one event."),
-    "explain": (
-        "gateway.cli.commands.explain",
-        "Show what would happen to an event; sends nothing.",
-    ),
-    "diff": ("gateway.cli.commands.diff", "Compare what two configs make of events."),
-    "dead": ("gateway.cli.commands.dead", "List dead letters, send them again, or drop them."),
-    "plugins": ("gateway.cli.commands.plugins", "List the types that config.toml can use."),
-    "plugin": ("gateway.cli.commands.plugin", "Write a package for a plugin of your own."),
-    "rollout": (
-        "gateway.cli.commands.rollout",
-        "Show rollouts of groups; go on, wait, or turn back.",
-    ),
-    "suppress": (
-        "gateway.cli.commands.suppress",
-        "Refuse all events of a user, or accept them again.",
-    ),
-    "erase": (
-        "gateway.cli.commands.erase",
-        "Erase all stored data of users, everywhere.",
-    ),
-    "audit": ("gateway.cli.commands.audit", "List changes, with their time and author."),
-    "privacy": ("gateway.cli.commands.privacy", "Find personal data in stored events."),
-    "queue": ("gateway.cli.commands.queue", "Inspect or verify a queue, without a gateway."),
-}
+def __getattr__(name: str) -> Any:
+    """Imports the command on first use."""
+    if name != "main":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if sys.argv[1:2] == ["serve"]:
+        from gateway.cli.hangups import HANGUPS
 
+        HANGUPS.note()
+    elif sys.argv[1:2] == ["worker"]:  # its supervisor follows them
+        from gateway.cli.hangups import ignore_hangups
 
-class _Lazy(click.Group):
-    """A group with names and one-line help of its commands, which imports none of them."""
+        ignore_hangups()
+    from gateway.cli.group import main
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        module = _HIDDEN.get(cmd_name) or _COMMANDS.get(cmd_name, ("",))[0]
-        if not module:
-            return None
-        command: Any = getattr(importlib.import_module(module), cmd_name)
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
-
-
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="headgate")
-def main() -> None:
-    """Headgate: tracking events in, a durable queue, destinations out."""
+    return main

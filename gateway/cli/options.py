@@ -14,9 +14,10 @@ from typing import Any
 import click
 
 from gateway.errors import GatewayError
+from gateway.events.printing import printable_lines
 from gateway.events.values import parse_number
 
-__all__ = ["CONFIG_OPTION", "Moment", "Number", "explained_errors", "own_stdout", "printable"]
+__all__ = ["CONFIG_OPTION", "Moment", "Number", "explained_errors", "own_stdout"]
 
 CONFIG_OPTION = click.option(
     "--config",
@@ -62,11 +63,6 @@ class Number(click.FloatRange):
         return super().convert(value, param, ctx)
 
 
-def printable(text: str) -> str:
-    """Escapes all characters that could move a terminal's cursor."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
 @contextmanager
 def own_stdout() -> Iterator[None]:
     """Sends to stderr what plugins print, so that stdout has nothing but the command's own output.
@@ -86,6 +82,9 @@ def own_stdout() -> Iterator[None]:
 
 class _Problem(click.ClickException):
     exit_code = 2
+
+    def format_message(self) -> str:
+        return printable_lines(self.message)
 
 
 @contextmanager

@@ -12,8 +12,9 @@ from gateway.cluster.peers import Peers
 from gateway.cluster.tail import pass_on_lines
 from gateway.config.data_dir import of_shard, public_id, shard_of
 from gateway.config.model import Config
-from gateway.server.admin.api import AdminError, answer
+from gateway.server.admin.api import AdminError, answer, body_of
 from gateway.server.admin.endpoint import Endpoint
+from gateway.server.admin.lines import refuse_over
 from gateway.server.admin.merge import (
     AllOrFiles,
     AllShards,
@@ -45,6 +46,7 @@ class FanOut:
         self._config = config
         self._peers = peers
         self._stopping = stopping
+        self._tails = 0
 
     async def answer(self, endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
         """Answers a request for all shards.
@@ -52,7 +54,7 @@ class FanOut:
         Raises:
             AdminError: the request is wrong, a shard refuses, or a worker that is needed is down.
         """
-        call = Call(request, await request.read(), self._config.server.workers)
+        call = Call(request, body_of(request), self._config.server.workers)
         match endpoint.merge:
             case FirstShard(status):
                 return _passed_on(self._peers.there(_FIRST, await self._ask(_FIRST, call)), status)
@@ -74,7 +76,7 @@ class FanOut:
                 return answer(merge(found, call))
             case Stream(check):
                 check(call)
-                return await pass_on_lines(self._peers, request, self._stopping)
+                return await self._stream(request)
             case Coordinated(run):
                 return await run(self._peers, call)
             case unhandled:
@@ -95,6 +97,17 @@ class FanOut:
 
         shards = self._peers.shards
         return dict(zip(shards, await asyncio.gather(*map(one, shards)), strict=True))
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        config = self._config.admin
+        refuse_over(self._tails, config)
+        self._tails += 1
+        try:
+            return await pass_on_lines(
+                self._peers, request, self._stopping, config.tail_stall_seconds
+            )
+        finally:
+            self._tails -= 1
 
     async def _ask(self, shard: int, call: Call) -> bytes | None:
         return await self._peers.ask(shard, call.request.method, _path(call), call.body or None)

@@ -10,7 +10,7 @@ from aiohttp import web
 from gateway.cluster.peers import Peers
 from gateway.privacy.regulations import Part, Report
 from gateway.runtime.gateway import Gateway
-from gateway.server.admin.api import AdminError, answer, body
+from gateway.server.admin.api import AdminError, answer, decoded
 from gateway.server.admin.guard import errors_as_json
 
 __all__ = ["LocalShards", "RemoteShards", "add_parts"]
@@ -89,7 +89,7 @@ def add_parts(app: web.Application, gateway: Gateway) -> None:
     """Adds the internal paths by which the leading shard reaches this one."""
 
     async def do(request: web.Request) -> web.StreamResponse:
-        return answer(await gateway.regulations.take_part(await body(request, Part)))
+        return answer(await gateway.regulations.take_part(decoded(await request.read(), Part)))
 
     async def retry(request: web.Request) -> web.StreamResponse:
         await gateway.regulations.retry_part(request.match_info["group"])

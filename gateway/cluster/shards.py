@@ -131,7 +131,7 @@ async def hosting(
         if own.recent_ids is not None and workers > 1:
             # First, or ids that others store while this worker reads their queues are missed.
             path = ids_socket(sockets, worker)
-            await stack.enter_async_context(learning_ids(path, own.recent_ids, own.clock))
+            await stack.enter_async_context(learning_ids(path, own.recent_ids, own.steady))
         peers = await stack.enter_async_context(Peers(workers, shards, sockets))
         if own.config.shard == 0 and len(shards) > 1:
             own.other_shards = RemoteShards(peers)
@@ -141,7 +141,7 @@ async def hosting(
         view = View(own.config, peers, own.tokens)
         if own.recent_ids is not None and workers > 1:
             others_ids = [ids_socket(sockets, n) for n in range(workers) if n != worker]
-            announcer = own.recent_ids.watcher = Announcer(own.queue, others_ids, own.clock)
+            announcer = own.recent_ids.watcher = Announcer(own.queue, others_ids, own.steady)
             await stack.enter_async_context(beside(announcer.run(), "announce ids"))
         if workers > 1:
             others_links = [links_socket(sockets, n) for n in range(workers) if n != worker]
@@ -216,8 +216,8 @@ async def _answering(gateways: list[Gateway], path: Path) -> AsyncIterator[None]
     app = web.Application(client_max_size=0)
     for gateway in gateways:
         one = web.Application(client_max_size=0)
-        add_answers(one, gateway)
-        add_endpoints(one, gateway, Guard(caller_of_worker, gateway.audit.record))
+        add_answers(one, gateway, process=gateway is gateways[0])
+        add_endpoints(one, gateway, Guard(caller_of_worker, gateway.audit.record, None))
         add_parts(one, gateway)
         app.add_subapp(f"/shards/{gateway.config.shard}", one)
     runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=1.0)

@@ -18,6 +18,7 @@ from gateway.cluster.fan_out import FanOut
 from gateway.cluster.metrics import merge_metrics
 from gateway.cluster.peers import CALLER_HEADER, Peers
 from gateway.config.model import Config
+from gateway.http.client_ip import ClientAddress
 from gateway.http.tokens import Caller, Tokens
 from gateway.runtime.health import merge_health
 from gateway.runtime.reload import Reloaded
@@ -52,6 +53,7 @@ class View:
         self.stopping = asyncio.Event()
         self._peers = peers
         self._tokens = tokens
+        self._config = config
         self._workers = config.server.workers
         self._fan_out = FanOut(config, peers, self.stopping)
 
@@ -61,7 +63,12 @@ class View:
         app.router.add_get("/metrics", self._metrics)
         if self._tokens:
             # Each worker records the changes that it makes.
-            guard = Guard(self._tokens.of_request, record=None)
+            guard = Guard(
+                self._tokens.of_request,
+                record=None,
+                limits=lambda: self._config.admin,
+                address_of=ClientAddress(self._config.server).of,
+            )
             for endpoint in ENDPOINTS:
                 handler = guard.protect(endpoint, partial(self._fan_out.answer, endpoint))
                 app.router.add_route(endpoint.method, endpoint.path, handler)

@@ -26,8 +26,11 @@ __all__ = ["Chain", "Outcome"]
 _LOG_EVERY_SECONDS = 60.0
 
 _T = TypeVar("_T")
-_Apply = Callable[[list[Event]], list[Event]]
+_Apply = Callable[[list[Event]], "list[Event] | None"]
 _Produced = Callable[[], list[Event]]
+_NONE = "apply has returned None"
+_Step = tuple[str, _Apply, "_Produced | None", bool, bool]
+"""Id, `apply`, `produced`, `mutates`, and whether `apply` may put its work off."""
 
 
 @dataclass(slots=True)
@@ -41,6 +44,7 @@ class Outcome:
         failed: events that a transform raised on, with its id and the error. They must not go on:
             a mask that failed has not masked.
         added: events that transforms made; these pass through no transform.
+        left: transforms that have not run, because the next one would take long.
     """
 
     kept: list[Event]
@@ -48,6 +52,7 @@ class Outcome:
     changed: dict[str, list[Event]] = field(default_factory=dict)
     failed: list[tuple[Event, str, Exception]] = field(default_factory=list)
     added: list[Event] = field(default_factory=list)
+    left: int = 0
 
     def note_changes(self) -> None:
         """Writes into each changed event which transforms changed it."""
@@ -73,10 +78,18 @@ class Chain:
         self._doubted: dict[str, float] = {}
         # Bound once: no event pays for finding out which methods a transform has.
         bound = [(id_, TransformMethods.of(transform)) for id_, transform in steps]
-        self._steps = tuple((id_, m.apply, m.produced, m.mutates) for id_, m in bound)
+        self._steps = tuple((id_, m.apply, m.produced, m.mutates, False) for id_, m in bound)
+        self._brief = tuple(
+            (id_, m.apply_briefly or m.apply, m.produced, m.mutates, m.apply_briefly is not None)
+            for id_, m in bound
+        )
+        self._apart = tuple(
+            (id_, m.apply_apart or m.apply, m.produced, m.mutates, False) for id_, m in bound
+        )
         self._passes = _all_have(m.passes for _, m in bound)
         self._suspects = _all_have(m.suspects for _, m in bound)
         self._keeps = _all_have((id_, m.keeps) if m.keeps else None for id_, m in bound)
+        self._forms = tuple(m.forms or _forms_by(m.apply) for _, m in bound if m.mutates)
         self._receives = tuple(m.receive for _, m in bound if m.receive is not None)
         self._of_client = tuple(m.of_client for _, m in bound if m.of_client is not None)
         self.mutates = any(m.mutates for _, m in bound)
@@ -154,6 +167,13 @@ class Chain:
                 client = of_client(client)
         return client
 
+    def forms(self, attribute: str, id_: str) -> Collection[str]:
+        """Returns all forms in which an id may leave the chain; see `ChangesIds`."""
+        found: Collection[str] = (id_,)
+        for forms in self._forms:
+            found = {new for one in found for new in forms(attribute, one)}
+        return found
+
     def _doubt(self, method: str, error: BaseException) -> None:
         """Logs that an optional method failed, once a minute; `apply` then decides instead.
 
@@ -176,27 +196,73 @@ class Chain:
     def run(self, events: list[Event]) -> Outcome:
         """Applies all transforms. They may change the events: copy shared ones before."""
         outcome = Outcome(events)
-        for id_, apply, produced, mutates in self._steps:
-            before = outcome.kept
-            if not before:
-                break
-            originals = [event.copy() for event in before] if mutates else []
-            try:
-                with contained:
-                    kept = _apply(id_, apply, before)
-                    if produced is not None:
-                        outcome.added += produced()
-                if len(kept) < len(before):
-                    outcome.filtered[id_] = _without(before, kept)
-            except Exception:  # noqa: BLE001 - one bad event must not take the batch with it
-                for event, original in zip(before, originals, strict=False):
-                    event.restore(original)  # or a change made before the error is made twice
-                kept = _one_by_one(id_, apply, produced, before, outcome)
-            outcome.kept = kept
-            changed = _changed(kept, before, originals) if originals else []
-            if changed:
-                outcome.changed[id_] = changed
+        _run(self._steps, outcome)
         return outcome
+
+    def begin(self, events: list[Event]) -> Outcome:
+        """Does what `run` does, but stops before a transform that would take long.
+
+        While `Outcome.left` is not zero, call `step_apart` in another thread, and then `go_on`.
+        """
+        outcome = Outcome(events)
+        _run(self._brief, outcome)
+        return outcome
+
+    def step_apart(self, outcome: Outcome) -> None:
+        """Applies the transform that would take long; runs in another thread."""
+        place = len(self._apart) - outcome.left
+        _run(self._apart[place : place + 1], outcome)
+
+    def go_on(self, outcome: Outcome) -> None:
+        """Continues `begin` after `step_apart`."""
+        place, outcome.left = len(self._brief) - outcome.left + 1, 0
+        _run(self._brief[place:], outcome)
+
+
+def _run(steps: Sequence[_Step], outcome: Outcome) -> None:
+    """Applies transforms until one takes too long."""
+    for number, (id_, apply, produced, mutates, puts_off) in enumerate(steps):
+        before = outcome.kept
+        if not before:
+            break
+        originals = [event.copy() for event in before] if mutates else []
+        try:
+            with contained:
+                kept = _apply(id_, apply, before)
+                if kept is None and puts_off:
+                    outcome.left = len(steps) - number
+                    return
+                if kept is None:
+                    raise TypeError(_NONE)
+                if produced is not None:
+                    outcome.added += produced()
+            if len(kept) < len(before):
+                outcome.filtered[id_] = _without(before, kept)
+        except Exception:  # noqa: BLE001 - one bad event must not take the batch with it
+            for event, original in zip(before, originals, strict=False):
+                event.restore(original)  # or a change made before the error is made twice
+            kept = _one_by_one(id_, apply, produced, before, outcome)
+        outcome.kept = kept
+        changed = _changed(kept, before, originals) if originals else []
+        if changed:
+            outcome.changed[id_] = changed
+
+
+def _forms_by(apply: _Apply) -> Callable[[str, str], Collection[str]]:
+    """Tells the form of an id by applying a transform to an event that has it."""
+
+    def forms(attribute: str, id_: str) -> Collection[str]:
+        event = Event(type="track", event="Erasure", message_id="erasure")
+        setattr(event, attribute, id_)
+        try:
+            with contained:
+                kept = apply([event])
+        except Exception:  # noqa: BLE001 - a transform may fail in any way it likes
+            return (id_,)
+        new = getattr(kept[0], attribute) if kept else id_
+        return (new,) if isinstance(new, str) else (id_,)
+
+    return forms
 
 
 def _all_have(bound: Iterable[_T | None]) -> tuple[_T, ...] | None:
@@ -218,14 +284,16 @@ def _without(events: list[Event], kept: list[Event]) -> list[Event]:
     return [event for event in events if id(event) not in going_on]
 
 
-def _apply(id_: str, apply: _Apply, events: list[Event]) -> list[Event]:
-    """Returns the events that a transform keeps.
+def _apply(id_: str, apply: _Apply, events: list[Event]) -> list[Event] | None:
+    """Returns the events that a transform keeps; None if it would take long.
 
     Raises:
         PluginError: it returned an event that it was not given, or one twice.
     """
     # It gets a list of its own, so that removing from that list hides nothing from us.
     kept = apply(events.copy())
+    if kept is None:
+        return None
     if len(kept) == len(events) and all(map(is_, kept, events)):
         return kept
     given, returned = set(map(id, events)), set(map(id, kept))
@@ -247,6 +315,8 @@ def _one_by_one(
         try:
             with contained:
                 result = _apply(id_, apply, [event])
+                if result is None:
+                    raise TypeError(_NONE)
                 if produced is not None:
                     outcome.added += produced()
         except Exception as error:  # noqa: BLE001 - it is recorded with its event

@@ -98,7 +98,8 @@ class Destination(Component, ABC):
         Raises:
             Retryable: nothing was delivered; all of it is tried again.
             Throttled: the same, and the destination asks for fewer requests.
-            Permanent: none of it will ever be accepted.
+            Permanent: the batch will never be accepted. Parts of it are sent at once, down to
+                single events.
             Misconfigured: settings or credentials are wrong.
             BatchError: only the named items failed.
         """

@@ -10,11 +10,37 @@ given events in a dry run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-__all__ = ["Planned", "Rehearsal", "Request", "Write"]
+__all__ = ["Planned", "Rehearsal", "Request", "Write", "keyed", "noting_keyed"]
+
+_KEYED: ContextVar[set[str] | None] = ContextVar("gateway.keyed", default=None)
+
+
+def keyed(text: str) -> str:
+    """Returns a text that needs a secret to be made, such as a keyed hash, and notes it.
+
+    Who may try events out must not get such texts for values of their choice.
+    """
+    noted = _KEYED.get()
+    if noted is not None:
+        noted.add(text)
+    return text
+
+
+@contextmanager
+def noting_keyed() -> Iterator[set[str]]:
+    """Gives the set of all that `keyed` returns in this context."""
+    noted: set[str] = set()
+    token = _KEYED.set(noted)
+    try:
+        yield noted
+    finally:
+        _KEYED.reset(token)
 
 
 @dataclass(frozen=True, slots=True)

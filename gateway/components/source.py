@@ -41,6 +41,12 @@ class Source(Component):
     request says which source it is for.
     """
 
+    max_request_bytes: int = 0
+    """Most bytes of events that one request may hold; 0 if that is not known.
+
+    A config whose queue has no room for them is refused.
+    """
+
     def routes(self) -> Sequence[Route]:
         """Returns the paths to mount; none for a source that fetches its events."""
         return ()

@@ -121,6 +121,12 @@ class Store(ABC):
     def release(self, offset: int, now_ms: int) -> int:
         """Removes what retention lets go; no destination needs the events below `offset`.
 
+        The offset may be lower than the one before: a destination may be added that reads from the
+        oldest event on. With `now_ms` 0 nothing is old enough to be removed.
+
+        It is called once a second. It also finds out whether a problem in `status` is over, as no
+        write may come to show that.
+
         Returns:
             The oldest offset that is left.
         """
@@ -133,9 +139,21 @@ class Store(ABC):
     def identity(self) -> str:
         """Returns the id of the queue, once it is open.
 
-        A pair of this id and an offset never names two events. The id stays the same while offsets
-        continue, over restarts too, and changes when they start again.
+        It stays the same while offsets continue, over restarts too, and changes when they start
+        again.
         """
+
+    def identity_at(self, offset: int) -> tuple[str, int | None]:
+        """Returns the id that destinations are given for an event, and the offset of another id.
+
+        A pair of this id and an offset never names two events, even if offsets are given out again
+        because the end of the queue was lost or a backup was restored. Destinations that take each
+        event once rely on it. It is cheap, and safe from any thread.
+
+        Returns:
+            The id, and the offset from which on events have another one; None if they all have it.
+        """
+        return self.identity(), None
 
     @abstractmethod
     def status(self) -> StoreStatus:

@@ -5,7 +5,8 @@ type checkers compare the signatures.
 
 `PassesText`, `SuspectsText` and `KeepsByIds` save work: events that no transform has to look at are
 neither decoded nor encoded. `ReceivesEvents`, `ChangesClient` and `ProducesEvents` give a transform
-more to do. `TransformMethods` binds the methods of one transform, once.
+more to do. `WorksApart` keeps long work off the event loop. `TransformMethods` binds
+the methods of one transform, once.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from gateway.events.event import Event
 
 __all__ = [
     "ChangesClient",
+    "ChangesIds",
     "KeepsByIds",
     "PassesText",
     "PerDestination",
@@ -29,6 +31,7 @@ __all__ = [
     "ReceivesEvents",
     "SuspectsText",
     "TransformMethods",
+    "WorksApart",
     "for_destination",
 ]
 
@@ -95,6 +98,26 @@ class ReceivesEvents(Protocol):
 
 
 @runtime_checkable
+class WorksApart(Protocol):
+    """Hands long work to another thread, so that the event loop goes on meanwhile."""
+
+    @abstractmethod
+    def apply_briefly(self, events: list[Event]) -> list[Event] | None:
+        """Does what `apply` does, or returns None and changes nothing if that would take long.
+
+        More than some 20 ms is long. What a request costs here must be bounded whatever a client
+        sends: a few kilobytes, compressed, may be thousands of findings.
+        """
+
+    @abstractmethod
+    def apply_apart(self, events: list[Event]) -> list[Event]:
+        """Does what `apply` does, in another thread.
+
+        Other methods are called for other batches at the same time.
+        """
+
+
+@runtime_checkable
 class ChangesClient(Protocol):
     """Changes what events say of the client that sent them; used at intake."""
 
@@ -120,6 +143,22 @@ class ProducesEvents(Protocol):
         checked. At intake they are stored together with the events that they were made from. Derive
         their ids from those events: when a client sends the same again, they are stored once. At
         delivery, where an event has been stored already, they are ignored.
+        """
+
+
+@runtime_checkable
+class ChangesIds(Protocol):
+    """Changes ids, and knows into what; used to erase a user."""
+
+    @abstractmethod
+    def forms(self, attribute: str, id_: str) -> Collection[str]:
+        """Returns all forms in which an id may leave `apply`: one, mostly.
+
+        An erasure looks for these, and asks vendors for these alone. A hash has a form for each
+        secret. Without this method, `apply` is called with an event of that id.
+
+        Args:
+            attribute: ``user_id`` or ``anonymous_id``.
         """
 
 
@@ -156,6 +195,9 @@ class TransformMethods:
     receive: Callable[[Sequence[Event]], None] | None
     of_client: Callable[[Client], Client] | None
     produced: Callable[[], list[Event]] | None
+    apply_briefly: Callable[[list[Event]], list[Event] | None] | None
+    apply_apart: Callable[[list[Event]], list[Event]] | None
+    forms: Callable[[str, str], Collection[str]] | None
 
     @classmethod
     def of(cls, transform: Transform) -> TransformMethods:
@@ -176,6 +218,9 @@ class TransformMethods:
             receive=transform.receive if isinstance(transform, ReceivesEvents) else None,
             of_client=transform.of_client if isinstance(transform, ChangesClient) else None,
             produced=transform.produced if isinstance(transform, ProducesEvents) else None,
+            apply_briefly=transform.apply_briefly if isinstance(transform, WorksApart) else None,
+            apply_apart=transform.apply_apart if isinstance(transform, WorksApart) else None,
+            forms=transform.forms if isinstance(transform, ChangesIds) else None,
         )
 
 

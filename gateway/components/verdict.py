@@ -33,6 +33,8 @@ class Verdict:
         whole: no single event is to blame: the destination failed as a whole, or is overloaded or
             wrongly set up.
         suspicious: the failure is of the whole batch, and a single event may have caused it.
+        divide: the batch was refused for good as a whole, which does not tell whose fault that is.
+            Parts of it are to be sent at once.
         paused: settings or credentials are wrong.
         retry_after_seconds: the wait that the destination asked for.
         detail: the first error, in words.
@@ -44,6 +46,7 @@ class Verdict:
     again: list[int] = field(default_factory=list)
     whole: bool = False
     suspicious: bool = False
+    divide: bool = False
     paused: bool = False
     retry_after_seconds: float | None = None
     detail: str = ""
@@ -58,7 +61,10 @@ def judge(error: Exception, size: int) -> Verdict:
         exchange = _exchange(error)
         if exchange:
             verdict.exchanges = dict.fromkeys(range(size), exchange)
-        if isinstance(error, Permanent):
+        if isinstance(error, Permanent) and size > 1:
+            verdict.again = list(range(size))
+            verdict.divide = True
+        elif isinstance(error, Permanent):
             verdict.dead = dict.fromkeys(range(size), verdict.detail)
         else:
             verdict.again = list(range(size))

@@ -20,6 +20,9 @@ ROLES: tuple[Role, ...] = get_args(Role)
 
 _HASHED = "sha256:"
 
+_Positive = Annotated[int, Meta(ge=1)]
+_PositiveSeconds = Annotated[float, Meta(gt=0)]
+
 
 class AdminToken(Settings, frozen=True):
     """An entry of `[[admin.tokens]]`.
@@ -68,10 +71,23 @@ class AdminConfig(Settings, frozen=True):
         token: a secret that requests carry as ``Authorization: Bearer TOKEN``; its name and its
             role are ``admin``. At least 16 characters, or ``sha256:`` and its hash.
         tokens: more tokens, with names and roles of their own.
+        max_body_bytes: of a request, as sent and decompressed.
+        body_timeout_seconds: a request must send its body within this.
+        max_wrong_tokens_per_second: of one address; over it all requests of the address are
+            delayed, for up to 5 seconds each. 0 is no bound.
+        max_tails: live tails (`gateway tail`) at a time, in each worker.
+        tail_max_bytes: events held for a tail whose reader is slow; it misses those beyond.
+        tail_stall_seconds: a tail whose reader takes nothing for so long is ended.
     """
 
     token: Secret | None = None
     tokens: tuple[AdminToken, ...] = ()
+    max_body_bytes: _Positive = 4_000_000
+    body_timeout_seconds: _PositiveSeconds = 10.0
+    max_wrong_tokens_per_second: Annotated[float, Meta(ge=0)] = 1.0
+    max_tails: _Positive = 20
+    tail_max_bytes: _Positive = 4_000_000
+    tail_stall_seconds: _PositiveSeconds = 30.0
 
     def __post_init__(self) -> None:
         """Refuses tokens that could be guessed, and equal names or tokens."""

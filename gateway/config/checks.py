@@ -69,6 +69,8 @@ def _check_write_keys(config: Config) -> None:
             where = f"{table.path}." + ("write_key" if place < 0 else f"keys[{place}].key")
             if not entry.key.strip():
                 raise ConfigError(f"{where}: is empty")
+            if entry.key != entry.key.strip():
+                raise ConfigError(f"{where}: begins or ends with a space or a line feed")
             if owners.setdefault(entry.key, id_) != id_:
                 raise ConfigError(f"{where}: is also the key of sources.{owners[entry.key]}")
         repeated = {key.key for key in source.keys} & set(source.write_keys[:number])

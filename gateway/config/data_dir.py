@@ -13,6 +13,7 @@ of their events.
 from __future__ import annotations
 
 import fcntl
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gateway.config.model import Config
+from gateway.config.private_files import private_dir
 from gateway.errors import GatewayError
 
 __all__ = [
@@ -111,8 +113,9 @@ def take_lock(folder: Path) -> Iterator[int]:
         GatewayError: another gateway holds it.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = (folder / LOCK_FILE).open("a")
+        private_dir(folder)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        handle = os.fdopen(os.open(folder / LOCK_FILE, flags, 0o600), "a")
     except OSError as error:
         raise GatewayError(f"data_dir {folder}: {error.strerror}") from error
     with handle:

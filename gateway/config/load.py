@@ -25,6 +25,7 @@ from gateway.config.alerts import AlertsConfig
 from gateway.config.checks import check_groups, check_id, check_references, check_workers
 from gateway.config.decode import StructT, Table, decode_table
 from gateway.config.groups import GroupConfig, LayerConfig
+from gateway.config.mistakes import Mistakes
 from gateway.config.model import Config
 from gateway.config.settings import (
     HOST_KEYS,
@@ -86,19 +87,26 @@ def _load(file: Path, environ: Mapping[str, str]) -> Config:
     path = file.resolve()
     try:
         content = path.read_bytes()
-        text = content.decode()
+        text = content.decode("utf-8-sig")  # some editors begin a file with a byte order mark
     except OSError as error:
         raise ConfigError(
             f"cannot be read ({error.strerror}); name the file with --config"
         ) from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"is not UTF-8 (byte {error.start})") from error
+        raise ConfigError(f"is not UTF-8 (byte {error.start}); save it as UTF-8") from error
     try:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"is not TOML: {error}") from error
-    tables = decode_table(_expand(tree, environ, ""), _File, "")
+    mistakes = Mistakes()
+    expanded = _expand(tree, environ, "", mistakes)
+    mistakes.check()
+    tables = _File()
+    with mistakes.noted():
+        tables = decode_table(expanded, _File, "")
     data_dir = (path.parent / Path(tables.data_dir).expanduser()).resolve()
+    # Each component is read, whatever is wrong with the rest of the file.
+    components = expanded if isinstance(expanded, dict) else {}
     config = Config(
         path=path,
         data_dir=data_dir,
@@ -111,31 +119,48 @@ def _load(file: Path, environ: Mapping[str, str]) -> Config:
         admin=tables.admin,
         reload=tables.reload,
         alerts=tables.alerts,
-        groups=_each(tables.groups, GroupConfig, "groups"),
-        layers=_each(tables.layers, LayerConfig, "layers"),
-        queue=_split("queue", tables.queue, QueueSettings, "queue"),
-        sources=_components("source", tables.sources, SourceSettings),
-        transforms=_components("transform", tables.transforms, TransformSettings),
-        destinations=_components("destination", tables.destinations, DestinationSettings),
+        groups=_each(_table(components, "groups"), GroupConfig, "groups", mistakes),
+        layers=_each(_table(components, "layers"), LayerConfig, "layers", mistakes),
+        queue=_queue(_table(components, "queue"), mistakes),
+        sources=_components("source", _table(components, "sources"), SourceSettings, mistakes),
+        transforms=_components(
+            "transform", _table(components, "transforms"), TransformSettings, mistakes
+        ),
+        destinations=_components(
+            "destination", _table(components, "destinations"), DestinationSettings, mistakes
+        ),
         file=file,
         hash=hash_of(content),
     )
+    mistakes.check()
     check_references(config)
     check_groups(config)
     check_workers(config)
     return config
 
 
+def _table(tree: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = tree.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _queue(table: Mapping[str, Any], mistakes: Mistakes) -> tuple[QueueSettings, Table]:
+    with mistakes.noted():
+        return _split("queue", table, QueueSettings, "queue")
+    return QueueSettings(), Table("queue", {})
+
+
 def _components(
-    kind: str, tables: Mapping[str, Any], settings: type[StructT]
+    kind: str, tables: Mapping[str, Any], settings: type[StructT], mistakes: Mistakes
 ) -> dict[str, tuple[StructT, Table]]:
     result = {}
     for id_, table in tables.items():
         path = f"{kind}s.{id_}"
-        check_id(id_, path)
-        if not isinstance(table, dict):
-            raise ConfigError(f"{path}: expected a table, got {type(table).__name__}")
-        result[id_] = _split(kind, table, settings, path)
+        with mistakes.noted():
+            check_id(id_, path)
+            if not isinstance(table, dict):
+                raise ConfigError(f"{path}: expected a table, got {type(table).__name__}")
+            result[id_] = _split(kind, table, settings, path)
     return result
 
 
@@ -152,21 +177,18 @@ def _split(
 _VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
-def _expand(node: Any, environ: Mapping[str, str], path: str) -> Any:
-    """Replaces environment variables in all strings below a node.
-
-    Raises:
-        ConfigError: a variable is not set, or a number is ``inf`` or ``nan``.
-    """
+def _expand(node: Any, environ: Mapping[str, str], path: str, mistakes: Mistakes) -> Any:
+    """Replaces environment variables in all strings, and notes numbers that are not finite."""
     if isinstance(node, dict):
         return {
-            key: _expand(value, environ, f"{path}.{key}" if path else key)
+            key: _expand(value, environ, f"{path}.{key}" if path else key, mistakes)
             for key, value in node.items()
         }
     if isinstance(node, list):
-        return [_expand(value, environ, f"{path}[{i}]") for i, value in enumerate(node)]
+        return [_expand(value, environ, f"{path}[{i}]", mistakes) for i, value in enumerate(node)]
     if isinstance(node, float) and not math.isfinite(node):
-        raise ConfigError(f"{path}: expected a finite number, got {node}")
+        with mistakes.noted():
+            raise ConfigError(f"{path}: expected a finite number, got {node}")
     if not isinstance(node, str):
         return node
 
@@ -180,12 +202,26 @@ def _expand(node: Any, environ: Mapping[str, str], path: str) -> Any:
                 f"{path}: the environment variable {name} is not set; "
                 f"set it, or write ${{{name}:-default}}"
             )
+        if value.endswith(("\n", "\r")):
+            # It would be part of a key or a secret, and nobody would see it.
+            raise ConfigError(
+                f"{path}: the environment variable {name} ends in a line feed; set it without one, "
+                f"such as with `printf %s`"
+            )
         return value
 
-    return _VARIABLE.sub(replace, node)
+    with mistakes.noted():
+        return _VARIABLE.sub(replace, node)
+    return node
 
 
 def _each(
-    tables: Mapping[str, Mapping[str, Any]], struct: type[StructT], kind: str
+    tables: Mapping[str, Any], struct: type[StructT], kind: str, mistakes: Mistakes
 ) -> dict[str, StructT]:
-    return {id_: decode_table(table, struct, f"{kind}.{id_}") for id_, table in tables.items()}
+    result = {}
+    for id_, table in tables.items():
+        if not isinstance(table, dict):
+            continue  # noted with the file's own tables
+        with mistakes.noted():
+            result[id_] = decode_table(table, struct, f"{kind}.{id_}")
+    return result

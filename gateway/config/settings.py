@@ -59,7 +59,10 @@ class ServerConfig(Settings, frozen=True):
         header_timeout_seconds: a connection must send a request's head within this.
         body_timeout_seconds: a connection must send a request's body within this.
         keepalive_timeout_seconds: the gateway closes an idle connection after this.
-        max_connections: the gateway closes connections over this at once.
+        max_connections: the gateway refuses connections over this at once.
+        max_wrong_keys_per_second: answers 401 to one address; the gateway delays further ones, for
+            up to 5 seconds each. 0 is no bound.
+        reserved_descriptors: file descriptors that connections leave for files and destinations.
         start_timeout_seconds: time that one source or destination has to start.
         drain_timeout_seconds: when stopping, the time to answer requests and deliver events.
     """
@@ -74,6 +77,8 @@ class ServerConfig(Settings, frozen=True):
     body_timeout_seconds: PositiveSeconds = 8.0
     keepalive_timeout_seconds: PositiveSeconds = 75.0
     max_connections: Positive = 10_000
+    reserved_descriptors: Positive = 256
+    max_wrong_keys_per_second: Seconds = 10.0
     start_timeout_seconds: PositiveSeconds = 10.0
     drain_timeout_seconds: PositiveSeconds = 10.0
 
@@ -140,10 +145,15 @@ class ReloadConfig(Settings, frozen=True):
 
 
 class LogConfig(Settings, frozen=True):
-    """`[log]`; format ``auto`` is console on a terminal and JSON elsewhere."""
+    """`[log]`; format ``auto`` is console on a terminal and JSON elsewhere.
+
+    Attributes:
+        max_pending_bytes: log lines that wait for a slow reader; further ones are lost and counted.
+    """
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "console", "json"] = "auto"
+    max_pending_bytes: Positive = 1_000_000
 
 
 class RetryPolicy(Settings, frozen=True):

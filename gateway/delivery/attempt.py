@@ -41,7 +41,7 @@ def _attempts_of(batch: Batch, verdict: Verdict, began_ms: int, took_ms: float) 
     found = []
     if delivered:
         found.append(Attempt(Offsets.of(delivered), "delivered", "", began_ms, took_ms))
-    if verdict.whole:
+    if verdict.whole or verdict.divide:
         offsets = Offsets.of(batch.offsets[i] for i in verdict.again)
         found.append(Attempt(offsets, "failed", verdict.detail, began_ms, took_ms))
     else:

@@ -29,10 +29,10 @@ class WorkerContext:
         sender: sends them to the destination.
         state: stores the outcomes.
         counts: of this destination, over all runs; the worker keeps them up to date.
-        clock: wall clock in milliseconds.
+        clock: the clock for durations, in milliseconds.
         max_events: most events in one send from the retry lane.
         order: keeps the events of each user in order; None where config does not ask for that.
-        queue_id: name of the queue that the offsets belong to.
+        queue_id_at: returns the id of the queue for an event, as `Store.identity_at` does.
         live_tail: publishes outcomes to watchers.
         resumed: another worker ran before this one, and `counts` may lack its last commit.
         waiting: events in the retry lane at the start.
@@ -47,7 +47,7 @@ class WorkerContext:
     log: FilteringBoundLogger
     max_events: int
     order: UserOrder | None = None
-    queue_id: str = ""
+    queue_id_at: Callable[[int], tuple[str, int | None]] = lambda _: ("", None)
     live_tail: LiveTail = field(default_factory=LiveTail)
     resumed: bool = False
     waiting: int = 0

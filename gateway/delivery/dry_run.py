@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -22,8 +23,15 @@ __all__ = ["MOST_BODY_BYTES", "DryRunResult", "MaskedJson", "run_dry"]
 MOST_BODY_BYTES = 16_777_216
 """Most bytes of a compressed body that are shown."""
 
-_CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key", "api-key"})
-"""Headers whose values are never shown, as a plugin may have made them from secrets."""
+_CREDENTIALS = re.compile(
+    r"authoriz|cookie|credential|hmac|passw|secret|signature|token"
+    r"|(^|[^a-z])(auth|sig|apikey|(?<!^idempotency.)key)([^a-z]|$)",
+    re.IGNORECASE,
+)
+"""Names of headers and parameters whose values are not shown, whatever they are.
+
+A plugin may have made them of secrets. A signature lets its holder speak as the gateway.
+"""
 
 _GZIP = MAX_WBITS | 16
 
@@ -120,11 +128,14 @@ class MaskedJson:
         url = request.shown_url or self._mask.hide(request.url)
         if not request.params:
             return url
-        query = {self._mask.hide(k): self._mask.hide(v) for k, v in request.params.items()}
+        query = {
+            self._mask.hide(name): "***" if _CREDENTIALS.search(name) else self._mask.hide(value)
+            for name, value in request.params.items()
+        }
         return f"{url}{'&' if '?' in url else '?'}{urlencode(query, safe='*')}"
 
     def _header(self, name: str, value: str) -> str:
-        if name.lower() not in _CREDENTIALS:
+        if not _CREDENTIALS.search(name):
             return self._mask.hide(value)
         scheme, _, credentials = value.partition(" ")
         return f"{scheme} ***" if credentials else "***"

@@ -67,6 +67,12 @@ class FailureHandler:
             if in_flight.failures >= _FAILURES_BEFORE_CUTTING:
                 in_flight.size = max(1, min(in_flight.size, len(again)) // 2)
 
+    def divide(self, in_flight: InFlight, part: Part) -> None:
+        """Cuts a batch that was refused for good as a whole, to find the events at fault."""
+        self._counts.retried += len(part)
+        in_flight.todo.extendleft(reversed(list(part)))
+        in_flight.size = max(1, len(part) // 2)
+
     async def items_failed(
         self, in_flight: InFlight, part: Part, verdict: Verdict, now_ms: int
     ) -> None:

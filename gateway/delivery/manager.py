@@ -33,7 +33,7 @@ from gateway.delivery.start_points import StartPoint, find_start_points
 from gateway.delivery.worker import Worker
 from gateway.errors import ConfigError
 from gateway.queue.batching import BatchingQueue
-from gateway.state import State
+from gateway.state import State, writing
 from gateway.state.ledger.counts import Ledger
 from gateway.state.live_tail import LiveTail
 
@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
 __all__ = ["DeliveryManager", "ManagerContext"]
+
+_MOST_DOWNTIME_MS = 3_600_000  # that the age of a waiting event grows by while nothing runs
+
+_STARTING = ""  # no destination has this id
 
 Selections = Mapping[str, Selection]
 Leave = Callable[[str], Awaitable[None]]
@@ -53,7 +57,7 @@ class ManagerContext:
     Attributes:
         server: has the time-out of draining, and the number of workers that share a pace.
         paces: bounds on the requests to each destination, by id; other gateways may share them.
-        clock: wall clock in milliseconds.
+        clock: the clock for durations, in milliseconds.
     """
 
     queue: BatchingQueue
@@ -114,6 +118,9 @@ class DeliveryManager:
         Raises:
             GatewayError: a destination cannot start.
         """
+        await self._context.state.call(
+            writing.bound_downtime, self._context.clock(), _MOST_DOWNTIME_MS
+        )
         late: dict[str, StartTimeout] = {}
         for built in self.built.values():
             self._started[id(built.destination)] = built
@@ -126,6 +133,7 @@ class DeliveryManager:
             worker = self.workers[built.id] = self._make_worker(built, begun[built.id])
             if built.id in late:
                 worker.sender.start_first(partial(self._start_again, built), str(late[built.id]))
+            self._context.queue.let_go(built.id)
 
     def run_in(self, tasks: TaskGroup) -> None:
         """Starts delivery."""
@@ -192,14 +200,23 @@ class DeliveryManager:
             StateError: the state store cannot be used.
         """
         context = self._context
-        return await find_start_points(
-            built,
-            context.queue.store,
-            context.state,
-            context.ledger,
-            context.log,
-            first_start=first_start,
-        )
+        queue = context.queue
+        # Nothing may be removed between the choice of the start points and the first read.
+        await queue.hold(_STARTING, 0)
+        try:
+            found = await find_start_points(
+                built,
+                queue.store,
+                context.state,
+                context.ledger,
+                context.log,
+                first_start=first_start,
+            )
+            for id_, point in found.items():
+                await queue.hold(id_, point.cursor)
+        finally:
+            queue.let_go(_STARTING)
+        return found
 
     # -- changing ------------------------------------------------------------
 
@@ -281,6 +298,7 @@ class DeliveryManager:
 
     def _add(self, new: BuiltDestination, begun: StartPoint) -> None:
         worker = self.workers[new.id] = self._make_worker(new, begun)
+        self._context.queue.let_go(new.id)
         self._begin_run(worker)
 
     async def _end(self, worker: Worker, old: BuiltDestination, leave: Leave) -> None:
@@ -328,7 +346,7 @@ class DeliveryManager:
                 log=context.log,
                 max_events=built.policy.max_events,
                 order=UserOrder(atomic=built.atomic) if built.settings.ordering == "user" else None,
-                queue_id=context.queue.store.identity(),
+                queue_id_at=context.queue.store.identity_at,
                 live_tail=context.live_tail,
                 resumed=begun.resumed,
                 waiting=begun.waiting,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import Annotated
 
-from msgspec import Struct, field, structs
+from msgspec import Meta, Struct, field, structs
 
 from gateway.events.event import Event
 from gateway.events.timestamps import parse_ms
+from gateway.events.values import Int64
 from gateway.state.merging import add_counts, add_fields
 
 __all__ = ["Plan", "Progress", "Request", "merge_plans", "merge_progress"]
@@ -28,11 +30,11 @@ class Request(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
 
     destination: str
-    from_ms: int
-    to_ms: int
+    from_ms: Int64
+    to_ms: Int64
     event: str | None = None
     user: str | None = None
-    rate: float = 0.0
+    rate: Annotated[float, Meta(ge=0)] = 0.0
     force: bool = False
     dry_run: bool = False
     group: str = ""

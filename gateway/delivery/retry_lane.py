@@ -149,7 +149,7 @@ class RetryLane:
             [decode_events(b"[" + w.event + b"]")[0] for w in due],
             [w.offset for w in due],
             max(w.attempts for w in due) + 1,
-            self._context.queue_id,
+            self._context.queue_id_at(due[0].offset)[0],
         )
         # Successes before this run are not known. The event is tried once before it is blamed.
         failed_at = self._successes_at.get(due[0].offset, self._sender.successes)
@@ -172,7 +172,8 @@ class RetryLane:
         if order is not None:
             able = order.choose([w.offset for w in due], len(due))
             due = [w for w in due if w.offset in able]
-        return due
+        _, after = self._context.queue_id_at(min(w.offset for w in due))
+        return due if after is None else [w for w in due if w.offset < after]
 
     def _recorded(self, commit: Commit) -> None:
         self.size -= len(commit.settled)
@@ -194,7 +195,7 @@ class RetryLane:
         waiting: list[Waiting] = []
         retried = set(verdict.again)
         # A failure of the whole destination does not count as an attempt of these events.
-        charged = 0 if verdict.whole else 1
+        charged = 0 if verdict.whole or verdict.divide else 1
         for index, entry in enumerate(due):
             if index in verdict.dead:
                 detail = verdict.dead[index]
@@ -205,9 +206,11 @@ class RetryLane:
                 dead.append(tried.dead("rejected"))
             elif index in retried:
                 failures = entry.attempts + charged
-                delay_ms = self._delay_ms(max(1, failures), verdict.retry_after_seconds)
+                delay_ms = 0
+                if not verdict.divide:
+                    delay_ms = self._delay_ms(max(1, failures), verdict.retry_after_seconds)
                 detail = verdict.again_detail.get(index, verdict.detail)
-                alone = entry.alone or verdict.suspicious
+                alone = entry.alone or verdict.suspicious or verdict.divide
                 exchange = verdict.exchanges.get(index, "")
                 tried = entry.later(now_ms, now_ms + delay_ms, failures, detail, alone, exchange)
                 if self._gives_up(tried, verdict, charged):
@@ -226,6 +229,8 @@ class RetryLane:
         )
 
     def _gives_up(self, entry: Waiting, verdict: Verdict, charged: int) -> bool:
+        if verdict.divide:
+            return False
         if verdict.paused:
             return False  # the settings are wrong, and a person has to correct them: keep the event
         policy = self._sender.retry

@@ -224,7 +224,7 @@ class Sender:
         finally:
             self._in_flight = max(0, self._in_flight - 1)
             self.notify()
-        for meter in self.meters:
+        for meter in () if verdict.divide else self.meters:
             meter.sent(batch.offsets, verdict, 1000 * (loop.time() - began))
         self.attempts += 1
         self.failures += bool(verdict.dead or verdict.again)

@@ -238,7 +238,7 @@ class Worker:
     async def _deliver(self, in_flight: InFlight) -> None:
         """Sends a batch until every event has an outcome, then commits it."""
         while in_flight.left:
-            part = await self._next_part(in_flight)
+            part = self._of_one_queue_id(in_flight, await self._next_part(in_flight))
             if not part:
                 if self.sender.ended:
                     return
@@ -253,8 +253,20 @@ class Worker:
         in_flight.done = True
         await self._commits.commit_finished()
 
+    def _of_one_queue_id(self, in_flight: InFlight, part: Part) -> Part:
+        """Returns the first events of a part, which have one id of the queue; the others wait."""
+        if not part:
+            return part
+        offsets = part.offsets
+        in_order = self._order is None
+        _, after = self._context.queue_id_at(offsets[0] if in_order else min(offsets))
+        if after is None or (offsets[-1] if in_order else max(offsets)) < after:
+            return part
+        in_flight.todo.extendleft(item for item in reversed(list(part)) if item[1] >= after)
+        return Part.of(item for item in part if item[1] < after)
+
     async def _send(self, in_flight: InFlight, part: Part) -> None:
-        queue_id = self._context.queue_id
+        queue_id, _ = self._context.queue_id_at(part.offsets[0])
         batch = Batch(part.events, part.offsets, in_flight.attempts + 1, queue_id)
         failed_at = in_flight.suspects.get(batch.offsets[0]) if len(part) == 1 else None
         blame = failed_at is not None and self.sender.successes > failed_at
@@ -274,9 +286,12 @@ class Worker:
         else:
             in_flight.history += attempts
             in_flight.failures = 0
-            if verdict.again:
+            if verdict.divide:
+                self._failures.divide(in_flight, part)
+            elif verdict.again:
                 await self._failures.items_failed(in_flight, part, verdict, now_ms)
-            in_flight.size = min(in_flight.size * 2, max(1, in_flight.left))
+            if len(verdict.again) + len(verdict.dead) < len(part):
+                in_flight.size = min(in_flight.size * 2, max(1, in_flight.left))
             self._failures.release_suspects(in_flight, now_ms)
         self._finished(in_flight, part)
 

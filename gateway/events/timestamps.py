@@ -10,12 +10,13 @@ that as Segment does (https://segment.com/docs/connections/spec/common/#timestam
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from gateway.events.values import parse_number
 
-__all__ = ["exact_ms", "format_ms", "now_ms", "parse_ms"]
+__all__ = ["SteadyClock", "exact_ms", "format_ms", "now_ms", "parse_ms"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -34,10 +35,35 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+class SteadyClock:
+    """A clock for durations: it begins at the wall clock's time, and no jump of that moves it.
+
+    The wall clock jumps at the first synchronisation after a boot, or by hand. Ages, waits and
+    retention must not.
+
+    Args:
+        wall: in milliseconds; read once.
+        monotonic: in nanoseconds.
+    """
+
+    def __init__(
+        self,
+        wall: Callable[[], int] = now_ms,
+        monotonic: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._monotonic = monotonic
+        self._offset_ms = wall() - monotonic() // 1_000_000
+
+    def __call__(self) -> int:
+        """Returns the time in milliseconds."""
+        return self._offset_ms + self._monotonic() // 1_000_000
+
+
 def parse_ms(value: object) -> int | None:
     """Reads a client's time; returns None for a value that is no time.
 
-    Accepts ISO 8601 with ``T`` or a space, any fraction, ``Z`` or an offset (none means UTC), and
+    Accepts ISO 8601 with ``T`` or a space, any fraction, ``Z`` or an offset (none means UTC), in
+    either case and with a leap second, and
     epoch seconds or milliseconds as a number or as digits. Eight digits are a date. Go's zero time
     (year 1) gives None.
     """
@@ -72,11 +98,18 @@ def _parse_text(value: str) -> int | None:
     text = value.strip()
     # fromisoformat would read 1612102512345 as a time in the year 1612.
     if not text.isdecimal() or len(text) == _BASIC_DATE:
+        # RFC 3339 allows a lower-case z and, for a leap second, :60. That is the next minute here,
+        # as epoch time has no leap seconds.
+        if text.endswith("z"):
+            text = f"{text[:-1]}Z"
+        leap = text[16:19] == ":60"
+        if leap:
+            text = f"{text[:16]}:59{text[19:]}"
         try:
             moment = datetime.fromisoformat(text)
             if moment.tzinfo is None:
                 moment = moment.replace(tzinfo=UTC)
-            return _bounded((moment - _EPOCH) // _MILLISECOND)
+            return _bounded((moment - _EPOCH) // _MILLISECOND + 1000 * leap)
         except (ValueError, OverflowError):
             pass
     number = parse_number(text)

@@ -5,9 +5,17 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-__all__ = ["as_mapping", "as_number", "as_text", "parse_number"]
+from msgspec import Meta
+
+__all__ = ["LARGEST", "Int64", "as_mapping", "as_number", "as_text", "parse_number"]
+
+LARGEST = 2**63 - 1
+"""The largest whole number that the queue and the state store can hold."""
+
+Int64 = Annotated[int, Meta(ge=-LARGEST, le=LARGEST)]
+"""A whole number that they can hold, in what people and programs ask for."""
 
 _NUMBERS = (int, float)  # a tuple, as ``int | float`` would create a union in each call
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from base64 import b64encode
+from collections.abc import Iterable, Iterator
 from urllib.parse import parse_qsl, quote, urlsplit
 
 __all__ = ["EXCERPT_CHARACTERS", "Mask", "secrets_of_url"]
@@ -14,6 +15,9 @@ EXCERPT_CHARACTERS = 200
 
 _SHORTEST_SECRET = 4
 """Length of the shortest secret. Masking shorter texts would garble the rest."""
+
+_SHORTEST_ENCODED = 8
+"""Bytes of a secret that is also looked for in base64 and hexadecimal."""
 
 _SHORTEST_TOKEN = 16
 """Length from which a piece of a URL's path may be a token; shorter ones are words."""
@@ -30,7 +34,8 @@ class Mask:
     """Replaces secrets in text.
 
     Args:
-        secrets: texts to replace with ``***``, also where they are escaped for JSON or a URL.
+        secrets: texts to replace with ``***``, also where they are escaped for JSON or a URL, or
+            encoded in base64 or hexadecimal.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
@@ -42,6 +47,7 @@ class Mask:
                 json.dumps(secret)[1:-1],
                 quote(secret, safe=""),
                 quote(secret, safe="/%:?&=+"),  # as a URL is sent
+                *_encoded(secret.encode(errors="surrogatepass")),
             )
             if len(variant) >= _SHORTEST_SECRET
         }
@@ -78,6 +84,21 @@ class Mask:
 
     def _uncut(self, text: str, *, cut: bool) -> str:
         return text[: max(0, len(text) - self._longest)] if cut else text
+
+
+def _encoded(secret: bytes) -> Iterator[str]:
+    """Gives what stands for a secret in hexadecimal and in base64, wherever it begins in a text."""
+    if len(secret) < _SHORTEST_ENCODED:
+        return
+    yield secret.hex()
+    yield secret.hex().upper()
+    for before in range(3):
+        # Characters that share bits with what stands around the secret are not compared.
+        coded = b64encode(bytes(before) + secret).decode().rstrip("=")
+        first = (0, 2, 3)[before]
+        inner = coded[first:] if (before + len(secret)) % 3 == 0 else coded[first:-1]
+        yield inner
+        yield inner.replace("+", "-").replace("/", "_")
 
 
 def _shortened(text: str, most: int) -> str:

@@ -1,7 +1,8 @@
 """Fits the items of a batch into requests, and turns their outcomes into those of events.
 
-A `Packer` fills requests up to the limits and halves those that are refused for their size. An
-event is delivered when all of its items are.
+A `Packer` fills requests up to the limits. It halves a request that is refused as a whole, down to
+the items at fault, since one of them may have drawn the refusal of all. An event is delivered when
+all of its items are.
 
 An event of which some items were delivered comes again as a whole. The packer remembers the items
 that are settled, and does not send them twice; only a restart of the gateway makes it forget.
@@ -28,7 +29,8 @@ MOST_REMEMBERED = 20_000
 
 Post: TypeAlias = Callable[[Hashable, Sequence[Item]], Awaitable[Mapping[int, DeliveryError]]]
 """Sends items of one route in one request. Returns the errors of failed items by their place in the
-sequence; raises `Split`, or another `DeliveryError` that holds for all of them."""
+sequence; raises another `DeliveryError` where the request failed as a whole. After a `Permanent`
+halves of the request are sent, as it does not tell which item is at fault."""
 
 _Key: TypeAlias = tuple[str, int]
 
@@ -149,12 +151,10 @@ class Packer:
                 continue
             try:
                 failed = await post(route, part)
-            except Split as error:
-                parts.extendleft(reversed(_divided(part, error, progress)))
             except BatchError as error:
                 raise TypeError("post() returns the errors of single items") from error
             except Permanent as error:
-                _refuse(progress, part, error)
+                parts.extendleft(reversed(_divided(part, error, progress)))
             except DeliveryError as error:
                 # Requests after this one would fail in the same way.
                 progress.halt = error
@@ -215,9 +215,9 @@ def _raise_failures(progress: _Progress, refused: Mapping[int, DeliveryError]) -
     raise BatchError(dict(sorted(failed.items())))
 
 
-def _divided(part: Sequence[Item], error: Split, progress: _Progress) -> list[Sequence[Item]]:
+def _divided(part: Sequence[Item], error: Permanent, progress: _Progress) -> list[Sequence[Item]]:
     """Returns the parts to send next of a request that was refused as a whole."""
-    if error.failed:
+    if isinstance(error, Split) and error.failed:
         progress.mixed = True
         for place, refusal in error.failed.items():
             progress.record(part[place], refusal)

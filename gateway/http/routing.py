@@ -94,6 +94,10 @@ class Paths(AbstractResource):
         """Returns the handler of a path that bypasses the router; None if it does not."""
         return self._mounted.direct.get(path)
 
+    async def answers(self, request: web.Request) -> bool:
+        """Tells whether a source answers a request."""
+        return (await self.resolve(request))[0] is not None
+
     async def resolve(self, request: web.Request) -> tuple[Any, set[str]]:
         """Returns the match for a request, or None; aiohttp calls it."""
         match = await self._mounted.router.resolve(request)

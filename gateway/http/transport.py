@@ -17,6 +17,14 @@ import gateway
 from gateway.components.context import Context
 from gateway.components.dry_run import Rehearsal, Request
 from gateway.errors import DeliveryError, Misconfigured, Retryable
+from gateway.http.answering import (
+    MAX_FIELD_BYTES,
+    MAX_HEADERS,
+    AnswerHandler,
+    UnreadableAnswer,
+    connector,
+    decoded,
+)
 from gateway.http.excerpt import Mask
 from gateway.http.proxy import Proxies, tunnel
 from gateway.http.reply import Reply
@@ -105,9 +113,13 @@ class NetworkTransport:
             return
         self._find_proxies()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=await self._tls()),
+            connector=connector(ssl=await self._tls()),
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers=_HEADERS,
+            headers={**_HEADERS, "Accept-Encoding": "identity"},
+            auto_decompress=False,  # a wrong Content-Encoding must not make a success a failure
+            max_line_size=MAX_FIELD_BYTES,
+            max_field_size=MAX_FIELD_BYTES,
+            max_headers=MAX_HEADERS,
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=self._settings.connect_timeout_seconds
             ),
@@ -123,6 +135,8 @@ class NetworkTransport:
 
     async def send(self, request: Request) -> Reply:
         """Sends a request and reads the answer.
+
+        An answer that cannot be parsed counts by its status, without headers or a body.
 
         Raises:
             Retryable: no answer came, or only a part of one that reports success.
@@ -155,6 +169,8 @@ class NetworkTransport:
                 raise Misconfigured(_LOGIN) from error
             raise Retryable(f"the proxy does not connect: {error.status}") from error
         except (aiohttp.ClientError, OSError) as error:
+            if isinstance(error.__cause__, UnreadableAnswer):
+                return Reply(error.__cause__.code, {}, b"", whole=False)
             raise Retryable(self._describe(error)) from error
 
     def _find_proxies(self) -> None:
@@ -201,6 +217,7 @@ class NetworkTransport:
     async def _read(self, response: aiohttp.ClientResponse) -> Reply:
         """Reads the status, and as much of the body as the limits allow."""
         limit = self._settings.max_response_bytes
+        protocol = response.connection.protocol if response.connection else None
         body = bytearray()
         whole = True
         # A success counts only once its body has arrived; an error counts without explanation.
@@ -211,13 +228,16 @@ class NetworkTransport:
                 while len(body) <= limit and (chunk := await response.content.read(limit)):
                     body += chunk
         except (aiohttp.ClientError, OSError):
-            if success:
+            unreadable = isinstance(protocol, AnswerHandler) and protocol.unreadable
+            if success and not unreadable:
                 raise
             whole = False
         if len(body) > limit:
             whole = False
             del body[limit:]
-        return Reply(response.status, response.headers, bytes(body), whole)
+        encoding = response.headers.get("Content-Encoding", "")
+        plain, all_decoded = decoded(bytes(body), encoding, limit)
+        return Reply(response.status, response.headers, plain, whole and all_decoded)
 
     async def _tls(self) -> ssl.SSLContext:
         """Returns the context that checks certificates; loads it in a thread, which takes long."""

@@ -13,14 +13,14 @@ All methods block, and must be called from one thread.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from gateway.config.private_files import private_database
 from gateway.errors import StateError
 from gateway.events.subjects import Subjects
 from gateway.state import identity_links
@@ -81,10 +81,9 @@ class LinkFile:
         if self._connection is not None:
             return
         with self._explained():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             # The links are personal data: only the owner may read the file.
-            with suppress(FileExistsError):
-                os.close(os.open(self.path, os.O_CREAT | os.O_EXCL, 0o600))
+            private_database(self.path)
             self._connection = identity_links.connect(self.path)
         self._read, self._erasures = 0, -1
 

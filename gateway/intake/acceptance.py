@@ -14,7 +14,7 @@ from gateway.events.envelope.validate import validate
 from gateway.events.event import EMPTY, Event
 from gateway.identity.visitors import Identity
 
-__all__ = ["Prepare", "discards_of", "preparer", "transform"]
+__all__ = ["Prepare", "begin", "discards_of", "preparer", "transform"]
 
 
 Prepare: TypeAlias = Callable[[Event], str | None]
@@ -59,6 +59,13 @@ def transform(events: list[Event], transforms: Chain, identity: Identity) -> Out
     if identity.active:
         identity.preview(events, events)
     return transforms.run(events)
+
+
+def begin(events: list[Event], transforms: Chain, identity: Identity) -> Outcome:
+    """Does the same as `transform`, but leaves transforms that would take long."""
+    if identity.active:
+        identity.preview(events, events)
+    return transforms.begin(events)
 
 
 def discards_of(outcome: Outcome) -> Iterator[tuple[str, Sequence[Event]]]:

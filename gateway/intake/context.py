@@ -34,6 +34,7 @@ class IntakeContext:
         transforms: the intake transforms.
         ledger: counts events by source, and rejected requests.
         clock: wall clock in milliseconds.
+        steady: the clock for durations; by default `clock`.
         suppressed: ids of users whose events are discarded. Intake looks it up for each event. It
             may change at any time, and a lookup must take constant time.
         source_ledger: keeps the counts of `ledger` across restarts; None keeps them in memory only.
@@ -50,6 +51,7 @@ class IntakeContext:
     ledger: Ledger
     clock: Callable[[], int]
     log: FilteringBoundLogger
+    steady: Callable[[], int] | None = None
     suppressed: Collection[str] = frozenset()
     source_ledger: SourceLedger | None = None
     live_tail: LiveTail | None = None

@@ -2,8 +2,8 @@
 
 `Intake.accept` takes decoded events. It checks that the source is enabled, validates and stamps the
 events, discards those of suppressed users, drops duplicates, runs the intake transforms, and puts
-the rest into the queue. Nothing is awaited before the queue, so the events of a request stay
-together. Data that a transform masks never reaches the disk.
+the rest into the queue. The events of a request stay together. Data that a transform masks never
+reaches the disk. Transforms that would take long run in a thread (`gateway.intake.long_work`).
 
 `Intake.accept_as_sent` is the fast path, and the usual one. It stores the bytes of a request as the
 client sent them (`gateway.events.envelope.sealed`), if all events are valid and new, and no
@@ -13,7 +13,9 @@ decoded (`gateway.events.envelope.mixed`).
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
+from collections.abc import Iterator
 
 from msgspec import structs
 
@@ -25,8 +27,9 @@ from gateway.events.envelope.mixed import AsSent, Mixed, mixed
 from gateway.events.envelope.sealed import Origin, finish
 from gateway.events.event import Event, decode_events, encode_events
 from gateway.events.timestamps import parse_ms
-from gateway.intake.acceptance import discards_of, preparer, transform
+from gateway.intake.acceptance import begin, discards_of, preparer
 from gateway.intake.context import IntakeContext, identity_of
+from gateway.intake.long_work import LongWork
 from gateway.intake.source_directory import SourceDirectory
 from gateway.intake.tally import RequestTally
 from gateway.state.ledger.source_ledger import SourceLedger
@@ -35,10 +38,14 @@ from gateway.state.live_tail import LiveTail
 __all__ = ["Arrival", "Intake", "Plain", "Receipt"]
 
 _LOG_EVERY_MS = 60_000
+_AT_ONCE = 250  # events that are received or prepared before others get their turn
 
 
 class Intake(SourceDirectory):
     """Accepts events and puts them into the queue.
+
+    Attributes:
+        long_work: the requests whose transforms take long.
 
     Args:
         before: the intake of the previous config; see `SourceDirectory`.
@@ -52,7 +59,7 @@ class Intake(SourceDirectory):
         self.ledger = context.ledger
         self._queue = context.queue
         self._recent_ids = context.recent_ids
-        self._transforms = context.transforms
+        self.transforms = context.transforms
         self._suppressed = context.suppressed
         self._source_ledger = (
             SourceLedger(context.ledger) if context.source_ledger is None else context.source_ledger
@@ -61,7 +68,10 @@ class Intake(SourceDirectory):
         self._identity = identity_of(context)
         self._meters = context.meters
         self._log = context.log
+        self._steady = context.steady
         self._logged_ms: dict[str, int] = {}
+        earlier = before.long_work if isinstance(before, Intake) else None
+        self.long_work: LongWork = earlier or LongWork(context.queue.max_pending_bytes)
         context.queue.when_stored = self._source_ledger.stored
 
     def reject(self, code: str) -> None:
@@ -82,36 +92,44 @@ class Intake(SourceDirectory):
         source_id = arrival.source_id
         tally = RequestTally(source_id, arrival.received_ms, arrival.discarded)
         received = len(arrival.events) + arrival.discarded.total()
-        arrival.client = self._transforms.of_client(arrival.client)
+        arrival.client = self.transforms.of_client(arrival.client)
         # First of all, because duplicates and discarded events are remembered by their message ids.
-        self._transforms.receive(arrival.events)
+        for part in _parts(arrival.events):
+            self.transforms.receive(part)
+            if part is not arrival.events:
+                await asyncio.sleep(0)
         if not self.enabled(source_id):
             tally.discard(arrival.events, "source_disabled")
             await self._record(tally)
             return tally.receipt()
-        valid = self._prepare(arrival, tally)
+        valid = await self._prepare(arrival, tally)
         tally.new = new = self._new(valid, tally)
         repeated = len(valid) - len(new)
         # The answer also promises that the first copies of duplicates are stored. Their write may
         # still be under way. Ask for its result now: once our own write is done, it is too late.
         first_copies = self._queue.settle() if repeated else None
+        not_yet_put = self.long_work.under_way if repeated else ()
         try:
-            if self._transforms and new:
-                self._transform(tally)
+            if self.transforms and new:
+                await self._transform(tally)
             else:
                 tally.kept = new
             if tally.kept or tally.added:
                 await self._store(tally, arrival.body_bytes)
         except BaseException as error:
             self._forget(tally)
+            self.long_work.settle(tally.announced, error)
             if isinstance(error, QueueError):
                 self.refuse(source_id, received)
             raise
+        self.long_work.settle(tally.announced)
         if tally.made:
             await self._record_made(tally)
         if first_copies is not None:
             try:
                 await first_copies
+                for request in not_yet_put:
+                    await asyncio.shield(request)
             except QueueError:
                 self.refuse(source_id, received - len(tally.kept))
                 raise
@@ -138,7 +156,7 @@ class Intake(SourceDirectory):
             QueueFull: nothing was stored. The client must send all events again.
             QueueClosed: likewise; the gateway is stopping, or its store failed.
         """
-        heads, transforms, source_id = plain.heads, self._transforms, origin.source_id
+        heads, transforms, source_id = plain.heads, self.transforms, origin.source_id
         found = examine(heads, plain.type)
         if (
             found is None
@@ -157,7 +175,8 @@ class Intake(SourceDirectory):
         if sent is None:
             return False
         ids, remembered = sent.ids, self._recent_ids
-        if remembered is not None and not remembered.take_all(source_id, ids, origin.received_ms):
+        seen_ms = self._steady_ms(origin.received_ms)
+        if remembered is not None and not remembered.take_all(source_id, ids, seen_ms):
             return False
         if sent.events and not self._transform_suspects(sent, origin):
             if remembered is not None:
@@ -180,14 +199,14 @@ class Intake(SourceDirectory):
 
     def _decode_suspects(self, plain: Plain) -> AsSent | Mixed | None:
         """Decodes the events that a transform may change; None if that gains nothing."""
-        places = self._transforms.suspects(plain.array)
+        places = self.transforms.suspects(plain.array)
         if places is None:
             return None
         if not places:
             return AsSent(plain.array, plain.heads)
         some = mixed(plain.array, plain.heads, places)
         if some is not None:
-            self._transforms.receive(some.events)
+            self.transforms.receive(some.events)
         return some
 
     def _transform_suspects(self, sent: AsSent | Mixed, origin: Origin) -> bool:
@@ -195,7 +214,9 @@ class Intake(SourceDirectory):
         finish(sent.events, origin)
         if self._identity.active:
             self._identity.preview(sent.events, sent.ids)
-        outcome = self._transforms.run(sent.events)
+        outcome = self.transforms.begin(sent.events)
+        if outcome.left:
+            return False
         outcome.note_changes()
         return not (outcome.filtered or outcome.failed or outcome.added)
 
@@ -204,27 +225,41 @@ class Intake(SourceDirectory):
         visitors = self._identity.learn_and_note(sent.events, sent.ids, type_)
         return structs.replace(origin, visitors=visitors) if visitors else origin
 
-    def _prepare(self, arrival: Arrival, tally: RequestTally) -> list[Event]:
+    async def _prepare(self, arrival: Arrival, tally: RequestTally) -> list[Event]:
         """Validates and stamps events; returns those that are valid."""
         prepare = preparer(arrival, self._suppressed)
         valid = []
-        for event in arrival.events:
-            code = prepare(event)
-            if code is None:
-                valid.append(event)
-            else:
-                tally.discard((event,), code)
+        for part in _parts(arrival.events):
+            for event in part:
+                code = prepare(event)
+                if code is None:
+                    valid.append(event)
+                else:
+                    tally.discard((event,), code)
+            if part is not arrival.events:
+                await asyncio.sleep(0)
         return valid
+
+    def _steady_ms(self, received_ms: int) -> int:
+        """Returns a time of the wall clock on the clock for durations.
+
+        Otherwise a jump of the wall clock would end the window of de-duplication at once.
+        """
+        return received_ms if self._steady is None else received_ms + self._steady() - self.clock()
 
     def _new(self, events: list[Event], tally: RequestTally) -> list[Event]:
         """Returns the events that were not seen before, and remembers their ids."""
         if self._recent_ids is None:
             return events
-        return self._recent_ids.take_new(tally.source_id, events, tally.received_ms)
+        seen_ms = self._steady_ms(tally.received_ms)
+        return self._recent_ids.take_new(tally.source_id, events, seen_ms)
 
-    def _transform(self, tally: RequestTally) -> None:
-        """Runs the transforms over the new events."""
-        outcome = transform(tally.new, self._transforms, self._identity)
+    async def _transform(self, tally: RequestTally) -> None:
+        """Runs the transforms over the new events; in a thread if that would take long."""
+        outcome = begin(tally.new, self.transforms, self._identity)
+        if outcome.left:
+            tally.announced = self.long_work.announce()
+            await self.long_work.finish(self.transforms, outcome)
         outcome.note_changes()
         for code, events in discards_of(outcome):
             tally.discard(events, code)
@@ -243,7 +278,7 @@ class Intake(SourceDirectory):
         added = []
         for source_id in dict.fromkeys(event.source_id for event in wanted):
             own = [event for event in wanted if event.source_id == source_id]
-            added += self._recent_ids.take_new(source_id, own, tally.received_ms)
+            added += self._recent_ids.take_new(source_id, own, self._steady_ms(tally.received_ms))
         return added
 
     def _takes(self, source_id: str) -> bool:
@@ -306,3 +341,12 @@ class Intake(SourceDirectory):
             transform=transform,
             error=type(error).__name__,  # not its text, which may quote the event
         )
+
+
+def _parts(events: list[Event]) -> Iterator[list[Event]]:
+    """Cuts the events of a large request into parts of `_AT_ONCE`."""
+    if len(events) <= _AT_ONCE:
+        yield events
+        return
+    for start in range(0, len(events), _AT_ONCE):
+        yield events[start : start + _AT_ONCE]

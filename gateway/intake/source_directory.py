@@ -17,6 +17,7 @@ class SourceDirectory:
 
     Attributes:
         clock: wall clock in milliseconds.
+        transforms: the intake transforms.
 
     Raises:
         ConfigError: a transform makes events for a source that does not exist.
@@ -27,6 +28,7 @@ class SourceDirectory:
             if source_id not in context.sources:
                 raise ConfigError(f"transforms.{transform}: there is no source {source_id!r}")
         self.clock = context.clock
+        self.transforms = context.transforms
         self._sources = dict(context.sources)
         earlier = None if before is None else before._keys
         self._keys: Keys = Keys(context.sources, context.clock, context.workers, earlier)

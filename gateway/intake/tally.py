@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ class RequestTally:
         kept: those of `new` that the transforms keep. They are to be stored.
         made: events that the transforms made.
         added: those of `made` that were not seen before. They are to be stored.
+        announced: is settled once they are stored, if transforms take long; see `LongWork`.
     """
 
     source_id: str
@@ -36,6 +38,7 @@ class RequestTally:
     kept: list[Event] = field(default_factory=list)
     made: list[Event] = field(default_factory=list)
     added: list[Event] = field(default_factory=list)
+    announced: asyncio.Future[None] | None = None
 
     def discard(self, events: Sequence[Event], code: str) -> None:
         """Counts events as discarded."""

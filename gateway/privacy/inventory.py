@@ -37,9 +37,13 @@ _NAMES: dict[bytes, str] = {
     squeeze(name): kind
     for kind, names in {
         "password": "password passwd secret api_key access_token refresh_token authorization cvc",
-        "name": "first_name last_name full_name surname given_name family_name maiden_name",
+        "name": "first_name middle_name last_name full_name surname given_name family_name "
+        "maiden_name display_name username nickname customer_name contact_name "
+        "recipient_name cardholder_name",
         "birth": "date_of_birth birthday birthdate dob",
-        "address": "street street_address address_line address_line1 address_line2",
+        "address": "address street street_address address_line address_line1 address_line2 "
+        "house_number home_address postal_address shipping_address billing_address "
+        "delivery_address",
         "phone": "phone phone_number telephone mobile_number",
         "national_id": "ssn tax_id passport_number national_id dni nif codice_fiscale pesel bsn",
         "iban": "iban account_number bank_account",
@@ -47,6 +51,10 @@ _NAMES: dict[bytes, str] = {
     }.items()
     for name in names.split()
 }
+_PEOPLE = frozenset({b"traits", b"user", b"customer", b"contact", b"person", b"recipient"})
+"""Keys of people, as squeezed; a ``name`` in their values is a person's."""
+
+_MENTIONS_PEOPLE = re.compile(rb'"(?:%b)"' % b"|".join(sorted(_PEOPLE)), re.IGNORECASE)
 _SKIPPED = frozenset(
     {"messageId", "type", "timestamp", "originalTimestamp", "sentAt", "receivedAt", "sourceId"}
 )
@@ -103,7 +111,11 @@ class Inventory:
         for event in events:
             self.events += 1
             data = event.to_json()
-            if self._prescan.clean(data) and MASKED.encode() not in data:
+            if (
+                self._prescan.clean(data)
+                and MASKED.encode() not in data
+                and not _MENTIONS_PEOPLE.search(data)
+            ):
                 continue
             name = self._masked(event.event or event.type)
             for key, value in json.loads(data).items():
@@ -121,23 +133,35 @@ class Inventory:
         rows.sort(key=lambda row: (order[row.colour], -row.count, row.source, row.event, row.path))
         return Report(self.events, rows, self._beyond)
 
-    def _collect(self, source: str, event: str, path: str, key: str, value: Any) -> None:
+    def _collect(
+        self, source: str, event: str, path: str, key: str, value: Any, within: str | None = None
+    ) -> None:
+        """Counts the findings in a value.
+
+        Args:
+            within: the kind of all that is here, by the key of a value around it.
+        """
+        squeezed = squeeze(key)
         if isinstance(value, dict):
+            if _NAMES.get(squeezed) == "address":
+                within = "address"
+            people = squeezed in _PEOPLE
             for inner, item in value.items():
                 shown = self._masked(inner)
                 below = f"{path}.{shown}"[:_LONGEST_PATH]
                 if shown != inner:
                     self._texts(source, event, below, inner)
-                self._collect(source, event, below, inner, item)
+                kind = "name" if people and squeeze(inner) == b"name" else within
+                self._collect(source, event, below, inner, item, kind)
         elif isinstance(value, list):
             for item in value:
-                self._collect(source, event, f"{path}[]"[:_LONGEST_PATH], key, item)
+                self._collect(source, event, f"{path}[]"[:_LONGEST_PATH], key, item, within)
         elif isinstance(value, str | int | float) and not isinstance(value, bool) and value != "":
             text = str(value)
             if not self._texts(source, event, path, text):
-                kind = _NAMES.get(squeeze(key))
-                if kind is not None:
-                    self._count(source, event, path, kind, MASKED)
+                found = _NAMES.get(squeezed, within)
+                if found is not None:
+                    self._count(source, event, path, found, MASKED)
 
     def _texts(self, source: str, event: str, path: str, text: str) -> bool:
         """Counts the findings in a text; True if there are any."""

@@ -10,13 +10,13 @@ The gateway keeps the ids in memory and checks once a second whether the file ha
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+from gateway.config.private_files import private_database
 from gateway.errors import StateError
 from gateway.state import suppressed_users
 
@@ -131,10 +131,9 @@ class Suppressions(Collection[str]):
     ) -> int:
         # A connection of its own: the data version tells of changes by other connections only.
         with self._explained():
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             # Only the owner may read who asked to be forgotten.
-            with suppress(FileExistsError):
-                os.close(os.open(self._path, os.O_CREAT | os.O_EXCL, 0o600))
+            private_database(self._path)
             with closing(suppressed_users.connect(self._path)) as db:
                 return change(db, user_ids)
 

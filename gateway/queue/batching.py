@@ -49,6 +49,7 @@ class BatchingQueue:
         self._feed = MemoryFeed(settings.memory_feed_bytes)
         self._pending: list[PendingPut] = []
         self._pending_bytes = 0
+        self._held: dict[str, int] = {}
         self._in_flight: list[PendingPut] = []
         self._closed = True
         self._wanted = asyncio.Event()
@@ -85,6 +86,11 @@ class BatchingQueue:
         """Bytes that wait to be written or are being written."""
         return self._pending_bytes
 
+    @property
+    def max_pending_bytes(self) -> int:
+        """Limit for the bytes that wait."""
+        return self._settings.max_pending_bytes
+
     def put(
         self, events: Sequence[Event], data: bytes, sources: Mapping[str, int] | None = None
     ) -> Awaitable[None]:
@@ -104,7 +110,11 @@ class BatchingQueue:
         """
         if self._closed:
             raise QueueClosed("the gateway is stopping")
-        if self._pending_bytes + len(data) > self._settings.max_pending_bytes:
+        # One request is let in whatever its size, or it would be refused for ever.
+        if (
+            self._pending_bytes
+            and self._pending_bytes + len(data) > self._settings.max_pending_bytes
+        ):
             raise QueueFull(
                 f"{self._pending_bytes} bytes wait to be written "
                 f"(queue.max_pending_bytes = {self._settings.max_pending_bytes})"
@@ -241,9 +251,23 @@ class BatchingQueue:
         return QueueReader(self, offset)
 
     async def release(self, offset: int, now_ms: int) -> int:
-        """Notes that all destinations are past `offset`; returns the oldest offset that is kept."""
+        """Notes that no destination needs the events below `offset`; returns the oldest kept one.
+
+        What `hold` keeps stays.
+        """
+        offset = min((offset, *self._held.values()))
         self._feed.trim(offset)
         return await self._in_thread(self.store.release, offset, now_ms)
+
+    async def hold(self, name: str, offset: int) -> None:
+        """Keeps the events from `offset` on until `let_go`, for a destination that is to come."""
+        self._held[name] = offset
+        # The store must know before the next write, which may remove events to make room.
+        await self._in_thread(self.store.release, offset, 0)
+
+    def let_go(self, name: str) -> None:
+        """Ends a `hold`; does nothing if there is none."""
+        self._held.pop(name, None)
 
     async def erase(
         self, subjects: Subjects, progress: Callable[[int, int], None] = lambda *_: None

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import errno
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-from msgspec import Meta, Struct
+from typing import TYPE_CHECKING
 
 from gateway.components.store import Erased, Frame, Reader, Store, StoreStatus
 from gateway.errors import QueueClosed, QueueFull
+from gateway.queue.disk_config import DiskConfig
 from gateway.queue.disk_reader import DiskReader
+from gateway.queue.epochs import Epochs
 from gateway.queue.erase import Eraser
-from gateway.queue.files import FileSystem, RealFileSystem
+from gateway.queue.files import PROBE_FILE, FileSystem, RealFileSystem, probe
 from gateway.queue.index import index_path
 from gateway.queue.quarantine import Quarantine
-from gateway.queue.queue_id import stored_identity
+from gateway.queue.queue_id import store_identity, stored_identity
 from gateway.queue.record import (
     SEGMENT_HEADER,
     Codec,
     joined,
-    parse_segment_header,
     segment_header,
 )
+from gateway.queue.recovery import check_version, recover
+from gateway.queue.reserve import Reserve
 from gateway.queue.rewrite import SUFFIX as DRAFT_SUFFIX
 from gateway.queue.rewrite import Redact
-from gateway.queue.segment import Damage, Segment, recent, scan
+from gateway.queue.segment import Damage, Segment, recent
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -38,23 +41,6 @@ _HOUR_MS = 3_600_000
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 _NO_SPACE_RETRY_SECONDS = 10
 _FULL_RETRY_SECONDS = 30
-
-
-class DiskConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Keys of `[queue]` with ``type = "disk"``.
-
-    Attributes:
-        retention_hours: time for which events are kept after they were written, for replay.
-        max_bytes: bound on the size of all segments. At the bound, events that every destination
-            has finished with are removed early. If that is not enough, the gateway sheds.
-        segment_bytes: size at which a new segment begins.
-        compression_level: level of zstd, 1 to 19.
-    """
-
-    retention_hours: Annotated[float, Meta(ge=0)] = 168.0
-    max_bytes: Annotated[int, Meta(ge=1_000_000)] = 10_000_000_000
-    segment_bytes: Annotated[int, Meta(ge=4096)] = 64_000_000
-    compression_level: Annotated[int, Meta(ge=1, le=19)] = 1
 
 
 class DiskStore(Store):
@@ -72,8 +58,11 @@ class DiskStore(Store):
         clock: Callable[[], int],
         log: FilteringBoundLogger,
         files: FileSystem | None = None,
+        *,
+        reserve: Reserve | None = None,
     ) -> None:
         self.files = files or RealFileSystem()
+        self._reserve = reserve
         self._folder = folder
         self._config = config
         self._clock = clock
@@ -86,6 +75,9 @@ class DiskStore(Store):
         self._end = 0
         self._finished = 0
         self._problem = ""
+        self._epochs = Epochs(self.files, folder, "")
+        self._epoch_begun = False
+        self._refused_bytes = 0  # of the write that `_problem` is about
         self._fd: int | None = None  # of the newest segment; if None, the next write begins one
 
     # -- opening and closing -------------------------------------------------
@@ -95,52 +87,35 @@ class DiskStore(Store):
         self.files.make_dir(self._folder)
         names = self.files.list_dir(self._folder)
         for name in names:
-            if name.endswith(DRAFT_SUFFIX):  # an erasure did not finish
+            if name.endswith(DRAFT_SUFFIX) or name == PROBE_FILE:  # not finished
                 self.files.remove(self._folder / name)
         offsets = [Segment.offset_of(name) for name in names]
         firsts = sorted(offset for offset in offsets if offset is not None)
         self._identity = stored_identity(self.files, self._folder, fresh=not firsts)
+        self._epochs = Epochs(self.files, self._folder, self._identity)
+        if firsts:
+            self._epochs.load()
         for first, after in zip(firsts, [*firsts[1:], None], strict=False):
             path = self._folder / Segment.name(first)
-            self._check_version(path)
-            modified = self.files.modified_ms(path)
-            if after is not None:
-                segment = Segment(path, first, after, self.files.size(path), modified)
+            check_version(self.files, path)
+            if after is None:
+                segment = recover(self.files, path, first, self._codec, self._quarantine, self._log)
             else:
-                segment = self._recover(path, first, modified)
+                modified = self.files.modified_ms(path)
+                segment = Segment(path, first, after, self.files.size(path), modified)
             self._segments.append(segment)
             self._end = segment.end
         self._drop_if_empty()
 
-    def _check_version(self, path: Path) -> None:
-        fd = self.files.open(path)
-        try:
-            # A damaged header does no harm, as the file's name has the offset too.
-            parse_segment_header(self.files.read(fd, 0, SEGMENT_HEADER))
-        finally:
-            self.files.close(fd)
-
-    def _recover(self, path: Path, first: int, modified_ms: int) -> Segment:
-        found = scan(self.files, path, first, self._codec)
-        size = self.files.size(path)
-        for damage in found.damage:
-            self.report(damage)
-        if size > found.size:
-            self._quarantine.keep(Damage(path, found.size, size, found.end, found.end), "torn")
-            self._log.warning(
-                "queue: cut off a torn tail, the trace of a crash; it was never acknowledged",
-                segment=path.name,
-                bytes=size - found.size,
-            )
-        # This syncs even if nothing is cut off. Frames that a killed process did not sync count
-        # from now on, and must not vanish with the next power loss.
-        self.files.truncate(path, min(size, found.size))
-        return Segment(path, first, found.end, min(size, found.size), modified_ms)
-
     def _drop_if_empty(self) -> None:
-        """Removes a newest segment without events, as the next segment would have its name."""
+        """Removes a newest segment without events; its name is where the next one begins.
+
+        If it is the only one its file stays, as nothing else tells where offsets continue.
+        """
         if self._segments and self._segments[-1].end == self._segments[-1].first:
-            self.files.remove(self._segments.pop().path)
+            empty = self._segments.pop()
+            if self._segments:
+                self.files.remove(empty.path)
 
     def close(self) -> None:
         """See `Store`."""
@@ -163,17 +138,34 @@ class DiskStore(Store):
         first, count = self._end, sum(counts)
         raw = joined(chunks)
         frame = self._codec.encode(first, count, now_ms, raw)
-        self._make_room(len(frame) + SEGMENT_HEADER)
-        try:
-            if self._fd is None or self._newest_is_full(len(frame)):
-                self._begin_segment(first, now_ms)
-            assert self._fd is not None
-            self.files.write(self._fd, frame)
-            if sync:
-                self.files.sync(self._fd)
-        except OSError as error:
-            self._abandon_newest()
-            raise self._failed(error) from error
+        needed = len(frame) + SEGMENT_HEADER
+        self._make_room(needed)
+        self._keep_reserve(needed)
+        restored = False
+        while True:
+            try:
+                if self._fd is None or self._newest_is_full(len(frame)):
+                    self._begin_segment(first, now_ms)
+                assert self._fd is not None
+                self.files.write(self._fd, frame)
+                if sync:
+                    self.files.sync(self._fd)
+                if self.files.is_at(self._fd, self._segments[-1].path):
+                    break
+                raise FileNotFoundError(errno.ENOENT, "the queue's files were moved or removed")
+            except OSError as error:
+                try:
+                    if error.errno == errno.ENOENT and not restored:
+                        restored = True
+                        self._restore()
+                        continue
+                except OSError as again:
+                    error = again
+                self._abandon_newest()
+                if error.errno in _NO_SPACE and self._remove_oldest():
+                    continue
+                self._refused_bytes = needed
+                raise self._failed(error) from error
         with self._lock:
             newest = self._segments[-1]
             newest.size += len(frame)
@@ -199,6 +191,10 @@ class DiskStore(Store):
         return newest.end > newest.first and newest.size + more > self._config.segment_bytes
 
     def _begin_segment(self, first: int, now_ms: int) -> None:
+        if not self._epoch_begun:
+            kept = self._segments[0].first if self._segments else first
+            self._epochs.begin(kept, first)
+            self._epoch_begun = True
         if self._fd is not None:
             self.files.sync(self._fd)
             self._close_newest()
@@ -224,7 +220,8 @@ class DiskStore(Store):
             if newest.end == newest.first:
                 with self._lock:
                     self._segments.pop()
-                self.files.remove(newest.path)
+                if self._segments:  # as in `_drop_if_empty`
+                    self.files.remove(newest.path)
             else:
                 self.files.truncate(newest.path, newest.size)
         except OSError:
@@ -248,11 +245,14 @@ class DiskStore(Store):
             return
         self._remove_finished(lambda _: self._stored_bytes() + needed > limit)
         if self._stored_bytes() + needed > limit:
+            self._part_with_newest()
+        if self._stored_bytes() + needed > limit:
             with self._lock:
                 self._problem = (
                     f"the queue holds queue.max_bytes = {limit} of events that not every "
                     "destination has finished with"
                 )
+            self._refused_bytes = needed
             raise QueueFull(self._problem, _FULL_RETRY_SECONDS)
 
     # -- reading and retention -----------------------------------------------
@@ -264,10 +264,68 @@ class DiskStore(Store):
     def release(self, offset: int, now_ms: int) -> int:
         """See `Store`."""
         with self._lock:
-            self._finished = max(self._finished, min(offset, self._end))
-        oldest_kept_ms = now_ms - int(self._config.retention_hours * _HOUR_MS)
-        self._remove_finished(lambda segment: segment.last_ms < oldest_kept_ms)
+            self._finished = min(offset, self._end)
+        oldest_ms = now_ms - int(self._config.retention_hours * _HOUR_MS)
+        self._remove_finished(lambda segment: segment.last_ms < oldest_ms)
+        with suppress(QueueFull, QueueClosed):
+            if self._reserve is not None and not self._reserve.fill():
+                self._keep_reserve(0)
+        if self._problem:
+            self._look_again()
         return self.status().first
+
+    def _look_again(self) -> None:
+        """Clears the problem once a write like the refused one would succeed.
+
+        No write may ever come to find that out, as a load balancer sends nothing while the problem
+        lasts.
+        """
+        try:
+            self._make_room(self._refused_bytes)
+            self._keep_reserve(self._refused_bytes)
+            probe(self.files, self._folder, self._refused_bytes)
+        except (OSError, QueueFull):
+            return
+        with self._lock:
+            self._problem = ""
+        self._log.info("queue: events can be stored again")
+
+    def _restore(self) -> None:
+        """Makes the folder again after files of it were moved or removed under the gateway.
+
+        Events go to a new segment. Those in files that are gone are reported when they are read.
+        """
+        self._log.error("queue: files were moved or removed; a new segment begins")
+        self._close_newest()
+        if self._segments and self._segments[-1].end == self._segments[-1].first:
+            with self._lock:
+                self._segments.pop()
+        self.files.make_dir(self._folder)
+        store_identity(self.files, self._folder, self._identity)
+        self._epoch_begun = False
+
+    def _remove_oldest(self) -> bool:
+        """Removes the oldest segment to make room on a full disk; False if it is still needed."""
+        before = len(self._segments)
+        self._remove_finished(lambda _: len(self._segments) == before)
+        return len(self._segments) < before
+
+    def _part_with_newest(self) -> None:
+        """Removes the newest segment too, if it is finished: an empty one takes its place."""
+        if not self._segments or not 0 < self._segments[-1].end <= self._finished:
+            return
+        try:
+            self._begin_segment(self._end, self._clock())
+        except OSError as error:
+            raise self._failed(error) from error
+        self._remove_finished(lambda segment: segment.end > segment.first)
+
+    def _keep_reserve(self, needed: int) -> None:
+        """Refuses a write while the reserve is missing, as the write would use its room."""
+        while self._reserve is not None and not (self._reserve.whole or self._reserve.fill()):
+            if not self._remove_oldest():
+                self._refused_bytes = needed
+                raise self._failed(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
 
     def _remove_finished(self, wanted: Callable[[Segment], bool]) -> None:
         """Removes the oldest segments that all destinations have finished with.
@@ -292,8 +350,6 @@ class DiskStore(Store):
         """See `Store`."""
         return recent(self.files, self.segments(), since_ms, limit)
 
-    # -- erasing ---------------------------------------------------------------
-
     def seal(self) -> None:
         """See `Store`. The next write begins a segment."""
         self.sync()
@@ -306,6 +362,10 @@ class DiskStore(Store):
     def identity(self) -> str:
         """See `Store`."""
         return self._identity
+
+    def identity_at(self, offset: int) -> tuple[str, int | None]:
+        """See `Store`."""
+        return self._epochs.at(offset)
 
     def status(self) -> StoreStatus:
         """See `Store`."""

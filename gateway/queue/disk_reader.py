@@ -47,6 +47,8 @@ class DiskReader(Reader):
         """See `Reader`."""
         while self._position < self._store.status().end:
             segment = self._find_segment()
+            if segment is None:
+                continue
             assert self._open is not None
             size, end = self._store.extent(segment)
             step = self._open.next_header(size, end)
@@ -79,16 +81,26 @@ class DiskReader(Reader):
             self._open = None
         self._segment = None
 
-    def _find_segment(self) -> Segment:
-        """Opens and returns the segment that holds the position, or else the next one."""
+    def _find_segment(self) -> Segment | None:
+        """Opens and returns the segment that holds the position, or else the next one.
+
+        Returns None if its file is gone; the position is then behind it.
+        """
         if self._segment is not None and self._position < self._segment.end:
             return self._segment
         self.close()
         while True:
             segment = next(s for s in self._store.segments() if s.end > self._position)
-            self._open = SegmentReader(
-                self._store.files, segment.path, self._codec, expected=segment.first
-            )
+            try:
+                self._open = SegmentReader(
+                    self._store.files, segment.path, self._codec, expected=segment.first
+                )
+            except FileNotFoundError:
+                if any(s is segment for s in self._store.segments()):
+                    end = self._store.extent(segment)[1]
+                    self._lost(Damage(segment.path, 0, 0, segment.first, end))
+                    self._position = end
+                return None
             # If the segment was replaced meanwhile, the open file may be the new one, which has
             # another size.
             if any(s is segment for s in self._store.segments()):

@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 from typing import Protocol
 
-__all__ = ["FileSystem", "RealFileSystem"]
+__all__ = ["PROBE_FILE", "FileSystem", "RealFileSystem", "probe"]
+
+PROBE_FILE = "probe"
 
 
 class FileSystem(Protocol):
@@ -52,6 +54,12 @@ class FileSystem(Protocol):
     def remove(self, path: Path) -> None:
         """Removes a file; a missing file is no error."""
 
+    def is_at(self, fd: int, path: Path) -> bool:
+        """Tells whether an open file is still the one at a path."""
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Renames a file, over another if there is one, at once or not at all."""
+
     def replace(self, source: Path, target: Path) -> None:
         """Renames a file over another, atomically. It keeps the other's time of writing."""
 
@@ -61,7 +69,7 @@ class RealFileSystem:
 
     def make_dir(self, path: Path) -> None:
         """See `FileSystem`."""
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def list_dir(self, path: Path) -> list[str]:
         """See `FileSystem`."""
@@ -69,7 +77,7 @@ class RealFileSystem:
 
     def create(self, path: Path) -> int:
         """See `FileSystem`."""
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
 
     def open(self, path: Path) -> int:
         """See `FileSystem`."""
@@ -138,8 +146,35 @@ class RealFileSystem:
         """See `FileSystem`."""
         path.unlink(missing_ok=True)
 
+    def is_at(self, fd: int, path: Path) -> bool:
+        """See `FileSystem`."""
+        try:
+            return os.path.samestat(os.fstat(fd), path.stat())
+        except FileNotFoundError:
+            return False
+
+    def rename(self, source: Path, target: Path) -> None:
+        """See `FileSystem`."""
+        source.replace(target)
+
     def replace(self, source: Path, target: Path) -> None:
         """See `FileSystem`."""
         found = target.stat()
         os.utime(source, ns=(found.st_atime_ns, found.st_mtime_ns))
         source.replace(target)
+
+
+def probe(files: FileSystem, folder: Path, size: int) -> None:
+    """Writes and removes a file of a size.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = folder / PROBE_FILE
+    fd = files.create(path)
+    try:
+        files.write(fd, bytes(size))
+        files.sync(fd)
+    finally:
+        files.close(fd)
+        files.remove(path)

@@ -124,9 +124,10 @@ def _build(queue: QueueFolder, segment: Segment, hash_: _Hash) -> bytes:
     path = index_path(segment.path)
     # Without an index the next search takes as long as this one; that is no reason to fail.
     with contextlib.suppress(OSError):
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
         draft = path.with_suffix(f".{os.getpid()}")
-        draft.write_bytes(header + hashes)
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(header + hashes)
         draft.replace(path)
     return bytes(hashes)
 

@@ -44,6 +44,7 @@ class MemoryStore(Store):
         self._finished = 0
         self._bytes = 0
         self._problem = ""
+        self._refused_bytes = 0  # of the write that `_problem` is about
 
     def open(self) -> None:
         """See `Store`."""
@@ -59,11 +60,13 @@ class MemoryStore(Store):
         raw = joined(chunks)
         with self._lock:
             self._drop_finished()
-            if self._bytes + len(raw) > self._config.max_bytes:
+            # One write is let in whatever its size, or it would be refused for ever.
+            if self._frames and self._bytes + len(raw) > self._config.max_bytes:
                 self._problem = (
                     f"the queue holds queue.max_bytes = {self._config.max_bytes} of events that "
                     "not every destination has finished with"
                 )
+                self._refused_bytes = len(raw)
                 raise QueueFull(self._problem, _FULL_RETRY_SECONDS)
             self._problem = ""
             first = self._end
@@ -79,8 +82,10 @@ class MemoryStore(Store):
     def release(self, offset: int, now_ms: int) -> int:
         """See `Store`. Events are not retained once all destinations have finished with them."""
         with self._lock:
-            self._finished = max(self._finished, min(offset, self._end))
+            self._finished = min(offset, self._end)
             self._drop_finished()
+            if not self._frames or self._bytes + self._refused_bytes <= self._config.max_bytes:
+                self._problem = ""
             return self._frames[0].offset if self._frames else self._end
 
     def recent(self, since_ms: int, limit: int) -> Iterator[Frame]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from gateway.queue.files import FileSystem
 
-__all__ = ["new_identity", "stored_identity"]
+__all__ = ["new_identity", "store_identity", "stored_identity"]
 
 _NAME = "identity"
 _FORM = re.compile(rb"[0-9a-f]{32}\n")
@@ -46,11 +46,20 @@ def stored_identity(files: FileSystem, folder: Path, *, fresh: bool) -> str:
         if _FORM.fullmatch(found):
             return found.decode().strip()
     identity = new_identity()
-    fd = files.create(path)
+    store_identity(files, folder, identity)
+    return identity
+
+
+def store_identity(files: FileSystem, folder: Path, identity: str) -> None:
+    """Writes the name of the queue in a folder.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    fd = files.create(folder / _NAME)
     try:
         files.write(fd, f"{identity}\n".encode())
         files.sync(fd)
     finally:
         files.close(fd)
     files.sync_dir(folder)
-    return identity

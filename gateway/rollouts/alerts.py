@@ -18,6 +18,7 @@ from gateway import __version__
 from gateway.config.alerts import AlertsConfig
 from gateway.errors import Misconfigured, StateError
 from gateway.events.timestamps import format_ms
+from gateway.http.answering import connector
 from gateway.http.proxy import Proxies
 from gateway.rollouts.machine import Decision
 from gateway.rollouts.store import RolloutStore
@@ -119,7 +120,7 @@ class Alerts:
             if proxy is not None:
                 options = proxy.options(url, headers)
             async with (
-                aiohttp.ClientSession(timeout=timeout) as session,
+                aiohttp.ClientSession(connector=connector(), timeout=timeout) as session,
                 session.post(url, data=body, allow_redirects=False, **options) as response,
             ):
                 return "" if response.status < 300 else f"HTTP {response.status}"

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
+from gateway.components.chain import Chain
 from gateway.components.ports import Arm
 from gateway.components.transform import Transform
 from gateway.components.transform_methods import (
+    ChangesIds,
     PerDestination,
     ProducesEvents,
     ReceivesEvents,
     SuspectsText,
     TransformMethods,
+    WorksApart,
     for_destination,
 )
 from gateway.events.event import Event
@@ -20,12 +23,15 @@ from gateway.rollouts.groups import Group, Membership
 __all__ = ["ForArm"]
 
 
-class ForArm(Transform, SuspectsText, ReceivesEvents, ProducesEvents, PerDestination):
+class ForArm(
+    Transform, SuspectsText, ReceivesEvents, ProducesEvents, WorksApart, ChangesIds, PerDestination
+):
     """Runs a transform over the events of one arm; all others pass as they are."""
 
     def __init__(self, transform: Transform, group: Group, arm: Arm) -> None:
         self._transform = transform
         self._methods = methods = TransformMethods.of(transform)
+        self._forms = Chain([("", transform)])
         self._group = group
         self._arm = arm
         self.mutates = methods.mutates
@@ -33,10 +39,34 @@ class ForArm(Transform, SuspectsText, ReceivesEvents, ProducesEvents, PerDestina
 
     def apply(self, events: list[Event]) -> list[Event]:
         """Returns what the transform keeps of the arm's events, and all others, in their order."""
+        kept = self._applied(self._methods.apply, events)
+        assert kept is not None
+        return kept
+
+    def apply_briefly(self, events: list[Event]) -> list[Event] | None:
+        """Does what `apply` does, or returns None if that would take long."""
+        return self._applied(self._methods.apply_briefly or self._methods.apply, events)
+
+    def apply_apart(self, events: list[Event]) -> list[Event]:
+        """Does what `apply` does, in another thread."""
+        kept = self._applied(self._methods.apply_apart or self._methods.apply, events)
+        assert kept is not None
+        return kept
+
+    def forms(self, attribute: str, id_: str) -> Collection[str]:
+        """Returns the id and the forms that the transform makes: users change arms."""
+        return {id_, *self._forms.forms(attribute, id_)}
+
+    def _applied(
+        self, apply: Callable[[list[Event]], list[Event] | None], events: list[Event]
+    ) -> list[Event] | None:
         mine = self._of_arm(events, self._group.member)
         if not mine:
             return events
-        kept = set(map(id, self._methods.apply(mine)))
+        found = apply(mine)
+        if found is None:
+            return None
+        kept = set(map(id, found))
         dropped = set(map(id, mine)) - kept
         return [event for event in events if id(event) not in dropped] if dropped else events
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
@@ -21,6 +22,7 @@ from gateway.components.store import QueueSpec, Store
 from gateway.components.transform import Transform, TransformSpec
 from gateway.components.transform_methods import TransformMethods, for_destination
 from gateway.config.decode import Table, decode_table
+from gateway.config.mistakes import Mistakes
 from gateway.config.model import Config
 from gateway.config.settings import DestinationSettings
 from gateway.delivery.built import BuiltDestination
@@ -58,6 +60,7 @@ class Builder:
 
     Args:
         clock: wall clock in milliseconds.
+        steady: the clock for durations; by default `clock`.
         before: destinations of the config before this one, by id. One with an unchanged definition
             is kept as it is.
         counted: counts of each destination's own, by id, which the new one continues.
@@ -78,11 +81,13 @@ class Builder:
         counted: dict[str, Counter[str]] | None = None,
         *,
         dry_run: bool = False,
+        steady: Callable[[], int] | None = None,
     ) -> None:
         self.groups = Groups(config.groups, config.layers)
         self._config = config
         self._registry = registry
         self._clock = clock
+        self._steady = steady or clock
         self._log = log
         self._before = before or {}
         self._counted = {} if counted is None else counted
@@ -90,7 +95,9 @@ class Builder:
 
     def for_dry_run(self) -> Builder:
         """Returns a builder of the same config for dry runs, with the same groups."""
-        other = Builder(self._config, self._registry, self._clock, self._log, dry_run=True)
+        other = Builder(
+            self._config, self._registry, self._clock, self._log, dry_run=True, steady=self._steady
+        )
         other.groups = self.groups
         return other
 
@@ -118,6 +125,25 @@ class Builder:
             rehearsal=Rehearsal() if self.dry_run else None,
         )
 
+    def check_tables(self) -> None:
+        """Decodes the table of each component, so that all mistakes are shown at once.
+
+        Raises:
+            ConfigError: there are some.
+        """
+        mistakes = Mistakes()
+        parts: list[tuple[str, tuple[Any, Table]]] = [("queue", self._config.queue)]
+        for kind, components in (
+            ("source", self._config.sources),
+            ("transform", self._config.transforms),
+            ("destination", self._config.destinations),
+        ):
+            parts += [(kind, component) for component in components.values()]
+        for kind, (settings, table) in parts:
+            with mistakes.noted():
+                table.decode(self._registry.find(kind, settings.type, table.path).spec.config)
+        mistakes.check()
+
     def store(self) -> Store:
         """Builds the queue's store."""
         settings, table = self._config.queue
@@ -128,7 +154,8 @@ class Builder:
                 "set it to 1"
             )
         config = table.decode(spec.config)
-        return cast("Store", _call_plugin("queue", spec.build, config, self._context("queue")))
+        context = replace(self._context("queue"), clock=self._steady)
+        return cast("Store", _call_plugin("queue", spec.build, config, context))
 
     # -- transforms ----------------------------------------------------------
 
@@ -209,7 +236,7 @@ class Builder:
             spec = self._registry.find("source", settings.type, table.path).spec
             specs[settings.type] = cast("SourceSpec[Any]", spec)
             configs.setdefault(settings.type, {})[id_] = table.decode(spec.config)
-        return [
+        built = [
             _call_plugin(
                 f"sources of type {type_}",
                 spec.build,
@@ -219,6 +246,14 @@ class Builder:
             )
             for type_, spec in specs.items()
         ]
+        most = max((source.max_request_bytes for source in built), default=0)
+        bound = self._config.queue[0].max_pending_bytes
+        if most > bound:
+            raise ConfigError(
+                f"queue.max_pending_bytes: {bound} is less than one request of a source may hold, "
+                f"{most} bytes"
+            )
+        return built
 
 
 class _Component(NamedTuple):

@@ -21,14 +21,16 @@ from gateway.delivery.circuit import Pace
 from gateway.delivery.manager import DeliveryManager, ManagerContext
 from gateway.delivery.replay import Replays, ReplaysContext
 from gateway.errors import GatewayError
-from gateway.events.timestamps import format_ms, now_ms
+from gateway.events.timestamps import SteadyClock, format_ms, now_ms
 from gateway.http.routing import Paths
 from gateway.http.tokens import Tokens
 from gateway.intake.dedup_warmup import preload
 from gateway.intake.dry_run import IntakeDryRun
 from gateway.intake.intake import Intake
 from gateway.privacy.erasure import Eraser
+from gateway.privacy.id_forms import IdForms
 from gateway.privacy.regulations import Others, Regulations, RegulationsContext
+from gateway.queue.reserve import release_if_full
 from gateway.rollouts.groups import Groups
 from gateway.runtime.builder import Builder
 from gateway.runtime.housekeeping import Housekeeping, HousekeepingContext
@@ -42,12 +44,15 @@ if TYPE_CHECKING:
 
 __all__ = ["BuiltDestination", "Gateway"]
 
+_ROOM_TO_START = 4_000_000  # bytes, for the journals of the state store
+
 
 class Gateway:
     """A gateway: the constructor builds it, `running` runs it.
 
     Attributes:
         workers: of the destinations, by id.
+        steady: the clock for durations; a clock that is passed in serves for both.
         other_shards: how regulations reach the other shards; the leading shard gets it before it
             runs.
         stopping: is set when requests without an end, such as a live tail, are to end.
@@ -76,6 +81,7 @@ class Gateway:
         dry_run: bool = False,
     ) -> None:
         self.clock = clock
+        self.steady = steady = SteadyClock() if clock is now_ms else clock
         self.registry = registry
         self.started_ms = 0
         self.other_shards: Others | None = None
@@ -85,8 +91,16 @@ class Gateway:
         self._log: FilteringBoundLogger = structlog.get_logger()
         self._started_sources = StartedSources(self._log)
         self._counted: dict[str, Counter[str]] = {}
-        build = Builder(config, registry, clock, self._log, counted=self._counted, dry_run=dry_run)
-        self._services = services = build_services(config, build, clock, self._log)
+        build = Builder(
+            config,
+            registry,
+            clock,
+            self._log,
+            counted=self._counted,
+            dry_run=dry_run,
+            steady=steady,
+        )
+        self._services = services = build_services(config, build, clock, steady, self._log)
         self.ledger, self.source_ledger = services.ledger, services.source_ledger
         self.live_tail, self.rates = services.live_tail, services.rates
         self.state, self.audit = services.state, services.audit
@@ -102,7 +116,7 @@ class Gateway:
                 live_tail=self.live_tail,
                 server=config.server,
                 paces={} if paces is None else paces,
-                clock=clock,
+                clock=steady,
                 log=self._log,
             )
         )
@@ -166,7 +180,7 @@ class Gateway:
             await self.rollouts.start()
             if self.recent_ids is not None:
                 await asyncio.to_thread(
-                    preload, self.recent_ids, self.config, self.queue.store, self.clock()
+                    preload, self.recent_ids, self.config, self.queue.store, self.steady()
                 )
             tasks = await stack.enter_async_context(task_group())
             self.deliveries.run_in(tasks)
@@ -226,6 +240,7 @@ class Gateway:
     async def _open(self, stack: AsyncExitStack) -> None:
         """Opens state and queue, starts the destinations, and makes their workers."""
         stack.enter_context(nullcontext() if self._locked else take_lock(self.config.data_dir))
+        await asyncio.to_thread(release_if_full, self.config.data_dir, _ROOM_TO_START)
         await self.state.start()
         stack.push_async_callback(self.state.stop)
         stack.callback(self.suppressed.close)
@@ -276,7 +291,7 @@ class Gateway:
                     one.id: one.settings.retry.max_dead_letters for one in self.destinations
                 },
                 trace=lambda: self.config.trace,
-                clock=self.clock,
+                clock=self.steady,
                 log=self._log,
             )
         )
@@ -304,8 +319,9 @@ class Gateway:
             state=self.state,
             suppressed=self.suppressed,
             eraser=eraser,
+            forms=IdForms(lambda: self._topology.intake.transforms, self.deliveries.built),
             destinations=self.deliveries.built,
-            clock=self.clock,
+            clock=self.steady,
             log=self._log,
         )
         return Regulations(context, self.config.disabled, self.other_shards)
@@ -326,7 +342,15 @@ class Gateway:
 
     def _builder(self, config: Config) -> Builder:
         built = self.deliveries.built
-        return Builder(config, self.registry, self.clock, self._log, built, self._counted)
+        return Builder(
+            config,
+            self.registry,
+            self.clock,
+            self._log,
+            built,
+            self._counted,
+            steady=self.steady,
+        )
 
     # -- reloading -----------------------------------------------------------
 

@@ -40,7 +40,7 @@ class HousekeepingContext:
         workers: of the destinations, by id.
         max_dead_letters: returns the bound on dead letters of each destination.
         trace: returns how long traces are kept.
-        clock: wall clock in milliseconds.
+        clock: the clock for durations, in milliseconds.
     """
 
     queue: BatchingQueue

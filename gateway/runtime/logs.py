@@ -5,13 +5,17 @@ The log records changes of state. It has no line for each event or request, and 
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
+from collections.abc import Callable
 from typing import Any, TextIO
 
 import structlog
 
 from gateway.config.settings import LogConfig
+from gateway.events.printing import printable, printable_lines
+from gateway.runtime.output import LossyOutput, guarded
 
 __all__ = ["configure_logging"]
 
@@ -19,6 +23,9 @@ __all__ = ["configure_logging"]
 _TRACEBACKS = structlog.processors.ExceptionRenderer(
     structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 )
+
+_TRACES = frozenset({"trace", "exception"})
+"""Keys whose values have several lines."""
 
 
 def configure_logging(
@@ -29,13 +36,11 @@ def configure_logging(
     Args:
         worker: number of the worker process, for each line.
     """
-    stream = stream or sys.stderr
+    stream = stream or guarded(sys.stderr)
     console = config.format == "console" or (config.format == "auto" and stream.isatty())
     level = logging.getLevelNamesMapping()[config.level.upper()]
     renderer: Any = (
-        structlog.dev.ConsoleRenderer(
-            colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
+        structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=_traceback)
         if console
         else structlog.processors.JSONRenderer(default=str)
     )
@@ -46,10 +51,13 @@ def configure_logging(
     ]
     if worker is not None:
         shared.append(_adder(worker))
-    if not console:
-        shared.append(_TRACEBACKS)
+    shared.append(_escape if console else _TRACEBACKS)
+    processors = [*shared, renderer]
+    if isinstance(stream, LossyOutput):
+        stream.max_pending_bytes = config.max_pending_bytes
+        stream.notice = _notice(processors)
     structlog.configure(
-        processors=[*shared, renderer],
+        processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=True,
@@ -63,6 +71,32 @@ def configure_logging(
     )
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
     logging.getLogger("aiohttp.server").addFilter(_is_our_fault)
+
+
+def _escape(_: Any, __: str, line: dict[str, Any]) -> dict[str, Any]:
+    """Leaves no character in a line that acts on a terminal; JSON has no such characters."""
+    for key, value in line.items():
+        if isinstance(value, str):
+            line[key] = printable_lines(value) if key in _TRACES else printable(value)
+    return line
+
+
+def _traceback(stream: TextIO, exception: Any) -> None:
+    text = io.StringIO()
+    structlog.dev.plain_traceback(text, exception)
+    stream.write(printable_lines(text.getvalue()))
+
+
+def _notice(processors: list[Any]) -> Callable[[int], str]:
+    """Returns what makes the line about lost lines, in the form of all others."""
+
+    def notice(lost: int) -> str:
+        line: Any = {"event": "log lines were lost: nobody took them in time", "lines": lost}
+        for process in processors:
+            line = process(None, "warning", line)
+        return f"{line}\n"
+
+    return notice
 
 
 def _adder(worker: int) -> Any:

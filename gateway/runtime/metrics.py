@@ -15,15 +15,21 @@ from prometheus_client.registry import Collector
 from gateway import __version__
 from gateway.rollouts.machine import STATUSES
 from gateway.runtime.gateway import Gateway
+from gateway.runtime.output import lost_lines
 
 __all__ = ["GatewayCollector", "render"]
 
 
 class GatewayCollector(Collector):
-    """All metrics of a gateway."""
+    """All metrics of a gateway.
 
-    def __init__(self, gateway: Gateway) -> None:
+    Args:
+        process: add those of the process, in which several gateways may run.
+    """
+
+    def __init__(self, gateway: Gateway, *, process: bool = True) -> None:
         self._gateway = gateway
+        self._process = process
 
     def collect(self) -> Iterator[Metric]:
         """Yields the metrics for one scrape."""
@@ -32,6 +38,10 @@ class GatewayCollector(Collector):
         )
         info.add_metric([__version__], 1)
         yield info
+        if self._process:
+            lost = _counter("log_lines_lost", "Lines of output that nobody took in time.")
+            lost.add_metric([], lost_lines())
+            yield lost
         yield from self._config_metrics()
         yield from self._source_metrics()
         yield from self._queue_metrics()
@@ -216,8 +226,8 @@ def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"headgate_{name}", text, value=value)
 
 
-def render(gateway: Gateway) -> bytes:
-    """Returns all metrics in Prometheus' text format."""
+def render(gateway: Gateway, *, process: bool = True) -> bytes:
+    """Returns all metrics in Prometheus' text format, with or without those of the process."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(GatewayCollector(gateway))
+    registry.register(GatewayCollector(gateway, process=process))
     return generate_latest(registry)

@@ -167,7 +167,7 @@ async def _lag_seconds(gateway: Gateway, worker: Worker) -> float:
     if worker.cursor < gateway.queue.end:
         written = await asyncio.to_thread(_written_ms, gateway, worker.cursor)
         oldest = min(written, oldest) if oldest is not None else written
-    return 0.0 if oldest is None else round(max(0, gateway.clock() - oldest) / 1000, 1)
+    return 0.0 if oldest is None else round(max(0, gateway.steady() - oldest) / 1000, 1)
 
 
 def _written_ms(gateway: Gateway, offset: int) -> int:
@@ -175,7 +175,7 @@ def _written_ms(gateway: Gateway, offset: int) -> int:
     reader = gateway.queue.store.reader(offset)
     try:
         frame = reader.next()
-        return gateway.clock() if frame is None else frame.time_ms
+        return gateway.steady() if frame is None else frame.time_ms
     finally:
         reader.close()
 

@@ -49,10 +49,12 @@ class Services:
 
     Attributes:
         clock: wall clock in milliseconds.
+        steady: the clock for durations.
         recent_ids: None without de-duplication.
     """
 
     clock: Callable[[], int]
+    steady: Callable[[], int]
     log: FilteringBoundLogger
     state: State
     audit: Audit
@@ -68,19 +70,29 @@ class Services:
 
 
 def build_services(
-    config: Config, build: Builder, clock: Callable[[], int], log: FilteringBoundLogger
+    config: Config,
+    build: Builder,
+    clock: Callable[[], int],
+    steady: Callable[[], int],
+    log: FilteringBoundLogger,
 ) -> Services:
     """Builds the services by the config that a gateway starts with.
+
+    Args:
+        clock: wall clock in milliseconds.
+        steady: the clock for durations; see `SteadyClock`.
 
     Raises:
         ConfigError: the store of the queue has no such type, or wrong keys.
     """
+    build.check_tables()
     state = State(config.data_dir / STATE_FILE)
     audit = Audit(state, clock, log)
     ledger = Ledger()
     dedup = config.dedup
     return Services(
         clock=clock,
+        steady=steady,
         log=log,
         state=state,
         audit=audit,
@@ -95,7 +107,7 @@ def build_services(
         rollouts=Rollouts(
             config.shared_dir,
             audit,
-            clock,
+            steady,
             log,
             decides=config.shard == 0 and not build.dry_run,
         ),
@@ -146,6 +158,7 @@ def build_topology(
     """
     groups = build.groups
     ramps = services.rollouts.plan(config, groups)
+    build.check_tables()
     transforms = build.transforms()
     destinations = {built.id: built for built in build.destinations(transforms)}
     intake = _build_intake(config, build, services, transforms, ramps, before)
@@ -198,6 +211,7 @@ def _build_intake(
         transforms=Chain([(one.id, one.transform) for one in transforms if one.at_intake]),
         ledger=services.ledger,
         clock=services.clock,
+        steady=services.steady,
         log=services.log,
         suppressed=services.suppressed,
         source_ledger=services.source_ledger,

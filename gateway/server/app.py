@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any, cast
 
-import msgspec
 from aiohttp import web
+from yarl import URL
 
 from gateway import __version__
 from gateway.config.settings import ServerConfig
 from gateway.errors import GatewayError
+from gateway.http.client_ip import ClientAddress
+from gateway.http.cors import allow_origin, preflight
 from gateway.http.ready_response import SECURE_HEADERS, ReadyResponse
-from gateway.http.routing import Paths
+from gateway.http.slowdown import Slowdown
 from gateway.runtime.gateway import Gateway
 from gateway.runtime.health import report
 from gateway.runtime.metrics import render
 from gateway.server.admin import add_admin
+from gateway.server.connection import Connection, error_answer, json_answer
+from gateway.server.descriptors import Descriptors
 
 __all__ = [
     "METRICS_TYPE",
@@ -41,6 +46,11 @@ _BUSY = (
 )
 
 
+_PLAIN = re.compile(r"%(2[DEde]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5[Ff]|7[Ee])")
+"""A character of a path that needs no encoding (RFC 3986, section 2.3) but has one."""
+
+_SLASHES = re.compile("/{2,}")
+
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Answers = Callable[[web.Application], None]
 
@@ -57,13 +67,17 @@ def make_app(gateway: Gateway, answers: Answers | None = None) -> web.Applicatio
     app.router.register_resource(gateway.paths)
 
     async def version(_: web.Request) -> web.Response:
-        return _json({"name": "headgate", "version": __version__}, 200)
+        return json_answer({"name": "headgate", "version": __version__}, 200)
 
     async def robots(_: web.Request) -> web.Response:
         return web.Response(text="User-agent: *\nDisallow: /\n")
 
     async def unknown(request: web.Request) -> web.Response:
-        return _error("not_found", f"there is nothing at {request.path}", 404)
+        if request.method == "OPTIONS":
+            return preflight(request, "OPTIONS")
+        response = error_answer("not_found", f"there is nothing at {request.path}", 404)
+        allow_origin(request, response.headers)
+        return response
 
     app.router.add_get("/version", version)
     app.router.add_get("/robots.txt", robots)
@@ -80,51 +94,82 @@ async def _secure(_: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(SECURE_HEADERS)
 
 
-def _directly(paths: Paths, otherwise: Answer) -> Answer:
+def _directly(gateway: Gateway, otherwise: Answer) -> Answer:
     """Returns a handler that bypasses aiohttp's router for paths of sources.
 
     Routing takes aiohttp 25 µs of the 150 µs that a request with one event takes.
 
     Args:
-        paths: the paths of sources.
+        gateway: its sources answer.
         otherwise: answers all other requests.
     """
+
+    paths = gateway.paths
+    slowdown = Slowdown()
 
     async def answer(request: web.Request) -> web.StreamResponse:
         handler = paths.direct(request.raw_path)
         if handler is None or "Expect" in request.headers:
+            path = request.raw_path.partition("?")[0]
+            if "%" in path or "//" in path:
+                return await unusual(request, path)
+            response = await otherwise(request)
+            await slowed(request, response)
+            return response
+        return await secured(request, handler)
+
+    async def unusual(request: web.Request, path: str) -> web.StreamResponse:
+        target = _usual(path) + request.raw_path[len(path) :]
+        if target == request.raw_path:
             return await otherwise(request)
+        clean = request.clone(rel_url=URL(target, encoded=True))
+        if await paths.answers(clean):
+            return await secured(clean, otherwise)
+        response = error_answer("not_found", "there is nothing at this path", 404)
+        allow_origin(request, response.headers)
+        await _secure(request, response)
+        return response
+
+    async def secured(request: web.Request, handler: Answer) -> web.StreamResponse:
         response = await handler(request)
         if not isinstance(response, ReadyResponse):
             await _secure(request, response)
+            await slowed(request, response)
         return response
+
+    async def slowed(request: web.Request, response: web.StreamResponse) -> None:
+        if response.status == HTTPStatus.UNAUTHORIZED and not request.path.startswith("/admin/"):
+            config = gateway.config.server
+            address, rate = ClientAddress(config).of(request), config.max_wrong_keys_per_second
+            slowdown.failed(address, rate)
+            await asyncio.sleep(slowdown.delay_seconds(address, rate))
 
     return answer
 
 
-def add_answers(app: web.Application, gateway: Gateway) -> None:
-    """Adds /health and /metrics of one gateway."""
+def _usual(path: str) -> str:
+    """Returns the usual spelling of a path: plain characters plain, and no empty steps.
+
+    Only paths of sources are answered in other spellings: any other path could pass a rule of a
+    proxy that compares texts.
+    """
+    return _SLASHES.sub("/", _PLAIN.sub(lambda found: chr(int(found[1], 16)), path))
+
+
+def add_answers(app: web.Application, gateway: Gateway, *, process: bool = True) -> None:
+    """Adds /health and /metrics of one gateway, with or without the metrics of the process."""
 
     async def health(_: web.Request) -> web.Response:
         state = report(gateway)
-        return _json(state, 503 if state["status"] == "failing" else 200)
+        return json_answer(state, 503 if state["status"] == "failing" else 200)
 
     async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=render(gateway), headers={"Content-Type": METRICS_TYPE})
+        return web.Response(
+            body=render(gateway, process=process), headers={"Content-Type": METRICS_TYPE}
+        )
 
     app.router.add_get("/health", health)
     app.router.add_get("/metrics", metrics)
-
-
-def _json(value: Any, status: int) -> web.Response:
-    return web.Response(
-        body=msgspec.json.encode(value), status=status, content_type="application/json"
-    )
-
-
-def _error(code: str, message: str, status: int) -> web.Response:
-    body = {"success": False, "code": code, "message": message, "error": message}
-    return _json(body, status)
 
 
 class Acceptor:
@@ -172,7 +217,7 @@ async def opened(gateway: Gateway, answers: Answers | None = None) -> AsyncItera
     await runner.setup()
     assert runner.server is not None
     server = runner.server
-    server.request_handler = cast("Any", _directly(gateway.paths, server.request_handler))
+    server.request_handler = cast("Any", _directly(gateway, server.request_handler))
     acceptor = Acceptor(server, lambda: gateway.config.server)
     try:
         yield acceptor
@@ -234,34 +279,6 @@ def listen(config: ServerConfig, port: int | None = None, *, shared: bool = Fals
     return listener
 
 
-class _Connection(web.RequestHandler):
-    """A connection that answers malformed HTTP and defects of the gateway in JSON, as sources do.
-
-    The answer does not quote the request. SDKs fail on anything but JSON, and would resend what can
-    never be accepted.
-    """
-
-    __slots__ = ()
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """Logs the error and makes the answer, after which the connection is closed."""
-        super().handle_error(request, status, exc, message)
-        is_defect = status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        response = _error(
-            "internal_error" if is_defect else "bad_request",
-            "The gateway failed to answer." if is_defect else "This is not a request in HTTP.",
-            status,
-        )
-        response.force_close()
-        return response
-
-
 class _Busy(asyncio.Protocol):
     """Refuses a connection above the limit with 503."""
 
@@ -281,15 +298,17 @@ def _guard(
     that silent clients would accumulate.
     """
     loop = asyncio.get_running_loop()
+    descriptors = Descriptors()
+    descriptors.fit(settings())
 
     def accept() -> asyncio.BaseProtocol:
         config = settings()
-        if len(server.connections) >= config.max_connections:
+        if len(server.connections) >= config.max_connections or descriptors.are_short(config):
             return _Busy()
-        handler = _Connection(
+        handler = Connection(
             server,
             loop=loop,
-            access_log=None,  # type: ignore[arg-type]  # AppRunner passes None, too
+            access_log=None,
             auto_decompress=False,
             keepalive_timeout=config.keepalive_timeout_seconds,
             # A refused body is read for this long, so that the client can read the reason.

@@ -20,11 +20,16 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
+import structlog
+
 from gateway.errors import StateError
+from gateway.queue.reserve import release
 from gateway.state import reading, writing
+from gateway.state.connection import truncate_journal
 from gateway.state.ledger.counts import DestinationCounts, SourceCounts
 from gateway.state.reading import Counted
 from gateway.state.records import (
@@ -60,6 +65,7 @@ STATE_FILE = "state.sqlite"
 """Its name in the data directory."""
 
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 _ADVICE = (
     "; restore the file from a copy, or move it away to begin anew: all that the queue still holds "
     "is then delivered again"
@@ -81,6 +87,7 @@ class State:
         self._path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="state")
         self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
         self._stopped = False
 
     async def start(self) -> None:
@@ -188,15 +195,51 @@ class State:
             raise StateError(f"{self._path} is closed")
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._thread, work)
+            return await loop.run_in_executor(self._thread, self._with_reserve, work)
         except sqlite3.Error as error:
             # Errors that Python's module itself raises have no code.
             code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
             advice = _ADVICE if code & 0xFF in _DAMAGED else ""
             raise StateError(f"{self._path}: {error}{advice}") from error
 
+    def _with_reserve(self, work: Callable[[], _T]) -> _T:
+        """Does work; on a full disk it takes the room that is kept for this, and tries again."""
+        self._reopen_if_moved()
+        try:
+            return work()
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+            if code & 0xFF not in _NO_ROOM or not release(self._path.parent):
+                raise
+            return work()
+
+    def _reopen_if_moved(self) -> None:
+        """Begins a new file if the old one was moved or removed, as nobody would find it again."""
+        if self._connection is None or self._file == self._found():
+            return
+        structlog.get_logger().error(
+            "state: the file was moved or removed; a new one is begun", path=str(self._path)
+        )
+        with suppress(sqlite3.Error):  # what is in the journal only goes to the moved file
+            truncate_journal(self._db)
+        self._close()
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._open()
+
+    def _found(self) -> tuple[int, int] | None:
+        """Returns which file is at the path now."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
     def _open(self) -> None:
-        self._connection = connect(self._path)
+        try:
+            self._connection = connect(self._path)
+        except OSError as error:
+            raise StateError(f"{self._path}: {error.strerror}") from error
+        self._file = self._found()
 
     def _close(self) -> None:
         if self._connection is not None:

@@ -98,7 +98,7 @@ def record_offline(
         StateError: it cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with closing(connect(path)) as db:
             _append(db, now_ms, actor, action, detail)
     except (sqlite3.Error, OSError) as error:

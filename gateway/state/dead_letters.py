@@ -13,17 +13,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from msgspec import structs
+from msgspec import Meta, structs
 
 from gateway.config.data_dir import public_id, shard_of
 from gateway.errors import StateError
+from gateway.events.values import Int64
 from gateway.state.connection import transaction
 from gateway.state.reading import LETTERS, letter_of
 from gateway.state.records import DeadLetter
 from gateway.state.writing import ALREADY_WAITING, add_outcome
 
-__all__ = ["DeadLetters", "Filter", "merge_letters"]
+__all__ = ["MOST_IDS", "DeadLetters", "Filter", "merge_letters"]
+
+MOST_IDS = 10_000
+"""Numbers of dead letters that one filter may name; SQLite has a bound on them, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +36,18 @@ class Filter:
     """Selects dead letters; None accepts every value.
 
     Attributes:
-        ids: numbers as `DeadLetter.id`; empty for all.
+        ids: numbers as `DeadLetter.id`, at most `MOST_IDS`; empty for all.
         event: name of a track event, or the type of any other.
         since_ms, until_ms: when it was given up.
     """
 
-    ids: tuple[int, ...] = ()
+    ids: Annotated[tuple[Int64, ...], Meta(max_length=MOST_IDS)] = ()
     destination: str | None = None
     reason: str | None = None
     event: str | None = None
     user: str | None = None
-    since_ms: int | None = None
-    until_ms: int | None = None
+    since_ms: Int64 | None = None
+    until_ms: Int64 | None = None
 
     def where(self, shard: int = 0) -> tuple[str, list[object]]:
         """Returns the condition in SQL for the letters of a shard, and its values."""

@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
+from gateway.config.sqlite_files import use_wal
 from gateway.events.subjects import Subjects
 from gateway.state.connection import create_tables, transaction
 
@@ -41,7 +42,7 @@ def connect(path: Path) -> sqlite3.Connection:
     """
     db = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
     try:
-        db.execute("PRAGMA journal_mode = WAL")
+        use_wal(db)
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute("PRAGMA secure_delete = ON")  # erased ids leave no trace in the file
         db.execute("PRAGMA temp_store = MEMORY")

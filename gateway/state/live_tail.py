@@ -16,13 +16,19 @@ from dataclasses import dataclass
 from gateway.events.event import Event
 from gateway.state import Discard
 
-__all__ = ["MOST_HELD", "Choice", "LiveTail", "Sighting", "Watcher"]
+__all__ = ["MOST_BYTES", "MOST_HELD", "Choice", "LiveTail", "Sighting", "Watcher"]
 
 MOST_HELD = 5_000
 """Number of events held for one watcher; it misses events beyond that."""
 
+MOST_BYTES = 4_000_000
+"""Bytes of events held for one watcher, unless config says otherwise."""
 
-@dataclass(frozen=True, slots=True)
+_MOST_AT_ONCE = 100
+"""Sightings given to a watcher at once, so that others have their turn in between."""
+
+
+@dataclass(slots=True)
 class Sighting:
     """One event, as it passed intake or a destination.
 
@@ -31,6 +37,7 @@ class Sighting:
             `gateway.state.Attempt`.
         destination: empty at intake.
         event: None for an event that was not stored: only its `message_id` is known.
+        line: what readers are shown of it, once somebody has made that.
     """
 
     time_ms: int
@@ -40,6 +47,7 @@ class Sighting:
     message_id: str
     detail: str
     event: Event | None
+    line: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,32 +81,55 @@ class Choice:
         )
 
 
-@dataclass(frozen=True, slots=True)
 class _Seen:
-    time_ms: int
-    outcome: str
-    destination: str
-    items: Sequence[Event] | Sequence[Discard]
-    detail: str
+    """Events that passed together, as all watchers see them."""
+
+    def __init__(
+        self,
+        time_ms: int,
+        outcome: str,
+        destination: str,
+        items: Sequence[Event] | Sequence[Discard],
+        detail: str,
+    ) -> None:
+        self.number = len(items)
+        self.size = sum(item.size if isinstance(item, Event) else _DISCARD_BYTES for item in items)
+        self._fields = (time_ms, outcome, destination, items, detail)
+        self._sightings: list[Sighting] = []
+
+    @property
+    def sightings(self) -> list[Sighting]:
+        """The events one by one, made when the first watcher needs them."""
+        if not self._sightings:
+            self._sightings = list(_spread(*self._fields))
+        return self._sightings
 
 
 class Watcher:
-    """A reader of the live tail; iterate over its `sightings`."""
+    """A reader of the live tail; iterate over its `sightings`.
 
-    def __init__(self, choice: Choice) -> None:
+    Args:
+        max_bytes: of events that are held for it; it misses those beyond.
+    """
+
+    def __init__(self, choice: Choice, max_bytes: int) -> None:
         self._choice = choice
+        self._max_bytes = max_bytes
         self._held: deque[_Seen] = deque()
         self._events = 0
+        self._bytes = 0
         self._missed = 0
         self._more = asyncio.Event()
 
     def show(self, seen: _Seen) -> None:
         """Holds events for the watcher, if there is room."""
-        if self._events + len(seen.items) > MOST_HELD:
-            self._missed += len(seen.items)
+        full = self._events + seen.number > MOST_HELD or self._bytes + seen.size > self._max_bytes
+        if full:
+            self._missed += seen.number
         else:
             self._held.append(seen)
-            self._events += len(seen.items)
+            self._events += seen.number
+            self._bytes += seen.size
         self._more.set()
 
     def take_missed(self) -> int:
@@ -120,32 +151,34 @@ class Watcher:
                 continue
             self._more.clear()
             while self._held:
-                seen = self._held.popleft()
-                self._events -= len(seen.items)
-                yield [one for one in _spread(seen) if self._choice.wants(one)]
+                seen = self._held[0]
+                for start in range(0, seen.number, _MOST_AT_ONCE):
+                    end = start + _MOST_AT_ONCE
+                    if end >= seen.number:  # until then it takes up room
+                        self._held.popleft()
+                        self._events -= seen.number
+                        self._bytes -= seen.size
+                    some = seen.sightings[start:end]
+                    yield [one for one in some if self._choice.wants(one)]
             if self._missed:
                 yield []
 
 
 _LOOK_UP_SECONDS = 1.0
+_DISCARD_BYTES = 200
 
 
-def _spread(seen: _Seen) -> Iterator[Sighting]:
-    for item in seen.items:
-        if isinstance(item, Event):
-            source, event = item.source_id, item
-            outcome = seen.outcome
-        else:
-            source, event, outcome = item.source_id, None, item.code
-        yield Sighting(
-            seen.time_ms,
-            outcome,
-            source,
-            seen.destination,
-            item.message_id,
-            seen.detail,
-            event,
-        )
+def _spread(
+    time_ms: int,
+    outcome: str,
+    destination: str,
+    items: Sequence[Event] | Sequence[Discard],
+    detail: str,
+) -> Iterator[Sighting]:
+    for item in items:
+        event = item if isinstance(item, Event) else None
+        code = outcome if isinstance(item, Event) else item.code
+        yield Sighting(time_ms, code, item.source_id, destination, item.message_id, detail, event)
 
 
 class LiveTail:
@@ -156,6 +189,9 @@ class LiveTail:
 
     def __bool__(self) -> bool:
         return bool(self._watchers)
+
+    def __len__(self) -> int:
+        return len(self._watchers)
 
     def publish(
         self,
@@ -173,9 +209,9 @@ class LiveTail:
                 watcher.show(seen)
 
     @contextmanager
-    def watching(self, choice: Choice) -> Iterator[Watcher]:
-        """Gives a watcher of the events that a choice selects."""
-        watcher = Watcher(choice)
+    def watching(self, choice: Choice, max_bytes: int = MOST_BYTES) -> Iterator[Watcher]:
+        """Gives a watcher of the events that a choice selects; for `max_bytes` see `Watcher`."""
+        watcher = Watcher(choice, max_bytes)
         self._watchers.append(watcher)
         try:
             yield watcher

@@ -9,6 +9,8 @@ import sqlite3
 from pathlib import Path
 from typing import Literal
 
+from gateway.config.private_files import private_database
+from gateway.config.sqlite_files import use_wal
 from gateway.state.connection import create_tables, transaction
 
 __all__ = [
@@ -49,10 +51,11 @@ def connect(path: Path) -> sqlite3.Connection:
         sqlite3.Error: it cannot be opened, is damaged, or is of another release.
         OSError: the folder cannot be created.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_database(path)
     db = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
     try:
-        db.execute("PRAGMA journal_mode = WAL")
+        use_wal(db)
         db.execute("PRAGMA synchronous = FULL")
         with transaction(db):
             create_tables(db, _SCHEMA, _VERSION)

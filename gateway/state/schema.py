@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from gateway.config.private_files import private_database
+from gateway.config.sqlite_files import use_wal
 from gateway.errors import StateError
 
 __all__ = ["VERSION", "connect"]
@@ -162,21 +164,41 @@ def connect(path: Path) -> sqlite3.Connection:
     Raises:
         StateError: it is of a later release.
         sqlite3.Error: it cannot be opened, or is damaged.
+        OSError: it cannot be created.
     """
+    private_database(path)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA busy_timeout = 5000")
-        connection.execute("PRAGMA journal_mode = WAL")
+        use_wal(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        version = _version(connection)
         if version > VERSION:
             raise StateError(
                 f"{path} was written by a later release (version {version}, this one reads up to "
                 f"{VERSION}): start that release, or use another data_dir"
             )
-        for number, step in enumerate(_STEPS[version:], version + 1):
-            connection.executescript(f"BEGIN; {step} PRAGMA user_version = {number}; COMMIT;")
+        while version < VERSION:
+            version = _step(connection, version)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def _step(connection: sqlite3.Connection, version: int) -> int:
+    """Brings the tables to the next version, unless another process has; returns the version."""
+    change = f"{_STEPS[version]} PRAGMA user_version = {version + 1};"
+    try:
+        connection.executescript(f"BEGIN IMMEDIATE; {change} COMMIT;")
+    except sqlite3.OperationalError:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        if _version(connection) == version:
+            raise
+    return _version(connection)

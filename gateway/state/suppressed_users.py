@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
+from gateway.config.sqlite_files import use_wal
 from gateway.state.connection import create_tables, has_tables, transaction, truncate_journal
 
 __all__ = ["add", "connect", "data_version", "every_id", "remove"]
@@ -53,7 +54,7 @@ def remove(db: sqlite3.Connection, user_ids: Iterable[str]) -> int:
 
 
 def _change(db: sqlite3.Connection, statement: str, user_ids: Iterable[str]) -> int:
-    db.execute("PRAGMA journal_mode = WAL")
+    use_wal(db)
     db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA secure_delete = ON")  # removed ids leave no trace in the file
     with transaction(db):

@@ -17,7 +17,9 @@ __all__ = [
     "add_outcome",
     "add_tally",
     "begin",
+    "bound_downtime",
     "commit",
+    "note_lost_tail",
     "prune",
     "rebase_sources",
     "trim_dead_letters",
@@ -99,6 +101,28 @@ def commit(db: sqlite3.Connection, done: Commit, now_ms: int) -> Written:
                 (done.replay[1], done.replayed, done.replay[0]),
             )
     return Written(missing, overlapping)
+
+
+def bound_downtime(db: sqlite3.Connection, now_ms: int, most_ms: int) -> None:
+    """Makes waiting events older by no more than `most_ms` for the time without a gateway.
+
+    Nobody knows how long that was, as the clock may have been set in between. An event must not be
+    given up as tried for days that was tried for seconds.
+    """
+    with transaction(db):
+        (last_ms,) = db.execute("SELECT max(last_ms) FROM waiting").fetchone()
+        excess_ms = 0 if last_ms is None else now_ms - last_ms - most_ms
+        if excess_ms > 0:
+            db.execute(
+                "UPDATE waiting SET first_ms = first_ms + ?, last_ms = last_ms + ?",
+                (excess_ms, excess_ms),
+            )
+
+
+def note_lost_tail(db: sqlite3.Connection, first: int, end: int, now_ms: int) -> None:
+    """Records that the queue lost stored events at its end, for the ledger."""
+    with transaction(db):
+        db.execute("INSERT INTO leaks VALUES ('', ?, ?, ?, ?)", (first, end, end - first, now_ms))
 
 
 def add_outcome(

@@ -176,7 +176,7 @@ class Delivery:
                 clock=now_ms,
                 log=log,
                 max_events=max_events,
-                queue_id=queue.store.identity(),
+                queue_id_at=queue.store.identity_at,
             )
         )
         self._task: asyncio.Task[None] | None = None
@@ -188,7 +188,7 @@ class Delivery:
 
     @property
     def settled(self) -> bool:
-        """Whether every event has its outcome."""
+        """True if every event has its outcome."""
         return not self._worker.pending(self._queue.end)
 
     async def start(self) -> None:

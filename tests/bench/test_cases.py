@@ -33,10 +33,8 @@ from bench.subject import gateway_config
 from gateway.builtin.sources.segment.config import SegmentConfig
 from gateway.builtin.sources.segment.decode import parse_batch
 from gateway.builtin.sources.segment.limits import select
-from gateway.config.load import load
-from gateway.runtime.gateway import Gateway
-from gateway.runtime.plugins import discover
 from gateway.testing import Answer, FakeVendor
+from tests.support.in_process import make_gateway
 from tests.support.sizes import more
 
 ROOT = Path(__file__).parents[2]
@@ -116,7 +114,7 @@ def test_the_same_seed_gives_the_same_bodies(templates: list[Template]) -> None:
 
 
 def test_the_source_accepts_every_event(templates: list[Template]) -> None:
-    """What is measured is the way of good events: none is discarded."""
+    """The source accepts every event of the benchmark, so that only good events are measured."""
     for template in templates:
         parsed = parse_batch(template.body(1))
         assert len(select(parsed, SegmentConfig())) == BATCH_EVENTS
@@ -230,9 +228,7 @@ async def test_a_server_that_hangs_up_is_an_error() -> None:
 )
 def test_configs_of_the_benchmarks_are_good(tmp_path: Path, text: str) -> None:
     """A gateway can be built of each, and the load's write key is one of its keys."""
-    path = tmp_path / "config.toml"
-    path.write_text(text)
-    assert Gateway(load(path), discover()).intake.source_of(WRITE_KEY) == "web"
+    assert make_gateway(tmp_path, text).intake.source_of(WRITE_KEY) == "web"
 
 
 def test_a_name_that_is_none_is_wrong_use() -> None:

@@ -76,7 +76,7 @@ def test_noise_alone_is_no_regression() -> None:
 
 
 def test_reports_with_nothing_in_common_are_wrong_use(tmp_path: Path) -> None:
-    """There would be nothing to say."""
+    """Comparing reports that share no case is wrong use."""
     result = run(tmp_path, STEADY, report([1.0], [2.0], name="other"))
     assert result.exit_code == 2
     assert "no benchmark in common" in result.stderr

@@ -83,7 +83,7 @@ def test_a_generator_is_judged_by_floor_and_subject() -> None:
 
 
 def test_an_interval_holds_the_median_and_is_repeatable() -> None:
-    """It is within the sample, around its median, and the same each time."""
+    """An interval is within the sample, around its median, and the same each time."""
     sample = [1.0, 1.1, 1.2, 1.3, 5.0]
     low, high = interval(sample)
     assert 1.0 <= low <= 1.2 <= high <= 5.0
@@ -188,7 +188,7 @@ def test_every_curve_has_a_chart(tmp_path: Path) -> None:
 
 
 def test_a_report_without_charts_is_wrong_use(tmp_path: Path) -> None:
-    """It says what to measure."""
+    """The error for a report without charts says what to measure."""
     result = run(tmp_path, report([2.0]), "report", "--out", str(tmp_path))
     assert result.exit_code == 2
     assert "--only scaling" in result.stderr

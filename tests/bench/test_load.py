@@ -50,7 +50,7 @@ async def test_requests_are_not_sent_before_they_are_due() -> None:
 
 
 async def test_an_open_load_notices_a_server_that_hangs_up() -> None:
-    """It ends with an error instead of waiting for answers that never come."""
+    """An open load ends with an error if the server hangs up, and waits for no more answers."""
     async with FakeVendor(default=Answer(fault="reset")) as vendor:
         with pytest.raises(ConnectionError):
             async with asyncio.timeout(20):

@@ -18,7 +18,8 @@ from gateway.components.transform import TransformSpec
 from gateway.config.decode import decode_table
 from gateway.events.event import EMPTY, Notes, encode_events
 from gateway.testing import make_context, make_event
-from tests.support.masking import CARD, EMAIL, IP, PHONE, SECRET, config, hashed, masked, stored
+from tests.support.masking import CARD, EMAIL, IP, PHONE, SECRET, config, hashed, masked
+from tests.support.stored_event import as_stored
 
 BODIES = ("properties", "traits", "context", "extra", "integrations")
 
@@ -195,8 +196,10 @@ def test_hashes_join_across_bodies_spellings_and_events() -> None:
 def test_clean_bodies_are_not_decoded_and_decoded_ones_not_changed_in_place() -> None:
     """Only the body with a finding is decoded; data shared with other events is not changed."""
     events = [
-        stored(make_event(properties={"a": 1}, context={"library": {"name": "@segment/x"}})),
-        stored(make_event(properties={"a": [EMAIL], EMAIL: 1, "b": {"c": 1}}, context={"x": {}})),
+        as_stored(make_event(properties={"a": 1}, context={"library": {"name": "@segment/x"}})),
+        as_stored(
+            make_event(properties={"a": [EMAIL], EMAIL: 1, "b": {"c": 1}}, context={"x": {}})
+        ),
     ]
     shared = dict(events[1].properties)
     before = encode_events(events[:1])

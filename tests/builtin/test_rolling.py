@@ -17,7 +17,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.builtin.destinations.file.compress import compress_file
-from gateway.builtin.destinations.file.names import FileName
 from gateway.builtin.destinations.file.rolling import RollingFile
 from gateway.queue.files import RealFileSystem
 from gateway.testing import ManualClock, make_context
@@ -360,28 +359,6 @@ def test_a_crash_while_compressing_is_tidied_up(opener: Opener, clock: ManualClo
     rolling.append(b"2\n")
     assert sorted(opener.contents()) == sorted([FIRST + ".gz", SECOND, "events-of-mine.txt"])
     assert rolling.finished == []
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "events-20261123T140000Z-1.ndjson",
-        "events-20261323T140000Z-000001.ndjson",
-        "events-20261123T140000Z-000001.ndjson.bz2",
-        "xevents-20261123T140000Z-000001.ndjson",
-        "",
-    ],
-)
-def test_other_names_are_left_alone(name: str) -> None:
-    """Only names of our own form are read."""
-    assert FileName.parse(name) is None
-
-
-def test_names_are_read_as_written() -> None:
-    """A name gives the second of its file's creation, compressed or not."""
-    name = FileName(1_795_442_403, 12)
-    assert str(name) == "events-20261123T140003Z-000012.ndjson"
-    assert FileName.parse(str(name)) == name == FileName.parse(f"{name}.gz")
 
 
 def test_a_full_disk_leaves_whole_lines_only(tmp_path: Path) -> None:

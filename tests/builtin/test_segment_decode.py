@@ -15,7 +15,7 @@ from gateway.builtin.sources.segment.config import SegmentConfig
 from gateway.builtin.sources.segment.decode import Parsed, parse_batch, parse_event
 from gateway.builtin.sources.segment.limits import select
 from gateway.events.event import EMPTY, Event
-from tests.support.segment_fakes import dumps, event
+from tests.support.segment_harness import dumps, event
 
 STAMPS = {
     "receivedAt": "2001-01-01T00:00:00Z",

@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 
 from gateway.builtin.sources.segment.pixel import GIF
 from gateway.events.event import EVENT_TYPES
-from tests.support.segment_fakes import KEY, SUCCESS, Lab, Reply, basic, dumps, event, lab
+from tests.support.segment_harness import (
+    KEY,
+    SUCCESS,
+    Reply,
+    SegmentHarness,
+    basic,
+    dumps,
+    event,
+    segment_gateway,
+)
 from tests.support.sizes import examples
 
 POSTS = ["/v1/batch", "/v1/import/", "/beacon/v1/batch?writeKey=" + KEY, "/v1/m"] + [
@@ -66,7 +75,7 @@ def run(talk: Any) -> None:
     """Runs one exchange with its own gateway, and fails the test on a line in the log."""
 
     async def main() -> None:
-        async with lab() as gateway:
+        async with segment_gateway() as gateway:
             await talk(gateway)
 
     asyncio.run(main())
@@ -81,7 +90,7 @@ def check(reply: Reply) -> None:
         assert reply.json.keys() == {"success", "code", "message", "error"}
 
 
-def received(gateway: Lab) -> int:
+def received(gateway: SegmentHarness) -> int:
     """Returns the number of events that are accounted for."""
     counts = gateway.ledger.source("web")
     assert counts.accepted == len(gateway.queue.stored)
@@ -91,7 +100,7 @@ def received(gateway: Lab) -> int:
 
 RELAXED = settings(
     deadline=None,
-    max_examples=examples(20, 500),
+    max_examples=examples(20, 200),
     suppress_health_check=[HealthCheck.too_slow],
     database=None,
 )
@@ -102,7 +111,7 @@ RELAXED = settings(
 def test_random_bytes(requests: list[tuple[str, str, bytes]]) -> None:
     """Random bytes under any encoding on any path are answered."""
 
-    async def talk(gateway: Lab) -> None:
+    async def talk(gateway: SegmentHarness) -> None:
         for path, encoding, body in requests:
             for data in (body, gzip.compress(body)):
                 check(await gateway.post(path, data, {**basic(), "Content-Encoding": encoding}))
@@ -115,7 +124,7 @@ def test_random_bytes(requests: list[tuple[str, str, bytes]]) -> None:
 def test_mutated_events(events: list[Any]) -> None:
     """An event with any value in any field is stored or discarded, on its own path and others."""
 
-    async def talk(gateway: Lab) -> None:
+    async def talk(gateway: SegmentHarness) -> None:
         asked = 0
         for number, one in enumerate(events):
             body = json.dumps({"writeKey": KEY, **one}).encode()
@@ -133,7 +142,7 @@ def test_mutated_events(events: list[Any]) -> None:
 def test_mutated_batches(batches: list[Any]) -> None:
     """Every element of a batch is accounted for, of any type."""
 
-    async def talk(gateway: Lab) -> None:
+    async def talk(gateway: SegmentHarness) -> None:
         asked = 0
         for batch in batches:
             reply = await gateway.post("/v1/batch", json.dumps(batch).encode())
@@ -150,7 +159,7 @@ def test_mutated_batches(batches: list[Any]) -> None:
 def test_odd_numbers(field: str, number: str, kind: str) -> None:
     """Numbers too large for any machine type get a 200, in a field and within each body."""
 
-    async def talk(gateway: Lab) -> None:
+    async def talk(gateway: SegmentHarness) -> None:
         marked = [
             event(**{"groupId": "g", field: "@"}),
             event(groupId="g", context={"ip": "@"}),
@@ -188,7 +197,7 @@ def test_odd_numbers(field: str, number: str, kind: str) -> None:
 def test_pixels(requests: list[tuple[str, dict[str, str], Any]]) -> None:
     """A pixel with any query is answered with the picture."""
 
-    async def talk(gateway: Lab) -> None:
+    async def talk(gateway: SegmentHarness) -> None:
         for path, parameters, data in requests:
             query = [("writeKey", KEY), *parameters.items()]
             if data is not None:
@@ -215,7 +224,7 @@ def test_pixels(requests: list[tuple[str, dict[str, str], Any]]) -> None:
 def test_any_header(path: str, method: str, name: str, value: bytes) -> None:
     """Any bytes in any header that the source reads get an answer."""
 
-    async def talk(gateway: Lab) -> None:
+    async def talk(gateway: SegmentHarness) -> None:
         body = dumps(event(writeKey=KEY, context={"direct": True}))
         headers = {"Host": b"x", "Origin": b"http://o", name: value}
         headers["Content-Length"] = b"%d" % len(body)
@@ -233,7 +242,7 @@ def test_any_header(path: str, method: str, name: str, value: bytes) -> None:
 def test_half_requests(path: str, cut: int, announce: bool) -> None:
     """A client that disconnects at any point leaves at most a count."""
 
-    async def talk(gateway: Lab) -> None:
+    async def talk(gateway: SegmentHarness) -> None:
         body = dumps(event())
         length = b"Content-Length: %d" % len(body) if announce else b"Transfer-Encoding: chunked"
         request = (

@@ -16,7 +16,7 @@ from gateway.builtin.sources.segment.limits import select
 from gateway.config.decode import decode_table
 from gateway.errors import ConfigError
 from gateway.events.event import Event
-from tests.support.segment_fakes import dumps, event
+from tests.support.segment_harness import dumps, event
 
 
 def nested(levels: int, kind: str = "mixed") -> Any:
@@ -104,6 +104,17 @@ def test_shared_context_is_bounded() -> None:
         assert len(kept) == 10
         assert parsed.discarded == {"event_too_large": 40}
         assert all(getattr(one, slot) == shared for one in kept)
+
+
+def test_copies_of_a_shared_context_are_bounded() -> None:
+    """Events with a context of their own, which cost more, have a limit of their own."""
+    config = SegmentConfig(max_copied_bytes=500)
+    own = {"context": {"page": 1}}
+    batch = [event(), *[event(**own)] * 9, event()]
+    parsed = parse_batch(dumps({"batch": batch, "context": {"library": {"name": "x" * 70}}}))
+    kept = select(parsed, config)
+    assert [one.context.get("page") for one in kept] == [None, 1, 1, 1, 1, 1, None]
+    assert parsed.discarded == {"event_too_large": 4}
 
 
 def test_shared_context_of_any_size() -> None:

@@ -47,7 +47,7 @@ def made(bodies_: list[dict[str, Any]], firsts: list[str]) -> list[dict[str, Any
     return events
 
 
-@settings(max_examples=examples(60, 1000), deadline=None)
+@settings(max_examples=examples(60, 500), deadline=None)
 @given(st.lists(st.tuples(bodies, first_keys), min_size=1, max_size=12))
 def test_the_pieces_are_the_whole(drawn: list[tuple[dict[str, Any], str]]) -> None:
     """All events are read once and in order, and none is larger than the bound."""
@@ -59,7 +59,7 @@ def test_the_pieces_are_the_whole(drawn: list[tuple[dict[str, Any], str]]) -> No
     assert max(len(msgspec.json.encode(event)) for event in events) <= largest <= len(array)
 
 
-@settings(max_examples=examples(60, 1000), deadline=None)
+@settings(max_examples=examples(60, 500), deadline=None)
 @given(
     st.lists(bodies, min_size=2, max_size=8),
     st.integers(0, 10_000),

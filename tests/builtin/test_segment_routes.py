@@ -14,20 +14,18 @@ from gateway.builtin.sources.segment.answers import ANSWERS
 from gateway.builtin.sources.segment.auth import basic_user
 from gateway.components.source import SourceSpec
 from gateway.config.settings import ServerConfig, SourceSettings
-from gateway.intake.context import IntakeContext
-from gateway.intake.intake import Intake
 from gateway.runtime.plugins import discover
 from gateway.testing import make_context
-from tests.support.segment_fakes import (
+from tests.support.intake_harness import IntakeHarness
+from tests.support.segment_harness import (
     KEY,
     OTHER_KEY,
     SUCCESS,
-    FakeQueue,
     basic,
     dumps,
     event,
     gzipped,
-    lab,
+    segment_gateway,
 )
 
 POSTS = [
@@ -47,7 +45,7 @@ GETS = [
 @pytest.mark.parametrize("path", [*POSTS, *(f"{path}/" for path in POSTS)])
 async def test_wrong_method_on_post(path: str) -> None:
     """A path for POST answers other methods with 405."""
-    async with lab() as gateway:
+    async with segment_gateway() as gateway:
         for method in ("GET", "PUT", "DELETE"):
             reply = await gateway.request(method, path)
             assert (reply.status, reply.headers["Allow"]) == (405, "POST, OPTIONS")
@@ -61,7 +59,7 @@ async def test_wrong_method_on_post(path: str) -> None:
 @pytest.mark.parametrize("path", GETS)
 async def test_wrong_method_on_get(path: str) -> None:
     """A path for GET answers other methods with 405, and HEAD without a body."""
-    async with lab() as gateway:
+    async with segment_gateway() as gateway:
         reply = await gateway.request("POST", path, {})
         assert (reply.status, reply.headers["Allow"]) == (405, "GET, HEAD, OPTIONS")
         head = await gateway.request("HEAD", path, None, basic())
@@ -71,7 +69,7 @@ async def test_wrong_method_on_get(path: str) -> None:
 
 async def test_looking_at_the_head_of_a_pixel_is_no_event() -> None:
     """HEAD on a pixel stores nothing, because link checkers send it."""
-    async with lab() as gateway:
+    async with segment_gateway() as gateway:
         path = f"/v1/pixel/track?writeKey={KEY}&userId=u&event=e"
         assert (await gateway.request("HEAD", path)).status == 200
         assert gateway.stored == []
@@ -82,7 +80,7 @@ async def test_looking_at_the_head_of_a_pixel_is_no_event() -> None:
 @pytest.mark.parametrize("path", ["/v1/merge", "/v1/audiencelist", "/v1/", "/v1/pixel/nothing"])
 async def test_unknown_paths(path: str) -> None:
     """Other paths below /v1 are a 404 that every SDK can read."""
-    async with lab() as gateway:
+    async with segment_gateway() as gateway:
         for method in ("GET", "POST"):
             reply = await gateway.request(method, path)
             assert (reply.status, reply.json["code"]) == (404, "not_found")
@@ -99,7 +97,7 @@ async def test_unknown_paths(path: str) -> None:
 )
 async def test_bundles(path: str) -> None:
     """A request for the browser's script is told where to get it."""
-    async with lab() as gateway:
+    async with segment_gateway() as gateway:
         reply = await gateway.get(path)
         assert reply.status == 404
         assert b"@segment/analytics-next" in reply.body
@@ -107,7 +105,7 @@ async def test_bundles(path: str) -> None:
 
 async def test_prefix() -> None:
     """All paths work under a prefix, and the settings name it."""
-    async with lab(server=ServerConfig(prefix="/in/gest")) as gateway:
+    async with segment_gateway(server=ServerConfig(prefix="/in/gest")) as gateway:
         assert (await gateway.post("/in/gest/v1/track", event())).body == SUCCESS
         reply = await gateway.get(f"/in/gest/v1/projects/{KEY}/settings")
         host = reply.json["integrations"]["Segment.io"]["apiHost"]
@@ -144,7 +142,7 @@ async def test_public_address(
     protocol: str,
 ) -> None:
     """Settings name the public host or the requested one, and https if that is known."""
-    async with lab(SegmentConfig(**config), server=ServerConfig(**server)) as gateway:
+    async with segment_gateway(SegmentConfig(**config), server=ServerConfig(**server)) as gateway:
         path = f"{server.get('prefix', '')}/v1/projects/{KEY}/settings"
         ours = (await gateway.get(path, headers)).json["integrations"]["Segment.io"]
         assert (ours["apiHost"], ours["protocol"]) == (host, protocol)
@@ -152,7 +150,7 @@ async def test_public_address(
 
 async def test_host_that_is_none() -> None:
     """An invalid Host header is not passed on to SDKs."""
-    async with lab() as gateway:
+    async with segment_gateway() as gateway:
         for host in ("a b", "a/b", 'a"b', "user@a"):
             reply = await gateway.get(f"/v1/projects/{KEY}/settings", {"Host": host})
             assert reply.status == 400
@@ -162,7 +160,7 @@ async def test_sources_have_their_own_limits() -> None:
     """Sources share the paths, and each keeps its own limits, wherever the key is."""
     wide = SegmentConfig(max_event_bytes=100_000, max_batch_bytes=2_000_000, max_batch_events=3)
     large = event(properties={"a": "x" * 50_000})
-    async with lab(others={"2": wide}) as gateway:
+    async with segment_gateway(others={"2": wide}) as gateway:
         for headers, extra in ((basic(), {}), ({}, {"writeKey": KEY})):
             reply = await gateway.post("/v1/track", {**large, **extra}, headers)
             assert (reply.status, reply.json["code"]) == (400, "payload_too_large")
@@ -179,7 +177,7 @@ async def test_sources_have_their_own_limits() -> None:
 
 async def test_compressed_limit() -> None:
     """The compressed size has its own limit, below that of the batch."""
-    async with lab(SegmentConfig(max_compressed_bytes=100)) as gateway:
+    async with segment_gateway(SegmentConfig(max_compressed_bytes=100)) as gateway:
         headers = {**basic(), "Content-Encoding": "gzip"}
         assert (await gateway.post("/v1/track", gzipped(event()), headers)).status == 200
         varied = event(properties={"a": "".join(chr(40 + i * i % 80) for i in range(900))})
@@ -189,7 +187,7 @@ async def test_compressed_limit() -> None:
 
 async def test_slow_body() -> None:
     """A body that does not come in time is a 503, because SDKs drop the events on a 408."""
-    async with lab(server=ServerConfig(body_timeout_seconds=0.05)) as gateway:
+    async with segment_gateway(server=ServerConfig(body_timeout_seconds=0.05)) as gateway:
         head = "POST /v1/t HTTP/1.1\r\nHost: x\r\nOrigin: http://a\r\nContent-Length: 9\r\n\r\n{"
         reply = await gateway.raw(head.encode())
         assert (reply.status, reply.json["code"]) == (503, "request_timeout")
@@ -253,23 +251,10 @@ def test_example() -> None:
     """The example is a curl command for the first source that is enabled and has a key."""
 
     def source(**settings: SourceSettings) -> SegmentSource:
-        from gateway.components.chain import Chain
-        from gateway.state.ledger.counts import Ledger
-
-        context = make_context(Path("/nowhere"))
-        queue: Any = FakeQueue()
-        intake = Intake(
-            IntakeContext(
-                sources=settings,
-                queue=queue,
-                recent_ids=None,
-                transforms=Chain(),
-                ledger=Ledger(),
-                clock=context.clock,
-                log=context.log,
-            )
+        intake = IntakeHarness(sources=settings).intake
+        return SegmentSource(
+            {id_: SegmentConfig() for id_ in settings}, intake, make_context(Path("/nowhere"))
         )
-        return SegmentSource({id_: SegmentConfig() for id_ in settings}, intake, context)
 
     off = SourceSettings(type="segment", write_key="off", enabled=False)
     keyless = SourceSettings(type="segment")

@@ -201,3 +201,42 @@ def test_it_says_that_it_is_idempotent() -> None:
     page = (Path(__file__).parents[2] / "docs" / "reference" / "destinations.md").read_text()
     assert (spec.batch.max_events, spec.batch.max_bytes) == (2000, 4_000_000)
     assert "up to 2000 events or 4 MB, at most a second old" in page
+
+
+@pytest.mark.parametrize("gone", ["events.sqlite*", "events.sqlite"])
+async def test_a_file_that_is_moved_away_is_begun_anew(tmp_path: Path, gone: str) -> None:
+    """Rows in a file without a name would count as delivered, and be nowhere."""
+    async with running(tmp_path) as destination:
+        await destination.send(batch_of(make_event()))
+        for path in await asyncio.to_thread(lambda: list(tmp_path.glob(gone))):
+            await asyncio.to_thread(path.unlink)
+        await destination.send(batch_of(make_event(), first=1))
+        await destination.send(batch_of(make_event(), first=2))
+    assert [row["queue_offset"] for row in rows(tmp_path)] == [1, 2]
+
+
+async def test_the_moved_file_has_all_rows_of_before(tmp_path: Path) -> None:
+    """Those that were only in the journal go to it, also where the journal was left behind."""
+    async with running(tmp_path) as destination:
+        await destination.send(batch_of(make_event()))
+        archive = tmp_path / "archive"
+        await asyncio.to_thread(archive.mkdir)
+        await asyncio.to_thread(path_in(tmp_path).rename, path_in(archive))
+        await destination.send(batch_of(make_event(), first=1))
+    assert [row["queue_offset"] for row in rows(archive)] == [0]
+    assert [row["queue_offset"] for row in rows(tmp_path)] == [1]
+
+
+async def test_a_folder_that_is_gone_is_said_and_waited_for(tmp_path: Path) -> None:
+    """Nothing counts as delivered before the file can be opened again."""
+    folder = tmp_path / "warehouse"
+    await asyncio.to_thread(folder.mkdir)
+    async with running(folder) as destination:
+        await destination.send(batch_of(make_event()))
+        await asyncio.to_thread(folder.rename, tmp_path / "archive")
+        for _ in range(2):
+            with pytest.raises(Misconfigured, match="No such file"):
+                await destination.send(batch_of(make_event(), first=1))
+        await asyncio.to_thread(folder.mkdir)
+        await destination.send(batch_of(make_event(), first=1))
+    assert [row["queue_offset"] for row in rows(folder)] == [1]

@@ -21,11 +21,9 @@ from gateway.cli.demo.board import Board
 from gateway.cli.demo.command import CONFIG
 from gateway.cli.demo.play import Pace, play
 from gateway.cli.process import ServerProcess, free_port
-from gateway.config.load import load
 from gateway.errors import GatewayError, Permanent
-from gateway.runtime.gateway import Gateway
-from gateway.runtime.plugins import discover
 from gateway.testing import Answer, FakeVendor
+from tests.support.in_process import make_gateway
 
 ROOT = Path(__file__).parents[2]
 
@@ -211,7 +209,7 @@ def test_the_rate_is_that_of_the_last_seconds() -> None:
 
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_the_board_can_be_shown_on_any_terminal(width: int) -> None:
-    """It renders at every width, and what clients send is text, never markup."""
+    """The board renders at every width, and text of clients is never read as markup."""
     board = board_of(dead=1, pending=2)
     board.record(event(1, event="[bold]Odd[/nonsense]", properties={"category": "[red]"}))
     board.trouble = "HTTP 503: [full]"
@@ -238,12 +236,9 @@ def test_the_summary_names_what_is_missing() -> None:
 
 def test_the_config_of_the_demo_is_good(tmp_path: Path) -> None:
     """A gateway can be built from it with any write key."""
-    path = tmp_path / "config.toml"
     key = 'quote " and \\ and é'
-    path.write_text(
-        CONFIG.format(port=8080, write_key=msgspec.json.encode(key).decode()), encoding="utf-8"
-    )
-    gateway = Gateway(load(path), discover())
+    text = CONFIG.format(port=8080, write_key=msgspec.json.encode(key).decode())
+    gateway = make_gateway(tmp_path, text)
     assert gateway.intake.source_of(key) == "shop"
     assert {built.id for built in gateway.destinations} == {"files", "canary"}
 
@@ -292,7 +287,7 @@ async def start(*arguments: str) -> asyncio.subprocess.Process:
 
 
 async def test_the_whole_demo() -> None:
-    """It starts a gateway, all events arrive everywhere, and nothing is left behind."""
+    """The demo starts a gateway, all events arrive everywhere, and nothing is left behind."""
     process = await start("--duration", "1", "--speed", "10", "--rate", "300", "--seed", "7")
     output, errors = await process.communicate()
     assert process.returncode == 0, errors.decode()

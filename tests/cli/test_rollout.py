@@ -103,8 +103,9 @@ def test_who_may_only_read_decides_nothing(tmp_path: Path) -> None:
 
 
 def test_without_a_token_or_a_gateway_the_file_is_changed(tmp_path: Path) -> None:
-    """A running gateway follows the file, and one that starts begins there; both trails name the
-    author.
+    """A running gateway follows the changed file, and one that starts begins with it.
+
+    Both audit trails name the author.
     """
     never = gateway(tmp_path, "list")
     assert never.exit_code == 2

@@ -105,9 +105,11 @@ def test_what_is_written_passes_its_own_tests(tmp_path: Path, name: str, kind: s
 @pytest.mark.long
 @pytest.mark.timeout(900)
 async def test_what_is_written_works(tmp_path: Path) -> None:
-    """A source, a transform and a destination as written pass their own tests, ruff and mypy from
-    wheels in a fresh environment, and a gateway there takes an event in by the first, changes it by
-    the second, and delivers it by the third."""
+    """A scaffolded package passes its tests, ruff and mypy from wheels, and its parts work.
+
+    A gateway in a fresh environment receives an event by its source, changes it by its transform
+    and delivers it by its destination.
+    """
     made = await asyncio.to_thread(fresh_environment, tmp_path / "venv")
     await asyncio.to_thread(install, made, tmp_path)
     for name in PLUGINS:

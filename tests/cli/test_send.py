@@ -17,11 +17,9 @@ from click.testing import CliRunner, Result
 
 from gateway.cli.commands.send import send, target
 from gateway.cli.upload import MAX_REPORTED
-from gateway.config.load import load
-from gateway.runtime.gateway import Gateway
-from gateway.runtime.plugins import discover
 from gateway.server.app import serving
 from gateway.testing import Answer, FakeVendor
+from tests.support.in_process import make_gateway
 
 OK = Answer(json={"success": True})
 CONFIG = """
@@ -301,13 +299,13 @@ async def test_a_silent_stream_can_be_interrupted() -> None:
 
 async def test_a_real_gateway_counts_a_file_once(tmp_path: Path) -> None:
     """A file that is sent twice is stored once, and the gateway accepts all that `send` sends."""
-    config = tmp_path / "config.toml"
-    config.write_text(
+    gateway = make_gateway(
+        tmp_path,
         '[server]\nport = 0\n[sources.web]\ntype = "segment"\nwrite_key = "k"\n'
-        '[destinations.null]\ntype = "null"\n'
+        '[destinations.null]\ntype = "null"\n',
     )
+    config = tmp_path / "config.toml"
     file = write(tmp_path / "a.ndjson", *[track(n % 10) for n in range(3000)])
-    gateway = Gateway(load(config), discover())
     async with gateway.running(), serving(gateway) as url:
         for _ in range(2):
             result = await run("--url", url, "--config", str(config), str(file))
@@ -325,8 +323,7 @@ def test_without_a_config_the_defaults_hold() -> None:
 
 
 def test_config_gives_address_and_key(tmp_path: Path) -> None:
-    """config.toml gives the address of the server and the key of the first enabled segment
-    source."""
+    """config.toml gives the server's address and the key of the first enabled segment source."""
     (tmp_path / "config.toml").write_text(CONFIG)
     assert target(None, None, None) == ("http://127.0.0.1:9999/ingest", "first")
     assert target(None, "http://x.example", None) == ("http://x.example", "first")

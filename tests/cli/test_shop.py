@@ -91,7 +91,7 @@ def test_the_rate_is_what_was_asked_for() -> None:
 
 
 def test_every_event_is_accepted_by_the_gateways_own_rules(sample: Sample) -> None:
-    """Nothing that the shop sends would be discarded."""
+    """No event that the shop sends would be discarded."""
     fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
     for _, event in sample:
         assert validate(normalise(fields.decode(msgspec.json.encode(event)))) is None

@@ -60,7 +60,7 @@ def test_the_sockets_of_those_that_are_down_are_served_by_the_others() -> None:
 
 @pytest.mark.parametrize(("balanced", "number"), [(True, 3), (False, 1)])
 def test_all_sockets_are_of_one_port(balanced: bool, number: int) -> None:
-    """There is one socket per worker if the kernel spreads connections, else one for all."""
+    """Each worker has a socket if the kernel spreads connections; else all share one."""
     with bound(ServerConfig(port=0), 3, balanced=balanced) as sockets:
         assert len(sockets) == number
         assert len({one.getsockname() for one in sockets}) == 1
@@ -169,9 +169,10 @@ async def test_what_was_not_stored_is_never_told(tmp_path: Path) -> None:
     async with told.running():
         recent = RecentIds(1000, 1000)
         async with learning_ids(told.peer, recent, lambda: 0):
-            await told.store(*(f"refused {number}" for number in range(50)))
-            await told.store("a")
-            await knows(recent, "a")
+            refused = [f"refused {number}" for number in range(50)]
+            await asyncio.gather(told.store("a"), told.store(*refused))
+            await told.store("b")
+            await knows(recent, "a", "b")
             assert recent.take_new("web", made("refused 1"), 0) != []
         assert told.recent.take_new("web", made("refused 1"), 0) != []
 

@@ -66,7 +66,7 @@ async def test_a_tail_ends_when_its_caller_leaves(tmp_path: Path) -> None:
 
         async def tail(request: web.Request) -> web.StreamResponse:
             try:
-                return await pass_on_lines(peers, request, asyncio.Event())
+                return await pass_on_lines(peers, request, asyncio.Event(), 10.0)
             finally:
                 ended.set()
 

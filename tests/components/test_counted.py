@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import cast
 
 from gateway.components.context import MOST_COUNTS
-from gateway.config.load import load
-from gateway.runtime.gateway import Gateway
 from gateway.runtime.metrics import render
-from gateway.runtime.plugins import discover
 from gateway.runtime.status import status
 from gateway.testing import make_context
+from tests.support.in_process import make_gateway
 
 
 def test_names_are_bounded(tmp_path: Path) -> None:
@@ -27,9 +25,8 @@ def test_names_are_bounded(tmp_path: Path) -> None:
 
 async def test_metrics_and_status_show_them(tmp_path: Path) -> None:
     """Metrics and status show the counts under the destination's id."""
-    path = tmp_path / "config.toml"
-    path.write_text('[destinations.one]\ntype = "null"\n[destinations.two]\ntype = "null"\n')
-    async with Gateway(load(path), discover(installed=())).running() as gateway:
+    text = '[destinations.one]\ntype = "null"\n[destinations.two]\ntype = "null"\n'
+    async with make_gateway(tmp_path, text).running() as gateway:
         counted = cast("Counter[str]", gateway.destinations[1].counted)
         counted["values_cut"] += 3
         line = b'headgate_destination_counted_total{destination="two",what="values_cut"} 3.0\n'

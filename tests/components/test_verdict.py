@@ -32,11 +32,16 @@ ERRORS: list[Exception] = [
 ]
 
 
-def test_permanent_kills_the_whole_batch() -> None:
-    """Permanent makes dead letters of all events, with the reason."""
-    verdict = judge(Permanent("no  such\nfield"), 2)
-    why = "no such field"
-    assert verdict == Verdict(dead={0: why, 1: why}, detail=why)
+def test_a_permanent_of_one_event_makes_it_a_dead_letter() -> None:
+    """It has the reason, in one line."""
+    verdict = judge(Permanent("no  such\nfield"), 1)
+    assert verdict == Verdict(dead={0: "no such field"}, detail="no such field")
+
+
+def test_a_permanent_of_a_batch_is_sent_again_in_parts() -> None:
+    """One event may have drawn the refusal of all, so none is dead before it failed alone."""
+    verdict = judge(Permanent("no"), 3)
+    assert verdict == Verdict(again=[0, 1, 2], divide=True, detail="no")
 
 
 @pytest.mark.parametrize("error", [e for e in ERRORS if not isinstance(e, Permanent)])
@@ -70,7 +75,7 @@ def test_items_that_are_not_to_blame(error: DeliveryError) -> None:
 
 
 def test_a_batch_error_of_permanent_items_asks_for_nothing() -> None:
-    """Where nothing is tried again, there is no wait."""
+    """A batch error that retries no item has no wait."""
     verdict = judge(BatchError({0: Permanent("bad")}), 2)
     assert verdict == Verdict(dead={0: "bad"}, detail="bad")
 

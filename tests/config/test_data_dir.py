@@ -22,10 +22,9 @@ from gateway.config.load import load
 from gateway.errors import ConfigError, GatewayError
 from gateway.queue.disk import DiskConfig
 from gateway.queue.offline import QueueFolder
-from gateway.runtime.gateway import Gateway
-from gateway.runtime.plugins import discover
 from gateway.testing import ManualClock
 from tests.support.disk_store import open_store
+from tests.support.in_process import make_gateway
 
 
 def test_a_data_directory_of_one_process_is_shard_0(tmp_path: Path) -> None:
@@ -106,11 +105,8 @@ def test_the_number_of_workers_has_bounds(tmp_path: Path, workers: int) -> None:
 
 def test_a_bound_on_requests_is_shared_out(tmp_path: Path) -> None:
     """Workers divide a bound on requests; the gateways of one worker share its part."""
-    path = tmp_path / "config.toml"
-    path.write_text(
-        '[server]\nworkers = 4\n[destinations.d]\ntype = "null"\nmax_requests_per_second = 2.0\n'
-    )
-    gateway = Gateway(load(path), discover(installed=()))
+    text = '[server]\nworkers = 4\n[destinations.d]\ntype = "null"\nmax_requests_per_second = 2.0\n'
+    gateway = make_gateway(tmp_path, text)
     [built] = gateway.destinations
     pace = gateway.deliveries._pace(built)
     assert pace.wait_seconds(0.0) == 0.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import msgspec
+import pytest
 
 from gateway.components.destination import Batch, BatchPolicy
 from gateway.config.settings import RetryPolicy
@@ -148,6 +149,29 @@ async def test_a_permanent_error_makes_dead_letters_with_the_reason(bench: Bench
     assert (letter.reason, letter.detail, letter.attempts) == ("rejected", "400: no such field", 1)
     assert msgspec.json.decode(letter.event)["messageId"] == "a"
     assert worker.counts.dead == {"rejected": 1}
+
+
+@pytest.mark.parametrize("lane", [False, True])
+async def test_an_event_that_draws_a_refusal_of_its_batch_is_found(
+    bench: Bench, lane: bool
+) -> None:
+    """It alone becomes a dead letter, from the queue as from the retry lane."""
+    names = [f"e{n}" for n in range(40)]
+    await bench.put(*names)
+
+    def refusing(batch: Batch) -> Exception | None:
+        return Permanent("400") if any(e.message_id == "e17" for e in batch) else None
+
+    busy = [BatchError({n: Retryable("busy") for n in range(40)})] if lane else []
+    destination = Scripted(*busy, *[refusing] * 200)
+    worker = bench.worker(destination)
+    bench.start(worker)
+    await bench.settled(worker)
+    (letter,) = await bench.state.dead_letters("d")
+
+    assert (letter.message_id, letter.reason, letter.detail) == ("e17", "rejected", "400")
+    assert sorted(destination.delivered) == sorted(set(names) - {"e17"})
+    assert (worker.counts.delivered, worker.missing) == (39, 0)
 
 
 async def test_items_of_a_batch_have_their_own_outcomes(bench: Bench) -> None:

@@ -113,15 +113,11 @@ async def test_events_that_bring_it_down_hold_up_none_behind_them(
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("trouble", [Answer(fault="hang"), Answer(503)], ids=["hangs", "fails"])
-@sizes("rounds", small=4, full=12)
+@sizes("rounds", small=4, full=8)
 async def test_the_others_keep_their_throughput(
     tmp_path: Path, trouble: Answer, rounds: int
 ) -> None:
-    """In turns with it well and in trouble, the good one keeps at least 95 % of its speed.
-
-    What else runs on the machine makes a round slower, never faster. So the fastest rounds are
-    compared, and there are more of them until one of each kind was not disturbed.
-    """
+    """Beside a destination in trouble, a good one keeps at least 95 % of its speed."""
     switch = Switch()
     well: list[float] = []
     ill: list[float] = []

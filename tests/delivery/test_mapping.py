@@ -12,13 +12,11 @@ from hypothesis import strategies as st
 
 from gateway.components.destination import Batch, Destination, Erasure
 from gateway.config.decode import decode_table
-from gateway.config.load import load
 from gateway.delivery.mapping import EventMapping, MappedDestination, Rule, compile_mapping
 from gateway.errors import BatchError, ConfigError, Permanent, Retryable
 from gateway.events.event import Event, decode_events, encode_events
-from gateway.runtime.gateway import Gateway
-from gateway.runtime.plugins import discover
 from gateway.testing import make_event
+from tests.support.in_process import make_gateway
 from tests.support.scripted_vendor import ADA, ScriptedVendor
 from tests.support.values import json_objects, json_values
 
@@ -260,7 +258,7 @@ async def sent(error: Exception | None) -> tuple[Receiver, BaseException | None]
 
 
 async def test_an_event_that_cannot_be_mapped_costs_the_others_nothing() -> None:
-    """Only that event is refused; the others are sent with the offsets of their originals."""
+    """Only an event that cannot be mapped is refused; the others keep their offsets."""
     receiver, raised = await sent(None)
     assert [event.properties["half"] for event in receiver.batch] == [2, 3]
     assert (list(receiver.batch.offsets), receiver.batch.attempt) == ([5, 8], 2)
@@ -297,11 +295,8 @@ async def test_a_mapped_destination_erases_as_without_the_mapping() -> None:
 
 def test_a_destination_of_config_gets_its_events_mapped(tmp_path: Path) -> None:
     """One table in config counts as one rule, and errors name file and path."""
-    path = tmp_path / "config.toml"
     text = '[destinations.d]\ntype = "null"\n[destinations.d.mapping]\ndrop = ["{}"]\n'
-    path.write_text(text.format("userId"))
-    (built,) = Gateway(load(path), discover(installed=())).destinations
+    (built,) = make_gateway(tmp_path, text.format("userId")).destinations
     assert isinstance(built.destination, MappedDestination)
-    path.write_text(text.format("user"))
     with pytest.raises(ConfigError, match=r"destinations\.d\.mapping\[0\]\.drop\[0\]: 'user'"):
-        Gateway(load(path), discover(installed=()))
+        make_gateway(tmp_path, text.format("user"))

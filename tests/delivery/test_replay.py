@@ -20,12 +20,12 @@ from gateway.errors import ConfigError
 from gateway.events.event import Event, encode_events
 from gateway.events.timestamps import format_ms
 from gateway.runtime.gateway import Gateway
-from gateway.runtime.plugins import discover
 from gateway.state.ledger.statement import statement
 from gateway.testing import Answer, FakeVendor, ManualClock
 from tests.support.commands import gateway_command
 from tests.support.gateway_process import GatewayProcess
 from tests.support.http_calls import ADMIN_TOKEN, send_track
+from tests.support.in_process import make_gateway
 
 CONFIG = """
 [sources.web]
@@ -54,15 +54,15 @@ class Harness:
     """A gateway in this process, with a receiver to replay to."""
 
     def __init__(self, folder: Path, vendor: FakeVendor, *, idempotent: bool = True) -> None:
-        text = CONFIG.format(url=vendor.url, idempotent="true" if idempotent else "false")
-        (folder / "config.toml").write_text(text)
+        self.text = CONFIG.format(url=vendor.url, idempotent="true" if idempotent else "false")
         self.vendor = vendor
         self.clock = ManualClock(START)
         self.folder = folder
         self.gateway = self.make()
 
     def make(self) -> Gateway:
-        return Gateway(load(self.folder / "config.toml"), discover(), self.clock)
+        """Makes a gateway over the same data."""
+        return make_gateway(self.folder, self.text, self.clock)
 
     async def put(self, *names: str, received_ms: int = START, **fields: Any) -> None:
         events = []
@@ -106,7 +106,7 @@ def request(**fields: Any) -> Request:
 
 
 @asynccontextmanager
-async def house_in(folder: Path, **options: Any) -> AsyncIterator[Harness]:
+async def running_harness(folder: Path, **options: Any) -> AsyncIterator[Harness]:
     async with FakeVendor() as vendor:
         harness = Harness(folder, vendor, **options)
         async with harness.gateway.running():
@@ -115,7 +115,7 @@ async def house_in(folder: Path, **options: Any) -> AsyncIterator[Harness]:
 
 async def test_events_are_delivered_once_more_as_they_were(tmp_path: Path) -> None:
     """All events of the period come again, with ids and times, in order; the ledger balances."""
-    async with house_in(tmp_path) as harness:
+    async with running_harness(tmp_path) as harness:
         await harness.put("a", "b")
         await harness.put("c", received_ms=START + 5000)
         first = harness.vendor.requests[0].json()["batch"]
@@ -143,7 +143,7 @@ async def test_only_what_is_asked_for_comes_again(
     tmp_path: Path, asked: dict[str, Any], expected: list[str]
 ) -> None:
     """Events are chosen by event, by user and by time of receiving, end exclusive."""
-    async with house_in(tmp_path) as harness:
+    async with running_harness(tmp_path) as harness:
         await harness.put("a")
         await harness.put("b", user_id="ada", anonymous_id="anna")
         before = len(harness.received)
@@ -154,7 +154,7 @@ async def test_only_what_is_asked_for_comes_again(
 
 async def test_todays_rules_hold(tmp_path: Path) -> None:
     """Today's consent, transforms and suppression apply, whatever applied then."""
-    async with house_in(tmp_path) as harness:
+    async with running_harness(tmp_path) as harness:
         await harness.put("Noise")
         await harness.put("refused", context=NO_ADS)
         await harness.put("gone", user_id="eve")
@@ -175,7 +175,7 @@ async def test_todays_rules_hold(tmp_path: Path) -> None:
 
 async def test_a_destination_that_may_count_twice_must_be_forced(tmp_path: Path) -> None:
     """A replay to it is refused with the risk, and runs with force."""
-    async with house_in(tmp_path, idempotent=False) as harness:
+    async with running_harness(tmp_path, idempotent=False) as harness:
         await harness.put("a")
         with pytest.raises(ConfigError, match="would count again; --force"):
             await harness.gateway.replays.start(request())
@@ -184,14 +184,14 @@ async def test_a_destination_that_may_count_twice_must_be_forced(tmp_path: Path)
 
 async def test_what_cannot_be_is_said(tmp_path: Path) -> None:
     """The error for an unknown destination names the known ones."""
-    async with house_in(tmp_path) as harness:
+    async with running_harness(tmp_path) as harness:
         with pytest.raises(ConfigError, match="no destination 'nobody'; there are: crm"):
             await harness.gateway.replays.start(request(destination="nobody"))
 
 
 async def test_one_at_a_time_and_it_can_be_cancelled(tmp_path: Path) -> None:
     """A second replay is refused while the first runs; a cancelled one sends no more."""
-    async with house_in(tmp_path) as harness:
+    async with running_harness(tmp_path) as harness:
         await harness.put(*[f"e{n}" for n in range(20)])
         start = harness.gateway.replays.start
         both = await asyncio.gather(
@@ -213,7 +213,7 @@ async def test_one_at_a_time_and_it_can_be_cancelled(tmp_path: Path) -> None:
 
 async def test_new_events_are_not_held_up(tmp_path: Path) -> None:
     """New events are delivered at once while a slow replay runs."""
-    async with house_in(tmp_path) as harness:
+    async with running_harness(tmp_path) as harness:
         await harness.put(*[f"e{n}" for n in range(20)])
         begun = await harness.gateway.replays.start(request(rate=1))
         await harness.put("new")
@@ -259,7 +259,7 @@ async def test_without_a_running_gateway_it_is_done_offline(tmp_path: Path) -> N
 
 async def test_failures_go_the_way_of_all_events(tmp_path: Path) -> None:
     """A refused event becomes a dead letter, and one to try again waits in the lane."""
-    async with house_in(tmp_path) as harness:
+    async with running_harness(tmp_path) as harness:
         await harness.put("a", "b", "c")
         failed = [{"index": 0, "retry": False}, {"index": 1, "retry": True}]
         harness.vendor.answer(Answer(json={"failed": failed}))

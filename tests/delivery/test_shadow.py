@@ -24,11 +24,11 @@ from gateway.events.envelope.arrival import Arrival
 from gateway.events.event import Event
 from gateway.events.subjects import Subjects
 from gateway.runtime.gateway import Gateway
-from gateway.runtime.plugins import discover
 from gateway.state.ledger.statement import statement
 from gateway.testing import Answer, FakeVendor, ManualClock, make_batch, make_event
 from tests.support.gateway_process import GatewayProcess
 from tests.support.http_calls import post_events
+from tests.support.in_process import caught_up, make_gateway
 
 CONFIG = """
 [server]
@@ -83,10 +83,7 @@ class Harness:
         self, shadow: str = '{ of = "live" }', more: str = ""
     ) -> AsyncIterator[Gateway]:
         text = CONFIG.format(url=self.vendor.url, shadow=shadow, more=more)
-        (self.folder / "config.toml").write_text(text)
-        config = load(self.folder / "config.toml", {})
-        gateway = Gateway(config, discover(), ManualClock())
-        async with gateway.running():
+        async with make_gateway(self.folder, text, ManualClock()).running() as gateway:
             yield gateway
 
     @property
@@ -99,7 +96,7 @@ class Harness:
 
 
 @pytest.fixture(name="harness")
-async def _house(tmp_path: Path) -> AsyncIterator[Harness]:
+async def _harness(tmp_path: Path) -> AsyncIterator[Harness]:
     answers = [Answer()]
     async with FakeVendor(default=lambda _: answers[0]) as vendor:
         yield Harness(tmp_path, vendor, answers)
@@ -108,9 +105,7 @@ async def _house(tmp_path: Path) -> AsyncIterator[Harness]:
 async def take_in(gateway: Gateway, *events: Event) -> None:
     """Takes events in, and waits until all destinations have finished with them."""
     await gateway.intake.accept(Arrival("web", gateway.clock(), list(events)))
-    async with asyncio.timeout(10):
-        while any(worker.pending(gateway.queue.end) for worker in gateway.workers.values()):
-            await asyncio.sleep(0.002)
+    await caught_up(gateway)
 
 
 def track(name: str, **fields: Any) -> Event:
@@ -208,7 +203,7 @@ async def test_what_is_ignored_is_no_difference(harness: Harness, ignore: str, s
 
 
 async def test_a_shadow_of_nothing_shows_what_would_be_sent(harness: Harness) -> None:
-    """It shows the request, or why there would be none."""
+    """A shadow of no destination shows each request, or the reason why there would be none."""
     async with harness.running("true") as gateway:
         await take_all(gateway)
         report = report_of(gateway)
@@ -304,7 +299,7 @@ async def test_what_came_before_it_was_a_shadow_is_not_forgotten(harness: Harnes
 
 
 async def test_a_reload_makes_a_destination_a_shadow_and_back(harness: Harness) -> None:
-    """Nothing is sent meanwhile; before and after, all events go through its own transforms."""
+    """A reload makes a destination a shadow, which sends nothing, and live again."""
     text = CONFIG.format(url=harness.vendor.url, shadow="SHADOW", more="")
     file = harness.folder / "config.toml"
     async with harness.running("false") as gateway:

@@ -23,7 +23,7 @@ from gateway.events.event import Event, encode_events
 from gateway.identity.visitors import Identity
 from gateway.intake.intake import Plain
 from gateway.testing import START_MS
-from tests.events.test_sealed import CLIENT, COMPACT, SHOP_EVENT, Harness, dumps
+from tests.support.fast_path import CLIENT, COMPACT, SHOP_EVENT, FastPathHarness, dumps
 from tests.support.masking import CARD, EMAIL, PHONE, SECRET, config
 from tests.support.sizes import examples
 
@@ -59,8 +59,8 @@ def plain(body: bytes) -> Plain:
     return found
 
 
-def stored(harness: Harness) -> list[dict[str, Any]]:
-    return [msgspec.json.decode(event.to_json()) for event in harness.queue.stored]
+def stored(harness: FastPathHarness) -> list[dict[str, Any]]:
+    return [msgspec.json.decode(event.to_json()) for event in harness.stored()]
 
 
 @settings(
@@ -74,7 +74,7 @@ def stored(harness: Harness) -> list[dict[str, Any]]:
 def test_a_mixed_request_ends_where_the_slow_path_does(kinds: list[str | None]) -> None:
     """A mixed request stores the same masked events as the slow path, in the same order."""
     body = batch(kinds)
-    fast, slow = (Harness(transforms=Chain([("privacy", mask())])) for _ in range(2))
+    fast, slow = (FastPathHarness(transforms=[("privacy", mask())]) for _ in range(2))
 
     assert fast.take(plain(body))[1] == slow.take(parse_batch(body))[1] == {}
 
@@ -113,12 +113,12 @@ def test_users_are_linked_by_what_is_stored(sent: list[tuple[str, str, str | Non
     for parse in (plain, parse_batch):
         identity = Identity.idle(structlog.get_logger())
         identity.active = True
-        harness = Harness(transforms=Chain([("privacy", mask())]), identity=identity)
+        harness = FastPathHarness(transforms=[("privacy", mask())], identity=identity)
         if events:
             harness.take(parse(body))
         assert EMAIL not in repr(identity._links)
-        assert EMAIL.encode() not in encode_events(harness.queue.stored)
-        harnesses.append((identity._links, [visitor_of(event) for event in harness.queue.stored]))
+        assert EMAIL.encode() not in encode_events(harness.stored())
+        harnesses.append((identity._links, [visitor_of(event) for event in harness.stored()]))
     assert harnesses[0] == harnesses[1]
 
 
@@ -156,11 +156,11 @@ def test_where_most_are_suspect_all_are_made() -> None:
 def test_an_id_that_is_masked_is_remembered_as_it_is_stored() -> None:
     """A masked message id is remembered as its hash, and finds duplicates of the hash."""
     body = batch([None, "message", None])
-    harness = Harness(transforms=Chain([("privacy", mask())]))
+    harness = FastPathHarness(transforms=[("privacy", mask())])
     harness.take(plain(body))
-    assert len(harness.queue.stored) == 3
+    assert len(harness.stored()) == 3
     harness.take(plain(body))
-    assert len(harness.queue.stored) == 3
+    assert len(harness.stored()) == 3
     assert harness.intake.ledger.source("web").duplicate == 3
     assert harness.ids.take_all("web", [Event(message_id=EMAIL)], START_MS)
 
@@ -191,11 +191,11 @@ class Picky(Transform):
 def test_what_is_dropped_after_all_is_counted(fails: bool, code: str) -> None:
     """If a transform drops a suspect event or fails on it, the slow path counts it."""
     body = batch([None, "name", None])
-    harness = Harness(transforms=Chain([("picky", Picky(fails=fails))]))
+    harness = FastPathHarness(transforms=[("picky", Picky(fails=fails))])
 
     assert harness.take(plain(body))[1] == {code: 1}
 
-    assert [event.message_id for event in harness.queue.stored] == ["m-0", "m-2"]
+    assert [event.message_id for event in harness.stored()] == ["m-0", "m-2"]
 
 
 class Silent(Transform):

@@ -19,12 +19,8 @@ from gateway.events.conditions.path import (
 )
 from gateway.events.event import Event, decode_events, encode_events
 from gateway.testing import make_event
+from tests.support.stored_event import as_stored
 from tests.support.values import json_objects
-
-
-def fresh(event: Event) -> Event:
-    """Returns the event as read from the queue, with undecoded bodies."""
-    return decode_events(encode_events([event]))[0]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +115,7 @@ def test_a_reader_gives_the_value_or_none(path: str, value: object, decoded: boo
 
 def test_reading_one_value_decodes_no_body() -> None:
     """Reading a value does not make a waiting event larger."""
-    event = fresh(make_event(properties={"a": 1, "b": [{"c": 2}]}))
+    event = as_stored(make_event(properties={"a": 1, "b": [{"c": 2}]}))
 
     assert path_reader(parse_path("properties.b[0].c"))(event) == 2
     assert not event.__dict__
@@ -128,8 +124,8 @@ def test_reading_one_value_decodes_no_body() -> None:
 @given(properties=json_objects, key=st.text(max_size=8))
 def test_a_reader_agrees_with_the_decoded_body(properties: dict[str, Any], key: str) -> None:
     """For any key of any object, the value read from the bytes is the decoded one."""
-    event = fresh(make_event(properties=properties))
-    whole = fresh(event)
+    event = as_stored(make_event(properties=properties))
+    whole = as_stored(event)
 
     assert path_reader(Path("properties", (key,)))(event) == whole.properties.get(key)
 

@@ -16,7 +16,7 @@ def test_placeholders_are_no_ids(id_: str | None) -> None:
 
 
 def test_a_vendor_can_add_placeholders() -> None:
-    """They come on top of the common ones."""
+    """The placeholders of a vendor come on top of the common ones."""
     assert real_id("True") == "True"
     assert real_id("True", {"true"}) is None
     assert real_id("null", {"true"}) is None

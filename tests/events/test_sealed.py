@@ -2,49 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import Collection
 from typing import Any
 
 import msgspec
 import pytest
-import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.builtin.sources.segment.config import SegmentConfig
 from gateway.builtin.sources.segment.decode import Parsed, parse_batch, parse_event
-from gateway.builtin.sources.segment.limits import select
 from gateway.builtin.sources.segment.plain import plain_batch, plain_event, within
-from gateway.components.chain import Chain
 from gateway.components.transform import Transform
-from gateway.config.settings import SourceSettings
-from gateway.events.envelope.client import Client
 from gateway.events.envelope.heads import examine
 from gateway.events.envelope.sealed import Origin, Run, seal, stored_events
 from gateway.events.envelope.stored_ids import briefs
 from gateway.events.event import Event, encode_events
-from gateway.identity.visitors import Identity
-from gateway.intake.context import IntakeContext
-from gateway.intake.dedup import RecentIds
-from gateway.intake.intake import Arrival, Intake, Plain
-from gateway.state.ledger.counts import Ledger
-from gateway.testing import START_MS, ManualClock, make_event
-from tests.support.segment_fakes import FakeQueue
+from gateway.intake.intake import Plain
+from gateway.testing import START_MS, make_event
+from tests.support.fast_path import CLIENT, COMPACT, SHOP_EVENT, FastPathHarness, dumps
 from tests.support.sizes import examples
-
-COMPACT = {"separators": (",", ":")}
-CLIENT = Client("203.0.113.9", "Mozilla/5.0", "auto")
-SHOP_EVENT = {
-    "type": "track",
-    "messageId": "m-1",
-    "anonymousId": "a",
-    "event": "Order Completed",
-    "properties": {"revenue": 12.5, "products": [{"sku": "x"}]},
-    "context": {"library": {"name": "analytics.js"}, "page": {"url": "https://shop.example/"}},
-    "timestamp": "2026-01-05T10:00:00.000Z",
-}
 
 # -- values as clients write them, and as they should not -------------------------
 
@@ -140,72 +116,10 @@ class Shout(Transform):
         return events
 
 
-class Harness:
-    """An intake over a queue that keeps all it is given."""
-
-    def __init__(
-        self,
-        *,
-        transforms: Chain | None = None,
-        suppressed: Collection[str] = (),
-        identity: Identity | None = None,
-    ) -> None:
-        self.queue = FakeQueue()
-        self.ids = RecentIds(1_000_000, 1000)
-        self.intake = Intake(
-            IntakeContext(
-                sources={"web": SourceSettings(type="segment", write_key="k")},
-                queue=self.queue,  # type: ignore[arg-type]
-                recent_ids=self.ids,
-                transforms=transforms or Chain(),
-                ledger=Ledger(),
-                clock=ManualClock(),
-                log=structlog.get_logger(),
-                suppressed=suppressed,
-                identity=identity,
-            )
-        )
-
-    def take(self, body: Parsed | Plain) -> tuple[list[bytes], dict[str, int]]:
-        """Returns the stored events so far, and the counts of a body's discarded events."""
-        counts = asyncio.run(self._take(body))
-        return [encode_events([event]) for event in self.queue.stored], counts
-
-    async def _take(self, body: Parsed | Plain) -> dict[str, int]:
-        if isinstance(body, Plain):
-            origin = Origin("web", START_MS, body.sent_at, body.type, CLIENT)
-            if await self.intake.accept_as_sent(origin, body):
-                return {}
-            array = body.array
-            body = parse_event(array[1:-1], body.type) if body.type else parse_array(array, body)
-        arrival = Arrival(
-            "web",
-            START_MS,
-            select(body, SegmentConfig()),
-            body.discarded,
-            body.sent_at,
-            CLIENT,
-            len(body.body),
-        )
-        receipt = await self.intake.accept(arrival)
-        return {code: n for code, n in receipt.discarded.items() if n}
-
-
-def parse_array(array: bytes, plain: Plain) -> Parsed:
-    """Parses the same batch on the slow path."""
-    parsed = parse_batch(b'{"batch":%b}' % array)
-    parsed.sent_at = plain.sent_at
-    return parsed
-
-
-def dumps(value: Any, style: dict[str, Any]) -> bytes:
-    return json.dumps(value, **style).encode("utf-8", "surrogatepass")
-
-
 def assert_alike(fast: Plain, slow: Parsed) -> None:
     assert fast.write_key == slow.write_key
-    sealed, counted = Harness().take(fast)
-    looked_at, expected = Harness().take(slow)
+    sealed, counted = FastPathHarness().take(fast)
+    looked_at, expected = FastPathHarness().take(slow)
     # Ids that the gateway gives are new each time, so that such events are never sealed.
     assert (list(map(msgspec.json.decode, sealed)), counted) == (
         list(map(msgspec.json.decode, looked_at)),
@@ -214,7 +128,7 @@ def assert_alike(fast: Plain, slow: Parsed) -> None:
 
 
 @settings(
-    max_examples=examples(60, 1000), suppress_health_check=[HealthCheck.too_slow], deadline=None
+    max_examples=examples(60, 600), suppress_health_check=[HealthCheck.too_slow], deadline=None
 )
 @given(batch=BATCHES, style=STYLES)
 def test_a_batch_that_takes_the_fast_path_ends_where_the_slow_one_does(
@@ -229,7 +143,7 @@ def test_a_batch_that_takes_the_fast_path_ends_where_the_slow_one_does(
 
 
 @settings(
-    max_examples=examples(60, 1000), suppress_health_check=[HealthCheck.too_slow], deadline=None
+    max_examples=examples(60, 600), suppress_health_check=[HealthCheck.too_slow], deadline=None
 )
 @given(event=EVENTS, kind=st.sampled_from(["track", "page", "identify", "group"]), style=STYLES)
 def test_a_single_event_that_takes_the_fast_path_ends_where_the_slow_one_does(
@@ -312,7 +226,7 @@ def test_an_event_that_a_transform_may_touch_is_not_sealed() -> None:
     body = dumps({"batch": [{**SHOP_EVENT}]}, COMPACT)
     parsed = plain_batch(body)
     assert parsed is not None
-    stored, _ = Harness(transforms=Chain([("t", Shout())])).take(parsed)
+    stored, _ = FastPathHarness(transforms=[("t", Shout())]).take(parsed)
     assert msgspec.json.decode(stored[0])[0]["event"] == "ORDER COMPLETED"
 
 
@@ -354,13 +268,13 @@ def test_suppressed_users_are_found_among_the_heads() -> None:
         body = dumps({"batch": [{**SHOP_EVENT, **fields}]}, COMPACT)
         parsed = plain_batch(body)
         assert parsed is not None
-        assert Harness(suppressed={"gone"}).take(parsed) == ([], {"suppressed": 1})
+        assert FastPathHarness(suppressed={"gone"}).take(parsed) == ([], {"suppressed": 1})
 
 
 def test_a_duplicate_is_found_on_both_paths() -> None:
     """An id from the fast path is a duplicate on the slow path, and the other way round."""
     body = dumps({"batch": [SHOP_EVENT]}, COMPACT)
-    harness = Harness()
+    harness = FastPathHarness()
     first, second = plain_batch(body), parse_batch(body)
     assert first is not None
     assert len(harness.take(first)[0]) == 1

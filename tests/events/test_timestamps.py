@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.events import timestamps
-from gateway.events.timestamps import exact_ms, format_ms, now_ms, parse_ms
+from gateway.events.timestamps import SteadyClock, exact_ms, format_ms, now_ms, parse_ms
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EARLIEST = (datetime(1, 1, 2, tzinfo=UTC) - EPOCH) // timedelta(milliseconds=1)
@@ -172,3 +172,21 @@ def test_now_is_the_wall_clock() -> None:
     before = time.time() * 1000
     now = now_ms()
     assert before - 1 <= now <= time.time() * 1000 + 1
+
+
+def test_a_steady_clock_does_not_jump() -> None:
+    """It begins at the wall clock's time, and advances as the monotonic clock does."""
+    wall_ms, monotonic_ns = 1_000_000, 5_000_000_000
+    steady = SteadyClock(lambda: wall_ms, lambda: monotonic_ns)
+    assert steady() == 1_000_000
+    wall_ms += 8 * 86_400_000
+    monotonic_ns += 250_000_000
+    assert steady() == 1_000_250
+
+
+def test_lower_case_and_leap_seconds_are_read() -> None:
+    """RFC 3339 allows both; a leap second is the next minute, as in epoch time."""
+    assert parse_ms("2016-12-31t23:59:59.123z") == parse_ms("2016-12-31T23:59:59.123Z")
+    assert parse_ms("2016-12-31T23:59:60Z") == parse_ms("2017-01-01T00:00:00Z")
+    assert parse_ms("2016-12-31T23:59:60.5+00:00") == parse_ms("2017-01-01T00:00:00.500Z")
+    assert parse_ms("2016-12-31T23:59:61Z") is None

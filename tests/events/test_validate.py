@@ -47,7 +47,7 @@ def test_the_least_that_each_type_needs(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["", "foo", "Track", "track ", "batch"])
 def test_case_26_unknown_types(kind: str) -> None:
-    """There are six types, in lower case."""
+    """Events have one of six types, in lower case."""
     assert code_of(kind, userId="u") == "invalid_type"
 
 

@@ -108,7 +108,28 @@ async def test_the_items_that_a_split_names_are_settled_and_the_others_sent_at_o
     ]
 
 
-@pytest.mark.parametrize("error", [Retryable("down"), Misconfigured("key"), Permanent("no")])
+async def test_a_refusal_of_the_whole_request_is_traced_to_the_item_at_fault() -> None:
+    """One bad item draws a 400 for all; the others are delivered by the same call."""
+
+    def judge(items: Sequence[Item]) -> Mapping[int, DeliveryError]:
+        if any(item.index == 2 for item in items):
+            raise Permanent("no such field")
+        return {}
+
+    server = Server(judge)
+    with pytest.raises(BatchError) as caught:
+        await packer().deliver(make_batch(4), one_each(make_batch(4)), server)
+    assert {i: str(error) for i, error in caught.value.failed.items()} == {2: "no such field"}
+    assert [[index for index, _ in request] for request in server.requests] == [
+        [0, 1, 2, 3],
+        [0, 1],
+        [2, 3],
+        [2],
+        [3],
+    ]
+
+
+@pytest.mark.parametrize("error", [Retryable("down"), Misconfigured("key")])
 async def test_what_holds_for_the_whole_batch_is_raised_as_it_is(error: DeliveryError) -> None:
     """An error of the whole batch is raised unchanged, so that no single event is blamed."""
 

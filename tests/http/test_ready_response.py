@@ -15,14 +15,14 @@ from multidict import CIMultiDict
 
 from gateway.builtin.sources.segment.answers import SUCCESS, succeed
 from gateway.http.ready_response import SECURE_HEADERS, ReadyResponse
-from tests.support.gate import APP, Gate, open_gate
+from tests.support.attack_harness import APP, AttackHarness, attack_harness
 from tests.support.raw_http import request
 
 
 @pytest.fixture(scope="module")
-def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
-    with open_gate(tmp_path_factory.mktemp("gateway")) as gate:
-        yield gate
+def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AttackHarness]:
+    with attack_harness(tmp_path_factory.mktemp("gateway")) as harness:
+        yield harness
 
 
 class Transport:
@@ -71,10 +71,10 @@ def test_whose_answer_differs_gets_one_of_its_own(other: dict[str, Any]) -> None
     assert not isinstance(succeed(asked(**other)), ReadyResponse)
 
 
-def test_both_kinds_say_the_same(gate: Gate) -> None:
+def test_both_kinds_say_the_same(harness: AttackHarness) -> None:
     """Both kinds of response differ only in what the client asked for."""
-    ready, made = gate.send(
-        request(gate.good_event(), APP, close=False) + request(gate.good_event(), APP)
+    ready, made = harness.send(
+        request(harness.good_event(), APP, close=False) + request(harness.good_event(), APP)
     )
     assert ready.status == made.status == 200
     assert ready.body == made.body == SUCCESS
@@ -90,24 +90,24 @@ def test_both_kinds_say_the_same(gate: Gate) -> None:
 
 
 @pytest.mark.parametrize("path", [b"/v1/track?x=1", b"/v1/%74rack", b"/v1/track/"])
-def test_other_spellings_of_a_path_pass_the_router(gate: Gate, path: bytes) -> None:
+def test_other_spellings_of_a_path_pass_the_router(harness: AttackHarness, path: bytes) -> None:
     """Unusual spellings of a path go through the router and get the same answer."""
-    answer = gate.send_one(request(gate.good_event(), APP, path=path))
+    answer = harness.send_one(request(harness.good_event(), APP, path=path))
     assert (answer.status, answer.body) == (200, SUCCESS)
     assert answer.headers["server"] == "headgate"
 
 
-def test_a_refusal_on_the_short_way_has_the_headers_of_every_answer(gate: Gate) -> None:
+def test_a_refusal_on_the_short_way_has_the_headers_of_every_answer(harness: AttackHarness) -> None:
     """A refusal on the direct route has the headers of every answer."""
-    answer = gate.send_one(request(gate.good_event(), close=True))
+    answer = harness.send_one(request(harness.good_event(), close=True))
     assert (answer.status, answer.headers["x-content-type-options"]) == (401, "nosniff")
     assert answer.headers["server"] == "headgate"
 
 
-def test_a_client_that_waits_for_leave_to_send_gets_it(gate: Gate) -> None:
+def test_a_client_that_waits_for_leave_to_send_gets_it(harness: AttackHarness) -> None:
     """Expect: 100-continue is answered before the body is sent."""
-    data = request(gate.good_event(), APP, b"Expect: 100-continue")
-    first, *_ = gate.send(data)
+    data = request(harness.good_event(), APP, b"Expect: 100-continue")
+    first, *_ = harness.send(data)
     assert first.status in (100, 200)
 
 

@@ -22,7 +22,7 @@ from gateway.intake.intake import Intake
 from gateway.runtime.gateway import Gateway
 from gateway.runtime.plugins import Plugin, discover
 from gateway.server.app import serving
-from tests.support.reloading import BASE, House
+from tests.support.gateway_harness import BASE, GatewayHarness
 
 
 class Words(Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,21 +64,21 @@ class Echo(Source):
 
 
 @asynccontextmanager
-async def served(house: House) -> AsyncIterator[tuple[Gateway, aiohttp.ClientSession]]:
+async def served(harness: GatewayHarness) -> AsyncIterator[tuple[Gateway, aiohttp.ClientSession]]:
     Echo.made, Echo.let = [], asyncio.Event()
     registry = discover(installed=[])
     registry.add("source", SourceSpec("echo", Words, Echo), Plugin("echo", "tests", "0"))
-    gateway = Gateway(load(house.file, {}), registry)
+    gateway = Gateway(load(harness.file, {}), registry)
     async with gateway.running(), serving(gateway) as url, aiohttp.ClientSession(url) as session:
         yield gateway, session
 
 
-@pytest.fixture(name="house")
-def _house(tmp_path: Path) -> House:
-    text = BASE.replace('type = "noting"', 'type = "null"').replace(
+@pytest.fixture(name="harness")
+def _harness(tmp_path: Path) -> GatewayHarness:
+    text = BASE.replace('type = "recording"', 'type = "null"').replace(
         "[server]", "[server]\nport = 0"
     )
-    return House(tmp_path, text)
+    return GatewayHarness(tmp_path, text)
 
 
 async def get(session: aiohttp.ClientSession, path: str) -> tuple[int, str]:
@@ -86,32 +86,32 @@ async def get(session: aiohttp.ClientSession, path: str) -> tuple[int, str]:
         return response.status, await response.text()
 
 
-async def test_paths_of_a_new_type_are_answered(house: House) -> None:
+async def test_paths_of_a_new_type_are_answered(harness: GatewayHarness) -> None:
     """A new source's paths are answered, and no longer once it is removed; others do not change."""
-    text = house.file.read_text()
-    async with served(house) as (gateway, session):
+    text = harness.file.read_text()
+    async with served(harness) as (gateway, session):
         assert (await get(session, "/words/a"))[0] == 404
-        house.write(text + '[sources.echo]\ntype = "echo"\n')
+        harness.write(text + '[sources.echo]\ntype = "echo"\n')
         await gateway.reload("tests")
         assert await get(session, "/words/a") == (200, "0 a started")
         assert (await get(session, "/health"))[0] == 200
         assert (await get(session, "/v1/nothing"))[0] == 404
         prefixed = text.replace("[server]", '[server]\nprefix = "/in"')
-        house.write(prefixed + '[sources.echo]\ntype = "echo"\npath = "/other"\n')
+        harness.write(prefixed + '[sources.echo]\ntype = "echo"\npath = "/other"\n')
         await gateway.reload("tests")
         assert await get(session, "/in/other/b") == (200, "1 b started")
         assert (await get(session, "/words/a"))[0] == 404
-        house.write(text)
+        harness.write(text)
         await gateway.reload("tests")
         assert (await get(session, "/in/other/b"))[0] == 404
         assert [one.state for one in Echo.made] == ["stopped", "stopped"]
 
 
-async def test_a_request_is_answered_by_whom_it_came_to(house: House) -> None:
+async def test_a_request_is_answered_by_whom_it_came_to(harness: GatewayHarness) -> None:
     """A request is answered by the source that it came to, which is stopped only after that."""
-    text = house.file.read_text() + '[sources.echo]\ntype = "echo"\n'
-    house.write(text)
-    async with served(house) as (gateway, session):
+    text = harness.file.read_text() + '[sources.echo]\ntype = "echo"\n'
+    harness.write(text)
+    async with served(harness) as (gateway, session):
         waiting = asyncio.create_task(get(session, "/words/wait"))
         await asyncio.sleep(0.05)
         reloading = asyncio.create_task(gateway.reload("tests"))
@@ -124,22 +124,22 @@ async def test_a_request_is_answered_by_whom_it_came_to(house: House) -> None:
         assert [one.state for one in Echo.made] == ["stopped", "started"]
 
 
-async def test_a_source_that_refuses_changes_nothing(house: House) -> None:
+async def test_a_source_that_refuses_changes_nothing(harness: GatewayHarness) -> None:
     """When a new source refuses to start, the old paths are answered as before."""
-    text = house.file.read_text() + '[sources.echo]\ntype = "echo"\n'
-    house.write(text)
-    async with served(house) as (gateway, session):
-        house.write(text + "refuse = true\n")
+    text = harness.file.read_text() + '[sources.echo]\ntype = "echo"\n'
+    harness.write(text)
+    async with served(harness) as (gateway, session):
+        harness.write(text + "refuse = true\n")
         with pytest.raises(GatewayError, match="cannot be started: address in use"):
             await gateway.reload("tests")
         assert await get(session, "/words/a") == (200, "0 a started")
         assert [one.state for one in Echo.made] == ["started", "stopped"]
 
 
-async def test_a_handler_that_crashes_fails_one_request(house: House) -> None:
+async def test_a_handler_that_crashes_fails_one_request(harness: GatewayHarness) -> None:
     """SystemExit or CancelledError in a source's handler is a 500; the next request is answered."""
-    house.write(house.file.read_text() + '[sources.echo]\ntype = "echo"\n')
-    async with served(house) as (_, session):
+    harness.write(harness.file.read_text() + '[sources.echo]\ntype = "echo"\n')
+    async with served(harness) as (_, session):
         for path in ("/words/exit", "/words/cancelled"):
             async with session.get(path) as answer:
                 assert (answer.status, (await answer.json())["code"]) == (500, "internal_error")

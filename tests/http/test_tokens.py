@@ -110,14 +110,17 @@ def test_each_change_leaves_an_entry(gateway: GatewayProcess) -> None:
         assert token not in gateway.stderr + gateway.stdout
 
 
-def test_commands_leave_entries_too(gateway: GatewayProcess) -> None:
+def test_commands_leave_entries_too(
+    gateway: GatewayProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Changes made by commands are in the trail too, under the name of the machine's user."""
+    monkeypatch.setenv("LOGNAME", "ann")
     code, _ = gateway_command(gateway.folder, "suppress", "add", "one-who-left")
     assert code == 0
     code, output = gateway_command(gateway.folder, "audit", "--limit", "1")
     assert code == 0
     assert "suppress.add" in output
-    assert "cli:" in output
+    assert "cli:ann" in output
     assert "one-who-left" not in output
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
@@ -22,34 +21,22 @@ from gateway.events.envelope.arrival import Arrival
 from gateway.events.envelope.heads import examine, read_heads
 from gateway.events.envelope.sealed import Origin, seal, stored_events
 from gateway.events.event import Event, encode_events
-from gateway.events.subjects import Subjects, redact
+from gateway.events.subjects import Subjects
 from gateway.identity.links import FILE_NAME, LinkFile, Mark
 from gateway.identity.visitors import Identity
-from gateway.queue.memory import MemoryConfig, MemoryStore
 from gateway.rollouts.groups import Groups
 from gateway.runtime.gateway import Gateway
 from gateway.testing import make_event
-from tests.support.reloading import BASE, House, caught_up
-
-NOBODY = Path("/nonexistent")
-
-
-def identity(path: Path = NOBODY, **config: int) -> Identity:
-    return Identity(path, IdentityConfig(**config), structlog.get_logger())
-
-
-def seen(user: str | None, anonymous: str | None = None, **fields: str) -> Event:
-    return make_event(user_id=user, anonymous_id=anonymous, **fields)
-
-
-def alias(user: str, previous: str, anonymous: str | None = None) -> Event:
-    return seen(user, anonymous, type="alias", previous_id=previous)
-
-
-def visitors(one: Identity, *events: Event) -> list[str | None]:
-    """Returns the visitors of events that come in together."""
-    one.learn_and_note(events, events)
-    return [visitor_of(event) for event in events]
+from tests.support.gateway_harness import BASE, GatewayHarness
+from tests.support.identity_links import (
+    alias,
+    as_sent,
+    identity,
+    seen,
+    store,
+    visitors,
+)
+from tests.support.in_process import caught_up
 
 
 def test_who_is_identified_stays_whom_he_was() -> None:
@@ -140,14 +127,6 @@ requests = st.lists(
 )
 
 
-def _as_sent(event: Event) -> dict[str, object]:
-    return {
-        key: value
-        for key, value in event.to_dict().items()
-        if key not in ("sourceId", "receivedAt")
-    }
-
-
 @settings(deadline=None)
 @given(requests)
 def test_both_paths_learn_the_same(sent: list[list[Event]]) -> None:
@@ -155,7 +134,7 @@ def test_both_paths_learn_the_same(sent: list[list[Event]]) -> None:
     one, other = identity(), identity()
     for request in sent:
         data = encode_events(request)
-        heads = read_heads(msgspec.json.encode([_as_sent(event) for event in request]))
+        heads = read_heads(msgspec.json.encode([as_sent(event) for event in request]))
         if heads is None or examine(heads) is None:
             continue
         origin = Origin("web", 1_795_442_400_000, visitors=one.learn(heads))
@@ -171,7 +150,7 @@ def test_both_paths_learn_the_same(sent: list[list[Event]]) -> None:
 
 async def test_it_begins_when_something_needs_visitors(tmp_path: Path) -> None:
     """Linking starts when a used group goes by user, at a start or at a reload."""
-    house = House(tmp_path)
+    harness = GatewayHarness(tmp_path)
     unused = BASE + "[groups.g]\n[groups.h]\nby = 'event'\nstamp = true\n"
     used = unused.replace("[destinations.out]", "[destinations.out]\nonly = { group = 'g' }")
 
@@ -180,30 +159,18 @@ async def test_it_begins_when_something_needs_visitors(tmp_path: Path) -> None:
         await caught_up(gateway)
         return visitor_of(event)
 
-    house.write(unused)
-    async with house.gateway().running() as gateway:
+    harness.write(unused)
+    async with harness.gateway().running() as gateway:
         assert not gateway.identity.active
         assert await take_in(gateway, seen("ada", "phone")) == "phone"
         assert await take_in(gateway, seen("ada")) == "ada"
-        house.write(used)
+        harness.write(used)
         await gateway.reload("tests")
         assert gateway.identity.active
         assert await take_in(gateway, seen("ada", "desk")) == "desk"
         assert await take_in(gateway, seen("ada")) == "desk"
-    async with house.gateway().running() as gateway:
+    async with harness.gateway().running() as gateway:
         assert await take_in(gateway, seen("ada")) == "desk"
-
-
-# -- the file --------------------------------------------------------------------
-
-
-def store(*requests: Iterable[Event]) -> MemoryStore:
-    made = MemoryStore(MemoryConfig(), lambda: 0)
-    made.open()
-    for request in requests:
-        events = list(request)
-        made.write([encode_events(events)], [len(events)], sync=True)
-    return made
 
 
 async def test_links_survive_a_restart(tmp_path: Path) -> None:
@@ -357,48 +324,12 @@ def test_a_file_of_another_release_is_refused(tmp_path: Path) -> None:
         LinkFile(path).open()
 
 
-def bytes_below(folder: Path) -> bytes:
-    return b"".join(path.read_bytes() for path in folder.iterdir())
-
-
 def test_a_damaged_file_says_what_to_do(tmp_path: Path) -> None:
     """A damaged file stops the start, and the error tells what to do."""
     path = tmp_path / FILE_NAME
     path.write_bytes(b"no database at all" * 100)
     with pytest.raises(StateError, match="move it away to begin anew"):
         LinkFile(path).open()
-
-
-# -- erasing ---------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("started", [True, False])
-async def test_who_is_erased_is_linked_no_more(tmp_path: Path, *, started: bool) -> None:
-    """Erasure removes links of users and to visitors from every byte of file and journal."""
-    path = tmp_path / FILE_NAME
-    one = identity(path)
-    await one.start(store())
-    one.learn([seen("ada-1815", "phone"), seen("bob", "desk-4711"), alias("eve", "old-eve")])
-    one.learn([seen("carl", "slate")])
-    if not started:
-        await one.stop()
-        one = identity(path)
-    subjects = Subjects(frozenset({"ada-1815", "old-eve"}), frozenset({"desk-4711"}))
-    assert await one.erase(subjects) == 3
-    if started:
-        assert one._links == {"carl": "slate"}
-        assert visitors(one, seen("bob")) == ["bob"]
-        await one.stop()
-    kept = bytes_below(tmp_path)
-    for name in (b"ada-1815", b"old-eve", b"desk-4711", b"phone"):
-        assert name not in kept
-    assert b"slate" in kept
-
-
-async def test_without_a_file_there_is_nothing_to_erase(tmp_path: Path) -> None:
-    """Erasure without a file finds nothing and creates no file."""
-    assert await identity(tmp_path / FILE_NAME).erase(Subjects(frozenset({"ada"}))) == 0
-    assert bytes_below(tmp_path) == b""
 
 
 @settings(deadline=None)
@@ -416,31 +347,6 @@ def test_ids_come_back_as_they_were(
     assert file.read().links == {}
     assert file.mark(0) == ("q", 2)
     file.close()
-
-
-@pytest.mark.parametrize("form", ["sealed", "singly"])
-def test_a_note_of_a_visitor_is_erased_and_the_event_stays(form: str) -> None:
-    """Erasing a visitor removes the note from other people's events and keeps the events."""
-    one = identity()
-    one.learn([seen("ada", "phone"), seen("bob", "desk")])
-    events = [seen("ada"), seen("bob")]
-    if form == "singly":
-        one.learn_and_note(events, events)
-        payload = encode_events(events)
-    else:
-        sent = msgspec.json.encode([_as_sent(event) for event in events])
-        origin = Origin("web", 1_795_442_400_000, visitors=one.learn(events))
-        _, payload = seal(origin, sent, 2, addressed=False)
-    assert [visitor_of(event) for event in stored_events(payload)] == ["phone", "desk"]
-    assert redact(Subjects(anonymous=frozenset({"slate"})), payload) is None
-    redacted = redact(Subjects(anonymous=frozenset({"phone"})), payload)
-    assert redacted is not None
-    assert redacted.ids == []
-    assert b"phone" not in redacted.payload
-    after = list(stored_events(redacted.payload))
-    assert [visitor_of(event) for event in after] == ["ada", "desk"]
-    before = list(stored_events(payload))
-    assert [event.to_json() for event in after] == [event.to_json() for event in before]
 
 
 def test_no_visitor_is_shown_to_a_destination() -> None:

@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import cast
 
-import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.components.chain import Chain
 from gateway.components.transform import Transform
-from gateway.config.settings import SourceSettings
 from gateway.events.envelope.arrival import Arrival
 from gateway.events.event import Event, encode_events
-from gateway.intake.context import IntakeContext
-from gateway.intake.dedup import RecentIds
 from gateway.intake.dry_run import IntakeDryRun
-from gateway.intake.intake import Intake
-from gateway.queue.batching import BatchingQueue
-from gateway.state.ledger.counts import Ledger
-from gateway.testing import START_MS, ManualClock
-from tests.support.segment_fakes import FakeQueue
+from gateway.testing import START_MS
+from tests.support.intake_harness import IntakeHarness, make_source
 
 
 class Drop(Transform):
@@ -58,39 +49,26 @@ REQUESTS = st.lists(
 )
 
 
-def context() -> IntakeContext:
-    """Returns the parts of an intake over a queue that keeps all it is given."""
-    return IntakeContext(
-        sources={
-            "web": SourceSettings(type="segment", write_key="w"),
-            "off": SourceSettings(type="segment", write_key="o", enabled=False),
-        },
-        queue=cast("BatchingQueue", FakeQueue()),
-        recent_ids=RecentIds(3_600_000, 1000),
-        transforms=Chain([("drop", Drop()), ("upper", Upper())]),
-        ledger=Ledger(),
-        clock=ManualClock(),
-        log=structlog.get_logger(),
+def make_harness() -> IntakeHarness:
+    return IntakeHarness(
+        sources={"web": make_source("w"), "off": make_source("o", enabled=False)},
+        transforms=[("drop", Drop()), ("upper", Upper())],
         suppressed={"suppressed"},
     )
-
-
-def stored(parts: IntakeContext) -> list[Event]:
-    return cast("FakeQueue", parts.queue).stored
 
 
 @given(REQUESTS, st.sampled_from(["web", "off"]))
 def test_a_dry_run_gives_the_results_of_intake(request: list[Event], source_id: str) -> None:
     """For any request, the dry run finds the stored events, the codes and the duplicates."""
-    real = context()
+    real = make_harness()
     arrival = Arrival(source_id, START_MS, [event.copy() for event in request])
-    receipt = asyncio.run(Intake(real).accept(arrival))
-    intake = IntakeDryRun(context())
+    receipt = asyncio.run(real.intake.accept(arrival))
+    intake = IntakeDryRun(make_harness().context)
     asyncio.run(intake.accept(Arrival(source_id, START_MS, [event.copy() for event in request])))
     assert len(intake.results) == len(request)
     new = [result for result in intake.results if not result.duplicate]
     kept = [result.event.to_dict() for result in new if not result.code]
-    assert kept == [event.to_dict() for event in stored(real)]
+    assert kept == [event.to_dict() for event in real.stored()]
     assert Counter(result.code for result in new if result.code) == receipt.discarded
     assert len(request) - len(new) == receipt.duplicate
 
@@ -98,7 +76,7 @@ def test_a_dry_run_gives_the_results_of_intake(request: list[Event], source_id: 
 @given(REQUESTS)
 def test_take_in_gives_the_results_of_accept(request: list[Event]) -> None:
     """A whole request at once gives the same events and codes as the dry run step by step."""
-    intake = IntakeDryRun(context())
+    intake = IntakeDryRun(make_harness().context)
     found = intake.take_in("web", [event.copy() for event in request], START_MS)
     asyncio.run(intake.accept(Arrival("web", START_MS, [event.copy() for event in request])))
     expected = [result.code or encode_events([result.event]) for result in intake.results]
@@ -107,15 +85,14 @@ def test_take_in_gives_the_results_of_accept(request: list[Event]) -> None:
 
 def test_a_dry_run_leaves_nothing_behind() -> None:
     """A dry run stores, counts and remembers nothing."""
-    parts = context()
-    intake = IntakeDryRun(parts)
+    harness = make_harness()
+    intake = IntakeDryRun(harness.context)
     event = Event(type="track", event="kept", user_id="ada", message_id="a")
     receipt = asyncio.run(intake.accept(Arrival("web", START_MS, [event])))
     intake.reject("invalid_json")
     intake.refuse("web", 1)
     assert (receipt.accepted, [result.code for result in intake.results]) == (0, [""])
-    assert stored(parts) == []
-    assert parts.ledger.sources == {}
-    assert parts.ledger.rejected_requests == {}
-    assert parts.recent_ids is not None
-    assert len(parts.recent_ids) == 0
+    assert harness.stored() == []
+    assert harness.ledger.sources == {}
+    assert harness.ledger.rejected_requests == {}
+    assert len(harness.ids) == 0

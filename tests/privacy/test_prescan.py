@@ -35,6 +35,9 @@ _pieces = st.sampled_from(
         *("DE89370400440532013000", "GB29 NWBK 6016 1331 9268 19", "DE89", "3704", "+"),
         *("536-22-1234", "130 692 544", "529.982.247-25", "811218-9876", "131052-308T"),
         *("11010519491231002X", "2341 2341 2346", "%20", "%3D", "%2525", "=", "?", "&", "://"),
+        *("131052A308T", "010594Y9032", "19811228-9874", "900101-1234567", "1-555-234-5678"),
+        *("1 (555) 234-5678", "%6Aane%40x.org", "%C3%B6", "%E2%82%AC", "%C2%A0", "o\u0308", "%34"),
+        *("bearer abcdefghijklmnopqrstuv", "password=hunter22", "用户@", "例子.公司", "%E7%94%A8"),
         *("token=abc123", "%26token%3Dabc", "u:p!", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOi.c2ln", "€"),
         *("AKIAIOSFODNN7EXAMPLE", "Bearer abcdefghijklmnopqrstuv", "sk_live_abcdefghij1234"),
         *(

@@ -233,7 +233,7 @@ def test_any_id_comes_back_as_it_is(user_ids: list[str]) -> None:
         assert all(user_id in suppressions for user_id in user_ids)
 
 
-@sizes("number", small=8, full=100)
+@sizes("number", small=8, full=40)
 def test_like_a_set(tmp_path: Path, number: int) -> None:
     """After any changes by any connection, a refreshed view equals a set."""
     few = st.lists(st.sampled_from("abc"), max_size=3)

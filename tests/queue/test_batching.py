@@ -161,6 +161,18 @@ async def test_over_the_bound_on_pending_bytes_it_sheds() -> None:
     assert queue.end == 3
 
 
+async def test_a_request_larger_than_the_bound_is_let_in_when_no_other_waits() -> None:
+    """It is the only one in memory then, and would be refused for ever otherwise."""
+    queue = make_queue(MemoryStore(MemoryConfig(max_bytes=20), lambda: 0), max_pending_bytes=20)
+    await queue.start()
+    await put(queue, "a" * 50)
+    await queue.release(1, 0)
+    await put(queue, "b" * 50)
+    await queue.stop()
+
+    assert queue.end == 2
+
+
 async def test_a_failed_write_fails_all_that_wait_for_it_and_nothing_else() -> None:
     """Each put of the group fails; the next write works, and no offset is lost."""
     store = SlowStore()
@@ -326,3 +338,19 @@ async def test_stopping_writes_what_is_pending_and_refuses_more() -> None:
     assert done.done()
     assert later.done()
     assert queue.end == 2
+
+
+async def test_what_is_held_is_not_released() -> None:
+    """A destination that is being added has no cursor yet, and keeps its events none the less."""
+    store = MemoryStore(MemoryConfig(), lambda: 0)
+    queue = make_queue(store)
+    await queue.start()
+    await put(queue, "a")
+    await put(queue, "b")
+    await queue.hold("new", 1)
+    await queue.release(2, 0)
+    assert 1 in [frame.offset for frame in store.recent(0, 9)]
+    queue.let_go("new")
+    await queue.release(2, 0)
+    assert list(store.recent(0, 9)) == []
+    await queue.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from gateway.components.store import Frame
 from gateway.errors import QueueDamaged, QueueFull
 from gateway.queue.disk import DiskConfig, DiskStore
 from gateway.queue.record import FRAME_HEADER, SEGMENT_HEADER
+from tests.support.faulty_files import FaultyFiles
 from tests.support.sizes import examples
 
 HOUR_MS = 3_600_000
@@ -162,7 +164,7 @@ def flip(path: Path, position: int) -> None:
 
 
 @settings(
-    max_examples=examples(40, 1000),
+    max_examples=examples(40, 300),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -247,6 +249,56 @@ def test_a_full_queue_refuses_and_keeps_what_it_has(tmp_path: Path) -> None:
     assert setup.store.write([chunk], [1], sync=True) == stored.end
     assert setup.store.status().problem == ""
     assert setup.store.status().first > 0, "finished events went early to make room"
+
+
+def test_a_destination_that_comes_later_keeps_what_it_has_not_had(tmp_path: Path) -> None:
+    """The offset that all have finished with may go back; a full queue then removes no more."""
+    setup = Setup(tmp_path, segment_bytes=100_000, max_bytes=1_000_000)
+    chunk = msgspec.json.encode([{"n": 1, "pad": random.Random(2).randbytes(40_000).hex()}])
+    for _ in range(10):
+        setup.store.write([chunk], [1], sync=True)
+    setup.store.release(10, setup.now_ms)
+    first = setup.store.release(3, setup.now_ms)
+    with pytest.raises(QueueFull, match="max_bytes"):
+        for _ in range(100):
+            setup.store.write([chunk], [1], sync=True)
+
+    assert first == 0
+    assert 0 < setup.store.status().first <= 3
+
+
+def test_a_full_queue_is_well_again_without_a_write(tmp_path: Path) -> None:
+    """Once destinations have finished, status has no problem, though nobody sends."""
+    setup = Setup(tmp_path, segment_bytes=100_000, max_bytes=1_000_000)
+    chunk = msgspec.json.encode([{"n": 1, "pad": random.Random(2).randbytes(40_000).hex()}])
+    with pytest.raises(QueueFull, match="max_bytes"):
+        for _ in range(100):
+            setup.store.write([chunk], [1], sync=True)
+
+    setup.store.release(0, setup.now_ms)
+    assert setup.store.status().problem, "no destination has finished anything"
+    setup.store.release(setup.store.status().end, setup.now_ms)
+    assert setup.store.status().problem == ""
+
+
+def test_a_disk_that_works_again_is_noticed_without_a_write() -> None:
+    """A probe is written once a second, and is not left behind."""
+    files = FaultyFiles(random.Random(1))
+    folder = Path("/queue")
+    store = DiskStore(folder, DiskConfig(), lambda: 0, structlog.get_logger(), files)
+    store.open()
+    store.write([b'[{"n":0}]'], [1], sync=True)
+    before = files.list_dir(folder)
+    files.fail_next["sync"] = errno.ENOSPC
+    with pytest.raises(QueueFull):
+        store.write([b'[{"n":1}]'], [1], sync=True)
+
+    files.fail_next["sync"] = errno.ENOSPC
+    store.release(0, 0)
+    assert store.status().problem
+    store.release(0, 0)
+    assert store.status().problem == ""
+    assert files.list_dir(folder) == before
 
 
 def test_recent_gives_frames_newest_first_within_the_window(setup: Setup) -> None:

@@ -18,147 +18,154 @@ from structlog.testing import capture_logs
 
 from gateway.cli.views.rollout import shown_report
 from gateway.cli.views.rollout_html import page
-from gateway.components.settings import Secret
-from gateway.config.alerts import AlertsConfig
 from gateway.config.groups import Metric
 from gateway.config.load import load
 from gateway.errors import ConfigError, StateError
 from gateway.events.conditions.bucketing import position
 from gateway.events.timestamps import format_ms
-from gateway.rollouts.alerts import Alerts, alert_about
 from gateway.rollouts.decide import measure
 from gateway.rollouts.groups import Groups
-from gateway.rollouts.machine import Decision, begin, restarted
+from gateway.rollouts.machine import begin, restarted
 from gateway.rollouts.offline import act_on_file, store_of
 from gateway.rollouts.store import FILE_NAME, MOST_SNAPSHOTS, RolloutStore, Snapshot
 from gateway.rollouts.view import Report
-from gateway.testing import Answer, FakeVendor, make_event
-from tests.support.rollouts import CONFIG, START_MS, Play
+from gateway.testing import make_event
+from tests.support.rollout_harness import CONFIG, START_MS, RolloutHarness
 
 RATES = {"test": 0.01, "control": 0.01}
 
 
-@pytest.fixture(name="play")
-async def _play(tmp_path: Path) -> AsyncIterator[Play]:
-    play = Play(tmp_path)
-    await play.start()
-    yield play
-    await play.rollouts.stop()
+@pytest.fixture(name="harness")
+async def _harness(tmp_path: Path) -> AsyncIterator[RolloutHarness]:
+    harness = RolloutHarness(tmp_path)
+    await harness.start()
+    yield harness
+    await harness.rollouts.stop()
 
 
-async def test_it_goes_on_when_the_hold_is_over_and_enough_was_seen(play: Play) -> None:
+async def test_it_goes_on_when_the_hold_is_over_and_enough_was_seen(
+    harness: RolloutHarness,
+) -> None:
     """A stage needs both the hold and enough users; the status says which is missing."""
-    assert play.state == ("ramping", 1)
-    await play.minutes(59, 900, **RATES)
-    assert play.state == ("ramping", 1)
-    (view,) = play.rollouts.views()
+    assert harness.state == ("ramping", 1)
+    await harness.minutes(59, 900, **RATES)
+    assert harness.state == ("ramping", 1)
+    (view,) = harness.rollouts.views()
     assert view.waits == ["the hold, for another 1 min 0 s"]
-    await play.minutes(2, 900, **RATES)
-    assert play.state == ("ramping", 5)
-    await play.minutes(61, 1, **RATES)
-    (view,) = play.rollouts.views()
+    await harness.minutes(2, 900, **RATES)
+    assert harness.state == ("ramping", 5)
+    await harness.minutes(61, 1, **RATES)
+    (view,) = harness.rollouts.views()
     assert view.waits == ["users in test: 56 of 100"]
-    assert play.state == ("ramping", 5)
+    assert harness.state == ("ramping", 5)
 
 
-async def test_a_broken_guardrail_rolls_back_and_says_why(play: Play) -> None:
+async def test_a_broken_guardrail_rolls_back_and_says_why(harness: RolloutHarness) -> None:
     """From the next event on nobody is in test; log, history and audit trail give the reason."""
-    await play.rollouts.act("checkout_canary", "promote", "ann", "in a hurry")
+    await harness.rollouts.act("checkout_canary", "promote", "ann", "in a hurry")
     with capture_logs() as logs:
-        await play.minutes(20, 900, test=0.5, control=0.01)
-    assert play.state == ("rolled_back", 0)
-    assert play.group.percent == 0
-    reported = await play.rollouts.report("checkout_canary")
+        await harness.minutes(20, 900, test=0.5, control=0.01)
+    assert harness.state == ("rolled_back", 0)
+    assert harness.group.percent == 0
+    reported = await harness.rollouts.report("checkout_canary")
     assert [one.action for one in reported.decisions] == ["start", "promote", "rollback"]
     why = reported.decisions[-1].reason
     assert why.startswith("rejection_rate is ")
     assert why.endswith("at most 1.86 % is allowed")
     assert [(e["event"], e["reason"]) for e in logs] == [("rollout: rollback", why)]
-    assert play.trail.entries[-1] == (
+    assert harness.trail.entries[-1] == (
         "gateway", "rollouts.rollback", {"group": "checkout_canary", "percent": 0, "reason": why},
     )  # fmt: skip
-    (view,) = play.rollouts.views()
+    (view,) = harness.rollouts.views()
     assert view.needs_somebody
     assert view.findings[0].broken  # what was known then is still shown
-    await play.rollouts.act("checkout_canary", "rollback", "ann", "seen")
-    assert not play.rollouts.views()[0].needs_somebody
+    await harness.rollouts.act("checkout_canary", "rollback", "ann", "seen")
+    assert not harness.rollouts.views()[0].needs_somebody
 
 
 async def test_a_guardrail_may_only_hold(tmp_path: Path) -> None:
     """The action `hold` keeps the stage until a person decides, and then measures afresh."""
     rails = 'guardrails = [{ metric = "rejection_rate", action = "hold" }]\n'
-    play = Play(tmp_path, CONFIG.replace("min_samples", rails + "min_samples"))
-    await play.start()
-    await play.rollouts.act("checkout_canary", "promote", "ann", "")
-    await play.minutes(20, 900, test=0.5, control=0.01)
-    assert play.state == ("held", 5)
-    await play.minutes(100, 1, **RATES)
-    assert play.state == ("held", 5)
-    await play.rollouts.act("checkout_canary", "resume", "ann", "it was the vendor")
-    await play.minutes(70, 900, **RATES)
-    assert play.state == ("ramping", 25)
-    await play.rollouts.stop()
+    harness = RolloutHarness(tmp_path, CONFIG.replace("min_samples", rails + "min_samples"))
+    await harness.start()
+    await harness.rollouts.act("checkout_canary", "promote", "ann", "")
+    await harness.minutes(20, 900, test=0.5, control=0.01)
+    assert harness.state == ("held", 5)
+    await harness.minutes(100, 1, **RATES)
+    assert harness.state == ("held", 5)
+    await harness.rollouts.act("checkout_canary", "resume", "ann", "it was the vendor")
+    await harness.minutes(70, 900, **RATES)
+    assert harness.state == ("ramping", 25)
+    await harness.rollouts.stop()
 
 
-async def test_after_a_restart_it_is_where_it_was(play: Play) -> None:
+async def test_after_a_restart_it_is_where_it_was(harness: RolloutHarness) -> None:
     """A restart keeps stage and hold, and begins a new test because the measurements are gone."""
-    await play.rollouts.act("checkout_canary", "promote", "ann", "")
-    await play.minutes(40, 900, **RATES)
-    await play.restart()
-    assert play.state == ("ramping", 5)
-    assert play.group.percent == 5
-    (view,) = play.rollouts.views()
-    await play.minutes(21, 900, **RATES)
-    assert play.state == ("ramping", 25)
-    series = [one.series for one in (await play.rollouts.report("checkout_canary")).snapshots]
+    await harness.rollouts.act("checkout_canary", "promote", "ann", "")
+    await harness.minutes(40, 900, **RATES)
+    await harness.restart()
+    assert harness.state == ("ramping", 5)
+    assert harness.group.percent == 5
+    (view,) = harness.rollouts.views()
+    await harness.minutes(21, 900, **RATES)
+    assert harness.state == ("ramping", 25)
+    series = [one.series for one in (await harness.rollouts.report("checkout_canary")).snapshots]
     assert sorted(set(series)) == [2, 3, 4]
     assert view.percent == 5
 
 
-async def test_events_go_by_the_percentage_of_when_they_came_in(play: Play) -> None:
+async def test_events_go_by_the_percentage_of_when_they_came_in(harness: RolloutHarness) -> None:
     """An event is in the same arm at every time and after a restart."""
-    groups = play.group
-    before = [make_event(anonymous_id=f"v{n}", received_at=play._received_at()) for n in range(500)]
+    groups = harness.group
+    before = [
+        make_event(anonymous_id=f"v{n}", received_at=harness._received_at()) for n in range(500)
+    ]
     arms = [groups.member(event) for event in before]
     for action in ("promote", "promote"):
-        play.now_ms += 5_000
-        await play.rollouts.act("checkout_canary", action, "ann", "")  # type: ignore[arg-type]
+        harness.now_ms += 5_000
+        await harness.rollouts.act("checkout_canary", action, "ann", "")  # type: ignore[arg-type]
         assert [groups.member(event) for event in before] == arms
-    play.now_ms += 5_000
-    after = [make_event(anonymous_id=f"v{n}", received_at=play._received_at()) for n in range(500)]
+    harness.now_ms += 5_000
+    after = [
+        make_event(anonymous_id=f"v{n}", received_at=harness._received_at()) for n in range(500)
+    ]
     assert [groups.member(event) for event in after] != arms
     assert [groups.member_today(event) for event in before] == list(map(groups.member, after))
-    await play.restart()
-    assert [play.group.member(event) for event in before] == arms
+    await harness.restart()
+    assert [harness.group.member(event) for event in before] == arms
 
 
-async def test_commands_may_decide_beside_a_gateway(play: Play) -> None:
+async def test_commands_may_decide_beside_a_gateway(harness: RolloutHarness) -> None:
     """The gateway follows a decision that a command stored."""
-    store = store_of(play.config.shared_dir)
-    act_on_file(play.config, store, "checkout_canary", "promote", play.now_ms, "cli:ann", "go")
+    store = store_of(harness.config.shared_dir)
+    act_on_file(
+        harness.config, store, "checkout_canary", "promote", harness.now_ms, "cli:ann", "go"
+    )
     store.close()
-    assert play.group.percent == 1
-    await play.rollouts.tick()
-    assert play.state == ("ramping", 5)
-    assert play.group.percent == 5
+    assert harness.group.percent == 1
+    await harness.rollouts.tick()
+    assert harness.state == ("ramping", 5)
+    assert harness.group.percent == 5
 
 
 async def test_who_decides_first_is_not_overruled(
-    play: Play, monkeypatch: pytest.MonkeyPatch
+    harness: RolloutHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A decision taken while figures were judged stands; the figures are judged again."""
-    await play.minutes(59, 900, **RATES)
+    await harness.minutes(59, 900, **RATES)
 
     def beside(*args: Any) -> Snapshot:
         monkeypatch.undo()
-        store = store_of(play.config.shared_dir)
-        act_on_file(play.config, store, "checkout_canary", "hold", play.now_ms, "cli:ann", "wait")
+        store = store_of(harness.config.shared_dir)
+        act_on_file(
+            harness.config, store, "checkout_canary", "hold", harness.now_ms, "cli:ann", "wait"
+        )
         store.close()
         return measure(*args)
 
     monkeypatch.setattr("gateway.rollouts.controller.measure", beside)
-    await play.minutes(3, 900, **RATES)
-    assert play.state == ("held", 1)
+    await harness.minutes(3, 900, **RATES)
+    assert harness.state == ("held", 1)
 
 
 def test_two_who_decide_at_the_same_time_do_so_one_after_the_other(tmp_path: Path) -> None:
@@ -178,21 +185,24 @@ def test_two_who_decide_at_the_same_time_do_so_one_after_the_other(tmp_path: Pat
     store.close()
 
 
-async def test_who_only_follows_decides_nothing(tmp_path: Path, play: Play) -> None:
+async def test_who_only_follows_decides_nothing(tmp_path: Path, harness: RolloutHarness) -> None:
     """Gateways of other shards use the percentages, and measure and show nothing."""
     from gateway.rollouts.controller import Rollouts
 
-    groups = Groups(play.config.groups, {})
+    groups = Groups(harness.config.groups, {})
     follower = Rollouts(
-        play.config.shared_dir, play.trail, lambda: play.now_ms, structlog.get_logger(),  # type: ignore[arg-type]
+        harness.config.shared_dir,
+        harness.trail,  # type: ignore[arg-type]
+        lambda: harness.now_ms,
+        structlog.get_logger(),
         decides=False,
     )  # fmt: skip
-    ramps = follower.plan(play.config, groups)
+    ramps = follower.plan(harness.config, groups)
     follower.adopt(ramps)
     await follower.load()
     await follower.start()
     assert groups["checkout_canary"].percent == 1
-    await play.rollouts.act("checkout_canary", "promote", "ann", "")
+    await harness.rollouts.act("checkout_canary", "promote", "ann", "")
     await follower.tick()
     assert groups["checkout_canary"].percent == 5
     assert follower.views() == []
@@ -200,91 +210,95 @@ async def test_who_only_follows_decides_nothing(tmp_path: Path, play: Play) -> N
     await follower.stop()
 
 
-async def test_a_new_config_goes_on_where_the_rollout_is(play: Play, tmp_path: Path) -> None:
+async def test_a_new_config_goes_on_where_the_rollout_is(
+    harness: RolloutHarness, tmp_path: Path
+) -> None:
     """A reload keeps percentage and measurements, and begins new ramps."""
-    await play.rollouts.act("checkout_canary", "promote", "ann", "")
-    await play.minutes(30, 900, **RATES)
-    seen = play.rollouts.views()[0].users
+    await harness.rollouts.act("checkout_canary", "promote", "ann", "")
+    await harness.minutes(30, 900, **RATES)
+    seen = harness.rollouts.views()[0].users
     more = CONFIG.replace("hold_minutes = 60", "hold_minutes = 5")
     (tmp_path / "config.toml").write_text(more + '[groups.other]\nramp = ["10%"]\n')
     config = load(tmp_path / "config.toml", {})
     groups = Groups(config.groups, config.layers)
-    ramps = play.rollouts.plan(config, groups)
+    ramps = harness.rollouts.plan(config, groups)
     assert groups["checkout_canary"].percent == 5  # before it is used, and if it never is
-    play.rollouts.adopt(ramps)
-    assert ramps.meters("crm")[0] is play.meters["crm"][0]
+    harness.rollouts.adopt(ramps)
+    assert ramps.meters("crm")[0] is harness.meters["crm"][0]
     assert groups["checkout_canary"].percent == 5
-    assert play.rollouts.views()[0].users == seen
-    await play.rollouts.tick()
+    assert harness.rollouts.views()[0].users == seen
+    await harness.rollouts.tick()
     assert groups["checkout_canary"].percent == 25  # its hold is over by the new config
     assert groups["other"].percent == 10
 
 
-async def test_a_config_may_change_while_all_are_judged(play: Play, tmp_path: Path) -> None:
+async def test_a_config_may_change_while_all_are_judged(
+    harness: RolloutHarness, tmp_path: Path
+) -> None:
     """A round of judging finishes with the old groups; new ones come in the next round."""
     (tmp_path / "config.toml").write_text(CONFIG + '[groups.other]\nramp = ["10%"]\n')
     config = load(tmp_path / "config.toml", {})
-    play.rollouts.adopt(play.rollouts.plan(config, Groups(config.groups, config.layers)))
-    ticking = asyncio.create_task(play.rollouts.tick())
-    while not play.rollouts._deciding.locked():
+    harness.rollouts.adopt(harness.rollouts.plan(config, Groups(config.groups, config.layers)))
+    ticking = asyncio.create_task(harness.rollouts.tick())
+    while not harness.rollouts._deciding.locked():
         await asyncio.sleep(0)
-    play.rollouts.adopt(play.rollouts.plan(play.config, play.groups))
+    harness.rollouts.adopt(harness.rollouts.plan(harness.config, harness.groups))
     await ticking
-    await play.rollouts.tick()
-    assert [view.group for view in play.rollouts.views()] == ["checkout_canary"]
+    await harness.rollouts.tick()
+    assert [view.group for view in harness.rollouts.views()] == ["checkout_canary"]
 
 
 async def test_a_ramp_that_comes_and_goes_moves_nobody_of_before(tmp_path: Path) -> None:
     """Events keep the arm of the percentage at receipt, from config or from a ramp."""
     ramp = 'ramp = ["1%", "5%", "25%", "100%"]'
-    play = Play(tmp_path, CONFIG.replace(ramp, "percent = 10"))
-    await play.start()
+    harness = RolloutHarness(tmp_path, CONFIG.replace(ramp, "percent = 10"))
+    await harness.start()
     id_ = next(f"v{n}" for n in range(99) if 1 < position("checkout_canary", f"v{n}") < 10)
     expected: list[tuple[str, str]] = []
 
     async def reload(config: str, arm: str) -> None:
         (tmp_path / "config.toml").write_text(config)
-        play.config = load(tmp_path / "config.toml", {})
-        play.now_ms += 60_000
-        before, groups = play.groups, Groups(play.config.groups)
-        ramps = play.rollouts.plan(play.config, groups)
-        groups.take_over(before, format_ms(play.now_ms + 1))
-        play.rollouts.adopt(ramps)
-        play.groups = groups
+        harness.config = load(tmp_path / "config.toml", {})
+        harness.now_ms += 60_000
+        before, groups = harness.groups, Groups(harness.config.groups)
+        ramps = harness.rollouts.plan(harness.config, groups)
+        groups.take_over(before, format_ms(harness.now_ms + 1))
+        harness.rollouts.adopt(ramps)
+        harness.groups = groups
         check()
-        play.now_ms += 500
-        await play.rollouts.tick()
-        play.now_ms += 60_000
-        expected.append((format_ms(play.now_ms), arm))
+        harness.now_ms += 500
+        await harness.rollouts.tick()
+        harness.now_ms += 60_000
+        expected.append((format_ms(harness.now_ms), arm))
         check()
 
     def check() -> None:
         for at, arm in expected:
-            member = play.groups["checkout_canary"].member(
+            member = harness.groups["checkout_canary"].member(
                 make_event(anonymous_id=id_, received_at=at)
             )
             assert member is not None
             assert (at, member.arm) == (at, arm)
 
-    expected.append((format_ms(play.now_ms), "test"))
+    expected.append((format_ms(harness.now_ms), "test"))
     await reload(CONFIG, "control")
-    assert play.state == ("ramping", 1)
+    assert harness.state == ("ramping", 1)
     await reload(CONFIG.replace(ramp, "percent = 30"), "test")
     await reload(CONFIG, "control")
-    assert play.state == ("ramping", 1)
-    await play.rollouts.stop()
+    assert harness.state == ("ramping", 1)
+    await harness.rollouts.stop()
 
 
 async def test_a_rollback_that_cannot_be_written_down_is_applied(
-    play: Play, monkeypatch: pytest.MonkeyPatch
+    harness: RolloutHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A rollback applies even on a full disk; the log reports the disk once."""
-    await play.rollouts.act("checkout_canary", "promote", "ann", "")
+    await harness.rollouts.act("checkout_canary", "promote", "ann", "")
     id_ = next(f"v{n}" for n in range(99) if 1 < position("checkout_canary", f"v{n}") < 5)
 
     def arm(minute: int) -> str:
         at = format_ms(START_MS + minute * 60_000 + 30_000)
-        member = play.group.member(make_event(anonymous_id=id_, received_at=at))
+        member = harness.group.member(make_event(anonymous_id=id_, received_at=at))
         assert member is not None
         return member.arm
 
@@ -294,19 +308,19 @@ async def test_a_rollback_that_cannot_be_written_down_is_applied(
     with capture_logs() as logs:
         for written in ("change", "add_snapshot", "changed"):
             monkeypatch.setattr(RolloutStore, written, full)
-        await play.minutes(20, 900, test=0.5, control=0.01)
-        assert play.group.percent == 0
-        assert play.state == ("rolled_back", 0)
+        await harness.minutes(20, 900, test=0.5, control=0.01)
+        assert harness.group.percent == 0
+        assert harness.state == ("rolled_back", 0)
         arms = [arm(minute) for minute in range(20)]
         assert arms[0] == "test"  # as it was delivered
         assert arms[-1] == "control"
-        await play.minutes(2, 0)
-        play.rollouts.adopt(play.rollouts.plan(play.config, Groups(play.config.groups)))
-        play.group = play.rollouts._ramped["checkout_canary"].comparison.group
-        assert play.group.percent == 0
+        await harness.minutes(2, 0)
+        harness.rollouts.adopt(harness.rollouts.plan(harness.config, Groups(harness.config.groups)))
+        harness.group = harness.rollouts._ramped["checkout_canary"].comparison.group
+        assert harness.group.percent == 0
         monkeypatch.undo()
-        await play.minutes(1, 1, **RATES)
-    assert play.state == ("rolled_back", 0)
+        await harness.minutes(1, 1, **RATES)
+    assert harness.state == ("rolled_back", 0)
     assert [arm(minute) for minute in range(20)] == arms  # nobody is moved when it is written
     assert [e["event"] for e in logs] == [
         "rollouts cannot be stored", "rollout: rollback",
@@ -315,13 +329,15 @@ async def test_a_rollback_that_cannot_be_written_down_is_applied(
 
 async def test_nothing_is_written_where_nothing_ramps(tmp_path: Path) -> None:
     """A gateway without a ramp has no rollout file, meter or state."""
-    play = Play(tmp_path, CONFIG.replace('ramp = ["1%", "5%", "25%", "100%"]', "percent = 5"))
-    await play.start()
-    await play.rollouts.tick()
-    assert not play.rollouts
-    assert play.meters == {"crm": [], "crm_v2": []}
+    harness = RolloutHarness(
+        tmp_path, CONFIG.replace('ramp = ["1%", "5%", "25%", "100%"]', "percent = 5")
+    )
+    await harness.start()
+    await harness.rollouts.tick()
+    assert not harness.rollouts
+    assert harness.meters == {"crm": [], "crm_v2": []}
     assert not (tmp_path / "data" / FILE_NAME).exists()
-    await play.rollouts.stop()
+    await harness.rollouts.stop()
 
 
 def test_several_workers_and_a_ramp_are_refused(tmp_path: Path) -> None:
@@ -346,65 +362,6 @@ def test_the_file_refuses_what_it_does_not_know(tmp_path: Path) -> None:
         RolloutStore(tmp_path / FILE_NAME).all()
 
 
-# -- alerts ---------------------------------------------------------------------
-
-
-async def test_alerts_arrive_also_where_the_first_attempts_fail(tmp_path: Path) -> None:
-    """Alerts arrive in order after failures, or are given up; no message shows the URL."""
-    now_ms = 0
-    async with FakeVendor(Answer(status=500), Answer(fault="reset"), Answer(status=204)) as vendor:
-        config = AlertsConfig(
-            url=Secret(f"{vendor.url}/hook?key=very-secret"),
-            headers={"X-Key": Secret("another-secret")},
-            max_attempts=4,
-        )
-        store = RolloutStore(tmp_path / FILE_NAME)
-        with capture_logs() as logs:
-            alerts = Alerts(config, store, lambda: now_ms, structlog.get_logger())
-            for action in ("rollback", "promote", "done"):
-                decision = Decision(0, "gateway", action, 5, 0, "too many")  # type: ignore[arg-type]
-                body = alert_about(config, "g", decision)
-                assert (body is None) == (action == "promote")  # which is not told by default
-                if body is not None:
-                    _put(store, body)
-            for _ in range(30):
-                alerts.look()
-                assert alerts._sending is not None
-                await alerts._sending
-                now_ms += 1_000
-        bodies = [request.json()["action"] for request in vendor.requests]
-        assert bodies == ["rollback", "rollback", "rollback", "done"]
-        assert vendor.requests[0].json()["text"] == "rollout g: rollback at 0 %: too many"
-        assert vendor.requests[0].headers["X-Key"] == "another-secret"
-        assert store.pending() == []
-        assert "secret" not in str(logs)
-        assert logs[0]["error"] == "HTTP 500"
-        assert len(logs) == 2
-        await vendor.stop()
-        _put(store, b"{}")
-        with capture_logs() as logs:
-            for _ in range(30):
-                alerts.look()
-                await alerts._sending
-                now_ms += 1_000
-        assert [one["event"] for one in logs].count("an alert is given up") == 1
-        assert store.pending() == []
-        await alerts.stop()
-        store.close()
-
-
-def _put(store: RolloutStore, body: bytes) -> None:
-    with store._using() as db:
-        db.execute("INSERT INTO alerts (body, next_ms) VALUES (?, 0)", (body,))
-
-
-def test_an_url_for_alerts_that_is_none_is_refused_without_showing_it() -> None:
-    """An error about the URL of alerts does not show it, as it may be secret."""
-    with pytest.raises(ValueError, match="http") as caught:
-        AlertsConfig(url=Secret("hooks.example/very-secret"))
-    assert "very-secret" not in str(caught.value)
-
-
 @pytest.mark.parametrize("metric", get_args(Metric))
 @pytest.mark.parametrize("events", [0, 1, 3_000])
 async def test_what_is_known_at_first_is_kept_and_shown(
@@ -412,13 +369,13 @@ async def test_what_is_known_at_first_is_kept_and_shown(
 ) -> None:
     """Figures without users, and of a first user without bounds, are stored and shown."""
     rails = f'guardrails = [{{ metric = "{metric}" }}]\nmin_samples'
-    play = Play(tmp_path, CONFIG.replace("min_samples", rails))
-    await play.start()
-    play.now_ms += 60_000
+    harness = RolloutHarness(tmp_path, CONFIG.replace("min_samples", rails))
+    await harness.start()
+    harness.now_ms += 60_000
     for _ in range(events):
-        play.visit(**RATES)
-    await play.rollouts.tick()
-    report = await play.rollouts.report("checkout_canary")
+        harness.visit(**RATES)
+    await harness.rollouts.tick()
+    report = await harness.rollouts.report("checkout_canary")
     stored = msgspec.json.decode(msgspec.json.encode(report), type=Report)
     assert stored == report
     text = io.StringIO()
@@ -426,6 +383,6 @@ async def test_what_is_known_at_first_is_kept_and_shown(
     assert metric in text.getvalue()
     assert "…" not in text.getvalue()  # nothing is cut off
     assert f"<h2>{metric}</h2>" in page(stored)
-    await play.restart()
-    assert (await play.rollouts.report("checkout_canary")).snapshots == report.snapshots
-    await play.rollouts.stop()
+    await harness.restart()
+    assert (await harness.rollouts.report("checkout_canary")).snapshots == report.snapshots
+    await harness.rollouts.stop()

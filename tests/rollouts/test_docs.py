@@ -26,7 +26,7 @@ from gateway.rollouts.guardrails import MIN_SENDS
 from gateway.rollouts.store import MOST_DECISIONS, MOST_SNAPSHOTS
 from gateway.runtime.gateway import Gateway
 from gateway.runtime.plugins import discover
-from tests.support.rollouts import Play
+from tests.support.rollout_harness import RolloutHarness
 
 ROOT = Path(__file__).parents[2]
 PATH = ROOT / "docs" / "guide" / "rollouts.md"
@@ -38,14 +38,14 @@ NOW_MS = 1_795_611_000_000
 
 async def tell(folder: Path) -> None:
     """Plays the story of the page: the vendor begins to reject at 25 %."""
-    play = Play(folder, EXAMPLE.replace("${ALERT_URL}", "http://127.0.0.1:9/"))
-    await play.start()
-    while play.state[1] < 25:
-        await play.minutes(1, 900, test=0.004, control=0.004)
-    await play.minutes(20, 900, test=0.004, control=0.004)
-    while play.state[0] == "ramping":
-        await play.minutes(1, 900, test=0.06, control=0.004)
-    await play.rollouts.stop()
+    harness = RolloutHarness(folder, EXAMPLE.replace("${ALERT_URL}", "http://127.0.0.1:9/"))
+    await harness.start()
+    while harness.state[1] < 25:
+        await harness.minutes(1, 900, test=0.004, control=0.004)
+    await harness.minutes(20, 900, test=0.004, control=0.004)
+    while harness.state[0] == "ramping":
+        await harness.minutes(1, 900, test=0.06, control=0.004)
+    await harness.rollouts.stop()
 
 
 @pytest.fixture(name="told", scope="module")

@@ -117,9 +117,7 @@ class Shop:
 def delivered(gateway: GatewayProcess, destination: str) -> list[dict[str, Any]]:
     for name in DESTINATIONS:
         gateway.wait_delivered(name)
-    # Worker 1 has a folder of its own in that of worker 0.
-    folders = (f"out/{destination}", f"out/{destination}/worker-1")
-    return [event for folder in folders for event in gateway.events(folder)]
+    return gateway.events(f"out/{destination}")
 
 
 def assert_split(gateway: GatewayProcess, shop: Shop) -> None:

@@ -21,10 +21,9 @@ from gateway.rollouts.figures import DROPPED, FAILED, FINISHED, REJECTED, SEEN, 
 from gateway.rollouts.groups import Groups
 from gateway.rollouts.measured import measured_destinations
 from gateway.rollouts.meter import MOST_UNDER_WAY, Comparison, Meter
-from gateway.runtime.gateway import Gateway
-from gateway.runtime.plugins import discover
 from gateway.testing import make_event
 from tests.support.delivery_bench import Bench, Scripted
+from tests.support.in_process import make_gateway
 
 HALF = GroupConfig(percent=50, by="anonymous", max_users=1000)
 
@@ -158,8 +157,8 @@ def test_outcomes_of_an_earlier_stage_are_not_of_this_one() -> None:
 
 async def test_what_a_transform_does_at_intake_is_measured(tmp_path: Path) -> None:
     """Events that a transform at intake drops or fails on count as well."""
-    path = tmp_path / "config.toml"
-    path.write_text(
+    gateway = make_gateway(
+        tmp_path,
         """
 [groups.g]
 ramp = ["50%"]
@@ -175,9 +174,8 @@ only = { group = "g" }
 type = "null"
 [destinations.b]
 type = "null"
-"""
+""",
     )
-    gateway = Gateway(load(path, {}), discover())
     async with gateway.running():
         (ramped,) = gateway.rollouts._ramped.values()
         one = ramped.comparison

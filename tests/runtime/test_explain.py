@@ -2,87 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from click.testing import CliRunner, Result
-from msgspec import Raw
 
-from gateway.cli import main
-from gateway.config.load import load
-from gateway.events.envelope.sealed import stored_events
 from gateway.identity.links import FILE_NAME, LinkFile, Mark
 from gateway.privacy.suppression import FILE_NAME as SUPPRESSED
 from gateway.privacy.suppression import Suppressions
-from gateway.queue.offline import QueueFolder
-from gateway.runtime.explain.explainer import Explanation, explaining
-from gateway.runtime.explain.question import MOST_EVENTS, Question, explained
-from gateway.runtime.gateway import Gateway
-from gateway.runtime.plugins import discover
-from tests.support.gateway_process import GatewayProcess
-from tests.support.raw_http import basic, exchange, request
-
-NOW = 1_795_626_000_000
-TOKEN = "0123456789abcdef"
-CONFIG = f"""
-[server]
-port = 0
-[admin]
-token = "{TOKEN}"
-[sources.web]
-type = "segment"
-write_key = "web-key"
-[sources.off]
-type = "segment"
-write_key = "off-key"
-enabled = false
-[groups.canary]
-percent = 50
-[transforms.privacy]
-type = "mask"
-[transforms.noise]
-type = "filter"
-drop = 'event = "Noise"'
-[transforms.orders]
-type = "filter"
-keep = 'event = "Order Completed"'
-destinations = ["crm"]
-[destinations.files]
-type = "file"
-path = "out"
-[destinations.crm]
-type = "mixpanel"
-token = "a-secret-project-token"
-mapping = [{{ if = 'event = "Order Completed"', set = {{ "properties.from" = "gateway" }} }}]
-[destinations.ads]
-type = "webhook"
-url = "http://127.0.0.1:9/hooks/a-secret-part-of-the-url"
-consent = ["Advertising"]
-[destinations.few]
-type = "null"
-only = {{ group = "canary", arm = "test" }}
-[destinations.other]
-type = "null"
-consent = ["Analytics"]
-[destinations.gone]
-type = "null"
-enabled = false
-"""
-ORDER = {
-    "type": "track",
-    "event": "Order Completed",
-    "userId": "u-1",
-    "messageId": "order-1",
-    "timestamp": "2026-11-25T16:00:00.000Z",
-    "properties": {"revenue": 25, "card": "4111 1111 1111 1111"},
-    "context": {"consent": {"categoryPreferences": {"Advertising": False}}},
-}
+from gateway.runtime.explain.question import MOST_EVENTS
+from tests.support.explaining import CONFIG, ORDER, ask, files_below, run_explain
 
 
 @pytest.fixture(name="folder")
@@ -91,31 +22,9 @@ def _folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def files(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and not path.name.endswith(("-shm", "-wal"))
-    }
-
-
-def ask(folder: Path, event: Any, **options: Any) -> Explanation:
-    """Explains an event, or the bytes of a body, at a fixed time."""
-    body = event if isinstance(event, bytes) else json.dumps(event).encode()
-    question = Question(event=Raw(body), **{"source": "web", **options})
-
-    async def answer() -> Explanation:
-        config = load(folder / "config.toml")
-        gateway = Gateway(config, discover(), lambda: NOW, dry_run=True)
-        async with explaining(gateway, question.destination) as explainer:
-            return await explained(explainer, gateway, question, iter(()))
-
-    return asyncio.run(answer())
-
-
 def test_each_step_is_told_and_nothing_is_written(folder: Path) -> None:
     """All steps at intake appear in order with their changes, and no file is written."""
-    before = files(folder)
+    before = files_below(folder)
     (found,) = ask(folder, ORDER).events
     assert [(step.step, step.id, step.outcome) for step in found.steps] == [
         ("source", "web", "passed"),
@@ -128,7 +37,7 @@ def test_each_step_is_told_and_nothing_is_written(folder: Path) -> None:
     assert (masked.path, masked.was) == ("properties.card", "4111 1111 1111 1111")
     assert found.event["properties"]["card"] == masked.now != masked.was
     assert (found.outcome, found.message_id, found.source) == ("stored", "order-1", "web")
-    assert files(folder) == before
+    assert files_below(folder) == before
 
 
 def test_each_destination_has_its_reason_or_its_request(folder: Path) -> None:
@@ -240,14 +149,9 @@ def test_too_many_events_are_refused(folder: Path) -> None:
     """More than the allowed number of events is an error."""
     body = json.dumps({"batch": [ORDER] * (MOST_EVENTS + 1)}).encode()
     (folder / "event.json").write_bytes(body)
-    done = command(folder, str(folder / "event.json"), "--source", "web")
+    done = run_explain(folder, str(folder / "event.json"), "--source", "web")
     assert done.exit_code == 2
     assert f"these are {MOST_EVENTS + 1} events; {MOST_EVENTS} can be explained" in done.output
-
-
-def command(folder: Path, *words: str, stdin: bytes = b"") -> Result:
-    arguments = ["explain", *words, "--config", str(folder / "config.toml")]
-    return CliRunner().invoke(main, arguments, input=stdin)
 
 
 @pytest.mark.parametrize(
@@ -268,126 +172,17 @@ def command(folder: Path, *words: str, stdin: bytes = b"") -> Result:
 )
 def test_the_command(folder: Path, words: list[str], stdin: bytes, code: int, text: str) -> None:
     """The command prints the explanation, and its exit code tells the outcome."""
-    done = command(folder, *words, stdin=stdin)
+    done = run_explain(folder, *words, stdin=stdin)
     assert (done.exit_code, text in done.output) == (code, True), done.output
 
 
 def test_a_terminal_is_not_moved_by_an_event(folder: Path) -> None:
     """Control characters in an event are printed escaped."""
     event = {**ORDER, "properties": {"x": "\x9b31m", "y\x1b[2J": 1}}
-    done = command(folder, "-", "--source", "web", "--event", stdin=json.dumps(event).encode())
+    done = run_explain(folder, "-", "--source", "web", "--event", stdin=json.dumps(event).encode())
     assert done.exit_code == 0
     assert "\\x9b31m" in done.output
     assert not {"\x9b", "\x1b"} & set(done.output)
-
-
-@pytest.fixture(name="running", scope="module")
-def _running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    with GatewayProcess(tmp_path_factory.mktemp("explain"), CONFIG) as gateway:
-        yield gateway
-
-
-def send(running: GatewayProcess, events: list[Any]) -> None:
-    body = json.dumps({"batch": events}).encode()
-    sent = request(body, basic("web-key"), path=b"/v1/batch")
-    assert [answer.status for answer in exchange(running.url, sent)] == [200]
-
-
-EVENTS = [
-    ORDER,
-    {**ORDER, "messageId": "m-2", "event": "Noise"},
-    {**ORDER, "messageId": "m-3", "userId": 12, "context": {}, "properties": None},
-    {**ORDER, "messageId": "m-4", "type": "identify", "traits": {"email": "a@example.com"}},
-    {**ORDER, "messageId": "m-5", "userId": None},
-    {**ORDER, "messageId": " m-6 ", "strange": {"a": 1}, "integrations": {"All": False}},
-]
-
-
-def test_it_is_what_happens(running: GatewayProcess) -> None:
-    """Events are stored, discarded and filtered exactly as explained."""
-    foretold = {}
-    for event in EVENTS:
-        (one,) = ask(running.folder, event).events
-        foretold[one.message_id.strip()] = one
-    send(running, EVENTS)
-    queue = QueueFolder(running.folder / "data" / "queue")
-    stored = {
-        event.message_id: event.to_dict()
-        for segment in queue.segments
-        for frame in queue.frames(segment)
-        for event in stored_events(frame.payload)
-    }
-    assert stored.keys() == {id_ for id_, one in foretold.items() if one.outcome == "stored"}
-    for id_, event in stored.items():
-        event["receivedAt"] = foretold[id_].event["receivedAt"]
-        assert event == foretold[id_].event
-    for id_, one in foretold.items():
-        life = settled(running, id_)
-        if one.outcome == "discarded":
-            assert [d["code"] for d in life["discarded"]] == [one.code]
-            continue
-        states = {place["destination"]: place for place in life["stored"][0]["places"]}
-        for delivery in one.destinations:
-            if delivery.destination in SETTLING:
-                place = states[delivery.destination]
-                filtered = delivery.outcome == "filtered"
-                assert place["state"] == ("filtered" if filtered else "delivered"), (id_, place)
-                assert not filtered or place["detail"] == f"by {delivery.detail}"
-
-
-SETTLING = ("files", "few", "other")
-"""Destinations of the config that can deliver."""
-
-
-def settled(running: GatewayProcess, id_: str) -> Any:
-    """Returns what is known of an event, once these destinations have finished with it."""
-    arguments = ["why", id_, "--json", "--config", str(running.folder / "config.toml")]
-    deadline = time.monotonic() + 20
-    while True:
-        life = json.loads(CliRunner().invoke(main, arguments).output)
-        places = [place for stored in life["stored"] for place in stored["places"]]
-        if all(p["state"] != "queued" for p in places if p["destination"] in SETTLING):
-            return life
-        assert time.monotonic() < deadline, life
-
-
-def test_beside_a_running_gateway(running: GatewayProcess) -> None:
-    """Explaining beside a running gateway reads its files and changes nothing."""
-    send(running, [{**ORDER, "messageId": "beside"}])
-    before = files(running.folder / "data" / "queue")
-    done = command(running.folder, "beside", "--json")
-    (found,) = json.loads(done.output)["events"]
-    assert (found["outcome"], found["shard"]) == ("is stored", 0)
-    assert "4111" not in done.output
-    again = command(
-        running.folder,
-        *("-", "--source", "web", "--json"),
-        stdin=json.dumps({**ORDER, "messageId": "beside"}).encode(),
-    )
-    (found,) = json.loads(again.output)["events"]
-    assert found["outcome"] == "duplicate"
-    assert len(found["destinations"]) == 6
-    assert files(running.folder / "data" / "queue") == before
-
-
-def test_the_running_gateway_explains_too(running: GatewayProcess) -> None:
-    """The running gateway explains with its own config, and refuses wrong questions."""
-    event = {**ORDER, "messageId": "over-http"}
-    send(running, [event])
-
-    def post(question: Any, token: str = TOKEN) -> tuple[int, Any]:
-        body = json.dumps(question).encode()
-        head = f"Authorization: Bearer {token}".encode()
-        (answer,) = exchange(running.url, request(body, head, path=b"/admin/explain"))
-        return answer.status, json.loads(answer.body)
-
-    status, found = post({"event": event, "source": "web"})
-    assert (status, found["events"][0]["outcome"]) == (200, "duplicate")
-    status, found = post({"message_id": "over-http", "destination": "ads"})
-    assert [d["detail"] for d in found["events"][0]["destinations"]] == ["consent"]
-    assert post({"message_id": "nowhere"})[0] == 400
-    assert post({})[0] == 400
-    assert post({"message_id": "over-http"}, "another-token-of-16")[0] == 401
 
 
 def test_groups_and_shadows_are_shown(folder: Path) -> None:

@@ -17,23 +17,24 @@ from gateway.events.subjects import Subjects
 from gateway.runtime.gateway import Gateway
 from gateway.runtime.status import status
 from gateway.state import Written
-from tests.support.reloading import BASE, House, Noting, caught_up, check_user_order, send
+from tests.support.gateway_harness import BASE, GatewayHarness, HarnessDestination
+from tests.support.in_process import caught_up, send
 
 QUICK = "retry = { initial_seconds = 0.001, max_seconds = 0.002, max_attempts = 1000 }\n"
 RELOADS = 60
 
-SECOND = '[destinations.b]\ntype = "noting"\nbatch = { max_age_seconds = 0 }\n'
+SECOND = '[destinations.b]\ntype = "recording"\nbatch = { max_age_seconds = 0 }\n'
 
 
-@pytest.fixture(name="house")
-def _house(tmp_path: Path) -> House:
-    return House(tmp_path)
+@pytest.fixture(name="harness")
+def _harness(tmp_path: Path) -> GatewayHarness:
+    return GatewayHarness(tmp_path)
 
 
-def flaky(rng: random.Random) -> Callable[[Noting, Batch], Awaitable[None]]:
+def flaky(rng: random.Random) -> Callable[[HarnessDestination, Batch], Awaitable[None]]:
     """Sends slowly, and fails for all or for named events."""
 
-    async def behave(one: Noting, batch: Batch) -> None:
+    async def behave(one: HarnessDestination, batch: Batch) -> None:
         await asyncio.sleep(rng.choice((0, 0.001, 0.004)))
         kind = rng.random()
         if kind < 0.1:
@@ -41,7 +42,7 @@ def flaky(rng: random.Random) -> Callable[[Noting, Batch], Awaitable[None]]:
         if kind < 0.4:
             failed = {n: Retryable("not now") for n in range(len(batch)) if rng.random() < 0.2}
             if failed:
-                one.house.note(one, [e for n, e in enumerate(batch.events) if n not in failed])
+                one.harness.note(one, [e for n, e in enumerate(batch.events) if n not in failed])
                 raise BatchError(dict(failed))
 
     return behave
@@ -76,26 +77,26 @@ def other_order(rng: random.Random, n: int) -> str:
     ("change", "gone"), [(in_order, 0.0), (other_order, 0.0), (in_order, 0.4), (other_order, 0.4)]
 )
 async def test_each_event_arrives_once(
-    house: House, change: Callable[[random.Random, int], str], gone: float
+    harness: GatewayHarness, change: Callable[[random.Random, int], str], gone: float
 ) -> None:
     """A flaky destination gets each event once, however often its config changes."""
     rng = random.Random(f"{change.__name__}{gone}")
     table = BASE.replace("batch = { max_age_seconds = 0 }\n", "")
-    house.write(table + change(rng, 0))
-    house.behave = flaky(rng)
+    harness.write(table + change(rng, 0))
+    harness.behave = flaky(rng)
     ended = asyncio.Event()
-    async with house.gateway().running() as gateway:
+    async with harness.gateway().running() as gateway:
         feeding = asyncio.create_task(feed(gateway, rng, ended))
         for n in range(RELOADS):
             await asyncio.sleep(rng.random() * 0.02)
             text = table + change(rng, n)
             if rng.random() < gone:
-                text = text.replace('type = "noting"\n', 'type = "noting"\nenabled = false\n')
-            house.write(text)
+                text = text.replace('type = "recording"\n', 'type = "recording"\nenabled = false\n')
+            harness.write(text)
             await gateway.reload("tests")
         ended.set()
         sent = await feeding
-        house.write(table + change(rng, 0))
+        harness.write(table + change(rng, 0))
         await gateway.reload("tests")
         await caught_up(gateway)
         worker = gateway.workers["out"]
@@ -103,10 +104,10 @@ async def test_each_event_arrives_once(
         assert (worker.counts.dead.total(), worker.missing, worker.counts.leaked) == (0, 0, 0)
         assert await gateway.state.leaks() == []
     assert len(sent) > 200
-    assert house.problems == []
-    assert sorted(house.got["out"]) == sorted(sent)
+    assert harness.problems == []
+    assert sorted(harness.got["out"]) == sorted(sent)
     if change is in_order:
-        check_user_order(house, "out")
+        harness.check_user_order("out")
 
 
 def again(destination: str = "out") -> Request:
@@ -120,73 +121,75 @@ async def replayed(gateway: Gateway, id_: int) -> str:
     return found.state
 
 
-async def test_a_replay_goes_on_through_a_change(house: House) -> None:
+async def test_a_replay_goes_on_through_a_change(harness: GatewayHarness) -> None:
     """A replay continues at the new destination without sending events again."""
     ids = [f"m-{n}" for n in range(40)]
-    async with house.gateway().running() as gateway:
+    async with harness.gateway().running() as gateway:
         await send(gateway, *ids)
         await caught_up(gateway)
-        house.got.clear()
+        harness.got.clear()
 
         async def behave(*_: object) -> None:
             await asyncio.sleep(0.002)
 
-        house.behave = behave
+        harness.behave = behave
         begun = await gateway.replays.start(structs.replace(again(), rate=20.0))
         for n in range(5):
             await asyncio.sleep(0.01)
-            house.write(BASE + f'tag = "{n}"\n')
+            harness.write(BASE + f'tag = "{n}"\n')
             await gateway.reload("tests")
         assert await replayed(gateway, begun.id) == "done"
         assert gateway.workers["out"].missing == 0
-    assert house.got["out"] == ids
-    assert house.problems == []
+    assert harness.got["out"] == ids
+    assert harness.problems == []
 
 
-async def test_a_replay_waits_for_its_destination_to_come_back(house: House) -> None:
+async def test_a_replay_waits_for_its_destination_to_come_back(harness: GatewayHarness) -> None:
     """A replay pauses while its destination is removed, then sends each event once more."""
     ids = [f"m-{n}" for n in range(40)]
-    async with house.gateway().running() as gateway:
+    async with harness.gateway().running() as gateway:
         await send(gateway, *ids)
         await caught_up(gateway)
-        house.got.clear()
+        harness.got.clear()
         begun = await gateway.replays.start(structs.replace(again(), rate=20.0))
         await asyncio.sleep(0.05)
-        house.write(BASE + "enabled = false\n")
+        harness.write(BASE + "enabled = false\n")
         await gateway.reload("tests")
         found = await gateway.replays.progress(begun.id)
         assert found is not None
         assert found.state == "running"
-        assert len(house.got["out"]) < len(ids)
-        house.write(BASE)
+        assert len(harness.got["out"]) < len(ids)
+        harness.write(BASE)
         await gateway.reload("tests")
         assert await replayed(gateway, begun.id) == "done"
         await caught_up(gateway)
         assert gateway.workers["out"].missing == 0
-    assert house.got["out"] == ids
+    assert harness.got["out"] == ids
 
 
-async def test_an_erasure_goes_on_with_the_new_one(house: House) -> None:
+async def test_an_erasure_goes_on_with_the_new_one(harness: GatewayHarness) -> None:
     """An erasure calls no stopped destination, and continues at the new one."""
-    house.hangs.add("")
-    async with house.gateway().running() as gateway:
+    harness.hangs.add("")
+    async with harness.gateway().running() as gateway:
         await send(gateway, "a", user="ada")
         await caught_up(gateway)
         begun = await gateway.regulations.create("DELETE_ONLY", Subjects(frozenset({"ada"})), "t")
-        while not house.erasing:
+        while not harness.erasing:
             await asyncio.sleep(0.001)
-        house.write(BASE + 'tag = "new"\n')
+        harness.write(BASE + 'tag = "new"\n')
         await gateway.reload("tests")
         report = await gateway.regulations.wait(begun.id, 20)
         assert report is not None
         assert report.status == "FINISHED"
-    assert house.erasing == ["", "new"]
+    assert harness.erasing == ["", "new"]
 
 
-async def test_the_state_store_that_fails_does_not_hold_a_reload_up(house: House) -> None:
+async def test_the_state_store_that_fails_does_not_hold_a_reload_up(
+    harness: GatewayHarness,
+) -> None:
     """A destination is removed within its bound, even if the state store fails."""
-    house.write(BASE + "timeout_seconds = 0.1\n")
-    async with house.gateway().running() as gateway:
+    harness.write(BASE + "timeout_seconds = 0.1\n")
+    async with harness.gateway().running() as gateway:
         await send(gateway, "a")
         await caught_up(gateway)
 
@@ -197,31 +200,31 @@ async def test_the_state_store_that_fails_does_not_hold_a_reload_up(house: House
         await send(gateway, "b")
         while gateway.workers["out"].condition.state == "ok":
             await asyncio.sleep(0.001)
-        house.write(BASE + "enabled = false\n")
+        harness.write(BASE + "enabled = false\n")
         async with asyncio.timeout(10):
             await gateway.reload("tests")
         assert gateway.workers == {}
         gateway.state.commit = real  # type: ignore[method-assign]
-        house.write(BASE)
+        harness.write(BASE)
         await gateway.reload("tests")
         await caught_up(gateway)
         assert gateway.workers["out"].missing == 0
-    assert house.got["out"] == ["a", "b", "b"], "as after a crash"
+    assert harness.got["out"] == ["a", "b", "b"], "as after a crash"
 
 
-async def test_the_status_is_told_while_a_destination_is_taken_out(house: House) -> None:
+async def test_the_status_is_told_while_a_destination_is_taken_out(harness: GatewayHarness) -> None:
     """The status shows a destination that is removed during the answer."""
 
-    async def down(_: Noting, batch: Batch) -> None:
+    async def down(_: HarnessDestination, batch: Batch) -> None:
         raise Retryable("down")
 
-    house.behave = down
-    house.write(BASE + SECOND)
-    async with house.gateway().running() as gateway:
+    harness.behave = down
+    harness.write(BASE + SECOND)
+    async with harness.gateway().running() as gateway:
         await send(gateway, "a")
 
         async def oldest_waiting_ms() -> None:
-            house.write(BASE)
+            harness.write(BASE)
             await gateway.reload("tests")
 
         gateway.workers["out"].oldest_waiting_ms = oldest_waiting_ms  # type: ignore[method-assign]

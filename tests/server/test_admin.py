@@ -14,20 +14,20 @@ import pytest
 from gateway.cli.admin_client import connect, required
 from gateway.config.load import load
 from gateway.errors import ConfigError, GatewayError
-from gateway.runtime.gateway import Gateway
-from gateway.runtime.plugins import discover
 from gateway.server.app import make_app
 from tests.support.commands import gateway_command
 from tests.support.gateway_process import GatewayProcess
 from tests.support.http_calls import ADMIN_TOKEN, Reply, call, send_track
+from tests.support.in_process import make_gateway
 
-TOKEN_LINE = 'token = "{token}"\n'
+TOKEN_LINE = 'token = "{token}"\nmax_wrong_tokens_per_second = 0\n'
 CONFIG = """
 [server]
 port = 0
 prefix = "/in"
 [admin]
 token = "{token}"
+max_wrong_tokens_per_second = 0
 [sources.web]
 type = "segment"
 write_key = "demo"
@@ -57,8 +57,7 @@ def ask(
 
 def admin_routes(folder: Path, token: str) -> list[tuple[str, str]]:
     """Returns method and path of everything below /admin."""
-    (folder / "config.toml").write_text(CONFIG.format(token=token))
-    app = make_app(Gateway(load(folder / "config.toml"), discover()))
+    app = make_app(make_gateway(folder, CONFIG.format(token=token)))
     return [
         (route.method, route.resource.canonical)
         for route in app.router.routes()
@@ -96,8 +95,7 @@ def test_nothing_is_answered_without_the_token(
 
 def test_without_a_token_in_config_there_is_no_such_api(tmp_path: Path) -> None:
     """Without a token in config there is no path below /admin."""
-    (tmp_path / "config.toml").write_text(CONFIG.partition("[admin]")[0] + "[log]")
-    app = make_app(Gateway(load(tmp_path / "config.toml"), discover()))
+    app = make_app(make_gateway(tmp_path, CONFIG.partition("[admin]")[0] + "[log]"))
     assert not [r for r in app.router.routes() if "/admin" in str(r.resource)]
 
 

@@ -15,7 +15,8 @@ from gateway.events.event import Event
 from gateway.state import Commit, DeadLetter, State
 from gateway.state.dead_letters import DeadLetters, Filter
 from gateway.state.ledger.statement import statement
-from tests.runtime.test_gateway import World, caught_up, send
+from tests.support.gateway_harness import GatewayHarness
+from tests.support.in_process import caught_up, send
 
 
 def letter(offset: int, reason: str = "rejected", **fields: str) -> DeadLetter:
@@ -144,21 +145,21 @@ def test_the_commands_show_retry_and_drop(run: object) -> None:
 
 async def test_a_running_gateway_sends_them_again(tmp_path: Path) -> None:
     """Once the destination works, a retried event arrives with its original id."""
-    world = World(tmp_path)
+    harness = GatewayHarness(tmp_path)
 
-    def refuse() -> None:
+    def refuse(*_: object) -> None:
         raise Permanent("no such field")
 
-    world.recording.behave = refuse
-    async with world.gateway().running() as gateway:
+    harness.behave = refuse
+    async with harness.gateway().running() as gateway:
         await send(gateway, "a")
         await caught_up(gateway)
         assert gateway.workers["out"].counts.dead == {"rejected": 1}
-        world.recording.behave = None
+        harness.behave = None
         letters = DeadLetters(tmp_path / "data" / "state.sqlite")
         assert await asyncio.to_thread(letters.retry, Filter(), gateway.clock()) == 1
         async with asyncio.timeout(15):
-            while not world.recording.ids:
+            while not harness.got["out"]:
                 await asyncio.sleep(0.01)
         async with asyncio.timeout(15):
             while gateway.workers["out"].counts.delivered != 1:
@@ -167,4 +168,4 @@ async def test_a_running_gateway_sends_them_again(tmp_path: Path) -> None:
 
         assert (counts.delivered, counts.dead.total()) == (1, 0)
         assert gateway.workers["out"].pending(gateway.queue.end) == 0
-    assert world.recording.ids == ["a"]
+    assert harness.got["out"] == ["a"]

@@ -16,6 +16,7 @@ from gateway.queue.disk import DiskConfig, DiskStore
 from gateway.state import Discard, State, Tally, reading
 from gateway.state.ledger.counts import Ledger
 from gateway.state.ledger.source_ledger import SourceLedger
+from gateway.state.ledger.statement import statement
 
 
 class Harness:
@@ -185,3 +186,26 @@ async def test_few_discards_are_held_while_they_cannot_be_written(
     assert (await harness.state.sources())["web"].duplicate == 5
     assert await harness.state.call(reading.discards, "m0") == []
     assert len(await harness.state.call(reading.discards, "m4")) == 1
+
+
+async def test_a_lost_end_of_the_queue_is_named(tmp_path: Path) -> None:
+    """An emptied newest segment must not make the ledger balance."""
+    harness = Harness(tmp_path)
+    await harness.start()
+    harness.put("web", "web", "web")
+    await harness.source_ledger.stop()
+    await harness.state.stop()
+    harness.store.close()
+    (newest,) = (tmp_path / "queue").glob("*.seg")
+    newest.write_bytes(b"")
+    harness.state, harness.store = State(tmp_path / "state.sqlite"), harness._store()
+    harness.source_ledger = SourceLedger(Ledger(), harness.state, structlog.get_logger())
+    await harness.start()
+    found = await harness.state.call(statement, harness.store.status().end)
+
+    assert [(one.where, one.missing, one.first, one.end) for one in found.findings] == [
+        ("queue", 3, 0, 3)
+    ]
+    await harness.source_ledger.stop()
+    await harness.state.stop()
+    harness.store.close()

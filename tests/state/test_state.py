@@ -22,8 +22,10 @@ from gateway.state import (
     Offsets,
     State,
     Tally,
+    Waiting,
     reading,
     schema,
+    writing,
 )
 from gateway.state.ledger.counts import DestinationCounts
 from gateway.state.ledger.statement import statement
@@ -178,7 +180,7 @@ def test_files_that_are_no_state(path: Path) -> None:
     assert asyncio.run(refusal(path)).startswith(f"{path} was written by a later release")
 
     missing = path.parent / "missing" / path.name
-    assert asyncio.run(refusal(missing)).startswith(f"{missing}: unable to open database file")
+    assert asyncio.run(refusal(missing)).startswith(f"{missing}: No such file or directory")
 
 
 commits = st.lists(
@@ -291,3 +293,47 @@ async def test_an_error_that_sqlite_itself_has_no_code_for_is_a_state_error(stat
 
     with pytest.raises(StateError, match=r"state\.sqlite: Incorrect number of bindings"):
         await state.call(misuse)
+
+
+async def test_waiting_events_age_little_while_no_gateway_runs(state: State) -> None:
+    """A clock that was set in between must not make them look tried for days."""
+    waiting = [
+        Waiting(0, "web", "a", "503", 1, 1000, 2000, 3000, False, b"{}"),
+        Waiting(1, "web", "b", "503", 1, 1500, 5000, 6000, False, b"{}"),
+    ]
+    await state.commit(Commit("crm", cursor=2, waiting=waiting))
+    for now_ms in (5100, 800_000, 800_000):
+        await state.call(writing.bound_downtime, now_ms, 100)
+    found = await state.waiting_at("crm", [0, 1])
+
+    shift = 800_000 - 5000 - 100
+    assert [entry.first_ms for entry in found] == [1000 + shift, 1500 + shift]
+    assert [entry.last_ms for entry in found] == [2000 + shift, 5000 + shift]
+
+
+async def test_a_full_disk_costs_the_reserve_and_no_delivery(state: State, path: Path) -> None:
+    """What fails for want of room is done again in the room that was kept for it, once."""
+    (path.parent / "reserve").write_bytes(b"0")
+
+    def full(db: sqlite3.Connection) -> int:
+        calls.append(1)
+        if (path.parent / "reserve").exists():
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
+        return 5
+
+    calls: list[int] = []
+    assert await state.call(full) == 5
+    assert len(calls) == 2
+
+
+async def test_a_file_that_is_moved_away_is_begun_anew(state: State, path: Path) -> None:
+    """Commits would go to a file without a name; with its folder it is made again."""
+    await state.commit(Commit("crm", cursor=2, delivered=2))
+    await asyncio.to_thread(path.rename, path.with_name("archived.sqlite"))
+    await state.commit(Commit("crm", cursor=3, delivered=1))
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT next_offset FROM cursors").fetchall() == [(3,)]
+    with closing(sqlite3.connect(path.with_name("archived.sqlite"))) as db:
+        assert db.execute("SELECT next_offset FROM cursors").fetchall() == [(2,)]

@@ -1,1 +1,1 @@
-"""Harnesses that several tests share. They hold no tests."""
+"""Harnesses and helpers that several tests share; no tests."""

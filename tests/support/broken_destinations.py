@@ -40,7 +40,7 @@ class Config(HttpSettings, frozen=True, kw_only=True):
 
 
 def refuses(request: Received, places: Sequence[int]) -> Answer:
-    """Names the events, and keeps the others."""
+    """Answers with the places of the refused events, and accepts the others."""
     return Answer(207, json={"refused": list(places)})
 
 
@@ -52,7 +52,7 @@ VENDOR = Vendor(refuses=refuses, invalid=nameless)
 
 
 class Good(Destination):
-    """Keeps the contract: posts a batch, reads which events were refused."""
+    """Keeps the contract: posts a batch, and reads which events were refused."""
 
     def __init__(self, config: Config, context: Context) -> None:
         self.config = config

@@ -1,4 +1,4 @@
-"""A receiver of webhooks with moods, and clients that do not give up: for tests of delivery."""
+"""A webhook receiver that fails at random, and clients that retry until they succeed."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from gateway.testing.fake_vendor import Received
 __all__ = ["CRASH", "POISON", "STUCK", "VIEWED", "Moods", "Shopper"]
 
 POISON = "Poison"
-"""Name of events that are refused for good, by name in the answer."""
+"""Name of events that are refused for good, each named in the answer."""
 
 STUCK = "Stuck"
-"""Name of events that are to be tried again, however often that was done."""
+"""Name of events that are always to be tried again."""
 
 CRASH = "Crash"
-"""Name of events that make a receiver answer 500 to all that comes with them."""
+"""Name of events that make a receiver answer 500 to the whole request."""
 
 VIEWED = "Viewed"
 """Name of events that a destination may have filtered."""
@@ -31,13 +31,13 @@ _AUTH = {"Authorization": "Basic ZGVtbzo="}
 
 
 class Moods:
-    """Answers at random, from a seed, and remembers what it took.
+    """Answers at random, from a seed, and records the accepted events.
 
     Attributes:
-        calm: once true everything is taken but what never is.
-        accepted: message ids in the order in which they were taken; again where sent again.
-        refused: message ids that it refused for good.
-        seen: moods that there were.
+        calm: once true, all events are accepted except those that never are.
+        accepted: message ids in the order of acceptance, once for each time.
+        refused: message ids that were refused for good.
+        seen: all moods so far.
     """
 
     def __init__(self, seed: int) -> None:
@@ -71,14 +71,14 @@ class Moods:
                 return Answer(fault=mood)
             case "cut" | "stall":
                 return Answer(body=b"x" * 1000, fault=mood)
-            case "dribble":  # it never ceases to answer, and never ends
+            case "dribble":  # the answer goes on without an end
                 return Answer(body=b"x" * 1000, fault="dribble", delay_seconds=0.01)
-            case "lost":  # taken, and the answer does not arrive
+            case "lost":  # accepted, and the answer does not arrive
                 self._take(events, {})
                 return Answer(fault="reset")
             case "partial":
                 return self._take(events, self._some(events, retry=True))
-            case "rejected":  # 2xx, and yet some of it is refused for good
+            case "rejected":  # 2xx, but some events are refused for good
                 return self._take(events, self._some(events, retry=False))
             case "slow":
                 answer = self._take(events, {})
@@ -89,10 +89,10 @@ class Moods:
         return {n: retry for n in range(len(events)) if self._rng.random() < 0.2}
 
     def _take(self, events: list[Any], failed: dict[int, bool]) -> Answer:
-        """Take all but those that failed or ever do; says which failed, and whether for good."""
+        """Accepts all events except failed ones and those that always fail; names these."""
         ever = {POISON: False, STUCK: True}
         failed |= {n: ever[e["event"]] for n, e in enumerate(events) if e["event"] in ever}
-        # What was refused for good stays refused, as with any receiver that looks at the event.
+        # An event that was refused for good stays refused, as a real receiver decides by the event.
         self.refused |= {events[n]["messageId"] for n, retry in failed.items() if not retry}
         refused = {n: False for n, e in enumerate(events) if e["messageId"] in self.refused}
         failed = {**failed, **refused}
@@ -124,20 +124,20 @@ _MOODS = (
 
 _ODD = (VIEWED, POISON, VIEWED, STUCK)
 _ODD_EVERY = 12
-_CRASH_EVERY = 300  # one stops a whole batch until it is found
+_CRASH_EVERY = 300  # one blocks a whole batch until it is found
 
 
 class Shopper:
-    """Sends the events of some users, each batch again until it is answered 200.
+    """Sends the events of some users, and each batch again until it is answered 200.
 
     Args:
-        odd: whether some events are of the kinds that receivers do not take.
+        odd: some events are of the kinds that receivers do not accept.
 
     Attributes:
-        url: may change, as the gateway is started again.
-        sent: user to message ids in the order of sending, once answered.
-        named: name of event to message ids, of those in `sent`.
-        discarded: invalid events in requests that were answered; `discarded_at_most` with those of
+        url: of the gateway; may change after a restart.
+        sent: acknowledged message ids by user, in the order of sending.
+        named: acknowledged message ids by name of the event.
+        discarded: number of invalid events in answered requests; `discarded_at_most` includes
             requests whose answer was lost.
     """
 
@@ -154,7 +154,7 @@ class Shopper:
         self.discarded_at_most = 0
 
     async def run(self) -> None:
-        """Until `ended`."""
+        """Sends until `ended` is true."""
         async with aiohttp.ClientSession(headers=_AUTH) as session:
             while not self.ended:
                 batch = [self._event() for _ in range(self._rng.randint(1, 8))]

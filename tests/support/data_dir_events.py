@@ -1,7 +1,7 @@
 """The config and the events that `tests.support.write_data_dir` fills a data directory with.
 
-All of it follows from a seed. `Plan` also says what the gateway must make of the events, which the
-script compares with what the gateway says.
+Everything follows from a seed. `Plan` also holds the expected outcome of the events, which the
+script compares with the outcome that the gateway reports.
 """
 
 from __future__ import annotations
@@ -122,11 +122,11 @@ drop = 'event = "Test"'"""
 
 
 def config_of(workers: int) -> str:
-    """The text of config.toml; ``RECEIVER`` in the environment is the receiver's address.
+    """Returns the text of config.toml; the variable ``RECEIVER`` is the receiver's address.
 
-    With a single process the group is a rollout and a destination keeps the order of each user,
-    which several workers refuse. With several, a filter at intake looks at each event, so that none
-    is stored as it was sent.
+    With a single process the group is a rollout, and a destination keeps the order of each user;
+    several workers refuse both. With several workers a filter at intake reads each event, so that
+    none is stored as sent.
     """
     ramp = 'ramp = ["10%", "50%", "100%"]\nhold_minutes = 1_000_000_000\nmin_samples = 50_000'
     return _CONFIG.format(
@@ -143,7 +143,7 @@ class Call:
     """A request to the gateway.
 
     Attributes:
-        packed: whether the body is sent compressed.
+        packed: the body is sent compressed.
     """
 
     key: str
@@ -154,16 +154,16 @@ class Call:
 
 @dataclass
 class Plan:
-    """The requests, and what they must come to.
+    """The requests, and their expected outcome.
 
     Attributes:
         first: sent while all receivers work.
         then: sent while some of them fail.
-        accepted: the message ids that each source is to accept.
-        erased: those of them that are erased; half of them are sent while receivers fail.
+        accepted: the message ids that each source must accept.
+        erased: the erased ones of these ids; half of them are sent while receivers fail.
         discarded: the code of each event that is not stored.
-        arms: the last event with a userId only of each user who is linked.
-        duplicates: how many events of each source are sent again.
+        arms: for each linked user, the last event with a userId only.
+        duplicates: number of events of each source that are sent again.
     """
 
     first: list[Call] = field(default_factory=list)
@@ -176,7 +176,7 @@ class Plan:
 
     @classmethod
     def make(cls, workers: int) -> Plan:
-        """The plan for the config of so many workers, which is always the same."""
+        """Makes the plan for a number of workers; it is always the same."""
         plan = cls()
         author = _Author(plan, random.Random(_SEED), drops_tests=workers > 1)
         author.write_first()
@@ -185,6 +185,8 @@ class Plan:
 
 
 class _Author:
+    """Writes the requests of a plan."""
+
     def __init__(self, plan: Plan, rng: random.Random, *, drops_tests: bool) -> None:
         self._plan = plan
         self._drops_tests = drops_tests
@@ -193,7 +195,7 @@ class _Author:
         self._number = 0
 
     def write_first(self) -> None:
-        """Links, all types of events, all roads in, and what is not stored."""
+        """Writes links, all types of events, all paths, and events that are not stored."""
         for number, user in enumerate(LINKED):
             traits = {"email": f"{user}@example.com", "first_name": "Ada", "plan": "free"}
             self._one("identify", userId=user, anonymousId=f"v-{number}", traits=traits)
@@ -235,7 +237,7 @@ class _Author:
         self._call("", "/beacon/v1/batch?writeKey=web-key", beacon)
 
     def write_then(self) -> None:
-        """Events that destinations fail on, others behind them, and some that were sent before."""
+        """Writes events that destinations fail on, events after them, and events sent before."""
         again = self._calls[-1], self._calls[len(LINKED)]
         self._calls = self._plan.then
         self._of_servers()
@@ -255,7 +257,7 @@ class _Author:
         self._call("web-key", "/v1/track", other)
 
     def _of_servers(self) -> None:
-        """An event with a userId only, of each user who is linked."""
+        """Writes an event with a userId only for each linked user."""
         for user in LINKED:
             event = self._event("track", userId=user, event="Renewed", source="backend")
             self._plan.arms[user] = event["messageId"]
@@ -275,7 +277,7 @@ class _Author:
     def _track(
         self, *, plain: bool = True, fate: str | None = None, **fields: Any
     ) -> dict[str, Any]:
-        """A track event of anybody, as SDKs send them."""
+        """Makes a track event of some user, as SDKs send it."""
         rng = self._rng
         event = self._event("track", event=rng.choice(_NAMES), userId=f"u-{rng.randrange(12)}")
         event["properties"] = {"sku": f"S-{rng.randrange(100)}", "price": rng.randrange(1, 99) / 2}

@@ -1,4 +1,4 @@
-"""A worker with everything around it, in memory where it can be: for tests of delivery."""
+"""Workers of delivery with a queue in memory and a state file."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ QUICK = RetryPolicy(initial_seconds=0.001, max_seconds=0.002, max_attempts=3, ma
 
 
 class Scripted(Destination):
-    """Records what it gets; each call first takes the next step of its script."""
+    """Records what it gets; each call follows the next step of its script.
+
+    A step is an error to raise, a function of the batch that may return one, or None.
+    """
 
     def __init__(self, *script: Exception | Callable[[Batch], Exception | None] | None) -> None:
         self.script = list(script)
@@ -59,7 +62,7 @@ class Scripted(Destination):
 
 @dataclass
 class Bench:
-    """A queue in memory, a state file, and workers made by the test."""
+    """A queue in memory, a state file, and workers that the test makes."""
 
     queue: BatchingQueue
     state: State
@@ -112,7 +115,7 @@ class Bench:
                 log=log,
                 max_events=500,
                 order=UserOrder(atomic=atomic) if ordering else None,
-                queue_id="queue",
+                queue_id_at=lambda _: ("queue", None),
             )
         )
 
@@ -120,7 +123,7 @@ class Bench:
         return self.now_ms + int(asyncio.get_running_loop().time() * 1000)
 
     async def settled(self, worker: Worker) -> None:
-        """Every event of the queue has its outcome, the retry lane included."""
+        """Waits until every event of the queue has its outcome, also in the retry lane."""
         async with asyncio.timeout(10):
             while worker.pending(self.queue.end):
                 await asyncio.sleep(0.001)
@@ -129,7 +132,7 @@ class Bench:
         self.tasks.append(asyncio.create_task(worker.run()))
 
     async def drained(self, *workers: Worker) -> None:
-        """Run workers until they have dealt with what the queue holds."""
+        """Runs workers until they have finished with all events of the queue."""
         for worker in workers:
             worker.drain()
             self.start(worker)
@@ -143,7 +146,7 @@ class Bench:
 
 @asynccontextmanager
 async def make_bench(folder: Path) -> AsyncIterator[Bench]:
-    """A bench; its workers end with it."""
+    """Makes a bench in a folder, and ends its workers with it."""
     log = structlog.get_logger()
     queue = BatchingQueue(MemoryStore(MemoryConfig(), lambda: 0), QueueSettings(), log)
     state = State(folder / "state.sqlite")

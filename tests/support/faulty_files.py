@@ -1,8 +1,7 @@
-"""A file system in memory that forgets what was not synced, tears writes, and fails on demand.
+"""A file system in memory that loses unsynced data, tears writes, and fails on demand.
 
-It is as unkind as POSIX lets a disk be: after `crash`, bytes that no `sync` covered may be there,
-be cut anywhere, or have been replaced by zeros; names that no `sync_dir` covered may be there or
-not.
+It does the worst that POSIX allows. After `crash`, bytes that no `sync` covered may be there, be
+cut anywhere, or be replaced by zeros. Names that no `sync_dir` covered may be there or not.
 """
 
 from __future__ import annotations
@@ -26,10 +25,9 @@ class FaultyFiles:
     """Implements `gateway.queue.files.FileSystem`.
 
     Attributes:
-        fail_next: operation (``write``, ``sync``, ``create``, ``truncate``, ``sync_dir``,
-            ``replace``) to the
-            errno that its next call fails with.
-        opened: descriptors that are open; a test of leaks.
+        fail_next: the errno with which the next call of an operation fails. Operations are
+            ``write``, ``sync``, ``create``, ``truncate``, ``sync_dir`` and ``replace``.
+        opened: paths of the open descriptors.
     """
 
     def __init__(self, rng: random.Random) -> None:
@@ -45,7 +43,7 @@ class FaultyFiles:
         return [path for path, _ in self._descriptors.values()]
 
     def crash(self) -> None:
-        """Lose power: see the module."""
+        """Simulates a power loss, as the docstring of the module describes."""
         names = {}
         for path in {*self._names, *self._durable_names}:
             old, new = self._durable_names.get(path), self._names.get(path)
@@ -71,7 +69,7 @@ class FaultyFiles:
         return durable + tail
 
     def flip(self, path: Path, position: int) -> None:
-        """Damage a byte that was written and synced."""
+        """Damages a byte that was written and synced."""
         file = self._names[path]
         file.current[position] ^= 0x41
         file.durable = bytes(file.current)
@@ -99,6 +97,12 @@ class FaultyFiles:
             file = self._names[path] = _File()
         file.current = bytearray()
         return self._descriptor(path, file)
+
+    def is_at(self, fd: int, path: Path) -> bool:
+        return self._names.get(path) is self._descriptors[fd][1]
+
+    def rename(self, source: Path, target: Path) -> None:
+        self._names[target] = self._names.pop(source)
 
     def open(self, path: Path) -> int:
         if path not in self._names:

@@ -1,4 +1,4 @@
-"""Virtual environments with nothing in them but what a test installs."""
+"""Virtual environments that hold only what a test installs."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ ROOT = Path(__file__).parents[2]
 
 
 def clean_variables() -> dict[str, str]:
-    """The variables of this process without those that lead Python to what it has installed.
+    """Returns the environment without variables that lead Python to other installed packages.
 
-    pip compiles nothing: most of what it installs is never imported here.
+    pip compiles nothing, because most of the installed code is never imported.
     """
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PYTEST"))}
     return kept | {"PIP_NO_COMPILE": "1"}
 
 
 class Environment:
-    """A virtual environment; makes it."""
+    """A new virtual environment in a folder."""
 
     def __init__(self, folder: Path) -> None:
         venv.create(folder, with_pip=True)
         self.python = folder / "bin" / "python"
 
     def run(self, *args: str | Path, cwd: Path) -> str:
-        """What a module printed; it must succeed."""
+        """Runs a module that must succeed, and returns its output."""
         done = self.attempt(*args, cwd=cwd)
         assert done.returncode == 0, f"{args[0]} in {cwd}:\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
     def attempt(self, *args: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-        """Run a module."""
+        """Runs a module."""
         return subprocess.run(
             [self.python, "-m", *map(str, args)],
             cwd=cwd,
@@ -50,9 +50,9 @@ class Environment:
 
 
 def fresh_environment(folder: Path) -> Environment:
-    """One that can build wheels.
+    """Makes an environment that can build wheels.
 
-    The test is skipped where nothing can be installed; in CI (the variable ``CI``) it fails.
+    If nothing can be installed the test is skipped; in CI (the variable ``CI``) it fails.
     """
     made = Environment(folder)
     builder = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
@@ -64,13 +64,13 @@ def fresh_environment(folder: Path) -> Environment:
 
 
 def build_wheels(made: Environment, wheels: Path, *sources: Path) -> None:
-    """Build the wheels of projects into a folder."""
+    """Builds the wheels of projects into a folder."""
     build = ["pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", wheels, *sources]
     made.run(*build, cwd=wheels.parent)
 
 
 def constraints(folder: Path) -> Path:
-    """A file for pip that holds what is installed to the versions that we test with."""
+    """Writes a file that makes pip install the versions that the tests use."""
     files = ("requirements.txt", "requirements-dev.txt")
     lines = [line for file in files for line in (ROOT / file).read_text().splitlines()]
     path = folder / "constraints.txt"

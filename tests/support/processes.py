@@ -1,4 +1,4 @@
-"""Looks at processes, and runs the command line in this one."""
+"""Inspects processes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ __all__ = ["is_alive"]
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process still runs.
+    """Tells whether a process still runs.
 
-    One that has ended is in the list until its parent asks for its exit code. The parent of an
-    orphan is process 1, which in a container may never ask.
+    A process that has ended stays listed as a zombie until its parent reads its exit code. The
+    parent of an orphan is process 1, which in a container may never do so.
     """
     try:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)

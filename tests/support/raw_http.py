@@ -1,4 +1,4 @@
-"""A client that writes to the gateway's socket whatever it is told to."""
+"""A client that writes any bytes to the gateway's socket."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DRIP_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer, taken apart; names of headers are in lower case."""
+    """A parsed answer; names of headers are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -27,7 +27,7 @@ class Answer:
 
     @property
     def code(self) -> str:
-        """The code of an error, whose body is what SDKs need it to be."""
+        """The code of an error; fails if the body is not what SDKs need."""
         error = json.loads(self.body)
         assert error.keys() == {"success", "code", "message", "error"}
         assert error["success"] is False
@@ -37,7 +37,7 @@ class Answer:
 
 
 def basic(write_key: str) -> bytes:
-    """The header with a write key."""
+    """Makes the header with a write key."""
     return b"Authorization: Basic " + b64encode(f"{write_key}:".encode())
 
 
@@ -48,11 +48,11 @@ def request(
     method: bytes = b"POST",
     close: bool = True,
 ) -> bytes:
-    """A request whose framing is right, unless `headers` and `body` make it wrong.
+    """Makes a request with correct framing, unless `headers` and `body` make it wrong.
 
     Args:
         body: None leaves out Content-Length.
-        close: whether the connection is to be closed after it.
+        close: asks the gateway to close the connection after the answer.
     """
     lines = [method + b" " + path + b" HTTP/1.1", b"Host: gateway.example"]
     if close:
@@ -64,7 +64,7 @@ def request(
 
 @contextmanager
 def connect(url: str) -> Iterator[socket.socket]:
-    """A connection to a gateway."""
+    """Opens a connection to a gateway."""
     address = urlsplit(url)
     with socket.create_connection(
         (address.hostname, address.port), _PATIENCE_SECONDS
@@ -73,14 +73,14 @@ def connect(url: str) -> Iterator[socket.socket]:
 
 
 def exchange(url: str, data: bytes, *, half_close: bool = False, drip: bytes = b"") -> list[Answer]:
-    """Send bytes on a connection of their own; gives the answers once the gateway has closed it.
+    """Sends bytes over a new connection, and returns the answers once the gateway closes it.
 
     Args:
-        half_close: say after the bytes that no more will come.
-        drip: sent again and again, a little at a time, until the gateway closes the connection.
+        half_close: closes the sending side after the bytes.
+        drip: sent again and again, slowly, until the gateway closes the connection.
     """
     with connect(url) as connection:
-        # The gateway may answer and close before it has read all.
+        # The gateway may answer and close before it has read everything.
         with suppress(ConnectionError):
             connection.sendall(data)
             if half_close:
@@ -91,7 +91,7 @@ def exchange(url: str, data: bytes, *, half_close: bool = False, drip: bytes = b
 def read_answers(
     connection: socket.socket, meanwhile: Callable[[], object] | None = None
 ) -> list[Answer]:
-    """All answers until the gateway closes the connection."""
+    """Reads all answers until the gateway closes the connection."""
     received = bytearray()
     deadline = time.monotonic() + _PATIENCE_SECONDS
     with suppress(ConnectionError):
@@ -117,6 +117,6 @@ def _parse(data: bytes) -> Iterator[Answer]:
         fields = (line.partition(":") for line in lines)
         headers = {name.lower(): value.strip() for name, _, value in fields}
         length = int(headers.get("content-length", "0"))
-        assert len(data) >= length or not data  # nothing follows the head of what HEAD asks for
+        assert len(data) >= length or not data  # no body follows the head of an answer to HEAD
         yield Answer(int(status_line.split()[1]), headers, data[:length])
         data = data[length:]

@@ -1,4 +1,4 @@
-"""An HTTP receiver for destinations of type ``webhook``, which fails as it is told to."""
+"""An HTTP receiver for destinations of type ``webhook`` that fails on demand."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["Receiver"]
 
 
 class Receiver:
-    """Takes batches of events and remembers which ones.
+    """Accepts batches of events, and records them.
 
     Attributes:
-        broken: paths that refuse an event whose ``properties.fate`` is ``reject`` for good, and ask
-            for one whose fate is ``wait`` to be sent again later.
+        broken: paths that obey the ``properties.fate`` of events: ``reject`` is refused for good,
+            ``wait`` is to be sent again later.
         down: paths that are answered 503.
-        taken: what each path has answered with success, in order: ``source/message id``.
-        refused: how many requests have been answered 503.
+        taken: accepted events of each path, in order, as ``source/message id``.
+        refused: number of requests that were answered 503.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Receiver:
         self._server.server_close()
 
     def answer(self, path: str, events: list[dict[str, Any]]) -> tuple[int, dict[str, Any]]:
-        """The status and the body for a batch."""
+        """Returns status and body of the answer to a batch."""
         with self._lock:
             if path in self.down:
                 self.refused += 1
@@ -64,7 +64,7 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             status, found = receiver.answer(self.path, json.loads(body)["batch"])
             answer = json.dumps(found).encode()
-            self.send_response_only(status)  # nothing that tells of this machine
+            self.send_response_only(status)  # without headers that depend on the machine
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
             self.wfile.write(answer)

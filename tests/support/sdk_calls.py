@@ -1,8 +1,8 @@
-"""What the tests of client SDKs share: the calls that every SDK makes, and what must arrive.
+"""Calls that every client SDK makes, and checks of the events that must arrive.
 
-Each SDK runs in a process of its own: a program in the folder ``sdk`` reads a job from its standard
-input, makes the calls, and prints a `Report`. A time in a job is written as an object whose only
-key is ``$time``, with ISO 8601, and becomes what the language has for times.
+Each SDK runs in a process of its own. A program in the folder ``sdk`` reads a job from its standard
+input, makes the calls, and prints a `Report`. A time in a job is an object with the only key
+``$time`` and a text in ISO 8601; the program turns it into a time of its language.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from tests.support.front import Front
+from tests.support.failing_proxy import FailingProxy
 from tests.support.gateway_process import GatewayProcess
 
 __all__ = [
@@ -97,7 +97,7 @@ CALLS: Sequence[Call] = (
     {"type": "alias", "previousId": "anonymous-1", "userId": "user-1"},
     {"type": "alias", "previousId": "user-1", "userId": "user-2", "timestamp": _LONG_AGO},
 )
-"""Every type of call, with what users put into them."""
+"""Every type of call, with usual content."""
 
 NUMBER_CALLS: Sequence[Call] = (
     {"type": "identify", "userId": 12345, "traits": {"plan": "free"}},
@@ -106,11 +106,11 @@ NUMBER_CALLS: Sequence[Call] = (
     {"type": "group", "userId": 12345, "groupId": 99},
     {"type": "alias", "previousId": 12345, "userId": 67890},
 )
-"""Ids that are numbers, for the SDKs that take them."""
+"""Calls with numbers as ids, for the SDKs that accept them."""
 
 
 def many_calls(number: int) -> list[Call]:
-    """More calls than go into one batch; one of them has an id that the caller chose."""
+    """Makes a number of calls; one of them has a message id of its own."""
     named = {"type": "track", "userId": "user-1", "event": "Named", "messageId": f"own-{uuid4()}"}
     return [named] + [
         {"type": "track", "userId": f"user-{i % 7}", "event": "Counted", "properties": {"i": i}}
@@ -120,13 +120,13 @@ def many_calls(number: int) -> list[Call]:
 
 @dataclass(frozen=True)
 class Report:
-    """What an SDK had to say.
+    """The report of a program that used an SDK.
 
     Attributes:
-        message_ids: of the calls, in their order.
-        errors: from the SDK's own callback for errors.
-        logged: its warnings and errors.
-        started, ended: when the program ran.
+        message_ids: of the calls, in order.
+        errors: passed to the SDK's error callback.
+        logged: warnings and errors in the SDK's log.
+        started, ended: times around the run of the program.
     """
 
     message_ids: list[str]
@@ -138,12 +138,12 @@ class Report:
 
 @dataclass(frozen=True)
 class Sdk:
-    """An SDK.
+    """A client SDK.
 
     Attributes:
-        command: runs the program that uses it, in the folder ``sdk``.
-        library: what it puts into `context.library`.
-        channel: what it puts into `channel`.
+        command: runs the program that uses the SDK, in the folder ``sdk``.
+        library: the `context.library` of its events.
+        channel: the `channel` of its events.
     """
 
     command: tuple[str, ...]
@@ -153,10 +153,10 @@ class Sdk:
     def run(
         self, url: str, calls: Sequence[Any], write_key: str = WRITE_KEY, **options: Any
     ) -> Report:
-        """Make the calls and wait until the SDK is done with them.
+        """Makes the calls and waits until the SDK has finished.
 
         Args:
-            options: for the SDK's client, beyond address and write key.
+            options: further options of the SDK's client.
         """
         job = {"url": url, "write_key": write_key, "calls": list(calls), "options": options}
         started = datetime.now(UTC)
@@ -174,28 +174,28 @@ class Sdk:
 
 
 def stored(gateway: GatewayProcess) -> float:
-    """Events that the gateway has taken in."""
+    """Returns the number of accepted events."""
     return gateway.metric("headgate_events_accepted_total", source="app")
 
 
 def duplicate(gateway: GatewayProcess) -> float:
-    """Events that it had before."""
+    """Returns the number of duplicate events."""
     return gateway.metric("headgate_events_duplicate_total", source="app")
 
 
 def refused(gateway: GatewayProcess, code: str) -> float:
-    """Requests that it answered with an error."""
+    """Returns the number of requests rejected with a code."""
     return gateway.metric("headgate_requests_rejected_total", code=code)
 
 
 def check_sent_again(
     gateway: GatewayProcess, sdk: Sdk, calls: Sequence[Call], **options: Any
 ) -> None:
-    """See that each call is stored once when a request is refused and the answer to one is lost."""
+    """Asserts that each call is stored once if a request is refused and an answer is lost."""
     before, duplicates_before = stored(gateway), duplicate(gateway)
-    with Front(gateway.url, ["refuse", "lose"]) as front:
-        report = sdk.run(front.url, calls, **options)
-    lost, *others = [seen for seen in front.requests if seen.fate != "refuse"]
+    with FailingProxy(gateway.url, ["refuse", "lose"]) as proxy:
+        report = sdk.run(proxy.url, calls, **options)
+    lost, *others = [seen for seen in proxy.requests if seen.fate != "refuse"]
     assert [seen.fate for seen in (lost, *others)] == ["lose"] + [None] * len(others)
     assert others
     check_delivered(gateway, sdk, calls, replace(report, logged=[]))  # some log that they try again
@@ -206,7 +206,7 @@ def check_sent_again(
 def check_delivered(
     gateway: GatewayProcess, sdk: Sdk, calls: Sequence[Call], report: Report
 ) -> list[dict[str, Any]]:
-    """See that each call arrived exactly once, as it was made; gives the events, in that order."""
+    """Asserts that each call arrived exactly once, as made; returns the events in that order."""
     assert report.errors == []
     assert report.logged == []
     events = delivered_once(gateway, report)
@@ -217,7 +217,7 @@ def check_delivered(
 
 
 def delivered_once(gateway: GatewayProcess, report: Report) -> list[dict[str, Any]]:
-    """See that each message arrived exactly once; gives the events, in the order of the calls."""
+    """Asserts that each message arrived exactly once; returns the events in order of the calls."""
     gateway.wait_delivered("files")
     events = [e for e in gateway.events("events") if e["messageId"] in set(report.message_ids)]
     assert sorted(event["messageId"] for event in events) == sorted(report.message_ids)
@@ -279,7 +279,7 @@ def _read_time(text: str) -> datetime:
 
 
 def _plain(value: Any) -> Any:
-    """A value with times in one form, whichever way they were written."""
+    """Returns a value with all times in one form."""
     if isinstance(value, Mapping):
         if "$time" in value:
             return datetime.fromisoformat(value["$time"])

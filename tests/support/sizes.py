@@ -15,35 +15,35 @@ from hypothesis import HealthCheck, is_hypothesis_test, settings
 __all__ = ["either", "examples", "is_search", "more", "set_examples", "sizes"]
 
 _SMALL = 40
-_FULL = 300
+_FULL = 200
 
 
 def sizes(names: str, *, small: Any, full: Any) -> pytest.MarkDecorator:
-    """Make two tests of one: a small one, which always runs, and a full one with the mark `long`.
+    """Makes two tests of one: a small one, which always runs, and a full one with the mark `long`.
 
     Args:
-        names: of the arguments that say how large the test is, as `pytest.mark.parametrize` takes.
+        names: of the arguments that set the size, in the form of `pytest.mark.parametrize`.
         small, full: a value, or a tuple of one value for each name.
     """
     return pytest.mark.parametrize(names, either(small=small, full=full))
 
 
 def either(*, small: Any, full: Any) -> list[Any]:
-    """Make the same two of each test that uses a fixture: its `params`."""
+    """Makes the `params` of a fixture, so that each test with the fixture becomes two, as above."""
     return [_param(small, "small"), _param(full, "full", pytest.mark.long)]
 
 
 def more(names: str, always: Iterable[Any], long: Iterable[Any]) -> pytest.MarkDecorator:
-    """Make a test of each value, or tuple of values; those of `long` have the mark of that name."""
+    """Makes a test for each value or tuple of values; those in `long` have the mark `long`."""
     values = [_param(value, None) for value in always]
     values += [_param(value, None, pytest.mark.long) for value in long]
     return pytest.mark.parametrize(names, values)
 
 
 def set_examples(*, long: bool) -> None:
-    """Set how many examples properties try that do not say it themselves.
+    """Sets the number of examples of properties that do not set it themselves.
 
-    An example may take any time, for that depends on the machine and on what else runs there.
+    An example may take any time, because that depends on the machine and its load.
     """
     name = "long" if long else "small"
     number = _FULL if long else _SMALL
@@ -58,12 +58,12 @@ def set_examples(*, long: bool) -> None:
 
 
 def examples(small: int, full: int) -> int:
-    """How many examples a property is to try, which takes longer for each than others do."""
+    """Returns the number of examples for a property whose examples are slow."""
     return full if settings.get_current_profile_name() == "long" else small
 
 
 def is_search(item: pytest.Item) -> bool:
-    """Whether a test is a property, for which examples are searched."""
+    """Tells whether a test is a property, for which examples are searched."""
     return is_hypothesis_test(getattr(item, "obj", None))
 
 

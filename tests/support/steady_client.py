@@ -1,17 +1,28 @@
-"""A client that keeps sending and knows what was acknowledged, for tests that kill the gateway."""
+"""Clients that send events without pause, each in a thread of its own."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import http.client
+import json
+import threading
+from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 
-__all__ = ["Client"]
+__all__ = ["KeepAliveClient", "RetryingClient"]
 
 
-class Client:
-    """Sends batches without pause, each again until it is answered 200."""
+class RetryingClient:
+    """Sends batches without pause, and each again until it is answered 200.
+
+    Attributes:
+        url: of the gateway; may change while the client runs.
+        sent: message ids of the acknowledged events.
+        ended: set it to stop the client.
+    """
 
     def __init__(self, write_key: str = "demo") -> None:
         token = base64.b64encode(f"{write_key}:".encode()).decode()
@@ -21,6 +32,7 @@ class Client:
         self.ended = False
 
     def run(self) -> None:
+        """Sends until `ended` is set; to be called in a thread."""
         asyncio.run(self._run())
 
     async def _run(self) -> None:
@@ -42,3 +54,57 @@ class Client:
                 return response.status == 200
         except (aiohttp.ClientError, OSError):
             return False
+
+
+class KeepAliveClient(threading.Thread):
+    """Sends batches of one user over one connection, and accepts no answer but 200.
+
+    Attributes:
+        sent: number of events sent; their ids are ``{user}-{number}``.
+        addresses: local addresses of the connection; more than one means it was closed.
+        problem: the error that ended the client; empty if there was none.
+    """
+
+    def __init__(self, url: str, user: str) -> None:
+        super().__init__()
+        address = urlsplit(url)
+        assert address.hostname is not None
+        self.connection = http.client.HTTPConnection(address.hostname, address.port, timeout=20)
+        self.user = user
+        self.sent = 0
+        self.addresses: set[Any] = set()
+        self.problem = ""
+        self.end = threading.Event()
+
+    @property
+    def ids(self) -> list[str]:
+        """Message ids of all events sent."""
+        return [f"{self.user}-{number}" for number in range(self.sent)]
+
+    def run(self) -> None:
+        try:
+            while not self.end.is_set():
+                self._send(range(self.sent, self.sent + 10))
+                self.sent += 10
+        except (OSError, http.client.HTTPException, AssertionError) as error:
+            self.problem = repr(error)
+        finally:
+            self.connection.close()
+
+    def _send(self, numbers: range) -> None:
+        batch = [
+            {"type": "track", "userId": self.user, "event": "e", "messageId": f"{self.user}-{n}"}
+            for n in numbers
+        ]
+        body = json.dumps({"batch": batch, "writeKey": "k"})
+        self.connection.request("POST", "/v1/batch", body, {"Content-Type": "text/plain"})
+        self.addresses.add(self.connection.sock.getsockname())
+        response = self.connection.getresponse()
+        text = response.read()
+        assert response.status == 200, text
+
+    def stop(self) -> None:
+        """Ends the client after the request under way."""
+        self.end.set()
+        self.join(30)
+        assert not self.is_alive()

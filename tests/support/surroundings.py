@@ -1,4 +1,4 @@
-"""Takes away what the tests would otherwise inherit from the terminal or job that starts them."""
+"""Shields tests from the terminal or job that starts them."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _PYTHON = ("PYTHONDONTWRITEBYTECODE", "PYTHONOPTIMIZE", "PYTHONWARNINGS")
 
 
 def neutralise() -> None:
-    """Make this process, and those that it starts, the same whoever starts it.
+    """Gives this process and its children the same surroundings, however it was started.
 
     - A shell starts background jobs with SIGINT and SIGQUIT ignored, and children inherit that.
-    - Tables are laid out for the width of the terminal, and coloured where there is one.
-    - Requests to 127.0.0.1 go there, whatever proxy is set.
-    - Python keeps the code that it compiles. Otherwise each gateway compiles its own again.
+    - Tables have the width of the terminal, and colours if there is one.
+    - Requests to 127.0.0.1 use no proxy.
+    - Python caches compiled code. Otherwise each gateway compiles it again.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)

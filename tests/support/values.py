@@ -1,4 +1,4 @@
-"""Hypothesis strategies for JSON, as values and as the text that a client may send."""
+"""Hypothesis strategies for JSON, as values and as texts that a client may send."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ json_values = st.recursive(
     ),
     max_leaves=5,
 )
-"""What any JSON decoder gives for a text that it can hold: no NaN, no lone surrogates."""
+"""Values that any JSON decoder can return: no NaN, no lone surrogates."""
 
 json_objects = st.dictionaries(st.text(max_size=8), json_values, max_size=3)
 
@@ -36,7 +36,7 @@ _numbers = (
 
 
 def _written(value: object) -> st.SearchStrategy[str]:
-    """JSON text of a value, in one of the ways to write it."""
+    """Generates the JSON text of a value, in one of several styles."""
     return st.sampled_from(
         [
             json.dumps(value),
@@ -67,10 +67,10 @@ json_text = st.recursive(
     ),
     max_leaves=8,
 )
-"""JSON as text: numbers beyond a double, any blanks, escapes, keys that come twice."""
+"""JSON texts: numbers beyond a double, any blanks, escapes, duplicate keys."""
 
 
 def json_text_objects(keys: st.SearchStrategy[str]) -> st.SearchStrategy[bytes]:
-    """JSON text of an object with these keys and any values."""
+    """Generates JSON texts of objects with these keys and any values."""
     pairs = st.lists(st.builds("{}:{}".format, keys.flatmap(_written), json_text), max_size=8)
     return st.builds(_join, st.just("{"), st.just("}"), pairs, _blanks).map(str.encode)

@@ -11,11 +11,17 @@ __all__ = ["until", "wait_until"]
 _POLL_SECONDS = 0.02
 
 
-def wait_until(done: Callable[[], bool], seconds: float = 90) -> None:
-    """Polls a condition until it holds, and fails after the given time."""
+def wait_until(
+    done: Callable[[], bool], seconds: float = 90, *, what: str = "the condition holds"
+) -> None:
+    """Polls a condition until it holds, and fails after the given time.
+
+    Args:
+        what: the condition in words, for the error.
+    """
     deadline = time.monotonic() + seconds
     while not done():
-        assert time.monotonic() < deadline, f"not within {seconds:g} s"
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
         time.sleep(_POLL_SECONDS)
 
 

@@ -1,4 +1,4 @@
-"""Clients and looks at processes for the tests of several workers."""
+"""A config with several workers, their processes, and clients that send to them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ __all__ = ["Sender", "config", "process_of", "send"]
 
 
 def config(workers: int, destination: str, more: str = "") -> str:
+    """Returns a config with this number of workers and these destinations."""
     return f"""
 [server]
 port = 0
@@ -34,7 +35,7 @@ token = "{ADMIN_TOKEN}"
 
 
 def process_of(gateway: GatewayProcess, worker: int) -> int:
-    """The process that a worker is now."""
+    """Returns the id of the process that a worker currently is."""
     deadline = time.monotonic() + 20
     while worker not in (pids := _processes(gateway)):
         assert time.monotonic() < deadline, "the supervisor does not say what runs"
@@ -57,7 +58,7 @@ def _processes(gateway: GatewayProcess) -> dict[int, int]:
 
 
 def send(url: str, ids: list[str], user: str = "u") -> int:
-    """Send events in one batch over a connection of its own; the answer's status."""
+    """Sends events in one batch over a new connection, and returns the status."""
     address = urlsplit(url)
     assert address.hostname is not None
     connection = http.client.HTTPConnection(address.hostname, address.port, timeout=20)
@@ -77,7 +78,15 @@ def post(connection: http.client.HTTPConnection, ids: list[str], user: str = "u"
 
 
 class Sender(threading.Thread):
-    """Sends batches without pause until told to end, each again until it is answered 200."""
+    """Sends batches without pause, and each again until it is answered 200.
+
+    Attributes:
+        answered: message ids of the acknowledged events.
+        again: message ids that were sent more than once.
+        refused: number of refused connections.
+        broken: number of broken connections.
+        wrong: statuses other than 200.
+    """
 
     def __init__(self, url: str) -> None:
         super().__init__()
@@ -106,7 +115,7 @@ class Sender(threading.Thread):
         except ConnectionRefusedError:
             self.refused += 1
         except (OSError, http.client.HTTPException):
-            self.broken += 1  # killed in the middle of it
+            self.broken += 1  # the worker was killed during the request
         return 0
 
     def stop(self) -> None:

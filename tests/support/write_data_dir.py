@@ -6,14 +6,14 @@ Run it once for each release, from the root of the repository::
 
 It writes two archives to ``tests/data``, of a single process and of two workers, such as
 ``data_dir_0_1_0.tar.gz`` and ``data_dir_0_1_0_workers.tar.gz``, and beside each a JSON file with
-what the gateway said of it. `tests.system.test_old_data_dir` opens them with the gateway of its own
-day. So the files of a version are never made again: a file that is there is not replaced.
+the facts that the gateway reported about it. `tests.system.test_old_data_dir` opens them with the
+current gateway. So the files of a version are never written again: the script replaces no file.
 
-Only the command line and HTTP are used, so that the script works with any release. An archive holds
-``config.toml`` and ``data/``. `Facts` says what the JSON holds.
+The script uses only the command line and HTTP, so that it works with any release. An archive holds
+``config.toml`` and ``data/``. `Facts` describes the JSON.
 
-The gateway runs with its clock set back to 1 March 2025. So the files are old from the first day:
-a test that opens them cannot come to depend on their age, and no clock is behind them.
+The gateway runs with its clock set back to 1 March 2025. So the files are old from the first day.
+A test that opens them cannot depend on their age, and no clock is behind them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import time
 import urllib.request
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from io import BytesIO
@@ -39,8 +39,9 @@ from typing import Any, TypedDict
 from tests.support.data_dir_events import ERASED, SUPPRESSED, Call, Plan, config_of
 from tests.support.gateway_process import GatewayProcess
 from tests.support.receiver import Receiver
+from tests.support.waiting import wait_until
 
-__all__ = ["DATA", "Facts", "send", "wait_until"]
+__all__ = ["DATA", "Facts", "send"]
 
 _ROOT = Path(__file__).parent.parent.parent
 DATA = _ROOT / "tests" / "data"
@@ -53,31 +54,33 @@ _time, _time_ns = time.time, time.time_ns
 time.time = lambda: _time() - {_AGE_SECONDS}
 time.time_ns = lambda: _time_ns() - {_AGE_SECONDS} * 10**9
 """
-"""Runs at the start of each Python process that finds it."""
+"""Code that each Python process with this file on its path runs at its start."""
 
 
 class Facts(TypedDict):
-    """What the gateway that wrote a data directory said of it, after it had stopped unless noted.
+    """Facts about a data directory, as reported by the gateway that wrote it.
+
+    Commands ran on the stopped gateway, unless noted.
 
     Attributes:
         version: of the gateway.
-        workers: how many there were.
-        ledger: of `gateway ledger`.
-        dead: of `gateway dead show`, the newest first.
-        audit: of `gateway audit`, the newest first.
-        suppressed: ids, of `gateway suppress list`.
-        segments: of `gateway queue inspect`, those of each worker, without their times.
-        rollouts: of `gateway rollout list`.
-        decisions: of `gateway rollout report`.
-        regulations: of `gateway erase --list`, from the running gateway.
-        replays: of `gateway replay --status`, from the running gateway.
-        lives: of `gateway why`, for an id in each state that there is at any destination.
-        places: of `gateway why`, for each ``source/id`` that is stored: destination to state.
-        arms: of users who are linked to a visitor, the state of their last event at ``canary``.
-        taken: what each path of the receiver had taken; as of `places`.
-        accepted: ids that each source accepted, by the plan.
-        erased: those of them that were erased; half of them were pending at ``down``.
-        discarded: the code of each id that was not stored, by the plan.
+        workers: number of workers.
+        ledger: output of `gateway ledger`.
+        dead: output of `gateway dead show`, the newest first.
+        audit: output of `gateway audit`, the newest first.
+        suppressed: ids, from `gateway suppress list`.
+        segments: output of `gateway queue inspect` for each worker, without times.
+        rollouts: output of `gateway rollout list`.
+        decisions: from `gateway rollout report`.
+        regulations: output of `gateway erase --list`, from the running gateway.
+        replays: output of `gateway replay --status`, from the running gateway.
+        lives: output of `gateway why`, for one id in each state at each destination.
+        places: state by destination for each stored ``source/id``, from `gateway why`.
+        arms: for each user linked to a visitor, the state of the user's last event at ``canary``.
+        taken: the events, as ``source/id``, that each path of the receiver accepted.
+        accepted: ids that each source accepted, according to the plan.
+        erased: the erased ones of these ids; half of them were pending at ``down``.
+        discarded: the code of each id that was not stored, according to the plan.
     """
 
     version: str
@@ -101,7 +104,7 @@ class Facts(TypedDict):
 
 
 def send(url: str, call: Call) -> None:
-    """Make a request over a connection of its own; it must be answered 200."""
+    """Sends a request over a new connection, and asserts that it is answered 200."""
     body = json.dumps(call.body, separators=(",", ":")).encode()
     headers = {"Connection": "close"}
     if call.key:
@@ -113,16 +116,8 @@ def send(url: str, call: Call) -> None:
         assert response.status == 200
 
 
-def wait_until(done: Callable[[], bool], what: str, seconds: float = 30) -> None:
-    """Wait for something that a gateway is about to do."""
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline, f"it never came about: {what}"
-        time.sleep(0.02)
-
-
 def main() -> None:
-    """Write the files that are not there."""
+    """Writes the missing files."""
     with tempfile.TemporaryDirectory(prefix="clock-") as clock:
         (Path(clock) / "sitecustomize.py").write_text(_CLOCK)
         os.environ["PYTHONPATH"] = os.pathsep.join((clock, str(_ROOT)))
@@ -203,7 +198,7 @@ def _decide(folder: Path, action: str, reason: str) -> None:
 
 
 def _wait_settled(gateway: GatewayProcess, failing: Iterable[str]) -> None:
-    """Until every event has been tried: what is pending waits in a retry lane, or is not sent."""
+    """Waits until every event was tried; pending events wait in a retry lane or are not sent."""
 
     def settled() -> bool:
         found = gateway.get("/health")["destinations"]
@@ -213,11 +208,11 @@ def _wait_settled(gateway: GatewayProcess, failing: Iterable[str]) -> None:
             if id_ not in failing
         ) and all(found[id_]["status"] == "retrying" for id_ in failing)
 
-    wait_until(settled, "all events have been tried")
-    # What fails twice is dead; a retry comes within a second.
+    wait_until(settled, what="all events have been tried")
+    # An event that fails twice is dead; a retry comes within a second.
     wait_until(
         lambda: gateway.get("/health")["destinations"]["mailer"]["waiting_events"] == 0,
-        "the mailer has given up what it waits for",
+        what="the mailer has given up all waiting events",
     )
 
 
@@ -225,7 +220,7 @@ def _wait_settled(gateway: GatewayProcess, failing: Iterable[str]) -> None:
 
 
 def _ask(folder: Path, workers: int, plan: Plan) -> dict[str, Any]:
-    """What the commands say of the files."""
+    """Runs the commands on the files."""
     folders = ["data", *(f"data/worker-{number}" for number in range(1, workers))]
     stored = [id_ for ids in plan.accepted.values() for id_ in ids]
     every = sorted({*stored, *plan.discarded})
@@ -261,7 +256,7 @@ def _ask(folder: Path, workers: int, plan: Plan) -> dict[str, Any]:
 
 
 def _one_of_each(lives: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Few lives that show all that happens to events."""
+    """Returns a few lives with one example for each outcome of events."""
     first: dict[tuple[str, str], str] = {}
     for id_, life in lives.items():
         for one in life["discarded"]:
@@ -278,7 +273,7 @@ def _life(id_: str, folder: Path) -> dict[str, Any]:
 
 
 def _check(found: Facts, plan: Plan) -> None:
-    """See that the gateway did what the plan says, and that the files hold what a test needs."""
+    """Asserts that the gateway followed the plan, and that the files hold what the test needs."""
     sources = {one["id"]: one for one in found["ledger"]["sources"]}
     for id_, ids in plan.accepted.items():
         assert sources[id_]["accepted"] == len(ids), sources
@@ -292,7 +287,7 @@ def _check(found: Facts, plan: Plan) -> None:
     for places in found["places"].values():
         for id_, state in places.items():
             states[id_][state] += 1
-    # Of an erased event there is nothing left to ask about; those in the queue still count.
+    # Erased events are unknown to `gateway why`, but those in the queue still count.
     states["down"]["queued"] += len(plan.erased) // 2
     for id_, one in destinations.items():
         assert states[id_]["waiting"] == one["waiting"], (id_, states, one)
@@ -328,7 +323,7 @@ def _lines(*arguments: str, folder: Path) -> list[dict[str, Any]]:
 
 
 def _pack(folder: Path, names: Iterable[str]) -> bytes:
-    """An archive that depends on nothing but the files: not on their owner, nor on their order."""
+    """Makes an archive that depends on the files only, not on their owner or order."""
 
     def plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
         member.uid = member.gid = 0
@@ -344,7 +339,7 @@ def _pack(folder: Path, names: Iterable[str]) -> bytes:
 
 
 def _text_of(facts: Facts) -> str:
-    """JSON with a line for each entry of each fact."""
+    """Encodes JSON with a line for each entry of each fact."""
     parts = []
     for name, value in facts.items():
         if isinstance(value, dict) and value:

@@ -11,7 +11,17 @@ from gateway.builtin.sources.segment import SegmentConfig
 from gateway.builtin.sources.segment.pixel import GIF
 from gateway.config.settings import ServerConfig
 from gateway.errors import QueueClosed, QueueFull
-from tests.support.segment_fakes import KEY, SUCCESS, Lab, Reply, basic, dumps, encoded, event, lab
+from tests.support.segment_harness import (
+    KEY,
+    SUCCESS,
+    Reply,
+    SegmentHarness,
+    basic,
+    dumps,
+    encoded,
+    event,
+    segment_gateway,
+)
 
 PROXY = ServerConfig(trusted_proxies=("127.0.0.0/8", "10.0.0.0/8"))
 BROWSER = {"library": {"name": "analytics.js", "version": "2"}}
@@ -25,7 +35,7 @@ async def address(
     config: SegmentConfig | None = None,
 ) -> Any:
     """Returns the `context.ip` that an event is stored with."""
-    async with lab(config, server=server) as gateway:
+    async with segment_gateway(config, server=server) as gateway:
         headers = basic() | ({} if forwarded is None else {"X-Forwarded-For": forwarded})
         reply = await gateway.post("/v1/track", event(context=context), headers)
         assert reply.status == 200
@@ -68,7 +78,7 @@ async def test_case_46_switches() -> None:
 
 async def test_case_46_user_agent() -> None:
     """A device's event gets the User-Agent header up to the limit; a server SDK's does not."""
-    async with lab(SegmentConfig(max_user_agent_chars=10)) as gateway:
+    async with segment_gateway(SegmentConfig(max_user_agent_chars=10)) as gateway:
         headers = {**basic(), "User-Agent": "Mozilla/5.0 and much more"}
         await gateway.post("/v1/track", event(context=BROWSER), headers)
         await gateway.post("/v1/track", event(context=SERVER), headers)
@@ -79,7 +89,7 @@ async def test_case_46_user_agent() -> None:
 
 async def test_case_46_bytes_in_headers() -> None:
     """Headers outside UTF-8 are stored as far as possible, and break nothing."""
-    async with lab() as gateway:
+    async with segment_gateway() as gateway:
         body = dumps(event(writeKey=KEY, context=BROWSER))
         head = b"POST /v1/t HTTP/1.1\r\nHost: x\r\nUser-Agent: a\xff\xfeb\r\nSentAt: \xff\r\n"
         head += b"Origin: http://\xff\r\nContent-Length: %d\r\n\r\n" % len(body)
@@ -109,7 +119,7 @@ async def test_case_47_preflight(path: str) -> None:
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": asked,
     }
-    async with lab() as gateway:
+    async with segment_gateway() as gateway:
         reply = await gateway.request("OPTIONS", path, None, headers)
         assert reply.status in (200, 204)
         _readable(reply, "https://a.b")
@@ -124,7 +134,7 @@ async def test_case_47_preflight(path: str) -> None:
 async def test_case_47_errors_are_readable_too() -> None:
     """Success and errors both have the headers that let a page's script read them."""
     origin = {"Origin": "https://a.b"}
-    async with lab() as gateway:
+    async with segment_gateway() as gateway:
         for method, path, body, headers, status in (
             ("POST", "/v1/t", event(), basic(), 200),
             ("POST", "/v1/t", b"{", basic(), 400),
@@ -143,7 +153,7 @@ async def test_case_47_errors_are_readable_too() -> None:
         _readable(reply, "https://a.b")
 
 
-async def _pixel(gateway: Lab, path: str) -> None:
+async def _pixel(gateway: SegmentHarness, path: str) -> None:
     reply = await gateway.get(path)
     assert (reply.status, reply.body) == (200, GIF)
     assert reply.headers["Content-Type"] == "image/gif"
@@ -160,7 +170,7 @@ async def test_case_48_pixel_with_data() -> None:
         quote(dumps(one).decode(), safe=""),
     ]
     assert any("+" in form for form in forms)
-    async with lab() as gateway:
+    async with segment_gateway() as gateway:
         for form in forms:
             await _pixel(gateway, f"/v1/pixel/track?data={form}")
         assert len(gateway.stored) == 4
@@ -174,7 +184,7 @@ async def test_case_48_pixel_with_data() -> None:
 async def test_case_48_flat_pixel() -> None:
     """Without data each parameter is a field, and dots nest."""
     query = f"writeKey={KEY}&userId=u&event=Opened&properties.a=1&properties.b.c=x+y&context.ip="
-    async with lab() as gateway:
+    async with segment_gateway() as gateway:
         for path in ("/v1/pixel/track", "/pixel/v1/track"):
             await _pixel(gateway, f"{path}?{query}")
         assert [kept["channel"] for kept in gateway.stored] == ["browser", "web"]
@@ -185,7 +195,7 @@ async def test_case_48_flat_pixel() -> None:
 async def test_case_48_dots_without_end() -> None:
     """Dots nest up to a limit; the rest of the name becomes the last key."""
     name = "properties" + ".a" * 2_000
-    async with lab() as gateway:
+    async with segment_gateway() as gateway:
         await _pixel(gateway, f"/v1/pixel/track?writeKey={KEY}&userId=u&event=e&{name}=1")
         (kept,) = gateway.stored
     level, depth = kept, 0
@@ -214,14 +224,14 @@ async def test_case_48_dots_without_end() -> None:
 )
 async def test_case_48_bad_pixel(query: str) -> None:
     """Any faulty pixel request is answered with the picture, and nothing is stored."""
-    async with lab() as gateway:
+    async with segment_gateway() as gateway:
         await _pixel(gateway, f"/v1/pixel/track?{query}")
         assert gateway.stored == []
 
 
 async def test_case_49_beacon() -> None:
     """A beacon has its key in the query and no header."""
-    async with lab() as gateway:
+    async with segment_gateway() as gateway:
         headers = {"Content-Type": "text/plain;charset=UTF-8"}
         body = {"batch": [event()], "sentAt": "2026-11-23T14:00:00Z"}
         reply = await gateway.post(f"/beacon/v1/batch?writeKey={KEY}", body, headers)
@@ -235,7 +245,7 @@ async def test_case_49_beacon() -> None:
 @pytest.mark.parametrize("path", ["/v1/projects/{}/settings", "/projects/{}/settings"])
 async def test_case_50_settings(path: str) -> None:
     """The settings tell an SDK to send to this gateway, and name no other destination."""
-    async with lab() as gateway:
+    async with segment_gateway() as gateway:
         reply = await gateway.get(path.format(KEY))
         assert reply.status == 200
         assert reply.headers["Access-Control-Allow-Origin"] == "*"
@@ -253,7 +263,7 @@ async def test_case_50_settings(path: str) -> None:
 
 async def test_case_50_source_config() -> None:
     """The settings for RudderStack's SDKs pass the checks of these SDKs."""
-    async with lab() as gateway:
+    async with segment_gateway() as gateway:
         for path, headers in (
             (f"/sourceConfig/?p=npm&v=3&writeKey={KEY}", {}),
             ("/sourceConfig", basic()),
@@ -271,7 +281,7 @@ async def test_case_50_source_config() -> None:
 
 async def test_case_51_telemetry() -> None:
     """Telemetry of SDKs is accepted without a key, and not stored."""
-    async with lab() as gateway:
+    async with segment_gateway() as gateway:
         series = {"series": [{"type": "Counter", "metric": "m", "value": 1, "tags": {}}]}
         reply = await gateway.post("/v1/m", series, {"Content-Type": "text/plain"})
         assert (reply.status, reply.body) == (200, SUCCESS)
@@ -290,7 +300,7 @@ async def test_case_51_telemetry() -> None:
 )
 async def test_case_52_overload(error: Exception, code: str, after: str) -> None:
     """Overload is a 503 with whole seconds in Retry-After; sent again, events are stored once."""
-    async with lab() as gateway:
+    async with segment_gateway() as gateway:
         gateway.queue.error = error
         for path, body in (("/v1/track", event(messageId="m")), ("/v1/b", {"batch": [event()]})):
             reply = await gateway.post(path, body)

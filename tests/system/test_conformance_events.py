@@ -8,10 +8,10 @@ import pytest
 
 from gateway.builtin.sources.segment import SegmentConfig
 from gateway.testing import ManualClock
-from tests.support.segment_fakes import SUCCESS, Lab, basic, event, lab
+from tests.support.segment_harness import SUCCESS, SegmentHarness, basic, event, segment_gateway
 
 
-async def send(gateway: Lab, *events: Any, **batch: Any) -> None:
+async def send(gateway: SegmentHarness, *events: Any, **batch: Any) -> None:
     """Sends a batch, which must be accepted."""
     reply = await gateway.post("/v1/batch", {"batch": list(events), **batch})
     assert (reply.status, reply.body) == (200, SUCCESS)
@@ -19,7 +19,7 @@ async def send(gateway: Lab, *events: Any, **batch: Any) -> None:
 
 async def stored(*events: Any, **batch: Any) -> tuple[list[dict[str, Any]], dict[str, int]]:
     """Returns the events that a fresh gateway stores of a batch, and the discarded ones."""
-    async with lab() as gateway:
+    async with segment_gateway() as gateway:
         await send(gateway, *events, **batch)
         return gateway.stored, gateway.discarded()
 
@@ -73,7 +73,7 @@ async def test_case_27_types_of_fields(bad: dict[str, Any], code: str) -> None:
     assert len(kept) == 1
     assert discarded == {code: 1}
     if isinstance(bad.get("type"), str) and bad["type"] != "Track":
-        async with lab() as gateway:
+        async with segment_gateway() as gateway:
             reply = await gateway.post(f"/v1/{bad['type']}", bad)
             assert (reply.status, reply.body) == (200, SUCCESS)
             assert gateway.discarded() == {code: 1}
@@ -89,7 +89,7 @@ async def test_case_28_null_is_absent() -> None:
 @pytest.mark.parametrize("number", ["123", "1.5", "12345678901234567890", "1e3"])
 async def test_case_29_numbers_as_ids(number: str) -> None:
     """A number as an id is kept as the client wrote it."""
-    async with lab() as gateway:
+    async with segment_gateway() as gateway:
         body = f'{{"event":"e","userId":{number},"messageId":{number}}}'.encode()
         assert (await gateway.post("/v1/track", body)).status == 200
         (kept,) = gateway.stored
@@ -143,7 +143,7 @@ async def test_case_32_traits_in_the_context() -> None:
 async def test_case_33_clock_skew() -> None:
     """The client's clock is corrected by the difference between sentAt and receivedAt."""
     clock = ManualClock(ManualClock()() - 2 * 3_600_000 + 5_000)  # 12:00:05
-    async with lab(clock=clock) as gateway:
+    async with segment_gateway(clock=clock) as gateway:
         await send(
             gateway,
             event(originalTimestamp="2026-11-23T10:00:00.000Z", sentAt="2026-11-23T10:00:05.000Z"),
@@ -183,7 +183,7 @@ async def test_case_36_sent_at_of_the_batch() -> None:
         "2026-11-23T12:00:00.000Z",
         "2026-11-23T13:00:00.000Z",
     ]
-    async with lab() as gateway:
+    async with segment_gateway() as gateway:
         headers = {**basic(), "SentAt": "2026-11-23T11:00:00.000Z"}
         assert (await gateway.post("/v1/track", event(), headers)).status == 200
         (one,) = gateway.stored
@@ -208,7 +208,7 @@ async def test_case_37_forms_of_times(text: str, read: str) -> None:
 
 async def test_case_38_duplicates() -> None:
     """A message id counts once for each source, and is answered 200 every time."""
-    async with lab(others={"2": SegmentConfig()}) as gateway:
+    async with segment_gateway(others={"2": SegmentConfig()}) as gateway:
         for headers in (basic(), basic(), basic("key-2")):
             reply = await gateway.post("/v1/track", event(messageId="m"), headers)
             assert reply.body == SUCCESS
@@ -218,7 +218,7 @@ async def test_case_38_duplicates() -> None:
 
 async def test_case_39_long_message_id() -> None:
     """A message id over 100 characters is shortened, the same way each time."""
-    async with lab() as gateway:
+    async with segment_gateway() as gateway:
         for _ in range(2):
             await send(gateway, event(messageId="m" * 101))
         (kept,) = gateway.stored

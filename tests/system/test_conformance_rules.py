@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
-import structlog
 
-from gateway.components.chain import Chain
-from gateway.config.settings import SourceSettings
 from gateway.events.event import Event
 from gateway.events.integrations import refusal
-from gateway.intake.context import IntakeContext
-from gateway.intake.dedup import RecentIds
-from gateway.intake.intake import Arrival, Intake, Receipt
 from gateway.privacy.suppression import Suppressions
-from gateway.queue.batching import BatchingQueue
-from gateway.state.ledger.counts import Ledger
-from gateway.testing import ManualClock, make_event
-from tests.support.segment_fakes import FakeQueue
+from gateway.testing import make_event
+from tests.support.intake_harness import IntakeHarness, make_source
 
 MAPPED = ("Advertising", "Analytics")
 BOTH = {"Advertising": True, "Analytics": True}
@@ -50,27 +42,13 @@ def test_case_42_consent(
     assert refusal(event, "D", storage=False, consent=mapped) == rule
 
 
-class Harness:
-    """An intake before a queue that stores at once."""
+class Harness(IntakeHarness):
+    """An intake that discards the events of suppressed users."""
 
     def __init__(self, path: Path) -> None:
-        self.queue = FakeQueue()
         self.suppressions = Suppressions(path)
-        self.ledger = Ledger()
-        self.intake = Intake(
-            IntakeContext(
-                sources={
-                    id_: SourceSettings(type="segment", write_key=id_) for id_ in ("web", "app")
-                },
-                queue=cast("BatchingQueue", self.queue),
-                recent_ids=RecentIds(3_600_000, 1000),
-                transforms=Chain(),
-                ledger=self.ledger,
-                clock=ManualClock(),
-                log=structlog.get_logger(),
-                suppressed=self.suppressions,
-            )
-        )
+        sources = {id_: make_source(id_) for id_ in ("web", "app")}
+        super().__init__(sources=sources, suppressed=self.suppressions)
 
     def suppress(self, *user_ids: str) -> None:
         self.suppressions.add(user_ids)
@@ -80,11 +58,9 @@ class Harness:
         self.suppressions.remove(user_ids)
         self.suppressions.refresh()
 
-    async def accept(self, *events: Event, source_id: str = "web") -> Receipt:
-        return await self.intake.accept(Arrival(source_id, self.intake.clock(), list(events)))
-
-    def stored(self) -> list[str]:
-        return [event.message_id for event in self.queue.stored]
+    @property
+    def stored_ids(self) -> list[str]:
+        return [event.message_id for event in self.stored()]
 
 
 @pytest.fixture
@@ -105,7 +81,7 @@ async def test_case_43_a_suppressed_user_is_not_stored(harness: Harness) -> None
     assert (receipt.accepted, receipt.duplicate, receipt.discarded) == (1, 0, {"suppressed": 2})
     receipt = await harness.accept(of("d", "gone"), source_id="app")
     assert (receipt.accepted, receipt.discarded) == (0, {"suppressed": 1})
-    assert harness.stored() == ["b"]
+    assert harness.stored_ids == ["b"]
     assert [harness.ledger.source(id_).discarded["suppressed"] for id_ in ("web", "app")] == [2, 1]
     assert harness.ledger.source("web").received == 3
 
@@ -117,7 +93,7 @@ async def test_case_43_unsuppressed_is_stored_again(harness: Harness) -> None:
     harness.unsuppress("u")
     receipt = await harness.accept(of("a", "u"), of("b", "u"))
     assert (receipt.accepted, receipt.duplicate, receipt.discarded) == (2, 0, {})
-    assert harness.stored() == ["a", "b"]
+    assert harness.stored_ids == ["a", "b"]
 
 
 @pytest.mark.parametrize("kind", ["track", "identify", "page", "screen", "group"])

@@ -82,7 +82,7 @@ def test_while_the_state_store_is_locked_events_are_taken_in_and_wait(tmp_path: 
 
 
 def test_a_damaged_state_store_stops_the_start_and_says_what_to_do(tmp_path: Path) -> None:
-    """Nothing is deleted; with the file moved away, all of the queue is delivered again."""
+    """A damaged file is kept; once it is moved away, the whole queue is delivered again."""
     gateway = GatewayProcess(tmp_path, CONFIG)
     with gateway:
         send_track(gateway, event="Hello", messageId="m")

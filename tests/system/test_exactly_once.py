@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.gateway_process import GatewayProcess
 from tests.support.sizes import sizes
-from tests.support.steady_client import Client
+from tests.support.steady_client import RetryingClient
 
 CONFIG = """
 [server]
@@ -29,11 +29,11 @@ batch = { max_events = 20, max_age_seconds = 0.0 }
 
 
 @pytest.mark.slow
-@sizes("kills", small=4, full=30)
+@sizes("kills", small=4, full=15)
 def test_after_kills_no_row_is_there_twice_and_none_is_missing(tmp_path: Path, kills: int) -> None:
     """Kills under load, also between writing rows and the cursor, make no row twice or missing."""
     rng = random.Random(11)
-    client = Client()
+    client = RetryingClient()
     with GatewayProcess(tmp_path, CONFIG) as gateway:
         client.url = gateway.url
         thread = threading.Thread(target=client.run)

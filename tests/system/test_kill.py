@@ -111,7 +111,7 @@ def test_no_acknowledged_event_is_lost_over_many_kills(tmp_path: Path, kills: in
         assert gateway.get("/health")["status"] == "ok"
         assert gateway.stop() == 0
 
-    delivered = Counter(delivered_ids(tmp_path / "out"))
+    delivered = Counter(gateway.message_ids("out"))
     assert len(answered) > 20 * kills
     assert answered - set(delivered) == set()
     assert set(delivered) <= sent
@@ -121,13 +121,6 @@ def test_no_acknowledged_event_is_lost_over_many_kills(tmp_path: Path, kills: in
     assert set(stored) == set(delivered)
     assert "Traceback" not in gateway.stderr
     assert "damaged" not in gateway.stderr
-
-
-def delivered_ids(folder: Path) -> list[str]:
-    lines = [
-        line for file in sorted(folder.glob("*.ndjson")) for line in file.read_text().splitlines()
-    ]
-    return [json.loads(line)["messageId"] for line in lines]
 
 
 def queued_ids(folder: Path) -> list[str]:

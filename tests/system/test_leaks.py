@@ -1,4 +1,4 @@
-"""Personal data comes in everywhere, and is nowhere: not on disk, in logs, in metrics, or sent."""
+"""Personal data that comes in anywhere is not on disk, in logs, in metrics, or sent."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ url = "{url}/hook"
 
 
 class _Vendor(BaseHTTPRequestHandler):
-    """Notes down all that it is sent, and says it again where it refuses."""
+    """Records every request body, and repeats it in its refusals."""
 
     received: list[bytes]
 
@@ -104,7 +104,7 @@ def _batch(planted: list[Planted]) -> bytes:
 
 
 def _among_others(planted: list[Planted], first: int) -> bytes:
-    """A batch in which most events hold nothing, and are stored as they are."""
+    """Makes a batch in which most events hold no personal data and are stored as sent."""
     events = []
     for number, one in enumerate(planted, first):
         other = b'{"type":"page","name":"x","userId":"u","messageId":"other-%d-%%d"}' % number
@@ -138,10 +138,10 @@ def _send_all(url: str, planted: list[Planted]) -> None:
 def test_nothing_personal_is_left_anywhere(
     tmp_path: Path, vendor: tuple[str, list[bytes]], number: int
 ) -> None:
-    """Of values of all kinds at all places, none is stored, logged, counted or sent.
+    """No planted personal value is stored, logged, counted or sent.
 
-    With the default settings; while deliveries fail and are refused, after SIGKILL, and after the
-    next start.
+    This holds with the default settings, while deliveries fail and are refused, after SIGKILL, and
+    after the next start.
     """
     vendor_url, received = vendor
     planted = plant(range(number))
@@ -170,7 +170,7 @@ def test_nothing_personal_is_left_anywhere(
 
 
 def test_what_is_planted_would_be_found() -> None:
-    """The search finds each value in its own event, so that it is no search for nothing."""
+    """The search finds each planted value in its own event, so the search itself works."""
     planted = plant(range(1000))
 
     missed = [

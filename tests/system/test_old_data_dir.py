@@ -1,7 +1,7 @@
-"""A data directory that an earlier release wrote: this one reads it, goes on with it, and balances.
+"""Data directories of earlier releases can be read, continued and balanced.
 
-The files are made by `tests.support.write_data_dir`. Their config keeps everything for a thousand
-years, so that the tests do not depend on how old they are.
+`tests.support.write_data_dir` makes the files. Their config keeps everything for a thousand years,
+so that the tests do not depend on the age of the files.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from gateway.cli import main
 from tests.support.data_dir_events import Call
 from tests.support.gateway_process import GatewayProcess
 from tests.support.receiver import Receiver
-from tests.support.write_data_dir import DATA, Facts, send, wait_until
+from tests.support.waiting import wait_until
+from tests.support.write_data_dir import DATA, Facts, send
 
 pytestmark = pytest.mark.slow
 
@@ -37,12 +38,12 @@ RULES = {
     "zipped": "half",
     "crm_next": "shadow",
 }
-"""By which rule a destination leaves out events."""
+"""The rule by which a destination filters events."""
 
 
 @dataclass(frozen=True)
 class Old:
-    """An unpacked data directory with its config, and what is known of it."""
+    """An unpacked data directory with its config, and the facts recorded about it."""
 
     folder: Path
     facts: Facts
@@ -52,7 +53,7 @@ class Old:
         return (self.folder / "config.toml").read_text()
 
     def run(self, *arguments: str, code: int | None = 0) -> str:
-        """What a command prints."""
+        """Returns the output of a command."""
         config = str(self.folder / "config.toml")
         done = CliRunner().invoke(main, [*arguments, "--config", config])
         assert code in (None, done.exit_code), done.output
@@ -65,15 +66,12 @@ class Old:
         return [json.loads(line) for line in self.run(*arguments, "--json").splitlines()]
 
     def with_state(self, destination: str, *states: str) -> list[str]:
-        """The events that were in one of these states at a destination."""
+        """Returns the events that were in one of these states at a destination."""
         places = self.facts["places"].items()
         return [name for name, place in places if place[destination] in states]
 
     def events(self, folder: str) -> dict[str, dict[str, Any]]:
-        """The events in the files of a destination of type ``file``, by ``source/id``.
-
-        None may be there twice.
-        """
+        """Returns the events in the files of a destination, by ``source/id``; none may repeat."""
         files = sorted((self.folder / "data" / folder).rglob("events-*.ndjson*"))
         texts = [
             gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
@@ -85,7 +83,7 @@ class Old:
         return found
 
     def rows(self) -> list[str]:
-        """The events in the table, as ``source/id``."""
+        """Returns the events in the table, as ``source/id``."""
         with closing(sqlite3.connect(self.folder / "data" / "events.sqlite")) as db:
             return [
                 f"{s}/{id_}" for s, id_ in db.execute("SELECT source_id, message_id FROM events")
@@ -101,12 +99,12 @@ def old(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_there_are_old_data_directories() -> None:
-    """Those of a single process and of several workers are both kept."""
+    """Data directories of a single process and of several workers are kept."""
     assert {"data_dir_0_1_0", "data_dir_0_1_0_workers"} <= set(ARCHIVES)
 
 
 def test_commands_read_it_as_the_old_release_did(old: Old) -> None:
-    """What the commands say of a stopped gateway's files is, word for word, what they said then."""
+    """Commands print the same about the files of a stopped gateway as the old release did."""
     facts = old.facts
     assert old.json("ledger") == facts["ledger"]
     assert old.lines("dead", "show") == facts["dead"]
@@ -136,7 +134,7 @@ def test_commands_read_it_as_the_old_release_did(old: Old) -> None:
 def test_the_gateway_goes_on_where_the_old_one_stopped(
     old: Old, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was pending is delivered, each event once; new events go in; every event is counted."""
+    """Pending events are delivered once, new events are accepted, and all events are counted."""
     facts = old.facts
     for id_, folder in FOLDERS.items():
         assert set(old.events(folder)) == set(old.with_state(id_, "delivered"))
@@ -160,7 +158,7 @@ def test_the_gateway_goes_on_where_the_old_one_stopped(
             old.run("dead", "retry", "--yes")
             for letter in facts["dead"]:
                 expected[letter["destination"]][_name(letter)] += 1
-            wait_until(lambda: taken() == expected, "the dead letters are delivered")
+            wait_until(lambda: taken() == expected, what="the dead letters are delivered")
 
             for call in new.calls:
                 send(gateway.url, call)
@@ -207,12 +205,12 @@ def test_the_gateway_goes_on_where_the_old_one_stopped(
 
 @dataclass(frozen=True)
 class _New:
-    """What is sent to the gateway of today, and what must become of it.
+    """Requests to the new gateway, and their expected outcome.
 
     Attributes:
-        names: of the events that are new, as ``source/id``.
-        delivered: those of them that each webhook gets.
-        not_stored: for each source, how many are duplicates, and discarded by which code.
+        names: the new events, as ``source/id``.
+        delivered: the new events that each webhook gets.
+        not_stored: for each source, the number of duplicates, and of discarded events by code.
     """
 
     calls: list[Call]
@@ -222,7 +220,7 @@ class _New:
 
     @classmethod
     def of(cls, facts: Facts) -> _New:
-        """Events whose fate the old gateway has decided: by links, ids, groups and suppression."""
+        """Makes requests whose outcome the old state decides."""
         calls, names, in_test, tracks = [], [], [], []
         for number, (user, arm) in enumerate(facts["arms"].items()):
             event = _track(f"new-{number}", userId=user)
@@ -273,7 +271,7 @@ class _New:
 
 @dataclass(frozen=True)
 class _Balance:
-    """The ledger as it must be in the end: as it was, and what has come to it."""
+    """The expected ledger: the old one plus the new events."""
 
     facts: Facts
     new: _New
@@ -295,10 +293,10 @@ class _Balance:
         return found
 
     def destinations(self, zipped: int) -> list[dict[str, Any]]:
-        """All of them.
+        """Returns the expected counts of all destinations.
 
         Args:
-            zipped: how many of the new events the sample of ``zipped`` has kept.
+            zipped: number of new events that the sample of ``zipped`` keeps.
         """
         return [self._destination(was, zipped) for was in self.facts["ledger"]["destinations"]]
 
@@ -335,7 +333,7 @@ def _track(id_: str, **who: str) -> dict[str, Any]:
 
 
 def _known(facts: Facts, source: str) -> list[str]:
-    """Ids that a source has sent: the oldest, one from the middle and the newest."""
+    """Returns ids that a source has sent: the oldest, one from the middle and the newest."""
     gone = set(facts["erased"])
     ids = [id_ for id_ in facts["accepted"][source] if id_ not in gone]
     return [ids[0], ids[len(ids) // 2], ids[-1]]
@@ -350,4 +348,4 @@ def _wait_delivered(gateway: GatewayProcess) -> None:
         destinations = gateway.get("/health")["destinations"].values()
         return sum(one["pending_events"] for one in destinations)
 
-    wait_until(lambda: pending() == 0, "all that is pending is delivered")
+    wait_until(lambda: pending() == 0, what="all pending events are delivered")

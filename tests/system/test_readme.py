@@ -1,4 +1,4 @@
-"""The README's commands and examples are what they say they are."""
+"""The commands, examples and links of the README and the docs are correct."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ def blocks(language: str) -> list[str]:
 
 
 def test_continuous_integration_runs_the_test_command_word_for_word() -> None:
-    """What the README tells to run is what is run before a change lands."""
+    """Continuous integration runs the test command of the README before a change lands."""
     (command,) = [block.strip() for block in blocks("sh") if "pytest" in block]
     assert command in (ROOT / ".ci" / "run").read_text().splitlines()
 
 
 def test_the_curl_line_is_the_one_that_the_gateway_prints() -> None:
-    """A newcomer sends the same event from the README as from the terminal."""
+    """The curl command of the README is the one that a gateway prints."""
     gateway = Gateway(load(ROOT / "config.toml", {}), discover())
     examples = [source.example("http://127.0.0.1:8080") for source in gateway.sources]
     assert [block.strip() for block in blocks("sh") if block.startswith("curl")] == examples
 
 
 def test_the_shipped_config_has_privacy_on_and_delivers_somewhere() -> None:
-    """It works as it is, and personal data is masked before anything is stored."""
+    """The shipped config works as it is, and masks personal data before it is stored."""
     config = load(ROOT / "config.toml", {})
     assert [id_ for id_, (t, _) in config.transforms.items() if t.destinations is None] == [
         "privacy"
@@ -43,7 +43,7 @@ def test_the_shipped_config_has_privacy_on_and_delivers_somewhere() -> None:
 
 
 def test_the_example_config_can_be_used(tmp_path: Path) -> None:
-    """The tables that the README shows make a gateway."""
+    """The tables that the README shows are a valid config."""
     tables, admin = blocks("toml")
     assert tomllib.loads(tables)
     path = tmp_path / "config.toml"
@@ -55,8 +55,8 @@ def test_the_example_config_can_be_used(tmp_path: Path) -> None:
 
 
 def test_every_command_is_in_the_readme() -> None:
-    """Nobody has to guess what there is."""
-    from gateway.cli import _COMMANDS
+    """The README names every command."""
+    from gateway.cli.group import _COMMANDS
 
     missing = [name for name in _COMMANDS if f"`gateway {name}" not in README]
     assert missing == []
@@ -73,7 +73,7 @@ LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
 
 
 def anchors_of(page: Path) -> set[str]:
-    """The anchors of a page's headings, as GitHub makes them."""
+    """Returns the anchors of a page's headings, as GitHub makes them."""
     text = re.sub(r"(?ms)^( *)```.*?^\1```$", "", page.read_text(encoding="utf-8"))
     headings = re.findall(r"(?m)^#+ (.*)$", text)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
@@ -81,7 +81,7 @@ def anchors_of(page: Path) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_to_files_and_headings_that_exist(page: Path) -> None:
-    """Every relative link of a page leads to a file and, after a #, to a heading in it."""
+    """Every relative link leads to a file and, after a #, to a heading in it."""
     broken = []
     for path, anchor in LINK.findall(page.read_text(encoding="utf-8")):
         target = page.parent / path if path else page
@@ -91,7 +91,7 @@ def test_links_lead_to_files_and_headings_that_exist(page: Path) -> None:
 
 
 def test_an_anchor_is_made_as_the_site_makes_it(tmp_path: Path) -> None:
-    """A heading gives its words in lower case, joined by hyphens; code blocks give none."""
+    """An anchor is the heading's words in lower case, joined by hyphens; code has no headings."""
     page = tmp_path / "page.md"
     page.write_text("# What `send` raises\n\n```sh\n# no heading\n```\n")
     assert anchors_of(page) == {"what-send-raises"}

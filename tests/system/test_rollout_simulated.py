@@ -1,4 +1,4 @@
-"""Simulated rollouts: how often a harmless one is stopped, and how soon a harmful one.
+"""Simulated rollouts are rarely stopped if harmless, and soon if harmful.
 
 Visitors return with very different frequencies; some have a broken app and fail far more often.
 """
@@ -105,7 +105,7 @@ def _would_stop(test: ArmFigures, control: ArmFigures, min_samples: int) -> bool
 
 
 @pytest.mark.parametrize(("rate", "min_samples"), [(0.01, 30), (0.2, 60)])
-@sizes("number", small=40, full=1000)
+@sizes("number", small=40, full=400)
 def test_harmless_rollouts_are_stopped_no_more_often_than_asked_for(
     rate: float, min_samples: int, number: int
 ) -> None:

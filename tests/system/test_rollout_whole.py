@@ -21,6 +21,7 @@ from gateway.config.groups import GroupConfig
 from gateway.rollouts.groups import Groups
 from gateway.testing import Answer, FakeVendor, Received
 from tests.support.gateway_process import GatewayProcess
+from tests.support.http_calls import ADMIN_TOKEN, call_admin
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +30,6 @@ BATCH = 100
 MIN_SAMPLES = 25
 MOST_HARMED = 3_000
 """Number of events in 1.5 s on a slow machine, at 25 % of those that the shop sends."""
-TOKEN = "0123456789abcdef"
 
 CONFIG = """
 [server]
@@ -142,25 +142,17 @@ class Shop(threading.Thread):
 
 
 def asked(gateway: GatewayProcess, path: str, body: Any = None) -> Any:
-    """Sends a GET, or a POST with a body, to the admin API; gives the answer."""
-    address = urlsplit(gateway.url)
-    connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=20)
-    try:
-        method, data = ("GET", None) if body is None else ("POST", json.dumps(body))
-        connection.request(method, path, data, {"Authorization": f"Bearer {TOKEN}"})
-        response = connection.getresponse()
-        found = json.loads(response.read())
-    finally:
-        connection.close()
-    assert response.status == 200, found
-    return found
+    """Sends a GET, or a POST with a body, to the admin API; returns the answer."""
+    reply = call_admin(gateway, path, body)
+    assert reply.status == 200, reply.json
+    return reply.json
 
 
 def until(gateway: GatewayProcess, seconds: float, **wanted: object) -> dict[str, Any]:
     """Waits until the rollout has a state."""
     deadline = time.monotonic() + seconds
     while True:
-        (rollout,) = asked(gateway, "/admin/rollouts")
+        (rollout,) = asked(gateway, "rollouts")
         if all(rollout[key] == value for key, value in wanted.items()):
             return dict(rollout)
         assert time.monotonic() < deadline, f"{wanted} did not come: {rollout}\n{gateway.stderr}"
@@ -191,7 +183,11 @@ async def test_a_rollout_that_goes_wrong_is_rolled_back(tmp_path: Path, shop: li
     """
     vendor = Vendor()
     async with vendor.server:
-        config = CONFIG % {"vendor": vendor.server.url, "token": TOKEN, "samples": MIN_SAMPLES}
+        config = CONFIG % {
+            "vendor": vendor.server.url,
+            "token": ADMIN_TOKEN,
+            "samples": MIN_SAMPLES,
+        }
         with GatewayProcess(tmp_path, config) as gateway:
             shop.append(Shop(gateway.url))
             shop[0].start()
@@ -205,10 +201,10 @@ async def test_a_rollout_that_goes_wrong_is_rolled_back(tmp_path: Path, shop: li
             await asyncio.to_thread(shop[0].join)
             for id_ in ("crm", "crm_new", "reference"):
                 await asyncio.to_thread(gateway.wait_delivered, id_)
-            books = await asyncio.to_thread(asked, gateway, "/admin/ledger")
+            books = await asyncio.to_thread(asked, gateway, "ledger")
             health = await asyncio.to_thread(gateway.get, "/health")
-            report = await asyncio.to_thread(asked, gateway, "/admin/rollouts/new_mapping")
-            trail = await asyncio.to_thread(asked, gateway, "/admin/audit")
+            report = await asyncio.to_thread(asked, gateway, "rollouts/new_mapping")
+            trail = await asyncio.to_thread(asked, gateway, "audit")
             dead = await asyncio.to_thread(
                 gateway.metric, "headgate_destination_dead_total", destination="crm_new",
                 reason="rejected",
@@ -256,16 +252,16 @@ async def test_a_rollout_that_goes_wrong_is_rolled_back(tmp_path: Path, shop: li
 async def test_a_stage_survives_a_kill_and_a_reload(tmp_path: Path) -> None:
     """After SIGKILL and after a reload a rollout keeps its stage and measures afresh."""
     async with FakeVendor() as server:
-        config = CONFIG % {"vendor": server.url, "token": TOKEN, "samples": MIN_SAMPLES}
+        config = CONFIG % {"vendor": server.url, "token": ADMIN_TOKEN, "samples": MIN_SAMPLES}
         with GatewayProcess(tmp_path, config) as gateway:
-            path = "/admin/rollouts/new_mapping/promote"
+            path = "rollouts/new_mapping/promote"
             await asyncio.to_thread(asked, gateway, path, {"reason": "looks good"})
             gateway.kill()
             await asyncio.to_thread(gateway.start)
-            (now,) = await asyncio.to_thread(asked, gateway, "/admin/rollouts")
+            (now,) = await asyncio.to_thread(asked, gateway, "rollouts")
             (tmp_path / "config.toml").write_text(config.replace("0.02", "0.03"))
-            await asyncio.to_thread(asked, gateway, "/admin/reload", {})
-            (later,) = await asyncio.to_thread(asked, gateway, "/admin/rollouts")
+            await asyncio.to_thread(asked, gateway, "reload", {})
+            (later,) = await asyncio.to_thread(asked, gateway, "rollouts")
     assert (later["percent"], later["status"], later["reason"]) == (5, "ramping", "looks good")
     assert (now["percent"], now["status"], now["reason"]) == (5, "ramping", "looks good")
     assert now["users"] == [0, 0]

@@ -1,6 +1,6 @@
 """The JavaScript SDKs of Segment and RudderStack against a running gateway.
 
-Those for Node, and Segment's for browsers, in a page of jsdom. They are installed with
+These are the SDKs for Node, and Segment's SDK for browsers in a page of jsdom. To install them, run
 ``npm install --no-package-lock --no-audit --no-fund`` in tests/system/sdk.
 """
 
@@ -72,7 +72,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess
 def test_every_call_arrives_once(
     gateway: GatewayProcess, sdk: Sdk, options: dict[str, Any]
 ) -> None:
-    """Each call arrives once, as it was made, and the SDK sees no error."""
+    """Each call arrives once, as it was made, and the SDK reports no error."""
     calls = [*CALLS, *many_calls(100), *(NUMBER_CALLS if sdk is RUDDER else ())]
     before = stored(gateway)
     report = sdk.run(gateway.url, calls, **options)
@@ -83,7 +83,7 @@ def test_every_call_arrives_once(
 
 @each_sdk
 def test_unknown_key_is_refused_once(gateway: GatewayProcess, sdk: Sdk) -> None:
-    """An SDK with a wrong write key asks once, is told so, and nothing is stored."""
+    """An SDK with a wrong write key sends once and gets an error, and nothing is stored."""
     before = stored(gateway), refused(gateway, "invalid_write_key")
     report = sdk.run(gateway.url, CALLS[:1], write_key="no-such-key")
     assert (stored(gateway), refused(gateway, "invalid_write_key")) == (before[0], before[1] + 1)
@@ -93,7 +93,7 @@ def test_unknown_key_is_refused_once(gateway: GatewayProcess, sdk: Sdk) -> None:
 
 @each_sdk
 def test_calls_sent_again_are_stored_once(gateway: GatewayProcess, sdk: Sdk) -> None:
-    """A batch that was refused, or taken without the SDK hearing of it, is stored once."""
+    """A batch whose first answer was a refusal or was lost is stored once."""
     check_sent_again(gateway, sdk, [*CALLS, *many_calls(30)])
 
 
@@ -116,7 +116,7 @@ BATCHING = {"strategy": "batching", "config": {"size": 3, "timeout": 100}}
 def test_every_call_of_a_page_arrives_once(
     gateway: GatewayProcess, strategy: dict[str, Any]
 ) -> None:
-    """From a page of another host each call arrives once, with what belongs to the person."""
+    """Each call of a page on another host arrives once, with the visitor's ids."""
     before = stored(gateway)
     segment = {"Segment.io": {"deliveryStrategy": strategy}}
     report = BROWSER.run(gateway.url, PAGE_CALLS, integrations=segment)
@@ -149,7 +149,7 @@ def test_every_call_of_a_page_arrives_once(
 
 
 def test_page_with_an_unknown_key_does_not_load(gateway: GatewayProcess) -> None:
-    """A page with a wrong write key gets 404 for its settings, and its SDK says so."""
+    """A page with a wrong write key gets 404 for its settings, and its SDK reports the error."""
     report = BROWSER.run(gateway.url, [], write_key="no-such-key")
     assert f"404 {gateway.url}/v1/projects/no-such-key/settings" in report.errors
     assert report.logged

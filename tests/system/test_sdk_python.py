@@ -60,7 +60,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess
 @each_sdk
 @pytest.mark.parametrize("gzip", [False, True], ids=["plain", "gzip"])
 def test_every_call_arrives_once(gateway: GatewayProcess, sdk: Sdk, gzip: bool) -> None:
-    """Each call arrives once, as it was made, and the SDK sees no error (conformance case 53)."""
+    """Each call arrives once, as made, and the SDK reports no error (conformance case 53)."""
     calls = [*CALLS, *NUMBER_CALLS, *many_calls(250)]
     before = stored(gateway)
     report = sdk.run(gateway.url, calls, gzip=gzip)
@@ -71,7 +71,7 @@ def test_every_call_arrives_once(gateway: GatewayProcess, sdk: Sdk, gzip: bool) 
 
 @each_sdk
 def test_unknown_key_is_refused_once(gateway: GatewayProcess, sdk: Sdk) -> None:
-    """An SDK with a wrong write key asks once, is told why, and nothing is stored."""
+    """An SDK with a wrong write key sends once and gets the reason, and nothing is stored."""
     before = stored(gateway), refused(gateway, "invalid_write_key")
     report = sdk.run(gateway.url, CALLS[:3], write_key="no-such-key", **QUICK)
     assert (stored(gateway), refused(gateway, "invalid_write_key")) == (before[0], before[1] + 1)
@@ -82,18 +82,18 @@ def test_unknown_key_is_refused_once(gateway: GatewayProcess, sdk: Sdk) -> None:
 
 @each_sdk
 def test_calls_sent_again_are_stored_once(gateway: GatewayProcess, sdk: Sdk) -> None:
-    """A batch that was refused with 503, or taken without the SDK hearing of it, is stored once.
+    """A batch whose first answer was 503 or was lost is stored once (conformance case 7).
 
-    Conformance case 7: keys are part of the config here, so that they are there before the gateway
-    listens; what answers 503 in their place is a front that does not reach it.
+    Keys are part of config, so they exist before the gateway listens. A proxy that does not reach
+    the gateway answers 503 in their place.
     """
     check_sent_again(gateway, sdk, [*CALLS, *many_calls(150)], **QUICK)
 
 
 def test_full_queue_costs_no_event(tmp_path: Path) -> None:
-    """While the queue is full an SDK is told to wait; when there is room all its calls arrive.
+    """A full queue makes an SDK wait, and all its calls arrive once there is room.
 
-    With RudderStack's, which does not wait for as long as it is told to.
+    The SDK is RudderStack's, which waits for less time than it is told to.
     """
     calls = [*CALLS, *many_calls(150)]
     with GatewayProcess(tmp_path, SMALL_QUEUE) as gateway, ThreadPoolExecutor(1) as thread:
@@ -117,7 +117,7 @@ SMALL_QUEUE = (
 
 
 def _fill(gateway: GatewayProcess) -> int:
-    """Send events until the queue is full; gives their number."""
+    """Sends events until the queue is full, and returns their number."""
     rng = random.Random(1)
     connection = HTTPConnection(urlsplit(gateway.url).netloc)
     try:
@@ -138,7 +138,7 @@ def _fill(gateway: GatewayProcess) -> int:
 
 
 def test_large_batches_of_rudder_fit_a_source_that_allows_them(tmp_path: Path) -> None:
-    """RudderStack's batches of up to 4 MB arrive where the source's limits are raised to that."""
+    """RudderStack's batches of up to 4 MB arrive if the source's limits allow them."""
     calls = [{**call, "properties": {"text": "x" * 40_000}} for call in many_calls(40)]
     limits = "max_batch_bytes = 4_500_000\nmax_event_bytes = 4_200_000\n"
     config = CONFIG.replace("[destinations", limits + "[destinations")

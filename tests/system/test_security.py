@@ -1,4 +1,4 @@
-"""What somebody hostile on the wire can do to the real server: nothing. Bytes as they are sent."""
+"""Attacks on the wire have no effect on a running gateway."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.gate import APP, Gate, event, open_gate
+from tests.support.attack_harness import APP, AttackHarness, attack_harness, event
 from tests.support.raw_http import request
 
 
-@pytest.fixture(name="gate", scope="module")
-def _gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
-    with open_gate(tmp_path_factory.mktemp("security")) as gate:
-        yield gate
+@pytest.fixture(name="harness", scope="module")
+def _harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AttackHarness]:
+    with attack_harness(tmp_path_factory.mktemp("security")) as harness:
+        yield harness
 
 
 def head(*lines: bytes, path: bytes = b"/v1/track", method: bytes = b"POST") -> bytes:
-    """A request whose framing is up to the lines."""
+    """Makes the head of a request from these lines."""
     first = method + b" " + path + b" HTTP/1.1"
     return b"\r\n".join([first, b"Host: gateway.example", APP, *lines, b"", b""])
 
@@ -59,18 +59,20 @@ SMUGGLED = [
 
 
 @pytest.mark.parametrize("data", SMUGGLED)
-def test_framing_that_two_readers_may_read_differently_is_refused(gate: Gate, data: bytes) -> None:
-    """One answer, 400, and the connection is closed: what follows is never a second request."""
-    answers = gate.send(data)
+def test_framing_that_two_readers_may_read_differently_is_refused(
+    harness: AttackHarness, data: bytes
+) -> None:
+    """Ambiguous framing gets one answer, 400, and the connection is closed."""
+    answers = harness.send(data)
     assert [answer.status for answer in answers] == [400]
-    gate.check()
+    harness.check()
 
 
-def test_a_head_is_bounded(gate: Gate) -> None:
-    """A header beyond the bound is refused before it is kept."""
-    answers = gate.send(request(event(), APP, b"X-Long: " + b"a" * 20_000))
+def test_a_head_is_bounded(harness: AttackHarness) -> None:
+    """A header beyond the bound is refused before it is stored."""
+    answers = harness.send(request(event(), APP, b"X-Long: " + b"a" * 20_000))
     assert [answer.status for answer in answers] == [400]
-    gate.check()
+    harness.check()
 
 
 REFLECTED = (b"Origin", b"Access-Control-Request-Headers", b"Referer", b"User-Agent")
@@ -92,9 +94,9 @@ REFLECTED = (b"Origin", b"Access-Control-Request-Headers", b"Referer", b"User-Ag
 )
 @pytest.mark.parametrize("method", [b"OPTIONS", b"GET"])
 def test_nothing_can_be_put_into_the_headers_of_an_answer(
-    gate: Gate, name: bytes, value: bytes, method: bytes
+    harness: AttackHarness, name: bytes, value: bytes, method: bytes
 ) -> None:
-    """Values that are echoed cannot begin a line of their own, whatever stands for its end."""
+    """An echoed value cannot begin a new header line, with any kind of line end."""
     origin = b"" if name == b"Origin" else b"Origin: https://a\r\n"
     data = (
         method
@@ -105,7 +107,7 @@ def test_nothing_can_be_put_into_the_headers_of_an_answer(
         + value
         + b"\r\n\r\n"
     )
-    for answer in gate.send(data):
+    for answer in harness.send(data):
         assert "x-injected" not in answer.headers
         assert b"<script" not in answer.body
 
@@ -127,10 +129,10 @@ def test_nothing_can_be_put_into_the_headers_of_an_answer(
         b"/v1/track;/../admin/status",
     ],
 )
-def test_no_path_leads_to_a_file(gate: Gate, path: bytes) -> None:
-    """Nothing is served from the disk, so that there is nothing to climb to."""
+def test_no_path_leads_to_a_file(harness: AttackHarness, path: bytes) -> None:
+    """No path leads to a file on disk."""
     data = b"GET " + path + b" HTTP/1.1\r\nHost: gateway.example\r\nConnection: close\r\n\r\n"
-    [answer] = gate.send(data)
+    [answer] = harness.send(data)
     assert answer.status in (400, 404, 405)
     assert b"root:" not in answer.body
     assert b"[sources" not in answer.body
@@ -140,28 +142,28 @@ def test_no_path_leads_to_a_file(gate: Gate, path: bytes) -> None:
 @pytest.mark.parametrize(
     "path", [b"/health", b"/version", b"/nothing", b"/v1/nothing", b"/metrics"]
 )
-def test_answers_say_what_they_are_and_no_more(gate: Gate, path: bytes) -> None:
-    """No browser guesses at a type; what we run on is nobody's business."""
+def test_answers_say_what_they_are_and_no_more(harness: AttackHarness, path: bytes) -> None:
+    """Answers forbid guessing the content type, and do not name the software of the server."""
     data = b"GET " + path + b" HTTP/1.1\r\nHost: gateway.example\r\nConnection: close\r\n\r\n"
-    [answer] = gate.send(data)
+    [answer] = harness.send(data)
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert "python" not in answer.headers.get("server", "").lower()
     assert "aiohttp" not in answer.headers.get("server", "").lower()
 
 
-def test_a_write_key_opens_nothing_but_its_source(gate: Gate) -> None:
-    """Neither the administration nor what was stored, by any of the headers that carry one."""
+def test_a_write_key_opens_nothing_but_its_source(harness: AttackHarness) -> None:
+    """A write key, in any header, gives no access to administration or stored events."""
     for path in (b"/admin/status", b"/admin/tail", b"/admin/regulations", b"/admin/dead/list"):
         for header in (APP, b"Authorization: Bearer app-key"):
             data = head(header, b"Connection: close", path=path, method=b"GET")
-            [answer] = gate.send(data)
+            [answer] = harness.send(data)
             assert answer.status in (400, 401, 404)
             assert b"userId" not in answer.body
-    gate.check()
+    harness.check()
 
 
 def test_each_claim_of_the_threat_model_has_its_test() -> None:
-    """What docs/operate/security.md names is there."""
+    """Every test that docs/operate/security.md names exists."""
     tests = Path(__file__).parents[1]
     page = (tests.parent / "docs" / "operate" / "security.md").read_text(encoding="utf-8")
     model = page.partition("## THREAT_MODEL")[2]

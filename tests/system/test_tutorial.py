@@ -1,4 +1,4 @@
-"""The tutorial does what it says, block by block."""
+"""The tutorial works, block by block."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ wait || true
 
 
 def script(page: str) -> str:
-    """The page as a shell script: files are written, and commands run, in their order."""
+    """Turns the page into a shell script that writes files and runs commands, in their order."""
     parts = [BEFORE]
     for language, block in re.findall(r"^```(\w+)\n(.*?)^```", page, re.DOTALL | re.MULTILINE):
         if language == "sh":
@@ -47,8 +47,10 @@ def script(page: str) -> str:
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_the_tutorial_can_be_followed(tmp_path: Path) -> None:
-    """Its blocks, run in their order in an empty folder, end in a package that is installed, has
-    passed its own tests, ruff and mypy, and has delivered an event."""
+    """The blocks of the tutorial, run in order, give an installed package that works.
+
+    The package passes its own tests, ruff and mypy, and delivers an event.
+    """
     wheels = tmp_path / "wheels"
     build_wheels(fresh_environment(tmp_path / "builder"), wheels, ROOT)
     port = str(free_port())

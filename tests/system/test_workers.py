@@ -7,17 +7,15 @@ import os
 import signal
 import sqlite3
 import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from gateway.cli import main
+from tests.support.commands import gateway_command, ledger_of
 from tests.support.gateway_process import GatewayProcess
 from tests.support.processes import is_alive
+from tests.support.waiting import wait_until
 from tests.support.workers import Sender, config, process_of, send
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -38,26 +36,10 @@ retry = { initial_seconds = 0.05, max_seconds = 0.2 }
 """
 
 
-def until(done: Callable[[], bool], seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline, "it has not come to that"
-        time.sleep(0.02)
-
-
 def command(folder: Path, *arguments: str) -> str:
-    result = CliRunner().invoke(main, [*arguments, "--config", str(folder / "config.toml")])
-    assert result.exit_code == 0, result.output
-    return result.output
-
-
-def delivered(folder: Path) -> list[str]:
-    files = (folder / "out").rglob("*.ndjson")
-    return [json.loads(line)["messageId"] for f in files for line in f.read_text().splitlines()]
-
-
-def books(folder: Path) -> Any:
-    return json.loads(command(folder, "ledger", "--json"))
+    code, output = gateway_command(folder, *arguments)
+    assert code == 0, output
+    return output
 
 
 def test_a_killed_worker_loses_nothing(tmp_path: Path) -> None:
@@ -70,7 +52,7 @@ def test_a_killed_worker_loses_nothing(tmp_path: Path) -> None:
             time.sleep(0.3)
             killed = process_of(gateway, worker)
             os.kill(killed, signal.SIGKILL)
-            until(lambda w=worker, k=killed: process_of(gateway, w) != k)  # type: ignore[misc]
+            wait_until(lambda w=worker, k=killed: process_of(gateway, w) != k)  # type: ignore[misc]
         for sender in senders:
             sender.stop()
         gateway.wait_delivered("files")
@@ -78,7 +60,7 @@ def test_a_killed_worker_loses_nothing(tmp_path: Path) -> None:
         assert gateway.stop() == 0
     answered = {id_ for sender in senders for id_ in sender.answered}
     again = {id_ for sender in senders for id_ in sender.again}
-    found = delivered(tmp_path)
+    found = gateway.message_ids("out")
     assert len(answered) > 100
     assert answered - set(found) == set()
     assert [sender.refused for sender in senders] == [0, 0, 0]
@@ -87,8 +69,7 @@ def test_a_killed_worker_loses_nothing(tmp_path: Path) -> None:
         {id_ for id_ in found if found.count(id_) > 1} if len(found) != len(set(found)) else set()
     )
     assert twice <= again | answered
-    statement = books(tmp_path)
-    assert statement["findings"] == []
+    statement = ledger_of(tmp_path)
     assert statement["sources"][0]["accepted"] == statement["destinations"][0]["accepted"]
     assert statement["destinations"][0]["queued"] == 0
     assert gateway.stderr.count("a worker has ended and is started again") == 3
@@ -124,8 +105,7 @@ def test_another_number_of_workers_loses_nothing(tmp_path: Path, before: int, af
     with closing(sqlite3.connect(tmp_path / "rows.sqlite")) as rows:
         found = [id_ for (id_,) in rows.execute("SELECT message_id FROM events")]
     assert sorted(found) == sorted(sent)
-    statement = books(tmp_path)
-    assert statement["findings"] == []
+    statement = ledger_of(tmp_path)
     assert statement["destinations"][0]["delivered"] == 60
 
 
@@ -152,7 +132,7 @@ def test_one_view_over_all(tmp_path: Path) -> None:
             assert [one["code"] for one in life["discarded"]] == ["duplicate"]
             shards.add(life["stored"][0]["shard"])
         assert shards == {0, 1}
-        online = books(tmp_path)
+        online = ledger_of(tmp_path)
         assert online["sources"][0]["received"] == 80
         status = json.loads(command(tmp_path, "status", "--json"))
         assert status["sources"][0]["accepted"] == 40
@@ -161,10 +141,10 @@ def test_one_view_over_all(tmp_path: Path) -> None:
         output = command(tmp_path, "replay", "-d", "files", "--from", "1h", "--force")
         assert "replay 1 is done: 40 events came in again" in output
         assert "100% looked at, 40 replayed" in command(tmp_path, "replay", "--status")
-        assert books(tmp_path)["destinations"][0]["replayed"] == 40
+        assert ledger_of(tmp_path)["destinations"][0]["replayed"] == 40
         assert gateway.stop() == 0
-    assert books(tmp_path)["destinations"][0]["delivered"] == 80
-    assert books(tmp_path)["sources"] == online["sources"]
+    assert ledger_of(tmp_path)["destinations"][0]["delivered"] == 80
+    assert ledger_of(tmp_path)["sources"] == online["sources"]
     numbers = {json.loads(line).get("worker") for line in gateway.stderr.splitlines()}
     assert {0, 1} <= numbers, "each worker says which it is"
 
@@ -217,5 +197,5 @@ def test_workers_end_with_their_supervisor(tmp_path: Path) -> None:
         time.sleep(0.3)
         assert is_alive(workers[1])
         assert gateway.stop() == 1, "a second signal ends all at once"
-        until(lambda: not any(map(is_alive, workers)))
-    assert sorted(delivered(tmp_path)) == ["m1", "m2"]
+        wait_until(lambda: not any(map(is_alive, workers)))
+    assert sorted(gateway.message_ids("out")) == ["m1", "m2"]

@@ -8,13 +8,13 @@ import signal
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
-from gateway.cli import main
+from tests.support.commands import run_command
 from tests.support.gateway_process import GatewayProcess
+from tests.support.steady_client import KeepAliveClient
+from tests.support.waiting import wait_until
 from tests.support.workers import Sender, config, process_of
-from tests.system.test_reload_load import Client, delivered
-from tests.system.test_workers import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -29,7 +29,7 @@ UNWATCHED = "[reload]\nwatch_seconds = 0\n"
 
 
 def command(folder: Path, *arguments: str) -> Result:
-    return CliRunner().invoke(main, [*arguments, "--config", str(folder / "config.toml")])
+    return run_command(*arguments, "--config", folder / "config.toml")
 
 
 def pids(gateway: GatewayProcess) -> list[int]:
@@ -40,7 +40,7 @@ def test_workers_change_over_in_place(tmp_path: Path) -> None:
     """A reload in place restarts no process and closes no connection, and all use the same file."""
     with GatewayProcess(tmp_path, config(2, FILES, UNWATCHED)) as gateway:
         before = pids(gateway)
-        clients = [Client(gateway.url, f"user{n}") for n in range(4)]
+        clients = [KeepAliveClient(gateway.url, f"user{n}") for n in range(4)]
         for client in clients:
             client.start()
         file = tmp_path / "config.toml"
@@ -66,9 +66,9 @@ def test_workers_change_over_in_place(tmp_path: Path) -> None:
         assert {json.loads(line)["actor"] for line in entries} == {"admin"}
         assert gateway.stop() == 0
     assert [client.problem for client in clients] == [""] * 4
-    assert [len(client.local) for client in clients] == [1] * 4
-    found = delivered(tmp_path / "out") + delivered(tmp_path / "out" / "worker-1")
-    sent = {f"{client.user}-{n}" for client in clients for n in range(client.sent)}
+    assert [len(client.addresses) for client in clients] == [1] * 4
+    found = gateway.message_ids("out")
+    sent = {id_ for client in clients for id_ in client.ids}
     assert sorted(found) == sorted(sent)
 
 
@@ -80,7 +80,7 @@ def test_workers_refuse_a_bad_config(tmp_path: Path) -> None:
         good = file.read_text()
         file.write_text(good.replace('type = "file"', 'type = "flie"'))
         os.kill(gateway.pid, signal.SIGHUP)
-        until(lambda: "the config file is not used by all" in gateway.stderr)
+        wait_until(lambda: "the config file is not used by all" in gateway.stderr)
         assert "destinations.files.type: there is no destination type 'flie'" in gateway.stderr
         assert gateway.get("/health")["status"] == "degraded"
         assert gateway.metric("headgate_config_refused") == 1
@@ -107,7 +107,7 @@ def test_keys_of_the_process_are_brought_by_new_workers(tmp_path: Path) -> None:
             sender.start()
         file = tmp_path / "config.toml"
         file.write_text(file.read_text() + MORE + '[queue]\nack = "memory"\n')
-        until(lambda: "all workers run with the new config" in gateway.stderr)
+        wait_until(lambda: "all workers run with the new config" in gateway.stderr)
         for sender in senders:
             sender.stop()
         assert [s for s in gateway.metrics() if s.labels == {"source": "more"}] != []
@@ -117,6 +117,6 @@ def test_keys_of_the_process_are_brought_by_new_workers(tmp_path: Path) -> None:
     assert set(pids(gateway)).isdisjoint(before)
     assert [(sender.refused, sender.wrong) for sender in senders] == [(0, [])] * 2
     answered = {id_ for sender in senders for id_ in sender.answered}
-    found = delivered(tmp_path / "out") + delivered(tmp_path / "out" / "worker-1")
+    found = gateway.message_ids("out")
     assert len(answered) > 20
     assert answered - set(found) == set()

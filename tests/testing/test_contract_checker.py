@@ -133,7 +133,7 @@ class InMemory(Destination):
 
 @pytest.mark.parametrize(("once", "found"), [(True, set()), (False, {Promise.ONCE})])
 def test_an_idempotent_storage_holds_each_event_once(once: bool, found: set[Promise]) -> None:
-    """It holds each event once, even if the gateway has forgotten its delivery."""
+    """An idempotent storage holds each event once, also if the gateway forgot its delivery."""
 
     class Rows(InMemory):
         rows: list[str] = []  # noqa: RUF012 - of this test

@@ -96,7 +96,7 @@ def test_installed_plugins_are_discovered() -> None:
 
 
 async def test_a_whole_gateway_runs(tmp_path: Path) -> None:
-    """It takes an event over HTTP, and has delivered it when the block ends."""
+    """A hosted gateway accepts an event over HTTP, and has delivered it when the block ends."""
     body = {"type": "track", "event": "Hit", "userId": "ada", "messageId": "m-1"}
     async with (
         running_gateway(tmp_path, CONFIG, {"WRITE_KEY": "key-one"}) as url,

@@ -92,8 +92,7 @@ def test_the_clock_moves_when_told() -> None:
 
 
 async def test_a_recording_destination_follows_its_script() -> None:
-    """Errors are raised in the order of the script, and only delivered events count as
-    delivered."""
+    """Errors are raised in the order of the script; `delivered` has only what was delivered."""
     partial = BatchError({1: Permanent("no")})
     destination = RecordingDestination([Retryable("later"), partial, None])
     await destination.start()
@@ -221,7 +220,7 @@ async def test_the_server_ends_under_a_hanging_request(session: aiohttp.ClientSe
 
 
 async def test_the_server_goes_away_and_comes_back(session: aiohttp.ClientSession) -> None:
-    """It restarts on the same port, and keeps the received requests."""
+    """A fake vendor restarts on the same port, and keeps the received requests."""
     async with FakeVendor(Answer(202)) as vendor:
         url = vendor.url
         async with session.post(url):

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import stat
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -22,6 +23,8 @@ from gateway.components.context import Context
 from gateway.components.destination import Batch, BatchPolicy, Destination, DestinationSpec, Erasure
 from gateway.components.dry_run_destination import DryRunDestination
 from gateway.components.hookspecs import hookimpl
+from gateway.config.private_files import private_database
+from gateway.config.sqlite_files import use_wal
 from gateway.errors import Misconfigured, Retryable
 from gateway.events.event import Event
 from gateway.events.subjects import Subjects
@@ -74,7 +77,9 @@ class Sqlite(Destination):
         self._config = config
         self._path = context.path(config.path)
         self._thread: ThreadPoolExecutor | None = None
+        self._log = context.log
         self._db: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
 
     async def start(self) -> None:
         """Opens the file and the table.
@@ -134,15 +139,48 @@ class Sqlite(Destination):
             raise (Retryable(text) if code in _PASSING else Misconfigured(text)) from error
 
     def _open(self) -> None:
+        self._make_private()
         db = self._connect(self._path)
         try:
-            db.execute("PRAGMA journal_mode = WAL")
+            use_wal(db)
             db.execute(f"PRAGMA synchronous = {self._config.synchronous}")
             self._make_table(db)
         except BaseException:
             db.close()
             raise
-        self._db = db
+        self._db, self._file = db, self._found()
+
+    def _found(self) -> tuple[int, int] | None:
+        """Returns which file is at the path now, if its journal is beside it."""
+        try:
+            found = self._path.stat()
+            self._path.with_name(f"{self._path.name}-wal").stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _reopen_if_moved(self) -> None:
+        """Opens the file anew if it was moved or removed; rows would go to a file without a name.
+
+        Raises:
+            Misconfigured: it cannot be opened any more.
+        """
+        if self._db is not None and self._file == self._found():
+            return
+        if self._db is not None:
+            self._log.warning("sqlite: the file was moved or removed", path=str(self._path))
+            db, self._db = self._db, None
+            with suppress(sqlite3.Error):  # what is in the journal only goes to the moved file
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            db.close()
+        self._open()
+
+    def _make_private(self) -> None:
+        """Creates the file for its owner alone; of an existing one, a group keeps its access."""
+        try:
+            private_database(self._path, closed_to=stat.S_IRWXO)
+        except OSError as error:
+            raise Misconfigured(f"{self._path}: {error.strerror}") from error
 
     def _connect(self, path: Path) -> sqlite3.Connection:
         return sqlite3.connect(
@@ -174,6 +212,7 @@ class Sqlite(Destination):
             )
 
     def _insert(self, rows: list[tuple[object, ...]]) -> None:
+        self._reopen_if_moved()
         db = self._db
         assert db is not None
         names, marks = ", ".join(_COLUMNS), ", ".join("?" * len(_COLUMNS))
@@ -189,6 +228,8 @@ class Sqlite(Destination):
             if db.in_transaction:
                 db.execute("ROLLBACK")
             raise
+        if self._file != self._found():
+            raise Retryable(f"{self._path}: the file was moved or removed")
 
     def _erase(self, subjects: Subjects) -> tuple[int, bool]:
         db = self._db

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
-from gateway.cli.options import CONFIG_OPTION, explained_errors, printable
+from gateway.cli.options import CONFIG_OPTION, explained_errors
+from gateway.cli.output import print_json, say
+from gateway.events.printing import printable
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
@@ -31,12 +32,12 @@ def audit(config_path: Path, limit: int, as_json: bool) -> None:
         found = _read(load(config_path), limit)
     for entry in found:
         if as_json:
-            click.echo(msgspec.json.encode(entry))
+            print_json(entry)
             continue
         detail = " ".join(f"{key}={value}" for key, value in entry.detail.items())
-        click.echo(printable(f"{entry.at}  {entry.actor}  {entry.action}  {detail}"))
+        say(printable(f"{entry.at}  {entry.actor}  {entry.action}  {detail}"))
     if not found and not as_json:
-        click.echo("no changes")
+        say("no changes")
 
 
 def _read(config: Config, limit: int) -> list[Entry]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gateway.cli.options import CONFIG_OPTION, explained_errors
+from gateway.cli.output import say
 
 if TYPE_CHECKING:
     from gateway.components.destination import Destination
@@ -109,4 +110,5 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 def _line(verdict: str, what: str, detail: str) -> None:
-    click.echo(f"{click.style(f'{verdict:4}', fg=_COLOURS[verdict])}  {what}: {detail}")
+    click.echo(click.style(f"{verdict:4}", fg=_COLOURS[verdict]), nl=False)
+    say(f"  {what}: {detail}")

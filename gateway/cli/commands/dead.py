@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
 from gateway.cli.options import CONFIG_OPTION, explained_errors
+from gateway.cli.output import print_json, say
 
 if TYPE_CHECKING:
     from gateway.cli.dead_letters import Letters
@@ -75,7 +75,7 @@ def list_(letters: Letters, which: Filter, limit: int) -> None:
     if entries:
         show_list(entries, letters.count(which))
     else:
-        click.echo("no dead letters")
+        say("no dead letters")
 
 
 @dead.command("show")
@@ -87,8 +87,7 @@ def show_(letters: Letters, which: Filter, as_json: bool) -> None:
 
     for entry in letters.find(which, _SHOWN):
         if as_json:
-            # A client may have sent line breaks between the tokens of its JSON.
-            click.echo(msgspec.json.format(msgspec.json.encode(entry), indent=-1))
+            print_json(entry)
         else:
             show(entry)
 
@@ -105,7 +104,7 @@ def _confirm(letters: Letters, which: Filter, yes: bool, question: str) -> None:
 def retry(letters: Letters, which: Filter, yes: bool) -> None:
     """Send dead letters again, with the ids and times that they have."""
     _confirm(letters, which, yes, "Send {:,} dead letters again?")
-    click.echo(f"{letters.retry(which):,} events wait to be sent again")
+    say(f"{letters.retry(which):,} events wait to be sent again")
 
 
 @dead.command()
@@ -114,4 +113,4 @@ def retry(letters: Letters, which: Filter, yes: bool) -> None:
 def drop(letters: Letters, which: Filter, yes: bool) -> None:
     """Delete dead letters for good; they stay counted."""
     _confirm(letters, which, yes, "Throw {:,} dead letters away for good?")
-    click.echo(f"{letters.drop(which):,} dead letters are gone")
+    say(f"{letters.drop(which):,} dead letters are gone")

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from gateway.cli.options import Moment, explained_errors, own_stdout
+from gateway.cli.output import print_json, say
 
 __all__ = ["diff"]
 
@@ -55,7 +56,6 @@ def diff(
     now; and what differs in the requests. Nothing is sent or written. Exit code 0, 1 if there is a
     difference of a kind in --fail-on, 2 if the comparison is impossible.
     """
-    import msgspec
 
     from gateway.config.load import load
     from gateway.events.timestamps import now_ms
@@ -82,22 +82,23 @@ def diff(
         with own_stdout(), _bar() as progress:
             report = run(job, progress)
     if as_json:
-        click.echo(msgspec.json.encode(report))
+        print_json(report)
     else:
         from gateway.cli.views.diff import show
 
         show(report)
     found = failures(report, kinds)
     if found:
-        click.echo(f"failed: {', '.join(found)}", err=True)
+        say(f"failed: {', '.join(found)}", err=True)
         raise SystemExit(1)
 
 
 @contextmanager
 def _bar() -> Iterator[Callable[[int, int], None]]:
     """Shows the progress on a terminal; gives the function that updates it."""
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from gateway.cli.console import Console
 
     with Progress(
         TextColumn("comparing"),

@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from gateway.cli.options import CONFIG_OPTION, explained_errors
+from gateway.cli.output import print_json
 
 if TYPE_CHECKING:
     from gateway.cli.admin_client import Remote
@@ -71,7 +72,7 @@ def erase(
     with explained_errors():
         reports = asyncio.run(_run(load(config_path), task))
     if as_json:
-        click.echo(msgspec.json.encode(reports))
+        print_json(reports)
     else:
         for report in reports:
             show_report(report)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.cli.options import CONFIG_OPTION, explained_errors, own_stdout
+from gateway.cli.output import print_json
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
@@ -59,7 +60,7 @@ def explain(
         with own_stdout():
             found = asyncio.run(_explained(config, question))
     if as_json:
-        click.echo(msgspec.json.encode(found))
+        print_json(found)
     else:
         from gateway.cli.views.explain import show
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gateway.cli.options import CONFIG_OPTION, explained_errors
+from gateway.cli.output import print_json
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
@@ -26,7 +27,6 @@ def ledger(config_path: Path, as_json: bool) -> None:
     queue too. Exit code 1 if events are missing or counted twice; the output names the offsets
     between which they are.
     """
-    import msgspec
 
     from gateway.config.load import load
 
@@ -34,7 +34,7 @@ def ledger(config_path: Path, as_json: bool) -> None:
         config = load(config_path)
         found = _ask(config)
     if as_json:
-        click.echo(msgspec.json.encode(found))
+        print_json(found)
     else:
         from gateway.cli.views.ledger import show
 

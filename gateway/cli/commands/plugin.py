@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gateway.cli.options import explained_errors
+from gateway.cli.output import say
 from gateway.cli.scaffold import KINDS, check_name, render, write
 
 if TYPE_CHECKING:
@@ -73,17 +74,17 @@ def new(name: str, kind: str, parent: Path) -> None:
 
 
 def _show(folder: Path, rendered: Mapping[PurePosixPath, str], kind: str) -> None:
-    from rich.console import Console
+    from gateway.cli.console import Console
 
     console = Console(highlight=False)
     console.print(_tree(folder, rendered))
     console.print("\nIt works as it is. See that it does:\n", style="bold")
-    click.echo(f"    cd {shlex.quote(str(folder))}")
-    click.echo("    python3 -m venv .venv && .venv/bin/pip install -e '.[test]'")
-    click.echo("    .venv/bin/pytest && .venv/bin/ruff check . && .venv/bin/mypy")
+    say(f"    cd {shlex.quote(str(folder))}")
+    say("    python3 -m venv .venv && .venv/bin/pip install -e '.[test]'")
+    say("    .venv/bin/pytest && .venv/bin/ruff check . && .venv/bin/mypy")
     page = "tutorial-destination" if kind == "destination" else "plugins"
     console.print("\nThen make it yours, beginning with the tests.", style="bold")
-    click.echo(f"The gateway's docs/guide/{page}.md says how.")
+    say(f"The gateway's docs/guide/{page}.md says how.")
 
 
 def _tree(folder: Path, rendered: Mapping[PurePosixPath, str]) -> Tree:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from gateway.cli.options import explained_errors, own_stdout
+from gateway.cli.output import print_json
 
 __all__ = ["plugins"]
 
@@ -17,10 +18,9 @@ def plugins(as_json: bool, verbose: bool) -> None:
 
     Exit code 1 if a plugin failed.
     """
-    import msgspec
-    from rich.console import Console
     from rich.table import Table
 
+    from gateway.cli.console import Console
     from gateway.runtime.plugins import discover
 
     with explained_errors(), own_stdout():
@@ -45,7 +45,7 @@ def plugins(as_json: bool, verbose: bool) -> None:
             }
             for failure in registry.failures
         ]
-        click.echo(msgspec.json.encode({"types": rows, "failures": failures}))
+        print_json({"types": rows, "failures": failures})
     else:
         table = Table(box=None, pad_edge=False, header_style="bold")
         for heading in ("type", "kind", "distribution", "version"):

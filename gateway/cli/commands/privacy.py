@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gateway.cli.options import CONFIG_OPTION, Moment, explained_errors, own_stdout, printable
+from gateway.cli.options import CONFIG_OPTION, Moment, explained_errors, own_stdout
+from gateway.cli.output import print_json
+from gateway.events.printing import printable
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -36,7 +38,6 @@ def scan(config_path: Path, since: datetime | None, source: str | None, as_json:
     Red must not be there, yellow is personal, green is masked. Asks the running gateway, or reads
     the data directory. Exit code 1 if anything is red.
     """
-    import msgspec
 
     from gateway.config.load import load
 
@@ -44,7 +45,7 @@ def scan(config_path: Path, since: datetime | None, source: str | None, as_json:
     with explained_errors():
         report = _scan(load(config_path), since_ms, source)
     if as_json:
-        click.echo(msgspec.json.encode(report))
+        print_json(report)
     else:
         from gateway.cli.views.privacy import show
 
@@ -96,10 +97,10 @@ def _hashes(config_path: Path, id_: str) -> Callable[[str], Mapping[str, str]]:
 
 def _scan(config: Config, since_ms: int, source: str | None) -> Report:
     import msgspec
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     from gateway.cli.admin_client import connect
+    from gateway.cli.console import Console
     from gateway.config.data_dir import shards_of
     from gateway.privacy.inventory import Report, scan_queues
     from gateway.queue.offline import QueueFolder

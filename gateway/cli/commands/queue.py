@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gateway.cli.options import CONFIG_OPTION, explained_errors
+from gateway.cli.output import print_json, say
 
 if TYPE_CHECKING:
     from gateway.queue.segment import Damage, Scan
@@ -52,10 +53,9 @@ def queue() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines, one for each segment.")
 def inspect(config_path: Path, data_dir: Path | None, as_json: bool) -> None:
     """Show each segment: offsets, events, bytes, age; and each destination's cursor."""
-    import msgspec
-    from rich.console import Console
     from rich.table import Table
 
+    from gateway.cli.console import Console
     from gateway.state.offline import cursors_of
 
     with explained_errors():
@@ -78,7 +78,7 @@ def inspect(config_path: Path, data_dir: Path | None, as_json: bool) -> None:
                     "bytes": found.size,
                     "last_written": when,
                 }
-                click.echo(msgspec.json.encode(row))
+                print_json(row)
                 continue
             table.add_row(
                 found.path.name,
@@ -124,15 +124,15 @@ def verify(config_path: Path, data_dir: Path | None) -> None:
                 frames += found.scan.frames
                 damages += found.damage
                 if found.torn:
-                    click.echo(f"{found.path.name}: {found.torn} bytes of a torn tail")
+                    say(f"{found.path.name}: {found.torn} bytes of a torn tail")
     for damage in damages:
-        click.echo(
+        say(
             f"{damage.path.name}: damaged at byte {damage.start} to {damage.stop}: "
             f"events {damage.first} to {damage.end - 1} are lost",
             err=True,
         )
     lost = sum(damage.end - damage.first for damage in damages)
-    click.echo(f"{events:,} events in {frames:,} frames are good, {lost:,} events are lost")
+    say(f"{events:,} events in {frames:,} frames are good, {lost:,} events are lost")
     if damages:
         raise SystemExit(1)
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
-from gateway.cli.options import CONFIG_OPTION, explained_errors, printable
+from gateway.cli.options import CONFIG_OPTION, explained_errors
+from gateway.cli.output import say
+from gateway.events.printing import printable
 
 __all__ = ["reload"]
 
@@ -31,8 +33,8 @@ def reload(config_path: Path) -> None:
     with explained_errors():
         remote = required(load(config_path))
         done = msgspec.convert(remote.post("/admin/reload", seconds=_WAIT_SECONDS), Reloaded)
-    click.echo(f"{config_path.name} is used as it is now ({done.hash})")
+    say(f"{config_path.name} is used as it is now ({done.hash})")
     for change in done.changes or ["nothing has changed"]:
-        click.echo(f"  {printable(change)}")
+        say(f"  {printable(change)}")
     for key in done.waits:
-        click.echo(f"  {printable(key)} takes effect at the next start")
+        say(f"  {printable(key)} takes effect at the next start")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.cli.options import CONFIG_OPTION, Moment, Number, explained_errors
+from gateway.cli.output import say
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
@@ -98,7 +99,7 @@ def _ask(config: Config, request: Request) -> None:
                 update(now)
         show_end(now)
     except KeyboardInterrupt:
-        click.echo(
+        say(
             f"replay {begun.id} goes on in the gateway; `gateway replay --status` shows it, "
             f"`gateway replay --cancel {begun.id}` ends it"
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gateway.cli.options import CONFIG_OPTION, explained_errors
+from gateway.cli.output import print_json, say
 
 if TYPE_CHECKING:
     from gateway.cli.admin_client import Remote
@@ -33,19 +34,17 @@ def rollout() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_(config_path: Path, as_json: bool) -> None:
     """List all rollouts, a line for each."""
-    import msgspec
-    from rich.console import Console
-
+    from gateway.cli.console import Console
     from gateway.cli.views.rollout import shown_list
 
     with explained_errors():
         views = _open(config_path).views()
     if as_json:
-        click.echo(msgspec.json.encode(views))
+        print_json(views)
     elif views:
         Console(highlight=False).print(shown_list(views))
     else:
-        click.echo("no group has a ramp")
+        say("no group has a ramp")
 
 
 @rollout.command()
@@ -57,15 +56,13 @@ def status(config_path: Path, group: str, as_json: bool) -> None:
 
     Exit code 1 if a guardrail has stopped it and nobody has decided since.
     """
-    import msgspec
-    from rich.console import Console
-
+    from gateway.cli.console import Console
     from gateway.cli.views.rollout import shown_view
 
     with explained_errors():
         view = _open(config_path).report(group).view
     if as_json:
-        click.echo(msgspec.json.encode(view))
+        print_json(view)
     else:
         Console(highlight=False).print(shown_view(view))
     if view.needs_somebody:
@@ -84,9 +81,7 @@ def status(config_path: Path, group: str, as_json: bool) -> None:
 )
 def report(config_path: Path, group: str, as_json: bool, html: Path | None) -> None:
     """Show both arms, each metric with its interval over time, and all decisions."""
-    import msgspec
-    from rich.console import Console
-
+    from gateway.cli.console import Console
     from gateway.cli.views.rollout import shown_report
 
     with explained_errors():
@@ -95,9 +90,9 @@ def report(config_path: Path, group: str, as_json: bool, html: Path | None) -> N
             from gateway.cli.views.rollout_html import write_page
 
             write_page(found, html)
-            click.echo(f"{html} is written", err=as_json)
+            say(f"{html} is written", err=as_json)
     if as_json:
-        click.echo(msgspec.json.encode(found))
+        print_json(found)
     elif html is None:
         Console(highlight=False).print(shown_report(found))
 
@@ -110,8 +105,7 @@ def _acting(action: Action, text: str) -> None:
     @click.argument("group", metavar="ID")
     @click.option("--reason", default="", help="For the history and the audit trail.")
     def command(config_path: Path, group: str, reason: str) -> None:
-        from rich.console import Console
-
+        from gateway.cli.console import Console
         from gateway.cli.views.rollout import shown_view
 
         with explained_errors():

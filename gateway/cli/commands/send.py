@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.cli.options import explained_errors
+from gateway.cli.output import say
 
 if TYPE_CHECKING:
     from gateway.cli.sdk_client import Client
@@ -175,7 +176,7 @@ def _send_one(event: dict[str, Any], url: str, write_key: str) -> None:
         asyncio.run(_send_batch(_client(url, write_key, UploadView().retry), data))
     except DeliveryError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"accepted {event['type']} event, messageId {event['messageId']}")
+    say(f"accepted {event['type']} event, messageId {event['messageId']}")
 
 
 async def _send_batch(client: Client, *events: bytes) -> None:
@@ -210,7 +211,7 @@ def _send_file(file: str, url: str, write_key: str) -> None:
         except (DeliveryError, KeyboardInterrupt) as error:
             failure = error
     result = f"accepted {upload.accepted} events in {upload.requests} requests"
-    click.echo(f"{result}; {upload.bad} lines were not" if upload.bad else result)
+    say(f"{result}; {upload.bad} lines were not" if upload.bad else result)
     if failure is not None:
         advice = "" if file == "-" else " Send the file again: what is in already counts once."
         why = str(failure) or "interrupted"

@@ -7,14 +7,17 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from gateway.cli.hangups import HANGUPS
 from gateway.cli.options import CONFIG_OPTION, explained_errors
+from gateway.cli.output import say
+from gateway.config.private_files import write_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -41,14 +44,17 @@ def serve(config_path: Path) -> None:
     from gateway.config.data_dir import shards_in
     from gateway.config.load import load
     from gateway.runtime.logs import configure_logging
+    from gateway.runtime.output import guard_output
     from gateway.runtime.plugins import discover
 
+    guard_output()
+    os.umask(0o077)  # files that plugins create hold events too
     with explained_errors():
         config = load(config_path)
         configure_logging(config.log)
         registry = discover()
         for failure in registry.failures:
-            click.echo(
+            say(
                 f"warning: plugin {failure.plugin} is left out: {failure.cause}\n"
                 "         (config does not use it; `gateway plugins` shows more)",
                 err=True,
@@ -72,8 +78,10 @@ def worker(config_path: Path, assignment: str) -> None:
     from gateway.cluster.worker import run_worker
     from gateway.config.load import load
     from gateway.runtime.logs import configure_logging
+    from gateway.runtime.output import guard_output
     from gateway.runtime.plugins import discover
 
+    guard_output()
     with explained_errors():
         assigned = msgspec.json.decode(assignment, type=Assignment)
         config = load(config_path)
@@ -113,17 +121,17 @@ async def _serve(config: Config, registry: Registry, shards: list[int]) -> None:
             lambda: gateway.config.reload.watch_seconds,
             partial(all_use, gateways),
         )
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, following.request)
-        announce(config, gateway, url, pending=_pending(gateways))
-        _say_shards(shards, 1)
-        collect_rarely()
-        async with beside(following.run(), "config file"):
-            await stop.wait()
-        click.echo("stopping: storing what was taken in, delivering what is pending")
+        with HANGUPS.followed_by(following.request):
+            announce(config, gateway, url, pending=_pending(gateways))
+            _say_shards(shards, 1)
+            collect_rarely()
+            async with beside(following.run(), "config file"):
+                await stop.wait()
+        say("stopping: storing what was taken in, delivering what is pending")
     for id_, number in _pending(gateways).items():
         if number:
-            click.echo(f"{id_}: {number} events wait in the queue for the next start")
-    click.echo("stopped")
+            say(f"{id_}: {number} events wait in the queue for the next start")
+    say("stopped")
 
 
 async def _supervise(config: Config, registry: Registry, shards: list[int]) -> None:
@@ -143,7 +151,11 @@ async def _supervise(config: Config, registry: Registry, shards: list[int]) -> N
     workers = config.server.workers
     stop = asyncio.Event()
     async with locked(config) as lock:
-        with socket_folder(config.shared_dir) as sockets, bound(config.server, workers) as sockets_:
+        with (
+            socket_folder(config.shared_dir) as sockets,
+            bound(config.server, workers) as sockets_,
+            ExitStack() as stack,
+        ):
             url = shown_url(config.server, sockets_[0])
             plan = Plan(
                 worker_command(config.file),
@@ -165,7 +177,6 @@ async def _supervise(config: Config, registry: Registry, shards: list[int]) -> N
             view = View(config, peers, example.tokens)
             reload = WorkersReload(config, supervisor, view)
             following = ConfigFollower(config, reload.reload, lambda: reload.watch_seconds)
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, following.request)
             async with (
                 start_ends_with(stop) as started,
                 peers,
@@ -173,14 +184,15 @@ async def _supervise(config: Config, registry: Registry, shards: list[int]) -> N
                 _known(config, url),
                 beside(following.run(), "config file"),
             ):
+                stack.enter_context(HANGUPS.followed_by(following.request))
                 started()
                 announce(config, example, url)
                 pids = ", ".join(f"{n} is process {p}" for n, p in supervisor.pids.items())
-                click.echo(f"{workers} workers: {pids}")
+                say(f"{workers} workers: {pids}")
                 _say_shards(shards, workers)
                 await stop.wait()
-                click.echo("stopping: storing what was taken in, delivering what is pending")
-    click.echo("stopped")
+                say("stopping: storing what was taken in, delivering what is pending")
+    say("stopped")
 
 
 def _on_signals(stop: asyncio.Event, at_once: Callable[[], None]) -> None:
@@ -206,7 +218,7 @@ def _pending(gateways: list[Gateway]) -> dict[str, int]:
 
 def _say_shards(shards: list[int], workers: int) -> None:
     for shard in shards[workers:]:
-        click.echo(f"shard {shard}, of earlier workers, is delivered by worker {shard % workers}")
+        say(f"shard {shard}, of earlier workers, is delivered by worker {shard % workers}")
 
 
 @asynccontextmanager
@@ -214,7 +226,7 @@ async def _known(config: Config, url: str) -> AsyncIterator[None]:
     """Writes the address to a file, for commands that ask the running gateway."""
     path = config.shared_dir / "server.json"
     base = url.removesuffix(config.server.prefix)  # the prefix is for sources only
-    await asyncio.to_thread(path.write_text, json.dumps({"url": base, "pid": os.getpid()}))
+    await asyncio.to_thread(write_private, path, json.dumps({"url": base, "pid": os.getpid()}))
     try:
         yield
     finally:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from gateway.cli.options import CONFIG_OPTION, explained_errors
+from gateway.cli.output import print_json
 
 __all__ = ["shadow"]
 
@@ -24,9 +25,9 @@ def shadow(config_path: Path, destination: str, examples: int, recent: bool, as_
     Exit code 1 if the shadow would have sent something else than its original.
     """
     import msgspec
-    from rich.console import Console
 
     from gateway.cli.admin_client import required
+    from gateway.cli.console import Console
     from gateway.cli.views.shadow import show
     from gateway.config.load import load
     from gateway.delivery.shadow.report import ShadowReport
@@ -38,7 +39,7 @@ def shadow(config_path: Path, destination: str, examples: int, recent: bool, as_
         answer = msgspec.json.encode(remote.get(path))
         found = msgspec.json.decode(answer, type=ShadowReport)
     if as_json:
-        click.echo(answer)
+        print_json(answer)
     else:
         show(Console(highlight=False), found, examples, recent=recent)
     if any(found.counts.get(outcome) for outcome in ("different", "only_shadow", "only_live")):

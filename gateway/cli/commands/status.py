@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gateway.cli.options import CONFIG_OPTION, explained_errors
+from gateway.cli.output import print_json
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
@@ -27,11 +28,10 @@ def status(config_path: Path, watch: bool, as_json: bool) -> None:
     Exit code 1 if a destination fails, the config file was refused, or no gateway is running.
     Without a gateway, `gateway ledger` shows what is stored.
     """
-    import msgspec
-    from rich.console import Console
     from rich.live import Live
 
     from gateway.cli.admin_client import connect
+    from gateway.cli.console import Console
     from gateway.cli.views.status import shown, shown_health
     from gateway.config.load import load
 
@@ -47,7 +47,7 @@ def status(config_path: Path, watch: bool, as_json: bool) -> None:
             return
         found = _ask(config)
         if as_json:
-            click.echo(msgspec.json.encode(found))
+            print_json(found)
         elif watch:
             with Live(shown(found), console=console, auto_refresh=False) as live:
                 while True:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from gateway.cli.options import CONFIG_OPTION, explained_errors
+from gateway.cli.output import say
 
 if TYPE_CHECKING:
     from gateway.privacy.suppression import Suppressions
@@ -43,7 +44,7 @@ def add(users: tuple[str, ...], config_path: Path, data_dir: Path | None) -> Non
         suppressions = _suppressions(config_path, data_dir)
         changed = _asked(suppressions.add, users)
         _record(config_path, data_dir, "suppress.add", changed)
-        click.echo(f"{changed} added, {len(suppressions.list())} suppressed in all")
+        say(f"{changed} added, {len(suppressions.list())} suppressed in all")
 
 
 @suppress.command()
@@ -55,7 +56,7 @@ def remove(users: tuple[str, ...], config_path: Path, data_dir: Path | None) -> 
         suppressions = _suppressions(config_path, data_dir)
         changed = _asked(suppressions.remove, users)
         _record(config_path, data_dir, "suppress.remove", changed)
-        click.echo(f"{changed} removed, {len(suppressions.list())} suppressed in all")
+        say(f"{changed} removed, {len(suppressions.list())} suppressed in all")
 
 
 @suppress.command("list")
@@ -64,7 +65,7 @@ def list_(config_path: Path, data_dir: Path | None) -> None:
     """Print the ids of suppressed users, sorted, one to a line."""
     with explained_errors():
         for user_id in _suppressions(config_path, data_dir).list():
-            click.echo(user_id)
+            say(user_id)
 
 
 def _asked(change: Callable[[tuple[str, ...]], int], users: tuple[str, ...]) -> int:

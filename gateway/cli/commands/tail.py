@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.cli.options import CONFIG_OPTION, explained_errors, printable
+from gateway.cli.options import CONFIG_OPTION, explained_errors
+from gateway.cli.output import print_json
+from gateway.events.printing import printable
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from gateway.cli.console import Console
 
 __all__ = ["tail"]
 
@@ -43,9 +45,8 @@ def tail(config_path: Path, limit: int | None, as_json: bool, **filters: str | N
 
     The gateway does not wait for a slow reader; it counts the events that the reader misses.
     """
-    from rich.console import Console
-
     from gateway.cli.admin_client import required
+    from gateway.cli.console import Console
     from gateway.config.load import load
 
     console = Console(highlight=False, soft_wrap=True)
@@ -53,7 +54,7 @@ def tail(config_path: Path, limit: int | None, as_json: bool, **filters: str | N
         lines = required(load(config_path)).stream("/admin/tail", **filters)
         for shown, line in enumerate(lines, 1):
             if as_json:
-                click.echo(json.dumps(line, ensure_ascii=False))
+                print_json(json.dumps(line, ensure_ascii=False))
             else:
                 _show(console, line)
             if shown == limit:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gateway.cli.options import CONFIG_OPTION, explained_errors
+from gateway.cli.output import print_json
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
@@ -27,14 +28,13 @@ def why(config_path: Path, message_id: str, with_event: bool, as_json: bool) -> 
 
     Asks the running gateway, or reads the data directory. Exit code 1 if the event is unknown.
     """
-    import msgspec
 
     from gateway.config.load import load
 
     with explained_errors():
         found = _ask(load(config_path), message_id)
     if as_json:
-        click.echo(msgspec.json.encode(found))
+        print_json(found)
     else:
         from gateway.cli.views.why import show
 

@@ -106,14 +106,14 @@ class Board:
 
     @property
     def settled(self) -> bool:
-        """Whether the gateway has nothing left to deliver."""
+        """True if the gateway has nothing left to deliver."""
         return self.accepted is not None and not any(
             row.pending for row in self.destinations.values()
         )
 
     @property
     def complete(self) -> bool:
-        """Whether all events were accepted, and delivered or filtered at every destination."""
+        """True if all events were accepted, and delivered or filtered at every destination."""
         return (
             self.settled
             and self.accepted == self.sent

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gateway.cli.options import Number, explained_errors
+from gateway.cli.output import say
 
 if TYPE_CHECKING:
     from gateway.cli.sdk_client import Client
@@ -100,7 +101,7 @@ def demo(
 
     if seed is None:
         seed = random.SystemRandom().randrange(_MAX_SEED)
-    click.echo(f"seed {seed}, {rate:g} visitors a minute, shop time x{speed:g}, {duration:g} s")
+    say(f"seed {seed}, {rate:g} visitors a minute, shop time x{speed:g}, {duration:g} s")
     with explained_errors():
         complete = asyncio.run(_demo(url, write_key, duration, speed, rate, seed))
     if not complete:
@@ -140,9 +141,9 @@ async def _demo(
             except DeliveryError as error:
                 failure = error
             await settle(board, client, base)
-        click.echo(board.summary())
+        say(board.summary())
         if failure is not None:
-            click.echo(f"Error: {failure}", err=True)
+            say(f"Error: {failure}", err=True)
             return False
         return url is not None or board.complete
 

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import monotonic
 
-import click
 from rich.live import Live
 
 from gateway.cli.demo.board import Board
+from gateway.cli.output import say
 from gateway.cli.sdk_client import Client
 from gateway.cluster.background import beside
 
@@ -53,7 +53,7 @@ async def shown(
             if live is not None:
                 live.refresh()
             else:
-                click.echo(board.line())
+                say(board.line())
             await asyncio.sleep(_REFRESH_SECONDS if live is not None else _LINE_SECONDS)
 
     if live is not None:

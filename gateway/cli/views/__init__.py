@@ -1,1 +1,1 @@
-"""How results look: tables for a terminal, pages for a browser."""
+"""Views of results: tables for a terminal, pages for a browser."""

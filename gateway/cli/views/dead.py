@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import msgspec
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from gateway.cli.console import Console
+from gateway.events.printing import printable
 from gateway.state import DeadLetter
 
 __all__ = ["show", "show_list"]
@@ -59,7 +60,8 @@ def _cells(entry: DeadLetter) -> tuple[str, ...]:
     name = event.get("event") or event.get("name") or event.get("type") or ""
     user = event.get("userId") or event.get("anonymousId") or ""
     texts = (entry.destination, entry.reason, name, user, entry.detail)
-    return (str(entry.id), _when(entry.last_ms), *(escape(str(text)) for text in texts))
+    shown = (escape(printable(str(text))) for text in texts)
+    return (str(entry.id), _when(entry.last_ms), *shown)
 
 
 def _when(ms: int) -> str:

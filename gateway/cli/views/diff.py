@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from gateway.cli.options import printable
+from gateway.cli.console import Console
 from gateway.cli.views.explain import changed_line
+from gateway.events.printing import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 
 import click
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from gateway.cli.console import Console
+from gateway.cli.output import say
 from gateway.privacy.regulations import Report
 
 __all__ = ["show_progress", "show_report"]
@@ -17,7 +18,9 @@ __all__ = ["show_progress", "show_report"]
 def show_progress(text: str) -> None:
     """Prints the progress; on a terminal it replaces the line before."""
     if text:
-        click.echo(f"\r\x1b[K{text}" if _is_terminal() else text, err=True, nl=not _is_terminal())
+        if _is_terminal():
+            click.echo("\r\x1b[K", err=True, nl=False)
+        say(text, err=True, nl=not _is_terminal())
 
 
 def _is_terminal() -> bool:

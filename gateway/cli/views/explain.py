@@ -6,10 +6,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET
-from rich.console import Console
 from rich.markup import escape
 
-from gateway.cli.options import printable
+from gateway.cli.console import Console
+from gateway.events.printing import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

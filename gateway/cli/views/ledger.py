@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.table import Table
 
+from gateway.cli.console import Console
 from gateway.state.ledger.statement import Statement
 
 __all__ = ["show"]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gateway.cli.options import printable
+from gateway.cli.console import Console
+from gateway.events.printing import printable
 from gateway.privacy.inventory import Report
 
 __all__ = ["show"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import click
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from gateway.cli.output import say
 from gateway.delivery.replay_request import Plan, Progress
 
 __all__ = ["show_end", "show_line", "show_plan", "shown_progress"]
@@ -32,7 +32,7 @@ def shown_progress(begun: Progress) -> Iterator[Callable[[Progress], None]]:
 def show_line(one: Progress) -> None:
     """Prints a replay in one line."""
     share = one.offsets_done / one.offsets if one.offsets else 1
-    click.echo(
+    say(
         f"{one.id}  {one.created_at}  {one.destination}  {one.state}  "
         f"{share:.0%} looked at, {one.replayed:,} replayed  {one.detail}".rstrip()
     )
@@ -41,13 +41,13 @@ def show_line(one: Progress) -> None:
 def show_plan(plan: Plan) -> None:
     """Prints the result of a dry run."""
     sent = plan.chosen - sum(plan.kept_back.values())
-    click.echo(f"{plan.chosen:,} events would be replayed, {sent:,} of them sent:")
+    say(f"{plan.chosen:,} events would be replayed, {sent:,} of them sent:")
     for name, number in plan.names.items():
-        click.echo(f"  {number:>12,}  {name}")
+        say(f"  {number:>12,}  {name}")
     for rule, number in plan.kept_back.items():
-        click.echo(f"  {number:>12,}  kept back: {rule}")
+        say(f"  {number:>12,}  kept back: {rule}")
     if plan.pending:
-        click.echo(f"{plan.pending:,} more are left out: they are still to be delivered anyhow")
+        say(f"{plan.pending:,} more are left out: they are still to be delivered anyhow")
 
 
 def show_end(now: Progress) -> None:
@@ -57,8 +57,8 @@ def show_end(now: Progress) -> None:
         SystemExit: it has failed.
     """
     text = {"done": "is done", "cancelled": "was cancelled"}.get(now.state, now.state)
-    click.echo(f"replay {now.id} {text}: {now.replayed:,} events came in again")
+    say(f"replay {now.id} {text}: {now.replayed:,} events came in again")
     if now.detail:
-        click.echo(now.detail, err=True)
+        say(now.detail, err=True)
     if now.state == "failed":
         raise SystemExit(1)

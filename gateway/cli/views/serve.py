@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 
-from rich.console import Console
 from rich.table import Table
 
+from gateway.cli.console import Console
 from gateway.config.model import Config
 from gateway.runtime.gateway import Gateway
 

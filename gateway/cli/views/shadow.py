@@ -6,12 +6,12 @@ import json
 from typing import Any
 
 import msgspec
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from gateway.cli.options import printable
+from gateway.cli.console import Console
 from gateway.delivery.shadow.report import Example, ShadowReport
+from gateway.events.printing import printable
 
 __all__ = ["show"]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import click
+from gateway.cli.output import say
 
 if TYPE_CHECKING:
     from rich.progress import Progress, Task
@@ -21,7 +21,7 @@ class UploadView:
 
     def say(self, text: str) -> None:
         """Prints a message that stays."""
-        click.echo(text, err=True)
+        say(text, err=True)
 
     def retry(self, reason: str, seconds: float) -> None:
         """Shows that the current batch will be sent again."""
@@ -52,9 +52,10 @@ def upload_view(fd: int) -> Iterator[UploadView]:
     if not sys.stderr.isatty():
         yield UploadView()
         return
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
     from rich.text import Text
+
+    from gateway.cli.console import Console
 
     class Plain(TextColumn):
         """The description without markup, as it may quote the gateway."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from gateway.cli.options import printable
+from gateway.cli.console import Console
+from gateway.events.printing import printable
 from gateway.events.timestamps import format_ms
 from gateway.state.trace import Life, Place, Stored
 

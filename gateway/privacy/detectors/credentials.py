@@ -2,9 +2,9 @@
 
 ``secret``
     JSON Web Tokens (RFC 7519); keys with the prefix of their issuer, such as ``AKIA…``, ``ghp_…``
-    and ``sk_live_…``; private keys in PEM (RFC 7468); tokens after ``Bearer``; user and password of
-    a URL (RFC 3986, 3.2.1); values of parameters such as ``access_token`` and ``password`` in a
-    query string.
+    and ``sk_live_…``; private keys in PEM (RFC 7468); tokens after ``Bearer``, in any case; user
+    and password of a URL (RFC 3986, 3.2.1); values of parameters such as ``access_token`` and
+    ``password`` in a query string or a form.
 """
 
 from __future__ import annotations
@@ -44,17 +44,18 @@ _SECRET = re.compile(
         eyJ[0-9A-Za-z_-]{{8,}}\.[0-9A-Za-z_-]{{8,}}(?:\.[0-9A-Za-z_-]*)?
       | {_KEYS}
     )
-  | (?<=Bearer[ ])[0-9A-Za-z._~+/-]{{20,}}=*
+  | (?<=(?i:bearer)[ ])[0-9A-Za-z._~+/-]{{20,}}=*
   | (?<=://)[^\s/?#"<>\\*]{{1,256}}(?=@[\w\[])
   | -----BEGIN[ ][A-Z ]{{0,30}}PRIVATE[ ]KEY-----(?:(?!-----END).)*(?:-----END[ A-Z]{{0,40}}-----)?
     """,
     re.VERBOSE | re.DOTALL,
 )
 _PARAMETER = re.compile(
-    rf"""[?&;#](?:{"|".join(PARAMETERS)})=(?!\*\*\*)([^&#;\s"'<>]+)""", re.IGNORECASE
+    rf"""(?<![\w-])(?:{"|".join(PARAMETERS)})=(?!\*\*\*)([^&#;\s"'<>]+)""", re.IGNORECASE
 )
 HINTS = (
-    "eyJ|A[KS]IA|[rs]k_|gh[opusr]_|glpat-|xox|AIza|sk-|SG[.]|npm_|shp|pypi-|_pat_|Bearer |-----B"
+    "eyJ|A[KS]IA|[rs]k_|gh[opusr]_|glpat-|xox|AIza|sk-|SG[.]|npm_|shp|pypi-|_pat_|-----B"
+    "|[Bb][Ee][Aa][Rr][Ee][Rr] "
 )
 """A pattern that every secret matches, except those in URLs: they have ``@`` or ``=``."""
 

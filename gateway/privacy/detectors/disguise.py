@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import unicodedata
+from urllib.parse import quote
 
 from gateway.privacy.detectors.cards import digits_of
 from gateway.privacy.detectors.detect import Kind
@@ -15,6 +17,8 @@ __all__ = ["MASKED", "canonical", "disguise"]
 MASKED = "***"
 """Replaces hidden text, whatever its length."""
 
+_NORTH_AMERICAN_DIGITS = 10
+
 
 def disguise(kind: Kind, text: str) -> str:
     """Hides most of a text that `Detector.find` found.
@@ -24,6 +28,8 @@ def disguise(kind: Kind, text: str) -> str:
     """
     if kind == "email":
         name, sign, domain = split_email(text)
+        if "%" in name:
+            return f"{_encoded_initial(name)}{MASKED}{sign}{domain}"
         return f"{name[0] if len(name) > 2 else ''}{MASKED}{sign}{domain}"
     text = decoded(text)
     if kind == "ip":
@@ -36,6 +42,12 @@ def disguise(kind: Kind, text: str) -> str:
     return MASKED + (digits[-4:] if kind == "card" else digits[-2:])
 
 
+def _encoded_initial(name: str) -> str:
+    """Returns the first letter of a percent-encoded name; none of a short one."""
+    plain = decoded(name)
+    return quote(plain[0]) if len(plain) > 2 else ""
+
+
 def canonical(kind: Kind, text: str) -> str:
     """Returns one spelling for all spellings of the same value, so that their hashes are equal.
 
@@ -44,7 +56,7 @@ def canonical(kind: Kind, text: str) -> str:
     """
     text = decoded(text)
     if kind == "email":
-        return text.lower()
+        return text.lower() if text.isascii() else unicodedata.normalize("NFC", text).lower()
     if kind == "ip":
         address = ipaddress.ip_address(text)
         return str(getattr(address, "ipv4_mapped", None) or address)
@@ -54,5 +66,6 @@ def canonical(kind: Kind, text: str) -> str:
         return text
     if kind == "phone":
         national = digits_of(text.replace("(0)", ""))
-        return f"+{national}" if text[0] == "+" else f"+1{national}"
+        has_country = text[0] == "+" or len(national) > _NORTH_AMERICAN_DIGITS
+        return f"+{national}" if has_country else f"+1{national}"
     return "".join(filter(str.isalnum, text)).upper()

@@ -7,12 +7,16 @@ from functools import lru_cache
 
 import hyperscan
 
-__all__ = ["CASELESS", "EXACT", "Matcher", "Pattern", "compiled"]
+__all__ = ["CASELESS", "EXACT", "Matcher", "Pattern", "TooManyHits", "compiled"]
 
 CASELESS, EXACT = hyperscan.HS_FLAG_CASELESS, 0
 
 Pattern = tuple[int, bytes, int]
 """The number of its hits, a regular expression, and `CASELESS` or `EXACT`."""
+
+
+class TooManyHits(Exception):
+    """A text has more hits than its caller wants to look at."""
 
 
 class Matcher:
@@ -28,8 +32,17 @@ class Matcher:
         )
         self._local = threading.local()
 
-    def hits(self, data: bytes) -> list[tuple[int, int]]:
-        """Returns end and number of each hit; a match with several possible ends hits at each."""
+    def hits(self, data: bytes, most: int | None = None) -> list[tuple[int, int]]:
+        """Returns end and number of each hit; a match with several possible ends hits at each.
+
+        Args:
+            most: limit for the number of hits; None for no limit.
+
+        Raises:
+            TooManyHits: there are more.
+        """
+        if most is not None:
+            return self._some_hits(data, most)
         found: list[tuple[int, int]] = []
 
         def note(number: int, _start: int, end: int, *_: object) -> None:
@@ -39,6 +52,22 @@ class Matcher:
         if scratch is None:  # threads must not share one
             scratch = self._local.scratch = hyperscan.Scratch(self._database)
         self._database.scan(data, match_event_handler=note, scratch=scratch)
+        return found
+
+    def _some_hits(self, data: bytes, most: int) -> list[tuple[int, int]]:
+        found: list[tuple[int, int]] = []
+
+        def note(number: int, _start: int, end: int, *_: object) -> bool:
+            found.append((end, number))
+            return len(found) > most  # true ends the search
+
+        scratch = getattr(self._local, "scratch", None)
+        if scratch is None:
+            scratch = self._local.scratch = hyperscan.Scratch(self._database)
+        try:
+            self._database.scan(data, match_event_handler=note, scratch=scratch)
+        except hyperscan.ScanTerminated:
+            raise TooManyHits from None
         return found
 
 

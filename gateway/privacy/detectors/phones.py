@@ -1,7 +1,8 @@
 """Finds phone numbers in text.
 
 A number has ``+`` and is possible in its country's plan (ITU-T E.164, by the library phonenumbers),
-or is a North American number with its separators. Other national forms look like any other number.
+or is a North American number with its separators, with or without the ``1``. Other national forms
+look like any other number.
 """
 
 from __future__ import annotations
@@ -26,12 +27,23 @@ _NORTH_AMERICAN = re.compile(
 )
 
 
+_WITH_COUNTRY = re.compile(
+    rf"1(?<![\w+].)(?<![0-9][.,-].)"
+    rf"(?:[{SPACES}-]?\([2-9][0-9]{{2}}\)[{SPACES}-]?|(?P<s>[{SPACES}-])[2-9][0-9]{{2}}(?P=s))"
+    rf"[2-9][0-9]{{2}}(?(s)(?P=s)|[{SPACES}-])[0-9]{{4}}(?!\w|[.-][0-9])"
+)
+
+
 def find_phones(text: str) -> list[Span]:
     """Returns the span of each phone number in a text."""
     spans: list[Span] = []
     if "+" in text:
         matches = _INTERNATIONAL.finditer(text)
         spans = [match.span() for match in matches if _is_international(match["number"])]
+    if "1" in text:
+        for start, end in gaps(spans, len(text)):
+            spans += [match.span() for match in _WITH_COUNTRY.finditer(text, start, end)]
+        spans.sort()
     if not spans:
         return [match.span() for match in _NORTH_AMERICAN.finditer(text)]
     for start, end in gaps(spans, len(text)):

@@ -32,13 +32,16 @@ from gateway.privacy.detectors.suspicion import (
     Suspicions,
 )
 
-__all__ = ["TEXTS", "Prescan", "squeeze"]
+__all__ = ["SEARCHED_ROOTS", "TEXTS", "Prescan", "squeeze"]
 
 TEXTS = (
     *("event", "name", "category", "channel"),
     *("user_id", "anonymous_id", "group_id", "previous_id", "message_id"),
 )
 """Attributes that are searched: names and ids."""
+
+SEARCHED_ROOTS = frozenset({"traits"})
+"""Bodies that few events have, so that a request is searched for the body's own key."""
 
 _RAWS = attrgetter(*(f"raw_{body}" for body in BODIES))
 _TEXTS = attrgetter(*TEXTS)
@@ -61,6 +64,7 @@ _HARMLESS = re.compile(  # UUIDs, and times in the forms of ISO 8601
     rb'(?:Z| ?[+-][0-9]{2}:?[0-9]{2})?)"'
 )
 _LONGEST_HARMLESS = 38
+_MUCH = 262_144  # bytes of all bodies of a batch, from where equal ones are searched once
 _EXPONENT = re.compile(rb"[0-9][eE][+-]?[0-9]{1,3}(?:[]},\s\0]|\Z)")
 
 
@@ -101,6 +105,12 @@ class Prescan:
                 else:
                     always[slot] |= PATHS
         self._always = tuple((slot, reasons) for slot, reasons in always.items() if reasons)
+        self._unsure = False
+        for slot, reasons in self._always:
+            if reasons == PATHS and BODIES[slot] in SEARCHED_ROOTS:
+                self._slots.setdefault(BODIES[slot].encode(), [])
+            else:
+                self._unsure = True
         found = [(0, pattern, CASELESS) for pattern in wording.FILLERS]
         if kinds or names or any(last_keys.values()):
             found.append((_ALL, wording.ESCAPES, CASELESS))
@@ -124,35 +134,64 @@ class Prescan:
         name and last keys of paths, also in ids and names of events. It may return False for bytes
         without a match, but never True for bytes with one.
         """
-        return not self._always and next(self._suspicions(data), None) is None
+        return not self._unsure and next(self._suspicions(data), None) is None
 
-    def suspects(self, data: bytes) -> set[int] | None:
+    def suspects(self, data: bytes, most: int | None = None) -> set[int] | None:
         """Returns the ends of all hits in these bytes; None if every place is suspected.
 
         A caller that knows where each event of a request begins can look into those events only.
-        """
-        return None if self._always else {end for end, _, _ in self._suspicions(data)}
 
-    def bodies(self, events: list[Event]) -> dict[tuple[int, str], Suspicion]:
-        """Returns the suspicion about each body, by index of the event and name of the body."""
+        Args:
+            most: limit for the number of hits; None for no limit.
+
+        Raises:
+            TooManyHits: there are more.
+        """
+        return None if self._unsure else {end for end, _, _ in self._suspicions(data, most)}
+
+    def bodies(
+        self, events: list[Event], most: int | None = None
+    ) -> dict[tuple[int, str], Suspicion]:
+        """Returns the suspicion about each body, by index of the event and name of the body.
+
+        Args:
+            most: as for `suspects`.
+
+        Raises:
+            TooManyHits: as for `suspects`.
+        """
         raws = list(chain.from_iterable(map(_RAWS, events)))
         data = _BOUNDARY.join(raws)
+        copies: dict[int, int] = {}
+        if len(data) > _MUCH:
+            copies = _copies(raws)
+            data = _BOUNDARY.join(raws)
         suspects = Suspicions(raws)
-        for end, reasons, slots in self._suspicions(data):
+        for end, reasons, slots in self._suspicions(data, most):
             suspects.add(end, reasons, slots)
         for slot, reasons in self._always:
             suspects.add_all(slot, reasons)
+        if copies:
+            suspects.share(copies)
         return suspects.found
 
-    def texts(self, events: list[Event]) -> set[tuple[int, str]]:
-        """Returns index and attribute of each name or id that may hold something to detect."""
+    def texts(self, events: list[Event], most: int | None = None) -> set[tuple[int, str]]:
+        """Returns index and attribute of each name or id that may hold something to detect.
+
+        Args:
+            most: as for `suspects`.
+
+        Raises:
+            TooManyHits: as for `suspects`.
+        """
         every = chain.from_iterable(map(_TEXTS, events))
         if not self.any_of(filter(None, every)):
             return set()
         every = chain.from_iterable(map(_TEXTS, events))
         texts = [b'"%b"' % (text or "").encode(errors="replace") for text in every]
         ends = list(accumulate(len(text) + 1 for text in texts))
-        places = {bisect_right(ends, end - 1) for end, _, _ in self._suspicions(b"\n".join(texts))}
+        joined = b"\n".join(texts)
+        places = {bisect_right(ends, end - 1) for end, _, _ in self._suspicions(joined, most)}
         return {(place // len(TEXTS), TEXTS[place % len(TEXTS)]) for place in places}
 
     def any_of(self, texts: Iterator[str] | Collection[str]) -> bool:
@@ -160,10 +199,12 @@ class Prescan:
         joined = '"\n"'.join(chain(("",), texts, ("",))).encode(errors="replace")
         return next(self._suspicions(joined), None) is not None
 
-    def _suspicions(self, data: bytes) -> Iterator[tuple[int, int, Collection[int]]]:
+    def _suspicions(
+        self, data: bytes, most: int | None = None
+    ) -> Iterator[tuple[int, int, Collection[int]]]:
         """Yields the end of each hit, its reasons, and the slots of the bodies that it concerns."""
         numbers: list[tuple[int, int]] = []
-        for hit in self._texts.hits(data):
+        for hit in self._texts.hits(data, most):
             end, said = hit
             if said == _NUMBER:
                 numbers.append(hit)
@@ -175,7 +216,7 @@ class Prescan:
             else:
                 yield end, said, _EVERY_SLOT
         if self._numbers is not None:
-            numbers += self._numbers.hits(data)
+            numbers += self._numbers.hits(data, most)
         looked_at = -1
         for end, _ in sorted(numbers):
             if end <= looked_at:
@@ -216,7 +257,7 @@ class Prescan:
 
 
 _NAME_END = re.compile(rb"[0-9A-Za-z_.+'~\x80-\xff-]")
-_LOGIN = re.compile(rb"(?:\\?/|%(?:25)*2[fF]){2}[^\s/?#\"<>]*\Z")
+_AS_SLASH = bytes.maketrans(b' \t\n\r?#"<>', b"/" * 9)  # none of these is in a login
 _LONGEST_LOGIN = 3 * 256
 
 
@@ -225,7 +266,28 @@ def _has_name(data: bytes, domain: int) -> bool:
     sign = domain - 1 if data[domain - 1] == 0x40 else data.rfind(b"%", 0, domain)
     if _NAME_END.match(data, sign - 1):
         return True
-    return _LOGIN.search(data[max(0, sign - _LONGEST_LOGIN) : sign]) is not None
+    # The login of a URL begins after two slashes, which may be escaped or percent-encoded. A search
+    # from the left would take time in proportion to `_LONGEST_LOGIN` for each sign.
+    piece = data[max(0, sign - _LONGEST_LOGIN) : sign]
+    begin = piece.translate(_AS_SLASH).rfind(b"/") + 1
+    return piece[:begin].endswith((b"//", b"/\\/")) or b"2f" in piece[begin:].lower()
+
+
+def _copies(raws: list[bytes]) -> dict[int, int]:
+    """Empties repeated contexts and integrations; returns their places with that of the first.
+
+    The fields of a batch are in each of its events.
+    """
+    copies: dict[int, int] = {}
+    for body in ("context", "integrations"):
+        first: dict[bytes, int] = {}
+        for place in range(BODIES.index(body), len(raws), len(BODIES)):
+            if len(raws[place]):
+                known = first.setdefault(bytes(raws[place]), place)
+                if known != place:
+                    copies[place] = known
+                    raws[place] = b""
+    return copies
 
 
 _ENDS = re.compile(rb"[\"\n\0]")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
 
@@ -29,10 +29,12 @@ class Suspicion:
     Attributes:
         reasons: `DETECT`, `NAMES` and `PATHS`, as bits.
         ends: offsets in its bytes, each right after something that may be detected.
+        copies: numbers of the other events whose body is equal.
     """
 
     reasons: int = 0
     ends: list[int] = field(default_factory=list)
+    copies: list[int] = field(default_factory=list)
 
 
 class Suspicions:
@@ -62,6 +64,18 @@ class Suspicions:
         for number, raw in enumerate(self._raws[slot :: len(BODIES)]):
             if len(raw):
                 self._add(number, BODIES[slot], reasons)
+
+    def share(self, copies: Mapping[int, int]) -> None:
+        """Notes the copies of suspicious bodies with the first of them.
+
+        Args:
+            copies: place of each copy in the list of bodies, with the place of the first.
+        """
+        for place, first in copies.items():
+            number, slot = divmod(first, len(BODIES))
+            suspicion = self.found.get((number, BODIES[slot]))
+            if suspicion is not None:
+                suspicion.copies.append(place // len(BODIES))
 
     def _add(self, number: int, body: str, reasons: int) -> Suspicion:
         if body == "integrations":

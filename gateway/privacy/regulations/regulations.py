@@ -40,6 +40,7 @@ class Regulations:
         self._state = context.state
         self._suppressed = context.suppressed
         self._eraser = context.eraser
+        self._forms = context.forms
         self._clock = context.clock
         self._creating_part = asyncio.Lock()
 
@@ -89,6 +90,9 @@ class Regulations:
     async def _suppress(self, kind: Kind, subjects: Subjects) -> Place:
         change = self._suppressed.remove if kind == "UNSUPPRESS" else self._suppressed.add
         number = await asyncio.to_thread(change, sorted(subjects.users))
+        # Stored events have the masked ids; by these a replay leaves them out.
+        stored = await asyncio.to_thread(self._forms.stored, subjects)
+        await asyncio.to_thread(change, sorted(stored.users - subjects.users))
         await asyncio.to_thread(self._suppressed.refresh)
         return Place("suppression", "FINISHED", number)
 

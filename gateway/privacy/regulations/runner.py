@@ -12,6 +12,7 @@ from gateway.components.destination import Destination
 from gateway.errors import StateError
 from gateway.events.subjects import Subjects
 from gateway.privacy.erasure import LOCAL_PLACES, Eraser
+from gateway.privacy.id_forms import IdForms
 from gateway.privacy.regulations.parts import Others, Part, gone, place_of
 from gateway.privacy.regulations.report import overall
 from gateway.privacy.regulations.vendor import erase_at
@@ -40,6 +41,7 @@ class RegulationsContext:
     """The parts of a gateway that regulations work on.
 
     Attributes:
+        forms: the forms in which each place knows an id.
         destinations: the started ones, by id.
         clock: wall clock in milliseconds.
     """
@@ -47,6 +49,7 @@ class RegulationsContext:
     state: State
     suppressed: Suppressions
     eraser: Eraser
+    forms: IdForms
     destinations: Mapping[str, _Built]
     clock: Callable[[], int]
     log: FilteringBoundLogger
@@ -69,6 +72,7 @@ class Runner:
         self.changed = asyncio.Event()
         self._state = context.state
         self._eraser = context.eraser
+        self._forms = context.forms
         self._destinations = context.destinations
         self._clock = context.clock
         self._log = context.log
@@ -198,8 +202,9 @@ class Runner:
         def progress(text: str) -> None:
             self._progress[row.id] = text
 
+        here = await asyncio.to_thread(self._forms.here, subjects)
         try:
-            await self._eraser.erase(subjects, results.append, progress)
+            await self._eraser.erase(here, results.append, progress)
         finally:
             self._progress.pop(row.id, None)
         for place in results:
@@ -219,9 +224,8 @@ class Runner:
         self._progress[row.id] = place
         destination = self._destinations[name].destination
         try:
-            await self._put(
-                row.id, await erase_at(place, destination, subjects, before, self._clock)
-            )
+            known = await asyncio.to_thread(self._forms.at, name, subjects)
+            await self._put(row.id, await erase_at(place, destination, known, before, self._clock))
         finally:
             self._progress.pop(row.id, None)
 

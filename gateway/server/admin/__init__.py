@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from gateway.http.client_ip import ClientAddress
 from gateway.server.admin.areas import ENDPOINTS
 from gateway.server.admin.guard import Guard
 
@@ -29,7 +30,13 @@ __all__ = ["add_admin", "add_endpoints"]
 def add_admin(app: web.Application, gateway: Gateway) -> None:
     """Adds the API of one gateway, if config has a token for it."""
     if gateway.tokens:
-        add_endpoints(app, gateway, Guard(gateway.tokens.of_request, gateway.audit.record))
+        guard = Guard(
+            gateway.tokens.of_request,
+            gateway.audit.record,
+            lambda: gateway.config.admin,
+            ClientAddress(gateway.config.server).of,
+        )
+        add_endpoints(app, gateway, guard)
 
 
 def add_endpoints(app: web.Application, gateway: Gateway, guard: Guard) -> None:

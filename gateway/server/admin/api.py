@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import msgspec
 from aiohttp import web
 
+from gateway.config.admin import AdminConfig
 from gateway.errors import GatewayError
+from gateway.events.values import LARGEST
+from gateway.http.body import BodyError, BodyTimeout, BodyTooLarge, read_body
 
 __all__ = [
     "ASKING",
@@ -17,10 +19,12 @@ __all__ = [
     "AdminError",
     "answer",
     "body",
+    "body_of",
     "decoded",
     "note",
     "noted",
     "number",
+    "read_within",
     "unchanged",
 ]
 
@@ -30,6 +34,8 @@ CALLER = "gateway.caller"
 ASKING: ContextVar[str] = ContextVar("gateway.asking", default="")
 """Name of the caller, for requests that a worker makes to others on its behalf."""
 
+_BODY = "gateway.body"
+_BODY_STATUS = {BodyTooLarge: 413, BodyTimeout: 408}
 _NOTE = "gateway.note"
 _UNCHANGED = "gateway.unchanged"
 
@@ -53,12 +59,44 @@ def answer(value: Any, status: int = 200) -> web.Response:
     )
 
 
+async def read_within(request: web.Request, config: AdminConfig | None) -> None:
+    """Reads the body of a request, for `body_of`.
+
+    Args:
+        config: bounds on its size and time; None for a request of another worker, which has read it
+            within bounds.
+
+    Raises:
+        AdminError: the body breaks a bound, or is not complete.
+    """
+    if not request.can_read_body:
+        return
+    if config is None:
+        request[_BODY] = await request.read()
+        return
+    try:
+        request[_BODY] = await read_body(
+            request,
+            max_bytes=config.max_body_bytes,
+            max_compressed_bytes=config.max_body_bytes,
+            timeout_seconds=config.body_timeout_seconds,
+        )
+    except BodyError as error:
+        raise AdminError(f"body: {error}", _BODY_STATUS.get(type(error), 400)) from error
+
+
+def body_of(request: web.Request) -> bytes:
+    """Returns the body of a request, empty if it has none."""
+    data: bytes = request.get(_BODY, b"")
+    return data
+
+
 _T = TypeVar("_T")
 
 
-async def body(request: web.Request, type_: type[_T]) -> _T:
+def body(request: web.Request, type_: type[_T]) -> _T:
     """Decodes the JSON body of a request; see `decoded`."""
-    return decoded(await request.read(), type_)
+    return decoded(body_of(request), type_)
 
 
 def decoded(data: bytes, type_: type[_T]) -> _T:
@@ -73,21 +111,21 @@ def decoded(data: bytes, type_: type[_T]) -> _T:
         raise AdminError(f"body: {error}") from error
 
 
-_WHOLE = re.compile("[0-9]{1,18}")  # fits into 64 bits, as SQLite holds them
-
-
 def number(request: web.Request, name: str, default: int) -> int:
     """Reads a whole number from the query.
 
     Raises:
-        AdminError: the value is not a whole number.
+        AdminError: the value is not a whole number, or larger than `LARGEST`.
     """
     text = request.query.get(name)
     if text is None:
         return default
-    if _WHOLE.fullmatch(text) is None:
-        raise AdminError(f"{name}: {text!r} is not a whole number")
-    return int(text)
+    digits = text.lstrip("0") or text[-1:]
+    if not text.isascii() or not text.isdigit():
+        raise AdminError(f"{name}: {text[:50]!r} is not a whole number")
+    if len(digits) > len(str(LARGEST)) or int(digits) > LARGEST:
+        raise AdminError(f"{name}: is larger than {LARGEST}")
+    return int(digits)
 
 
 def note(request: web.Request, **detail: Any) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from aiohttp import web
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from gateway.config.model import Config
 from gateway.events.timestamps import now_ms
+from gateway.events.values import LARGEST
 from gateway.server.admin.api import answer, body, decoded, note
 from gateway.server.admin.endpoint import Endpoint
 from gateway.server.admin.merge import AllOrFiles, Call
@@ -34,7 +35,7 @@ class DeadLetterQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """Body of a request: which dead letters it is about, and how many to list."""
 
     which: Filter = Filter()
-    limit: int = 50
+    limit: Annotated[int, Meta(ge=0, le=LARGEST)] = 50
 
 
 def _letters(config: Config) -> DeadLetters:
@@ -46,18 +47,18 @@ def _counts(letters: DeadLetters, which: Filter) -> _Counts:
 
 
 async def _list(gateway: Gateway, request: web.Request) -> web.Response:
-    query = await body(request, DeadLetterQuery)
+    query = body(request, DeadLetterQuery)
     letters = _letters(gateway.config)
     return answer(await asyncio.to_thread(letters.find, query.which, query.limit))
 
 
 async def _count(gateway: Gateway, request: web.Request) -> web.Response:
-    query = await body(request, DeadLetterQuery)
+    query = body(request, DeadLetterQuery)
     return answer(await asyncio.to_thread(_counts, _letters(gateway.config), query.which))
 
 
 async def _retry(gateway: Gateway, request: web.Request) -> web.Response:
-    which = (await body(request, DeadLetterQuery)).which
+    which = body(request, DeadLetterQuery).which
     number = await asyncio.to_thread(_letters(gateway.config).retry, which, gateway.clock())
     for worker in gateway.workers.values():
         worker.look_into_lane()
@@ -66,7 +67,7 @@ async def _retry(gateway: Gateway, request: web.Request) -> web.Response:
 
 
 async def _drop(gateway: Gateway, request: web.Request) -> web.Response:
-    which = (await body(request, DeadLetterQuery)).which
+    which = body(request, DeadLetterQuery).which
     number = await asyncio.to_thread(_letters(gateway.config).drop, which)
     note(request, destination=which.destination, reason=which.reason, events=number)
     return answer(number)

@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
+import msgspec
 from aiohttp import web
 
+from gateway.components.dry_run import noting_keyed
+from gateway.delivery.dry_run import MaskedJson
 from gateway.errors import GatewayError
 from gateway.events.event import Event, decode_events
 from gateway.runtime.explain.explainer import explaining, likeness
@@ -26,12 +29,16 @@ __all__ = ["ENDPOINTS"]
 
 
 async def _explain(gateway: Gateway, request: web.Request) -> web.Response:
-    question = await body(request, Question)
+    question = body(request, Question)
     found = await asyncio.to_thread(_stored, gateway, question.message_id)
     like = await asyncio.to_thread(likeness, gateway)
     try:
-        async with explaining(like, question.destination, partial(_known, gateway)) as explainer:
-            return answer(await explained(explainer, like, question, iter(found)))
+        with noting_keyed() as hashes:
+            asked = explaining(like, question.destination, partial(_known, gateway))
+            async with asked as explainer:
+                explanation = await explained(explainer, like, question, iter(found))
+        # Else callers could have any value hashed, and find out whose pseudonym is whose.
+        return answer(MaskedJson(hashes).hide(msgspec.to_builtins(explanation)))
     except GatewayError as error:
         raise AdminError(str(error)) from error
 

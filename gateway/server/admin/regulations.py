@@ -44,7 +44,7 @@ class NewRegulation(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def _create(gateway: Gateway, request: web.Request) -> web.Response:
-    new = await body(request, NewRegulation)
+    new = body(request, NewRegulation)
     subjects = Subjects(frozenset(new.user_ids), frozenset(new.anonymous_ids))
     note(request, kind=new.kind, subjects=len(subjects))
     try:

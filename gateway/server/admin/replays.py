@@ -29,7 +29,7 @@ _ONE = _PATH + r"/{id:[0-9]{1,18}}"
 
 
 async def _start(gateway: Gateway, request: web.Request) -> web.Response:
-    asked = await body(request, Request)
+    asked = body(request, Request)
     note(request, destination=asked.destination, force=asked.force)
     try:
         if asked.dry_run:

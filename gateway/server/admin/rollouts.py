@@ -40,7 +40,7 @@ def _acting(action: Action) -> Endpoint:
     """Declares the path of one action."""
 
     async def act(gateway: Gateway, request: web.Request) -> web.Response:
-        reason = (await body(request, RolloutRequest)).reason
+        reason = body(request, RolloutRequest).reason
         id_ = request.match_info["id"]
         note(request, group=id_, reason=reason)
         try:

@@ -12,6 +12,7 @@ from msgspec import Raw
 from gateway.events.timestamps import format_ms
 from gateway.server.admin.api import AdminError
 from gateway.server.admin.endpoint import Endpoint
+from gateway.server.admin.lines import LineWriter, refuse_over
 from gateway.server.admin.merge import Stream
 from gateway.state.live_tail import Choice, Sighting
 
@@ -25,23 +26,27 @@ _FILTERS = ("source", "destination", "outcome", "event", "user")
 
 async def _follow(gateway: Gateway, request: web.Request) -> web.StreamResponse:
     choice = _choice(request)
-    response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
-    with gateway.live_tail.watching(choice) as watcher:
-        await response.prepare(request)
-        try:
-            async for sightings in watcher.sightings():
-                if gateway.stopping.is_set():
-                    break
-                missed = watcher.take_missed()
-                lines = [_line(sighting) for sighting in sightings]
-                if missed:
-                    lines.append(msgspec.json.encode({"missed": missed}) + b"\n")
-                # An empty line from time to time detects that the caller has left.
-                await response.write(b"".join(lines) or b"\n")
-                await asyncio.sleep(0)
-        except (ConnectionResetError, asyncio.CancelledError):
-            pass
-    return response
+    config = gateway.config.admin
+    lines = LineWriter(request, config.tail_stall_seconds)
+    if request.remote:  # another worker, over a Unix socket, counts its readers itself
+        refuse_over(len(gateway.live_tail), config)
+    with gateway.live_tail.watching(choice, config.tail_max_bytes) as watcher:
+        await lines.start()
+        async for sightings in watcher.sightings():
+            if gateway.stopping.is_set():
+                break
+            # An empty line from time to time detects that the reader has left.
+            if not await lines.write(_joined(sightings, watcher.take_missed())):
+                break
+            await asyncio.sleep(0)
+    return lines.response
+
+
+def _joined(sightings: list[Sighting], missed: int) -> bytes:
+    lines = [_line(sighting) for sighting in sightings]
+    if missed:
+        lines.append(msgspec.json.encode({"missed": missed}) + b"\n")
+    return b"".join(lines) or b"\n"
 
 
 def _choice(request: web.Request) -> Choice:
@@ -57,6 +62,13 @@ def _choice(request: web.Request) -> Choice:
 
 
 def _line(sighting: Sighting) -> bytes:
+    """Returns the line of a sighting; it is the same for all readers, and is made once."""
+    if not sighting.line:
+        sighting.line = _encoded(sighting)
+    return sighting.line
+
+
+def _encoded(sighting: Sighting) -> bytes:
     event = sighting.event
     line: dict[str, Any] = {
         "time": format_ms(sighting.time_ms),

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 from gateway.components.store import Store
 from gateway.errors import StateError
 from gateway.events.envelope.stored_ids import briefs
-from gateway.state import Discard, State, Tally
+from gateway.events.timestamps import now_ms
+from gateway.state import Discard, State, Tally, writing
 from gateway.state.ledger.counts import Ledger
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ class SourceLedger:
         if counted is None or counted.queue_id != store.identity() or counted.next_offset > end:
             # A new queue, or a first start: events that are there already count too.
             begin = store.status().first
+            if counted is not None and counted.queue_id == store.identity():
+                await self._note_lost_tail(end, counted.next_offset)
             await self._state.rebase_sources(store.identity(), begin)
         else:
             begin = counted.next_offset
@@ -85,6 +88,17 @@ class SourceLedger:
         written = await self._state.counted()
         self.base = 0 if written is None else written.base
         self._writer = asyncio.create_task(self._write_forever(), name="source_ledger")
+
+    async def _note_lost_tail(self, end: int, expected: int) -> None:
+        """Says that events are gone that the queue had stored."""
+        assert self._state is not None
+        await self._state.call(writing.note_lost_tail, end, expected, now_ms())
+        if self._log is not None:
+            self._log.error(
+                "queue: its end is gone, with events that were stored; see `gateway ledger`",
+                first_offset=end,
+                events=expected - end,
+            )
 
     async def stop(self) -> None:
         """Writes pending counts. Safe twice and without `start`."""

@@ -185,6 +185,9 @@ def _source(id_: str, counts: SourceCounts) -> SourceStatement:
 
 
 def _leaked(leak: Leak) -> Finding:
+    if not leak.destination:
+        text = "the end of the queue is gone with these events; who had not read them never will"
+        return Finding("queue", leak.missing, leak.first, leak.end, text)
     return Finding(
         f"destination {leak.destination}",
         leak.missing,

@@ -106,7 +106,7 @@ async def test_refusals(tmp_path: Path, answer: Answer, error: type[Exception]) 
 async def test_what_is_for_a_person(
     tmp_path: Path, subjects: Subjects, keys: dict[str, Any], text: str
 ) -> None:
-    """Nothing is sent, and the report says why."""
+    """A deletion that a person must make sends nothing, and the report says why."""
     async with FakeVendor() as vendor, running(vendor, tmp_path, **keys) as destination:
         found = await destination.erase(subjects)
         assert found.status == "NOT_SUPPORTED"

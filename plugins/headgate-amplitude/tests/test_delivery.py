@@ -196,7 +196,7 @@ async def test_what_is_said_of_the_whole(
 
 
 async def test_an_event_that_cannot_be_mapped_takes_no_other_with_it(tmp_path: Path) -> None:
-    """Only that event is refused, with the reason."""
+    """Only an event that cannot be mapped is refused, with the reason."""
     events = [make_event(), make_event(user_id=None), make_event()]
     async with FakeVendor() as vendor, running(vendor, tmp_path) as destination:
         with pytest.raises(BatchError) as caught:

@@ -138,9 +138,7 @@ def made(row: dict[str, Any]) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["id"])
 def test_a_case(row: dict[str, Any]) -> None:
-    """A case gives the same events, users and groups as a widely used tool, except for listed
-    differences.
-    """
+    """A case gives the same events, users and groups as a widely used tool, except as listed."""
     if row["id"] in DIFFER:
         pytest.skip(DIFFER[row["id"]])
     if "expected_error" in row:

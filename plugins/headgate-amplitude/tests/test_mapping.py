@@ -25,7 +25,7 @@ def mapped(config: dict[str, Any] | None = None, **event: Any) -> dict[str, Any]
 
 
 def test_a_track_event() -> None:
-    """It has name, ids, time in milliseconds, and properties."""
+    """A track event has name, ids, time in milliseconds, and properties."""
     assert mapped(
         message_id="m-1", anonymous_id="a-1", event="Clicked", properties={"color": "red"}
     ) == {
@@ -84,8 +84,7 @@ def test_a_session_is_a_number_or_absent(event: dict[str, Any], session: int | N
 def test_revenue_is_what_the_event_says(
     properties: dict[str, Any], expected: tuple[float | None, ...]
 ) -> None:
-    """Price and quantity are sent only if they agree with the revenue, as Amplitude prefers
-    them."""
+    """Price and quantity, which Amplitude prefers, are sent only if they agree with the revenue."""
     payload = mapped(event="Order Completed", properties=properties)
     assert tuple(map(payload.get, ("revenue", "price", "quantity"))) == expected
     assert payload["event_properties"] == properties
@@ -201,7 +200,7 @@ def test_a_group_is_two_entries() -> None:
 
 
 def test_an_alias_is_sent_only_where_it_is_switched_on() -> None:
-    """It is off by default, as it joins users for good."""
+    """Sending an alias is off by default, as it joins users for good."""
     event = {"type": "alias", "previous_id": "old", "user_id": "new"}
     assert entries(**event) == []
     (entry,) = entries({"alias": True}, **event)

@@ -22,9 +22,7 @@ def mapped(given: Any, name: str = "Amplitude", **fields: Any) -> Any:
 
 
 def test_each_option_of_an_event() -> None:
-    """Session, number in a sequence, groups, removed properties, and properties without sync are
-    sent.
-    """
+    """Session, sequence number, groups, removed properties and unsynced properties are sent."""
     groups = {"company": "acme"}
     given = {
         "session_id": 1795615200000,

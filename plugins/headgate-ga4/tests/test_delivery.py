@@ -92,7 +92,7 @@ async def test_what_is_said_of_a_request(
     """The status decides, and the secret is never shown."""
     async with FakeVendor(default=answer) as vendor, running(vendor, tmp_path) as destination:
         with pytest.raises(DeliveryError) as caught:
-            await destination.send(make_batch(of("a", "a")))
+            await destination.send(make_batch(of("a")))
         assert type(caught.value) is kind
         assert SECRET not in str(caught.value)
         assert SECRET not in caught.value.exchange

@@ -102,7 +102,7 @@ async def test_a_validation_that_fails_is_only_counted(tmp_path: Path, status: i
 
 
 async def test_a_server_that_hangs_holds_up_nothing(tmp_path: Path) -> None:
-    """It delays neither sending nor stopping, and holds at most two connections."""
+    """A hanging server delays neither sending nor stopping, and holds two connections at most."""
     context = make_context(tmp_path)
     hanging = Answer(fault="stall", body=b"{}")
     async with FakeVendor(
@@ -151,7 +151,7 @@ def test_what_is_dropped_for_a_limit_is_counted(tmp_path: Path) -> None:
     mapper = Mapper(config, context.clock, context.count)
     products = [{"product_id": f"p{n}"} for n in range(205)] + [{"price": 1}]
     many = {f"key{n}": n for n in range(30)}
-    long = {"note": "x" * 101, "2nd name": 1, "products": products}
+    long = {"note": "x" * 101, "ga_name": 1, "products": products}
     traits = {"traits": {"plan": "pro", "bio": "x" * 37, **{f"t{n}": n for n in range(30)}}}
     mapper(make_event(event="Cart Viewed", properties={**long, **many}, context=traits))
     assert context.counted == {

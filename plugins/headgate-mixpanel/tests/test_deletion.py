@@ -100,7 +100,7 @@ async def test_refusals(tmp_path: Path, answer: Answer, error: type[Exception]) 
 
 
 async def test_without_a_token_it_is_for_a_person(tmp_path: Path) -> None:
-    """Nothing is sent, and the report says what to do."""
+    """Without a token nothing is sent, and the report says what to do."""
     async with FakeVendor() as vendor, running(vendor, tmp_path, gdpr_token=None) as destination:
         found = await destination.erase(ADA)
         assert found.status == "NOT_SUPPORTED"

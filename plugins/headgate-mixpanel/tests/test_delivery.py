@@ -62,7 +62,7 @@ async def test_a_batch_is_one_import(tmp_path: Path) -> None:
 
 
 async def test_a_service_account(tmp_path: Path) -> None:
-    """It authenticates imports, and the request names the project."""
+    """A service account authenticates imports, and the request names the project."""
     keys = {"service_account": "us", "service_secret": Secret("pw"), "project_id": "17"}
     async with FakeVendor() as vendor, running(vendor, tmp_path, **keys) as destination:
         assert await outcome(destination) is None
@@ -82,7 +82,7 @@ async def test_requests_stay_within_the_bound(tmp_path: Path) -> None:
 
 
 async def test_an_event_beyond_a_megabyte_is_refused_alone(tmp_path: Path) -> None:
-    """It is refused before it is sent."""
+    """An event beyond a megabyte is refused alone, before it is sent."""
     events = [make_event(), make_event(properties={"text": "x" * 1_000_001})]
     async with FakeVendor() as vendor, running(vendor, tmp_path) as destination:
         with pytest.raises(BatchError) as caught:
@@ -151,7 +151,7 @@ def traits(*names: str) -> list[Any]:
 async def test_a_refused_update_is_found_though_the_status_says_success(
     tmp_path: Path, refusal: Answer
 ) -> None:
-    """Only that update fails."""
+    """Only the refused update fails, also if the status is a success."""
 
     def judge(request: Received) -> Answer:
         assert request.path == "/engage?verbose=1"
@@ -166,7 +166,7 @@ async def test_a_refused_update_is_found_though_the_status_says_success(
 
 
 async def test_updates_that_add_are_never_sent_twice(tmp_path: Path) -> None:
-    """They are sent alone, and not again if another part of their event failed."""
+    """Updates that add are sent alone, and not again if another part of their event failed."""
     batch = make_batch([make_event(type="identify", traits={"logins": 1, "plan": "pro"})])
     keys = {"increment_traits": ("logins",)}
     async with FakeVendor() as vendor, running(vendor, tmp_path, **keys) as destination:

@@ -109,9 +109,7 @@ def made(row: dict[str, Any]) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["id"])
 def test_a_case(row: dict[str, Any]) -> None:
-    """A case gives the same records and updates as a widely used tool, except for listed
-    differences.
-    """
+    """A case gives the same records and updates as a widely used tool, except as listed."""
     if row["id"] in DIFFER:
         pytest.skip(DIFFER[row["id"]])
     if row["event"].get("type") not in EVENT_TYPES:

@@ -87,7 +87,7 @@ async def sent(
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["id"])
 async def test_a_batch_of_events(row: dict[str, Any], tmp_path: Path) -> None:
-    """The same updates and events on the same endpoints, and the same number refused."""
+    """A batch gives the same updates and events on the same endpoints, and the same refusals."""
     by_config: dict[str, list[Event]] = {}
     for job in row["events"]:
         theirs = job.get("destination_config") or row["destination_config"]

@@ -30,7 +30,7 @@ def properties(config: dict[str, Any] | None = None, **event: Any) -> dict[str, 
 
 
 def test_a_track_event() -> None:
-    """It has name, ids, time in milliseconds and properties, and never the gateway's address."""
+    """A track event has name, ids, time in milliseconds, properties and no gateway address."""
     (entry,) = entries(
         message_id="m-1", anonymous_id="a-1", event="Clicked", properties={"color": "red"}
     )
@@ -82,7 +82,7 @@ def test_times_in_the_future_are_the_time_of_receiving() -> None:
 
 
 def test_context_and_campaign() -> None:
-    """They get Mixpanel's names; empty values are left out."""
+    """Context and campaign get Mixpanel's names; empty values are left out."""
     found = properties(
         context={
             "ip": "192.0.2.1",
@@ -188,6 +188,39 @@ def test_a_group_is_a_member_and_a_profile() -> None:
     assert track["company"] == ["c-1"]
 
 
+def test_the_group_id_wins_over_a_trait_of_that_name() -> None:
+    """The trait is often the group's name, which would make another group."""
+    config = {"group_keys": ["company"], "traits_on_events": True}
+    event = {"group_id": "c-1", "traits": {"company": "Acme"}}
+    member, group = entries(config, type="group", **event)
+    assert member.payload["$set"] == {"company": ["c-1"]}
+    assert group.payload["$group_id"] == "c-1"
+    assert group.payload["$set"] == {"company": "Acme"}
+    context = {"groupId": "c-1", "traits": {"company": "Acme"}}
+    assert properties(config, context=context)["company"] == ["c-1"]
+    own = properties(config, context=context, properties={"company": "c-2"})
+    assert own["company"] == "c-2"
+
+
+@pytest.mark.parametrize("type_", ["track", "page", "screen"])
+def test_properties_add_to_the_profile(type_: str) -> None:
+    """Numbers do so by an update of its own that is never applied twice, and stay on the event."""
+    config = {"increment_properties": ["points", "text", "absent"]}
+    given = {"points": "5", "text": "many", "other": 1}
+    sent, update = entries(config, type=type_, name="Home", properties=given, anonymous_id="a")
+    assert sent.payload["properties"].items() >= given.items()
+    assert (update.route, update.part) == ("engage-once", "$add")
+    assert update.payload["$add"] == {"points": 5}
+    assert update.payload["$distinct_id"] == "user-1"
+
+
+def test_nothing_is_added_for_nobody() -> None:
+    """An event without a number, or without a user, is an event alone."""
+    config = {"increment_properties": ["points"]}
+    assert len(entries(config, properties={"points": None})) == 1
+    assert len(entries(config, properties={"points": 5}, user_id=None)) == 1
+
+
 @pytest.mark.parametrize(
     ("config", "event"),
     [
@@ -202,7 +235,7 @@ def test_a_group_is_a_member_and_a_profile() -> None:
     ],
 )
 def test_what_mixpanel_would_not_take(config: dict[str, Any], event: dict[str, Any]) -> None:
-    """It is refused before it is sent, with the reason."""
+    """An event that Mixpanel would not accept is refused before it is sent, with the reason."""
     with pytest.raises(Permanent, match=r"\w"):
         entries(config, **event)
 

@@ -109,7 +109,7 @@ def test_joining_two_ids_goes_the_way_of_events(tmp_path: Path) -> None:
     ],
 )
 def test_the_browser_is_told_by_the_user_agent(agent: str, found: tuple[str, str] | None) -> None:
-    """It gets Mixpanel's names; longer texts than browsers send are not parsed."""
+    """A browser gets Mixpanel's name; user agents that are too long are not parsed."""
     assert browser_of(agent) == found
 
 
@@ -132,6 +132,8 @@ def test_events_from_browsers_have_it_and_others_not() -> None:
     assert properties_of({}, context=web, properties={"$browser": "Own"})["$browser"] == "Own"
     for context in ({**web, "device": {"id": "d"}}, {"userAgent": 7}, {"userAgent": "x"}):
         assert "$browser" not in properties_of({}, context=context)
+    for agent in ("Dalvik/2.1.0 (Linux; U; Android 14)", "python-requests/2.32", "okhttp/4.12.0"):
+        assert "$browser" not in properties_of({}, context={"userAgent": agent})
     assert "$browser" not in properties_of({"browser": False}, context=web)
 
 

@@ -52,7 +52,8 @@ async def make(server: PostgresServer, schema: str, tmp_path: Path) -> AsyncIter
 def rows(server: PostgresServer, schema: str) -> Callable[..., Awaitable[list[dict[str, Any]]]]:
     """All rows of a table of the test's schema, as dicts without the columns that are null."""
 
-    async def fetch(table: str, order: str = "id") -> list[dict[str, Any]]:
+    # As they were made: message-9 comes before message-10.
+    async def fetch(table: str, order: str = "length(id), id") -> list[dict[str, Any]]:
         found = await server.fetch(f'SELECT * FROM "{schema}"."{table}" ORDER BY {order}')
         return [{k: v for k, v in row.items() if v is not None} for row in found]
 

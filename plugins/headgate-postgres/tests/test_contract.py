@@ -21,7 +21,7 @@ _schemas = itertools.count(1)
 
 @pytest.mark.parametrize("scene", [*SCENES, "outage"])
 def test_contract(server: PostgresServer, scene: str) -> None:
-    """It keeps every promise, each event is in its table once, and an outage is waited out."""
+    """The destination keeps its contract, with each event in the table once, across outages."""
     schema = f"contract_{next(_schemas)}"
 
     async def ids() -> list[str]:

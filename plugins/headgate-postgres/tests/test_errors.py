@@ -33,9 +33,7 @@ def error(state: str) -> asyncpg.PostgresError:
     ],
 )
 def test_the_sqlstate_decides(states: str, meaning: Meaning) -> None:
-    """The code decides whether to retry, load the tables again, give up an event or raise an
-    alarm.
-    """
+    """The code decides: retry, load the tables again, give up an event, or raise an alarm."""
     assert {state: meaning_of(error(state)) for state in states.split()} == dict.fromkeys(
         states.split(), meaning
     )

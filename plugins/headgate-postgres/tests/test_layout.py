@@ -89,12 +89,21 @@ async def test_a_column_of_numbers_widens(make: Any, rows: Any, batch: Any) -> N
     assert not any("_extra" in row for row in found)
 
 
+async def test_widening_keeps_every_digit(make: Any, rows: Any, batch: Any) -> None:
+    """Fractions of 16 and 17 digits stay the same when their column takes larger numbers."""
+    destination = await make()
+    prices = [1000000000000001.5, 0.30000000000000004]
+    await destination.send(batch([track(price=price) for price in prices]))
+    await destination.send(batch([track(price=2**53 + 1)], first=2))
+    found = {row["price"] for row in await rows("order_completed")}
+    assert found == {*(Decimal(repr(price)) for price in prices), Decimal(2**53 + 1)}
+
+
 @pytest.mark.parametrize("why", ["large", "view"])
 async def test_a_column_that_cannot_widen_stays(
     why: str, make: Any, rows: Any, batch: Any, server: Any, schema: str
 ) -> None:
-    """If the table is too large, or a view uses the column, values that do not fit are in
-    _extra."""
+    """If the table is too large, or a view uses the column, values go to _extra instead."""
     destination = await make(**({"widen_max_bytes": 0} if why == "large" else {}))
     await destination.send(batch([track(price=20)]))
     if why == "view":

@@ -18,7 +18,7 @@ from headgate_postgres.positions import BLOCK
 from tests.support.gateway_process import GatewayProcess
 from tests.support.postgres_server import PostgresServer
 from tests.support.sizes import sizes
-from tests.support.steady_client import Client
+from tests.support.steady_client import RetryingClient
 
 
 def events(number: int, first: int = 0) -> list[Any]:
@@ -174,9 +174,7 @@ async def test_a_restart_of_the_server_costs_nothing(
 async def test_tables_that_are_dropped_are_made_again(
     make: Any, rows: Any, batch: Any, server: PostgresServer, schema: str
 ) -> None:
-    """A table, a column or the whole schema that is dropped while the gateway runs is created
-    again.
-    """
+    """A table, column or schema that is dropped while the gateway runs is created again."""
     destination = await make()
     await destination.send(batch(events(3)))
     await server.execute(f'DROP TABLE {schema}.event_0; ALTER TABLE {schema}.event_1 DROP "n"')
@@ -232,13 +230,13 @@ retry = {{ initial_seconds = 0.05, max_seconds = 0.2 }}
 
 
 @pytest.mark.slow
-@sizes("kills", small=2, full=12)
+@sizes("kills", small=2, full=6)
 async def test_after_kills_of_both_each_event_is_there_once(
     tmp_path: Path, server: PostgresServer, schema: str, rows: Any, kills: int
 ) -> None:
     """SIGKILL of the gateway and immediate stops of the server at random points under load."""
     rng = random.Random(3)
-    client = Client()
+    client = RetryingClient()
 
     def run() -> None:
         with GatewayProcess(tmp_path, CONFIG.format(dsn=server.dsn, schema=schema)) as gateway:

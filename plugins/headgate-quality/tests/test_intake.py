@@ -94,7 +94,7 @@ def run(tmp_path: Path) -> Run:
 
 
 async def test_case_44_an_unplanned_event_is_blocked_forwarded_and_reported(run: Run) -> None:
-    """It is accepted but not delivered; one copy and one report of it are stored."""
+    """An unplanned event is accepted, not delivered, and stored as one copy and one report."""
     async with run(BLOCK) as shop:
         await shop.send(
             {"event": "Order Complete", "messageId": "m"},

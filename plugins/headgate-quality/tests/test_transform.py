@@ -26,7 +26,7 @@ def order(**properties: Any) -> Event:
 
 
 def test_an_event_as_planned_is_left_alone(build: Build) -> None:
-    """Nothing is recorded, made or changed."""
+    """An event that follows the plan is not changed, recorded or copied."""
     events = [order(total=1.5, products=[{"sku": "a"}]), make_event(type="alias", previous_id="x")]
     before = [event.to_json() for event in events]
     outcome = build(
@@ -154,7 +154,7 @@ def test_traits_have_settings_of_their_own(build: Build, kind: str) -> None:
     [("allow", 2), ("block", 0), ({"track": "block"}, 1), ({"alias": "block"}, 1), ({}, 2)],
 )
 def test_the_common_rule(build: Build, setting: Any, kept: int) -> None:
-    """It applies to whole events of all types, and blocks the named types."""
+    """The common rule applies to whole events of all types, and blocks the named types."""
     events = [order(), make_event(type="alias", event=None, previous_id="x", context={"ip": "::1"})]
     for event in events:
         event.context = {"ip": "192.0.2.1"}
@@ -166,7 +166,7 @@ def test_the_common_rule(build: Build, setting: Any, kept: int) -> None:
 
 
 def test_the_common_rule_comes_last(build: Build) -> None:
-    """It checks the event as the standard controls have left it."""
+    """The common rule checks the event after the standard controls have changed it."""
     schema = {"properties": {"properties": {"properties": {"color": False}}}}
     common = {"type": "COMMON", "jsonSchema": schema}
     chain = build(common, common_violations="block", unplanned_properties="omit")
@@ -198,7 +198,7 @@ def test_settings_that_are_refused(build: Build, options: dict[str, Any], messag
 
 
 def test_the_words_are_those_of_the_field() -> None:
-    """By default nothing is changed or made, and there are bounds."""
+    """By default violations and reports are bounded, and no other source gets events."""
     config = PlanConfig(file="plan.json")
     assert (config.max_violations, config.max_reports) == (MAX_VIOLATIONS, MAX_REPORTS) == (10, 500)
     assert config.report_to == config.forward_blocked_to == ""

@@ -41,7 +41,7 @@ async def test_a_message_for_each_event(make: Any, vendor: FakeVendor) -> None:
 
 
 async def test_the_default_text(make: Any, vendor: FakeVendor) -> None:
-    """It names event and user, for any event."""
+    """The default text names event and user, for any event."""
     slack = await make(webhook_url=vendor.url + PATH)
     events = [
         make_event(user_id="ada"),
@@ -53,7 +53,7 @@ async def test_the_default_text(make: Any, vendor: FakeVendor) -> None:
 
 
 async def test_a_text_of_which_nothing_is_left(make: Any, vendor: FakeVendor) -> None:
-    """It is still a message, as Slack refuses empty texts."""
+    """An empty text becomes a message all the same, as Slack refuses empty texts."""
     slack = await make(webhook_url=vendor.url + PATH, text="{{properties.absent}}")
     await slack.send(make_batch(1))
     assert texts(vendor) == [EMPTY_TEXT]
@@ -105,8 +105,7 @@ async def test_no_channel_of_its_own(make: Any, vendor: FakeVendor) -> None:
 
 
 async def test_a_burst_is_one_message(make: Any, vendor: FakeVendor, clock: ManualClock) -> None:
-    """Events of a name beyond the bound are counted in one message, with the time since the
-    first."""
+    """Events of a name beyond the bound are one message, with the time since the first."""
     clock.advance(9.3)
     slack = await make(webhook_url=vendor.url + PATH, digest_above=3, text="{{event}}")
     events = [*orders(12), *[make_event(event="Refund") for _ in range(3)]]
@@ -130,12 +129,12 @@ async def test_a_digest_is_of_one_channel(make: Any, vendor: FakeVendor) -> None
 
 async def test_a_digest_that_fails(make: Any, vendor: FakeVendor) -> None:
     """All its events fail, and no other."""
-    vendor.answer(Answer(400, body=b"invalid_payload"))
+    vendor.answer(*[Answer(400, body=b"invalid_payload")] * 3)
     slack = await make(webhook_url=vendor.url + PATH, digest_above=1, text="{{event}}")
     error = await failure(slack, [*orders(2), make_event(event="Refund")])
     assert isinstance(error, BatchError)
     assert {i: type(each) for i, each in error.failed.items()} == {0: Permanent, 1: Permanent}
-    assert texts(vendor)[1:] == ["Refund"]
+    assert texts(vendor)[3:] == ["Refund"]
 
 
 # -- answers ---------------------------------------------------------------------------------------
@@ -238,7 +237,7 @@ async def test_check_posts_nothing(make: Any, vendor: FakeVendor) -> None:
 
 
 def test_slots_of_a_channel() -> None:
-    """There is one message for each interval, and unused time is no credit."""
+    """A channel gets one message for each interval, and unused time is no credit."""
     pace = Pace(1.0)
     assert [pace.take(0.0), pace.take(0.0), pace.take(0.5)] == [0.0, 1.0, 1.5]
     assert [pace.take(100.0), pace.take(100.0)] == [0.0, 1.0]

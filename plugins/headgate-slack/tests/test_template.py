@@ -71,7 +71,7 @@ def test_a_place_that_names_nothing(text: str, wrong: str) -> None:
 
 
 def test_words_of_a_digest() -> None:
-    """They are not paths, and are escaped like values."""
+    """Words of a digest are not paths, and are escaped like values."""
     fill = compile_template("{{count}} of {{event}}", ("count", "event"))
     assert fill(EVENT, {"count": "12", "event": "A & B"}) == "12 of A &amp; B"
 

@@ -233,7 +233,7 @@ async def test_halves_keep_their_indices(make: Any, vendor: FakeVendor) -> None:
     vendor.answer(
         Answer(413),
         Answer(200, json={"failed": [{"index": 1, "retry": False}]}),
-        Answer(422, body=b"nonsense"),
+        *[Answer(422, body=b"nonsense")] * 3,
     )
     with pytest.raises(BatchError) as caught:
         await (await make(vendor.url)).send(make_batch(4))

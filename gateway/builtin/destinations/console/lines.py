@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
@@ -13,6 +12,7 @@ from rich.text import Text
 
 from gateway.events.event import Event
 from gateway.events.ndjson import encode_line
+from gateway.events.printing import printable, printable_json
 
 __all__ = ["json_line", "pretty_line", "render"]
 
@@ -25,15 +25,10 @@ _COLOURS = {
     "alias": "yellow",
 }
 
-_UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""Characters that JSON leaves unescaped in a string, and a terminal may act on: DEL, the C1
-controls, and those that end a line or turn the reading direction."""
-
 
 def json_line(event: Event) -> str:
     """Returns the whole event as a line of JSON, with its end."""
-    text = encode_line(event).decode()
-    return _UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n"
+    return printable_json(encode_line(event).decode()) + "\n"
 
 
 def render(events: Iterable[Event], width: int, terminal: RichConsole) -> str:
@@ -57,19 +52,19 @@ def pretty_line(event: Event, width: int) -> Text:
     """Returns time, type, name, user, source and as many properties as fit in `width` columns."""
     timestamp = event.timestamp or event.received_at or ""
     line = Text(no_wrap=True, end="")
-    line.append(_printable(timestamp[11:23]).ljust(13), "dim")
-    line.append(_printable(event.type).ljust(9), _COLOURS.get(event.type, "red"))
-    line.append(_printable(_title(event)[: width + 1]), "bold")
+    line.append(printable(timestamp[11:23]).ljust(13), "dim")
+    line.append(printable(event.type).ljust(9), _COLOURS.get(event.type, "red"))
+    line.append(printable(_title(event)[: width + 1]), "bold")
     if event.user_id is not None and event.type != "alias":
-        line.append(f"  user={_printable(event.user_id)}")
+        line.append(f"  user={printable(event.user_id)}")
     elif event.anonymous_id is not None:
-        line.append(f"  anonymous={_printable(event.anonymous_id)}")
-    line.append(f"  [{_printable(event.source_id)}] ", "dim")
+        line.append(f"  anonymous={printable(event.anonymous_id)}")
+    line.append(f"  [{printable(event.source_id)}] ", "dim")
     body = event.traits if event.type in ("identify", "group") else event.properties
     for key, value in body.items():
         if line.cell_len > width:
             break
-        line.append(f" {_printable(key[:width])}=", "dim")
+        line.append(f" {printable(key[:width])}=", "dim")
         line.append(_short(value, width))
     line.truncate(width, overflow="ellipsis")
     return line
@@ -90,16 +85,9 @@ def _title(event: Event) -> str:
 def _short(value: Any, width: int) -> str:
     if isinstance(value, str):
         text = value[: width + 1]
-        return _printable(text if text and " " not in text else f'"{text}"')
+        return printable(text if text and " " not in text else f'"{text}"')
     if isinstance(value, Mapping):
         return f"{{{len(value)}}}"
     if isinstance(value, list):
         return f"[{len(value)}]"
     return json.dumps(value)
-
-
-def _printable(text: str) -> str:
-    """Escapes all that could move the cursor or turn the reading direction."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -168,7 +168,7 @@ class FileDestination(Destination):
         return self._take_finished()
 
     def _probe(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with NamedTemporaryFile(dir=self._folder, prefix=".check-") as file:
             file.write(b"\n")
             file.flush()

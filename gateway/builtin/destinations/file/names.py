@@ -9,7 +9,7 @@ from typing import NamedTuple, Self
 
 __all__ = ["MODE", "PARTIAL", "FileName", "compressed"]
 
-MODE = 0o640
+MODE = 0o600
 """Permissions of a file: other users of the machine must not read personal data."""
 
 PARTIAL = ".partial"

@@ -25,7 +25,7 @@ import msgspec
 from aiohttp import web
 from multidict import CIMultiDict
 
-from gateway.builtin.sources.segment.cors import allow_origin
+from gateway.http.cors import allow_origin
 from gateway.http.ready_response import ReadyResponse
 
 __all__ = ["ANSWERS", "SUCCESS", "Answer", "Rejected", "refuse", "succeed"]

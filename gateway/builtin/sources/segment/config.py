@@ -24,6 +24,8 @@ class SegmentConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         max_depth: limit for levels of objects and arrays in `properties`, `traits` or `context`.
         max_merged_bytes: limit for the bytes that the `context` and `integrations` of a batch add
             to its events in all.
+        max_copied_bytes: limit for the part of `max_merged_bytes` that goes into events with a
+            `context` or `integrations` of their own. Each of these has to be merged by itself.
         max_user_agent_chars: characters of the User-Agent header that are kept with an event.
         category: sender of events: ``client`` (people's devices), ``server``, or ``auto`` to decide
             for each event. Only events of clients get the request's address and user agent.
@@ -45,6 +47,7 @@ class SegmentConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     max_batch_events: Positive = 2_500
     max_depth: Annotated[int, Meta(ge=1, le=500)] = 64
     max_merged_bytes: Positive = 4_000_000
+    max_copied_bytes: Positive = 512_000
     max_user_agent_chars: Positive = 1_024
     category: Category = "auto"
     capture_ip: bool = True

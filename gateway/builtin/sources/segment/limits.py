@@ -143,6 +143,8 @@ def _merged(
     if most < len(events):
         parsed.discard("event_too_large", len(events) - most)
         events = events[:most]
+    copies = config.max_copied_bytes // len(shared)
+    kept: list[Event] = []
     holder = Event()
     setattr(holder, slot, shared)
     name = slot.removeprefix("raw_")
@@ -151,9 +153,14 @@ def _merged(
         own: Raw = getattr(event, slot)
         if _is_empty(own):
             setattr(event, slot, shared)
-        else:
+        elif copies > 0:
+            copies -= 1
             setattr(event, name, merge_objects(base, getattr(event, name)))
-    return events
+        else:
+            parsed.discard("event_too_large")
+            continue
+        kept.append(event)
+    return kept
 
 
 def _is_empty(raw: Raw) -> bool:

@@ -19,11 +19,11 @@ from multidict import CIMultiDict
 from gateway.builtin.sources.segment.answers import Rejected, refuse
 from gateway.builtin.sources.segment.auth import basic_user
 from gateway.builtin.sources.segment.config import SegmentConfig
-from gateway.builtin.sources.segment.cors import allow_origin
 from gateway.components.context import Context
 from gateway.components.ports import Intake
 from gateway.events.timestamps import format_ms
 from gateway.http.client_ip import ClientAddress
+from gateway.http.cors import allow_origin
 
 __all__ = ["Settings"]
 

@@ -10,13 +10,13 @@ from aiohttp import web
 
 from gateway.builtin.sources.segment.answers import refuse, succeed
 from gateway.builtin.sources.segment.config import SegmentConfig
-from gateway.builtin.sources.segment.cors import preflight
 from gateway.builtin.sources.segment.ingest import Ingest
 from gateway.builtin.sources.segment.pixel import Pixel
 from gateway.builtin.sources.segment.settings import Settings
 from gateway.components.context import Context
 from gateway.components.ports import Intake
 from gateway.components.source import Route, Source
+from gateway.http.cors import preflight
 
 __all__ = ["SegmentSource"]
 
@@ -38,6 +38,9 @@ class SegmentSource(Source):
     def __init__(
         self, configs: Mapping[str, SegmentConfig], intake: Intake, context: Context
     ) -> None:
+        self.max_request_bytes = max(
+            max(config.max_batch_bytes, config.max_event_bytes) for config in configs.values()
+        )
         self._ids = tuple(configs)
         self._intake = intake
         self._ingest = Ingest(configs, intake, context)

@@ -19,6 +19,8 @@ from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
+from gateway.components.dry_run import keyed
+
 __all__ = ["KEY_FILE", "Hasher", "generated_secret"]
 
 KEY_FILE = "mask.key"
@@ -63,7 +65,7 @@ class Hasher:
 
 
 def _digest(secret: bytes, text: str) -> str:
-    return hmac.digest(secret, text.encode("utf-8", "surrogatepass"), "sha256").hex()
+    return keyed(hmac.digest(secret, text.encode("utf-8", "surrogatepass"), "sha256").hex())
 
 
 def generated_secret(folder: Path) -> bytes:

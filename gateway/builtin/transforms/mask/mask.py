@@ -11,6 +11,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Sequence
+from copy import copy
+from functools import partial
+from itertools import repeat
+from operator import attrgetter, is_
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -19,29 +23,46 @@ from msgspec import Raw
 
 from gateway.builtin.transforms.mask.allow import ABSENT, pruned
 from gateway.builtin.transforms.mask.hashing import Hasher, generated_secret
-from gateway.builtin.transforms.mask.inplace import masked_in_place, strings_at
+from gateway.builtin.transforms.mask.inplace import Strings, masked_in_place, strings_at
 from gateway.builtin.transforms.mask.redact import GONE, Action, Redactor
 from gateway.builtin.transforms.mask.rules import MaskConfig, MaskRules, masked_names
+from gateway.builtin.transforms.mask.steering import redacted, steers
 from gateway.components.transform import Transform
 from gateway.components.transform_methods import (
     ChangesClient,
+    ChangesIds,
     PerDestination,
     ReceivesEvents,
     SuspectsText,
+    WorksApart,
 )
 from gateway.errors import ConfigError
+from gateway.events.consent import CONSENT_EVENT
 from gateway.events.envelope.client import Client
 from gateway.events.event import EMPTY, Event
 from gateway.privacy.detectors.disguise import MASKED
+from gateway.privacy.detectors.matcher import TooManyHits
 from gateway.privacy.detectors.prescan import Prescan
 from gateway.privacy.detectors.suspicion import BODIES, DETECT, NAMES, PATHS
 
-__all__ = ["Mask", "MaskConfig"]
+__all__ = ["MOST_HITS", "MOST_SEARCHED", "Mask", "MaskConfig"]
 
+MOST_HITS = 4_000
+"""Suspicions in a batch that are looked at on the event loop; at 3 µs each."""
+
+MOST_SEARCHED = 16_384
+"""Bytes of suspicious texts of a batch that are searched on the event loop; at 1 to 3 µs each."""
+
+_NOTES = attrgetter("raw_notes")
+_MOST_PRUNED = 262_144
+_LONGEST_ID = 1_024  # characters; a longer one, which no client has, is hashed on suspicion
+_WALK_SHARE = 8
 _IDS = ("user_id", "anonymous_id", "group_id", "previous_id", "message_id")
 
 
-class Mask(Transform, SuspectsText, ReceivesEvents, ChangesClient, PerDestination):
+class Mask(
+    Transform, SuspectsText, ReceivesEvents, ChangesClient, WorksApart, ChangesIds, PerDestination
+):
     """Masks personal data in events.
 
     Args:
@@ -62,6 +83,7 @@ class Mask(Transform, SuspectsText, ReceivesEvents, ChangesClient, PerDestinatio
         self._config = config
         self._folder = folder
         self._hasher = Hasher(self._secret, config.epoch, destination)
+        self._destination = destination
         self._pseudonyms = rules.pseudonyms
         self._detects = bool(config.detect)
         self._ids = config.ids if config.detect and config.ids != "keep" else None
@@ -97,8 +119,13 @@ class Mask(Transform, SuspectsText, ReceivesEvents, ChangesClient, PerDestinatio
         return not self._touches_all and self._prescan.clean(bytes(text))
 
     def suspects(self, text: bytes) -> Collection[int] | None:
-        """Returns the places that may match a rule; see `Prescan.suspects`."""
-        return None if self._touches_all else self._prescan.suspects(text)
+        """Returns the places that may match a rule; None if there are very many."""
+        if self._touches_all:
+            return None
+        try:
+            return self._prescan.suspects(text, MOST_HITS)
+        except TooManyHits:
+            return None
 
     def receive(self, events: Sequence[Event]) -> None:
         """Hashes message ids that are personal data, before de-duplication remembers them."""
@@ -119,14 +146,35 @@ class Mask(Transform, SuspectsText, ReceivesEvents, ChangesClient, PerDestinatio
 
     def apply(self, events: list[Event]) -> list[Event]:
         """Masks personal data in the events; drops no event."""
+        return self._apply(events, None, None)
+
+    def apply_briefly(self, events: list[Event]) -> list[Event] | None:
+        """Masks personal data in the events; returns None if there is much to look at."""
+        if self._allowed is not None and sum(event.size for event in events) > _MOST_PRUNED:
+            return None
+        try:
+            return self._apply(events, MOST_HITS, MOST_SEARCHED)
+        except (TooManyHits, _TooLongError):
+            return None
+
+    def apply_apart(self, events: list[Event]) -> list[Event]:
+        """Masks personal data in the events, in another thread."""
+        twin = copy(self)
+        twin._redactor = self._redactor.twin()
+        return twin.apply(events)
+
+    def _apply(self, events: list[Event], most_hits: int | None, most: int | None) -> list[Event]:
         if self._allowed is not None:
             for event in events:
                 self._prune(event, self._allowed)
         # All changes are computed from the events as they came, and assigned only then, so that
         # no value is hashed twice, by two rules.
-        changes = [*self._changed_bodies(events), *self._changed_notes(events)]
+        changes = [
+            *self._changed_bodies(events, most_hits, most),
+            *self._changed_notes(events),
+        ]
         if self._detects:
-            changes += self._changed_texts(events)
+            changes += self._changed_texts(events, most_hits, most)
         for attribute, action in self._attributes:
             changes += self._changed_attribute(events, attribute, action)
         for event, name, value in changes:
@@ -139,12 +187,30 @@ class Mask(Transform, SuspectsText, ReceivesEvents, ChangesClient, PerDestinatio
 
         An id that is an e-mail address, say, is stored as the first of these.
         """
+        hashers = self._hashers()
+        return {epoch: self._redactor.hashed(text, hasher) for epoch, hasher in hashers.items()}
+
+    def forms(self, attribute: str, id_: str) -> Collection[str]:
+        """Returns an id as it is stored: hashed under each secret, if it is hashed."""
+        action = dict(self._attributes).get(attribute)
+        twin = copy(self)
+        found = []
+        for hasher in self._hashers().values():
+            twin._redactor = self._redactor.twin(hasher)
+            if action is not None:
+                found.append(str(twin._redactor.whole(id_, action)))
+            else:
+                found.append(id_ if self._ids is None else twin._safe_id(id_))
+        return dict.fromkeys(found)
+
+    def _hashers(self) -> dict[str, Hasher]:
+        """Returns the hasher of each epoch, the latest first."""
         config = self._config
-        secrets = {config.epoch: self._hasher}
+        hashers = {config.epoch: self._hasher}
         for epoch, secret in config.previous_secrets.items():
             if epoch != config.epoch:
-                secrets[epoch] = Hasher(secret.reveal().encode, epoch)
-        return {epoch: self._redactor.hashed(text, hasher) for epoch, hasher in secrets.items()}
+                hashers[epoch] = Hasher(secret.reveal().encode, epoch, self._destination)
+        return hashers
 
     def _secret(self) -> bytes:
         if self._config.secret is not None:
@@ -154,9 +220,11 @@ class Mask(Transform, SuspectsText, ReceivesEvents, ChangesClient, PerDestinatio
         return generated_secret(self._folder)
 
     def _safe_id(self, text: str) -> str:
+        assert self._ids is not None
+        if len(text) > _LONGEST_ID:
+            return self._redactor.other(text, self._ids) if self._prescan.any_of([text]) else text
         if not text or self._redactor.text(text) is text:
             return text
-        assert self._ids is not None
         return self._redactor.as_id(text, self._ids)
 
     def _prune(self, event: Event, allowed: dict[str, Any]) -> None:
@@ -167,35 +235,63 @@ class Mask(Transform, SuspectsText, ReceivesEvents, ChangesClient, PerDestinatio
                 if new is not old:
                     setattr(event, body, {} if new is ABSENT else new)
 
-    def _changed_bodies(self, events: list[Event]) -> Iterator[_Change]:
-        for (index, body), suspicion in self._prescan.bodies(events).items():
+    def _changed_bodies(
+        self, events: list[Event], most_hits: int | None, most: int | None
+    ) -> Iterator[_Change]:
+        """Yields the changes to bodies.
+
+        Args:
+            most_hits: limit for the suspicions in all bodies; None for no limit.
+            most: limit for the bytes of all texts that have to be searched; None for no limit.
+
+        Raises:
+            TooManyHits, _TooLongError: a limit is reached.
+        """
+        for (index, body), suspicion in self._prescan.bodies(events, most_hits).items():
             event = events[index]
             slot = f"raw_{body}"
             raw = bytes(getattr(event, slot))
             rules, reasons = self._rules.get(body), suspicion.reasons
             strings = strings_at(raw, suspicion.ends)
-            if strings and strings.complete and reasons == DETECT and not self._skips:
+            if most is not None:
+                most -= _effort(raw, strings)
+                if most < 0:
+                    raise _TooLongError
+            steering = body != "properties" and steers(body, raw)
+            if strings and strings.complete and reasons == DETECT and not (self._skips or steering):
                 masked = masked_in_place(raw, strings, self._redactor, rules)
                 if masked is not None:
                     if masked is not raw:
-                        yield event, slot, Raw(masked)
+                        value = Raw(masked)
+                        yield event, slot, value
+                        if suspicion.copies:
+                            yield from ((events[copy], slot, value) for copy in suspicion.copies)
                     continue
             old = getattr(event, body)
-            if strings is None:
-                new = self._redactor.value(old, rules, reasons)
-            else:
+            texts = None
+            if strings is not None:
                 texts = {raw[start:stop].decode() for start, stop in strings.spans}
-                new = self._redactor.value_with(old, rules, reasons, texts)
+            redact = partial(self._redactor.value_with, reasons=reasons, texts=texts)
+            new = redacted(body, old, rules, redact) if steering else redact(old, rules)
+            if new is GONE:
+                new = {}
+            elif new is old and _has_duplicate_keys(raw):
+                new = dict(old)  # else the bytes keep the first of two values
             if new is not old:
-                yield event, body, {} if new is GONE else new
-            elif _has_duplicate_keys(raw):
-                yield event, body, dict(old)  # else the bytes keep the first of two values
+                yield event, body, new
+                yield from ((events[copy], body, new) for copy in suspicion.copies)
 
-    def _changed_texts(self, events: list[Event]) -> Iterator[_Change]:
+    def _changed_texts(
+        self, events: list[Event], most_hits: int | None, most: int | None
+    ) -> Iterator[_Change]:
         named = {attribute for attribute, _ in self._attributes}
-        for index, name in sorted(self._prescan.texts(events)):
+        for index, name in sorted(self._prescan.texts(events, most_hits)):
             event = events[index]
             old = getattr(event, name)
+            if most is not None:
+                most -= len(old)
+                if most < 0:
+                    raise _TooLongError
             if name not in _IDS:
                 new = self._redactor.text(old)
                 if new is not old:
@@ -210,6 +306,8 @@ class Mask(Transform, SuspectsText, ReceivesEvents, ChangesClient, PerDestinatio
         self, events: list[Event], attribute: str, action: Action
     ) -> Iterator[_Change]:
         for event in events:
+            if attribute == "event" and event.event == CONSENT_EVENT:
+                continue
             old = getattr(event, attribute)
             if old is not None:
                 new = self._redactor.whole(old, action)
@@ -217,6 +315,8 @@ class Mask(Transform, SuspectsText, ReceivesEvents, ChangesClient, PerDestinatio
 
     def _changed_notes(self, events: list[Event]) -> Iterator[_Change]:
         """Yields changes to the gateway's copies of the context, and to an unreadable timestamp."""
+        if all(map(is_, map(_NOTES, events), repeat(EMPTY))):  # a tenth of the time of a loop
+            return
         for event in events:
             if event.raw_notes is EMPTY:
                 continue
@@ -247,6 +347,13 @@ _Change: TypeAlias = tuple[Event, str, Any]
 _EVERY_REASON = DETECT | NAMES | PATHS
 
 
+def _effort(raw: bytes, strings: Strings | None) -> int:
+    """Returns the number of bytes to search in a body; to walk through a byte costs an eighth."""
+    if strings is None:
+        return len(raw)
+    return len(raw) // _WALK_SHARE + sum(stop - start for start, stop in strings.spans)
+
+
 def _has_duplicate_keys(raw: bytes) -> bool:
     """Tells whether an object in these bytes has a key twice; a decoder returns the last only."""
 
@@ -265,3 +372,7 @@ def _has_duplicate_keys(raw: bytes) -> bool:
 
 class _DuplicateKeyError(Exception):
     pass
+
+
+class _TooLongError(Exception):
+    """There is more to search than the event loop can wait for."""

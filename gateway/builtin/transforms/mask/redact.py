@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from copy import copy
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, Literal, TypeAlias
@@ -91,6 +92,13 @@ class Redactor:
         self._nested = 0
         self._only: AbstractSet[str] | None = None
 
+    def twin(self, hasher: Hasher | None = None) -> Redactor:
+        """Returns a redactor that does the same, for another thread or with another hasher."""
+        other = copy(self)
+        other._hasher = hasher or self._hasher
+        other._nested, other._only = 0, None
+        return other
+
     def value(self, value: Any, rules: Rules | None, reasons: int) -> Any:
         """Returns a value without personal data: the same object if it has none, or `GONE`.
 
@@ -121,9 +129,13 @@ class Redactor:
         return self._foreign(value, rules, reasons)
 
     def value_with(
-        self, value: Any, rules: Rules | None, reasons: int, texts: AbstractSet[str]
+        self, value: Any, rules: Rules | None, reasons: int, texts: AbstractSet[str] | None
     ) -> Any:
-        """Does the same as `value`, but detects in these texts and in numbers only."""
+        """Does the same as `value`, but detects in these texts and in numbers only.
+
+        Args:
+            texts: None for all.
+        """
         self._only = texts
         try:
             return self.value(value, rules, reasons)
@@ -230,12 +242,12 @@ class Redactor:
         kind = _ALL_KINDS.classify(text.strip())
         if kind is not None:
             return self._replaced(kind, text.strip(), action)
-        return MASKED if action == "mask" else self._other(text, action)
+        return MASKED if action == "mask" else self.other(text, action)
 
     def as_id(self, text: str, action: Action) -> str:
         """Replaces an id that is or contains personal data, always as a whole."""
         kind = _ALL_KINDS.classify(text.strip())
-        return self._other(text if kind is None else canonical(kind, text.strip()), action)
+        return self.other(text if kind is None else canonical(kind, text.strip()), action)
 
     def hashed(self, text: str, hasher: Hasher) -> str:
         """Returns the hash of a text as a whole."""
@@ -293,9 +305,10 @@ class Redactor:
     def _replaced(self, kind: Kind, text: str, action: Action) -> str:
         if action == "mask":
             return disguise(kind, text)
-        return self._other(canonical(kind, text), action)
+        return self.other(canonical(kind, text), action)
 
-    def _other(self, text: str, action: Action) -> str:
+    def other(self, text: str, action: Action) -> str:
+        """Returns the replacement or the hash of a text, as the action says."""
         if action == "replace":
             return self._replacement
         return self._hasher.hash(text) if action == "hash" else self._hasher.pseudonym(text)

@@ -9,11 +9,12 @@ from msgspec import Meta, Struct
 
 from gateway.builtin.transforms.mask.allow import Allowed, read_allowed
 from gateway.builtin.transforms.mask.redact import Action, Rules, Treatment
+from gateway.builtin.transforms.mask.steering import check_path
 from gateway.components.settings import Secret
 from gateway.events.conditions.path import EVERY, FIELDS, Path, parse_path
 from gateway.privacy.detectors.detect import Kind
 from gateway.privacy.detectors.disguise import MASKED
-from gateway.privacy.detectors.prescan import squeeze
+from gateway.privacy.detectors.prescan import SEARCHED_ROOTS, squeeze
 from gateway.privacy.detectors.suspicion import BODIES
 
 __all__ = [
@@ -68,6 +69,7 @@ MAX_RULES = 1000
 IDS = ("userId", "anonymousId", "previousId", "groupId", "messageId")
 """Fields that identify the event, its user or its group."""
 
+_COMMON_KEYS = frozenset({"name", "id", "type", "version"})  # as in context.library.name
 _TEXTS = ("event", "name", "category", "channel")
 _HASHES: tuple[Action, ...] = ("hash", "pseudonym")
 _Epoch: TypeAlias = Annotated[str, Meta(max_length=16, pattern="^[0-9A-Za-z_-]*$")]
@@ -136,7 +138,8 @@ class MaskRules:
         attributes: maps an attribute of an event, such as ``user_id``, to its action.
         treatments: maps a squeezed key to the treatment of its value.
         by_path: maps a body to the rules for its paths.
-        last_keys: maps a body to the last keys of its paths with an action.
+        last_keys: maps a body to a key of each of its paths with an action: the last, or the one
+            before where many events have the last.
         allowed: the allow-list; None where there is none.
         pseudonyms: whether any action makes pseudonyms.
 
@@ -203,6 +206,8 @@ class MaskRules:
             return
         if path.root not in BODIES:
             raise ValueError(f"{path.root!r} cannot be masked")
+        if treatment not in ("skip", "numbers"):
+            check_path(path)
         rules = self.by_path.setdefault(path.root, Rules())
         for step in path.steps:
             if isinstance(step, int):
@@ -219,6 +224,8 @@ class MaskRules:
             raise ValueError(f"'{path}' is there twice")
         rules.action = treatment
         keys = [step for step in path.steps if step is not EVERY]
+        if keys and keys[-1] in _COMMON_KEYS and (len(keys) > 1 or path.root in SEARCHED_ROOTS):
+            keys.pop()
         last = keys[-1] if keys else None
         assert not isinstance(last, int)
         self.last_keys.setdefault(path.root, set()).add(last)

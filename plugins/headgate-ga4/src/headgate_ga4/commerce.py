@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from gateway import as_number
-from headgate_ga4.rules import flattened, is_param_name
+from headgate_ga4.rules import flattened, param_name
 
-__all__ = ["COMMERCE", "ITEM_KEYS", "Commerce", "items_of", "value_of"]
+__all__ = ["COMMERCE", "Commerce", "Items", "items_of", "value_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,8 @@ class Commerce:
         params: Google's parameters, each with the properties that can hold it; the first counts.
         value: kind of its value: of an order, a product or a cart; empty for none.
         items: from ``products``, from the event's own properties (``root``), from those only if
-            there are no products (``either``), or none.
+            there are no products (``either``). Without items there, from the event's ``items`` or
+            ``products``.
         required: parameters without which Google's event has no meaning.
     """
 
@@ -116,7 +117,7 @@ _ITEM = {
     "position": "index",
 }
 _NUMBERS = {"price", "quantity", "index", "discount"}
-ITEM_KEYS = (
+_ITEM_KEYS = (
     *("product_id", "item_id", "name", "item_name", "coupon", "category", "brand", "variant"),
     *("price", "quantity", "position", "affiliation", "currency", "discount", "item_category2"),
     *("item_category3", "item_category4", "item_category5", "item_list_id", "item_list_name"),
@@ -124,6 +125,14 @@ ITEM_KEYS = (
 )
 """Properties of an event about one product that describe the product."""
 _MAX_ITEMS = 200
+_ROOT = frozenset(_ITEM_KEYS)
+_PLACES = {
+    "products": ("products", "items"),
+    "either": ("products", "items", "root"),
+    "root": ("items", "root", "products"),
+    "": ("items", "products"),
+}
+"""Places of the items, in order; the first with an item counts."""
 
 
 def value_of(
@@ -142,21 +151,62 @@ def value_of(
     return value, ""
 
 
-def items_of(how: str, properties: Mapping[str, Any]) -> list[dict[str, Any]]:
+class Items(NamedTuple):
+    """Items of an event.
+
+    Attributes:
+        items: in Google's form.
+        taken: properties that are in the items.
+        dropped: number of products that are left out.
+        misnamed: number of keys of products that are left out for their names.
+    """
+
+    items: list[dict[str, Any]]
+    taken: frozenset[str] = frozenset()
+    dropped: int = 0
+    misnamed: int = 0
+
+
+def items_of(how: str, properties: Mapping[str, Any]) -> Items:
     """Returns the products as Google's items, without those that have neither id nor name."""
-    products = properties.get("products")
-    given = [p for p in products if isinstance(p, dict)] if isinstance(products, list) else []
-    if how == "root" or (how == "either" and not given):
-        given = [{key: properties[key] for key in ITEM_KEYS if key in properties}]
-    items = [_item(product) for product in given[:_MAX_ITEMS]]
-    return [item for item in items if "item_id" in item or "item_name" in item]
+    products, own = _entries(properties.get("products")), _entries(properties.get("items"))
+    if not any(isinstance(each, dict) for each in own):
+        own = []  # a property of that name, which has nothing to do with products
+    taken = frozenset({"items"}) if own else frozenset[str]()
+    root = {key: properties[key] for key in _ITEM_KEYS if key in properties}
+    places = {"products": products, "items": own, "root": [root]}
+    dropped = 0
+    for place in _PLACES[how]:
+        objects = [each for each in places[place] if isinstance(each, dict)]
+        made = [_item(each) for each in objects[:_MAX_ITEMS]]
+        items = [item for item, _ in made if "item_id" in item or "item_name" in item]
+        if place == "root":
+            taken |= _ROOT if items else frozenset()
+        else:
+            dropped += len(places[place]) - len(items)
+        if items:
+            return Items(items, taken, dropped, sum(misnamed for _, misnamed in made))
+    return Items([], taken, dropped)
 
 
-def _item(product: Mapping[str, Any]) -> dict[str, Any]:
+def _entries(value: object) -> list[Any]:
+    """Returns the entries of a list; a value that is no list is its only entry."""
+    if isinstance(value, list):
+        return value
+    return [] if value in (None, "", {}) else [value]
+
+
+def _item(product: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+    """Returns an item, and the number of keys that Google would refuse."""
     item: dict[str, Any] = {}
+    misnamed = 0
     for key, value in flattened(product):
-        name = _ITEM.get(key, key)
+        known = _ITEM.get(key, key)
+        name = param_name(known)
+        if name is None or (name != known and name in product):
+            misnamed += 1
+            continue
         kept = as_number(value) if name in _NUMBERS else value
-        if kept is not None and is_param_name(name):
+        if kept is not None:
             item.setdefault(name, kept)
-    return item
+    return item, misnamed

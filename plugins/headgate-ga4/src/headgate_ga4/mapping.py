@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from gateway import Event, Permanent, as_mapping, as_number, as_text, integration_options, parse_ms
-from headgate_ga4.commerce import COMMERCE, ITEM_KEYS, Commerce, items_of, value_of
+from headgate_ga4.commerce import COMMERCE, Commerce, items_of, value_of
 from headgate_ga4.config import Ga4Config
-from headgate_ga4.rules import MAX_PARAMS, event_name, flattened, is_param_name, user_properties
+from headgate_ga4.rules import MAX_PARAMS, event_name, flattened, param_name, user_properties
 
 __all__ = ["Entry", "Mapper"]
 
@@ -35,7 +35,6 @@ _CAMPAIGN = {
     "term": "term",
     "content": "content",
 }
-_PREFIX = re.compile(r"^(?:google_|ga_|firebase_)+")
 _SPACES = re.compile(r"[\s_]+")
 _OTHER = Commerce("")
 
@@ -127,7 +126,7 @@ class Mapper:
             sender["user_id"] = event.user_id
         traits = {
             **as_mapping(context.get("traits")),
-            **as_mapping(event.properties.get("user_properties")),
+            **as_mapping(_properties(event).get("user_properties")),
         }
         properties, dropped = user_properties(traits)
         if dropped:
@@ -170,14 +169,13 @@ class Mapper:
 
     def _params(self, event: Event, name: str, commerce: Commerce) -> dict[str, Any]:
         """Returns Google's own parameters, then the event's properties, up to the bound."""
-        properties = event.properties
+        properties = _properties(event)
         params: dict[str, Any] = self._session(event)
         params |= self._page(event, name)
         if name == "join_group":
             group = event.group_id or as_text(event.traits.get("groupId"))
             if group:
                 params["group_id"] = group
-            properties = event.traits
         if name == "campaign_details":
             campaign = as_mapping(event.context.get("campaign"))
             for key, source in _CAMPAIGN.items():
@@ -193,44 +191,41 @@ class Mapper:
         taken = {source for sources in commerce.params.values() for source in sources}
         if commerce.value:
             taken |= {"value", "currency"} | self._add_value(params, commerce, properties)
-        items = self._items(commerce, properties)
-        if items:
-            params["items"] = items
-            if commerce.items == "root" or not properties.get("products"):
-                taken.update(ITEM_KEYS)
-        self._add_rest(params, properties, taken)
+        items = items_of(commerce.items, properties)
+        if items.items:
+            params["items"] = items.items
+        for what in ("items_dropped", items.dropped), ("params_misnamed", items.misnamed):
+            if what[1]:
+                self._count(*what)
+        self._add_rest(params, properties, taken | items.taken)
         self._cut(params)
         return params
 
-    def _items(self, commerce: Commerce, properties: Mapping[str, Any]) -> list[dict[str, Any]]:
-        items = items_of(commerce.items, properties) if commerce.items else []
-        products = properties.get("products")
-        if commerce.items in ("products", "either") and isinstance(products, list):
-            dropped = len(products) - len(items)
-            if dropped > 0:
-                self._count("items_dropped", dropped)
-        return items
-
     def _cut(self, params: dict[str, Any]) -> None:
-        """Cuts texts to the length that Google takes."""
-        for key, value in params.items():
-            if isinstance(value, str):
-                most = max(_LENGTHS.get(key, 0), self._config.max_value_characters)
-                if len(value) > most:
-                    self._count("values_cut", 1)
-                    params[key] = value[:most]
+        """Cuts the texts of an event and of its items to the length that Google takes."""
+        for table in (params, *params.get("items", ())):
+            for key, value in table.items():
+                if isinstance(value, str):
+                    most = max(_LENGTHS.get(key, 0), self._config.max_value_characters)
+                    if len(value) > most:
+                        self._count("values_cut", 1)
+                        table[key] = value[:most]
 
     def _add_rest(
         self, params: dict[str, Any], properties: Mapping[str, Any], taken: set[str]
     ) -> None:
         skipped = _NEVER | taken
-        rest = {key: value for key, value in properties.items() if key not in skipped}
+        rest = list(flattened({k: v for k, v in properties.items() if k not in skipped}))
+        known = {*params, *(key for key, _ in rest)}
         over = misnamed = 0
-        for key, value in flattened(rest):
-            name = _PREFIX.sub("", key)
-            if not is_param_name(name):
+        for key, value in rest:
+            name = param_name(key)
+            # A changed name never takes the place of another parameter.
+            if name is None or (name != key and name in known):
                 misnamed += 1
-            elif len(params) < MAX_PARAMS:
+                continue
+            known.add(name)
+            if len(params) < MAX_PARAMS:
                 params.setdefault(name, value)
             elif name not in params:
                 over += 1
@@ -256,7 +251,7 @@ class Mapper:
         return {source}
 
     def _session(self, event: Event) -> dict[str, Any]:
-        properties, context, given = event.properties, event.context, self._options(event)
+        properties, context, given = _properties(event), event.context, self._options(event)
         engaged = as_number(
             properties.get("engagementTimeMsec", properties.get("engagement_time_msec"))
         )
@@ -286,6 +281,11 @@ class Mapper:
         if name == "screen_view":
             found["screen_name"] = event.name
         return {key: as_text(value) for key, value in found.items() if as_text(value)}
+
+
+def _properties(event: Event) -> Mapping[str, Any]:
+    """Returns the properties of an event; those of a group are its traits."""
+    return event.traits if event.type == "group" else event.properties
 
 
 def _scalar(value: object) -> bool:

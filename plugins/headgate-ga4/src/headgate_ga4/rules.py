@@ -7,40 +7,47 @@ Limitations and Reserved names.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from itertools import islice
 from typing import Any
+from unicodedata import normalize
 
 from gateway import Permanent
 
-__all__ = ["MAX_PARAMS", "event_name", "flattened", "is_param_name", "user_properties"]
+__all__ = ["MAX_PARAMS", "event_name", "flattened", "param_name", "user_properties"]
 
 MAX_PARAMS = 25
 _MAX_USER_PROPERTIES = 25
 _MAX_USER_PROPERTY = 36  # characters of a value
 _MAX_NAME = 40
+_MAX_USER_PROPERTY_NAME = 24
 
 _RESERVED_EVENTS = frozenset(
     {
-        *("ad_activeview", "ad_click", "ad_exposure", "ad_query", "adunit_exposure", "error"),
-        *("app_clear_data", "app_install", "app_remove", "app_update", "first_open", "first_visit"),
-        *("notification_dismiss", "notification_foreground", "notification_open"),
-        *("notification_receive", "os_update", "session_start", "user_engagement"),
+        *("ad_activeview", "ad_click", "ad_exposure", "ad_query", "ad_reward", "adunit_exposure"),
+        *("app_background", "app_clear_data", "app_exception", "app_install", "app_remove"),
         *("app_store_refund", "app_store_subscription_cancel", "app_store_subscription_convert"),
-        "app_store_subscription_renew",
+        *("app_store_subscription_renew", "app_update", "app_upgrade", "dynamic_link_app_open"),
+        *("dynamic_link_app_update", "dynamic_link_first_open", "error", "first_open"),
+        *("first_visit", "notification_dismiss", "notification_foreground", "notification_open"),
+        *("notification_receive", "notification_send", "os_update", "session_start"),
+        *("session_start_with_rollout", "user_engagement"),
     }
 )
 _OF_APPS_ONLY = frozenset({"ad_impression", "in_app_purchase", "screen_view"})
 _RESERVED_PREFIXES = ("_", "firebase_", "ga_", "google_", "gtag.")
+_MADE_HERE = frozenset({"engagement_time_msec", "items", "session_id", "session_number"})
+"""Parameters with a meaning for Google; no property takes one of these names by accident."""
+
 _RESERVED_USER_PROPERTIES = frozenset(
     {
         *("first_open_time", "first_visit_time", "last_deep_link_referrer", "user_id"),
         "first_open_after_install",
     }
 )
-_PARAM = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
-_USER_PROPERTY = re.compile(r"[A-Za-z]\w{0,23}", re.ASCII)
-_NOT_WORD = re.compile(r"\W+", re.ASCII)
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_SPACES = re.compile(r"\s+")
+_NOT_WORD = re.compile(r"\W+")
 _MAX_DEPTH = 10
 
 
@@ -50,23 +57,43 @@ def event_name(name: str, *, app: bool) -> str:
     Raises:
         Permanent: Google reserves the name.
     """
-    cleaned = _NOT_WORD.sub("_", name.strip())
-    if cleaned in _RESERVED_EVENTS or (cleaned in _OF_APPS_ONLY and not app):
-        raise Permanent(f"the event name {cleaned} is reserved by Google")
-    if cleaned.startswith(_RESERVED_PREFIXES):
+    name = name.strip()
+    joined = _SPACES.sub("_", name)
+    reserved = _RESERVED_EVENTS if app else _RESERVED_EVENTS | _OF_APPS_ONLY
+    if joined in reserved:
+        raise Permanent(f"the event name {joined} is reserved by Google")
+    if name.startswith(_RESERVED_PREFIXES):
         raise Permanent("event names that begin with _, firebase_, ga_ or google_ are Google's own")
-    if not cleaned or not cleaned[0].isalpha():
-        cleaned = f"e_{cleaned}"
-    return cleaned[:_MAX_NAME]
+    return _allowed(name, "e_", _MAX_NAME, reserved)
 
 
-def is_param_name(name: str) -> bool:
-    """Tells whether a parameter may have this name."""
-    return (
-        _PARAM.fullmatch(name) is not None
-        and not name.startswith(_RESERVED_PREFIXES)
-        and name != "firebase_conversion"
-    )
+def param_name(name: str) -> str | None:
+    """Returns a name for a parameter by the same rules; None for a name that Google reserves."""
+    name = name.strip()
+    if not name or name.startswith(_RESERVED_PREFIXES):
+        return None
+    return _allowed(name, "p_", _MAX_NAME, _MADE_HERE)
+
+
+def _allowed(name: str, prefix: str, most: int, reserved: Container[str]) -> str:
+    """Returns a name of letters, digits and ``_``; letters of all scripts are allowed.
+
+    Args:
+        name: a name that Google does not reserve.
+        prefix: for a name that would begin with a digit or become reserved.
+        most: characters of the name.
+    """
+    if _PLAIN.fullmatch(name):
+        cleaned = name
+    else:
+        # Marks are no letters: where a letter has its mark in one character, it is kept.
+        cleaned = _NOT_WORD.sub("_", normalize("NFC", name)).lstrip("_")
+        # A name of signs alone, such as an emoji, is told apart by its code points.
+        cleaned = cleaned or "_".join(f"{ord(sign):x}" for sign in name)
+    wrong = not cleaned[:1].isalpha() or cleaned.startswith(_RESERVED_PREFIXES)
+    if wrong or cleaned[:most] in reserved:
+        cleaned = prefix + cleaned
+    return cleaned[:most]
 
 
 def flattened(body: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -84,14 +111,20 @@ def flattened(body: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def user_properties(traits: Mapping[str, Any]) -> tuple[dict[str, dict[str, Any]], int]:
     """Returns the traits that Google takes, at most 25, and the number of the others."""
-    found = {
-        key: {"value": value}
-        for key, value in traits.items()
-        if _USER_PROPERTY.fullmatch(key)
-        and key not in _RESERVED_USER_PROPERTIES
-        and not key.startswith(_RESERVED_PREFIXES)
-        and isinstance(value, str | int | float)
-        and 0 < len(str(value)) <= _MAX_USER_PROPERTY
-    }
+    found: dict[str, dict[str, Any]] = {}
+    for key, value in traits.items():
+        name = _user_property_name(key, traits)
+        fits = isinstance(value, str | int | float) and 0 < len(str(value)) <= _MAX_USER_PROPERTY
+        if name is not None and fits:
+            found.setdefault(name, {"value": value})
     kept = dict(islice(found.items(), _MAX_USER_PROPERTIES))
     return kept, len(traits) - len(kept)
+
+
+def _user_property_name(name: str, traits: Mapping[str, Any]) -> str | None:
+    """Returns a name for a user property; None if Google reserves it or another trait has it."""
+    own = name.strip()
+    if not own or own in _RESERVED_USER_PROPERTIES or own.startswith(_RESERVED_PREFIXES):
+        return None
+    made = _allowed(own, "p_", _MAX_USER_PROPERTY_NAME, _RESERVED_USER_PROPERTIES)
+    return None if made != name and made in traits else made

@@ -40,8 +40,10 @@ class MixpanelConfig(VendorSettings, frozen=True, kw_only=True):
         traits_on_events: whether ``context.traits`` become properties of every event.
         set_once_traits, union_traits, append_traits, increment_traits: traits of identify that
             change the profile by that operation instead of setting it.
-        group_keys: of the project. ``groupId`` is a value of the first; each is also looked up
-            among the traits of a group event.
+        increment_properties: of track, page and screen events; their numbers are added to the
+            user's profile, and stay on the event.
+        group_keys: of the project. ``groupId`` is the value of the first, whatever the traits say;
+            the others, and the first without ``groupId``, are traits of a group event.
         send_ip: whether to send the user's address to Mixpanel, which derives a place from it.
         browser: whether events from browsers get name and version of the browser, from the
             User-Agent.
@@ -67,6 +69,7 @@ class MixpanelConfig(VendorSettings, frozen=True, kw_only=True):
     union_traits: tuple[str, ...] = ()
     append_traits: tuple[str, ...] = ()
     increment_traits: tuple[str, ...] = ()
+    increment_properties: tuple[str, ...] = ()
     group_keys: tuple[str, ...] = ()
     send_ip: bool = True
     browser: bool = True

@@ -116,7 +116,7 @@ class Mapper:
     def _track(self, event: Event) -> list[Entry]:
         if not event.event:
             raise Permanent("the track event has no name")
-        return [self._event(event, event.event, {})]
+        return self._with_increments(event, self._event(event, event.event, {}))
 
     def _page(self, event: Event) -> list[Entry]:
         return self._viewed(event, self._config.page_name)
@@ -127,7 +127,20 @@ class Mapper:
     def _viewed(self, event: Event, template: str) -> list[Entry]:
         name = name_from_template(template, event)
         own = {"name": event.name, "category": event.category}
-        return [self._event(event, name, {key: value for key, value in own.items() if value})]
+        own = {key: value for key, value in own.items() if value}
+        return self._with_increments(event, self._event(event, name, own))
+
+    def _with_increments(self, event: Event, entry: Entry) -> list[Entry]:
+        """Returns an event, and the update that adds its numbers to the user's profile."""
+        names = self._config.increment_properties
+        who = self._distinct_id(*_ids(event)) if names else ""
+        if not who:
+            return [entry]
+        numbers = {name: as_number(event.properties.get(name)) for name in names}
+        added = {name: number for name, number in numbers.items() if number is not None}
+        if not added:
+            return [entry]
+        return [entry, Entry(ENGAGE_ONCE, "$add", {**self._about(event, who), "$add": added})]
 
     def _event(self, event: Event, name: str, own: Mapping[str, Any]) -> Entry:
         context = event.context
@@ -143,8 +156,10 @@ class Mapper:
             properties["$session_id"] = session
         properties |= utm_parameters(event)
         group_id = event.group_id or as_text(context.get("groupId"))
-        if group_id and self._config.group_keys:
-            properties.setdefault(self._config.group_keys[0], [group_id])
+        key = next(iter(self._config.group_keys), None)
+        # A trait of that name is often the group's name, which belongs to no group.
+        if group_id and key is not None and key not in event.properties:
+            properties[key] = [group_id]
         properties |= self._identity(event)
         properties["$insert_id"] = _insert_id(event.message_id)
         cut = _texts_to_be_cut(properties)
@@ -163,8 +178,10 @@ class Mapper:
 
     def _add_browser(self, properties: dict[str, Any], context: Mapping[str, Any]) -> None:
         agent = context.get("userAgent")
-        # The User-Agent of an app names its HTTP library.
+        # The User-Agent of an app or a server names its HTTP library.
         if not self._config.browser or not isinstance(agent, str) or context.get("device"):
+            return
+        if not agent.startswith(("Mozilla/", "Opera/")):
             return
         found = browser_of(agent)
         if found is not None:
@@ -253,7 +270,7 @@ class Mapper:
         if not keys:
             raise Permanent("group_keys is empty in config, so that a group has no place to go")
         values = {key: event.traits.get(key) for key in keys}
-        if event.group_id and not values[keys[0]]:
+        if event.group_id:  # a trait of that name is often the group's name
             values[keys[0]] = event.group_id
         user, device = _ids(event)
         who = self._distinct_id(user, device)

@@ -106,7 +106,12 @@ async def grow(
 async def _widened(db: Any, table: str, column: str) -> bool:
     try:
         async with db.transaction():
-            await db.execute(f"ALTER TABLE {table} ALTER {quoted(column)} TYPE {_NUMERIC}")
+            name = quoted(column)
+            # By way of text: the cast from double precision keeps 15 digits only.
+            await db.execute(
+                "SET LOCAL extra_float_digits = 1; "
+                f"ALTER TABLE {table} ALTER {name} TYPE {_NUMERIC} USING {name}::text::{_NUMERIC}"
+            )
     except _CANNOT_ALTER:  # a view uses the column
         return False
     return True

@@ -54,7 +54,7 @@ class Fitted:
 
     @property
     def complete(self) -> bool:
-        """Whether the table needs no change for these rows."""
+        """True if the table needs no change for these rows."""
         return self.exists and not self.add and not self.widen
 
 

@@ -41,7 +41,7 @@ class Slack(Destination):
 
     def __init__(self, config: SlackConfig, context: Context) -> None:
         self._clock = context.clock
-        self._messages = Messages(config)
+        self._messages = Messages(config, context.count)
         urls = self._messages.urls
         secrets = [secret for url in urls for secret in secrets_of_url(url)]
         self._client = HttpClient(config, context, secrets)

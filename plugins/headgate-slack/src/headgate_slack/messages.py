@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
 
 from gateway import Batch, Condition, Event, Item, Secret, compile_condition, parse_ms
+from headgate_slack.blocks import fitted
 from headgate_slack.config import DIGEST_WORDS, Blocks, SlackConfig
 from headgate_slack.template import (
     Template,
@@ -49,12 +50,20 @@ class _Route:
 class Messages:
     """Builds messages by one config.
 
+    Args:
+        count: gets the number of texts that are cut for Slack's limits, as ``texts_cut``.
+
     Attributes:
         urls: of the webhooks, each once.
     """
 
-    def __init__(self, config: SlackConfig) -> None:
+    def __init__(
+        self,
+        config: SlackConfig,
+        count: Callable[[str, int], None] = lambda what, number: None,
+    ) -> None:
         self._config = config
+        self._count = count
         self._when = None if config.when is None else compile_condition(config.when)
         self.urls: list[str] = []
         self._routes: list[_Route] = []
@@ -118,12 +127,18 @@ class Messages:
     def _single(self, event: Event, route: _Route) -> bytes:
         message: dict[str, Any] = {"text": route.text(event, {})}
         if route.blocks is not None:
-            message["blocks"] = route.blocks(event)
+            blocks = fitted(route.blocks(event))
+            if blocks.cut:
+                self._count("texts_cut", blocks.cut)
+            if blocks.blocks:
+                message["blocks"] = blocks.blocks
         return self._encode(message)
 
     def _encode(self, message: dict[str, Any]) -> bytes:
         # Slack refuses a message without text.
         text = message["text"].strip() or EMPTY_TEXT
+        if len(text) > self._config.max_text_chars:
+            self._count("texts_cut", 1)
         message["text"] = shortened(text, self._config.max_text_chars)
         return msgspec.json.encode(message)
 

@@ -38,7 +38,7 @@ Value: TypeAlias = Callable[[Event], Any]
 _PLACE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _QUOTED = re.compile(r'"([^"]*)"')
 _URL_KEYS = frozenset({"url", "image_url", "thumbnail_url"})
-_HALF_ENTITY = re.compile(r"&[a-z]{0,3}$")
+_HALF_MARKUP = re.compile(r"(?:&[a-z]{0,3}|<(?:[@#!]|https?:|mailto:)[^>]*)$")
 
 
 class TemplateError(ValueError):
@@ -51,10 +51,10 @@ def escape(text: str) -> str:
 
 
 def shortened(text: str, most: int) -> str:
-    """Cuts an escaped text to so many characters, but never within an escape."""
+    """Cuts an escaped text to so many characters, but never within an escape or a link."""
     if len(text) <= most:
         return text
-    return _HALF_ENTITY.sub("", text[: most - 1]) + "…"
+    return _HALF_MARKUP.sub("", text[: most - 1]) + "…"
 
 
 def compile_template(

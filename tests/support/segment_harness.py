@@ -1,4 +1,4 @@
-"""A gateway with nothing but sources of type ``segment``, listening on a free loopback port."""
+"""A server with only sources of type ``segment``, on a free loopback port."""
 
 from __future__ import annotations
 
@@ -8,26 +8,21 @@ import gzip
 import json
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import aiohttp
 from aiohttp import web
 
 from gateway.builtin.sources.segment import SegmentConfig, SegmentSource
-from gateway.components.chain import Chain
+from gateway.components.transform import Transform
 from gateway.config.settings import ServerConfig, SourceSettings
-from gateway.errors import QueueError
-from gateway.events.envelope.sealed import stored_events
-from gateway.events.event import Event
-from gateway.intake.context import IntakeContext
-from gateway.intake.dedup import RecentIds
 from gateway.intake.intake import Intake
-from gateway.queue.batching import BatchingQueue
-from gateway.state.ledger.counts import Ledger
 from gateway.testing import ManualClock, make_context
+from tests.support.fake_queue import FakeQueue
+from tests.support.intake_harness import IntakeHarness, make_source
 
 KEY = "key-web"
 OTHER_KEY = "key-2"
@@ -36,50 +31,23 @@ SUCCESS = b'{"success":true}'
 
 
 def basic(key: str = KEY) -> dict[str, str]:
-    """The header that most SDKs send."""
+    """Makes the header with the write key that most SDKs send."""
     token = base64.b64encode(f"{key}:".encode()).decode()
     return {"Authorization": f"Basic {token}"}
 
 
 def event(**fields: Any) -> dict[str, Any]:
-    """A valid track event as a client writes it."""
+    """Makes a valid track event as a client writes it."""
     return {"type": "track", "event": "Tested", "userId": "u", **fields}
 
 
 def dumps(value: Any) -> bytes:
-    """JSON without blanks."""
+    """Encodes JSON without blanks."""
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-class FakeQueue:
-    """Stores events in a list; `error` makes it refuse."""
-
-    def __init__(self) -> None:
-        self.stored: list[Event] = []
-        self.error: QueueError | None = None
-        self.when_stored: Callable[[Mapping[str, int], int], None] | None = None
-
-    def put(
-        self, events: Sequence[Event], data: bytes, sources: Mapping[str, int]
-    ) -> Awaitable[None]:
-        """Keep what a store would keep: the encoded form."""
-        if self.error is not None:
-            raise self.error
-        assert len(stored_events(data)) == len(events) == sum(sources.values())
-        self.stored += stored_events(data)
-        if self.when_stored is not None:
-            self.when_stored(sources, len(self.stored))
-        return self.settle()
-
-    def settle(self) -> Awaitable[None]:
-        """Nothing is ever under way."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        done.set_result(None)
-        return done
-
-
 class Reply:
-    """What came back."""
+    """A response of the server."""
 
     def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         self.status = status
@@ -88,17 +56,18 @@ class Reply:
 
     @property
     def json(self) -> dict[str, Any]:
-        """The body, which has to be a JSON object."""
+        """The body, which must be a JSON object."""
         value = json.loads(self.body)
         assert isinstance(value, dict)
         return value
 
 
-class Lab:
-    """What a test talks to.
+class SegmentHarness:
+    """Sends requests to the sources, and shows what they store and count.
 
     Attributes:
-        queue: what is stored; `ledger`: what is counted; `clock`: what time it is.
+        queue: stores the accepted events.
+        ledger: counts events and rejected requests.
     """
 
     def __init__(
@@ -112,22 +81,22 @@ class Lab:
 
     @property
     def stored(self) -> list[dict[str, Any]]:
-        """The stored events as destinations would see them."""
+        """The stored events as destinations see them."""
         return [event.to_dict() for event in self.queue.stored]
 
     def discarded(self, source_id: str = "web") -> dict[str, int]:
-        """Discarded events of a source by code."""
+        """Returns the number of discarded events of a source by code."""
         return dict(self.ledger.source(source_id).discarded)
 
     @property
     def rejected(self) -> Counter[str]:
-        """Rejected requests by code."""
+        """Number of rejected requests by code."""
         return self.ledger.rejected_requests
 
     async def request(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> Reply:
-        """Send a request; a body that is not bytes is sent as JSON."""
+        """Sends a request; a body that is not bytes is sent as JSON."""
         if body is not None and not isinstance(body, bytes) and not hasattr(body, "__aiter__"):
             body = dumps(body)
         async with self.session.request(
@@ -138,15 +107,15 @@ class Lab:
     async def post(
         self, path: str, body: Any = b"", headers: Mapping[str, str] | None = None
     ) -> Reply:
-        """POST with the key in the header, unless other headers are given."""
+        """Sends a POST with the key in the header, unless other headers are given."""
         return await self.request("POST", path, body, basic() if headers is None else headers)
 
     async def get(self, path: str, headers: Mapping[str, str] | None = None) -> Reply:
-        """GET without a key."""
+        """Sends a GET without a key."""
         return await self.request("GET", path, None, headers)
 
     async def raw(self, data: bytes) -> Reply:
-        """Send bytes, which need not be a whole request, and read one answer."""
+        """Sends bytes, which need not be a whole request, and reads one answer."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(data)
@@ -159,42 +128,28 @@ class Lab:
 
 
 @asynccontextmanager
-async def lab(
+async def segment_gateway(
     config: SegmentConfig | None = None,
     *,
     enabled: bool = True,
     server: ServerConfig | None = None,
-    clock: Callable[[], int] | None = None,
+    clock: ManualClock | None = None,
     others: Mapping[str, SegmentConfig] | None = None,
-) -> AsyncIterator[Lab]:
-    """A running gateway with a source ``web`` (`KEY`) and others, which own the keys ``key-<id>``.
+    transforms: Sequence[tuple[str, Transform]] = (),
+) -> AsyncIterator[SegmentHarness]:
+    """Runs a server with a source ``web`` (`KEY`) and others, which own the keys ``key-<id>``.
 
-    One more source, of another type, owns `FOREIGN_KEY`. A log line of aiohttp or asyncio fails the
-    test: no request may cause a traceback.
+    A further source of another type owns `FOREIGN_KEY`. A warning of aiohttp or asyncio fails the
+    test, because no request may cause a traceback.
     """
     configs = {"web": config or SegmentConfig(), **(others or {})}
     settings = {
-        id_: SourceSettings(
-            type="segment",
-            write_key=f"key-{id_}",
-            enabled=enabled if id_ == "web" else True,
-        )
-        for id_ in configs
+        id_: make_source(f"key-{id_}", enabled=enabled if id_ == "web" else True) for id_ in configs
     }
     settings["foreign"] = SourceSettings(type="other", write_key=FOREIGN_KEY)
-    queue = FakeQueue()
-    context = make_context(Path("/nowhere"), "segment", server=server, clock=clock or ManualClock())
-    intake = Intake(
-        IntakeContext(
-            sources=settings,
-            queue=cast("BatchingQueue", queue),
-            recent_ids=RecentIds(86_400_000, 100_000),
-            transforms=Chain(),
-            ledger=Ledger(),
-            clock=context.clock,
-            log=context.log,
-        )
-    )
+    harness = IntakeHarness(sources=settings, clock=clock, transforms=transforms)
+    context = make_context(Path("/nowhere"), "segment", server=server, clock=harness.clock)
+    intake = harness.intake
     source = SegmentSource(configs, intake, context)
     app = web.Application(client_max_size=0)
     for route in source.routes():
@@ -213,7 +168,7 @@ async def lab(
         async with aiohttp.ClientSession(
             f"http://127.0.0.1:{port}", connector=aiohttp.TCPConnector(limit=8)
         ) as session:
-            yield Lab(session, port, intake, queue)
+            yield SegmentHarness(session, port, intake, harness.queue)
     finally:
         await runner.cleanup()
         for logger in loggers:
@@ -231,12 +186,12 @@ class _Listener(logging.Handler):
 
 
 def gzipped(value: Any) -> bytes:
-    """JSON, compressed."""
+    """Encodes compressed JSON."""
     return gzip.compress(dumps(value), mtime=0)
 
 
 def encoded(value: Any, *, urlsafe: bool = False, padded: bool = True) -> str:
-    """JSON in base64, as a pixel's ``data``."""
+    """Encodes JSON in base64, as the ``data`` of a pixel."""
     encode = base64.urlsafe_b64encode if urlsafe else base64.b64encode
     text = encode(dumps(value)).decode()
     return text if padded else text.rstrip("=")

@@ -1,4 +1,4 @@
-"""Cross-origin rules: any page may send events, and its script may read the answer.
+"""Cross-origin rules: a script of any page may send events and read the answer.
 
 Browsers send a preflight request first, because SDKs send an Authorization header. The answer
 echoes the requested origin and headers, because ``*`` covers neither Authorization nor requests

@@ -1,4 +1,4 @@
-"""A proxy in front of a gateway that fails as proxies and networks do."""
+"""A proxy in front of a gateway; it fails as proxies and networks do."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
-__all__ = ["Front", "Seen"]
+__all__ = ["FailingProxy", "Seen"]
 
 Fate = Literal["refuse", "lose"]
-"""Of a request: ``refuse`` answers 503 and the gateway never sees it; ``lose`` passes it on and
-closes the connection in place of passing the answer back."""
+"""Fate of a request. ``refuse``: it is answered 503, and the gateway never sees it. ``lose``: it is
+passed on, and the connection is closed in place of the answer."""
 
 _OVERLOADED = json.dumps(
     {"success": False, "code": "overloaded", "message": "Later.", "error": "Later."}
@@ -26,7 +26,7 @@ _OVERLOADED = json.dumps(
 
 @dataclass(frozen=True)
 class Seen:
-    """A request that came, and what became of it."""
+    """A request and its fate."""
 
     path: str
     fate: Fate | None
@@ -34,17 +34,17 @@ class Seen:
     body: bytes
 
     def json(self) -> Any:
-        """The body, inflated where it is compressed."""
+        """Decodes the body, which may be compressed."""
         packed = self.headers["Content-Encoding"] == "gzip"
         return json.loads(gzip.decompress(self.body) if packed else self.body)
 
 
-class Front:
-    """Listens on a free loopback port, with ``with``.
+class FailingProxy:
+    """Listens on a free loopback port while its ``with`` block runs.
 
     Args:
         url: of the gateway.
-        fates: of the first requests; later ones are passed on, and so are their answers.
+        fates: of the first requests; later requests and their answers are passed on.
     """
 
     def __init__(self, url: str, fates: Sequence[Fate]) -> None:
@@ -82,19 +82,19 @@ class Front:
             connection.close()
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
-        front = self
+        proxy = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
-            timeout = 5  # seconds: of an idle connection, so that its thread ends
+            timeout = 5  # seconds of an idle connection, after which its thread ends
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                seen = front._decide(self.path, self.headers, body)
+                seen = proxy._decide(self.path, self.headers, body)
                 if seen.fate == "refuse":
                     self._answer(503, [("Retry-After", "1")], _OVERLOADED)
                     return
-                answer = front._ask(seen)
+                answer = proxy._ask(seen)
                 if seen.fate == "lose":
                     self.close_connection = True
                 else:

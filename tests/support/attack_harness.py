@@ -1,4 +1,4 @@
-"""A gateway that tests are hostile to, and the check that it took no harm."""
+"""A gateway under attack, and the check that it took no harm."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ __all__ = [
     "KEEPALIVE_SECONDS",
     "MAX_CONNECTIONS",
     "WIDE",
-    "Gate",
+    "AttackHarness",
+    "attack_harness",
     "event",
-    "open_gate",
 ]
 
 MAX_CONNECTIONS = 100
@@ -59,17 +59,17 @@ batch = {{ max_age_seconds = 0 }}
 
 APP, WIDE, FUZZ = basic("app-key"), basic("wide-key"), basic("fuzz-key")
 MEMORY_MARGIN_BYTES = 64_000_000
-"""What the process may hold over what it held before anybody was hostile."""
+"""Memory that the process may hold beyond what it held before the first attack."""
 
 
 @dataclass
-class Gate:
-    """A running gateway, and what it must deliver.
+class AttackHarness:
+    """A running gateway, and the good events among the attacks.
 
     Attributes:
-        good: message ids of the events that are to be delivered.
-        memory_bytes: most that the process may ever hold.
-        logged: what it logged before the last check.
+        good: message ids of the events that must be delivered.
+        memory_bytes: bound on the peak memory of the process.
+        logged: log of the process up to the last check.
     """
 
     process: GatewayProcess
@@ -78,35 +78,37 @@ class Gate:
     logged: str = ""
 
     def send(self, data: bytes, **options: Any) -> list[Answer]:
-        """Send bytes as they are; gives the answers once the gateway closed the connection."""
+        """Sends bytes unchanged, and returns the answers once the gateway closes the connection."""
         return exchange(self.process.url, data, **options)
 
     def send_one(self, data: bytes, **options: Any) -> Answer:
-        """The same where there is one answer."""
+        """Sends bytes that get exactly one answer, and returns it."""
         [answer] = self.send(data, **options)
         return answer
 
     def good_event(self, **fields: Any) -> bytes:
-        """An event that must be delivered."""
+        """Makes an event that must be delivered."""
         self.good.append(str(uuid4()))
         return event(messageId=self.good[-1], **fields)
 
     def delivered(self, message_id: str) -> dict[str, Any]:
-        """The event with this id."""
+        """Returns the delivered event with this id."""
         self.process.wait_delivered("files")
         [found] = [e for e in self.process.events("events") if e["messageId"] == message_id]
         return found
 
     def check(self) -> None:
-        """See that a good event is delivered, that every one so far is, and nothing else; that the
-        process has logged nothing, and holds little more memory than at the start.
+        """Asserts that the gateway took no harm.
+
+        A new good event and all earlier ones are delivered, and nothing else. The process logged
+        nothing, and holds little more memory than at the start.
         """
         answer = self.send_one(request(self.good_event(), APP))
         assert (answer.status, answer.body) == (200, b'{"success":true}')
         self.process.wait_delivered("files")
         events = self.process.events("events")
         delivered = [event["messageId"] for event in events if event["sourceId"] != "fuzz"]
-        # Remembered before they are compared, so that what goes wrong fails one test and not all.
+        # Stored before the comparison, so that an error fails one test and not all.
         expected, self.good = self.good, delivered
         logged_before, self.logged = self.logged, self.process.stderr
         assert sorted(delivered) == sorted(expected)
@@ -115,15 +117,15 @@ class Gate:
 
 
 def event(**fields: Any) -> bytes:
-    """A valid event, for any path that takes one."""
+    """Makes a valid event for any path that takes single events."""
     return json.dumps({"type": "track", "userId": "u", "event": "Tested", **fields}).encode()
 
 
 @contextmanager
-def open_gate(folder: Path) -> Iterator[Gate]:
-    """A gateway for the tests of a module."""
+def attack_harness(folder: Path) -> Iterator[AttackHarness]:
+    """Runs a gateway for the tests of a module."""
     with GatewayProcess(folder, CONFIG) as process:
-        gate = Gate(process)
-        gate.check()
-        gate.memory_bytes = process.peak_memory_bytes + MEMORY_MARGIN_BYTES
-        yield gate
+        harness = AttackHarness(process)
+        harness.check()
+        harness.memory_bytes = process.peak_memory_bytes + MEMORY_MARGIN_BYTES
+        yield harness

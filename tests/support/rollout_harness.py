@@ -1,4 +1,4 @@
-"""Rollouts without a gateway around them, on a clock of the test."""
+"""A rollout without a gateway around it, on the clock of a test."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gateway.rollouts.groups import Groups
 from gateway.state.audit_trail import Audit
 from gateway.testing import make_event
 
-__all__ = ["CONFIG", "START_MS", "Play"]
+__all__ = ["CONFIG", "START_MS", "RolloutHarness"]
 
 START_MS = 1_795_600_800_000
 """Wednesday, 25 November 2026, 10:00 UTC."""
@@ -49,11 +49,11 @@ class _Trail:
         self.entries.append((actor, action, detail))
 
 
-class Play:
-    """A rollout that the test plays events into.
+class RolloutHarness:
+    """A rollout, and visitors whose events it judges.
 
     Args:
-        users: visitors, who come back.
+        users: number of visitors, who come back at random.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Play:
         self.build()
 
     def build(self) -> None:
-        """Make it as a process that starts does."""
+        """Builds the rollout as a starting process does."""
         self.groups = Groups(self.config.groups, self.config.layers)
         self.group = self.groups[next(iter(self.config.groups))]
         self.rollouts = Rollouts(
@@ -88,13 +88,13 @@ class Play:
         await self.rollouts.start()
 
     async def restart(self) -> None:
-        """As after a kill."""
+        """Builds the rollout again, as after a kill."""
         await self.rollouts.stop()
         self.build()
         await self.start()
 
     def visit(self, *, test: float = 0.0, control: float = 0.0) -> None:
-        """One event of some visitor, rejected with the chance that its arm has."""
+        """Records an event of some visitor, rejected with the chance of its arm."""
         visitor = f"visitor-{self.rng.randrange(self._users)}"
         event = make_event(anonymous_id=visitor, received_at=self._received_at())
         member = self.group.member(event)
@@ -114,7 +114,7 @@ class Play:
         return format_ms(self.now_ms)
 
     async def minutes(self, number: int, events: int, **chances: float) -> None:
-        """So many minutes with so many events in each, judged once in each."""
+        """Plays minutes with a number of events each, and judges once in each."""
         for _ in range(number):
             self.now_ms += 60_000
             for _ in range(events):
