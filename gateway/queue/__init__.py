@@ -32,6 +32,9 @@ The file ``identity`` beside the segments holds the queue's name (`gateway.queue
 folder that was emptied, offsets begin at 0 again. The name tells destinations that these are other
 events.
 
+The file ``epochs`` names the events of each run (`gateway.queue.epochs`), as offsets are given out
+again after the end of the queue was lost or a backup was restored.
+
 Invariants
 ----------
 1. Offsets are dense within a segment, are never reused, and grow with time.

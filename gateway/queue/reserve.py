@@ -8,6 +8,7 @@ not use up the room. The queue makes it again as soon as there is room.
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -48,9 +49,11 @@ class Reserve:
             size = min(self._size, disk.f_blocks * disk.f_frsize // _SHARE)
             fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             try:
-                # Written, as some file systems cannot allocate without writing.
-                for start in range(0, size, len(_CHUNK)):
-                    os.write(fd, _CHUNK[: size - start])
+                if sys.platform == "linux":
+                    os.posix_fallocate(fd, 0, max(1, size))
+                else:  # others cannot allocate without writing
+                    for start in range(0, size, len(_CHUNK)):
+                        os.write(fd, _CHUNK[: size - start])
                 os.fsync(fd)
                 complete = os.fstat(fd).st_size >= size
             finally:
