@@ -10,7 +10,8 @@ from gateway.errors import ConfigError
 from gateway.events.consent import CONSENT_EVENT, permits
 from gateway.events.integrations import refusal
 from gateway.testing import make_event
-from tests.support.masking import EMAIL, PHONE, config, masked, stored
+from tests.support.masking import EMAIL, PHONE, config, masked
+from tests.support.stored_event import as_stored
 
 NAMES = ("Phone", "street", "consent", "categoryPreferences", "bundled", "All")
 CONSENT = {"categoryPreferences": {"Phone": True, EMAIL: True, "street": False}, "by": PHONE}
@@ -23,7 +24,7 @@ def test_consent_stays_as_the_user_gave_it(action: str, *, escaped: bool) -> Non
     context: dict[str, Any] = {"consent": CONSENT, "phone": PHONE, "to": EMAIL}
     if escaped:
         context["path"] = 'a "quoted" \\ path'
-    event = stored(masked(make_event(context=context), fields=NAMES, action=action))
+    event = as_stored(masked(make_event(context=context), fields=NAMES, action=action))
     assert event.context["consent"] == CONSENT
     assert event.context.get("phone") != PHONE
     assert event.context.get("to") != EMAIL
@@ -42,7 +43,7 @@ def test_consent_that_alone_looks_personal_changes_nothing() -> None:
 def test_switches_of_integrations_stay(action: str) -> None:
     """Names of destinations and their switches stay; a masked text stays as true as it was."""
     switches = {"All": False, "Phone": True, EMAIL: True, "street": {}, "text": EMAIL}
-    event = stored(masked(make_event(integrations=switches), fields=NAMES, action=action))
+    event = as_stored(masked(make_event(integrations=switches), fields=NAMES, action=action))
     kept = {**switches, "text": event.integrations["text"]}
     assert event.integrations == kept
     assert event.integrations["text"] != EMAIL
