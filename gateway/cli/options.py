@@ -15,8 +15,9 @@ import click
 
 from gateway.errors import GatewayError
 from gateway.events.printing import printable_lines
+from gateway.events.values import parse_number
 
-__all__ = ["CONFIG_OPTION", "Moment", "explained_errors", "own_stdout"]
+__all__ = ["CONFIG_OPTION", "Moment", "Number", "explained_errors", "own_stdout"]
 
 CONFIG_OPTION = click.option(
     "--config",
@@ -42,7 +43,7 @@ class Moment(click.ParamType[datetime]):
         """Returns the moment that a text names."""
         if isinstance(value, datetime):
             return value
-        ago = re.fullmatch(r"(\d{1,6})([smhd])", value)
+        ago = re.fullmatch(r"([0-9]{1,6})([smhd])", value)
         if ago:
             return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
         try:
@@ -50,6 +51,16 @@ class Moment(click.ParamType[datetime]):
         except ValueError:
             self.fail(f"{value!r} is no time: 2026-05-01T12:00:00Z, or so long ago: 90m, 2d")
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+class Number(click.FloatRange):
+    """A finite number in decimal digits, within bounds."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Returns the number that a text names."""
+        if isinstance(value, str) and parse_number(value) is None:
+            self.fail(f"{value!r} is not a number", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 @contextmanager

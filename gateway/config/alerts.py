@@ -23,6 +23,7 @@ class AlertsConfig(Settings, frozen=True):
         headers: of each request; secrets too.
         on: the changes to report.
         timeout_seconds: of one attempt.
+        trust_env: alerts go through the proxy that the environment names.
         max_attempts: after this number an alert is given up, which is logged.
     """
 
@@ -30,6 +31,7 @@ class AlertsConfig(Settings, frozen=True):
     headers: dict[str, Secret] = msgspec.field(default_factory=dict)
     on: tuple[Alert, ...] = ("hold", "rollback", "done")
     timeout_seconds: Annotated[float, Meta(gt=0)] = 10.0
+    trust_env: bool = False
     max_attempts: Annotated[int, Meta(ge=1)] = 20
 
     def __post_init__(self) -> None:

@@ -15,6 +15,7 @@ from gateway.components.ports import Arm
 from gateway.events.conditions.bucketing import check_percent
 from gateway.events.conditions.condition import compile_condition
 from gateway.events.conditions.unit import unit_reader
+from gateway.events.values import parse_number
 
 __all__ = [
     "DEFAULT_GUARDRAILS",
@@ -77,14 +78,13 @@ def percent_of(stage: str | float) -> float:
     Raises:
         ValueError: it is none, or has more than three decimals.
     """
-    try:
-        percent = float(stage.strip().removesuffix("%")) if isinstance(stage, str) else float(stage)
-    except ValueError:
-        raise ValueError(f'ramp: {stage!r} is no percentage; write "5%"') from None
+    percent = parse_number(stage.strip().removesuffix("%")) if isinstance(stage, str) else stage
+    if percent is None:
+        raise ValueError(f'ramp: {stage!r} is no percentage; write "5%"')
     if not 0 < percent <= _ALL:
         raise ValueError(f"ramp: {stage!r} is not above 0 % and up to 100 %")
     check_percent(percent, "ramp")
-    return percent
+    return float(percent)
 
 
 def stages_of(ramp: Sequence[str | float]) -> tuple[float, ...]:

@@ -9,6 +9,7 @@ are listed in `HOST_KEYS`; the others belong to its plugin and are decoded into 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 import tomllib
@@ -177,7 +178,7 @@ _VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
 def _expand(node: Any, environ: Mapping[str, str], path: str, mistakes: Mistakes) -> Any:
-    """Replaces environment variables in all strings below a node."""
+    """Replaces environment variables in all strings, and notes numbers that are not finite."""
     if isinstance(node, dict):
         return {
             key: _expand(value, environ, f"{path}.{key}" if path else key, mistakes)
@@ -185,6 +186,9 @@ def _expand(node: Any, environ: Mapping[str, str], path: str, mistakes: Mistakes
         }
     if isinstance(node, list):
         return [_expand(value, environ, f"{path}[{i}]", mistakes) for i, value in enumerate(node)]
+    if isinstance(node, float) and not math.isfinite(node):
+        with mistakes.noted():
+            raise ConfigError(f"{path}: expected a finite number, got {node}")
     if not isinstance(node, str):
         return node
 

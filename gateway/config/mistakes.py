@@ -10,12 +10,23 @@ from gateway.errors import ConfigError
 __all__ = ["Mistakes", "joined"]
 
 
+class _Several(ConfigError):
+    """Several mistakes in one error.
+
+    Attributes:
+        each: the text of each.
+    """
+
+    def __init__(self, each: list[str]) -> None:
+        self.each = each
+        shown = [line.replace("\n", "\n  ") for line in each]
+        super().__init__("\n  ".join([f"{len(each)} mistakes:", *shown]))
+
+
 def joined(mistakes: Iterable[str]) -> ConfigError:
     """Returns one error for several mistakes, each on a line of its own."""
     found = list(dict.fromkeys(mistakes))
-    if len(found) == 1:
-        return ConfigError(found[0])
-    return ConfigError("\n".join([f"{len(found)} mistakes:", *(f"  {line}" for line in found)]))
+    return ConfigError(found[0]) if len(found) == 1 else _Several(found)
 
 
 class Mistakes:
@@ -30,8 +41,7 @@ class Mistakes:
         try:
             yield
         except ConfigError as error:
-            first, *rest = str(error).split("\n  ")
-            self._found += rest or [first]
+            self._found += error.each if isinstance(error, _Several) else [str(error)]
 
     def check(self) -> None:
         """Raises a `ConfigError` if there were any."""

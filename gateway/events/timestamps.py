@@ -14,6 +14,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
+from gateway.events.values import parse_number
+
 __all__ = ["SteadyClock", "exact_ms", "format_ms", "now_ms", "parse_ms"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -110,10 +112,8 @@ def _parse_text(value: str) -> int | None:
             return _bounded((moment - _EPOCH) // _MILLISECOND + 1000 * leap)
         except (ValueError, OverflowError):
             pass
-    try:
-        return _parse_number(float(text))
-    except ValueError:
-        return None
+    number = parse_number(text)
+    return None if number is None else _parse_number(number)
 
 
 def _parse_number(value: float) -> int | None:

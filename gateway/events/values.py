@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 from msgspec import Meta
 
-__all__ = ["LARGEST", "Int64", "as_mapping", "as_number", "as_text"]
+__all__ = ["LARGEST", "Int64", "as_mapping", "as_number", "as_text", "parse_number"]
 
 LARGEST = 2**63 - 1
 """The largest whole number that the queue and the state store can hold."""
@@ -20,6 +21,21 @@ _NUMBERS = (int, float)  # a tuple, as ``int | float`` would create a union in e
 
 _EXACT = 2**53
 """Below this bound, each whole number has a float of its own."""
+
+
+_DECIMAL = re.compile(r"\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?\s*", re.ASCII)
+
+
+def parse_number(text: str) -> float | None:
+    """Returns the number that a text writes in decimal digits, with space around it at most.
+
+    `float` reads more: underscores between digits, digits of other scripts, "inf" and "nan". None
+    of these is a number to the systems that events come from and go to.
+    """
+    if _DECIMAL.fullmatch(text) is None:
+        return None
+    number = float(text)
+    return number if math.isfinite(number) else None
 
 
 def as_text(value: object) -> str:
@@ -34,15 +50,15 @@ def as_text(value: object) -> str:
 def as_number(value: object) -> int | float | None:
     """Returns a number, also one that is written as text; None for any other value."""
     if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            return None
-        if value.is_integer() and abs(value) < _EXACT:
+        value = parse_number(value)
+        if value is not None and value.is_integer() and abs(value) < _EXACT:
             value = int(value)
-    if isinstance(value, bool) or not isinstance(value, _NUMBERS) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, _NUMBERS):
         return None
-    return value
+    try:
+        return value if math.isfinite(value) else None
+    except OverflowError:  # a whole number beyond what a double holds
+        return None
 
 
 def as_mapping(value: object) -> Mapping[str, Any]:

@@ -18,6 +18,8 @@ class HttpSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
             ``timeout_seconds`` limits the whole attempt.
         verify_tls: the server must prove its identity.
         ca_file: certificates in PEM form to trust instead of the system's.
+        trust_env: requests go through the proxy that HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names,
+            except to hosts in NO_PROXY. Without it these variables have no effect.
         max_response_bytes: bytes of an answer that are read.
         error_body_timeout_seconds: limit for reading the body of an answer that reports an error.
     """
@@ -25,6 +27,7 @@ class HttpSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     connect_timeout_seconds: Annotated[float, Meta(gt=0)] = 10.0
     verify_tls: bool = True
     ca_file: str = ""
+    trust_env: bool = False
     max_response_bytes: Annotated[int, Meta(ge=1024)] = 262_144
     error_body_timeout_seconds: Annotated[float, Meta(gt=0)] = 2.0
 

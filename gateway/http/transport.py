@@ -7,7 +7,8 @@ import io
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Protocol, TypeAlias
+from http import HTTPStatus
+from typing import Any, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -25,6 +26,7 @@ from gateway.http.answering import (
     decoded,
 )
 from gateway.http.excerpt import Mask
+from gateway.http.proxy import Proxies, tunnel
 from gateway.http.reply import Reply
 from gateway.http.settings import HttpSettings
 
@@ -82,6 +84,10 @@ class DryRunTransport:
         return {}
 
 
+_REFUSED_LOGIN = HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
+_LOGIN = "the proxy does not accept user or password (407)"
+
+
 class NetworkTransport:
     """Sends requests over the network. It follows no redirects and keeps no cookies.
 
@@ -95,11 +101,17 @@ class NetworkTransport:
         self._log = context.log
         self._ca_file = context.path(settings.ca_file) if settings.ca_file else None
         self._session: aiohttp.ClientSession | None = None
+        self._proxies: Proxies | None = None
 
     async def start(self) -> None:
-        """Loads the trusted certificates and opens the session."""
+        """Loads the trusted certificates and opens the session.
+
+        Raises:
+            Misconfigured: the certificates cannot be read, or a variable names no proxy.
+        """
         if self._session is not None:
             return
+        self._find_proxies()
         self._session = aiohttp.ClientSession(
             connector=connector(ssl=await self._tls()),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -133,6 +145,10 @@ class NetworkTransport:
         session = self._session
         if session is None:
             raise RuntimeError("send() needs start() first")
+        proxy = self._proxies.for_url(request.url) if self._proxies is not None else None
+        options: dict[str, Any] = {"headers": request.headers}
+        if proxy is not None:
+            options = proxy.options(request.url, request.headers)
         try:
             async with session.request(
                 request.method,
@@ -140,19 +156,31 @@ class NetworkTransport:
                 params=request.params or None,
                 # As a file the body is written piece by piece, without blocking the loop.
                 data=io.BytesIO(request.body),
-                headers=request.headers,
                 allow_redirects=False,
+                **options,
             ) as response:
+                if proxy is not None and response.status == _REFUSED_LOGIN:
+                    raise Misconfigured(_LOGIN)
                 return await self._read(response)
         except aiohttp.ClientConnectorCertificateError as error:
             raise Misconfigured(self._describe(error)) from error
+        except aiohttp.ClientHttpProxyError as error:
+            if error.status == _REFUSED_LOGIN:
+                raise Misconfigured(_LOGIN) from error
+            raise Retryable(f"the proxy does not connect: {error.status}") from error
         except (aiohttp.ClientError, OSError) as error:
             if isinstance(error.__cause__, UnreadableAnswer):
                 return Reply(error.__cause__.code, {}, b"", whole=False)
             raise Retryable(self._describe(error)) from error
 
+    def _find_proxies(self) -> None:
+        if self._settings.trust_env:
+            self._proxies = Proxies.from_environment()
+
     async def connect(self, url: str) -> None:
         """Resolves the host and connects to it; over https the host must prove its identity.
+
+        With a proxy, the proxy does both; over http only the proxy is reached.
 
         Raises:
             DeliveryError: one of these steps failed.
@@ -162,8 +190,15 @@ class NetworkTransport:
         port = parts.port or (443 if secure else 80)
         where = f"{parts.hostname}:{port}"
         tls = await self._tls() if secure else None
+        self._find_proxies()
+        proxy = self._proxies.for_url(url) if self._proxies is not None else None
+        if proxy is not None:
+            where = f"{where} by the proxy {proxy.url.host}:{proxy.url.port}"
         try:
             async with asyncio.timeout(self._settings.connect_timeout_seconds):
+                if proxy is not None:
+                    await tunnel(proxy, parts.hostname or "", port, tls)
+                    return
                 _, writer = await asyncio.open_connection(
                     parts.hostname, port, ssl=tls, happy_eyeballs_delay=0.25
                 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from gateway.queue.record import (
 __all__ = ["Damage", "Scan", "Segment", "SegmentReader", "recent", "scan"]
 
 _SUFFIX = ".seg"
+_STEM = re.compile("[0-9]{20}")
 
 
 @dataclass(slots=True)
@@ -50,7 +52,7 @@ class Segment:
     def offset_of(name: str) -> int | None:
         """Returns the first offset that a file name contains, or None for other files."""
         stem = name.removesuffix(_SUFFIX)
-        return int(stem) if name.endswith(_SUFFIX) and len(stem) == 20 and stem.isdigit() else None
+        return int(stem) if name.endswith(_SUFFIX) and _STEM.fullmatch(stem) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import msgspec
 
 from gateway import __version__
 from gateway.config.alerts import AlertsConfig
-from gateway.errors import StateError
+from gateway.errors import Misconfigured, StateError
 from gateway.events.timestamps import format_ms
 from gateway.http.answering import connector
+from gateway.http.proxy import Proxies
 from gateway.rollouts.machine import Decision
 from gateway.rollouts.store import RolloutStore
 
@@ -114,10 +115,16 @@ class Alerts:
         headers |= {"Content-Type": "application/json", "User-Agent": f"headgate/{__version__}"}
         timeout = aiohttp.ClientTimeout(total=self.config.timeout_seconds)
         try:
+            proxy = Proxies.from_environment().for_url(url) if self.config.trust_env else None
+            options: dict[str, Any] = {"headers": headers}
+            if proxy is not None:
+                options = proxy.options(url, headers)
             async with (
                 aiohttp.ClientSession(connector=connector(), timeout=timeout) as session,
-                session.post(url, data=body, headers=headers, allow_redirects=False) as response,
+                session.post(url, data=body, allow_redirects=False, **options) as response,
             ):
                 return "" if response.status < 300 else f"HTTP {response.status}"
+        except Misconfigured as error:
+            return str(error)  # names a variable of the environment
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             return type(error).__name__  # its text contains the URL, which may be secret

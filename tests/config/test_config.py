@@ -192,6 +192,9 @@ def test_a_variable_that_is_not_set_is_an_error(loaded: Load) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("[dedup]\nwindow_hours = inf", "dedup.window_hours: expected a finite number, got inf"),
+        ('[transforms.a]\ntype = "sample"\npercent = nan', "transforms.a.percent: expected a fin"),
+        ('[groups.a]\nramp = ["1_0%"]', "groups.a: ramp: '1_0%' is no percentage"),
         ("nonsense = 1", "there is no key 'nonsense' here; there are: data_dir, server"),
         ("[sever]", "there is no key 'sever' here; did you mean 'server'?"),
         ("[server]\nprot = 1", "server: there is no key 'prot' here; did you mean 'port'?"),

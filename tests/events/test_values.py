@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.events.values import as_mapping, as_number, as_text
+from gateway.events.timestamps import parse_ms
+from gateway.events.values import as_mapping, as_number, as_text, parse_number
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -26,10 +27,41 @@ def test_numbers(value: object, number: float) -> None:
     assert type(as_number(value)) is type(number)
 
 
-@pytest.mark.parametrize("value", [None, True, "", "x", float("nan"), "nan", "1e999", [], {}])
+@pytest.mark.parametrize(
+    "value", [None, True, "", "x", float("nan"), 10**400, "nan", "inf", "1e999", [], {}]
+)
 def test_what_is_no_number(value: object) -> None:
     """Other values give None, and infinity too."""
     assert as_number(value) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026_11",
+        "1_0.5",
+        "1e1_0",
+        "٣",
+        "\uff11\uff12",
+        "-Infinity",
+        "0x1f",
+        "1,5",
+        "1 2",
+        ".",
+        "e5",
+    ],
+)
+def test_only_decimal_digits_write_a_number(text: str) -> None:
+    """What Python alone takes for a number is none: not as a number, nor as a time."""
+    assert parse_number(text) is None
+    assert as_number(text) is None
+    assert parse_ms(text) is None
+
+
+@pytest.mark.parametrize("text", ["1.", ".5", "+2", " 7\n", "1E-3", "-0"])
+def test_usual_forms_of_a_number_are_read(text: str) -> None:
+    """Signs, exponents, a bare point and space around are allowed."""
+    assert parse_number(text) == float(text)
 
 
 @given(ANYTHING)

@@ -70,3 +70,23 @@ def test_an_url_for_alerts_that_is_none_is_refused_without_showing_it() -> None:
     with pytest.raises(ValueError, match="http") as caught:
         AlertsConfig(url=Secret("hooks.example/very-secret"))
     assert "very-secret" not in str(caught.value)
+
+
+async def test_alerts_go_through_the_proxy_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With trust_env the proxy gets the alert, and the host need not be known here."""
+    async with FakeVendor() as proxy:
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.setenv("http_proxy", proxy.url)
+        config = AlertsConfig(url=Secret("http://alerts.invalid/hook"), trust_env=True)
+        store = RolloutStore(tmp_path / FILE_NAME)
+        _put(store, b"{}")
+        alerts = Alerts(config, store, lambda: 0, structlog.get_logger())
+        alerts.look()
+        assert alerts._sending is not None
+        await alerts._sending
+
+        assert [request.headers["Host"] for request in proxy.requests] == ["alerts.invalid"]
+        assert store.pending() == []

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.cli.options import CONFIG_OPTION, Moment, explained_errors
+from gateway.cli.options import CONFIG_OPTION, Moment, Number, explained_errors
 from gateway.cli.output import say
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _LOOK_EVERY_SECONDS = 0.25
 @click.option("--to", type=Moment(), help="And before then.  [default: now]")
 @click.option("--event", help="Only track events of this name, or events of this type.")
 @click.option("--user", help="Only of this userId or anonymousId.")
-@click.option("--rate", type=click.FloatRange(0), default=0.0, help="Events a second, at most.")
+@click.option("--rate", type=Number(0), default=0.0, help="Events a second, at most.")
 @click.option("--dry-run", is_flag=True, help="Show what would be sent, and send nothing.")
 @click.option("--force", is_flag=True, help="Even if the destination may count events twice.")
 @click.option("--status", is_flag=True, help="List replays, and do nothing else.")

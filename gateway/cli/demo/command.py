@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gateway.cli.options import Number, explained_errors
 from gateway.cli.output import say
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ _MAX_SEED = 1_000_000
 @click.option("--write-key", default="demo", show_default=True, help="Write key of the source.")
 @click.option(
     "--duration",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     default=30.0,
     show_default=True,
     metavar="SECONDS",
@@ -70,14 +71,14 @@ _MAX_SEED = 1_000_000
 )
 @click.option(
     "--speed",
-    type=click.FloatRange(1, 100),
+    type=Number(1, 100),
     default=1.0,
     show_default=True,
     help="Seconds of the shop in one second, 1 to 100.",
 )
 @click.option(
     "--rate",
-    type=click.FloatRange(1, 10_000),
+    type=Number(1, 10_000),
     default=240.0,
     show_default=True,
     help="Visitors in a minute of the shop; each makes some 16 events.",
@@ -97,8 +98,6 @@ def demo(
     has also delivered them to every destination.
     """
     import random
-
-    from gateway.cli.options import explained_errors
 
     if seed is None:
         seed = random.SystemRandom().randrange(_MAX_SEED)

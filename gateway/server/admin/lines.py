@@ -39,6 +39,7 @@ class LineWriter:
         self.response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         self._request = request
         self._stall_seconds = stall_seconds
+        self._turn = asyncio.Lock()  # lines of several shards must not mix
 
     async def start(self) -> None:
         """Sends the head of the response."""
@@ -47,9 +48,10 @@ class LineWriter:
     async def write(self, data: bytes) -> bool:
         """Writes whole lines; returns False once the reader has left or has stalled."""
         try:
-            for start in range(0, len(data), _MOST_BYTES):
-                async with asyncio.timeout(self._stall_seconds):
-                    await self.response.write(data[start : start + _MOST_BYTES])
+            async with self._turn:
+                for start in range(0, len(data), _MOST_BYTES):
+                    async with asyncio.timeout(self._stall_seconds):
+                        await self.response.write(data[start : start + _MOST_BYTES])
         except ConnectionError:
             return False
         except TimeoutError:

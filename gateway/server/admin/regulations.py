@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["ENDPOINTS", "NewRegulation"]
 
 _PATH = "/admin/regulations"
-_ONE = _PATH + r"/{id:\d{1,18}}"
+_ONE = _PATH + r"/{id:[0-9]{1,18}}"
 _UNKNOWN = "there is no regulation with this id"
 
 

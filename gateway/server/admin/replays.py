@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["ENDPOINTS"]
 
 _PATH = "/admin/replays"
-_ONE = _PATH + r"/{id:\d{1,18}}"
+_ONE = _PATH + r"/{id:[0-9]{1,18}}"
 
 
 async def _start(gateway: Gateway, request: web.Request) -> web.Response:
