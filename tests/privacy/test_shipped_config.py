@@ -12,7 +12,7 @@ from gateway.config.decode import decode_table
 from gateway.events.event import Event
 from gateway.privacy.inventory import Inventory
 from gateway.testing import make_event
-from tests.support.masking import stored
+from tests.support.stored_event import as_stored
 
 ROOT = Path(__file__).parents[2]
 JANE = {
@@ -55,7 +55,7 @@ def events() -> list[Event]:
 
 def test_names_and_addresses_of_people_are_masked(tmp_path: Path) -> None:
     """Names and addresses go; names of events, pages, products, plans and libraries stay."""
-    kept = [stored(event) for event in mask(tmp_path).apply(events())]
+    kept = [as_stored(event) for event in mask(tmp_path).apply(events())]
     text = b"\n".join(event.to_json() for event in kept)
     hidden = b"Jane|jdoe|Quincy|Elm Road|Springfield|49007"
     assert re.search(hidden, text) is None
