@@ -12,13 +12,13 @@ import signal
 from collections.abc import Awaitable, Callable
 from functools import partial
 from types import TracebackType
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 import structlog
 
 from gateway.errors import PluginCrash
 
-__all__ = ["CANCEL_SECONDS", "call", "contained", "is_interrupt", "left_behind"]
+__all__ = ["CANCEL_SECONDS", "call", "contained", "contained_call", "is_interrupt", "left_behind"]
 
 CANCEL_SECONDS = 10.0
 """Time that a cancelled call into a plugin has to end."""
@@ -26,6 +26,7 @@ CANCEL_SECONDS = 10.0
 _left_behind: set[asyncio.Task[object]] = set()
 
 _T = TypeVar("_T")
+_P = ParamSpec("_P")
 
 
 class _Contained:
@@ -48,6 +49,16 @@ class _Contained:
 
 contained = _Contained()
 """Surrounds plugin code: synchronous code, or an await that the current task makes itself."""
+
+
+def contained_call(work: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Returns a function that runs `work` inside `contained`, for threads."""
+
+    def inside(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        with contained:
+            return work(*args, **kwargs)
+
+    return inside
 
 
 def is_interrupt(error: BaseException) -> bool:
