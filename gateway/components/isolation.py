@@ -12,18 +12,21 @@ import signal
 from collections.abc import Awaitable, Callable
 from functools import partial
 from types import TracebackType
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 import structlog
 
 from gateway.errors import PluginCrash
 
-__all__ = ["CANCEL_SECONDS", "call", "contained", "is_interrupt"]
+__all__ = ["CANCEL_SECONDS", "call", "contained", "contained_call", "is_interrupt", "left_behind"]
 
 CANCEL_SECONDS = 10.0
 """Time that a cancelled call into a plugin has to end."""
 
+_left_behind: set[asyncio.Task[object]] = set()
+
 _T = TypeVar("_T")
+_P = ParamSpec("_P")
 
 
 class _Contained:
@@ -46,6 +49,16 @@ class _Contained:
 
 contained = _Contained()
 """Surrounds plugin code: synchronous code, or an await that the current task makes itself."""
+
+
+def contained_call(work: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Returns a function that runs `work` inside `contained`, for threads."""
+
+    def inside(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        with contained:
+            return work(*args, **kwargs)
+
+    return inside
 
 
 def is_interrupt(error: BaseException) -> bool:
@@ -104,10 +117,10 @@ async def call(
     except asyncio.CancelledError:
         await _end(task)
         if not task.done():
-            _log_abandoned(work)
+            _leave_behind(task, work)
         raise
     if not task.done():
-        _log_abandoned(work)
+        _leave_behind(task, work)
         raise TimeoutError
     if task.cancelled():
         raise TimeoutError
@@ -137,7 +150,17 @@ async def _end(task: asyncio.Task[object]) -> None:
     await asyncio.wait((task,), timeout=CANCEL_SECONDS)
 
 
-def _log_abandoned(work: Callable[[], Awaitable[object]]) -> None:
+def left_behind() -> int:
+    """Counts the calls that ignored their cancellation and still run.
+
+    `asyncio.run` would wait for them for ever.
+    """
+    return len(_left_behind)
+
+
+def _leave_behind(task: asyncio.Task[object], work: Callable[[], Awaitable[object]]) -> None:
+    _left_behind.add(task)
+    task.add_done_callback(_left_behind.discard)
     structlog.get_logger().error(
         "plugin code ignores that it was cancelled, and is left behind",
         code=getattr(work, "__qualname__", type(work).__name__),

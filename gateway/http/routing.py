@@ -46,8 +46,11 @@ class Mounted:
         taken: dict[tuple[str, str], str] = {}
         for source in sources:
             owner = type(source).__module__
-            with contained:
-                routes = source.routes()
+            try:
+                with contained:
+                    routes = list(source.routes())
+            except Exception as error:
+                raise GatewayError(f"{owner}: its routes cannot be read: {error}") from error
             for route in routes:
                 other = taken.setdefault((route.method, route.path), owner)
                 if other != owner:

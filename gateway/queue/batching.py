@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from gateway.components.isolation import contained_call
 from gateway.components.store import Erased, Store
 from gateway.config.settings import QueueSettings
 from gateway.errors import QueueClosed, QueueError, QueueFull
@@ -242,7 +243,9 @@ class BatchingQueue:
         self._synced = True
 
     async def _in_thread(self, work: Callable[..., _T], *args: object) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
+        """Runs the store's code in its thread; what it raises is always an `Exception`."""
+        inside = contained_call(work)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, inside, *args)
 
     # -- reading -------------------------------------------------------------
 

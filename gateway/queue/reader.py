@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, Protocol, TypeVar
 
+from gateway.components.isolation import contained_call
 from gateway.components.store import Reader, Store
 from gateway.events.envelope.sealed import stored_events
 from gateway.queue.memory_feed import Slice
@@ -74,7 +75,7 @@ class QueueReader:
             if found is not None:
                 await self.close()
             else:
-                found = await finished(asyncio.to_thread(self._read_stored))
+                found = await finished(asyncio.to_thread(contained_call(self._read_stored)))
             if found is not None:
                 self.position = found.end
                 return found

@@ -13,13 +13,14 @@ from structlog.testing import capture_logs
 from gateway.components import isolation, lifecycle
 from gateway.components.chain import Chain
 from gateway.components.component import Component
-from gateway.components.isolation import call, contained
+from gateway.components.isolation import call, contained, left_behind
 from gateway.components.lifecycle import StartTimeout, start
 from gateway.components.transform import Transform
 from gateway.errors import GatewayError, PluginCrash
 from gateway.events.event import Event
 from gateway.testing import make_event
 from tests.support.crashes import CRASHES, Panic
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -101,8 +102,9 @@ async def test_code_that_ignores_its_cancellation_is_left_behind(
 
     with pytest.raises(TimeoutError):
         await call(work, 0.01)
+    assert left_behind() == 1
     release.set()
-    await asyncio.sleep(0.01)
+    await until(lambda: not left_behind())
 
 
 async def test_a_result_that_comes_with_the_cancellation_counts() -> None:

@@ -146,6 +146,17 @@ async def test_a_handler_that_crashes_fails_one_request(harness: GatewayHarness)
         assert await get(session, "/words/a") == (200, "0 a started")
 
 
+def test_a_source_whose_routes_cannot_be_read_is_named() -> None:
+    """An error of `routes` is refused with the name of the source's module."""
+
+    class Broken(Source):
+        def routes(self) -> Sequence[Route]:
+            raise SystemExit(3)
+
+    with pytest.raises(GatewayError, match=r"test_routing: its routes cannot be .*SystemExit"):
+        Mounted([Broken()])
+
+
 def test_two_sources_cannot_have_one_path() -> None:
     """Two sources with the same path are refused when they are mounted, with both names."""
 

@@ -9,12 +9,14 @@ from collections.abc import Sequence
 import pytest
 import structlog
 
+from gateway.components import isolation
 from gateway.config.settings import QueueSettings
 from gateway.errors import QueueClosed, QueueFull
 from gateway.events.event import Event, encode_events
 from gateway.events.timestamps import now_ms
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.memory import MemoryConfig, MemoryStore
+from tests.support.crashes import CRASHES
 
 
 class SlowStore(MemoryStore):
@@ -24,7 +26,7 @@ class SlowStore(MemoryStore):
         super().__init__(MemoryConfig(), now_ms)
         self.go = threading.Event()
         self.entered = threading.Event()
-        self.failures: list[Exception] = []
+        self.failures: list[BaseException] = []
         self.writes: list[int] = []
         self.syncs = 0
 
@@ -190,10 +192,14 @@ async def test_a_failed_write_fails_all_that_wait_for_it_and_nothing_else() -> N
     assert [event.message_id for event in slice_.events] == ["c"]
 
 
-async def test_a_store_that_breaks_its_word_does_not_end_the_writer() -> None:
+@pytest.mark.parametrize("error", [ZeroDivisionError, *CRASHES])
+async def test_a_store_that_breaks_its_word_does_not_end_the_writer(
+    error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An unexpected error of the store is a failed write, and the writer goes on."""
+    monkeypatch.setattr(isolation, "is_interrupt", lambda _: False)  # as in `gateway serve`
     store = SlowStore()
-    store.failures = [ZeroDivisionError()]
+    store.failures = [error()]
     store.go.set()
     queue = make_queue(store)
     await queue.start()

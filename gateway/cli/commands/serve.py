@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
@@ -93,9 +94,28 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
     try:
         import uvloop
     except ImportError:  # not available for every platform
-        asyncio.run(work)
+        asyncio.run(_to_the_end(work))
     else:
-        uvloop.run(work)
+        uvloop.run(_to_the_end(work))
+
+
+async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
+    """Runs work, then ends the process even if plugin code does not let the event loop end."""
+    from gateway.components.isolation import left_behind
+    from gateway.errors import GatewayError
+
+    code = 0
+    try:
+        await work
+    except GatewayError as error:
+        if not left_behind():
+            raise
+        click.echo(f"Error: {error}", err=True)
+        code = 2
+    if left_behind():
+        for stream in (sys.stdout, sys.stderr):
+            getattr(stream, "drain", stream.flush)()  # see `gateway.runtime.output`
+        os._exit(code)
 
 
 async def _serve(config: Config, registry: Registry, shards: list[int]) -> None:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 
+import structlog
 from rich.table import Table
 
 from gateway.cli.console import Console
+from gateway.components.isolation import contained
+from gateway.components.source import Source
+from gateway.components.verdict import trace_of
 from gateway.config.model import Config
 from gateway.runtime.gateway import Gateway
 
@@ -46,8 +50,18 @@ def announce(
     )
     console.print(f"[bold green]Headgate is listening on {url}[/]")
     console.print(table)
-    example = next(filter(None, (source.example(url) for source in gateway.sources)), None)
+    example = next(filter(None, (_example(source, url) for source in gateway.sources)), None)
     if example:
         console.print("Send an event:")
         console.print(f"  {example}", markup=False)
     sys.stdout.flush()
+
+
+def _example(source: Source, url: str) -> str | None:
+    """Returns a source's example; None if it fails, as the gateway runs without it."""
+    try:
+        with contained:
+            return source.example(url)
+    except Exception as error:  # noqa: BLE001 - a plugin may raise anything
+        structlog.get_logger().warning("a source has no example to show", trace=trace_of(error))
+        return None
