@@ -1,4 +1,4 @@
-"""What commands print: no character of it acts on the terminal, wherever it comes from."""
+"""Prints for commands, with all characters escaped that would act on a terminal."""
 
 from __future__ import annotations
 

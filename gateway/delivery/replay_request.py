@@ -71,7 +71,7 @@ class Progress(Struct, frozen=True):
 
 
 class Plan(Struct):
-    """What a replay would do.
+    """The extent of a replay, before it begins.
 
     Attributes:
         chosen: number of events that are asked for.

@@ -16,7 +16,7 @@ __all__ = ["RequestTally"]
 
 @dataclass(slots=True)
 class RequestTally:
-    """What becomes of the events of one request, or of events that transforms made for a source.
+    """The outcome for the events of one request, or for events that transforms made for a source.
 
     Attributes:
         discarded: number of discarded events by code.

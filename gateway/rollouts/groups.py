@@ -192,7 +192,7 @@ class Groups:
 
     @property
     def ask_for_visitors(self) -> bool:
-        """Whether something depends on a group whose members are visitors (``by = "user"``)."""
+        """True if something depends on a group whose members are visitors (``by = "user"``)."""
         return any(self._groups[id_].config.by == "user" for id_ in self._used)
 
     def __bool__(self) -> bool:

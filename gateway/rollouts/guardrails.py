@@ -78,7 +78,7 @@ class Finding(Struct, frozen=True):
 
     @property
     def broken(self) -> bool:
-        """Whether the action of the guardrail is due."""
+        """True if the action of the guardrail is due."""
         return self.enough and self.evidence >= 1
 
 

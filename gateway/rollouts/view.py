@@ -44,7 +44,7 @@ class View(Struct, frozen=True):
 
     @property
     def needs_somebody(self) -> bool:
-        """Whether a guardrail stopped it and no person has decided since."""
+        """True if a guardrail stopped it and no person has decided since."""
         return self.by == GATEWAY and self.status in ("held", "rolled_back")
 
 

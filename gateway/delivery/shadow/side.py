@@ -20,7 +20,7 @@ SHADOW = "shadow"
 
 @dataclass(frozen=True, slots=True)
 class WouldSend:
-    """What a destination would send of an event.
+    """The requests that a destination would send for an event.
 
     Attributes:
         sends: requests or writes, as JSON.

@@ -33,7 +33,7 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What is sent for an event; the event itself, if the destination has no dry run."""
+    """The requests for an event; the event itself, if the destination has no dry run."""
 
     planned: Sequence[Planned] | bytes
 

@@ -58,5 +58,5 @@ class Endpoint:
 
     @property
     def changes(self) -> bool:
-        """Whether a call changes something and belongs in the audit trail."""
+        """True if a call changes something and belongs in the audit trail."""
         return self.role != "read" and self.method != "GET"

@@ -1,4 +1,4 @@
-"""How a gateway with several shards answers a path of the administration API.
+"""The ways in which a gateway with several shards answers a path of the administration API.
 
 An endpoint names one of these strategies. They are data: `gateway.cluster.fan_out` carries them
 out. Functions that a strategy holds know nothing of processes and sockets.
