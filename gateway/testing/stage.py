@@ -16,6 +16,8 @@ from structlog.testing import capture_logs
 
 from gateway.components.destination import Destination
 from gateway.components.dry_run import Rehearsal
+from gateway.components.verdict import describe
+from gateway.errors import Permanent
 from gateway.events.event import Event
 from gateway.queue.batching import BatchingQueue
 from gateway.testing.fake_vendor import Answer, FakeVendor, Received
@@ -264,16 +266,17 @@ class Stage:
                 missing,
             )
             return
-        given_up = set(good) & dead.keys()
+        reasons = self._refused_as_a_whole() | {id_: one.detail for id_, one in dead.items()}
+        given_up = set(good) & reasons.keys()
         if given_up:
-            why = dead[min(given_up)].detail
+            why = reasons[min(given_up)]
             if bad:
-                what = f"siblings of a refused event became dead letters, because {why!r}"
+                what = f"siblings of a refused event were given up with it, because {why!r}"
                 if isinstance(self.receiver, Vendor) and self.receiver.refuses is bad_request:
                     what += _HINT
                 self.broken(Promise.OUTCOME_PER_ITEM, what, given_up)
             else:
-                what = f"could have been delivered later, and became dead letters: {why!r}"
+                what = f"could have been delivered later, and were given up: {why!r}"
                 self.broken(Promise.AT_LEAST_ONCE, what, given_up)
         swallowed = set(bad) - dead.keys()
         if swallowed:
@@ -288,6 +291,19 @@ class Stage:
             if lost:
                 what = "send() said that they were delivered, and they never arrived"
                 self.broken(Promise.NO_LOSS, what, lost)
+
+    def _refused_as_a_whole(self) -> dict[str, str]:
+        """Returns why `send` gave up all events of a batch at once, by event.
+
+        The gateway then looks for the event at fault by sending parts of the batch. That mends the
+        outcome and sends the others twice, so the destination still has to name the event.
+        """
+        return {
+            id_: describe(attempt.error)
+            for attempt in self.attempts
+            if isinstance(attempt.error, Permanent) and len(attempt.ids) > 1
+            for id_ in attempt.ids
+        }
 
     async def end(self, delivery: Delivery, destination: Destination) -> None:
         """Ends delivery like a crash, and stops the destination."""

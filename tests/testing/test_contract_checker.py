@@ -97,7 +97,7 @@ def test_the_text_says_what_was_broken() -> None:
     text = str(caught.value)
     assert (
         '"an outcome for each event" was broken in the scene "the vendor refuses some events": '
-        "siblings of a refused event became dead letters, because 'refused'\n"
+        "siblings of a refused event were given up with it, because 'refused'\n"
         "    events: kit-partial-00, kit-partial-02, kit-partial-03,"
     ) in text
     assert caught.value.promises == {Promise.OUTCOME_PER_ITEM}
