@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Annotated, Literal, TypeAlias
 
@@ -19,6 +19,7 @@ from gateway.events.values import parse_number
 
 __all__ = [
     "DEFAULT_GUARDRAILS",
+    "DEFAULT_LIMITS",
     "Action",
     "GroupConfig",
     "Guardrail",
@@ -41,14 +42,21 @@ Metric: TypeAlias = Literal[
 Action: TypeAlias = Literal["rollback", "hold"]
 
 _ALL = 100.0
+_SHARES: tuple[Metric, ...] = ("error_rate", "rejection_rate", "violation_rate", "dropped_share")
+
+DEFAULT_LIMITS: Mapping[Metric, float] = {"error_rate": 0.5, "rejection_rate": 0.5}
+"""The limits of guardrails that set none; the other metrics have no limit by default."""
 
 
 class Guardrail(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """An entry of `guardrails`: a bound on how much worse the test arm may be.
+    """An entry of `guardrails`: a bound on how much worse the test arm may be, and a limit.
 
     The bound is `max_ratio` times the control arm's value, plus `max_difference`. Only
     `events_per_user` is worse when it is lower: its bound is the control arm's value divided by
     `max_ratio`, minus `max_difference`.
+
+    The limit does not depend on control. A rollout with an arm beyond its limit is held and not
+    rolled back, since control may fail as well.
 
     Attributes:
         max_difference: in the unit of the metric: a share from 0 to 1, milliseconds for
@@ -56,6 +64,8 @@ class Guardrail(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         alpha: the chance of acting on a test arm that keeps the bound; by default the group's,
             divided evenly among its guardrails.
         action: what happens once the bound is broken.
+        limit: the most that either arm may have, in the unit of the metric; the least for
+            `events_per_user`. By default that of `DEFAULT_LIMITS`; 1 is no limit for a share.
     """
 
     metric: Metric
@@ -63,6 +73,17 @@ class Guardrail(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     max_ratio: Annotated[float, Meta(ge=1)] = 1.0
     alpha: Annotated[float, Meta(gt=0, lt=1)] | None = None
     action: Action = "rollback"
+    limit: Annotated[float, Meta(ge=0)] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses a percentage in place of a share."""
+        if self.limit is not None and self.limit > 1 and self.metric in _SHARES:
+            raise ValueError(f"limit: {self.limit:g} is no share; write 0.5 for 50 %")
+
+    @property
+    def limit_in_force(self) -> float | None:
+        """The limit, or the default one of the metric; None if there is none."""
+        return DEFAULT_LIMITS.get(self.metric) if self.limit is None else self.limit
 
 
 DEFAULT_GUARDRAILS = (

@@ -10,7 +10,7 @@ from gateway.rollouts.figures import ArmFigures
 from gateway.rollouts.guardrails import Finding, judge, level_of
 from gateway.rollouts.machine import Action, Rollout, due
 from gateway.rollouts.store import Snapshot
-from gateway.rollouts.view import format_value, waits_for
+from gateway.rollouts.view import allowed, format_value, waits_for
 
 __all__ = ["decide", "measure"]
 
@@ -38,7 +38,10 @@ def measure(
 def decide(
     config: GroupConfig, rollout: Rollout, snapshot: Snapshot, now_ms: int
 ) -> tuple[Action | None, str]:
-    """Returns the action that is due and its reason; None if none is due."""
+    """Returns the action that is due and its reason; None if none is due.
+
+    A test arm that does worse than control comes first, since a rollback ends its harm.
+    """
     broken = [
         (guardrail.action, finding)
         for guardrail, finding in zip(config.guardrails, snapshot.findings, strict=True)
@@ -49,20 +52,39 @@ def decide(
             return "rollback", _reason(finding)
     if rollout.status == "ramping" and broken:
         return "hold", _reason(broken[0][1])
-    if due(rollout, now_ms, config.hold_minutes) and not waits_for(
-        config, rollout, snapshot, now_ms
-    ):
+    is_due = due(rollout, now_ms, config.hold_minutes)
+    if rollout.status == "ramping":
+        for finding in snapshot.findings:
+            # Events per user grow during a stage, so their least number counts at its end. Until
+            # both arms are judged, a rollback may still be right, and no stage begins.
+            judged = finding.enough and finding.metric != "events_per_user"
+            if finding.beyond_limit and (judged or is_due):
+                return "hold", _limit_reason(finding)
+    if is_due and not waits_for(config, rollout, snapshot, now_ms):
         test, control = snapshot.users
         return "promote", f"held, and {test:,} users in test and {control:,} in control seen"
     return None, ""
 
 
 def _reason(finding: Finding) -> str:
+    return f"{_values(finding)}; {allowed(finding.metric, finding.bound)}"
+
+
+def _limit_reason(finding: Finding) -> str:
+    assert finding.limit is not None
+    arms = finding.beyond_limit
+    where = f"the {arms[0]} arm is" if len(arms) == 1 else "both arms are"
+    return (
+        f"{_values(finding)}; {where} beyond the limit: "
+        f"{allowed(finding.metric, finding.limit)} in each arm"
+    )
+
+
+def _values(finding: Finding) -> str:
     test, control = finding.test, finding.control
     what = "sends" if finding.metric == "latency_p95" else "users"
-    limit = "at least" if finding.metric == "events_per_user" else "at most"
     return (
         f"{finding.metric} is {format_value(finding.metric, test.value)} in test "
         f"({test.clusters:,} {what}) and {format_value(finding.metric, control.value)} in control "
-        f"({control.clusters:,}); {limit} {format_value(finding.metric, finding.bound)} is allowed"
+        f"({control.clusters:,})"
     )

@@ -1,4 +1,4 @@
-"""Tests whether the test arm breaks a guardrail. Pure.
+"""Tests whether the test arm breaks a guardrail, and whether an arm is beyond its limit. Pure.
 
 For each guardrail, the *excess* of the test arm over its bound is estimated with its variance, and
 `gateway.rollouts.sequential` turns both into evidence. One independent observation is:
@@ -18,6 +18,9 @@ Failures are rare, and the observed variance of a few failures is often too smal
 two variances counts: that of separate arms, and that of both arms as one. Shares get two more
 users: all events of one failed, none of the other.
 
+A **limit** holds for each arm by itself. Its evidence is that of one arm against a fixed value.
+Each arm has half of the guardrail's level for it, in addition to the level of the bound.
+
 Within a stage users return and their counts grow. The sequence of estimates then differs slightly
 from the theory, in which each observation is made once; `tests/system/test_rollout_simulated.py`
 has returning users who differ from each other.
@@ -28,8 +31,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from gateway.components.ports import Arm
 from gateway.config.groups import Guardrail
 from gateway.rollouts.figures import ArmFigures, Moments, bucket_of, edge_of, quantile
 from gateway.rollouts.sequential import half_width, log_evidence, spent
@@ -57,7 +61,7 @@ class ArmValue(Struct, frozen=True):
     clusters: int
 
 
-class Finding(Struct, frozen=True):
+class Finding(Struct, frozen=True, omit_defaults=True):
     """The current result of a guardrail.
 
     Attributes:
@@ -66,6 +70,9 @@ class Finding(Struct, frozen=True):
             share of slow sends for `latency_p95`.
         evidence: evidence against the test arm, from 0; the bound counts as broken from 1 on.
         enough: whether both arms have enough clusters to judge.
+        limit: the limit for each arm, if there is one.
+        limit_evidence: evidence that the test arm, and that the control arm, is beyond the limit;
+            1 is enough. An arm with too few clusters has 0.
     """
 
     metric: str
@@ -75,11 +82,20 @@ class Finding(Struct, frozen=True):
     excess: float
     evidence: float
     enough: bool
+    limit: float | None = None
+    limit_evidence: tuple[float, float] = (0.0, 0.0)
 
     @property
     def broken(self) -> bool:
         """True if the action of the guardrail is due."""
         return self.enough and self.evidence >= 1
+
+    @property
+    def beyond_limit(self) -> tuple[Arm, ...]:
+        """The arms that are beyond the limit."""
+        arms: tuple[Arm, ...] = ("test", "control")
+        both = zip(arms, self.limit_evidence, strict=True)
+        return tuple(arm for arm, evidence in both if evidence >= 1)
 
 
 def level_of(guardrail: Guardrail, guardrails: Sequence[Guardrail], alpha: float) -> float:
@@ -106,7 +122,22 @@ def judge(
     """
     alpha = spent(level, series)
     if guardrail.metric == "latency_p95":
-        return _latency(guardrail, test, control, alpha)
+        found = _latency(guardrail, test, control, alpha)
+    else:
+        found = _compared(guardrail, test, control, alpha, min_samples)
+    limit = guardrail.limit_in_force
+    if limit is None:
+        return found
+    beyond = (
+        _beyond(guardrail, limit, test, alpha / 2, min_samples),
+        _beyond(guardrail, limit, control, alpha / 2, min_samples),
+    )
+    return structs.replace(found, limit=limit, limit_evidence=beyond)
+
+
+def _compared(
+    guardrail: Guardrail, test: ArmFigures, control: ArmFigures, alpha: float, min_samples: int
+) -> Finding:
     ratio, more = guardrail.max_ratio, guardrail.max_difference
     if guardrail.metric == "events_per_user":
         ours, theirs = test.events_per_user(), control.events_per_user()
@@ -148,6 +179,32 @@ def _latency(guardrail: Guardrail, test: ArmFigures, control: ArmFigures, alpha:
     )
 
 
+def _beyond(
+    guardrail: Guardrail, limit: float, arm: ArmFigures, alpha: float, min_samples: int
+) -> float:
+    """Returns the evidence that an arm is beyond a limit; 0 as long as it has too few clusters."""
+    if guardrail.metric == "latency_p95":
+        min_samples = MIN_SENDS
+        figures = arm.slower_than(bucket_of(limit * (1 - 1e-9)))
+        excess = figures.ratio - (1 - _HIGH)
+    elif guardrail.metric == "events_per_user":
+        figures = arm.events_per_user()
+        excess = limit - figures.ratio
+    else:
+        figures = arm.share(guardrail.metric)
+        excess = figures.ratio - limit
+    if figures.clusters < max(2, min_samples) or not figures.n:
+        return 0.0
+    if guardrail.metric == "events_per_user":  # a user with none, and one with twice the limit
+        padded = figures + Moments(2, 2 * limit, 2, 4 * limit * limit, 2 * limit, 2)
+    else:
+        padded = _padded(figures, share=True)
+    error = math.sqrt(padded.spread / figures.clusters)
+    if error <= 0:
+        return 0.0
+    return _scaled(excess / error, figures.clusters, alpha, min_samples)
+
+
 def _percentile(arm: ArmFigures, alpha: float) -> ArmValue:
     sends = arm.times.total()
     half = half_width(sends, alpha, MIN_SENDS) * math.sqrt(_HIGH * (1 - _HIGH) / sends)
@@ -184,8 +241,12 @@ def _evidence(
     if variance <= 0:
         return 0.0
     t = 1 / (1 / test.clusters + its / control.clusters)
-    log = log_evidence(excess / math.sqrt(variance), t, alpha, tuned_for / 2)
-    return max(0.0, log / -math.log(alpha))
+    return _scaled(excess / math.sqrt(variance), t, alpha, tuned_for / 2)
+
+
+def _scaled(z: float, t: float, alpha: float, tuned_for: float) -> float:
+    """Returns evidence on a scale from 0, on which 1 is enough."""
+    return max(0.0, log_evidence(z, t, alpha, tuned_for) / -math.log(alpha))
 
 
 def _padded(moments: Moments, *, share: bool) -> Moments:

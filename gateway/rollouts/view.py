@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from msgspec import Struct
 
 from gateway.config.groups import GroupConfig
@@ -10,7 +12,16 @@ from gateway.rollouts.guardrails import Finding
 from gateway.rollouts.machine import GATEWAY, Decision, Rollout, next_stage
 from gateway.rollouts.store import Snapshot
 
-__all__ = ["Report", "View", "format_value", "report_of", "view_of", "waits_for"]
+__all__ = [
+    "Report",
+    "View",
+    "allowed",
+    "format_value",
+    "limit_texts",
+    "report_of",
+    "view_of",
+    "waits_for",
+]
 
 _MS = 1000
 
@@ -123,6 +134,23 @@ def waits_for(
             if not one.enough and one.metric != "latency_p95"
         ]
     return found
+
+
+def limit_texts(findings: Iterable[Finding]) -> Iterator[str]:
+    """Yields a sentence for each limit that an arm seems to be beyond."""
+    for one in findings:
+        if one.limit is not None and any(one.limit_evidence):
+            test, control = (f"{min(evidence, 9.99):.2f}" for evidence in one.limit_evidence)
+            yield (
+                f"{one.metric}: {allowed(one.metric, one.limit)} in each arm; evidence that an arm "
+                f"is beyond it: {test} for test, {control} for control"
+            )
+
+
+def allowed(metric: str, bound: float) -> str:
+    """Says what a bound allows."""
+    side = "least" if metric == "events_per_user" else "most"
+    return f"at {side} {format_value(metric, bound)} is allowed"
 
 
 def format_value(metric: str, value: float) -> str:

@@ -198,6 +198,13 @@ class GatewayCollector(Collector):
             "group",
             "metric",
         )
+        beyond = _gauges(
+            "rollout_limit_evidence",
+            "Evidence for an arm beyond its limit; 1 is enough.",
+            "group",
+            "metric",
+            "arm",
+        )
         decisions = _counter("rollout_decisions", "Decisions made.", "group", "action", "by")
         for one in self._gateway.rollouts.views():
             percent.add_metric([one.group], one.percent)
@@ -209,9 +216,11 @@ class GatewayCollector(Collector):
                 value.add_metric([one.group, found.metric, "test"], found.test.value)
                 value.add_metric([one.group, found.metric, "control"], found.control.value)
                 evidence.add_metric([one.group, found.metric], found.evidence)
+                for arm, against in zip(("test", "control"), found.limit_evidence, strict=True):
+                    beyond.add_metric([one.group, found.metric, arm], against)
         for (group, action, by), number in self._gateway.rollouts.decided.items():
             decisions.add_metric([group, action, by], number)
-        yield from (percent, state, users, value, evidence, decisions)
+        yield from (percent, state, users, value, evidence, beyond, decisions)
 
 
 def _gauges(name: str, text: str, *labels: str) -> GaugeMetricFamily:

@@ -18,7 +18,7 @@ from gateway.events.timestamps import format_ms
 from gateway.rollouts.guardrails import ArmValue, Finding
 from gateway.rollouts.machine import Decision
 from gateway.rollouts.store import Snapshot
-from gateway.rollouts.view import Report, View, format_value
+from gateway.rollouts.view import Report, View, format_value, limit_texts
 
 __all__ = ["shown_list", "shown_report", "shown_view"]
 
@@ -125,6 +125,7 @@ def _guardrails(view: View) -> Iterable[RenderableType]:
 
     test, control = view.users
     yield _Fitting(build)
+    yield from (Text(text, "yellow") for text in limit_texts(view.findings))
     yield Text(
         f"as of {_moment(view.measured_at)}, {test:,} users in test and {control:,} in control",
         "dim",

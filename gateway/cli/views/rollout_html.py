@@ -18,7 +18,7 @@ from gateway.events.timestamps import format_ms
 from gateway.rollouts.guardrails import ArmValue, Finding
 from gateway.rollouts.machine import Decision
 from gateway.rollouts.store import Snapshot
-from gateway.rollouts.view import Report, View, format_value
+from gateway.rollouts.view import Report, View, format_value, limit_texts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -119,7 +119,7 @@ def _top(view: View) -> Iterator[str]:
     )
 
 
-def _guardrails(findings: Iterable[Finding]) -> Iterator[str]:
+def _guardrails(findings: Sequence[Finding]) -> Iterator[str]:
     yield (
         "<div class=scroll><table><tr><th>metric<th class=n>test<th class=n>control"
         "<th class=n>bound<th class=n>evidence</tr>"
@@ -134,6 +134,7 @@ def _guardrails(findings: Iterable[Finding]) -> Iterator[str]:
             f"<td class='{style}'>{evidence}</tr>"
         )
     yield "</table></div>"
+    yield from (f"<p>{escape(text)}</p>" for text in limit_texts(findings))
 
 
 def _with_interval(metric: str, value: ArmValue) -> str:
