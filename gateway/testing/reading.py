@@ -61,17 +61,31 @@ def delivers_like(request: Received, delivering: Iterable[Received]) -> bool:
 
     It does if it goes to the address of one of them, with the same parameters, and carries an item.
     An empty list carries none. Where events are sent in lists, neither does a body without a list.
+    Where the address names the event, no body is needed.
     """
-    alike = [other for other in delivering if _address(other) == _address(request)]
+    return any(_same_address(request, other) and _same_form(request, other) for other in delivering)
+
+
+def _same_address(request: Received, other: Received) -> bool:
+    mine, known = urlsplit(request.path), urlsplit(other.path)
+    path = "[^/]+".join(map(re.escape, _ID.split(known.path)))
+    return (
+        request.method == other.method
+        and re.fullmatch(path, mine.path) is not None
+        and _parameters(mine.query) == _parameters(known.query)
+    )
+
+
+def _parameters(query: str) -> set[str]:
+    return set(parse_qs(query, keep_blank_values=True))
+
+
+def _same_form(request: Received, other: Received) -> bool:
+    if find_ids(other.path):
+        return True
     content = content_of(request)
-    if any(_elements(content)):
-        return bool(alike)
-    return bool(content) and any(not any(_elements(content_of(other))) for other in alike)
-
-
-def _address(request: Received) -> tuple[str, str, frozenset[str]]:
-    parts = urlsplit(request.path)
-    return request.method, parts.path, frozenset(parse_qs(parts.query, keep_blank_values=True))
+    in_lists = list(_elements(content_of(other)))
+    return bool(list(_elements(content)) if in_lists else content)
 
 
 def _decoded(body: bytes) -> Any:
