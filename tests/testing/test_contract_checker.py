@@ -26,6 +26,7 @@ from gateway.testing import (
     contract_scenes,
 )
 from tests.support import broken_destinations as broken
+from tests.support import disturbing_destinations as disturbing
 from tests.support.broken_destinations import TOKEN, VENDOR, Good, spec_of
 
 CONFIG = {"url": "{url}/events", "token": TOKEN}
@@ -76,11 +77,11 @@ def test_one_that_keeps_the_contract_passes() -> None:
         (broken.ChecksBySending, "check", Promise.CHECK),
         (broken.CheckFails, "check", Promise.CHECK),
         (broken.ChecksByAnEventOfItsOwn, "check", Promise.CHECK),
-        (broken.ChangesProperties, "delivery", Promise.UNCHANGED),
-        (broken.ChangesNestedContext, "delivery", Promise.UNCHANGED),
-        (broken.ChangesLists, "delivery", Promise.UNCHANGED),
-        (broken.AssignsFields, "delivery", Promise.UNCHANGED),
-        (broken.UndoesItsChange, "delivery", Promise.UNCHANGED),
+        (disturbing.ChangesProperties, "delivery", Promise.UNCHANGED),
+        (disturbing.ChangesNestedContext, "delivery", Promise.UNCHANGED),
+        (disturbing.ChangesLists, "delivery", Promise.UNCHANGED),
+        (disturbing.AssignsFields, "delivery", Promise.UNCHANGED),
+        (disturbing.UndoesItsChange, "delivery", Promise.UNCHANGED),
         (broken.SendsInRehearsal, "rehearsal", Promise.REHEARSAL),
         (broken.ShowsNothing, "rehearsal", Promise.REHEARSAL),
         (broken.WritesInRehearsal, "rehearsal", Promise.REHEARSAL),
@@ -99,7 +100,12 @@ def test_some_are_found_in_one_scene_only(kind: type[Good]) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    [broken.Sleeps, broken.BlocksOnTheVendor, broken.Computes, broken.BlocksInItsOwnTask],
+    [
+        disturbing.Sleeps,
+        disturbing.BlocksOnTheVendor,
+        disturbing.Computes,
+        disturbing.BlocksInItsOwnTask,
+    ],
 )
 def test_one_that_blocks_the_event_loop_is_caught_at_once(kind: type[Good]) -> None:
     """The report names only the blocked loop, with its place, and comes within seconds."""
@@ -108,12 +114,12 @@ def test_one_that_blocks_the_event_loop_is_caught_at_once(kind: type[Good]) -> N
         check_destination_contract(spec_of(kind), CONFIG, VENDOR, stop_timeout_seconds=0.3)
     assert time.monotonic() - begin < 15
     assert caught.value.promises == {Promise.LOOP}
-    assert "broken_destinations.py:" in str(caught.value)
+    assert "disturbing_destinations.py:" in str(caught.value)
 
 
 async def test_outside_the_main_thread_a_blocked_loop_is_reported_when_it_turns_again() -> None:
     """Calls in other threads cannot be interrupted, and are reported all the same."""
-    assert await asyncio.to_thread(breaches_of, broken.Computes, "delivery") != []
+    assert await asyncio.to_thread(breaches_of, disturbing.Computes, "delivery") != []
 
 
 def test_a_check_without_events_is_allowed() -> None:
