@@ -8,11 +8,17 @@ scenes.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.testing.findings import look_for_changes, look_for_secrets
-from gateway.testing.promises import Breach, ContractBroken
+from gateway.testing.findings import (
+    look_for_changed_events,
+    look_for_changes,
+    look_for_secrets,
+)
+from gateway.testing.loop_watch import STALL_SECONDS, Stalled
+from gateway.testing.promises import Breach, ContractBroken, Promise
 from gateway.testing.receivers import Receiver, Vendor
 from gateway.testing.running import run
 from gateway.testing.scenes import SCENES, Scene
@@ -55,6 +61,9 @@ class ContractScene:
     def breaches(self) -> list[Breach]:
         """Plays the scene, and returns the broken promises.
 
+        A scene ends when the destination blocks the event loop. Nothing else is reported of it,
+        because what follows may be a consequence.
+
         Raises:
             ConfigError: the plugin does not accept the config.
         """
@@ -65,9 +74,14 @@ class ContractScene:
         async with staged(
             self.subject, self.receiver, scene.name, scene.slug, self.stop_timeout_seconds
         ) as stage:
-            await scene.play(stage)
+            with suppress(Stalled):  # the watch knows the place
+                await scene.play(stage)
+            if stage.watch.stalls:
+                what = f"for {STALL_SECONDS:g} s or more {stage.watch.stalls[0]}"
+                return [Breach(Promise.LOOP, scene.name, what)]
             if stage.problem is not None:
                 raise stage.problem
+            look_for_changed_events(stage)
             look_for_secrets(stage)
             if isinstance(self.receiver, Vendor):
                 look_for_changes(stage, self.receiver)
@@ -100,6 +114,8 @@ def check_destination_contract(
 ) -> None:
     """Drives a destination through all scenes that suit its receiver.
 
+    After a scene in which the destination blocks the event loop, it plays no others.
+
     It runs its own event loop, so call it from a test that is not ``async``.
 
     Args:
@@ -117,6 +133,10 @@ def check_destination_contract(
     """
     __tracebackhide__ = True
     scenes = contract_scenes(plugin, config, receiver, stop_timeout_seconds=stop_timeout_seconds)
-    breaches = [breach for scene in scenes for breach in scene.breaches()]
+    breaches: list[Breach] = []
+    for scene in scenes:
+        breaches += scene.breaches()
+        if any(breach.promise is Promise.LOOP for breach in breaches):
+            break
     if breaches:
         raise ContractBroken(breaches)

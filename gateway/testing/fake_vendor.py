@@ -115,6 +115,10 @@ class FakeVendor:
         """Its port."""
         return self._port
 
+    def exchanges(self) -> list[tuple[Received, Answer]]:
+        """Returns the received requests with their answers, in order."""
+        return list(zip(self.requests, self.answers, strict=True))
+
     def answer(self, *answers: Answer) -> None:
         """Adds answers to the end of the script."""
         self._script += answers

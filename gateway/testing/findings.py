@@ -1,4 +1,7 @@
-"""Checks after every scene of the contract checker: shown secrets, and changed events."""
+"""Checks after every scene of the contract checker.
+
+They look for shown secrets, for events that were sent in two forms, and for changed shared events.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from gateway.testing.promises import Promise
 from gateway.testing.receivers import Vendor
 from gateway.testing.stage import Stage
 
-__all__ = ["look_for_changes", "look_for_secrets"]
+__all__ = ["look_for_changed_events", "look_for_changes", "look_for_secrets"]
 
 _MOST_SHOWN = 300
 
@@ -29,6 +32,16 @@ def look_for_secrets(stage: Stage) -> None:
             text = text.replace(secret, "***")
         what = f"a secret of the config stands in an error, a log line or a dead letter: {text!r}"
         stage.broken(Promise.NO_SECRET, what)
+
+
+def look_for_changed_events(stage: Stage) -> None:
+    """Checks that the events of all batches are as they were before `send`."""
+    for attempt in stage.attempts:
+        attempt.compare()  # a task that `send` left behind may have changed them
+    changed: set[str] = set().union(*(attempt.changed for attempt in stage.attempts))
+    if changed:
+        what = "were changed by send(), and other destinations share them: change a copy"
+        stage.broken(Promise.UNCHANGED, what, changed)
 
 
 def look_for_changes(stage: Stage, vendor: Vendor) -> None:

@@ -28,10 +28,15 @@ class Promise(StrEnum):
     """A storage whose spec says `idempotent` holds each event once."""
     NO_SECRET = "no secret is shown"  # noqa: S105 - no secret
     """Logs, errors and dead letters show none."""
+    UNCHANGED = "shared events are not changed"
+    """The events of a batch, bodies included, are after `send` as before: others share them."""
+    LOOP = "the event loop is not blocked"
+    """The loop turns at least every half second; a blocked one stalls the whole gateway."""
     LIFE_CYCLE = "starts and stops"
     """`stop` ends within its deadline, and is safe twice and without `start`."""
     CHECK = "check() delivers nothing"
-    """It raises a `DeliveryError` if settings do not work, and nothing else."""
+    """It raises a `DeliveryError` if settings do not work, and nothing else. No receiver gets an
+    event by it, not even one of its own."""
     REHEARSAL = "a rehearsal sends nothing"
     """A dry run of a destination that `rehearses` shows what it would send."""
 

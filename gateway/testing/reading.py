@@ -7,15 +7,15 @@ destination puts them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 
 import msgspec
 
 from gateway.testing.fake_vendor import Received
 
-__all__ = ["content_of", "find_ids", "id_of", "items_in"]
+__all__ = ["content_of", "delivers_like", "find_ids", "id_of", "items_in"]
 
 _ID = re.compile(r"kit-[a-z-]+-[0-9]{2}(?![0-9])")
 
@@ -54,6 +54,38 @@ def items_in(request: Received) -> dict[str, Any]:
     for id_ in find_ids(f"{request.path} {_text(content)}"):
         found.setdefault(id_, [request.path, content])
     return {id_: items[0] if len(items) == 1 else items for id_, items in found.items()}
+
+
+def delivers_like(request: Received, delivering: Iterable[Received]) -> bool:
+    """Tells if a request delivers something, as others do.
+
+    It does if it goes to the address of one of them, with the same parameters, and carries an item.
+    An empty list carries none. Where events are sent in lists, neither does a body without a list.
+    Where the address names the event, no body is needed.
+    """
+    return any(_same_address(request, other) and _same_form(request, other) for other in delivering)
+
+
+def _same_address(request: Received, other: Received) -> bool:
+    mine, known = urlsplit(request.path), urlsplit(other.path)
+    path = "[^/]+".join(map(re.escape, _ID.split(known.path)))
+    return (
+        request.method == other.method
+        and re.fullmatch(path, mine.path) is not None
+        and _parameters(mine.query) == _parameters(known.query)
+    )
+
+
+def _parameters(query: str) -> set[str]:
+    return set(parse_qs(query, keep_blank_values=True))
+
+
+def _same_form(request: Received, other: Received) -> bool:
+    if find_ids(other.path):
+        return True
+    content = content_of(request)
+    in_lists = list(_elements(content_of(other)))
+    return bool(list(_elements(content)) if in_lists else content)
 
 
 def _decoded(body: bytes) -> Any:

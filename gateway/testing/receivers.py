@@ -24,14 +24,19 @@ _OK = Answer()
 
 
 def typical_event(message_id: str) -> Event:
-    """Makes a track event of one of three users, with its id also among its properties."""
+    """Makes a track event of one of three users, with its id also among its properties.
+
+    It has a body of each kind, because a destination may change any of them by mistake.
+    """
     user = int(message_id[-2:]) % 3
     return make_event(
         message_id=message_id,
         user_id=f"user-{user}",
         anonymous_id=f"anonymous-{user}",
         event="Report Opened",
-        properties={"marker": message_id, "pages": 3},
+        properties={"marker": message_id, "pages": 3, "tags": ["monthly", "sales"]},
+        context={"page": {"title": "Reports"}, "traits": {"plan": "pro"}},
+        integrations={"All": True},
     )
 
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 import structlog
 
 from gateway.components.chain import Chain
@@ -48,6 +49,7 @@ _QUICK = RetryPolicy(
     initial_seconds=0.001, max_seconds=0.005, max_attempts=8, max_age_seconds=600.0
 )
 _STATE_FILE = "state.sqlite"
+_BODIES = ("properties", "traits", "context", "integrations", "metadata", "extra")
 _BETWEEN_ATTEMPTS_SECONDS = 61.0
 LOOK_SECONDS = 0.002
 
@@ -60,12 +62,26 @@ class Attempt:
         ids: of the events in its batch.
         error: raised by the call.
         first, end: range of the vendor's requests during the call; `end` is None until it returns.
+        events: of its batch.
+        changed: ids of those that had other contents after the call, or during it.
     """
 
     ids: Sequence[str]
     error: BaseException | None = None
     first: int = 0
     end: int | None = None
+    events: Sequence[Event] = ()
+    changed: set[str] = field(default_factory=set)
+    _before: Sequence[bytes] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._before = [_contents(event) for event in self.events]
+
+    def compare(self) -> None:
+        """Compares the events with what they were before the call."""
+        for id_, event, before in zip(self.ids, self.events, self._before, strict=True):
+            if _contents(event) != before:
+                self.changed.add(id_)
 
     @property
     def wait_seconds(self) -> float | None:
@@ -99,7 +115,9 @@ class Watched(Destination):
     async def send(self, batch: Batch) -> None:
         """Passes the batch on, and records the call."""
         self._clock.advance(_BETWEEN_ATTEMPTS_SECONDS)
-        attempt = Attempt([event.message_id for event in batch], first=self._requests())
+        events = tuple(batch)
+        ids = [event.message_id for event in events]
+        attempt = Attempt(ids, first=self._requests(), events=events)
         self._attempts.append(attempt)
         try:
             await self._inner.send(batch)
@@ -108,6 +126,7 @@ class Watched(Destination):
             raise
         finally:
             attempt.end = self._requests()
+            attempt.compare()
 
 
 async def bounded(work: Awaitable[object], seconds: float) -> BaseException | None:
@@ -224,6 +243,13 @@ class Delivery:
     async def dead_letters(self) -> dict[str, DeadLetter]:
         """Returns the dead letters by message id."""
         return {d.message_id: d for d in await self._state.dead_letters("contract", 1000)}
+
+
+def _contents(event: Event) -> bytes:
+    """Returns the fields of an event and its decoded bodies, which are apart from them."""
+    fields = msgspec.structs.asdict(event)
+    bodies = {name: getattr(event, name) for name in _BODIES}
+    return msgspec.json.encode([fields, bodies], order="deterministic", enc_hook=repr)
 
 
 async def put(queue: BatchingQueue, events: Sequence[Event]) -> None:

@@ -21,6 +21,7 @@ from gateway.errors import Permanent
 from gateway.events.event import Event
 from gateway.queue.batching import BatchingQueue
 from gateway.testing.fake_vendor import Answer, FakeVendor, Received
+from gateway.testing.loop_watch import LoopWatch
 from gateway.testing.making import ManualClock, make_context
 from gateway.testing.promises import Breach, Promise
 from gateway.testing.reading import content_of, find_ids, id_of
@@ -95,6 +96,7 @@ class Stage:
     stop_seconds: float
     logs: list[Any]
     lines: list[str]
+    watch: LoopWatch
     clock: ManualClock = field(default_factory=ManualClock)
     script: deque[Step] = field(default_factory=deque)
     refused: set[str] = field(default_factory=set)
@@ -114,6 +116,9 @@ class Stage:
 
     def answer(self, request: Received) -> Answer:
         """Returns the vendor's answer to a request."""
+        for attempt in self.attempts:
+            if attempt.end is None:
+                attempt.compare()  # `send` may undo its changes when it has the answer
         try:
             answer = self._decided(request)
         except Exception as error:  # noqa: BLE001 - raised by the author's description
@@ -164,11 +169,20 @@ class Stage:
         assert isinstance(self.receiver, Storage)
         if self.receiver.read is None:
             return None
-        found = self.receiver.read(self.folder / "receiver")
+        found = self.contents()
         if isinstance(found, bytes):
             found = find_ids(found.decode(errors="replace"))
         mine = id_of(self.slug, 0)[:-2]  # a terminal still shows earlier scenes
         return [id_ for id_ in found if id_.startswith(mine)]
+
+    def contents(self) -> list[str] | bytes:
+        """Returns all that a storage holds; empty if it cannot be read."""
+        assert isinstance(self.receiver, Storage)
+        if self.receiver.read is None:
+            return b""
+        with self.watch.paused():
+            found = self.receiver.read(self.folder / "receiver")
+            return found if isinstance(found, bytes) else list(found)
 
     # -- the destination -----------------------------------------------------
 
@@ -176,7 +190,8 @@ class Stage:
         """Builds a new instance, as the gateway does at its start."""
         context = make_context(self.folder, "contract", clock=self.clock, rehearsal=rehearsal)
         folder = self.folder / "receiver"
-        destination, self.secrets = self.subject.build(context, self.vendor.url, folder)
+        with self.watch.paused():  # it may import much
+            destination, self.secrets = self.subject.build(context, self.vendor.url, folder)
         short = [secret for secret in self.secrets if 0 < len(secret) < LEAST_SECRET]
         if short:
             raise ValueError(
@@ -251,7 +266,7 @@ class Stage:
         bad: Sequence[str] = (),
     ) -> None:
         """Waits for all outcomes, ends delivery, and compares the outcomes with what arrived."""
-        settled = await delivery.settle(SCENE_SECONDS, lambda: self.problem is not None)
+        settled = await delivery.settle(SCENE_SECONDS, self._is_over)
         dead = await delivery.dead_letters()
         last = delivery.error
         await self.end(delivery, destination)
@@ -292,6 +307,9 @@ class Stage:
                 what = "send() said that they were delivered, and they never arrived"
                 self.broken(Promise.NO_LOSS, what, lost)
 
+    def _is_over(self) -> bool:
+        return self.problem is not None or bool(self.watch.stalls)
+
     def _refused_as_a_whole(self) -> dict[str, str]:
         """Returns why `send` gave up all events of a batch at once, by event.
 
@@ -314,7 +332,7 @@ class Stage:
     async def until(self, true: Callable[[], bool], delivery: Delivery) -> None:
         """Waits until `true` is, delivery is done, or the time is up."""
         deadline = asyncio.get_running_loop().time() + SCENE_SECONDS
-        while not true() and not delivery.settled:
+        while not true() and not delivery.settled and not self._is_over():
             if asyncio.get_running_loop().time() > deadline:
                 return
             await asyncio.sleep(LOOK_SECONDS)
@@ -339,8 +357,19 @@ async def staged(
         stack.callback(logging.getLogger().removeHandler, handler)
         vendor = FakeVendor(default=lambda request: stage.answer(request))
         queue = memory_queue()
+        watch = stack.enter_context(LoopWatch())
         stage = Stage(
-            subject, receiver, scene, slug, folder, vendor, queue, stop_seconds, logs, handler.lines
+            subject,
+            receiver,
+            scene,
+            slug,
+            folder,
+            vendor,
+            queue,
+            stop_seconds,
+            logs,
+            handler.lines,
+            watch,
         )
         if isinstance(receiver, Vendor):
             stage.accepts = receiver.accepts

@@ -374,5 +374,19 @@ class WritesInRehearsal(Good):
         await super().send(batch)
 
 
+class ChecksByAnEventOfItsOwn(Good):
+    """Checks its settings by an event with an id of its own."""
+
+    async def check(self) -> None:
+        self.client.by_status(await self.post([{"id": "ping", "name": "Connection Test"}]))
+
+
+class ChecksByNoEvents(Good):
+    """Checks its settings by a request without events, which keeps the contract."""
+
+    async def check(self) -> None:
+        self.client.by_status(await self.post([]))
+
+
 def spec_of(kind: Callable[[Config, Context], Destination]) -> DestinationSpec[Any]:
     return DestinationSpec("crm", Config, kind, max_concurrency=4, rehearses=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -25,6 +26,7 @@ from gateway.testing import (
     contract_scenes,
 )
 from tests.support import broken_destinations as broken
+from tests.support import disturbing_destinations as disturbing
 from tests.support.broken_destinations import TOKEN, VENDOR, Good, spec_of
 
 CONFIG = {"url": "{url}/events", "token": TOKEN}
@@ -74,6 +76,12 @@ def test_one_that_keeps_the_contract_passes() -> None:
         (broken.OneAnswerForAll, "reorder", Promise.OUTCOME_PER_ITEM),
         (broken.ChecksBySending, "check", Promise.CHECK),
         (broken.CheckFails, "check", Promise.CHECK),
+        (broken.ChecksByAnEventOfItsOwn, "check", Promise.CHECK),
+        (disturbing.ChangesProperties, "delivery", Promise.UNCHANGED),
+        (disturbing.ChangesNestedContext, "delivery", Promise.UNCHANGED),
+        (disturbing.ChangesLists, "delivery", Promise.UNCHANGED),
+        (disturbing.AssignsFields, "delivery", Promise.UNCHANGED),
+        (disturbing.UndoesItsChange, "delivery", Promise.UNCHANGED),
         (broken.SendsInRehearsal, "rehearsal", Promise.REHEARSAL),
         (broken.ShowsNothing, "rehearsal", Promise.REHEARSAL),
         (broken.WritesInRehearsal, "rehearsal", Promise.REHEARSAL),
@@ -88,6 +96,35 @@ def test_one_that_breaks_a_promise_is_caught(kind: type[Good], slug: str, promis
 def test_some_are_found_in_one_scene_only(kind: type[Good]) -> None:
     """Bugs with several sends, or after a restart, show in those scenes only."""
     assert breaches_of(kind, "delivery", "errors", "partial", "connection") == []
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        disturbing.Sleeps,
+        disturbing.BlocksOnTheVendor,
+        disturbing.Computes,
+        disturbing.BlocksInItsOwnTask,
+    ],
+)
+def test_one_that_blocks_the_event_loop_is_caught_at_once(kind: type[Good]) -> None:
+    """The report names only the blocked loop, with its place, and comes within seconds."""
+    begin = time.monotonic()
+    with pytest.raises(ContractBroken) as caught:
+        check_destination_contract(spec_of(kind), CONFIG, VENDOR, stop_timeout_seconds=0.3)
+    assert time.monotonic() - begin < 15
+    assert caught.value.promises == {Promise.LOOP}
+    assert "disturbing_destinations.py:" in str(caught.value)
+
+
+async def test_outside_the_main_thread_a_blocked_loop_is_reported_when_it_turns_again() -> None:
+    """Calls in other threads cannot be interrupted, and are reported all the same."""
+    assert await asyncio.to_thread(breaches_of, disturbing.Computes, "delivery") != []
+
+
+def test_a_check_without_events_is_allowed() -> None:
+    """A request without events proves credentials, and delivers nothing."""
+    assert breaches_of(broken.ChecksByNoEvents, "check") == []
 
 
 def test_the_text_says_what_was_broken() -> None:
@@ -143,6 +180,21 @@ def test_an_idempotent_storage_holds_each_event_once(once: bool, found: set[Prom
     storage = Storage(read=lambda folder: Rows.rows)
     scenes = contract_scenes(spec, CONFIG, storage)
     assert {breach.promise for scene in scenes for breach in scene.breaches()} == found
+
+
+@pytest.mark.parametrize("row", ["kit-check-07", "connection test"])
+def test_a_check_that_writes_into_a_storage_is_caught(row: str) -> None:
+    """check() leaves a storage as it is, whatever the id of its row."""
+
+    class Rows(InMemory):
+        rows: list[str] = []  # noqa: RUF012 - of this test
+
+        async def check(self) -> None:
+            self.rows.append(row)
+
+    storage = Storage(read=lambda folder: Rows.rows)
+    scenes = {str(scene): scene for scene in contract_scenes(spec_of(Rows), CONFIG, storage)}
+    assert {breach.promise for breach in scenes["check"].breaches()} == {Promise.CHECK}
 
 
 def test_settings_are_checked_as_a_users_are() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from gateway.testing import Received, content_of, items_in
-from gateway.testing.reading import find_ids, id_of
+from gateway.testing.reading import delivers_like, find_ids, id_of
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -87,3 +87,29 @@ def test_ids_are_not_mistaken_for_longer_ones() -> None:
         "kit-stop-01",
         "kit-stop-02",
     ]
+
+
+LISTED = request(b'{"events": [{"id": "kit-check-00"}]}', "/batch?key=a")
+SINGLE = request(b'{"id": "kit-check-00"}', "/hook")
+NAMED = request(b"", "/events/kit-check-00?at=1")
+
+
+@pytest.mark.parametrize(
+    ("sent", "known", "delivers"),
+    [
+        (request(b'{"events": [{"id": "ping"}]}', "/batch?key=b"), LISTED, True),
+        (request(b'{"events": []}', "/batch?key=a"), LISTED, False),
+        (request(b'{"ping": true}', "/batch?key=a"), LISTED, False),
+        (request(b'{"events": [{"id": "ping"}]}', "/batch?key=a&validate"), LISTED, False),
+        (request(b'{"events": [{"id": "ping"}]}', "/debug?key=a"), LISTED, False),
+        (request(b'{"text": "ping"}', "/hook"), SINGLE, True),
+        (request(b"", "/hook"), SINGLE, False),
+        (request(b"", "/events/ping?at=2"), NAMED, True),
+        (request(b"", "/events"), NAMED, False),
+    ],
+)
+def test_a_request_that_delivers_is_known_by_others(
+    sent: Received, known: Received, delivers: bool
+) -> None:
+    """A request delivers if it has the address of a delivery, and carries an item as that does."""
+    assert delivers_like(sent, [known]) == delivers
