@@ -17,7 +17,7 @@ from yarl import URL
 
 from gateway.components.isolation import contained
 from gateway.components.source import Source
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, PluginCrash
 
 __all__ = ["Mounted", "Paths"]
 
@@ -73,6 +73,13 @@ class Mounted:
             try:
                 with contained:  # or a `SystemExit` of one handler would end the gateway
                     return await handler(request)
+            except PluginCrash:
+                # A server that stops ends a request by this error on its body, which no plugin has
+                # raised. The connection is then closed without an answer, and the client retries.
+                ended = request.content.exception()
+                if isinstance(ended, asyncio.CancelledError):
+                    raise ended from None
+                raise
             finally:
                 self._active -= 1
                 if not self._active:

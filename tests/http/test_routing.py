@@ -10,7 +10,9 @@ from typing import ClassVar
 
 import aiohttp
 import pytest
-from aiohttp import web
+from aiohttp import StreamReader, web
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.test_utils import make_mocked_request
 from msgspec import Struct
 
 from gateway.components.context import Context
@@ -167,3 +169,26 @@ def test_two_sources_cannot_have_one_path() -> None:
     sources = [kind({"x": Words()}, None, None) for kind in (Echo, Other)]  # type: ignore[arg-type]
     with pytest.raises(GatewayError, match=r"GET /words/\{word\} is answered by .* and by else"):
         Mounted(sources)
+
+
+async def test_a_request_that_a_stopping_server_ends_is_no_crash_of_its_source() -> None:
+    """The end of a request whose body has not arrived stays a cancellation, without an answer."""
+
+    async def read(request: web.Request) -> web.StreamResponse:
+        await request.content.readany()
+        raise AssertionError("no body arrives")
+
+    class Reads(Source):
+        def routes(self) -> list[Route]:
+            return [Route("POST", "/x", read, direct=True)]
+
+    loop = asyncio.get_running_loop()
+    protocol = BaseProtocol(loop)
+    protocol.transport = asyncio.Transport()
+    body = StreamReader(protocol, 1000, loop=loop)
+    request = make_mocked_request("POST", "/x", payload=body)
+    answering = asyncio.create_task(Mounted([Reads()]).direct["/x"](request))
+    await asyncio.sleep(0)
+    request._cancel(asyncio.CancelledError())  # as aiohttp does when it stops
+    with pytest.raises(asyncio.CancelledError):
+        await answering
