@@ -107,9 +107,8 @@ def describe(error: Exception) -> str:
     """Returns an error as one bounded line that may be logged and shown.
 
     A destination writes the text of a `DeliveryError` for that purpose, the gateway that of a
-    `PluginCrash`. The text of any other error
-    may quote an event, or a URL with a secret. Of such an error the line has the class only, and
-    the operating system's message.
+    `PluginCrash`. The text of any other error may quote an event, or a URL with a secret. Of such
+    an error the line has the class only, and the operating system's message.
     """
     if isinstance(error, DeliveryError | PluginCrash):
         text = " ".join(str(error).split()) or type(error).__name__

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TypeAlias
 
-from gateway.components.chain import Chain, Outcome
+from gateway.components.chain import Outcome
 from gateway.events.envelope.arrival import Arrival
 from gateway.events.envelope.peek import peek
 from gateway.events.envelope.sealed import Origin, complete
@@ -14,7 +14,7 @@ from gateway.events.envelope.validate import validate
 from gateway.events.event import EMPTY, Event
 from gateway.identity.visitors import Identity
 
-__all__ = ["Prepare", "begin", "discards_of", "preparer", "transform"]
+__all__ = ["Prepare", "discards_of", "preparer", "transform"]
 
 
 Prepare: TypeAlias = Callable[[Event], str | None]
@@ -54,18 +54,17 @@ def preparer(arrival: Arrival, suppressed: Collection[str]) -> Prepare:
     return prepare
 
 
-def transform(events: list[Event], transforms: Chain, identity: Identity) -> Outcome:
-    """Runs the intake transforms, which see the visitor of each event."""
+def transform(
+    events: list[Event], run: Callable[[list[Event]], Outcome], identity: Identity
+) -> Outcome:
+    """Runs the intake transforms, which see the visitor of each event.
+
+    Args:
+        run: `Chain.run`, or `Chain.begin`, which leaves transforms that would take long.
+    """
     if identity.active:
         identity.preview(events, events)
-    return transforms.run(events)
-
-
-def begin(events: list[Event], transforms: Chain, identity: Identity) -> Outcome:
-    """Does the same as `transform`, but leaves transforms that would take long."""
-    if identity.active:
-        identity.preview(events, events)
-    return transforms.begin(events)
+    return run(events)
 
 
 def discards_of(outcome: Outcome) -> Iterator[tuple[str, Sequence[Event]]]:

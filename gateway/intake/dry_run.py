@@ -138,7 +138,7 @@ class IntakeDryRun(SourceDirectory):
                 valid.append(event)
             else:
                 codes[id(event)] = code
-        outcome = transform(valid, self._transforms, self._identity)
+        outcome = transform(valid, self._transforms.run, self._identity)
         self._note_visitors(outcome.kept)
         for code, discarded in discards_of(outcome):
             codes |= dict.fromkeys(map(id, discarded), code)

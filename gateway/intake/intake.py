@@ -27,7 +27,7 @@ from gateway.events.envelope.mixed import AsSent, Mixed, mixed
 from gateway.events.envelope.sealed import Origin, finish
 from gateway.events.event import Event, decode_events, encode_events
 from gateway.events.timestamps import parse_ms
-from gateway.intake.acceptance import begin, discards_of, preparer
+from gateway.intake.acceptance import discards_of, preparer, transform
 from gateway.intake.context import IntakeContext, identity_of
 from gateway.intake.long_work import LongWork
 from gateway.intake.source_directory import SourceDirectory
@@ -256,7 +256,7 @@ class Intake(SourceDirectory):
 
     async def _transform(self, tally: RequestTally) -> None:
         """Runs the transforms over the new events; in a thread if that would take long."""
-        outcome = begin(tally.new, self.transforms, self._identity)
+        outcome = transform(tally.new, self.transforms.begin, self._identity)
         if outcome.left:
             tally.announced = self.long_work.announce()
             await self.long_work.finish(self.transforms, outcome)

@@ -91,14 +91,6 @@ class QueueFolder:
         """Yields frames written since a time, newest first, until they hold `limit` events."""
         return recent(self._files, self.segments, since_ms, limit)
 
-    def frame_at(self, offset: int) -> Frame | None:
-        """Returns the frame that holds an offset, or None."""
-        for segment in self.segments:
-            if segment.first <= offset < segment.end:
-                for frame in self.frames(segment, offset):
-                    return frame if frame.offset <= offset else None
-        return None
-
     def _open(self, segment: Segment) -> SegmentReader:
         return SegmentReader(self._files, segment.path, self._codec, expected=segment.first)
 
