@@ -1,0 +1,7 @@
+"""The figures of a product, computed from the event lake."""
+
+from __future__ import annotations
+
+__all__ = ["__version__"]
+
+__version__ = "0.1.0"
