@@ -18,6 +18,7 @@ from gateway import GatewayError
 from headgate_insights.answers import answer, people
 from headgate_insights.errors import WrongQuestion
 from headgate_insights.figure import FigureSpec, Result
+from headgate_insights.intervals import Share
 from headgate_insights.options import decode_options, options_of
 from headgate_insights.pictures import SUFFIXES, write_picture
 from headgate_insights.registry import find_figure, own_figures
@@ -126,7 +127,9 @@ def _run(spec: FigureSpec[Any], given: dict[str, Any]) -> None:
 def _print_csv(result: Result[Any]) -> None:
     rows = [msgspec.to_builtins(row) for row in result.rows]
     if rows:
-        writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
+        # What a row is of comes before its share and the interval.
+        names = sorted(rows[0], key=lambda name: name in Share.__struct_fields__)
+        writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 

@@ -20,8 +20,9 @@ from headgate_insights.events import Selector
 from headgate_insights.intervals import Share
 from headgate_insights.lakes import Statement
 from headgate_insights.scope import Scope
+from headgate_insights.tables import Table
 
-__all__ = ["Cell", "Column", "Figure", "FigureSpec", "Headline", "Result", "Table"]
+__all__ = ["Figure", "FigureSpec", "Headline", "Result"]
 
 Unit = Literal["", "%", "days", "minutes", "money"]
 
@@ -49,7 +50,7 @@ class Headline(Struct, frozen=True, kw_only=True):
         """Makes a headline of a share."""
         return cls(
             name=name,
-            value=share.value,
+            value=share.share,
             unit="%",
             label=label,
             low=share.low,
@@ -74,35 +75,6 @@ class Result(Struct, Generic[Row], frozen=True, kw_only=True):
     rows: list[Row]
     headlines: list[Headline]
     notes: list[str] = []
-
-
-class Column(Struct, frozen=True):
-    """A column of a table; numbers stand at the right."""
-
-    title: str
-    left: bool = False
-
-
-class Cell(Struct, frozen=True):
-    """A cell of a table.
-
-    Attributes:
-        shade: how dark it is, from 0 to 1; None for a plain cell.
-        incomplete: whether its period is not over; it is shown with a ``~``.
-    """
-
-    text: str = ""
-    shade: float | None = None
-    incomplete: bool = False
-    bold: bool = False
-
-
-class Table(Struct, frozen=True, kw_only=True):
-    """A table for the terminal and the report."""
-
-    columns: Sequence[Column]
-    rows: Sequence[Sequence[Cell]]
-    caption: str = ""
 
 
 class Figure(ABC, Generic[Options]):

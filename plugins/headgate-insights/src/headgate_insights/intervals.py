@@ -17,16 +17,16 @@ CONFIDENCE = 0.95
 _Z = 1.959963984540054  # two-sided, for CONFIDENCE
 
 
-class Share(Struct, frozen=True):
-    """A share with its 95 % interval.
+class Share(Struct, frozen=True, kw_only=True):
+    """A share with its 95 % interval. Rows of figures that are shares inherit these fields.
 
     Attributes:
-        value: the share, from 0 to 1; None if it is a share of nobody.
+        share: from 0 to 1; None if it is a share of nobody.
         low, high: bounds of the interval.
         n: number of people that it is worth (Kish).
     """
 
-    value: float | None
+    share: float | None
     low: float | None
     high: float | None
     n: float
@@ -40,10 +40,11 @@ def kish(weights: float, squares: float) -> float:
 def share(part: float, whole: float, n: float) -> Share:
     """Returns the share of a part in a whole, with Wilson's interval for `n` people."""
     if whole <= 0 or n <= 0:
-        return Share(None, None, None, 0.0)
+        return Share(share=None, low=None, high=None, n=0.0)
     p = min(max(part / whole, 0.0), 1.0)
     scale = 1 + _Z * _Z / n
     centre = (p + _Z * _Z / (2 * n)) / scale
     half = _Z / scale * math.sqrt(p * (1 - p) / n + _Z * _Z / (4 * n * n))
     # At 0 and 1 one bound is the share itself; rounding must not move it past.
-    return Share(p, min(max(centre - half, 0.0), p), max(min(centre + half, 1.0), p), n)
+    low, high = min(max(centre - half, 0.0), p), max(min(centre + half, 1.0), p)
+    return Share(share=p, low=low, high=high, n=n)

@@ -14,8 +14,9 @@ from rich.text import Text
 
 from headgate_insights.answers import Answer, Completeness, Person, Provenance
 from headgate_insights.calendar import Calendar
-from headgate_insights.figure import Cell, Headline, Table
+from headgate_insights.figure import Headline
 from headgate_insights.scope import Scope
+from headgate_insights.tables import Cell, Table
 
 __all__ = [
     "WIDTH",

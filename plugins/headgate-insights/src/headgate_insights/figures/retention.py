@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
+from headgate_insights.brackets import parse_brackets
 from headgate_insights.calendar import Every
 from headgate_insights.cells import parse_cell
-from headgate_insights.charts import DASHED, axis, chart, joined, rows_of
+from headgate_insights.charts import axis, chart, joined, line, rows_of
 from headgate_insights.errors import WrongQuestion
 from headgate_insights.events import ANYTHING, Selector
-from headgate_insights.figure import (
-    Cell,
-    Column,
-    Figure,
-    FigureSpec,
-    Headline,
-    Result,
-    Table,
-)
+from headgate_insights.figure import Figure, FigureSpec, Headline, Result
 from headgate_insights.intervals import Share, kish, share
 from headgate_insights.lakes import Statement
 from headgate_insights.literals import literal
 from headgate_insights.scope import Scope
+from headgate_insights.tables import Cell, Column, Table, fitting
 
 __all__ = ["SPEC", "Retention", "RetentionOptions", "RetentionRow"]
 
@@ -75,7 +68,7 @@ class RetentionOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     ] = "calendar"
 
 
-class RetentionRow(Struct, frozen=True, kw_only=True):
+class RetentionRow(Share, frozen=True, kw_only=True):
     """A cohort in one period, or all complete cohorts in it (``cohort`` is null).
 
     Attributes:
@@ -93,10 +86,6 @@ class RetentionRow(Struct, frozen=True, kw_only=True):
     period: str
     people: float
     returned: float
-    share: float | None
-    low: float | None
-    high: float | None
-    n: float
     complete: bool
 
 
@@ -121,7 +110,7 @@ class Retention(Figure[RetentionOptions]):
         super().__init__(options)
         self._start = Selector.parse(options.start)
         self._back = Selector.parse(options.back)
-        self._brackets = _parse_brackets(options.brackets) if options.brackets else None
+        self._brackets = parse_brackets(options.brackets) if options.brackets else None
         if self._brackets and options.mode == "after":
             raise WrongQuestion("--brackets counts in the bracket itself, so it has no mode after")
 
@@ -151,24 +140,22 @@ class Retention(Figure[RetentionOptions]):
                 "in the period or in any later one that the lake knows, so it never rises, and old "
                 "cohorts had more time"
             )
-        lines = [
+        begins = f"is the next {every} of the calendar"
+        if options.clock == "rolling":
+            begins = (
+                f"begins {_HOURS[every]} hours after each person's own start; both times are "
+                "rounded down to the hour"
+            )
+        return [
             f"A cohort is the {scope.people} who did {self._start.words} {first} in a {every}.",
             f"Retained means that they did {self._back.words} {when}.",
+            f"Period 1 {begins}.",
+            (
+                "The average is the ratio of sums: all who came back, divided by all people, of "
+                "the cohorts for which the period is over."
+            ),
+            *([f"The {scope.by_words} is that of the start event."] if scope.by else []),
         ]
-        if options.clock == "calendar":
-            lines.append(f"Period 1 is the next {every} of the calendar.")
-        else:
-            lines.append(
-                f"Period 1 begins {_HOURS[every]} hours after each person's own start; "
-                "both times are rounded down to the hour."
-            )
-        lines.append(
-            "The average is the ratio of sums: all who came back, divided by all people, of the "
-            "cohorts for which the period is over."
-        )
-        if scope.by:
-            lines.append(f"The {scope.by_words} is that of the start event.")
-        return lines
 
     # SQL.
 
@@ -270,7 +257,7 @@ class Retention(Figure[RetentionOptions]):
             else:
                 counts[label, cohort][unit] = weights
         cells = list(self._triangle(scope, sizes, counts))
-        averages = list(self._averages(cells, sizes))
+        averages = list(self._averages(cells))
         notes = []
         if self.options.cohorts == "first" and scope.begins_inside:
             notes.append(scope.begins_inside)
@@ -279,9 +266,7 @@ class Retention(Figure[RetentionOptions]):
         return Result(
             rows=[*averages, *cells],
             headlines=[
-                Headline.of_share(row.period, Share(row.share, row.low, row.high, row.n), row.label)
-                for row in averages
-                if row.unit > 0
+                Headline.of_share(row.period, row, row.label) for row in averages if row.unit > 0
             ],
             notes=notes,
         )
@@ -292,6 +277,7 @@ class Retention(Figure[RetentionOptions]):
         sizes: dict[tuple[str, int], tuple[float, float]],
         counts: dict[tuple[str, int], dict[int, float]],
     ) -> Iterator[RetentionRow]:
+        every = self.options.every
         for (label, cohort), (people, squares) in sorted(sizes.items()):
             found = counts[label, cohort]
             for unit, (first, last) in enumerate(self._spans):
@@ -301,20 +287,16 @@ class Retention(Figure[RetentionOptions]):
                 returned = found.get(unit, 0.0)
                 if self.options.mode == "after":
                     returned = sum(some for age, some in found.items() if age >= unit)
-                of_all = share(returned, people, kish(people, squares))
+                is_over = ends <= scope.known_until and scope.is_complete(every, cohort)
                 yield RetentionRow(
                     label=label,
-                    cohort=scope.calendar.date_of(self.options.every, cohort),
+                    cohort=scope.calendar.date_of(every, cohort),
                     unit=unit,
                     period=self._name(unit),
                     people=people,
                     returned=returned,
-                    share=of_all.value,
-                    low=of_all.low,
-                    high=of_all.high,
-                    n=of_all.n,
-                    complete=ends <= scope.known_until
-                    and scope.is_complete(self.options.every, cohort),
+                    complete=is_over,
+                    **structs.asdict(share(returned, people, kish(people, squares))),
                 )
 
     def _bounds(
@@ -328,31 +310,19 @@ class Retention(Figure[RetentionOptions]):
         begin, end = calendar.begin(every, cohort), calendar.begin(every, cohort + 1)
         return begin + timedelta(hours=first * hours), end + timedelta(hours=(last + 1) * hours)
 
-    def _averages(
-        self, cells: list[RetentionRow], sizes: dict[tuple[str, int], tuple[float, float]]
-    ) -> Iterator[RetentionRow]:
+    def _averages(self, cells: list[RetentionRow]) -> Iterator[RetentionRow]:
         """Yields the ratio of sums over the cohorts for which a unit is complete."""
         complete: dict[tuple[str, int], list[RetentionRow]] = defaultdict(list)
         for row in cells:
             if row.complete:
                 complete[row.label, row.unit].append(row)
-        for (label, unit), rows in sorted(complete.items()):
+        for _, rows in sorted(complete.items()):
             people = sum(row.people for row in rows)
             returned = sum(row.returned for row in rows)
             squares = sum(row.people**2 / row.n for row in rows if row.n)
             of_all = share(returned, people, kish(people, squares))
-            yield RetentionRow(
-                label=label,
-                cohort=None,
-                unit=unit,
-                period=self._name(unit),
-                people=people,
-                returned=returned,
-                share=of_all.value,
-                low=of_all.low,
-                high=of_all.high,
-                n=of_all.n,
-                complete=True,
+            yield structs.replace(
+                rows[0], cohort=None, people=people, returned=returned, **structs.asdict(of_all)
             )
 
     def _name(self, unit: int) -> str:
@@ -363,7 +333,7 @@ class Retention(Figure[RetentionOptions]):
 
     def table(self, scope: Scope, result: Result[RetentionRow]) -> Table:
         """Shows the triangle; with a breakdown, the average of each value."""
-        units = _fitting(len(self._spans))
+        units = fitting(len(self._spans))
         letter = self.options.every[0].upper()
         titles = [self._name(unit).replace(f"{self.options.every} ", letter) for unit in units]
         lines: dict[tuple[str, date | None], dict[int, RetentionRow]] = defaultdict(dict)
@@ -379,10 +349,10 @@ class Retention(Figure[RetentionOptions]):
             rows=[
                 [
                     Cell(label or (f"{cohort}" if cohort else "average"), bold=cohort is None),
-                    Cell(f"{max(row.people for row in line.values()):,.0f}"),
-                    *(_shown(line.get(unit)) for unit in units),
+                    Cell(f"{max(row.people for row in units_of.values()):,.0f}"),
+                    *(Cell.of_share(units_of.get(unit)) for unit in units),
                 ]
-                for (label, cohort), line in lines.items()
+                for (label, cohort), units_of in lines.items()
             ],
             caption=f"% of {scope.people}",
         )
@@ -393,87 +363,37 @@ class Retention(Figure[RetentionOptions]):
         rows = [
             {**row, "line": row["label"] or row["cohort"] or "average"} for row in rows_of(shown)
         ]
+        every = self.options.every
         x = axis(
-            "unit" if not self._brackets else "period",
-            f"{self.options.every}s after the first",
+            "period" if self._brackets else "unit",
+            f"{every}s after the first",
             "ordinal",
             axis={"labelAngle": 0},
             sort=None,
         )
         y = axis("share", f"share of {scope.people}", "quantitative", axis={"format": "%"})
-        is_average = "datum.cohort == null"
-        colour: dict[str, Any] = (
-            {"field": "label", "type": "nominal", "title": scope.by_words}
-            if scope.by
-            else {"value": "#0072B2"}
-        )
-        curve = {"x": x, "y": y, "detail": {"field": "line"}, "color": colour}
-        band = {**curve, "y": {**y, "field": "low"}, "y2": {"field": "high"}}
+        average, cohorts = "datum.cohort == null", "datum.cohort != null"
+        subtitle = "average of complete cohorts with its 95 % interval"
+        if not scope.by:
+            subtitle += f"; thin: each cohort, dashed where a {every} is not over"
         return chart(
-            f"Retention by {self.options.every}",
-            "average of complete cohorts with its 95 % interval"
-            + (
-                ""
-                if scope.by
-                else f"; thin: cohorts, dashed where a {self.options.every} is not over"
-            ),
+            f"Retention by {every}",
+            subtitle,
             joined(rows, "line"),
             {
                 "layer": [
-                    {
-                        "transform": [{"filter": f"!({is_average})"}],
-                        "mark": {"type": "line", "opacity": 0.35, "strokeWidth": 1},
-                        "encoding": {
-                            **curve,
-                            "color": {"value": "#777777"},
-                            "strokeDash": DASHED,
-                        },
-                    },
-                    {
-                        "transform": [{"filter": is_average}],
-                        "mark": {"type": "area", "opacity": 0.18},
-                        "encoding": band,
-                    },
-                    {
-                        "transform": [{"filter": is_average}],
-                        "mark": {"type": "line", "point": True, "strokeWidth": 2.5},
-                        "encoding": curve,
-                    },
+                    *line(x, y, series="line", where=cohorts, thin=True),
+                    *line(
+                        x,
+                        y,
+                        series="label" if scope.by else "",
+                        title=scope.by_words,
+                        where=average,
+                        band=True,
+                    ),
                 ]
             },
         )
-
-
-def _shown(row: RetentionRow | None) -> Cell:
-    if row is None or row.share is None:
-        return Cell("")
-    percent = "100" if row.share == 1 else f"{row.share * 100:.1f}"
-    return Cell(percent, shade=row.share, incomplete=not row.complete)
-
-
-def _fitting(number: int) -> list[int]:
-    """Returns the units that fit into 80 columns: the first ones, then ever fewer."""
-    if number <= 9:
-        return list(range(number))
-    chosen = [unit for unit in (0, 1, 2, 3, 7, 14, 21, 30, 60, 90) if unit < number]
-    return chosen[:8] if chosen[-1] == number - 1 else [*chosen[:8], number - 1]
-
-
-_BRACKET = re.compile(r"\s*([0-9]{1,4})(?:-([0-9]{1,4}))?\s*")
-
-
-def _parse_brackets(text: str) -> list[tuple[int, int]]:
-    found: list[tuple[int, int]] = []
-    for part in text.split(","):
-        match = _BRACKET.fullmatch(part)
-        low = int(match[1]) if match else -1
-        high = int(match[2] or match[1]) if match else -1
-        if not match or high < low or (found and low <= found[-1][1]):
-            raise WrongQuestion(
-                f"{text!r} are no brackets: write rising numbers such as 0,1-3,4-7,8-14"
-            )
-        found.append((low, high))
-    return found
 
 
 SPEC = FigureSpec(type="retention", config=RetentionOptions, build=Retention)
