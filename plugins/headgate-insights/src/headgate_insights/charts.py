@@ -57,7 +57,7 @@ def chart(
     }
 
 
-def axis(field: str, title: str, kind: str, **more: Any) -> dict[str, Any]:
+def axis(field: str, title: str | None, kind: str, **more: Any) -> dict[str, Any]:
     """Returns the encoding of a field on an axis."""
     return {"field": field, "type": kind, "title": title, **more}
 

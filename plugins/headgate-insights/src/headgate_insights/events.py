@@ -68,4 +68,8 @@ class Selector:
     @property
     def words(self) -> str:
         """The choice in words."""
-        return "any track, page or screen event" if self.text == ANYTHING else f"“{self.text}”"
+        return (
+            "anything (a track, page or screen event)"
+            if self.text == ANYTHING
+            else f"“{self.text}”"
+        )

@@ -11,10 +11,10 @@ import math
 
 from msgspec import Struct
 
-__all__ = ["CONFIDENCE", "Share", "kish", "share"]
+__all__ = ["CONFIDENCE", "Share", "Z", "kish", "kish_sql", "share"]
 
 CONFIDENCE = 0.95
-_Z = 1.959963984540054  # two-sided, for CONFIDENCE
+Z = 1.959963984540054  # two-sided, for CONFIDENCE
 
 
 class Share(Struct, frozen=True, kw_only=True):
@@ -37,14 +37,20 @@ def kish(weights: float, squares: float) -> float:
     return weights * weights / squares if squares > 0 else 0.0
 
 
+def kish_sql(w: str, test: str = "") -> str:
+    """Returns the SQL aggregate of `kish` over rows of the weight `w` that pass a test."""
+    only = f" FILTER ({test})" if test else ""
+    return f"sum({w}){only} ** 2 / nullif(sum({w} * {w}){only}, 0)"
+
+
 def share(part: float, whole: float, n: float) -> Share:
     """Returns the share of a part in a whole, with Wilson's interval for `n` people."""
     if whole <= 0 or n <= 0:
         return Share(share=None, low=None, high=None, n=0.0)
     p = min(max(part / whole, 0.0), 1.0)
-    scale = 1 + _Z * _Z / n
-    centre = (p + _Z * _Z / (2 * n)) / scale
-    half = _Z / scale * math.sqrt(p * (1 - p) / n + _Z * _Z / (4 * n * n))
+    scale = 1 + Z * Z / n
+    centre = (p + Z * Z / (2 * n)) / scale
+    half = Z / scale * math.sqrt(p * (1 - p) / n + Z * Z / (4 * n * n))
     # At 0 and 1 one bound is the share itself; rounding must not move it past.
     low, high = min(max(centre - half, 0.0), p), max(min(centre + half, 1.0), p)
     return Share(share=p, low=low, high=high, n=n)

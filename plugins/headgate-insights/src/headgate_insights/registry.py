@@ -11,7 +11,16 @@ from headgate_insights.figure import FigureSpec
 
 __all__ = ["BUILTINS", "find_figure", "own_figures"]
 
-BUILTINS = ("retention",)
+BUILTINS = (
+    "trend",
+    "active",
+    "lifecycle",
+    "retention",
+    "churn",
+    "sessions",
+    "paths",
+    "events",
+)
 """The figures of this package; each is a module of `headgate_insights.figures` with a ``SPEC``."""
 
 

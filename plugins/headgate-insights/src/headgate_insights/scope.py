@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
@@ -117,6 +117,17 @@ class Scope:
         return f"arm of {self.options.group}" if self.options.group else self.options.by
 
     @property
+    def start_sql(self) -> str:
+        """SQL of the start of the range."""
+        return literal(self.start)
+
+    @property
+    def dates(self) -> tuple[date, date]:
+        """The first and the last day of the range."""
+        days = self.periods("day")
+        return self.calendar.date_of("day", days[0]), self.calendar.date_of("day", days[-1])
+
+    @property
     def begins_inside(self) -> str:
         """A note if the lake knows nothing from before the range, so that all seem new at first."""
         if self.beginning < self.start:
@@ -133,6 +144,16 @@ class Scope:
     def entry_weight(self) -> str:
         """SQL aggregate of how many one stands for: the weight of their first event here."""
         return "arg_min(weight, ts)" if self.weighted else "1::DOUBLE"
+
+    @property
+    def event_weight(self) -> str:
+        """SQL of how many an event stands for, over the columns of `events`."""
+        return "weight" if self.weighted else "1::DOUBLE"
+
+    @property
+    def label_column(self) -> str:
+        """SQL of the breakdown's value over the columns of `events`."""
+        return "label" if self.by else "''"
 
     @property
     def entry_label(self) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from msgspec import Struct
 
 from headgate_insights.intervals import Share
 
-__all__ = ["Cell", "Column", "Table", "fitting"]
+__all__ = ["Cell", "Column", "Table", "fitting", "latest"]
 
 
 class Column(Struct, frozen=True):
@@ -47,6 +48,18 @@ class Table(Struct, frozen=True, kw_only=True):
     columns: Sequence[Column]
     rows: Sequence[Sequence[Cell]]
     caption: str = ""
+
+
+Row = TypeVar("Row")
+_LATEST = 21
+"""How many periods a table in a terminal shows."""
+
+
+def latest(rows: Sequence[Row], what: str) -> tuple[Sequence[Row], str]:
+    """Returns the latest rows that a terminal shows, and a caption if that is not all."""
+    if len(rows) <= _LATEST:
+        return rows, ""
+    return rows[-_LATEST:], f"the latest {_LATEST} of {len(rows)} {what}; --csv has all"
 
 
 def fitting(number: int) -> list[int]:

@@ -67,13 +67,17 @@ def _table(table: Table) -> RichTable:
     shown = RichTable(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
     for column in table.columns:
         shown.add_column(column.title, justify="left" if column.left else "right", no_wrap=True)
+    columns = list(zip(*table.rows, strict=True))
+    marked = [any(cell.incomplete for cell in column) for column in columns]
     for row in table.rows:
-        shown.add_row(*map(_cell, row))
+        shown.add_row(
+            *(_cell(cell, is_marked) for cell, is_marked in zip(row, marked, strict=True))
+        )
     return shown
 
 
-def _cell(cell: Cell) -> Text:
-    text = Text(cell.text + ("~" if cell.incomplete else " " if cell.shade is not None else ""))
+def _cell(cell: Cell, marked: bool) -> Text:
+    text = Text(cell.text + ("~" if cell.incomplete else " " if marked else ""))
     if cell.shade is not None and not cell.incomplete:
         background, ink = next((b, i) for bound, b, i in _SHADES if cell.shade >= bound)
         text.stylize(f"{ink} on {background}")
