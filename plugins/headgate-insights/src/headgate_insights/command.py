@@ -15,10 +15,11 @@ import click
 import msgspec
 
 from gateway import GatewayError
-from headgate_insights.answers import answer, people
+from headgate_insights.answers import Completeness, answer, people
 from headgate_insights.errors import WrongQuestion
 from headgate_insights.figure import FigureSpec, Result
 from headgate_insights.intervals import Share
+from headgate_insights.lakes import Lake
 from headgate_insights.options import decode_options, options_of
 from headgate_insights.pictures import SUFFIXES, write_picture
 from headgate_insights.registry import find_figure, own_figures
@@ -95,16 +96,20 @@ def _command(spec: FigureSpec[Any]) -> click.Command:
 
 
 def _run(spec: FigureSpec[Any], given: dict[str, Any]) -> None:
-    from headgate_insights.local_lake import open_lake
-
     picture: Path | None = given["picture"]
     if picture is not None and picture.suffix not in SUFFIXES:
         raise WrongQuestion(f"{picture}: the name of a chart ends with {', '.join(SUFFIXES)}")
     figure = spec.build(decode_options(spec.config, given))
     options = decode_options(ScopeOptions, given)
-    lake = open_lake(given["folder"])
+    lake, project, completeness = _open(given)
     found, scope = answer(
-        spec.type, figure, options, lake, project=Project(), now=datetime.now(UTC)
+        spec.type,
+        figure,
+        options,
+        lake,
+        project=project,
+        now=datetime.now(UTC),
+        completeness=completeness,
     )
     if picture is not None:
         write_picture(figure.chart(scope, found.result), picture)
@@ -122,6 +127,13 @@ def _run(spec: FigureSpec[Any], given: dict[str, Any]) -> None:
             print_people(behind, scope.calendar, make_console())
         else:
             print_answer(found, scope, figure.table(scope, found.result), make_console())
+
+
+def _open(given: dict[str, Any]) -> tuple[Lake, Project, Completeness | None]:
+    """Opens the lake, and asks a running gateway what is missing from it."""
+    from headgate_insights.local_lake import open_lake
+
+    return open_lake(given["folder"]), Project(), None
 
 
 def _print_csv(result: Result[Any]) -> None:
