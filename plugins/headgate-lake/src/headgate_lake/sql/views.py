@@ -1,0 +1,119 @@
+"""The views that queries read: `events`, `people` and `sessions`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from headgate_lake.columns import COLUMNS
+
+__all__ = ["SESSION_MINUTES", "quoted", "quoted_name", "setup_of"]
+
+SESSION_MINUTES = 30
+"""A session ends after so long without an event."""
+
+_ENGAGED_SECONDS = 10
+"""A session that is longer than this is engaged, however few pages it has."""
+
+_PEOPLE = """
+SELECT person,
+    arg_max(user_id, ts) FILTER (user_id IS NOT NULL) AS user_id,
+    arg_min(anonymous_id, ts) FILTER (anonymous_id IS NOT NULL) AS anonymous_id,
+    min(ts) AS first_seen,
+    max(ts) AS last_seen,
+    count(*) AS events,
+    count(DISTINCT ts::DATE) AS days,
+    count(*) FILTER (event = 'Order Completed') AS orders,
+    sum(revenue) FILTER (event = 'Order Completed') AS revenue,
+    arg_max(traits, ts) FILTER (type = 'identify') AS traits,
+    arg_max(country, ts) FILTER (country IS NOT NULL) AS country,
+    arg_min(channel, ts) FILTER (channel IS NOT NULL) AS first_channel,
+    arg_min(utm_source, ts) FILTER (utm_source IS NOT NULL) AS first_utm_source,
+    arg_min(utm_campaign, ts) FILTER (utm_campaign IS NOT NULL) AS first_utm_campaign,
+    arg_min(weight, ts) AS weight,
+    bool_or(bot) AS bot
+FROM events WHERE person IS NOT NULL GROUP BY person
+"""
+
+_SESSIONS = f"""
+WITH gaps AS (
+    SELECT *, coalesce(
+        ts - lag(ts) OVER of_person > INTERVAL {SESSION_MINUTES} MINUTES, true
+    )::INTEGER AS begins
+    FROM events WHERE person IS NOT NULL
+    WINDOW of_person AS (PARTITION BY person ORDER BY ts, queue_id, queue_offset)
+), numbered AS (
+    SELECT *, sum(begins) OVER (
+        PARTITION BY person ORDER BY ts, queue_id, queue_offset
+        ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+    )::BIGINT AS number
+    FROM gaps
+)
+SELECT person, number, min(ts) AS started_at, max(ts) AS ended_at,
+    epoch(max(ts) - min(ts)) AS seconds,
+    count(*) AS events,
+    count(*) FILTER (type IN ('page', 'screen')) AS pages,
+    arg_min(coalesce(page_path, name), ts) FILTER (type IN ('page', 'screen')) AS entry_page,
+    arg_max(coalesce(page_path, name), ts) FILTER (type IN ('page', 'screen')) AS exit_page,
+    arg_min(referrer_host, ts) FILTER (referrer_host IS NOT NULL) AS referrer_host,
+    arg_min(channel, ts) FILTER (channel IS NOT NULL) AS channel,
+    arg_min(utm_source, ts) FILTER (utm_source IS NOT NULL) AS utm_source,
+    arg_min(utm_medium, ts) FILTER (utm_medium IS NOT NULL) AS utm_medium,
+    arg_min(utm_campaign, ts) FILTER (utm_campaign IS NOT NULL) AS utm_campaign,
+    arg_min(device_type, ts) FILTER (device_type IS NOT NULL) AS device_type,
+    arg_min(country, ts) FILTER (country IS NOT NULL) AS country,
+    count(*) FILTER (event = 'Order Completed') AS orders,
+    sum(revenue) FILTER (event = 'Order Completed') AS revenue,
+    epoch(max(ts) - min(ts)) > {_ENGAGED_SECONDS} OR pages >= 2 OR orders > 0 AS engaged,
+    arg_min(weight, ts) AS weight,
+    bool_or(bot) AS bot
+FROM numbered GROUP BY person, number
+"""  # noqa: S608
+
+_FIXED = {"people": _PEOPLE, "sessions": _SESSIONS}
+
+
+def setup_of(
+    names: Iterable[str],
+    paths: Sequence[str],
+    start: datetime | None,
+    end: datetime | None,
+) -> list[str]:
+    """Returns the statements that make views over files.
+
+    Args:
+        names: of the fixed views that are needed, in lower case; `events` is always made.
+        start, end: bounds of the events' time; `end` is excluded.
+    """
+    wanted = set(names)
+    return [
+        f"CREATE VIEW events AS {_events(paths, start, end)}",
+        *(f"CREATE VIEW {name} AS {sql}" for name, sql in _FIXED.items() if name in wanted),
+    ]
+
+
+def quoted(text: str) -> str:
+    """Returns a text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def quoted_name(name: str) -> str:
+    """Returns a name as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _events(paths: Sequence[str], start: datetime | None, end: datetime | None) -> str:
+    if not paths:
+        columns = ", ".join(f"NULL::{c.type} AS {quoted_name(c.name)}" for c in COLUMNS)
+        return f"SELECT {columns} WHERE false"
+    columns = ", ".join(quoted_name(column.name) for column in COLUMNS)
+    listed = ", ".join(map(quoted, paths))
+    bounds = [
+        f"ts {sign} {quoted(moment.astimezone(UTC).isoformat())}::TIMESTAMPTZ"
+        for sign, moment in ((">=", start), ("<", end))
+        if moment is not None
+    ]
+    # The folder's name is a column only if asked for, and all files have the same columns.
+    source = f"read_parquet([{listed}], hive_partitioning = false)"
+    where = f" WHERE {' AND '.join(bounds)}" if bounds else ""
+    return f"SELECT {columns} FROM {source}{where}"  # noqa: S608
