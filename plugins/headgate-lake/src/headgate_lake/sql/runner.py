@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Protocol, Self, TypeVar
 import msgspec
 
 from headgate_lake.sql import wire
+from headgate_lake.sql.catalogue import Catalogue, view_names
 from headgate_lake.sql.errors import (
     QueryCancelled,
     QueryCrashed,
@@ -31,12 +32,13 @@ from headgate_lake.sql.guard import FIXED_VIEWS
 from headgate_lake.sql.limits import MOST_SQL_BYTES, Limits
 from headgate_lake.sql.process import Child, Spares
 from headgate_lake.sql.slots import Slots
-from headgate_lake.sql.views import setup_of
+from headgate_lake.sql.views import event_view, setup_of
 
 __all__ = ["Answer", "AnswerColumn", "Files", "Query", "Runner"]
 
 _FOLDER = "queries"
 _ANSWER = "answer.parquet"
+_CATALOGUE = "catalogue.sqlite"
 _MESSAGE_BYTES = 1 << 20
 """Size of a message beside the rows of an answer."""
 
@@ -154,6 +156,7 @@ class Runner:
         self._spares = Spares(self._limits.spare_seconds if spare else 0)
         self._slots = Slots(lake.folder / _FOLDER, self._limits.at_once, self._limits.max_waiting)
         self._slots.sweep()
+        self._catalogue = Catalogue(lake.folder / _FOLDER / _CATALOGUE)
         self._threads: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> Self:
@@ -227,11 +230,50 @@ class Runner:
         child.send(_job(query, folder, limits))
         names = self._receive(child, query, wire.Names)
         paths = [str(path) for path in self._lake.paths(query.start, query.end)]
-        for name, place in names.places.items():
-            if name.casefold() not in FIXED_VIEWS:
-                raise unknown_view(name, FIXED_VIEWS, query.sql, place)
         setup = setup_of({name.casefold() for name in names.places}, paths, query.start, query.end)
+        setup += self._event_views(query, names, child)
         child.send(wire.Go(setup=setup, files=paths))
+        columns, rows, size, end = self._rows(child, query)
+        count = end.rows
+        if query.parquet is not None:
+            count, size = rows[0][0], _keep(folder / _ANSWER, query.parquet)
+            rows = []
+        return Answer(
+            columns=tuple(columns),
+            rows=rows,
+            truncated=end.truncated,
+            seconds=time.monotonic() - started,
+            bytes=size,
+            row_count=count,
+        )
+
+    def _event_views(self, query: Query, names: wire.Names, child: Child) -> list[str]:
+        """Returns the statements that make the views of events that a query names."""
+        wanted = [name for name in names.places if name.casefold() not in FIXED_VIEWS]
+        if not wanted:
+            return []
+
+        def look(sql: str) -> list[tuple[Any, ...]]:
+            child.send(wire.Look(sql))
+            return self._rows(child, query)[1]
+
+        files = [str(path) for path in reversed(self._lake.paths())]
+        self._catalogue.refresh_names(files, look)
+        known = self._catalogue.names()
+        views = view_names(known)
+        made = []
+        for name in wanted:
+            event = views.get(name.casefold())
+            if event is None:
+                raise unknown_view(name, [*FIXED_VIEWS, *views], query.sql, names.places[name])
+            self._catalogue.refresh(event, files, look)
+            made.append(event_view(name, event, self._catalogue.properties(event)))
+        return made
+
+    def _rows(
+        self, child: Child, query: Query
+    ) -> tuple[list[AnswerColumn], list[tuple[Any, ...]], int, wire.End]:
+        """Receives an answer: its columns, rows, size and end."""
         header = self._receive(child, query, wire.Header)
         rows: list[tuple[Any, ...]] = []
         size = 0
@@ -239,18 +281,7 @@ class Runner:
             rows += answer[0].rows
             size += answer[1]
         end = self._checked(answer[0], query, wire.End)
-        count = end.rows
-        if query.parquet is not None:
-            count, size = rows[0][0], _keep(folder / _ANSWER, query.parquet)
-            rows = []
-        return Answer(
-            columns=tuple(AnswerColumn(*column) for column in header.columns),
-            rows=rows,
-            truncated=end.truncated,
-            seconds=time.monotonic() - started,
-            bytes=size,
-            row_count=count,
-        )
+        return [AnswerColumn(*column) for column in header.columns], rows, size, end
 
     def _next(self, child: Child) -> tuple[Any, int]:
         return child.receive(self._limits.max_answer_bytes + _MESSAGE_BYTES)

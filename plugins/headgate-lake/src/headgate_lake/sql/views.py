@@ -7,13 +7,22 @@ from datetime import UTC, datetime
 
 from headgate_lake.columns import COLUMNS
 
-__all__ = ["SESSION_MINUTES", "quoted", "quoted_name", "setup_of"]
+__all__ = ["SESSION_MINUTES", "event_view", "quoted", "quoted_name", "read_files", "setup_of"]
 
 SESSION_MINUTES = 30
 """A session ends after so long without an event."""
 
 _ENGAGED_SECONDS = 10
 """A session that is longer than this is engaged, however few pages it has."""
+
+_FIRST = ("ts", "person", "user_id", "anonymous_id")
+"""Columns of the view of an event that stand before its properties."""
+
+_LEFT_OUT = {"type", "event", "traits"}
+"""Columns of `events` that would be the same in each row of the view of an event."""
+
+_MADE_FROM_PROPERTIES = {"revenue", "currency", "order_id"}
+"""Columns of `events` that have the property of the same name, already typed."""
 
 _PEOPLE = """
 SELECT person,
@@ -102,18 +111,60 @@ def quoted_name(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def read_files(paths: Iterable[str]) -> str:
+    """Returns the SQL that reads files of the lake."""
+    # The name of the folder would be a column otherwise. All files have the same columns.
+    return f"read_parquet([{', '.join(map(quoted, paths))}], hive_partitioning = false)"
+
+
+def event_view(name: str, event: str, properties: Iterable[tuple[str, str]]) -> str:
+    """Returns the statement that makes the view of an event, with its properties as columns.
+
+    A property with the name of a column of `events` is `properties_NAME`, unless that column is
+    made from this property. Of properties that differ in case only, the later ones get a number.
+
+    Args:
+        properties: names and types.
+    """
+    fixed = [column.name for column in COLUMNS if column.name not in _LEFT_OUT]
+    taken = set(fixed)
+    own = []
+    for key, kind in properties:
+        if key in _MADE_FROM_PROPERTIES:
+            continue
+        column = f"properties_{key}" if key.casefold() in taken else key or "properties_"
+        column = next(
+            free
+            for free in (column, *(f"{column}_{number}" for number in range(2, 1000)))
+            if free.casefold() not in taken
+        )
+        taken.add(column.casefold())
+        own.append(f"{_value(key, kind)} AS {quoted_name(column)}")
+    first, rest = map(quoted_name, _FIRST), map(quoted_name, fixed)
+    columns = [*first, *own, *(column for column in rest if column.strip('"') not in _FIRST)]
+    return (
+        f"CREATE VIEW {quoted_name(name)} AS SELECT {', '.join(columns)} FROM events "
+        f"WHERE type = 'track' AND event = {quoted(event)}"
+    )
+
+
+def _value(key: str, kind: str) -> str:
+    path = quoted("/" + key.replace("~", "~0").replace("/", "~1"))
+    if kind == "JSON":
+        return f"properties -> {path}"
+    text = f"(properties ->> {path})"
+    return text if kind == "VARCHAR" else f"try_cast({text} AS {kind})"
+
+
 def _events(paths: Sequence[str], start: datetime | None, end: datetime | None) -> str:
     if not paths:
         columns = ", ".join(f"NULL::{c.type} AS {quoted_name(c.name)}" for c in COLUMNS)
         return f"SELECT {columns} WHERE false"
     columns = ", ".join(quoted_name(column.name) for column in COLUMNS)
-    listed = ", ".join(map(quoted, paths))
     bounds = [
         f"ts {sign} {quoted(moment.astimezone(UTC).isoformat())}::TIMESTAMPTZ"
         for sign, moment in ((">=", start), ("<", end))
         if moment is not None
     ]
-    # The folder's name is a column only if asked for, and all files have the same columns.
-    source = f"read_parquet([{listed}], hive_partitioning = false)"
     where = f" WHERE {' AND '.join(bounds)}" if bounds else ""
-    return f"SELECT {columns} FROM {source}{where}"  # noqa: S608
+    return f"SELECT {columns} FROM {read_files(paths)}{where}"  # noqa: S608
