@@ -6,7 +6,16 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from gateway import BatchPolicy, Context, Destination, DestinationSpec, hookimpl
+from gateway import (
+    AdminArea,
+    BatchPolicy,
+    CommandSpec,
+    Context,
+    Destination,
+    DestinationSpec,
+    TableSpec,
+    hookimpl,
+)
 from headgate_lake.columns import COLUMNS, SCHEMA_VERSION, Column, person_of
 from headgate_lake.config import LakeConfig
 from headgate_lake.lake import Lake
@@ -65,6 +74,9 @@ __all__ = [
     "Runner",
     "__version__",
     "person_of",
+    "register_admin",
+    "register_commands",
+    "register_config",
     "register_destinations",
 ]
 
@@ -102,3 +114,25 @@ def register_destinations(register: Callable[[DestinationSpec[Any]], None]) -> N
             rehearses=True,
         )
     )
+
+
+@hookimpl
+def register_config(register: Callable[[TableSpec[Any]], None]) -> None:
+    """Registers ``[sql]``."""
+    from headgate_lake.sql.limits import Limits
+
+    register(TableSpec("sql", Limits))
+
+
+@hookimpl
+def register_commands(register: Callable[[CommandSpec], None]) -> None:
+    """Registers ``gateway sql``."""
+    register(CommandSpec("sql", "Ask the events of the lake.", "headgate_lake.sql.command:sql"))
+
+
+@hookimpl
+def register_admin(register: Callable[[AdminArea], None]) -> None:
+    """Registers ``/admin/sql``."""
+    from headgate_lake.sql.admin import SQL_AREA
+
+    register(SQL_AREA)

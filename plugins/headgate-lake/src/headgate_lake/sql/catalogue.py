@@ -195,7 +195,7 @@ class Catalogue:
                 _add(db, event, rows)
 
     def properties(self, event: str) -> list[Property]:
-        """Returns the properties of an event with a column of their own, the most frequent first."""
+        """Returns the properties of an event that get a column, the most frequent first."""
         with closing(self._open()) as db:
             rows = db.execute(
                 "SELECT property, type, counts FROM properties WHERE event = ?", (event,)
@@ -249,6 +249,5 @@ def _add(db: sqlite3.Connection, event: str, rows: Iterable[tuple[Any, ...]]) ->
 
 
 def _counts(text: str) -> Counter[str]:
-    return Counter(
-        {kind: int(count) for kind, _, count in (p.partition(":") for p in text.split())}
-    )
+    parts = (part.partition(":") for part in text.split())
+    return Counter({kind: int(count) for kind, _, count in parts})

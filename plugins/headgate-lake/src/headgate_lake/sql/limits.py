@@ -6,13 +6,16 @@ from typing import Annotated
 
 import msgspec
 
-__all__ = ["MOST_SQL_BYTES", "Limits"]
+__all__ = ["MOST_SECONDS", "MOST_SQL_BYTES", "Limits"]
 
 MOST_SQL_BYTES = 100_000
 """Longest SQL text of a query."""
 
 _Bytes = Annotated[int, msgspec.Meta(ge=50_000_000)]
-_Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+MOST_SECONDS = 3600.0
+"""Longest time that a query may be given."""
+
+_Seconds = Annotated[float, msgspec.Meta(gt=0, le=MOST_SECONDS)]
 _Count = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 
 
@@ -41,4 +44,4 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     at_once: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
     max_waiting: _Count = 8
     wait_seconds: _Seconds = 10.0
-    spare_seconds: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 60.0
+    spare_seconds: Annotated[float, msgspec.Meta(ge=0, le=MOST_SECONDS)] = 60.0

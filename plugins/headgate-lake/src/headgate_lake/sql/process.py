@@ -111,12 +111,13 @@ class Spares:
 
     Args:
         seconds: that it stands ready; 0 for none.
+        first: a child that was started for the first query.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, first: Child | None = None) -> None:
         self._seconds = seconds
         self._lock = threading.Lock()
-        self._spare: Child | None = None
+        self._spare = first
         self._timer: threading.Timer | None = None
         self._closed = False
 

@@ -42,6 +42,9 @@ _CATALOGUE = "catalogue.sqlite"
 _MESSAGE_BYTES = 1 << 20
 """Size of a message beside the rows of an answer."""
 
+_NAMES_ONLY = "SELECT 'event names'"
+"""A query that brings the names in the catalogue up to date."""
+
 _WATCH_SECONDS = 0.02
 
 _T = TypeVar("_T")
@@ -148,12 +151,20 @@ class Runner:
         lake: the files.
         limits: for each query and for all.
         spare: keep a process ready for the next query, for programs that run more than one.
+        first: a process that was started ahead for the first query.
     """
 
-    def __init__(self, lake: Files, limits: Limits | None = None, *, spare: bool = True) -> None:
+    def __init__(
+        self,
+        lake: Files,
+        limits: Limits | None = None,
+        *,
+        spare: bool = True,
+        first: Child | None = None,
+    ) -> None:
         self._lake = lake
         self._limits = limits or Limits()
-        self._spares = Spares(self._limits.spare_seconds if spare else 0)
+        self._spares = Spares(self._limits.spare_seconds if spare else 0, first)
         self._slots = Slots(lake.folder / _FOLDER, self._limits.at_once, self._limits.max_waiting)
         self._slots.sweep()
         self._catalogue = Catalogue(lake.folder / _FOLDER / _CATALOGUE)
@@ -189,6 +200,15 @@ class Runner:
             except _FilesChanged:
                 # Files were merged or rewritten since they were listed.
                 return self._attempt(query, folder, cancelled)
+
+    def views(self) -> dict[str, str]:
+        """Returns the event of each view of an event, by the view's name in lower case.
+
+        Raises:
+            QueryError: as for `run`.
+        """
+        self.run(Query(sql=_NAMES_ONLY, trusted=True))
+        return view_names(self._catalogue.names())
 
     async def run_async(self, query: Query) -> Answer:
         """Returns the answer to a query; a cancelled call ends the query.
@@ -250,7 +270,7 @@ class Runner:
     def _event_views(self, query: Query, names: wire.Names, child: Child) -> list[str]:
         """Returns the statements that make the views of events that a query names."""
         wanted = [name for name in names.places if name.casefold() not in FIXED_VIEWS]
-        if not wanted:
+        if not wanted and query.sql != _NAMES_ONLY:
             return []
 
         def look(sql: str) -> list[tuple[Any, ...]]:

@@ -142,10 +142,9 @@ def event_view(name: str, event: str, properties: Iterable[tuple[str, str]]) -> 
         own.append(f"{_value(key, kind)} AS {quoted_name(column)}")
     first, rest = map(quoted_name, _FIRST), map(quoted_name, fixed)
     columns = [*first, *own, *(column for column in rest if column.strip('"') not in _FIRST)]
-    return (
-        f"CREATE VIEW {quoted_name(name)} AS SELECT {', '.join(columns)} FROM events "
-        f"WHERE type = 'track' AND event = {quoted(event)}"
-    )
+    listed = ", ".join(columns)
+    chosen = f"SELECT {listed} FROM events WHERE type = 'track' AND event = {quoted(event)}"  # noqa: S608
+    return f"CREATE VIEW {quoted_name(name)} AS {chosen}"
 
 
 def _value(key: str, kind: str) -> str:
