@@ -12,7 +12,7 @@ from gateway.components.scope import Scope
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["AdminClient", "find_gateway", "load_scope", "make_table", "running_gateway_of"]
+__all__ = ["AdminClient", "find_gateway", "load_scope", "make_table", "require_gateway"]
 
 AdminClient: TypeAlias = Remote
 
@@ -45,7 +45,7 @@ def find_gateway(scope: Scope) -> AdminClient | None:
     return connect(load(scope.file))
 
 
-def running_gateway_of(scope: Scope) -> AdminClient:
+def require_gateway(scope: Scope) -> AdminClient:
     """Returns the admin API of the gateway that runs by this config.
 
     Raises:

@@ -13,7 +13,7 @@ from aiohttp import web
 from gateway.components.admin_area import AdminArea, AdminEndpoint, AdminRequest
 from gateway.components.isolation import call
 from gateway.components.verdict import trace_of
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, PluginCrash
 from gateway.server.admin.api import CALLER, AdminError, answer, body_of, note
 from gateway.server.admin.endpoint import Endpoint
 from gateway.server.admin.merge import AllShards, AnyShard, FirstShard, Merge
@@ -64,8 +64,8 @@ def _handler(
         try:
             value = await call(work, one.timeout_seconds)
             data = msgspec.json.encode(value)
-        except AdminError:
-            raise
+        except PluginCrash as error:
+            raise _failed(name, error) from error
         except TimeoutError:
             raise AdminError(f"{name}: not done within {one.timeout_seconds:g} s", 503) from None
         except GatewayError:
