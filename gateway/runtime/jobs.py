@@ -52,6 +52,11 @@ class JobStatus(Struct, frozen=True):
     detail: str
     next_at: str
 
+    @property
+    def failing(self) -> bool:
+        """True if the last run failed, or was interrupted and is not being made up."""
+        return self.outcome == "failed" or (self.outcome == "interrupted" and not self.running)
+
 
 class Jobs:
     """The jobs of a gateway.
