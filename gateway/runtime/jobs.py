@@ -42,7 +42,6 @@ class JobStatus(Struct, frozen=True):
     """
 
     name: str
-    help: str
     schedule: str
     running: bool
     started_at: str
@@ -163,7 +162,6 @@ class Jobs:
         took_ms = (now_ms if running else record.finished_ms) - record.started_ms
         return JobStatus(
             name=name,
-            help=planned.spec.help,
             schedule=planned.text,
             running=running,
             started_at=_shown(record.started_ms),
