@@ -12,10 +12,10 @@ from typing import Any, Protocol
 import duckdb
 import pytest
 
+from gateway import ProjectConfig
 from headgate_insights.answers import Answer, answer
 from headgate_insights.lakes import Statement
 from headgate_insights.registry import find_figure
-from headgate_insights.resolve import Project
 from headgate_insights.scope import Scope, ScopeOptions
 
 COLUMNS = {
@@ -101,7 +101,7 @@ class Ask(Protocol):
         *,
         now: str = ...,
         watermark: str | None = ...,
-        project: Project = ...,
+        project: ProjectConfig = ...,
         options: Mapping[str, Any] = ...,
         **scope: Any,
     ) -> Answer: ...
@@ -128,7 +128,7 @@ def ask(make_lake: Callable[..., MemoryLake]) -> Ask:
         *,
         now: str = "2026-06-01T00:00:00+00:00",
         watermark: str | None = None,
-        project: Project = Project(),  # noqa: B008 - frozen
+        project: ProjectConfig = ProjectConfig(),  # noqa: B008 - frozen
         options: Mapping[str, Any] | None = None,
         **scope: Any,
     ) -> Answer:
@@ -145,7 +145,7 @@ def _ask(
     figure: str,
     lake: MemoryLake,
     now: str,
-    project: Project,
+    project: ProjectConfig,
     options: Mapping[str, Any],
     scope: Mapping[str, Any],
 ) -> tuple[Answer, Scope]:

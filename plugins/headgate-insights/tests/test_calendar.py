@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import duckdb
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from headgate_insights.calendar import EPOCH, Calendar
@@ -24,9 +24,8 @@ def sql(expression: str) -> Any:
     return duckdb.sql(f"SELECT {expression}").fetchall()[0][0]
 
 
-@settings(max_examples=60, deadline=None)
 @given(
-    st.datetimes(datetime(2001, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)),
+    st.integers(980_000_000, 1_890_000_000).map(lambda at: datetime.fromtimestamp(at, UTC)),
     st.sampled_from(ZONES),
     st.sampled_from(["day", "week", "month"]),
     st.sampled_from(["monday", "saturday", "sunday"]),

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from gateway import ProjectConfig
 from headgate_insights import command
 from headgate_insights.answers import answer
 from headgate_insights.pictures import write_picture
 from headgate_insights.registry import BUILTINS, find_figure
-from headgate_insights.resolve import Project
 from headgate_insights.scope import ScopeOptions
 
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -42,7 +42,7 @@ def events() -> list[dict[str, Any]]:
 def run(make_lake: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Calls the command over a small lake."""
     lake = make_lake(events(), TODAY)
-    monkeypatch.setattr(command, "_open", lambda given: (lake, Project(), None))
+    monkeypatch.setattr(command, "_open", lambda *_: (lake, ProjectConfig(), None))
     return lambda *words: CliRunner().invoke(command.insights, words)
 
 
@@ -77,13 +77,13 @@ def test_each_chart_has_titles_and_axes(
     for by in ("", "country"):
         built = spec.build(spec.config())
         options = ScopeOptions(by=by)
-        found, scope = answer(figure, built, options, lake, project=Project(), now=TODAY)
+        found, scope = answer(figure, built, options, lake, project=ProjectConfig(), now=TODAY)
         chart = built.chart(scope, found.result)
         assert chart["title"]["text"]
         assert chart["data"]["values"]
         assert '"title"' in json.dumps(chart.get("layer") or chart.get("spec") or chart["encoding"])
         built.table(scope, found.result)
-    write_picture(chart, tmp_path / "chart.svg")
+    write_picture(chart, "svg", tmp_path / "chart.svg")
     assert (tmp_path / "chart.svg").read_text().startswith("<svg")
 
 
@@ -95,7 +95,7 @@ def test_each_chart_has_titles_and_axes(
         (("retention", "--units", "0"), 2, "units"),
         (("trend", "--event", "Bougt"), 2, "did you mean 'Bought'"),
         (("trend", "--from", "2020-01-01", "--to", "2020-02-01"), 1, "no event between"),
-        (("trend", "--chart", "a.gif"), 2, ".png, .svg, .html"),
+        (("trend", "--png", "/nowhere/a.png"), 2, "cannot be written"),
         (("lifecycle", "--people", "x=1"), 2, "kind=dormant"),
     ],
 )

@@ -16,7 +16,10 @@ from headgate_insights.errors import WrongQuestion
 
 Ask = Callable[..., Any]
 SLOW = settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    # An example is a lake of its own.
+    max_examples=60 if settings.get_current_profile_name() == "long" else 4,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 MOMENTS = st.integers(0, 70 * 24 * 60).map(
     lambda minute: datetime(2026, 3, 1, tzinfo=UTC) + timedelta(minutes=minute)

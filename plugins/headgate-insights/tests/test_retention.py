@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway import ProjectConfig
 from headgate_insights.errors import WrongQuestion
 
 Ask = Callable[..., Any]
@@ -129,7 +130,6 @@ def test_people_behind_a_cell(ask: Ask, make_lake: Callable[..., Any]) -> None:
     """The people of a cell are those that its number counts."""
     from headgate_insights.answers import answer, people
     from headgate_insights.registry import find_figure
-    from headgate_insights.resolve import Project
     from headgate_insights.scope import ScopeOptions
 
     events = [did(who, "2026-04-06T08:00Z") for who in "abc"] + [did("b", "2026-04-14T08:00Z")]
@@ -137,7 +137,7 @@ def test_people_behind_a_cell(ask: Ask, make_lake: Callable[..., Any]) -> None:
     lake, spec = make_lake(events, now), find_figure("retention")
     figure = spec.build(spec.config())
     options = ScopeOptions(from_="2026-04-06")
-    _, scope = answer("retention", figure, options, lake, project=Project(), now=now)
+    _, scope = answer("retention", figure, options, lake, project=ProjectConfig(), now=now)
     for returned, expected in (("yes", ["b"]), ("no", ["a", "c"])):
         cell = f"cohort=2026-04-06,unit=1,returned={returned}"
         assert [one.user_id for one in people(figure, scope, lake, cell)] == expected
@@ -156,7 +156,11 @@ EVENTS = st.lists(
 )
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=100 if settings.get_current_profile_name() == "long" else 6,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(EVENTS, ZONES, st.sampled_from(["first", "recurring"]), st.sampled_from(["on", "after"]))
 def test_it_equals_a_second_implementation(
     ask: Ask, events: list[Any], zone: str, cohorts: str, mode: str

@@ -12,8 +12,9 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from headgate_insights.answers import Answer, Completeness, Person, Provenance
+from headgate_insights.answers import Answer, Person, Provenance
 from headgate_insights.calendar import Calendar
+from headgate_insights.completeness import Completeness
 from headgate_insights.figure import Headline
 from headgate_insights.scope import Scope
 from headgate_insights.tables import Cell, Table
