@@ -191,14 +191,8 @@ def test_it_equals_a_second_implementation(
     answer = ask(
         "retention",
         [did(who, at.isoformat(), event) for who, at, event in events],
-        options={
-            "start": "Opened",
-            "back": back,
-            "every": "day",
-            "units": units,
-            "cohorts": cohorts,
-            "mode": mode,
-        },  # fmt: skip
+        options={"start": "Opened", "back": back, "every": "day", "units": units}
+        | {"cohorts": cohorts, "mode": mode},
         from_="2026-02-27",
         to="2026-05-02",
         zone=zone,

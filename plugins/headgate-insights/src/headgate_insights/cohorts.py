@@ -69,7 +69,7 @@ class Cohorts:
         return range(first, calendar.period_of(every, calendar.day_of(until)) + 1)
 
     def _from_bits(self, scope: Scope, until: datetime) -> str:
-        """Keeps the periods of a person as a set of bits, so that events are grouped by person only.
+        """Keeps the periods of a person as a set of bits; events are grouped by person only.
 
         That takes half of the time of groups by person and period.
         """
