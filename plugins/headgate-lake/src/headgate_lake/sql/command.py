@@ -15,7 +15,7 @@ from headgate_lake.sql.history import history_of
 from headgate_lake.sql.limits import MOST_SECONDS
 from headgate_lake.sql.output import print_answer, print_footer
 from headgate_lake.sql.place import find_lake, limits_of, moment_in, zone_of
-from headgate_lake.sql.process import Child
+from headgate_lake.sql.process import Child, Spares
 from headgate_lake.sql.runner import Query, Runner
 
 __all__ = ["sql"]
@@ -55,8 +55,9 @@ def sql(
     `order_completed`. SQL may also come from standard input.
     """
     with explained_errors(), ExitStack() as stack:
-        first = Child()  # it starts while the config is read
-        stack.callback(first.close)
+        # It starts while the config is read.
+        spares = Spares(MOST_SECONDS, Child())
+        stack.callback(spares.close)
         scope = load_scope(config_path)
         name, place = zone_of(scope, zone)
         now = datetime.now(UTC)
@@ -77,12 +78,12 @@ def sql(
         if text is None and sys.stdin.isatty():
             from headgate_lake.sql.shell import Shell
 
-            with Runner(lake, limits, first=first) as runner:
+            with Runner(lake, limits, spares) as runner:
                 Shell(runner, query, style or "table", history_of(lake.folder)).run()
             return
         if text is None:
             query = msgspec.structs.replace(query, sql=sys.stdin.read())
-        with Runner(lake, limits, spare=False, first=first) as runner:
+        with Runner(lake, limits, spares) as runner:
             answer = runner.run(query)
         if parquet is not None:
             say(f"{parquet}: {answer.bytes:,} bytes")

@@ -132,7 +132,7 @@ def event_view(name: str, event: str, properties: Iterable[tuple[str, str]]) -> 
     for key, kind in properties:
         if key in _MADE_FROM_PROPERTIES:
             continue
-        column = f"properties_{key}" if key.casefold() in taken else key or "properties_"
+        column = f"properties_{key}" if not key or key.casefold() in fixed else key
         column = next(
             free
             for free in (column, *(f"{column}_{number}" for number in range(2, 1000)))
