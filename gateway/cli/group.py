@@ -39,7 +39,7 @@ _COMMANDS = {
     "diff": ("gateway.cli.commands.diff", "Compare what two configs make of events."),
     "dead": ("gateway.cli.commands.dead", "List dead letters, send them again, or drop them."),
     "jobs": ("gateway.cli.commands.jobs", "List the jobs of packages, or run one now."),
-    "plugins": ("gateway.cli.commands.plugins", "List the types that config.toml can use."),
+    "plugins": ("gateway.cli.commands.plugins", "List what plugins provide."),
     "plugin": ("gateway.cli.commands.plugin", "Write a package for a plugin of your own."),
     "rollout": (
         "gateway.cli.commands.rollout",

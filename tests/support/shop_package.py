@@ -76,6 +76,7 @@ async def tills(scope, request):
     return {
         id_: {"seen": one.seen, "queue": one.queue_id, "shard": one.context.shard}
         for id_, one in scope.destinations.items()
+        if isinstance(one, Till)
     }
 
 
@@ -146,7 +147,7 @@ def register_admin(register):
 @hookimpl
 def register_jobs(register):
     register(JobSpec("count", lambda scope: scope.tables["shop"].count_at or None, count))
-    register(JobSpec("sleep", "sunday 03:00", sleep, help="Sleep for a minute."))
+    register(JobSpec("sleep", "sunday 03:00", sleep))
 """
 
 COMMANDS = '''
@@ -169,7 +170,8 @@ def where(config_path: Path):
     with explained_errors():
         scope = load_scope(config_path)
     for id_, config in scope.configs("till").items():
-        say(f"{id_}: {scope.path(config.path).relative_to(scope.base_dir)} {scope.project.time_zone}")
+        path = scope.path(config.path).relative_to(scope.base_dir)
+        say(f"{id_}: {path} {scope.project.time_zone}")
 
 
 @shop.command()
