@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from headgate_lake.columns import (
+    COLUMNS,
     EARLIEST,
     MOST_AHEAD_HOURS,
     SCHEMA_VERSION,
@@ -31,7 +32,6 @@ __all__ = ["ROW_GROUP_ROWS", "Contents", "Engine", "Owners", "Staged", "Unreadab
 ROW_GROUP_ROWS = 122_880
 """Rows of a row group, DuckDB's own default: its scans skip and divide work by row groups."""
 
-_LEAST_OBJECT_BYTES = 16_777_216
 _FORMAT = f"""(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1,
     ROW_GROUP_SIZE {ROW_GROUP_ROWS}, KV_METADATA {{headgate_lake: '{SCHEMA_VERSION}'}})"""
 
@@ -94,14 +94,14 @@ class Engine:
 
     # -- from lines ------------------------------------------------------------
 
-    def stage(self, lines: Path, queue_id: str, now_ms: int) -> list[Staged]:
+    def stage(self, lines: Path, most_bytes: int, queue_id: str, now_ms: int) -> list[Staged]:
         """Makes columns of a file of lines, and returns its days.
 
         Args:
+            most_bytes: bound on a line; DuckDB reserves a multiple of it.
             now_ms: the time of receipt of events that have none.
         """
         fields = ", ".join(f"{name}: '{kind}'" for name, kind in fields_of().items())
-        most = max(_LEAST_OBJECT_BYTES, lines.stat().st_size)
         self._run(
             f"""CREATE OR REPLACE TEMP TABLE staged AS
             SELECT {projection()}, moment::DATE AS day, own IS DISTINCT FROM moment AS retimed
@@ -116,7 +116,7 @@ class Engine:
                         json_extract_string(context, {_paths("context")}) AS of_context,
                         json_extract_string(properties, {_paths("properties")}) AS of_properties
                     FROM read_json('{_quoted(lines)}', format = 'newline_delimited',
-                        columns = {{{fields}}}, maximum_object_size = {most})
+                        columns = {{{fields}}}, maximum_object_size = {most_bytes})
                 )
             )""",  # noqa: S608
             {"queue_id": queue_id, "now": now_ms * 1000},
@@ -191,13 +191,21 @@ class Engine:
         )
         return set(found)
 
-    def contents(self, path: Path) -> Contents:
-        """Describes a file.
+    def problem(self, path: Path, rows: int) -> str:
+        """Reads a file as a whole; returns why it cannot be used, or nothing.
 
-        Raises:
-            Unreadable: it is damaged, or has not the columns of a lake.
+        Args:
+            rows: how many it has to hold.
         """
-        return self._contents(_read([path]))
+        if not path.exists():
+            return "it is missing"
+        values = ", ".join(f'count("{column.name}")' for column in COLUMNS)
+        try:
+            found = self._run(f"SELECT count(*), {values} FROM {_read([path])}")  # noqa: S608
+        except Unreadable as error:
+            return str(error)
+        held = int(found[0][0])
+        return "" if held == rows else f"it holds {held} rows, and the manifest says {rows}"
 
     # -- common ------------------------------------------------------------------
 
