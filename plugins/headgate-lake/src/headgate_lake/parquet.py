@@ -18,6 +18,7 @@ from headgate_lake.columns import (
     SCHEMA_VERSION,
     body_paths,
     column_names,
+    derived,
     projection,
 )
 from headgate_lake.lines import fields_of
@@ -106,15 +107,14 @@ class Engine:
             f"""CREATE OR REPLACE TEMP TABLE staged AS
             SELECT {projection()}, moment::DATE AS day, own IS DISTINCT FROM moment AS retimed
             FROM (
-                SELECT *, CASE WHEN own BETWEEN TIMESTAMPTZ '{EARLIEST} 00:00:00+00'
+                SELECT *, {derived()}, CASE WHEN own BETWEEN TIMESTAMPTZ '{EARLIEST} 00:00:00+00'
                     AND received + INTERVAL {MOST_AHEAD_HOURS} HOUR
                     THEN own ELSE received END AS moment
                 FROM (
                     SELECT *, try_cast(timestamp AS TIMESTAMPTZ) AS own,
                         coalesce(try_cast(received_at AS TIMESTAMPTZ), make_timestamptz($now))
                             AS received,
-                        json_extract_string(context, {_paths("context")}) AS of_context,
-                        json_extract_string(properties, {_paths("properties")}) AS of_properties
+                        {_texts("context")}, {_texts("properties")}
                     FROM read_json('{_quoted(lines)}', format = 'newline_delimited',
                         columns = {{{fields}}}, maximum_object_size = {most_bytes})
                 )
@@ -279,8 +279,10 @@ _OWNED = (
 )
 
 
-def _paths(body: str) -> str:
-    return "[" + ", ".join(f"'$.{path}'" for path in body_paths(body)) + "]"
+def _texts(body: str) -> str:
+    """Returns SQL for the list of a body's texts at its paths."""
+    paths = ", ".join(f"'$.{path}'" for path in body_paths(body))
+    return f"json_extract_string({body}, [{paths}]) AS of_{body}"
 
 
 def _quoted(path: Path) -> str:
