@@ -42,26 +42,28 @@ def kinds(folder: Path) -> list[tuple[str, str, int]]:
     return sorted((file.day, file.kind, file.rows) for file in Lake.open(folder).files())
 
 
+@pytest.mark.usefixtures("merge_four")
 def test_small_files_become_one(folder: Path, clock: ManualClock, rows: Rows) -> None:
     """A day with many files of a level gets one file in their place, with the same rows."""
-    write_lake(folder, events_of("2026-11-23", MERGE_FILES), batch_events=1)
+    write_lake(folder, events_of("2026-11-23", 4), batch_events=1)
     before = rows("*")
-    assert len(kinds(folder)) == MERGE_FILES
+    assert len(kinds(folder)) == 4
     done = keep_up(folder, LakeConfig(late_hours=1000), clock)
-    assert done.merged == MERGE_FILES
-    assert kinds(folder) == [("2026-11-23", "merged", MERGE_FILES)]
+    assert done.merged == 4
+    assert kinds(folder) == [("2026-11-23", "merged", 4)]
     assert rows("*") == before
 
 
+@pytest.mark.usefixtures("merge_four")
 def test_readers_finish_with_the_list_they_began_with(folder: Path, clock: ManualClock) -> None:
     """Files that were merged stay for a while, and are deleted afterwards."""
-    write_lake(folder, events_of("2026-11-23", MERGE_FILES), batch_events=1)
+    write_lake(folder, events_of("2026-11-23", 4), batch_events=1)
     paths = Lake.open(folder).paths()
     config = LakeConfig(late_hours=1000)
     keep_up(folder, config, clock)
     with duckdb.connect() as db:
         sql = "SELECT count(*) FROM read_parquet($1)"
-        assert db.execute(sql, [[str(path) for path in paths]]).fetchall() == [(MERGE_FILES,)]
+        assert db.execute(sql, [[str(path) for path in paths]]).fetchall() == [(4,)]
     clock.advance(GRACE_MS / 1000 + 1)
     keep_up(folder, config, clock)
     assert not any(path.exists() for path in paths)
@@ -119,10 +121,11 @@ def test_a_lake_over_its_size_loses_the_oldest_days(folder: Path, clock: ManualC
     assert [day for day, _, _ in kinds(folder)] == ["2026-11-21", "2026-11-22"]
 
 
+@pytest.mark.usefixtures("merge_four")
 @pytest.mark.parametrize("damage", ["cut", "foreign", "missing"])
 def test_a_broken_file_is_set_aside(folder: Path, clock: ManualClock, damage: str) -> None:
     """A file that cannot be read is named and set aside; the others are merged without it."""
-    lake = write_lake(folder, events_of("2026-11-23", MERGE_FILES + 1), batch_events=1)
+    lake = write_lake(folder, events_of("2026-11-23", 4 + 1), batch_events=1)
     broken = lake.paths()[0]
     if damage == "cut":
         broken.write_bytes(broken.read_bytes()[:-20])
@@ -135,7 +138,7 @@ def test_a_broken_file_is_set_aside(folder: Path, clock: ManualClock, damage: st
     [(path, why)] = done.broken
     assert folder / path == broken
     assert why
-    assert kinds(folder) == [("2026-11-23", "merged", MERGE_FILES)]
+    assert kinds(folder) == [("2026-11-23", "merged", 4)]
     assert [one.name for one in folder.glob("aside/*")] == (
         [] if damage == "missing" else [broken.name]
     )
