@@ -12,7 +12,7 @@ import pytest
 
 from gateway import Batch, Event
 from gateway.testing import ManualClock, make_config, make_context
-from headgate_lake import Lake, LakeConfig, merging
+from headgate_lake import Lake, LakeConfig
 from headgate_lake.destination import LakeDestination
 
 Make = Callable[..., Awaitable[LakeDestination]]
@@ -48,12 +48,6 @@ async def make(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Make]:
     yield start
     for destination in made:
         await destination.stop()
-
-
-@pytest.fixture
-def merge_four(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four files of a level are many, so that tests write few."""
-    monkeypatch.setattr(merging, "MERGE_FILES", 4)
 
 
 @pytest.fixture

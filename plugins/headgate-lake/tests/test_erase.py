@@ -6,8 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from gateway import Batch, Subjects
 from gateway.testing import START_MS, ManualClock, make_event
 from headgate_lake import Lake, LakeConfig
@@ -29,7 +27,6 @@ def mentions(folder: Path, text: str) -> list[str]:
     ]
 
 
-@pytest.mark.usefixtures("merge_four")
 async def test_a_user_is_gone_from_every_byte(
     make: Any, folder: Path, clock: ManualClock, rows: Rows
 ) -> None:
@@ -41,7 +38,7 @@ async def test_a_user_is_gone_from_every_byte(
         for user in users
     ]
     write_lake(folder, closed, batch_events=3, watermark_ms=_LATE_MS)
-    keep_up(folder, LakeConfig(), clock)
+    keep_up(folder, LakeConfig(merge_files=4), clock)
     write_lake(
         folder,
         [

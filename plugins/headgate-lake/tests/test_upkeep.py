@@ -13,8 +13,6 @@ import pytest
 from gateway import Batch, format_ms
 from gateway.testing import START_MS, ManualClock, make_event
 from headgate_lake import Lake, LakeConfig
-from headgate_lake import destination as destination_module
-from headgate_lake.merging import MERGE_FILES
 from headgate_lake.retention import GRACE_MS
 from headgate_lake.testing import write_lake
 from headgate_lake.upkeep import keep_up
@@ -42,24 +40,22 @@ def kinds(folder: Path) -> list[tuple[str, str, int]]:
     return sorted((file.day, file.kind, file.rows) for file in Lake.open(folder).files())
 
 
-@pytest.mark.usefixtures("merge_four")
 def test_small_files_become_one(folder: Path, clock: ManualClock, rows: Rows) -> None:
     """A day with many files of a level gets one file in their place, with the same rows."""
     write_lake(folder, events_of("2026-11-23", 4), batch_events=1)
     before = rows("*")
     assert len(kinds(folder)) == 4
-    done = keep_up(folder, LakeConfig(late_hours=1000), clock)
+    done = keep_up(folder, LakeConfig(merge_files=4, late_hours=1000), clock)
     assert done.merged == 4
     assert kinds(folder) == [("2026-11-23", "merged", 4)]
     assert rows("*") == before
 
 
-@pytest.mark.usefixtures("merge_four")
 def test_readers_finish_with_the_list_they_began_with(folder: Path, clock: ManualClock) -> None:
     """Files that were merged stay for a while, and are deleted afterwards."""
     write_lake(folder, events_of("2026-11-23", 4), batch_events=1)
     paths = Lake.open(folder).paths()
-    config = LakeConfig(late_hours=1000)
+    config = LakeConfig(merge_files=4, late_hours=1000)
     keep_up(folder, config, clock)
     with duckdb.connect() as db:
         sql = "SELECT count(*) FROM read_parquet($1)"
@@ -79,9 +75,9 @@ def test_a_day_closes_once_the_watermark_has_passed(folder: Path, clock: ManualC
     ]
     end_ms = START_MS // _DAY_MS * _DAY_MS - 2 * _DAY_MS  # the end of 2026-11-20
     write_lake(folder, events, batch_events=2, watermark_ms=end_ms + 47 * _HOUR_MS)
-    assert keep_up(folder, LakeConfig(), clock).closed == []
+    assert keep_up(folder, LakeConfig(merge_files=4), clock).closed == []
     write_lake(folder, [], watermark_ms=end_ms + 48 * _HOUR_MS)
-    assert keep_up(folder, LakeConfig(), clock).closed == ["2026-11-20"]
+    assert keep_up(folder, LakeConfig(merge_files=4), clock).closed == ["2026-11-20"]
     assert kinds(folder)[0] == ("2026-11-20", "closed", 6)
     [path] = [path for path in Lake.open(folder).paths() if "2026-11-20" in path.name]
     with duckdb.connect() as db:
@@ -92,7 +88,7 @@ def test_a_day_closes_once_the_watermark_has_passed(folder: Path, clock: ManualC
 def test_late_rows_change_a_closed_day_on_record(folder: Path, clock: ManualClock) -> None:
     """Events of a closed day are late files of it, and the change has the rows before and after."""
     write_lake(folder, events_of("2026-11-20", 3), watermark_ms=START_MS + 90 * _DAY_MS)
-    keep_up(folder, LakeConfig(), clock)
+    keep_up(folder, LakeConfig(merge_files=4), clock)
     lake = write_lake(folder, events_of("2026-11-20", 2, "late"))
     assert kinds(folder) == [("2026-11-20", "closed", 3), ("2026-11-20", "late", 2)]
     [change] = lake.changes()
@@ -121,7 +117,6 @@ def test_a_lake_over_its_size_loses_the_oldest_days(folder: Path, clock: ManualC
     assert [day for day, _, _ in kinds(folder)] == ["2026-11-21", "2026-11-22"]
 
 
-@pytest.mark.usefixtures("merge_four")
 @pytest.mark.parametrize("damage", ["cut", "foreign", "missing"])
 def test_a_broken_file_is_set_aside(folder: Path, clock: ManualClock, damage: str) -> None:
     """A file that cannot be read is named and set aside; the others are merged without it."""
@@ -134,7 +129,7 @@ def test_a_broken_file_is_set_aside(folder: Path, clock: ManualClock, damage: st
             db.execute(f"COPY (SELECT 1 AS a) TO '{broken}' (FORMAT parquet)")
     else:
         broken.unlink()
-    done = keep_up(folder, LakeConfig(late_hours=1000), clock)
+    done = keep_up(folder, LakeConfig(merge_files=4, late_hours=1000), clock)
     [(path, why)] = done.broken
     assert folder / path == broken
     assert why
@@ -145,29 +140,24 @@ def test_a_broken_file_is_set_aside(folder: Path, clock: ManualClock, damage: st
 
 
 async def test_delivery_has_the_work_done_by_a_process(
-    make: Any, clock: ManualClock, folder: Path, batch_of: BatchOf, monkeypatch: pytest.MonkeyPatch
+    make: Any, folder: Path, batch_of: BatchOf
 ) -> None:
     """The destination starts the work as soon as a day has many files, and delivers meanwhile."""
-    monkeypatch.setattr(destination_module, "MERGE_FILES", 4)
-    write_lake(folder, events_of("2026-11-23", MERGE_FILES), batch_events=1)
-    lake = await make(late_hours=1000)
+    write_lake(folder, events_of("2026-11-23", 4), batch_events=1)
+    lake = await make(late_hours=1000, merge_files=4, most_files=10)
     moment = format_ms(START_MS)
     await lake.send(batch_of([make_event(message_id="new", timestamp=moment)]))
     async with asyncio.timeout(30):
         while len(kinds(folder)) > 2:
             await asyncio.sleep(0.05)
-    assert sum(count for _, _, count in kinds(folder)) == MERGE_FILES + 1
+    assert sum(count for _, _, count in kinds(folder)) == 4 + 1
 
 
 async def test_a_day_never_has_more_files_than_the_bound(
-    make: Any, folder: Path, batch_of: BatchOf, monkeypatch: pytest.MonkeyPatch
+    make: Any, folder: Path, batch_of: BatchOf
 ) -> None:
-    """A send waits for a merge before a day has too many files."""
-    monkeypatch.setattr(destination_module, "MOST_FILES", MERGE_FILES + 16)
-    write_lake(folder, events_of("2026-11-23", MERGE_FILES), batch_events=1)
-    lake = await make(late_hours=1000)
-    monkeypatch.setattr(lake, "_keep_up", None)
-    for number in range(2):
-        event = make_event(message_id=f"new-{number}", timestamp=format_ms(START_MS))
-        await lake.send(batch_of([event], first=number))
-    assert len(kinds(folder)) == 2
+    """A send waits for a merge before a day has too many files, whatever their levels."""
+    write_lake(folder, events_of("2026-11-23", 10), batch_events=1)
+    lake = await make(late_hours=1000, merge_files=20, most_files=10)
+    await lake.send(batch_of([make_event(timestamp=format_ms(START_MS))]))
+    assert [(kind, count) for _, kind, count in kinds(folder)] == [("fresh", 1), ("merged", 10)]

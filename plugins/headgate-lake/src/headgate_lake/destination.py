@@ -32,9 +32,8 @@ from gateway import (
 from headgate_lake.config import LakeConfig
 from headgate_lake.erase import erase
 from headgate_lake.failures import explained
-from headgate_lake.merging import MERGE_FILES, MOST_FILES
 from headgate_lake.upkeep import Done, Round, is_due
-from headgate_lake.writer import MOST_DAYS, SETTLE_MS, LakeWriter, Wrote
+from headgate_lake.writer import SETTLE_MS, LakeWriter, Wrote
 
 __all__ = ["LakeDestination"]
 
@@ -101,7 +100,7 @@ class LakeDestination(Destination):
             Retryable: the disk is full or fails.
             Misconfigured: the lake cannot be written, or was moved.
         """
-        while self._most_files > MOST_FILES - MOST_DAYS:
+        while self._most_files >= self._config.most_files:
             if (await self._round()).busy:
                 await asyncio.sleep(_BUSY_SECONDS)
             self._most_files = await self._run(lambda: self._writer.open().manifest.most_files())
@@ -113,7 +112,7 @@ class LakeDestination(Destination):
             if number:
                 self._context.count(what, number)
         self._most_files = wrote.most_files
-        if wrote.most_files >= MERGE_FILES:
+        if wrote.most_files >= self._config.merge_files:
             self._wanted.set()
 
     async def caught_up(self) -> None:
@@ -149,6 +148,7 @@ class LakeDestination(Destination):
             self._owned = session.folder.own(str(_gateway_of(self._context)))
         with session.manifest.transaction():
             session.manifest.progress(self._context.shard, None, self._context.clock())
+        self._most_files = session.manifest.most_files()
         return session.left
 
     def _close(self) -> None:

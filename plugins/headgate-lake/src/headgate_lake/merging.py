@@ -1,8 +1,8 @@
 """Merges small files, and closes days.
 
-Each flush makes a file for each day it has events of. Once a day has `MERGE_FILES` files of a
-level, they become one file of the next level. So an event is rewritten once for each power of
-`MERGE_FILES`, and a day never has more than `MOST_FILES` files, however often is flushed.
+Each batch makes a file for each day that it has events of. Once a day has ``merge_files`` files of
+a level, they become one file of the next level. So an event is written again once for each power of
+that number, and a day has few files, however many batches there are.
 
 A day is closed once the watermark has passed its end by ``late_hours``: its files become one,
 sorted by person and time, which queries about people read fastest. Events that come later are new
@@ -17,18 +17,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from headgate_lake.config import LakeConfig
 from headgate_lake.manifest import DataFile, Kind, Manifest
 from headgate_lake.parquet import Unreadable
 from headgate_lake.session import Session
 from headgate_lake.watermark import watermark_ms
 
-__all__ = ["CLOSED_LEVEL", "MERGE_FILES", "MOST_FILES", "close_days", "days_over", "merge_small"]
-
-MERGE_FILES = 32
-"""Number of files of one level that are merged into one of the next."""
-
-MOST_FILES = 200
-"""Most files of a day. Delivery waits for a merge before it adds one more."""
+__all__ = ["CLOSED_LEVEL", "close_days", "days_over", "merge_small"]
 
 CLOSED_LEVEL = 9
 """Level of the file of a closed day; it is merged no more."""
@@ -36,22 +31,34 @@ CLOSED_LEVEL = 9
 _MOST_PARTS = 128  # of one merge, so that each step stays short
 
 
-def merge_small(session: Session, aside: Callable[[DataFile, str], None]) -> int:
+def merge_small(
+    session: Session, config: LakeConfig, aside: Callable[[DataFile, str], None]
+) -> int:
     """Merges files of days that have many; returns the number of files merged.
 
     Args:
         aside: is given a file that cannot be read, and the reason.
     """
+    manifest = session.manifest
     merged = 0
-    while found := session.manifest.crowded(MERGE_FILES, CLOSED_LEVEL):
+    while found := manifest.crowded(config.merge_files, CLOSED_LEVEL):
         day, level = found
-        parts = [file for file in session.manifest.files(day=day) if file.level == level]
-        closed = session.manifest.closed(day)
-        kind: Kind = "late" if closed else "merged"
-        parts = parts[:_MOST_PARTS]
-        if _merge(session, parts, kind, min(level + 1, CLOSED_LEVEL - 1), aside):
-            merged += len(parts)
+        parts = [file for file in manifest.files(day=day) if file.level == level]
+        merged += _merge_open(session, parts[:_MOST_PARTS], aside)
+    for day in manifest.overfull(config.most_files):  # files of many levels, few of each
+        parts = [file for file in manifest.files(day=day) if file.level < CLOSED_LEVEL]
+        if len(parts) > 1:
+            merged += _merge_open(session, parts, aside)
     return merged
+
+
+def _merge_open(
+    session: Session, parts: list[DataFile], aside: Callable[[DataFile, str], None]
+) -> int:
+    closed = session.manifest.closed(parts[0].day)
+    level = min(1 + max(part.level for part in parts), CLOSED_LEVEL - 1)
+    done = _merge(session, parts, "late" if closed else "merged", level, aside)
+    return len(parts) if done else 0
 
 
 def days_over(manifest: Manifest, late_hours: float) -> list[str]:

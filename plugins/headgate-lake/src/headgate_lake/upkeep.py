@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from headgate_lake.config import LakeConfig
 from headgate_lake.manifest import DataFile, Manifest
-from headgate_lake.merging import CLOSED_LEVEL, MERGE_FILES, close_days, days_over, merge_small
+from headgate_lake.merging import CLOSED_LEVEL, close_days, days_over, merge_small
 from headgate_lake.retention import GRACE_MS, delete_removed, has_old, remove_old
 from headgate_lake.session import Session
 
@@ -58,7 +58,8 @@ class Round(Struct):
 def is_due(manifest: Manifest, config: LakeConfig, now_ms: int) -> bool:
     """Tells whether a round would find anything to do; cheap."""
     return bool(
-        manifest.crowded(MERGE_FILES, CLOSED_LEVEL)
+        manifest.crowded(config.merge_files, CLOSED_LEVEL)
+        or manifest.overfull(config.most_files)
         or days_over(manifest, config.late_hours)
         or manifest.removed(now_ms - GRACE_MS)
         or has_old(manifest, config.retention_days, config.max_bytes, now_ms)
@@ -88,7 +89,7 @@ def keep_up(root: Path, config: LakeConfig, clock: Callable[[], int]) -> Done:
 
             delete_removed(session)
             done.removed = remove_old(session, config.retention_days, config.max_bytes)
-            done.merged = merge_small(session, aside)
+            done.merged = merge_small(session, config, aside)
             done.closed = close_days(session, config.late_hours, aside)
             return done
     finally:

@@ -155,6 +155,11 @@ class Manifest:
         ).fetchone()
         return found
 
+    def overfull(self, least: int) -> list[str]:
+        """Returns the days that have so many files at least."""
+        rows = self._db.execute("SELECT day FROM files GROUP BY day HAVING count(*) >= ?", (least,))
+        return [day for (day,) in rows]
+
     def most_files(self) -> int:
         """Returns the number of files of the day that has the most."""
         found = self._db.execute(
