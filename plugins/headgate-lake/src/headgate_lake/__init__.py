@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gateway import BatchPolicy, Context, Destination, DestinationSpec, hookimpl
+from gateway import BatchPolicy, CommandSpec, Context, Destination, DestinationSpec, hookimpl
 from headgate_lake.columns import COLUMNS, SCHEMA_VERSION, Column, person_of
 from headgate_lake.config import LakeConfig
-from headgate_lake.lake import Lake
-from headgate_lake.manifest import Change, DataFile, LakeError
+from headgate_lake.lake import Lake, LakeState
+from headgate_lake.manifest import Change, DataFile, Day, LakeError, Shard
 
 __all__ = [
     "COLUMNS",
@@ -17,11 +17,15 @@ __all__ = [
     "Change",
     "Column",
     "DataFile",
+    "Day",
     "Lake",
     "LakeConfig",
     "LakeError",
+    "LakeState",
+    "Shard",
     "__version__",
     "person_of",
+    "register_commands",
     "register_destinations",
 ]
 
@@ -51,5 +55,15 @@ def register_destinations(register: Callable[[DestinationSpec[Any]], None]) -> N
             idempotent=True,
             atomic=True,
             rehearses=True,
+        )
+    )
+
+
+@hookimpl
+def register_commands(register: Callable[[CommandSpec], None]) -> None:
+    """Registers ``gateway lake``."""
+    register(
+        CommandSpec(
+            "lake", "Look after the lake: status, verify, compact.", f"{__name__}.commands:lake"
         )
     )
