@@ -6,32 +6,26 @@ import re
 from datetime import datetime, timedelta, tzinfo
 
 from gateway import ConfigError, ProjectConfig, Scope
+from headgate_lake.commands.place import find_lake
 from headgate_lake.lake import Lake
 from headgate_lake.sql.limits import Limits
 
-__all__ = ["find_lake", "limits_of", "moment_in", "zone_of"]
+__all__ = ["limits_of", "moment_in", "open_lake", "zone_of"]
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def find_lake(scope: Scope, id_: str | None = None) -> Lake:
+def open_lake(scope: Scope, id_: str | None = None) -> Lake:
     """Opens the lake of a config.
 
     Args:
-        id_: of the destination, where there is more than one lake.
+        id_: of the destination; None for the only one.
 
     Raises:
-        ConfigError: there is none, or more than one.
+        ConfigError: there is no such lake, or no id and several lakes.
         LakeError: it cannot be opened.
     """
-    configs = scope.configs("lake")
-    if not configs:
-        raise ConfigError(f'{scope.file}: no destination is enabled that has type = "lake"')
-    if id_ is None and len(configs) > 1:
-        raise ConfigError(f"there is more than one lake; take one of {', '.join(configs)}")
-    if id_ is not None and id_ not in configs:
-        raise ConfigError(f"there is no lake {id_!r}; there is {', '.join(configs)}")
-    return Lake.open(scope.path(configs[id_ or next(iter(configs))].path))
+    return Lake.open(find_lake(scope, id_)[0])
 
 
 def limits_of(scope: Scope) -> Limits:
