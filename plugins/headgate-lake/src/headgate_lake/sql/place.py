@@ -56,11 +56,11 @@ def moment_in(zone: tzinfo, text: str, now: datetime) -> datetime:
         ConfigError: it names none.
     """
     age = re.fullmatch(r"(\d{1,6})([mhdw])", text)
-    if age:
-        return now - timedelta(**{_UNITS[age[2]]: int(age[1])})
     try:
+        if age:
+            return now - timedelta(**{_UNITS[age[2]]: int(age[1])})
         moment = datetime.fromisoformat(text)
-    except ValueError:
+    except (OverflowError, ValueError):
         raise ConfigError(
             f"{text!r} is no time: 2026-11-01, 2026-11-01T12:00, or so long ago: 24h, 90d"
         ) from None
