@@ -31,6 +31,8 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from headgate_lake.sql.errors import QueryOutOfTime as QueryOutOfTime
     from headgate_lake.sql.errors import QueryRefused as QueryRefused
     from headgate_lake.sql.limits import Limits as Limits
+    from headgate_lake.sql.place import find_lake as find_lake
+    from headgate_lake.sql.place import limits_of as limits_of
     from headgate_lake.sql.runner import Answer as Answer
     from headgate_lake.sql.runner import AnswerColumn as AnswerColumn
     from headgate_lake.sql.runner import Query as Query
@@ -44,6 +46,7 @@ _LATER = {
             "QueryOutOfTime QueryRefused"
         ),
         "headgate_lake.sql.limits": "Limits",
+        "headgate_lake.sql.place": "find_lake limits_of",
         "headgate_lake.sql.runner": "Answer AnswerColumn Query Runner",
     }.items()
     for name in names.split()
@@ -76,6 +79,8 @@ __all__ = [
     "Runner",
     "Shard",
     "__version__",
+    "find_lake",
+    "limits_of",
     "person_of",
     "register_admin",
     "register_commands",

@@ -76,7 +76,7 @@ def test_a_narrow_answer_is_a_table(run: Run) -> None:
         "coupon   n  last",
         "c0      67  2026-11-10 22:00:00+01:00",
         "c1      67  2026-11-10 20:00:00+01:00",
-        "c2      66  2026-11-10 22:00:00+01:00",
+        "c2      66  2026-11-11 00:00:00+01:00",
     ]
     assert lines[-1].startswith("(3 rows in ")
 
@@ -332,9 +332,9 @@ def test_each_limit_is_shown_with_its_default() -> None:
 def test_each_column_is_documented() -> None:
     """The guide names each column of `events`, `people` and `sessions`."""
     guide = (Path(__file__).parents[4] / "docs" / "guide" / "sql.md").read_text(encoding="utf-8")
-    made = re.findall(r"AS (\w+)(?=,\n|\n)", views.PEOPLE + views.SESSIONS)
+    made = re.findall(r"AS (\w+)(?=,\n|\n)", views.PEOPLE + views.SESSIONS.split("\n)\n")[1])
     names = {column.name for column in COLUMNS} | set(made)
-    assert len(names) > len(COLUMNS) + 15
+    assert len(names) > len(COLUMNS) + 10
     assert sorted(name for name in names if f"`{name}`" not in guide) == []
 
 

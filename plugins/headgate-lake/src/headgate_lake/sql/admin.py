@@ -26,7 +26,7 @@ from headgate_lake.sql.errors import (
     QueryOutOfTime,
 )
 from headgate_lake.sql.limits import MOST_SECONDS, Limits
-from headgate_lake.sql.place import limits_of, moment_in, open_lake, zone_of
+from headgate_lake.sql.place import find_lake, limits_of, moment_in, zone_of
 from headgate_lake.sql.runner import Query, Runner
 
 __all__ = ["SQL_AREA"]
@@ -64,7 +64,7 @@ def _runner(folder: Path, limits: Limits) -> Runner:
 async def _ask(scope: Scope, request: AdminRequest) -> msgspec.Raw:
     body = request.decode(_Body)
     try:
-        lake = await asyncio.to_thread(open_lake, scope, body.lake)
+        lake = await asyncio.to_thread(find_lake, scope, body.lake)
         query = _query(scope, body)
     except ConfigError as error:
         raise AdminError(str(error)) from error

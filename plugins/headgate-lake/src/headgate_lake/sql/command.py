@@ -15,7 +15,7 @@ from headgate_lake.commands.place import LAKE_OPTION
 from headgate_lake.sql.history import history_of
 from headgate_lake.sql.limits import MOST_SECONDS
 from headgate_lake.sql.output import print_answer, print_footer
-from headgate_lake.sql.place import limits_of, moment_in, open_lake, zone_of
+from headgate_lake.sql.place import find_lake, limits_of, moment_in, zone_of
 from headgate_lake.sql.process import Child, Spares
 from headgate_lake.sql.runner import Query, Runner
 
@@ -75,7 +75,7 @@ def sql(
             max_rows=rows or limits.max_rows,
             seconds=seconds or limits.seconds,
         )
-        lake = open_lake(scope, id_)
+        lake = find_lake(scope, id_)
         if text is None and sys.stdin.isatty():
             from headgate_lake.sql.shell import Shell
 

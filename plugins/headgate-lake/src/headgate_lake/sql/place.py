@@ -6,16 +6,16 @@ import re
 from datetime import datetime, timedelta, tzinfo
 
 from gateway import ConfigError, ProjectConfig, Scope
-from headgate_lake.commands.place import find_lake
+from headgate_lake.commands.place import find_lake as find_folder
 from headgate_lake.lake import Lake
 from headgate_lake.sql.limits import Limits
 
-__all__ = ["limits_of", "moment_in", "open_lake", "zone_of"]
+__all__ = ["find_lake", "limits_of", "moment_in", "zone_of"]
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def open_lake(scope: Scope, id_: str | None = None) -> Lake:
+def find_lake(scope: Scope, id_: str | None = None) -> Lake:
     """Opens the lake of a config.
 
     Args:
@@ -25,7 +25,7 @@ def open_lake(scope: Scope, id_: str | None = None) -> Lake:
         ConfigError: there is no such lake, or no id and several lakes.
         LakeError: it cannot be opened.
     """
-    return Lake.open(find_lake(scope, id_)[0])
+    return Lake.open(find_folder(scope, id_)[0])
 
 
 def limits_of(scope: Scope) -> Limits:
