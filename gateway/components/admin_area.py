@@ -101,9 +101,9 @@ class AdminEndpoint:
         role: the weakest role that may call it. A call that is no GET and needs more than ``read``
             is a change, and is written to the audit trail.
         handler: returns the answer, a value that becomes JSON; raises `AdminError`.
-        merge: which of several workers answer. ``any`` one, where all see the same files;
-            ``first``: the one that runs jobs; or all, and this function makes one value of their
-            answers, which it gets by shard as plain JSON values.
+        merge: which of several workers answer. ``any`` one, where all see the same files, and
+            another if it dies meanwhile; ``first``: the one that runs jobs; or all, and this
+            function makes one value of their answers, which it gets by shard as JSON values.
         timeout_seconds: time that the handler has; then the answer is 503.
     """
 

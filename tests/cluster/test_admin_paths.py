@@ -71,7 +71,7 @@ class Client:
             body = json.dumps(BODIES.get(name_of(endpoint), {})).encode()
         request = urllib.request.Request(url, body, headers, method=endpoint.method)
         try:
-            with urllib.request.urlopen(request, timeout=20) as response:
+            with urllib.request.urlopen(request, timeout=60) as response:
                 if isinstance(endpoint.merge, Stream):
                     return response.status, response.readline().decode()
                 return response.status, json.loads(response.read())

@@ -39,7 +39,7 @@ def list_jobs(config_path: Path, as_json: bool) -> None:
 
     with explained_errors():
         found = _ask(_gateway(config_path))
-    failed = [one for one in found if one.outcome in ("failed", "interrupted")]
+    failed = [one for one in found if one.failing]
     if as_json:
         print_json(found)
     elif not found:

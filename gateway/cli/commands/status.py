@@ -60,7 +60,7 @@ def status(config_path: Path, watch: bool, as_json: bool) -> None:
         found.queue.problem
         or found.config.problem
         or any(one.state != "ok" for one in found.destinations)
-        or any(one.outcome in ("failed", "interrupted") for one in found.jobs)
+        or any(one.failing for one in found.jobs)
     ):
         raise SystemExit(1)
 

@@ -55,7 +55,7 @@ def shown(found: Status) -> RenderableType:
         _destinations(found),
         *([Text(), jobs_table(found.jobs)] if found.jobs else ()),
         *(_trouble(one) for one in found.destinations if one.state != "ok"),
-        *(job_trouble(one) for one in found.jobs if one.outcome in ("failed", "interrupted")),
+        *(job_trouble(one) for one in found.jobs if one.failing),
         *(_counted(one) for one in found.destinations if one.counted),
     )
 
