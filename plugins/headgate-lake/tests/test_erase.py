@@ -96,7 +96,7 @@ async def test_a_stray_file_with_the_user_is_deleted(make: Any, folder: Path) ->
 
 
 async def test_what_queries_leave_does_not_name_the_user(make: Any, folder: Path) -> None:
-    """The catalogue holds no values, spilled rows go with their query, and the history is erased."""
+    """The catalogue holds no values, spilled rows go with their query, the history is erased."""
     text = "SELECT * FROM signed_up WHERE user_id = 'erase-me'"
     lake = write_lake(
         folder, [{"event": "Signed Up", "userId": "erase-me", "properties": {"plan": "erase-me"}}]
