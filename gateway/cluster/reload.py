@@ -116,9 +116,9 @@ class WorkersReload:
         self._log: FilteringBoundLogger = structlog.get_logger()
 
     @property
-    def watch_seconds(self) -> float:
-        """The time between two looks at the file, by its last valid content."""
-        return self._config.reload.watch_seconds
+    def config(self) -> Config:
+        """The last config that the workers have used."""
+        return self._config
 
     async def reload(self, actor: str) -> None:
         """Reloads the file in all workers, and restarts them one by one if a key demands it."""

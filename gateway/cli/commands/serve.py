@@ -166,6 +166,7 @@ async def _supervise(config: Config, registry: Registry, shards: list[int]) -> N
     from gateway.cluster.view import View
     from gateway.runtime.gateway import Gateway
     from gateway.server.app import shown_url
+    from gateway.server.commands import answering_commands
 
     example = Gateway(config, registry)  # never started: building it checks the config
     workers = config.server.workers
@@ -194,13 +195,16 @@ async def _supervise(config: Config, registry: Registry, shards: list[int]) -> N
 
             _on_signals(stop, at_once)
             peers = Peers(workers, shards, sockets)
-            view = View(config, peers, example.tokens)
+            view = View(config, peers, example.tokens, lambda: reload.config)
             reload = WorkersReload(config, supervisor, view)
-            following = ConfigFollower(config, reload.reload, lambda: reload.watch_seconds)
+            following = ConfigFollower(
+                config, reload.reload, lambda: reload.config.reload.watch_seconds
+            )
             async with (
                 start_ends_with(stop) as started,
                 peers,
                 supervisor.running(),
+                answering_commands(lambda: reload.config, view.add_to),
                 _known(config, url),
                 beside(following.run(), "config file"),
             ):
@@ -211,6 +215,7 @@ async def _supervise(config: Config, registry: Registry, shards: list[int]) -> N
                 say(f"{workers} workers: {pids}")
                 _say_shards(shards, workers)
                 await stop.wait()
+                view.stopping.set()
                 say("stopping: storing what was taken in, delivering what is pending")
     say("stopped")
 
