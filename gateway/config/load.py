@@ -42,14 +42,16 @@ from gateway.config.settings import (
 )
 from gateway.errors import ConfigError
 
-__all__ = ["hash_of", "load"]
+__all__ = ["DEFAULT_DATA_DIR", "expanded_text", "hash_of", "load"]
 
+DEFAULT_DATA_DIR = "data"
+"""The data directory of a config file that names none, beside the file."""
 
 _HASH_DIGITS = 12
 
 
 class _File(Settings, frozen=True):
-    data_dir: str = "data"
+    data_dir: str = DEFAULT_DATA_DIR
     server: ServerConfig = ServerConfig()
     dedup: DedupConfig = DedupConfig()
     identity: IdentityConfig = IdentityConfig()
@@ -191,6 +193,17 @@ def _expand(node: Any, environ: Mapping[str, str], path: str, mistakes: Mistakes
             raise ConfigError(f"{path}: expected a finite number, got {node}")
     if not isinstance(node, str):
         return node
+    with mistakes.noted():
+        return expanded_text(node, path, environ)
+    return node
+
+
+def expanded_text(text: str, path: str, environ: Mapping[str, str]) -> str:
+    """Replaces environment variables in the string at a path.
+
+    Raises:
+        ConfigError: a variable is not set, or ends in a line feed.
+    """
 
     def replace(match: re.Match[str]) -> str:
         name, default = match.group(1), match.group(2)
@@ -210,9 +223,7 @@ def _expand(node: Any, environ: Mapping[str, str], path: str, mistakes: Mistakes
             )
         return value
 
-    with mistakes.noted():
-        return _VARIABLE.sub(replace, node)
-    return node
+    return _VARIABLE.sub(replace, text)
 
 
 def _each(
