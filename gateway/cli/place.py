@@ -59,6 +59,20 @@ class Place:
         if isinstance(self._config, ConfigError) and not self._named:
             say(f"warning: {self._config}\n         using {self.data_dir} all the same", err=True)
 
+    def files(self) -> Path:
+        """Returns the directory, for work on its files that needs no config.
+
+        Raises:
+            ConfigError: the config file cannot be used, and no gateway has run in the directory
+                that it seems to mean.
+        """
+        from gateway.config.data_dir import LOCK_FILE
+
+        if not (self._named or self.has_config or (self.data_dir / LOCK_FILE).exists()):
+            raise ConfigError(f"{self._config}\n{self._nothing_runs}")
+        self.say_despite()
+        return self.data_dir
+
     def not_running(self) -> str:
         """Returns the message that no gateway runs here."""
         if isinstance(self._config, ConfigError) and not self._named:

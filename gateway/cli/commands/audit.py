@@ -27,8 +27,7 @@ __all__ = ["audit"]
 def audit(place: Place, limit: int, as_json: bool) -> None:
     """List changes made by admin tokens and commands, newest first. Works beside a gateway."""
     with explained_errors():
-        place.say_despite()
-        found = _read(place.data_dir, limit)
+        found = _read(place.files(), limit)
     for entry in found:
         if as_json:
             print_json(entry)

@@ -86,10 +86,13 @@ def _asked(remote: Remote, question: Question) -> Explanation:
     from gateway.errors import GatewayError
     from gateway.runtime.explain.explainer import Explanation
 
-    try:
-        body = msgspec.json.decode(msgspec.json.encode(question))
-    except msgspec.DecodeError as error:
-        raise GatewayError(f"a running gateway explains JSON only: {error}") from error
+    body = msgspec.structs.asdict(question)
+    event = body.pop("event")
+    if event:
+        try:
+            body["event"] = msgspec.json.decode(event)
+        except msgspec.DecodeError as error:
+            raise GatewayError(f"a running gateway explains JSON only: {error}") from error
     answer = msgspec.json.encode(remote.post("/admin/explain", body))
     return msgspec.json.decode(answer, type=Explanation)
 

@@ -135,8 +135,7 @@ def verify(place: Place) -> None:
 def _folder(place: Place) -> Path:
     from gateway.errors import GatewayError
 
-    place.say_despite()
-    folder = place.data_dir / "queue"
+    folder = place.files() / "queue"
     if not folder.is_dir():
         raise GatewayError(f"there is no queue in {folder.parent}; name one with --data-dir")
     return folder

@@ -114,8 +114,11 @@ def _look(place: Place, cancel: int | None) -> None:
     if cancel is not None:
         show_end(msgspec.convert(remote.delete(f"/admin/replays/{cancel}"), Progress))
         return
-    for one in msgspec.convert(remote.get("/admin/replays"), list[Progress]):
+    found = msgspec.convert(remote.get("/admin/replays"), list[Progress])
+    for one in found:
         show_line(one)
+    if not found:
+        say("no replays")
 
 
 async def _replay_offline(config: Config, request: Request) -> None:

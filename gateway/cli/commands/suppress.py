@@ -77,5 +77,4 @@ def _record(place: Place, action: str, users: int) -> None:
 def _suppressions(place: Place) -> Suppressions:
     from gateway.privacy.suppression import FILE_NAME, Suppressions
 
-    place.say_despite()
-    return Suppressions(place.data_dir / FILE_NAME)
+    return Suppressions(place.files() / FILE_NAME)
