@@ -58,11 +58,10 @@ COMMANDS = (
     "rollout resume canary",
     "rollout rollback canary",
     "shadow next",
-    "privacy scan",
     "suppress add somebody",
     "suppress list",
     "suppress remove somebody",
-    "erase --user somebody --yes",
+    "erase --user somebody --internal --yes",
     "erase --list",
     "queue inspect",
     "queue verify",
@@ -105,8 +104,20 @@ def test_each_command_reaches_the_gateway(
         assert done.stdout or words == "dead show", words
     refused = run_command("reload")
     assert (refused.exit_code, "at line 3" in refused.stderr) == (2, True)
-    entries = map(json.loads, run_command("audit", "--json").stdout.splitlines())
-    assert {entry["actor"] for entry in entries} == {LOCAL_ACTOR}
+    trail = [json.loads(line) for line in run_command("audit", "--json").stdout.splitlines()]
+    begun = trail.pop()
+    assert (begun["actor"], begun["action"]) == ("gateway", "rollouts.start")
+    assert {entry["actor"] for entry in trail} == {LOCAL_ACTOR}
+    assert {"rollouts.rollback", "regulations.create", "replays.create"} <= {
+        entry["action"] for entry in trail
+    }
+
+
+@pytest.mark.long
+def test_a_scan_reaches_the_gateway(gateway: GatewayProcess) -> None:
+    """Looking for personal data takes the gateway seconds at first, as it compiles its patterns."""
+    code, output = gateway_command(gateway.folder, "privacy", "scan")
+    assert (code, "0 red" in output) == (0, True), output
 
 
 def test_events_are_shown_as_they_pass(gateway: GatewayProcess) -> None:
