@@ -77,7 +77,10 @@ class Place:
         """Returns the message that no gateway runs here."""
         if isinstance(self._config, ConfigError) and not self._named:
             return f"{self._config}\n{self._nothing_runs}"
-        return f"no gateway is running on {self.data_dir}: `gateway serve` starts it"
+        return (
+            f"no gateway is running on {self.data_dir}: `gateway serve` starts it, "
+            "--data-dir names another one"
+        )
 
     @property
     def _nothing_runs(self) -> str:
