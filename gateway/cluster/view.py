@@ -1,9 +1,9 @@
 """Answers /health, /metrics and /admin for all shards, whichever worker receives the request.
 
-The receiving worker asks every worker and merges the answers; so does the supervisor for commands of
-the machine. While a worker is down, /health names it, and the admin API reads ledger, traces and
-dead letters from the files of its shards. Requests for what only the running process knows are
-refused with the name of the worker.
+The receiving worker asks every worker and merges the answers. The supervisor does the same for
+commands of the machine. While a worker is down, /health names it, and the admin API reads ledger,
+traces and dead letters from the files of its shards. Requests for what only the running process
+knows are refused with the name of the worker.
 """
 
 from __future__ import annotations
