@@ -107,10 +107,14 @@ class WorkersReload:
     Args:
         config: of the supervisor at its start.
         view: reaches the workers.
+        used: called in a thread with each config that all workers use.
     """
 
-    def __init__(self, config: Config, supervisor: Supervisor, view: View) -> None:
+    def __init__(
+        self, config: Config, supervisor: Supervisor, view: View, used: Callable[[Config], None]
+    ) -> None:
         self._config = config
+        self._used = used
         self._supervisor = supervisor
         self._view = view
         self._log: FilteringBoundLogger = structlog.get_logger()
@@ -131,6 +135,7 @@ class WorkersReload:
             return
         with suppress(ConfigError):  # the file changed again; the next reload reads it
             self._config = load(self._config.file)
+            await asyncio.to_thread(self._used, self._config)
         waits = {key for one in found.values() if not isinstance(one, str) for key in one.waits}
         due = sorted(waits - _NOT_BY_WORKERS)
         if due:

@@ -68,14 +68,19 @@ class _File(Settings, frozen=True):
     destinations: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
-def load(path: Path, environ: Mapping[str, str] | None = None) -> Config:
+def load(
+    path: Path, environ: Mapping[str, str] | None = None, *, content: bytes | None = None
+) -> Config:
     """Reads and checks a config file.
+
+    Args:
+        content: used in place of that of the file.
 
     Raises:
         ConfigError: it is wrong; the message starts with the file and the path of the key.
     """
     try:
-        return _load(path.absolute(), os.environ if environ is None else environ)
+        return _load(path.absolute(), os.environ if environ is None else environ, content)
     except ConfigError as error:
         raise ConfigError(f"{path.name}: {error}") from error.__cause__
 
@@ -85,10 +90,11 @@ def hash_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:_HASH_DIGITS]
 
 
-def _load(file: Path, environ: Mapping[str, str]) -> Config:
+def _load(file: Path, environ: Mapping[str, str], content: bytes | None) -> Config:
     path = file.resolve()
     try:
-        content = path.read_bytes()
+        if content is None:
+            content = path.read_bytes()
         text = content.decode("utf-8-sig")  # some editors begin a file with a byte order mark
     except OSError as error:
         raise ConfigError(

@@ -73,7 +73,10 @@ def test_workers_change_over_in_place(tmp_path: Path) -> None:
 
 
 def test_workers_refuse_a_bad_config(tmp_path: Path) -> None:
-    """A bad file changes nothing; health, status, log and command report it."""
+    """A bad file changes nothing; health, status, log and command report it.
+
+    A worker that crashes meanwhile is started again with the config before.
+    """
     with GatewayProcess(tmp_path, config(2, FILES, UNWATCHED)) as gateway:
         before = pids(gateway)
         file = tmp_path / "config.toml"
@@ -94,10 +97,14 @@ def test_workers_refuse_a_bad_config(tmp_path: Path) -> None:
         refused = command(tmp_path, "reload")
         assert (refused.exit_code, refused.stderr.count("is not TOML")) == (2, 3), refused.stderr
         assert json.loads(command(tmp_path, "ledger", "--json").stdout)["findings"] == []
+        assert pids(gateway) == before
+        os.kill(before[1], signal.SIGKILL)
+        wait_until(lambda: process_of(gateway, 1) != before[1])
+        assert "this worker starts with the config before" in gateway.stderr
         file.write_text(good)
         assert command(tmp_path, "reload").exit_code == 0
         assert gateway.get("/health")["failing"] == []
-        assert pids(gateway) == before
+        assert process_of(gateway, 0) == before[0]
         assert gateway.stop() == 0
 
 

@@ -75,9 +75,9 @@ def worker(config_path: Path, assignment: str) -> None:
     """Run as one of several workers; `gateway serve` starts them."""
     import msgspec
 
+    from gateway.cluster.kept_config import from_usable
     from gateway.cluster.protocol import Assignment
-    from gateway.cluster.worker import run_worker
-    from gateway.config.load import load
+    from gateway.cluster.worker import build_assigned, run_worker
     from gateway.runtime.logs import configure_logging
     from gateway.runtime.output import guard_output
     from gateway.runtime.plugins import discover
@@ -85,9 +85,13 @@ def worker(config_path: Path, assignment: str) -> None:
     guard_output()
     with explained_errors():
         assigned = msgspec.json.decode(assignment, type=Assignment)
-        config = load(config_path)
-        configure_logging(config.log, worker=assigned.worker)
-        _run(run_worker(config, discover(), assigned))
+        registry = discover()
+
+        def make(config: Config) -> list[Gateway]:
+            configure_logging(config.log, worker=assigned.worker)
+            return build_assigned(config, registry, assigned)
+
+        _run(run_worker(from_usable(config_path, Path(assigned.sockets), make), assigned))
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
@@ -158,6 +162,7 @@ async def _supervise(config: Config, registry: Registry, shards: list[int]) -> N
     """Runs the supervisor of several workers."""
     from gateway.cli.views.serve import announce
     from gateway.cluster.background import beside, start_ends_with
+    from gateway.cluster.kept_config import keep
     from gateway.cluster.listeners import bound
     from gateway.cluster.peers import Peers
     from gateway.cluster.reload import ConfigFollower, WorkersReload
@@ -196,7 +201,8 @@ async def _supervise(config: Config, registry: Registry, shards: list[int]) -> N
             _on_signals(stop, at_once)
             peers = Peers(workers, shards, sockets)
             view = View(config, peers, example.tokens, lambda: reload.config)
-            reload = WorkersReload(config, supervisor, view)
+            keep(config, sockets)
+            reload = WorkersReload(config, supervisor, view, lambda used: keep(used, sockets))
             following = ConfigFollower(
                 config, reload.reload, lambda: reload.config.reload.watch_seconds
             )
