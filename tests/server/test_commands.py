@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 from aiohttp import web
@@ -14,8 +15,9 @@ from gateway.config.local_socket import FOLDER, commands_socket, read_secret, sh
 from gateway.runtime.gateway import Gateway
 from gateway.server.admin import add_admin
 from gateway.server.admin.guard import CallerOf
-from gateway.server.commands import answering_commands
+from gateway.server.commands import LOOK_SECONDS, answering_commands
 from tests.support.in_process import make_gateway
+from tests.support.waiting import until
 
 # aiohttp 3.13, which the gateway supports too, has no typed keys of requests yet.
 pytestmark = pytest.mark.filterwarnings("ignore::aiohttp.web_exceptions.NotAppKeyWarning")
@@ -34,13 +36,13 @@ type = "null"
 
 
 @asynccontextmanager
-async def answering(gateway: Gateway) -> AsyncIterator[str]:
+async def answering(gateway: Gateway, *, look_seconds: float = LOOK_SECONDS) -> AsyncIterator[str]:
     """Runs the socket of a gateway, and gives a path to it."""
 
     def answers(app: web.Application, caller_of: CallerOf) -> None:
         add_admin(app, gateway, caller_of)
 
-    async with answering_commands(lambda: gateway.config, answers):
+    async with answering_commands(lambda: gateway.config, answers, look_seconds=look_seconds):
         with short(commands_socket(gateway.config.shared_dir)) as path:
             yield path
 
@@ -94,14 +96,21 @@ async def test_connections_are_bounded(tmp_path: Path) -> None:
             await writer.wait_closed()
 
 
-async def test_a_socket_that_cannot_be_made_costs_no_start(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The log says so, and the gateway goes on; what stands in the way is left alone."""
+async def test_a_socket_that_is_missing_is_made_when_that_is_possible(tmp_path: Path) -> None:
+    """The gateway starts without it; it is there once nothing stands in the way, and again when
+    somebody has removed it. The secret stays.
+    """
     gateway = make_gateway(tmp_path, CONFIG)
     data_dir = gateway.config.shared_dir
     data_dir.mkdir()
     (data_dir / FOLDER).write_text("in the way")
-    async with answering_commands(lambda: gateway.config, lambda app, caller_of: None):
-        pass
-    assert (data_dir / FOLDER).read_text() == "in the way"
+    async with answering(gateway, look_seconds=0.01) as path:
+        assert (data_dir / FOLDER).read_text() == "in the way"
+        (data_dir / FOLDER).unlink()
+        await until(commands_socket(data_dir).is_socket)
+        secret = read_secret(data_dir)
+        assert (await reply(path, post(secret, b"x" * 101, 101))).startswith("HTTP/1.1 413 ")
+        rmtree(data_dir / FOLDER)
+        await until(commands_socket(data_dir).is_socket)
+        assert (await reply(path, post(secret, b"x" * 101, 101))).startswith("HTTP/1.1 413 ")
+    assert not (data_dir / FOLDER).exists()
