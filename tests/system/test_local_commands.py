@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from gateway.cli.admin_client import required
 from gateway.config.local_socket import FOLDER, commands_socket, secret_file
-from tests.support.commands import LOCAL_ACTOR, gateway_command, run_command
+from tests.support.commands import LOCAL_ACTOR, gateway_command, place_of, run_command
 from tests.support.gateway_process import GatewayProcess
 from tests.support.http_calls import send_track
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -27,6 +29,8 @@ type = "segment"
 write_key = "demo"
 [log]
 format = "json"
+[admin]
+max_tails = 1
 [groups.canary]
 ramp = ["1%", "50%", "100%"]
 [destinations.all]
@@ -121,7 +125,7 @@ def test_a_scan_reaches_the_gateway(gateway: GatewayProcess) -> None:
 
 
 def test_events_are_shown_as_they_pass(gateway: GatewayProcess) -> None:
-    """`gateway tail` reads a stream over the socket."""
+    """`gateway tail` reads a stream over the socket, within the bound on their number."""
     shown = threading.Event()
 
     def send_on() -> None:
@@ -130,12 +134,17 @@ def test_events_are_shown_as_they_pass(gateway: GatewayProcess) -> None:
 
     sender = threading.Thread(target=send_on)
     sender.start()
+    words = ("tail", "--event", "Watched", "--limit", "2")
     try:
-        code, output = gateway_command(gateway.folder, "tail", "--event", "Watched", "--limit", "2")
+        held = required(place_of(gateway.folder)).stream("/admin/tail")
+        next(held)
+        code, output = gateway_command(gateway.folder, *words)
+        assert (code, "admin.max_tails" in output) == (2, True), output
+        held.close()
+        wait_until(lambda: gateway_command(gateway.folder, *words)[1].count("track Watched") == 2)
     finally:
         shown.set()
         sender.join()
-    assert (code, output.count("track Watched")) == (0, 2), output
 
 
 def test_the_directory_is_enough(gateway: GatewayProcess, tmp_path: Path) -> None:
