@@ -97,9 +97,7 @@ async def test_connections_are_bounded(tmp_path: Path) -> None:
 
 
 async def test_a_socket_that_is_missing_is_made_when_that_is_possible(tmp_path: Path) -> None:
-    """The gateway starts without it; it is there once nothing stands in the way, and again when
-    somebody has removed it. The secret stays.
-    """
+    """The gateway starts without it, and makes it anew when somebody has removed it."""
     gateway = make_gateway(tmp_path, CONFIG)
     data_dir = gateway.config.shared_dir
     data_dir.mkdir()
