@@ -64,7 +64,7 @@ depends on what it holds, and only time bounds it.
 
 _NOTES = attrgetter("raw_notes")
 _MOST_PRUNED = 262_144
-_LONGEST_ID = 1_024  # characters; a longer one, which no client has, is hashed on suspicion
+_LONGEST_ID = 256  # characters; a longer one, which no client has, is hashed on suspicion
 _WALK_SHARE = 8
 _IDS = ("user_id", "anonymous_id", "group_id", "previous_id", "message_id")
 
