@@ -38,7 +38,7 @@ from gateway.state.live_tail import LiveTail
 __all__ = ["Arrival", "Intake", "Plain", "Receipt"]
 
 _LOG_EVERY_MS = 60_000
-_AT_ONCE = 250  # events that are received or prepared before others get their turn
+_AT_ONCE = 50  # events that are received or prepared before others get their turn; 0.5 ms at most
 
 
 class Intake(SourceDirectory):
