@@ -38,6 +38,22 @@ def _lazy_names(
 
 
 if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name public
+    from gateway.cli.console import Console as Console
+    from gateway.cli.kit import AdminClient as AdminClient
+    from gateway.cli.kit import find_gateway as find_gateway
+    from gateway.cli.kit import load_scope as load_scope
+    from gateway.cli.kit import make_table as make_table
+    from gateway.cli.kit import require_gateway as require_gateway
+    from gateway.cli.options import CONFIG_OPTION as CONFIG_OPTION
+    from gateway.cli.options import Moment as Moment
+    from gateway.cli.options import explained_errors as explained_errors
+    from gateway.cli.output import print_json as print_json
+    from gateway.cli.output import say as say
+    from gateway.components.admin_area import AdminArea as AdminArea
+    from gateway.components.admin_area import AdminEndpoint as AdminEndpoint
+    from gateway.components.admin_area import AdminError as AdminError
+    from gateway.components.admin_area import AdminRequest as AdminRequest
+    from gateway.components.command import CommandSpec as CommandSpec
     from gateway.components.component import API_VERSION as API_VERSION
     from gateway.components.context import Context as Context
     from gateway.components.destination import Batch as Batch
@@ -48,13 +64,20 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from gateway.components.dry_run import Rehearsal as Rehearsal
     from gateway.components.dry_run import Request as Request
     from gateway.components.dry_run_destination import DryRunDestination as DryRunDestination
+    from gateway.components.figure import FigureSpec as FigureSpec
     from gateway.components.hookspecs import hookimpl as hookimpl
+    from gateway.components.job import JobSpec as JobSpec
     from gateway.components.ports import Intake as Intake
+    from gateway.components.project import ProjectConfig as ProjectConfig
+    from gateway.components.schedule import Schedule as Schedule
+    from gateway.components.scope import Scope as Scope
     from gateway.components.settings import Secret as Secret
     from gateway.components.source import Route as Route
     from gateway.components.source import Source as Source
     from gateway.components.source import SourceSpec as SourceSpec
     from gateway.components.store import QueueSpec as QueueSpec
+    from gateway.components.tables import FigureTable as FigureTable
+    from gateway.components.tables import TableSpec as TableSpec
     from gateway.components.transform import Transform as Transform
     from gateway.components.transform import TransformSpec as TransformSpec
     from gateway.components.transform_methods import ChangesClient as ChangesClient
@@ -127,16 +150,28 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
 
 else:  # at run time
     _NAMES = {
+        "gateway.cli.console": "Console",
+        "gateway.cli.kit": "AdminClient find_gateway load_scope make_table require_gateway",
+        "gateway.cli.options": "CONFIG_OPTION Moment explained_errors",
+        "gateway.cli.output": "print_json say",
+        "gateway.components.admin_area": "AdminArea AdminEndpoint AdminError AdminRequest",
+        "gateway.components.command": "CommandSpec",
         "gateway.components.component": "API_VERSION",
         "gateway.components.context": "Context",
         "gateway.components.destination": "Batch BatchPolicy Destination DestinationSpec Erasure",
         "gateway.components.dry_run": "Rehearsal Request",
         "gateway.components.dry_run_destination": "DryRunDestination",
+        "gateway.components.figure": "FigureSpec",
         "gateway.components.hookspecs": "hookimpl",
+        "gateway.components.job": "JobSpec",
         "gateway.components.ports": "Intake",
+        "gateway.components.project": "ProjectConfig",
+        "gateway.components.schedule": "Schedule",
+        "gateway.components.scope": "Scope",
         "gateway.components.settings": "Secret",
         "gateway.components.source": "Route Source SourceSpec",
         "gateway.components.store": "QueueSpec",
+        "gateway.components.tables": "FigureTable TableSpec",
         "gateway.components.transform": "Transform TransformSpec",
         "gateway.components.transform_methods": (
             "ChangesClient ChangesIds KeepsByIds PassesText PerDestination ProducesEvents "

@@ -19,10 +19,10 @@ from msgspec import Struct
 import gateway
 import gateway.testing
 from gateway.components.destination import BatchPolicy
-from gateway.components.hookspecs import HookSpecs
+from gateway.components.hookspecs import HOOKS, HookSpecs
+from gateway.components.project import ProjectConfig
 from gateway.config.admin import AdminConfig
 from gateway.config.settings import (
-    HOST_KEYS,
     DedupConfig,
     DestinationSettings,
     LogConfig,
@@ -52,6 +52,7 @@ TABLES: dict[str, type[Struct]] = {
     "trace": TraceConfig,
     "reload": ReloadConfig,
     "admin": AdminConfig,
+    "project": ProjectConfig,
     "sources.ID": SourceSettings,
     "transforms.ID": TransformSettings,
     "destinations.ID": DestinationSettings,
@@ -160,7 +161,7 @@ def hook_signatures() -> list[str]:
 
 def test_each_hook_is_documented() -> None:
     """docs/guide/plugins.md shows every hook with its exact signature."""
-    assert len(hook_signatures()) == len(HOST_KEYS)
+    assert len(hook_signatures()) == len(HOOKS)
     # Line breaks within a signature do not count.
     documented = re.sub(r"\s+|,(?=\s*\))", "", text_of("docs/guide/plugins.md"))
     missing = [
@@ -213,7 +214,7 @@ def section_of(config: str, name: str) -> str:
     return re.sub(r"(?m)^# (?=\w+ = )", "", match[1])
 
 
-@pytest.mark.parametrize("name", ["server", "dedup", "log", "trace", "reload", "queue"])
+@pytest.mark.parametrize("name", ["server", "dedup", "log", "trace", "reload", "queue", "project"])
 def test_the_values_shown_are_the_defaults(name: str) -> None:
     """Removing the # before a key changes nothing, since defaults are shown."""
     struct = TABLES[name]
@@ -227,8 +228,9 @@ def test_the_values_shown_are_the_defaults(name: str) -> None:
 
 
 def test_each_path_of_the_admin_api_is_documented(tmp_path: Path) -> None:
-    """docs/operate/operations.md has a row for each area, with its method."""
+    """docs/operate/operations.md has a row for each area, and READMEs have those of packages."""
     page = text_of("docs/operate/operations.md")
+    page += "".join(readme.read_text("utf-8") for readme in (ROOT / "plugins").glob("*/README.md"))
     app = make_app(make_gateway(tmp_path, '[admin]\ntoken = "0123456789abcdef"\n'))
     paths = {
         (route.method, str(route.resource.canonical))

@@ -1,4 +1,7 @@
-"""The ``gateway`` command. Each subcommand is imported only when it is called."""
+"""The ``gateway`` command. Each subcommand is imported only when it is called.
+
+Commands of packages come after the gateway's own; see `gateway.cli.package_commands`.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,8 @@ _COMMANDS = {
     ),
     "diff": ("gateway.cli.commands.diff", "Compare what two configs make of events."),
     "dead": ("gateway.cli.commands.dead", "List dead letters, send them again, or drop them."),
-    "plugins": ("gateway.cli.commands.plugins", "List the types that config.toml can use."),
+    "jobs": ("gateway.cli.commands.jobs", "List the jobs of packages, or run one now."),
+    "plugins": ("gateway.cli.commands.plugins", "List what plugins provide."),
     "plugin": ("gateway.cli.commands.plugin", "Write a package for a plugin of your own."),
     "rollout": (
         "gateway.cli.commands.rollout",
@@ -59,12 +63,16 @@ class _Lazy(click.Group):
     """A group that knows its commands' names and one line of help without importing them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        from gateway.cli.package_commands import helps
+
+        return [*_COMMANDS, *(name for name, _ in helps())]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         module = _HIDDEN.get(cmd_name) or _COMMANDS.get(cmd_name, ("",))[0]
         if not module:
-            return None
+            from gateway.cli.package_commands import find
+
+            return find(cmd_name)
         command: Any = getattr(importlib.import_module(module), cmd_name)
         assert isinstance(command, click.Command)
         return command
@@ -72,6 +80,11 @@ class _Lazy(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+        from gateway.cli.package_commands import helps
+
+        if found := helps():
+            with formatter.section("Commands of packages"):
+                formatter.write_dl(found)
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})

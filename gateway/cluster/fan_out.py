@@ -67,14 +67,16 @@ class FanOut:
         call = Call(request, body_of(request), self._config.server.workers)
         match endpoint.merge:
             case FirstShard(status):
-                return _passed_on(self._peers.there(_FIRST, await self._ask(_FIRST, call)), status)
+                data = await self._ask(_FIRST, call, patient=endpoint.patient)
+                return _passed_on(self._peers.there(_FIRST, data), status)
             case AnyShard():
-                return await self._any(call)
+                return await self._any(call, patient=endpoint.patient)
             case OwningShard(unknown):
                 return await self._owning(endpoint, call, unknown)
             case AllShards(answer_type, merge, check):
                 check(call)
-                return answer(merge(await self._all(call, answer_type), call))
+                found = await self._all(call, answer_type, patient=endpoint.patient)
+                return answer(merge(found, call))
             case AllOrFiles(_, _, merge, check) as strategy:
                 check(call)
                 return answer(merge(await self._all_or_files(call, strategy), call))
@@ -82,8 +84,8 @@ class FanOut:
                 configs = [of_shard(self._config, shard) for shard in self._peers.shards]
                 return answer(await asyncio.to_thread(read, configs, call))
             case Outcomes(answer_type, merge):
-                found = await self.outcomes(request.method, _path(call), answer_type)
-                return answer(merge(found, call))
+                outcomes = await self.outcomes(request.method, _path(call), answer_type)
+                return answer(merge(outcomes, call))
             case Stream(check):
                 check(call)
                 return await self._stream(request)
@@ -119,12 +121,14 @@ class FanOut:
         finally:
             self._tails -= 1
 
-    async def _ask(self, shard: int, call: Call) -> bytes | None:
-        return await self._peers.ask(shard, call.request.method, _path(call), call.body or None)
+    async def _ask(self, shard: int, call: Call, *, patient: bool = False) -> bytes | None:
+        return await self._peers.ask(
+            shard, call.request.method, _path(call), call.body or None, patient=patient
+        )
 
-    async def _any(self, call: Call) -> web.Response:
+    async def _any(self, call: Call, *, patient: bool) -> web.Response:
         for shard in self._peers.shards:
-            data = await self._ask(shard, call)
+            data = await self._ask(shard, call, patient=patient)
             if data is not None:
                 return _passed_on(data)
         raise AdminError("no worker answers: try in a moment, and see the log", 503)
@@ -140,8 +144,10 @@ class FanOut:
             value["id"] = public_id(shard, value["id"])
         return answer(value)
 
-    async def _all(self, call: Call, type_: type[_T]) -> dict[int, _T]:
-        found = await self._peers.all_up(call.request.method, _path(call), call.body or None)
+    async def _all(self, call: Call, type_: type[_T], *, patient: bool) -> dict[int, _T]:
+        found = await self._peers.all_up(
+            call.request.method, _path(call), call.body or None, patient=patient
+        )
         return {shard: msgspec.json.decode(data, type=type_) for shard, data in found.items()}
 
     async def _all_or_files(self, call: Call, strategy: AllOrFiles[_T]) -> dict[int, _T]:

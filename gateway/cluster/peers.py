@@ -111,7 +111,7 @@ class Peers:
         return data
 
     async def ask_all(
-        self, method: str, path: str, body: bytes | None = None
+        self, method: str, path: str, body: bytes | None = None, *, patient: bool = False
     ) -> dict[int, bytes | None]:
         """Returns the answers of all shards; None for each whose worker is down.
 
@@ -119,17 +119,19 @@ class Peers:
             AdminError: a shard refuses.
         """
         answers = await asyncio.gather(
-            *(self.ask(shard, method, path, body) for shard in self.shards)
+            *(self.ask(shard, method, path, body, patient=patient) for shard in self.shards)
         )
         return dict(zip(self.shards, answers, strict=True))
 
-    async def all_up(self, method: str, path: str, body: bytes | None = None) -> dict[int, bytes]:
+    async def all_up(
+        self, method: str, path: str, body: bytes | None = None, *, patient: bool = False
+    ) -> dict[int, bytes]:
         """Returns the answers of all shards.
 
         Raises:
             AdminError: a worker is down, or a shard refuses.
         """
-        answers = await self.ask_all(method, path, body)
+        answers = await self.ask_all(method, path, body, patient=patient)
         return {shard: self.there(shard, data) for shard, data in answers.items()}
 
     def there(self, shard: int, data: bytes | None) -> bytes:

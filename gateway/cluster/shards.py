@@ -30,6 +30,7 @@ from gateway.delivery.circuit import Pace
 from gateway.runtime.gateway import Gateway
 from gateway.runtime.plugins import Registry
 from gateway.server.admin import add_admin, add_endpoints
+from gateway.server.admin.areas import all_endpoints
 from gateway.server.admin.guard import CallerOf, Guard
 from gateway.server.app import add_answers, serving
 from gateway.server.commands import answering_commands
@@ -139,7 +140,8 @@ async def hosting(
         for gateway in gateways:
             await stack.enter_async_context(gateway.running())
         await stack.enter_async_context(_answering(gateways, view_socket(sockets, worker)))
-        view = View(own.config, peers, own.tokens, lambda: own.config)
+        endpoints = all_endpoints(own.registry)
+        view = View(own.config, peers, own.tokens, lambda: own.config, endpoints)
         if own.recent_ids is not None and workers > 1:
             others_ids = [ids_socket(sockets, n) for n in range(workers) if n != worker]
             announcer = own.recent_ids.watcher = Announcer(own.queue, others_ids, own.steady)

@@ -9,7 +9,7 @@ knows are refused with the name of the worker.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from urllib.parse import unquote
 
@@ -26,6 +26,7 @@ from gateway.runtime.health import merge_health
 from gateway.runtime.reload import Reloaded
 from gateway.server.admin.api import AdminError, answer
 from gateway.server.admin.areas import ENDPOINTS
+from gateway.server.admin.endpoint import Endpoint
 from gateway.server.admin.guard import CallerOf, Guard
 from gateway.server.app import METRICS_TYPE
 
@@ -49,6 +50,7 @@ class View:
     Args:
         config: of any shard.
         current: returns the config in use, for bounds that a reload may change.
+        endpoints: the paths of the admin API.
         tokens: of the admin API.
     """
 
@@ -58,11 +60,13 @@ class View:
         peers: Peers,
         tokens: Tokens,
         current: Callable[[], Config] | None = None,
+        endpoints: Sequence[Endpoint] = ENDPOINTS,
     ) -> None:
         self.stopping = asyncio.Event()
         self._peers = peers
         self._tokens = tokens
         self._current = current or (lambda: config)
+        self._endpoints = endpoints
         self._workers = config.server.workers
         self._fan_out = FanOut(config, peers, self.stopping, lambda: self._current().admin)
 
@@ -85,7 +89,7 @@ class View:
                 limits=lambda: self._current().admin,
                 address_of=lambda request: ClientAddress(self._current().server).of(request),
             )
-            for endpoint in ENDPOINTS:
+            for endpoint in self._endpoints:
                 handler = guard.protect(endpoint, partial(self._fan_out.answer, endpoint))
                 app.router.add_route(endpoint.method, endpoint.path, handler)
 

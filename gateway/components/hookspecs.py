@@ -12,9 +12,14 @@ from typing import Any
 
 import pluggy
 
+from gateway.components.admin_area import AdminArea
+from gateway.components.command import CommandSpec
 from gateway.components.destination import DestinationSpec
+from gateway.components.figure import FigureSpec
+from gateway.components.job import JobSpec
 from gateway.components.source import SourceSpec
 from gateway.components.store import QueueSpec
+from gateway.components.tables import TableSpec
 from gateway.components.transform import TransformSpec
 
 __all__ = ["HOOKS", "HookSpecs", "hookimpl", "hookspec"]
@@ -42,11 +47,36 @@ class HookSpecs:
     def register_queues(self, register: Callable[[QueueSpec[Any]], None]) -> None:
         """Calls ``register(spec)`` for each type of queue store that the plugin provides."""
 
+    @hookspec
+    def register_figures(self, register: Callable[[FigureSpec[Any]], None]) -> None:
+        """Calls ``register(spec)`` for each type of figure that the plugin provides."""
+
+    @hookspec
+    def register_config(self, register: Callable[[TableSpec[Any]], None]) -> None:
+        """Calls ``register(spec)`` for each table of config.toml that the plugin reads."""
+
+    @hookspec
+    def register_commands(self, register: Callable[[CommandSpec], None]) -> None:
+        """Calls ``register(spec)`` for each command that the plugin adds to ``gateway``."""
+
+    @hookspec
+    def register_admin(self, register: Callable[[AdminArea], None]) -> None:
+        """Calls ``register(area)`` for each area that the plugin adds to the admin API."""
+
+    @hookspec
+    def register_jobs(self, register: Callable[[JobSpec], None]) -> None:
+        """Calls ``register(spec)`` for each job that the gateway is to run."""
+
 
 HOOKS = {
     "register_sources": ("source", SourceSpec),
     "register_transforms": ("transform", TransformSpec),
     "register_destinations": ("destination", DestinationSpec),
     "register_queues": ("queue", QueueSpec),
+    "register_figures": ("figure", FigureSpec),
+    "register_config": ("table", TableSpec),
+    "register_commands": ("command", CommandSpec),
+    "register_admin": ("admin area", AdminArea),
+    "register_jobs": ("job", JobSpec),
 }
 """Maps a hook's name to the kind of thing that it registers, and to the class of its spec."""

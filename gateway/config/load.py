@@ -4,6 +4,8 @@ Errors name the file and the path of the key. ``${NAME}`` in a string is replace
 environment variable, ``${NAME:-text}`` gives it a default, and ``$${`` stands for ``${``.
 Relative paths are relative to the config file. The keys of a component that the gateway uses itself
 are listed in `HOST_KEYS`; the others belong to its plugin and are decoded into the plugin's Struct.
+Tables that the gateway does not have belong to packages too; `gateway.runtime.tables` decodes them
+once the plugins are known.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.components.project import ProjectConfig
 from gateway.components.settings import Settings
 from gateway.config.admin import AdminConfig
 from gateway.config.alerts import AlertsConfig
@@ -42,7 +45,7 @@ from gateway.config.settings import (
 )
 from gateway.errors import ConfigError
 
-__all__ = ["DEFAULT_DATA_DIR", "expanded_text", "hash_of", "load"]
+__all__ = ["CORE_TABLES", "DEFAULT_DATA_DIR", "expanded_text", "hash_of", "load"]
 
 DEFAULT_DATA_DIR = "data"
 """The data directory of a config file that names none, beside the file."""
@@ -60,12 +63,17 @@ class _File(Settings, frozen=True):
     admin: AdminConfig = AdminConfig()
     reload: ReloadConfig = ReloadConfig()
     alerts: AlertsConfig = AlertsConfig()
+    project: ProjectConfig = ProjectConfig()
     groups: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
     layers: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
     queue: dict[str, Any] = msgspec.field(default_factory=dict)
     sources: dict[str, Any] = msgspec.field(default_factory=dict)
     transforms: dict[str, Any] = msgspec.field(default_factory=dict)
     destinations: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+CORE_TABLES = frozenset(_File.__struct_encode_fields__)
+"""The tables and keys of the gateway itself. Other tables belong to packages."""
 
 
 def load(
@@ -109,12 +117,12 @@ def _load(file: Path, environ: Mapping[str, str], content: bytes | None) -> Conf
     mistakes = Mistakes()
     expanded = _expand(tree, environ, "", mistakes)
     mistakes.check()
+    own, others = _divided(expanded)
     tables = _File()
     with mistakes.noted():
-        tables = decode_table(expanded, _File, "")
+        tables = decode_table(own, _File, "")
     data_dir = (path.parent / Path(tables.data_dir).expanduser()).resolve()
     # Each component is read, whatever is wrong with the rest of the file.
-    components = expanded if isinstance(expanded, dict) else {}
     config = Config(
         path=path,
         data_dir=data_dir,
@@ -127,16 +135,16 @@ def _load(file: Path, environ: Mapping[str, str], content: bytes | None) -> Conf
         admin=tables.admin,
         reload=tables.reload,
         alerts=tables.alerts,
-        groups=_each(_table(components, "groups"), GroupConfig, "groups", mistakes),
-        layers=_each(_table(components, "layers"), LayerConfig, "layers", mistakes),
-        queue=_queue(_table(components, "queue"), mistakes),
-        sources=_components("source", _table(components, "sources"), SourceSettings, mistakes),
-        transforms=_components(
-            "transform", _table(components, "transforms"), TransformSettings, mistakes
-        ),
+        project=tables.project,
+        groups=_each(_table(own, "groups"), GroupConfig, "groups", mistakes),
+        layers=_each(_table(own, "layers"), LayerConfig, "layers", mistakes),
+        queue=_queue(_table(own, "queue"), mistakes),
+        sources=_components("source", _table(own, "sources"), SourceSettings, mistakes),
+        transforms=_components("transform", _table(own, "transforms"), TransformSettings, mistakes),
         destinations=_components(
-            "destination", _table(components, "destinations"), DestinationSettings, mistakes
+            "destination", _table(own, "destinations"), DestinationSettings, mistakes
         ),
+        others=others,
         file=file,
         hash=hash_of(content),
     )
@@ -145,6 +153,16 @@ def _load(file: Path, environ: Mapping[str, str], content: bytes | None) -> Conf
     check_groups(config)
     check_workers(config)
     return config
+
+
+def _divided(tree: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Divides a file into the part of the gateway itself, and tables that packages may read."""
+    others = {
+        key: value
+        for key, value in tree.items()
+        if isinstance(value, dict) and key not in CORE_TABLES
+    }
+    return {key: value for key, value in tree.items() if key not in others}, others
 
 
 def _table(tree: Mapping[str, Any], name: str) -> Mapping[str, Any]:

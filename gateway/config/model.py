@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from gateway.components.project import ProjectConfig
 from gateway.config.admin import AdminConfig
 from gateway.config.alerts import AlertsConfig
 from gateway.config.decode import Table
@@ -33,6 +35,7 @@ class Config:
         path: the config file, after following links.
         data_dir: folder of the shard that a gateway runs; see `gateway.config.data_dir`.
         shared_dir: the data directory as configured, with the files that all shards share.
+        others: tables that only packages can know, as they are in the file.
         shard: number of the shard.
         file: the config file as the user named it; a reload reads this.
         hash: the beginning of the SHA-256 of the file's bytes, in hexadecimal.
@@ -49,12 +52,14 @@ class Config:
     admin: AdminConfig
     reload: ReloadConfig
     alerts: AlertsConfig
+    project: ProjectConfig
     groups: dict[str, GroupConfig]
     layers: dict[str, LayerConfig]
     queue: tuple[QueueSettings, Table]
     sources: dict[str, tuple[SourceSettings, Table]]
     transforms: dict[str, tuple[TransformSettings, Table]]
     destinations: dict[str, tuple[DestinationSettings, Table]]
+    others: dict[str, dict[str, Any]]
     file: Path
     hash: str
     shard: int = 0

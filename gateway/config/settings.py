@@ -300,8 +300,9 @@ HOST_KEYS: dict[str, frozenset[str]] = {
     "transform": frozenset(TransformSettings.__struct_fields__),
     "destination": frozenset(DestinationSettings.__struct_fields__),
     "queue": frozenset(QueueSettings.__struct_fields__),
+    "figure": frozenset({"type"}),
 }
-"""The keys of each kind of component that the gateway itself uses."""
+"""The keys of each kind that is named by a type and that the gateway itself uses."""
 
 
 class IdentityConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -15,7 +15,9 @@ from gateway.components.context import Context
 from gateway.components.destination import BatchPolicy, Destination, DestinationSpec
 from gateway.components.dry_run import Rehearsal
 from gateway.components.isolation import contained
+from gateway.components.job import JobSpec
 from gateway.components.ports import Intake
+from gateway.components.scope import Scope
 from gateway.components.settings import secrets_in
 from gateway.components.source import Source, SourceSpec
 from gateway.components.store import QueueSpec, Store
@@ -30,7 +32,9 @@ from gateway.delivery.mapping import EventMapping, MappedDestination, Rule, comp
 from gateway.errors import ConfigError, GatewayError
 from gateway.rollouts.for_arm import ForArm
 from gateway.rollouts.groups import Groups
+from gateway.runtime.job_plan import Planned, planned_jobs
 from gateway.runtime.plugins import Registry
+from gateway.runtime.tables import make_scope, package_tables
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -65,6 +69,7 @@ class Builder:
             is kept as it is.
         counted: counts of each destination's own, by id, which the new one continues.
         dry_run: build components that reach nothing outside, and record what they would send.
+        queue_id: see `Context.queue_id`.
 
     Raises:
         ConfigError: config names what does not exist, or has wrong keys for it.
@@ -82,6 +87,7 @@ class Builder:
         *,
         dry_run: bool = False,
         steady: Callable[[], int] | None = None,
+        queue_id: Callable[[], str] = lambda: "",
     ) -> None:
         self.groups = Groups(config.groups, config.layers)
         self._config = config
@@ -91,6 +97,7 @@ class Builder:
         self._log = log
         self._before = before or {}
         self._counted = {} if counted is None else counted
+        self._queue_id = queue_id
         self.dry_run = dry_run
 
     def for_dry_run(self) -> Builder:
@@ -121,12 +128,15 @@ class Builder:
             log=self._log.bind(component=id_),
             clock=self._clock,
             shard=self._config.shard,
+            shared_dir=self._config.shared_dir,
+            project=self._config.project,
+            queue_id=self._queue_id,
             groups=groups,
             rehearsal=Rehearsal() if self.dry_run else None,
         )
 
     def check_tables(self) -> None:
-        """Decodes the table of each component, so that all mistakes are shown at once.
+        """Decodes the tables of components and packages, so that all mistakes are shown at once.
 
         Raises:
             ConfigError: there are some.
@@ -142,7 +152,21 @@ class Builder:
         for kind, (settings, table) in parts:
             with mistakes.noted():
                 table.decode(self._registry.find(kind, settings.type, table.path).spec.config)
+        with mistakes.noted():
+            package_tables(self._config, self._registry)
         mistakes.check()
+
+    def scope(self, destinations: Mapping[str, Destination]) -> Scope:
+        """Makes the scope that jobs and admin endpoints of packages see."""
+        running = {
+            id_: one.destination if isinstance(one, MappedDestination) else one
+            for id_, one in destinations.items()
+        }
+        return make_scope(self._config, self._registry, self._clock, self._log, running)
+
+    def jobs(self, scope: Scope) -> dict[str, Planned]:
+        """Plans the jobs of all packages that are not switched off."""
+        return planned_jobs(self._registry.named(JobSpec), scope)
 
     def store(self) -> Store:
         """Builds the queue's store."""
@@ -216,7 +240,8 @@ class Builder:
         if context.rehearsal is not None:
             context.rehearsal.hide(secrets)
         rules = settings.mapping_rules
-        made_of = (settings.type, table.options, rules, self._config.base_dir)
+        project = self._config.project  # part of its context
+        made_of = (settings.type, table.options, rules, self._config.base_dir, project)
         before = self._before.get(id_)
         if before is not None and before.made_of == made_of:
             destination = before.destination

@@ -87,6 +87,7 @@ class Gateway:
         self.other_shards: Others | None = None
         self.stopping = asyncio.Event()
         self._locked = locked
+        self._queue_opened = False
         self._shaped = shaped
         self._log: FilteringBoundLogger = structlog.get_logger()
         self._started_sources = StartedSources(self._log)
@@ -99,6 +100,7 @@ class Gateway:
             counted=self._counted,
             dry_run=dry_run,
             steady=steady,
+            queue_id=self._queue_id,
         )
         self._services = services = build_services(config, build, clock, steady, self._log)
         self.ledger, self.source_ledger = services.ledger, services.source_ledger
@@ -106,7 +108,7 @@ class Gateway:
         self.state, self.audit = services.state, services.audit
         self.queue, self.recent_ids = services.queue, services.recent_ids
         self.suppressed, self.identity = services.suppressed, services.identity
-        self.rollouts = services.rollouts
+        self.rollouts, self.jobs = services.rollouts, services.jobs
         self.reloads = Reloads(config, self.audit, clock, self._log)
         self.deliveries = DeliveryManager(
             ManagerContext(
@@ -162,6 +164,7 @@ class Gateway:
         before, self._topology = self._topology, topology
         topology.groups.take_over(before.groups, format_ms(self.clock() + 1))
         self.rollouts.adopt(topology.ramps)
+        self.jobs.adopt(topology.jobs)
         self.tokens.use(topology.config.admin)
         self.paths.mount(topology.mounted)
         for id_ in topology.config.sources:
@@ -193,6 +196,7 @@ class Gateway:
             await self.replays.resume()
             self.regulations = self._make_regulations(self.replays)
             await self.regulations.start()
+            await self.jobs.start()
             self._switchover = self._make_switchover()
             self.started_ms = self.clock()
             self.reloads.open()
@@ -201,6 +205,7 @@ class Gateway:
             finally:
                 await self.reloads.close()
                 housekeeping.cancel()
+                await self.jobs.stop()
                 await self.regulations.stop()
                 await self.replays.stop()
                 await self._drain(tasks.cancel_scope)
@@ -261,6 +266,11 @@ class Gateway:
             await self.queue.start()
         except OSError as error:
             raise GatewayError(f"queue: cannot be opened: {error}") from error
+        self._queue_opened = True
+
+    def _queue_id(self) -> str:
+        """Returns the id of the queue for the events to come; see `Context.queue_id`."""
+        return self.queue.store.identity_at(self.queue.end)[0] if self._queue_opened else ""
 
     async def _close_source_ledger(self) -> None:
         await self.queue.stop()  # it stores pending events, which are then counted
@@ -287,6 +297,7 @@ class Gateway:
                 workers=self.workers,
                 rates=self.rates,
                 rollouts=self.rollouts,
+                jobs=self.jobs,
                 max_dead_letters=lambda: {
                     one.id: one.settings.retry.max_dead_letters for one in self.destinations
                 },
@@ -350,6 +361,7 @@ class Gateway:
             built,
             self._counted,
             steady=self.steady,
+            queue_id=self._queue_id,
         )
 
     # -- reloading -----------------------------------------------------------

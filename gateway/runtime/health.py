@@ -47,6 +47,14 @@ def report(gateway: Gateway) -> dict[str, Any]:
         for one in rollouts
         if one.needs_somebody
     ]
+    jobs = gateway.jobs.status()
+    failing += [
+        # Without its error, which may quote data: this answer is public.
+        f"job {one.name}: {one.outcome} at {one.finished_at or one.started_at}: see "
+        "`gateway jobs list`"
+        for one in jobs
+        if one.failing
+    ]
     if stored.damaged_events:
         failing.append(f"queue: {stored.damaged_events} events were lost to damaged frames")
     config = gateway.reloads.status()
@@ -81,6 +89,14 @@ def report(gateway: Gateway) -> dict[str, Any]:
                 **_decided_by(one),
             }
             for one in rollouts
+        },
+        "jobs": {
+            one.name: {
+                "status": "running" if one.running else one.outcome or "waiting",
+                "since": one.finished_at or one.started_at,
+                "next": one.next_at,
+            }
+            for one in jobs
         },
     }
 
@@ -153,6 +169,7 @@ def merge_health(found: Mapping[int, dict[str, Any] | None], workers: int) -> di
         },
         "destinations": destinations,
         "rollouts": there.get(0, {}).get("rollouts", {}),  # only shard 0 decides
+        "jobs": there.get(0, {}).get("jobs", {}),  # and only shard 0 runs them
     }
 
 

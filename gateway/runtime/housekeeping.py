@@ -1,4 +1,4 @@
-"""Housekeeping, once a second: samples rates, deletes old data, refreshes the suppressed users."""
+"""Housekeeping, once a second: samples rates, deletes old data, starts the jobs that are due."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from gateway.errors import StateError
 from gateway.privacy.suppression import Suppressions
 from gateway.queue.batching import BatchingQueue
 from gateway.rollouts.controller import Rollouts
+from gateway.runtime.jobs import Jobs
 from gateway.runtime.rates import Rates
 from gateway.state import State, writing
 from gateway.state.ledger.source_ledger import SourceLedger
@@ -50,6 +51,7 @@ class HousekeepingContext:
     workers: Mapping[str, Worker]
     rates: Rates
     rollouts: Rollouts
+    jobs: Jobs
     max_dead_letters: Callable[[], Mapping[str, int]]
     trace: Callable[[], TraceConfig]
     clock: Callable[[], int]
@@ -68,7 +70,13 @@ class Housekeeping:
     async def run(self) -> None:
         """Works until cancelled."""
         context = self._context
-        jobs = (self._refresh_suppressed, context.rollouts.tick, self._release, self._prune)
+        jobs = (
+            self._refresh_suppressed,
+            context.rollouts.tick,
+            context.jobs.tick,
+            self._release,
+            self._prune,
+        )
         trimmed_ms = self._clock()
         while True:
             self._sample()

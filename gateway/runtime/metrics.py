@@ -49,6 +49,8 @@ class GatewayCollector(Collector):
         yield from self._destination_metrics()
         if self._gateway.rollouts:
             yield from self._rollout_metrics()
+        if self._gateway.jobs.records:
+            yield from self._job_metrics()
 
     def _config_metrics(self) -> Iterator[Metric]:
         reloads = self._gateway.reloads
@@ -221,6 +223,21 @@ class GatewayCollector(Collector):
         for (group, action, by), number in self._gateway.rollouts.decided.items():
             decisions.add_metric([group, action, by], number)
         yield from (percent, state, users, value, evidence, beyond, decisions)
+
+    def _job_metrics(self) -> Iterator[Metric]:
+        jobs = self._gateway.jobs
+        runs = _counter("job_runs", "Runs of jobs.", "job", "outcome")
+        for (name, outcome), number in jobs.results.items():
+            runs.add_metric([name, outcome], number)
+        failing = _gauges("job_failing", "1 while a job's last run did not succeed.", "job")
+        succeeded = _gauges(
+            "job_succeeded_timestamp_seconds", "End of the last run that succeeded.", "job"
+        )
+        for one in jobs.status():
+            failing.add_metric([one.name], one.failing)
+        for name, record in jobs.records.items():
+            succeeded.add_metric([name], record.succeeded_ms / 1000)
+        yield from (runs, failing, succeeded)
 
 
 def _gauges(name: str, text: str, *labels: str) -> GaugeMetricFamily:

@@ -14,23 +14,29 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar, cast
 
 import pluggy
 from msgspec import Struct
 
 from gateway import __version__
+from gateway.components.admin_area import CORE_AREAS, AdminArea
+from gateway.components.command import CORE_COMMANDS, CommandSpec
 from gateway.components.component import API_VERSION
 from gateway.components.destination import DestinationSpec
+from gateway.components.figure import FigureSpec
 from gateway.components.hookspecs import HOOKS, HookSpecs
 from gateway.components.isolation import is_interrupt
+from gateway.components.job import JobSpec
 from gateway.components.source import SourceSpec
 from gateway.components.store import QueueSpec
+from gateway.components.tables import TableSpec
 from gateway.components.transform import TransformSpec
+from gateway.config.load import CORE_TABLES
 from gateway.config.settings import HOST_KEYS
 from gateway.errors import ConfigError, PluginError
 
-__all__ = ["GROUP", "Failure", "Plugin", "Registered", "Registry", "discover"]
+__all__ = ["GROUP", "Extension", "Failure", "Plugin", "Registered", "Registry", "discover"]
 
 GROUP = "gateway"
 BUILTINS = (
@@ -45,7 +51,19 @@ BUILTINS = (
     "gateway.builtin.stores",
 )
 
-Spec: TypeAlias = SourceSpec[Any] | TransformSpec[Any] | DestinationSpec[Any] | QueueSpec[Any]
+Spec: TypeAlias = (
+    SourceSpec[Any] | TransformSpec[Any] | DestinationSpec[Any] | QueueSpec[Any] | FigureSpec[Any]
+)
+Named: TypeAlias = CommandSpec | AdminArea | JobSpec | TableSpec[Any]
+
+_CORE_NAMES: dict[str, frozenset[str]] = {
+    "command": CORE_COMMANDS,
+    "admin area": CORE_AREAS,
+    "job": frozenset(),
+    "table": CORE_TABLES,
+}
+
+_NamedT = TypeVar("_NamedT", CommandSpec, AdminArea, JobSpec, TableSpec[Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +110,44 @@ class Registered:
     plugin: Plugin
 
 
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """A command, admin area, job or table, and the plugin that brings it."""
+
+    kind: str
+    spec: Named
+    plugin: Plugin
+
+
 @dataclass(slots=True)
 class Registry:
-    """All types that config.toml can name."""
+    """Everything that plugins provide.
+
+    Attributes:
+        types: the types that config.toml can name, by kind and name.
+        extensions: commands, admin areas, jobs and tables, by kind and name.
+    """
 
     types: dict[tuple[str, str], Registered] = field(default_factory=dict)
+    extensions: dict[tuple[str, str], Extension] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
+
+    @property
+    def figures(self) -> dict[str, FigureSpec[Any]]:
+        """The figures by type."""
+        return {
+            name: cast("FigureSpec[Any]", found.spec)
+            for (kind, name), found in self.types.items()
+            if kind == "figure"
+        }
+
+    def named(self, spec_class: type[_NamedT]) -> dict[str, _NamedT]:
+        """Returns the specs of one class by name."""
+        return {
+            name: found.spec
+            for (_, name), found in self.extensions.items()
+            if isinstance(found.spec, spec_class)
+        }
 
     def find(self, kind: str, type_name: str, path: str) -> Registered:
         """Returns the type that config names at `path`.
@@ -121,24 +171,14 @@ class Registry:
         raise ConfigError(text)
 
     def add(self, kind: str, spec: Spec, plugin: Plugin) -> None:
-        """Checks a spec and adds it.
+        """Checks the spec of a type and adds it.
 
         Raises:
             PluginError: the spec is wrong, or its type exists already.
         """
         where = f"{kind} type {spec.type!r}"
-        if spec.api != API_VERSION:
-            raise PluginError(
-                f"{where} needs version {spec.api} of the plugin contract, "
-                f"this is version {API_VERSION}; upgrade the plugin or the gateway"
-            )
-        if not issubclass(spec.config, Struct):
-            raise PluginError(f"{where}: config must be a msgspec.Struct class")
-        struct_config = spec.config.__struct_config__
-        if not (struct_config.frozen and struct_config.forbid_unknown_fields):
-            raise PluginError(
-                f"{where}: {spec.config.__name__} needs frozen=True and forbid_unknown_fields=True"
-            )
+        _check_version(where, spec.api)
+        _check_struct(where, spec.config)
         clash = sorted(HOST_KEYS[kind] & set(spec.config.__struct_encode_fields__))
         if clash:
             raise PluginError(f"{where}: the gateway itself uses the keys {', '.join(clash)}")
@@ -146,6 +186,41 @@ class Registry:
         if other is not None:
             raise PluginError(f"{where} is already registered by {other.plugin}")
         self.types[kind, spec.type] = Registered(kind, spec, plugin)
+
+    def extend(self, kind: str, spec: Named, plugin: Plugin) -> None:
+        """Checks the spec of a command, admin area, job or table, and adds it.
+
+        Raises:
+            PluginError: the spec is wrong, or its name is taken.
+        """
+        where = f"{kind} {spec.name!r}"
+        _check_version(where, spec.api)
+        if isinstance(spec, TableSpec):
+            _check_struct(where, spec.config)
+        if spec.name in _CORE_NAMES[kind]:
+            raise PluginError(f"{where}: the gateway itself has one of this name")
+        other = self.extensions.get((kind, spec.name))
+        if other is not None:
+            raise PluginError(f"{where} is already registered by {other.plugin}")
+        self.extensions[kind, spec.name] = Extension(kind, spec, plugin)
+
+
+def _check_version(where: str, api: int) -> None:
+    if api != API_VERSION:
+        raise PluginError(
+            f"{where} needs version {api} of the plugin contract, "
+            f"this is version {API_VERSION}; upgrade the plugin or the gateway"
+        )
+
+
+def _check_struct(where: str, config: Any) -> None:
+    if not (isinstance(config, type) and issubclass(config, Struct)):
+        raise PluginError(f"{where}: config must be a msgspec.Struct class")
+    struct_config = config.__struct_config__
+    if not (struct_config.frozen and struct_config.forbid_unknown_fields):
+        raise PluginError(
+            f"{where}: {config.__name__} needs frozen=True and forbid_unknown_fields=True"
+        )
 
 
 def discover(
@@ -189,7 +264,7 @@ def _load(
     load: Callable[[], Any],
 ) -> Failure | None:
     stage = "load"
-    before = dict(registry.types)
+    before = dict(registry.types), dict(registry.extensions)
     module = None
     try:
         module = load()
@@ -206,7 +281,7 @@ def _load(
     except BaseException as error:  # it may fail in any way it likes
         if is_interrupt(error):
             raise
-        registry.types = before
+        registry.types, registry.extensions = before
         if module is not None and manager.is_registered(module):
             manager.unregister(module)
         return Failure(plugin, stage, error)
@@ -215,12 +290,16 @@ def _load(
 
 def _collector(
     registry: Registry, plugin: Plugin, kind: str, spec_class: type
-) -> Callable[[Spec], None]:
-    def register(spec: Spec) -> None:
+) -> Callable[[Any], None]:
+    add: Callable[[str, Any, Plugin], None] = (
+        registry.extend if kind in _CORE_NAMES else registry.add
+    )
+
+    def register(spec: Any) -> None:
         if not isinstance(spec, spec_class):
             raise PluginError(
                 f"register() of {kind}s takes a {spec_class.__name__}, not {type(spec).__name__}"
             )
-        registry.add(kind, spec, plugin)
+        add(kind, spec, plugin)
 
     return register

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ __all__ = ["ConfigStatus", "Reloaded", "Reloads", "changes", "kept"]
 _FIXED_SERVER_KEYS = ("host", "port", "workers", "drain_timeout_seconds")
 _FIXED_TABLES = ("dedup", "identity", "log")
 _COMPONENTS = ("groups", "layers", "sources", "transforms", "destinations")
-_TABLES = ("server", "trace", "admin", "reload", "alerts")
+_TABLES = ("server", "trace", "admin", "reload", "alerts", "project")
 
 
 class Reloaded(Struct, frozen=True):
@@ -247,4 +247,22 @@ def changes(before: Config, after: Config) -> list[str]:
     found += [
         f"changed {name}" for name in _TABLES if getattr(before, name) != getattr(after, name)
     ]
-    return found
+    return found + _other_changes(before.others, after.others)
+
+
+def _other_changes(
+    before: Mapping[str, Mapping[str, Any]], after: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    """Returns the differences between the tables of packages; a table in a table has its own."""
+    found: dict[str, None] = {}
+    for name in dict.fromkeys((*before, *after)):
+        old, new = before.get(name, {}), after.get(name, {})
+        for key in dict.fromkeys((*old, *new)):
+            if old.get(key) == new.get(key):
+                continue
+            inner = isinstance(old.get(key, new.get(key)), dict)
+            verb = "changed"
+            if inner and (key not in old or key not in new):
+                verb = "added" if key in new else "removed"
+            found[f"{verb} {name}.{key}" if inner else f"{verb} {name}"] = None
+    return list(found)

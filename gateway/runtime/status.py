@@ -14,6 +14,7 @@ from gateway.config.data_dir import name_of
 from gateway.delivery.worker import Worker
 from gateway.events.timestamps import format_ms
 from gateway.runtime.gateway import Gateway
+from gateway.runtime.jobs import JobStatus
 from gateway.runtime.reload import ConfigStatus
 from gateway.state.merging import add_counts, add_fields, group_by_id
 
@@ -99,6 +100,7 @@ class Status(Struct, frozen=True):
     sources: list[SourceStatus]
     queue: QueueStatus
     destinations: list[DestinationStatus]
+    jobs: list[JobStatus]
     config: ConfigStatus
 
 
@@ -132,6 +134,7 @@ async def status(gateway: Gateway) -> Status:
             stored.problem,
         ),
         [await _destination(gateway, worker, dict(counted)) for worker, counted in working],
+        gateway.jobs.status(),
         gateway.reloads.status(),
     )
 
@@ -229,6 +232,7 @@ def merge_status(found: Mapping[int, Status], workers: int) -> Status:
             "; ".join(problems),
         ),
         [_destination_status(same) for same in group_by_id(one.destinations for one in all_)],
+        [job for one in all_ for job in one.jobs],  # one shard runs them
         _config_status(found, workers),
     )
 

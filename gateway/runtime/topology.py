@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from gateway.components.chain import Chain
+from gateway.components.scope import Scope
 from gateway.components.source import Source
 from gateway.config.model import Config
 from gateway.delivery.built import BuiltDestination
@@ -30,6 +31,8 @@ from gateway.rollouts.groups import Groups
 from gateway.rollouts.measured import Ramps
 from gateway.rollouts.stamp import Memberships
 from gateway.runtime.builder import Builder, BuiltTransform
+from gateway.runtime.job_plan import Planned
+from gateway.runtime.jobs import Jobs
 from gateway.runtime.rates import Rates
 from gateway.state import STATE_FILE, State
 from gateway.state.audit_trail import Audit
@@ -67,6 +70,7 @@ class Services:
     suppressed: Suppressions
     identity: Identity
     rollouts: Rollouts
+    jobs: Jobs
 
 
 def build_services(
@@ -111,6 +115,7 @@ def build_services(
             log,
             decides=config.shard == 0 and not build.dry_run,
         ),
+        jobs=Jobs(state, clock, log, runs=config.shard == 0 and not build.dry_run),
     )
 
 
@@ -125,6 +130,8 @@ class Topology:
             events it gets.
         shadows: of each destination that is a shadow, by id.
         memberships: stamps arms into outgoing events.
+        scope: what jobs and admin endpoints of packages see.
+        jobs: that are switched on, by name.
     """
 
     config: Config
@@ -137,6 +144,8 @@ class Topology:
     selections: Mapping[str, Selection]
     shadows: Mapping[str, Shadow]
     memberships: Memberships
+    scope: Scope
+    jobs: Mapping[str, Planned]
 
     @property
     def needs_visitors(self) -> bool:
@@ -172,6 +181,9 @@ def build_topology(
         config, groups, memberships, services.clock, services.live_tail, ramps=ramps
     )
     selections = {id_: factory.of(built) for id_, built in destinations.items()}
+    scope = build.scope(
+        {id_: one.destination for id_, one in destinations.items() if not one.is_shadow}
+    )
     shadows: dict[str, Shadow] = {}
     if not build.dry_run:
         for id_, built in destinations.items():
@@ -193,6 +205,8 @@ def build_topology(
         selections=selections,
         shadows=shadows,
         memberships=memberships,
+        scope=scope,
+        jobs=build.jobs(scope),
     )
 
 

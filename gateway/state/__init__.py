@@ -8,10 +8,10 @@ journal is a write-ahead log with ``synchronous = NORMAL``: a killed process los
 loss may undo the newest commits, whose events are then delivered again. All access goes through one
 thread.
 
-`schema`, `reading`, `writing`, `erasing`, `replays` and `regulations` are functions on a connection
-to that file; `identity_links`, `rollouts` and `suppressed_users` are functions on files of their
-own. `dead_letters`, `trace`, `offline` and `audit_trail` serve commands and the admin API, `ledger`
-holds the counts, `live_tail` shows events as they pass.
+`schema`, `reading`, `writing`, `erasing`, `replays`, `regulations` and `jobs` are functions on a
+connection to that file; `identity_links`, `rollouts` and `suppressed_users` are functions on files
+of their own. `dead_letters`, `trace`, `offline` and `audit_trail` serve commands and the admin API,
+`ledger` holds the counts, `live_tail` shows events as they pass.
 """
 
 from __future__ import annotations

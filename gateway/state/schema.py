@@ -11,7 +11,7 @@ from gateway.errors import StateError
 
 __all__ = ["VERSION", "connect"]
 
-VERSION = 4
+VERSION = 5
 
 _V1 = """
 CREATE TABLE cursors (destination TEXT PRIMARY KEY, next_offset INTEGER NOT NULL) WITHOUT ROWID;
@@ -155,7 +155,20 @@ _V4 = """
 ALTER TABLE regulations ADD COLUMN role TEXT NOT NULL DEFAULT 'whole';  -- whole, lead or part
 ALTER TABLE regulations ADD COLUMN part_of TEXT NOT NULL DEFAULT '';    -- its name in all shards
 """
-_STEPS = (_V1, _V2, _V3, _V4)
+_V5 = """
+CREATE TABLE jobs (          -- the last run of each job; times are 0 for never
+    name TEXT PRIMARY KEY,
+    schedule TEXT NOT NULL,
+    since_ms INTEGER NOT NULL,
+    started_ms INTEGER NOT NULL,
+    finished_ms INTEGER NOT NULL,
+    succeeded_ms INTEGER NOT NULL,
+    outcome TEXT NOT NULL,     -- ok, failed, interrupted or empty
+    detail TEXT NOT NULL,
+    interruptions INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+_STEPS = (_V1, _V2, _V3, _V4, _V5)
 
 
 def connect(path: Path) -> sqlite3.Connection:

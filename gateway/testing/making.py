@@ -14,6 +14,7 @@ from msgspec import Raw, Struct
 from gateway.components.context import Context
 from gateway.components.destination import Batch
 from gateway.components.dry_run import Rehearsal
+from gateway.components.project import ProjectConfig
 from gateway.config.decode import decode_table
 from gateway.config.groups import GroupConfig
 from gateway.config.settings import ServerConfig
@@ -127,6 +128,8 @@ def make_context(
     log: FilteringBoundLogger | None = None,
     groups: Groups | None = None,
     rehearsal: Rehearsal | None = None,
+    project: ProjectConfig | None = None,
+    queue_id: str = "",
 ) -> Context:
     """Makes the context that a component is built with.
 
@@ -136,11 +139,16 @@ def make_context(
         groups: from `make_groups`; by default none.
         log: by default structlog's, so `structlog.testing.capture_logs` captures it.
         rehearsal: for a dry run of the component.
+        project: the `[project]` table; by default its defaults.
+        queue_id: the id of the queue.
     """
     return Context(
         id=id,
         base_dir=base_dir,
         data_dir=base_dir / "data",
+        shared_dir=base_dir / "data",
+        project=project or ProjectConfig(),
+        queue_id=lambda: queue_id,
         server=server or ServerConfig(),
         log=log if log is not None else structlog.get_logger().bind(component=id),
         clock=clock or ManualClock(),

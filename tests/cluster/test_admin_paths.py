@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from gateway.config.admin import ROLES, Role
-from gateway.server.admin.areas import ENDPOINTS
+from gateway.runtime.plugins import discover
+from gateway.server.admin.areas import ENDPOINTS, all_endpoints
 from gateway.server.admin.endpoint import Endpoint
 from gateway.server.admin.merge import Stream
+from tests.support import shop_package
 from tests.support.gateway_process import GatewayProcess
 from tests.support.workers import config, send
 
@@ -41,7 +43,9 @@ BODIES: Mapping[str, Any] = {
 }
 """Bodies of the requests that refuse an empty object."""
 
-NAMES: Mapping[str, str] = {"rollouts": "canary", "shadows": "next", "why": "m1"}
+NAMES: Mapping[str, str] = {
+    "jobs": "count", "rollouts": "canary", "shadows": "next", "shop": "left", "why": "m1",
+}  # fmt: skip
 """An id of each area whose objects the API does not create."""
 
 
@@ -67,7 +71,7 @@ class Client:
             body = json.dumps(BODIES.get(name_of(endpoint), {})).encode()
         request = urllib.request.Request(url, body, headers, method=endpoint.method)
         try:
-            with urllib.request.urlopen(request, timeout=20) as response:
+            with urllib.request.urlopen(request, timeout=60) as response:
                 if isinstance(endpoint.merge, Stream):
                     return response.status, response.readline().decode()
                 return response.status, json.loads(response.read())
@@ -93,22 +97,31 @@ class Client:
         return made["id"]
 
 
-def made(folder: Path, workers: int, group: str) -> GatewayProcess:
+def made(folder: Path, workers: int, group: str, packages: Path | None = None) -> GatewayProcess:
     """Makes a gateway with a token for each role, without starting it."""
     tokens = "".join(
         f'[[admin.tokens]]\nname = "with {role}"\ntoken = "{token}"\nrole = "{role}"\n'
         for role, token in TOKENS.items()
     )
-    return GatewayProcess(folder, config(workers, TABLES.format(group=group), tokens))
+    return GatewayProcess(
+        folder, config(workers, TABLES.format(group=group), tokens), packages=packages
+    )
 
 
-def test_each_path_works_with_two_workers_and_demands_its_role(tmp_path: Path) -> None:
-    """Each declared path answers its role with a success, and every weaker role with 403."""
+def test_each_path_works_with_two_workers_and_demands_its_role(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each declared path, also of a package, answers its role, and every weaker role with 403."""
+    packages = shop_package.install(tmp_path / "packages")
+    monkeypatch.syspath_prepend(str(packages))
+    endpoints = all_endpoints(discover(builtins=()))
+    assert len(endpoints) >= len(ENDPOINTS) + 4
+    by_name = {name_of(endpoint): endpoint for endpoint in endpoints}
     found = {}
-    with made(tmp_path, 2, "percent = 5") as gateway:
+    with made(tmp_path, 2, "percent = 5", packages) as gateway:
         assert send(gateway.url, ["m1"]) == 200
         client = Client(gateway.url)
-        for name, endpoint in BY_NAME.items():
+        for name, endpoint in by_name.items():
             weaker = ROLES[: ROLES.index(endpoint.role)]
             refused = [client.call(endpoint, role, 1) for role in weaker]
             assert [status for status, _ in refused] == [403] * len(weaker), name
@@ -118,12 +131,18 @@ def test_each_path_works_with_two_workers_and_demands_its_role(tmp_path: Path) -
     unsuccessful = {name: answer for name, answer in found.items() if answer[0] not in (200, 201)}
     # A ramp needs a single worker: here shard 0 says that there is none.
     no_ramp = {"error": "worker 0: there is no group 'canary' with a ramp; there are: none"}
+    slow = unsuccessful.pop("GET /admin/shop/slow")
+    assert slow == (503, {"error": "worker 0: GET /admin/shop/slow: not done within 0.05 s"})
     assert unsuccessful == {
         name: (404 if endpoint.method == "GET" else 409, no_ramp)
-        for name, endpoint in BY_NAME.items()
+        for name, endpoint in by_name.items()
         if endpoint.plain_path.startswith("/admin/rollouts/")
     }
-    assert len(found) == len(ENDPOINTS), "a path is declared twice"
+    assert len(found) == len(endpoints), "a path is declared twice"
+    assert found["GET /admin/shop"][1]["shards"] == [0, 1]
+    assert found["POST /admin/shop/buy"][1] == {"bought": {}, "shard": 0, "by": "with operate"}
+    runs = (tmp_path / "data" / "runs.log").read_text().splitlines()
+    assert set(runs) == {"0 corner"}, "a job ran in another shard than the first"
     assert found["GET /admin/tail"][1].endswith("\n")
     assert "Traceback" not in gateway.stderr
 

@@ -196,7 +196,6 @@ def test_a_variable_that_is_not_set_is_an_error(loaded: Load) -> None:
         ('[transforms.a]\ntype = "sample"\npercent = nan', "transforms.a.percent: expected a fin"),
         ('[groups.a]\nramp = ["1_0%"]', "groups.a: ramp: '1_0%' is no percentage"),
         ("nonsense = 1", "there is no key 'nonsense' here; there are: data_dir, server"),
-        ("[sever]", "there is no key 'sever' here; did you mean 'server'?"),
         ("[server]\nprot = 1", "server: there is no key 'prot' here; did you mean 'port'?"),
         ("[dedup]\nwindow = 1", "dedup: there is no key 'window' here"),
         ("[log]\nlvl = 1", "log: there is no key 'lvl' here; did you mean 'level'?"),

@@ -17,6 +17,7 @@ from gateway.queue.batching import BatchingQueue
 from gateway.queue.memory import MemoryConfig, MemoryStore
 from gateway.rollouts.controller import Rollouts
 from gateway.runtime.housekeeping import Housekeeping, HousekeepingContext
+from gateway.runtime.jobs import Jobs
 from gateway.runtime.rates import Rates
 from gateway.state import Commit, Discard, State, Tally, reading
 from gateway.state.audit_trail import Audit
@@ -45,6 +46,7 @@ class Harness:
                 workers={},
                 rates=Rates(),
                 rollouts=self.rollouts,
+                jobs=Jobs(self.state, self.clock, log, runs=True),
                 max_dead_letters=lambda: {"crm": 3, "lake": 100},
                 trace=lambda: TraceConfig(retention_hours=1, max_discards=1000),
                 clock=self.clock,

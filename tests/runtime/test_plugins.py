@@ -339,7 +339,8 @@ def test_builtins_load_as_plugins_do() -> None:
     assert {found.plugin.name for found in registry.types.values()} == {
         dotted.rpartition(".")[2] for dotted in BUILTINS
     }
-    assert {kind for kind, _ in registry.types} == HOST_KEYS.keys()
+    assert {kind for kind, _ in registry.types} == HOST_KEYS.keys() - {"figure"}
+    assert registry.extensions == {}
     assert {("queue", "disk"), ("queue", "memory"), ("source", "segment")} <= registry.types.keys()
 
 

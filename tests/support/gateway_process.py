@@ -29,10 +29,18 @@ class GatewayProcess:
         config: text of config.toml; ``port = 0`` so that each start takes a free port.
         python: of the environment in which the gateway is installed; by default that of the
             tests, with the gateway of this checkout.
+        packages: folder with further installed packages; see `tests.support.shop_package`.
     """
 
-    def __init__(self, folder: Path, config: str, python: Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: str,
+        python: Path | None = None,
+        packages: Path | None = None,
+    ) -> None:
         self.folder = folder
+        self._packages = packages
         self._python = python
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.toml").write_text(config)
@@ -56,7 +64,10 @@ class GatewayProcess:
         """Starts the gateway, and waits until it listens."""
         out = (self.folder / "stdout.log").open("ab")
         position = out.tell()
-        here = {"PYTHONPATH": str(Path(__file__).parents[2])} if self._python is None else {}
+        here = {}
+        if self._python is None:
+            paths = [Path(__file__).parents[2], self._packages]
+            here["PYTHONPATH"] = os.pathsep.join(str(path) for path in paths if path is not None)
         python = self._python or sys.executable
         with out, (self.folder / "stderr.log").open("ab") as err:
             self._process = subprocess.Popen(

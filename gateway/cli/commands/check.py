@@ -124,7 +124,16 @@ def _summary(gateway: Gateway) -> str:
     ]
     if config.server.workers > 1:
         parts.insert(0, (config.server.workers, "worker"))
-    return ", ".join(f"{number} {name}{'' if number == 1 else 's'}" for number, name in parts)
+    shown = [f"{number} {name}{'' if number == 1 else 's'}" for number, name in parts]
+    shown += [
+        f"{len(table)} in [{name}]" if isinstance(table, dict) else f"[{name}]"
+        for name, table in gateway.topology.scope.tables.items()
+        if name in config.others
+    ]
+    if gateway.topology.jobs:
+        number = len(gateway.topology.jobs)
+        shown.append(f"{number} job{'' if number == 1 else 's'}")
+    return ", ".join(shown)
 
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}

@@ -1,4 +1,4 @@
-"""``gateway plugins``: lists the types that plugins provide."""
+"""``gateway plugins``: lists what plugins provide."""
 
 from __future__ import annotations
 
@@ -14,17 +14,23 @@ __all__ = ["plugins"]
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("-v", "--verbose", is_flag=True, help="Show the traceback of each failure.")
 def plugins(as_json: bool, verbose: bool) -> None:
-    """List the types for config.toml with their packages, and plugins that fail to load.
+    """List what plugins provide, with their packages, and plugins that fail to load.
+
+    That is types and tables for config.toml, commands, areas of the admin API, and jobs.
 
     Exit code 1 if a plugin failed.
     """
     from rich.table import Table
 
     from gateway.cli.console import Console
-    from gateway.runtime.plugins import discover
+    from gateway.runtime.plugins import Extension, Registered, discover
 
     with explained_errors(), own_stdout():
         registry = discover()
+    provided: dict[tuple[str, str], Registered | Extension] = {
+        **registry.types,
+        **registry.extensions,
+    }
     rows = [
         {
             "type": type_,
@@ -32,7 +38,7 @@ def plugins(as_json: bool, verbose: bool) -> None:
             "distribution": registered.plugin.distribution,
             "version": registered.plugin.version,
         }
-        for (kind, type_), registered in sorted(registry.types.items())
+        for (kind, type_), registered in sorted(provided.items())
     ]
     if as_json:
         failures = [

@@ -23,10 +23,10 @@ __all__ = ["status"]
 @click.option("--watch", is_flag=True, help="Refresh each second, until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def status(place: Place, watch: bool, as_json: bool) -> None:
-    """Show sources, queue and destinations: rates, lag, errors, circuit, dead letters.
+    """Show sources, queue, destinations and jobs: rates, lag, errors, circuit, dead letters.
 
-    Exit code 1 if a destination fails, the config file was refused, or no gateway is running.
-    Without a gateway, `gateway ledger` shows what is stored.
+    Exit code 1 if a destination or a job fails, the config file was refused, or no gateway is
+    running. Without a gateway, `gateway ledger` shows what is stored.
     """
     from rich.live import Live
 
@@ -52,6 +52,7 @@ def status(place: Place, watch: bool, as_json: bool) -> None:
         found.queue.problem
         or found.config.problem
         or any(one.state != "ok" for one in found.destinations)
+        or any(one.failing for one in found.jobs)
     ):
         raise SystemExit(1)
 

@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from gateway.cli.views.jobs import job_trouble, jobs_table
 from gateway.runtime.reload import ConfigStatus
 from gateway.runtime.status import DestinationStatus, Status
 
@@ -34,7 +35,9 @@ def shown(found: Status) -> RenderableType:
         _sources(found),
         Text(),
         _destinations(found),
+        *([Text(), jobs_table(found.jobs)] if found.jobs else ()),
         *(_trouble(one) for one in found.destinations if one.state != "ok"),
+        *(job_trouble(one) for one in found.jobs if one.failing),
         *(_counted(one) for one in found.destinations if one.counted),
     )
 

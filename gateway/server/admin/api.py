@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 import msgspec
 from aiohttp import web
 
+from gateway.components.admin_area import AdminError
 from gateway.config.admin import AdminConfig
-from gateway.errors import GatewayError
 from gateway.events.values import LARGEST
 from gateway.http.body import BodyError, BodyTimeout, BodyTooLarge, read_body
 
@@ -42,18 +42,6 @@ _BODY = "gateway.body"
 _BODY_STATUS = {BodyTooLarge: 413, BodyTimeout: 408}
 _NOTE = "gateway.note"
 _UNCHANGED = "gateway.unchanged"
-
-
-class AdminError(GatewayError):
-    """A mistake of the caller.
-
-    Args:
-        status: of the HTTP answer, 400 to 499; 503 if a worker is down.
-    """
-
-    def __init__(self, message: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 def answer(value: Any, status: int = 200) -> web.Response:

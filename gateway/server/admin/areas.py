@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from gateway.components.admin_area import AdminArea
+from gateway.runtime.plugins import Registry
 from gateway.server.admin import (
     audit,
     dead,
     explain,
+    jobs,
     ledger,
     privacy,
     regulations,
@@ -18,13 +21,15 @@ from gateway.server.admin import (
     why,
 )
 from gateway.server.admin.endpoint import Endpoint
+from gateway.server.admin.packaged import endpoints_of
 
-__all__ = ["ENDPOINTS"]
+__all__ = ["ENDPOINTS", "all_endpoints"]
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *audit.ENDPOINTS,
     *dead.ENDPOINTS,
     *explain.ENDPOINTS,
+    *jobs.ENDPOINTS,
     *ledger.ENDPOINTS,
     *privacy.ENDPOINTS,
     *regulations.ENDPOINTS,
@@ -36,3 +41,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *tail.ENDPOINTS,
     *why.ENDPOINTS,
 )
+"""Those of the gateway itself."""
+
+
+def all_endpoints(registry: Registry) -> tuple[Endpoint, ...]:
+    """Returns the paths of the gateway itself and of all packages."""
+    areas = registry.named(AdminArea).values()
+    return (*ENDPOINTS, *(endpoint for area in areas for endpoint in endpoints_of(area)))

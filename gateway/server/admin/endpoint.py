@@ -33,6 +33,8 @@ class Endpoint:
         handler: answers for one gateway.
         merge: how a gateway with several shards answers.
         one_at_a_time: an expensive call, for which later calls wait.
+        patient: the handler has a time limit of its own; workers wait for each other's answers
+            without one.
     """
 
     method: Literal["GET", "POST", "DELETE"]
@@ -41,6 +43,7 @@ class Endpoint:
     handler: Handler
     merge: Merge
     one_at_a_time: bool = False
+    patient: bool = False
 
     @property
     def plain_path(self) -> str:

@@ -1,0 +1,70 @@
+"""The kit for commands of packages: config, the running gateway, and output like ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from gateway.cli.admin_client import Remote, connect, required
+from gateway.cli.options import own_stdout
+from gateway.components.scope import Scope
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["AdminClient", "find_gateway", "load_scope", "make_table", "require_gateway"]
+
+AdminClient: TypeAlias = Remote
+
+
+def load_scope(config_path: Path) -> Scope:
+    """Reads a config file, with the tables of all packages.
+
+    Raises:
+        ConfigError: it is wrong.
+    """
+    import structlog
+
+    from gateway.config.load import load
+    from gateway.events.timestamps import now_ms
+    from gateway.runtime.plugins import discover
+    from gateway.runtime.tables import make_scope
+
+    with own_stdout():
+        return make_scope(load(config_path), discover(), now_ms, structlog.get_logger())
+
+
+def find_gateway(scope: Scope) -> AdminClient | None:
+    """Returns the admin API of the gateway that runs by this config; None if none runs.
+
+    Raises:
+        GatewayError: one runs, but cannot be asked.
+    """
+    from gateway.cli.place import find_place
+
+    return connect(find_place(scope.file, None))
+
+
+def require_gateway(scope: Scope) -> AdminClient:
+    """Returns the admin API of the gateway that runs by this config.
+
+    Raises:
+        GatewayError: none is running, or it cannot be asked.
+    """
+    from gateway.cli.place import find_place
+
+    return required(find_place(scope.file, None))
+
+
+def make_table(*headings: str, right: tuple[str, ...] = ()) -> Table:
+    """Makes a table of rich like those of the gateway's own commands.
+
+    Args:
+        right: headings of the columns with numbers.
+    """
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading in right else "left", no_wrap=True)
+    return table

@@ -1,0 +1,19 @@
+"""The project's own packages, to name the one that a config or a command line needs."""
+
+from __future__ import annotations
+
+__all__ = ["KNOWN_COMMANDS", "KNOWN_TABLES"]
+
+KNOWN_TABLES = {
+    "insights": "headgate-insights",
+    "boards": "headgate-insights",
+    "goals": "headgate-insights",
+}
+"""Maps a table of config.toml to the package that reads it."""
+
+KNOWN_COMMANDS = {
+    "lake": "headgate-lake",
+    "sql": "headgate-lake",
+    "insights": "headgate-insights",
+}
+"""Maps a command to the package that brings it."""

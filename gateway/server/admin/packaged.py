@@ -1,0 +1,84 @@
+"""The areas of packages, as endpoints like those of the gateway itself."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from gateway.components.admin_area import AdminArea, AdminEndpoint, AdminRequest
+from gateway.components.isolation import call
+from gateway.components.verdict import trace_of
+from gateway.errors import GatewayError, PluginCrash
+from gateway.server.admin.api import CALLER, AdminError, answer, body_of, note
+from gateway.server.admin.endpoint import Endpoint
+from gateway.server.admin.merge import AllShards, AnyShard, FirstShard, Merge
+
+if TYPE_CHECKING:
+    from gateway.runtime.gateway import Gateway
+
+__all__ = ["endpoints_of"]
+
+
+def endpoints_of(area: AdminArea) -> Iterator[Endpoint]:
+    """Yields the endpoints of an area."""
+    for one in area.endpoints:
+        path = "/".join(filter(None, ("/admin", area.name, one.path)))
+        handler = _handler(f"{one.method} {path}", one)
+        yield Endpoint(one.method, path, one.role, handler, _merge(one), patient=True)
+
+
+def _merge(one: AdminEndpoint) -> Merge:
+    if one.merge == "any":
+        return AnyShard()
+    if one.merge == "first":
+        return FirstShard()
+    merge = one.merge
+    return AllShards(object, lambda found, _: _merged(merge, found))
+
+
+def _merged(merge: Callable[[Any], object], found: Any) -> object:
+    try:
+        return merge(found)
+    except GatewayError:
+        raise
+    except Exception as error:
+        raise _failed("the answers of the workers cannot be merged", error) from error
+
+
+def _handler(
+    name: str, one: AdminEndpoint
+) -> Callable[[Gateway, web.Request], Awaitable[web.Response]]:
+    async def handle(gateway: Gateway, request: web.Request) -> web.Response:
+        asked = AdminRequest(
+            path=dict(request.match_info),
+            query=dict(request.query),
+            body=body_of(request),
+            caller=request[CALLER].name,
+        )
+        work = partial(one.handler, gateway.topology.scope, asked)
+        try:
+            value = await call(work, one.timeout_seconds)
+            data = msgspec.json.encode(value)
+        except PluginCrash as error:
+            raise _failed(name, error) from error
+        except TimeoutError:
+            raise AdminError(f"{name}: not done within {one.timeout_seconds:g} s", 503) from None
+        except GatewayError:
+            raise
+        except Exception as error:
+            raise _failed(name, error) from error
+        note(request, **asked.detail)
+        return answer(msgspec.Raw(data))
+
+    return handle
+
+
+def _failed(name: str, error: Exception) -> AdminError:
+    """Logs a defect of a package, and returns an answer that shows nothing of it."""
+    structlog.get_logger().error("an admin endpoint failed", endpoint=name, trace=trace_of(error))
+    return AdminError(f"{name}: failed unexpectedly ({type(error).__name__}); see the log", 500)
