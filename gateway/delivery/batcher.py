@@ -72,7 +72,7 @@ class Batcher:
                 return outgoing if deadline is not None else None
             if deadline is None:
                 deadline = loop.time() + self._policy.max_age_seconds
-            if self._take(part, outgoing):
+            if await self._take(part, outgoing):
                 return outgoing
 
     def use(self, policy: BatchPolicy, selection: Selection) -> None:
@@ -127,7 +127,7 @@ class Batcher:
         task, self._reading = self._reading, None
         return task.result()
 
-    def _take(self, part: Slice, outgoing: Outgoing) -> bool:
+    async def _take(self, part: Slice, outgoing: Outgoing) -> bool:
         """Adds events to the batch; returns True when it is full."""
         if part.offset > self._expected:
             outgoing.lost += part.offset - self._expected
@@ -137,7 +137,7 @@ class Batcher:
             part = part.first(taken)
         self._expected = outgoing.cursor = part.end
         outgoing.size += part.size
-        self._selection.sort(part.events, range(part.offset, part.end), outgoing)
+        await self._selection.sort(part.events, range(part.offset, part.end), outgoing)
         return (
             self._left is not None
             or len(outgoing.events) >= self._policy.max_events

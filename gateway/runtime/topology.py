@@ -6,9 +6,11 @@ Nothing is started here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
+
+from anyio import CapacityLimiter
 
 from gateway.components.chain import Chain
 from gateway.components.source import Source
@@ -242,6 +244,7 @@ class _SelectionFactory:
     clock: Callable[[], int]
     live_tail: LiveTail
     ramps: Ramps | None = None
+    turn: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))
 
     def silent(self) -> _SelectionFactory:
         """Returns a factory of selections that count and publish nothing."""
@@ -267,6 +270,7 @@ class _SelectionFactory:
                 only=None if only is None else (self.groups[only.group], only.arm),
                 memberships=self.memberships,
                 meters=() if self.ramps is None else self.ramps.meters(built.id),
+                turn=self.turn,
             )
         )
 
