@@ -30,6 +30,7 @@ from gateway.intake.intake import Intake
 from gateway.privacy.erasure import Eraser
 from gateway.privacy.id_forms import IdForms
 from gateway.privacy.regulations import Others, Regulations, RegulationsContext
+from gateway.privacy.time_limit import TimeLimit
 from gateway.queue.reserve import release_if_full
 from gateway.rollouts.groups import Groups
 from gateway.runtime.builder import Builder
@@ -312,8 +313,9 @@ class Gateway:
         )
 
     def _make_regulations(self, replays: Replays | None) -> Regulations:
+        limit = TimeLimit(lambda: self.config.server.erase_timeout_seconds)
         eraser = Eraser(
-            self.queue, self.state, self.workers, self.recent_ids, self.identity, replays
+            self.queue, self.state, self.workers, self.recent_ids, self.identity, replays, limit
         )
         context = RegulationsContext(
             state=self.state,
@@ -323,6 +325,7 @@ class Gateway:
             destinations=self.deliveries.built,
             clock=self.steady,
             log=self._log,
+            limit=limit,
         )
         return Regulations(context, self.config.disabled, self.other_shards)
 
