@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from gateway.components.destination import BatchPolicy
 from gateway.delivery.selection import Outgoing, Selection
+from gateway.events.event import Event
 from gateway.queue.memory_feed import Slice
 from gateway.queue.reader import QueueReader
 
@@ -79,6 +81,10 @@ class Batcher:
         """Makes batches in another way from the next events on."""
         self._policy = policy
         self._selection = selection
+
+    async def transform(self, events: Sequence[Event], offsets: Sequence[int]) -> Outgoing:
+        """Runs the present transforms over events of the retry lane; see `Selection.transform`."""
+        return await self._selection.transform(events, offsets)
 
     async def rewind(self, offset: int) -> None:
         """Forgets what was read, and reads again from an offset."""

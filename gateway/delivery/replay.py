@@ -270,7 +270,9 @@ class Replays:
         return True
 
     async def _in_lane(self, destination: str, first: int, end: int) -> set[int]:
-        return await self._state.call(replays.in_lane, destination, first, end)
+        found = await self._state.call(replays.in_lane, destination, first, end)
+        at = self._store.identity_at
+        return {offset for offset, queue_id in found if queue_id in ("", at(offset)[0])}
 
     async def _select(self, destination: str, chosen: Chosen, without: Collection[int]) -> Outgoing:
         """Applies today's selection to the chosen events, except those at some offsets."""

@@ -232,11 +232,19 @@ class Selection:
             [offset for offset, hide in zip(offsets, out, strict=True) if not hide],
         )
 
+    async def transform(self, events: Sequence[Event], offsets: Sequence[int]) -> Outgoing:
+        """Runs the delivery transforms over events that they failed on before."""
+        outgoing = Outgoing(0)
+        kept, outgoing.offsets = await self._transform(events, offsets, outgoing)
+        outgoing.events.append(kept)
+        return outgoing
+
     async def _transform(
         self, shared: Sequence[Event], offsets: Sequence[int], outgoing: Outgoing
     ) -> tuple[list[Event], list[int]]:
         events = [event.copy() for event in shared] if self._chain.mutates else list(shared)
         offset_of = dict(zip(map(id, events), offsets, strict=True))
+        before = dict(zip(map(id, events), shared, strict=True))
         result = self._chain.begin(events)
         await self._chain.finish(result, self._turn)
         for rule, dropped in result.filtered.items():
@@ -245,8 +253,10 @@ class Selection:
         now_ms = self._clock()
         for event, transform, error in result.failed:
             detail = f"transform {transform}: {type(error).__name__}"
+            # As it was: if it is sent again, all transforms run again.
+            whole, offset = before[id(event)], offset_of[id(event)]
             outgoing.dead.append(
-                DeadLetter.of(event, offset_of[id(event)], "transform", detail, 0, now_ms, now_ms)
+                DeadLetter.of(whole, offset, "transform", detail, 0, now_ms, now_ms)
             )
         return result.kept, [offset_of[id(event)] for event in result.kept]
 

@@ -28,6 +28,7 @@ from gateway.intake.dedup import RecentIds
 from gateway.privacy.time_limit import TimeLimit
 from gateway.queue.batching import BatchingQueue
 from gateway.state import State, erasing
+from gateway.state.lane import LOWEST
 from gateway.state.regulations import Place
 
 __all__ = ["LOCAL_PLACES", "Eraser"]
@@ -153,7 +154,7 @@ class Eraser:
         return Place("retry lanes", "FINISHED", found.rows)
 
     async def _lane(self, destination: str, subjects: Subjects, found: erasing.Found) -> None:
-        after: int | None = -1
+        after: int | None = LOWEST
         while after is not None:
             after = await self._state.call(
                 erasing.erase_waiting, subjects, destination, after, found

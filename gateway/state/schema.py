@@ -11,7 +11,7 @@ from gateway.errors import StateError
 
 __all__ = ["VERSION", "connect"]
 
-VERSION = 4
+VERSION = 5
 
 _V1 = """
 CREATE TABLE cursors (destination TEXT PRIMARY KEY, next_offset INTEGER NOT NULL) WITHOUT ROWID;
@@ -155,7 +155,13 @@ _V4 = """
 ALTER TABLE regulations ADD COLUMN role TEXT NOT NULL DEFAULT 'whole';  -- whole, lead or part
 ALTER TABLE regulations ADD COLUMN part_of TEXT NOT NULL DEFAULT '';    -- its name in all shards
 """
-_STEPS = (_V1, _V2, _V3, _V4)
+_V5 = """
+ALTER TABLE waiting ADD COLUMN queue_id TEXT NOT NULL DEFAULT '';       -- of its event's offset
+ALTER TABLE waiting ADD COLUMN place INTEGER;        -- that offset, where it is not queue_offset
+ALTER TABLE waiting ADD COLUMN untransformed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE dead_letters ADD COLUMN queue_id TEXT NOT NULL DEFAULT '';
+"""
+_STEPS = (_V1, _V2, _V3, _V4, _V5)
 
 
 def connect(path: Path) -> sqlite3.Connection:
