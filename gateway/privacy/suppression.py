@@ -44,6 +44,11 @@ class Suppressions(Collection[str]):
         self._connection: sqlite3.Connection | None = None
         self._seen: tuple[int, int, int] | None = None
 
+    @property
+    def ids(self) -> frozenset[str]:
+        """The ids in memory; `refresh` puts another set in their place."""
+        return self._ids
+
     def __contains__(self, user_id: object) -> bool:
         return user_id in self._ids
 

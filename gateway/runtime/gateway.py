@@ -30,6 +30,7 @@ from gateway.intake.intake import Intake
 from gateway.privacy.erasure import Eraser
 from gateway.privacy.id_forms import IdForms
 from gateway.privacy.regulations import Others, Regulations, RegulationsContext
+from gateway.privacy.suppressed_forms import SuppressedForms
 from gateway.privacy.time_limit import TimeLimit
 from gateway.queue.reserve import release_if_full
 from gateway.rollouts.groups import Groups
@@ -305,7 +306,7 @@ class Gateway:
                 workers=self.workers,
                 selections=self.deliveries.selections,
                 targets=self.deliveries.built,
-                suppressed=self.suppressed,
+                suppressed=SuppressedForms(self.suppressed, self._id_forms().of_user),
                 clock=self.clock,
                 log=self._log,
                 shard=self.config.shard,
@@ -321,13 +322,16 @@ class Gateway:
             state=self.state,
             suppressed=self.suppressed,
             eraser=eraser,
-            forms=IdForms(lambda: self._topology.intake.transforms, self.deliveries.built),
+            forms=self._id_forms(),
             destinations=self.deliveries.built,
             clock=self.steady,
             log=self._log,
             limit=limit,
         )
         return Regulations(context, self.config.disabled, self.other_shards)
+
+    def _id_forms(self) -> IdForms:
+        return IdForms(lambda: self._topology.intake.transforms, self.deliveries.built)
 
     def _make_switchover(self) -> Switchover:
         return Switchover(

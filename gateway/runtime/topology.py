@@ -25,6 +25,8 @@ from gateway.intake.context import IntakeContext
 from gateway.intake.dedup import RecentIds
 from gateway.intake.dry_run import IntakeDryRun
 from gateway.intake.intake import Intake
+from gateway.privacy.id_forms import IdForms
+from gateway.privacy.suppressed_forms import SuppressedForms
 from gateway.privacy.suppression import FILE_NAME, Suppressions
 from gateway.queue.batching import BatchingQueue
 from gateway.rollouts.controller import Rollouts
@@ -163,7 +165,7 @@ def build_topology(
     build.check_tables()
     transforms = build.transforms()
     destinations = {built.id: built for built in build.destinations(transforms)}
-    intake = _build_intake(config, build, services, transforms, ramps, before)
+    intake = _build_intake(config, build, services, transforms, destinations, ramps, before)
     sources = build.sources(intake)
     mounted = Mounted(sources, config.server.prefix)
     memberships = Memberships(
@@ -203,19 +205,22 @@ def _build_intake(
     build: Builder,
     services: Services,
     transforms: list[BuiltTransform],
+    destinations: Mapping[str, BuiltDestination],
     ramps: Ramps,
     before: Topology | None,
 ) -> Intake | IntakeDryRun:
+    chain = Chain([(one.id, one.transform) for one in transforms if one.at_intake])
+    forms = IdForms(lambda: chain, destinations)
     context = IntakeContext(
         sources={id_: settings for id_, (settings, _) in config.sources.items()},
         queue=services.queue,
         recent_ids=services.recent_ids,
-        transforms=Chain([(one.id, one.transform) for one in transforms if one.at_intake]),
+        transforms=chain,
         ledger=services.ledger,
         clock=services.clock,
         steady=services.steady,
         log=services.log,
-        suppressed=services.suppressed,
+        suppressed=SuppressedForms(services.suppressed, forms.of_user),
         source_ledger=services.source_ledger,
         live_tail=services.live_tail,
         identity=services.identity,
