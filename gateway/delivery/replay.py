@@ -32,7 +32,7 @@ from gateway.state import State, replays
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-__all__ = ["ReplayTarget", "Replays", "ReplaysContext"]
+__all__ = ["ReplayTarget", "Replays", "ReplaysContext", "SuppressedUsers"]
 
 
 class ReplayTarget(Protocol):
@@ -45,6 +45,13 @@ class ReplayTarget(Protocol):
     @property
     def is_shadow(self) -> bool:
         """True if nothing is sent to it."""
+
+
+class SuppressedUsers(Collection[str], Protocol):
+    """The suppressed users, each by any form of the id that clients send."""
+
+    def stored(self) -> Collection[str]:
+        """Returns the forms of their ids that stored events have. It blocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +70,7 @@ class ReplaysContext:
     workers: Mapping[str, Worker]
     selections: Mapping[str, Selection]
     targets: Mapping[str, ReplayTarget]
-    suppressed: Collection[str]
+    suppressed: SuppressedUsers
     clock: Callable[[], int]
     log: FilteringBoundLogger
     shard: int = 0
@@ -280,9 +287,10 @@ class Replays:
         selection = self._context.selections[destination].of_today()
         pairs = zip(chosen.events, chosen.offsets, strict=True)
         kept = [(event, offset) for event, offset in pairs if offset not in without]
-        events, offsets = selection.filter_users(
-            self._context.suppressed, [e for e, _ in kept], [o for _, o in kept], outgoing
-        )
+        events, offsets = [e for e, _ in kept], [o for _, o in kept]
+        suppressed = self._context.suppressed
+        for users in (await asyncio.to_thread(suppressed.stored), suppressed):
+            events, offsets = selection.filter_users(users, events, offsets, outgoing)
         await selection.sort(events, offsets, outgoing)
         return outgoing
 

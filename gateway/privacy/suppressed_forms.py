@@ -38,6 +38,7 @@ class SuppressedForms(Collection[str]):
         self._seen: frozenset[str] = frozenset()
         self._hashes: frozenset[str] = frozenset()
         self._known: dict[str, bool] = {}
+        self._stored: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
 
     def __len__(self) -> int:
         return len(self._suppressed.ids)
@@ -61,3 +62,11 @@ class SuppressedForms(Collection[str]):
             found = not self._hashes.isdisjoint(self._forms(user_id))
             self._known[user_id] = found
         return found
+
+    def stored(self) -> frozenset[str]:
+        """Returns all forms of all suppressed ids, which stored events have. It blocks."""
+        ids, forms = self._suppressed.ids, self._stored
+        if forms[0] is not ids:
+            found = frozenset(form for user_id in ids for form in self._forms(user_id))
+            self._stored = forms = (ids, found)
+        return forms[1]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from gateway import Subjects
 from gateway.components.chain import Chain
+from gateway.delivery.replay_request import Request
 from gateway.events.event import Event
 from gateway.privacy.suppressed_forms import SuppressedForms
 from gateway.runtime.gateway import Gateway
 from gateway.testing import make_event
-from tests.support.in_process import make_gateway, send_events
+from tests.support.in_process import caught_up, make_gateway, send_events
 
 JANE, JOHN = "jane@example.com", "john@example.com"
 _MASK = """
@@ -51,7 +53,7 @@ def _gateway(folder: Path, **secrets: str) -> Gateway:
 def _form(gateway: Gateway, form: str) -> str:
     """Returns an id of Jane's as an operator may see it."""
     intake: Chain = gateway.topology.intake.transforms
-    now, before = intake.forms("user_id", JANE)
+    before, now = sorted(intake.forms("user_id", JANE), reverse=True)  # old., new.
     [pseudonym] = gateway.deliveries.built["crm"].chain.forms("user_id", now)
     return {"raw": JANE, "hash": now, "old hash": before, "pseudonym": pseudonym}[form]
 
@@ -75,6 +77,20 @@ async def test_every_form_of_an_id_suppresses_its_user(tmp_path: Path, form: str
         await gateway.regulations.create("UNSUPPRESS", Subjects(frozenset({JANE})), "tester")
         receipt = await send_events(gateway, [make_event(user_id=JANE)])
         assert receipt.accepted == 1
+
+
+@pytest.mark.parametrize("form", ["raw", "hash", "pseudonym"])
+async def test_a_replay_leaves_a_user_out_by_every_form(tmp_path: Path, form: str) -> None:
+    """Stored events of a user who was suppressed later, by any form of the id, are not replayed."""
+    async with _gateway(tmp_path).running() as gateway:
+        await send_events(gateway, [make_event(user_id=JANE), make_event(user_id=JOHN)])
+        await caught_up(gateway)
+        await asyncio.to_thread(gateway.suppressed.add, [_form(gateway, form)])
+        await asyncio.to_thread(gateway.suppressed.refresh)
+        plan = await gateway.replays.plan(
+            Request(destination="crm", from_ms=0, to_ms=2**50, force=True)
+        )
+        assert (plan.chosen, plan.kept_back) == (2, {"suppressed": 1})
 
 
 class _Ids:
