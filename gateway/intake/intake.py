@@ -38,8 +38,7 @@ from gateway.state.live_tail import LiveTail
 __all__ = ["Arrival", "Intake", "Plain", "Receipt"]
 
 _LOG_EVERY_MS = 60_000
-_USERS_AT_ONCE = 50
-_AT_ONCE = 250  # events that are received or prepared before others get their turn
+_AT_ONCE = 50  # events that are received or prepared before others get their turn; 0.5 ms at most
 
 
 class Intake(SourceDirectory):
@@ -250,9 +249,9 @@ class Intake(SourceDirectory):
         if not len(self._suppressed):
             return False
         found = False
-        for first in range(0, len(events), _USERS_AT_ONCE):
-            found |= mention_any(events[first : first + _USERS_AT_ONCE], self._suppressed)
-            if first + _USERS_AT_ONCE < len(events):
+        for first in range(0, len(events), _AT_ONCE):
+            found |= mention_any(events[first : first + _AT_ONCE], self._suppressed)
+            if first + _AT_ONCE < len(events):
                 await asyncio.sleep(0)
         return found
 

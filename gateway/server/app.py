@@ -111,7 +111,7 @@ def _directly(gateway: Gateway, otherwise: Answer) -> Answer:
         handler = paths.direct(request.raw_path)
         if handler is None or "Expect" in request.headers:
             path = request.raw_path.partition("?")[0]
-            if "%" in path or "//" in path:
+            if "%" in path or "//" in path or "#" in path:
                 return await unusual(request, path)
             response = await otherwise(request)
             await slowed(request, response)
@@ -120,7 +120,7 @@ def _directly(gateway: Gateway, otherwise: Answer) -> Answer:
 
     async def unusual(request: web.Request, path: str) -> web.StreamResponse:
         target = _usual(path) + request.raw_path[len(path) :]
-        if target == request.raw_path:
+        if target == request.raw_path and "#" not in path:
             return await otherwise(request)
         clean = request.clone(rel_url=URL(target, encoded=True))
         if await paths.answers(clean):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,15 @@ def test_every_command_is_in_the_readme() -> None:
 
     missing = [name for name in _COMMANDS if f"`gateway {name}" not in README]
     assert missing == []
+
+
+def test_tested_versions_of_client_libraries_stand_in_the_docs() -> None:
+    """Each client library that the tests run stands in docs/reference/clients.md as tested."""
+    page = (ROOT / "docs" / "reference" / "clients.md").read_text(encoding="utf-8")
+    package = json.loads((ROOT / "tests" / "system" / "sdk" / "package.json").read_text())
+    tested = {number for name, number in package["dependencies"].items() if name != "jsdom"}
+    tested |= {version("segment-analytics-python"), version("rudder-sdk-python")}
+    assert set(re.findall(r"\| ([\d.]+), tests \|", page)) == tested
 
 
 PAGES = [
