@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
@@ -46,12 +45,10 @@ def test_the_shipped_config_has_privacy_on_and_delivers_somewhere() -> None:
 
 def test_the_example_config_can_be_used(tmp_path: Path) -> None:
     """The tables that the README shows are a valid config."""
-    tables, admin = blocks("toml")
-    assert tomllib.loads(tables)
+    (tables,) = blocks("toml")
     path = tmp_path / "config.toml"
-    path.write_text(tables + admin)
-    gateway = Gateway(load(path, {"HEADGATE_TOKEN": "0123456789abcdef"}), discover())
-    assert gateway.config.admin.token is not None
+    path.write_text(tables)
+    gateway = Gateway(load(path, {}), discover())
     assert [built.id for built in gateway.destinations] == ["crm"]
     assert gateway.destinations[0].chain.ids == ("canary",)
 
