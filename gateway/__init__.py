@@ -106,6 +106,7 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from gateway.events.conditions.path import format_path as format_path
     from gateway.events.conditions.path import parse_path as parse_path
     from gateway.events.conditions.path import path_reader as path_reader
+    from gateway.events.conditions.unit import visitor_of as visitor_of
     from gateway.events.device import ContextFields as ContextFields
     from gateway.events.device import context_values as context_values
     from gateway.events.device import mobile_platform as mobile_platform
@@ -183,6 +184,7 @@ else:  # at run time
         ),
         "gateway.events.conditions.condition": "Condition ConditionError compile_condition",
         "gateway.events.conditions.path": "PathError format_path parse_path path_reader",
+        "gateway.events.conditions.unit": "visitor_of",
         "gateway.events.device": "ContextFields context_values mobile_platform",
         "gateway.events.envelope.arrival": "Arrival Receipt",
         "gateway.events.event": "EVENT_TYPES Event",

@@ -48,6 +48,11 @@ class Batcher:
         """True if the queue holds more events."""
         return self._left is not None or self._reader.behind
 
+    @property
+    def exhausted(self) -> bool:
+        """True if every event of the queue is in a batch already."""
+        return not self.behind and self._reader.position == self._expected
+
     async def next(self, hurry: asyncio.Event) -> Outgoing | None:
         """Reads until a batch is full or old enough.
 

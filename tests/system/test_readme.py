@@ -40,7 +40,7 @@ def test_the_shipped_config_has_privacy_on_and_delivers_somewhere() -> None:
     assert [id_ for id_, (t, _) in config.transforms.items() if t.destinations is None] == [
         "privacy"
     ]
-    assert set(config.destinations) == {"terminal", "files"}
+    assert set(config.destinations) == {"terminal", "files", "lake"}
 
 
 def test_the_example_config_can_be_used(tmp_path: Path) -> None:

@@ -1,0 +1,128 @@
+"""The tables of the manifest, and opening the file.
+
+=========  =======================================================================================
+lake       the id of this lake
+files      each file: day, kind, rows, times, size, checksum, version of the columns
+spans      the offsets of each queue that a file holds
+cursors    for each queue, the offset from which on no event is in the lake
+shards     for each shard, the time up to which its accepted events are in the lake
+days       the days that are closed
+changes    closed days that have changed, with the rows before and after
+removed    files that are no longer part of the lake, to be deleted once no reader needs them
+=========  =======================================================================================
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+from headgate_lake.manifest.records import LakeError
+
+__all__ = ["MANIFEST", "open_manifest"]
+
+MANIFEST = "manifest.sqlite"
+"""Name of the file in the lake's folder."""
+
+_VERSION = 1
+_BUSY_SECONDS = 20.0
+
+_TABLES = (
+    "CREATE TABLE lake (id TEXT NOT NULL)",
+    """CREATE TABLE files (
+        path TEXT PRIMARY KEY, day TEXT NOT NULL, kind TEXT NOT NULL, level INTEGER NOT NULL,
+        rows INTEGER NOT NULL, first_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL,
+        first_received_ms INTEGER NOT NULL, last_received_ms INTEGER NOT NULL,
+        bytes INTEGER NOT NULL, sha256 TEXT NOT NULL, schema_version INTEGER NOT NULL
+    ) WITHOUT ROWID""",
+    "CREATE INDEX files_by_day ON files (day, level)",
+    "CREATE INDEX files_by_time ON files (last_ms)",
+    """CREATE TABLE spans (
+        path TEXT NOT NULL REFERENCES files ON DELETE CASCADE, queue_id TEXT NOT NULL,
+        first INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (path, queue_id)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX spans_by_queue ON spans (queue_id, last)",
+    "CREATE TABLE cursors (queue_id TEXT PRIMARY KEY, next INTEGER NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE shards (
+        shard INTEGER PRIMARY KEY, until_ms INTEGER NOT NULL, seen_ms INTEGER NOT NULL
+    )""",
+    "CREATE TABLE days (day TEXT PRIMARY KEY, closed_ms INTEGER NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE changes (
+        day TEXT NOT NULL, at_ms INTEGER NOT NULL, old_rows INTEGER NOT NULL,
+        new_rows INTEGER NOT NULL, why TEXT NOT NULL, PRIMARY KEY (day, at_ms, why)
+    ) WITHOUT ROWID""",
+    "CREATE TABLE removed (path TEXT PRIMARY KEY, at_ms INTEGER NOT NULL) WITHOUT ROWID",
+)
+
+
+def open_manifest(path: Path, *, writes: bool) -> sqlite3.Connection:
+    """Opens the file; for writing, it is made if there is none.
+
+    Raises:
+        LakeError: it is damaged, of a newer release or none of a lake.
+        sqlite3.OperationalError: it cannot be read or written now.
+    """
+    if writes:
+        with suppress(FileExistsError):
+            path.touch(mode=0o600, exist_ok=False)
+    db = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={'rw' if writes else 'ro'}",
+        uri=True,
+        timeout=_BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    try:
+        if writes:
+            _prepare(db, path)
+        elif not _version(db, path):
+            raise LakeError(f"{path}: is empty; it is no manifest of a lake")
+    except sqlite3.DatabaseError as error:
+        db.close()
+        if isinstance(error, sqlite3.OperationalError):
+            raise
+        raise LakeError(f"{path}: is damaged, or no manifest of a lake: {error}") from error
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _prepare(db: sqlite3.Connection, path: Path) -> None:
+    _use_wal(db)
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA foreign_keys = ON")
+    db.execute("BEGIN IMMEDIATE")
+    if not _version(db, path):
+        for statement in _TABLES:
+            db.execute(statement)
+        db.execute("INSERT INTO lake VALUES (?)", (uuid.uuid4().hex,))
+        db.execute(f"PRAGMA user_version = {_VERSION}")
+    db.execute("COMMIT")
+
+
+def _version(db: sqlite3.Connection, path: Path) -> int:
+    (found,) = db.execute("PRAGMA user_version").fetchone()
+    if found > _VERSION:
+        raise LakeError(
+            f"{path}: a newer release wrote it (version {found}, this one reads up to {_VERSION})"
+        )
+    return int(found)
+
+
+def _use_wal(db: sqlite3.Connection) -> None:
+    """Gives the file a write-ahead log. SQLite does not wait for the lock that this needs."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return

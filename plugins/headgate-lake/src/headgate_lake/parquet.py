@@ -1,0 +1,294 @@
+"""DuckDB makes the Parquet files: from lines of events, and from other Parquet files.
+
+Each `Engine` is a database in memory with one thread and a bound on memory; beyond it DuckDB spills
+to a folder. It is used by one thread at a time, and DuckDB lets go of the interpreter as it works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from headgate_lake.columns import (
+    COLUMNS,
+    EARLIEST,
+    MOST_AHEAD_HOURS,
+    SCHEMA_VERSION,
+    body_paths,
+    column_names,
+    derived,
+    projection,
+)
+from headgate_lake.lines import fields_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from duckdb import DuckDBPyConnection
+
+__all__ = ["ROW_GROUP_ROWS", "Contents", "Engine", "Owners", "Staged", "Unreadable"]
+
+ROW_GROUP_ROWS = 122_880
+"""Rows of a row group, DuckDB's own default: its scans skip and divide work by row groups."""
+
+_FORMAT = f"""(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1,
+    ROW_GROUP_SIZE {ROW_GROUP_ROWS}, KV_METADATA {{headgate_lake: '{SCHEMA_VERSION}'}})"""
+
+
+class Unreadable(Exception):
+    """A Parquet file cannot be read, or is none of a lake."""
+
+
+class Staged(NamedTuple):
+    """The events of a batch that belong to one day.
+
+    Attributes:
+        day: in UTC, as in ``2026-11-23``.
+        retimed: how many of them have the time of receipt in place of their own.
+    """
+
+    day: str
+    rows: int
+    retimed: int
+
+
+class Contents(NamedTuple):
+    """What is in a Parquet file; times are in milliseconds."""
+
+    rows: int
+    first_ms: int
+    last_ms: int
+    first_received_ms: int
+    last_received_ms: int
+    spans: tuple[tuple[str, int, int], ...]
+
+
+class Owners(NamedTuple):
+    """Whose events to leave out."""
+
+    users: Sequence[str]
+    anonymous: Sequence[str]
+
+
+class Engine:
+    """A database in memory.
+
+    Args:
+        memory_bytes: bound on its memory.
+        spill: folder for what does not fit; it need not exist.
+        threads: how many cores it may use.
+    """
+
+    def __init__(self, memory_bytes: int, spill: Path, *, threads: int = 1) -> None:
+        self._memory_bytes = memory_bytes
+        self._spill = spill
+        self._threads = threads
+        self._db: DuckDBPyConnection | None = None
+
+    def close(self) -> None:
+        """Releases the memory; safe twice, and the next use opens the database again."""
+        if self._db is not None:
+            db, self._db = self._db, None
+            db.close()
+
+    # -- from lines ------------------------------------------------------------
+
+    def stage(self, lines: Path, most_bytes: int, queue_id: str, now_ms: int) -> list[Staged]:
+        """Makes columns of a file of lines, and returns its days.
+
+        Args:
+            most_bytes: bound on a line; DuckDB reserves a multiple of it.
+            now_ms: the time of receipt of events that have none.
+        """
+        fields = ", ".join(f"{name}: '{kind}'" for name, kind in fields_of().items())
+        self._run(
+            f"""CREATE OR REPLACE TEMP TABLE staged AS
+            SELECT {projection()}, moment::DATE AS day, own IS DISTINCT FROM moment AS retimed
+            FROM (
+                SELECT *, {derived()}, CASE WHEN own BETWEEN TIMESTAMPTZ '{EARLIEST} 00:00:00+00'
+                    AND received + INTERVAL {MOST_AHEAD_HOURS} HOUR
+                    THEN own ELSE received END AS moment
+                FROM (
+                    SELECT *, try_cast(timestamp AS TIMESTAMPTZ) AS own,
+                        coalesce(try_cast(received_at AS TIMESTAMPTZ), make_timestamptz($now))
+                            AS received,
+                        {_texts("context")}, {_texts("properties")}
+                    FROM read_json('{_quoted(lines)}', format = 'newline_delimited',
+                        columns = {{{fields}}}, maximum_object_size = {most_bytes})
+                )
+            )""",  # noqa: S608
+            {"queue_id": queue_id, "now": now_ms * 1000},
+        )
+        found = self._run(
+            "SELECT day::VARCHAR, count(*), count(*) FILTER (retimed) FROM staged "
+            "GROUP BY day ORDER BY count(*) DESC, day"
+        )
+        return [Staged(*row) for row in found]
+
+    def write_staged(self, days: Sequence[str], path: Path) -> Contents:
+        """Writes the staged events of some days to a file."""
+        chosen = ", ".join(f"DATE '{day}'" for day in days)
+        source = f"(SELECT {column_names()} FROM staged WHERE day IN ({chosen}))"  # noqa: S608
+        return self._copy(source, path)
+
+    def unstage(self) -> None:
+        """Frees what `stage` has made."""
+        self._run("DROP TABLE IF EXISTS staged")
+
+    # -- from other files --------------------------------------------------------
+
+    def merge(self, parts: Sequence[Path], path: Path, *, in_order: bool = False) -> Contents:
+        """Writes one file with the rows of several.
+
+        Args:
+            in_order: sort the rows by person and time.
+        """
+        order = " ORDER BY person, ts, queue_id, queue_offset" if in_order else ""
+        source = f"(SELECT {column_names()} FROM {_read(parts)}{order})"  # noqa: S608
+        return self._copy(source, path)
+
+    def without(self, part: Path, owners: Owners, path: Path) -> Contents | None:
+        """Writes a file with the rows of another that are not the owners'; None if none is left."""
+        rows = f"FROM {_read([part])} WHERE NOT ({_OWNED})"
+        left = f"(SELECT {column_names()} {rows})"
+        contents = self._copy(left, path, owners._asdict())
+        if contents.rows:
+            return contents
+        path.unlink(missing_ok=True)
+        return None
+
+    def owned(self, part: Path, owners: Owners) -> int:
+        """Counts the owners' rows in a file."""
+        found = self._run(
+            f"SELECT count(*) FROM {_read([part])} WHERE {_OWNED}",  # noqa: S608
+            owners._asdict(),
+        )
+        return int(found[0][0])
+
+    def offsets_in(self, parts: Sequence[Path], queue_id: str, offsets: Sequence[int]) -> set[int]:
+        """Returns which of these offsets of a queue are in the files."""
+        found = self._run(
+            f"SELECT queue_offset FROM {_read(parts)} WHERE queue_id = $queue_id "  # noqa: S608
+            "AND queue_offset BETWEEN $first AND $last "
+            "AND list_contains($offsets, queue_offset)",
+            {
+                "queue_id": queue_id,
+                "first": min(offsets),
+                "last": max(offsets),
+                "offsets": list(offsets),
+            },
+        )
+        return {offset for (offset,) in found}
+
+    def ids_in(self, parts: Sequence[Path], ids: Sequence[str]) -> set[tuple[str, str]]:
+        """Returns which of these message ids are in the files, each with its source."""
+        found = self._run(
+            f"SELECT source, message_id FROM {_read(parts)} "  # noqa: S608
+            "WHERE message_id IN (SELECT unnest($ids))",
+            {"ids": list(ids)},
+        )
+        return set(found)
+
+    def problem(self, path: Path, rows: int) -> str:
+        """Reads a file as a whole; returns why it cannot be used, or nothing.
+
+        Args:
+            rows: how many it has to hold.
+        """
+        if not path.exists():
+            return "it is missing"
+        values = ", ".join(f'count("{column.name}")' for column in COLUMNS)
+        try:
+            found = self._run(f"SELECT count(*), {values} FROM {_read([path])}")  # noqa: S608
+        except Unreadable as error:
+            return str(error)
+        held = int(found[0][0])
+        return "" if held == rows else f"it holds {held} rows, and the manifest says {rows}"
+
+    # -- common ------------------------------------------------------------------
+
+    def _copy(self, source: str, path: Path, parameters: dict[str, Any] | None = None) -> Contents:
+        try:
+            self._run(f"COPY {source} TO '{_quoted(path)}' {_FORMAT}", parameters)
+            return self._contents(_read([path]))
+        except BaseException:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+            raise
+
+    def _contents(self, files: str) -> Contents:
+        found = self._run(
+            f"""SELECT queue_id, min(queue_offset), max(queue_offset), count(*),
+            epoch_ms(min(ts)), epoch_ms(max(ts)),
+            epoch_ms(min(received_at)), epoch_ms(max(received_at))
+            FROM {files} GROUP BY queue_id ORDER BY queue_id"""  # noqa: S608
+        )
+        if not found:
+            return Contents(0, 0, 0, 0, 0, ())
+        return Contents(
+            sum(row[3] for row in found),
+            min(row[4] for row in found),
+            max(row[5] for row in found),
+            min(row[6] for row in found),
+            max(row[7] for row in found),
+            tuple(tuple(row[:3]) for row in found),
+        )
+
+    def _run(self, sql: str, parameters: dict[str, Any] | None = None) -> list[Any]:
+        db = self._opened()
+        with _unreadable():
+            if parameters is None:
+                return db.execute(sql).fetchall()
+            return db.execute(sql, parameters).fetchall()
+
+    def _opened(self) -> DuckDBPyConnection:
+        if self._db is None:
+            import duckdb
+
+            self._db = duckdb.connect(
+                config={
+                    "threads": self._threads,
+                    "memory_limit": f"{self._memory_bytes}B",
+                    "temp_directory": str(self._spill),
+                    "autoinstall_known_extensions": False,
+                    "autoload_known_extensions": False,
+                }
+            )
+            self._db.execute("SET TimeZone = 'UTC'")
+        return self._db
+
+
+@contextmanager
+def _unreadable() -> Iterator[None]:
+    """Turns DuckDB's errors about damaged or foreign files into `Unreadable`."""
+    import duckdb
+
+    try:
+        yield
+    except (duckdb.InvalidInputException, duckdb.BinderException) as error:
+        raise Unreadable(str(error).splitlines()[0]) from error
+
+
+_OWNED = (
+    "coalesce(user_id IN (SELECT unnest($users)), false) "
+    "OR coalesce(anonymous_id IN (SELECT unnest($anonymous)), false) "
+    "OR (type = 'alias' AND (coalesce(previous_id IN (SELECT unnest($users)), false) "
+    "OR coalesce(previous_id IN (SELECT unnest($anonymous)), false)))"
+)
+
+
+def _texts(body: str) -> str:
+    """Returns SQL for the list of a body's texts at its paths."""
+    paths = ", ".join(f"'$.{path}'" for path in body_paths(body))
+    return f"json_extract_string({body}, [{paths}]) AS of_{body}"
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
+
+
+def _read(parts: Iterable[Path]) -> str:
+    names = ", ".join(f"'{_quoted(part)}'" for part in parts)
+    return f"read_parquet([{names}], hive_partitioning = false)"

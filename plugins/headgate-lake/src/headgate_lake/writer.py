@@ -1,0 +1,213 @@
+"""Writes batches of events to a lake, each event exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gateway import parse_ms
+from headgate_lake.lines import lines_of
+from headgate_lake.manifest import DataFile, LakeError, Manifest
+from headgate_lake.parquet import Staged
+from headgate_lake.session import Session
+
+if TYPE_CHECKING:
+    from gateway import Batch, Event
+
+__all__ = ["MOST_DAYS", "SETTLE_MS", "LakeWriter", "Wrote"]
+
+MOST_DAYS = 16
+"""Most days of one batch that get a file each. The events of further days share a file, so that
+clients with odd clocks do not make thousands of files."""
+
+SETTLE_MS = 5_000
+"""Allowance for events that were received before others and stored after them."""
+
+_LINES = "lines.ndjson"
+
+
+@dataclass(frozen=True, slots=True)
+class Wrote:
+    """The result of writing a batch.
+
+    Attributes:
+        added: events that are new in the lake.
+        retimed: those of them whose own time could not be used.
+        known: events that were in the lake already.
+        most_files: number of files of the day that has most, among those written to.
+    """
+
+    added: int = 0
+    retimed: int = 0
+    known: int = 0
+    most_files: int = 0
+
+
+class LakeWriter:
+    """Writes to a lake. All calls come from one thread.
+
+    Args:
+        root: the folder of the lake.
+        memory_bytes: bound on DuckDB's memory.
+        clock: wall clock in milliseconds.
+        most_days: most days of one batch that get a file each.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        memory_bytes: int,
+        clock: Callable[[], int],
+        *,
+        most_days: int = MOST_DAYS,
+    ) -> None:
+        self._root = root
+        self._memory_bytes = memory_bytes
+        self._clock = clock
+        self._most_days = most_days
+        self._session: Session | None = None
+
+    def open(self) -> Session:
+        """Opens or makes the lake, or opens it anew if its manifest was moved.
+
+        Raises:
+            LakeError: it cannot be used.
+            OSError, sqlite3.Error: it cannot be written.
+        """
+        if self._session is None or self._session.manifest.moved():
+            self.close()
+            self._session = Session(self._root, self._memory_bytes, self._clock)
+        return self._session
+
+    def close(self) -> None:
+        """Closes it; safe twice, and without `open`."""
+        if self._session is not None:
+            session, self._session = self._session, None
+            session.close()
+
+    def write(self, batch: Batch, shard: int | None = None) -> Wrote:
+        """Adds the events of a batch that are not in the lake yet, all of them or none.
+
+        Args:
+            shard: whose progress the batch is.
+
+        Raises:
+            LakeError: the lake cannot be used.
+            OSError, sqlite3.Error, duckdb.Error: it cannot be written.
+        """
+        session = self.open()
+        manifest = session.manifest
+        cursor = manifest.cursor(batch.queue_id)
+        places = _missing(session, batch, cursor)
+        names: list[str] = []
+        staged: list[Staged] = []
+        try:
+            files: list[DataFile] = []
+            if places:
+                staged = self._stage(session, batch, places)
+                files = self._written(session, staged, names)
+            with manifest.transaction():
+                if manifest.cursor(batch.queue_id) != cursor:
+                    raise LakeError(f"{self._root}: another process writes events of this queue")
+                session.enter([_entering(manifest, file, self._clock()) for file in files])
+                manifest.advance(batch.queue_id, max(batch.offsets) + 1)
+                if shard is not None:
+                    manifest.progress(shard, _until_ms(batch), self._clock())
+        except BaseException:
+            session.discard(names)
+            raise
+        finally:
+            session.engine.unstage()
+        session.settled(names)
+        return Wrote(
+            len(places),
+            sum(day.retimed for day in staged),
+            len(batch) - len(places),
+            max((manifest.files_of(file.day) for file in files), default=0),
+        )
+
+    def progress(self, shard: int, until_ms: int | None) -> None:
+        """Notes the progress of a shard that has no events to write.
+
+        Args:
+            until_ms: all events that it accepted before are in the lake; None if that is unknown.
+        """
+        manifest = self.open().manifest
+        with manifest.transaction(durable=False):
+            manifest.progress(shard, until_ms, self._clock())
+
+    def _stage(self, session: Session, batch: Batch, places: Sequence[int]) -> list[Staged]:
+        path = session.writing.path / _LINES
+        chosen = [batch[place] for place in places]
+        offsets = [batch.offsets[place] for place in places]
+        try:
+            with path.open("wb") as file:
+                most = max(map(file.write, lines_of(chosen, offsets)))
+            return session.engine.stage(path, most, batch.queue_id, self._clock())
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _written(
+        self, session: Session, staged: Sequence[Staged], names: list[str]
+    ) -> list[DataFile]:
+        """Writes the staged events to files; notes each name before its file is there."""
+        days = [(day.day, [day.day]) for day in staged[: self._most_days]]
+        if len(staged) > self._most_days:
+            days.append(("", [day.day for day in staged[self._most_days :]]))
+        files = []
+        for day, held in days:
+            names.append(session.writing.new_name(day))
+            contents = session.engine.write_staged(held, session.writing.path / names[-1])
+            files.append(session.sealed(names[-1], day, contents))
+        return files
+
+
+def _missing(session: Session, batch: Batch, cursor: int) -> list[int]:
+    """Returns the places of the events that are not in the lake."""
+    old = [place for place, offset in enumerate(batch.offsets) if offset < cursor]
+    if not old:
+        return list(range(len(batch)))
+    offsets = [batch.offsets[place] for place in old]
+    held = session.manifest.holding(batch.queue_id, min(offsets), max(offsets))
+    known = set()
+    if held:
+        parts = [session.path(file) for file in held]
+        known = session.engine.offsets_in(parts, batch.queue_id, offsets)
+    left = [place for place in old if batch.offsets[place] not in known]
+    if left:
+        ids = _ids_in_lake(session, [batch[place] for place in left])
+        left = [place for place in left if _id_of(batch[place]) not in ids]
+    skipped = set(old) - set(left)
+    return [place for place in range(len(batch)) if place not in skipped]
+
+
+def _ids_in_lake(session: Session, events: Sequence[Event]) -> set[tuple[str, str]]:
+    """Returns the ids of those events that came to the lake through another queue."""
+    days = {(event.timestamp or "")[:10] for event in events}
+    days |= {(event.received_at or "")[:10] for event in events} | {""}
+    files = [file for day in sorted(days) for file in session.manifest.files(day=day)]
+    if not files:
+        return set()
+    parts = [session.path(file) for file in files]
+    return session.engine.ids_in(parts, [event.message_id for event in events])
+
+
+def _entering(manifest: Manifest, file: DataFile, now_ms: int) -> DataFile:
+    """Notes the change of a closed day that a file belongs to; returns the file's entry."""
+    if not manifest.closed(file.day):
+        return file
+    rows = manifest.rows_of(file.day)
+    manifest.changed(file.day, rows, rows + file.rows, "late", now_ms)
+    return replace(file, kind="late")
+
+
+def _id_of(event: Event) -> tuple[str, str]:
+    return event.source_id, event.message_id
+
+
+def _until_ms(batch: Batch) -> int | None:
+    """Returns the time before which no event comes any more from the queue of a batch."""
+    received_ms = parse_ms(max((event.received_at or "" for event in batch), default=""))
+    return None if received_ms is None else received_ms - SETTLE_MS

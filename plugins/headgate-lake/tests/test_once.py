@@ -1,0 +1,41 @@
+"""Each event is in the lake exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gateway import Batch
+from gateway.testing import make_event
+
+Rows = Callable[..., list[tuple[Any, ...]]]
+BatchOf = Callable[..., Batch]
+
+
+async def test_a_batch_sent_again_adds_nothing(make: Any, rows: Rows, batch_of: BatchOf) -> None:
+    """A batch that overlaps an earlier one adds only the events that are new."""
+    lake = await make()
+    events = [make_event(message_id=f"m{n}") for n in range(6)]
+    await lake.send(batch_of(events[:4]))
+    await lake.send(batch_of(events[:4]))
+    await lake.send(batch_of(events[2:], first=2))
+    assert rows() == [(f"m{n}",) for n in range(6)]
+
+
+async def test_a_gap_below_the_cursor_is_filled(make: Any, rows: Rows, batch_of: BatchOf) -> None:
+    """Events that come late from their own queue are added, such as dead letters sent again."""
+    lake = await make()
+    events = [make_event(message_id=f"m{n}") for n in range(5)]
+    await lake.send(Batch(tuple(events[::2]), (0, 2, 4), queue_id="queue-a"))
+    await lake.send(batch_of(events))
+    assert rows("message_id, queue_offset") == [(f"m{n}", n) for n in range(5)]
+
+
+async def test_offsets_of_another_queue_are_other_events(
+    make: Any, rows: Rows, batch_of: BatchOf
+) -> None:
+    """The same offsets of two queues are two events."""
+    lake = await make()
+    await lake.send(batch_of([make_event(message_id="a")]))
+    await lake.send(batch_of([make_event(message_id="b")], queue_id="queue-b"))
+    assert rows() == [("a",), ("b",)]
