@@ -11,11 +11,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from gateway.cluster.listeners import listen_unix
 from gateway.cluster.peers import Peers, view_socket
 from gateway.cluster.tail import pass_on_lines
 from gateway.server.admin.api import AdminError
 from gateway.server.admin.guard import errors_as_json
+from gateway.server.unix import listen_unix
 
 
 @asynccontextmanager
