@@ -46,11 +46,15 @@ class AdminError(GatewayError):
 
     Args:
         status: of the HTTP answer, 400 to 499; 503 if something is not there at the moment.
+        retry_after_seconds: time after which a new attempt makes sense, if that is known.
     """
 
-    def __init__(self, message: str, status: int = 400) -> None:
+    def __init__(
+        self, message: str, status: int = 400, retry_after_seconds: int | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
+        self.retry_after_seconds = retry_after_seconds
 
 
 @dataclass(frozen=True, slots=True)

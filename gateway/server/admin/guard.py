@@ -51,6 +51,8 @@ def errors_as_json(handler: Answer) -> Answer:
             return await handler(request)
         except AdminError as error:
             response = answer({"error": str(error)}, error.status)
+            if error.retry_after_seconds is not None:
+                response.headers["Retry-After"] = str(error.retry_after_seconds)
             if error.status in _CLOSING:
                 response.force_close()  # the rest of the body is not waited for
             return response
