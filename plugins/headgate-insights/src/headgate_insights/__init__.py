@@ -31,9 +31,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gateway import CommandSpec, FigureSpec, hookimpl
+from gateway import CommandSpec, FigureSpec, JobSpec, Scope, TableSpec, hookimpl
 
-__all__ = ["__version__", "register_commands", "register_figures"]
+__all__ = [
+    "__version__",
+    "register_commands",
+    "register_config",
+    "register_figures",
+    "register_jobs",
+]
 
 __version__ = "0.1.0"
 
@@ -51,3 +57,30 @@ def register_commands(register: Callable[[CommandSpec], None]) -> None:
     """Registers ``gateway insights``."""
     words = "Answer questions about users: who comes back, who leaves."
     register(CommandSpec("insights", words, "headgate_insights.command:insights"))
+
+
+@hookimpl
+def register_config(register: Callable[[TableSpec[Any]], None]) -> None:
+    """Registers ``[insights]``, ``[boards]``, ``[goals]`` and ``[report]``."""
+    from headgate_insights.saved import TABLES
+
+    for table in TABLES:
+        register(table)
+
+
+@hookimpl
+def register_jobs(register: Callable[[JobSpec], None]) -> None:
+    """Registers the report, which is off as long as no figure is saved."""
+    register(JobSpec("report", _report_at, _report))
+
+
+def _report_at(scope: Scope) -> str | None:
+    if not scope.tables["insights"] or not scope.configs("lake"):
+        return None
+    return scope.tables["report"].at or None
+
+
+async def _report(scope: Scope) -> str:
+    from headgate_insights.report.job import run_report
+
+    return await run_report(scope)
