@@ -48,7 +48,8 @@ def value_words(value: float | None, unit: str) -> str:
         case "%":
             return f"{value:.1%}"
         case "":
-            return f"{value:,.0f}" if value == int(value) else f"{value:,.2f}"
+            whole = value == int(value) or abs(value) >= 100
+            return f"{value:,.0f}" if whole else f"{value:,.2f}"
         case "money":
             return f"{value:,.2f}"
         case unit:

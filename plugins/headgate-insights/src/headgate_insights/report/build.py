@@ -111,15 +111,17 @@ class Report(Struct, frozen=True, kw_only=True):
     unsaved: bool = False
 
     @property
-    def changed(self) -> list[tuple[Section, Change]]:
-        """What changed, the largest first; values of a breakdown are left to the sections."""
+    def changed(self) -> list[tuple[Section, list[Change]]]:
+        """The figures that changed, the largest change first, each with all that changed.
+
+        Values of a breakdown are left to the sections.
+        """
         found = [
-            (section, change)
+            (section, changes)
             for section in self.sections
-            for change in section.changes
-            if change.matters and not change.now.label
+            if (changes := [one for one in section.changes if one.matters and not one.now.label])
         ]
-        return sorted(found, key=lambda pair: -pair[1].size)
+        return sorted(found, key=lambda pair: -max(change.size for change in pair[1]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

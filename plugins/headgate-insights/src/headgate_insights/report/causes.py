@@ -25,7 +25,7 @@ __all__ = ["FEWEST", "LEAST_SURPRISE", "Cause", "Part", "cause", "most_telling"]
 FEWEST = 30.0
 """Values of a breakdown with fewer people, or a smaller count, are put together."""
 
-LEAST_SURPRISE = 0.1
+LEAST_SURPRISE = 0.2
 """Part of a change that must be out of proportion, else it counts as spread evenly."""
 
 FEW = "(few)"

@@ -121,7 +121,9 @@ def _goals(report: Report) -> list[tuple[Any, str]]:
 
 def _changes(report: Report) -> list[str]:
     found = []
-    for section, change in report.changed[:_MOST_LINES]:
+    for section, changes in report.changed[:_MOST_LINES]:
+        # The largest of each figure; the page has the others.
+        change = max(changes, key=lambda one: one.size)
         words = change_words(change.now, change.before) or "new"
         line = f"{section.title} {change.now.name}: {headline_words(change.now)} ({words})"
         found.append(" ".join(filter(None, (line + ".", cause_words(change)))))
