@@ -22,10 +22,10 @@ def list_all(config_path: Path) -> None:
         scope = load_scope(config_path)
     saved = saved_of(scope)
     console = Console()
-    figures = make_table("figure", "question")
-    for type_, spec in sorted(scope.figures.items()):
-        figures.add_row(type_, summary_of(spec))
-    console.print(figures)
+    # Not a table: the lines are long, and names must stay whole.
+    figures = click.HelpFormatter(width=80)
+    figures.write_dl([(type_, summary_of(one)) for type_, one in sorted(scope.figures.items())])
+    click.echo(figures.getvalue())
     if saved.figures:
         shown = make_table("saved figure", "figure", "title")
         for id_, table in saved.figures.items():

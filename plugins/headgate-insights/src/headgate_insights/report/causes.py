@@ -82,13 +82,11 @@ def cause(
     """
     if now.value is None or before.value is None or now.value == before.value:
         return None
-    pairs = _pairs(parts_now, parts_before)
+    change = now.value - before.value
+    adds_up = _near(_sum(parts_now), now.value) and _near(_sum(parts_before), before.value)
+    pairs = _pairs(parts_now, parts_before, adds_up=adds_up)
     if len(pairs) < 2:
         return None
-    change = now.value - before.value
-    adds_up = _near(sum(new.value for _, new in pairs.values()), now.value) and _near(
-        sum(old.value for old, _ in pairs.values()), before.value
-    )
     if adds_up:
         found = _added(pairs, change)
     else:
@@ -112,12 +110,16 @@ def most_telling(causes: Sequence[Cause]) -> Cause | None:
     return best if best is not None and best.surprise >= LEAST_SURPRISE else None
 
 
+def _sum(parts: Sequence[Headline]) -> float:
+    return sum(one.value for one in parts if one.value is not None)
+
+
 def _pairs(
-    parts_now: Sequence[Headline], parts_before: Sequence[Headline]
+    parts_now: Sequence[Headline], parts_before: Sequence[Headline], *, adds_up: bool
 ) -> dict[str, tuple[_Value, _Value]]:
     """Returns the values before and now by label; the few are put together."""
-    new = {one.label: one for one in parts_now if one.value is not None}
-    old = {one.label: one for one in parts_before if one.value is not None}
+    new = {one.label: one for one in parts_now}
+    old = {one.label: one for one in parts_before}
     pairs: dict[str, tuple[_Value, _Value]] = {}
     few: list[tuple[_Value, _Value]] = []
     for label in {**new, **old}:
@@ -127,10 +129,9 @@ def _pairs(
         else:
             pairs[label] = pair
     if few:
-        weighs = any(one.n is not None for one in (*new.values(), *old.values()))
         pairs[FEW] = (
-            _together([one for one, _ in few], weighs),
-            _together([one for _, one in few], weighs),
+            _together([one for one, _ in few], adds_up=adds_up),
+            _together([one for _, one in few], adds_up=adds_up),
         )
     return pairs
 
@@ -141,11 +142,12 @@ def _value(one: Headline | None) -> _Value:
     return _Value(one.value, one.value if one.n is None else one.n)
 
 
-def _together(values: list[_Value], weighs: bool) -> _Value:
+def _together(values: list[_Value], *, adds_up: bool) -> _Value:
     weight = sum(one.weight for one in values)
-    if not weighs:
+    if adds_up:
         return _Value(sum(one.value for one in values), weight)
-    return _Value(sum(one.value * one.weight for one in values) / weight if weight else 0.0, weight)
+    whole = sum(one.value * one.weight for one in values)
+    return _Value(whole / weight if weight else 0.0, weight)
 
 
 def _added(pairs: dict[str, tuple[_Value, _Value]], change: float) -> list[Part]:

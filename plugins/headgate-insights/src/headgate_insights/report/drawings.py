@@ -79,16 +79,18 @@ def marked(spec: dict[str, Any], marks: Sequence[Mark]) -> tuple[dict[str, Any],
 
 def _untitled(spec: dict[str, Any]) -> dict[str, Any]:
     """Leaves out what the page says beside the picture."""
-    return {**{key: value for key, value in spec.items() if key != "title"}, "padding": 4}
+    config = spec["config"]
+    axis = {**config.get("axis", {}), "labelOverlap": True}
+    rest = {key: value for key, value in spec.items() if key != "title"}
+    return {**rest, "padding": 4, "config": {**config, "axis": axis}}
 
 
 def _narrow(spec: dict[str, Any]) -> dict[str, Any]:
     config = spec["config"]
     legend = {"orient": "bottom", "columns": 2, "titleLimit": 240}
     config = {**config, "legend": {**config.get("legend", {}), **legend}}
-    axis = {**config.get("axis", {}), "labelOverlap": True}
     width = {"step": 14} if isinstance(spec.get("width"), dict) else _NARROW
-    return {**spec, "width": width, "height": 240, "config": {**config, "axis": axis}}
+    return {**spec, "width": width, "height": 240, "config": config}
 
 
 def _dark(spec: dict[str, Any]) -> dict[str, Any]:

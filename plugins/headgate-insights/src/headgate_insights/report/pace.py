@@ -22,7 +22,7 @@ MOST_RANGES = 3.0
 """How many lengths of its range a number is carried on at most."""
 
 FEWEST = 30
-"""People without whom nothing is said about a number."""
+"""The n below which nothing is said about a number."""
 
 Status = Literal["reached", "missed", "on track", "behind", "not yet known"]
 
@@ -64,9 +64,7 @@ def pace(
     if now is None or now.value is None:
         return Pace(status="not yet known", why="The number has no value yet.")
     if now.n is not None and now.n < FEWEST:
-        return Pace(
-            status="not yet known", why=f"It is of {now.n:,.0f} people, fewer than {FEWEST}."
-        )
+        return Pace(status="not yet known", why=f"Its n is {now.n:,.0f}, fewer than {FEWEST}.")
     sign = -1.0 if lower_is_better else 1.0
     left = (by - last).days
     if left <= 0:
