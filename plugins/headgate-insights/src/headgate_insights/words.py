@@ -99,7 +99,7 @@ def facts(found: Answer, calendar: Calendar) -> Iterator[Fact]:
 
 def _counted(made: Provenance) -> Iterator[str]:
     bots = "counted" if made.bots else "left out"
-    yield f"{made.facts.events:,} in the range; {made.facts.of_bots:,} of known bots ({bots}), "
+    yield f"{made.facts.events:,} in the range; {made.facts.of_bots:,} of known bots ({bots}),"
     yield f"{made.facts.of_nobody:,} that name no {made.unit} (left out)."
     if made.filter:
         yield f"Only where {made.filter}."
