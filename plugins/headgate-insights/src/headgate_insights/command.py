@@ -1,0 +1,141 @@
+"""``gateway insights FIGURE``: computes a figure and prints it."""
+
+from __future__ import annotations
+
+import csv
+import inspect
+import sys
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+import headgate_lake
+from gateway import CONFIG_OPTION, FigureSpec, ProjectConfig, explained_errors, load_scope
+from headgate_insights.answers import answer, people
+from headgate_insights.completeness import Completeness, ask_completeness
+from headgate_insights.figure import Result
+from headgate_insights.intervals import Share
+from headgate_insights.lakes import Lake, StoredLake
+from headgate_insights.options import decode_options, options_of
+from headgate_insights.pictures import FORMATS, write_picture
+from headgate_insights.registry import find_figure, own_figures
+from headgate_insights.scope import ScopeOptions
+
+__all__ = ["insights"]
+
+
+class _Figures(click.Group):
+    """The figures as commands, each with the options of its Struct."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(own_figures())
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        with explained_errors():
+            return _command(find_figure(cmd_name))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Figures"):
+            formatter.write_dl([(type_, _summary(spec)) for type_, spec in own_figures().items()])
+
+
+@click.group(cls=_Figures, context_settings={"help_option_names": ["-h", "--help"]})
+def insights() -> None:
+    """Answer questions about users: who comes back, who leaves, what they are worth.
+
+    Each figure prints its definition, its time zone, and what is missing from its data. Exit code
+    2 if the question is wrong, 1 if there is no data to answer it with.
+    """
+
+
+def _summary(spec: FigureSpec[Any]) -> str:
+    return inspect.cleandoc(spec.config.__doc__ or "").partition("\n")[0]
+
+
+def _command(spec: FigureSpec[Any]) -> click.Command:
+    picture = click.Path(path_type=Path, dir_okay=False, writable=True)
+    output = [
+        click.Option(["--json", "as_json"], is_flag=True, help="Print everything as JSON."),
+        click.Option(["--csv", "as_csv"], is_flag=True, help="Print one line for each number."),
+        click.Option(["--sql", "as_sql"], is_flag=True, help="Print the query, for `gateway sql`."),
+        click.Option(
+            ["--people", "cell"],
+            metavar="CELL",
+            help="List who is behind a number, such as cohort=2026-11-02,unit=1.",
+        ),
+        *(
+            click.Option([f"--{kind}"], type=picture, help=f"Write the chart as {words}.")
+            for kind, words in FORMATS.items()
+        ),
+        click.Option(["--lake", "lake_id"], metavar="ID", help="The lake, if there are several."),
+    ]
+
+    def run(**given: Any) -> None:
+        with explained_errors(), ExitStack() as stack:
+            _run(spec, given, stack)
+
+    return CONFIG_OPTION(
+        click.Command(
+            spec.type,
+            params=[*options_of(spec.config), *options_of(ScopeOptions), *output],
+            callback=run,
+            help=_summary(spec),
+            context_settings={"help_option_names": ["-h", "--help"]},
+        )
+    )
+
+
+def _run(spec: FigureSpec[Any], given: dict[str, Any], stack: ExitStack) -> None:
+    figure = spec.build(decode_options(spec.config, given))
+    options = decode_options(ScopeOptions, given)
+    lake, project, completeness = _open(given, stack)
+    found, scope = answer(
+        spec.type,
+        figure,
+        options,
+        lake,
+        project=project,
+        now=datetime.now(UTC),
+        completeness=completeness,
+    )
+    for kind in FORMATS:
+        if given[kind] is not None:
+            write_picture(figure.chart(scope, found.result), kind, given[kind])
+    if given["as_sql"]:
+        click.echo(found.sql)
+    elif given["as_json"]:
+        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+    elif given["as_csv"]:
+        _print_csv(found.result)
+    else:
+        from headgate_insights.terminal import make_console, print_answer, print_people
+
+        if given["cell"]:
+            behind = people(figure, scope, lake, given["cell"])
+            print_people(behind, scope.calendar, make_console())
+        else:
+            print_answer(found, scope, figure.table(scope, found.result), make_console())
+
+
+def _open(
+    given: dict[str, Any], stack: ExitStack
+) -> tuple[Lake, ProjectConfig, Completeness | None]:
+    """Opens the lake of a config, and asks a running gateway what is missing from it."""
+    scope = load_scope(given["config_path"])
+    lake = headgate_lake.find_lake(scope, given["lake_id"])
+    runner = stack.enter_context(headgate_lake.Runner(lake, headgate_lake.limits_of(scope)))
+    return StoredLake(lake, runner), scope.project, ask_completeness(scope)
+
+
+def _print_csv(result: Result[Any]) -> None:
+    rows = [msgspec.to_builtins(row) for row in result.rows]
+    if rows:
+        # What a row is of comes before its share and the interval.
+        names = sorted(rows[0], key=lambda name: name in Share.__struct_fields__)
+        writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
