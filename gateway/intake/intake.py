@@ -21,16 +21,14 @@ from msgspec import structs
 
 from gateway.errors import QueueError
 from gateway.events.envelope.arrival import Arrival, Plain, Receipt
-from gateway.events.envelope.client import additions
-from gateway.events.envelope.heads import examine, mention_any
-from gateway.events.envelope.mixed import AsSent, Mixed, mixed
-from gateway.events.envelope.sealed import Origin, finish
+from gateway.events.envelope.mixed import Mixed
+from gateway.events.envelope.sealed import Origin
 from gateway.events.event import Event, decode_events, encode_events
-from gateway.events.timestamps import parse_ms
 from gateway.intake.acceptance import discards_of, preparer, transform
 from gateway.intake.context import IntakeContext, identity_of
 from gateway.intake.long_work import LongWork
 from gateway.intake.source_directory import SourceDirectory
+from gateway.intake.split import split
 from gateway.intake.tally import RequestTally
 from gateway.state.ledger.source_ledger import SourceLedger
 from gateway.state.live_tail import LiveTail
@@ -156,62 +154,43 @@ class Intake(SourceDirectory):
             QueueFull: nothing was stored. The client must send all events again.
             QueueClosed: likewise; the gateway is stopping, or its store failed.
         """
-        heads, transforms, source_id = plain.heads, self.transforms, origin.source_id
-        found = examine(heads, plain.type)
-        if (
-            found is None
-            or not self._sources[source_id].enabled
-            or (len(self._suppressed) and mention_any(heads, self._suppressed))
-            or (origin.sent_at is not None and parse_ms(origin.sent_at) is None)
-        ):
+        source_id, remembered = origin.source_id, self._recent_ids
+        if not self._sources[source_id].enabled:
             return False
-        if transforms:
-            client = transforms.of_client(origin.client)
-            if not transforms.passes(additions(client)):
-                return False
-            if client is not origin.client:
-                origin = structs.replace(origin, client=client)
-        sent = self._decode_suspects(plain)
-        if sent is None:
+        taken = split(origin, plain, self.transforms, self._suppressed)
+        if taken is None:
             return False
-        ids, remembered = sent.ids, self._recent_ids
+        sent, origin = taken.sent, taken.origin
+        ids, decoded = sent.ids, len(sent.events)
         seen_ms = self._steady_ms(origin.received_ms)
         if remembered is not None and not remembered.take_all(source_id, ids, seen_ms):
             return False
-        if sent.events and not self._transform_suspects(sent, origin):
+        if decoded and not self._transform_decoded(sent):
             if remembered is not None:
                 remembered.forget(source_id, ids)
             return False
         if self._identity.active:
-            origin = self._with_visitors(sent, origin, plain.type)
-        events, data = sent.seal(origin, addressed=found.addressed)
+            visitors = self._identity.learn_and_note(sent.events, ids, origin.type)
+            origin = structs.replace(origin, visitors=visitors) if visitors else origin
+        events, data = sent.seal(origin, addressed=taken.addressed)
         try:
-            await self._queue.put(events, data, {source_id: len(heads)})
+            await self._queue.put(events, data, {source_id: len(ids)})
         except BaseException as error:
             if remembered is not None:
                 remembered.forget(source_id, ids)
             if isinstance(error, QueueError):
-                self.refuse(source_id, len(heads))
+                self.refuse(source_id, len(ids))
             raise
+        self.ledger.roads["fast"] += len(ids) - decoded
+        self.ledger.roads["mixed"] += decoded
         if self._live_tail:
             self._live_tail.publish(origin.received_ms, "accepted", events)
         return True
 
-    def _decode_suspects(self, plain: Plain) -> AsSent | Mixed | None:
-        """Decodes the events that a transform may change; None if that gains nothing."""
-        places = self.transforms.suspects(plain.array)
-        if places is None:
-            return None
-        if not places:
-            return AsSent(plain.array, plain.heads)
-        some = mixed(plain.array, plain.heads, places)
-        if some is not None:
-            self.transforms.receive(some.events)
-        return some
-
-    def _transform_suspects(self, sent: AsSent | Mixed, origin: Origin) -> bool:
+    def _transform_decoded(self, sent: Mixed) -> bool:
         """Runs the transforms over the decoded events; False if they do more than change these."""
-        finish(sent.events, origin)
+        if not self.transforms:
+            return True
         if self._identity.active:
             self._identity.preview(sent.events, sent.ids)
         outcome = self.transforms.begin(sent.events)
@@ -219,11 +198,6 @@ class Intake(SourceDirectory):
             return False
         outcome.note_changes()
         return not (outcome.filtered or outcome.failed or outcome.added)
-
-    def _with_visitors(self, sent: AsSent | Mixed, origin: Origin, type_: str) -> Origin:
-        """Links users to visitors; returns the origin with the visitors of sealed events."""
-        visitors = self._identity.learn_and_note(sent.events, sent.ids, type_)
-        return structs.replace(origin, visitors=visitors) if visitors else origin
 
     async def _prepare(self, arrival: Arrival, tally: RequestTally) -> list[Event]:
         """Validates and stamps events; returns those that are valid."""
@@ -299,6 +273,7 @@ class Intake(SourceDirectory):
             # bodies are views of.
             events = decode_events(data)
         await self._queue.put(events, data, sources)
+        self.ledger.roads["slow"] += len(events)
 
     def _forget(self, tally: RequestTally) -> None:
         """Forgets the ids of events that may not be stored.

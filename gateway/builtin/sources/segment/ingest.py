@@ -98,11 +98,14 @@ class Ingest:
             max_compressed_bytes=caps.compressed_limit,
             timeout_seconds=self._timeout_seconds,
         )
-        plain = plain_batch(body) if kind is None else plain_event(body, kind)
+        plain = (
+            plain_batch(body, caps.max_batch_events) if kind is None else plain_event(body, kind)
+        )
         if plain is not None:
             used = self.key_of(request, key or plain.write_key)
             self.charge(used, len(plain.heads))
-            if await self._take_as_sent(request, used, plain, len(body), received_ms):
+            size = max(len(body), len(plain.array))
+            if await self._take_as_sent(request, used, plain, size, received_ms):
                 return
         parsed = parse_batch(body) if kind is None else parse_event(body, kind)
         used = self.key_of(request, key or parsed.write_key)
@@ -123,11 +126,21 @@ class Ingest:
     ) -> bool:
         """Takes events without decoding them; False if they have to be decoded one by one."""
         config = self._configs[key.source_id]
-        if key.types is not None or size > config.max_batch_bytes or not within(plain, config):
+        if size > config.max_batch_bytes or not within(plain, config):
+            return False
+        if key.types is not None and not _types(plain).issubset(key.types):
             return False
         sent_at = plain.sent_at or _sent_at(request)
         client = self._client(request, config, config.category)
-        origin = Origin(key.source_id, received_ms, sent_at, plain.type, client)
+        origin = Origin(
+            key.source_id,
+            received_ms,
+            sent_at,
+            plain.type,
+            client,
+            context=plain.context,
+            integrations=plain.integrations,
+        )
         return await self._intake.accept_as_sent(origin, plain)
 
     def charge(self, key: WriteKey, events: int) -> None:
@@ -202,6 +215,11 @@ class Ingest:
         if user_agent is not None:
             user_agent = _storable(user_agent[: config.max_user_agent_chars])
         return Client(ip, user_agent, category)
+
+
+def _types(plain: Plain) -> set[str]:
+    """Returns the types of a request's events."""
+    return {plain.type} if plain.type else {head.type for head in plain.heads}
 
 
 def _sent_at(request: web.Request) -> str | None:

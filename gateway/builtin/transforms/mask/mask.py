@@ -30,6 +30,7 @@ from gateway.builtin.transforms.mask.steering import redacted, steers
 from gateway.components.transform import Transform
 from gateway.components.transform_methods import (
     ChangesClient,
+    ChangesContext,
     ChangesIds,
     PerDestination,
     ReceivesEvents,
@@ -61,7 +62,14 @@ _IDS = ("user_id", "anonymous_id", "group_id", "previous_id", "message_id")
 
 
 class Mask(
-    Transform, SuspectsText, ReceivesEvents, ChangesClient, WorksApart, ChangesIds, PerDestination
+    Transform,
+    SuspectsText,
+    ReceivesEvents,
+    ChangesClient,
+    ChangesContext,
+    WorksApart,
+    ChangesIds,
+    PerDestination,
 ):
     """Masks personal data in events.
 
@@ -143,6 +151,11 @@ class Mask(
             return client
         ip, agent = self._in_context(client.ip, client.user_agent)
         return msgspec.structs.replace(client, ip=ip, user_agent=agent)
+
+    def of_context(self, context: Raw) -> Raw | None:
+        """Masks personal data in a context; returns None if there is much to look at."""
+        event = Event(raw_context=context)
+        return None if self.apply_briefly([event]) is None else event.raw_context
 
     def apply(self, events: list[Event]) -> list[Event]:
         """Masks personal data in the events; drops no event."""
