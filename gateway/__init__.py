@@ -140,8 +140,8 @@ else:  # at run time
         "gateway.components.store": "QueueSpec",
         "gateway.components.transform": "Transform TransformSpec",
         "gateway.components.transform_methods": (
-            "ChangesClient ChangesContext ChangesIds KeepsByIds PassesText PerDestination ProducesEvents "
-            "ReceivesEvents SuspectsText WorksApart"
+            "ChangesClient ChangesContext ChangesIds KeepsByIds PassesText PerDestination "
+            "ProducesEvents ReceivesEvents SuspectsText WorksApart"
         ),
         "gateway.errors": (
             "BatchError ConfigError DeliveryError GatewayError Misconfigured Permanent "

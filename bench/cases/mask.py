@@ -116,7 +116,7 @@ def _one_of_many(scale: Scale) -> Measurement:
             some = mixed(Plain(body, heads, len(body)), body, ends=places)
             assert some is not None
             finish(some.events, origin)
-            chain.run(some.events)
+            chain.run(list(some.events))
             some.seal(origin, addressed=False)
 
     return measure(lambda: requests, work, len(requests) * BATCH_EVENTS, scale)

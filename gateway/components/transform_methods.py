@@ -5,8 +5,8 @@ type checkers compare the signatures.
 
 `PassesText`, `SuspectsText`, `ChangesContext` and `KeepsByIds` save work: events that no transform
 has to look at are neither decoded nor encoded. `ReceivesEvents`, `ChangesClient` and
-`ProducesEvents` give a transform more to do. `WorksApart` keeps long work off the event loop. `TransformMethods` binds
-the methods of one transform, once.
+`ProducesEvents` give a transform more to do. `WorksApart` keeps long work off the event loop.
+`TransformMethods` binds the methods of one transform, once.
 """
 
 from __future__ import annotations

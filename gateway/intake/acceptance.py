@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from gateway.components.chain import Outcome
 from gateway.events.envelope.arrival import Arrival
+from gateway.events.envelope.mixed import Part
 from gateway.events.envelope.peek import peek
 from gateway.events.envelope.sealed import Origin, complete
 from gateway.events.envelope.stamp import Stamp
@@ -14,23 +15,30 @@ from gateway.events.envelope.validate import validate
 from gateway.events.event import EMPTY, Event
 from gateway.identity.visitors import Identity
 
-__all__ = ["Prepare", "discards_of", "preparer", "transform"]
+__all__ = ["Prepare", "discards_of", "origin_of", "preparer", "transform"]
 
 
 Prepare: TypeAlias = Callable[[Event], str | None]
 """Validates and stamps an event; returns a discard code for one that must not be stored."""
 
 
-def preparer(arrival: Arrival, suppressed: Collection[str]) -> Prepare:
+def origin_of(arrival: Arrival) -> Origin:
+    """Returns the data about a request that holds for all its events."""
+    return Origin(arrival.source_id, arrival.received_ms, arrival.sent_at, client=arrival.client)
+
+
+def preparer(
+    origin: Origin, suppressed: Collection[str], types: Collection[str] | None = None
+) -> Prepare:
     """Makes the function that prepares the events of one request.
 
     Args:
         suppressed: ids of users whose events are discarded.
+        types: event types that are not discarded; None for all.
     """
     # A closure rather than an object: it saves attribute look-ups for each event.
-    origin = Origin(arrival.source_id, arrival.received_ms, arrival.sent_at, client=arrival.client)
-    stamp = Stamp(arrival.sent_at, arrival.received_ms)
-    types, any_suppressed = arrival.types, len(suppressed) > 0
+    stamp = Stamp(origin.sent_at, origin.received_ms)
+    any_suppressed = len(suppressed) > 0
 
     def prepare(event: Event) -> str | None:
         raw_context = event.raw_context
@@ -55,15 +63,19 @@ def preparer(arrival: Arrival, suppressed: Collection[str]) -> Prepare:
 
 
 def transform(
-    events: list[Event], run: Callable[[list[Event]], Outcome], identity: Identity
+    events: list[Event],
+    run: Callable[[list[Event]], Outcome],
+    identity: Identity,
+    request: Sequence[Part] | None = None,
 ) -> Outcome:
     """Runs the intake transforms, which see the visitor of each event.
 
     Args:
         run: `Chain.run`, or `Chain.begin`, which leaves transforms that would take long.
+        request: all events of the request, if there are others too.
     """
     if identity.active:
-        identity.preview(events, events)
+        identity.preview(events, events if request is None else request)
     return run(events)
 
 

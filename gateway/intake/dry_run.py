@@ -19,7 +19,7 @@ from gateway.events.envelope.arrival import Arrival, Plain, Receipt
 from gateway.events.envelope.sealed import Origin
 from gateway.events.event import Event
 from gateway.events.json_diff import Change, changes
-from gateway.intake.acceptance import Prepare, discards_of, preparer, transform
+from gateway.intake.acceptance import Prepare, discards_of, origin_of, preparer, transform
 from gateway.intake.context import IntakeContext, identity_of
 from gateway.intake.source_directory import SourceDirectory
 
@@ -107,7 +107,7 @@ class IntakeDryRun(SourceDirectory):
         """Adds the result for each event of a request to `results`."""
         self.discarded += arrival.discarded
         arrival.client = self._transforms.of_client(arrival.client)
-        prepare = preparer(arrival, self._suppressed)
+        prepare = preparer(origin_of(arrival), self._suppressed, arrival.types)
         results = [self._prepare(event, arrival.source_id, prepare) for event in arrival.events]
         valid = [result for result in results if not result.code]
         if self._finds_duplicates and valid:
@@ -129,7 +129,7 @@ class IntakeDryRun(SourceDirectory):
         if not self.enabled(source_id):
             return ["source_disabled"] * len(events)
         self._transforms.receive(events)
-        prepare = preparer(Arrival(source_id, received_ms, events), self._suppressed)
+        prepare = preparer(Origin(source_id, received_ms), self._suppressed)
         codes: dict[int, str] = {}
         valid: list[Event] = []
         for event in events:

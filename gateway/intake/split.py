@@ -16,11 +16,13 @@ from msgspec import structs
 from gateway.components.chain import Chain
 from gateway.events.envelope.arrival import Plain
 from gateway.events.envelope.client import additions
-from gateway.events.envelope.heads import examine, mention_any
+from gateway.events.envelope.heads import examine, mentions
 from gateway.events.envelope.mixed import Mixed, mixed, with_ids
-from gateway.events.envelope.sealed import Origin, finish
+from gateway.events.envelope.sealed import Origin, share
 from gateway.events.event import EMPTY
 from gateway.events.timestamps import parse_ms
+from gateway.intake.acceptance import preparer
+from gateway.intake.tally import RequestTally
 
 __all__ = ["Split", "split"]
 
@@ -32,59 +34,85 @@ class Split:
     """A request whose events are decoded as far as needed.
 
     Attributes:
+        sent: its valid events.
         origin: data about the request, for the events that are stored as they were sent.
         addressed: at least one event names destinations that it should or should not go to.
+        whole: all events are decoded, because a transform cannot tell which it changes.
     """
 
     sent: Mixed
     origin: Origin
     addressed: bool
+    whole: bool
 
 
 def split(
-    origin: Origin, plain: Plain, transforms: Chain, suppressed: Collection[str]
+    origin: Origin,
+    plain: Plain,
+    transforms: Chain,
+    suppressed: Collection[str],
+    tally: RequestTally,
 ) -> Split | None:
-    """Splits a request; None if all its events have to be decoded and counted one by one.
+    """Splits a request; None if too many events would have to be decoded at once.
 
-    That is so if an event is invalid or suppressed, or if a transform cannot tell what it changes.
+    Args:
+        tally: gets the events that cannot be accepted.
     """
-    array, heads, type_ = plain.array, plain.heads, plain.type
-    found = examine(heads, type_)
-    if suppressed and mention_any(heads, suppressed):
-        return None
-    if found.unnamed:
-        array = with_ids(array, heads, [n for n in found.unnamed if n not in plain.made])
-    odd, ends = found.odd, []
+    array, heads = plain.array, plain.heads
+    found = examine(heads, plain.type)
+    odd, ends, whole = found.odd, [], False
+    if suppressed:
+        odd += [n for n, head in enumerate(heads) if mentions(head, suppressed)]
+    unnamed = [n for n in found.unnamed if n not in plain.made]
+    if unnamed:
+        array = with_ids(array, heads, unnamed)
     sealed_as = origin
     if transforms:
         client = transforms.of_client(origin.client)
         if client is not origin.client:
             sealed_as = origin = structs.replace(origin, client=client)
-        suspects = transforms.suspects(_whole(array, origin))
-        if suspects is None or not _passes_request(transforms, origin):
-            return None
-        ends = [end for end in suspects if end < len(array)]
-        if len(ends) < len(suspects):
-            changed = _with_context_changed(transforms, origin)
-            if changed is None:
-                return None
-            # Transforms have to see the whole context of an event that has some of its own.
-            odd += [n for n, head in enumerate(heads) if head.context is not None]
-            sealed_as = changed
-    sent = mixed(plain, array, odd, ends)
+        suspects = transforms.suspects(_with_shared(array, origin))
+        if suspects is None or not _pass_request(transforms, origin):
+            whole = True
+        else:
+            ends = [end for end in suspects if end < len(array)]
+            if len(ends) < len(suspects):
+                changed = _with_context_changed(transforms, origin)
+                sealed_as, whole = changed or origin, changed is None
+                # Transforms have to see the whole context of an event that has some of its own.
+                odd += [n for n, head in enumerate(heads) if head.context is not None]
+    sent = mixed(plain, array, range(len(heads)) if whole else odd, ends)
     if sent is None:
         return None
     if sent.events:
         transforms.receive(sent.events)
-        if not finish(sent.events, origin):
-            return None
-        if suppressed and mention_any(sent.events, suppressed):
-            return None
+        _prepare(sent, plain, origin, suppressed, tally)
     addressed = found.addressed or bool(plain.made) or len(origin.integrations) > 0
-    return Split(sent, sealed_as, addressed)
+    return Split(sent, sealed_as, addressed, whole and len(heads) > 1)
 
 
-def _whole(array: bytes, origin: Origin) -> bytes:
+def _prepare(
+    sent: Mixed, plain: Plain, origin: Origin, suppressed: Collection[str], tally: RequestTally
+) -> None:
+    """Validates and stamps the decoded events, and leaves out those that are not valid."""
+    gone = set()
+    for place, code in plain.discarded.items():
+        tally.discarded[code] += 1  # it has no message id to remember
+        gone.add(id(plain.made[place]))
+    share(sent.events, origin)
+    prepare = preparer(origin, suppressed)
+    for event in sent.events:
+        if id(event) in gone:
+            continue
+        reason = prepare(event)
+        if reason is not None:
+            tally.discard((event,), reason)
+            gone.add(id(event))
+    if gone:
+        sent.keep([one for one in sent.ids if id(one) not in gone])
+
+
+def _with_shared(array: bytes, origin: Origin) -> bytes:
     """Returns the text of the events with what stands beside them, in one more element."""
     if not origin.shared_bytes:
         return array
@@ -93,7 +121,7 @@ def _whole(array: bytes, origin: Origin) -> bytes:
     return b"%b,%b]" % (array[:-1], _SHARED.encode(present))
 
 
-def _passes_request(transforms: Chain, origin: Origin) -> bool:
+def _pass_request(transforms: Chain, origin: Origin) -> bool:
     """Tells whether transforms pass what the gateway adds from the request to its events."""
     sent_at = origin.sent_at
     if sent_at is not None and parse_ms(sent_at) is None:  # it may be noted down

@@ -23,6 +23,7 @@ class Plain(Struct, frozen=True):
         heads: the head of each event, or the event itself if it is in `made`.
         largest: upper bound in bytes for the size of each event.
         made: by place, the events that have no head, decoded by the source.
+        discarded: by place, the codes of those in `made` that could not be decoded either.
         context, integrations: objects beside the batch that are part of each event, or `EMPTY`.
         type: type that the request's path dictates, or empty.
         sent_at: of the batch, from outside its events.
@@ -33,6 +34,7 @@ class Plain(Struct, frozen=True):
     heads: Sequence[Head | Event]
     largest: int
     made: dict[int, Event] = {}
+    discarded: dict[int, str] = {}
     context: Raw = EMPTY
     integrations: Raw = EMPTY
     type: str = ""

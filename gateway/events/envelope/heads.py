@@ -8,7 +8,7 @@ odd, that is no error: this event is then decoded, and normalised or discarded w
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -18,7 +18,7 @@ from gateway.events.consent import CONSENT_EVENT
 from gateway.events.envelope.validate import MAX_MESSAGE_ID
 from gateway.events.event import Event
 
-__all__ = ["Findings", "Head", "examine", "mention_any", "plain_context", "read_head", "read_heads"]
+__all__ = ["Findings", "Head", "examine", "mentions", "plain_context", "read_head", "read_heads"]
 
 
 class _Object(Struct, gc=False):
@@ -148,9 +148,6 @@ def _blank(text: str | None) -> bool:
     return text is not None and (not text or text.isspace())
 
 
-def mention_any(heads: Iterable[Head | Event], users: Collection[str]) -> bool:
-    """Tells whether any event has one of the users as an id, or as the id before an alias."""
-    return any(
-        head.user_id in users or head.previous_id in users or head.anonymous_id in users
-        for head in heads
-    )
+def mentions(head: Head | Event, users: Collection[str]) -> bool:
+    """Tells whether an event has one of the users as an id, or as the id before an alias."""
+    return head.user_id in users or head.previous_id in users or head.anonymous_id in users

@@ -9,7 +9,8 @@ stays the same.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol, TypeAlias, cast
 from uuid import uuid4
 
 import msgspec
@@ -18,9 +19,9 @@ from msgspec import Raw
 from gateway.events.envelope.arrival import Plain
 from gateway.events.envelope.heads import Head
 from gateway.events.envelope.sealed import Origin, Run, seal, sent_events
-from gateway.events.event import Event, encode_events
+from gateway.events.event import Event, decode_events, encode_events
 
-__all__ = ["MOST_DECODED", "Mixed", "mixed", "with_ids"]
+__all__ = ["MOST_DECODED", "Decoded", "Mixed", "Part", "Taken", "mixed", "with_ids"]
 
 MOST_DECODED = 250
 """Events of a request that are decoded at once. More would hold up the event loop; they take the
@@ -30,54 +31,118 @@ _BLANKS = frozenset(b" \t\r\n")
 _elements = msgspec.json.Decoder(list[Raw]).decode
 
 
-class Mixed:
-    """The events of a request, of which some are decoded.
+Part: TypeAlias = Head | Event
+"""An event of a request: itself if it is decoded, else its head."""
+
+
+class Taken(Protocol):
+    """The events of a request that are to be stored.
 
     Attributes:
-        events: the decoded events, as they were sent. They may be changed.
-        ids: for each event of the request an object with its ids: the event itself if it is
-            decoded, else its head.
-
-    Args:
-        array: JSON array of the events.
-        heads: the head of each event.
-        spans: where each event begins and ends in the array; empty if none is decoded.
-        made: the decoded events by their places, in order.
+        ids: each event, or its head if it is not decoded.
+        events: those that are decoded. They may be changed.
     """
 
-    def __init__(
-        self,
-        array: bytes,
-        heads: Sequence[Head | Event],
-        spans: Sequence[tuple[int, int]] = (),
-        made: Mapping[int, Event] | None = None,
-    ) -> None:
-        self._array = array
-        self._spans = spans
-        self._places = list(made or ())
-        self.events = list(made.values()) if made else []
-        self.ids: Sequence[Head | Event] = heads
-        if made:
-            self.ids = [made.get(place, head) for place, head in enumerate(heads)]
+    ids: Sequence[Part]
+    events: Sequence[Event]
+
+    def keep(self, some: Iterable[Part]) -> None:
+        """Leaves out all but some of `ids`."""
 
     def seal(self, origin: Origin, *, addressed: bool) -> tuple[Sequence[Event], bytes]:
         """Returns the events in their order, and the bytes that the queue stores."""
-        if not self.events:
+
+
+class Decoded:
+    """The events of a request that are all decoded.
+
+    Args:
+        body_bytes: size of the request's body, which the events' bodies are views of.
+    """
+
+    def __init__(self, events: Sequence[Event], body_bytes: int) -> None:
+        self.events = events
+        self.ids: Sequence[Part] = events
+        self._body_bytes = body_bytes
+
+    def keep(self, some: Iterable[Part]) -> None:
+        """Leaves out all but some events."""
+        kept = set(map(id, some))
+        self.events = [event for event in self.events if id(event) in kept]
+        self.ids = self.events
+
+    def seal(self, origin: Origin, *, addressed: bool) -> tuple[Sequence[Event], bytes]:
+        """Returns the events, and the bytes that the queue stores."""
+        data = encode_events(self.events)
+        # If little of the request is left, a copy frees the request's bytes.
+        return decode_events(data) if 2 * len(data) < self._body_bytes else self.events, data
+
+
+class Mixed:
+    """The events of a request, of which some are decoded.
+
+    Args:
+        array: JSON array of the events.
+        ids: each event, or its head if it is not decoded.
+        spans: where each event begins and ends in the array; None if that is not known yet.
+    """
+
+    def __init__(
+        self, array: bytes, ids: Sequence[Part], spans: Sequence[tuple[int, int]] | None = None
+    ) -> None:
+        self.ids = ids
+        self.events: Sequence[Event] = ()
+        self._array = array
+        self._spans = spans
+        self._places: Sequence[int] = range(len(ids))
+        if spans is not None:
+            self.events = [one for one in ids if isinstance(one, Event)]
+
+    def keep(self, some: Iterable[Part]) -> None:
+        """Leaves out all but some events."""
+        kept = set(map(id, some))
+        left = [(n, one) for n, one in zip(self._places, self.ids, strict=True) if id(one) in kept]
+        self._places = [place for place, _ in left]
+        self.ids = [one for _, one in left]
+        self.events = [one for one in self.ids if isinstance(one, Event)]
+        if self._spans is None:
+            self._spans = _spans_of(self._array)
+
+    def seal(self, origin: Origin, *, addressed: bool) -> tuple[Sequence[Event], bytes]:
+        """Returns the events in their order, and the bytes that the queue stores."""
+        if self._spans is None:
             return seal(origin, self._array, len(self.ids), addressed=addressed)
-        run, pieces = Run(), []
-        before = -1
-        for place, event in (*zip(self._places, self.events, strict=True), (len(self.ids), None)):
-            if place - before > 1:
-                start, end = self._spans[before + 1][0], self._spans[place - 1][1]
+        run = Run()
+        pieces: list[bytes] = []
+        for first, parts in self._runs():
+            events: Sequence[Event]
+            if isinstance(parts[0], Event):
+                events = cast("list[Event]", parts)
+                data = encode_events(events)
+            else:
+                start, end = self._spans[first][0], self._spans[first + len(parts) - 1][1]
                 array = b"[%b]" % self._array[start:end]
-                events, data = seal(origin, array, place - before - 1, addressed=addressed)
-                run.append(events)
-                pieces.append(data[1:-1])
-            if event is not None:
-                run.append([event], addressed=addressed)
-                pieces.append(encode_events([event])[1:-1])
-            before = place
+                events, data = seal(origin, array, len(parts), addressed=addressed)
+            run.append(events, addressed=addressed)
+            pieces.append(data[1:-1])
         return run, b"[%b]" % b",".join(pieces)
+
+    def _runs(self) -> Iterator[tuple[int, list[Part]]]:
+        """Yields neighbours that are stored in one way, with the place of the first."""
+        parts: list[Part] = []
+        first = 0
+        for place, one in zip(self._places, self.ids, strict=True):
+            if parts and (
+                isinstance(one, Event) != isinstance(parts[0], Event)
+                or (place != first + len(parts) and isinstance(one, Head))
+            ):
+                yield first, parts
+                parts = []
+            if not parts:
+                first = place
+            parts.append(one)
+        if parts:
+            yield first, parts
 
 
 def mixed(
@@ -97,15 +162,23 @@ def mixed(
     if not (plain.made or odd or ends):
         return Mixed(array, heads)
     spans = _spans_of(array)
-    starts = [start for start, _ in spans]
-    wanted = {max(0, bisect_right(starts, end - 1) - 1) for end in ends}
-    wanted.update(odd, plain.made)
-    if len(wanted) > MOST_DECODED:
+    wanted = set(odd)
+    if ends:
+        starts = [start for start, _ in spans]
+        wanted.update([max(0, bisect_right(starts, end - 1) - 1) for end in ends])
+    wanted -= plain.made.keys()
+    if len(wanted) + len(plain.made) > MOST_DECODED:
         return None
-    places = sorted(wanted - plain.made.keys())
-    apart = b",".join([array[start:end] for start, end in map(spans.__getitem__, places)])
-    made = {**plain.made, **dict(zip(places, sent_events(b"[%b]" % apart, plain.type), strict=True))}
-    return Mixed(array, heads, spans, {place: made[place] for place in sorted(wanted)})
+    places = sorted(wanted)
+    if len(places) < len(heads):
+        apart = b",".join([array[start:end] for start, end in map(spans.__getitem__, places)])
+        made = sent_events(b"[%b]" % apart, plain.type)
+        ids = list(heads)
+        for place, event in zip(places, made, strict=True):
+            ids[place] = event
+    else:
+        ids = list(sent_events(array, plain.type))
+    return Mixed(array, ids, spans)
 
 
 def with_ids(array: bytes, heads: Sequence[Head | Event], places: Iterable[int]) -> bytes:

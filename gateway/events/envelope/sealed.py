@@ -49,6 +49,7 @@ __all__ = [
     "finish",
     "seal",
     "sent_events",
+    "share",
     "stored_events",
     "strip_reserved",
 ]
@@ -222,25 +223,26 @@ def sent_events(array: bytes | memoryview | Raw, type_: str = "") -> list[Event]
 _sent = msgspec.json.Decoder(list[SentEvent])
 
 
-def finish(events: Sequence[Event], origin: Origin) -> bool:
-    """Brings events from the client's form into the form that destinations see.
-
-    Returns:
-        False if an event is not valid. The rest is not finished then.
-    """
-    stamp = Stamp(origin.sent_at, origin.received_ms)
+def share(events: Sequence[Event], origin: Origin) -> None:
+    """Merges what stands beside a batch into its events."""
     for body in ("context", "integrations"):
         shared: Raw = getattr(origin, body)
         if len(shared):
             into = Shared(body, shared).into
             for event in events:
                 into(event)
+
+
+def finish(events: Sequence[Event], origin: Origin) -> None:
+    """Brings valid events from the client's form into the form that destinations see."""
+    stamp = Stamp(origin.sent_at, origin.received_ms)
+    if origin.shared_bytes:
+        share(events, origin)
     for event in events:
         raw = event.raw_context
         context = b"" if raw is EMPTY else bytes(raw)
         seen = peek(context)
-        if validate(event, seen) is not None:
-            return False
+        validate(event, seen)  # known to be valid; this brings the fields into their final form
         complete(event, origin, stamp, seen, context)
     if origin.changed:
         changed = tuple(f"changed:{id_}" for id_ in origin.changed)
@@ -250,7 +252,6 @@ def finish(events: Sequence[Event], origin: Origin) -> bool:
         for event in events:
             if event.anonymous_id is None and event.user_id in origin.visitors:
                 add_notes(event, (), visitor=origin.visitors[event.user_id])
-    return True
 
 
 def seal(

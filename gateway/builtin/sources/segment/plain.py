@@ -52,13 +52,14 @@ class _Read(Struct):
     """The events of a JSON array.
 
     Attributes:
-        heads, largest, made: as in `Plain`.
+        heads, largest, made, discarded: as in `Plain`.
         write_key: of the first event.
     """
 
     heads: list[Head | Event]
     largest: int
     made: dict[int, Event]
+    discarded: dict[int, str]
     write_key: str | None
 
 
@@ -103,6 +104,7 @@ def _batch(body: bytes, most_events: int) -> Plain | None:
         read.heads,
         read.largest,
         read.made,
+        read.discarded,
         around.context if is_object(around.context) else EMPTY,
         around.integrations if is_object(around.integrations) else EMPTY,
         sent_at=time_of(around.sent_at),
@@ -154,7 +156,7 @@ def _read(array: bytes, most_events: int) -> _Read | None:
         heads += some
     first = heads[0]
     assert isinstance(first, Head)
-    return _Read(heads, max(map(len, pieces)), {}, first.write_key)
+    return _Read(heads, max(map(len, pieces)), {}, {}, first.write_key)
 
 
 def _read_each(array: bytes, most_events: int) -> _Read | None:
@@ -164,17 +166,22 @@ def _read_each(array: bytes, most_events: int) -> _Read | None:
         if not 0 < len(elements) <= most_events:
             return None
         made: dict[int, Event] = {}
+        discarded: dict[int, str] = {}
         heads: list[Head | Event] = []
         for place, element in enumerate(elements):
             head: Head | Event | None = read_head(element)
             if head is None:
                 if len(made) == MOST_DECODED:
                     return None
-                head = made[place] = decode_element(element)
+                try:
+                    head = decode_element(element)
+                except Discarded as error:
+                    head, discarded[place] = Event(), error.code
+                made[place] = head
             heads.append(head)
-    except (msgspec.DecodeError, RecursionError, Discarded):
+    except (msgspec.DecodeError, RecursionError):
         return None
-    return _Read(heads, max(map(len, elements)), made, key_of(elements[0]))
+    return _Read(heads, max(map(len, elements)), made, discarded, key_of(elements[0]))
 
 
 def _pieces(array: bytes) -> list[bytes]:
