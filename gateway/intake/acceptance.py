@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TypeAlias
 
-from gateway.components.chain import Outcome
+from gateway.components.chain import Chain, Outcome
 from gateway.events.envelope.arrival import Arrival
 from gateway.events.envelope.mixed import Part
 from gateway.events.envelope.peek import peek
@@ -15,7 +16,23 @@ from gateway.events.envelope.validate import validate
 from gateway.events.event import EMPTY, Event
 from gateway.identity.visitors import Identity
 
-__all__ = ["Prepare", "discards_of", "origin_of", "preparer", "transform"]
+__all__ = [
+    "AT_ONCE",
+    "MUCH_TO_RECEIVE",
+    "Prepare",
+    "discards_of",
+    "origin_of",
+    "parts",
+    "preparer",
+    "receive",
+    "transform",
+]
+
+AT_ONCE = 100
+"""Events that are received or prepared before others get their turn."""
+
+MUCH_TO_RECEIVE = 16_384
+"""Bytes of message ids from where others get their turn before the events are prepared."""
 
 
 Prepare: TypeAlias = Callable[[Event], str | None]
@@ -77,6 +94,23 @@ def transform(
     if identity.active:
         identity.preview(events, events if request is None else request)
     return run(events)
+
+
+def parts(events: Sequence[Event]) -> Iterator[Sequence[Event]]:
+    """Cuts the events of a large request into parts of `AT_ONCE`."""
+    if len(events) <= AT_ONCE:
+        yield events
+        return
+    for start in range(0, len(events), AT_ONCE):
+        yield events[start : start + AT_ONCE]
+
+
+async def receive(events: Sequence[Event], transforms: Chain) -> None:
+    """Shows the events of a request to the transforms that want to see them first."""
+    for part in parts(events):
+        transforms.receive(part)
+        if part is not events or sum(len(one.message_id) for one in part) > MUCH_TO_RECEIVE:
+            await asyncio.sleep(0)
 
 
 def discards_of(outcome: Outcome) -> Iterator[tuple[str, Sequence[Event]]]:

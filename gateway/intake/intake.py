@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from msgspec import structs
 
@@ -24,7 +24,14 @@ from gateway.events.envelope.arrival import Arrival, Plain, Receipt
 from gateway.events.envelope.mixed import Decoded, Part, Taken
 from gateway.events.envelope.sealed import Origin, Run
 from gateway.events.event import Event, encode_events
-from gateway.intake.acceptance import discards_of, origin_of, preparer, transform
+from gateway.intake.acceptance import (
+    discards_of,
+    origin_of,
+    parts,
+    preparer,
+    receive,
+    transform,
+)
 from gateway.intake.context import IntakeContext, identity_of
 from gateway.intake.long_work import LongWork
 from gateway.intake.source_directory import SourceDirectory
@@ -37,7 +44,6 @@ from gateway.state.live_tail import LiveTail
 __all__ = ["Arrival", "Intake", "Plain", "Receipt"]
 
 _LOG_EVERY_MS = 60_000
-_AT_ONCE = 250  # events that are received or prepared before others get their turn
 
 
 class Intake(SourceDirectory):
@@ -93,10 +99,7 @@ class Intake(SourceDirectory):
         received = len(arrival.events) + arrival.discarded.total()
         arrival.client = self.transforms.of_client(arrival.client)
         # First of all, because duplicates and discarded events are remembered by their message ids.
-        for part in _parts(arrival.events):
-            self.transforms.receive(part)
-            if part is not arrival.events:
-                await asyncio.sleep(0)
+        await receive(arrival.events, self.transforms)
         if not self.enabled(source_id):
             tally.discard(arrival.events, "source_disabled")
             await self._record(tally)
@@ -123,7 +126,7 @@ class Intake(SourceDirectory):
         if not self.enabled(origin.source_id):
             return False
         tally = RequestTally(origin.source_id, origin.received_ms)
-        found = split(origin, plain, self.transforms, self._suppressed, tally)
+        found = await split(origin, plain, self.transforms, self._suppressed, tally)
         if found is None:
             return False
         sent, received = found.sent, len(plain.heads)
@@ -186,7 +189,7 @@ class Intake(SourceDirectory):
         """Validates and stamps events; returns those that are valid."""
         prepare = preparer(origin_of(arrival), self._suppressed, arrival.types)
         valid = []
-        for part in _parts(arrival.events):
+        for part in parts(arrival.events):
             for event in part:
                 code = prepare(event)
                 if code is None:
@@ -320,12 +323,3 @@ class Intake(SourceDirectory):
             transform=transform,
             error=type(error).__name__,  # not its text, which may quote the event
         )
-
-
-def _parts(events: list[Event]) -> Iterator[list[Event]]:
-    """Cuts the events of a large request into parts of `_AT_ONCE`."""
-    if len(events) <= _AT_ONCE:
-        yield events
-        return
-    for start in range(0, len(events), _AT_ONCE):
-        yield events[start : start + _AT_ONCE]

@@ -21,7 +21,7 @@ from gateway.events.envelope.mixed import Mixed, mixed, with_ids
 from gateway.events.envelope.sealed import Origin, share
 from gateway.events.event import EMPTY
 from gateway.events.timestamps import parse_ms
-from gateway.intake.acceptance import preparer
+from gateway.intake.acceptance import preparer, receive
 from gateway.intake.tally import RequestTally
 
 __all__ = ["Split", "split"]
@@ -46,7 +46,7 @@ class Split:
     whole: bool
 
 
-def split(
+async def split(
     origin: Origin,
     plain: Plain,
     transforms: Chain,
@@ -85,7 +85,7 @@ def split(
     if sent is None:
         return None
     if sent.events:
-        transforms.receive(sent.events)
+        await receive(sent.events, transforms)
         _prepare(sent, plain, origin, suppressed, tally)
     addressed = found.addressed or bool(plain.made) or len(origin.integrations) > 0
     return Split(sent, sealed_as, addressed, whole and len(heads) > 1)

@@ -40,7 +40,7 @@ from gateway.components.transform_methods import (
 from gateway.errors import ConfigError
 from gateway.events.consent import CONSENT_EVENT
 from gateway.events.envelope.client import Client
-from gateway.events.event import EMPTY, Event
+from gateway.events.event import EMPTY, Event, Notes
 from gateway.privacy.detectors.disguise import MASKED
 from gateway.privacy.detectors.matcher import TooManyHits
 from gateway.privacy.detectors.prescan import Prescan
@@ -56,6 +56,7 @@ MOST_SEARCHED = 16_384
 
 _NOTES = attrgetter("raw_notes")
 _MOST_PRUNED = 262_144
+_MOST_IN_ID = 250  # hits in an id that are looked at before it is taken for personal data
 _LONGEST_ID = 1_024  # characters; a longer one, which no client has, is hashed on suspicion
 _WALK_SHARE = 8
 _IDS = ("user_id", "anonymous_id", "group_id", "previous_id", "message_id")
@@ -141,7 +142,7 @@ class Mask(
             for event in events:
                 if event.message_id:
                     event.message_id = self._redactor.whole(event.message_id, self._message_ids)
-        elif self._ids and self._prescan.any_of([event.message_id for event in events]):
+        elif self._ids and self._prescan.any_of([one.message_id for one in events], MOST_HITS):
             for event in events:
                 event.message_id = self._safe_id(event.message_id)
 
@@ -235,7 +236,8 @@ class Mask(
     def _safe_id(self, text: str) -> str:
         assert self._ids is not None
         if len(text) > _LONGEST_ID:
-            return self._redactor.other(text, self._ids) if self._prescan.any_of([text]) else text
+            suspected = self._prescan.any_of([text], _MOST_IN_ID)
+            return self._redactor.other(text, self._ids) if suspected else text
         if not text or self._redactor.text(text) is text:
             return text
         return self._redactor.as_id(text, self._ids)
@@ -330,20 +332,29 @@ class Mask(
         """Yields changes to the gateway's copies of the context, and to an unreadable timestamp."""
         if all(map(is_, map(_NOTES, events), repeat(EMPTY))):  # a tenth of the time of a loop
             return
+        masked: dict[bytes, Raw] = {}  # mostly, all events of a request have the same notes
         for event in events:
-            if event.raw_notes is EMPTY:
+            raw = event.raw_notes
+            if raw is EMPTY:
                 continue
-            old = event.notes
-            ip, agent = self._in_context(old.request_ip, old.user_agent)
-            raw_timestamp = self._redactor.text(old.raw_timestamp or "") or None
-            new = msgspec.structs.replace(
-                old,
-                request_ip=ip,
-                user_agent=agent,
-                raw_timestamp=raw_timestamp if raw_timestamp is not GONE else None,
-            )
-            if new != old:
-                yield event, "raw_notes", Raw(msgspec.json.encode(new))
+            key = bytes(raw)
+            new = masked.get(key)
+            if new is None:
+                new = masked[key] = self._masked_notes(event.notes, raw)
+            if new != raw:
+                yield event, "raw_notes", new
+
+    def _masked_notes(self, old: Notes, raw: Raw) -> Raw:
+        """Returns notes with personal data masked, as JSON; `raw` where there is none."""
+        ip, agent = self._in_context(old.request_ip, old.user_agent)
+        raw_timestamp = self._redactor.text(old.raw_timestamp or "") or None
+        new = msgspec.structs.replace(
+            old,
+            request_ip=ip,
+            user_agent=agent,
+            raw_timestamp=raw_timestamp if raw_timestamp is not GONE else None,
+        )
+        return raw if new == old else Raw(msgspec.json.encode(new))
 
     def _in_context(self, ip: str | None, agent: str | None) -> tuple[str | None, str | None]:
         """Masks an address and a user agent as if they were in the context."""
@@ -376,10 +387,8 @@ def _has_duplicate_keys(raw: bytes) -> bool:
 
     try:
         json.loads(raw, object_pairs_hook=pairs)
-    except _DuplicateKeyError:
-        return True
-    except (ValueError, RecursionError):
-        return True  # unknown: encoding it anew removes duplicates
+    except (_DuplicateKeyError, ValueError, RecursionError):
+        return True  # or unknown: encoding it anew removes duplicates
     return False
 
 
