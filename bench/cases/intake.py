@@ -17,7 +17,7 @@ from bench.harness import Benchmark, Measurement, Scale, measure_async
 from gateway.builtin.sources.segment.config import SegmentConfig
 from gateway.builtin.sources.segment.decode import parse_batch
 from gateway.builtin.sources.segment.limits import select
-from gateway.builtin.sources.segment.plain import plain_batch, within
+from gateway.builtin.sources.segment.plain import limited, plain_batch
 from gateway.components import ports
 from gateway.components.chain import Chain
 from gateway.components.store import Store
@@ -68,7 +68,7 @@ async def take_up(
 
 async def _take(intake: ports.Intake, body: bytes) -> None:
     plain = plain_batch(body)
-    if plain is not None and within(plain, _CONFIG):
+    if plain is not None and (plain := limited(plain, _CONFIG)) is not None:
         origin = Origin(
             _SOURCE,
             intake.clock(),

@@ -106,7 +106,7 @@ class Intake(SourceDirectory):
             return tally.receipt()
         valid = await self._prepare(arrival, tally)
         await self._take(Decoded(valid, arrival.body_bytes), origin_of(arrival), tally, received)
-        self.ledger.roads["slow"] += len(tally.kept)
+        self.ledger.roads["mixed" if received == 1 else "slow"] += len(tally.kept)
         return tally.receipt()
 
     async def accept_as_sent(self, origin: Origin, plain: Plain) -> bool:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.builtin.sources.segment import plain
 from gateway.builtin.sources.segment.config import SegmentConfig
-from gateway.builtin.sources.segment.plain import plain_batch, within
+from gateway.builtin.sources.segment.plain import limited, plain_batch
 from gateway.events.envelope.heads import read_heads
 from tests.support.sizes import examples
 
@@ -97,5 +97,7 @@ def test_an_event_larger_than_a_piece_is_measured() -> None:
     read = plain_batch(msgspec.json.encode({"batch": events}))
     assert read is not None
     assert read.largest > 400
-    assert within(read, SegmentConfig(max_event_bytes=600))
-    assert not within(read, SegmentConfig(max_event_bytes=420))
+    for most, large in ((600, {}), (420, {5: "event_too_large"})):
+        fitting = limited(read, SegmentConfig(max_event_bytes=most))
+        assert fitting is not None
+        assert fitting.discarded == large

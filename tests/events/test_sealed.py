@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.builtin.sources.segment.config import SegmentConfig
 from gateway.builtin.sources.segment.decode import Parsed, parse_batch, parse_event
-from gateway.builtin.sources.segment.plain import plain_batch, plain_event, within
+from gateway.builtin.sources.segment.plain import limited, plain_batch, plain_event
 from gateway.components.transform import Transform
 from gateway.events.envelope.heads import examine
 from gateway.events.envelope.sealed import Origin, Run, seal, stored_events
@@ -145,7 +145,7 @@ def test_a_batch_that_takes_the_fast_path_ends_where_the_slow_one_does(
     """A batch on the fast path stores the same events as on the slow path."""
     body = dumps(batch, style)
     fast = plain_batch(body)
-    if fast is None or not within(fast, SegmentConfig()):
+    if fast is None or (fast := limited(fast, SegmentConfig())) is None:
         return
     assert_alike(body, fast, parse_batch(body))
 
@@ -160,7 +160,7 @@ def test_a_single_event_that_takes_the_fast_path_ends_where_the_slow_one_does(
     """The path's type wins over the event's, on the fast path and on the slow one."""
     body = dumps(event, style)
     fast = plain_event(body, kind)
-    if fast is None or not within(fast, SegmentConfig()):
+    if fast is None or (fast := limited(fast, SegmentConfig())) is None:
         return
     assert_alike(body, fast, parse_event(body, kind))
 
@@ -216,7 +216,8 @@ def test_limits_are_told_from_the_bytes(events: list[dict[str, Any]], fits: bool
     batch = [{"messageId": f"m{n}", "type": "track", "properties": e} for n, e in enumerate(events)]
     parsed = plain_batch(dumps({"batch": batch}, COMPACT))
     assert parsed is not None
-    assert within(parsed, SegmentConfig()) == fits
+    fitting = limited(parsed, SegmentConfig())
+    assert (fitting is not None and not fitting.discarded) == fits
 
 
 @given(depth=st.integers(1, 80), arrays=st.booleans())
@@ -227,7 +228,8 @@ def test_depth_is_told_to_the_level(depth: int, arrays: bool) -> None:
     body = b'{"batch":[{"messageId":"m","type":"track","properties":%b}]}' % opened
     parsed = plain_batch(body)
     assert parsed is not None
-    assert within(parsed, SegmentConfig()) == (depth + 1 <= SegmentConfig().max_depth)
+    fits = limited(parsed, SegmentConfig()) is not None
+    assert fits == (depth + 1 <= SegmentConfig().max_depth)
 
 
 def test_an_event_that_a_transform_may_touch_is_not_sealed() -> None:

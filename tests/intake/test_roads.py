@@ -12,7 +12,7 @@ import pytest
 
 from bench.clients import FORMS
 from gateway.builtin.sources.segment.config import SegmentConfig
-from gateway.builtin.sources.segment.plain import MOST_GROWTH, plain_batch, within
+from gateway.builtin.sources.segment.plain import MOST_GROWTH, limited, plain_batch
 from gateway.builtin.transforms.filter import Filter, FilterConfig
 from gateway.builtin.transforms.mask.mask import Mask, MaskConfig
 from gateway.components.transform import Transform
@@ -108,6 +108,7 @@ LEFT_OUT: dict[str, tuple[Any, str]] = {
     "invalid": (event(event=" ", messageId="x"), "event_not_defined"),
     "no object": (5, "bad_request"),
     "an object as an id": (event(userId={}), "id_not_string"),
+    "too large": (event(properties={"note": "x" * 33_000}), "event_too_large"),
     "a duplicate": (event(messageId="m-0"), ""),
 }
 
@@ -187,7 +188,7 @@ def test_a_small_body_does_not_grow_without_limit() -> None:
         body = msgspec.json.encode({"batch": batch, "context": {"note": "x" * size}})
         plain = plain_batch(body)
         assert plain is not None
-        assert within(plain, config) == fits
+        assert (limited(plain, config) is not None) == fits
         assert (size * len(batch) <= MOST_GROWTH * len(body)) == fits
 
 
@@ -205,4 +206,4 @@ def test_what_stands_beside_a_batch_has_limits(beside: dict[str, Any], fits: boo
     """An object beside a batch that the slow road would refuse does not take the fast one."""
     plain = plain_batch(msgspec.json.encode({"batch": [event(messageId="m")], **beside}))
     assert plain is not None
-    assert within(plain, SegmentConfig(max_depth=3)) == fits
+    assert (limited(plain, SegmentConfig(max_depth=3)) is not None) == fits

@@ -9,6 +9,7 @@ odd, that is no error: this event is then decoded, and normalised or discarded w
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from operator import attrgetter
 from typing import Annotated, Any
 
 import msgspec
@@ -80,6 +81,7 @@ class Findings(Struct, frozen=True):
 
 
 _decode = msgspec.json.Decoder(list[Head]).decode
+_MESSAGE_ID = attrgetter("message_id")
 _decode_one = msgspec.json.Decoder(Head).decode
 _decode_context = msgspec.json.Decoder(_Context).decode
 
@@ -115,33 +117,53 @@ def examine(heads: Sequence[Head | Event], type_: str = "") -> Findings:
     Args:
         type_: type that the request's path dictates, or empty.
     """
-    addressed = False
     odd: list[int] = []
     unnamed: list[int] = []
-    for place, head in enumerate(heads):
+    addressed = _usual(heads, type_)
+    if addressed is None:
+        odd = [place for place, head in enumerate(heads) if _usual((head,), type_) is None]
+        addressed = any(head.integrations or head.metadata is not None for head in heads)
+    if not all(map(_MESSAGE_ID, heads)):
+        odd_ones = set(odd)
+        unnamed = [
+            place
+            for place, head in enumerate(heads)
+            if not head.message_id and place not in odd_ones
+        ]
+    return Findings(odd, unnamed, addressed)
+
+
+def _usual(heads: Sequence[Head | Event], type_: str) -> bool | None:
+    """Tells whether one of these events is addressed, if none is odd; else returns None."""
+    addressed = False
+    for head in heads:
         kind = type_ or head.type
         id_ = head.user_id or head.anonymous_id
         if kind == "track":
             event = head.event
-            good = event and not event.isspace() and event != CONSENT_EVENT
+            if not event or event.isspace() or event == CONSENT_EVENT:
+                return None
         elif kind == "page" or kind == "screen":
-            good = not (_blank(head.name) or _blank(head.category))
+            if _blank(head.name) or _blank(head.category):
+                return None
         elif kind == "group":
-            good = head.group_id and not head.group_id.isspace()
+            if not head.group_id or head.group_id.isspace():
+                return None
         elif kind == "alias":
             id_ = head.user_id
             before = head.previous_id or head.anonymous_id
-            good = before and not before.isspace()
-        else:
-            good = kind == "identify"
+            if not before or before.isspace():
+                return None
+        elif kind != "identify":
+            return None
+        if not id_ or id_.isspace():
+            return None
         message_id = head.message_id
-        if not (good and id_) or id_.isspace() or message_id.strip() is not message_id:
-            odd.append(place)
-        elif not message_id:
-            unnamed.append(place)
+        if message_id.strip() is not message_id:
+            return None
         if head.integrations or head.metadata is not None:
             addressed = True
-    return Findings(odd, unnamed, addressed)
+    return addressed
 
 
 def _blank(text: str | None) -> bool:

@@ -11,7 +11,7 @@ from gateway.builtin.sources.segment.auth import basic_user
 from gateway.builtin.sources.segment.config import Category, SegmentConfig, widest
 from gateway.builtin.sources.segment.decode import Parsed, parse_batch, parse_event
 from gateway.builtin.sources.segment.limits import select
-from gateway.builtin.sources.segment.plain import plain_batch, plain_event, within
+from gateway.builtin.sources.segment.plain import limited, plain_batch, plain_event
 from gateway.components.context import Context
 from gateway.components.ports import Intake, WriteKey
 from gateway.errors import QueueError, QueueFull
@@ -126,8 +126,10 @@ class Ingest:
     ) -> bool:
         """Takes events without decoding them; False if they have to be decoded one by one."""
         config = self._configs[key.source_id]
-        if size > config.max_batch_bytes or not within(plain, config):
+        fitting = limited(plain, config) if size <= config.max_batch_bytes else None
+        if fitting is None:
             return False
+        plain = fitting
         if key.types is not None and not _types(plain).issubset(key.types):
             return False
         sent_at = plain.sent_at or _sent_at(request)

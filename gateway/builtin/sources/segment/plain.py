@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, structs
 
 from gateway.builtin.sources.segment.answers import Rejected
 from gateway.builtin.sources.segment.config import SegmentConfig
@@ -31,7 +31,7 @@ from gateway.events.envelope.normalise import Discarded, clean_text
 from gateway.events.envelope.shared import is_object
 from gateway.events.event import EMPTY, Event
 
-__all__ = ["MOST_GROWTH", "plain_batch", "plain_event", "within"]
+__all__ = ["MOST_GROWTH", "limited", "plain_batch", "plain_event"]
 
 MOST_GROWTH = 16
 """Limit for the bytes that objects beside a batch add to its events, as a multiple of the bytes
@@ -228,19 +228,29 @@ def plain_event(body: bytes, kind: str) -> Plain | None:
     )
 
 
-def within(plain: Plain, config: SegmentConfig) -> bool:
-    """Tells whether all events are surely within the limits of a source."""
-    return (
-        len(plain.heads) <= config.max_batch_events
-        and (plain.largest <= config.max_event_bytes or _largest(plain) <= config.max_event_bytes)
-        and _nests_within(plain.array, config.max_depth + _ARRAY_AND_EVENT)
-        and _shares_within(plain, config)
-    )
+def limited(plain: Plain, config: SegmentConfig) -> Plain | None:
+    """Leaves out events that are too large; None if other limits of a source may be exceeded."""
+    if (
+        len(plain.heads) > config.max_batch_events
+        or not _nests_within(plain.array, config.max_depth + _ARRAY_AND_EVENT)
+        or not _shares_within(plain, config)
+    ):
+        return None
+    most = config.max_event_bytes
+    return plain if plain.largest <= most else _without_large(plain, most)
 
 
-def _largest(plain: Plain) -> int:
-    """Returns the size of the largest event."""
-    return plain.largest if len(plain.heads) == 1 else max(map(len, _elements(plain.array)))
+def _without_large(plain: Plain, most: int) -> Plain | None:
+    """Leaves out events that are larger than `most`; None if a single event is."""
+    if len(plain.heads) == 1:
+        return None
+    sizes = map(len, _elements(plain.array))
+    large = [place for place, size in enumerate(sizes) if size > most]
+    heads, made, discarded = list(plain.heads), plain.made.copy(), plain.discarded.copy()
+    for place in large:
+        heads[place] = made[place] = Event()
+        discarded[place] = "event_too_large"
+    return structs.replace(plain, heads=heads, made=made, discarded=discarded)
 
 
 def _shares_within(plain: Plain, config: SegmentConfig) -> bool:
