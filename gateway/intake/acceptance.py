@@ -9,11 +9,11 @@ from typing import TypeAlias
 from gateway.components.chain import Chain, Outcome
 from gateway.events.envelope.arrival import Arrival
 from gateway.events.envelope.mixed import Part
-from gateway.events.envelope.peek import peek
+from gateway.events.envelope.peek import Peek, contexts_of, peek_all
 from gateway.events.envelope.sealed import Origin, complete
 from gateway.events.envelope.stamp import Stamp
 from gateway.events.envelope.validate import validate
-from gateway.events.event import EMPTY, Event
+from gateway.events.event import Event
 from gateway.identity.visitors import Identity
 
 __all__ = [
@@ -35,8 +35,8 @@ MUCH_TO_RECEIVE = 16_384
 """Bytes of message ids from where others get their turn before the events are prepared."""
 
 
-Prepare: TypeAlias = Callable[[Event], str | None]
-"""Validates and stamps an event; returns a discard code for one that must not be stored."""
+Prepare: TypeAlias = Callable[[Sequence[Event]], list[str | None]]
+"""Validates and stamps events; returns for each a discard code, or None if it may be stored."""
 
 
 def origin_of(arrival: Arrival) -> Origin:
@@ -57,10 +57,11 @@ def preparer(
     stamp = Stamp(origin.sent_at, origin.received_ms)
     any_suppressed = len(suppressed) > 0
 
-    def prepare(event: Event) -> str | None:
-        raw_context = event.raw_context
-        context = b"" if raw_context is EMPTY else bytes(raw_context)
-        seen = peek(context)
+    def prepare(events: Sequence[Event]) -> list[str | None]:
+        contexts = contexts_of(events)
+        return list(map(prepare_one, events, contexts, peek_all(contexts)))
+
+    def prepare_one(event: Event, context: bytes, seen: Peek) -> str | None:
         code = validate(event, seen)
         if code is not None:
             return code

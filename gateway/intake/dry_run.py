@@ -132,8 +132,7 @@ class IntakeDryRun(SourceDirectory):
         prepare = preparer(Origin(source_id, received_ms), self._suppressed)
         codes: dict[int, str] = {}
         valid: list[Event] = []
-        for event in events:
-            code = prepare(event)
+        for event, code in zip(events, prepare(events), strict=True):
             if code is None:
                 valid.append(event)
             else:
@@ -155,7 +154,7 @@ class IntakeDryRun(SourceDirectory):
             result.steps[0] = Step("source", source_id, "dropped", "source_disabled")
             result.code = "source_disabled"
             return result
-        code, changed = _changes_by(partial(prepare, event), event)
+        (code,), changed = _changes_by(partial(prepare, [event]), event)
         result.code = code or ""
         outcome = "dropped" if code else "changed" if changed else "passed"
         result.steps.append(Step("validation", "", outcome, result.code, changed))

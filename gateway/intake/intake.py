@@ -190,8 +190,7 @@ class Intake(SourceDirectory):
         prepare = preparer(origin_of(arrival), self._suppressed, arrival.types)
         valid = []
         for part in parts(arrival.events):
-            for event in part:
-                code = prepare(event)
+            for event, code in zip(part, prepare(part), strict=True):
                 if code is None:
                     valid.append(event)
                 else:

@@ -17,7 +17,7 @@ from gateway.components.chain import Chain
 from gateway.events.envelope.arrival import Plain
 from gateway.events.envelope.client import additions
 from gateway.events.envelope.heads import examine, mentions
-from gateway.events.envelope.mixed import Mixed, mixed, with_ids
+from gateway.events.envelope.mixed import Taken, mixed, with_ids
 from gateway.events.envelope.sealed import Origin, share
 from gateway.events.event import EMPTY
 from gateway.events.timestamps import parse_ms
@@ -40,7 +40,7 @@ class Split:
         whole: all events are decoded, because a transform cannot tell which it changes.
     """
 
-    sent: Mixed
+    sent: Taken
     origin: Origin
     addressed: bool
     whole: bool
@@ -92,7 +92,7 @@ async def split(
 
 
 def _prepare(
-    sent: Mixed, plain: Plain, origin: Origin, suppressed: Collection[str], tally: RequestTally
+    sent: Taken, plain: Plain, origin: Origin, suppressed: Collection[str], tally: RequestTally
 ) -> None:
     """Validates and stamps the decoded events, and leaves out those that are not valid."""
     gone = set()
@@ -101,10 +101,8 @@ def _prepare(
         gone.add(id(plain.made[place]))
     share(sent.events, origin)
     prepare = preparer(origin, suppressed)
-    for event in sent.events:
-        if id(event) in gone:
-            continue
-        reason = prepare(event)
+    sound = [event for event in sent.events if id(event) not in gone] if gone else sent.events
+    for event, reason in zip(sound, prepare(sound), strict=True):
         if reason is not None:
             tally.discard((event,), reason)
             gone.add(id(event))

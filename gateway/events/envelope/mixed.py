@@ -147,7 +147,7 @@ class Mixed:
 
 def mixed(
     plain: Plain, array: bytes, odd: Iterable[int] = (), ends: Iterable[int] = ()
-) -> Mixed | None:
+) -> Taken | None:
     """Decodes some events of a request.
 
     Args:
@@ -161,23 +161,23 @@ def mixed(
     heads = plain.heads
     if not (plain.made or odd or ends):
         return Mixed(array, heads)
-    spans = _spans_of(array)
     wanted = set(odd)
+    spans: list[tuple[int, int]] = []
     if ends:
+        spans = _spans_of(array)
         starts = [start for start, _ in spans]
         wanted.update([max(0, bisect_right(starts, end - 1) - 1) for end in ends])
-    wanted -= plain.made.keys()
-    if len(wanted) + len(plain.made) > MOST_DECODED:
+    wanted |= plain.made.keys()
+    if len(wanted) > MOST_DECODED:
         return None
-    places = sorted(wanted)
-    if len(places) < len(heads):
-        apart = b",".join([array[start:end] for start, end in map(spans.__getitem__, places)])
-        made = sent_events(b"[%b]" % apart, plain.type)
-        ids = list(heads)
-        for place, event in zip(places, made, strict=True):
-            ids[place] = event
-    else:
-        ids = list(sent_events(array, plain.type))
+    if len(wanted) == len(heads) and not plain.made:
+        return Decoded(sent_events(array, plain.type), len(array))
+    spans = spans or _spans_of(array)
+    places = sorted(wanted - plain.made.keys())
+    apart = b",".join([array[start:end] for start, end in map(spans.__getitem__, places)])
+    ids = list(heads)
+    for place, event in zip(places, sent_events(b"[%b]" % apart, plain.type), strict=True):
+        ids[place] = event
     return Mixed(array, ids, spans)
 
 

@@ -32,7 +32,7 @@ from msgspec import Raw, Struct
 
 from gateway.events.envelope.client import Client, enrich
 from gateway.events.envelope.normalise import add_notes
-from gateway.events.envelope.peek import Peek, peek
+from gateway.events.envelope.peek import Peek, contexts_of, peek_all
 from gateway.events.envelope.shared import Shared
 from gateway.events.envelope.stamp import Stamp
 from gateway.events.envelope.validate import validate
@@ -238,10 +238,8 @@ def finish(events: Sequence[Event], origin: Origin) -> None:
     stamp = Stamp(origin.sent_at, origin.received_ms)
     if origin.shared_bytes:
         share(events, origin)
-    for event in events:
-        raw = event.raw_context
-        context = b"" if raw is EMPTY else bytes(raw)
-        seen = peek(context)
+    contexts = contexts_of(events)
+    for event, context, seen in zip(events, contexts, peek_all(contexts), strict=True):
         validate(event, seen)  # known to be valid; this brings the fields into their final form
         complete(event, origin, stamp, seen, context)
     if origin.changed:
