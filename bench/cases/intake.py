@@ -67,7 +67,7 @@ async def take_up(
 
 
 async def _take(intake: ports.Intake, body: bytes) -> None:
-    plain = plain_batch(body)
+    plain = None if intake.decodes_all else plain_batch(body)
     if plain is not None and (plain := limited(plain, _CONFIG)) is not None:
         origin = Origin(
             _SOURCE,

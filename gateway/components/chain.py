@@ -69,6 +69,7 @@ class Chain:
         mutates: whether one of them may change events.
         ids: their ids, in order.
         adds_to: pairs of a transform's id and the id of a source that it makes events for.
+        sees_all: one of them has to see all events, as it cannot tell from a text what it changes.
 
     Args:
         steps: pairs of the transform's id and the transform.
@@ -89,6 +90,7 @@ class Chain:
         )
         self._passes = _all_have(m.passes for _, m in bound)
         self._suspects = _all_have(m.suspects for _, m in bound)
+        self.sees_all = self._suspects is None
         self._keeps = _all_have((id_, m.keeps) if m.keeps else None for id_, m in bound)
         self._forms = tuple(m.forms or _forms_by(m.apply) for _, m in bound if m.mutates)
         self._receives = tuple(m.receive for _, m in bound if m.receive is not None)

@@ -93,6 +93,11 @@ class IntakeDryRun(SourceDirectory):
         self._suppressed = context.suppressed
         self._identity = identity_of(context)
 
+    @property
+    def decodes_all(self) -> bool:
+        """All events are decoded."""
+        return True
+
     def reject(self, code: str) -> None:
         """Ignores a rejected request: nothing is counted."""
 

@@ -79,6 +79,11 @@ class Intake(SourceDirectory):
         self.long_work: LongWork = earlier or LongWork(context.queue.max_pending_bytes)
         context.queue.when_stored = self._source_ledger.stored
 
+    @property
+    def decodes_all(self) -> bool:
+        """A transform has to see all events, so that `accept_as_sent` gains nothing."""
+        return self.transforms.sees_all
+
     def reject(self, code: str) -> None:
         """Counts a request that has no events to count, by the code of its answer."""
         self.ledger.rejected_requests[code] += 1

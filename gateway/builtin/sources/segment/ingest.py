@@ -98,9 +98,7 @@ class Ingest:
             max_compressed_bytes=caps.compressed_limit,
             timeout_seconds=self._timeout_seconds,
         )
-        plain = (
-            plain_batch(body, caps.max_batch_events) if kind is None else plain_event(body, kind)
-        )
+        plain = None if self._intake.decodes_all else self._read(body, kind, caps)
         if plain is not None:
             used = self.key_of(request, key or plain.write_key)
             self.charge(used, len(plain.heads))
@@ -120,6 +118,10 @@ class Ingest:
         if plain is None:
             self.charge(used, len(parsed.events) + parsed.discarded.total())
         await self.accept(request, used, parsed, received_ms, config.category)
+
+    def _read(self, body: bytes, kind: str | None, caps: SegmentConfig) -> Plain | None:
+        """Reads a body without decoding its usual events."""
+        return plain_batch(body, caps.max_batch_events) if kind is None else plain_event(body, kind)
 
     async def _take_as_sent(
         self, request: web.Request, key: WriteKey, plain: Plain, size: int, received_ms: int

@@ -27,7 +27,7 @@ from gateway.builtin.sources.segment.decode import (
 from gateway.events.envelope.arrival import Plain
 from gateway.events.envelope.heads import Head, plain_context, read_head, read_heads
 from gateway.events.envelope.mixed import MOST_DECODED
-from gateway.events.envelope.normalise import Discarded, clean_text
+from gateway.events.envelope.normalise import Discarded, clean_text, nests_within
 from gateway.events.envelope.shared import is_object
 from gateway.events.event import EMPTY, Event
 
@@ -66,8 +66,6 @@ class _Read(Struct):
 _around = msgspec.json.Decoder(_Around).decode
 _elements = msgspec.json.Decoder(list[Raw]).decode
 _BATCH = re.compile(rb'"batch"[ \t\r\n]*:[ \t\r\n]*(?=\[)')
-_NOT_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
-_AS_BRACES = bytes.maketrans(b"[]", b"{}")
 _ARRAY_AND_EVENT = 2  # levels around the bodies of an event: the array and the event
 _PIECE_BYTES = 32_768  # the default limit for an event
 _LONGEST_START = 60
@@ -232,7 +230,7 @@ def limited(plain: Plain, config: SegmentConfig) -> Plain | None:
     """Leaves out events that are too large; None if other limits of a source may be exceeded."""
     if (
         len(plain.heads) > config.max_batch_events
-        or not _nests_within(plain.array, config.max_depth + _ARRAY_AND_EVENT)
+        or not nests_within(plain.array, config.max_depth + _ARRAY_AND_EVENT)
         or not _shares_within(plain, config)
     ):
         return None
@@ -266,22 +264,8 @@ def _shares_within(plain: Plain, config: SegmentConfig) -> bool:
             size > config.max_event_bytes
             or merged > min(config.max_merged_bytes, MOST_GROWTH * stored)
             or size * own > config.max_copied_bytes
-            or not _nests_within(bytes(raw), config.max_depth)
+            or not nests_within(bytes(raw), config.max_depth)
             or (name == "context" and not plain_context(raw))
         ):
             return False
     return True
-
-
-def _nests_within(text: bytes, limit: int) -> bool:
-    """Tells whether JSON text surely nests no deeper than `limit`.
-
-    Empty pairs of brackets are removed, level by level. Brackets in strings leave a rest or make
-    the text seem deeper, so the answer may be a wrong no, but never a wrong yes.
-    """
-    brackets = text.translate(_AS_BRACES, _NOT_BRACKETS)
-    for _ in range(limit):
-        if not brackets:
-            return True
-        brackets = brackets.replace(b"{}", b"")
-    return not brackets
