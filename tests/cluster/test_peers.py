@@ -11,10 +11,10 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from gateway.cluster.listeners import listen_unix
 from gateway.cluster.peers import Peers, view_socket
 from gateway.cluster.tail import pass_on_lines
 from gateway.server.admin.api import AdminError
+from gateway.server.unix import listen_unix
 
 
 @asynccontextmanager

@@ -88,6 +88,15 @@ HOSTILE = {
     "message ids": {"batch": [event(messageId=f"{n} x@y.de " * 9) for n in range(2_400)]},
     "long message ids": {"batch": [event(messageId="x@y.de " * 4_000) for _ in range(16)]},
     "event names": {"batch": [event(event="x@y.de " * 4_000) for _ in range(16)]},
+    "ids that are addresses": {"batch": [event(userId=f"x@y.de{n}") for n in range(2_400)]},
+    "ids that are telephone numbers": {
+        "batch": [event(anonymousId=f"+15552345678{n}", userId=None) for n in range(2_400)]
+    },
+    "previous ids": {"batch": [event(type="alias", previousId=f"p{n}@y.de") for n in range(2_400)]},
+    "groups": {"batch": [event(type="group", groupId=f"x@y.de{n}") for n in range(2_400)]},
+    "times that cannot be read": {
+        "batch": [event(timestamp=f"2026-11-11T11:11:11.{'1' * 200}Z") for _ in range(1_500)]
+    },
     "small odd events": {"batch": [event(userId=1, x=1)] * 2_400},
 }
 

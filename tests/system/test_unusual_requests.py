@@ -50,6 +50,8 @@ def test_slashes_of_a_path_with_a_key(gate: AttackHarness) -> None:
         b"/./metrics",
         b"//metrics",
         b"/metrics//",
+        b"/metrics#a",
+        b"/admin/status#",
         b"//health",
         b"//admin/status",
     ],

@@ -81,6 +81,7 @@ class Findings(Struct, frozen=True):
 
 
 _decode = msgspec.json.Decoder(list[Head]).decode
+_OTHERS = frozenset({"page", "screen", "identify"})
 _MESSAGE_ID = attrgetter("message_id")
 _decode_one = msgspec.json.Decoder(Head).decode
 _decode_context = msgspec.json.Decoder(_Context).decode
@@ -143,9 +144,6 @@ def _usual(heads: Sequence[Head | Event], type_: str) -> bool | None:
             event = head.event
             if not event or event.isspace() or event == CONSENT_EVENT:
                 return None
-        elif kind == "page" or kind == "screen":
-            if _blank(head.name) or _blank(head.category):
-                return None
         elif kind == "group":
             if not head.group_id or head.group_id.isspace():
                 return None
@@ -154,7 +152,7 @@ def _usual(heads: Sequence[Head | Event], type_: str) -> bool | None:
             before = head.previous_id or head.anonymous_id
             if not before or before.isspace():
                 return None
-        elif kind != "identify":
+        elif kind not in _OTHERS:
             return None
         if not id_ or id_.isspace():
             return None
@@ -164,10 +162,6 @@ def _usual(heads: Sequence[Head | Event], type_: str) -> bool | None:
         if head.integrations or head.metadata is not None:
             addressed = True
     return addressed
-
-
-def _blank(text: str | None) -> bool:
-    return text is not None and (not text or text.isspace())
 
 
 def mentions(head: Head | Event, users: Collection[str]) -> bool:

@@ -9,21 +9,27 @@ Most events have no personal data. They are never decoded; see `gateway.privacy.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterator, Sequence
+import math
+import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from copy import copy
-from functools import partial
+from functools import cache, partial
 from itertools import repeat
 from operator import attrgetter, is_
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Raw
 
 from gateway.builtin.transforms.mask.allow import ABSENT, pruned
 from gateway.builtin.transforms.mask.hashing import Hasher, generated_secret
-from gateway.builtin.transforms.mask.inplace import Strings, masked_in_place, strings_at
+from gateway.builtin.transforms.mask.inplace import (
+    effort,
+    has_duplicate_keys,
+    masked_in_place,
+    strings_at,
+)
 from gateway.builtin.transforms.mask.redact import GONE, Action, Redactor
 from gateway.builtin.transforms.mask.rules import MaskConfig, MaskRules, masked_names
 from gateway.builtin.transforms.mask.steering import redacted, steers
@@ -40,13 +46,13 @@ from gateway.components.transform_methods import (
 from gateway.errors import ConfigError
 from gateway.events.consent import CONSENT_EVENT
 from gateway.events.envelope.client import Client
-from gateway.events.event import EMPTY, Event, Notes
+from gateway.events.event import EMPTY, Event
 from gateway.privacy.detectors.disguise import MASKED
 from gateway.privacy.detectors.matcher import TooManyHits
 from gateway.privacy.detectors.prescan import Prescan
 from gateway.privacy.detectors.suspicion import BODIES, DETECT, NAMES, PATHS
 
-__all__ = ["MOST_HITS", "MOST_SEARCHED", "Mask", "MaskConfig"]
+__all__ = ["MOST_HITS", "MOST_SEARCHED", "MOST_SECONDS", "Mask", "MaskConfig"]
 
 MOST_HITS = 4_000
 """Suspicions in a batch that are looked at on the event loop; at 3 µs each."""
@@ -54,11 +60,17 @@ MOST_HITS = 4_000
 MOST_SEARCHED = 16_384
 """Bytes of suspicious texts of a batch that are searched on the event loop; at 1 to 3 µs each."""
 
+MOST_SECONDS = 0.02
+"""Time for which a batch is worked on on the event loop; looked at before each event.
+
+The other limits tell at once of most batches that they take long. What each event costs beside that
+depends on what it holds, and only time bounds it.
+"""
+
 _NOTES = attrgetter("raw_notes")
 _MOST_PRUNED = 262_144
 _MOST_IN_ID = 250  # hits in an id that are looked at before it is taken for personal data
-_LONGEST_ID = 1_024  # characters; a longer one, which no client has, is hashed on suspicion
-_WALK_SHARE = 8
+_LONGEST_ID = 256  # characters; a longer one, which no client has, is hashed on suspicion
 _IDS = ("user_id", "anonymous_id", "group_id", "previous_id", "message_id")
 
 
@@ -167,7 +179,7 @@ class Mask(
         if self._allowed is not None and sum(event.size for event in events) > _MOST_PRUNED:
             return None
         try:
-            return self._apply(events, MOST_HITS, MOST_SEARCHED)
+            return self._apply(events, MOST_HITS, MOST_SEARCHED, time.monotonic() + MOST_SECONDS)
         except (TooManyHits, _TooLongError):
             return None
 
@@ -177,20 +189,26 @@ class Mask(
         twin._redactor = self._redactor.twin()
         return twin.apply(events)
 
-    def _apply(self, events: list[Event], most_hits: int | None, most: int | None) -> list[Event]:
+    def _apply(
+        self,
+        events: list[Event],
+        most_hits: int | None,
+        most: int | None,
+        until: float = math.inf,
+    ) -> list[Event]:
         if self._allowed is not None:
             for event in events:
                 self._prune(event, self._allowed)
         # All changes are computed from the events as they came, and assigned only then, so that
         # no value is hashed twice, by two rules.
         changes = [
-            *self._changed_bodies(events, most_hits, most),
-            *self._changed_notes(events),
+            *self._changed_bodies(events, most_hits, most, until),
+            *self._changed_notes(events, until),
         ]
         if self._detects:
-            changes += self._changed_texts(events, most_hits, most)
+            changes += self._changed_texts(events, most_hits, most, until)
         for attribute, action in self._attributes:
-            changes += self._changed_attribute(events, attribute, action)
+            changes += self._changed_attribute(_in_time(events, until), attribute, action)
         for event, name, value in changes:
             event.__dict__.pop(name, None)  # decoded from the old bytes
             setattr(event, name, value)
@@ -251,25 +269,27 @@ class Mask(
                     setattr(event, body, {} if new is ABSENT else new)
 
     def _changed_bodies(
-        self, events: list[Event], most_hits: int | None, most: int | None
+        self, events: list[Event], most_hits: int | None, most: int | None, until: float
     ) -> Iterator[_Change]:
         """Yields the changes to bodies.
 
         Args:
             most_hits: limit for the suspicions in all bodies; None for no limit.
             most: limit for the bytes of all texts that have to be searched; None for no limit.
+            until: monotonic time at which to give up.
 
         Raises:
             TooManyHits, _TooLongError: a limit is reached.
         """
-        for (index, body), suspicion in self._prescan.bodies(events, most_hits).items():
+        found = self._prescan.bodies(events, most_hits)
+        for (index, body), suspicion in _in_time(found.items(), until):
             event = events[index]
             slot = f"raw_{body}"
             raw = bytes(getattr(event, slot))
             rules, reasons = self._rules.get(body), suspicion.reasons
             strings = strings_at(raw, suspicion.ends)
             if most is not None:
-                most -= _effort(raw, strings)
+                most -= effort(raw, strings)
                 if most < 0:
                     raise _TooLongError
             steering = body != "properties" and steers(body, raw)
@@ -290,17 +310,17 @@ class Mask(
             new = redacted(body, old, rules, redact) if steering else redact(old, rules)
             if new is GONE:
                 new = {}
-            elif new is old and _has_duplicate_keys(raw):
+            elif new is old and has_duplicate_keys(raw):
                 new = dict(old)  # else the bytes keep the first of two values
             if new is not old:
                 yield event, body, new
                 yield from ((events[copy], body, new) for copy in suspicion.copies)
 
     def _changed_texts(
-        self, events: list[Event], most_hits: int | None, most: int | None
+        self, events: list[Event], most_hits: int | None, most: int | None, until: float
     ) -> Iterator[_Change]:
         named = {attribute for attribute, _ in self._attributes}
-        for index, name in sorted(self._prescan.texts(events, most_hits)):
+        for index, name in _in_time(sorted(self._prescan.texts(events, most_hits)), until):
             event = events[index]
             old = getattr(event, name)
             if most is not None:
@@ -318,7 +338,7 @@ class Mask(
                     yield event, name, new
 
     def _changed_attribute(
-        self, events: list[Event], attribute: str, action: Action
+        self, events: Iterable[Event], attribute: str, action: Action
     ) -> Iterator[_Change]:
         for event in events:
             if attribute == "event" and event.event == CONSENT_EVENT:
@@ -328,33 +348,25 @@ class Mask(
                 new = self._redactor.whole(old, action)
                 yield event, attribute, None if new is GONE else new
 
-    def _changed_notes(self, events: list[Event]) -> Iterator[_Change]:
+    def _changed_notes(self, events: list[Event], until: float) -> Iterator[_Change]:
         """Yields changes to the gateway's copies of the context, and to an unreadable timestamp."""
         if all(map(is_, map(_NOTES, events), repeat(EMPTY))):  # a tenth of the time of a loop
             return
-        masked: dict[bytes, Raw] = {}  # mostly, all events of a request have the same notes
-        for event in events:
-            raw = event.raw_notes
-            if raw is EMPTY:
+        in_context = cache(self._in_context)  # the events of a request have the same sender
+        for event in _in_time(events, until):
+            if event.raw_notes is EMPTY:
                 continue
-            key = bytes(raw)
-            new = masked.get(key)
-            if new is None:
-                new = masked[key] = self._masked_notes(event.notes, raw)
-            if new != raw:
-                yield event, "raw_notes", new
-
-    def _masked_notes(self, old: Notes, raw: Raw) -> Raw:
-        """Returns notes with personal data masked, as JSON; `raw` where there is none."""
-        ip, agent = self._in_context(old.request_ip, old.user_agent)
-        raw_timestamp = self._redactor.text(old.raw_timestamp or "") or None
-        new = msgspec.structs.replace(
-            old,
-            request_ip=ip,
-            user_agent=agent,
-            raw_timestamp=raw_timestamp if raw_timestamp is not GONE else None,
-        )
-        return raw if new == old else Raw(msgspec.json.encode(new))
+            old = event.notes
+            ip, agent = in_context(old.request_ip, old.user_agent)
+            raw_timestamp = self._redactor.text(old.raw_timestamp or "") or None
+            new = msgspec.structs.replace(
+                old,
+                request_ip=ip,
+                user_agent=agent,
+                raw_timestamp=raw_timestamp if raw_timestamp is not GONE else None,
+            )
+            if new != old:
+                yield event, "raw_notes", Raw(msgspec.json.encode(new))
 
     def _in_context(self, ip: str | None, agent: str | None) -> tuple[str | None, str | None]:
         """Masks an address and a user agent as if they were in the context."""
@@ -368,32 +380,20 @@ class Mask(
 
 
 _Change: TypeAlias = tuple[Event, str, Any]
+_T = TypeVar("_T")
 _EVERY_REASON = DETECT | NAMES | PATHS
 
 
-def _effort(raw: bytes, strings: Strings | None) -> int:
-    """Returns the number of bytes to search in a body; to walk through a byte costs an eighth."""
-    if strings is None:
-        return len(raw)
-    return len(raw) // _WALK_SHARE + sum(stop - start for start, stop in strings.spans)
+def _in_time(items: Iterable[_T], until: float) -> Iterator[_T]:
+    """Yields the items.
 
-
-def _has_duplicate_keys(raw: bytes) -> bool:
-    """Tells whether an object in these bytes has a key twice; a decoder returns the last only."""
-
-    def pairs(items: list[tuple[str, Any]]) -> None:
-        if len(dict(items)) < len(items):
-            raise _DuplicateKeyError
-
-    try:
-        json.loads(raw, object_pairs_hook=pairs)
-    except (_DuplicateKeyError, ValueError, RecursionError):
-        return True  # or unknown: encoding it anew removes duplicates
-    return False
-
-
-class _DuplicateKeyError(Exception):
-    pass
+    Raises:
+        _TooLongError: the monotonic time `until` has passed.
+    """
+    for item in items:
+        if time.monotonic() > until:
+            raise _TooLongError
+        yield item
 
 
 class _TooLongError(Exception):
