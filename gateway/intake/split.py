@@ -7,6 +7,7 @@ the text of the whole request, and change a `context` there once.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from gateway.components.chain import Chain
 from gateway.events.envelope.arrival import Plain
 from gateway.events.envelope.client import additions
 from gateway.events.envelope.heads import examine, mentions
-from gateway.events.envelope.mixed import Taken, mixed, with_ids
+from gateway.events.envelope.mixed import MOST_DECODED, Taken, mixed, with_ids
 from gateway.events.envelope.sealed import Origin, share
 from gateway.events.event import EMPTY
 from gateway.events.timestamps import parse_ms
@@ -66,12 +67,17 @@ async def split(
     unnamed = [n for n in found.unnamed if n not in plain.made]
     if unnamed:
         array = with_ids(array, heads, unnamed)
+    large = len(heads) > MOST_DECODED
+    if large:
+        await asyncio.sleep(0)  # others get their turn, here and after the search
     sealed_as = origin
     if transforms:
         client = transforms.of_client(origin.client)
         if client is not origin.client:
             sealed_as = origin = structs.replace(origin, client=client)
         suspects = transforms.suspects(_with_shared(array, origin))
+        if large:
+            await asyncio.sleep(0)
         if suspects is None or not _pass_request(transforms, origin):
             whole = True
         else:

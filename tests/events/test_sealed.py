@@ -246,7 +246,6 @@ def test_an_event_that_a_transform_may_touch_is_not_sealed() -> None:
     [
         {"event": "Segment Consent Preference Updated"},
         {"event": "\u3000"},
-        {"type": "page", "name": " "},
         {"type": "group", "groupId": ""},
         {"type": "alias", "userId": "u", "previousId": " "},
         {"type": "alias"},
@@ -264,9 +263,12 @@ def test_what_has_to_be_looked_at_is_not_taken_as_it_is(fields: dict[str, Any]) 
     assert_alike(body, parsed, parse_batch(body))
 
 
-def test_an_alias_is_sealed() -> None:
-    """A sealed alias gets its previousId when it is made, as on the slow path."""
-    body = dumps({"batch": [{**SHOP_EVENT, "type": "alias", "userId": "u"}]}, COMPACT)
+@pytest.mark.parametrize(
+    "fields", [{"type": "alias", "userId": "u"}, {"type": "page", "name": " ", "category": ""}]
+)
+def test_what_is_completed_later_is_sealed(fields: dict[str, Any]) -> None:
+    """A sealed alias gets its previousId, and a page loses a blank name, when it is made."""
+    body = dumps({"batch": [{**SHOP_EVENT, **fields}]}, COMPACT)
     parsed = plain_batch(body)
     assert parsed is not None
     assert examine(parsed.heads).odd == []
