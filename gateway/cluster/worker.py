@@ -17,6 +17,7 @@ from gateway.cluster.protocol import Assignment, Control, Ready, Serve
 from gateway.cluster.shards import build, collect_rarely, hosting
 from gateway.config.model import Config
 from gateway.runtime.gateway import Gateway
+from gateway.runtime.output import lost_by_supervisor
 from gateway.runtime.plugins import Registry
 from gateway.server.app import Acceptor, opened
 
@@ -80,8 +81,9 @@ def _end_on_signal(stop: asyncio.Event) -> None:
 async def _follow(
     control: Control, acceptor: Acceptor, listeners: list[socket.socket], stop: asyncio.Event
 ) -> None:
-    """Opens and closes listeners as the supervisor says, until it is gone."""
+    """Does what the supervisor says until it is gone."""
     async for message in control.messages(Serve):
+        lost_by_supervisor(message.lost_lines)
         for number, listener in enumerate(listeners):
             if number in message.listeners:
                 await acceptor.open(listener)

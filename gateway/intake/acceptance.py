@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from gateway.components.chain import Chain, Outcome
 from gateway.events.envelope.arrival import Arrival
+from gateway.events.envelope.heads import mentions
 from gateway.events.envelope.mixed import Part
 from gateway.events.envelope.peek import Peek, contexts_of, peek_all
 from gateway.events.envelope.sealed import Origin, complete
@@ -25,6 +26,7 @@ __all__ = [
     "parts",
     "preparer",
     "receive",
+    "suppressed_places",
     "transform",
 ]
 
@@ -104,6 +106,27 @@ def parts(events: Sequence[Event]) -> Iterator[Sequence[Event]]:
         return
     for start in range(0, len(events), AT_ONCE):
         yield events[start : start + AT_ONCE]
+
+
+async def suppressed_places(
+    events: Sequence[Part], suppressed: Collection[str], type_: str = ""
+) -> list[int]:
+    """Returns which events have a suppressed user, and lets others go on meanwhile.
+
+    Where users are suppressed by hashes, each new user takes a while.
+
+    Args:
+        type_: type that the request's path dictates, or empty.
+    """
+    places: list[int] = []
+    if not len(suppressed):
+        return places
+    for place, event in enumerate(events):
+        if mentions(event, suppressed, type_):
+            places.append(place)
+        if place % AT_ONCE == AT_ONCE - 1:
+            await asyncio.sleep(0)
+    return places
 
 
 async def receive(events: Sequence[Event], transforms: Chain) -> None:

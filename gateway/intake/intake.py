@@ -30,6 +30,7 @@ from gateway.intake.acceptance import (
     parts,
     preparer,
     receive,
+    suppressed_places,
     transform,
 )
 from gateway.intake.context import IntakeContext, identity_of
@@ -192,6 +193,7 @@ class Intake(SourceDirectory):
 
     async def _prepare(self, arrival: Arrival, tally: RequestTally) -> list[Event]:
         """Validates and stamps events; returns those that are valid."""
+        await suppressed_places(arrival.events, self._suppressed)  # then it is known of each user
         prepare = preparer(origin_of(arrival), self._suppressed, arrival.types)
         valid = []
         for part in parts(arrival.events):

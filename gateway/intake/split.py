@@ -17,12 +17,12 @@ from msgspec import structs
 from gateway.components.chain import Chain
 from gateway.events.envelope.arrival import Plain
 from gateway.events.envelope.client import additions
-from gateway.events.envelope.heads import examine, mentions
+from gateway.events.envelope.heads import examine
 from gateway.events.envelope.mixed import MOST_DECODED, Taken, mixed, with_ids
 from gateway.events.envelope.sealed import Origin, share
 from gateway.events.event import EMPTY
 from gateway.events.timestamps import parse_ms
-from gateway.intake.acceptance import preparer, receive
+from gateway.intake.acceptance import preparer, receive, suppressed_places
 from gateway.intake.tally import RequestTally
 
 __all__ = ["Split", "split"]
@@ -62,8 +62,7 @@ async def split(
     array, heads = plain.array, plain.heads
     found = examine(heads, plain.type)
     odd, ends, whole = found.odd, [], False
-    if suppressed:
-        odd += [n for n, head in enumerate(heads) if mentions(head, suppressed)]
+    odd += await suppressed_places(heads, suppressed, plain.type)
     unnamed = [n for n in found.unnamed if n not in plain.made]
     if unnamed:
         array = with_ids(array, heads, unnamed)

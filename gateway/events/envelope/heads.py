@@ -164,6 +164,13 @@ def _usual(heads: Sequence[Head | Event], type_: str) -> bool | None:
     return addressed
 
 
-def mentions(head: Head | Event, users: Collection[str]) -> bool:
-    """Tells whether an event has one of the users as an id, or as the id before an alias."""
-    return head.user_id in users or head.previous_id in users or head.anonymous_id in users
+def mentions(head: Head | Event, users: Collection[str], type_: str = "") -> bool:
+    """Tells whether an event has one of the users as its user, or an alias as the one before.
+
+    Args:
+        type_: type that the request's path dictates, or empty.
+    """
+    before = head.previous_id
+    if not before and (type_ or head.type) == "alias":
+        before = head.anonymous_id
+    return head.user_id in users or before in users

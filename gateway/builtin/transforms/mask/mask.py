@@ -226,13 +226,17 @@ class Mask(
         """Returns an id as it is stored: hashed under each secret, if it is hashed."""
         action = dict(self._attributes).get(attribute)
         twin = copy(self)
+        if action is None:
+            twin._redactor = self._redactor.twin()
+            if self._ids is None or twin._safe_id(id_) is id_:
+                return (id_,)  # as nearly every id
         found = []
         for hasher in self._hashers().values():
             twin._redactor = self._redactor.twin(hasher)
             if action is not None:
                 found.append(str(twin._redactor.whole(id_, action)))
             else:
-                found.append(id_ if self._ids is None else twin._safe_id(id_))
+                found.append(twin._safe_id(id_))
         return dict.fromkeys(found)
 
     def _hashers(self) -> dict[str, Hasher]:
