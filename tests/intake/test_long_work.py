@@ -64,6 +64,15 @@ HOSTILE = {
         "context": {"note": "x@y.de " * 4_000},
         "batch": [event(context={"number": number}) for number in range(2_400)],
     },
+    "addresses beside events without ids": {
+        "context": {"note": "x@y.de " * 150},
+        "batch": [event()] * 2_400,
+    },
+    "odd events beside usual ones": {
+        "context": {"note": "n" * 400},
+        "batch": [event(**({"userId": 7} if number % 12 else {})) for number in range(260)]
+        + [event(messageId=f"m{number}") for number in range(2_000)],
+    },
     "addresses in a text": dense("x@y.de "),
     "addresses in many texts": many("x@y.de"),
     "addresses as keys": {

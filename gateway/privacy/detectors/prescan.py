@@ -196,10 +196,17 @@ class Prescan:
         places = {bisect_right(ends, end - 1) for end, _, _ in self._suspicions(joined, most)}
         return {(place // len(TEXTS), TEXTS[place % len(TEXTS)]) for place in places}
 
-    def any_of(self, texts: Iterator[str] | Collection[str]) -> bool:
-        """Tells whether one of these texts, which are not JSON, may hold something to detect."""
+    def any_of(self, texts: Iterator[str] | Collection[str], most: int | None = None) -> bool:
+        """Tells whether one of these texts, which are not JSON, may hold something to detect.
+
+        Args:
+            most: limit for the hits that are looked at; beyond it the answer is yes.
+        """
         joined = '"\n"'.join(chain(("",), texts, ("",))).encode(errors="replace")
-        return next(self._suspicions(joined), None) is not None
+        try:
+            return next(self._suspicions(joined, most), None) is not None
+        except TooManyHits:
+            return True
 
     def _suspicions(
         self, data: bytes, most: int | None = None
