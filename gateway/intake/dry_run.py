@@ -21,7 +21,7 @@ from gateway.events.envelope.arrival import Arrival, Plain, Receipt
 from gateway.events.envelope.sealed import Origin
 from gateway.events.event import Event
 from gateway.events.json_diff import Change, changes
-from gateway.intake.acceptance import Prepare, discards_of, preparer, transform
+from gateway.intake.acceptance import Prepare, discards_of, origin_of, preparer, transform
 from gateway.intake.context import IntakeContext, identity_of
 from gateway.intake.source_directory import SourceDirectory
 
@@ -96,6 +96,11 @@ class IntakeDryRun(SourceDirectory):
         self._identity = identity_of(context)
         self._turn = CapacityLimiter(1)
 
+    @property
+    def decodes_all(self) -> bool:
+        """All events are decoded."""
+        return True
+
     def reject(self, code: str) -> None:
         """Ignores a rejected request: nothing is counted."""
 
@@ -110,7 +115,7 @@ class IntakeDryRun(SourceDirectory):
         """Adds the result for each event of a request to `results`."""
         self.discarded += arrival.discarded
         arrival.client = self._transforms.of_client(arrival.client)
-        prepare = preparer(arrival, self._suppressed)
+        prepare = preparer(origin_of(arrival), self._suppressed, arrival.types)
         results = [self._prepare(event, arrival.source_id, prepare) for event in arrival.events]
         valid = [result for result in results if not result.code]
         if self._finds_duplicates and valid:
@@ -133,11 +138,10 @@ class IntakeDryRun(SourceDirectory):
         if not self.enabled(source_id):
             return ["source_disabled"] * len(events)
         self._transforms.receive(events)
-        prepare = preparer(Arrival(source_id, received_ms, events), self._suppressed)
+        prepare = preparer(Origin(source_id, received_ms), self._suppressed)
         codes: dict[int, str] = {}
         valid: list[Event] = []
-        for event in events:
-            code = prepare(event)
+        for event, code in zip(events, prepare(events), strict=True):
             if code is None:
                 valid.append(event)
             else:
@@ -159,7 +163,7 @@ class IntakeDryRun(SourceDirectory):
             result.steps[0] = Step("source", source_id, "dropped", "source_disabled")
             result.code = "source_disabled"
             return result
-        code, changed = _changes_by(partial(prepare, event), event)
+        (code,), changed = _changes_by(partial(prepare, [event]), event)
         result.code = code or ""
         outcome = "dropped" if code else "changed" if changed else "passed"
         result.steps.append(Step("validation", "", outcome, result.code, changed))

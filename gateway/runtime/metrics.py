@@ -89,7 +89,10 @@ class GatewayCollector(Collector):
         rejected = _counter("requests_rejected", "Requests answered with an error.", "code")
         for code, number in ledger.rejected_requests.items():
             rejected.add_metric([code], number)
-        yield from (received, accepted, duplicate, refused, discarded, rejected)
+        roads = _counter("intake_events", "Stored events by how intake took them.", "road")
+        for road in ("fast", "mixed", "slow"):
+            roads.add_metric([road], ledger.roads[road])
+        yield from (received, accepted, duplicate, refused, discarded, rejected, roads)
 
     def _queue_metrics(self) -> Iterator[Metric]:
         queue = self._gateway.queue

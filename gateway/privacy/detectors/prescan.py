@@ -50,6 +50,7 @@ _ALL = DETECT | NAMES | PATHS
 # the string must be a key.
 _AT, _NUMBER, _KEY = 8, 16, 32
 _COST_OF_CHECK = 10  # of a possible number, in hits that need none
+_BYTES_FOR_A_HIT = 8  # of its text: checking this many takes as long as a hit
 _EVERY_SLOT = range(len(BODIES))
 _BOUNDARY = b"\0"  # no JSON text has it
 
@@ -187,7 +188,7 @@ class Prescan:
             TooManyHits: as for `suspects`.
         """
         every = chain.from_iterable(map(_TEXTS, events))
-        if not self.any_of(filter(None, every)):
+        if not self.any_of(filter(None, every), most):
             return set()
         every = chain.from_iterable(map(_TEXTS, events))
         texts = [b'"%b"' % (text or "").encode(errors="replace") for text in every]
@@ -196,10 +197,17 @@ class Prescan:
         places = {bisect_right(ends, end - 1) for end, _, _ in self._suspicions(joined, most)}
         return {(place // len(TEXTS), TEXTS[place % len(TEXTS)]) for place in places}
 
-    def any_of(self, texts: Iterator[str] | Collection[str]) -> bool:
-        """Tells whether one of these texts, which are not JSON, may hold something to detect."""
+    def any_of(self, texts: Iterator[str] | Collection[str], most: int | None = None) -> bool:
+        """Tells whether one of these texts, which are not JSON, may hold something to detect.
+
+        Args:
+            most: limit for the hits that are looked at; beyond it the answer is yes.
+        """
         joined = '"\n"'.join(chain(("",), texts, ("",))).encode(errors="replace")
-        return next(self._suspicions(joined), None) is not None
+        try:
+            return next(self._suspicions(joined, most), None) is not None
+        except TooManyHits:
+            return True
 
     def _suspicions(
         self, data: bytes, most: int | None = None
@@ -228,7 +236,7 @@ class Prescan:
                 looked_at = harmless.end()
                 continue
             begin, looked_at = _token(data, end)
-            checked += _COST_OF_CHECK
+            checked += _COST_OF_CHECK + (looked_at - begin) // _BYTES_FOR_A_HIT
             if most is not None and checked > most:
                 raise TooManyHits
             if self._is_suspicious(data[begin:looked_at]):

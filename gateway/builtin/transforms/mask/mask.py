@@ -9,7 +9,6 @@ Most events have no personal data. They are never decoded; see `gateway.privacy.
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -25,13 +24,19 @@ from msgspec import Raw
 
 from gateway.builtin.transforms.mask.allow import ABSENT, pruned
 from gateway.builtin.transforms.mask.hashing import Hasher, generated_secret
-from gateway.builtin.transforms.mask.inplace import Strings, masked_in_place, strings_at
+from gateway.builtin.transforms.mask.inplace import (
+    effort,
+    has_duplicate_keys,
+    masked_in_place,
+    strings_at,
+)
 from gateway.builtin.transforms.mask.redact import GONE, Action, Redactor
 from gateway.builtin.transforms.mask.rules import MaskConfig, MaskRules, masked_names
 from gateway.builtin.transforms.mask.steering import redacted, steers
 from gateway.components.transform import Transform
 from gateway.components.transform_methods import (
     ChangesClient,
+    ChangesContext,
     ChangesIds,
     PerDestination,
     ReceivesEvents,
@@ -64,13 +69,20 @@ depends on what it holds, and only time bounds it.
 
 _NOTES = attrgetter("raw_notes")
 _MOST_PRUNED = 262_144
+_MOST_IN_ID = 250  # hits in an id that are looked at before it is taken for personal data
 _LONGEST_ID = 256  # characters; a longer one, which no client has, is hashed on suspicion
-_WALK_SHARE = 8
 _IDS = ("user_id", "anonymous_id", "group_id", "previous_id", "message_id")
 
 
 class Mask(
-    Transform, SuspectsText, ReceivesEvents, ChangesClient, WorksApart, ChangesIds, PerDestination
+    Transform,
+    SuspectsText,
+    ReceivesEvents,
+    ChangesClient,
+    ChangesContext,
+    WorksApart,
+    ChangesIds,
+    PerDestination,
 ):
     """Masks personal data in events.
 
@@ -142,7 +154,7 @@ class Mask(
             for event in events:
                 if event.message_id:
                     event.message_id = self._redactor.whole(event.message_id, self._message_ids)
-        elif self._ids and self._prescan.any_of([event.message_id for event in events]):
+        elif self._ids and self._prescan.any_of([one.message_id for one in events], MOST_HITS):
             for event in events:
                 event.message_id = self._safe_id(event.message_id)
 
@@ -152,6 +164,11 @@ class Mask(
             return client
         ip, agent = self._in_context(client.ip, client.user_agent)
         return msgspec.structs.replace(client, ip=ip, user_agent=agent)
+
+    def of_context(self, context: Raw) -> Raw | None:
+        """Masks personal data in a context; returns None if there is much to look at."""
+        event = Event(raw_context=context)
+        return None if self.apply_briefly([event]) is None else event.raw_context
 
     def apply(self, events: list[Event]) -> list[Event]:
         """Masks personal data in the events; drops no event."""
@@ -241,7 +258,8 @@ class Mask(
     def _safe_id(self, text: str) -> str:
         assert self._ids is not None
         if len(text) > _LONGEST_ID:
-            return self._redactor.other(text, self._ids) if self._prescan.any_of([text]) else text
+            suspected = self._prescan.any_of([text], _MOST_IN_ID)
+            return self._redactor.other(text, self._ids) if suspected else text
         if not text or self._redactor.text(text) is text:
             return text
         return self._redactor.as_id(text, self._ids)
@@ -275,7 +293,7 @@ class Mask(
             rules, reasons = self._rules.get(body), suspicion.reasons
             strings = strings_at(raw, suspicion.ends)
             if most is not None:
-                most -= _effort(raw, strings)
+                most -= effort(raw, strings)
                 if most < 0:
                     raise _TooLongError
             steering = body != "properties" and steers(body, raw)
@@ -296,7 +314,7 @@ class Mask(
             new = redacted(body, old, rules, redact) if steering else redact(old, rules)
             if new is GONE:
                 new = {}
-            elif new is old and _has_duplicate_keys(raw):
+            elif new is old and has_duplicate_keys(raw):
                 new = dict(old)  # else the bytes keep the first of two values
             if new is not old:
                 yield event, body, new
@@ -380,33 +398,6 @@ def _in_time(items: Iterable[_T], until: float) -> Iterator[_T]:
         if time.monotonic() > until:
             raise _TooLongError
         yield item
-
-
-def _effort(raw: bytes, strings: Strings | None) -> int:
-    """Returns the number of bytes to search in a body; to walk through a byte costs an eighth."""
-    if strings is None:
-        return len(raw)
-    return len(raw) // _WALK_SHARE + sum(stop - start for start, stop in strings.spans)
-
-
-def _has_duplicate_keys(raw: bytes) -> bool:
-    """Tells whether an object in these bytes has a key twice; a decoder returns the last only."""
-
-    def pairs(items: list[tuple[str, Any]]) -> None:
-        if len(dict(items)) < len(items):
-            raise _DuplicateKeyError
-
-    try:
-        json.loads(raw, object_pairs_hook=pairs)
-    except _DuplicateKeyError:
-        return True
-    except (ValueError, RecursionError):
-        return True  # unknown: encoding it anew removes duplicates
-    return False
-
-
-class _DuplicateKeyError(Exception):
-    pass
 
 
 class _TooLongError(Exception):
