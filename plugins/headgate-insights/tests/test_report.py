@@ -230,6 +230,17 @@ def test_a_shelf_that_cannot_be_written(report: Report, tmp_path: Path) -> None:
         put_away(tmp_path / "reports", report, "", keep=1)
 
 
+def test_nothing_to_compare_with(scope: Scope, make_lake: Callable[..., Any]) -> None:
+    """Without a range before, the report says so instead of claiming that nothing changed."""
+    late = [one for one in events() if one["ts"] >= "2026-05-18"]
+    made = build_report(scope, saved_of(scope), make_lake(late, NOW), now=NOW, board="one")
+    assert made.changed == []
+    assert not made.comparable
+    assert made.goals[0].pace.status == "not yet known"
+    blocks = slack_message(msgspec.structs.replace(made, goals=[]), "")["blocks"]
+    assert blocks[1]["text"]["text"] == "No data yet."
+
+
 async def test_slack_and_the_webhook_are_told(report: Report) -> None:
     """Both get goals and changes; Slack a link, the webhook the page as well."""
     async with FakeVendor() as vendor:

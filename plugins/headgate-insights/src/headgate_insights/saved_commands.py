@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from gateway import CONFIG_OPTION, Console, explained_errors, load_scope, make_table, say
+from headgate_insights.errors import NoData
 from headgate_insights.registry import summary_of
 from headgate_insights.saved import saved_of
 
@@ -87,3 +88,5 @@ def report(
             link = link_of(settings.link, path)
             sent = asyncio.run(post(made, settings, link=link, page=page))
             say(f"sent to {' and '.join(sent)}" if sent else "[report] names nobody to send it to")
+        if all(section.error for section in made.sections):
+            raise NoData("no figure of the report has numbers")

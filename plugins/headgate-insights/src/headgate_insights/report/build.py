@@ -111,6 +111,11 @@ class Report(Struct, frozen=True, kw_only=True):
     unsaved: bool = False
 
     @property
+    def comparable(self) -> bool:
+        """Whether any number has one of the range before to compare with."""
+        return any(one.before for section in self.sections for one in section.changes)
+
+    @property
     def changed(self) -> list[tuple[Section, list[Change]]]:
         """The figures that changed, the largest change first, each with all that changed.
 

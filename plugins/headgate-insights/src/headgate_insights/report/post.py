@@ -42,7 +42,8 @@ def slack_message(report: Report, link: str) -> dict[str, Any]:
     ]
     texts = [f"*{title}*\n" + "\n".join(lines) for title, lines in parts if lines]
     if not texts:
-        texts = ["Nothing changed by more than chance explains."]
+        known = report.comparable
+        texts = ["Nothing changed by more than chance explains." if known else "No data yet."]
     if link:
         texts.append(f"<{link}|The whole report>")
     blocks: list[dict[str, Any]] = [
