@@ -50,7 +50,7 @@ def test_packages_see_their_tables_decoded(tmp_path: Path, registry: Registry) -
     """A scope has each table as Structs, defaults where there is none, and configs by type."""
     text = (
         '[shop]\nname = "mall"\n[shelves.left]\ntitle = "L"\n'
-        '[questions.signup]\ntype = "funnel"\ntitle = "Signup"\nsteps = ["a", "b"]\n'
+        '[questions.signup]\ntype = "tills"\ntitle = "Signup"\nsteps = ["a", "b"]\n'
         '[project]\ntime_zone = "UTC"\ncurrency = "EUR"\n'
     )
     scope = built(tmp_path, registry, text).topology.scope
@@ -62,7 +62,7 @@ def test_packages_see_their_tables_decoded(tmp_path: Path, registry: Registry) -
     assert list(scope.configs("till")) == ["main"]
     assert scope.path(scope.configs("till")["main"].path) == tmp_path / "tills"
     assert list(scope.destinations) == ["main"]
-    assert "funnel" in scope.figures
+    assert "tills" in scope.figures
     assert (scope.project.currency, scope.project.zone) == ("EUR", UTC)
     assert scope.data_dir == tmp_path / "data"
     plain = built(tmp_path, registry, "").topology.scope
@@ -97,10 +97,16 @@ async def test_a_destination_learns_the_id_of_its_queue(tmp_path: Path, registry
         ("[shelves]\nleft = 1", "shelves.left: expected a table, got int"),
         ("[shelves.left]", "shelves.left: Object missing required field `title`"),
         ('[shelves."a b"]\ntitle = "x"', "shelves.a b: an id starts with a letter"),
-        ('[questions.q]\ntype = "funel"', "questions.q.type: there is no figure type 'funel'; did"),
-        ('[questions.q]\ntype = "funnel"', "questions.q: Object missing required field `steps`"),
         (
-            '[questions.q]\ntype = "funnel"\nsteps = []\nx = 1',
+            '[questions.q]\ntype = "tillz"',
+            "questions.q.type: there is no figure type 'tillz'; did",
+        ),
+        (
+            '[questions.q]\ntype = "tills"',
+            "questions.q: Object missing required field `steps`",
+        ),
+        (
+            '[questions.q]\ntype = "tills"\nsteps = []\nx = 1',
             "questions.q: there is no key 'x' here",
         ),
         ('[project]\ncurrency = "EUR"\n[shop]\nname = "EUR"', "shop.name: is the currency"),
