@@ -17,6 +17,7 @@ BUILTINS = (
     "lifecycle",
     "retention",
     "churn",
+    "funnel",
     "sessions",
     "paths",
     "events",
