@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from operator import is_
 from typing import TypeVar
 
+import anyio.to_thread
 import structlog
+from anyio import CapacityLimiter
 
 from gateway.components.isolation import contained, is_interrupt
 from gateway.components.transform import Transform
@@ -202,7 +204,8 @@ class Chain:
     def begin(self, events: list[Event]) -> Outcome:
         """Does what `run` does, but stops before a transform that would take long.
 
-        While `Outcome.left` is not zero, call `step_apart` in another thread, and then `go_on`.
+        While `Outcome.left` is not zero, call `step_apart` in another thread, and then `go_on`;
+        `finish` does both.
         """
         outcome = Outcome(events)
         _run(self._brief, outcome)
@@ -217,6 +220,16 @@ class Chain:
         """Continues `begin` after `step_apart`."""
         place, outcome.left = len(self._brief) - outcome.left + 1, 0
         _run(self._brief[place:], outcome)
+
+    async def finish(self, outcome: Outcome, turn: CapacityLimiter) -> None:
+        """Runs the transforms that `begin` has left: those that take long in a thread.
+
+        Args:
+            turn: how many threads may do so at a time. Each slows down the event loop.
+        """
+        while outcome.left:
+            await anyio.to_thread.run_sync(self.step_apart, outcome, limiter=turn)
+            self.go_on(outcome)
 
 
 def _run(steps: Sequence[_Step], outcome: Outcome) -> None:
@@ -241,6 +254,9 @@ def _run(steps: Sequence[_Step], outcome: Outcome) -> None:
         except Exception:  # noqa: BLE001 - one bad event must not take the batch with it
             for event, original in zip(before, originals, strict=False):
                 event.restore(original)  # or a change made before the error is made twice
+            if puts_off:  # one by one they may take long, too
+                outcome.left = len(steps) - number
+                return
             kept = _one_by_one(id_, apply, produced, before, outcome)
         outcome.kept = kept
         changed = _changed(kept, before, originals) if originals else []

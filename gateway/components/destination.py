@@ -107,6 +107,14 @@ class Destination(Component, ABC):
     async def check(self) -> None:
         """Proves that settings work without delivering anything; raises `DeliveryError` if not."""
 
+    async def caught_up(self) -> None:
+        """Takes note that every event accepted until now has an outcome at this destination.
+
+        Optional. It is called every few seconds while no event waits: in the queue, in flight or
+        for another attempt. A destination can so tell "nothing happened" from "not here yet".
+        `send` may run at the same time, with events accepted since. Errors are logged.
+        """
+
     async def erase(self, subjects: Subjects, job: str = "") -> Erasure:
         """Deletes all that was ever delivered of these users, or asks the vendor to.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from gateway.components.destination import Batch, Destination
 from gateway.components.isolation import call
-from gateway.components.verdict import Verdict, judge
+from gateway.components.verdict import Verdict, describe, judge
 from gateway.config.settings import DestinationSettings, RetryPolicy
 from gateway.delivery.backoff import backoff_seconds
 from gateway.delivery.circuit import Circuit, Limit, Pace
@@ -107,6 +107,7 @@ class Sender:
         self._start: Callable[[], Awaitable[None]] | None = None
         self._starting = asyncio.Lock()
         self._secrets = _longest_first(target.secrets)
+        self._deaf = False
 
     @property
     def retry(self) -> RetryPolicy:
@@ -276,6 +277,24 @@ class Sender:
         except Exception as error:  # noqa: BLE001 - a destination may fail in any way it likes
             return judge(error, len(batch))
         return Verdict()
+
+    async def tell_caught_up(self) -> None:
+        """Tells the destination that no event waits, if it is started and may be called now."""
+        if self._closed or self._start is not None:
+            return
+        try:
+            timeout = self._target.settings.timeout_seconds
+            await call(self._target.destination.caught_up, timeout)
+        except Exception as error:  # noqa: BLE001 - a destination may fail in any way it likes
+            if not self._deaf:
+                self._log.warning(
+                    "destination cannot take note that no event waits",
+                    destination=self._target.id,
+                    error=describe(error),
+                )
+            self._deaf = True
+        else:
+            self._deaf = False
 
     def _stuck(self) -> None:
         """Notes that a send goes on after its time-out, although it was cancelled."""

@@ -37,6 +37,7 @@ __all__ = ["Worker"]
 
 _BROKEN_WORKER_SECONDS = 5.0
 _LOOK_AGAIN_SECONDS = 1.0
+_CAUGHT_UP_SECONDS = 2.0
 
 
 class Worker:
@@ -197,6 +198,7 @@ class Worker:
         async with asyncio.TaskGroup() as tasks:
             interrupt = tasks.create_task(self._pause.interrupt())
             tasks.create_task(self._lane.run())
+            telling = tasks.create_task(self._tell_caught_up())
             while True:
                 while not self.sender.draining.is_set() and not self._commits.has_room:
                     await self.sender.until_change(None)
@@ -207,6 +209,15 @@ class Worker:
                 self._commits.add(in_flight)
                 tasks.create_task(self._deliver(in_flight))
             interrupt.cancel()
+            telling.cancel()
+
+    async def _tell_caught_up(self) -> None:
+        """Tells the destination from time to time that no event waits."""
+        while True:
+            await asyncio.sleep(_CAUGHT_UP_SECONDS)
+            done = self._batcher.exhausted and self.cursor == self._batcher.position
+            if done and not self._lane.size:
+                await self.sender.tell_caught_up()
 
     def _enter(self, outgoing: Outgoing, replay: tuple[int, int] | None = None) -> InFlight:
         """Returns the state of a batch, whose events take their places in their users' lines."""

@@ -6,12 +6,14 @@ transform alone, so it can tell which step did what.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeAlias, TypeVar
 
+from anyio import CapacityLimiter
 from msgspec import Struct
 
 from gateway.components.chain import Chain
@@ -92,6 +94,7 @@ class IntakeDryRun(SourceDirectory):
         self._single_transforms = context.transforms.singles()
         self._suppressed = context.suppressed
         self._identity = identity_of(context)
+        self._turn = CapacityLimiter(1)
 
     def reject(self, code: str) -> None:
         """Ignores a rejected request: nothing is counted."""
@@ -113,7 +116,8 @@ class IntakeDryRun(SourceDirectory):
         if self._finds_duplicates and valid:
             self._find_duplicates(arrival.source_id, valid)
         for result in valid:
-            self._transform(result)
+            await self._transform(result)
+            await asyncio.sleep(0)
         self.results += results
         return Receipt(0, 0, {})
 
@@ -170,12 +174,12 @@ class IntakeDryRun(SourceDirectory):
             result.steps.append(Step("dedup", outcome=outcome))
             seen.add(id_)  # the same id may occur again in the same request
 
-    def _transform(self, result: DryRunResult) -> None:
+    async def _transform(self, result: DryRunResult) -> None:
         """Runs the transforms one by one, up to the first that does not keep the event."""
         event = result.event
         self._note_visitors([event])
         for id_, chain in self._single_transforms:
-            step, made = run_alone(id_, chain, event)
+            step, made = await run_alone(id_, chain, event, self._turn)
             result.steps.append(step)
             result.made += made
             if step.outcome in ("dropped", "failed"):
@@ -190,14 +194,20 @@ class IntakeDryRun(SourceDirectory):
             self._identity.preview(events, events)
 
 
-def run_alone(id_: str, chain: Chain, event: Event) -> tuple[Step, list[Event]]:
+async def run_alone(
+    id_: str, chain: Chain, event: Event, turn: CapacityLimiter
+) -> tuple[Step, list[Event]]:
     """Runs a chain of one transform over one event, which it may change.
+
+    Args:
+        turn: of the threads for transforms that take long.
 
     Returns:
         The step, and the events that the transform made.
     """
     before = event.to_dict()
-    outcome = chain.run([event])
+    outcome = chain.begin([event])
+    await chain.finish(outcome, turn)
     if outcome.failed:
         error = outcome.failed[0][2]
         return Step("transform", id_, "failed", type(error).__name__), outcome.added

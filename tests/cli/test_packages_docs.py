@@ -46,7 +46,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 async def test_the_package_of_the_page_works(folder: Path) -> None:
     """Its job, its admin endpoint and its table do what the page says."""
     gateway = Gateway(load(folder / "config.toml", {}), discover())
-    (area,) = gateway.registry.named(AdminArea).values()
+    area = gateway.registry.named(AdminArea)["parcels"]
     request = AdminRequest({}, {"since": "monday"}, b"", "ada")
     found = await area.endpoints[0].handler(gateway.topology.scope, request)
     assert found == {"parcels": 2, "since": "monday"}

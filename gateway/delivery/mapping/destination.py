@@ -44,6 +44,10 @@ class MappedDestination(Destination):
         """Checks the destination."""
         await self.destination.check()
 
+    async def caught_up(self) -> None:
+        """Tells the destination that no event waits."""
+        await self.destination.caught_up()
+
     async def erase(self, subjects: Subjects, job: str = "") -> Erasure:
         """Erases users in the destination by their own ids, not by ids that a rule has changed."""
         return await self.destination.erase(subjects, job)

@@ -9,7 +9,7 @@ with a code. So `Head` may be too strict, but it must never be too lax.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -17,7 +17,19 @@ from msgspec import Meta, Struct, field
 from gateway.events.consent import CONSENT_EVENT
 from gateway.events.envelope.validate import MAX_MESSAGE_ID
 
-__all__ = ["Findings", "Head", "examine", "mention_any", "read_heads"]
+__all__ = ["Findings", "HasUsers", "Head", "examine", "mention_any", "read_heads"]
+
+
+class HasUsers(Protocol):
+    """An event, or the head of one."""
+
+    @property
+    def user_id(self) -> str | None:
+        """Its `userId`."""
+
+    @property
+    def previous_id(self) -> str | None:
+        """Its `previousId`, which names a user in an alias."""
 
 
 class _Object(Struct, gc=False):
@@ -125,6 +137,9 @@ def _blank(text: str | None) -> bool:
     return text is not None and (not text or text.isspace())
 
 
-def mention_any(heads: Iterable[Head], users: Collection[str]) -> bool:
-    """Tells whether any event has one of the users as `userId` or `previousId`."""
-    return any(head.user_id in users or head.previous_id in users for head in heads)
+def mention_any(heads: Iterable[HasUsers], users: Collection[str]) -> bool:
+    """Tells whether any event has one of the users as `userId` or `previousId`.
+
+    It looks at all of them, so that a collection which remembers its look-ups knows all users.
+    """
+    return sum(head.user_id in users or head.previous_id in users for head in heads) > 0

@@ -161,9 +161,16 @@ EVENTS = st.lists(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(EVENTS, ZONES, st.sampled_from(["first", "recurring"]), st.sampled_from(["on", "after"]))
+@given(
+    EVENTS,
+    ZONES,
+    st.sampled_from(["first", "recurring"]),
+    st.sampled_from(["on", "after"]),
+    st.sampled_from(["*", "Opened"]),
+    st.sampled_from([10, 80]),
+)
 def test_it_equals_a_second_implementation(
-    ask: Ask, events: list[Any], zone: str, cohorts: str, mode: str
+    ask: Ask, events: list[Any], zone: str, cohorts: str, mode: str, back: str, units: int
 ) -> None:
     """Counting with sets of days gives the same triangle, in any zone and across clock changes."""
     if all(event != "Opened" for _, _, event in events):
@@ -177,14 +184,15 @@ def test_it_equals_a_second_implementation(
     triangle: dict[tuple[date, int], set[str]] = {}
     for (who, begun), at in starts.items():
         for person, when, day, event in local:
-            if person == who and when >= at and event:
+            if person == who and when >= at and back in ("*", event):
                 age = (day - begun).days
                 for unit in range(age + 1) if mode == "after" else [age]:
                     triangle.setdefault((begun, unit), set()).add(who)
     answer = ask(
         "retention",
         [did(who, at.isoformat(), event) for who, at, event in events],
-        options={"start": "Opened", "every": "day", "units": 10, "cohorts": cohorts, "mode": mode},
+        options={"start": "Opened", "back": back, "every": "day", "units": units}
+        | {"cohorts": cohorts, "mode": mode},
         from_="2026-02-27",
         to="2026-05-02",
         zone=zone,
@@ -194,7 +202,7 @@ def test_it_equals_a_second_implementation(
         for row in answer.result.rows
         if row.cohort and row.returned
     }
-    expected = {key: len(people) for key, people in triangle.items() if key[1] <= 10}
+    expected = {key: len(people) for key, people in triangle.items() if key[1] <= units}
     assert found == expected
 
 

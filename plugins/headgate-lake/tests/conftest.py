@@ -36,7 +36,10 @@ async def make(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Make]:
 
     async def start(shard: int = 0, **keys: Any) -> LakeDestination:
         config = make_config(LakeConfig, {"path": "lake", **keys}, "destinations.lake")
-        context = replace(make_context(tmp_path, "lake", clock=clock), shard=shard)
+        context = make_context(tmp_path, "lake", clock=clock)
+        if shard:
+            data_dir = context.data_dir / f"worker-{shard}"
+            context = replace(context, shard=shard, data_dir=data_dir)
         destination = LakeDestination(config, context)
         made.append(destination)
         await destination.start()

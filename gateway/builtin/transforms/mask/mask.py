@@ -10,13 +10,15 @@ Most events have no personal data. They are never decoded; see `gateway.privacy.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+import math
+import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from copy import copy
-from functools import partial
+from functools import cache, partial
 from itertools import repeat
 from operator import attrgetter, is_
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Raw
@@ -45,7 +47,7 @@ from gateway.privacy.detectors.matcher import TooManyHits
 from gateway.privacy.detectors.prescan import Prescan
 from gateway.privacy.detectors.suspicion import BODIES, DETECT, NAMES, PATHS
 
-__all__ = ["MOST_HITS", "MOST_SEARCHED", "Mask", "MaskConfig"]
+__all__ = ["MOST_HITS", "MOST_SEARCHED", "MOST_SECONDS", "Mask", "MaskConfig"]
 
 MOST_HITS = 4_000
 """Suspicions in a batch that are looked at on the event loop; at 3 µs each."""
@@ -53,9 +55,16 @@ MOST_HITS = 4_000
 MOST_SEARCHED = 16_384
 """Bytes of suspicious texts of a batch that are searched on the event loop; at 1 to 3 µs each."""
 
+MOST_SECONDS = 0.02
+"""Time for which a batch is worked on on the event loop; looked at before each event.
+
+The other limits tell at once of most batches that they take long. What each event costs beside that
+depends on what it holds, and only time bounds it.
+"""
+
 _NOTES = attrgetter("raw_notes")
 _MOST_PRUNED = 262_144
-_LONGEST_ID = 1_024  # characters; a longer one, which no client has, is hashed on suspicion
+_LONGEST_ID = 256  # characters; a longer one, which no client has, is hashed on suspicion
 _WALK_SHARE = 8
 _IDS = ("user_id", "anonymous_id", "group_id", "previous_id", "message_id")
 
@@ -153,7 +162,7 @@ class Mask(
         if self._allowed is not None and sum(event.size for event in events) > _MOST_PRUNED:
             return None
         try:
-            return self._apply(events, MOST_HITS, MOST_SEARCHED)
+            return self._apply(events, MOST_HITS, MOST_SEARCHED, time.monotonic() + MOST_SECONDS)
         except (TooManyHits, _TooLongError):
             return None
 
@@ -163,20 +172,26 @@ class Mask(
         twin._redactor = self._redactor.twin()
         return twin.apply(events)
 
-    def _apply(self, events: list[Event], most_hits: int | None, most: int | None) -> list[Event]:
+    def _apply(
+        self,
+        events: list[Event],
+        most_hits: int | None,
+        most: int | None,
+        until: float = math.inf,
+    ) -> list[Event]:
         if self._allowed is not None:
             for event in events:
                 self._prune(event, self._allowed)
         # All changes are computed from the events as they came, and assigned only then, so that
         # no value is hashed twice, by two rules.
         changes = [
-            *self._changed_bodies(events, most_hits, most),
-            *self._changed_notes(events),
+            *self._changed_bodies(events, most_hits, most, until),
+            *self._changed_notes(events, until),
         ]
         if self._detects:
-            changes += self._changed_texts(events, most_hits, most)
+            changes += self._changed_texts(events, most_hits, most, until)
         for attribute, action in self._attributes:
-            changes += self._changed_attribute(events, attribute, action)
+            changes += self._changed_attribute(_in_time(events, until), attribute, action)
         for event, name, value in changes:
             event.__dict__.pop(name, None)  # decoded from the old bytes
             setattr(event, name, value)
@@ -194,13 +209,17 @@ class Mask(
         """Returns an id as it is stored: hashed under each secret, if it is hashed."""
         action = dict(self._attributes).get(attribute)
         twin = copy(self)
+        if action is None:
+            twin._redactor = self._redactor.twin()
+            if self._ids is None or twin._safe_id(id_) is id_:
+                return (id_,)  # as nearly every id
         found = []
         for hasher in self._hashers().values():
             twin._redactor = self._redactor.twin(hasher)
             if action is not None:
                 found.append(str(twin._redactor.whole(id_, action)))
             else:
-                found.append(id_ if self._ids is None else twin._safe_id(id_))
+                found.append(twin._safe_id(id_))
         return dict.fromkeys(found)
 
     def _hashers(self) -> dict[str, Hasher]:
@@ -236,18 +255,20 @@ class Mask(
                     setattr(event, body, {} if new is ABSENT else new)
 
     def _changed_bodies(
-        self, events: list[Event], most_hits: int | None, most: int | None
+        self, events: list[Event], most_hits: int | None, most: int | None, until: float
     ) -> Iterator[_Change]:
         """Yields the changes to bodies.
 
         Args:
             most_hits: limit for the suspicions in all bodies; None for no limit.
             most: limit for the bytes of all texts that have to be searched; None for no limit.
+            until: monotonic time at which to give up.
 
         Raises:
             TooManyHits, _TooLongError: a limit is reached.
         """
-        for (index, body), suspicion in self._prescan.bodies(events, most_hits).items():
+        found = self._prescan.bodies(events, most_hits)
+        for (index, body), suspicion in _in_time(found.items(), until):
             event = events[index]
             slot = f"raw_{body}"
             raw = bytes(getattr(event, slot))
@@ -282,10 +303,10 @@ class Mask(
                 yield from ((events[copy], body, new) for copy in suspicion.copies)
 
     def _changed_texts(
-        self, events: list[Event], most_hits: int | None, most: int | None
+        self, events: list[Event], most_hits: int | None, most: int | None, until: float
     ) -> Iterator[_Change]:
         named = {attribute for attribute, _ in self._attributes}
-        for index, name in sorted(self._prescan.texts(events, most_hits)):
+        for index, name in _in_time(sorted(self._prescan.texts(events, most_hits)), until):
             event = events[index]
             old = getattr(event, name)
             if most is not None:
@@ -303,7 +324,7 @@ class Mask(
                     yield event, name, new
 
     def _changed_attribute(
-        self, events: list[Event], attribute: str, action: Action
+        self, events: Iterable[Event], attribute: str, action: Action
     ) -> Iterator[_Change]:
         for event in events:
             if attribute == "event" and event.event == CONSENT_EVENT:
@@ -313,15 +334,16 @@ class Mask(
                 new = self._redactor.whole(old, action)
                 yield event, attribute, None if new is GONE else new
 
-    def _changed_notes(self, events: list[Event]) -> Iterator[_Change]:
+    def _changed_notes(self, events: list[Event], until: float) -> Iterator[_Change]:
         """Yields changes to the gateway's copies of the context, and to an unreadable timestamp."""
         if all(map(is_, map(_NOTES, events), repeat(EMPTY))):  # a tenth of the time of a loop
             return
-        for event in events:
+        in_context = cache(self._in_context)  # the events of a request have the same sender
+        for event in _in_time(events, until):
             if event.raw_notes is EMPTY:
                 continue
             old = event.notes
-            ip, agent = self._in_context(old.request_ip, old.user_agent)
+            ip, agent = in_context(old.request_ip, old.user_agent)
             raw_timestamp = self._redactor.text(old.raw_timestamp or "") or None
             new = msgspec.structs.replace(
                 old,
@@ -344,7 +366,20 @@ class Mask(
 
 
 _Change: TypeAlias = tuple[Event, str, Any]
+_T = TypeVar("_T")
 _EVERY_REASON = DETECT | NAMES | PATHS
+
+
+def _in_time(items: Iterable[_T], until: float) -> Iterator[_T]:
+    """Yields the items.
+
+    Raises:
+        _TooLongError: the monotonic time `until` has passed.
+    """
+    for item in items:
+        if time.monotonic() > until:
+            raise _TooLongError
+        yield item
 
 
 def _effort(raw: bytes, strings: Strings | None) -> int:

@@ -6,8 +6,8 @@ from collections import Counter
 
 from msgspec import Struct, convert
 
+from gateway import GatewayError, find_gateway
 from gateway import Scope as GatewayScope
-from gateway import find_gateway
 
 __all__ = ["Completeness", "ask_completeness"]
 
@@ -44,16 +44,17 @@ class _Ledger(Struct):
 
 
 def ask_completeness(scope: GatewayScope) -> Completeness | None:
-    """Asks the running gateway; returns None if none runs, or if config has no token for it.
-
-    Raises:
-        GatewayError: it does not answer.
-    """
-    remote = find_gateway(scope)
+    """Asks the running gateway; returns None if none runs, or if it does not answer."""
     lakes = set(scope.configs("lake"))
-    if remote is None or not remote.has_token or not lakes:
-        return None
-    ledger = convert(remote.get("/admin/ledger"), _Ledger)
+    try:
+        remote = find_gateway(scope)
+        answer = None if remote is None else remote.get("/admin/ledger")
+    except GatewayError:
+        return None  # a figure without its completeness says so, and is still an answer
+    return None if answer is None else _missing(convert(answer, _Ledger), lakes)
+
+
+def _missing(ledger: _Ledger, lakes: set[str]) -> Completeness:
     missing: Counter[str] = Counter()
     for source in ledger.sources:
         missing.update({f"refused: {code}": number for code, number in source.discarded.items()})

@@ -186,7 +186,7 @@ def _watermark(made: Provenance, calendar: Calendar) -> str:
 def completeness_words(found: Completeness | None) -> str:
     """Returns what the ledger says, in words."""
     if found is None:
-        return "what was lost, late or denied is unknown, as no gateway runs here"
+        return "what was lost or denied is unknown, as no running gateway answers"
     missing = {reason: number for reason, number in found.missing.items() if number}
     if not missing:
         return f"the ledger has {found.accepted:,} accepted events and none is missing"

@@ -18,8 +18,8 @@ from gateway import (
 )
 from headgate_lake.columns import COLUMNS, SCHEMA_VERSION, Column, person_of
 from headgate_lake.config import LakeConfig
-from headgate_lake.lake import Lake
-from headgate_lake.manifest import Change, DataFile, LakeError
+from headgate_lake.lake import Lake, LakeState
+from headgate_lake.manifest import Change, DataFile, Day, LakeError, Shard
 
 if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name public
     from headgate_lake.sql.errors import QueriesBusy as QueriesBusy
@@ -61,9 +61,11 @@ __all__ = [
     "Change",
     "Column",
     "DataFile",
+    "Day",
     "Lake",
     "LakeConfig",
     "LakeError",
+    "LakeState",
     "Limits",
     "QueriesBusy",
     "Query",
@@ -75,6 +77,7 @@ __all__ = [
     "QueryOutOfTime",
     "QueryRefused",
     "Runner",
+    "Shard",
     "__version__",
     "find_lake",
     "limits_of",
@@ -131,8 +134,13 @@ def register_config(register: Callable[[TableSpec[Any]], None]) -> None:
 
 @hookimpl
 def register_commands(register: Callable[[CommandSpec], None]) -> None:
-    """Registers ``gateway sql``."""
-    register(CommandSpec("sql", "Ask the events of the lake.", "headgate_lake.sql.command:sql"))
+    """Registers ``gateway lake`` and ``gateway sql``."""
+    register(
+        CommandSpec(
+            "lake", "Look after the lake: status, verify, compact.", f"{__name__}.commands:lake"
+        )
+    )
+    register(CommandSpec("sql", "Ask the events of the lake.", f"{__name__}.sql.command:sql"))
 
 
 @hookimpl

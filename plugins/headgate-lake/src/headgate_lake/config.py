@@ -18,11 +18,17 @@ class LakeConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             Events that come later are added to the closed day, and the change is recorded.
         retention_days: days whose events are kept; 0 keeps them for ever.
         max_bytes: bound on the size; over it the oldest days are deleted. 0 is no bound.
-        memory_bytes: bound on the memory for writing, and again for merging files.
+        merge_files: number of small files of a day that are merged into one.
+        most_files: bound on the files of a day; delivery waits for a merge before it adds one more.
+        memory_bytes: bound on DuckDB's memory for writing a batch.
+        upkeep_memory_bytes: the same for merging and sorting files, in a process of its own.
     """
 
     path: Annotated[str, Meta(min_length=1)] = "data/lake"
     late_hours: Annotated[float, Meta(ge=0)] = 48.0
     retention_days: Annotated[int, Meta(ge=0)] = 730
     max_bytes: Annotated[int, Meta(ge=0)] = 100_000_000_000
-    memory_bytes: Annotated[int, Meta(ge=32_000_000)] = 64_000_000
+    merge_files: Annotated[int, Meta(ge=2, le=100)] = 32
+    most_files: Annotated[int, Meta(ge=10)] = 200
+    memory_bytes: Annotated[int, Meta(ge=64_000_000)] = 128_000_000
+    upkeep_memory_bytes: Annotated[int, Meta(ge=128_000_000)] = 256_000_000

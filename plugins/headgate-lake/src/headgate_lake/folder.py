@@ -6,6 +6,7 @@
     events/day=2026-11-23/*.parquet    the files, by the UTC day of the events
     events/mixed/*.parquet             files of very many days
     writing/NAME/                      what one process is writing; locked while it runs
+    aside/                             files that could not be read; no part of the lake
     owner, maintenance                 locks: the gateway that writes, the process that compacts
 
 A file is written in ``writing``, synced and moved to its place, and the manifest's transaction ends
@@ -32,6 +33,7 @@ __all__ = ["Folder", "Writing", "place_of", "sync_dir"]
 _EVENTS = "events"
 _WRITING = "writing"
 _MIXED = "mixed"
+_ASIDE = "aside"
 _PLACING = ".placing"
 _LOCK = "lock"
 _READ_BYTES = 1 << 20
@@ -86,6 +88,18 @@ class Folder:
         path.unlink(missing_ok=True)
         with suppress(OSError):
             path.parent.rmdir()
+
+    def set_aside(self, relative: str) -> None:
+        """Moves a broken file to the folder ``aside``; a missing file is no error."""
+        folder = self.root / _ASIDE
+        folder.mkdir(mode=0o700, exist_ok=True)
+        path = self.path(relative)
+        with suppress(FileNotFoundError):
+            path.rename(folder / path.name)
+
+    def aside(self) -> list[Path]:
+        """Returns the broken files that were set aside."""
+        return sorted((self.root / _ASIDE).glob("*"))
 
     # -- locks -------------------------------------------------------------------
 

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from headgate_lake.columns import (
+    COLUMNS,
     EARLIEST,
     MOST_AHEAD_HOURS,
     SCHEMA_VERSION,
     body_paths,
     column_names,
+    derived,
     projection,
 )
 from headgate_lake.lines import fields_of
@@ -31,7 +33,6 @@ __all__ = ["ROW_GROUP_ROWS", "Contents", "Engine", "Owners", "Staged", "Unreadab
 ROW_GROUP_ROWS = 122_880
 """Rows of a row group, DuckDB's own default: its scans skip and divide work by row groups."""
 
-_LEAST_OBJECT_BYTES = 16_777_216
 _FORMAT = f"""(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1,
     ROW_GROUP_SIZE {ROW_GROUP_ROWS}, KV_METADATA {{headgate_lake: '{SCHEMA_VERSION}'}})"""
 
@@ -94,29 +95,28 @@ class Engine:
 
     # -- from lines ------------------------------------------------------------
 
-    def stage(self, lines: Path, queue_id: str, now_ms: int) -> list[Staged]:
+    def stage(self, lines: Path, most_bytes: int, queue_id: str, now_ms: int) -> list[Staged]:
         """Makes columns of a file of lines, and returns its days.
 
         Args:
+            most_bytes: bound on a line; DuckDB reserves a multiple of it.
             now_ms: the time of receipt of events that have none.
         """
         fields = ", ".join(f"{name}: '{kind}'" for name, kind in fields_of().items())
-        most = max(_LEAST_OBJECT_BYTES, lines.stat().st_size)
         self._run(
             f"""CREATE OR REPLACE TEMP TABLE staged AS
             SELECT {projection()}, moment::DATE AS day, own IS DISTINCT FROM moment AS retimed
             FROM (
-                SELECT *, CASE WHEN own BETWEEN TIMESTAMPTZ '{EARLIEST} 00:00:00+00'
+                SELECT *, {derived()}, CASE WHEN own BETWEEN TIMESTAMPTZ '{EARLIEST} 00:00:00+00'
                     AND received + INTERVAL {MOST_AHEAD_HOURS} HOUR
                     THEN own ELSE received END AS moment
                 FROM (
                     SELECT *, try_cast(timestamp AS TIMESTAMPTZ) AS own,
                         coalesce(try_cast(received_at AS TIMESTAMPTZ), make_timestamptz($now))
                             AS received,
-                        json_extract_string(context, {_paths("context")}) AS of_context,
-                        json_extract_string(properties, {_paths("properties")}) AS of_properties
+                        {_texts("context")}, {_texts("properties")}
                     FROM read_json('{_quoted(lines)}', format = 'newline_delimited',
-                        columns = {{{fields}}}, maximum_object_size = {most})
+                        columns = {{{fields}}}, maximum_object_size = {most_bytes})
                 )
             )""",  # noqa: S608
             {"queue_id": queue_id, "now": now_ms * 1000},
@@ -191,13 +191,21 @@ class Engine:
         )
         return set(found)
 
-    def contents(self, path: Path) -> Contents:
-        """Describes a file.
+    def problem(self, path: Path, rows: int) -> str:
+        """Reads a file as a whole; returns why it cannot be used, or nothing.
 
-        Raises:
-            Unreadable: it is damaged, or has not the columns of a lake.
+        Args:
+            rows: how many it has to hold.
         """
-        return self._contents(_read([path]))
+        if not path.exists():
+            return "it is missing"
+        values = ", ".join(f'count("{column.name}")' for column in COLUMNS)
+        try:
+            found = self._run(f"SELECT count(*), {values} FROM {_read([path])}")  # noqa: S608
+        except Unreadable as error:
+            return str(error)
+        held = int(found[0][0])
+        return "" if held == rows else f"it holds {held} rows, and the manifest says {rows}"
 
     # -- common ------------------------------------------------------------------
 
@@ -271,8 +279,10 @@ _OWNED = (
 )
 
 
-def _paths(body: str) -> str:
-    return "[" + ", ".join(f"'$.{path}'" for path in body_paths(body)) + "]"
+def _texts(body: str) -> str:
+    """Returns SQL for the list of a body's texts at its paths."""
+    paths = ", ".join(f"'$.{path}'" for path in body_paths(body))
+    return f"json_extract_string({body}, [{paths}]) AS of_{body}"
 
 
 def _quoted(path: Path) -> str:

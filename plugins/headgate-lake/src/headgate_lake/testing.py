@@ -36,10 +36,9 @@ def write_lake(
         watermark_ms: the lake is complete up to this time; by default up to the last event.
     """
     writer = LakeWriter(folder, _MEMORY_BYTES, now_ms, most_days=_MOST_DAYS)
-    writer.open()
     try:
         queue_id = "test"
-        offset = writer.opened.manifest.cursor(queue_id)
+        offset = writer.open().manifest.cursor(queue_id)
         batch: list[Event] = []
         newest = 0
         for event in _made(events, offset):

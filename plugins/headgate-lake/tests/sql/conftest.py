@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from headgate_lake import Lake, Limits, Runner
+from headgate_lake.sql.limits import MOST_SECONDS
+from headgate_lake.sql.process import Spares
 from headgate_lake.testing import write_lake
 
 DAYS = 10
@@ -41,7 +43,14 @@ def limits() -> Limits:
 
 
 @pytest.fixture(scope="session")
-def runner(shop: Lake, limits: Limits) -> Iterator[Runner]:
+def spares() -> Iterator[Spares]:
+    """The processes of all runners of a test run, as starting one takes longer than most tests."""
+    one = Spares(MOST_SECONDS)
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="session")
+def runner(shop: Lake, limits: Limits, spares: Spares) -> Runner:
     """Runs queries over `shop`."""
-    with Runner(shop, limits) as one:
-        yield one
+    return Runner(shop, limits, spares)

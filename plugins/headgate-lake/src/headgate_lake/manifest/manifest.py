@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from headgate_lake.manifest.records import Change, DataFile, LakeError, Shard, Span
+from headgate_lake.manifest.records import Change, DataFile, Day, LakeError, Shard
 from headgate_lake.manifest.tables import MANIFEST, open_manifest
 
 __all__ = ["Manifest"]
@@ -130,6 +130,11 @@ class Manifest:
         found = self._db.execute("SELECT 1 FROM files WHERE path = ?", (path,)).fetchone()
         return found is not None
 
+    def knows(self, path: str) -> bool:
+        """Tells whether a file is part of the lake, or was until it is deleted."""
+        sql = "SELECT 1 FROM removed WHERE path = ?"
+        return self.holds(path) or self._db.execute(sql, (path,)).fetchone() is not None
+
     def files(
         self, start_ms: int | None = None, end_ms: int | None = None, day: str | None = None
     ) -> list[DataFile]:
@@ -142,34 +147,32 @@ class Manifest:
         )
         return [DataFile(*row) for row in rows]
 
-    def spans_of(self, paths: Iterable[str]) -> tuple[Span, ...]:
-        """Returns the spans of files, one for each queue."""
-        found: dict[str, Span] = {}
-        for path in paths:
-            for queue_id, first, last in self._db.execute(
-                "SELECT queue_id, first, last FROM spans WHERE path = ?", (path,)
-            ):
-                known = found.get(queue_id)
-                if known is not None:
-                    first, last = min(first, known.first), max(last, known.last)
-                found[queue_id] = Span(queue_id, first, last)
-        return tuple(found.values())
-
-    def holding(self, queue_id: str, first: int, last: int) -> list[str]:
-        """Returns the paths of the files that may hold offsets of a queue."""
+    def holding(self, queue_id: str, first: int, last: int) -> list[DataFile]:
+        """Returns the files that may hold offsets of a queue."""
         rows = self._db.execute(
-            "SELECT path FROM spans WHERE queue_id = ? AND last >= ? AND first <= ? ORDER BY path",
+            "SELECT files.* FROM spans JOIN files USING (path) "
+            "WHERE queue_id = ? AND last >= ? AND first <= ? ORDER BY path",
             (queue_id, first, last),
         )
-        return [path for (path,) in rows]
+        return [DataFile(*row) for row in rows]
 
-    def crowded(self, least: int) -> list[tuple[str, int, int]]:
-        """Returns day, level and number of the files that are at least so many of a kind."""
-        return self._db.execute(
-            "SELECT day, level, count(*) FROM files WHERE level < 9 "
-            "GROUP BY day, level HAVING count(*) >= ? ORDER BY count(*) DESC",
-            (least,),
-        ).fetchall()
+    def crowded(self, least: int, below: int) -> tuple[str, int] | None:
+        """Returns the day and level with the most files, if these are so many at least.
+
+        Args:
+            below: only levels below this one.
+        """
+        found: tuple[str, int] | None = self._db.execute(
+            "SELECT day, level FROM files WHERE level < ? "
+            "GROUP BY day, level HAVING count(*) >= ? ORDER BY count(*) DESC LIMIT 1",
+            (below, least),
+        ).fetchone()
+        return found
+
+    def overfull(self, least: int) -> list[str]:
+        """Returns the days that have so many files at least."""
+        rows = self._db.execute("SELECT day FROM files GROUP BY day HAVING count(*) >= ?", (least,))
+        return [day for (day,) in rows]
 
     def most_files(self) -> int:
         """Returns the number of files of the day that has the most."""
@@ -178,6 +181,11 @@ class Manifest:
         ).fetchone()
         return int(found[0]) if found else 0
 
+    def files_of(self, day: str) -> int:
+        """Counts the files of a day."""
+        (found,) = self._db.execute("SELECT count(*) FROM files WHERE day = ?", (day,)).fetchone()
+        return int(found)
+
     def totals(self) -> tuple[int, int, int]:
         """Returns the number of files, rows and bytes."""
         found = self._db.execute(
@@ -185,13 +193,18 @@ class Manifest:
         ).fetchone()
         return int(found[0]), int(found[1]), int(found[2])
 
-    def days(self) -> list[tuple[str, int, int, int, bool]]:
-        """Returns day, files, rows, bytes and whether it is closed, in order."""
+    def days(self) -> list[Day]:
+        """Returns all days that have files, in order."""
         rows = self._db.execute(
             "SELECT day, count(*), sum(rows), sum(bytes), day IN (SELECT day FROM days) "
             "FROM files GROUP BY day ORDER BY day"
         )
-        return [(day, files, count, size, bool(closed)) for day, files, count, size, closed in rows]
+        return [Day(day, files, count, size, bool(shut)) for day, files, count, size, shut in rows]
+
+    def ended_before(self, moment_ms: int) -> bool:
+        """Tells whether a file has no event of this time or later."""
+        found = self._db.execute("SELECT 1 FROM files WHERE last_ms < ? LIMIT 1", (moment_ms,))
+        return found.fetchone() is not None
 
     def span(self) -> tuple[int, int] | None:
         """Returns the times of the first and the last event; None for an empty lake."""

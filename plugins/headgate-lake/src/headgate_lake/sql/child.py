@@ -25,7 +25,7 @@ from headgate_lake.sql.guard import Refused, tables_of
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["main"]
+__all__ = ["CONFIG", "main"]
 
 _NICE = 10
 _ANSWER = "answer.parquet"
@@ -43,7 +43,7 @@ _SMALL_BYTES = 250_000_000
 
 _STATM = Path("/proc/self/statm")
 
-_CONFIG: dict[str, str | bool | int | float | list[str]] = {
+CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "allow_community_extensions": "false",
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
@@ -51,6 +51,7 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "max_expression_depth": str(_MOST_DEPTH),
     "python_enable_replacements": "false",  # names of Python variables are no tables
 }
+"""Settings of the engine that do not depend on the query."""
 
 _OWN_FAILURES = {"OutOfMemoryException": "memory", "IOException": "files"}
 
@@ -77,7 +78,7 @@ def main() -> None:
         return
     while True:
         # What is prepared here does not have to be done once a query is there.
-        connection = duckdb.connect(":memory:", config=_CONFIG)
+        connection = duckdb.connect(":memory:", config=CONFIG)
         connection.execute("SELECT 1")
         job: wire.Job = inbox.get()
         end: wire.End | wire.Failure
@@ -131,11 +132,13 @@ def _serve(
     answers: BinaryIO,
 ) -> wire.End:
     _configure(connection, job)
-    places = _tables(connection, job)
+    places = tables_of(connection, job.sql, trusted=job.trusted)
     _send(answers, wire.Names(places))
     while isinstance(message := inbox.get(), wire.Look):
         connection.execute(message.sql)
         _send(answers, _stream(connection, job, answers, max_rows=sys.maxsize))
+    if isinstance(message, wire.Drop):
+        return wire.End(truncated=False, rows=0)
     assert isinstance(message, wire.Go)
     for statement in message.setup:
         connection.execute(statement)
@@ -178,25 +181,6 @@ def _lock_in(connection: duckdb.DuckDBPyConnection, files: list[str]) -> None:
     connection.execute(f"SET allowed_paths = [{', '.join(map(_quoted, files))}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
-
-
-def _tables(connection: duckdb.DuckDBPyConnection, job: wire.Job) -> dict[str, tuple[int, int]]:
-    statements = connection.extract_statements(job.sql)
-    if len(statements) != 1:
-        raise Refused(f"one SELECT at a time: this is {len(statements) or 'no'} statements")
-    (serialized,) = connection.execute(
-        "SELECT json_serialize_sql($1::VARCHAR)", [job.sql]
-    ).fetchone() or ("",)
-    if msgspec.json.decode(serialized, type=_Serialized).error:
-        kind = statements[0].type.name
-        raise Refused(
-            f"only SELECT is accepted, and this is {'PIVOT' if kind == 'MULTI' else kind}"
-        )
-    return tables_of(serialized, trusted=job.trusted)
-
-
-class _Serialized(msgspec.Struct):
-    error: bool
 
 
 def _stream(

@@ -11,11 +11,12 @@ import click
 import msgspec
 
 from gateway import CONFIG_OPTION, explained_errors, load_scope, say
+from headgate_lake.commands.place import LAKE_OPTION
 from headgate_lake.sql.history import history_of
 from headgate_lake.sql.limits import MOST_SECONDS
 from headgate_lake.sql.output import print_answer, print_footer
 from headgate_lake.sql.place import find_lake, limits_of, moment_in, zone_of
-from headgate_lake.sql.process import Child
+from headgate_lake.sql.process import Child, Spares
 from headgate_lake.sql.runner import Query, Runner
 
 __all__ = ["sql"]
@@ -36,7 +37,7 @@ __all__ = ["sql"]
 )
 @click.option("--rows", type=click.IntRange(1, 10_000_000), help="Most rows to print.")
 @click.option("--seconds", type=click.FloatRange(0.1, MOST_SECONDS), help="Most time to take.")
-@click.option("--lake", "lake_id", metavar="ID", help="The lake, if there is more than one.")
+@LAKE_OPTION
 def sql(
     text: str | None,
     config_path: Path,
@@ -47,7 +48,7 @@ def sql(
     parquet: Path | None,
     rows: int | None,
     seconds: float | None,
-    lake_id: str | None,
+    id_: str | None,
 ) -> None:
     """Ask the events of the lake with one SELECT; without SQL, open a shell.
 
@@ -55,8 +56,9 @@ def sql(
     `order_completed`. SQL may also come from standard input.
     """
     with explained_errors(), ExitStack() as stack:
-        first = Child()  # it starts while the config is read
-        stack.callback(first.close)
+        # It starts while the config is read.
+        spares = Spares(MOST_SECONDS, Child())
+        stack.callback(spares.close)
         scope = load_scope(config_path)
         name, place = zone_of(scope, zone)
         now = datetime.now(UTC)
@@ -73,16 +75,16 @@ def sql(
             max_rows=rows or limits.max_rows,
             seconds=seconds or limits.seconds,
         )
-        lake = find_lake(scope, lake_id)
+        lake = find_lake(scope, id_)
         if text is None and sys.stdin.isatty():
             from headgate_lake.sql.shell import Shell
 
-            with Runner(lake, limits, first=first) as runner:
+            with Runner(lake, limits, spares) as runner:
                 Shell(runner, query, style or "table", history_of(lake.folder)).run()
             return
         if text is None:
             query = msgspec.structs.replace(query, sql=sys.stdin.read())
-        with Runner(lake, limits, spare=False, first=first) as runner:
+        with Runner(lake, limits, spares) as runner:
             answer = runner.run(query)
         if parquet is not None:
             say(f"{parquet}: {answer.bytes:,} bytes")

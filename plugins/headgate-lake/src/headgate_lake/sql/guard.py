@@ -7,14 +7,20 @@ of the two walls. It also keeps from users what the engine tells about itself, s
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+if TYPE_CHECKING:
+    import duckdb
 
 __all__ = ["FIXED_VIEWS", "Refused", "tables_of"]
 
 FIXED_VIEWS = ("events", "people", "sessions")
 """The views that every lake has."""
+
+_SPELLED = {"MULTI": "PIVOT"}
+"""Names of statements, where those of the parser differ from SQL's."""
 
 _NO_PLACE = (1 << 64) - 1
 
@@ -53,19 +59,33 @@ class Refused(Exception):
         self.place = place
 
 
-def tables_of(serialized: str, *, trusted: bool) -> dict[str, tuple[int, int]]:
+class _Serialized(msgspec.Struct):
+    error: bool
+
+
+def tables_of(
+    connection: duckdb.DuckDBPyConnection, sql: str, *, trusted: bool
+) -> dict[str, tuple[int, int]]:
     """Returns the names of the tables that a SELECT reads, with their places in its text.
 
     Args:
-        serialized: what ``json_serialize_sql`` returns for one statement.
-        trusted: SQL of our own, of which nothing is refused.
+        connection: to a database, for its parser.
+        trusted: SQL of our own, of which no function is refused.
 
     Raises:
-        Refused: a user may not run it.
+        Refused: it is not one SELECT, or a user may not run it.
+        duckdb.Error: it is no SQL.
     """
+    statements = connection.extract_statements(sql)
+    if len(statements) != 1:
+        raise Refused(f"one SELECT at a time: this is {len(statements) or 'no'} statements")
+    row = connection.execute("SELECT json_serialize_sql($1::VARCHAR)", [sql]).fetchone()
+    serialized = str(row and row[0])
+    if msgspec.json.decode(serialized, type=_Serialized).error:
+        kind = statements[0].type.name
+        raise Refused(f"only SELECT is accepted, and this is {_SPELLED.get(kind, kind)}")
     try:
-        tree = msgspec.json.decode(serialized)
-        nodes = list(_nodes(tree["statements"]))
+        nodes = list(_nodes(msgspec.json.decode(serialized)["statements"]))
     except RecursionError:
         raise Refused("the SQL is nested too deeply") from None
     # `WITH events AS (SELECT ... FROM events)` reads the view, so these count in any case. To count

@@ -6,6 +6,7 @@ import re
 from datetime import datetime, timedelta, tzinfo
 
 from gateway import ConfigError, ProjectConfig, Scope
+from headgate_lake.commands.place import find_lake as find_folder
 from headgate_lake.lake import Lake
 from headgate_lake.sql.limits import Limits
 
@@ -18,20 +19,13 @@ def find_lake(scope: Scope, id_: str | None = None) -> Lake:
     """Opens the lake of a config.
 
     Args:
-        id_: of the destination, where there is more than one lake.
+        id_: of the destination; None for the only one.
 
     Raises:
-        ConfigError: there is none, or more than one.
+        ConfigError: there is no such lake, or no id and several lakes.
         LakeError: it cannot be opened.
     """
-    configs = scope.configs("lake")
-    if not configs:
-        raise ConfigError(f'{scope.file}: no destination is enabled that has type = "lake"')
-    if id_ is None and len(configs) > 1:
-        raise ConfigError(f"there is more than one lake; take one of {', '.join(configs)}")
-    if id_ is not None and id_ not in configs:
-        raise ConfigError(f"there is no lake {id_!r}; there is {', '.join(configs)}")
-    return Lake.open(scope.path(configs[id_ or next(iter(configs))].path))
+    return Lake.open(find_folder(scope, id_)[0])
 
 
 def limits_of(scope: Scope) -> Limits:
@@ -62,11 +56,11 @@ def moment_in(zone: tzinfo, text: str, now: datetime) -> datetime:
         ConfigError: it names none.
     """
     age = re.fullmatch(r"(\d{1,6})([mhdw])", text)
-    if age:
-        return now - timedelta(**{_UNITS[age[2]]: int(age[1])})
     try:
+        if age:
+            return now - timedelta(**{_UNITS[age[2]]: int(age[1])})
         moment = datetime.fromisoformat(text)
-    except ValueError:
+    except (OverflowError, ValueError):
         raise ConfigError(
             f"{text!r} is no time: 2026-11-01, 2026-11-01T12:00, or so long ago: 24h, 90d"
         ) from None

@@ -22,6 +22,7 @@ from headgate_lake.sql.errors import (
     QueryCancelled,
     QueryCrashed,
     QueryError,
+    QueryInvalid,
     QueryOutOfMemory,
     QueryOutOfTime,
     QueryRefused,
@@ -150,21 +151,20 @@ class Runner:
     Args:
         lake: the files.
         limits: for each query and for all.
-        spare: keep a process ready for the next query, for programs that run more than one.
-        first: a process that was started ahead for the first query.
+        spares: processes that stand ready, if several runners share them; by default the runner
+            has its own, which end with it.
     """
 
     def __init__(
         self,
         lake: Files,
         limits: Limits | None = None,
-        *,
-        spare: bool = True,
-        first: Child | None = None,
+        spares: Spares | None = None,
     ) -> None:
         self._lake = lake
         self._limits = limits or Limits()
-        self._spares = Spares(self._limits.spare_seconds if spare else 0, first)
+        self._own = Spares(self._limits.spare_seconds)
+        self._spares = spares or self._own
         self._slots = Slots(lake.folder / _FOLDER, self._limits.at_once, self._limits.max_waiting)
         self._slots.sweep()
         self._catalogue = Catalogue(lake.folder / _FOLDER / _CATALOGUE)
@@ -178,7 +178,7 @@ class Runner:
 
     def close(self) -> None:
         """Ends the process that stands ready. Queries that run go on."""
-        self._spares.close()
+        self._own.close()
         if self._threads is not None:
             self._threads.shutdown(wait=False)
 
@@ -251,7 +251,13 @@ class Runner:
         names = self._receive(child, query, wire.Names)
         paths = [str(path) for path in self._lake.paths(query.start, query.end)]
         setup = setup_of({name.casefold() for name in names.places}, paths, query.start, query.end)
-        setup += self._event_views(query, names, child)
+        try:
+            setup += self._event_views(query, names, child)
+        except QueryInvalid:
+            if not child.reusable:  # it waits for what the query reads
+                child.send(wire.Drop())
+                self._next(child)
+            raise
         child.send(wire.Go(setup=setup, files=paths))
         columns, rows, size, end = self._rows(child, query)
         count = end.rows

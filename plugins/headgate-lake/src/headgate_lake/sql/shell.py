@@ -39,7 +39,8 @@ _QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/""", re
 
 def is_complete(text: str) -> bool:
     """Tells if a text ends with a semicolon that is neither in quotes nor in a comment."""
-    return _QUOTED.sub("", text).rstrip().endswith(";")
+    rest = _QUOTED.sub("", text).rstrip()
+    return rest.endswith(";") and not any(open_ in rest for open_ in ("'", '"', "/*"))
 
 
 def completions(start: str, names: list[str]) -> list[str]:

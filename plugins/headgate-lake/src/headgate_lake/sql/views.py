@@ -7,7 +7,16 @@ from datetime import UTC, datetime
 
 from headgate_lake.columns import COLUMNS
 
-__all__ = ["SESSION_MINUTES", "event_view", "quoted", "quoted_name", "read_files", "setup_of"]
+__all__ = [
+    "PEOPLE",
+    "SESSIONS",
+    "SESSION_MINUTES",
+    "event_view",
+    "quoted",
+    "quoted_name",
+    "read_files",
+    "setup_of",
+]
 
 SESSION_MINUTES = 30
 """A session ends after so long without an event."""
@@ -24,7 +33,7 @@ _LEFT_OUT = {"type", "event", "traits"}
 _MADE_FROM_PROPERTIES = {"revenue", "currency", "order_id"}
 """Columns of `events` that have the property of the same name, already typed."""
 
-_PEOPLE = """
+PEOPLE = """
 SELECT person,
     arg_max(user_id, ts) FILTER (user_id IS NOT NULL) AS user_id,
     arg_min(anonymous_id, ts) FILTER (anonymous_id IS NOT NULL) AS anonymous_id,
@@ -43,8 +52,9 @@ SELECT person,
     bool_or(bot) AS bot
 FROM events WHERE person IS NOT NULL GROUP BY person
 """
+"""The view `people`: a row for each person with an event in the range."""
 
-_SESSIONS = f"""
+SESSIONS = f"""
 WITH gaps AS (
     SELECT *, coalesce(
         ts - lag(ts) OVER of_person > INTERVAL {SESSION_MINUTES} MINUTES, true
@@ -78,8 +88,9 @@ SELECT person, number, min(ts) AS started_at, max(ts) AS ended_at,
     bool_or(bot) AS bot
 FROM numbered GROUP BY person, number
 """  # noqa: S608
+"""The view `sessions`: a row for each session, as far as it is in the range."""
 
-_FIXED = {"people": _PEOPLE, "sessions": _SESSIONS}
+_FIXED = {"people": PEOPLE, "sessions": SESSIONS}
 
 
 def setup_of(
@@ -132,7 +143,7 @@ def event_view(name: str, event: str, properties: Iterable[tuple[str, str]]) -> 
     for key, kind in properties:
         if key in _MADE_FROM_PROPERTIES:
             continue
-        column = f"properties_{key}" if key.casefold() in taken else key or "properties_"
+        column = f"properties_{key}" if not key or key.casefold() in fixed else key
         column = next(
             free
             for free in (column, *(f"{column}_{number}" for number in range(2, 1000)))

@@ -7,7 +7,7 @@
                  ◀─────────────    Names      the views that it reads
     Look         ─────────────▶    (if views of events have to be worked out)
                  ◀─────────────    Rows, End
-    Go           ─────────────▶    makes the views, locks itself in, runs the SQL
+    Go or Drop   ─────────────▶    makes the views, locks itself in, runs the SQL
                  ◀─────────────    Header, Rows, Rows, ..., End
 
 A `Failure` of the child may take the place of each of its messages. A message is its length in four
@@ -26,6 +26,7 @@ from uuid import UUID
 import msgspec
 
 __all__ = [
+    "Drop",
     "End",
     "Ended",
     "Failure",
@@ -81,6 +82,10 @@ class Go(msgspec.Struct, tag="go", kw_only=True):
     files: list[str]
 
 
+class Drop(msgspec.Struct, tag="drop"):
+    """The query does not run after all."""
+
+
 class Names(msgspec.Struct, tag="names"):
     """Names of the tables in the SQL of a query, with their places in it, in bytes."""
 
@@ -130,7 +135,7 @@ class Failure(msgspec.Struct, tag="failure", kw_only=True):
 
 
 FromChild = Names | Header | Rows | End | Failure
-ToChild = Job | Look | Go
+ToChild = Job | Look | Go | Drop
 
 
 def decoder_of(kinds: Any) -> Callable[[bytes], Any]:
