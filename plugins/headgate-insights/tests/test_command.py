@@ -23,7 +23,11 @@ from headgate_insights.scope import ScopeOptions
 
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 Run = Callable[..., Result]
-NEEDED: dict[str, dict[str, Any]] = {"funnel": {"step": ("Opened", "Bought")}}
+NEEDED: dict[str, dict[str, Any]] = {
+    "funnel": {"step": ("Opened", "Bought")},
+    "revenue": {"order": "Bought"},
+    "ltv": {"order": "Bought", "start": "Bought"},
+}
 """Options that a figure cannot do without, or that name events of `events`."""
 
 

@@ -18,6 +18,8 @@ BUILTINS = (
     "retention",
     "churn",
     "funnel",
+    "revenue",
+    "ltv",
     "sessions",
     "paths",
     "events",
