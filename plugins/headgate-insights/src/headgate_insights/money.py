@@ -47,16 +47,20 @@ class Money:
     def __init__(self, options: MoneyOptions) -> None:
         self.currency = options.currency.upper()
         self.order = Selector.parse(options.order)
-        self._refund = Selector.parse(options.refund) if options.refund else None
+        self._refund = Selector.parse(options.refund) if options.refund else Selector("", "false")
         # The default name of a refund is no question: many shops have no such event.
-        self.selectors = [self.order]
-        if self._refund and options.refund != REFUND:
-            self.selectors.append(self._refund)
+        is_asked = options.refund not in ("", REFUND)
+        self.selectors = [self.order, *([self._refund] if is_asked else [])]
         self._rates = dict(map(_rate, options.rate))
         if self._rates and not self.currency:
             raise WrongQuestion("--rate needs --currency, the currency that the rates lead to")
         if self._rates:
             self._rates[self.currency] = 1.0
+
+    @property
+    def choices(self) -> list[Selector]:
+        """Orders and refunds."""
+        return [self.order, self._refund]
 
     @property
     def _value(self) -> str:
@@ -71,18 +75,18 @@ class Money:
         A shop may tell the same order twice, from the browser and from its server. So an order id
         counts once.
         """
+        events = f"SELECT * EXCLUDE (order_id) FROM ({self._events(scope, self.order, start, end)})"
         return (
-            f"SELECT * EXCLUDE (order_id) FROM (\n  {self._events(scope, self.order, start, end)}"
-            "\n) QUALIFY order_id IS NULL OR "
-            "row_number() OVER (PARTITION BY order_id ORDER BY ts) = 1"
+            f"{events} WHERE order_id IS NULL\nUNION ALL BY NAME\n{events} "
+            "WHERE order_id IS NOT NULL\n"
+            "QUALIFY row_number() OVER (PARTITION BY order_id ORDER BY ts) = 1"
         )
 
     def refunds(self, scope: Scope, start: datetime, end: datetime) -> str:
         """Returns the SELECT of refunds, with the same columns; ``value`` is above 0."""
-        which = self._refund or Selector("", "false")
         return (
             "SELECT * EXCLUDE (order_id) REPLACE (abs(value) AS value) FROM (\n  "
-            f"{self._events(scope, which, start, end)}\n)"
+            f"{self._events(scope, self._refund, start, end)}\n)"
         )
 
     def _events(self, scope: Scope, which: Selector, start: datetime, end: datetime) -> str:

@@ -172,25 +172,23 @@ class Funnel(Figure[FunnelOptions]):
 
     # SQL.
 
-    def _entrances(self, scope: Scope) -> str:
-        """Returns the SELECT of people with their weight and label."""
-        which = self._steps[0]
-        if self.options.order == "any":
-            tests = " OR ".join(f"({one.sql})" for one in self._steps)
-            which = Selector("any step", f"({tests})")
-        entries = scope.events(which, scope.start, scope.end)
-        return (
-            f"SELECT unit, {scope.entry_weight} AS w, {scope.entry_label} AS label "
-            f"FROM (\n  {entries}\n) GROUP BY unit"
-        )
-
     def _progress(self, scope: Scope) -> str:
-        return f"""{tries_sql(self._rules, scope)}, progress AS (
+        # The entries of a funnel in order are a part of its SQL already.
+        entries = "entries"
+        if self.options.order != "order":
+            of = self._steps[:1] if self.options.order == "strict" else self._steps
+            held = {"held": self._rules.held} if self._rules.held else {}
+            events = scope.events(Selector.any_of(of), scope.start, scope.end, held)
+            entries = f"(\n  {events}{' AND held IS NOT NULL' if held else ''}\n)"
+        latest = "min" if self.options.entry == "first" else "max"
+        return f"""{tries_sql(self._rules, scope)}, people AS (
+  SELECT unit, {scope.entry_weight} AS w, {scope.entry_label} AS label, {latest}(ts) AS latest
+  FROM {entries} GROUP BY unit
+), progress AS (
+  SELECT unit, 1 AS step, 0 AS took FROM people
+  UNION ALL
   -- The first attempt that got to a step tells its time.
-  SELECT unit, step, arg_min(t - began, t) AS took, max(began) AS latest
-  FROM tries GROUP BY unit, step
-), people AS (
-  {self._entrances(scope)}
+  SELECT unit, step, arg_min(t - began, t) AS took FROM tries WHERE step > 1 GROUP BY unit, step
 )"""
 
     def statement(self, scope: Scope) -> Statement:
@@ -207,7 +205,7 @@ class Funnel(Figure[FunnelOptions]):
   FROM progress JOIN people USING (unit)
 )
 SELECT label, step, sum(w) AS people, sum(w * w) AS squares,
-  sum(w) FILTER (latest > epoch_us({over})) AS open, {quantiles}
+  sum(w) FILTER (latest > {over}) AS open, {quantiles}
 FROM ranked GROUP BY label, step ORDER BY label, step"""
         return scope.statement(sql, scope.start, self._reads_to(scope))
 

@@ -90,7 +90,7 @@ def _in_order(rules: FunnelRules, scope: Scope) -> str:
         + "\n)",
     ]  # fmt: skip
     if rules.excluded:
-        events = scope.events(_either(rules.excluded), scope.start, end, columns)
+        events = scope.events(Selector.any_of(rules.excluded), scope.start, end, columns)
         parts.append(f"excluded AS (\n  {events}\n)")
     for number in range(2, len(steps) + 1):
         before, step = steps[number - 2], steps[number - 1]
@@ -128,12 +128,6 @@ def _in_order(rules: FunnelRules, scope: Scope) -> str:
     return "WITH " + ", ".join(parts) + f", tries AS (\n  {rows}\n)"
 
 
-def _either(selectors: Sequence[Selector]) -> Selector:
-    """Returns the choice of all events of several choices."""
-    test = " OR ".join(f"({one.sql})" for one in selectors)
-    return Selector(" or ".join(one.text for one in selectors), f"({test})")
-
-
 def _only_first(rules: FunnelRules) -> str:
     """Returns the clause that keeps the entries that count."""
     if rules.entry == "any":
@@ -144,7 +138,7 @@ def _only_first(rules: FunnelRules) -> str:
 def _strict(rules: FunnelRules, scope: Scope) -> str:
     steps, window = rules.steps, in_microseconds(rules.window)
     columns = _columns(rules) | {f"is{i}": one.sql for i, one in enumerate(steps, 1)}
-    anything = _either([Selector.parse(ANYTHING), *steps])
+    anything = Selector.any_of([Selector.parse(ANYTHING), *steps])
     events = scope.events(anything, scope.start, scope.end + rules.window, columns)
     ahead, depth = [], "1"
     for number in range(2, len(steps) + 1):
@@ -177,9 +171,9 @@ def _strict(rules: FunnelRules, scope: Scope) -> str:
 def _any_order(rules: FunnelRules, scope: Scope) -> str:
     steps, window = rules.steps, in_microseconds(rules.window)
     columns = _columns(rules) | {f"is{i}": one.sql for i, one in enumerate(steps, 1)}
-    excluded = _either(rules.excluded).sql if rules.excluded else "false"
+    excluded = Selector.any_of(rules.excluded).sql if rules.excluded else "false"
     columns["is_excluded"] = excluded
-    chosen = _either([*steps, *rules.excluded])
+    chosen = Selector.any_of([*steps, *rules.excluded])
     events = scope.events(chosen, scope.start, scope.end + rules.window, columns)
     times = ", ".join(
         f"min(t) FILTER (is{number}) OVER ahead" for number in range(1, len(steps) + 1)

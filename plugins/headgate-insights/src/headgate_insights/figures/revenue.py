@@ -70,7 +70,7 @@ class RevenueRow(Share, frozen=True, kw_only=True):
 
 
 class _Sums(NamedTuple):
-    """The sums of one period, in the order of the SELECT."""
+    """The sums of one period, by the names of the columns of the SELECT."""
 
     paid: float
     refunded: float
@@ -134,8 +134,7 @@ class Revenue(Figure[RevenueOptions]):
         lines = [
             *self._money.definition,
             "AOV is what was paid, before refunds, for each order.",
-            f"ARPPU is revenue for each of the {scope.people} who ordered in the "
-            f"{self.options.every}.",
+            f"ARPPU is revenue for each of the {scope.people} who ordered in it.",
         ]
         if not self._by_currency(scope):
             lines.append(
@@ -153,33 +152,41 @@ class Revenue(Figure[RevenueOptions]):
         start, end = scope.start, scope.end
         period = scope.period(self.options.every, start, end)
         label = f"{scope.label_column} AS label"
-        active = ""
-        if not self._by_currency(scope):
-            active = f"""
-  UNION ALL BY NAME
-  SELECT *, 0 AS ordered, 0::DOUBLE AS value, 0::DOUBLE AS back
-  FROM ({scope.events(self._active, start, end)})"""
+        present = Selector.any_of([self._active, *self._money.choices])
         sql = f"""WITH moves AS (
   SELECT *, 1 AS ordered, 0::DOUBLE AS back FROM ({self._money.orders(scope, start, end)})
   UNION ALL BY NAME
   SELECT * RENAME (value AS back), 0 AS ordered, 0::DOUBLE AS value
-  FROM ({self._money.refunds(scope, start, end)}){active}
-), each_one AS (
+  FROM ({self._money.refunds(scope, start, end)})
+), codes AS (
+  SELECT {label}, list(DISTINCT currency) AS currencies FROM moves GROUP BY 1
+), payers AS (
   SELECT {label}, {period} AS period, unit, {scope.entry_weight} AS w,
     coalesce(sum(value), 0) AS y, coalesce(sum(back), 0) AS r, sum(ordered) AS n, y - r AS z,
-    count(*) FILTER (ordered = 1 AND value IS NULL) AS unpriced,
-    list(DISTINCT currency) FILTER (currency IS NOT NULL) AS codes
+    count(*) FILTER (ordered = 1 AND value IS NULL) AS unpriced
   FROM moves GROUP BY GROUPING SETS ((label, period, unit), (label, unit))
+), paid AS (
+  SELECT label, period, sum(w * y) AS paid, sum(w * r) AS refunded, sum(w * n) AS orders,
+    sum(w) FILTER (n > 0) AS buyers, sum(w) FILTER (n > 1) AS again,
+    sum(w * w) FILTER (n > 0) AS buyer_squares,
+    sum(w * w * y * y) AS paid2, sum(w * w * y * n) AS paid_orders, sum(w * w * n * n) AS orders2,
+    sum(w * w * z * z) AS net2, sum(w * w * z) AS net,
+    sum(w * w * z * z) FILTER (n > 0) AS buyer_net2, sum(w * w * z) FILTER (n > 0) AS buyer_net,
+    sum(w * z) FILTER (n > 0) AS buyer_revenue, sum(unpriced) AS unpriced
+  FROM payers GROUP BY label, period
+), present AS (
+  SELECT {label}, {period} AS period, unit, {scope.entry_weight} AS w
+  FROM ({scope.events(present, start, end)})
+  GROUP BY GROUPING SETS ((label, period, unit), (label, unit))
+), people AS (
+  SELECT label, period, sum(w) AS people, sum(w * w) AS people_squares
+  FROM present GROUP BY label, period
 )
-SELECT label, period, sum(w * y), sum(w * r), sum(w * n), sum(w),
-  coalesce(sum(w) FILTER (n > 0), 0), coalesce(sum(w) FILTER (n > 1), 0),
-  coalesce(sum(w * w) FILTER (n > 0), 0), sum(w * w),
-  sum(w * w * y * y), sum(w * w * y * n), sum(w * w * n * n),
-  sum(w * w * z * z), sum(w * w * z),
-  coalesce(sum(w * w * z * z) FILTER (n > 0), 0), coalesce(sum(w * w * z) FILTER (n > 0), 0),
-  coalesce(sum(w * z) FILTER (n > 0), 0), sum(unpriced),
-  list_distinct(flatten(list(codes) FILTER (codes IS NOT NULL)))
-FROM each_one GROUP BY label, period ORDER BY label, period NULLS FIRST"""
+SELECT people.label, people.period, {", ".join(_Sums._fields)}
+FROM people LEFT JOIN paid
+  ON people.label = paid.label AND people.period IS NOT DISTINCT FROM paid.period
+LEFT JOIN codes ON people.label = codes.label
+ORDER BY people.label, people.period NULLS FIRST"""
         return scope.statement(sql, start, end)
 
     def people(self, scope: Scope, cell: str) -> Statement:
@@ -204,7 +211,10 @@ FROM each_one GROUP BY label, period ORDER BY label, period NULLS FIRST"""
 
     def result(self, scope: Scope, rows: list[tuple[Any, ...]]) -> Result[RevenueRow]:
         """Makes a row for each range and each period that has begun."""
-        found = {(label, period): _Sums(*rest) for label, period, *rest in rows}
+        found = {
+            (label, period): _Sums._make([*(one or 0.0 for one in numbers), codes])
+            for label, period, *numbers, codes in rows
+        }
         for sums in found.values():
             self._money.check(sums.currencies or [])
         labels = list(dict.fromkeys(label for label, _ in found))
