@@ -26,6 +26,7 @@ Run = Callable[..., Result]
 NEEDED: dict[str, dict[str, Any]] = {
     "funnel": {"step": ("Opened", "Bought")},
     "revenue": {"order": "Bought"},
+    "campaigns": {"order": "Bought"},
     "ltv": {"order": "Bought", "start": "Bought"},
 }
 """Options that a figure cannot do without, or that name events of `events`."""

@@ -20,6 +20,7 @@ BUILTINS = (
     "funnel",
     "revenue",
     "ltv",
+    "campaigns",
     "sessions",
     "paths",
     "events",
