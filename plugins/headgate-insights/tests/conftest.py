@@ -167,3 +167,25 @@ def _ask(
         project=project,
         now=datetime.fromisoformat(now),
     )
+
+
+QUESTIONS: dict[str, dict[str, Any]] = {
+    "funnel": {"step": ("Opened", "Bought")},
+    "revenue": {"order": "Bought"},
+    "ltv": {"order": "Bought", "start": "Bought"},
+    "campaigns": {"order": "Bought"},
+    "engagement": {"reached": "Opened", "clicked": "Bought", "order": "Bought"},
+    "experiment": {"goal": "Bought", "control": "control"},
+}
+"""Options of figures that ask for events by name, for a lake of the events Opened and Bought."""
+
+
+@pytest.fixture
+def question() -> Callable[[str], tuple[dict[str, Any], dict[str, Any]]]:
+    """Returns the options of a figure, and of its scope, that a lake of few events can answer."""
+
+    def asked(figure: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        scope = {"group": "checkout"} if figure == "experiment" else {}
+        return QUESTIONS.get(figure, {}), scope
+
+    return asked

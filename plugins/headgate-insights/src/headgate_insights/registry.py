@@ -23,6 +23,8 @@ BUILTINS = (
     "campaigns",
     "sessions",
     "paths",
+    "engagement",
+    "experiment",
     "events",
 )
 """The figures of this package; each is a module of `headgate_insights.figures` with a ``SPEC``."""
