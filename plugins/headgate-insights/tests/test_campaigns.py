@@ -136,6 +136,14 @@ def test_files_of_costs_that_cannot_be_read(
         ask("campaigns", options={"spend": str(tmp_path / "nowhere.csv")})
 
 
+def test_revenue_of_several_currencies_is_refused(ask: Ask) -> None:
+    """Credits are orders, but the revenue beside them must be of one currency."""
+    events = [ordered("ada", 0, currency="EUR"), ordered("bob", 0, currency="USD")]
+    with pytest.raises(WrongQuestion, match="never added"):
+        ask("campaigns", events)
+    assert credit(ask("campaigns", options={"currency": "EUR"}), "last") == {"(none)": 1}
+
+
 STREAMS = st.lists(
     st.tuples(st.sampled_from("ab"), st.integers(0, 500), st.sampled_from(["x", "y", None, "!"])),
     max_size=20,

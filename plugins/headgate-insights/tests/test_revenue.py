@@ -74,6 +74,7 @@ def test_currencies_are_never_added(ask: Ask) -> None:
     assert (whole(chosen).revenue, whole(chosen).orders) == (100.0, 1)
     rates = {"currency": "EUR", "rate": ("USD=0.5",)}
     assert whole(ask("revenue", events, from_="2026-03-02", options=rates)).revenue == 60.0
+    assert "Amounts are in USD." in chosen.result.notes
     events.append(paid("eve", 0, 1.0, currency=None))
     with pytest.raises(WrongQuestion, match="without a currency"):
         ask("revenue", events, from_="2026-03-02", options=rates)

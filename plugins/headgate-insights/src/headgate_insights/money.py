@@ -7,7 +7,7 @@ line of its own (``--by currency``), one of them is chosen, or the user gives th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Annotated
 
@@ -100,16 +100,23 @@ class Money:
             events += f"\n    AND currency = {literal(self.currency)}"
         return events
 
-    def check(self, found: Iterable[str | None]) -> None:
-        """Refuses amounts that cannot be added.
+    def check(self, found: Mapping[str, Iterable[str | None] | None]) -> list[str]:
+        """Refuses amounts that cannot be added, and returns a note of the currency, if it is one.
 
         Args:
-            found: the currencies of amounts that were added, empty for amounts without one.
+            found: by breakdown, the currencies of amounts that were added; empty for amounts
+                without one.
 
         Raises:
             WrongQuestion: they are several, or one has no rate.
         """
-        codes = sorted({code for code in found if code is not None})
+        for codes in found.values():
+            self._check(sorted({code for code in codes or () if code is not None}))
+        all_ = {code for codes in found.values() for code in codes or () if code}
+        shown = {self.currency} if self.currency else all_
+        return [f"Amounts are in {one}." for one in shown if len(shown) == 1]
+
+    def _check(self, codes: list[str]) -> None:
         if self._rates:
             if unknown := [code for code in codes if code not in self._rates]:
                 raise WrongQuestion(f"there is no --rate for amounts {_words(unknown)}")

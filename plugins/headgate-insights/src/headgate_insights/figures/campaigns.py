@@ -173,7 +173,7 @@ ORDER BY label, {column(self.options.model)} DESC, touch"""
         """Makes one row for each touch, and for what was spent on nothing."""
         spent = spent_between(self._spend, *scope.dates)
         found = list(self._rows(rows, spent))
-        notes = []
+        notes = self._money.check({label: codes for label, _, _, _, codes, *_ in rows})
         if scope.by and spent:
             notes.append("Spend is not known by " + scope.by_words + ", so it is left out.")
         without = [one.touch for one in found if one.spend and not one.orders]
@@ -196,8 +196,7 @@ ORDER BY label, {column(self.options.model)} DESC, touch"""
         nothing = dict.fromkeys(map(column, MODELS), 0.0)
         known = set()
         by = any(label for label, *_ in rows)
-        for label, touch, orders, squares, codes, revenue, *parts in rows:
-            self._money.check(codes)
+        for label, touch, orders, squares, _, revenue, *parts in rows:
             known.add(touch)
             credit = parts[chosen]
             spend = None if by else spent.get(touch)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from msgspec import Meta, Struct, structs
 
 from gateway import FigureSpec
-from headgate_insights.charts import axis, chart, rows_of
+from headgate_insights.charts import COLOURS, axis, chart, rows_of
 from headgate_insights.durations import duration_words, in_microseconds, parse_duration
 from headgate_insights.errors import WrongQuestion
 from headgate_insights.events import Selector
@@ -283,6 +283,7 @@ FROM done JOIN people USING (unit) GROUP BY label, stage ORDER BY label, stage""
         encoding: dict[str, Any] = {
             "y": y,
             "x": x,
+            "color": {"value": COLOURS[0]},
             "opacity": {
                 "field": "inflated",
                 "type": "nominal",

@@ -359,13 +359,13 @@ FROM outcomes GROUP BY 1 ORDER BY 1"""
     def chart(self, scope: Scope, result: Result[ArmRow]) -> dict[str, Any]:
         """Draws the lift of each arm with its interval, and the line of no difference."""
         rows = [{**row, "zero": 0} for row in rows_of(result.rows) if row["verdict"]]
-        y = axis("arm", scope.options.group, "nominal")
+        y = axis("arm", None, "nominal")
         x = axis("lift", f"lift to {self.options.control}", "quantitative", axis={"format": "+%"})
         colour = {"value": COLOURS[0]}
         bounds = {"x": {**x, "field": "lift_low"}, "x2": {"field": "lift_high"}}
         zero = {"x": {**x, "field": "zero"}, "color": {"value": "#777777"}}
         return chart(
-            f"Lift of {self.options.measure} of {self._goal.text}",
+            f"Lift of {self._goal.text}, by arm of {scope.options.group}",
             "with the interval that is valid at all looks; grey: no difference",
             rows,
             {

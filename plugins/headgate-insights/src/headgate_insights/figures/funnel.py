@@ -302,8 +302,8 @@ FROM ranked GROUP BY label, step ORDER BY label, step"""
             "share",
             f"share of {scope.people} of the first step",
             "quantitative",
-            axis={"format": "%"},
-            scale={"domain": [0, 1.1], "nice": False},
+            axis={"format": "%", "values": [0, 0.2, 0.4, 0.6, 0.8, 1]},
+            scale={"domain": [0, 1.1], "nice": False},  # room for the figures
         )
         base: dict[str, Any] = {"y": y}
         bar: dict[str, Any] = {"value": COLOURS[0]}

@@ -190,8 +190,7 @@ FROM totals GROUP BY label, cohort, age ORDER BY ALL"""
         for label, cohort, age, *numbers, found in rows:
             sums[label, cohort][age] = _Sums(*numbers)
             codes[label].update(found or [])
-        for found in codes.values():
-            self._money.check(found)
+        notes = self._money.check(codes)
         cells: list[LtvRow] = []
         averages: dict[tuple[str, int], _Sums] = defaultdict(_Sums)
         for (label, cohort), of_age in sorted(sums.items()):
@@ -211,7 +210,7 @@ FROM totals GROUP BY label, cohort, age ORDER BY ALL"""
             self._row(label, None, unit, total, complete=True)
             for (label, unit), total in sorted(averages.items())
         ]
-        notes = [scope.begins_inside] if scope.begins_inside else []
+        notes += [scope.begins_inside] if scope.begins_inside else []
         if not average:
             notes.append("No period is over for any cohort yet, so there is no average.")
         return Result(rows=[*average, *cells], headlines=list(_headlines(average)), notes=notes)
@@ -238,7 +237,7 @@ FROM totals GROUP BY label, cohort, age ORDER BY ALL"""
 
     def table(self, scope: Scope, result: Result[LtvRow]) -> Table:
         """Shows the triangle; with a breakdown, the average of each value."""
-        units = fitting(self.options.units + 1)
+        units = fitting(max((row.unit for row in result.rows), default=0) + 1)
         every = self.options.every
         lines: dict[tuple[str, date | None], dict[int, LtvRow]] = defaultdict(dict)
         for row in result.rows:

@@ -134,7 +134,7 @@ class Revenue(Figure[RevenueOptions]):
         lines = [
             *self._money.definition,
             "AOV is what was paid, before refunds, for each order.",
-            f"ARPPU is revenue for each of the {scope.people} who ordered in it.",
+            f"ARPPU is revenue for each of the {scope.people} who ordered in the period.",
         ]
         if not self._by_currency(scope):
             lines.append(
@@ -215,12 +215,10 @@ ORDER BY people.label, people.period NULLS FIRST"""
             (label, period): _Sums._make([*(one or 0.0 for one in numbers), codes])
             for label, period, *numbers, codes in rows
         }
-        for sums in found.values():
-            self._money.check(sums.currencies or [])
+        notes = self._money.check({label: one.currencies for (label, _), one in found.items()})
         labels = list(dict.fromkeys(label for label, _ in found))
         made = [row for label in labels for row in self._rows_of(scope, label, found)]
         unpriced = sum(s.unpriced for (_, period), s in found.items() if period is None)
-        notes = []
         if unpriced:
             notes.append(f"{unpriced:,.0f} orders state no revenue; they count as orders of 0.")
         if self._by_currency(scope):
