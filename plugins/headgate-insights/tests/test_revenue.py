@@ -147,7 +147,7 @@ MOVES = st.lists(
 
 
 @settings(
-    max_examples=100 if settings.get_current_profile_name() == "long" else 6,
+    max_examples=100 if settings.get_current_profile_name() == "long" else 5,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
