@@ -102,6 +102,8 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from gateway.events.conditions.condition import Condition as Condition
     from gateway.events.conditions.condition import ConditionError as ConditionError
     from gateway.events.conditions.condition import compile_condition as compile_condition
+    from gateway.events.conditions.condition import condition_tree as condition_tree
+    from gateway.events.conditions.condition import parse_condition as parse_condition
     from gateway.events.conditions.path import PathError as PathError
     from gateway.events.conditions.path import format_path as format_path
     from gateway.events.conditions.path import parse_path as parse_path
@@ -182,7 +184,9 @@ else:  # at run time
             "BatchError ConfigError DeliveryError GatewayError Misconfigured Permanent "
             "QueueError QueueFull Retryable Throttled"
         ),
-        "gateway.events.conditions.condition": "Condition ConditionError compile_condition",
+        "gateway.events.conditions.condition": (
+            "Condition ConditionError compile_condition condition_tree parse_condition"
+        ),
         "gateway.events.conditions.path": "PathError format_path parse_path path_reader",
         "gateway.events.conditions.unit": "visitor_of",
         "gateway.events.device": "ContextFields context_values mobile_platform",

@@ -6,9 +6,9 @@
     properties.revenue > 100 or not exists(properties.coupon)
     match(context.page.url, "https://shop.example/*") and length(properties.products) >= 2
 
-A condition is parsed once and becomes a tree of functions. Python's own `eval` is never used.
-Evaluating a condition never raises: a missing field is null, and a comparison of values that cannot
-be compared is false. The grammar::
+A condition is parsed once into a syntax tree, which becomes a tree of functions. Python's own
+`eval` is never used. Evaluating a condition never raises: a missing field is null, and a comparison
+of values that cannot be compared is false. The grammar::
 
     condition  = all { "or" all }
     all        = one { "and" one }
@@ -27,17 +27,39 @@ operator.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
 from difflib import get_close_matches
 from typing import Any, ClassVar, TypeAlias
 
-from gateway.events.conditions import predicates
+from gateway.events.conditions import condition_tree, predicates
+from gateway.events.conditions.condition_tree import (
+    AllOf,
+    Among,
+    AnyOf,
+    Comparison,
+    Exists,
+    Field,
+    Function,
+    Literal,
+    Not,
+    Scalar,
+    TextTest,
+    Tree,
+    Value,
+)
 from gateway.events.conditions.lexer import LITERALS, Parser, TextError, Token
 from gateway.events.conditions.path import BODIES, EVERY, FIELDS, PathError, path_reader
 from gateway.events.event import Event
 
-__all__ = ["MAX_LENGTH", "MAX_NESTING", "Condition", "ConditionError", "compile_condition"]
+__all__ = [
+    "MAX_LENGTH",
+    "MAX_NESTING",
+    "Condition",
+    "ConditionError",
+    "compile_condition",
+    "condition_tree",
+    "parse_condition",
+]
 
 MAX_LENGTH = 10_000
 """Limit for a condition's characters."""
@@ -58,24 +80,28 @@ def compile_condition(text: str) -> Condition:
     Raises:
         ConditionError: the text is not a condition, or exceeds a limit.
     """
+    return _compiled(parse_condition(text))
+
+
+def parse_condition(text: str, fields: Collection[str] = FIELDS) -> Tree:
+    """Parses a condition into a syntax tree.
+
+    Args:
+        fields: names of single values that a path may be; by default those of an event. The bodies,
+            such as ``properties``, are known besides.
+
+    Raises:
+        ConditionError: the text is not a condition, or exceeds a limit.
+    """
     if len(text) > MAX_LENGTH:
         raise ConditionError(
             f"a condition has at most {MAX_LENGTH} characters, this one {len(text)}", text, 0
         )
-    return _Parser(text).parse()
-
-
-@dataclass(frozen=True, slots=True)
-class _Value:
-    """One side of a comparison: a literal, or a value that `read` takes from an event."""
-
-    read: Callable[[Event], Any] | None
-    literal: Any
-    start: int
+    return _Parser(text, fields).parse()
 
 
 _COMPARISONS = ("=", "!=", "<", "<=", ">", ">=")
-_TEXT_TESTS = {
+_TEXT_TESTS: dict[str, Callable[[predicates.Read, Any], Condition]] = {
     "contains": predicates.contains,
     "starts_with": predicates.starts_with,
     "ends_with": predicates.ends_with,
@@ -104,7 +130,11 @@ class _Parser(Parser):
         "!": "not",
     }
 
-    def parse(self) -> Condition:
+    def __init__(self, text: str, fields: Collection[str]) -> None:
+        super().__init__(text)
+        self._fields = fields
+
+    def parse(self) -> Tree:
         if self._next.kind == "end":
             raise self._error("the condition is empty")
         condition = self._any()
@@ -116,23 +146,23 @@ class _Parser(Parser):
 
     # Grammar, from the loosest binding to the tightest.
 
-    def _any(self) -> Condition:
+    def _any(self) -> Tree:
         terms = [self._all()]
         while self._accept_word("or"):
             terms.append(self._all())
-        return predicates.any_of(terms)
+        return terms[0] if len(terms) == 1 else AnyOf(tuple(terms))
 
-    def _all(self) -> Condition:
+    def _all(self) -> Tree:
         terms = [self._one()]
         while self._accept_word("and"):
             terms.append(self._one())
-        return predicates.all_of(terms)
+        return terms[0] if len(terms) == 1 else AllOf(tuple(terms))
 
-    def _one(self) -> Condition:
+    def _one(self) -> Tree:
         start = self._next.start
         if self._accept_word("not"):
             self._enter(start)
-            condition = predicates.negation(self._one())
+            condition: Tree = Not(self._one())
         elif self._accept("("):
             self._enter(start)
             condition = self._any()
@@ -142,7 +172,7 @@ class _Parser(Parser):
         self._leave()
         return condition
 
-    def _test(self) -> Condition:
+    def _test(self) -> Tree:
         token = self._next
         if self._is_call(token) and token.text in _TEXT_TESTS:
             return self._text_test()
@@ -152,29 +182,31 @@ class _Parser(Parser):
                 raise self._error(f"exists(...) asks about a field, found {self._found()}")
             field = self._path()
             self._close_call()
-            return predicates.negation(predicates.equal(_reading(field), None))
-        return self._comparison(self._value())
+            return Exists(field)
+        start = self._next.start
+        return self._comparison(self._value(), start)
 
-    def _comparison(self, left: _Value) -> Condition:
+    def _comparison(self, left: Value, start: int) -> Tree:
         sign = self._next
         if sign.kind in _COMPARISONS:
             self._advance()
-            return _compare(left, sign.kind, self._value())
+            return Comparison(sign.kind, left, self._value())
         negated = sign.kind == "word" and sign.text == "not"
         if negated or (sign.kind == "word" and sign.text == "in"):
             self._advance()
             if negated and not self._accept_word("in"):
                 raise self._error(f"expected 'in' after 'not', found {self._found()}")
-            among = predicates.among(_reading(left), self._list())
-            return predicates.negation(among) if negated else among
-        subject = self._text[left.start : sign.start].strip()
-        example = f"; for a yes-or-no field write {subject} = true" if left.read else ""
+            among = Among(left, self._list())
+            return Not(among) if negated else among
+        subject = self._text[start : sign.start].strip()
+        is_literal = isinstance(left, Literal)
+        example = "" if is_literal else f"; for a yes-or-no field write {subject} = true"
         raise self._error(
             f"expected a comparison such as '=', '<' or 'in', found {self._found()}{example}",
             hint_keyword=True,
         )
 
-    def _text_test(self) -> Condition:
+    def _text_test(self) -> Tree:
         name = self._next.text
         self._open_call()
         subject = self._value()
@@ -184,9 +216,9 @@ class _Parser(Parser):
         if name != "contains" and not isinstance(argument, str):
             raise self._error(f"{name}(...) looks for a text in quotes", at=token.start)
         self._close_call()
-        return _TEXT_TESTS[name](_reading(subject), argument)
+        return TextTest(name, subject, argument)
 
-    def _value(self) -> _Value:
+    def _value(self) -> Value:
         token = self._next
         if self._is_call(token):
             if token.text not in _VALUE_FUNCTIONS:
@@ -194,47 +226,48 @@ class _Parser(Parser):
             self._open_call()
             inner = self._value()
             self._close_call()
-            return _Value(_VALUE_FUNCTIONS[token.text](_reading(inner)), None, token.start)
+            return Function(token.text, inner)
         if self._is_literal(token):
-            return _Value(None, self._literal(), token.start)
+            return Literal(self._literal())
         if token.kind == "word" and token.text not in _KEYWORDS:
             return self._path()
         raise self._error(f"expected a field or a value, found {self._found()}")
 
-    def _path(self) -> _Value:
+    def _path(self) -> Field:
         start = self._next.start
         try:
-            path = self._scan_path()
+            path = self._scan_path(self._fields)
         except PathError as error:
             raise self._path_error(error) from None
         if EVERY in path.steps:
             raise self._error("a condition looks at one element: write [0], not []", at=start)
-        return _Value(path_reader(path), None, start)
+        return Field(path)
 
     def _path_error(self, error: PathError) -> TextError:
         word = self._next.text
-        names = [*_FUNCTIONS, *_KEYWORDS, *FIELDS, *BODIES]
+        names = [*_FUNCTIONS, *_KEYWORDS, *self._fields, *BODIES]
         near = get_close_matches(word.lower(), names, n=1)
         if error.position == self._next.start and near and near[0] in _FUNCTIONS | _KEYWORDS:
             return self._error(f"there is no {word!r} here; did you mean {near[0]!r}?")
         return self._error(str(error), at=error.position)
 
-    def _literal(self) -> Any:
+    def _literal(self) -> Scalar:
         token = self._next
         if self._is_literal(token):
             self._advance()
-            return token.value
+            value: Scalar = token.value
+            return value
         raise self._error(
             f"expected a text in quotes, a number, true, false or null, found {self._found()}"
         )
 
-    def _list(self) -> Sequence[Any]:
+    def _list(self) -> tuple[Scalar, ...]:
         self._expect("[")
         values = [self._literal()]
         while self._accept(","):
             values.append(self._literal())
         self._expect("]")
-        return values
+        return tuple(values)
 
     # Words.
 
@@ -258,27 +291,49 @@ class _Parser(Parser):
         return super()._error(problem, at=at)
 
 
-def _reading(value: _Value) -> Callable[[Event], Any]:
-    if value.read is not None:
-        return value.read
-    literal = value.literal
-    return lambda _: literal
+def _compiled(tree: Tree) -> Condition:
+    """Makes the function that evaluates a syntax tree for an event."""
+    match tree:
+        case AnyOf(terms):
+            return predicates.any_of([_compiled(term) for term in terms])
+        case AllOf(terms):
+            return predicates.all_of([_compiled(term) for term in terms])
+        case Not(term):
+            return predicates.negation(_compiled(term))
+        case Exists(field):
+            return predicates.negation(predicates.equal(_reading(field), None))
+        case Among(value, literals):
+            return predicates.among(_reading(value), literals)
+        case TextTest(name, value, argument):
+            return _TEXT_TESTS[name](_reading(value), argument)
+        case Comparison(sign, left, right):
+            return _compare(left, sign, right)
+
+
+def _reading(value: Value) -> predicates.Read:
+    match value:
+        case Field(path):
+            return path_reader(path)
+        case Function(name, argument):
+            return _VALUE_FUNCTIONS[name](_reading(argument))
+        case Literal(literal):
+            return lambda _: literal
 
 
 _MIRRORED = {"=": "=", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
-def _compare(left: _Value, sign: str, right: _Value) -> Condition:
-    if left.read is None:
+def _compare(left: Value, sign: str, right: Value) -> Condition:
+    if isinstance(left, Literal):
         left, sign, right = right, _MIRRORED[sign], left
     read = _reading(left)
     if sign in ("=", "!="):
         equal = (
-            predicates.equal(read, right.literal)
-            if right.read is None
-            else predicates.equal_values(read, right.read)
+            predicates.equal(read, right.value)
+            if isinstance(right, Literal)
+            else predicates.equal_values(read, _reading(right))
         )
         return equal if sign == "=" else predicates.negation(equal)
-    if right.read is None:
-        return predicates.ordered(sign, read, right.literal)
-    return predicates.ordered_values(sign, read, right.read)
+    if isinstance(right, Literal):
+        return predicates.ordered(sign, read, right.value)
+    return predicates.ordered_values(sign, read, _reading(right))

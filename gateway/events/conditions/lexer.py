@@ -8,11 +8,11 @@ mistakes and the limit on nesting are the same for all languages.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from gateway.events.conditions.path import Path, scan_path
+from gateway.events.conditions.path import FIELDS, Path, scan_path
 
 __all__ = ["LITERALS", "Parser", "TextError", "Token"]
 
@@ -147,13 +147,13 @@ class Parser:
     def _is_literal(self, token: Token) -> bool:
         return token.kind in ("text", "number") or (token.kind == "word" and token.text in LITERALS)
 
-    def _scan_path(self) -> Path:
+    def _scan_path(self, fields: Collection[str] = FIELDS) -> Path:
         """Reads the path that begins at the next token.
 
         Raises:
             PathError: no path begins there.
         """
-        path, end = scan_path(self._text, self._next.start)
+        path, end = scan_path(self._text, self._next.start, fields)
         self._next = self._token(end)
         return path
 

@@ -13,7 +13,7 @@ Top-level keys that the specification does not name are in ``extra``: ``extra.te
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from operator import attrgetter
@@ -112,19 +112,22 @@ def format_path(root: str, steps: Sequence[str | int]) -> str:
     return str(Path(root, tuple(steps)))
 
 
-def parse_path(text: str) -> Path:
+def parse_path(text: str, fields: Collection[str] = FIELDS) -> Path:
     """Reads a text that is a path and nothing else.
+
+    Args:
+        fields: names of single values that a path may be; by default those of an event.
 
     Raises:
         PathError: the text is not a path. The message may suggest a correction.
     """
-    path, end = scan_path(text, 0)
+    path, end = scan_path(text, 0, fields)
     if end != len(text):
         raise PathError(f"{text[end]!r} cannot follow {str(path)!r}", end)
     return path
 
 
-def scan_path(text: str, start: int) -> tuple[Path, int]:
+def scan_path(text: str, start: int, fields: Collection[str] = FIELDS) -> tuple[Path, int]:
     """Reads the path that begins at `start`; returns it and the index after it.
 
     Raises:
@@ -134,8 +137,8 @@ def scan_path(text: str, start: int) -> tuple[Path, int]:
     if match is None:
         raise PathError("a path begins with the name of a field", start)
     root, position = match[0], match.end()
-    if root not in FIELDS and root not in BODIES:
-        raise PathError(_unknown_root(root), start)
+    if root not in fields and root not in BODIES:
+        raise PathError(_unknown_root(root, fields), start)
     steps: list[str | int | None] = []
     while position < len(text) and text[position] in ".[":
         step = _STEP.match(text, position)
@@ -146,7 +149,7 @@ def scan_path(text: str, start: int) -> tuple[Path, int]:
                 else 'expected an index such as [0], a key such as ["some key"], or []',
                 position,
             )
-        if root in FIELDS:
+        if root in fields:
             raise PathError(f"{root!r} holds a single value, so nothing is inside it", position)
         steps.append(_value_of(step))
         position = step.end()
@@ -163,8 +166,8 @@ def _value_of(step: re.Match[str]) -> str | int | None:
     return EVERY
 
 
-def _unknown_root(root: str) -> str:
-    names = [*FIELDS, *BODIES]
+def _unknown_root(root: str, fields: Collection[str]) -> str:
+    names = [*fields, *BODIES]
     folded = {name.lower(): name for name in names}
     near = get_close_matches(root.replace("_", "").lower(), folded, n=1, cutoff=0.75)
     meant = [folded[name] for name in near] or [f"{body}.{root}" for body in _USUAL_BODIES]

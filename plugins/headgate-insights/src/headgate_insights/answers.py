@@ -1,0 +1,189 @@
+"""From a question to its answer: the one road that all figures go."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from headgate_insights.errors import FigureError
+from headgate_insights.figure import Figure, Headline, Result
+from headgate_insights.lakes import Lake, Statement
+from headgate_insights.persons import Persons
+from headgate_insights.resolve import Facts, Project, resolve
+from headgate_insights.scope import Scope, ScopeOptions
+
+__all__ = ["Answer", "Completeness", "Person", "Provenance", "answer", "people"]
+
+_PEOPLE_LIMIT = 1_000
+
+
+class Completeness(Struct, frozen=True, kw_only=True):
+    """What the ledger says is missing from the lake.
+
+    Attributes:
+        accepted: events that the gateway accepted.
+        missing: how many of them the lake did not get, by reason.
+    """
+
+    accepted: int
+    missing: dict[str, int]
+
+
+class Provenance(Struct, frozen=True, kw_only=True):
+    """Where the numbers come from, so that they can be trusted or not.
+
+    Attributes:
+        start, end: the range, half-open.
+        watermark: the time up to which the lake is complete; None if that is unknown.
+        completeness: None if it is unknown, because no gateway runs.
+        identity: the rules by which events are of one person.
+        seconds: time that the queries took.
+    """
+
+    start: datetime
+    end: datetime
+    zone: str
+    week_starts_on: str
+    unit: str
+    filter: str
+    by: str
+    who: str
+    bots: bool
+    watermark: datetime | None
+    completeness: Completeness | None
+    identity: str
+    facts: Facts
+    weighted: bool
+    seconds: float
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """A figure with all that is needed to read it.
+
+    Attributes:
+        previous: the headlines of the range before, if a comparison was asked for.
+    """
+
+    figure: str
+    title: str
+    definition: list[str]
+    reading: str
+    provenance: Provenance
+    result: Result[Any]
+    previous: list[Headline] | None
+    sql: str
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One who is behind a cell."""
+
+    user_id: str | None
+    anonymous_id: str | None
+    group_id: str | None
+    events: int
+    first: datetime
+    last: datetime
+
+
+def answer(
+    type_: str,
+    figure: Figure[Any],
+    options: ScopeOptions,
+    lake: Lake,
+    *,
+    project: Project,
+    now: datetime,
+    completeness: Completeness | None = None,
+    persons: Persons | None = None,
+) -> tuple[Answer, Scope]:
+    """Computes a figure.
+
+    Args:
+        type_: the figure's name in commands.
+        completeness: what the ledger of a running gateway says.
+
+    Raises:
+        FigureError: the question is wrong, or there is nothing to answer it with.
+        GatewayError: the query failed, by its own fault or for want of memory or time.
+    """
+    began = time.monotonic()
+    scope, facts = resolve(figure, options, lake, project=project, now=now, persons=persons)
+    statement = figure.statement(scope)
+    result = figure.result(scope, lake.run(statement))
+    previous = _previous(figure, scope, lake, project, now) if options.compare else None
+    provenance = Provenance(
+        start=scope.start,
+        end=scope.end,
+        zone=scope.calendar.zone,
+        week_starts_on=scope.calendar.week_starts_on,
+        unit=options.unit,
+        filter=options.filter,
+        by=scope.by_words,
+        who=options.who,
+        bots=options.bots,
+        watermark=lake.watermark,
+        completeness=completeness,
+        identity=scope.persons.version,
+        facts=facts,
+        weighted=scope.weighted,
+        seconds=round(time.monotonic() - began, 3),
+    )
+    found = Answer(
+        figure=type_,
+        title=figure.title,
+        definition=figure.definition(scope),
+        reading=figure.reading,
+        provenance=provenance,
+        result=result,
+        previous=previous,
+        sql=statement.sql,
+    )
+    return found, scope
+
+
+def _previous(
+    figure: Figure[Any], scope: Scope, lake: Lake, project: Project, now: datetime
+) -> list[Headline]:
+    """Returns the headlines of the range of the same length before; none if it has no data."""
+    calendar = scope.calendar
+    first, last = calendar.day_of(scope.start), calendar.day_of(scope.end)
+    options = msgspec.structs.replace(
+        scope.options,
+        from_=f"{calendar.date_of('day', 2 * first - last)}",
+        to=f"{calendar.date_of('day', first)}",
+    )
+    try:
+        before, _ = resolve(figure, options, lake, project=project, now=now, persons=scope.persons)
+    except FigureError:
+        return []
+    return figure.result(before, lake.run(figure.statement(before))).headlines
+
+
+def people(figure: Figure[Any], scope: Scope, lake: Lake, cell: str) -> list[Person]:
+    """Lists who is behind a cell of a figure, at most 1,000.
+
+    Raises:
+        WrongQuestion: the figure has no such cell.
+    """
+    chosen = figure.people(scope, cell)
+    sql = (
+        "SELECT max(user_id), max(anonymous_id), max(group_id), count(*), "
+        "epoch_us(min(ts)), epoch_us(max(ts))\n"
+        f"FROM events WHERE {scope.unit} IN (\n{chosen.sql}\n)\n"
+        f"GROUP BY {scope.unit} ORDER BY 5 LIMIT {_PEOPLE_LIMIT}"
+    )
+    rows = lake.run(Statement(sql, chosen.start, chosen.end))
+    return [
+        Person(user, anonymous, account, events, _moment(first), _moment(last))
+        for user, anonymous, account, events, first, last in rows
+    ]
+
+
+def _moment(microseconds: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)

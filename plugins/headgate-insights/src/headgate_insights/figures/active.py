@@ -1,0 +1,245 @@
+"""Active people: by day, in the last 7 and 30 days, and how often the active ones come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct, structs
+
+from headgate_insights.calendar import EPOCH
+from headgate_insights.cells import parse_cell
+from headgate_insights.charts import axis, chart, joined, line, rows_of
+from headgate_insights.events import ANYTHING, Selector
+from headgate_insights.figure import Figure, FigureSpec, Headline, Result
+from headgate_insights.intervals import Share, kish, share
+from headgate_insights.lakes import Statement
+from headgate_insights.scope import Scope
+from headgate_insights.tables import Cell, Column, Table, latest
+
+__all__ = ["SPEC", "Active", "ActiveOptions", "ActiveRow"]
+
+_WEEK, _MONTH = 7, 30
+
+
+class ActiveOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Active people by day, week and month, and how much of the month's come on a day."""
+
+    event: Annotated[
+        str, Meta(description="The event that makes people active. `*` is anything that they do.")
+    ] = ANYTHING
+
+
+class ActiveRow(Share, frozen=True, kw_only=True):
+    """A day. The share is stickiness: people of the day in those of the last 30 days.
+
+    Attributes:
+        label: the value of the breakdown; empty without one.
+        daily, weekly, monthly: people active on the day, and in the 7 and 30 days that end with it.
+        complete: whether the day is over.
+    """
+
+    label: str
+    day: date
+    daily: float
+    weekly: float
+    monthly: float
+    complete: bool
+
+
+class _ActiveCell(Struct, frozen=True, forbid_unknown_fields=True):
+    day: date
+    window: Literal[1, 7, 30] = 1
+
+
+class Active(Figure[ActiveOptions]):
+    """Daily, weekly and monthly active people."""
+
+    title = "How many people are active?"
+    reading = (
+        "Growth shows in the monthly number, habit in stickiness: 20 % means that a person of the "
+        "month comes on 6 of 30 days. A daily number that rises with a monthly one that does not "
+        "means that the same people come more often."
+    )
+    default_from = "30d"
+
+    def __init__(self, options: ActiveOptions) -> None:
+        super().__init__(options)
+        self._event = Selector.parse(options.event)
+
+    @property
+    def selectors(self) -> Sequence[Selector]:
+        """The event that makes people active."""
+        return (self._event,)
+
+    def definition(self, scope: Scope) -> list[str]:
+        """Says what active means, and over which days."""
+        return [
+            f"Active are the {scope.people} who did {self._event.words} on the day.",
+            (
+                "Weekly and monthly are those of the 7 and 30 days that end with the day, not of a "
+                "calendar week or month."
+            ),
+            "Stickiness is daily divided by monthly; the average is the mean of complete days.",
+            *([f"Within each {scope.by_words} only its own events count."] if scope.by else []),
+        ]
+
+    def statement(self, scope: Scope) -> Statement:
+        """Counts people by intervals: a visit makes active until its window ends or the next visit.
+
+        Each visit adds its person at its day and takes it away at the end of the interval, so a
+        running sum has the people active on each day. No event is joined with another.
+        """
+        first = self._reads_from(scope)
+        day = scope.period("day", first, scope.end)
+
+        def left(days: int) -> str:
+            return f"least(day + {days}, coalesce(following, day + {days}))"
+
+        sql = f"""WITH chosen AS (
+  {scope.events(self._event, first, scope.end)}
+), days AS (
+  SELECT unit, {scope.label_column} AS label, {day} AS day, {scope.entry_weight} AS w
+  FROM chosen GROUP BY ALL
+), visits AS (
+  SELECT label, day, w, lead(day) OVER (PARTITION BY unit, label ORDER BY day) AS following
+  FROM days
+), changes AS (
+  SELECT label, day, sum(w) AS d1, sum(w) AS d7, sum(w) AS d30, sum(w * w) AS q30
+  FROM visits GROUP BY ALL
+  UNION ALL
+  SELECT label, {left(_WEEK)} AS day, 0, -sum(w), 0, 0 FROM visits GROUP BY ALL
+  UNION ALL
+  SELECT label, {left(_MONTH)} AS day, 0, 0, -sum(w), -sum(w * w) FROM visits GROUP BY ALL
+), summed AS (
+  SELECT label, day, sum(d1) AS d1, sum(d7) AS d7, sum(d30) AS d30, sum(q30) AS q30
+  FROM changes GROUP BY ALL
+)
+SELECT label, day, d1 AS daily, sum(d7) OVER running AS weekly, sum(d30) OVER running AS monthly,
+  sum(q30) OVER running AS squares
+FROM summed WINDOW running AS (PARTITION BY label ORDER BY day) ORDER BY ALL"""
+        return scope.statement(sql, first, scope.end)
+
+    def _reads_from(self, scope: Scope) -> datetime:
+        first = scope.calendar.day_of(scope.start)
+        return scope.calendar.begin("day", first - (_MONTH - 1))
+
+    def result(self, scope: Scope, rows: list[tuple[Any, ...]]) -> Result[ActiveRow]:
+        """Makes one row for each day of the range, also for days without events."""
+        found: dict[str, dict[int, tuple[float, ...]]] = {}
+        for label, day, *numbers in rows:
+            found.setdefault(label, {})[day] = tuple(numbers)
+        days = scope.periods("day")
+        result: list[ActiveRow] = []
+        for label, by_day in found.items():
+            held = (0.0, 0.0, 0.0, 0.0)
+            earlier = [day for day in by_day if day < days[0]]
+            if earlier:
+                held = (0.0, *by_day[max(earlier)][1:])  # type: ignore[assignment]
+            for day in days:
+                if scope.calendar.begin("day", day) >= scope.known_until:
+                    break
+                # A day without changes has the people of the day before in its windows.
+                held = by_day.get(day, (0.0, *held[1:]))  # type: ignore[assignment]
+                daily, weekly, monthly, squares = held
+                result.append(
+                    ActiveRow(
+                        label=label,
+                        day=scope.calendar.date_of("day", day),
+                        daily=daily,
+                        weekly=weekly,
+                        monthly=monthly,
+                        complete=scope.is_complete("day", day),
+                        **structs.asdict(share(daily, monthly, kish(monthly, squares))),
+                    )
+                )
+        notes = []
+        if scope.beginning > self._reads_from(scope):
+            began = scope.calendar.date_of("day", scope.calendar.day_of(scope.beginning))
+            full = began + timedelta(days=_MONTH - 1)
+            notes.append(
+                f"The lake begins on {began}, so monthly numbers before {full} lack people, and "
+                "stickiness before that day is too high."
+            )
+        return Result(rows=result, headlines=_headlines(result), notes=notes)
+
+    def people(self, scope: Scope, cell: str) -> Statement:
+        """Selects the people of a day, or of the window that ends with it."""
+        example = f"day={scope.calendar.date_of('day', scope.periods('day')[0])},window=7"
+        wanted = parse_cell(cell, _ActiveCell, example)
+        day = (wanted.day - EPOCH).days
+        start = scope.calendar.begin("day", day - wanted.window + 1)
+        end = scope.calendar.begin("day", day + 1)
+        sql = f"SELECT DISTINCT unit FROM (\n  {scope.events(self._event, start, end)}\n)"
+        return scope.statement(sql, start, end)
+
+    def table(self, scope: Scope, result: Result[ActiveRow]) -> Table:
+        """Shows the averages, then the latest days; with a breakdown, the averages alone."""
+        rows: list[list[Cell]] = []
+        for label in dict.fromkeys(row.label for row in result.rows):
+            name = label or "average"
+            means = {one.name: one for one in result.headlines if one.label == label}
+            cells = [
+                f"{means[key].value:,.0f}" for key in ("daily", "weekly", "monthly") if key in means
+            ]
+            sticky = means.get("stickiness")
+            rows.append(
+                [
+                    Cell(name, bold=True),
+                    *map(Cell, cells),
+                    Cell(f"{sticky.value:.1%}" if sticky and sticky.value is not None else ""),
+                ]
+            )
+        shown, caption = ([], "") if scope.by else latest(result.rows, "days")
+        for row in shown:
+            open_ = not row.complete
+            rows.append(
+                [
+                    Cell(f"{row.day}"),
+                    Cell(f"{row.daily:,.0f}", incomplete=open_),
+                    Cell(f"{row.weekly:,.0f}", incomplete=open_),
+                    Cell(f"{row.monthly:,.0f}", incomplete=open_),
+                    Cell("" if row.share is None else f"{row.share:.1%}", incomplete=open_),
+                ]
+            )
+        titles = ("daily", "weekly", "monthly", "stickiness")
+        first = Column(scope.by_words if scope.by else "day", left=True)
+        return Table(columns=[first, *map(Column, titles)], rows=rows, caption=caption)
+
+    def chart(self, scope: Scope, result: Result[ActiveRow]) -> dict[str, Any]:
+        """Draws the three numbers; with a breakdown, the monthly one of each value."""
+        windows = ("monthly",) if scope.by else ("daily", "weekly", "monthly")
+        rows = [
+            {"label": row["label"] or window, "day": row["day"], "complete": row["complete"],
+             "value": row[window]}
+            for window in windows
+            for row in rows_of(result.rows)
+        ]  # fmt: skip
+        x = axis("day", f"day ({scope.calendar.zone})", "temporal")
+        y = axis("value", f"active {scope.people}", "quantitative")
+        return chart(
+            f"Active {scope.people}" + (f" of 30 days by {scope.by_words}" if scope.by else ""),
+            "daily, and in the 7 and 30 days that end with the day; dashed: not over",
+            joined(rows, "label"),
+            {"layer": line(x, y, series="label", title=scope.by_words or "window")},
+        )
+
+
+def _headlines(rows: list[ActiveRow]) -> list[Headline]:
+    found: list[Headline] = []
+    for label in dict.fromkeys(row.label for row in rows):
+        days = [row for row in rows if row.label == label and row.complete]
+        if not days:
+            continue
+        for name in ("daily", "weekly", "monthly"):
+            mean = sum(getattr(row, name) for row in days) / len(days)
+            found.append(Headline(name=name, value=mean, label=label))
+        shares = [row.share for row in days if row.share is not None]
+        if shares:
+            sticky = sum(shares) / len(shares)
+            found.append(Headline(name="stickiness", value=sticky, unit="%", label=label))
+    return found
+
+
+SPEC = FigureSpec(type="active", config=ActiveOptions, build=Active)

@@ -1,0 +1,86 @@
+"""Options of a command, made from the fields of a Struct.
+
+The description of a field is the help of its option, so a figure states both once.
+"""
+
+from __future__ import annotations
+
+import types
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+import click
+import msgspec
+from msgspec import Meta, Struct
+
+from headgate_insights.errors import WrongQuestion
+
+__all__ = ["decode_options", "option_name", "options_of"]
+
+S = TypeVar("S", bound=Struct)
+
+
+def options_of(config: type[Struct]) -> list[click.Option]:
+    """Makes the options of a Struct, in the order of its fields."""
+    return [_option(field) for field in msgspec.structs.fields(config)]
+
+
+def decode_options(config: type[S], given: dict[str, Any]) -> S:
+    """Makes the Struct of what the command line gives; what is not given keeps its default.
+
+    Raises:
+        WrongQuestion: a value is out of bounds.
+    """
+    names = {_variable(field): field for field in msgspec.structs.fields(config)}
+    values = {
+        field.encode_name: list(value) if isinstance(value, tuple) else value
+        for variable, field in names.items()
+        if (value := given.get(variable)) not in (None, ())
+    }
+    try:
+        return msgspec.convert(values, config)
+    except msgspec.ValidationError as error:
+        raise WrongQuestion(f"an option is wrong: {error}") from None
+
+
+def option_name(field: str) -> str:
+    """Returns the option of a field: ``--start`` for ``start``."""
+    return "--" + field.replace("_", "-")
+
+
+def _variable(field: msgspec.structs.FieldInfo) -> str:
+    return f"{field.encode_name}_".replace("-", "_")
+
+
+def _option(field: msgspec.structs.FieldInfo) -> click.Option:
+    kind, help_ = field.type, ""
+    if metadata := getattr(kind, "__metadata__", None):
+        help_ = " ".join(
+            meta.description for meta in metadata if isinstance(meta, Meta) and meta.description
+        )
+        kind = kind.__origin__
+    flags = option_name(field.encode_name)
+    if kind is bool:
+        return click.Option([flags, _variable(field)], is_flag=True, default=None, help=help_)
+    default = field.default
+    shown = "" if default in ("", None, msgspec.NODEFAULT, ()) else f" [default: {default}]"
+    required = default is msgspec.NODEFAULT and field.default_factory is msgspec.NODEFAULT
+    return click.Option(
+        [flags, _variable(field)],
+        type=_click_type(kind),
+        multiple=get_origin(kind) in (tuple, list),
+        default=None,
+        required=required,
+        help=help_ + shown,
+        metavar=None if get_origin(kind) is Literal else "TEXT" if kind is str else None,
+    )
+
+
+def _click_type(kind: Any) -> Any:
+    origin = get_origin(kind)
+    if origin is Literal:
+        return click.Choice([one for one in get_args(kind) if one])
+    if origin in (tuple, list):
+        return _click_type(get_args(kind)[0])
+    if origin in (Union, types.UnionType):
+        return _click_type(next(one for one in get_args(kind) if one is not type(None)))
+    return {int: int, float: float}.get(kind, str)

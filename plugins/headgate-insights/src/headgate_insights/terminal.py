@@ -1,0 +1,223 @@
+"""An answer in a terminal of 80 columns."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from headgate_insights.answers import Answer, Completeness, Person, Provenance
+from headgate_insights.calendar import Calendar
+from headgate_insights.figure import Headline
+from headgate_insights.scope import Scope
+from headgate_insights.tables import Cell, Table
+
+__all__ = [
+    "WIDTH",
+    "completeness_words",
+    "headline_words",
+    "make_console",
+    "print_answer",
+    "print_people",
+]
+
+WIDTH = 80
+
+_SHADES = ((0.75, "#0b4f8a", "white"), (0.5, "#2f7fbf", "white"), (0.3, "#7fb3dd", "black"),
+           (0.15, "#b9d6ee", "black"), (0.0, "#e3eff9", "black"))  # fmt: skip
+
+
+def make_console() -> Console:
+    """Returns the console that figures are printed to: as wide as the terminal, else 80."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+
+
+def print_answer(found: Answer, scope: Scope, table: Table, console: Console) -> None:
+    """Prints question, numbers, and what they are made of."""
+    console.print(_shown(found, scope, table))
+
+
+def _shown(found: Answer, scope: Scope, table: Table) -> RenderableType:
+    made = found.provenance
+    calendar = scope.calendar
+    last = made.end - timedelta(microseconds=1)
+    title = Text.assemble(
+        (found.title, "bold"),
+        f"  {calendar.date_of('day', calendar.day_of(made.start))} to "
+        f"{calendar.date_of('day', calendar.day_of(last))}, {made.zone}",
+    )
+    parts: list[RenderableType] = [title, Text(), _table(table)]
+    if table.caption:
+        parts.append(Text(table.caption, "dim"))
+    if any(cell.incomplete for row in table.rows for cell in row):
+        parts.append(Text("~ not over yet, and in no average", "dim"))
+    if found.previous is not None:
+        parts += [Text(), *_compared(found)]
+    parts += [Text(), *_facts(found, calendar)]
+    return Group(*parts)
+
+
+def _table(table: Table) -> RichTable:
+    shown = RichTable(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
+    for column in table.columns:
+        shown.add_column(column.title, justify="left" if column.left else "right", no_wrap=True)
+    columns = list(zip(*table.rows, strict=True))
+    marked = [any(cell.incomplete for cell in column) for column in columns]
+    for row in table.rows:
+        shown.add_row(
+            *(_cell(cell, is_marked) for cell, is_marked in zip(row, marked, strict=True))
+        )
+    return shown
+
+
+def _cell(cell: Cell, marked: bool) -> Text:
+    text = Text(cell.text + ("~" if cell.incomplete else " " if marked else ""))
+    if cell.shade is not None and not cell.incomplete:
+        background, ink = next((b, i) for bound, b, i in _SHADES if cell.shade >= bound)
+        text.stylize(f"{ink} on {background}")
+    if cell.incomplete:
+        text.stylize("dim")
+    if cell.bold:
+        text.stylize("bold")
+    return text
+
+
+def _compared(found: Answer) -> Iterator[RenderableType]:
+    before = {(one.name, one.label): one for one in found.previous or []}
+    if not before:
+        yield Text("The range before has no data to compare with.", "dim")
+        return
+    shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for title in ("compared", "now", "before", "change"):
+        shown.add_column(title, justify="left" if title == "compared" else "right")
+    for one in found.result.headlines:
+        old = before.get((one.name, one.label))
+        shown.add_row(
+            " ".join(filter(None, (one.label, one.name))),
+            headline_words(one),
+            headline_words(old) if old else "-",
+            _change(one, old),
+        )
+    yield shown
+
+
+def headline_words(one: Headline) -> str:
+    """Returns the value of a headline with its unit."""
+    if one.value is None:
+        return "-"
+    match one.unit:
+        case "%":
+            return f"{one.value:.1%}"
+        case "":
+            return f"{one.value:,.0f}" if one.value == int(one.value) else f"{one.value:,.2f}"
+        case "money":
+            return f"{one.value:,.2f}"
+        case unit:
+            return f"{one.value:,.1f} {unit}"
+
+
+def _change(one: Headline, old: Headline | None) -> str:
+    if old is None or old.value is None or one.value is None:
+        return ""
+    if one.unit == "%":
+        change = f"{(one.value - old.value) * 100:+.1f} points"
+    elif old.value:
+        change = f"{one.value / old.value - 1:+.1%}"
+    else:
+        return ""
+    if None in (one.low, one.high, old.low, old.high):
+        return change
+    assert one.low is not None and one.high is not None  # noqa: PT018
+    assert old.low is not None and old.high is not None  # noqa: PT018
+    apart = one.low > old.high or one.high < old.low
+    return change + ("" if apart else " (within chance)")
+
+
+def _facts(found: Answer, calendar: Calendar) -> Iterator[RenderableType]:
+    made = found.provenance
+    yield _fact("definition", " ".join(found.definition))
+    yield _fact("read it so", found.reading)
+    for note in found.result.notes:
+        yield _fact("note", note, "yellow")
+    yield _fact("events", " ".join(_counted(made)))
+    yield _fact(
+        "complete", f"{_watermark(made, calendar)}; {completeness_words(made.completeness)}"
+    )
+    interval = "95 %, Wilson"
+    if made.weighted:
+        facts = made.facts
+        interval += (
+            f" with Kish's n; a sample: one of it stands for {facts.least_weight:g} to "
+            f"{facts.most_weight:g}"
+        )
+    else:
+        interval += f", for more {made.unit}s like these: nobody was left out by sampling"
+    yield _fact("interval", interval)
+    yield _fact("identity", made.identity)
+
+
+def _counted(made: Provenance) -> Iterator[str]:
+    facts = made.facts
+    bots = "counted" if made.bots else "left out"
+    yield f"{facts.events:,} in the range; {facts.of_bots:,} of known bots ({bots}), "
+    yield f"{facts.of_nobody:,} that name no {made.unit} (left out)."
+    if made.filter:
+        yield f"Only where {made.filter}."
+    if made.who:
+        yield f"Only {made.unit}s with an event in the range where {made.who}."
+
+
+def _watermark(made: Provenance, calendar: Calendar) -> str:
+    if made.watermark is None:
+        return "watermark unknown"
+    from zoneinfo import ZoneInfo
+
+    local = made.watermark.astimezone(ZoneInfo(calendar.zone))
+    return f"all events up to {local:%Y-%m-%d %H:%M} are in the lake"
+
+
+def completeness_words(found: Completeness | None) -> str:
+    """Returns what the ledger says, in words."""
+    if found is None:
+        return "what was lost, late or denied is unknown, as no gateway runs here"
+    missing = {reason: number for reason, number in found.missing.items() if number}
+    if not missing:
+        return f"the ledger has {found.accepted:,} accepted events and none is missing"
+    return f"of {found.accepted:,} accepted events the lake lacks " + ", ".join(
+        f"{number:,} ({reason})" for reason, number in sorted(missing.items())
+    )
+
+
+def _fact(name: str, words: str, style: str = "") -> RenderableType:
+    shown = RichTable.grid(padding=(0, 1))
+    shown.add_column(width=10, style="dim")
+    shown.add_column(width=WIDTH - 12, style=style)
+    shown.add_row(name, Text(words))
+    return Padding(shown, 0)
+
+
+def print_people(found: Sequence[Person], calendar: Calendar, console: Console) -> None:
+    """Prints who is behind a cell."""
+    from zoneinfo import ZoneInfo
+
+    zone = ZoneInfo(calendar.zone)
+
+    def local(moment: datetime) -> str:
+        return f"{moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(zone):%Y-%m-%d %H:%M}"
+
+    shown = RichTable(box=None, pad_edge=False, header_style="bold")
+    for title in ("user", "anonymous", "account", "events", "first seen", "last seen"):
+        shown.add_column(title, justify="right" if title == "events" else "left")
+    for one in found:
+        ids = (one.user_id, one.anonymous_id, one.group_id)
+        shown.add_row(
+            *(id_ or "-" for id_ in ids), f"{one.events:,}", local(one.first), local(one.last)
+        )
+    console.print(shown)
+    console.print(Text(f"{len(found):,} shown; first and last seen within the figure", "dim"))
