@@ -30,6 +30,7 @@ _MODULES = (
     "start",
     "decode",
     "intake",
+    "lake",
     "mapping",
     "mask",
     "scaling",

@@ -14,11 +14,12 @@ from typing import Any
 
 import msgspec
 
+from bench.clients import Form
 from gateway.builtin.transforms.mask.mask import Mask, MaskConfig
 from gateway.cli.demo.shop import Shop
 from gateway.events.event import Event
 
-__all__ = ["BATCH_EVENTS", "Template", "batches", "fresh", "singles"]
+__all__ = ["BATCH_EVENTS", "Template", "batches", "client_batches", "fresh", "singles"]
 
 BATCH_EVENTS = 100
 """Events in a batch in all benchmarks: the most that Segment's server SDKs send."""
@@ -78,6 +79,12 @@ def batches(
     ]
 
 
+def client_batches(form: Form, seed: int, number: int, size: int = BATCH_EVENTS) -> list[Template]:
+    """Returns batches of `size` events each in the form of a client; see `bench.clients`."""
+    chunks = islice(_chunks(_events(seed), size), number)
+    return [_cut("", form(chunk), size) for chunk in chunks]
+
+
 def singles(seed: int, number: int, *, clean: bool = False) -> list[Template]:
     """Returns single events, each for the route of its type; `clean` as for `batches`."""
     events = islice(_events(seed, clean=clean), number)
@@ -134,7 +141,10 @@ def _chunks(events: Iterator[dict[str, Any]], size: int) -> Iterator[list[dict[s
 
 
 def _template(kind: str, value: dict[str, Any], events: int) -> Template:
-    encoded = msgspec.json.encode(value)
-    parts = tuple(encoded.split(_COUNTER.encode()))
-    assert len(parts) == events + 1
-    return Template(kind, events, len(encoded), parts)
+    template = _cut(kind, msgspec.json.encode(value), events)
+    assert len(template.parts) == events + 1
+    return template
+
+
+def _cut(kind: str, body: bytes, events: int) -> Template:
+    return Template(kind, events, len(body), tuple(body.split(_COUNTER.encode())))

@@ -81,6 +81,7 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from gateway.components.transform import Transform as Transform
     from gateway.components.transform import TransformSpec as TransformSpec
     from gateway.components.transform_methods import ChangesClient as ChangesClient
+    from gateway.components.transform_methods import ChangesContext as ChangesContext
     from gateway.components.transform_methods import ChangesIds as ChangesIds
     from gateway.components.transform_methods import KeepsByIds as KeepsByIds
     from gateway.components.transform_methods import PassesText as PassesText
@@ -177,8 +178,8 @@ else:  # at run time
         "gateway.components.tables": "FigureTable TableSpec",
         "gateway.components.transform": "Transform TransformSpec",
         "gateway.components.transform_methods": (
-            "ChangesClient ChangesIds KeepsByIds PassesText PerDestination ProducesEvents "
-            "ReceivesEvents SuspectsText WorksApart"
+            "ChangesClient ChangesContext ChangesIds KeepsByIds PassesText PerDestination "
+            "ProducesEvents ReceivesEvents SuspectsText WorksApart"
         ),
         "gateway.errors": (
             "BatchError ConfigError DeliveryError GatewayError Misconfigured Permanent "

@@ -26,6 +26,7 @@ never the text. A room adds errors of its own below this tree where it alone han
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 __all__ = [
     "BatchError",
@@ -47,7 +48,13 @@ __all__ = [
 
 
 class GatewayError(Exception):
-    """Root of all errors that the gateway raises on purpose."""
+    """Root of all errors that the gateway raises on purpose.
+
+    Attributes:
+        exit_code: of a command that the error ends.
+    """
+
+    exit_code: ClassVar[int] = 2
 
 
 class ConfigError(GatewayError):

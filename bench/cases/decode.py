@@ -10,7 +10,7 @@ from bench.harness import Benchmark, Measurement, Scale, measure
 from gateway.builtin.sources.segment.config import SegmentConfig
 from gateway.builtin.sources.segment.decode import parse_batch, parse_event
 from gateway.builtin.sources.segment.limits import select
-from gateway.builtin.sources.segment.plain import plain_batch, plain_event, within
+from gateway.builtin.sources.segment.plain import limited, plain_batch, plain_event
 from gateway.events.event import Event
 
 __all__ = ["BENCHMARKS", "Envelope", "bare_batches"]
@@ -43,7 +43,7 @@ def _source_batches(scale: Scale) -> Measurement:
     def work(bodies: list[bytes]) -> None:
         for body in bodies:
             plain = plain_batch(body)
-            if plain is None or not within(plain, config):
+            if plain is None or limited(plain, config) is None:
                 select(parse_batch(body), config)
 
     bodies = fresh(batches(scale.seed, scale.templates))
@@ -69,7 +69,7 @@ def _source_singles(scale: Scale) -> Measurement:
     def work(bodies: list[bytes]) -> None:
         for body, kind in zip(bodies, kinds, strict=True):
             plain = plain_event(body, kind)
-            if plain is None or not within(plain, config):
+            if plain is None or limited(plain, config) is None:
                 select(parse_event(body, kind), config)
 
     return measure(fresh(templates), work, len(templates), scale)

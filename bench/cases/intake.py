@@ -11,12 +11,13 @@ from tempfile import TemporaryDirectory
 import structlog
 
 from bench.cases.decode import bare_batches
-from bench.data import BATCH_EVENTS, batches, fresh
+from bench.clients import FORMS, Form
+from bench.data import BATCH_EVENTS, Template, batches, client_batches, fresh
 from bench.harness import Benchmark, Measurement, Scale, measure_async
 from gateway.builtin.sources.segment.config import SegmentConfig
 from gateway.builtin.sources.segment.decode import parse_batch
 from gateway.builtin.sources.segment.limits import select
-from gateway.builtin.sources.segment.plain import plain_batch, within
+from gateway.builtin.sources.segment.plain import limited, plain_batch
 from gateway.components import ports
 from gateway.components.chain import Chain
 from gateway.components.store import Store
@@ -66,9 +67,17 @@ async def take_up(
 
 
 async def _take(intake: ports.Intake, body: bytes) -> None:
-    plain = plain_batch(body)
-    if plain is not None and within(plain, _CONFIG):
-        origin = Origin(_SOURCE, intake.clock(), plain.sent_at, plain.type, Client())
+    plain = None if intake.decodes_all else plain_batch(body)
+    if plain is not None and (plain := limited(plain, _CONFIG)) is not None:
+        origin = Origin(
+            _SOURCE,
+            intake.clock(),
+            plain.sent_at,
+            plain.type,
+            Client(),
+            context=plain.context,
+            integrations=plain.integrations,
+        )
         if await intake.accept_as_sent(origin, plain):
             return
     parsed = parse_batch(body)
@@ -146,14 +155,26 @@ def _disk(scale: Scale) -> Measurement:
         return asyncio.run(_intake(scale, store))
 
 
-async def _intake(scale: Scale, store: Store) -> Measurement:
+def _of_client(form: Form) -> Callable[[Scale], Measurement]:
+    """Measures intake of batches in the form of a client."""
+
+    def run(scale: Scale) -> Measurement:
+        templates = client_batches(form, scale.seed, scale.templates)
+        return asyncio.run(_intake(scale, MemoryStore(MemoryConfig(), now_ms), templates))
+
+    return run
+
+
+async def _intake(
+    scale: Scale, store: Store, templates: list[Template] | None = None
+) -> Measurement:
     async with _running(store, now_ms) as (intake, queue):
 
         async def work(bodies: list[bytes]) -> None:
             await take_up(intake, bodies)
             await queue.release(queue.end, now_ms())  # or the queue, which nothing reads, fills up
 
-        prepare = fresh(batches(scale.seed, scale.templates))
+        prepare = fresh(templates or batches(scale.seed, scale.templates))
         measured = await measure_async(prepare, work, scale.templates * BATCH_EVENTS, scale)
         counts = intake.ledger.source(_SOURCE)
         assert counts.accepted == counts.received == queue.end, "events were not all accepted"
@@ -174,6 +195,13 @@ BENCHMARKS = (
         "intake-disk",
         f"{_ABOUT} the queue, store on disk, answered after fsync",
         {"msgspec": bare_batches, "decode + intake": _disk},
+        floors=("msgspec",),
+        pinned=True,
+    ),
+    Benchmark(
+        "intake-clients",
+        f"{_ABOUT} the queue, store in memory, in the forms of client libraries",
+        {"msgspec": bare_batches, **{name: _of_client(form) for name, form in FORMS.items()}},
         floors=("msgspec",),
         pinned=True,
     ),

@@ -19,6 +19,7 @@ from bench.data import BATCH_EVENTS, batches
 from bench.harness import Benchmark, Measurement, Scale, measure
 from gateway.builtin.transforms.mask.mask import Mask, MaskConfig
 from gateway.components.chain import Chain
+from gateway.events.envelope.arrival import Plain
 from gateway.events.envelope.heads import Head, read_heads
 from gateway.events.envelope.mixed import mixed
 from gateway.events.envelope.sealed import Origin, finish, sent_events
@@ -112,10 +113,10 @@ def _one_of_many(scale: Scale) -> Measurement:
         for body, heads in requests:
             places = chain.suspects(body)
             assert places
-            some = mixed(body, heads, places)
+            some = mixed(Plain(body, heads, len(body)), body, ends=places)
             assert some is not None
             finish(some.events, origin)
-            chain.run(some.events)
+            chain.run(list(some.events))
             some.seal(origin, addressed=False)
 
     return measure(lambda: requests, work, len(requests) * BATCH_EVENTS, scale)

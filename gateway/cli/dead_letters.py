@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import msgspec
 
 from gateway.cli.admin_client import Remote, connect
+from gateway.cli.place import Place
 from gateway.config.data_dir import shards_of
 from gateway.config.model import Config
 from gateway.events.timestamps import now_ms
@@ -35,15 +36,10 @@ class Letters(Protocol):
         """Deletes them, and returns their number."""
 
 
-def open_letters(config: Config) -> Letters:
-    """Returns the letters of the running gateway, or of the files if it cannot be asked.
-
-    Changing the files is safe beside a running gateway.
-    """
-    remote = connect(config)
-    if remote is not None and remote.has_token:
-        return _ByGateway(remote)
-    return _ByFile(shards_of(config))
+def open_letters(place: Place) -> Letters:
+    """Returns the letters of the running gateway, or of the files if none runs."""
+    remote = connect(place)
+    return _ByFile(shards_of(place.config)) if remote is None else _ByGateway(remote)
 
 
 class _ByGateway:

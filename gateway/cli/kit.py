@@ -38,22 +38,22 @@ def find_gateway(scope: Scope) -> AdminClient | None:
     """Returns the admin API of the gateway that runs by this config; None if none runs.
 
     Raises:
-        GatewayError: one runs, but has not written its address.
+        GatewayError: one runs, but cannot be asked.
     """
-    from gateway.config.load import load
+    from gateway.cli.place import find_place
 
-    return connect(load(scope.file))
+    return connect(find_place(scope.file, None))
 
 
 def require_gateway(scope: Scope) -> AdminClient:
     """Returns the admin API of the gateway that runs by this config.
 
     Raises:
-        GatewayError: none is running, or config has no token.
+        GatewayError: none is running, or it cannot be asked.
     """
-    from gateway.config.load import load
+    from gateway.cli.place import find_place
 
-    return required(load(scope.file))
+    return required(find_place(scope.file, None))
 
 
 def make_table(*headings: str, right: tuple[str, ...] = ()) -> Table:

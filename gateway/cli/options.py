@@ -81,7 +81,9 @@ def own_stdout() -> Iterator[None]:
 
 
 class _Problem(click.ClickException):
-    exit_code = 2
+    def __init__(self, error: GatewayError) -> None:
+        super().__init__(str(error))
+        self.exit_code = error.exit_code  # type: ignore[misc]  # of this one
 
     def format_message(self) -> str:
         return printable_lines(self.message)
@@ -89,8 +91,8 @@ class _Problem(click.ClickException):
 
 @contextmanager
 def explained_errors() -> Iterator[None]:
-    """Turns errors that the user can mend into a message and exit code 2."""
+    """Turns errors that the user can mend into a message and the error's exit code, mostly 2."""
     try:
         yield
     except GatewayError as error:
-        raise _Problem(str(error)) from error
+        raise _Problem(error) from error

@@ -35,5 +35,5 @@ The copies have different offsets; destinations that go by message id count them
 **One view** (`view`, `fan_out`). Every worker answers for its shards on a Unix socket that only the
 user of the gateway can reach. The worker that receives a request for /health, /metrics or /admin
 asks all workers and merges the answers. While a worker is down, its files are read instead where
-they have the answer.
+they have the answer. The supervisor answers commands of the machine in the same way.
 """

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.cluster.listeners import listen_unix
 from gateway.errors import QueueError
 from gateway.events.envelope.stored_ids import briefs
 from gateway.intake.dedup import RecentIds
 from gateway.queue.batching import BatchingQueue
+from gateway.server.unix import listen_unix
 
 __all__ = ["MOST_HELD_IDS", "Announcer", "encode_ids", "ids_socket", "learn_ids", "learning_ids"]
 

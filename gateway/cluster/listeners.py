@@ -6,12 +6,11 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 from gateway.config.settings import ServerConfig
 from gateway.server.app import listen
 
-__all__ = ["BALANCED", "bound", "listen_unix", "served_by"]
+__all__ = ["BALANCED", "bound", "served_by"]
 
 BALANCED = sys.platform == "linux"
 """Whether the kernel spreads connections over several sockets of one port.
@@ -38,16 +37,6 @@ def bound(
         with first:
             port = first.getsockname()[1]
         yield [stack.enter_context(listen(config, port, shared=True)) for _ in range(workers)]
-
-
-def listen_unix(path: Path) -> socket.socket:
-    """Binds a Unix socket that only the own user can connect to; replaces a leftover one."""
-    path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(path))
-    path.chmod(0o600)
-    listener.setblocking(False)
-    return listener
 
 
 def served_by(worker: int, up: set[int], listeners: int) -> list[int]:

@@ -107,7 +107,12 @@ class Peers:
         # /health has a body to read whatever its status is.
         if 400 <= response.status < 600 and path != "/health":
             reason = _reason(data, response)
-            raise AdminError(f"{self.name_of(shard)}: {reason}", response.status)
+            wait = response.headers.get("Retry-After", "")
+            raise AdminError(
+                f"{self.name_of(shard)}: {reason}",
+                response.status,
+                int(wait) if wait.isdecimal() else None,
+            )
         return data
 
     async def ask_all(

@@ -40,9 +40,16 @@ class Ready(Struct, frozen=True):
 
 
 class Serve(Struct, frozen=True):
-    """To a worker: the indexes of the sockets from which it accepts."""
+    """To a worker: the sockets from which it accepts, and what it counts for the supervisor.
+
+    Attributes:
+        listeners: indexes of the sockets.
+        lost_lines: lines of output that the supervisor has lost; told to the first worker only, as
+            the metrics of all are added up.
+    """
 
     listeners: list[int]
+    lost_lines: int = 0
 
 
 class Control:

@@ -107,18 +107,22 @@ class WorkersReload:
     Args:
         config: of the supervisor at its start.
         view: reaches the workers.
+        used: called in a thread with each config that all workers use.
     """
 
-    def __init__(self, config: Config, supervisor: Supervisor, view: View) -> None:
+    def __init__(
+        self, config: Config, supervisor: Supervisor, view: View, used: Callable[[Config], None]
+    ) -> None:
         self._config = config
+        self._used = used
         self._supervisor = supervisor
         self._view = view
         self._log: FilteringBoundLogger = structlog.get_logger()
 
     @property
-    def watch_seconds(self) -> float:
-        """The time between two looks at the file, by its last valid content."""
-        return self._config.reload.watch_seconds
+    def config(self) -> Config:
+        """The last config that the workers have used."""
+        return self._config
 
     async def reload(self, actor: str) -> None:
         """Reloads the file in all workers, and restarts them one by one if a key demands it."""
@@ -131,6 +135,7 @@ class WorkersReload:
             return
         with suppress(ConfigError):  # the file changed again; the next reload reads it
             self._config = load(self._config.file)
+            await asyncio.to_thread(self._used, self._config)
         waits = {key for one in found.values() if not isinstance(one, str) for key in one.waits}
         due = sorted(waits - _NOT_BY_WORKERS)
         if due:

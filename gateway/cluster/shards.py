@@ -6,7 +6,7 @@ import asyncio
 import gc
 import os
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,7 +20,6 @@ from aiohttp import web
 from gateway.cluster.background import beside
 from gateway.cluster.dedup_sync import Announcer, ids_socket, learning_ids
 from gateway.cluster.file_hints import hinting, links_socket
-from gateway.cluster.listeners import listen_unix
 from gateway.cluster.peers import Peers, view_socket
 from gateway.cluster.regulations import RemoteShards, add_parts
 from gateway.cluster.view import View, caller_of_worker
@@ -30,10 +29,12 @@ from gateway.config.settings import DedupConfig
 from gateway.delivery.circuit import Pace
 from gateway.runtime.gateway import Gateway
 from gateway.runtime.plugins import Registry
-from gateway.server.admin import add_endpoints
+from gateway.server.admin import add_admin, add_endpoints
 from gateway.server.admin.areas import all_endpoints
-from gateway.server.admin.guard import Guard
+from gateway.server.admin.guard import CallerOf, Guard
 from gateway.server.app import add_answers, serving
+from gateway.server.commands import answering_commands
+from gateway.server.unix import listen_unix
 
 __all__ = ["Hosted", "alone", "build", "collect_rarely", "hosting", "locked", "socket_folder"]
 
@@ -158,18 +159,32 @@ async def alone(
     config: Config, registry: Registry, shards: list[int]
 ) -> AsyncIterator[tuple[Gateway, list[Gateway], str]]:
     """Runs and serves a gateway in this process; gives it, those of other shards, and the URL."""
-    gateways = build(config, registry, 0, shards, locked=False)
+    gateways = build(config, registry, 0, shards, locked=True)
     own, *others = gateways
-    if not others:
-        async with own.running(), serving(own) as url:
-            yield own, [], url
-        return
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(locked(config))
+        if not others:
+            await stack.enter_async_context(own.running())
+            await stack.enter_async_context(answering_commands(lambda: own.config, _of_one(own)))
+            yield own, [], await stack.enter_async_context(serving(own))
+            return
         sockets = stack.enter_context(socket_folder(config.shared_dir))
         hosted = await stack.enter_async_context(hosting(gateways, 0, shards, sockets))
-        url = await stack.enter_async_context(serving(own, hosted.view.add_to))
+        add_view = hosted.view.add_to
+        await stack.enter_async_context(answering_commands(lambda: own.config, add_view))
+        url = await stack.enter_async_context(serving(own, add_view))
         stack.callback(hosted.view.stopping.set)
         yield own, others, url
+
+
+def _of_one(gateway: Gateway) -> Callable[[web.Application, CallerOf], None]:
+    """Returns the answers to commands of a gateway with a single shard."""
+
+    def add(app: web.Application, caller_of: CallerOf) -> None:
+        add_answers(app, gateway)
+        add_admin(app, gateway, caller_of)
+
+    return add
 
 
 @asynccontextmanager

@@ -20,6 +20,7 @@ from gateway.cluster.listeners import served_by
 from gateway.cluster.protocol import Assignment, Control, Ready, Serve
 from gateway.cluster.restarts import Restarts
 from gateway.errors import GatewayError
+from gateway.runtime.output import lost_lines
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -29,6 +30,7 @@ __all__ = ["Plan", "Supervisor", "worker_command"]
 _DRAINS = 3
 """Drain time-outs before a worker is killed: it answers, delivers and closes, each within one."""
 _MARGIN_SECONDS = 5.0
+_LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class Supervisor:
 
     Args:
         clock: monotonic, in seconds.
+        lost: returns how many lines of output this process has lost.
     """
 
     def __init__(
@@ -72,10 +75,13 @@ class Supervisor:
         plan: Plan,
         log: FilteringBoundLogger | None = None,
         clock: Callable[[], float] = time.monotonic,
+        lost: Callable[[], int] = lost_lines,
     ) -> None:
         self._plan = plan
         self._log: FilteringBoundLogger = log or structlog.get_logger()
         self._clock = clock
+        self._lost = lost
+        self._lost_told = 0
         self._workers = [_Worker(number) for number in range(plan.workers)]
         self._up: set[int] = set()
         self._changed = asyncio.Event()
@@ -99,6 +105,7 @@ class Supervisor:
             try:
                 await self._start_all()
                 tasks = [asyncio.create_task(self._keep(worker)) for worker in self._workers]
+                tasks.append(asyncio.create_task(self._tell_lost_lines()))
                 yield self
             finally:
                 self._stopping.set()
@@ -222,12 +229,23 @@ class Supervisor:
         """Notes whether a worker accepts connections, and assigns the sockets anew."""
         (self._up.add if up else self._up.discard)(worker.number)
         self._tell_changed()
-        if self._stopping.is_set():
-            return
+        if not self._stopping.is_set():
+            self._assign()
+
+    def _assign(self) -> None:
+        """Tells the workers which sockets they serve, and the first one about lost lines."""
+        self._lost_told = self._lost()
         for other in self._workers:
             if other.number in self._up and other.control is not None:
                 served = served_by(other.number, self._up, len(self._plan.listeners))
-                other.control.send(Serve(served))
+                other.control.send(Serve(served, 0 if other.number else self._lost_told))
+
+    async def _tell_lost_lines(self) -> None:
+        """Has the first worker count the lines that this process loses, for its metrics."""
+        while not self._stopping.is_set():
+            await asyncio.sleep(_LOOK_SECONDS)
+            if self._lost() != self._lost_told:
+                self._assign()
 
     def _tell_changed(self) -> None:
         self._changed.set()

@@ -1,8 +1,9 @@
 """Answers /health, /metrics and /admin for all shards, whichever worker receives the request.
 
-The receiving worker asks every worker and merges the answers. While a worker is down, /health names
-it, and the admin API reads ledger, traces and dead letters from the files of its shards. Requests
-for what only the running process knows are refused with the name of the worker.
+The receiving worker asks every worker and merges the answers. The supervisor does the same for
+commands of the machine. While a worker is down, /health names it, and the admin API reads ledger,
+traces and dead letters from the files of its shards. Requests for what only the running process
+knows are refused with the name of the worker.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from gateway.runtime.reload import Reloaded
 from gateway.server.admin.api import AdminError, answer
 from gateway.server.admin.areas import ENDPOINTS
 from gateway.server.admin.endpoint import Endpoint
-from gateway.server.admin.guard import Guard
+from gateway.server.admin.guard import CallerOf, Guard
 from gateway.server.app import METRICS_TYPE
 
 __all__ = ["View", "caller_of_worker"]
@@ -50,7 +51,7 @@ class View:
         config: of any shard.
         current: returns the config in use, for bounds that a reload may change.
         endpoints: the paths of the admin API.
-        tokens: of the admin API; there is no /admin without any.
+        tokens: of the admin API.
     """
 
     def __init__(
@@ -69,14 +70,21 @@ class View:
         self._workers = config.server.workers
         self._fan_out = FanOut(config, peers, self.stopping, lambda: self._current().admin)
 
-    def add_to(self, app: web.Application) -> None:
-        """Adds the paths; those below /admin only if config has a token for them."""
+    def add_to(self, app: web.Application, caller_of: CallerOf | None = None) -> None:
+        """Adds the paths.
+
+        Args:
+            caller_of: identifies callers of /admin; by default their tokens do, and there is no
+                /admin if config has none.
+        """
         app.router.add_get("/health", self._health)
         app.router.add_get("/metrics", self._metrics)
-        if self._tokens:
+        if caller_of is None and self._tokens:
+            caller_of = self._tokens.of_request
+        if caller_of is not None:
             # Each worker records the changes that it makes.
             guard = Guard(
-                self._tokens.of_request,
+                caller_of,
                 record=None,
                 limits=lambda: self._current().admin,
                 address_of=lambda request: ClientAddress(self._current().server).of(request),

@@ -16,24 +16,34 @@ from gateway.cluster.background import start_ends_with
 from gateway.cluster.protocol import Assignment, Control, Ready, Serve
 from gateway.cluster.shards import build, collect_rarely, hosting
 from gateway.config.model import Config
+from gateway.runtime.gateway import Gateway
+from gateway.runtime.output import lost_by_supervisor
 from gateway.runtime.plugins import Registry
 from gateway.server.app import Acceptor, opened
 
-__all__ = ["run_worker"]
+__all__ = ["build_assigned", "run_worker"]
 
 
-async def run_worker(config: Config, registry: Registry, assignment: Assignment) -> None:
+def build_assigned(config: Config, registry: Registry, assignment: Assignment) -> list[Gateway]:
+    """Builds the gateways of a worker.
+
+    Raises:
+        ConfigError: the config cannot be used.
+    """
+    # The number with which the supervisor started, even if the file has changed since.
+    server = structs.replace(config.server, workers=assignment.workers)
+    config = replace(config, server=server)
+    return build(config, registry, assignment.worker, assignment.shards, locked=True)
+
+
+async def run_worker(gateways: list[Gateway], assignment: Assignment) -> None:
     """Serves until SIGTERM or until the supervisor is gone; then drains.
 
     Raises:
         GatewayError: the gateway cannot start.
     """
-    # The number with which the supervisor started, even if the file has changed since.
-    server = structs.replace(config.server, workers=assignment.workers)
-    config = replace(config, server=server)
     stop = asyncio.Event()
     _end_on_signal(stop)
-    gateways = build(config, registry, assignment.worker, assignment.shards, locked=True)
     with ExitStack() as stack:
         listeners = [
             stack.enter_context(socket.socket(fileno=number)) for number in assignment.listeners
@@ -71,8 +81,9 @@ def _end_on_signal(stop: asyncio.Event) -> None:
 async def _follow(
     control: Control, acceptor: Acceptor, listeners: list[socket.socket], stop: asyncio.Event
 ) -> None:
-    """Opens and closes listeners as the supervisor says, until it is gone."""
+    """Does what the supervisor says until it is gone."""
     async for message in control.messages(Serve):
+        lost_by_supervisor(message.lost_lines)
         for number, listener in enumerate(listeners):
             if number in message.listeners:
                 await acceptor.open(listener)

@@ -46,11 +46,15 @@ class AdminError(GatewayError):
 
     Args:
         status: of the HTTP answer, 400 to 499; 503 if something is not there at the moment.
+        retry_after_seconds: time after which a new attempt makes sense, if that is known.
     """
 
-    def __init__(self, message: str, status: int = 400) -> None:
+    def __init__(
+        self, message: str, status: int = 400, retry_after_seconds: int | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
+        self.retry_after_seconds = retry_after_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +105,9 @@ class AdminEndpoint:
         role: the weakest role that may call it. A call that is no GET and needs more than ``read``
             is a change, and is written to the audit trail.
         handler: returns the answer, a value that becomes JSON; raises `AdminError`.
-        merge: which of several workers answer. ``any`` one, where all see the same files;
-            ``first``: the one that runs jobs; or all, and this function makes one value of their
-            answers, which it gets by shard as plain JSON values.
+        merge: which of several workers answer. ``any`` one, where all see the same files, and
+            another if it dies meanwhile; ``first``: the one that runs jobs; or all, and this
+            function makes one value of their answers, which it gets by shard as JSON values.
         timeout_seconds: time that the handler has; then the answer is 503.
     """
 

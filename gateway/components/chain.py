@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 from operator import is_
 from typing import TypeVar
 
+import anyio.to_thread
 import structlog
+from anyio import CapacityLimiter
+from msgspec import Raw
 
 from gateway.components.isolation import contained, is_interrupt
 from gateway.components.transform import Transform
@@ -68,6 +71,7 @@ class Chain:
         mutates: whether one of them may change events.
         ids: their ids, in order.
         adds_to: pairs of a transform's id and the id of a source that it makes events for.
+        sees_all: one of them has to see all events, as it cannot tell from a text what it changes.
 
     Args:
         steps: pairs of the transform's id and the transform.
@@ -88,10 +92,12 @@ class Chain:
         )
         self._passes = _all_have(m.passes for _, m in bound)
         self._suspects = _all_have(m.suspects for _, m in bound)
+        self.sees_all = self._suspects is None
         self._keeps = _all_have((id_, m.keeps) if m.keeps else None for id_, m in bound)
         self._forms = tuple(m.forms or _forms_by(m.apply) for _, m in bound if m.mutates)
         self._receives = tuple(m.receive for _, m in bound if m.receive is not None)
         self._of_client = tuple(m.of_client for _, m in bound if m.of_client is not None)
+        self._of_context = tuple((id_, m.of_context, m.passes) for id_, m in bound)
         self.mutates = any(m.mutates for _, m in bound)
         self.ids = tuple(id_ for id_, _ in bound)
         self.adds_to = tuple((id_, source) for id_, m in bound for source in m.adds_to)
@@ -167,6 +173,32 @@ class Chain:
                 client = of_client(client)
         return client
 
+    def of_context(self, context: Raw) -> tuple[Raw, tuple[str, ...]] | None:
+        """Returns a context that a batch has beside its events as it is to become part of them.
+
+        Returns:
+            The context, and the ids of the transforms that changed it; None if a transform has to
+            see the whole events.
+        """
+        changed: list[str] = []
+        try:
+            for id_, of_context, passes in self._of_context:
+                new = context
+                if of_context is not None:
+                    answer = of_context(context)
+                    if answer is None:
+                        return None
+                    new = answer
+                elif passes is None or not passes(bytes(context)):
+                    return None
+                if new is not context:
+                    changed.append(id_)
+                context = new
+        except BaseException as error:  # noqa: BLE001 - see `_doubt`
+            self._doubt("of_context", error)
+            return None
+        return context, tuple(changed)
+
     def forms(self, attribute: str, id_: str) -> Collection[str]:
         """Returns all forms in which an id may leave the chain; see `ChangesIds`."""
         found: Collection[str] = (id_,)
@@ -202,7 +234,8 @@ class Chain:
     def begin(self, events: list[Event]) -> Outcome:
         """Does what `run` does, but stops before a transform that would take long.
 
-        While `Outcome.left` is not zero, call `step_apart` in another thread, and then `go_on`.
+        While `Outcome.left` is not zero, call `step_apart` in another thread, and then `go_on`;
+        `finish` does both.
         """
         outcome = Outcome(events)
         _run(self._brief, outcome)
@@ -217,6 +250,16 @@ class Chain:
         """Continues `begin` after `step_apart`."""
         place, outcome.left = len(self._brief) - outcome.left + 1, 0
         _run(self._brief[place:], outcome)
+
+    async def finish(self, outcome: Outcome, turn: CapacityLimiter) -> None:
+        """Runs the transforms that `begin` has left: those that take long in a thread.
+
+        Args:
+            turn: how many threads may do so at a time. Each slows down the event loop.
+        """
+        while outcome.left:
+            await anyio.to_thread.run_sync(self.step_apart, outcome, limiter=turn)
+            self.go_on(outcome)
 
 
 def _run(steps: Sequence[_Step], outcome: Outcome) -> None:
@@ -241,6 +284,9 @@ def _run(steps: Sequence[_Step], outcome: Outcome) -> None:
         except Exception:  # noqa: BLE001 - one bad event must not take the batch with it
             for event, original in zip(before, originals, strict=False):
                 event.restore(original)  # or a change made before the error is made twice
+            if puts_off:  # one by one they may take long, too
+                outcome.left = len(steps) - number
+                return
             kept = _one_by_one(id_, apply, produced, before, outcome)
         outcome.kept = kept
         changed = _changed(kept, before, originals) if originals else []

@@ -27,14 +27,12 @@ class JobSpec:
         run: does the work and may return a line about it. It is cancelled at the time limit and
             when the gateway stops. Work that blocks belongs in a thread.
         timeout_seconds: the time limit.
-        help: one line for ``gateway jobs list``.
     """
 
     name: str
     schedule: str | Callable[[Scope], str | None]
     run: Callable[[Scope], Awaitable[str | None]]
     timeout_seconds: float = 3600.0
-    help: str = ""
     api: int = API_VERSION
 
     def __post_init__(self) -> None:

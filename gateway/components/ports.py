@@ -96,9 +96,14 @@ class Intake(Protocol):
 
     Attributes:
         clock: wall clock in milliseconds.
+        decodes_all: a transform has to see all events, so that `accept_as_sent` gains nothing.
     """
 
     clock: Callable[[], int]
+
+    @property
+    def decodes_all(self) -> bool:
+        """A transform has to see all events."""
 
     async def accept(self, arrival: Arrival) -> Receipt:
         """Accepts a request's events; returns once they are as safe as `queue.ack` promises.

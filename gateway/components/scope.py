@@ -30,7 +30,7 @@ class Scope:
         tables: value of each table that packages register: a Struct, or one for each id.
         figures: specs of all figures by type.
         configs: returns the configs of the enabled destinations of a type, by id.
-        destinations: the destinations that run in this process, by id; none in a command.
+        destinations: the running destinations of this shard, by id; none in a command.
         workers: number of worker processes.
         shard: number of the shard that an admin endpoint or a job runs in.
         clock: wall clock in milliseconds.

@@ -3,10 +3,10 @@
 A transform has such a method by defining it. Inheriting from the protocol is not needed, but lets
 type checkers compare the signatures.
 
-`PassesText`, `SuspectsText` and `KeepsByIds` save work: events that no transform has to look at are
-neither decoded nor encoded. `ReceivesEvents`, `ChangesClient` and `ProducesEvents` give a transform
-more to do. `WorksApart` keeps long work off the event loop. `TransformMethods` binds
-the methods of one transform, once.
+`PassesText`, `SuspectsText`, `ChangesContext` and `KeepsByIds` save work: events that no transform
+has to look at are neither decoded nor encoded. `ReceivesEvents`, `ChangesClient` and
+`ProducesEvents` give a transform more to do. `WorksApart` keeps long work off the event loop.
+`TransformMethods` binds the methods of one transform, once.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from msgspec import Raw
+
 from gateway.components.transform import Transform
 from gateway.events.envelope.client import Client
 from gateway.events.envelope.sealed import Ids
@@ -23,6 +25,7 @@ from gateway.events.event import Event
 
 __all__ = [
     "ChangesClient",
+    "ChangesContext",
     "ChangesIds",
     "KeepsByIds",
     "PassesText",
@@ -44,8 +47,9 @@ class PassesText(Protocol):
     def passes(self, text: bytes | memoryview) -> bool:
         """Tells whether `apply` surely keeps all events in a JSON text, and changes none of them.
 
-        It is asked for the text of a whole request. Where all transforms say yes, the events are
-        stored as they were sent, and none of them is decoded. To be sure without decoding, search
+        It is asked for the text of a whole request, with the `context` and `integrations` that the
+        client has sent beside its batch. Where all transforms say yes, the events are stored as
+        they were sent, and none of them is decoded. To be sure without decoding, search
         for what an event that is changed or dropped would have to contain. What the gateway adds
         from a request's head (``{"ip":...,"userAgent":...}``, which becomes part of the context of
         its events) is asked about in a text of its own. A transform without this method sees all
@@ -68,6 +72,22 @@ class SuspectsText(PassesText, Protocol):
         Returns:
             Offsets, each right behind something suspicious; empty where the text passes; None
             where that cannot be told, so that all events are looked at.
+        """
+
+
+@runtime_checkable
+class ChangesContext(Protocol):
+    """Changes the context that a client sends once for all events of its batch; used at intake."""
+
+    @abstractmethod
+    def of_context(self, context: Raw) -> Raw | None:
+        """Returns the context as `apply` would leave it in an event that has no other.
+
+        Otherwise all events of the batch would have to be decoded, as the context is part of each.
+
+        Returns:
+            The same object if nothing changes; None if `apply` has to see the whole events, or if
+            it would take long.
         """
 
 
@@ -194,6 +214,7 @@ class TransformMethods:
     keeps: Callable[[Sequence[Ids | Event]], Sequence[bool] | None] | None
     receive: Callable[[Sequence[Event]], None] | None
     of_client: Callable[[Client], Client] | None
+    of_context: Callable[[Raw], Raw | None] | None
     produced: Callable[[], list[Event]] | None
     apply_briefly: Callable[[list[Event]], list[Event] | None] | None
     apply_apart: Callable[[list[Event]], list[Event]] | None
@@ -217,6 +238,7 @@ class TransformMethods:
             keeps=transform.keeps if isinstance(transform, KeepsByIds) else None,
             receive=transform.receive if isinstance(transform, ReceivesEvents) else None,
             of_client=transform.of_client if isinstance(transform, ChangesClient) else None,
+            of_context=transform.of_context if isinstance(transform, ChangesContext) else None,
             produced=transform.produced if isinstance(transform, ProducesEvents) else None,
             apply_briefly=transform.apply_briefly if isinstance(transform, WorksApart) else None,
             apply_apart=transform.apply_apart if isinstance(transform, WorksApart) else None,

@@ -64,8 +64,8 @@ def _check_token(token: Secret) -> None:
 
 
 class AdminConfig(Settings, frozen=True):
-    """`[admin]`: the administration API below /admin. Without a token the gateway does not serve
-    it.
+    """`[admin]`: the administration API below /admin. Without a token only commands of this machine
+    reach it.
 
     Attributes:
         token: a secret that requests carry as ``Authorization: Bearer TOKEN``; its name and its
@@ -75,6 +75,7 @@ class AdminConfig(Settings, frozen=True):
         body_timeout_seconds: a request must send its body within this.
         max_wrong_tokens_per_second: of one address; over it all requests of the address are
             delayed, for up to 5 seconds each. 0 is no bound.
+        max_local_connections: of commands of this machine at a time, over the Unix socket.
         max_tails: live tails (`gateway tail`) at a time, in each worker.
         tail_max_bytes: events held for a tail whose reader is slow; it misses those beyond.
         tail_stall_seconds: a tail whose reader takes nothing for so long is ended.
@@ -85,6 +86,7 @@ class AdminConfig(Settings, frozen=True):
     max_body_bytes: _Positive = 4_000_000
     body_timeout_seconds: _PositiveSeconds = 10.0
     max_wrong_tokens_per_second: Annotated[float, Meta(ge=0)] = 1.0
+    max_local_connections: _Positive = 100
     max_tails: _Positive = 20
     tail_max_bytes: _Positive = 4_000_000
     tail_stall_seconds: _PositiveSeconds = 30.0

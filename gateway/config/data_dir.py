@@ -134,9 +134,17 @@ def take_lock(folder: Path) -> Iterator[int]:
 
 
 def is_held(folder: Path) -> bool:
-    """Tells whether a process holds a shard."""
+    """Tells whether a process holds a shard.
+
+    Raises:
+        GatewayError: the folder is closed to this user.
+    """
     try:
         handle = (folder / LOCK_FILE).open("r")
+    except PermissionError as error:
+        raise GatewayError(
+            f"data_dir {folder} is closed to this user: run the command as the gateway's user"
+        ) from error
     except OSError:
         return False
     with handle:

@@ -45,14 +45,16 @@ from gateway.config.settings import (
 )
 from gateway.errors import ConfigError
 
-__all__ = ["CORE_TABLES", "hash_of", "load"]
+__all__ = ["CORE_TABLES", "DEFAULT_DATA_DIR", "expanded_text", "hash_of", "load"]
 
+DEFAULT_DATA_DIR = "data"
+"""The data directory of a config file that names none, beside the file."""
 
 _HASH_DIGITS = 12
 
 
 class _File(Settings, frozen=True):
-    data_dir: str = "data"
+    data_dir: str = DEFAULT_DATA_DIR
     server: ServerConfig = ServerConfig()
     dedup: DedupConfig = DedupConfig()
     identity: IdentityConfig = IdentityConfig()
@@ -74,14 +76,19 @@ CORE_TABLES = frozenset(_File.__struct_encode_fields__)
 """The tables and keys of the gateway itself. Other tables belong to packages."""
 
 
-def load(path: Path, environ: Mapping[str, str] | None = None) -> Config:
+def load(
+    path: Path, environ: Mapping[str, str] | None = None, *, content: bytes | None = None
+) -> Config:
     """Reads and checks a config file.
+
+    Args:
+        content: used in place of that of the file.
 
     Raises:
         ConfigError: it is wrong; the message starts with the file and the path of the key.
     """
     try:
-        return _load(path.absolute(), os.environ if environ is None else environ)
+        return _load(path.absolute(), os.environ if environ is None else environ, content)
     except ConfigError as error:
         raise ConfigError(f"{path.name}: {error}") from error.__cause__
 
@@ -91,10 +98,11 @@ def hash_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:_HASH_DIGITS]
 
 
-def _load(file: Path, environ: Mapping[str, str]) -> Config:
+def _load(file: Path, environ: Mapping[str, str], content: bytes | None) -> Config:
     path = file.resolve()
     try:
-        content = path.read_bytes()
+        if content is None:
+            content = path.read_bytes()
         text = content.decode("utf-8-sig")  # some editors begin a file with a byte order mark
     except OSError as error:
         raise ConfigError(
@@ -209,6 +217,17 @@ def _expand(node: Any, environ: Mapping[str, str], path: str, mistakes: Mistakes
             raise ConfigError(f"{path}: expected a finite number, got {node}")
     if not isinstance(node, str):
         return node
+    with mistakes.noted():
+        return expanded_text(node, path, environ)
+    return node
+
+
+def expanded_text(text: str, path: str, environ: Mapping[str, str]) -> str:
+    """Replaces environment variables in the string at a path.
+
+    Raises:
+        ConfigError: a variable is not set, or ends in a line feed.
+    """
 
     def replace(match: re.Match[str]) -> str:
         name, default = match.group(1), match.group(2)
@@ -228,9 +247,7 @@ def _expand(node: Any, environ: Mapping[str, str], path: str, mistakes: Mistakes
             )
         return value
 
-    with mistakes.noted():
-        return _VARIABLE.sub(replace, node)
-    return node
+    return _VARIABLE.sub(replace, text)
 
 
 def _each(

@@ -49,8 +49,8 @@ def private_database(path: Path, *, closed_to: int = _GROUP_AND_OTHERS) -> None:
                 one.chmod(stat.S_IMODE(mode) & ~closed_to)
 
 
-def write_private(path: Path, text: str) -> None:
-    """Writes a file anew that only its owner may read."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+def write_private(path: Path, content: str | bytes) -> None:
+    """Writes a file anew that only its owner may read; a text in UTF-8."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         os.fchmod(file.fileno(), 0o600)
-        file.write(text)
+        file.write(content.encode() if isinstance(content, str) else content)

@@ -64,6 +64,8 @@ class ServerConfig(Settings, frozen=True):
             up to 5 seconds each. 0 is no bound.
         reserved_descriptors: file descriptors that connections leave for files and destinations.
         start_timeout_seconds: time that one source or destination has to start.
+        erase_timeout_seconds: an erasure goes on without a place that makes no progress in this
+            time.
         drain_timeout_seconds: when stopping, the time to answer requests and deliver events.
     """
 
@@ -80,6 +82,7 @@ class ServerConfig(Settings, frozen=True):
     reserved_descriptors: Positive = 256
     max_wrong_keys_per_second: Seconds = 10.0
     start_timeout_seconds: PositiveSeconds = 10.0
+    erase_timeout_seconds: PositiveSeconds = 3600.0
     drain_timeout_seconds: PositiveSeconds = 10.0
 
 

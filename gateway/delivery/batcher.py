@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from gateway.components.destination import BatchPolicy
 from gateway.delivery.selection import Outgoing, Selection
+from gateway.events.event import Event
 from gateway.queue.memory_feed import Slice
 from gateway.queue.reader import QueueReader
 
@@ -77,13 +79,17 @@ class Batcher:
                 return outgoing if deadline is not None else None
             if deadline is None:
                 deadline = loop.time() + self._policy.max_age_seconds
-            if self._take(part, outgoing):
+            if await self._take(part, outgoing):
                 return outgoing
 
     def use(self, policy: BatchPolicy, selection: Selection) -> None:
         """Makes batches in another way from the next events on."""
         self._policy = policy
         self._selection = selection
+
+    async def transform(self, events: Sequence[Event], offsets: Sequence[int]) -> Outgoing:
+        """Runs the present transforms over events of the retry lane; see `Selection.transform`."""
+        return await self._selection.transform(events, offsets)
 
     async def rewind(self, offset: int) -> None:
         """Forgets what was read, and reads again from an offset."""
@@ -132,7 +138,7 @@ class Batcher:
         task, self._reading = self._reading, None
         return task.result()
 
-    def _take(self, part: Slice, outgoing: Outgoing) -> bool:
+    async def _take(self, part: Slice, outgoing: Outgoing) -> bool:
         """Adds events to the batch; returns True when it is full."""
         if part.offset > self._expected:
             outgoing.lost += part.offset - self._expected
@@ -142,7 +148,7 @@ class Batcher:
             part = part.first(taken)
         self._expected = outgoing.cursor = part.end
         outgoing.size += part.size
-        self._selection.sort(part.events, range(part.offset, part.end), outgoing)
+        await self._selection.sort(part.events, range(part.offset, part.end), outgoing)
         return (
             self._left is not None
             or len(outgoing.events) >= self._policy.max_events

@@ -7,15 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 from zlib import MAX_WBITS, decompressobj
-
-import msgspec
 
 from gateway.components.destination import Batch, Destination
 from gateway.components.dry_run import Planned, Rehearsal, Request, Write
 from gateway.components.isolation import call
 from gateway.errors import BatchError, DeliveryError
+from gateway.http.content import decoded_body
 from gateway.http.excerpt import Mask
 
 __all__ = ["MOST_BODY_BYTES", "DryRunResult", "MaskedJson", "run_dry"]
@@ -93,7 +92,7 @@ class MaskedJson:
         if isinstance(planned, Write):
             content = planned.content
             if isinstance(content, bytes):
-                content = _decoded(content)
+                content = decoded_body(content)
             return {"to": self._mask.hide(planned.to), "content": self.hide(content)}
         return {
             "method": planned.method,
@@ -146,20 +145,4 @@ def _content(request: Request) -> Any:
     body = request.body
     if headers.get("content-encoding") == "gzip":
         body = decompressobj(_GZIP).decompress(body, MOST_BODY_BYTES)
-    if headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
-        pairs = parse_qsl(body.decode(errors="replace"), keep_blank_values=True)
-        return {key: _decoded(value.encode()) for key, value in pairs}
-    return _decoded(body)
-
-
-def _decoded(body: bytes) -> Any:
-    """Decodes a body as JSON or as lines of JSON, or returns its text."""
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        pass
-    try:
-        lines = msgspec.json.Decoder().decode_lines(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        lines = []
-    return lines or body.decode(errors="replace")
+    return decoded_body(body, headers.get("content-type", ""))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
+
+from msgspec import structs
 
 from gateway.delivery.context import WorkerContext
 from gateway.errors import StateError
@@ -21,6 +24,7 @@ class Recorder:
         self._counts = context.counts
         self._clock = context.clock
         self._log = context.log
+        self._queue_id_at = context.queue_id_at
         self._writing = 0
 
     @property
@@ -37,6 +41,7 @@ class Recorder:
             None if the worker drains and gives up.
         """
         self._writing += 1
+        commit = self._named(commit)
         try:
             written = await self._write(commit)
         finally:
@@ -46,6 +51,23 @@ class Recorder:
             self._count(commit, written)
             self._log_problems(commit, written)
         return written
+
+    def _named(self, commit: Commit) -> Commit:
+        """Gives waiting entries and dead letters the id of the queue that their offsets are of."""
+        if not commit.waiting and not commit.dead:
+            return commit
+        id_at = self._queue_id_at
+        return replace(
+            commit,
+            waiting=[
+                one if one.queue_id else replace(one, queue_id=id_at(one.position)[0])
+                for one in commit.waiting
+            ],
+            dead=[
+                one if one.queue_id else structs.replace(one, queue_id=id_at(one.offset)[0])
+                for one in commit.dead
+            ],
+        )
 
     async def _write(self, commit: Commit) -> Written | None:
         attempt = 0

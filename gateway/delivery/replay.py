@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from gateway.components.store import Store
+from gateway.components.store import Frame, Reader, Store
 from gateway.config.data_dir import public_id, shard_of
 from gateway.delivery.replay_reader import Chosen, ReplayReader, choose
 from gateway.delivery.replay_request import Plan, Progress, Request
@@ -32,7 +32,7 @@ from gateway.state import State, replays
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-__all__ = ["ReplayTarget", "Replays", "ReplaysContext"]
+__all__ = ["ReplayTarget", "Replays", "ReplaysContext", "SuppressedUsers"]
 
 
 class ReplayTarget(Protocol):
@@ -45,6 +45,13 @@ class ReplayTarget(Protocol):
     @property
     def is_shadow(self) -> bool:
         """True if nothing is sent to it."""
+
+
+class SuppressedUsers(Collection[str], Protocol):
+    """The suppressed users, each by any form of the id that clients send."""
+
+    def stored(self) -> Collection[str]:
+        """Returns the forms of their ids that stored events have. It blocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +70,7 @@ class ReplaysContext:
     workers: Mapping[str, Worker]
     selections: Mapping[str, Selection]
     targets: Mapping[str, ReplayTarget]
-    suppressed: Collection[str]
+    suppressed: SuppressedUsers
     clock: Callable[[], int]
     log: FilteringBoundLogger
     shard: int = 0
@@ -131,12 +138,12 @@ class Replays:
         names: Counter[str] = Counter()
         reader = self._store.reader(self._store.status().first)
         try:
-            while (frame := await asyncio.to_thread(reader.next)) is not None:
-                chosen = choose(frame, request, frame.offset, frame.end)
+            while (found := await asyncio.to_thread(_chosen_next, reader, request)) is not None:
+                frame, chosen = found
                 behind = {o for o in chosen.offsets if o >= worker.cursor}
                 behind |= await self._in_lane(request.destination, frame.offset, frame.end)
                 plan.pending += len(behind.intersection(chosen.offsets))
-                outgoing = self._select(request.destination, chosen, behind)
+                outgoing = await self._select(request.destination, chosen, behind)
                 names.update(event.event or event.type for event in outgoing.events)
                 plan.chosen += sum(offset not in behind for offset in chosen.offsets)
                 for rule, offsets in outgoing.filtered.items():
@@ -261,7 +268,7 @@ class Replays:
                     seconds = len(batch.offsets) / request.rate
                     next_send = max(next_send, loop.time()) + seconds
                 lane = await self._in_lane(row.destination, batch.first, batch.next)
-                outgoing = self._select(row.destination, batch, lane)
+                outgoing = await self._select(row.destination, batch, lane)
                 if not await worker.replay(outgoing, (row.id, batch.next)):
                     return False
                 self._running[row.id] = replace(row, next=batch.next)
@@ -270,16 +277,25 @@ class Replays:
         return True
 
     async def _in_lane(self, destination: str, first: int, end: int) -> set[int]:
-        return await self._state.call(replays.in_lane, destination, first, end)
+        found = await self._state.call(replays.in_lane, destination, first, end)
+        at = self._store.identity_at
+        return {offset for offset, queue_id in found if queue_id in ("", at(offset)[0])}
 
-    def _select(self, destination: str, chosen: Chosen, without: Collection[int]) -> Outgoing:
+    async def _select(self, destination: str, chosen: Chosen, without: Collection[int]) -> Outgoing:
         """Applies today's selection to the chosen events, except those at some offsets."""
         outgoing = Outgoing(0)
         selection = self._context.selections[destination].of_today()
         pairs = zip(chosen.events, chosen.offsets, strict=True)
         kept = [(event, offset) for event, offset in pairs if offset not in without]
-        events, offsets = selection.filter_users(
-            self._context.suppressed, [e for e, _ in kept], [o for _, o in kept], outgoing
-        )
-        selection.sort(events, offsets, outgoing)
+        events, offsets = [e for e, _ in kept], [o for _, o in kept]
+        suppressed = self._context.suppressed
+        for users in (await asyncio.to_thread(suppressed.stored), suppressed):
+            events, offsets = selection.filter_users(users, events, offsets, outgoing)
+        await selection.sort(events, offsets, outgoing)
         return outgoing
+
+
+def _chosen_next(reader: Reader, request: Request) -> tuple[Frame, Chosen] | None:
+    """Returns the next frame with the events of it that are asked for; runs in a thread."""
+    frame = reader.next()
+    return None if frame is None else (frame, choose(frame, request, frame.offset, frame.end))

@@ -83,14 +83,21 @@ class ReplayReader:
         await asyncio.to_thread(self._reader.close)
 
     async def _read_frame(self) -> None:
-        frame = await asyncio.to_thread(self._reader.next)
-        if frame is None or frame.offset >= self._end:
+        found = await asyncio.to_thread(self._chosen_next)
+        if found is None:
             self._reached = self._end
             return
-        more = choose(frame, self._request, self._next, self._end)
+        frame, more = found
         self._left.events += more.events
         self._left.offsets += more.offsets
         self._reached = min(frame.end, self._end)
+
+    def _chosen_next(self) -> tuple[Frame, Chosen] | None:
+        """Reads a frame and looks at its events, which may be many; None at the end."""
+        frame = self._reader.next()
+        if frame is None or frame.offset >= self._end:
+            return None
+        return frame, choose(frame, self._request, self._next, self._end)
 
     def _take(self) -> ReplayBatch:
         left, number = self._left, self._size

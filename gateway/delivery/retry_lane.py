@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from heapq import nsmallest
+from operator import attrgetter
 
 from gateway.components.destination import Batch
 from gateway.components.verdict import Verdict
@@ -17,11 +19,12 @@ from gateway.delivery.attempt import send_once
 from gateway.delivery.context import WorkerContext
 from gateway.delivery.ordering import UserOrder
 from gateway.delivery.recorder import Recorder
-from gateway.events.event import decode_events
+from gateway.events.event import Event, decode_events, encode_events
 from gateway.state import Attempt, Commit, DeadLetter, Waiting
 
 __all__ = ["RetryLane"]
 
+_position = attrgetter("position")
 _LOOK_EVERY_SECONDS = 3.0  # other processes may add to the lane: `gateway dead retry`
 
 
@@ -143,19 +146,50 @@ class RetryLane:
 
     async def _send(self, due: Sequence[Waiting]) -> bool:
         due = self._together(due)
+        if due[0].untransformed:
+            return await self._transform(due)
         if not await self._sender.admitted():
             return False
         batch = Batch(
-            [decode_events(b"[" + w.event + b"]")[0] for w in due],
-            [w.offset for w in due],
+            [_event(w) for w in due],
+            [w.position for w in due],
             max(w.attempts for w in due) + 1,
-            self._context.queue_id_at(due[0].offset)[0],
+            self._queue_id(due[0]),
         )
         # Successes before this run are not known. The event is tried once before it is blamed.
         failed_at = self._successes_at.get(due[0].offset, self._sender.successes)
         blame = len(due) == 1 and self._sender.successes > failed_at
         verdict, attempts = await send_once(self._context, batch, blame=blame)
+        if due[0].place is not None:
+            attempts = []  # another event has its offset by now
         commit = self._outcome(due, verdict, attempts, self._clock())
+        if await self._recorder.record(commit) is None:
+            return False
+        self._recorded(commit)
+        return True
+
+    async def _transform(self, due: Sequence[Waiting]) -> bool:
+        """Runs the transforms that failed on these events before; those that are left are due."""
+        events = [_event(entry) for entry in due]
+        done = await self._context.batcher.transform(events, [entry.offset for entry in due])
+        now_ms = self._clock()
+        left = dict(zip(done.offsets, done.events, strict=True))
+        failed = {letter.offset: letter for letter in done.dead}
+        commit = Commit(
+            self._destination,
+            filtered={rule: len(offsets) for rule, offsets in done.filtered.items()},
+            dead=[
+                replace(entry, detail=failed[entry.offset].detail, last_ms=now_ms).dead("transform")
+                for entry in due
+                if entry.offset in failed
+            ],
+            waiting=[
+                replace(entry, event=encode_events([left[entry.offset]])[1:-1], untransformed=False)
+                for entry in due
+                if entry.offset in left
+            ],
+            settled=[entry.offset for entry in due if entry.offset not in left],
+        )
         if await self._recorder.record(commit) is None:
             return False
         self._recorded(commit)
@@ -172,8 +206,13 @@ class RetryLane:
         if order is not None:
             able = order.choose([w.offset for w in due], len(due))
             due = [w for w in due if w.offset in able]
-        _, after = self._context.queue_id_at(min(w.offset for w in due))
-        return due if after is None else [w for w in due if w.offset < after]
+        queue_id = self._queue_id(min(due, key=_position))
+        alike = (w for w in due if self._queue_id(w) == queue_id)
+        chosen = sorted(alike, key=_position)
+        return [w for w in chosen if w.untransformed == chosen[0].untransformed]
+
+    def _queue_id(self, entry: Waiting) -> str:
+        return entry.queue_id or self._context.queue_id_at(entry.position)[0]
 
     def _recorded(self, commit: Commit) -> None:
         self.size -= len(commit.settled)
@@ -236,3 +275,7 @@ class RetryLane:
         policy = self._sender.retry
         too_old = entry.last_ms - entry.first_ms >= policy.max_age_seconds * 1000
         return too_old or (bool(charged) and entry.attempts >= policy.max_attempts)
+
+
+def _event(entry: Waiting) -> Event:
+    return decode_events(b"[" + entry.event + b"]")[0]

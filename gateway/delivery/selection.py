@@ -7,6 +7,8 @@ from copy import copy
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from anyio import CapacityLimiter
+
 from gateway.components.chain import Chain
 from gateway.components.ports import Arm
 from gateway.events.consent import Default
@@ -82,6 +84,7 @@ class SelectionContext:
         memberships: writes arms of groups into the events, before the delivery transforms.
         interceptor: takes all events that would be sent.
         meters: measure the outcomes of events for rollouts.
+        turn: of the threads for transforms that take long; the destinations of a gateway share it.
     """
 
     chain: Chain
@@ -96,6 +99,7 @@ class SelectionContext:
     memberships: Memberships | None = None
     interceptor: Interceptor | None = None
     meters: Sequence[Meter] = ()
+    turn: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))
 
 
 class Selection:
@@ -121,6 +125,7 @@ class Selection:
         )
         self._chain = context.chain
         self._clock = context.clock
+        self._turn = context.turn
 
     def without_transforms(self) -> Selection:
         """Returns a copy without the delivery transforms."""
@@ -135,13 +140,15 @@ class Selection:
         other.meters = ()
         return other
 
-    def sort(self, events: Sequence[Event], offsets: Sequence[int], outgoing: Outgoing) -> None:
+    async def sort(
+        self, events: Sequence[Event], offsets: Sequence[int], outgoing: Outgoing
+    ) -> None:
         """Adds each event to those to send or to those filtered; the events are not changed."""
         if not self.meters:
-            self._sort(events, offsets, outgoing)
+            await self._sort(events, offsets, outgoing)
             return
         part = Outgoing(outgoing.cursor)
-        self._sort(events, offsets, part)
+        await self._sort(events, offsets, part)
         for meter in self.meters:
             meter.selected(
                 events,
@@ -152,7 +159,9 @@ class Selection:
             )
         outgoing.add(part)
 
-    def _sort(self, events: Sequence[Event], offsets: Sequence[int], outgoing: Outgoing) -> None:
+    async def _sort(
+        self, events: Sequence[Event], offsets: Sequence[int], outgoing: Outgoing
+    ) -> None:
         rules: Sequence[str | None] = ()
         if self._refusals.concern(events):
             rules = self._refusals(events)
@@ -182,7 +191,7 @@ class Selection:
             if isinstance(events, Run) and dropping is not None:
                 events, offsets = self._without(events, offsets, dropping, outgoing)
             else:
-                events, offsets = self._transform(events, offsets, outgoing)
+                events, offsets = await self._transform(events, offsets, outgoing)
         outgoing.events.append(events)
         outgoing.offsets += offsets
 
@@ -223,20 +232,31 @@ class Selection:
             [offset for offset, hide in zip(offsets, out, strict=True) if not hide],
         )
 
-    def _transform(
+    async def transform(self, events: Sequence[Event], offsets: Sequence[int]) -> Outgoing:
+        """Runs the delivery transforms over events that they failed on before."""
+        outgoing = Outgoing(0)
+        kept, outgoing.offsets = await self._transform(events, offsets, outgoing)
+        outgoing.events.append(kept)
+        return outgoing
+
+    async def _transform(
         self, shared: Sequence[Event], offsets: Sequence[int], outgoing: Outgoing
     ) -> tuple[list[Event], list[int]]:
         events = [event.copy() for event in shared] if self._chain.mutates else list(shared)
         offset_of = dict(zip(map(id, events), offsets, strict=True))
-        result = self._chain.run(events)
+        before = dict(zip(map(id, events), shared, strict=True))
+        result = self._chain.begin(events)
+        await self._chain.finish(result, self._turn)
         for rule, dropped in result.filtered.items():
             outgoing.filtered.setdefault(rule, []).extend(offset_of[id(e)] for e in dropped)
             self._publish(dropped, rule)
         now_ms = self._clock()
         for event, transform, error in result.failed:
             detail = f"transform {transform}: {type(error).__name__}"
+            # As it was: if it is sent again, all transforms run again.
+            whole, offset = before[id(event)], offset_of[id(event)]
             outgoing.dead.append(
-                DeadLetter.of(event, offset_of[id(event)], "transform", detail, 0, now_ms, now_ms)
+                DeadLetter.of(whole, offset, "transform", detail, 0, now_ms, now_ms)
             )
         return result.kept, [offset_of[id(event)] for event in result.kept]
 

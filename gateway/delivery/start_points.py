@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gateway.components.store import Store
 from gateway.delivery.built import BuiltDestination
-from gateway.state import State
+from gateway.state import State, lane
 from gateway.state.ledger.counts import DestinationCounts, Ledger
 
 if TYPE_CHECKING:
@@ -63,6 +63,16 @@ async def find_start_points(
             events=stored.end - stored.first,
         )
     for one in built:
+        apart = await state.call(
+            lane.set_apart, one.id, stored.first, stored.end, store.identity_at
+        )
+        if apart:
+            log.warning(
+                "the queue has lost events that wait in the retry lane; they are delivered all the "
+                "same",
+                destination=one.id,
+                events=apart,
+            )
         cursor = cursors.get(one.id)
         if cursor is None or cursor > stored.end:
             if cursor is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from base64 import b64encode
@@ -22,6 +23,8 @@ _SHORTEST_ENCODED = 8
 _SHORTEST_TOKEN = 16
 """Length from which a piece of a URL's path may be a token; shorter ones are words."""
 
+_PERCENT = re.compile("%[0-9A-F]{2}")
+
 
 def secrets_of_url(url: str) -> list[str]:
     """Returns the parts of a URL that may be a credential, and the URL itself."""
@@ -34,21 +37,16 @@ class Mask:
     """Replaces secrets in text.
 
     Args:
-        secrets: texts to replace with ``***``, also where they are escaped for JSON or a URL, or
-            encoded in base64 or hexadecimal.
+        secrets: texts to replace with ``***``, also where they are escaped for JSON, a URL or
+            HTML, or encoded in base64 or hexadecimal.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
         variants = {
             variant
             for secret in secrets
-            for variant in (
-                secret,
-                json.dumps(secret)[1:-1],
-                quote(secret, safe=""),
-                quote(secret, safe="/%:?&=+"),  # as a URL is sent
-                *_encoded(secret.encode(errors="surrogatepass")),
-            )
+            for form in (secret, *_encoded(secret.encode(errors="surrogatepass")))
+            for variant in _escaped(form)
             if len(variant) >= _SHORTEST_SECRET
         }
         longest_first = sorted(variants, key=len, reverse=True)
@@ -84,6 +82,17 @@ class Mask:
 
     def _uncut(self, text: str, *, cut: bool) -> str:
         return text[: max(0, len(text) - self._longest)] if cut else text
+
+
+def _escaped(text: str) -> Iterator[str]:
+    """Gives what stands for a text in JSON, URLs and HTML."""
+    yield text
+    yield json.dumps(text)[1:-1]
+    yield json.dumps(text)[1:-1].replace("/", "\\/")  # as PHP writes it
+    yield quote(text, safe="/%:?&=+", errors="surrogatepass")  # as a URL is sent
+    yield (quoted := quote(text, safe="", errors="surrogatepass"))
+    yield _PERCENT.sub(lambda found: found[0].lower(), quoted)
+    yield html.escape(text)
 
 
 def _encoded(secret: bytes) -> Iterator[str]:

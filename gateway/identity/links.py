@@ -20,11 +20,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from gateway.config.private_files import private_database
 from gateway.errors import StateError
 from gateway.events.subjects import Subjects
 from gateway.state import identity_links
 from gateway.state.connection import transaction, truncate_journal
+from gateway.state.files import Located
 
 __all__ = ["FILE_NAME", "LinkFile", "Mark", "NewLinks"]
 
@@ -69,6 +69,7 @@ class LinkFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._connection: sqlite3.Connection | None = None
+        self._located: Located | None = None
         self._read = 0
         self._erasures = -1
 
@@ -81,11 +82,21 @@ class LinkFile:
         if self._connection is not None:
             return
         with self._explained():
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # The links are personal data: only the owner may read the file.
-            private_database(self.path)
             self._connection = identity_links.connect(self.path)
+            self._located = Located(self.path)
         self._read, self._erasures = 0, -1
+
+    def reopen_if_moved(self) -> bool:
+        """Begins a new file if the old one was moved or removed; tells whether it was.
+
+        Raises:
+            StateError: the new one cannot be opened.
+        """
+        if self._located is None or not self._located.has_moved():
+            return False
+        self.close()
+        self.open()
+        return True
 
     def close(self) -> None:
         """Closes the file. Does nothing if it is not open."""

@@ -308,6 +308,9 @@ class Identity:
         end = self._end()
         new, self._new = self._new, {}
         try:
+            if await self._in_thread(self._file.reopen_if_moved):
+                new = self._links | new  # the new file has none
+                self._marked = -1
             if new or end != self._marked:
                 mark = Mark(self._queue_id, end)
                 await self._in_thread(self._file.add, list(new.items()), self._shard, mark)

@@ -14,6 +14,7 @@ forgotten generation are freed a few at a time. This costs 0.2 to 0.3 µs an id.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from operator import attrgetter
 from typing import Protocol, TypeVar
 
 __all__ = ["Identified", "RecentIds", "Watcher"]
@@ -27,6 +28,7 @@ class Identified(Protocol):
 
 E = TypeVar("E", bound=Identified)
 
+_MESSAGE_ID = attrgetter("message_id")
 _PART_IDS = 65_536
 _HASH_BITS = 40
 _FREED_PER_ID = 4
@@ -86,7 +88,7 @@ class RecentIds:
             True if all were new.
         """
         current, previous = self._generations(source_id, len(events), now_ms)
-        arriving = {event.message_id for event in events}
+        arriving = set(map(_MESSAGE_ID, events))
         if len(arriving) != len(events):
             return False
         if len(arriving) == 1:  # as in most requests; not splitting into parts saves some µs

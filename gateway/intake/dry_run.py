@@ -6,12 +6,14 @@ transform alone, so it can tell which step did what.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeAlias, TypeVar
 
+from anyio import CapacityLimiter
 from msgspec import Struct
 
 from gateway.components.chain import Chain
@@ -19,7 +21,7 @@ from gateway.events.envelope.arrival import Arrival, Plain, Receipt
 from gateway.events.envelope.sealed import Origin
 from gateway.events.event import Event
 from gateway.events.json_diff import Change, changes
-from gateway.intake.acceptance import Prepare, discards_of, preparer, transform
+from gateway.intake.acceptance import Prepare, discards_of, origin_of, preparer, transform
 from gateway.intake.context import IntakeContext, identity_of
 from gateway.intake.source_directory import SourceDirectory
 
@@ -92,6 +94,12 @@ class IntakeDryRun(SourceDirectory):
         self._single_transforms = context.transforms.singles()
         self._suppressed = context.suppressed
         self._identity = identity_of(context)
+        self._turn = CapacityLimiter(1)
+
+    @property
+    def decodes_all(self) -> bool:
+        """All events are decoded."""
+        return True
 
     def reject(self, code: str) -> None:
         """Ignores a rejected request: nothing is counted."""
@@ -107,13 +115,14 @@ class IntakeDryRun(SourceDirectory):
         """Adds the result for each event of a request to `results`."""
         self.discarded += arrival.discarded
         arrival.client = self._transforms.of_client(arrival.client)
-        prepare = preparer(arrival, self._suppressed)
+        prepare = preparer(origin_of(arrival), self._suppressed, arrival.types)
         results = [self._prepare(event, arrival.source_id, prepare) for event in arrival.events]
         valid = [result for result in results if not result.code]
         if self._finds_duplicates and valid:
             self._find_duplicates(arrival.source_id, valid)
         for result in valid:
-            self._transform(result)
+            await self._transform(result)
+            await asyncio.sleep(0)
         self.results += results
         return Receipt(0, 0, {})
 
@@ -129,11 +138,10 @@ class IntakeDryRun(SourceDirectory):
         if not self.enabled(source_id):
             return ["source_disabled"] * len(events)
         self._transforms.receive(events)
-        prepare = preparer(Arrival(source_id, received_ms, events), self._suppressed)
+        prepare = preparer(Origin(source_id, received_ms), self._suppressed)
         codes: dict[int, str] = {}
         valid: list[Event] = []
-        for event in events:
-            code = prepare(event)
+        for event, code in zip(events, prepare(events), strict=True):
             if code is None:
                 valid.append(event)
             else:
@@ -155,7 +163,7 @@ class IntakeDryRun(SourceDirectory):
             result.steps[0] = Step("source", source_id, "dropped", "source_disabled")
             result.code = "source_disabled"
             return result
-        code, changed = _changes_by(partial(prepare, event), event)
+        (code,), changed = _changes_by(partial(prepare, [event]), event)
         result.code = code or ""
         outcome = "dropped" if code else "changed" if changed else "passed"
         result.steps.append(Step("validation", "", outcome, result.code, changed))
@@ -170,12 +178,12 @@ class IntakeDryRun(SourceDirectory):
             result.steps.append(Step("dedup", outcome=outcome))
             seen.add(id_)  # the same id may occur again in the same request
 
-    def _transform(self, result: DryRunResult) -> None:
+    async def _transform(self, result: DryRunResult) -> None:
         """Runs the transforms one by one, up to the first that does not keep the event."""
         event = result.event
         self._note_visitors([event])
         for id_, chain in self._single_transforms:
-            step, made = run_alone(id_, chain, event)
+            step, made = await run_alone(id_, chain, event, self._turn)
             result.steps.append(step)
             result.made += made
             if step.outcome in ("dropped", "failed"):
@@ -190,14 +198,20 @@ class IntakeDryRun(SourceDirectory):
             self._identity.preview(events, events)
 
 
-def run_alone(id_: str, chain: Chain, event: Event) -> tuple[Step, list[Event]]:
+async def run_alone(
+    id_: str, chain: Chain, event: Event, turn: CapacityLimiter
+) -> tuple[Step, list[Event]]:
     """Runs a chain of one transform over one event, which it may change.
+
+    Args:
+        turn: of the threads for transforms that take long.
 
     Returns:
         The step, and the events that the transform made.
     """
     before = event.to_dict()
-    outcome = chain.run([event])
+    outcome = chain.begin([event])
+    await chain.finish(outcome, turn)
     if outcome.failed:
         error = outcome.failed[0][2]
         return Step("transform", id_, "failed", type(error).__name__), outcome.added

@@ -15,30 +15,36 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 from msgspec import structs
 
 from gateway.errors import QueueError
 from gateway.events.envelope.arrival import Arrival, Plain, Receipt
-from gateway.events.envelope.client import additions
-from gateway.events.envelope.heads import examine, mention_any
-from gateway.events.envelope.mixed import AsSent, Mixed, mixed
-from gateway.events.envelope.sealed import Origin, finish
-from gateway.events.event import Event, decode_events, encode_events
-from gateway.events.timestamps import parse_ms
-from gateway.intake.acceptance import discards_of, preparer, transform
+from gateway.events.envelope.mixed import Decoded, Part, Taken
+from gateway.events.envelope.sealed import Origin, Run
+from gateway.events.event import Event, encode_events
+from gateway.intake.acceptance import (
+    discards_of,
+    origin_of,
+    parts,
+    preparer,
+    receive,
+    suppressed_places,
+    transform,
+)
 from gateway.intake.context import IntakeContext, identity_of
 from gateway.intake.long_work import LongWork
 from gateway.intake.source_directory import SourceDirectory
+from gateway.intake.split import split
 from gateway.intake.tally import RequestTally
+from gateway.queue.record import joined
 from gateway.state.ledger.source_ledger import SourceLedger
 from gateway.state.live_tail import LiveTail
 
 __all__ = ["Arrival", "Intake", "Plain", "Receipt"]
 
 _LOG_EVERY_MS = 60_000
-_AT_ONCE = 250  # events that are received or prepared before others get their turn
 
 
 class Intake(SourceDirectory):
@@ -74,6 +80,11 @@ class Intake(SourceDirectory):
         self.long_work: LongWork = earlier or LongWork(context.queue.max_pending_bytes)
         context.queue.when_stored = self._source_ledger.stored
 
+    @property
+    def decodes_all(self) -> bool:
+        """A transform has to see all events, so that `accept_as_sent` gains nothing."""
+        return self.transforms.sees_all
+
     def reject(self, code: str) -> None:
         """Counts a request that has no events to count, by the code of its answer."""
         self.ledger.rejected_requests[code] += 1
@@ -94,33 +105,73 @@ class Intake(SourceDirectory):
         received = len(arrival.events) + arrival.discarded.total()
         arrival.client = self.transforms.of_client(arrival.client)
         # First of all, because duplicates and discarded events are remembered by their message ids.
-        for part in _parts(arrival.events):
-            self.transforms.receive(part)
-            if part is not arrival.events:
-                await asyncio.sleep(0)
+        await receive(arrival.events, self.transforms)
         if not self.enabled(source_id):
             tally.discard(arrival.events, "source_disabled")
             await self._record(tally)
             return tally.receipt()
         valid = await self._prepare(arrival, tally)
-        tally.new = new = self._new(valid, tally)
-        repeated = len(valid) - len(new)
+        await self._take(Decoded(valid, arrival.body_bytes), origin_of(arrival), tally, received)
+        self.ledger.roads["mixed" if received == 1 else "slow"] += len(tally.kept)
+        return tally.receipt()
+
+    async def accept_as_sent(self, origin: Origin, plain: Plain) -> bool:
+        """Stores the events of a request as they were sent, where that gives what `accept` does.
+
+        Only those events are decoded that are in an odd form, or that a transform has to look at.
+
+        Returns:
+            False if too many events would have to be decoded at once, or if the source is disabled.
+            Then nothing was stored, counted or remembered, and the caller passes the decoded events
+            to `accept`.
+
+        Raises:
+            QueueFull: not all events were stored. The client must send all of them again.
+            QueueClosed: likewise; the gateway is stopping, or its store failed.
+        """
+        if not self.enabled(origin.source_id):
+            return False
+        tally = RequestTally(origin.source_id, origin.received_ms)
+        found = await split(origin, plain, self.transforms, self._suppressed, tally)
+        if found is None:
+            return False
+        sent, received = found.sent, len(plain.heads)
+        await self._take(sent, found.origin, tally, received, addressed=found.addressed)
+        roads = self.ledger.roads
+        roads["fast"] += len(sent.ids) - len(sent.events)
+        roads["slow" if found.whole else "mixed"] += len(sent.events)
+        return True
+
+    async def _take(
+        self,
+        sent: Taken,
+        origin: Origin,
+        tally: RequestTally,
+        received: int,
+        *,
+        addressed: bool = True,
+    ) -> None:
+        """Stores the valid events of a request that are new, and counts all its events.
+
+        Args:
+            received: number of events in the request, with those that are discarded.
+            addressed: at least one event names destinations that it should or should not go to.
+        """
+        repeated = self._leave_new(sent, tally)
         # The answer also promises that the first copies of duplicates are stored. Their write may
         # still be under way. Ask for its result now: once our own write is done, it is too late.
         first_copies = self._queue.settle() if repeated else None
         not_yet_put = self.long_work.under_way if repeated else ()
         try:
-            if self.transforms and new:
-                await self._transform(tally)
-            else:
-                tally.kept = new
-            if tally.kept or tally.added:
-                await self._store(tally, arrival.body_bytes)
+            if self.transforms and sent.events:
+                await self._transform(sent, tally)
+            if sent.ids or tally.added:
+                await self._store(sent, origin, tally, addressed)
         except BaseException as error:
             self._forget(tally)
             self.long_work.settle(tally.announced, error)
             if isinstance(error, QueueError):
-                self.refuse(source_id, received)
+                self.refuse(tally.source_id, received)
             raise
         self.long_work.settle(tally.announced)
         if tally.made:
@@ -131,107 +182,22 @@ class Intake(SourceDirectory):
                 for request in not_yet_put:
                     await asyncio.shield(request)
             except QueueError:
-                self.refuse(source_id, received - len(tally.kept))
+                self.refuse(tally.source_id, received - len(tally.kept))
                 raise
-            taken = set(map(id, new))
-            tally.repeat([event for event in valid if id(event) not in taken])
+            tally.repeat(repeated)
         if self._live_tail:
             self._live_tail.publish(tally.received_ms, "accepted", tally.kept)
             self._live_tail.publish(tally.received_ms, "", tally.not_stored)
         if tally.duplicate or tally.discarded:
             await self._record(tally)
-        return tally.receipt()
-
-    async def accept_as_sent(self, origin: Origin, plain: Plain) -> bool:
-        """Stores the events of a request as they were sent, where that gives what `accept` gives.
-
-        Only those events of a batch that a transform has to look at are decoded.
-
-        Returns:
-            False if an event is invalid, a duplicate or suppressed, or if a transform does more
-            than change a few events. Then nothing was stored, counted or remembered, and the caller
-            passes the decoded events to `accept`.
-
-        Raises:
-            QueueFull: nothing was stored. The client must send all events again.
-            QueueClosed: likewise; the gateway is stopping, or its store failed.
-        """
-        heads, transforms, source_id = plain.heads, self.transforms, origin.source_id
-        found = examine(heads, plain.type)
-        if (
-            found is None
-            or not self._sources[source_id].enabled
-            or (len(self._suppressed) and mention_any(heads, self._suppressed))
-            or (origin.sent_at is not None and parse_ms(origin.sent_at) is None)
-        ):
-            return False
-        if transforms:
-            client = transforms.of_client(origin.client)
-            if not transforms.passes(additions(client)):
-                return False
-            if client is not origin.client:
-                origin = structs.replace(origin, client=client)
-        sent = self._decode_suspects(plain)
-        if sent is None:
-            return False
-        ids, remembered = sent.ids, self._recent_ids
-        seen_ms = self._steady_ms(origin.received_ms)
-        if remembered is not None and not remembered.take_all(source_id, ids, seen_ms):
-            return False
-        if sent.events and not self._transform_suspects(sent, origin):
-            if remembered is not None:
-                remembered.forget(source_id, ids)
-            return False
-        if self._identity.active:
-            origin = self._with_visitors(sent, origin, plain.type)
-        events, data = sent.seal(origin, addressed=found.addressed)
-        try:
-            await self._queue.put(events, data, {source_id: len(heads)})
-        except BaseException as error:
-            if remembered is not None:
-                remembered.forget(source_id, ids)
-            if isinstance(error, QueueError):
-                self.refuse(source_id, len(heads))
-            raise
-        if self._live_tail:
-            self._live_tail.publish(origin.received_ms, "accepted", events)
-        return True
-
-    def _decode_suspects(self, plain: Plain) -> AsSent | Mixed | None:
-        """Decodes the events that a transform may change; None if that gains nothing."""
-        places = self.transforms.suspects(plain.array)
-        if places is None:
-            return None
-        if not places:
-            return AsSent(plain.array, plain.heads)
-        some = mixed(plain.array, plain.heads, places)
-        if some is not None:
-            self.transforms.receive(some.events)
-        return some
-
-    def _transform_suspects(self, sent: AsSent | Mixed, origin: Origin) -> bool:
-        """Runs the transforms over the decoded events; False if they do more than change these."""
-        finish(sent.events, origin)
-        if self._identity.active:
-            self._identity.preview(sent.events, sent.ids)
-        outcome = self.transforms.begin(sent.events)
-        if outcome.left:
-            return False
-        outcome.note_changes()
-        return not (outcome.filtered or outcome.failed or outcome.added)
-
-    def _with_visitors(self, sent: AsSent | Mixed, origin: Origin, type_: str) -> Origin:
-        """Links users to visitors; returns the origin with the visitors of sealed events."""
-        visitors = self._identity.learn_and_note(sent.events, sent.ids, type_)
-        return structs.replace(origin, visitors=visitors) if visitors else origin
 
     async def _prepare(self, arrival: Arrival, tally: RequestTally) -> list[Event]:
         """Validates and stamps events; returns those that are valid."""
-        prepare = preparer(arrival, self._suppressed)
+        await suppressed_places(arrival.events, self._suppressed)  # then it is known of each user
+        prepare = preparer(origin_of(arrival), self._suppressed, arrival.types)
         valid = []
-        for part in _parts(arrival.events):
-            for event in part:
-                code = prepare(event)
+        for part in parts(arrival.events):
+            for event, code in zip(part, prepare(part), strict=True):
                 if code is None:
                     valid.append(event)
                 else:
@@ -247,27 +213,37 @@ class Intake(SourceDirectory):
         """
         return received_ms if self._steady is None else received_ms + self._steady() - self.clock()
 
-    def _new(self, events: list[Event], tally: RequestTally) -> list[Event]:
-        """Returns the events that were not seen before, and remembers their ids."""
-        if self._recent_ids is None:
-            return events
+    def _leave_new(self, sent: Taken, tally: RequestTally) -> Sequence[Part]:
+        """Leaves out the events that were seen before, and returns them; remembers the new ids."""
+        ids = tally.new = sent.ids
+        if self._recent_ids is None or not ids:
+            return ()
         seen_ms = self._steady_ms(tally.received_ms)
-        return self._recent_ids.take_new(tally.source_id, events, seen_ms)
+        if self._recent_ids.take_all(tally.source_id, ids, seen_ms):
+            return ()
+        tally.new = self._recent_ids.take_new(tally.source_id, ids, seen_ms)
+        sent.keep(tally.new)
+        taken = set(map(id, tally.new))
+        return [one for one in ids if id(one) not in taken]
 
-    async def _transform(self, tally: RequestTally) -> None:
-        """Runs the transforms over the new events; in a thread if that would take long."""
-        outcome = transform(tally.new, self.transforms.begin, self._identity)
+    async def _transform(self, sent: Taken, tally: RequestTally) -> None:
+        """Runs the transforms over the decoded events; in a thread if that would take long."""
+        events = list(sent.events)
+        outcome = transform(events, self.transforms.begin, self._identity, sent.ids)
         if outcome.left:
             tally.announced = self.long_work.announce()
             await self.long_work.finish(self.transforms, outcome)
         outcome.note_changes()
-        for code, events in discards_of(outcome):
-            tally.discard(events, code)
+        if len(outcome.kept) < len(events):
+            dropped = set(map(id, events)) - set(map(id, outcome.kept))
+            sent.keep([one for one in sent.ids if id(one) not in dropped])
+        for code, gone in discards_of(outcome):
+            tally.discard(gone, code)
         if outcome.failed:
             self._log_failure(*outcome.failed[0][1:])
         for meter in self._meters:
             meter.saw(outcome)
-        tally.kept, tally.made = outcome.kept, outcome.added
+        tally.made = outcome.added
         tally.added = self._new_made(tally) if tally.made else []
 
     def _new_made(self, tally: RequestTally) -> list[Event]:
@@ -285,20 +261,32 @@ class Intake(SourceDirectory):
         settings = self._sources.get(source_id)
         return settings is not None and settings.enabled
 
-    async def _store(self, tally: RequestTally, body_bytes: int) -> None:
-        """Puts the kept and added events into the queue."""
-        kept, added = tally.kept, tally.added
-        events = kept + added if added else kept
+    async def _store(
+        self, sent: Taken, origin: Origin, tally: RequestTally, addressed: bool
+    ) -> None:
+        """Puts the events into the queue, with those that transforms made."""
+        added, stored = tally.added, len(sent.ids)
         if self._identity.active:
-            self._identity.learn_and_note(events, events)
-        sources = Counter(event.source_id for event in added) if added else {}
-        sources[tally.source_id] = sources.get(tally.source_id, 0) + len(kept)
-        data = encode_events(events)
-        if 2 * len(data) < body_bytes:
-            # Little of the request is left. A copy frees the request's bytes, which the events'
-            # bodies are views of.
-            events = decode_events(data)
-        await self._queue.put(events, data, sources)
+            decoded, ids = sent.events, sent.ids
+            if added:
+                decoded, ids = [*decoded, *added], [*ids, *added]
+            visitors = self._identity.learn_and_note(decoded, ids, origin.type)
+            origin = structs.replace(origin, visitors=visitors) if visitors else origin
+        events: Sequence[Event] = ()
+        chunks = []
+        sources = Counter(event.source_id for event in added) if added else Counter[str]()
+        if stored:
+            events, data = sent.seal(origin, addressed=addressed)
+            chunks.append(data)
+            sources[tally.source_id] += stored
+        if added:
+            chunks.append(encode_events(added))
+        tally.kept = events
+        await self._queue.put(
+            Run((events, added)) if added else events,
+            joined(chunks) if added else chunks[0],
+            sources,
+        )
 
     def _forget(self, tally: RequestTally) -> None:
         """Forgets the ids of events that may not be stored.
@@ -341,12 +329,3 @@ class Intake(SourceDirectory):
             transform=transform,
             error=type(error).__name__,  # not its text, which may quote the event
         )
-
-
-def _parts(events: list[Event]) -> Iterator[list[Event]]:
-    """Cuts the events of a large request into parts of `_AT_ONCE`."""
-    if len(events) <= _AT_ONCE:
-        yield events
-        return
-    for start in range(0, len(events), _AT_ONCE):
-        yield events[start : start + _AT_ONCE]

@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import Sequence
 
 import anyio
-import anyio.to_thread
 
 from gateway.components.chain import Chain, Outcome
 from gateway.errors import QueueClosed, QueueError, QueueFull
@@ -31,7 +30,7 @@ class LongWork:
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
         self._bytes = 0
-        self._turn: anyio.CapacityLimiter | None = None
+        self._turn = anyio.CapacityLimiter(1)
         self._under_way: set[asyncio.Future[None]] = set()
 
     async def finish(self, transforms: Chain, outcome: Outcome) -> None:
@@ -47,13 +46,9 @@ class LongWork:
                 f"(queue.max_pending_bytes = {self._most_bytes})",
                 _RETRY_SECONDS,
             )
-        if self._turn is None:
-            self._turn = anyio.CapacityLimiter(1)
         self._bytes += size
         try:
-            while outcome.left:
-                await anyio.to_thread.run_sync(transforms.step_apart, outcome, limiter=self._turn)
-                transforms.go_on(outcome)
+            await transforms.finish(outcome, self._turn)
         finally:
             self._bytes -= size
 

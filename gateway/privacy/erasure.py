@@ -16,22 +16,28 @@ delivered and dead events stay counted.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import Protocol, TypeAlias
 
 from gateway.delivery.worker import Worker
 from gateway.errors import GatewayError
 from gateway.events.subjects import Subjects
 from gateway.identity.visitors import Identity
 from gateway.intake.dedup import RecentIds
+from gateway.privacy.time_limit import TimeLimit
 from gateway.queue.batching import BatchingQueue
 from gateway.state import State, erasing
+from gateway.state.lane import LOWEST
 from gateway.state.regulations import Place
 
 __all__ = ["LOCAL_PLACES", "Eraser"]
 
 LOCAL_PLACES = ("identity links", "queue", "retry lanes", "dead letters", "traces", "state file")
 """The places that `Eraser` erases, in its order."""
+
+_Step: TypeAlias = "Callable[[Subjects, list[tuple[str, str]]], Awaitable[Place]]"
+"""Erases from one place, and adds sources and message ids of the events that it erased."""
 
 
 class _Pauses(Protocol):
@@ -48,6 +54,7 @@ class Eraser:
         workers: of the destinations, by id.
         recent_ids: forgets the message ids of erased events; None without de-duplication.
         replays: pause while retry lanes are erased; None where none can run.
+        limit: for the time of each place.
     """
 
     def __init__(
@@ -58,6 +65,7 @@ class Eraser:
         recent_ids: RecentIds | None,
         identity: Identity,
         replays: _Pauses | None,
+        limit: TimeLimit,
     ) -> None:
         self._queue = queue
         self._state = state
@@ -65,6 +73,7 @@ class Eraser:
         self._recent_ids = recent_ids
         self._identity = identity
         self._replays = replays
+        self._limit = limit
         self._stopping = False
 
     def stop(self) -> None:
@@ -82,39 +91,19 @@ class Eraser:
         """
         ids: list[tuple[str, str]] = []
         self._stopping = False
-
-        def segments(number: int, of: int) -> None:
-            if self._stopping:
-                raise InterruptedError("the gateway stops")
-            progress(f"queue: {number} of {of} segments")
-
-        progress("identity links")
-        try:
-            forgotten = await self._identity.erase(subjects)
-        except GatewayError as error:
-            done(Place("identity links", "FAILED", detail=str(error)))
-        else:
-            done(Place("identity links", "FINISHED", forgotten))
-        try:
-            erased = await self._queue.erase(subjects, segments)
-        except NotImplementedError:
-            text = "this type of queue cannot erase; what it holds goes with its retention"
-            done(Place("queue", "NOT_SUPPORTED", detail=text))
-        except (OSError, GatewayError) as error:
-            done(Place("queue", "FAILED", detail=str(error)))
-        else:
-            ids += erased.ids
-            done(Place("queue", "FINISHED", len(erased.ids), erased.detail))
-        for place, work in (
+        steps: Sequence[tuple[str, _Step]] = (
+            ("identity links", self._links),
+            ("queue", partial(self._events, progress)),
             ("retry lanes", self._lanes),
             ("dead letters", self._letters),
             ("traces", self._traces),
             ("state file", self._scrub),
-        ):
+        )
+        for place, step in steps:
             progress(place)
             try:
-                done(await work(subjects, ids))
-            except GatewayError as error:
+                done(await self._limit.of(place, partial(step, subjects, ids)))
+            except (OSError, GatewayError) as error:
                 done(Place(place, "FAILED", detail=str(error)))
         if self._recent_ids is not None:
             self._recent_ids.forget_ids(ids)
@@ -122,6 +111,28 @@ class Eraser:
     async def scrub(self) -> None:
         """Removes deleted rows from the state store's file."""
         await self._state.call(erasing.scrub)
+
+    async def _links(self, subjects: Subjects, _: list[tuple[str, str]]) -> Place:
+        return Place("identity links", "FINISHED", await self._identity.erase(subjects))
+
+    async def _events(
+        self, progress: Callable[[str], None], subjects: Subjects, ids: list[tuple[str, str]]
+    ) -> Place:
+        loop = asyncio.get_running_loop()
+
+        def segments(number: int, of: int) -> None:
+            if self._stopping:
+                raise InterruptedError("the gateway stops")
+            loop.call_soon_threadsafe(self._limit.moves)
+            progress(f"queue: {number} of {of} segments")
+
+        try:
+            erased = await self._queue.erase(subjects, segments)
+        except NotImplementedError:
+            text = "this type of queue cannot erase; what it holds goes with its retention"
+            return Place("queue", "NOT_SUPPORTED", detail=text)
+        ids += erased.ids
+        return Place("queue", "FINISHED", len(erased.ids), erased.detail)
 
     async def _lanes(self, subjects: Subjects, ids: list[tuple[str, str]]) -> Place:
         found = erasing.Found()
@@ -143,7 +154,7 @@ class Eraser:
         return Place("retry lanes", "FINISHED", found.rows)
 
     async def _lane(self, destination: str, subjects: Subjects, found: erasing.Found) -> None:
-        after: int | None = -1
+        after: int | None = LOWEST
         while after is not None:
             after = await self._state.call(
                 erasing.erase_waiting, subjects, destination, after, found

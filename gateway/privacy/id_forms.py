@@ -45,6 +45,10 @@ class IdForms:
         sent = [_after(built.chain, stored) for built in self._destinations.values()]
         return _union((subjects, stored, *sent))
 
+    def of_user(self, user_id: str) -> frozenset[str]:
+        """Returns all forms of one user's id, as `here`."""
+        return self.here(Subjects(frozenset({user_id}))).users
+
     def stored(self, subjects: Subjects) -> Subjects:
         """Returns the forms that the intake transforms make."""
         return _after(self._intake(), subjects)

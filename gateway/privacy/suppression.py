@@ -16,7 +16,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from gateway.config.private_files import private_database
+import structlog
+
 from gateway.errors import StateError
 from gateway.state import suppressed_users
 
@@ -42,6 +43,11 @@ class Suppressions(Collection[str]):
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._seen: tuple[int, int, int] | None = None
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """The ids in memory; `refresh` puts another set in their place."""
+        return self._ids
 
     def __contains__(self, user_id: object) -> bool:
         return user_id in self._ids
@@ -80,13 +86,13 @@ class Suppressions(Collection[str]):
         """
         if not self._path.exists():
             return ()
-        with self._explained(), closing(suppressed_users.connect(self._path)) as db:
+        with self._explained(), closing(suppressed_users.connect_to_existing(self._path)) as db:
             return tuple(sorted(suppressed_users.every_id(db)))
 
     def refresh(self) -> bool:
         """Reads the ids into memory if the file has changed; returns whether it had.
 
-        Without a file nobody is suppressed.
+        Without a file nobody is suppressed, unless it has vanished: then it is written anew.
 
         Raises:
             StateError: it cannot be read, or is of another release. The ids in memory stay.
@@ -103,15 +109,21 @@ class Suppressions(Collection[str]):
         try:
             found = self._path.stat()
         except FileNotFoundError:
-            changed = bool(self._ids)
             self._forget_file()
-            self._ids = frozenset()
-            return changed
+            if not self._ids:
+                return False
+            structlog.get_logger().error(
+                "the file of suppressed users was moved or removed; it is written anew",
+                path=str(self._path),
+            )
+            with closing(suppressed_users.connect(self._path)) as db:
+                suppressed_users.add(db, self._ids)
+            found = self._path.stat()
         # While the old file is open, a file that replaces it has another inode.
         file = (found.st_dev, found.st_ino)
         if self._connection is None or self._seen is None or self._seen[:2] != file:
             self._forget_file()
-            self._connection = suppressed_users.connect(self._path)
+            self._connection = suppressed_users.connect_to_existing(self._path)
         # Read before the ids: a commit in between is then read twice rather than not at all.
         seen = (*file, suppressed_users.data_version(self._connection))
         if seen == self._seen:
@@ -130,12 +142,8 @@ class Suppressions(Collection[str]):
         self, change: Callable[[sqlite3.Connection, Iterable[str]], int], user_ids: Iterable[str]
     ) -> int:
         # A connection of its own: the data version tells of changes by other connections only.
-        with self._explained():
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # Only the owner may read who asked to be forgotten.
-            private_database(self._path)
-            with closing(suppressed_users.connect(self._path)) as db:
-                return change(db, user_ids)
+        with self._explained(), closing(suppressed_users.connect(self._path)) as db:
+            return change(db, user_ids)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

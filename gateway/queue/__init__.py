@@ -27,6 +27,9 @@ first offset, u64 time of writing in ms, u32 bytes of payload, u32 bytes before 
 CRC-32 of the payload, u32 reserved, u32 CRC-32 of the header before it. The payload is a JSON array
 of events, compressed with zstd. Some events in it are sealed together
 (`gateway.events.envelope.sealed`). ``zstd -d`` and any JSON tool can read what is left of a queue.
+Every release reads what earlier ones have written. A release that does not know the keys `context`
+and `integrations` of sealed events reads these events without what stood beside their batch: let it
+begin with an empty queue.
 
 The file ``identity`` beside the segments holds the queue's name (`gateway.queue.queue_id`). In a
 folder that was emptied, offsets begin at 0 again. The name tells destinations that these are other

@@ -23,6 +23,7 @@ from gateway.rollouts.guardrails import Finding
 from gateway.rollouts.machine import Decision, Rollout
 from gateway.state import rollouts
 from gateway.state.connection import transaction
+from gateway.state.files import Located
 
 __all__ = [
     "FILE_NAME",
@@ -82,7 +83,9 @@ class RolloutStore:
         self._path = path
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._located: Located | None = None
         self._version = -1
+        self._known: dict[str, bytes] = {}
 
     def changed(self) -> bool:
         """Tells whether others changed the file since the last call; True at the first call."""
@@ -94,6 +97,7 @@ class RolloutStore:
         """Returns all rollouts by group."""
         with self._using() as db:
             rows = rollouts.every_rollout(db)
+            self._known = dict(rows)
             return {name: msgspec.json.decode(state, type=Rollout) for name, state in rows}
 
     def change(
@@ -109,7 +113,8 @@ class RolloutStore:
             state = rollouts.one_rollout(db, name)
             before = None if state is None else msgspec.json.decode(state, type=Rollout)
             after, decision = change(before)
-            rollouts.put_rollout(db, name, msgspec.json.encode(after))
+            self._known[name] = msgspec.json.encode(after)
+            rollouts.put_rollout(db, name, self._known[name])
             if decision is not None:
                 rollouts.add_decision(db, name, msgspec.json.encode(decision), MOST_DECISIONS)
                 body = None if alert is None else alert(decision)
@@ -152,9 +157,22 @@ class RolloutStore:
     def close(self) -> None:
         """Closes the file. Safe twice, and without any other call."""
         with self._lock:
-            if self._connection is not None:
-                connection, self._connection = self._connection, None
-                connection.close()
+            self._forget_file()
+
+    def _open(self) -> None:
+        """Opens the file; one that takes the place of a file that was moved continues it."""
+        self._connection = db = rollouts.connect(self._path)
+        self._located, self._version = Located(self._path), -1
+        with transaction(db):
+            for name, state in self._known.items():
+                if rollouts.one_rollout(db, name) is None:
+                    rollouts.put_rollout(db, name, state)
+
+    def _forget_file(self) -> None:
+        self._located = None
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            connection.close()
 
     @contextmanager
     def _using(self) -> Iterator[sqlite3.Connection]:
@@ -165,8 +183,11 @@ class RolloutStore:
         """
         with self._lock:
             try:
+                if self._located is not None and self._located.has_moved():
+                    self._forget_file()
                 if self._connection is None:
-                    self._connection = rollouts.connect(self._path)
+                    self._open()
+                assert self._connection is not None
                 yield self._connection
             except (sqlite3.Error, OSError, msgspec.DecodeError) as error:
                 raise StateError(f"{self._path}: {error}") from error

@@ -30,6 +30,8 @@ from gateway.intake.intake import Intake
 from gateway.privacy.erasure import Eraser
 from gateway.privacy.id_forms import IdForms
 from gateway.privacy.regulations import Others, Regulations, RegulationsContext
+from gateway.privacy.suppressed_forms import SuppressedForms
+from gateway.privacy.time_limit import TimeLimit
 from gateway.queue.reserve import release_if_full
 from gateway.rollouts.groups import Groups
 from gateway.runtime.builder import Builder
@@ -315,7 +317,7 @@ class Gateway:
                 workers=self.workers,
                 selections=self.deliveries.selections,
                 targets=self.deliveries.built,
-                suppressed=self.suppressed,
+                suppressed=SuppressedForms(self.suppressed, self._id_forms().of_user),
                 clock=self.clock,
                 log=self._log,
                 shard=self.config.shard,
@@ -323,19 +325,24 @@ class Gateway:
         )
 
     def _make_regulations(self, replays: Replays | None) -> Regulations:
+        limit = TimeLimit(lambda: self.config.server.erase_timeout_seconds)
         eraser = Eraser(
-            self.queue, self.state, self.workers, self.recent_ids, self.identity, replays
+            self.queue, self.state, self.workers, self.recent_ids, self.identity, replays, limit
         )
         context = RegulationsContext(
             state=self.state,
             suppressed=self.suppressed,
             eraser=eraser,
-            forms=IdForms(lambda: self._topology.intake.transforms, self.deliveries.built),
+            forms=self._id_forms(),
             destinations=self.deliveries.built,
             clock=self.steady,
             log=self._log,
+            limit=limit,
         )
         return Regulations(context, self.config.disabled, self.other_shards)
+
+    def _id_forms(self) -> IdForms:
+        return IdForms(lambda: self._topology.intake.transforms, self.deliveries.built)
 
     def _make_switchover(self) -> Switchover:
         return Switchover(

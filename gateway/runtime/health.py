@@ -53,7 +53,7 @@ def report(gateway: Gateway) -> dict[str, Any]:
         f"job {one.name}: {one.outcome} at {one.finished_at or one.started_at}: see "
         "`gateway jobs list`"
         for one in jobs
-        if one.outcome in ("failed", "interrupted")
+        if one.failing
     ]
     if stored.damaged_events:
         failing.append(f"queue: {stored.damaged_events} events were lost to damaged frames")

@@ -42,7 +42,6 @@ class JobStatus(Struct, frozen=True):
     """
 
     name: str
-    help: str
     schedule: str
     running: bool
     started_at: str
@@ -51,6 +50,11 @@ class JobStatus(Struct, frozen=True):
     outcome: Outcome
     detail: str
     next_at: str
+
+    @property
+    def failing(self) -> bool:
+        """True if the last run failed, or was interrupted and is not being made up."""
+        return self.outcome == "failed" or (self.outcome == "interrupted" and not self.running)
 
 
 class Jobs:
@@ -158,7 +162,6 @@ class Jobs:
         took_ms = (now_ms if running else record.finished_ms) - record.started_ms
         return JobStatus(
             name=name,
-            help=planned.spec.help,
             schedule=planned.text,
             running=running,
             started_at=_shown(record.started_ms),

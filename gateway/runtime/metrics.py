@@ -89,7 +89,10 @@ class GatewayCollector(Collector):
         rejected = _counter("requests_rejected", "Requests answered with an error.", "code")
         for code, number in ledger.rejected_requests.items():
             rejected.add_metric([code], number)
-        yield from (received, accepted, duplicate, refused, discarded, rejected)
+        roads = _counter("intake_events", "Stored events by how intake took them.", "road")
+        for road in ("fast", "mixed", "slow"):
+            roads.add_metric([road], ledger.roads[road])
+        yield from (received, accepted, duplicate, refused, discarded, rejected, roads)
 
     def _queue_metrics(self) -> Iterator[Metric]:
         queue = self._gateway.queue
@@ -229,12 +232,13 @@ class GatewayCollector(Collector):
         runs = _counter("job_runs", "Runs of jobs.", "job", "outcome")
         for (name, outcome), number in jobs.results.items():
             runs.add_metric([name, outcome], number)
-        failing = _gauges("job_failing", "1 while the last run of a job failed.", "job")
+        failing = _gauges("job_failing", "1 while a job's last run did not succeed.", "job")
         succeeded = _gauges(
             "job_succeeded_timestamp_seconds", "End of the last run that succeeded.", "job"
         )
+        for one in jobs.status():
+            failing.add_metric([one.name], one.failing)
         for name, record in jobs.records.items():
-            failing.add_metric([name], record.outcome in ("failed", "interrupted"))
             succeeded.add_metric([name], record.succeeded_ms / 1000)
         yield from (runs, failing, succeeded)
 

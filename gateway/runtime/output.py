@@ -19,7 +19,7 @@ from typing import TextIO, cast
 
 from gateway.config.settings import LogConfig
 
-__all__ = ["LossyOutput", "guard_output", "guarded", "lost_lines"]
+__all__ = ["LossyOutput", "guard_output", "guarded", "lost_by_supervisor", "lost_lines"]
 
 _LAST_SECONDS = 1.0
 """Time that an ending process gives its reader."""
@@ -28,6 +28,7 @@ _WRITE_BYTES = 4096
 """Bytes of one write; Linux keeps so many together when several processes share a pipe."""
 
 _GUARDED: list[LossyOutput] = []
+_of_supervisor = 0
 
 _PAUSE_SECONDS = 0.1
 """Pause before another attempt where a file descriptor does not block."""
@@ -181,5 +182,11 @@ def guarded(stream: TextIO | None) -> TextIO:
 
 
 def lost_lines() -> int:
-    """Returns how many lines of output this process has lost."""
-    return sum(output.lost for output in _GUARDED)
+    """Returns how many lines this process has lost, and the supervisor whose lines it counts."""
+    return sum(output.lost for output in _GUARDED) + _of_supervisor
+
+
+def lost_by_supervisor(lines: int) -> None:
+    """Sets how many lines the supervisor has lost, which itself has no metrics."""
+    global _of_supervisor
+    _of_supervisor = lines

@@ -6,9 +6,11 @@ Nothing is started here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
+
+from anyio import CapacityLimiter
 
 from gateway.components.chain import Chain
 from gateway.components.scope import Scope
@@ -24,6 +26,8 @@ from gateway.intake.context import IntakeContext
 from gateway.intake.dedup import RecentIds
 from gateway.intake.dry_run import IntakeDryRun
 from gateway.intake.intake import Intake
+from gateway.privacy.id_forms import IdForms
+from gateway.privacy.suppressed_forms import SuppressedForms
 from gateway.privacy.suppression import FILE_NAME, Suppressions
 from gateway.queue.batching import BatchingQueue
 from gateway.rollouts.controller import Rollouts
@@ -170,7 +174,7 @@ def build_topology(
     build.check_tables()
     transforms = build.transforms()
     destinations = {built.id: built for built in build.destinations(transforms)}
-    intake = _build_intake(config, build, services, transforms, ramps, before)
+    intake = _build_intake(config, build, services, transforms, destinations, ramps, before)
     sources = build.sources(intake)
     mounted = Mounted(sources, config.server.prefix)
     memberships = Memberships(
@@ -215,19 +219,22 @@ def _build_intake(
     build: Builder,
     services: Services,
     transforms: list[BuiltTransform],
+    destinations: Mapping[str, BuiltDestination],
     ramps: Ramps,
     before: Topology | None,
 ) -> Intake | IntakeDryRun:
+    chain = Chain([(one.id, one.transform) for one in transforms if one.at_intake])
+    forms = IdForms(lambda: chain, destinations)
     context = IntakeContext(
         sources={id_: settings for id_, (settings, _) in config.sources.items()},
         queue=services.queue,
         recent_ids=services.recent_ids,
-        transforms=Chain([(one.id, one.transform) for one in transforms if one.at_intake]),
+        transforms=chain,
         ledger=services.ledger,
         clock=services.clock,
         steady=services.steady,
         log=services.log,
-        suppressed=services.suppressed,
+        suppressed=SuppressedForms(services.suppressed, forms.of_user),
         source_ledger=services.source_ledger,
         live_tail=services.live_tail,
         identity=services.identity,
@@ -256,6 +263,7 @@ class _SelectionFactory:
     clock: Callable[[], int]
     live_tail: LiveTail
     ramps: Ramps | None = None
+    turn: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))
 
     def silent(self) -> _SelectionFactory:
         """Returns a factory of selections that count and publish nothing."""
@@ -281,6 +289,7 @@ class _SelectionFactory:
                 only=None if only is None else (self.groups[only.group], only.arm),
                 memberships=self.memberships,
                 meters=() if self.ramps is None else self.ramps.meters(built.id),
+                turn=self.turn,
             )
         )
 

@@ -83,7 +83,8 @@ def make_app(gateway: Gateway, answers: Answers | None = None) -> web.Applicatio
     app.router.add_get("/robots.txt", robots)
     if answers is None:
         add_answers(app, gateway)
-        add_admin(app, gateway)
+        if gateway.tokens:
+            add_admin(app, gateway, gateway.tokens.of_request)
     else:
         answers(app)
     app.router.add_route("*", "/{path:.*}", unknown)
@@ -111,7 +112,7 @@ def _directly(gateway: Gateway, otherwise: Answer) -> Answer:
         handler = paths.direct(request.raw_path)
         if handler is None or "Expect" in request.headers:
             path = request.raw_path.partition("?")[0]
-            if "%" in path or "//" in path:
+            if "%" in path or "//" in path or "#" in path:
                 return await unusual(request, path)
             response = await otherwise(request)
             await slowed(request, response)
@@ -120,7 +121,7 @@ def _directly(gateway: Gateway, otherwise: Answer) -> Answer:
 
     async def unusual(request: web.Request, path: str) -> web.StreamResponse:
         target = _usual(path) + request.raw_path[len(path) :]
-        if target == request.raw_path:
+        if target == request.raw_path and "#" not in path:
             return await otherwise(request)
         clean = request.clone(rel_url=URL(target, encoded=True))
         if await paths.answers(clean):
@@ -173,19 +174,32 @@ def add_answers(app: web.Application, gateway: Gateway, *, process: bool = True)
 
 
 class Acceptor:
-    """Accepts connections from sockets, which may change while the gateway runs."""
+    """Accepts connections from sockets, which may change while the gateway runs.
 
-    def __init__(self, server: web.Server, config: Callable[[], ServerConfig]) -> None:
-        self._accept = _guard(server, config)
+    Args:
+        config: returns the bounds in use.
+        is_full: tells whether another connection is one too many; it is answered 503.
+    """
+
+    def __init__(
+        self,
+        server: web.Server,
+        config: Callable[[], ServerConfig],
+        is_full: Callable[[], bool],
+    ) -> None:
+        self._accept = _guard(server, config, is_full)
         self._open: dict[int, asyncio.Server] = {}
 
     async def open(self, listener: socket.socket) -> None:
         """Starts accepting from a bound socket; the caller still owns the socket."""
         if listener.fileno() not in self._open:
             own = socket.socket(fileno=os.dup(listener.fileno()))
-            self._open[listener.fileno()] = await asyncio.get_running_loop().create_server(
-                self._accept, sock=own, backlog=1024
-            )
+            loop = asyncio.get_running_loop()
+            if own.family == socket.AF_UNIX:
+                server = await loop.create_unix_server(self._accept, sock=own)
+            else:
+                server = await loop.create_server(self._accept, sock=own, backlog=1024)
+            self._open[listener.fileno()] = server
 
     def close(self, listener: socket.socket) -> None:
         """Stops accepting from a socket; other processes that have it open still accept."""
@@ -218,7 +232,14 @@ async def opened(gateway: Gateway, answers: Answers | None = None) -> AsyncItera
     assert runner.server is not None
     server = runner.server
     server.request_handler = cast("Any", _directly(gateway, server.request_handler))
-    acceptor = Acceptor(server, lambda: gateway.config.server)
+    descriptors = Descriptors()
+    descriptors.fit(config)
+
+    def is_full() -> bool:
+        now = gateway.config.server
+        return len(server.connections) >= now.max_connections or descriptors.are_short(now)
+
+    acceptor = Acceptor(server, lambda: gateway.config.server, is_full)
     try:
         yield acceptor
     finally:
@@ -290,7 +311,7 @@ class _Busy(asyncio.Protocol):
 
 
 def _guard(
-    server: web.Server, settings: Callable[[], ServerConfig]
+    server: web.Server, settings: Callable[[], ServerConfig], is_full: Callable[[], bool]
 ) -> Callable[[], asyncio.BaseProtocol]:
     """Returns a protocol factory that limits connections and the time to the first request's head.
 
@@ -298,12 +319,10 @@ def _guard(
     that silent clients would accumulate.
     """
     loop = asyncio.get_running_loop()
-    descriptors = Descriptors()
-    descriptors.fit(settings())
 
     def accept() -> asyncio.BaseProtocol:
         config = settings()
-        if len(server.connections) >= config.max_connections or descriptors.are_short(config):
+        if is_full():
             return _Busy()
         handler = Connection(
             server,

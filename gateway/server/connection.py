@@ -9,9 +9,12 @@ from typing import Any
 import msgspec
 from aiohttp import StreamReader, web
 
-__all__ = ["Connection", "error_answer", "json_answer", "without_repeats"]
+__all__ = ["Connection", "error_answer", "is_head_begun", "json_answer", "without_repeats"]
 
 _HEAD = re.compile(rb"[A-Z]+ [^ \r\n]+ HTTP/1\.[01]\r\n")
+_HEAD_BEGUN = re.compile(rb"[A-Z]+(?: [^ \r\n]*(?: [HTP/1.0]*\r?)?)?")
+_MOST_HELD_BYTES = 16_384
+"""Bytes of a head that has not ended which are held back; a longer one is left to the parser."""
 _REPEATABLE = (b"\r\ncontent-type:", b"\r\nuser-agent:")
 
 
@@ -59,6 +62,15 @@ def without_repeats(data: bytes) -> bytes:
     return b"\r\n".join(lines) + data[end:]
 
 
+def is_head_begun(data: bytes) -> bool:
+    """Tells whether bytes are the beginning of a request's head, whose end has yet to come."""
+    if len(data) > _MOST_HELD_BYTES or b"\r\n\r\n" in data or b"\n\n" in data:
+        return False
+    if b"\r\n" in data:
+        return _HEAD.match(data) is not None
+    return _HEAD_BEGUN.fullmatch(data) is not None
+
+
 class Connection(web.RequestHandler):
     """A connection that answers malformed HTTP and defects of the gateway in JSON, as sources do.
 
@@ -66,15 +78,20 @@ class Connection(web.RequestHandler):
     never be accepted.
     """
 
-    __slots__ = ("_payload",)
+    __slots__ = ("_held", "_payload")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._payload: StreamReader | None = None
+        self._held = b""
 
     def data_received(self, data: bytes) -> None:
         """Takes bytes of the client, and drops headers that are repeated without any harm."""
         if not self._messages and (self._payload is None or self._payload.is_eof()):
+            data, self._held = self._held + data, b""
+            if is_head_begun(data):  # it arrives in several packets
+                self._held = data
+                return
             data = without_repeats(data)
         super().data_received(data)
         if self._messages:

@@ -24,12 +24,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
-import structlog
-
 from gateway.errors import StateError
 from gateway.queue.reserve import release
 from gateway.state import reading, writing
 from gateway.state.connection import truncate_journal
+from gateway.state.files import Located
 from gateway.state.ledger.counts import DestinationCounts, SourceCounts
 from gateway.state.reading import Counted
 from gateway.state.records import (
@@ -87,7 +86,7 @@ class State:
         self._path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="state")
         self._connection: sqlite3.Connection | None = None
-        self._file: tuple[int, int] | None = None
+        self._located: Located | None = None
         self._stopped = False
 
     async def start(self) -> None:
@@ -215,31 +214,20 @@ class State:
 
     def _reopen_if_moved(self) -> None:
         """Begins a new file if the old one was moved or removed, as nobody would find it again."""
-        if self._connection is None or self._file == self._found():
+        if self._connection is None or self._located is None or not self._located.has_moved():
             return
-        structlog.get_logger().error(
-            "state: the file was moved or removed; a new one is begun", path=str(self._path)
-        )
         with suppress(sqlite3.Error):  # what is in the journal only goes to the moved file
             truncate_journal(self._db)
         self._close()
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._open()
 
-    def _found(self) -> tuple[int, int] | None:
-        """Returns which file is at the path now."""
-        try:
-            found = self._path.stat()
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
-
     def _open(self) -> None:
         try:
             self._connection = connect(self._path)
         except OSError as error:
             raise StateError(f"{self._path}: {error.strerror}") from error
-        self._file = self._found()
+        self._located = Located(self._path)
 
     def _close(self) -> None:
         if self._connection is not None:

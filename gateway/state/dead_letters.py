@@ -21,6 +21,7 @@ from gateway.config.data_dir import public_id, shard_of
 from gateway.errors import StateError
 from gateway.events.values import Int64
 from gateway.state.connection import transaction
+from gateway.state.lane import seat
 from gateway.state.reading import LETTERS, letter_of
 from gateway.state.records import DeadLetter
 from gateway.state.writing import ALREADY_WAITING, add_outcome
@@ -114,27 +115,20 @@ class DeadLetters:
         """Moves those that match into their destinations' retry lanes; returns how many."""
         where, values = which.where(self._shard)
         with self._open() as db, transaction(db):
-            matched = _numbers(db, "dead_letters", where, values)
-            before = _numbers(db, "waiting")
-            db.execute(
-                "INSERT OR REPLACE INTO waiting (destination, queue_offset, source_id, message_id, "  # noqa: S608
-                "detail, attempts, first_ms, last_ms, next_ms, alone, event, exchange) "
-                "SELECT destination, queue_offset, source_id, message_id, detail, 0, ?, ?, ?, 0, "
-                f"event, exchange FROM dead_letters WHERE {where}",
-                (now_ms, now_ms, now_ms, *values),
-            )
+            once: Counter[str] = Counter()
+            for letter in map(
+                letter_of, db.execute(f"{LETTERS} WHERE {where} ORDER BY id", values)
+            ):
+                once[letter.destination] += _enter(db, letter, now_ms)
             db.execute(
                 "UPDATE outcomes SET events = events - (SELECT count(*) FROM dead_letters AS d "  # noqa: S608
                 "WHERE d.destination = outcomes.destination AND d.reason = outcomes.reason "
                 f"AND {where}) WHERE outcome = 'dead'",
                 values,
             )
-            # An event that is dead twice, as after a replay, or waits already, is sent once.
-            after = _numbers(db, "waiting")
-            for destination, number in matched.items():
-                once = number - (after[destination] - before[destination])
-                if once:
-                    add_outcome(db, destination, "filtered", ALREADY_WAITING, once)
+            for destination, number in once.items():
+                if number:
+                    add_outcome(db, destination, "filtered", ALREADY_WAITING, number)
             return db.execute(f"DELETE FROM dead_letters WHERE {where}", values).rowcount  # noqa: S608
 
     def drop(self, which: Filter) -> int:
@@ -156,12 +150,20 @@ class DeadLetters:
             raise StateError(f"{self._path}: {error}") from error
 
 
-def _numbers(
-    db: sqlite3.Connection, table: str, where: str = "1", values: Sequence[object] = ()
-) -> Counter[str]:
-    """Counts the rows of a table by destination."""
-    query = f"SELECT destination, count(*) FROM {table} WHERE {where} GROUP BY destination"  # noqa: S608
-    return Counter(dict(db.execute(query, values)))
+def _enter(db: sqlite3.Connection, letter: DeadLetter, now_ms: int) -> bool:
+    """Puts a letter into its retry lane; True if its event is there already, and is sent once."""
+    found = seat(db, letter.destination, letter.offset, letter.queue_id)
+    db.execute(
+        "INSERT OR REPLACE INTO waiting (destination, queue_offset, source_id, message_id, detail, "
+        "attempts, first_ms, last_ms, next_ms, alone, event, exchange, queue_id, place, "
+        "untransformed) VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?, 0, ?, ?, ?, ?, ?)",
+        (
+            *(letter.destination, found.number, letter.source_id, letter.message_id),
+            *(letter.detail, now_ms, now_ms, now_ms, bytes(letter.event), letter.exchange),
+            *(letter.queue_id, found.place, letter.reason == "transform"),
+        ),
+    )
+    return found.taken
 
 
 def merge_letters(found: Iterable[Sequence[DeadLetter]], limit: int) -> list[DeadLetter]:

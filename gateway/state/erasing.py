@@ -67,7 +67,7 @@ def erase_waiting(
     Events of other users lose the note that a subject is their visitor.
 
     Args:
-        after: offset after which to look; -1 at first.
+        after: number after which to look; `gateway.state.lane.LOWEST` at first.
 
     Returns:
         The next `after`; None at the end.

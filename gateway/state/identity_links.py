@@ -11,9 +11,9 @@ import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
-from gateway.config.sqlite_files import use_wal
 from gateway.events.subjects import Subjects
 from gateway.state.connection import create_tables, transaction
+from gateway.state.files import open_database
 
 __all__ = ["add", "connect", "erase", "erasures", "links_after", "mark"]
 
@@ -35,23 +35,20 @@ INSERT INTO erasures VALUES (0);
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Opens the file and creates its tables where there are none.
+    """Opens the file and creates it, with its folder and tables, where there is none.
 
     Raises:
         sqlite3.Error: it cannot be opened, is damaged, or is of another release.
+        OSError: it cannot be created.
     """
-    db = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
-    try:
-        use_wal(db)
-        db.execute("PRAGMA synchronous = NORMAL")
-        db.execute("PRAGMA secure_delete = ON")  # erased ids leave no trace in the file
-        db.execute("PRAGMA temp_store = MEMORY")
-        with transaction(db):  # of several workers, one creates the tables
-            create_tables(db, _SCHEMA, _VERSION)
-    except BaseException:
-        db.close()
-        raise
-    return db
+    return open_database(path, _prepare)
+
+
+def _prepare(db: sqlite3.Connection) -> None:
+    db.execute("PRAGMA secure_delete = ON")  # erased ids leave no trace in the file
+    db.execute("PRAGMA temp_store = MEMORY")
+    with transaction(db):  # of several workers, one creates the tables
+        create_tables(db, _SCHEMA, _VERSION)
 
 
 def erasures(db: sqlite3.Connection) -> int:

@@ -36,13 +36,13 @@ __all__ = [
 
 LETTERS = (
     "SELECT id, destination, queue_offset, source_id, message_id, reason, detail, attempts, "
-    "first_ms, last_ms, event, exchange FROM dead_letters"
+    "first_ms, last_ms, event, exchange, queue_id FROM dead_letters"
 )
 """Selects the columns that `letter_of` takes."""
 
 _WAITING = (
     "SELECT queue_offset, source_id, message_id, detail, attempts, first_ms, last_ms, next_ms, "
-    "alone, event, exchange FROM waiting WHERE destination = ? "
+    "alone, event, exchange, queue_id, place, untransformed FROM waiting WHERE destination = ? "
 )
 
 
@@ -190,7 +190,7 @@ def waiting_index(
 
 
 def _waiting(row: tuple[object, ...]) -> Waiting:
-    return Waiting(*(*row[:8], bool(row[8]), *row[9:]))  # type: ignore[arg-type]
+    return Waiting(*(*row[:8], bool(row[8]), *row[9:13], bool(row[13])))  # type: ignore[arg-type]
 
 
 def discards(db: sqlite3.Connection, message_id: str) -> list[Discard]:

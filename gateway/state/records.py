@@ -81,6 +81,7 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
         detail: the last error in words, without secrets.
         event: the JSON object as the queue has it.
         exchange: an excerpt of the last request and its answer, secrets masked; may be empty.
+        queue_id: id of the queue that the offset belongs to; empty if an earlier release wrote it.
     """
 
     id: int = 0
@@ -95,6 +96,7 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
     last_ms: int
     event: Raw
     exchange: str = ""
+    queue_id: str = ""
 
     @classmethod
     def of(
@@ -128,10 +130,13 @@ class Waiting:
     """An event in the retry lane.
 
     Attributes:
+        offset: its number in the lane; see `gateway.state.lane`.
         attempts: those that failed through the event's own fault.
         next_ms: when it is due.
         alone: whether it is sent on its own, because batches with it have failed.
-        event, exchange: as in `DeadLetter`.
+        event, exchange, queue_id: as in `DeadLetter`.
+        place: the event's offset, if it is not `offset`.
+        untransformed: the delivery transforms have failed on it, and have to run.
     """
 
     offset: int
@@ -145,6 +150,14 @@ class Waiting:
     alone: bool
     event: bytes
     exchange: str = ""
+    queue_id: str = ""
+    place: int | None = None
+    untransformed: bool = False
+
+    @property
+    def position(self) -> int:
+        """The offset of the event in its queue."""
+        return self.offset if self.place is None else self.place
 
     @classmethod
     def of(
@@ -198,7 +211,7 @@ class Waiting:
     def dead(self, reason: str) -> DeadLetter:
         """Returns the entry as a dead letter."""
         return DeadLetter(
-            offset=self.offset,
+            offset=self.position,
             source_id=self.source_id,
             message_id=self.message_id,
             reason=reason,
@@ -208,6 +221,7 @@ class Waiting:
             last_ms=self.last_ms,
             event=Raw(self.event),
             exchange=self.exchange,
+            queue_id=self.queue_id,
         )
 
 

@@ -67,11 +67,12 @@ def listed(db: sqlite3.Connection, limit: int = 100) -> list[Row]:
     return [Row(*row) for row in rows]
 
 
-def in_lane(db: sqlite3.Connection, destination: str, first: int, end: int) -> set[int]:
-    """Returns the offsets in [first, end) that wait in a destination's retry lane."""
-    rows = db.execute(
-        "SELECT queue_offset FROM waiting WHERE destination = ? AND queue_offset >= ? "
+def in_lane(
+    db: sqlite3.Connection, destination: str, first: int, end: int
+) -> list[tuple[int, str]]:
+    """Returns offset and queue id of the events from [first, end) that wait in a retry lane."""
+    return db.execute(
+        "SELECT queue_offset, queue_id FROM waiting WHERE destination = ? AND queue_offset >= ? "
         "AND queue_offset < ?",
         (destination, first, end),
-    )
-    return {offset for (offset,) in rows}
+    ).fetchall()

@@ -9,9 +9,8 @@ import sqlite3
 from pathlib import Path
 from typing import Literal
 
-from gateway.config.private_files import private_database
-from gateway.config.sqlite_files import use_wal
 from gateway.state.connection import create_tables, transaction
+from gateway.state.files import open_database
 
 __all__ = [
     "add_alert",
@@ -51,18 +50,12 @@ def connect(path: Path) -> sqlite3.Connection:
         sqlite3.Error: it cannot be opened, is damaged, or is of another release.
         OSError: the folder cannot be created.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    private_database(path)
-    db = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
-    try:
-        use_wal(db)
-        db.execute("PRAGMA synchronous = FULL")
-        with transaction(db):
-            create_tables(db, _SCHEMA, _VERSION)
-    except BaseException:
-        db.close()
-        raise
-    return db
+    return open_database(path, _prepare, synchronous="FULL")
+
+
+def _prepare(db: sqlite3.Connection) -> None:
+    with transaction(db):
+        create_tables(db, _SCHEMA, _VERSION)
 
 
 def data_version(db: sqlite3.Connection) -> int:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+from functools import partial
 from pathlib import Path
 
-from gateway.config.private_files import private_database
-from gateway.config.sqlite_files import use_wal
 from gateway.errors import StateError
+from gateway.state.files import open_database
 
 __all__ = ["VERSION", "connect"]
 
@@ -156,6 +156,10 @@ ALTER TABLE regulations ADD COLUMN role TEXT NOT NULL DEFAULT 'whole';  -- whole
 ALTER TABLE regulations ADD COLUMN part_of TEXT NOT NULL DEFAULT '';    -- its name in all shards
 """
 _V5 = """
+ALTER TABLE waiting ADD COLUMN queue_id TEXT NOT NULL DEFAULT '';       -- of its event's offset
+ALTER TABLE waiting ADD COLUMN place INTEGER;        -- that offset, where it is not queue_offset
+ALTER TABLE waiting ADD COLUMN untransformed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE dead_letters ADD COLUMN queue_id TEXT NOT NULL DEFAULT '';
 CREATE TABLE jobs (          -- the last run of each job; times are 0 for never
     name TEXT PRIMARY KEY,
     schedule TEXT NOT NULL,
@@ -179,24 +183,18 @@ def connect(path: Path) -> sqlite3.Connection:
         sqlite3.Error: it cannot be opened, or is damaged.
         OSError: it cannot be created.
     """
-    private_database(path)
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    try:
-        connection.execute("PRAGMA busy_timeout = 5000")
-        use_wal(connection)
-        connection.execute("PRAGMA synchronous = NORMAL")
-        version = _version(connection)
-        if version > VERSION:
-            raise StateError(
-                f"{path} was written by a later release (version {version}, this one reads up to "
-                f"{VERSION}): start that release, or use another data_dir"
-            )
-        while version < VERSION:
-            version = _step(connection, version)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+    return open_database(path, partial(_migrate, path), make_folder=False)
+
+
+def _migrate(path: Path, connection: sqlite3.Connection) -> None:
+    version = _version(connection)
+    if version > VERSION:
+        raise StateError(
+            f"{path} was written by a later release (version {version}, this one reads up to "
+            f"{VERSION}): start that release, or use another data_dir"
+        )
+    while version < VERSION:
+        version = _step(connection, version)
 
 
 def _version(connection: sqlite3.Connection) -> int:

@@ -6,17 +6,33 @@ import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
-from gateway.config.sqlite_files import use_wal
 from gateway.state.connection import create_tables, has_tables, transaction, truncate_journal
+from gateway.state.files import open_database
 
-__all__ = ["add", "connect", "data_version", "every_id", "remove"]
+__all__ = ["add", "connect", "connect_to_existing", "data_version", "every_id", "remove"]
 
 _VERSION = 1
 _SCHEMA = "CREATE TABLE suppressed (user_id TEXT PRIMARY KEY) WITHOUT ROWID;"
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Opens a file that exists; its tables are created by the first change."""
+    """Opens the file to change it, and creates it, with its folder and tables, if there is none.
+
+    Raises:
+        sqlite3.Error: it cannot be opened, is damaged, or is of another release.
+        OSError: it cannot be created.
+    """
+    return open_database(path, _prepare, synchronous="FULL")
+
+
+def _prepare(db: sqlite3.Connection) -> None:
+    db.execute("PRAGMA secure_delete = ON")  # removed ids leave no trace in the file
+    with transaction(db):
+        create_tables(db, _SCHEMA, _VERSION)
+
+
+def connect_to_existing(path: Path) -> sqlite3.Connection:
+    """Opens a file that exists, to read it; it may be one without tables."""
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=rw",
         uri=True,
@@ -54,11 +70,7 @@ def remove(db: sqlite3.Connection, user_ids: Iterable[str]) -> int:
 
 
 def _change(db: sqlite3.Connection, statement: str, user_ids: Iterable[str]) -> int:
-    use_wal(db)
-    db.execute("PRAGMA synchronous = FULL")
-    db.execute("PRAGMA secure_delete = ON")  # removed ids leave no trace in the file
     with transaction(db):
-        create_tables(db, _SCHEMA, _VERSION)
         changed = db.executemany(statement, [(user_id,) for user_id in user_ids]).rowcount
     truncate_journal(db)
     return max(0, changed)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import astuple
+from collections.abc import Sequence
+from dataclasses import astuple, replace
 from typing import NamedTuple
 
 from msgspec import structs
 
 from gateway.state.connection import transaction
-from gateway.state.records import Commit, Tally
+from gateway.state.lane import seat
+from gateway.state.records import Commit, Tally, Waiting
 
 __all__ = [
     "ALREADY_WAITING",
@@ -72,15 +74,15 @@ def commit(db: sqlite3.Connection, done: Commit, now_ms: int) -> Written:
             first, end = _extent(done, previous)
             leak = (done.destination, first, end, missing, now_ms)
             db.execute("INSERT INTO leaks VALUES (?, ?, ?, ?, ?)", leak)
-        overlapping = _overlapping(db, done)
+        waiting, overlapping = _seated(db, done)
         outcomes.append(("filtered", ALREADY_WAITING, overlapping))
         for outcome, reason, number in outcomes:
             if number:
                 add_outcome(db, done.destination, outcome, reason, number)
         db.executemany(
             "INSERT INTO dead_letters (destination, queue_offset, source_id, message_id, reason, "
-            "detail, attempts, first_ms, last_ms, event, exchange) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "detail, attempts, first_ms, last_ms, event, exchange, queue_id) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             # Without the first two, id and destination.
             [(done.destination, *structs.astuple(letter)[2:]) for letter in done.dead],
         )
@@ -90,9 +92,9 @@ def commit(db: sqlite3.Connection, done: Commit, now_ms: int) -> Written:
         )
         db.executemany(
             "INSERT OR REPLACE INTO waiting (destination, queue_offset, source_id, message_id, "
-            "detail, attempts, first_ms, last_ms, next_ms, alone, event, exchange) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [(done.destination, *astuple(entry)) for entry in done.waiting],
+            "detail, attempts, first_ms, last_ms, next_ms, alone, event, exchange, queue_id, "
+            "place, untransformed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [(done.destination, *astuple(entry)) for entry in waiting],
         )
         _add_attempts(db, done)
         if done.replay is not None:
@@ -136,14 +138,17 @@ def add_outcome(
     )
 
 
-def _overlapping(db: sqlite3.Connection, done: Commit) -> int:
-    """Counts the events that enter the retry lane and are in it already."""
+def _seated(db: sqlite3.Connection, done: Commit) -> tuple[Sequence[Waiting], int]:
+    """Returns the waiting entries under numbers of their own, and how many are there already."""
     if done.cursor is None and done.replay is None:
-        return 0
-    query = "SELECT count(*) FROM waiting WHERE destination = ? AND queue_offset = ?"
-    return sum(
-        db.execute(query, (done.destination, entry.offset)).fetchone()[0] for entry in done.waiting
-    )
+        return done.waiting, 0  # all are there
+    seated, overlapping = [], 0
+    for entry in done.waiting:
+        found = seat(db, done.destination, entry.offset, entry.queue_id)
+        overlapping += found.taken
+        moves = found.number != entry.offset
+        seated.append(replace(entry, offset=found.number, place=found.place) if moves else entry)
+    return seated, overlapping
 
 
 def _move_cursor(db: sqlite3.Connection, done: Commit) -> int | None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
-from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import msgspec
 
+from gateway.http.content import decoded_body
 from gateway.testing.fake_vendor import Received
 
 __all__ = ["content_of", "delivers_like", "find_ids", "id_of", "items_in"]
@@ -32,11 +33,7 @@ def find_ids(text: str) -> list[str]:
 
 def content_of(request: Received) -> Any:
     """Decodes the body: JSON, a list for lines of JSON, a mapping for a form; or else its text."""
-    body = request.content
-    if request.headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded"):
-        text = body.decode(errors="replace")
-        return {key: _decoded(value.encode()) for key, value in parse_qsl(text)}
-    return _decoded(body)
+    return decoded_body(request.content, request.headers.get("Content-Type", ""))
 
 
 def items_in(request: Received) -> dict[str, Any]:
@@ -86,17 +83,6 @@ def _same_form(request: Received, other: Received) -> bool:
     content = content_of(request)
     in_lists = list(_elements(content_of(other)))
     return bool(list(_elements(content)) if in_lists else content)
-
-
-def _decoded(body: bytes) -> Any:
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        pass
-    try:
-        return msgspec.json.Decoder().decode_lines(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return body.decode(errors="replace")
 
 
 def _elements(content: Any) -> Iterator[Any]:

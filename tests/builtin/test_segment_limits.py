@@ -8,14 +8,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import Raw
 
 from gateway.builtin.sources.segment.config import SegmentConfig
-from gateway.builtin.sources.segment.decode import Parsed, parse_batch, parse_event
+from gateway.builtin.sources.segment.decode import parse_batch, parse_event
 from gateway.builtin.sources.segment.limits import select
 from gateway.config.decode import decode_table
 from gateway.errors import ConfigError
-from gateway.events.event import Event
 from tests.support.segment_harness import dumps, event
 
 
@@ -45,15 +43,6 @@ def test_depth(kind: str, slot: str, number: int) -> None:
     alone = parse_event(dumps(exceeds), "track")
     assert select(alone, config) == []
     assert alone.discarded == {"too_deep": 1}
-
-
-def test_depth_hidden_behind_a_nul() -> None:
-    """A NUL in a client's text does not hide depth in a batch, whose bodies are joined by NUL."""
-    config = SegmentConfig(max_depth=4)
-    deep = b'{"v":[[[0,"\0\0",[[0]]]]]}'
-    one = Event(type="track", raw_properties=Raw(deep))
-    for events in ([one], [Event(type="track"), one]):
-        assert select(Parsed(b"", list(events)), config) == events[:-1]
 
 
 @given(st.lists(st.lists(st.integers(0, 6), max_size=6), min_size=1, max_size=4))

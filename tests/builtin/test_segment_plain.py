@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.builtin.sources.segment import plain
 from gateway.builtin.sources.segment.config import SegmentConfig
-from gateway.builtin.sources.segment.plain import plain_batch, within
+from gateway.builtin.sources.segment.plain import limited, plain_batch
 from gateway.events.envelope.heads import read_heads
 from tests.support.sizes import examples
 
@@ -53,10 +53,11 @@ def test_the_pieces_are_the_whole(drawn: list[tuple[dict[str, Any], str]]) -> No
     """All events are read once and in order, and none is larger than the bound."""
     events = made([body for body, _ in drawn], [first for _, first in drawn])
     array = msgspec.json.encode(events)
-    heads, largest = plain._read(array) or ([], 0)
-    assert heads == read_heads(array)
-    assert [head.message_id for head in heads] == [event["messageId"] for event in events]
-    assert max(len(msgspec.json.encode(event)) for event in events) <= largest <= len(array)
+    read = plain._read(array, 100)
+    assert read is not None
+    assert read.heads == read_heads(array)
+    assert [head.message_id for head in read.heads] == [event["messageId"] for event in events]
+    assert max(len(msgspec.json.encode(event)) for event in events) <= read.largest <= len(array)
 
 
 @settings(max_examples=examples(60, 500), deadline=None)
@@ -72,8 +73,13 @@ def test_what_is_no_array_is_none_in_pieces(
     array = msgspec.json.encode(made(drawn, ["type"] * len(drawn)))
     at = 1 + at % (len(array) - 2)
     array = array[:at] + put + array[at:]
-    read = plain._read(array)
-    assert (read[0] if read else None) == (read_heads(array) or None)
+    read = plain._read(array, 100)
+    whole = read_heads(array)
+    if whole:
+        assert read is not None
+        assert read.heads == whole
+    else:
+        assert read is None or read.made
 
 
 def test_an_ordinary_batch_is_cut() -> None:
@@ -91,5 +97,7 @@ def test_an_event_larger_than_a_piece_is_measured() -> None:
     read = plain_batch(msgspec.json.encode({"batch": events}))
     assert read is not None
     assert read.largest > 400
-    assert within(read, SegmentConfig(max_event_bytes=600))
-    assert not within(read, SegmentConfig(max_event_bytes=420))
+    for most, large in ((600, {}), (420, {5: "event_too_large"})):
+        fitting = limited(read, SegmentConfig(max_event_bytes=most))
+        assert fitting is not None
+        assert fitting.discarded == large

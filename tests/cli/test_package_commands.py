@@ -38,7 +38,7 @@ def test_help_lists_them_after_our_own() -> None:
     found = run("--help")
     ours, theirs = found.output.split("Commands of packages:")
     assert "serve" in ours
-    assert "shop  Look into the shop." in theirs
+    assert ["shop", "Look", "into", "the", "shop."] in map(str.split, theirs.splitlines())
     assert "headgate_shop_commands" not in sys.modules
 
 

@@ -40,6 +40,7 @@ BODIES: Mapping[str, Any] = {
     "POST /admin/explain": {"event": {"type": "track", "event": "e", "userId": "u"}},
     "POST /admin/regulations": {"kind": "DELETE_ONLY", "user_ids": ["ada"]},
     "POST /admin/replays": {"destination": "all", "from_ms": 0, "to_ms": 1},
+    "POST /admin/sql": {"sql": "SELECT 1"},
 }
 """Bodies of the requests that refuse an empty object."""
 
@@ -71,7 +72,7 @@ class Client:
             body = json.dumps(BODIES.get(name_of(endpoint), {})).encode()
         request = urllib.request.Request(url, body, headers, method=endpoint.method)
         try:
-            with urllib.request.urlopen(request, timeout=20) as response:
+            with urllib.request.urlopen(request, timeout=60) as response:
                 if isinstance(endpoint.merge, Stream):
                     return response.status, response.readline().decode()
                 return response.status, json.loads(response.read())
@@ -133,6 +134,9 @@ def test_each_path_works_with_two_workers_and_demands_its_role(
     no_ramp = {"error": "worker 0: there is no group 'canary' with a ramp; there are: none"}
     slow = unsuccessful.pop("GET /admin/shop/slow")
     assert slow == (503, {"error": "worker 0: GET /admin/shop/slow: not done within 0.05 s"})
+    # This gateway has no lake.
+    status, told = unsuccessful.pop("POST /admin/sql")
+    assert (status, "no enabled destination" in told["error"]) == (400, True)
     assert unsuccessful == {
         name: (404 if endpoint.method == "GET" else 409, no_ramp)
         for name, endpoint in by_name.items()

@@ -19,13 +19,15 @@ from gateway.cluster import dedup_sync
 from gateway.cluster.dedup_sync import Announcer, ids_socket, learning_ids
 from gateway.cluster.listeners import bound, served_by
 from gateway.cluster.restarts import Restarts
-from gateway.cluster.shards import _is_orphaned, socket_folder
+from gateway.cluster.shards import _is_orphaned, alone, socket_folder
+from gateway.config.load import load
 from gateway.config.settings import QueueSettings, ServerConfig
 from gateway.errors import GatewayError, QueueError
 from gateway.events.event import Event, encode_events
 from gateway.intake.dedup import RecentIds
 from gateway.queue.batching import BatchingQueue
 from gateway.queue.memory import MemoryConfig, MemoryStore
+from gateway.runtime.plugins import discover
 from gateway.server.app import listen
 
 
@@ -87,6 +89,23 @@ def test_sockets_have_room_for_their_names(tmp_path: Path) -> None:
             assert len(str(folder / "63.view")) < 104
             assert folder.stat().st_mode & 0o777 == 0o700
         assert not folder.exists()
+
+
+@pytest.mark.parametrize("shards", [[0], [0, 1]])
+async def test_a_second_gateway_leaves_the_sockets_of_the_first(
+    tmp_path: Path, shards: list[int]
+) -> None:
+    """The lock of the data directory decides, before any socket is removed."""
+    (tmp_path / "config.toml").write_text('[server]\nport = 0\n[queue]\ntype = "memory"\n')
+    config, registry = load(tmp_path / "config.toml"), discover()
+    async with alone(config, registry, shards):
+        sockets = sorted((config.shared_dir / "sockets").iterdir())
+        with pytest.raises(GatewayError, match="in use by another gateway"):
+            async with alone(config, registry, shards):
+                pass
+        assert sorted((config.shared_dir / "sockets").iterdir()) == sockets
+        assert len(sockets) == (3 if shards == [0] else 4)
+    assert not (config.shared_dir / "sockets").exists()
 
 
 def test_whoever_serves_a_folder_has_ended_or_not(tmp_path: Path) -> None:

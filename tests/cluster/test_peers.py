@@ -11,10 +11,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from gateway.cluster.listeners import listen_unix
 from gateway.cluster.peers import Peers, view_socket
 from gateway.cluster.tail import pass_on_lines
 from gateway.server.admin.api import AdminError
+from gateway.server.admin.guard import errors_as_json
+from gateway.server.unix import listen_unix
 
 
 @asynccontextmanager
@@ -86,3 +87,17 @@ async def test_a_refusal_that_is_not_json_is_a_refusal(tmp_path: Path) -> None:
         with pytest.raises(AdminError, match="HTTP 404") as raised:
             await peers.ask(0, "GET", "/admin/nothing")
     assert raised.value.status == 404
+
+
+async def test_the_time_to_wait_is_passed_on(tmp_path: Path) -> None:
+    """A shard that asks its caller to come back later does so through another worker, too."""
+
+    async def busy(_: web.Request) -> web.StreamResponse:
+        raise AdminError("too many queries", 503, 5)
+
+    shard = web.Application()
+    shard.router.add_get("/admin/sql", errors_as_json(busy))
+    async with peers_of(tmp_path, shard) as peers:
+        with pytest.raises(AdminError, match="too many queries") as error:
+            await peers.ask(0, "GET", "/admin/sql")
+    assert (error.value.status, error.value.retry_after_seconds) == (503, 5)

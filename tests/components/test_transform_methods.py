@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from msgspec import Raw
 
 from gateway.components.chain import Chain
 from gateway.components.transform import Transform
 from gateway.components.transform_methods import (
     ChangesClient,
+    ChangesContext,
     KeepsByIds,
     PassesText,
     PerDestination,
@@ -82,9 +84,9 @@ def test_apply_alone_is_enough() -> None:
     methods = TransformMethods.of(Core())
     optional = (
         *(methods.passes, methods.suspects, methods.keeps),
-        *(methods.receive, methods.of_client, methods.produced),
+        *(methods.receive, methods.of_client, methods.of_context, methods.produced),
     )
-    assert optional == (None,) * 6
+    assert optional == (None,) * 7
     assert methods.adds_to == ()
     chain = Chain([("core", Core())])
     client = Client(ip="10.0.0.1")
@@ -123,6 +125,28 @@ def test_places_are_those_of_all_transforms() -> None:
     assert not Chain([*both, ("c", Core())]).passes(b"an even text")
 
 
+class Lowering(Passing):
+    """Changes a context, and passes any text that is of an even length."""
+
+    def of_context(self, context: Raw) -> Raw | None:
+        text = bytes(context)
+        return None if b"LONG" in text else Raw(text.lower()) if text != text.lower() else context
+
+
+def test_a_context_is_changed_by_each_transform_in_turn() -> None:
+    """Of a changed context it is known which transforms changed it."""
+    chain = Chain([("a", Lowering()), ("b", Lowering()), ("c", Passing())])
+    assert chain.of_context(Raw(b'{"A":"EVEN"}')) == (Raw(b'{"a":"even"}'), ("a",))
+    assert chain.of_context(Raw(b'{"a":"even"}')) == (Raw(b'{"a":"even"}'), ())
+
+
+def test_whole_events_are_needed_where_one_transform_says_so() -> None:
+    """A context cannot be changed alone by a transform that has to see its events."""
+    assert Chain([("a", Lowering())]).of_context(Raw(b'"LONG"')) is None
+    assert Chain([("a", Lowering()), ("b", Core())]).of_context(Raw(b'"even"')) is None
+    assert Chain([("a", Passing())]).of_context(Raw(b'"odd"')) is None
+
+
 def test_one_may_make_events_without_naming_their_sources() -> None:
     """`adds_to` is empty unless a transform sets it."""
     chain = Chain([("copy", Producing())])
@@ -148,7 +172,7 @@ PASSES = Passing.passes
     "protocol",
     [
         *(PassesText, SuspectsText, KeepsByIds, ReceivesEvents),
-        *(ChangesClient, ProducesEvents, PerDestination),
+        *(ChangesClient, ChangesContext, ProducesEvents, PerDestination),
     ],
 )
 def test_who_inherits_a_protocol_defines_its_method(protocol: type) -> None:

@@ -112,3 +112,16 @@ def test_a_bound_on_requests_is_shared_out(tmp_path: Path) -> None:
     assert pace.wait_seconds(0.0) == 0.0
     assert pace.wait_seconds(0.0) == 2.0
     assert gateway.deliveries._pace(built) is pace
+
+
+def test_a_closed_folder_is_not_taken_for_one_that_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another user learns whose command it would be, not that no gateway runs."""
+
+    def closed(*_: object) -> object:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", closed)
+    with pytest.raises(GatewayError, match="run the command as the gateway's user"):
+        is_held(tmp_path)

@@ -204,11 +204,11 @@ async def test_a_defect_in_the_worker_starts_over_from_the_cursor(bench: Bench) 
     selection = batcher._selection
     real, failures = selection.sort, [True]
 
-    def broken(*args: Any) -> None:
+    async def broken(*args: Any) -> None:
         if failures:
             failures.pop()
             raise ZeroDivisionError
-        real(*args)
+        await real(*args)
 
     selection.sort = broken  # type: ignore[method-assign, assignment]
     worker.sender.wait = lambda *_: asyncio.sleep(0, result=False)  # type: ignore[method-assign]

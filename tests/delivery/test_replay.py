@@ -14,7 +14,6 @@ from click.testing import CliRunner
 
 from gateway.cli.admin_client import required
 from gateway.cli.options import Moment
-from gateway.config.load import load
 from gateway.delivery.replay_request import Progress, Request
 from gateway.errors import ConfigError
 from gateway.events.event import Event, encode_events
@@ -22,7 +21,7 @@ from gateway.events.timestamps import format_ms
 from gateway.runtime.gateway import Gateway
 from gateway.state.ledger.statement import statement
 from gateway.testing import Answer, FakeVendor, ManualClock
-from tests.support.commands import gateway_command
+from tests.support.commands import gateway_command, place_of
 from tests.support.gateway_process import GatewayProcess
 from tests.support.http_calls import ADMIN_TOKEN, send_track
 from tests.support.in_process import make_gateway
@@ -353,7 +352,7 @@ batch = {{{{ max_age_seconds = 0.0 }}}}
             await asyncio.to_thread(gateway.wait_delivered, "crm")
             before = len(vendor.requests)
             body = {"destination": "crm", "from_ms": 0, "to_ms": 10**14, "rate": 8}
-            await asyncio.to_thread(required(load(tmp_path / "config.toml")).post, REPLAYS, body)
+            await asyncio.to_thread(required(place_of(tmp_path)).post, REPLAYS, body)
             seen = before
             for _ in range(3):
                 # Counted from before the start: what is sent while it starts is progress too.
@@ -361,7 +360,7 @@ batch = {{{{ max_age_seconds = 0.0 }}}}
                 await asyncio.to_thread(gateway.kill)
                 seen = len(vendor.requests)
                 await asyncio.to_thread(gateway.start)
-            remote = required(load(tmp_path / "config.toml"))
+            remote = required(place_of(tmp_path))
             async with asyncio.timeout(20):
                 while True:
                     (found,) = await asyncio.to_thread(remote.get, REPLAYS)

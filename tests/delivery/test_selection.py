@@ -35,7 +35,7 @@ def sealed(first: int) -> Sealed:
     return seal(Origin("web", START_MS), array, NUMBER, addressed=False)[0]
 
 
-def sifted(
+async def sifted(
     run: Run | list[Event], *steps: Transform, live_tail: LiveTail | None = None
 ) -> Outgoing:
     chain = Chain([(f"t{number}", step) for number, step in enumerate(steps)])
@@ -45,7 +45,7 @@ def sifted(
         )
     )
     outgoing = Outgoing(0)
-    selection.sort(run, range(100, 100 + len(run)), outgoing)
+    await selection.sort(run, range(100, 100 + len(run)), outgoing)
     return outgoing
 
 
@@ -56,15 +56,15 @@ SAMPLES = (
 
 
 @pytest.mark.parametrize("steps", [SAMPLES[:1], SAMPLES])
-def test_a_sample_does_not_make_events(steps: tuple[Transform, ...]) -> None:
+async def test_a_sample_does_not_make_events(steps: tuple[Transform, ...]) -> None:
     """A sample chooses the same events under the same rules, and decodes none."""
     parts = [sealed(0), sealed(NUMBER)]
     single = make_event(user_id="u-3")
     run = Run(parts[:1])
     run.append([single], addressed=False)
     run.append(parts[1])
-    lazy = sifted(run, *steps)
-    made = sifted([*sealed(0), single, *sealed(NUMBER)], *steps)
+    lazy = await sifted(run, *steps)
+    made = await sifted([*sealed(0), single, *sealed(NUMBER)], *steps)
 
     assert lazy.offsets == made.offsets
     assert lazy.filtered == made.filtered
@@ -75,15 +75,15 @@ def test_a_sample_does_not_make_events(steps: tuple[Transform, ...]) -> None:
     assert lazy.events[0] in list(parts[0])
 
 
-def test_one_that_looks_at_events_has_them_made() -> None:
+async def test_one_that_looks_at_events_has_them_made() -> None:
     """If one transform needs events, the whole chain runs over events."""
     keep = Filter(FilterConfig(keep="properties.n < 7"))
-    outgoing = sifted(Run([sealed(0)]), SAMPLES[0], keep)
+    outgoing = await sifted(Run([sealed(0)]), SAMPLES[0], keep)
     assert set(outgoing.filtered) == {"t0", "t1"}
     assert all(event.properties["n"] < 7 for event in outgoing.events)
 
 
-def test_what_is_kept_back_is_published() -> None:
+async def test_what_is_kept_back_is_published() -> None:
     """Watchers see each event that a sample drops."""
     shown: list[tuple[str, str, int]] = []
 
@@ -94,5 +94,5 @@ def test_what_is_kept_back_is_published() -> None:
         def publish(self, time_ms: int, outcome: str, items: Any, **said: str) -> None:
             shown.append((outcome, said["detail"], len(items)))
 
-    outgoing = sifted(Run([sealed(0)]), SAMPLES[0], live_tail=Watched())
+    outgoing = await sifted(Run([sealed(0)]), SAMPLES[0], live_tail=Watched())
     assert shown == [("filtered", "t0", len(outgoing.filtered["t0"]))]

@@ -241,7 +241,7 @@ def test_a_change_of_mind_is_told_whatever_the_default(default: Any) -> None:
         assert refusal(event, "Mixpanel", **given) is None
 
 
-def test_each_source_has_its_own_default() -> None:
+async def test_each_source_has_its_own_default() -> None:
     """Events of two sources in one batch follow the default of their own source."""
     events = [made(source_id=source) for source in ("web", "shop", "old") * 2]
     outgoing = Outgoing(0)
@@ -254,6 +254,6 @@ def test_each_source_has_its_own_default() -> None:
             clock=lambda: 0,
         )
     )
-    selection.sort(events, range(6), outgoing)
+    await selection.sort(events, range(6), outgoing)
     assert outgoing.filtered == {"consent": [1, 4]}
     assert outgoing.offsets == [0, 2, 3, 5]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ from gateway.builtin.transforms.mask.mask import Mask
 from gateway.components.chain import Chain
 from gateway.components.transform import Transform
 from gateway.events.conditions.unit import visitor_of
-from gateway.events.envelope.mixed import Mixed, mixed
+from gateway.events.envelope.mixed import MOST_DECODED, mixed
 from gateway.events.envelope.sealed import Origin, stored_events
 from gateway.events.envelope.stored_ids import briefs
 from gateway.events.event import Event, encode_events
@@ -44,13 +45,31 @@ def mask(**table: Any) -> Mask:
     return Mask(config(secret=SECRET, fields=["first_name"], **table), at_intake=True)
 
 
-def batch(kinds: list[str | None], style: dict[str, Any] = COMPACT) -> bytes:
-    """Returns a request with these kinds of personal data, one in each event; None for none."""
+BARE = {key: value for key, value in SHOP_EVENT.items() if key != "context"}
+BESIDE: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "a context": {"context": {"app": {"name": "till"}, "library": {"name": "analytics.js"}}},
+    "an address": {"context": {"app": {"contact": EMAIL}}},
+    "a name": {"context": {"traits": {"first_name": "Jane"}, "consent": {"first_name": True}}},
+    "an option": {"context": {"app": {}}, "integrations": {"All": True, "Mail": {"to": EMAIL}}},
+}
+
+
+def batch(
+    kinds: list[str | None], beside: dict[str, Any] | None = None, bare: Collection[int] = ()
+) -> bytes:
+    """Returns a request with these kinds of personal data, one in each event; None for none.
+
+    Args:
+        beside: what stands beside the batch.
+        bare: places of events without a context of their own.
+    """
     events = [
-        {**SHOP_EVENT, "messageId": f"m-{n}", **(PERSONAL[kind] if kind else {})}
+        {**(BARE if n in bare else SHOP_EVENT), "messageId": f"m-{n}"}
+        | (PERSONAL[kind] if kind else {})
         for n, kind in enumerate(kinds)
     ]
-    return dumps({"batch": events}, style)
+    return dumps({"batch": events, **(beside or {})}, COMPACT)
 
 
 def plain(body: bytes) -> Plain:
@@ -70,10 +89,14 @@ def stored(harness: FastPathHarness) -> list[dict[str, Any]]:
     kinds=st.lists(st.none() | st.sampled_from(sorted(PERSONAL)), min_size=1, max_size=12).filter(
         lambda kinds: kinds.count("message") < 2  # or the second is a duplicate
     ),
+    beside=st.sampled_from(sorted(BESIDE)),
+    bare=st.sets(st.integers(0, 11)),
 )
-def test_a_mixed_request_ends_where_the_slow_path_does(kinds: list[str | None]) -> None:
+def test_a_mixed_request_ends_where_the_slow_path_does(
+    kinds: list[str | None], beside: str, bare: set[int]
+) -> None:
     """A mixed request stores the same masked events as the slow path, in the same order."""
-    body = batch(kinds)
+    body = batch(kinds, BESIDE[beside], bare)
     fast, slow = (FastPathHarness(transforms=[("privacy", mask())]) for _ in range(2))
 
     assert fast.take(plain(body))[1] == slow.take(parse_batch(body))[1] == {}
@@ -126,16 +149,16 @@ def test_users_are_linked_by_what_is_stored(sent: list[tuple[str, str, str | Non
 def test_only_suspects_are_made(places: set[int], spaced: bool) -> None:
     """Only suspect events are decoded; the others stay as sent."""
     kinds = ["property" if n in places else None for n in range(10)]
-    array = plain(batch(kinds)).array
+    found = plain(batch(kinds))
+    array = found.array
     if spaced:
         array = array.replace(b'},{"type"', b'} ,\n{"type"')
-    heads = plain(batch(kinds)).heads
     suspects = mask().suspects(array)
     assert suspects is not None
 
-    some = mixed(array, heads, suspects)
+    some = mixed(found, array, (), suspects)
 
-    assert isinstance(some, Mixed)
+    assert some is not None
     assert [event.message_id for event in some.events] == [f"m-{n}" for n in sorted(places)]
     run, data = some.seal(Origin("web", START_MS, client=CLIENT), addressed=False)
     wanted = [("web" if n not in places else "", f"m-{n}") for n in range(10)]
@@ -145,12 +168,42 @@ def test_only_suspects_are_made(places: set[int], spaced: bool) -> None:
     assert sum(element.get("sealed", 0) for element in elements) == 10 - len(places)
 
 
-def test_where_most_are_suspect_all_are_made() -> None:
-    """If most events are suspect, all are decoded, as cutting would cost more."""
-    found = plain(batch(["property"] * 6 + [None] * 4))
+def test_very_many_are_not_decoded_at_once() -> None:
+    """More than `MOST_DECODED` events are left to the slow road, which lets others have a turn."""
+    found = plain(batch([None] * (MOST_DECODED + 1)))
+    assert mixed(found, found.array, range(MOST_DECODED)) is not None
+    assert mixed(found, found.array, range(MOST_DECODED + 1)) is None
+
+
+@pytest.mark.parametrize("beside", ["an address", "a name"])
+def test_a_context_beside_the_batch_is_masked_once(beside: str) -> None:
+    """Events without a context of their own stay as sent; what is beside them is stored masked."""
+    body = batch([None] * 5, BESIDE[beside], range(1, 5))
+    harness = FastPathHarness(transforms=[("privacy", mask())])
+    harness.take(plain(body))
+    assert harness.ledger.roads == {"fast": 4, "mixed": 1}
+    encoded = encode_events(harness.stored())
+    assert EMAIL.encode() not in encoded
+    assert b"Jane" not in encoded
+    assert {event.notes.notes for event in harness.stored()} == {("changed:privacy",)}
+
+
+@settings(max_examples=examples(30, 300), deadline=None)
+@given(
+    kinds=st.lists(st.none() | st.just("property"), min_size=1, max_size=8),
+    gone=st.sets(st.integers(0, 7)),
+)
+def test_what_is_left_out_is_not_stored(kinds: list[str | None], gone: set[int]) -> None:
+    """Any events can be left out of a request, whether they are decoded or not."""
+    found = plain(batch(kinds))
     suspects = mask().suspects(found.array)
-    assert suspects is not None
-    assert mixed(found.array, found.heads, suspects) is None
+    some = mixed(found, found.array, (), suspects or ())
+    assert some is not None
+    some.keep([one for place, one in enumerate(some.ids) if place not in gone])
+    run, data = some.seal(Origin("web", START_MS), addressed=False)
+    left = [f"m-{place}" for place in range(len(kinds)) if place not in gone]
+    assert [event.message_id for event in run] == left
+    assert [event.message_id for event in stored_events(data)] == left
 
 
 def test_an_id_that_is_masked_is_remembered_as_it_is_stored() -> None:

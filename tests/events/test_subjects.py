@@ -26,7 +26,7 @@ def test_a_mark_has_nothing_but_its_source() -> None:
     assert decode_events(redacted.payload)[1] == Event(type=ERASED, source_id="web")
 
 
-def test_marks_are_kept_from_every_destination() -> None:
+async def test_marks_are_kept_from_every_destination() -> None:
     """Marks go to no destination, not even archives, and are counted by their own rule."""
     marks = [Event(type=ERASED, source_id="web"), make_event()]
     for storage in (True, False):
@@ -34,7 +34,7 @@ def test_marks_are_kept_from_every_destination() -> None:
         selection = Selection(
             SelectionContext(Chain([]), name="x", storage=storage, consent=("A",), clock=lambda: 0)
         )
-        selection.sort(marks, range(5, 7), outgoing)
+        await selection.sort(marks, range(5, 7), outgoing)
         assert outgoing.filtered == {ERASED: [5]}
         assert list(outgoing.offsets) == [6]
 

@@ -71,11 +71,12 @@ def test_case_26_a_track_event_has_a_name(blank: str | None) -> None:
 @pytest.mark.parametrize("kind", ["page", "screen"])
 @pytest.mark.parametrize("key", ["name", "category"])
 def test_case_30_names_of_pages(kind: str, key: str) -> None:
-    """Name and category of a page may be absent or null, but not blank."""
-    assert code_of(kind, **{key: None}) is None
-    assert code_of(kind, **{key: "Home"}) is None
-    for blank in BLANK:
-        assert code_of(kind, **{key: blank}) == f"{key}_not_string"
+    """Name and category of a page may be absent, null or blank, which is the same."""
+    for none in (None, *BLANK):
+        code, event = checked(kind, **{key: none})
+        assert (code, event.name, event.category) == (None, None, None)
+    code, event = checked(kind, **{key: "Home"})
+    assert (code, {event.name, event.category}) == (None, {"Home", None})
 
 
 @pytest.mark.parametrize("kind", sorted(EVENT_TYPES))

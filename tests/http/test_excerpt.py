@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import html
+import json
+import re
 from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Callable
+from urllib.parse import quote
 
 import pytest
 
@@ -28,6 +33,27 @@ def test_copies_in_hexadecimal_are_masked() -> None:
     mask = Mask([SECRET])
     digits = SECRET.encode().hex()
     assert mask.hide(f"{digits} {digits.upper()}") == "*** ***"
+
+
+ESCAPES = {
+    "JSON": lambda text: json.dumps(text)[1:-1],
+    "JSON of PHP": lambda text: json.dumps(text)[1:-1].replace("/", "\\/"),
+    "URL": lambda text: quote(text, safe=""),
+    "URL in lower case": lambda text: re.sub(
+        "%..", lambda found: found[0].lower(), quote(text, safe="")
+    ),
+    "HTML": html.escape,
+}
+
+
+@pytest.mark.parametrize("escape", ESCAPES.values(), ids=ESCAPES)
+def test_escaped_copies_are_masked(escape: Callable[[str], str]) -> None:
+    """A secret is masked as servers quote it in JSON, URLs and pages, also its base64."""
+    secret = 'https://hooks.example/T0/p&ss"word?'
+    coded = b64encode(secret.encode()).decode().rstrip("=")
+    mask = Mask([secret])
+    assert mask.hide(f"no: {escape(secret)}!") == "no: ***!"
+    assert len(mask.hide(escape(coded))) < 8
 
 
 def test_short_secrets_are_not_looked_for_in_other_forms() -> None:

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from gateway.cli.admin_client import connect
+from gateway.cli.admin_client import required
 from gateway.components.settings import Secret
 from gateway.config.admin import AdminConfig, AdminToken
 from gateway.config.load import load
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, GatewayError
 from gateway.http.tokens import Tokens
-from tests.support.commands import gateway_command
+from tests.support.commands import gateway_command, place_of
 from tests.support.gateway_process import GatewayProcess
 from tests.support.http_calls import Reply, call
 
@@ -127,13 +127,14 @@ def test_commands_leave_entries_too(
 def test_commands_ask_with_the_token_of_the_environment(
     gateway: GatewayProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Commands use the token of the environment, else the strongest plain token in config."""
-    config = load(gateway.folder / "config.toml")
-    assert config.admin.own_token == ADMIN
+    """A command with a token in the environment may do what the token may, and no more."""
+    place = place_of(gateway.folder)
+    assert place.own_token == ADMIN, "the strongest plain token"
     monkeypatch.setenv("GATEWAY_ADMIN_TOKEN", READ)
-    remote = connect(config)
-    assert remote is not None
+    remote = required(place)
     assert remote.get("/admin/status")
+    with pytest.raises(GatewayError, match="this needs operate"):
+        remote.post("/admin/reload")
 
 
 @pytest.mark.parametrize(

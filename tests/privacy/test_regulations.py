@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ from typing import Any
 import pytest
 
 from gateway import Erasure, Permanent, Retryable, Subjects
+from gateway.components.isolation import left_behind
 from gateway.errors import ConfigError
 from gateway.privacy.regulations import KINDS, Part, Report
 from gateway.runtime.gateway import Gateway
 from gateway.state import Commit, Waiting
 from gateway.testing import ManualClock, make_event
 from tests.support.scripted_vendor import ADA, ScriptedVendor, vendor_gateway
+from tests.support.waiting import until
 
 
 async def carried_out(gateway: Gateway, kind: Any = "DELETE_ONLY", whose: Subjects = ADA) -> Report:
@@ -209,3 +212,82 @@ async def test_the_retry_lane_is_erased_and_the_ledger_balances(tmp_path: Path) 
             [left] = await gateway.state.waiting_at(destination, [1])
             assert left.exchange == ""
         assert await gateway.state.leaks() == []
+
+
+class _Hangs(ScriptedVendor):
+    """Hangs at its first erasure, for as long as the test says."""
+
+    def __init__(self, *, stubborn: bool) -> None:
+        super().__init__(Erasure("FINISHED", 1))
+        self.go = asyncio.Event()
+        self.stubborn = stubborn
+
+    async def erase(self, subjects: Subjects, job: str = "") -> Erasure:
+        for _ in range(100):
+            try:
+                async with asyncio.timeout(0.2):
+                    await self.go.wait()
+                break
+            except TimeoutError:
+                continue
+            except asyncio.CancelledError:
+                if not self.stubborn:
+                    raise
+        return await super().erase(subjects, job)
+
+
+@pytest.mark.parametrize("stubborn", [False, True])
+async def test_a_place_that_hangs_holds_up_no_other(
+    tmp_path: Path, stubborn: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A vendor that hangs fails after the time limit, all else is done, and a retry works."""
+    monkeypatch.setattr("gateway.components.isolation.CANCEL_SECONDS", 0.01)
+    vendor = _Hangs(stubborn=stubborn)
+    async with vendor_gateway(tmp_path, vendor, limit_seconds=0.05) as gateway:
+        report = await carried_out(gateway)
+        status, detail = place(report)
+        assert (status, report.status) == ("FAILED", "FAILED")
+        assert "server.erase_timeout_seconds" in detail
+        assert {p.status for p in report.places if p.place != "destination vendor"} == {"FINISHED"}
+
+        await gateway.regulations.retry(report.id)
+        again = await gateway.regulations.wait(report.id, 20)
+        assert again is not None
+        assert ("an earlier try still hangs" in place(again)[1]) is stubborn
+
+        vendor.go.set()
+        await asyncio.sleep(0)
+        await until(lambda: len(vendor.asked) == int(stubborn))
+        vendor.script = [Erasure("FINISHED", 1)]
+        await gateway.regulations.retry(report.id)
+        done = await gateway.regulations.wait(report.id, 20)
+        assert done is not None
+        assert done.status == "FINISHED"
+
+
+async def test_a_queue_that_hangs_holds_up_no_other_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rewrite of the queue that hangs fails after the time limit; the other places are done."""
+    monkeypatch.setattr("gateway.components.isolation.CANCEL_SECONDS", 0.01)
+    vendor = ScriptedVendor(Erasure("FINISHED", 1))
+    go = threading.Event()
+    async with vendor_gateway(tmp_path, vendor, limit_seconds=0.05) as gateway:
+        erase = gateway.queue.store.erase
+
+        def hang(*args: Any) -> Any:
+            assert go.wait(20)
+            return erase(*args)
+
+        monkeypatch.setattr(gateway.queue.store, "erase", hang)
+        report = await carried_out(gateway)
+        failed = {p.place for p in report.places if p.status == "FAILED"}
+        assert failed == {"queue"}
+        assert place(report) == ("FINISHED", "")
+        go.set()
+        await until(lambda: not left_behind())
+        vendor.script = [Erasure("FINISHED", 1)]
+        await gateway.regulations.retry(report.id)
+        done = await gateway.regulations.wait(report.id, 20)
+        assert done is not None
+        assert done.status == "FINISHED"

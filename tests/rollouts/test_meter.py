@@ -93,7 +93,7 @@ async def test_outcomes_are_counted_for_the_arm_and_user_of_the_event(bench: Ben
     assert {arm: figures.users for arm, figures in one.arms.items()} == {"test": 1, "control": 1}
 
 
-def test_what_is_for_the_other_arm_is_not_seen() -> None:
+async def test_what_is_for_the_other_arm_is_not_seen() -> None:
     """Events withheld from a destination because of their arm do not count there."""
     one = comparison()
     meter = Meter(one)
@@ -104,8 +104,8 @@ def test_what_is_for_the_other_arm_is_not_seen() -> None:
     events = [make_event(anonymous_id=id_) for id_ in of_arm(one, "test", 3)]
     events += [make_event(anonymous_id=id_) for id_ in of_arm(one, "control", 5)]
     outgoing = Outgoing(8)
-    selection.sort(events[:4], range(4), outgoing)
-    selection.sort(events[4:], range(4, 8), outgoing)
+    await selection.sort(events[:4], range(4), outgoing)
+    await selection.sort(events[4:], range(4, 8), outgoing)
     assert totals(one, SEEN) == {"test": 3, "control": 0}
     assert totals(one, DROPPED) == {"test": 0, "control": 0}
     # And what goes on is what goes on without a meter.

@@ -115,12 +115,12 @@ def selection(**more: Any) -> Selection:
     return Selection(SelectionContext(Chain(), name="x", storage=False, clock=lambda: 0, **more))
 
 
-def test_a_destination_without_transforms_gets_stamps() -> None:
+async def test_a_destination_without_transforms_gets_stamps() -> None:
     """A destination without transforms gets stamps, or without any the events as read."""
     events = [make_event(anonymous_id=TEST)]
     for memberships, stamped in ((STAMPED, True), (Memberships(()), False), (None, False)):
         outgoing = Outgoing(0)
-        selection(memberships=memberships).sort(events, range(1), outgoing)
+        await selection(memberships=memberships).sort(events, range(1), outgoing)
         (event,) = outgoing.events
         assert ("groups" in event.context) is stamped
         assert (event is events[0]) is not stamped

@@ -133,13 +133,15 @@ async def test_an_interrupted_run_is_made_up_once(harness: Harness) -> None:
     await harness.jobs.tick()
     await harness.begun(1)
     await harness.stop()
-    await harness.start()
+    jobs = await harness.start()
     await harness.begun(2)
+    assert [one.failing for one in jobs.status()] == [False]
     await harness.stop()
     jobs = await harness.start()
     (found,) = jobs.status()
     assert len(harness.ran) == 2
     assert (found.outcome, found.next_at) == ("interrupted", "2026-11-24T15:00:00.000Z")
+    assert found.failing
     await harness.stop()
 
 
@@ -197,7 +199,7 @@ async def test_a_failure_is_shown_until_a_run_succeeds(
     await harness.stop()
     jobs = await harness.start()
     (found,) = jobs.status()
-    assert found.outcome == "failed"
+    assert (found.outcome, found.failing) == ("failed", True)
     assert found.detail.startswith(detail)
     assert len(found.detail) <= MOST_DETAIL_CHARACTERS
     harness.work = None

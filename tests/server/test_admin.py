@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.admin_client import connect, required
+from gateway.cli.place import find_place
 from gateway.config.load import load
+from gateway.config.local_socket import secret_file
 from gateway.errors import ConfigError, GatewayError
 from gateway.server.app import make_app
-from tests.support.commands import gateway_command
+from tests.support.commands import gateway_command, place_of
 from tests.support.gateway_process import GatewayProcess
 from tests.support.http_calls import ADMIN_TOKEN, Reply, call, send_track
 from tests.support.in_process import make_gateway
@@ -155,15 +157,6 @@ def test_status_shows_each_part(gateway: GatewayProcess) -> None:
         assert text in output
 
 
-def test_without_a_token_status_shows_what_everybody_may_know(tmp_path: Path) -> None:
-    """Without a token `gateway status` shows the public state and how to see more."""
-    with GatewayProcess(tmp_path, CONFIG.partition("[admin]")[0] + CONFIG.partition(TOKEN_LINE)[2]):
-        code, output = gateway_command(tmp_path, "status")
-    assert code == 0
-    assert "all" in output
-    assert "set `token` in [admin]" in output
-
-
 def test_tail_shows_events_as_they_pass(gateway: GatewayProcess) -> None:
     """`gateway tail` shows the chosen events live, at intake and at the destination."""
     words = ["tail", "--event", "Watched", "--json", "--limit", "2"]
@@ -187,28 +180,36 @@ def test_tail_shows_events_as_they_pass(gateway: GatewayProcess) -> None:
 
 
 def test_commands_find_the_gateway_by_its_data_directory(
-    gateway: GatewayProcess, tmp_path: Path
+    gateway: GatewayProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Commands say so if no gateway runs, if it was killed, or if it has another token."""
-    config = load(gateway.folder / "config.toml")
-    remote = required(config)
-    assert remote.url == gateway.url.removesuffix("/in")
+    """Commands say so if no gateway runs, or if it has another token than the environment."""
+    place = place_of(gateway.folder)
+    assert required(place).get("/admin/status")["destinations"]
     (tmp_path / "config.toml").write_text(CONFIG.format(token=ADMIN_TOKEN))
-    assert connect(load(tmp_path / "config.toml")) is None
+    assert connect(place_of(tmp_path)) is None
     with pytest.raises(GatewayError, match="no gateway is running"):
-        required(load(tmp_path / "config.toml"))
-    other = CONFIG.format(token="another token than that")
-    path = gateway.folder / "other.toml"
-    path.write_text(other)
+        required(place_of(tmp_path))
+    monkeypatch.setenv("GATEWAY_ADMIN_TOKEN", ADMIN_TOKEN)
+    remote = required(place)
+    assert remote.url == gateway.url.removesuffix("/in")
+    assert remote.get("/admin/status")["destinations"]
+    monkeypatch.setenv("GATEWAY_ADMIN_TOKEN", "another token than that")
     with pytest.raises(GatewayError, match="refuses this token"):
-        required(load(path)).get("/admin/status")
-    path.write_text(other.partition("[admin]")[0])
-    with pytest.raises(GatewayError, match="set `token` in"):
-        required(load(path))
-    gateway.kill()
-    assert connect(config) is None
-    gateway.start()
-    assert connect(config) is not None
+        required(place).get("/admin/status")
+
+
+def test_a_gateway_without_a_socket_is_asked_with_the_token_of_config(
+    gateway: GatewayProcess,
+) -> None:
+    """Without the socket and without a token, a command says that the gateway cannot be asked."""
+    secret = secret_file(gateway.folder / "data")
+    hidden = secret.rename(secret.with_name("hidden"))
+    try:
+        assert required(place_of(gateway.folder)).get("/admin/status")["destinations"]
+        with pytest.raises(GatewayError, match="does not answer commands"):
+            required(find_place(gateway.folder / "none.toml", gateway.folder / "data"))
+    finally:
+        hidden.rename(secret)
 
 
 def test_the_token_is_in_no_log(gateway: GatewayProcess) -> None:

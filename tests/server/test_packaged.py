@@ -13,6 +13,7 @@ from gateway.server.admin.areas import ENDPOINTS
 from tests.support import shop_package
 from tests.support.gateway_process import GatewayProcess
 from tests.support.http_calls import ADMIN_TOKEN, call_admin
+from tests.support.waiting import wait_until
 
 CONFIG = f"""
 [server]
@@ -37,7 +38,7 @@ def _gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProces
 def ask(gateway: GatewayProcess, method: str, path: str, body: Any = None) -> tuple[int, Any]:
     """Calls a path below /admin; gives status and JSON."""
     reply = call_admin(gateway, path, body, method=method)
-    return reply.status, reply.body
+    return reply.status, reply.json
 
 
 def test_an_area_answers_like_ours(gateway: GatewayProcess) -> None:
@@ -63,7 +64,7 @@ def test_errors_stay_in_the_area(gateway: GatewayProcess) -> None:
     assert (status, "Expected `int`" in told["error"]) == (400, True)
     status, told = ask(gateway, "GET", "shop/shelves/broken")
     assert (status, "the shelf fell down" in str(told)) == (500, False)
-    assert "an admin endpoint failed" in gateway.stderr
+    wait_until(lambda: "an admin endpoint failed" in gateway.stderr)
     status, told = ask(gateway, "GET", "shop/slow")
     assert (status, told["error"]) == (503, "GET /admin/shop/slow: not done within 0.05 s")
     assert ask(gateway, "GET", "shop/shelves/a")[0] == 200

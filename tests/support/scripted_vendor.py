@@ -56,14 +56,16 @@ async def vendor_gateway(
     *,
     shard: int = 0,
     begin: bool = True,
+    limit_seconds: float = 3600.0,
 ) -> AsyncIterator[Gateway]:
     """Builds a gateway at rest whose only destination, ``vendor``, is the given one.
 
     Args:
         begin: the gateway works on its regulations at once.
+        limit_seconds: of each place of an erasure.
     """
     path = folder / "config.toml"
-    path.write_text(_CONFIG)
+    path.write_text(f"[server]\nerase_timeout_seconds = {limit_seconds}\n{_CONFIG}")
     gateway = Gateway(of_shard(load(path, {}), shard), discover(), clock or ManualClock())
     object.__setattr__(gateway.destinations[0], "destination", vendor)
     async with gateway.at_rest(begin=begin):

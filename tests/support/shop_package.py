@@ -147,7 +147,7 @@ def register_admin(register):
 @hookimpl
 def register_jobs(register):
     register(JobSpec("count", lambda scope: scope.tables["shop"].count_at or None, count))
-    register(JobSpec("sleep", "sunday 03:00", sleep, help="Sleep for a minute."))
+    register(JobSpec("sleep", "sunday 03:00", sleep))
 """
 
 COMMANDS = '''

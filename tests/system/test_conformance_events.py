@@ -113,12 +113,16 @@ async def test_case_29_ids_that_are_none(fields: dict[str, Any], code: str) -> N
 
 
 async def test_case_30_names_of_pages() -> None:
-    """A page's name and category may be null or absent, but not numbers."""
+    """A page's name and category may be null, blank or absent, but not numbers."""
     page = {"type": "page", "userId": "u"}
     kept, discarded = await stored(
-        {**page, "name": None, "category": None}, page, {**page, "name": 7}, {**page, "category": 7}
+        {**page, "name": None, "category": None},
+        {**page, "name": "", "category": ""},
+        page,
+        {**page, "name": 7},
+        {**page, "category": 7},
     )
-    assert len(kept) == 2
+    assert [event.keys() & {"name", "category"} for event in kept] == [set()] * 3
     assert discarded == {"name_not_string": 1, "category_not_string": 1}
 
 

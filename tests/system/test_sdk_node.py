@@ -1,6 +1,6 @@
 """The JavaScript SDKs of Segment and RudderStack against a running gateway.
 
-These are the SDKs for Node, and Segment's SDK for browsers in a page of jsdom. To install them, run
+These are the SDKs for Node, and those for browsers in a page of jsdom. To install them, run
 ``npm install --no-package-lock --no-audit --no-fund`` in tests/system/sdk.
 """
 
@@ -54,6 +54,13 @@ RUDDER = Sdk(
 BROWSER = Sdk(
     command=(_NODE or "node", "send_browser.mjs"),
     library={"name": "analytics.js", "version": f"next-{_VERSIONS['@segment/analytics-next']}"},
+)
+RUDDER_BROWSER = Sdk(
+    command=(_NODE or "node", "send_rudder_browser.mjs"),
+    library={
+        "name": "RudderLabs JavaScript SDK",
+        "version": _VERSIONS["@rudderstack/analytics-js"],
+    },
 )
 each_sdk = pytest.mark.parametrize("sdk", [SEGMENT, RUDDER], ids=["segment", "rudder"])
 
@@ -153,3 +160,37 @@ def test_page_with_an_unknown_key_does_not_load(gateway: GatewayProcess) -> None
     report = BROWSER.run(gateway.url, [], write_key="no-such-key")
     assert f"404 {gateway.url}/v1/projects/no-such-key/settings" in report.errors
     assert report.logged
+
+
+RUDDER_PAGE_CALLS: list[list[Any]] = [
+    ["page", "Docs", "Ä 🦊", {"position": 2}],
+    ["track", "Product Viewed", {"products": [{"sku": "1", "price": 9.5}]}],
+    ["identify", "user-1", {"name": "Zoë 🦊", "address": {"city": "Köln"}}],
+    ["track", "Order Completed", {"revenue": 25}],
+    ["group", "group-1", {"plan": "free"}],
+    ["alias", "user-2"],
+]
+
+
+@pytest.mark.long
+def test_every_call_of_a_page_with_rudder_arrives_once(gateway: GatewayProcess) -> None:
+    """Each call of a page arrives once, and no request goes to any other host."""
+    before = stored(gateway)
+    report = RUDDER_BROWSER.run(gateway.url, RUDDER_PAGE_CALLS)
+    assert (report.errors, report.logged) == ([], [])
+    events = delivered_once(gateway, report)
+    assert stored(gateway) - before == len(RUDDER_PAGE_CALLS)
+    assert [event["type"] for event in events] == [call[0] for call in RUDDER_PAGE_CALLS]
+    for event in events:
+        assert event["context"]["library"].items() >= RUDDER_BROWSER.library.items()
+        assert event["context"]["ip"] == "127.0.0.1"
+        assert event["channel"] == "web"
+    page, products, person, order, group, alias = events
+    assert (page["category"], page["name"]) == ("Docs", "Ä 🦊")
+    assert page["properties"].items() >= {"position": 2, "title": "Prices"}.items()
+    assert products["properties"] == RUDDER_PAGE_CALLS[1][2]
+    assert (person["userId"], person["traits"]) == ("user-1", RUDDER_PAGE_CALLS[2][2])
+    assert order["properties"] == {"revenue": 25}
+    assert (group["groupId"], group["traits"]) == ("group-1", {"plan": "free"})
+    assert (alias["userId"], alias["previousId"]) == ("user-2", "user-1")
+    assert len({event["anonymousId"] for event in events}) == 1

@@ -50,6 +50,8 @@ def test_slashes_of_a_path_with_a_key(gate: AttackHarness) -> None:
         b"/./metrics",
         b"//metrics",
         b"/metrics//",
+        b"/metrics#a",
+        b"/admin/status#",
         b"//health",
         b"//admin/status",
     ],
@@ -82,6 +84,30 @@ def test_harmless_headers_may_be_repeated(gate: AttackHarness, name: bytes) -> N
     assert [answer.status for answer in in_parts(gate, *requests)] == [200, 200]
 
 
+def test_a_head_that_arrives_in_packets_may_repeat_them_too(gate: AttackHarness) -> None:
+    """However a head is cut into packets, its repeated headers are harmless, in any request."""
+    packets = []
+    for connection in (b"keep-alive", b"close"):
+        body = gate.good_event()
+        packets += [
+            b"PO",
+            b"ST /v1/track HT",
+            b"TP/1.1\r",
+            b"\nHost: x\r\nUser-Agent: a\r\nUser-",
+            b"Agent: b\r\n%s\r\nConnection: %s\r\n" % (APP, connection),
+            b"Content-Length: %d\r\n\r" % len(body),
+            b"\n" + body,
+        ]
+    assert [answer.status for answer in in_parts(gate, *packets, seconds=0.02)] == [200, 200]
+
+
+def test_a_head_without_an_end_is_not_held_back_for_ever(gate: AttackHarness) -> None:
+    """A head that is too long, and bytes that begin no request, are refused at once."""
+    long = b"GET /version HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 20_000
+    for data in (long, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"):
+        assert gate.send_one(data).status == 400
+
+
 @pytest.mark.parametrize("name", [b"Host", b"Content-Length", b"Transfer-Encoding"])
 def test_headers_that_frame_a_request_may_not(gate: AttackHarness, name: bytes) -> None:
     """Headers by which two readers could take a request differently are refused if repeated."""
@@ -100,11 +126,11 @@ def test_a_body_is_left_alone(gate: AttackHarness) -> None:
     assert [answer.status for answer in answers] == [400, 200]
 
 
-def in_parts(gate: AttackHarness, *parts: bytes) -> list[Answer]:
+def in_parts(gate: AttackHarness, *parts: bytes, seconds: float = 0.1) -> list[Answer]:
     """The answers to what is sent in packets of their own."""
     with connect(gate.process.url) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for part in parts:
             connection.sendall(part)
-            time.sleep(0.1)  # else they arrive as one
+            time.sleep(seconds)  # else they arrive as one
         return read_answers(connection)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from tests.support.commands import run_command
+from tests.support.commands import LOCAL_ACTOR, run_command
 from tests.support.gateway_process import GatewayProcess
 from tests.support.steady_client import KeepAliveClient
 from tests.support.waiting import wait_until
@@ -63,7 +63,7 @@ def test_workers_change_over_in_place(tmp_path: Path) -> None:
         assert pids(gateway) == before
         entries = command(tmp_path, "audit", "--json").output.splitlines()
         assert {json.loads(line)["action"] for line in entries} == {"config.reload"}
-        assert {json.loads(line)["actor"] for line in entries} == {"admin"}
+        assert {json.loads(line)["actor"] for line in entries} == {LOCAL_ACTOR}
         assert gateway.stop() == 0
     assert [client.problem for client in clients] == [""] * 4
     assert [len(client.addresses) for client in clients] == [1] * 4
@@ -73,7 +73,10 @@ def test_workers_change_over_in_place(tmp_path: Path) -> None:
 
 
 def test_workers_refuse_a_bad_config(tmp_path: Path) -> None:
-    """A bad file changes nothing; health, status, log and command report it."""
+    """A bad file changes nothing; health, status, log and command report it.
+
+    A worker that crashes meanwhile is started again with the config before.
+    """
     with GatewayProcess(tmp_path, config(2, FILES, UNWATCHED)) as gateway:
         before = pids(gateway)
         file = tmp_path / "config.toml"
@@ -90,10 +93,18 @@ def test_workers_refuse_a_bad_config(tmp_path: Path) -> None:
         status = json.loads(command(tmp_path, "status", "--json").output)
         assert "worker 0" in status["config"]["problem"]
         assert "did you mean 'file'?" in status["config"]["problem"]
+        file.write_text("data_dir = 'data'\n[server\n")
+        refused = command(tmp_path, "reload")
+        assert (refused.exit_code, refused.stderr.count("is not TOML")) == (2, 3), refused.stderr
+        assert json.loads(command(tmp_path, "ledger", "--json").stdout)["findings"] == []
+        assert pids(gateway) == before
+        os.kill(before[1], signal.SIGKILL)
+        wait_until(lambda: process_of(gateway, 1) != before[1])
+        assert "this worker starts with the config before" in gateway.stderr
         file.write_text(good)
         assert command(tmp_path, "reload").exit_code == 0
         assert gateway.get("/health")["failing"] == []
-        assert pids(gateway) == before
+        assert process_of(gateway, 0) == before[0]
         assert gateway.stop() == 0
 
 

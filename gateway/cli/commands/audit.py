@@ -9,27 +9,25 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gateway.cli.options import CONFIG_OPTION, explained_errors
+from gateway.cli.options import explained_errors
 from gateway.cli.output import print_json, say
+from gateway.cli.place import Place, place_options
 from gateway.events.printing import printable
 
 if TYPE_CHECKING:
-    from gateway.config.model import Config
     from gateway.state.audit_trail import Entry
 
 __all__ = ["audit"]
 
 
 @click.command()
-@CONFIG_OPTION
+@place_options
 @click.option("--limit", default=50, show_default=True, help="So many of the newest.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, an object to a line.")
-def audit(config_path: Path, limit: int, as_json: bool) -> None:
+def audit(place: Place, limit: int, as_json: bool) -> None:
     """List changes made by admin tokens and commands, newest first. Works beside a gateway."""
-    from gateway.config.load import load
-
     with explained_errors():
-        found = _read(load(config_path), limit)
+        found = _read(place.files(), limit)
     for entry in found:
         if as_json:
             print_json(entry)
@@ -40,17 +38,18 @@ def audit(config_path: Path, limit: int, as_json: bool) -> None:
         say("no changes")
 
 
-def _read(config: Config, limit: int) -> list[Entry]:
+def _read(data_dir: Path, limit: int) -> list[Entry]:
     """Returns the newest entries of all shards."""
     from msgspec import structs
 
-    from gateway.config.data_dir import public_id, shards_of
+    from gateway.config.data_dir import public_id, shard_dir, shards_in
     from gateway.errors import StateError
     from gateway.state import STATE_FILE
     from gateway.state.audit_trail import entries
     from gateway.state.schema import connect
 
-    paths = {one.shard: one.data_dir / STATE_FILE for one in shards_of(config)}
+    shards = shards_in(data_dir, 1)
+    paths = {shard: shard_dir(data_dir, shard) / STATE_FILE for shard in shards}
     if not any(path.exists() for path in paths.values()):
         raise StateError(f"{paths[0]}: there is no state file; has the gateway run here?")
     found: list[Entry] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,13 +30,12 @@ def check(config_path: Path, offline: bool) -> None:
     Delivers nothing and changes no data. Exit code 0 if `gateway serve` would start and every
     destination answers, 1 if a destination does not, 2 if the config cannot be used.
     """
-    from gateway.config.load import load
     from gateway.rollouts.salts import same_salts
     from gateway.runtime.gateway import Gateway
     from gateway.runtime.plugins import discover
 
     with explained_errors():
-        config = load(config_path)
+        config = _loaded(config_path)
         registry = discover()
         gateway = Gateway(config, registry)
         _line("ok", str(config.path.name), _summary(gateway))
@@ -49,6 +49,27 @@ def check(config_path: Path, offline: bool) -> None:
             _line("warn", "destinations", "there are none: events are only kept in the queue")
         if not offline and not asyncio.run(_check_all(gateway)):
             raise SystemExit(1)
+
+
+def _loaded(path: Path) -> Config:
+    """Loads the config; the error about one that cannot be used names the gateway that runs."""
+    from gateway.config.broken_file import data_dir_of
+    from gateway.config.data_dir import is_held
+    from gateway.config.load import load
+    from gateway.errors import ConfigError, GatewayError
+
+    try:
+        return load(path)
+    except ConfigError as error:
+        running = ""
+        with suppress(GatewayError):
+            data_dir = data_dir_of(path)
+            if is_held(data_dir):
+                running = (
+                    f"\nThe gateway on {data_dir} goes on with its earlier config; "
+                    "`gateway status` and the other commands reach it."
+                )
+        raise ConfigError(f"{error}{running}") from error
 
 
 def _sample_salts(config: Config) -> dict[str, str]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.cli.options import CONFIG_OPTION, explained_errors
+from gateway.cli.options import explained_errors
 from gateway.cli.output import print_json, say
+from gateway.cli.place import Place, place_options
 
 if TYPE_CHECKING:
     from gateway.cli.dead_letters import Letters
@@ -34,7 +34,7 @@ def dead() -> None:
 def _selects(command: Callable[..., None]) -> Callable[..., None]:
     """Adds the options that select dead letters, and opens them for the command."""
 
-    @CONFIG_OPTION
+    @place_options
     @click.argument("ids", nargs=-1, type=int, metavar="[ID]...")
     @click.option("--destination", "-d", help="Of this destination.")
     @click.option("--reason", help="rejected, expired or transform.")
@@ -43,13 +43,12 @@ def _selects(command: Callable[..., None]) -> Callable[..., None]:
     @click.option("--since", type=click.DateTime(), help="Given up since then (UTC).")
     @click.option("--until", type=click.DateTime(), help="Given up until then (UTC).")
     @wraps(command)
-    def wrapped(config_path: Path, **options: Any) -> None:
+    def wrapped(place: Place, **options: Any) -> None:
         from gateway.cli.dead_letters import open_letters
-        from gateway.config.load import load
         from gateway.state.dead_letters import Filter
 
         with explained_errors():
-            letters = open_letters(load(config_path))
+            letters = open_letters(place)
             which = Filter(
                 **{key: options.pop(key) for key in _FILTERS},
                 since_ms=_ms(options.pop("since")),

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from gateway.cli.options import CONFIG_OPTION, explained_errors
+from gateway.cli.options import explained_errors
 from gateway.cli.output import print_json
+from gateway.cli.place import Place, place_options
 
 if TYPE_CHECKING:
     from gateway.cli.admin_client import Remote
     from gateway.cli.erase_task import EraseTask
-    from gateway.config.model import Config
     from gateway.privacy.regulations import Report
 
 __all__ = ["erase"]
@@ -25,7 +25,7 @@ _LOOK_SECONDS = 0.2
 
 
 @click.command()
-@CONFIG_OPTION
+@place_options
 @click.option("--user", "users", multiple=True, help="A userId; may be repeated.")
 @click.option("--anonymous", multiple=True, help="An anonymousId; may be repeated.")
 @click.option(
@@ -41,7 +41,7 @@ _LOOK_SECONDS = 0.2
 @click.option("--json", "as_json", is_flag=True, help="Print the reports as JSON.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def erase(
-    config_path: Path,
+    place: Place,
     users: tuple[str, ...],
     anonymous: tuple[str, ...],
     file: Path | None,
@@ -57,7 +57,6 @@ def erase(
     """
     from gateway.cli.erase_task import EraseTask
     from gateway.cli.views.erase import show_progress, show_report
-    from gateway.config.load import load
 
     ids = [*users, *_lines(file)]
     show = (lambda text: None) if as_json else show_progress
@@ -70,7 +69,7 @@ def erase(
     if number and not (yes or task.list_only or task.retry is not None):
         click.confirm(f"Erase all that is stored of {number:,} users, for good?", abort=True)
     with explained_errors():
-        reports = asyncio.run(_run(load(config_path), task))
+        reports = asyncio.run(_run(place, task))
     if as_json:
         print_json(reports)
     else:
@@ -92,13 +91,14 @@ def _lines(file: Path | None) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
-async def _run(config: Config, task: EraseTask) -> list[Report]:
-    from gateway.cli.admin_client import connect, required
+async def _run(place: Place, task: EraseTask) -> list[Report]:
+    from gateway.cli.admin_client import connect
     from gateway.cli.erase_offline import erase_offline
 
-    if connect(config) is not None:
-        return await asyncio.to_thread(_ask, required(config), task)
-    return await erase_offline(config, task)
+    remote = connect(place)
+    if remote is not None:
+        return await asyncio.to_thread(_ask, remote, task)
+    return await erase_offline(place.config, task)
 
 
 def _ask(remote: Remote, task: EraseTask) -> list[Report]:

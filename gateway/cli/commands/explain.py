@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.cli.options import CONFIG_OPTION, explained_errors, own_stdout
+from gateway.cli.options import explained_errors, own_stdout
 from gateway.cli.output import print_json
+from gateway.cli.place import Place, place_options
 
 if TYPE_CHECKING:
+    from gateway.cli.admin_client import Remote
     from gateway.config.model import Config
     from gateway.runtime.explain.explainer import Explanation
     from gateway.runtime.explain.question import Question
@@ -21,7 +23,7 @@ __all__ = ["explain"]
 
 
 @click.command()
-@CONFIG_OPTION
+@place_options
 @click.argument("event", metavar="FILE|MESSAGE_ID|-")
 @click.option("--source", default="", help="The source that gets the event; see --write-key.")
 @click.option("--write-key", default="", help="Instead of the event's own, or the source's first.")
@@ -31,7 +33,7 @@ __all__ = ["explain"]
 @click.option("--event", "with_event", is_flag=True, help="Also show the event as it is stored.")
 @click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON.")
 def explain(
-    config_path: Path,
+    place: Place,
     event: str,
     headers: tuple[str, ...],
     with_event: bool,
@@ -46,19 +48,14 @@ def explain(
     """
     import msgspec
 
-    from gateway.config.load import load
     from gateway.runtime.explain.question import Question
-    from gateway.runtime.logs import configure_logging
 
     with explained_errors():
-        config = load(config_path)
-        configure_logging(config.log)  # to stderr
         message_id, body = _input(event)
         question = Question(
             message_id=message_id, event=msgspec.Raw(body), headers=_headers(headers), **given
         )
-        with own_stdout():
-            found = asyncio.run(_explained(config, question))
+        found = _found(place, question)
     if as_json:
         print_json(found)
     else:
@@ -67,6 +64,37 @@ def explain(
         show(found, with_event=with_event)
     if not any(one.outcome != "discarded" for one in found.events):
         raise SystemExit(1)
+
+
+def _found(place: Place, question: Question) -> Explanation:
+    """Explains by the config file; by the running gateway if the file cannot be used."""
+    from gateway.cli.admin_client import connect
+    from gateway.runtime.logs import configure_logging
+
+    remote = None if place.has_config else connect(place)
+    if remote is not None:
+        return _asked(remote, question)
+    config = place.config
+    configure_logging(config.log)  # to stderr
+    with own_stdout():
+        return asyncio.run(_explained(config, question))
+
+
+def _asked(remote: Remote, question: Question) -> Explanation:
+    import msgspec
+
+    from gateway.errors import GatewayError
+    from gateway.runtime.explain.explainer import Explanation
+
+    body = msgspec.structs.asdict(question)
+    event = body.pop("event")
+    if event:
+        try:
+            body["event"] = msgspec.json.decode(event)
+        except msgspec.DecodeError as error:
+            raise GatewayError(f"a running gateway explains JSON only: {error}") from error
+    answer = msgspec.json.encode(remote.post("/admin/explain", body))
+    return msgspec.json.decode(answer, type=Explanation)
 
 
 async def _explained(config: Config, question: Question) -> Explanation:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 import urllib.parse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from gateway.cli.options import CONFIG_OPTION, explained_errors
+from gateway.cli.options import explained_errors
 from gateway.cli.output import print_json, say
+from gateway.cli.place import Place, place_options
 
 if TYPE_CHECKING:
     from gateway.cli.admin_client import Remote
@@ -27,19 +27,20 @@ def jobs() -> None:
 
 
 @jobs.command("list")
-@CONFIG_OPTION
+@place_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def list_jobs(config_path: Path, as_json: bool) -> None:
+def list_jobs(place: Place, as_json: bool) -> None:
     """List all jobs with their schedule, last run and next run.
 
     Exit code 1 if the last run of one did not succeed.
     """
+    from gateway.cli.admin_client import required
     from gateway.cli.console import Console
     from gateway.cli.views.jobs import job_trouble, jobs_table
 
     with explained_errors():
-        found = _ask(_gateway(config_path))
-    failed = [one for one in found if one.outcome in ("failed", "interrupted")]
+        found = _ask(required(place))
+    failed = [one for one in found if one.failing]
     if as_json:
         print_json(found)
     elif not found:
@@ -54,21 +55,22 @@ def list_jobs(config_path: Path, as_json: bool) -> None:
 
 
 @jobs.command("run")
-@CONFIG_OPTION
+@place_options
 @click.argument("name")
 @click.option("--no-wait", is_flag=True, help="Do not wait for its end.")
 @click.option("--json", "as_json", is_flag=True, help="Print its state as JSON.")
-def run_job(config_path: Path, name: str, no_wait: bool, as_json: bool) -> None:
+def run_job(place: Place, name: str, no_wait: bool, as_json: bool) -> None:
     """Run a job now, and wait for its end. Its schedule goes on as before.
 
     Exit code 1 if the run does not succeed. Ctrl-C ends the waiting, not the job.
     """
     import msgspec
 
+    from gateway.cli.admin_client import required
     from gateway.runtime.jobs import JobStatus
 
     with explained_errors():
-        remote = _gateway(config_path)
+        remote = required(place)
         path = f"/admin/jobs/{urllib.parse.quote(name, safe='')}/run"
         found = msgspec.convert(remote.post(path), JobStatus)
         while found.running and not no_wait:
@@ -83,13 +85,6 @@ def run_job(config_path: Path, name: str, no_wait: bool, as_json: bool) -> None:
         say(f"{name}: {found.outcome} after {found.seconds:,.1f} s{detail}")
     if not found.running and found.outcome != "ok":
         raise SystemExit(1)
-
-
-def _gateway(config_path: Path) -> Remote:
-    from gateway.cli.admin_client import required
-    from gateway.config.load import load
-
-    return required(load(config_path))
 
 
 def _ask(remote: Remote) -> list[JobStatus]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from gateway.cli.options import CONFIG_OPTION, explained_errors
+from gateway.cli.options import explained_errors
 from gateway.cli.output import print_json
+from gateway.cli.place import Place, place_options
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
@@ -18,21 +18,17 @@ __all__ = ["ledger"]
 
 
 @click.command()
-@CONFIG_OPTION
+@place_options
 @click.option("--json", "as_json", is_flag=True, help="Print the statement as JSON.")
-def ledger(config_path: Path, as_json: bool) -> None:
+def ledger(place: Place, as_json: bool) -> None:
     """Account for every event, by source and by destination.
 
     Asks the running gateway. If none runs, it reads the data directory, and checks the files of the
     queue too. Exit code 1 if events are missing or counted twice; the output names the offsets
     between which they are.
     """
-
-    from gateway.config.load import load
-
     with explained_errors():
-        config = load(config_path)
-        found = _ask(config)
+        found = _ask(place)
     if as_json:
         print_json(found)
     else:
@@ -43,24 +39,20 @@ def ledger(config_path: Path, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def _ask(config: Config) -> Statement:
+def _ask(place: Place) -> Statement:
     import msgspec
 
     from gateway.cli.admin_client import connect
     from gateway.state.ledger.statement import Statement
 
-    remote = connect(config)
-    if remote is not None and remote.has_token:
-        return msgspec.convert(remote.get("/admin/ledger"), Statement)
-    return _read(config, running=remote is not None)
+    remote = connect(place)
+    if remote is None:
+        return _read(place.config)
+    return msgspec.convert(remote.get("/admin/ledger"), Statement)
 
 
-def _read(config: Config, *, running: bool) -> Statement:
-    """Reads the statement from the files.
-
-    Args:
-        running: whether a gateway runs on them.
-    """
+def _read(config: Config) -> Statement:
+    """Reads the statement from the files of a gateway that does not run."""
     from rich.progress import Progress
 
     from gateway.config.data_dir import shards_of
@@ -69,5 +61,5 @@ def _read(config: Config, *, running: bool) -> Statement:
 
     with Progress(transient=True) as progress:
         progress.add_task("reading the queue", total=None)
-        found = {one.shard: statement_of(one, running=running) for one in shards_of(config)}
+        found = {one.shard: statement_of(one, running=False) for one in shards_of(config)}
     return merge_statements(found, config.server.workers)

@@ -11,15 +11,18 @@ import click
 
 from gateway.cli.options import CONFIG_OPTION, Moment, explained_errors, own_stdout
 from gateway.cli.output import print_json
+from gateway.cli.place import Place, place_options
 from gateway.events.printing import printable
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from gateway.config.model import Config
     from gateway.privacy.inventory import Report
 
 __all__ = ["privacy"]
+
+_SCAN_SECONDS = 3600.0
+"""Time in which a gateway looks through its queue, of which a scan reads some 100 MB a second."""
 
 
 @click.group()
@@ -28,22 +31,19 @@ def privacy() -> None:
 
 
 @privacy.command()
-@CONFIG_OPTION
+@place_options
 @click.option("--since", type=Moment(), help="Events stored since then: ISO 8601 or 2d.")
 @click.option("--source", help="Only events of this source.")
 @click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON.")
-def scan(config_path: Path, since: datetime | None, source: str | None, as_json: bool) -> None:
+def scan(place: Place, since: datetime | None, source: str | None, as_json: bool) -> None:
     """List kinds of personal data by source, event and path, with a masked sample.
 
     Red must not be there, yellow is personal, green is masked. Asks the running gateway, or reads
     the data directory. Exit code 1 if anything is red.
     """
-
-    from gateway.config.load import load
-
     since_ms = int(since.timestamp() * 1000) if since is not None else 0
     with explained_errors():
-        report = _scan(load(config_path), since_ms, source)
+        report = _scan(place, since_ms, source)
     if as_json:
         print_json(report)
     else:
@@ -95,7 +95,7 @@ def _hashes(config_path: Path, id_: str) -> Callable[[str], Mapping[str, str]]:
     raise GatewayError(f"the transform {id_!r} is not enabled")
 
 
-def _scan(config: Config, since_ms: int, source: str | None) -> Report:
+def _scan(place: Place, since_ms: int, source: str | None) -> Report:
     import msgspec
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -106,14 +106,12 @@ def _scan(config: Config, since_ms: int, source: str | None) -> Report:
     from gateway.queue.offline import QueueFolder
 
     console = Console(stderr=True)
-    remote = connect(config)
-    if remote is not None and remote.has_token and config.server.workers == 1:
-        query: dict[str, object] = {"since_ms": since_ms}
-        if source is not None:
-            query["source"] = source
+    remote = connect(place)
+    if remote is not None:
         with console.status("the gateway is looking"):
-            return msgspec.convert(remote.get("/admin/privacy", **query), Report)
-    folders = [one.data_dir / "queue" for one in shards_of(config)]
+            found = remote.get("/admin/privacy", _SCAN_SECONDS, since_ms=since_ms, source=source)
+        return msgspec.convert(found, Report)
+    folders = [one.data_dir / "queue" for one in shards_of(place.config)]
     queues = [QueueFolder(folder) for folder in folders if folder is folders[0] or folder.is_dir()]
     columns = (TextColumn("scanning"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gateway.cli.options import CONFIG_OPTION, explained_errors
+from gateway.cli.options import explained_errors
 from gateway.cli.output import print_json, say
+from gateway.cli.place import Place, place_options
 
 if TYPE_CHECKING:
     from gateway.queue.segment import Damage, Scan
@@ -46,12 +47,9 @@ def queue() -> None:
 
 
 @queue.command()
-@CONFIG_OPTION
-@click.option(
-    "--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Instead of config's."
-)
+@place_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines, one for each segment.")
-def inspect(config_path: Path, data_dir: Path | None, as_json: bool) -> None:
+def inspect(place: Place, as_json: bool) -> None:
     """Show each segment: offsets, events, bytes, age; and each destination's cursor."""
     from rich.table import Table
 
@@ -59,7 +57,7 @@ def inspect(config_path: Path, data_dir: Path | None, as_json: bool) -> None:
     from gateway.state.offline import cursors_of
 
     with explained_errors():
-        folder = _folder(config_path, data_dir)
+        folder = _folder(place)
         table = Table(box=None, pad_edge=False, header_style="bold")
         for heading in ("segment", "first", "end", "events", "frames", "MB", "last written"):
             table.add_column(heading, justify="left" if heading == "segment" else "right")
@@ -99,11 +97,8 @@ def inspect(config_path: Path, data_dir: Path | None, as_json: bool) -> None:
 
 
 @queue.command()
-@CONFIG_OPTION
-@click.option(
-    "--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Instead of config's."
-)
-def verify(config_path: Path, data_dir: Path | None) -> None:
+@place_options
+def verify(place: Place) -> None:
     """Read every frame and check every checksum.
 
     Exit code 0 if all is well, 1 if events are lost. A crash can leave a torn tail: it was never
@@ -114,7 +109,7 @@ def verify(config_path: Path, data_dir: Path | None) -> None:
     damages: list[Damage] = []
     events = frames = 0
     with explained_errors():
-        folder = _folder(config_path, data_dir)
+        folder = _folder(place)
         total = sum(p.stat().st_size for p in folder.glob("*.seg"))
         with Progress(transient=True) as progress:
             task = progress.add_task("verifying", total=total)
@@ -137,11 +132,10 @@ def verify(config_path: Path, data_dir: Path | None) -> None:
         raise SystemExit(1)
 
 
-def _folder(config_path: Path, data_dir: Path | None) -> Path:
-    from gateway.config.load import load
+def _folder(place: Place) -> Path:
     from gateway.errors import GatewayError
 
-    folder = (data_dir or load(config_path).data_dir) / "queue"
+    folder = place.files() / "queue"
     if not folder.is_dir():
         raise GatewayError(f"there is no queue in {folder.parent}; name one with --data-dir")
     return folder

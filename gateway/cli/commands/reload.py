@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from gateway.cli.options import CONFIG_OPTION, explained_errors
+from gateway.cli.options import explained_errors
 from gateway.cli.output import say
+from gateway.cli.place import Place, place_options
 from gateway.events.printing import printable
 
 __all__ = ["reload"]
@@ -17,8 +16,8 @@ _WAIT_SECONDS = 600.0
 
 
 @click.command()
-@CONFIG_OPTION
-def reload(config_path: Path) -> None:
+@place_options
+def reload(place: Place) -> None:
     """Make the running gateway read its config file again, and show what has changed.
 
     No connection is dropped and no event is lost. Exit code 2 if the file cannot be used; the
@@ -27,13 +26,12 @@ def reload(config_path: Path) -> None:
     import msgspec
 
     from gateway.cli.admin_client import required
-    from gateway.config.load import load
     from gateway.runtime.reload import Reloaded
 
     with explained_errors():
-        remote = required(load(config_path))
+        remote = required(place)
         done = msgspec.convert(remote.post("/admin/reload", seconds=_WAIT_SECONDS), Reloaded)
-    say(f"{config_path.name} is used as it is now ({done.hash})")
+    say(f"the config file is used as it is now ({done.hash})")
     for change in done.changes or ["nothing has changed"]:
         say(f"  {printable(change)}")
     for key in done.waits:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.cli.options import CONFIG_OPTION, Moment, Number, explained_errors
+from gateway.cli.options import Moment, Number, explained_errors
 from gateway.cli.output import say
+from gateway.cli.place import Place, place_options
 
 if TYPE_CHECKING:
+    from gateway.cli.admin_client import Remote
     from gateway.config.model import Config
     from gateway.delivery.replay_request import Request
 
@@ -23,7 +24,7 @@ _LOOK_EVERY_SECONDS = 0.25
 
 
 @click.command()
-@CONFIG_OPTION
+@place_options
 @click.option("--destination", "-d", help="The destination that gets them.")
 @click.option("--from", "from_", type=Moment(), help="Events received since then: ISO 8601 or 2d.")
 @click.option("--to", type=Moment(), help="And before then.  [default: now]")
@@ -35,7 +36,7 @@ _LOOK_EVERY_SECONDS = 0.25
 @click.option("--status", is_flag=True, help="List replays, and do nothing else.")
 @click.option("--cancel", type=int, metavar="ID", help="Cancel a replay, and do nothing else.")
 def replay(
-    config_path: Path,
+    place: Place,
     from_: datetime | None,
     to: datetime | None,
     status: bool,
@@ -50,25 +51,23 @@ def replay(
     """
     from gateway.cli.admin_client import connect
     from gateway.config.data_dir import shards_of
-    from gateway.config.load import load
     from gateway.delivery.replay_request import Request
     from gateway.errors import GatewayError
 
     with explained_errors():
-        config = load(config_path)
-        remote = connect(config)
         if status or cancel is not None:
-            _look(config, cancel)
+            _look(place, cancel)
             return
         if which["destination"] is None or from_ is None:
             raise click.UsageError("--destination and --from are needed")
         request = Request(from_ms=_ms(from_), to_ms=_ms(to or datetime.now(UTC)), **which)
         if request.from_ms >= request.to_ms:
             raise GatewayError("--from must be before --to")
+        remote = connect(place)
         if remote is not None:
-            _ask(config, request)
+            _ask(remote, request)
         else:
-            for one in shards_of(config):
+            for one in shards_of(place.config):
                 asyncio.run(_replay_offline(one, request))
 
 
@@ -76,15 +75,13 @@ def _ms(moment: datetime) -> int:
     return int(moment.timestamp() * 1000)
 
 
-def _ask(config: Config, request: Request) -> None:
+def _ask(remote: Remote, request: Request) -> None:
     """Has the running gateway do it, and shows the progress."""
     import msgspec
 
-    from gateway.cli.admin_client import required
     from gateway.cli.views.replay import show_end, show_plan, shown_progress
     from gateway.delivery.replay_request import Plan, Progress
 
-    remote = required(config)
     answer = remote.post("/admin/replays", msgspec.to_builtins(request))
     if request.dry_run:
         show_plan(msgspec.convert(answer, Plan))
@@ -105,7 +102,7 @@ def _ask(config: Config, request: Request) -> None:
         )
 
 
-def _look(config: Config, cancel: int | None) -> None:
+def _look(place: Place, cancel: int | None) -> None:
     """Cancels a replay, or lists all."""
     import msgspec
 
@@ -113,12 +110,15 @@ def _look(config: Config, cancel: int | None) -> None:
     from gateway.cli.views.replay import show_end, show_line
     from gateway.delivery.replay_request import Progress
 
-    remote = required(config)
+    remote = required(place)
     if cancel is not None:
         show_end(msgspec.convert(remote.delete(f"/admin/replays/{cancel}"), Progress))
         return
-    for one in msgspec.convert(remote.get("/admin/replays"), list[Progress]):
+    found = msgspec.convert(remote.get("/admin/replays"), list[Progress])
+    for one in found:
         show_line(one)
+    if not found:
+        say("no replays")
 
 
 async def _replay_offline(config: Config, request: Request) -> None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gateway.cli.options import CONFIG_OPTION, explained_errors
+from gateway.cli.options import explained_errors
 from gateway.cli.output import print_json, say
+from gateway.cli.place import Place, place_options
 
 if TYPE_CHECKING:
     from gateway.cli.admin_client import Remote
@@ -24,21 +25,20 @@ __all__ = ["rollout"]
 def rollout() -> None:
     """Rollouts of groups that have a `ramp`: see them, go on, wait, turn back.
 
-    Asks the running gateway. If none runs, or config has no token, the commands change its file,
-    which a running gateway reads within two seconds.
+    Asks the running gateway. If none runs, the commands change its file.
     """
 
 
 @rollout.command("list")
-@CONFIG_OPTION
+@place_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def list_(config_path: Path, as_json: bool) -> None:
+def list_(place: Place, as_json: bool) -> None:
     """List all rollouts, a line for each."""
     from gateway.cli.console import Console
     from gateway.cli.views.rollout import shown_list
 
     with explained_errors():
-        views = _open(config_path).views()
+        views = _open(place).views()
     if as_json:
         print_json(views)
     elif views:
@@ -48,10 +48,10 @@ def list_(config_path: Path, as_json: bool) -> None:
 
 
 @rollout.command()
-@CONFIG_OPTION
+@place_options
 @click.argument("group", metavar="ID")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def status(config_path: Path, group: str, as_json: bool) -> None:
+def status(place: Place, group: str, as_json: bool) -> None:
     """Show the stage of a rollout, what it waits for, and its guardrails.
 
     Exit code 1 if a guardrail has stopped it and nobody has decided since.
@@ -60,7 +60,7 @@ def status(config_path: Path, group: str, as_json: bool) -> None:
     from gateway.cli.views.rollout import shown_view
 
     with explained_errors():
-        view = _open(config_path).report(group).view
+        view = _open(place).report(group).view
     if as_json:
         print_json(view)
     else:
@@ -70,7 +70,7 @@ def status(config_path: Path, group: str, as_json: bool) -> None:
 
 
 @rollout.command()
-@CONFIG_OPTION
+@place_options
 @click.argument("group", metavar="ID")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
@@ -79,13 +79,13 @@ def status(config_path: Path, group: str, as_json: bool) -> None:
     metavar="FILE",
     help="Write a page with charts; it needs no network.",
 )
-def report(config_path: Path, group: str, as_json: bool, html: Path | None) -> None:
+def report(place: Place, group: str, as_json: bool, html: Path | None) -> None:
     """Show both arms, each metric with its interval over time, and all decisions."""
     from gateway.cli.console import Console
     from gateway.cli.views.rollout import shown_report
 
     with explained_errors():
-        found = _open(config_path).report(group)
+        found = _open(place).report(group)
         if html is not None:
             from gateway.cli.views.rollout_html import write_page
 
@@ -101,15 +101,15 @@ def _acting(action: Action, text: str) -> None:
     """Adds a command that decides."""
 
     @rollout.command(action, help=text, short_help=text.partition("\n")[0])
-    @CONFIG_OPTION
+    @place_options
     @click.argument("group", metavar="ID")
     @click.option("--reason", default="", help="For the history and the audit trail.")
-    def command(config_path: Path, group: str, reason: str) -> None:
+    def command(place: Place, group: str, reason: str) -> None:
         from gateway.cli.console import Console
         from gateway.cli.views.rollout import shown_view
 
         with explained_errors():
-            view = _open(config_path).act(group, action, reason)
+            view = _open(place).act(group, action, reason)
         Console(highlight=False).print(shown_view(view))
 
 
@@ -187,18 +187,17 @@ class _ByFile:
         return view
 
 
-def _open(config_path: Path) -> _ByGateway | _ByFile:
-    """Returns access by the running gateway, or by the file if it cannot be asked."""
+def _open(place: Place) -> _ByGateway | _ByFile:
+    """Returns access by the running gateway, or by the file if none runs."""
     from gateway.cli.admin_client import connect
-    from gateway.config.load import load
     from gateway.errors import GatewayError
     from gateway.rollouts.offline import store_of
     from gateway.rollouts.store import FILE_NAME
 
-    config = load(config_path)
-    remote = connect(config)
-    if remote is not None and remote.has_token:
+    remote = connect(place)
+    if remote is not None:
         return _ByGateway(remote)
+    config = place.config
     path = config.shared_dir / FILE_NAME
     if not path.exists():
         raise GatewayError(f"{path}: there are no rollouts; has the gateway run with a ramp?")

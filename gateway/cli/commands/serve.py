@@ -75,9 +75,9 @@ def worker(config_path: Path, assignment: str) -> None:
     """Run as one of several workers; `gateway serve` starts them."""
     import msgspec
 
+    from gateway.cluster.kept_config import from_usable
     from gateway.cluster.protocol import Assignment
-    from gateway.cluster.worker import run_worker
-    from gateway.config.load import load
+    from gateway.cluster.worker import build_assigned, run_worker
     from gateway.runtime.logs import configure_logging
     from gateway.runtime.output import guard_output
     from gateway.runtime.plugins import discover
@@ -85,9 +85,13 @@ def worker(config_path: Path, assignment: str) -> None:
     guard_output()
     with explained_errors():
         assigned = msgspec.json.decode(assignment, type=Assignment)
-        config = load(config_path)
-        configure_logging(config.log, worker=assigned.worker)
-        _run(run_worker(config, discover(), assigned))
+        registry = discover()
+
+        def make(config: Config) -> list[Gateway]:
+            configure_logging(config.log, worker=assigned.worker)
+            return build_assigned(config, registry, assigned)
+
+        _run(run_worker(from_usable(config_path, Path(assigned.sockets), make), assigned))
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
@@ -158,6 +162,7 @@ async def _supervise(config: Config, registry: Registry, shards: list[int]) -> N
     """Runs the supervisor of several workers."""
     from gateway.cli.views.serve import announce
     from gateway.cluster.background import beside, start_ends_with
+    from gateway.cluster.kept_config import keep
     from gateway.cluster.listeners import bound
     from gateway.cluster.peers import Peers
     from gateway.cluster.reload import ConfigFollower, WorkersReload
@@ -166,6 +171,7 @@ async def _supervise(config: Config, registry: Registry, shards: list[int]) -> N
     from gateway.cluster.view import View
     from gateway.runtime.gateway import Gateway
     from gateway.server.app import shown_url
+    from gateway.server.commands import answering_commands
 
     example = Gateway(config, registry)  # never started: building it checks the config
     workers = config.server.workers
@@ -194,13 +200,17 @@ async def _supervise(config: Config, registry: Registry, shards: list[int]) -> N
 
             _on_signals(stop, at_once)
             peers = Peers(workers, shards, sockets)
-            view = View(config, peers, example.tokens)
-            reload = WorkersReload(config, supervisor, view)
-            following = ConfigFollower(config, reload.reload, lambda: reload.watch_seconds)
+            view = View(config, peers, example.tokens, lambda: reload.config)
+            keep(config, sockets)
+            reload = WorkersReload(config, supervisor, view, lambda used: keep(used, sockets))
+            following = ConfigFollower(
+                config, reload.reload, lambda: reload.config.reload.watch_seconds
+            )
             async with (
                 start_ends_with(stop) as started,
                 peers,
                 supervisor.running(),
+                answering_commands(lambda: reload.config, view.add_to),
                 _known(config, url),
                 beside(following.run(), "config file"),
             ):
@@ -211,6 +221,7 @@ async def _supervise(config: Config, registry: Registry, shards: list[int]) -> N
                 say(f"{workers} workers: {pids}")
                 _say_shards(shards, workers)
                 await stop.wait()
+                view.stopping.set()
                 say("stopping: storing what was taken in, delivering what is pending")
     say("stopped")
 

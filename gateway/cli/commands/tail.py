@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.cli.options import CONFIG_OPTION, explained_errors
+from gateway.cli.options import explained_errors
 from gateway.cli.output import print_json
+from gateway.cli.place import Place, place_options
 from gateway.events.printing import printable
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _COLOURS = {
 
 
 @click.command()
-@CONFIG_OPTION
+@place_options
 @click.option("--source", help="Only events of this source.")
 @click.option("--destination", "-d", help="Only the outcomes at this destination.")
 @click.option(
@@ -40,18 +40,17 @@ _COLOURS = {
 @click.option("--user", help="Only of this userId or anonymousId.")
 @click.option("--limit", type=click.IntRange(1), help="End after so many lines.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines, with the whole event.")
-def tail(config_path: Path, limit: int | None, as_json: bool, **filters: str | None) -> None:
+def tail(place: Place, limit: int | None, as_json: bool, **filters: str | None) -> None:
     """Watch events live, at intake and at each destination, until Ctrl-C.
 
     The gateway does not wait for a slow reader; it counts the events that the reader misses.
     """
     from gateway.cli.admin_client import required
     from gateway.cli.console import Console
-    from gateway.config.load import load
 
     console = Console(highlight=False, soft_wrap=True)
     with explained_errors():
-        lines = required(load(config_path)).stream("/admin/tail", **filters)
+        lines = required(place).stream("/admin/tail", **filters)
         for shown, line in enumerate(lines, 1):
             if as_json:
                 print_json(json.dumps(line, ensure_ascii=False))

@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 import urllib.parse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from gateway.cli.options import CONFIG_OPTION, explained_errors
+from gateway.cli.options import explained_errors
 from gateway.cli.output import print_json
+from gateway.cli.place import Place, place_options
 
 if TYPE_CHECKING:
-    from gateway.config.model import Config
     from gateway.state.trace import Life
 
 __all__ = ["why"]
 
 
 @click.command()
-@CONFIG_OPTION
+@place_options
 @click.argument("message_id")
 @click.option("--event", "with_event", is_flag=True, help="Show the event itself, as it is stored.")
 @click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON.")
-def why(config_path: Path, message_id: str, with_event: bool, as_json: bool) -> None:
+def why(place: Place, message_id: str, with_event: bool, as_json: bool) -> None:
     """Tell the whole life of the event with this messageId, and where it is now.
 
     Asks the running gateway, or reads the data directory. Exit code 1 if the event is unknown.
     """
-
-    from gateway.config.load import load
-
     with explained_errors():
-        found = _ask(load(config_path), message_id)
+        found = _ask(place, message_id)
     if as_json:
         print_json(found)
     else:
@@ -43,7 +39,7 @@ def why(config_path: Path, message_id: str, with_event: bool, as_json: bool) -> 
         raise SystemExit(1)
 
 
-def _ask(config: Config, message_id: str) -> Life:
+def _ask(place: Place, message_id: str) -> Life:
     import msgspec
 
     from gateway.cli.admin_client import connect
@@ -51,8 +47,8 @@ def _ask(config: Config, message_id: str) -> Life:
     from gateway.state.offline import life_of
     from gateway.state.trace import Life, merge_lives
 
-    remote = connect(config)
-    if remote is not None and remote.has_token:
+    remote = connect(place)
+    if remote is not None:
         answer = remote.get(f"/admin/why/{urllib.parse.quote(message_id, safe='')}")
         return msgspec.json.decode(msgspec.json.encode(answer), type=Life)
-    return merge_lives([life_of(one, message_id) for one in shards_of(config)], message_id)
+    return merge_lives([life_of(one, message_id) for one in shards_of(place.config)], message_id)

@@ -40,4 +40,5 @@ def _minute(moment: str) -> str:
 def job_trouble(one: JobStatus) -> Text:
     """Returns the line of a job whose last run did not succeed."""
     reason = f": {one.detail}" if one.detail else ""
-    return Text(f"job {one.name} {one.outcome} at {one.finished_at}{reason}", _COLOURS[one.outcome])
+    when = one.finished_at or one.started_at
+    return Text(f"job {one.name} {one.outcome} at {when}{reason}", _COLOURS[one.outcome])

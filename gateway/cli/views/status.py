@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -13,26 +12,9 @@ from gateway.cli.views.jobs import job_trouble, jobs_table
 from gateway.runtime.reload import ConfigStatus
 from gateway.runtime.status import DestinationStatus, Status
 
-__all__ = ["shown", "shown_health"]
+__all__ = ["shown"]
 
 _COLOURS = {"ok": "green", "retrying": "yellow", "paused": "red"}
-
-
-def shown_health(health: Any) -> RenderableType:
-    """Shows the answer of /health, which needs no token."""
-    table = _table("destination", "state", "lag", "waiting", "dead")
-    for id_, one in health["destinations"].items():
-        numbers = (one["pending_events"], one["waiting_events"], one["dead_events"])
-        colour = _COLOURS[one["status"]]
-        cells = (f"{number:,}" for number in numbers)
-        table.add_row(id_, f"[{colour}]{one['status']}[/]", *cells)
-    return Group(
-        table,
-        *(Text(line, "yellow") for line in health["failing"]),
-        Text(
-            "set `token` in [admin] to see sources, rates, errors, circuits and lag in time", "dim"
-        ),
-    )
 
 
 def shown(found: Status) -> RenderableType:
@@ -55,7 +37,7 @@ def shown(found: Status) -> RenderableType:
         _destinations(found),
         *([Text(), jobs_table(found.jobs)] if found.jobs else ()),
         *(_trouble(one) for one in found.destinations if one.state != "ok"),
-        *(job_trouble(one) for one in found.jobs if one.outcome in ("failed", "interrupted")),
+        *(job_trouble(one) for one in found.jobs if one.failing),
         *(_counted(one) for one in found.destinations if one.counted),
     )
 

@@ -50,7 +50,7 @@ class Side:
     async def would_send(self, event: Event, offset: int) -> WouldSend:
         """Returns what the destination would send of an event, which is not changed."""
         outgoing = Outgoing(0)
-        self._selection.sort([event], [offset], outgoing)
+        await self._selection.sort([event], [offset], outgoing)
         for rule in outgoing.filtered:
             return WouldSend(why=f"filtered: {rule}")
         for letter in outgoing.dead:

@@ -6,29 +6,37 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from msgspec import Raw, Struct
+
 from gateway.events.envelope.client import Client
 from gateway.events.envelope.heads import Head
-from gateway.events.event import Event
+from gateway.events.event import EMPTY, Event
 
 __all__ = ["Arrival", "Plain", "Receipt"]
 
 
-@dataclass(frozen=True, slots=True)
-class Plain:
-    """The undecoded events of a request whose fields already have their final form.
+class Plain(Struct, frozen=True):
+    """The events of a request, most of them undecoded.
 
     Attributes:
         array: JSON array of the events, in UTF-8, as `gateway.events.envelope.sealed` stores it.
-        heads: the head of each event.
+        heads: the head of each event, or the event itself if it is in `made`.
         largest: upper bound in bytes for the size of each event.
+        made: by place, the events that have no head, decoded by the source.
+        discarded: by place, the codes of those in `made` that could not be decoded either.
+        context, integrations: objects beside the batch that are part of each event, or `EMPTY`.
         type: type that the request's path dictates, or empty.
         sent_at: of the batch, from outside its events.
         write_key: of the batch or of its first event.
     """
 
     array: bytes
-    heads: Sequence[Head]
+    heads: Sequence[Head | Event]
     largest: int
+    made: dict[int, Event] = {}
+    discarded: dict[int, str] = {}
+    context: Raw = EMPTY
+    integrations: Raw = EMPTY
     type: str = ""
     sent_at: str | None = None
     write_key: str | None = None

@@ -18,7 +18,15 @@ from msgspec import Raw
 from gateway.events.event import EMPTY, Event
 from gateway.events.timestamps import format_ms, parse_ms
 
-__all__ = ["Discarded", "add_notes", "clean_text", "depth_exceeds", "merge_objects", "normalise"]
+__all__ = [
+    "Discarded",
+    "add_notes",
+    "clean_text",
+    "depth_exceeds",
+    "merge_objects",
+    "nests_within",
+    "normalise",
+]
 
 
 class Discarded(Exception):
@@ -201,6 +209,7 @@ def _storable(match: re.Match[bytes]) -> bytes:
 # Possessive, so that a long string does not fill the memory with positions to backtrack to.
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
+_AS_BRACES = bytes.maketrans(b"[]", b"{}")
 _NOT_OPENING = bytes(set(range(256)) - set(b"{["))
 
 
@@ -217,3 +226,17 @@ def depth_exceeds(data: bytes, limit: int) -> bool:
         else:
             depth -= 1
     return False
+
+
+def nests_within(text: bytes, limit: int) -> bool:
+    """Tells whether JSON text surely nests no deeper than `limit`.
+
+    Empty pairs of brackets are removed, level by level. Brackets in strings leave a rest or make
+    the text seem deeper, so the answer may be a wrong no, but never a wrong yes.
+    """
+    brackets = text.translate(_AS_BRACES, _NOT_BRACKETS)
+    for _ in range(limit):
+        if not brackets:
+            return True
+        brackets = brackets.replace(b"{}", b"")
+    return not brackets

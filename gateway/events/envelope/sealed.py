@@ -11,7 +11,10 @@ events that are stored one by one::
     {"sealed":2,"addressed":true,"origin":{"sourceId":"web","receivedMs":1793},"sent":[{...},{...}]}
 
 ``sealed`` is the number of events. ``addressed`` is present, and true, if any of them names
-destinations that it should or should not go to.
+destinations that it should or should not go to. A ``context`` or ``integrations`` that the client
+has sent beside its batch is part of the origin. It is stored once, and merged into each event when
+the events are made. A release that does not know these two keys makes the events without
+them.
 
 The work of `finish` is part of the format: events that one release has sealed must look the same in
 the next.
@@ -29,7 +32,8 @@ from msgspec import Raw, Struct
 
 from gateway.events.envelope.client import Client, enrich
 from gateway.events.envelope.normalise import add_notes
-from gateway.events.envelope.peek import Peek, peek
+from gateway.events.envelope.peek import Peek, contexts_of, peek_all
+from gateway.events.envelope.shared import Shared
 from gateway.events.envelope.stamp import Stamp
 from gateway.events.envelope.validate import validate
 from gateway.events.event import EMPTY, Event, decode_events
@@ -45,6 +49,7 @@ __all__ = [
     "finish",
     "seal",
     "sent_events",
+    "share",
     "stored_events",
     "strip_reserved",
 ]
@@ -61,6 +66,8 @@ class Origin(Struct, frozen=True, omit_defaults=True, rename="camel"):
         type: type that the request's path dictates, or empty.
         visitors: userId to visitor, for events without an anonymousId; see
             `gateway.identity.visitors`.
+        context, integrations: objects beside the batch that are part of each event, or `EMPTY`.
+        changed: ids of the intake transforms that changed `context`.
     """
 
     source_id: str
@@ -69,6 +76,14 @@ class Origin(Struct, frozen=True, omit_defaults=True, rename="camel"):
     type: str = ""
     client: Client = Client()
     visitors: dict[str, str] = {}
+    context: Raw = EMPTY
+    integrations: Raw = EMPTY
+    changed: tuple[str, ...] = ()
+
+    @property
+    def shared_bytes(self) -> int:
+        """Bytes that each event takes over from beside the batch."""
+        return len(self.context) + len(self.integrations)
 
 
 class SentEvent(Event, kw_only=True):
@@ -208,15 +223,29 @@ def sent_events(array: bytes | memoryview | Raw, type_: str = "") -> list[Event]
 _sent = msgspec.json.Decoder(list[SentEvent])
 
 
+def share(events: Sequence[Event], origin: Origin) -> None:
+    """Merges what stands beside a batch into its events."""
+    for body in ("context", "integrations"):
+        shared: Raw = getattr(origin, body)
+        if len(shared):
+            into = Shared(body, shared).into
+            for event in events:
+                into(event)
+
+
 def finish(events: Sequence[Event], origin: Origin) -> None:
     """Brings valid events from the client's form into the form that destinations see."""
     stamp = Stamp(origin.sent_at, origin.received_ms)
-    for event in events:
-        raw = event.raw_context
-        context = b"" if raw is EMPTY else bytes(raw)
-        seen = peek(context)
+    if origin.shared_bytes:
+        share(events, origin)
+    contexts = contexts_of(events)
+    for event, context, seen in zip(events, contexts, peek_all(contexts), strict=True):
         validate(event, seen)  # known to be valid; this brings the fields into their final form
         complete(event, origin, stamp, seen, context)
+    if origin.changed:
+        changed = tuple(f"changed:{id_}" for id_ in origin.changed)
+        for event in events:
+            add_notes(event, changed)
     if origin.visitors:
         for event in events:
             if event.anonymous_id is None and event.user_id in origin.visitors:

@@ -60,7 +60,7 @@ def validate(event: Event, seen: Peek | None = None) -> str | None:
     elif kind == "track":
         code = _check_track(event)
     elif kind in ("page", "screen"):
-        code = _check_page(event)
+        _drop_blank_names(event)
     else:
         code = _check_traits(event)
     if code is not None:
@@ -132,12 +132,12 @@ def _check_track(event: Event) -> str | None:
     return _check_consent(event) if event.event == CONSENT_EVENT else None
 
 
-def _check_page(event: Event) -> str | None:
+def _drop_blank_names(event: Event) -> None:
+    """Takes blank names as absent: SDKs for Kotlin and Ruby send "" for what an app leaves out."""
     if event.name is not None and _blank(event.name):
-        return "name_not_string"
+        event.name = None
     if event.category is not None and _blank(event.category):
-        return "category_not_string"
-    return None
+        event.category = None
 
 
 def _check_traits(event: Event) -> str | None:

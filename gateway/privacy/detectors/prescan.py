@@ -22,7 +22,7 @@ from gateway.events.event import Event
 from gateway.privacy.detectors import wording
 from gateway.privacy.detectors.detect import NUMBERS, Detector, Kind
 from gateway.privacy.detectors.ip_addresses import is_coarse
-from gateway.privacy.detectors.matcher import CASELESS, EXACT, compiled
+from gateway.privacy.detectors.matcher import CASELESS, EXACT, TooManyHits, compiled
 from gateway.privacy.detectors.suspicion import (
     BODIES,
     DETECT,
@@ -49,6 +49,7 @@ _ALL = DETECT | NAMES | PATHS
 # Hits that need another check: there must be a name before the sign, the digits must be a number,
 # the string must be a key.
 _AT, _NUMBER, _KEY = 8, 16, 32
+_COST_OF_CHECK = 10  # of a possible number, in hits that need none
 _EVERY_SLOT = range(len(BODIES))
 _BOUNDARY = b"\0"  # no JSON text has it
 
@@ -142,7 +143,8 @@ class Prescan:
         A caller that knows where each event of a request begins can look into those events only.
 
         Args:
-            most: limit for the number of hits; None for no limit.
+            most: limit for the number of hits; a possible number counts as several, as it costs
+                more. None for no limit.
 
         Raises:
             TooManyHits: there are more.
@@ -194,10 +196,17 @@ class Prescan:
         places = {bisect_right(ends, end - 1) for end, _, _ in self._suspicions(joined, most)}
         return {(place // len(TEXTS), TEXTS[place % len(TEXTS)]) for place in places}
 
-    def any_of(self, texts: Iterator[str] | Collection[str]) -> bool:
-        """Tells whether one of these texts, which are not JSON, may hold something to detect."""
+    def any_of(self, texts: Iterator[str] | Collection[str], most: int | None = None) -> bool:
+        """Tells whether one of these texts, which are not JSON, may hold something to detect.
+
+        Args:
+            most: limit for the hits that are looked at; beyond it the answer is yes.
+        """
         joined = '"\n"'.join(chain(("",), texts, ("",))).encode(errors="replace")
-        return next(self._suspicions(joined), None) is not None
+        try:
+            return next(self._suspicions(joined, most), None) is not None
+        except TooManyHits:
+            return True
 
     def _suspicions(
         self, data: bytes, most: int | None = None
@@ -217,7 +226,7 @@ class Prescan:
                 yield end, said, _EVERY_SLOT
         if self._numbers is not None:
             numbers += self._numbers.hits(data, most)
-        looked_at = -1
+        looked_at, checked = -1, 0
         for end, _ in sorted(numbers):
             if end <= looked_at:
                 continue
@@ -226,6 +235,9 @@ class Prescan:
                 looked_at = harmless.end()
                 continue
             begin, looked_at = _token(data, end)
+            checked += _COST_OF_CHECK
+            if most is not None and checked > most:
+                raise TooManyHits
             if self._is_suspicious(data[begin:looked_at]):
                 yield end, DETECT, _EVERY_SLOT
 

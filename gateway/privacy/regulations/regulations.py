@@ -90,9 +90,11 @@ class Regulations:
     async def _suppress(self, kind: Kind, subjects: Subjects) -> Place:
         change = self._suppressed.remove if kind == "UNSUPPRESS" else self._suppressed.add
         number = await asyncio.to_thread(change, sorted(subjects.users))
-        # Stored events have the masked ids; by these a replay leaves them out.
-        stored = await asyncio.to_thread(self._forms.stored, subjects)
-        await asyncio.to_thread(change, sorted(stored.users - subjects.users))
+        # Stored events have the masked ids; by these a replay leaves them out. Operators may have
+        # suppressed the user by any form.
+        forms = self._forms.here if kind == "UNSUPPRESS" else self._forms.stored
+        others = await asyncio.to_thread(forms, subjects)
+        await asyncio.to_thread(change, sorted(others.users - subjects.users))
         await asyncio.to_thread(self._suppressed.refresh)
         return Place("suppression", "FINISHED", number)
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.components.destination import Destination
@@ -17,6 +18,7 @@ from gateway.privacy.regulations.parts import Others, Part, gone, place_of
 from gateway.privacy.regulations.report import overall
 from gateway.privacy.regulations.vendor import erase_at
 from gateway.privacy.suppression import Suppressions
+from gateway.privacy.time_limit import TimeLimit
 from gateway.state import State
 from gateway.state import regulations as rows
 from gateway.state.regulations import Place, Row
@@ -44,6 +46,7 @@ class RegulationsContext:
         forms: the forms in which each place knows an id.
         destinations: the started ones, by id.
         clock: wall clock in milliseconds.
+        limit: for the time of each place.
     """
 
     state: State
@@ -53,6 +56,7 @@ class RegulationsContext:
     destinations: Mapping[str, _Built]
     clock: Callable[[], int]
     log: FilteringBoundLogger
+    limit: TimeLimit
 
 
 class Runner:
@@ -76,6 +80,7 @@ class Runner:
         self._destinations = context.destinations
         self._clock = context.clock
         self._log = context.log
+        self._limit = context.limit
         self._progress: dict[int, str] = {}
         self._at_work: set[int] = set()
         self._wanted = asyncio.Event()
@@ -225,7 +230,8 @@ class Runner:
         destination = self._destinations[name].destination
         try:
             known = await asyncio.to_thread(self._forms.at, name, subjects)
-            await self._put(row.id, await erase_at(place, destination, known, before, self._clock))
+            work = partial(erase_at, place, destination, known, before, self._clock)
+            await self._put(row.id, await self._limit.of(place, work))
         finally:
             self._progress.pop(row.id, None)
 

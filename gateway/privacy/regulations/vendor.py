@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 from gateway.components.destination import Destination
-from gateway.components.isolation import call
+from gateway.components.isolation import contained
 from gateway.components.verdict import describe
 from gateway.errors import Retryable
 from gateway.events.subjects import Subjects
@@ -36,7 +35,8 @@ async def erase_at(
     job = before.job if before is not None else ""
     attempts = before.attempts + 1 if before is not None else 1
     try:
-        found = await call(partial(destination.erase, Subjects() if job else subjects, job))
+        with contained:
+            found = await destination.erase(Subjects() if job else subjects, job)
     except Exception as error:  # noqa: BLE001 - a destination may fail in any way it likes
         return _failed(place, error, job, attempts, clock())
     if found.status != "RUNNING":

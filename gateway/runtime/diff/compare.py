@@ -104,8 +104,8 @@ class Comparison:
         places: Sequence[int],
     ) -> None:
         old, new = self._old.paths.get(tally.id), self._new.paths.get(tally.id)
-        before = _arrivals(old, was, offsets, places)
-        after = _arrivals(new, now, offsets, places)
+        before = await _arrivals(old, was, offsets, places)
+        after = await _arrivals(new, now, offsets, places)
         alike = tally.id in self._plan.alike
         both: list[int] = []
         left: list[int] = []
@@ -205,7 +205,7 @@ class Comparison:
             tally.examples.append(example)
 
 
-def _arrivals(
+async def _arrivals(
     path: DeliveryPath | None,
     events: Sequence[Event | Stopped],
     offsets: Sequence[int],
@@ -218,7 +218,7 @@ def _arrivals(
         place: one for place in places if isinstance(one := events[place], Stopped)
     }
     going = [(place, one) for place in places if isinstance(one := events[place], Event)]
-    sorted_ = path.sort([event for _, event in going], [offsets[place] for place, _ in going])
+    sorted_ = await path.sort([event for _, event in going], [offsets[place] for place, _ in going])
     return found | {place: sorted_[offsets[place]] for place, _ in going}
 
 

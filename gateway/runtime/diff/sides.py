@@ -57,12 +57,14 @@ class DeliveryPath:
         self.rehearses = built.rehearses
         self.shown = MaskedJson(built.rehearsal.secrets if built.rehearsal is not None else ())
 
-    def sort(self, events: Sequence[Event], offsets: Sequence[int]) -> dict[int, Event | Stopped]:
+    async def sort(
+        self, events: Sequence[Event], offsets: Sequence[int]
+    ) -> dict[int, Event | Stopped]:
         """Returns for each offset the event as the destination gets it, or why it does not."""
         if self._is_shadow:
             return dict.fromkeys(offsets, Stopped("shadow"))
         outgoing = Outgoing(0)
-        self._selection.sort(events, offsets, outgoing)
+        await self._selection.sort(events, offsets, outgoing)
         found: dict[int, Event | Stopped] = {}
         for offset, event in zip(outgoing.offsets, outgoing.events, strict=True):
             found[offset] = event if self._mapping is None else self._mapped(event, self._mapping)

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import structlog
+from anyio import CapacityLimiter
 from msgspec import Struct
 
 from gateway.components.destination import Batch
@@ -135,6 +136,7 @@ class Explainer:
         self._only = only
         self._server = gateway.config.server
         self._unable: dict[str, str] = {}
+        self._turn = CapacityLimiter(1)
         if only is not None and only not in gateway.config.destinations:
             there = ", ".join(gateway.config.destinations) or "none"
             raise GatewayError(f"there is no destination {only!r}; there are: {there}")
@@ -234,7 +236,7 @@ class Explainer:
 
         outgoing = Outgoing(0)
         selection = self._gateway.topology.selections[built.id].without_transforms()
-        selection.sort([event], [offset], outgoing)
+        await selection.sort([event], [offset], outgoing)
         if outgoing.filtered:
             return ends("filtered", next(iter(outgoing.filtered)))
         (arrived,) = outgoing.events
@@ -243,7 +245,7 @@ class Explainer:
             steps.append(Step("groups", "", "changed", changes=stamped))
         event = arrived.copy()
         for id_, chain in built.chain.singles():
-            step, _ = run_alone(id_, chain, event)
+            step, _ = await run_alone(id_, chain, event, self._turn)
             steps.append(step)
             if step.outcome == "dropped":
                 return ends("filtered", step.detail)

@@ -1,7 +1,8 @@
 """The administration API below /admin, for `gateway` commands and for operators' own tools.
 
-It exists only if config sets a token in ``[admin]``, and every request must carry one as
-``Authorization: Bearer TOKEN``. Answers are JSON; an error is ``{"error": "..."}``.
+Over TCP it exists only if config sets a token in ``[admin]``, and every request must carry one as
+``Authorization: Bearer TOKEN``. Commands reach it by a Unix socket (`gateway.server.commands`)
+with the secret of the run in place of a token. Answers are JSON; an error is ``{"error": "..."}``.
 
 Each area is a module here with a tuple ``ENDPOINTS``, which `areas` collects; `packaged` adds those
 of packages. An `Endpoint`
@@ -20,7 +21,7 @@ from aiohttp import web
 
 from gateway.http.client_ip import ClientAddress
 from gateway.server.admin.areas import all_endpoints
-from gateway.server.admin.guard import Guard
+from gateway.server.admin.guard import CallerOf, Guard
 
 if TYPE_CHECKING:
     from gateway.runtime.gateway import Gateway
@@ -28,16 +29,15 @@ if TYPE_CHECKING:
 __all__ = ["add_admin", "add_endpoints"]
 
 
-def add_admin(app: web.Application, gateway: Gateway) -> None:
-    """Adds the API of one gateway, if config has a token for it."""
-    if gateway.tokens:
-        guard = Guard(
-            gateway.tokens.of_request,
-            gateway.audit.record,
-            lambda: gateway.config.admin,
-            lambda request: ClientAddress(gateway.config.server).of(request),
-        )
-        add_endpoints(app, gateway, guard)
+def add_admin(app: web.Application, gateway: Gateway, caller_of: CallerOf) -> None:
+    """Adds the API of one gateway, within the bounds of its config."""
+    guard = Guard(
+        caller_of,
+        gateway.audit.record,
+        lambda: gateway.config.admin,
+        lambda request: ClientAddress(gateway.config.server).of(request),
+    )
+    add_endpoints(app, gateway, guard)
 
 
 def add_endpoints(app: web.Application, gateway: Gateway, guard: Guard) -> None:

@@ -16,6 +16,7 @@ from gateway.http.body import BodyError, BodyTimeout, BodyTooLarge, read_body
 __all__ = [
     "ASKING",
     "CALLER",
+    "FORWARDED",
     "AdminError",
     "answer",
     "body",
@@ -30,6 +31,9 @@ __all__ = [
 
 CALLER = "gateway.caller"
 """Key of a request under which its `gateway.http.tokens.Caller` is kept."""
+
+FORWARDED = "gateway.forwarded"
+"""Key of a request: whether another worker has sent it, which has kept to the bounds."""
 
 ASKING: ContextVar[str] = ContextVar("gateway.asking", default="")
 """Name of the caller, for requests that a worker makes to others on its behalf."""

@@ -14,12 +14,22 @@ from gateway.config.admin import AdminConfig
 from gateway.errors import GatewayError
 from gateway.http.slowdown import Slowdown
 from gateway.http.tokens import Caller
-from gateway.server.admin.api import ASKING, CALLER, AdminError, answer, noted, read_within
+from gateway.server.admin.api import (
+    ASKING,
+    CALLER,
+    FORWARDED,
+    AdminError,
+    answer,
+    noted,
+    read_within,
+)
 from gateway.server.admin.endpoint import Endpoint
 
-__all__ = ["Answer", "Guard", "errors_as_json"]
+__all__ = ["Answer", "CallerOf", "Guard", "errors_as_json"]
 
 Answer: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+CallerOf: TypeAlias = Callable[[web.Request], Caller | None]
+"""Identifies the caller of a request; None if it is unknown."""
 
 _CLOSING = frozenset({408, 413})
 
@@ -41,6 +51,8 @@ def errors_as_json(handler: Answer) -> Answer:
             return await handler(request)
         except AdminError as error:
             response = answer({"error": str(error)}, error.status)
+            if error.retry_after_seconds is not None:
+                response.headers["Retry-After"] = str(error.retry_after_seconds)
             if error.status in _CLOSING:
                 response.force_close()  # the rest of the body is not waited for
             return response
@@ -59,14 +71,13 @@ class Guard:
     """Wraps the handlers of endpoints.
 
     Attributes:
-        caller_of: identifies the caller of a request; None if it is unknown.
         record: writes actor, action and detail of a change to the audit trail; None if another
             process records it.
         limits: the bounds on requests; None if another process has kept to them.
         address_of: finds the address of a caller, whose wrong tokens are counted.
     """
 
-    caller_of: Callable[[web.Request], Caller | None]
+    caller_of: CallerOf
     record: Callable[[str, str, dict[str, Any]], Awaitable[None]] | None
     limits: Callable[[], AdminConfig] | None
     address_of: Callable[[web.Request], str | None] = lambda _: None
@@ -117,5 +128,6 @@ class Guard:
             text = f"the token {caller.name} has the role {caller.role}; this needs {endpoint.role}"
             return answer({"error": text}, 403)
         request[CALLER] = caller
+        request[FORWARDED] = self.limits is None
         ASKING.set(caller.name)
         return None

@@ -10,7 +10,7 @@ from aiohttp import web
 from msgspec import Raw
 
 from gateway.events.timestamps import format_ms
-from gateway.server.admin.api import AdminError
+from gateway.server.admin.api import FORWARDED, AdminError
 from gateway.server.admin.endpoint import Endpoint
 from gateway.server.admin.lines import LineWriter, refuse_over
 from gateway.server.admin.merge import Stream
@@ -28,7 +28,7 @@ async def _follow(gateway: Gateway, request: web.Request) -> web.StreamResponse:
     choice = _choice(request)
     config = gateway.config.admin
     lines = LineWriter(request, config.tail_stall_seconds)
-    if request.remote:  # another worker, over a Unix socket, counts its readers itself
+    if not request[FORWARDED]:
         refuse_over(len(gateway.live_tail), config)
     with gateway.live_tail.watching(choice, config.tail_max_bytes) as watcher:
         await lines.start()

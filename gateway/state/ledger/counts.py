@@ -61,12 +61,19 @@ class DestinationCounts:
 
 
 class Ledger:
-    """All counts of a gateway."""
+    """All counts of a gateway.
+
+    Attributes:
+        roads: number of stored events by the way they took through intake, since the start of the
+            process: ``fast`` (stored as sent), ``mixed`` (decoded by itself) or ``slow`` (decoded
+            with its whole request).
+    """
 
     def __init__(self) -> None:
         self.sources: dict[str, SourceCounts] = {}
         self.destinations: dict[str, DestinationCounts] = {}
         self.rejected_requests: Counter[str] = Counter()
+        self.roads: Counter[str] = Counter()
 
     def source(self, source_id: str) -> SourceCounts:
         """Returns the counts of a source."""

@@ -8,7 +8,8 @@ from typing import Any
 
 from gateway import Batch, Subjects
 from gateway.testing import START_MS, ManualClock, make_event
-from headgate_lake import Lake, LakeConfig
+from headgate_lake import Lake, LakeConfig, Query, Runner
+from headgate_lake.sql.history import history_of
 from headgate_lake.testing import write_lake
 from headgate_lake.upkeep import keep_up
 
@@ -91,4 +92,19 @@ async def test_a_stray_file_with_the_user_is_deleted(make: Any, folder: Path) ->
     stray = path.with_name(path.name.replace(path.name[11:15], "0000"))
     stray.write_bytes(path.read_bytes())
     await (await make()).erase(Subjects(frozenset({"erase-me"})))
+    assert mentions(folder, "erase-me") == []
+
+
+async def test_what_queries_leave_does_not_name_the_user(make: Any, folder: Path) -> None:
+    """The catalogue holds no values, spilled rows go with their query, the history is erased."""
+    text = "SELECT * FROM signed_up WHERE user_id = 'erase-me'"
+    lake = write_lake(
+        folder, [{"event": "Signed Up", "userId": "erase-me", "properties": {"plan": "erase-me"}}]
+    )
+    with Runner(lake) as runner:
+        assert len(runner.run(Query(sql=text)).rows) == 1
+    history_of(folder).write_text(text)
+    assert mentions(folder, "erase-me")
+    await (await make()).erase(Subjects(frozenset({"erase-me"})))
+    assert (folder / "queries" / "catalogue.sqlite").exists()
     assert mentions(folder, "erase-me") == []

@@ -16,28 +16,39 @@ from msgspec import Meta, Struct
 
 import gateway
 from gateway import (
+    AdminArea,
+    AdminClient,
+    AdminEndpoint,
+    AdminRequest,
     Arrival,
     Batch,
     BatchError,
     BatchPolicy,
+    CommandSpec,
     Context,
     DeliveryError,
     Destination,
     DestinationSpec,
     Event,
+    FigureSpec,
     Intake,
+    JobSpec,
     Misconfigured,
     Permanent,
     Receipt,
     Retryable,
     Route,
+    Scope,
     Secret,
     Source,
     SourceSpec,
+    TableSpec,
     Throttled,
     Transform,
     TransformSpec,
+    find_gateway,
     hookimpl,
+    load_scope,
 )
 from gateway.testing import (
     Answer,
@@ -267,6 +278,40 @@ def errors() -> None:
     len(Secret("x"))  # type: ignore[arg-type]
     assert_type(gateway.__version__, str)
     assert_type(gateway.API_VERSION, int)
+
+
+# -- packages above the stream ---------------------------------------------------------------------
+
+
+async def work(scope: Scope) -> str | None:
+    """Count the destinations that run."""
+    return f"{len(scope.destinations)}"
+
+
+async def show(scope: Scope, request: AdminRequest) -> object:
+    """Answer with the project's zone."""
+    assert_type(request.decode(dict[str, int]), dict[str, int])
+    return scope.project.time_zone
+
+
+def package() -> None:
+    """What a package registers."""
+    TableSpec("crm", CrmConfig)
+    TableSpec("crm", dict)  # type: ignore[type-var]
+    CommandSpec("crm", "Show customers.", "headgate_crm.command:crm")
+    CommandSpec("crm", "Show customers.")  # type: ignore[call-arg]
+    JobSpec("crm", "daily 03:30", work)
+    JobSpec("crm", lambda scope: None, work)
+    JobSpec("crm", "daily 03:30", show)  # type: ignore[arg-type]
+    AdminArea("crm", (AdminEndpoint("GET", "{id}", "read", show, merge="first"),))
+    AdminEndpoint("GET", "", "read", show, merge=lambda found: list(found.values()))
+    AdminEndpoint("PUT", "", "read", show)  # type: ignore[arg-type]
+    AdminEndpoint("GET", "", "owner", show)  # type: ignore[arg-type]
+    AdminEndpoint("GET", "", "read", work)  # type: ignore[arg-type]
+    FigureSpec("crm", CrmConfig, lambda config: config.url)
+    FigureSpec("crm", CrmConfig, lambda config: config.nothing)  # type: ignore[attr-defined]
+    assert_type(load_scope(Path("config.toml")), Scope)
+    assert_type(find_gateway(load_scope(Path("config.toml"))), AdminClient | None)
 
 
 # -- tests of a destination ------------------------------------------------------------------------

@@ -69,4 +69,5 @@ def widest(configs: list[SegmentConfig]) -> SegmentConfig:
         max_event_bytes=max(config.max_event_bytes for config in configs),
         max_batch_bytes=max(config.max_batch_bytes for config in configs),
         max_compressed_bytes=max(config.compressed_limit for config in configs),
+        max_batch_events=max(config.max_batch_events for config in configs),
     )

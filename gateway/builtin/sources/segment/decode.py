@@ -24,7 +24,19 @@ from gateway.events.envelope.normalise import Discarded, clean_text, normalise
 from gateway.events.envelope.sealed import SentEvent, strip_reserved
 from gateway.events.event import EMPTY, Event
 
-__all__ = ["Parsed", "decode_element", "elements_of", "parse_batch", "parse_event"]
+__all__ = [
+    "LooseBatch",
+    "Parsed",
+    "as_utf8",
+    "decode_element",
+    "elements_of",
+    "key_of",
+    "parse_batch",
+    "parse_event",
+    "read_loosely",
+    "text_of",
+    "time_of",
+]
 
 _BOM = b"\xef\xbb\xbf"
 _QUOTE = 0x22
@@ -52,7 +64,9 @@ class _Batch(Struct, rename="camel"):
     integrations: Raw = EMPTY
 
 
-class _LooseBatch(Struct, rename="camel"):
+class LooseBatch(Struct, rename="camel"):
+    """A batch whose values may have any type."""
+
     batch: Raw = EMPTY
     sent_at: Raw = EMPTY
     write_key: Raw = EMPTY
@@ -67,7 +81,7 @@ class _KeyOnly(Struct, rename="camel"):
 _event_decoder = msgspec.json.Decoder(_Wire)
 _element_decoder = msgspec.json.Decoder(_Element)
 _batch_decoder = msgspec.json.Decoder(_Batch)
-_loose_decoder = msgspec.json.Decoder(_LooseBatch)
+_loose_decoder = msgspec.json.Decoder(LooseBatch)
 _list_decoder = msgspec.json.Decoder(list[Raw])
 _fields_decoder = msgspec.json.Decoder(dict[str, Raw])
 _key_decoder = msgspec.json.Decoder(_KeyOnly)
@@ -125,7 +139,7 @@ def parse_batch(body: bytes) -> Parsed:
 
 def _parse(parse: Callable[..., Parsed], body: bytes, *args: str) -> Parsed:
     """Parses a body; if that fails, replaces lone surrogates and parses again."""
-    body = _as_utf8(body)
+    body = as_utf8(body)
     try:
         return parse(body, *args)
     except (DecodeError, RecursionError):
@@ -138,7 +152,7 @@ def _parse(parse: Callable[..., Parsed], body: bytes, *args: str) -> Parsed:
     raise Rejected("invalid_json")
 
 
-def _as_utf8(body: bytes) -> bytes:
+def as_utf8(body: bytes) -> bytes:
     """Returns the body as valid UTF-8 without NUL, so that one bad byte does not cost a batch."""
     body = body.removeprefix(_BOM)
     if not body.isascii():
@@ -164,7 +178,7 @@ def _parse_event(body: bytes, kind: str) -> Parsed:
 
 def _parse_loose_event(body: bytes, kind: str) -> Parsed:
     fields = _fields_decoder.decode(body)
-    parsed = Parsed(body, write_key=_text(fields.pop("writeKey", EMPTY)))
+    parsed = Parsed(body, write_key=text_of(fields.pop("writeKey", EMPTY)))
     try:
         parsed.events.append(normalise(fields, kind))
     except Discarded as discarded:
@@ -193,22 +207,31 @@ def _parse_batch(body: bytes) -> Parsed:
 
 
 def _parse_loose_batch(body: bytes) -> Parsed:
-    batch = _loose_decoder.decode(body)
+    batch = read_loosely(body)
     elements = _elements(batch)
-    write_key = _text(batch.write_key)
+    write_key = text_of(batch.write_key)
     if not write_key and elements:
-        write_key = _key_of(elements[0])
+        write_key = key_of(elements[0])
     return Parsed(
         body,
         elements=elements,
         write_key=write_key,
-        sent_at=_time(batch.sent_at),
+        sent_at=time_of(batch.sent_at),
         context=batch.context,
         integrations=batch.integrations,
     )
 
 
-def _elements(batch: _LooseBatch) -> list[Raw]:
+def read_loosely(body: bytes) -> LooseBatch:
+    """Decodes the object around a batch.
+
+    Raises:
+        DecodeError: the body is not a JSON object.
+    """
+    return _loose_decoder.decode(body)
+
+
+def _elements(batch: LooseBatch) -> list[Raw]:
     try:
         return _list_decoder.decode(batch.batch)
     except DecodeError:
@@ -217,7 +240,7 @@ def _elements(batch: _LooseBatch) -> list[Raw]:
 
 def elements_of(body: bytes) -> list[Raw]:
     """Returns the elements of a batch that was parsed before, each as it was sent."""
-    return _elements(_loose_decoder.decode(body))
+    return _elements(read_loosely(body))
 
 
 def decode_element(element: Raw) -> Event:
@@ -240,21 +263,22 @@ def decode_element(element: Raw) -> Event:
     return normalise(fields)
 
 
-def _key_of(element: Raw) -> str | None:
+def key_of(element: Raw) -> str | None:
+    """Returns the write key of an element."""
     try:
-        return _text(_key_decoder.decode(element).write_key)
+        return text_of(_key_decoder.decode(element).write_key)
     except ValidationError:
         return None
 
 
-def _text(raw: Raw) -> str | None:
+def text_of(raw: Raw) -> str | None:
     """Returns the value if it is a string, else None."""
     if not len(raw) or memoryview(raw)[0] != _QUOTE:
         return None
     return _string_decoder.decode(raw)
 
 
-def _time(raw: Raw) -> str | None:
+def time_of(raw: Raw) -> str | None:
     """Returns a time as text. A number becomes its digits, which intake reads as a number."""
     text = bytes(raw).decode()
-    return text if text[:1].isdigit() else _text(raw)
+    return text if text[:1].isdigit() else text_of(raw)

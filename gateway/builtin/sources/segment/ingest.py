@@ -11,7 +11,7 @@ from gateway.builtin.sources.segment.auth import basic_user
 from gateway.builtin.sources.segment.config import Category, SegmentConfig, widest
 from gateway.builtin.sources.segment.decode import Parsed, parse_batch, parse_event
 from gateway.builtin.sources.segment.limits import select
-from gateway.builtin.sources.segment.plain import plain_batch, plain_event, within
+from gateway.builtin.sources.segment.plain import limited, plain_batch, plain_event
 from gateway.components.context import Context
 from gateway.components.ports import Intake, WriteKey
 from gateway.errors import QueueError, QueueFull
@@ -98,11 +98,12 @@ class Ingest:
             max_compressed_bytes=caps.compressed_limit,
             timeout_seconds=self._timeout_seconds,
         )
-        plain = plain_batch(body) if kind is None else plain_event(body, kind)
+        plain = None if self._intake.decodes_all else self._read(body, kind, caps)
         if plain is not None:
             used = self.key_of(request, key or plain.write_key)
             self.charge(used, len(plain.heads))
-            if await self._take_as_sent(request, used, plain, len(body), received_ms):
+            size = max(len(body), len(plain.array))
+            if await self._take_as_sent(request, used, plain, size, received_ms):
                 return
         parsed = parse_batch(body) if kind is None else parse_event(body, kind)
         used = self.key_of(request, key or parsed.write_key)
@@ -118,16 +119,32 @@ class Ingest:
             self.charge(used, len(parsed.events) + parsed.discarded.total())
         await self.accept(request, used, parsed, received_ms, config.category)
 
+    def _read(self, body: bytes, kind: str | None, caps: SegmentConfig) -> Plain | None:
+        """Reads a body without decoding its usual events."""
+        return plain_batch(body, caps.max_batch_events) if kind is None else plain_event(body, kind)
+
     async def _take_as_sent(
         self, request: web.Request, key: WriteKey, plain: Plain, size: int, received_ms: int
     ) -> bool:
         """Takes events without decoding them; False if they have to be decoded one by one."""
         config = self._configs[key.source_id]
-        if key.types is not None or size > config.max_batch_bytes or not within(plain, config):
+        fitting = limited(plain, config) if size <= config.max_batch_bytes else None
+        if fitting is None:
+            return False
+        plain = fitting
+        if key.types is not None and not _types(plain).issubset(key.types):
             return False
         sent_at = plain.sent_at or _sent_at(request)
         client = self._client(request, config, config.category)
-        origin = Origin(key.source_id, received_ms, sent_at, plain.type, client)
+        origin = Origin(
+            key.source_id,
+            received_ms,
+            sent_at,
+            plain.type,
+            client,
+            context=plain.context,
+            integrations=plain.integrations,
+        )
         return await self._intake.accept_as_sent(origin, plain)
 
     def charge(self, key: WriteKey, events: int) -> None:
@@ -202,6 +219,11 @@ class Ingest:
         if user_agent is not None:
             user_agent = _storable(user_agent[: config.max_user_agent_chars])
         return Client(ip, user_agent, category)
+
+
+def _types(plain: Plain) -> set[str]:
+    """Returns the types of a request's events."""
+    return {plain.type} if plain.type else {head.type for head in plain.heads}
 
 
 def _sent_at(request: web.Request) -> str | None:

@@ -9,20 +9,29 @@ decoded.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from gateway.builtin.transforms.mask.redact import GONE, Redactor, Rules
 from gateway.privacy.detectors.detect import NUMBERS
 
-__all__ = ["MOST_STRINGS", "Strings", "masked_in_place", "strings_at"]
+__all__ = [
+    "MOST_STRINGS",
+    "Strings",
+    "effort",
+    "has_duplicate_keys",
+    "masked_in_place",
+    "strings_at",
+]
 
 MOST_STRINGS = 8
 """Strings of one body that are masked in place; with more, decoding it is cheaper."""
 
+_WALK_SHARE = 8
 _AFTER_VALUE = frozenset(b",]}")
 _KEY_END = b'":"'
 _STRING = re.compile(rb'"[^"]*"')
@@ -122,3 +131,28 @@ def _top_level_key(raw: bytes, start: int) -> str | None:
     if before.count(b"{") - before.count(b"}") != 1 or before.count(b"[") != before.count(b"]"):
         return None
     return raw[raw.rfind(b'"', 0, key_end) + 1 : key_end].decode()
+
+
+def effort(raw: bytes, strings: Strings | None) -> int:
+    """Returns the number of bytes to search in a body; to walk through a byte costs an eighth."""
+    if strings is None:
+        return len(raw)
+    return len(raw) // _WALK_SHARE + sum(stop - start for start, stop in strings.spans)
+
+
+def has_duplicate_keys(raw: bytes) -> bool:
+    """Tells whether an object in these bytes has a key twice; a decoder returns the last only."""
+
+    def pairs(items: list[tuple[str, Any]]) -> None:
+        if len(dict(items)) < len(items):
+            raise _DuplicateKeyError
+
+    try:
+        json.loads(raw, object_pairs_hook=pairs)
+    except (_DuplicateKeyError, ValueError, RecursionError):
+        return True  # or unknown: encoding it anew removes duplicates
+    return False
+
+
+class _DuplicateKeyError(Exception):
+    pass

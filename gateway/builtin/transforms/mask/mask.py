@@ -9,27 +9,34 @@ Most events have no personal data. They are never decoded; see `gateway.privacy.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterator, Sequence
+import math
+import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from copy import copy
-from functools import partial
+from functools import cache, partial
 from itertools import repeat
 from operator import attrgetter, is_
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Raw
 
 from gateway.builtin.transforms.mask.allow import ABSENT, pruned
 from gateway.builtin.transforms.mask.hashing import Hasher, generated_secret
-from gateway.builtin.transforms.mask.inplace import Strings, masked_in_place, strings_at
+from gateway.builtin.transforms.mask.inplace import (
+    effort,
+    has_duplicate_keys,
+    masked_in_place,
+    strings_at,
+)
 from gateway.builtin.transforms.mask.redact import GONE, Action, Redactor
 from gateway.builtin.transforms.mask.rules import MaskConfig, MaskRules, masked_names
 from gateway.builtin.transforms.mask.steering import redacted, steers
 from gateway.components.transform import Transform
 from gateway.components.transform_methods import (
     ChangesClient,
+    ChangesContext,
     ChangesIds,
     PerDestination,
     ReceivesEvents,
@@ -45,7 +52,7 @@ from gateway.privacy.detectors.matcher import TooManyHits
 from gateway.privacy.detectors.prescan import Prescan
 from gateway.privacy.detectors.suspicion import BODIES, DETECT, NAMES, PATHS
 
-__all__ = ["MOST_HITS", "MOST_SEARCHED", "Mask", "MaskConfig"]
+__all__ = ["MOST_HITS", "MOST_SEARCHED", "MOST_SECONDS", "Mask", "MaskConfig"]
 
 MOST_HITS = 4_000
 """Suspicions in a batch that are looked at on the event loop; at 3 µs each."""
@@ -53,15 +60,29 @@ MOST_HITS = 4_000
 MOST_SEARCHED = 16_384
 """Bytes of suspicious texts of a batch that are searched on the event loop; at 1 to 3 µs each."""
 
+MOST_SECONDS = 0.02
+"""Time for which a batch is worked on on the event loop; looked at before each event.
+
+The other limits tell at once of most batches that they take long. What each event costs beside that
+depends on what it holds, and only time bounds it.
+"""
+
 _NOTES = attrgetter("raw_notes")
 _MOST_PRUNED = 262_144
-_LONGEST_ID = 1_024  # characters; a longer one, which no client has, is hashed on suspicion
-_WALK_SHARE = 8
+_MOST_IN_ID = 250  # hits in an id that are looked at before it is taken for personal data
+_LONGEST_ID = 256  # characters; a longer one, which no client has, is hashed on suspicion
 _IDS = ("user_id", "anonymous_id", "group_id", "previous_id", "message_id")
 
 
 class Mask(
-    Transform, SuspectsText, ReceivesEvents, ChangesClient, WorksApart, ChangesIds, PerDestination
+    Transform,
+    SuspectsText,
+    ReceivesEvents,
+    ChangesClient,
+    ChangesContext,
+    WorksApart,
+    ChangesIds,
+    PerDestination,
 ):
     """Masks personal data in events.
 
@@ -133,7 +154,7 @@ class Mask(
             for event in events:
                 if event.message_id:
                     event.message_id = self._redactor.whole(event.message_id, self._message_ids)
-        elif self._ids and self._prescan.any_of([event.message_id for event in events]):
+        elif self._ids and self._prescan.any_of([one.message_id for one in events], MOST_HITS):
             for event in events:
                 event.message_id = self._safe_id(event.message_id)
 
@@ -144,6 +165,11 @@ class Mask(
         ip, agent = self._in_context(client.ip, client.user_agent)
         return msgspec.structs.replace(client, ip=ip, user_agent=agent)
 
+    def of_context(self, context: Raw) -> Raw | None:
+        """Masks personal data in a context; returns None if there is much to look at."""
+        event = Event(raw_context=context)
+        return None if self.apply_briefly([event]) is None else event.raw_context
+
     def apply(self, events: list[Event]) -> list[Event]:
         """Masks personal data in the events; drops no event."""
         return self._apply(events, None, None)
@@ -153,7 +179,7 @@ class Mask(
         if self._allowed is not None and sum(event.size for event in events) > _MOST_PRUNED:
             return None
         try:
-            return self._apply(events, MOST_HITS, MOST_SEARCHED)
+            return self._apply(events, MOST_HITS, MOST_SEARCHED, time.monotonic() + MOST_SECONDS)
         except (TooManyHits, _TooLongError):
             return None
 
@@ -163,20 +189,26 @@ class Mask(
         twin._redactor = self._redactor.twin()
         return twin.apply(events)
 
-    def _apply(self, events: list[Event], most_hits: int | None, most: int | None) -> list[Event]:
+    def _apply(
+        self,
+        events: list[Event],
+        most_hits: int | None,
+        most: int | None,
+        until: float = math.inf,
+    ) -> list[Event]:
         if self._allowed is not None:
             for event in events:
                 self._prune(event, self._allowed)
         # All changes are computed from the events as they came, and assigned only then, so that
         # no value is hashed twice, by two rules.
         changes = [
-            *self._changed_bodies(events, most_hits, most),
-            *self._changed_notes(events),
+            *self._changed_bodies(events, most_hits, most, until),
+            *self._changed_notes(events, until),
         ]
         if self._detects:
-            changes += self._changed_texts(events, most_hits, most)
+            changes += self._changed_texts(events, most_hits, most, until)
         for attribute, action in self._attributes:
-            changes += self._changed_attribute(events, attribute, action)
+            changes += self._changed_attribute(_in_time(events, until), attribute, action)
         for event, name, value in changes:
             event.__dict__.pop(name, None)  # decoded from the old bytes
             setattr(event, name, value)
@@ -194,13 +226,17 @@ class Mask(
         """Returns an id as it is stored: hashed under each secret, if it is hashed."""
         action = dict(self._attributes).get(attribute)
         twin = copy(self)
+        if action is None:
+            twin._redactor = self._redactor.twin()
+            if self._ids is None or twin._safe_id(id_) is id_:
+                return (id_,)  # as nearly every id
         found = []
         for hasher in self._hashers().values():
             twin._redactor = self._redactor.twin(hasher)
             if action is not None:
                 found.append(str(twin._redactor.whole(id_, action)))
             else:
-                found.append(id_ if self._ids is None else twin._safe_id(id_))
+                found.append(twin._safe_id(id_))
         return dict.fromkeys(found)
 
     def _hashers(self) -> dict[str, Hasher]:
@@ -222,7 +258,8 @@ class Mask(
     def _safe_id(self, text: str) -> str:
         assert self._ids is not None
         if len(text) > _LONGEST_ID:
-            return self._redactor.other(text, self._ids) if self._prescan.any_of([text]) else text
+            suspected = self._prescan.any_of([text], _MOST_IN_ID)
+            return self._redactor.other(text, self._ids) if suspected else text
         if not text or self._redactor.text(text) is text:
             return text
         return self._redactor.as_id(text, self._ids)
@@ -236,25 +273,27 @@ class Mask(
                     setattr(event, body, {} if new is ABSENT else new)
 
     def _changed_bodies(
-        self, events: list[Event], most_hits: int | None, most: int | None
+        self, events: list[Event], most_hits: int | None, most: int | None, until: float
     ) -> Iterator[_Change]:
         """Yields the changes to bodies.
 
         Args:
             most_hits: limit for the suspicions in all bodies; None for no limit.
             most: limit for the bytes of all texts that have to be searched; None for no limit.
+            until: monotonic time at which to give up.
 
         Raises:
             TooManyHits, _TooLongError: a limit is reached.
         """
-        for (index, body), suspicion in self._prescan.bodies(events, most_hits).items():
+        found = self._prescan.bodies(events, most_hits)
+        for (index, body), suspicion in _in_time(found.items(), until):
             event = events[index]
             slot = f"raw_{body}"
             raw = bytes(getattr(event, slot))
             rules, reasons = self._rules.get(body), suspicion.reasons
             strings = strings_at(raw, suspicion.ends)
             if most is not None:
-                most -= _effort(raw, strings)
+                most -= effort(raw, strings)
                 if most < 0:
                     raise _TooLongError
             steering = body != "properties" and steers(body, raw)
@@ -275,17 +314,17 @@ class Mask(
             new = redacted(body, old, rules, redact) if steering else redact(old, rules)
             if new is GONE:
                 new = {}
-            elif new is old and _has_duplicate_keys(raw):
+            elif new is old and has_duplicate_keys(raw):
                 new = dict(old)  # else the bytes keep the first of two values
             if new is not old:
                 yield event, body, new
                 yield from ((events[copy], body, new) for copy in suspicion.copies)
 
     def _changed_texts(
-        self, events: list[Event], most_hits: int | None, most: int | None
+        self, events: list[Event], most_hits: int | None, most: int | None, until: float
     ) -> Iterator[_Change]:
         named = {attribute for attribute, _ in self._attributes}
-        for index, name in sorted(self._prescan.texts(events, most_hits)):
+        for index, name in _in_time(sorted(self._prescan.texts(events, most_hits)), until):
             event = events[index]
             old = getattr(event, name)
             if most is not None:
@@ -303,7 +342,7 @@ class Mask(
                     yield event, name, new
 
     def _changed_attribute(
-        self, events: list[Event], attribute: str, action: Action
+        self, events: Iterable[Event], attribute: str, action: Action
     ) -> Iterator[_Change]:
         for event in events:
             if attribute == "event" and event.event == CONSENT_EVENT:
@@ -313,15 +352,16 @@ class Mask(
                 new = self._redactor.whole(old, action)
                 yield event, attribute, None if new is GONE else new
 
-    def _changed_notes(self, events: list[Event]) -> Iterator[_Change]:
+    def _changed_notes(self, events: list[Event], until: float) -> Iterator[_Change]:
         """Yields changes to the gateway's copies of the context, and to an unreadable timestamp."""
         if all(map(is_, map(_NOTES, events), repeat(EMPTY))):  # a tenth of the time of a loop
             return
-        for event in events:
+        in_context = cache(self._in_context)  # the events of a request have the same sender
+        for event in _in_time(events, until):
             if event.raw_notes is EMPTY:
                 continue
             old = event.notes
-            ip, agent = self._in_context(old.request_ip, old.user_agent)
+            ip, agent = in_context(old.request_ip, old.user_agent)
             raw_timestamp = self._redactor.text(old.raw_timestamp or "") or None
             new = msgspec.structs.replace(
                 old,
@@ -344,34 +384,20 @@ class Mask(
 
 
 _Change: TypeAlias = tuple[Event, str, Any]
+_T = TypeVar("_T")
 _EVERY_REASON = DETECT | NAMES | PATHS
 
 
-def _effort(raw: bytes, strings: Strings | None) -> int:
-    """Returns the number of bytes to search in a body; to walk through a byte costs an eighth."""
-    if strings is None:
-        return len(raw)
-    return len(raw) // _WALK_SHARE + sum(stop - start for start, stop in strings.spans)
+def _in_time(items: Iterable[_T], until: float) -> Iterator[_T]:
+    """Yields the items.
 
-
-def _has_duplicate_keys(raw: bytes) -> bool:
-    """Tells whether an object in these bytes has a key twice; a decoder returns the last only."""
-
-    def pairs(items: list[tuple[str, Any]]) -> None:
-        if len(dict(items)) < len(items):
-            raise _DuplicateKeyError
-
-    try:
-        json.loads(raw, object_pairs_hook=pairs)
-    except _DuplicateKeyError:
-        return True
-    except (ValueError, RecursionError):
-        return True  # unknown: encoding it anew removes duplicates
-    return False
-
-
-class _DuplicateKeyError(Exception):
-    pass
+    Raises:
+        _TooLongError: the monotonic time `until` has passed.
+    """
+    for item in items:
+        if time.monotonic() > until:
+            raise _TooLongError
+        yield item
 
 
 class _TooLongError(Exception):

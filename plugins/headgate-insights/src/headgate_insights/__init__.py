@@ -28,6 +28,26 @@ example, identities that must hold, and a second implementation without SQL.
 
 from __future__ import annotations
 
-__all__ = ["__version__"]
+from collections.abc import Callable
+from typing import Any
+
+from gateway import CommandSpec, FigureSpec, hookimpl
+
+__all__ = ["__version__", "register_commands", "register_figures"]
 
 __version__ = "0.1.0"
+
+
+@hookimpl
+def register_figures(register: Callable[[FigureSpec[Any]], None]) -> None:
+    """Registers the figures of this package."""
+    from headgate_insights.registry import register_own
+
+    register_own(register)
+
+
+@hookimpl
+def register_commands(register: Callable[[CommandSpec], None]) -> None:
+    """Registers ``gateway insights``."""
+    words = "Answer questions about users: who comes back, who leaves."
+    register(CommandSpec("insights", words, "headgate_insights.command:insights"))

@@ -10,28 +10,18 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from gateway import ProjectConfig
+from headgate_insights.completeness import Completeness
 from headgate_insights.errors import FigureError
 from headgate_insights.figure import Figure, Headline, Result
 from headgate_insights.lakes import Lake, Statement
 from headgate_insights.persons import Persons
-from headgate_insights.resolve import Facts, Project, resolve
+from headgate_insights.resolve import Facts, resolve
 from headgate_insights.scope import Scope, ScopeOptions
 
-__all__ = ["Answer", "Completeness", "Person", "Provenance", "answer", "people"]
+__all__ = ["Answer", "Person", "Provenance", "answer", "people"]
 
 _PEOPLE_LIMIT = 1_000
-
-
-class Completeness(Struct, frozen=True, kw_only=True):
-    """What the ledger says is missing from the lake.
-
-    Attributes:
-        accepted: events that the gateway accepted.
-        missing: how many of them the lake did not get, by reason.
-    """
-
-    accepted: int
-    missing: dict[str, int]
 
 
 class Provenance(Struct, frozen=True, kw_only=True):
@@ -97,7 +87,7 @@ def answer(
     options: ScopeOptions,
     lake: Lake,
     *,
-    project: Project,
+    project: ProjectConfig,
     now: datetime,
     completeness: Completeness | None = None,
     persons: Persons | None = None,
@@ -148,7 +138,7 @@ def answer(
 
 
 def _previous(
-    figure: Figure[Any], scope: Scope, lake: Lake, project: Project, now: datetime
+    figure: Figure[Any], scope: Scope, lake: Lake, project: ProjectConfig, now: datetime
 ) -> list[Headline]:
     """Returns the headlines of the range of the same length before; none if it has no data."""
     calendar = scope.calendar

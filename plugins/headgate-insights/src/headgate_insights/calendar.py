@@ -26,7 +26,7 @@ EPOCH = date(1970, 1, 1)
 _EPOCH_MONTH = 1970 * 12
 _SHIFT: dict[Weekday, int] = {"monday": 3, "sunday": 4, "saturday": 5}  # 1970-01-01 is a Thursday
 _MICROSECONDS = 1_000_000
-_RELATIVE = re.compile(r"([1-9][0-9]{0,4})([dwm])")
+_RELATIVE = re.compile(r"([1-9][0-9]{0,3})([dwm])")
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ def line(
     if thin:
         colour = {"value": "#777777"}
     elif series:
-        colour = {"field": series, "type": "nominal", "title": title or series}
+        colour = {"field": series, "type": "nominal", "title": title or series, "sort": None}
     encoding = {"x": x, "y": y, "detail": {"field": series}} if series else {"x": x, "y": y}
     mark = {"type": "line", "strokeWidth": 1 if thin else 2.5, "opacity": 0.35 if thin else 1}
     layers = [

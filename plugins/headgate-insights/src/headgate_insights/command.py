@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import inspect
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,16 @@ from typing import Any
 import click
 import msgspec
 
-from gateway import GatewayError
+import headgate_lake
+from gateway import CONFIG_OPTION, FigureSpec, ProjectConfig, explained_errors, load_scope
 from headgate_insights.answers import answer, people
-from headgate_insights.errors import WrongQuestion
-from headgate_insights.figure import FigureSpec, Result
+from headgate_insights.completeness import Completeness, ask_completeness
+from headgate_insights.figure import Result
 from headgate_insights.intervals import Share
+from headgate_insights.lakes import Lake, StoredLake
 from headgate_insights.options import decode_options, options_of
-from headgate_insights.pictures import SUFFIXES, write_picture
+from headgate_insights.pictures import FORMATS, write_picture
 from headgate_insights.registry import find_figure, own_figures
-from headgate_insights.resolve import Project
 from headgate_insights.scope import ScopeOptions
 
 __all__ = ["insights"]
@@ -32,15 +32,15 @@ class _Figures(click.Group):
     """The figures as commands, each with the options of its Struct."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [spec.type for spec in own_figures()]
+        return list(own_figures())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        with _explained():
+        with explained_errors():
             return _command(find_figure(cmd_name))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Figures"):
-            formatter.write_dl([(spec.type, _summary(spec)) for spec in own_figures()])
+            formatter.write_dl([(type_, _summary(spec)) for type_, spec in own_figures().items()])
 
 
 @click.group(cls=_Figures, context_settings={"help_option_names": ["-h", "--help"]})
@@ -67,47 +67,44 @@ def _command(spec: FigureSpec[Any]) -> click.Command:
             metavar="CELL",
             help="List who is behind a number, such as cohort=2026-11-02,unit=1.",
         ),
-        click.Option(
-            ["--chart", "picture"],
-            type=picture,
-            help="Write a chart: the suffix .png, .svg or .html decides the format.",
+        *(
+            click.Option([f"--{kind}"], type=picture, help=f"Write the chart as {words}.")
+            for kind, words in FORMATS.items()
         ),
-        click.Option(
-            ["--lake", "folder"],
-            type=click.Path(path_type=Path, file_okay=False),
-            default=Path("data/lake"),
-            show_default=True,
-            help="Folder of the lake.",
-        ),
+        click.Option(["--lake", "lake_id"], metavar="ID", help="The lake, if there are several."),
     ]
 
     def run(**given: Any) -> None:
-        with _explained():
-            _run(spec, given)
+        with explained_errors(), ExitStack() as stack:
+            _run(spec, given, stack)
 
-    return click.Command(
-        spec.type,
-        params=[*options_of(spec.config), *options_of(ScopeOptions), *output],
-        callback=run,
-        help=_summary(spec),
-        context_settings={"help_option_names": ["-h", "--help"]},
+    return CONFIG_OPTION(
+        click.Command(
+            spec.type,
+            params=[*options_of(spec.config), *options_of(ScopeOptions), *output],
+            callback=run,
+            help=_summary(spec),
+            context_settings={"help_option_names": ["-h", "--help"]},
+        )
     )
 
 
-def _run(spec: FigureSpec[Any], given: dict[str, Any]) -> None:
-    from headgate_insights.local_lake import open_lake
-
-    picture: Path | None = given["picture"]
-    if picture is not None and picture.suffix not in SUFFIXES:
-        raise WrongQuestion(f"{picture}: the name of a chart ends with {', '.join(SUFFIXES)}")
+def _run(spec: FigureSpec[Any], given: dict[str, Any], stack: ExitStack) -> None:
     figure = spec.build(decode_options(spec.config, given))
     options = decode_options(ScopeOptions, given)
-    lake = open_lake(given["folder"])
+    lake, project, completeness = _open(given, stack)
     found, scope = answer(
-        spec.type, figure, options, lake, project=Project(), now=datetime.now(UTC)
+        spec.type,
+        figure,
+        options,
+        lake,
+        project=project,
+        now=datetime.now(UTC),
+        completeness=completeness,
     )
-    if picture is not None:
-        write_picture(figure.chart(scope, found.result), picture)
+    for kind in FORMATS:
+        if given[kind] is not None:
+            write_picture(figure.chart(scope, found.result), kind, given[kind])
     if given["as_sql"]:
         click.echo(found.sql)
     elif given["as_json"]:
@@ -124,6 +121,16 @@ def _run(spec: FigureSpec[Any], given: dict[str, Any]) -> None:
             print_answer(found, scope, figure.table(scope, found.result), make_console())
 
 
+def _open(
+    given: dict[str, Any], stack: ExitStack
+) -> tuple[Lake, ProjectConfig, Completeness | None]:
+    """Opens the lake of a config, and asks a running gateway what is missing from it."""
+    scope = load_scope(given["config_path"])
+    lake = headgate_lake.find_lake(scope, given["lake_id"])
+    runner = stack.enter_context(headgate_lake.Runner(lake, headgate_lake.limits_of(scope)))
+    return StoredLake(lake, runner), scope.project, ask_completeness(scope)
+
+
 def _print_csv(result: Result[Any]) -> None:
     rows = [msgspec.to_builtins(row) for row in result.rows]
     if rows:
@@ -132,21 +139,3 @@ def _print_csv(result: Result[Any]) -> None:
         writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-
-
-class _Problem(click.ClickException):
-    def __init__(self, error: GatewayError) -> None:
-        super().__init__(str(error))
-        self.exit_code = getattr(error, "exit_code", 2)  # type: ignore[misc]
-
-    def format_message(self) -> str:
-        return "".join(c if c.isprintable() or c == "\n" else "�" for c in self.message)
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Turns errors that a user can mend into a message and an exit code."""
-    try:
-        yield
-    except GatewayError as error:
-        raise _Problem(error) from error

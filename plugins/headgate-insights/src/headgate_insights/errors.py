@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import ClassVar
 
 from gateway import GatewayError
 
@@ -19,13 +18,13 @@ __all__ = ["FigureError", "NoData", "WrongQuestion", "suggestion"]
 class FigureError(GatewayError):
     """A figure cannot be computed."""
 
-    exit_code: ClassVar[int] = 1
+    exit_code = 1
 
 
 class WrongQuestion(FigureError):
     """The question names something that does not exist, or asks for what has no meaning."""
 
-    exit_code: ClassVar[int] = 2
+    exit_code = 2
 
 
 class NoData(FigureError):

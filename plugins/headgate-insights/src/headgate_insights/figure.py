@@ -7,10 +7,8 @@ rows, a table for the terminal, and a chart. `headgate_insights.answers.answer` 
 
 from __future__ import annotations
 
-import builtins
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from msgspec import Struct
@@ -22,7 +20,7 @@ from headgate_insights.lakes import Statement
 from headgate_insights.scope import Scope
 from headgate_insights.tables import Table
 
-__all__ = ["Figure", "FigureSpec", "Headline", "Result"]
+__all__ = ["Figure", "Headline", "Result"]
 
 Unit = Literal["", "%", "days", "minutes", "money"]
 
@@ -135,19 +133,3 @@ class Figure(ABC, Generic[Options]):
     @abstractmethod
     def chart(self, scope: Scope, result: Any) -> dict[str, Any]:
         """Returns a Vega-Lite specification that has the data inside."""
-
-
-@dataclass(frozen=True, slots=True)
-class FigureSpec(Generic[Options]):
-    """A type of figure.
-
-    Attributes:
-        type: its name in commands and in config.toml.
-        config: its options. The first line of its docstring is the help of the figure, and the
-            descriptions of its fields are the help of its options.
-        build: makes the figure with its options.
-    """
-
-    type: str
-    config: builtins.type[Options]
-    build: Callable[[Options], Figure[Options]]

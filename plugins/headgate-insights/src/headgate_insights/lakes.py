@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-__all__ = ["Lake", "Statement"]
+import headgate_lake
+from headgate_insights.errors import FigureError
+
+__all__ = ["Lake", "Statement", "StoredLake"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +27,48 @@ class Statement:
 
 
 class Lake(Protocol):
-    """A lake that answers SQL."""
+    """A lake that answers SQL.
 
-    @property
-    def span(self) -> tuple[datetime, datetime] | None:
-        """The first and the last event time, None for an empty lake."""
+    Attributes:
+        span: the first and the last event time; None for an empty lake.
+        watermark: the time up to which all accepted events are in the lake; None if unknown.
+    """
 
-    @property
-    def watermark(self) -> datetime | None:
-        """The time up to which all accepted events are in the lake, None if unknown."""
+    span: tuple[datetime, datetime] | None
+    watermark: datetime | None
 
     def run(self, statement: Statement) -> list[tuple[Any, ...]]:
         """Returns the rows of a statement."""
+
+
+class StoredLake:
+    """The lake of a gateway. Each statement runs in a process of its own, within the limits of SQL.
+
+    Args:
+        lake: its files.
+        runner: of queries over it.
+    """
+
+    def __init__(self, lake: headgate_lake.Lake, runner: headgate_lake.Runner) -> None:
+        # Both are read once, so that all queries of a figure go by the same.
+        self.span = lake.span
+        self.watermark = lake.watermark
+        self._runner = runner
+
+    def run(self, statement: Statement) -> list[tuple[Any, ...]]:
+        """Returns the rows of a statement.
+
+        Raises:
+            QueryError: it failed, or took more time or memory than it may.
+            FigureError: it has more rows than an answer may have.
+        """
+        query = headgate_lake.Query(
+            sql=statement.sql, start=statement.start, end=statement.end, trusted=True
+        )
+        found = self._runner.run(query)
+        if found.truncated:
+            raise FigureError(
+                f"the figure has more than {len(found.rows):,} numbers ([sql] max_rows): take a "
+                "shorter range, longer periods, or fewer values of the breakdown"
+            )
+        return found.rows

@@ -1,24 +1,40 @@
-"""Charts as files: SVG, PNG, and a page that works without a network."""
+"""Charts as files: PNG, SVG, and a page that works without a network."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-__all__ = ["SUFFIXES", "write_picture"]
+from gateway import GatewayError
 
-SUFFIXES = (".png", ".svg", ".html")
+__all__ = ["FORMATS", "write_picture"]
+
+FORMATS = {
+    "png": "a picture",
+    "svg": "a drawing that can be scaled",
+    "html": "a page that shows values under the pointer, without a network",
+}
+"""The formats of a chart, each in words."""
+
 _SCALE = 2  # pixels for a point, so that a PNG is sharp on any screen
 
 
-def write_picture(spec: dict[str, Any], path: Path) -> None:
-    """Writes a chart; the suffix of the path decides the format."""
-    import vl_convert  # takes 0.1 s and 80 MB of disk, which no other command needs
+def write_picture(spec: dict[str, Any], kind: str, path: Path) -> None:
+    """Writes a chart in one of `FORMATS`.
 
-    match path.suffix:
-        case ".png":
-            path.write_bytes(vl_convert.vegalite_to_png(spec, scale=_SCALE))
-        case ".svg":
-            path.write_text(vl_convert.vegalite_to_svg(spec), encoding="utf-8")
+    Raises:
+        GatewayError: the file cannot be written.
+    """
+    import vl_convert  # takes 0.1 s and 80 MB of memory, which no other command needs
+
+    match kind:
+        case "png":
+            content = vl_convert.vegalite_to_png(spec, scale=_SCALE)
+        case "svg":
+            content = vl_convert.vegalite_to_svg(spec).encode()
         case _:
-            path.write_text(vl_convert.vegalite_to_html(spec, bundle=True), encoding="utf-8")
+            content = vl_convert.vegalite_to_html(spec, bundle=True).encode()
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise GatewayError(f"{path}: cannot be written: {error.strerror}") from error

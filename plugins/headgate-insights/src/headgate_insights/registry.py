@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
+from gateway import FigureSpec
 from headgate_insights.errors import WrongQuestion, suggestion
-from headgate_insights.figure import FigureSpec
 
-__all__ = ["BUILTINS", "find_figure", "own_figures"]
+__all__ = ["BUILTINS", "find_figure", "own_figures", "register_own"]
 
 BUILTINS = (
     "trend",
@@ -24,20 +24,29 @@ BUILTINS = (
 """The figures of this package; each is a module of `headgate_insights.figures` with a ``SPEC``."""
 
 
-def own_figures() -> Iterator[FigureSpec[Any]]:
-    """Yields the specs of this package's figures."""
+def register_own(register: Callable[[FigureSpec[Any]], None]) -> None:
+    """Calls ``register(spec)`` for each figure of this package."""
     for name in BUILTINS:
-        spec: FigureSpec[Any] = import_module(f"headgate_insights.figures.{name}").SPEC
-        yield spec
+        register(import_module(f"headgate_insights.figures.{name}").SPEC)
 
 
-def find_figure(name: str) -> FigureSpec[Any]:
+def own_figures() -> dict[str, FigureSpec[Any]]:
+    """Returns the figures of this package by name."""
+    found: dict[str, FigureSpec[Any]] = {}
+    register_own(lambda spec: found.update({spec.type: spec}))
+    return found
+
+
+def find_figure(name: str, others: Mapping[str, FigureSpec[Any]] | None = None) -> FigureSpec[Any]:
     """Returns a figure by its name.
+
+    Args:
+        others: figures of other packages.
 
     Raises:
         WrongQuestion: there is none; the message suggests another.
     """
-    known = {spec.type: spec for spec in own_figures()}
+    known = own_figures() | dict(others or {})
     if name not in known:
         raise WrongQuestion(
             f"there is no figure {name!r}{suggestion(name, known)} "

@@ -13,7 +13,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from headgate_insights.calendar import Calendar, Weekday
+from gateway import ProjectConfig
+from headgate_insights.calendar import Calendar
 from headgate_insights.errors import NoData, WrongQuestion, suggestion
 from headgate_insights.events import ANYTHING, Selector
 from headgate_insights.fields import field_sql, parse_field
@@ -24,18 +25,10 @@ from headgate_insights.literals import literal, name
 from headgate_insights.persons import LINKED_VISITORS, Persons
 from headgate_insights.scope import NONE, Scope, ScopeOptions, check_options
 
-__all__ = ["Facts", "Project", "resolve"]
+__all__ = ["Facts", "resolve"]
 
 _SAMPLE = 20_000
 """How many events are looked at for the names of properties that a suggestion may name."""
-
-
-class Project(Struct, frozen=True, kw_only=True):
-    """What holds for every figure of a project, as in the table [project] of config.toml."""
-
-    time_zone: str = "UTC"
-    currency: str = ""
-    week_starts_on: Weekday = "monday"
 
 
 class Facts(Struct, frozen=True, kw_only=True):
@@ -60,7 +53,7 @@ def resolve(
     options: ScopeOptions,
     lake: Lake,
     *,
-    project: Project,
+    project: ProjectConfig,
     now: datetime,
     persons: Persons | None = None,
 ) -> tuple[Scope, Facts]:

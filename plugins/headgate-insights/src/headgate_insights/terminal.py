@@ -12,8 +12,9 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from headgate_insights.answers import Answer, Completeness, Person, Provenance
+from headgate_insights.answers import Answer, Person, Provenance
 from headgate_insights.calendar import Calendar
+from headgate_insights.completeness import Completeness
 from headgate_insights.figure import Headline
 from headgate_insights.scope import Scope
 from headgate_insights.tables import Cell, Table
@@ -185,7 +186,7 @@ def _watermark(made: Provenance, calendar: Calendar) -> str:
 def completeness_words(found: Completeness | None) -> str:
     """Returns what the ledger says, in words."""
     if found is None:
-        return "what was lost, late or denied is unknown, as no gateway runs here"
+        return "what was lost or denied is unknown, as no running gateway answers"
     missing = {reason: number for reason, number in found.missing.items() if number}
     if not missing:
         return f"the ledger has {found.accepted:,} accepted events and none is missing"

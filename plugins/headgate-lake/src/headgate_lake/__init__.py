@@ -3,29 +3,98 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from gateway import BatchPolicy, Context, Destination, DestinationSpec, hookimpl
+from gateway import (
+    AdminArea,
+    BatchPolicy,
+    CommandSpec,
+    Context,
+    Destination,
+    DestinationSpec,
+    TableSpec,
+    hookimpl,
+)
 from headgate_lake.columns import COLUMNS, SCHEMA_VERSION, Column, person_of
 from headgate_lake.config import LakeConfig
-from headgate_lake.lake import Lake
-from headgate_lake.manifest import Change, DataFile, LakeError
+from headgate_lake.lake import Lake, LakeState
+from headgate_lake.manifest import Change, DataFile, Day, LakeError, Shard
+
+if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name public
+    from headgate_lake.sql.errors import QueriesBusy as QueriesBusy
+    from headgate_lake.sql.errors import QueryCancelled as QueryCancelled
+    from headgate_lake.sql.errors import QueryCrashed as QueryCrashed
+    from headgate_lake.sql.errors import QueryError as QueryError
+    from headgate_lake.sql.errors import QueryInvalid as QueryInvalid
+    from headgate_lake.sql.errors import QueryOutOfMemory as QueryOutOfMemory
+    from headgate_lake.sql.errors import QueryOutOfTime as QueryOutOfTime
+    from headgate_lake.sql.errors import QueryRefused as QueryRefused
+    from headgate_lake.sql.limits import Limits as Limits
+    from headgate_lake.sql.place import find_lake as find_lake
+    from headgate_lake.sql.place import limits_of as limits_of
+    from headgate_lake.sql.runner import Answer as Answer
+    from headgate_lake.sql.runner import AnswerColumn as AnswerColumn
+    from headgate_lake.sql.runner import Query as Query
+    from headgate_lake.sql.runner import Runner as Runner
+
+_LATER = {
+    name: module
+    for module, names in {
+        "headgate_lake.sql.errors": (
+            "QueriesBusy QueryCancelled QueryCrashed QueryError QueryInvalid QueryOutOfMemory "
+            "QueryOutOfTime QueryRefused"
+        ),
+        "headgate_lake.sql.limits": "Limits",
+        "headgate_lake.sql.place": "find_lake limits_of",
+        "headgate_lake.sql.runner": "Answer AnswerColumn Query Runner",
+    }.items()
+    for name in names.split()
+}
+"""Public names that are imported on first use, by module: a gateway starts without them."""
 
 __all__ = [
     "COLUMNS",
     "SCHEMA_VERSION",
+    "Answer",
+    "AnswerColumn",
     "Change",
     "Column",
     "DataFile",
+    "Day",
     "Lake",
     "LakeConfig",
     "LakeError",
+    "LakeState",
+    "Limits",
+    "QueriesBusy",
+    "Query",
+    "QueryCancelled",
+    "QueryCrashed",
+    "QueryError",
+    "QueryInvalid",
+    "QueryOutOfMemory",
+    "QueryOutOfTime",
+    "QueryRefused",
+    "Runner",
+    "Shard",
     "__version__",
+    "find_lake",
+    "limits_of",
     "person_of",
+    "register_admin",
+    "register_commands",
+    "register_config",
     "register_destinations",
 ]
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LATER[name]), name)
 
 
 def _build(config: LakeConfig, context: Context) -> Destination:
@@ -53,3 +122,30 @@ def register_destinations(register: Callable[[DestinationSpec[Any]], None]) -> N
             rehearses=True,
         )
     )
+
+
+@hookimpl
+def register_config(register: Callable[[TableSpec[Any]], None]) -> None:
+    """Registers ``[sql]``."""
+    from headgate_lake.sql.limits import Limits
+
+    register(TableSpec("sql", Limits))
+
+
+@hookimpl
+def register_commands(register: Callable[[CommandSpec], None]) -> None:
+    """Registers ``gateway lake`` and ``gateway sql``."""
+    register(
+        CommandSpec(
+            "lake", "Look after the lake: status, verify, compact.", f"{__name__}.commands:lake"
+        )
+    )
+    register(CommandSpec("sql", "Ask the events of the lake.", f"{__name__}.sql.command:sql"))
+
+
+@hookimpl
+def register_admin(register: Callable[[AdminArea], None]) -> None:
+    """Registers ``/admin/sql``."""
+    from headgate_lake.sql.admin import SQL_AREA
+
+    register(SQL_AREA)

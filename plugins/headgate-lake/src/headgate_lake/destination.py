@@ -145,7 +145,7 @@ class LakeDestination(Destination):
     def _open(self) -> int:
         session = self._writer.open()
         if self._owned < 0:
-            self._owned = session.folder.own(str(_gateway_of(self._context)))
+            self._owned = session.folder.own(str(self._context.shared_dir))
         with session.manifest.transaction():
             session.manifest.progress(self._context.shard, None, self._context.clock())
         self._most_files = session.manifest.most_files()
@@ -209,11 +209,6 @@ class LakeDestination(Destination):
     def _is_due(self) -> bool:
         manifest = self._writer.open().manifest
         return is_due(manifest, self._config, self._context.clock())
-
-
-def _gateway_of(context: Context) -> Path:
-    """Returns the data folder of the gateway that a worker belongs to."""
-    return context.data_dir.parent if context.shard else context.data_dir
 
 
 def _probe(root: Path) -> None:

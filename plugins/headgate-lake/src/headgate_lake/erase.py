@@ -5,7 +5,7 @@ with those that were replaced before and wait for their deletion. Merging waits 
 might copy a row that is about to go. Events that are sent meanwhile are newer and stay.
 
 Files that are not in the manifest and lie among the lake's are deleted if they hold a user: a crash
-or a restored backup may have left them.
+or a restored backup may have left them. The history of the SQL shell is deleted as a whole.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from headgate_lake.manifest import DataFile, Manifest
 from headgate_lake.parquet import Owners, Unreadable
 from headgate_lake.retention import delete_removed
 from headgate_lake.session import Session
+from headgate_lake.sql.history import forget
 
 __all__ = ["Gone", "erase"]
 
@@ -56,6 +57,7 @@ def erase(root: Path, subjects: Subjects, memory_bytes: int, clock: Callable[[],
                     _rewrite(session, file, owners, rows)
                     gone.rows += rows
                     gone.files += 1
+            forget(root)
             delete_removed(session, grace_ms=-1)
             gone.files += _delete_strays(session, owners)
             gone.unread = len(session.folder.aside())

@@ -8,13 +8,36 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from headgate_lake.manifest import Change, DataFile, Manifest
+from headgate_lake.manifest import Change, DataFile, Day, Manifest, Shard
 from headgate_lake.watermark import watermark_ms
 
-__all__ = ["Lake"]
+__all__ = ["Lake", "LakeState"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class LakeState:
+    """What a lake holds, at one moment.
+
+    Attributes:
+        watermark: the time before which all accepted events are in the lake; None before any.
+        first, last: times of the first and the last event.
+        shards: the progress of each shard.
+        changes: of closed days, the newest first.
+    """
+
+    id: str
+    files: int
+    rows: int
+    bytes: int
+    watermark: datetime | None
+    first: datetime | None
+    last: datetime | None
+    days: tuple[Day, ...]
+    shards: tuple[Shard, ...]
+    changes: tuple[Change, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +105,25 @@ class Lake:
         """Returns the changes of closed days, the newest first."""
         with self._manifest() as manifest:
             return tuple(manifest.changes())
+
+    def state(self) -> LakeState:
+        """Returns what the lake holds."""
+        with self._manifest() as manifest, manifest.snapshot():
+            files, rows, size = manifest.totals()
+            shards, span = manifest.shards(), manifest.span()
+            until_ms = watermark_ms(shards)
+            return LakeState(
+                manifest.id,
+                files,
+                rows,
+                size,
+                None if until_ms is None else _moment(until_ms),
+                None if span is None else _moment(span[0]),
+                None if span is None else _moment(span[1]),
+                tuple(manifest.days()),
+                tuple(shards),
+                tuple(manifest.changes()),
+            )
 
     @contextmanager
     def _manifest(self) -> Iterator[Manifest]:

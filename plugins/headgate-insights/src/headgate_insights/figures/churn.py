@@ -8,11 +8,12 @@ from typing import Any, Literal
 
 from msgspec import Struct, structs
 
+from gateway import FigureSpec
 from headgate_insights.cells import parse_cell
 from headgate_insights.charts import axis, chart, joined, line, rows_of
 from headgate_insights.errors import WrongQuestion
 from headgate_insights.events import Selector
-from headgate_insights.figure import Figure, FigureSpec, Headline, Result
+from headgate_insights.figure import Figure, Headline, Result
 from headgate_insights.figures.churn_by_contract import ContractChurn
 from headgate_insights.figures.churn_by_return import LapsedChurn
 from headgate_insights.figures.churn_options import ChurnOptions, ChurnRow

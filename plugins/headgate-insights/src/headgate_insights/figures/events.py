@@ -9,10 +9,11 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Meta, Struct
 
+from gateway import FigureSpec
 from headgate_insights.cells import parse_cell
 from headgate_insights.charts import COLOURS, axis, chart
 from headgate_insights.events import Selector
-from headgate_insights.figure import Figure, FigureSpec, Headline, Result
+from headgate_insights.figure import Figure, Headline, Result
 from headgate_insights.lakes import Statement
 from headgate_insights.literals import literal
 from headgate_insights.scope import Scope

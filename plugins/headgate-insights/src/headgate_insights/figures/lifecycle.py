@@ -8,11 +8,12 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from gateway import FigureSpec
 from headgate_insights.calendar import EPOCH, Every
 from headgate_insights.cells import parse_cell
 from headgate_insights.charts import COLOURS, axis, chart
 from headgate_insights.events import ANYTHING, Selector
-from headgate_insights.figure import Figure, FigureSpec, Headline, Result
+from headgate_insights.figure import Figure, Headline, Result
 from headgate_insights.lakes import Statement
 from headgate_insights.scope import Scope
 from headgate_insights.tables import Cell, Column, Table, latest

@@ -7,10 +7,11 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct, structs
 
+from gateway import FigureSpec
 from headgate_insights.charts import COLOURS, axis, chart, rows_of
 from headgate_insights.errors import WrongQuestion
 from headgate_insights.events import ANYTHING, Selector
-from headgate_insights.figure import Figure, FigureSpec, Headline, Result
+from headgate_insights.figure import Figure, Headline, Result
 from headgate_insights.figures.sessions import sessions_sql
 from headgate_insights.intervals import Share, kish, share
 from headgate_insights.lakes import Statement

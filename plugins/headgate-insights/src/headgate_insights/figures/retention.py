@@ -9,22 +9,22 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, structs
 
+from gateway import FigureSpec
 from headgate_insights.brackets import parse_brackets
 from headgate_insights.calendar import Every
 from headgate_insights.cells import parse_cell
 from headgate_insights.charts import axis, chart, joined, line, rows_of
+from headgate_insights.cohorts import PERIOD_HOURS, Cohorts
 from headgate_insights.errors import WrongQuestion
 from headgate_insights.events import ANYTHING, Selector
-from headgate_insights.figure import Figure, FigureSpec, Headline, Result
+from headgate_insights.figure import Figure, Headline, Result
 from headgate_insights.intervals import Share, kish, share
 from headgate_insights.lakes import Statement
-from headgate_insights.literals import literal
 from headgate_insights.scope import Scope
 from headgate_insights.tables import Cell, Column, Table, fitting
 
 __all__ = ["SPEC", "Retention", "RetentionOptions", "RetentionRow"]
 
-_HOURS: dict[Every, int] = {"day": 24, "week": 7 * 24, "month": 30 * 24}
 _ALL = 100_000  # a number of periods that no lake is long enough for
 
 
@@ -110,6 +110,13 @@ class Retention(Figure[RetentionOptions]):
         super().__init__(options)
         self._start = Selector.parse(options.start)
         self._back = Selector.parse(options.back)
+        self._cohorts = Cohorts(
+            self._start,
+            self._back,
+            options.every,
+            first_ever=options.cohorts == "first",
+            rolling=options.clock == "rolling",
+        )
         self._brackets = parse_brackets(options.brackets) if options.brackets else None
         if self._brackets and options.mode == "after":
             raise WrongQuestion("--brackets counts in the bracket itself, so it has no mode after")
@@ -143,7 +150,7 @@ class Retention(Figure[RetentionOptions]):
         begins = f"is the next {every} of the calendar"
         if options.clock == "rolling":
             begins = (
-                f"begins {_HOURS[every]} hours after each person's own start; both times are "
+                f"begins {PERIOD_HOURS[every]} hours after each person's own start; both times are "
                 "rounded down to the hour"
             )
         return [
@@ -174,7 +181,7 @@ class Retention(Figure[RetentionOptions]):
             f"SELECT label, cohort, NULL AS unit, {sums} FROM cohorts GROUP BY ALL\n"
             f"UNION ALL\n{cells.format(sums)}\nORDER BY ALL"
         )
-        return scope.statement(sql, self._reads_from(scope), self._reads_to(scope))
+        return scope.statement(sql, self._cohorts.reads_from(scope), self._reads_to(scope))
 
     def people(self, scope: Scope, cell: str) -> Statement:
         """Selects the people of a cohort who came back in a period, or who did not."""
@@ -189,10 +196,7 @@ class Retention(Figure[RetentionOptions]):
             f"{self._with(scope)}\nSELECT DISTINCT person AS unit FROM cohorts "
             f"WHERE {is_in} AND person {'' if wanted.returned == 'yes' else 'NOT '}IN ({back})"
         )
-        return scope.statement(sql, self._reads_from(scope), self._reads_to(scope))
-
-    def _reads_from(self, scope: Scope) -> datetime:
-        return scope.beginning if self.options.cohorts == "first" else scope.start
+        return scope.statement(sql, self._cohorts.reads_from(scope), self._reads_to(scope))
 
     def _reads_to(self, scope: Scope) -> datetime:
         """The end of the last unit of the last cohort; returns may lie after the range."""
@@ -200,47 +204,22 @@ class Retention(Figure[RetentionOptions]):
             return max(scope.known_until, scope.end)
         every, last = self.options.every, self._spans[-1][1] + 1
         if self.options.clock == "rolling":
-            return scope.end + timedelta(hours=last * _HOURS[every])
+            return scope.end + timedelta(hours=last * PERIOD_HOURS[every])
         return scope.calendar.begin(every, scope.periods(every)[-1] + last)
 
     def _with(self, scope: Scope) -> str:
-        options, every = self.options, self.options.every
-        first, last = self._reads_from(scope), self._reads_to(scope)
-        period = scope.period(every, first, scope.end, "min(ts)")
-        rolling = options.clock == "rolling"
-        if options.cohorts == "first":
-            grouping, within = "unit", f"min(ts) >= {literal(scope.start)}"
-        else:
-            period = scope.period(every, first, scope.end)
-            grouping, within = f"unit, {period}", "true"
-        slot = "epoch_us(ts) // 3600000000" if rolling else scope.period(every, scope.start, last)
-        origin = "epoch_us(began) // 3600000000" if rolling else "cohort"
-        age = f"(slot - {origin}) // {_HOURS[every]}" if rolling else f"slot - {origin}"
+        options = self.options
         furthest = _ALL if options.mode == "after" else self._spans[-1][1]
         unit = f"least(age, {options.units})" if options.mode == "after" else "age"
-        # A person has one row for each period, unless several slots of activity make one unit.
-        distinct = "DISTINCT " if rolling or self._brackets else ""
         if self._brackets:
             cases = (
                 f"WHEN age BETWEEN {low} AND {high} THEN {number}"
                 for number, (low, high) in enumerate(self._brackets)
             )
             unit = f"CASE {' '.join(cases)} END"
-        return f"""WITH starts AS (
-  {scope.events(self._start, first, scope.end)}
-), cohorts AS (
-  -- One row for each person and cohort.
-  SELECT unit AS person, {period} AS cohort, min(ts) AS began,
-    {scope.entry_weight} AS w, {scope.entry_label} AS label
-  FROM starts GROUP BY {grouping} HAVING {within}
-), returns AS (
-  {scope.events(self._back, scope.start, last)}
-), active AS (
-  SELECT unit AS person, {slot} AS slot, max(ts) AS latest FROM returns GROUP BY ALL
-), aged AS (
-  SELECT person, cohort, label, w, CAST({age} AS INTEGER) AS age
-  FROM active JOIN cohorts USING (person) WHERE latest >= began
-), ages AS (
+        # A person has one row for each period, unless several ages make one unit.
+        distinct = "DISTINCT " if self._cohorts.rolling or self._brackets else ""
+        return f"""{self._cohorts.sql(scope, self._reads_to(scope))}, ages AS (
   SELECT {distinct}person, cohort, label, w, {unit} AS unit
   FROM aged WHERE age BETWEEN 0 AND {furthest} AND {unit} IS NOT NULL
 )"""
@@ -306,7 +285,7 @@ class Retention(Figure[RetentionOptions]):
         every, calendar = self.options.every, scope.calendar
         if self.options.clock == "calendar":
             return calendar.begin(every, cohort + first), calendar.begin(every, cohort + last + 1)
-        hours = _HOURS[every]
+        hours = PERIOD_HOURS[every]
         begin, end = calendar.begin(every, cohort), calendar.begin(every, cohort + 1)
         return begin + timedelta(hours=first * hours), end + timedelta(hours=(last + 1) * hours)
 

@@ -8,11 +8,12 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, structs
 
+from gateway import FigureSpec
 from headgate_insights.calendar import EPOCH, Every
 from headgate_insights.cells import parse_cell
 from headgate_insights.charts import axis, chart, joined, line, rows_of
 from headgate_insights.events import ANYTHING, Selector
-from headgate_insights.figure import Figure, FigureSpec, Headline, Result
+from headgate_insights.figure import Figure, Headline, Result
 from headgate_insights.intervals import Share, kish, share
 from headgate_insights.lakes import Statement
 from headgate_insights.scope import Scope
@@ -92,8 +93,8 @@ class Sessions(Figure[SessionsOptions]):
         return [
             (
                 f"A session is a row of events ({self._event.words}) of one "
-                f"{scope.options.unit} with pauses of at most {self.options.gap_minutes} minutes. It "
-                "has no greatest length, and neither midnight nor a new campaign ends it."
+                f"{scope.options.unit} with pauses of at most {self.options.gap_minutes} minutes. "
+                "It has no greatest length, and neither midnight nor a new campaign ends it."
             ),
             f"It counts in the {self.options.every} in which it begins.",
             "A bounce is a session with one event.",

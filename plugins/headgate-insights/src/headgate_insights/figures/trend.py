@@ -8,13 +8,14 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from gateway import FigureSpec
 from headgate_insights.calendar import EPOCH, Every
 from headgate_insights.cells import parse_cell
 from headgate_insights.charts import axis, chart, joined, line, rows_of
 from headgate_insights.errors import WrongQuestion
 from headgate_insights.events import ANYTHING, Selector
 from headgate_insights.fields import parse_field
-from headgate_insights.figure import Figure, FigureSpec, Headline, Result
+from headgate_insights.figure import Figure, Headline, Result
 from headgate_insights.intervals import Z, kish_sql
 from headgate_insights.lakes import Statement
 from headgate_insights.scope import Scope

@@ -6,7 +6,17 @@ Every transaction takes the write lock first, so several worker processes take t
 """
 
 from headgate_lake.manifest.manifest import Manifest
-from headgate_lake.manifest.records import Change, DataFile, Kind, LakeError, Shard, Span
+from headgate_lake.manifest.records import Change, DataFile, Day, Kind, LakeError, Shard, Span
 from headgate_lake.manifest.tables import MANIFEST
 
-__all__ = ["MANIFEST", "Change", "DataFile", "Kind", "LakeError", "Manifest", "Shard", "Span"]
+__all__ = [
+    "MANIFEST",
+    "Change",
+    "DataFile",
+    "Day",
+    "Kind",
+    "LakeError",
+    "Manifest",
+    "Shard",
+    "Span",
+]

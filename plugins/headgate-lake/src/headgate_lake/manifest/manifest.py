@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from headgate_lake.manifest.records import Change, DataFile, LakeError, Shard
+from headgate_lake.manifest.records import Change, DataFile, Day, LakeError, Shard
 from headgate_lake.manifest.tables import MANIFEST, open_manifest
 
 __all__ = ["Manifest"]
@@ -79,6 +79,15 @@ class Manifest:
             if not durable:
                 self._db.execute("PRAGMA synchronous = FULL")
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Makes all reads inside see the same state."""
+        self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._db.execute("ROLLBACK")
+
     # -- files -------------------------------------------------------------------
 
     def add(self, files: Iterable[DataFile]) -> None:
@@ -120,6 +129,11 @@ class Manifest:
         """Tells whether a file is part of the lake."""
         found = self._db.execute("SELECT 1 FROM files WHERE path = ?", (path,)).fetchone()
         return found is not None
+
+    def knows(self, path: str) -> bool:
+        """Tells whether a file is part of the lake, or was until it is deleted."""
+        sql = "SELECT 1 FROM removed WHERE path = ?"
+        return self.holds(path) or self._db.execute(sql, (path,)).fetchone() is not None
 
     def files(
         self, start_ms: int | None = None, end_ms: int | None = None, day: str | None = None
@@ -179,13 +193,13 @@ class Manifest:
         ).fetchone()
         return int(found[0]), int(found[1]), int(found[2])
 
-    def days(self) -> list[tuple[str, int, int, int, bool]]:
-        """Returns day, files, rows, bytes and whether it is closed, in order."""
+    def days(self) -> list[Day]:
+        """Returns all days that have files, in order."""
         rows = self._db.execute(
             "SELECT day, count(*), sum(rows), sum(bytes), day IN (SELECT day FROM days) "
             "FROM files GROUP BY day ORDER BY day"
         )
-        return [(day, files, count, size, bool(closed)) for day, files, count, size, closed in rows]
+        return [Day(day, files, count, size, bool(shut)) for day, files, count, size, shut in rows]
 
     def ended_before(self, moment_ms: int) -> bool:
         """Tells whether a file has no event of this time or later."""

@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from gateway import GatewayError
 from headgate_lake.columns import SCHEMA_VERSION
 
-__all__ = ["Change", "DataFile", "Kind", "LakeError", "Shard", "Span"]
+__all__ = ["Change", "DataFile", "Day", "Kind", "LakeError", "Shard", "Span"]
 
 Kind: TypeAlias = Literal["fresh", "merged", "closed", "late"]
 """A file is ``fresh`` from a batch, ``merged`` of several, the sorted one of a ``closed`` day, or
 ``late``: added to a closed day."""
 
 
-class LakeError(Exception):
+class LakeError(GatewayError):
     """The lake cannot be used; the text is for a person."""
 
 
@@ -81,3 +82,14 @@ class Change:
     old_rows: int
     new_rows: int
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """The files of a day; the empty day has the files of many days."""
+
+    day: str
+    files: int
+    rows: int
+    bytes: int
+    closed: bool

@@ -1,0 +1,160 @@
+"""A lake in memory, and a way to ask it, for the tests of all figures."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import duckdb
+import pytest
+
+from gateway import ProjectConfig
+from headgate_insights.answers import Answer, answer
+from headgate_insights.lakes import Statement
+from headgate_insights.registry import find_figure
+from headgate_insights.scope import Scope, ScopeOptions
+
+COLUMNS = {
+    "message_id": "VARCHAR",
+    "ts": "TIMESTAMPTZ",
+    "received_at": "TIMESTAMPTZ",
+    "source": "VARCHAR",
+    "type": "VARCHAR",
+    "event": "VARCHAR",
+    "name": "VARCHAR",
+    "user_id": "VARCHAR",
+    "anonymous_id": "VARCHAR",
+    "group_id": "VARCHAR",
+    "person": "BIGINT",
+    "weight": "DOUBLE",
+    "weight_doubt": "VARCHAR",
+    "groups": "JSON",
+    "country": "VARCHAR",
+    "device_type": "VARCHAR",
+    "utm_source": "VARCHAR",
+    "bot": "BOOLEAN",
+    "revenue": "DOUBLE",
+    "currency": "VARCHAR",
+    "order_id": "VARCHAR",
+    "properties": "JSON",
+    "traits": "JSON",
+    "context": "JSON",
+}
+"""The columns of the lake that the figures of these tests read."""
+
+Event = Mapping[str, Any]
+
+
+class MemoryLake:
+    """Events in a table of DuckDB within this process."""
+
+    def __init__(self, events: Iterable[Event], folder: Path, watermark: datetime | None) -> None:
+        self.watermark = watermark
+        self._duckdb = duckdb.connect()
+        self._duckdb.execute("SET TimeZone = 'UTC'; SET threads = 1")
+        file = folder / "events.ndjson"
+        file.write_text("".join(f"{json.dumps(event)}\n" for event in map(_row, events)))
+        columns = ", ".join(f"{name}: '{kind}'" for name, kind in COLUMNS.items())
+        self._duckdb.execute(
+            f"CREATE TABLE events AS FROM read_json('{file}', format = 'newline_delimited', "
+            f"columns = {{{columns}}})"
+        )
+
+    @property
+    def span(self) -> tuple[datetime, datetime] | None:
+        sql = "SELECT epoch_us(min(ts)), epoch_us(max(ts)) FROM events"
+        first, last = self._duckdb.execute(sql).fetchall()[0]
+        if first is None:
+            return None
+        return datetime.fromtimestamp(first / 1e6, UTC), datetime.fromtimestamp(last / 1e6, UTC)
+
+    def run(self, statement: Statement) -> list[tuple[Any, ...]]:
+        assert statement.start <= statement.end
+        # The lake opens only the files of the range, so a statement must not need more.
+        self._duckdb.execute(
+            "CREATE OR REPLACE TEMP VIEW chosen_files AS SELECT * FROM main.events "
+            f"WHERE ts::DATE BETWEEN '{statement.start.astimezone(UTC):%Y-%m-%d}' "
+            f"AND '{statement.end.astimezone(UTC):%Y-%m-%d}'"
+        )
+        sql = statement.sql.replace("FROM events", "FROM chosen_files")
+        return self._duckdb.execute(sql).fetchall()
+
+
+def _row(event: Event) -> dict[str, Any]:
+    row = {"type": "track", "weight": 1.0, "source": "test", "properties": {}, **event}
+    who = row.get("user_id") or row.get("anonymous_id")
+    if who is not None:
+        digest = hashlib.md5(who.encode(), usedforsecurity=False).digest()
+        row["person"] = int.from_bytes(digest[:8], "big", signed=True)
+    return row
+
+
+class Ask(Protocol):
+    def __call__(
+        self,
+        figure: str,
+        events: Iterable[Event] = ...,
+        *,
+        now: str = ...,
+        watermark: str | None = ...,
+        project: ProjectConfig = ...,
+        options: Mapping[str, Any] = ...,
+        **scope: Any,
+    ) -> Answer: ...
+
+
+@pytest.fixture
+def make_lake(tmp_path: Path) -> Callable[..., MemoryLake]:
+    """Makes a lake in memory of events."""
+
+    def make(events: Iterable[Event], watermark: datetime | None = None) -> MemoryLake:
+        return MemoryLake(events, tmp_path, watermark)
+
+    return make
+
+
+@pytest.fixture
+def ask(make_lake: Callable[..., MemoryLake]) -> Ask:
+    """Computes a figure over events, in a lake that is complete up to now."""
+    kept: list[MemoryLake] = []
+
+    def asked(
+        figure: str,
+        events: Iterable[Event] | None = None,
+        *,
+        now: str = "2026-06-01T00:00:00+00:00",
+        watermark: str | None = None,
+        project: ProjectConfig = ProjectConfig(),  # noqa: B008 - frozen
+        options: Mapping[str, Any] | None = None,
+        **scope: Any,
+    ) -> Answer:
+        if events is not None:
+            moment = datetime.fromisoformat(watermark or now)
+            kept[:] = [make_lake(events, moment)]
+        found, _ = _ask(figure, kept[0], now, project, options or {}, scope)
+        return found
+
+    return asked
+
+
+def _ask(
+    figure: str,
+    lake: MemoryLake,
+    now: str,
+    project: ProjectConfig,
+    options: Mapping[str, Any],
+    scope: Mapping[str, Any],
+) -> tuple[Answer, Scope]:
+    spec = find_figure(figure)
+    return answer(
+        figure,
+        spec.build(spec.config(**options)),
+        ScopeOptions(**scope),
+        lake,
+        project=project,
+        now=datetime.fromisoformat(now),
+    )

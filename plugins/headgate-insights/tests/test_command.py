@@ -1,0 +1,141 @@
+"""The command: help, output, exit codes, and charts."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from gateway import ProjectConfig
+from headgate_insights import command
+from headgate_insights.answers import answer
+from headgate_insights.pictures import write_picture
+from headgate_insights.registry import BUILTINS, find_figure
+from headgate_insights.scope import ScopeOptions
+
+TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+Run = Callable[..., Result]
+
+
+def events() -> list[dict[str, Any]]:
+    return [
+        {
+            "user_id": f"user-{who}",
+            "ts": (TODAY - timedelta(days=day, minutes=who)).isoformat(),
+            "event": "Bought" if (who + day) % 3 == 0 else "Opened",
+            "country": "DE" if who % 2 else "FR",
+            "properties": {"price": who},
+        }
+        for who in range(12)
+        for day in range(1, 40, who + 1)
+    ]
+
+
+@pytest.fixture
+def run(make_lake: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Calls the command over a small lake."""
+    lake = make_lake(events(), TODAY)
+    monkeypatch.setattr(command, "_open", lambda *_: (lake, ProjectConfig(), None))
+    return lambda *words: CliRunner().invoke(command.insights, words)
+
+
+@pytest.mark.parametrize("figure", BUILTINS)
+def test_each_figure_fits_a_terminal(run: Run, figure: str) -> None:
+    """Each figure prints its definition, zone and completeness within 80 columns."""
+    done = run(figure)
+    assert done.exit_code == 0, done.output
+    assert max(map(len, done.output.splitlines())) <= 80
+    for word in ("definition", "read it so", "UTC", "complete", "interval", "identity"):
+        assert word in done.output
+
+
+@pytest.mark.parametrize("figure", BUILTINS)
+def test_each_figure_has_help_and_other_formats(run: Run, figure: str) -> None:
+    """Help explains every option; JSON, CSV and SQL have the same numbers in other forms."""
+    assert "--filter" in run(figure, "--help").output
+    found = json.loads(run(figure, "--json").output)
+    assert found["figure"] == figure
+    assert found["definition"]
+    rows = list(csv.DictReader(io.StringIO(run(figure, "--csv").output)))
+    assert len(rows) == len(found["result"]["rows"]) > 0
+    assert run(figure, "--sql").output.strip() == found["sql"].strip()
+
+
+@pytest.mark.parametrize("figure", BUILTINS)
+def test_each_chart_has_titles_and_axes(
+    make_lake: Callable[..., Any], figure: str, tmp_path: Path
+) -> None:
+    """A chart says what it shows, names its axes, and can be drawn, with a breakdown too."""
+    lake, spec = make_lake(events(), TODAY), find_figure(figure)
+    for by in ("", "country"):
+        built = spec.build(spec.config())
+        options = ScopeOptions(by=by)
+        found, scope = answer(figure, built, options, lake, project=ProjectConfig(), now=TODAY)
+        chart = built.chart(scope, found.result)
+        assert chart["title"]["text"]
+        assert chart["data"]["values"]
+        assert '"title"' in json.dumps(chart.get("layer") or chart.get("spec") or chart["encoding"])
+        built.table(scope, found.result)
+    write_picture(chart, "svg", tmp_path / "chart.svg")
+    assert (tmp_path / "chart.svg").read_text().startswith("<svg")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("retenton",), 2, "did you mean 'retention'"),
+        (("retention", "--every", "year"), 2, "day"),
+        (("retention", "--units", "0"), 2, "units"),
+        (("trend", "--event", "Bougt"), 2, "did you mean 'Bought'"),
+        (("trend", "--from", "2020-01-01", "--to", "2020-02-01"), 1, "no event between"),
+        (("trend", "--png", "/nowhere/a.png"), 2, "cannot be written"),
+        (("lifecycle", "--people", "x=1"), 2, "kind=dormant"),
+    ],
+)
+def test_exit_codes(run: Run, words: tuple[str, ...], code: int, message: str) -> None:
+    """2 is a wrong question, 1 is no data; either way one clear sentence."""
+    done = run(*words)
+    assert done.exit_code == code
+    assert message in done.output
+    assert "Traceback" not in done.output
+
+
+@pytest.mark.parametrize(
+    ("figure", "cell"),
+    [
+        ("trend", f"begins={TODAY - timedelta(days=3):%Y-%m-%d}"),
+        ("active", f"day={TODAY - timedelta(days=3):%Y-%m-%d},window=7"),
+        ("lifecycle", f"begins={TODAY - timedelta(days=TODAY.weekday()):%Y-%m-%d},kind=returning"),
+        ("churn", "state=there"),
+        ("sessions", f"begins={TODAY - timedelta(days=3):%Y-%m-%d}"),
+        ("paths", "path=Opened > (end)"),
+        ("events", "event=Bought"),
+    ],
+)
+def test_people_behind_a_cell(run: Run, figure: str, cell: str) -> None:
+    """Each figure lists who is behind a number."""
+    done = run(figure, "--people", cell)
+    assert done.exit_code == 0, done.output
+    assert "user-" in done.output
+
+
+def test_the_command_lists_the_figures(run: Run) -> None:
+    """Each figure stands in the help with a line of words."""
+    output = run("--help").output
+    assert all(figure in output for figure in BUILTINS)
+
+
+def test_options_reach_the_figure(run: Run) -> None:
+    """Repeatable options, numbers and flags arrive as their types."""
+    words = ("--event", "Bought", "--event", "Opened", "--measure", "average", "--of",
+             "properties.price", "--every", "week", "--top", "3", "--bots")  # fmt: skip
+    done = run("trend", *words)
+    assert done.exit_code == 0, done.output
+    assert "Bought" in done.output

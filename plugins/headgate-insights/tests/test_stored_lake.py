@@ -1,0 +1,42 @@
+"""Figures over a lake on disk, through the process that runs queries."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from gateway import ProjectConfig
+from headgate_insights.answers import answer
+from headgate_insights.lakes import StoredLake
+from headgate_insights.registry import BUILTINS, find_figure
+from headgate_insights.scope import ScopeOptions
+from headgate_lake import Runner
+from headgate_lake.testing import write_lake
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+def test_each_figure_runs_over_stored_events(tmp_path: Path) -> None:
+    """Each figure's SQL is accepted by the locked process, and finds the people of the lake."""
+    events = [
+        {
+            "event": "Opened",
+            "userId": f"user-{who}",
+            "timestamp": (NOW - timedelta(days=day, hours=who)).isoformat(),
+            "properties": {"plan": "pro" if who % 2 else "free"},
+        }
+        for who in range(4)
+        for day in range(1, 20, who + 1)
+    ]
+    lake = write_lake(tmp_path / "lake", events, watermark_ms=int(NOW.timestamp() * 1000))
+    with Runner(lake) as runner:
+        stored = StoredLake(lake, runner)
+        for name in BUILTINS:
+            spec = find_figure(name)
+            options = ScopeOptions(from_="30d", by="properties.plan")
+            found, _ = answer(
+                name, spec.build(spec.config()), options, stored, project=ProjectConfig(), now=NOW
+            )
+            assert found.result.rows, name
+            assert found.provenance.facts.events == len(events)
+            assert found.provenance.watermark == NOW

@@ -1,0 +1,20 @@
+"""The commands below ``gateway lake``, one file each."""
+
+from __future__ import annotations
+
+import click
+
+from headgate_lake.commands.compact import compact
+from headgate_lake.commands.status import status
+from headgate_lake.commands.verify import verify
+
+__all__ = ["lake"]
+
+
+@click.group()
+def lake() -> None:
+    """Look after the lake: the events as Parquet files."""
+
+
+for _command in (status, verify, compact):
+    lake.add_command(_command)

@@ -1,0 +1,180 @@
+"""The views that queries read: `events`, `people` and `sessions`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from headgate_lake.columns import COLUMNS
+
+__all__ = [
+    "PEOPLE",
+    "SESSIONS",
+    "SESSION_MINUTES",
+    "event_view",
+    "quoted",
+    "quoted_name",
+    "read_files",
+    "setup_of",
+]
+
+SESSION_MINUTES = 30
+"""A session ends after so long without an event."""
+
+_ENGAGED_SECONDS = 10
+"""A session that is longer than this is engaged, however few pages it has."""
+
+_FIRST = ("ts", "person", "user_id", "anonymous_id")
+"""Columns of the view of an event that stand before its properties."""
+
+_LEFT_OUT = {"type", "event", "traits"}
+"""Columns of `events` that would be the same in each row of the view of an event."""
+
+_MADE_FROM_PROPERTIES = {"revenue", "currency", "order_id"}
+"""Columns of `events` that have the property of the same name, already typed."""
+
+PEOPLE = """
+SELECT person,
+    arg_max(user_id, ts) FILTER (user_id IS NOT NULL) AS user_id,
+    arg_min(anonymous_id, ts) FILTER (anonymous_id IS NOT NULL) AS anonymous_id,
+    min(ts) AS first_seen,
+    max(ts) AS last_seen,
+    count(*) AS events,
+    count(DISTINCT ts::DATE) AS days,
+    count(*) FILTER (event = 'Order Completed') AS orders,
+    sum(revenue) FILTER (event = 'Order Completed') AS revenue,
+    arg_max(traits, ts) FILTER (type = 'identify') AS traits,
+    arg_max(country, ts) FILTER (country IS NOT NULL) AS country,
+    arg_min(channel, ts) FILTER (channel IS NOT NULL) AS first_channel,
+    arg_min(utm_source, ts) FILTER (utm_source IS NOT NULL) AS first_utm_source,
+    arg_min(utm_campaign, ts) FILTER (utm_campaign IS NOT NULL) AS first_utm_campaign,
+    arg_min(weight, ts) AS weight,
+    bool_or(bot) AS bot
+FROM events WHERE person IS NOT NULL GROUP BY person
+"""
+"""The view `people`: a row for each person with an event in the range."""
+
+SESSIONS = f"""
+WITH gaps AS (
+    SELECT *, coalesce(
+        ts - lag(ts) OVER of_person > INTERVAL {SESSION_MINUTES} MINUTES, true
+    )::INTEGER AS begins
+    FROM events WHERE person IS NOT NULL
+    WINDOW of_person AS (PARTITION BY person ORDER BY ts, queue_id, queue_offset)
+), numbered AS (
+    SELECT *, sum(begins) OVER (
+        PARTITION BY person ORDER BY ts, queue_id, queue_offset
+        ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+    )::BIGINT AS number
+    FROM gaps
+)
+SELECT person, number, min(ts) AS started_at, max(ts) AS ended_at,
+    epoch(max(ts) - min(ts)) AS seconds,
+    count(*) AS events,
+    count(*) FILTER (type IN ('page', 'screen')) AS pages,
+    arg_min(coalesce(page_path, name), ts) FILTER (type IN ('page', 'screen')) AS entry_page,
+    arg_max(coalesce(page_path, name), ts) FILTER (type IN ('page', 'screen')) AS exit_page,
+    arg_min(referrer_host, ts) FILTER (referrer_host IS NOT NULL) AS referrer_host,
+    arg_min(channel, ts) FILTER (channel IS NOT NULL) AS channel,
+    arg_min(utm_source, ts) FILTER (utm_source IS NOT NULL) AS utm_source,
+    arg_min(utm_medium, ts) FILTER (utm_medium IS NOT NULL) AS utm_medium,
+    arg_min(utm_campaign, ts) FILTER (utm_campaign IS NOT NULL) AS utm_campaign,
+    arg_min(device_type, ts) FILTER (device_type IS NOT NULL) AS device_type,
+    arg_min(country, ts) FILTER (country IS NOT NULL) AS country,
+    count(*) FILTER (event = 'Order Completed') AS orders,
+    sum(revenue) FILTER (event = 'Order Completed') AS revenue,
+    epoch(max(ts) - min(ts)) > {_ENGAGED_SECONDS} OR pages >= 2 OR orders > 0 AS engaged,
+    arg_min(weight, ts) AS weight,
+    bool_or(bot) AS bot
+FROM numbered GROUP BY person, number
+"""  # noqa: S608
+"""The view `sessions`: a row for each session, as far as it is in the range."""
+
+_FIXED = {"people": PEOPLE, "sessions": SESSIONS}
+
+
+def setup_of(
+    names: Iterable[str],
+    paths: Sequence[str],
+    start: datetime | None,
+    end: datetime | None,
+) -> list[str]:
+    """Returns the statements that make views over files.
+
+    Args:
+        names: of the fixed views that are needed, in lower case; `events` is always made.
+        start, end: bounds of the events' time; `end` is excluded.
+    """
+    wanted = set(names)
+    return [
+        f"CREATE VIEW events AS {_events(paths, start, end)}",
+        *(f"CREATE VIEW {name} AS {sql}" for name, sql in _FIXED.items() if name in wanted),
+    ]
+
+
+def quoted(text: str) -> str:
+    """Returns a text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def quoted_name(name: str) -> str:
+    """Returns a name as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def read_files(paths: Iterable[str]) -> str:
+    """Returns the SQL that reads files of the lake."""
+    # The name of the folder would be a column otherwise. All files have the same columns.
+    return f"read_parquet([{', '.join(map(quoted, paths))}], hive_partitioning = false)"
+
+
+def event_view(name: str, event: str, properties: Iterable[tuple[str, str]]) -> str:
+    """Returns the statement that makes the view of an event, with its properties as columns.
+
+    A property with the name of a column of `events` is `properties_NAME`, unless that column is
+    made from this property. Of properties that differ in case only, the later ones get a number.
+
+    Args:
+        properties: names and types.
+    """
+    fixed = [column.name for column in COLUMNS if column.name not in _LEFT_OUT]
+    taken = set(fixed)
+    own = []
+    for key, kind in properties:
+        if key in _MADE_FROM_PROPERTIES:
+            continue
+        column = f"properties_{key}" if not key or key.casefold() in fixed else key
+        column = next(
+            free
+            for free in (column, *(f"{column}_{number}" for number in range(2, 1000)))
+            if free.casefold() not in taken
+        )
+        taken.add(column.casefold())
+        own.append(f"{_value(key, kind)} AS {quoted_name(column)}")
+    first, rest = map(quoted_name, _FIRST), map(quoted_name, fixed)
+    columns = [*first, *own, *(column for column in rest if column.strip('"') not in _FIRST)]
+    listed = ", ".join(columns)
+    chosen = f"SELECT {listed} FROM events WHERE type = 'track' AND event = {quoted(event)}"  # noqa: S608
+    return f"CREATE VIEW {quoted_name(name)} AS {chosen}"
+
+
+def _value(key: str, kind: str) -> str:
+    path = quoted("/" + key.replace("~", "~0").replace("/", "~1"))
+    if kind == "JSON":
+        return f"properties -> {path}"
+    text = f"(properties ->> {path})"
+    return text if kind == "VARCHAR" else f"try_cast({text} AS {kind})"
+
+
+def _events(paths: Sequence[str], start: datetime | None, end: datetime | None) -> str:
+    if not paths:
+        columns = ", ".join(f"NULL::{c.type} AS {quoted_name(c.name)}" for c in COLUMNS)
+        return f"SELECT {columns} WHERE false"
+    columns = ", ".join(quoted_name(column.name) for column in COLUMNS)
+    bounds = [
+        f"ts {sign} {quoted(moment.astimezone(UTC).isoformat())}::TIMESTAMPTZ"
+        for sign, moment in ((">=", start), ("<", end))
+        if moment is not None
+    ]
+    where = f" WHERE {' AND '.join(bounds)}" if bounds else ""
+    return f"SELECT {columns} FROM {read_files(paths)}{where}"  # noqa: S608

@@ -1,0 +1,27 @@
+"""The docs list what there is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from headgate_lake import COLUMNS, LakeConfig
+
+_DOCS = Path(__file__).parents[3] / "docs"
+
+
+def test_the_docs_list_all_columns_and_keys() -> None:
+    """Each column and each key stands in the reference with its type or default."""
+    text = (_DOCS / "reference" / "destinations.md").read_text()
+    for column in COLUMNS:
+        assert f"| `{column.name}` | {column.type} | {column.meaning} |" in text
+    config = LakeConfig()
+    for name in config.__struct_fields__:
+        default = getattr(config, name)
+        shown = (
+            f'"{default}"'
+            if isinstance(default, str)
+            else f"{default:_}"
+            if isinstance(default, int)
+            else default
+        )
+        assert f"| `{name}` | `{shown}` |" in text
