@@ -22,6 +22,9 @@ from headgate_lake.lake import Lake, LakeState
 from headgate_lake.manifest import Change, DataFile, Day, LakeError, Shard
 
 if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name public
+    from headgate_lake.loading import Loader as Loader
+    from headgate_lake.loading import queue_ids as queue_ids
+    from headgate_lake.loading import unload as unload
     from headgate_lake.sql.errors import QueriesBusy as QueriesBusy
     from headgate_lake.sql.errors import QueryCancelled as QueryCancelled
     from headgate_lake.sql.errors import QueryCrashed as QueryCrashed
@@ -41,6 +44,7 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
 _LATER = {
     name: module
     for module, names in {
+        "headgate_lake.loading": "Loader queue_ids unload",
         "headgate_lake.sql.errors": (
             "QueriesBusy QueryCancelled QueryCrashed QueryError QueryInvalid QueryOutOfMemory "
             "QueryOutOfTime QueryRefused"
@@ -67,6 +71,7 @@ __all__ = [
     "LakeError",
     "LakeState",
     "Limits",
+    "Loader",
     "QueriesBusy",
     "Query",
     "QueryCancelled",
@@ -82,10 +87,12 @@ __all__ = [
     "find_lake",
     "limits_of",
     "person_of",
+    "queue_ids",
     "register_admin",
     "register_commands",
     "register_config",
     "register_destinations",
+    "unload",
 ]
 
 __version__ = "0.1.0"
