@@ -57,6 +57,16 @@ class Plan:
         """The first moment."""
         return self.end - timedelta(days=self.days)
 
+    @property
+    def start_ms(self) -> int:
+        """The first moment in milliseconds."""
+        return round(self.start.timestamp() * 1000)
+
+    @property
+    def end_ms(self) -> int:
+        """The moment after the last day in milliseconds."""
+        return round(self.end.timestamp() * 1000)
+
 
 @dataclass(frozen=True, slots=True)
 class Visit:

@@ -12,11 +12,19 @@ from msgspec import Raw, json
 from gateway import Event, format_ms
 from headgate_demo.market import PRODUCTS, Device, Product
 from headgate_demo.people import Person, Plan, Visit
+from headgate_demo.truth import Order, Truth
 
-__all__ = ["CHECKOUT_FROM_DAY", "CHECKOUT_LIFT", "NEWSLETTER_EVERY_DAYS", "SOURCE", "Diary"]
+__all__ = [
+    "CHECKOUT_FROM_DAY",
+    "CHECKOUT_LIFT",
+    "DAY_MS",
+    "NEWSLETTER_EVERY_DAYS",
+    "SOURCE",
+    "Diary",
+]
 
 SOURCE = "demo"
-"""The source that the events come from. No source of config.toml may have this id beside it."""
+"""The id of the source that the events seem to come from."""
 
 CHECKOUT_FROM_DAY = 30
 """From this day on the group ``new_checkout`` tries a new checkout on half of the people."""
@@ -31,6 +39,7 @@ _OPENS, _CLICKS, _UNSUBSCRIBES = 0.34, 0.24, 0.006
 _FROM_MAIL = 1.8  # a visit from a newsletter ends in the cart so many times more often
 _REFUNDS = 0.05
 _LATE = 0.01
+DAY_MS = 86_400_000
 _DAY_SECONDS = 86_400
 _LIBRARY = {"name": "analytics.js", "version": "2.1.0"}
 
@@ -40,36 +49,36 @@ class Diary:
     """Writes down what a person does, as events.
 
     Attributes:
+        truth: gets what a person does, too.
         events: all of them, not in order.
-        mail_orders: number of orders in visits that a newsletter caused.
     """
 
     plan: Plan
     person: Person
     currency: str
+    truth: Truth
     events: list[Event] = field(default_factory=list)
-    mail_orders: int = 0
     _user_id: str | None = None
     _reads_mail: bool = False
     _orders: int = 0
     _name: str = field(init=False)
     _anonymous: tuple[str, ...] = field(init=False)
-    _visitor: Raw = field(init=False)
-    _start_ms: int = field(init=False)
+    _linked: str = field(init=False, default="")
+    _notes: Raw = field(init=False, default_factory=Raw)
 
     def __post_init__(self) -> None:
-        self._start_ms = round(self.plan.start.timestamp() * 1000)
         self._name = f"demo-{self.plan.seed}-{self.person.number}"
         self._anonymous = tuple(
             str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self._name}-{device}"))
             for device in range(len(self.person.devices))
         )
-        self._visitor = Raw(json.encode({"visitor": self._anonymous[0]}))
         if self.person.arrival < 0 and self._chance(0.5):
-            self._register()  # in the time before the history
+            self._register(0)  # in the time before the history
 
     def write(self) -> list[Event]:
-        """Returns the events of the whole history."""
+        """Returns the events of the whole history; what would come after its end is left out."""
+        if self.person.campaign is not None and self.person.arrival >= 0:
+            self.truth.arrived[self.person.campaign.name] += 1
         mails = self._mail_days()
         mail = next(mails, None)
         for visit in self.person.visits:
@@ -104,7 +113,7 @@ class Diary:
         for product in cart:
             self._track(visit, clock, "Product Added", _item(product))
         if self._user_id is None and self._chance(person.channel.registers * (2 if cart else 0.5)):
-            self._register()
+            self._register(visit.device)
             self._reads_mail = self._chance(0.6)
             self._identify(visit, clock)
             self._track(visit, clock, "Signed Up", {"method": random.choice(("email", "google"))})
@@ -117,7 +126,13 @@ class Diary:
             groups = {"new_checkout": {"arm": arm, "weight": 2.0}}
             clock.context = clock.context | {"groups": groups}
         total = round(sum(product.price for product in cart), 2)
-        self._track(visit, clock, "Checkout Started", {"value": total, "currency": self.currency})
+        if not self._track(
+            visit, clock, "Checkout Started", {"value": total, "currency": self.currency}
+        ):
+            return
+        if arm:
+            self.truth.arms[arm].checkouts += 1
+            self.truth.arms[arm].exposed.add(self.person.number)
         if not self._chance(_FINISHES * (1 + CHECKOUT_LIFT if arm == "test" else 1)):
             return
         self._orders += 1
@@ -128,13 +143,24 @@ class Diary:
             "currency": self.currency,
             "products": [_item(product) for product in cart],
         }
-        self._track(visit, clock, "Order Completed", order)
-        self.mail_orders += mail
+        if not self._track(visit, clock, "Order Completed", order):
+            return
+        if arm:
+            self.truth.arms[arm].orders += 1
+            self.truth.arms[arm].ordered.add(self.person.number)
+        ordered_ms, visitor = self._moment_ms(clock), self._visitor_on(visit)
         refunded = visit.day + self.person.random.uniform(1, 12)
-        if self._chance(_REFUNDS) and refunded < self.plan.days:
+        given_back = False
+        if self._chance(_REFUNDS):
             server = _Clock(refunded, {"library": {"name": "analytics-python", "version": "2.3.4"}})
             keys = ("order_id", "revenue", "currency")
-            self._track(visit, server, "Order Refunded", {key: order[key] for key in keys})
+            given_back = self._track(
+                visit, server, "Order Refunded", {key: order[key] for key in keys}
+            )
+        campaign = self.person.campaign.name if self.person.campaign is not None else ""
+        self.truth.orders.append(
+            Order(visitor, self.person.number, ordered_ms, total, campaign, mail, given_back)
+        )
 
     # -- newsletters -------------------------------------------------------------
 
@@ -166,8 +192,8 @@ class Diary:
 
     # -- events ------------------------------------------------------------------
 
-    def _track(self, visit: Visit, clock: _Clock, name: str, properties: Mapping[str, Any]) -> None:
-        self._add(visit, clock, Event(type="track", event=name), properties)
+    def _track(self, visit: Visit, clock: _Clock, name: str, properties: Mapping[str, Any]) -> bool:
+        return self._add(visit, clock, Event(type="track", event=name), properties)
 
     def _page(self, visit: Visit, clock: _Clock, name: str, path: str) -> None:
         url = f"https://shop.example.com{path}"
@@ -181,26 +207,38 @@ class Diary:
 
     def _add(
         self, visit: Visit, clock: _Clock, event: Event, properties: Mapping[str, Any]
-    ) -> None:
+    ) -> bool:
+        """Adds an event; False if it would come after the end of the history."""
         clock.day += self.person.random.uniform(4, 50) / _DAY_SECONDS
-        happened = self._start_ms + round(clock.day * _DAY_SECONDS * 1000)
+        happened = self._moment_ms(clock)
+        if happened >= self.plan.end_ms:
+            return False
         received = happened + 300
         if self._chance(_LATE):
-            late = round(self.person.random.uniform(0.1, 2) * _DAY_SECONDS * 1000)
-            received = min(happened + late, self._start_ms + self.plan.days * _DAY_SECONDS * 1000)
+            received += round(self.person.random.uniform(0.1, 2) * DAY_MS)
         event.message_id = f"{self._name}-{len(self.events)}"
         event.source_id = SOURCE
         event.user_id = self._user_id
-        if "page" in clock.context:  # servers know the user only
+        if "page" in clock.context or self._user_id is None:  # servers know the user, if any
             event.anonymous_id = self._anonymous[visit.device]
         event.timestamp = format_ms(happened)
-        event.received_at = format_ms(received)
+        event.received_at = format_ms(min(received, self.plan.end_ms))
         if properties:
             event.raw_properties = Raw(json.encode(properties))
         event.raw_context = Raw(json.encode(clock.context))
         if self._user_id is not None:
-            event.raw_notes = self._visitor
+            event.raw_notes = self._notes
         self.events.append(event)
+        name = event.event or (f"page:{event.name}" if event.name else event.type)
+        self.truth.note(self.person.number, self._visitor_on(visit), name, happened)
+        return True
+
+    def _moment_ms(self, clock: _Clock) -> int:
+        return self.plan.start_ms + round(clock.day * DAY_MS)
+
+    def _visitor_on(self, visit: Visit) -> str:
+        """Returns the visitor that a gateway takes the person for: one, once it is logged in."""
+        return self._linked or self._anonymous[visit.device]
 
     def _context(self, visit: Visit, mail: str) -> dict[str, Any]:
         person, device = self.person, self.person.devices[visit.device]
@@ -229,8 +267,11 @@ class Diary:
 
     # -- the person ----------------------------------------------------------------
 
-    def _register(self) -> None:
+    def _register(self, device: int) -> None:
+        """Gives the person an account, which a gateway links to the device that it is made on."""
         self._user_id = f"demo-{self.person.number:05d}"
+        self._linked = self._anonymous[device]
+        self._notes = Raw(json.encode({"visitor": self._linked}))
 
     def _chance(self, probability: float) -> bool:
         return self.person.random.random() < probability

@@ -22,6 +22,8 @@ from headgate_lake.lake import Lake, LakeState
 from headgate_lake.manifest import Change, DataFile, Day, LakeError, Shard
 
 if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name public
+    from headgate_lake.commands.place import find_folder as find_folder
+    from headgate_lake.failures import explained as explained
     from headgate_lake.loading import Loader as Loader
     from headgate_lake.loading import queue_ids as queue_ids
     from headgate_lake.loading import unload as unload
@@ -44,6 +46,8 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
 _LATER = {
     name: module
     for module, names in {
+        "headgate_lake.commands.place": "find_folder",
+        "headgate_lake.failures": "explained",
         "headgate_lake.loading": "Loader queue_ids unload",
         "headgate_lake.sql.errors": (
             "QueriesBusy QueryCancelled QueryCrashed QueryError QueryInvalid QueryOutOfMemory "
@@ -84,6 +88,8 @@ __all__ = [
     "Runner",
     "Shard",
     "__version__",
+    "explained",
+    "find_folder",
     "find_lake",
     "limits_of",
     "person_of",
