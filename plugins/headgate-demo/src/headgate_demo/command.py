@@ -31,7 +31,13 @@ _SPEND_FILE = "demo-spend.csv"
     show_default=True,
     help="How many people come to the shop; 12,000 make some 340,000 events.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=1,
+    show_default=True,
+    help="The same seed makes the same history on the same day.",
+)
 @click.option("--yes", is_flag=True, help="Also into a lake that holds other events.")
 @click.option("--remove", is_flag=True, help="Take the history out of the lake again.")
 @click.option("--lake", "lake_id", metavar="ID", help="The lake, if there are several.")

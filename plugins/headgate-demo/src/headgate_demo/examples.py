@@ -16,7 +16,10 @@ EXAMPLES = (
     ),
     ("insights", "campaigns", "--touch", "campaign", "--spend", "SPEND"),
     ("insights", "revenue", "--by", "country"),
-    ("sql", "SELECT event, count(*), count(DISTINCT person) FROM events GROUP BY ALL ORDER BY 2"),
+    (
+        "sql",
+        'SELECT name, count(*) AS views FROM "Product Viewed" GROUP BY name ORDER BY views DESC',
+    ),
 )
 """Arguments of ``gateway``; SPEND is the file of what the campaigns cost."""
 

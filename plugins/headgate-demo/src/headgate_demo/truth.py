@@ -1,8 +1,8 @@
 """What is true about a simulated history, noted down while it is simulated.
 
 It is counted in Python, without a lake and without SQL, so that figures can be checked against it.
-It knows the people themselves and the visitors that a gateway can tell apart: a person with two
-devices who never logs in on the second is two visitors.
+It knows the people themselves, and the visitors that a gateway tells apart: a person with two
+devices is two visitors. Events of servers belong to the device that the account was made on.
 """
 
 from __future__ import annotations

@@ -148,11 +148,11 @@ class Diary:
         if arm:
             self.truth.arms[arm].orders += 1
             self.truth.arms[arm].ordered.add(self.person.number)
-        ordered_ms, visitor = self._moment_ms(clock), self._visitor_on(visit)
+        ordered_ms, visitor = self._moment_ms(clock), self._anonymous[visit.device]
         refunded = visit.day + self.person.random.uniform(1, 12)
         given_back = False
         if self._chance(_REFUNDS):
-            server = _Clock(refunded, {"library": {"name": "analytics-python", "version": "2.3.4"}})
+            server = _Clock(refunded, self._server("analytics-python", "2.3.4"))
             keys = ("order_id", "revenue", "currency")
             given_back = self._track(
                 visit, server, "Order Refunded", {key: order[key] for key in keys}
@@ -175,7 +175,7 @@ class Diary:
         name = f"newsletter-{round(day)}"
         mail = {"campaign_id": name, "email_subject": "New teas", "context_type": "newsletter"}
         at = Visit(day, 0, False)
-        clock = _Clock(day, {"library": {"name": "mailer", "version": "1.0"}})
+        clock = _Clock(day, self._server("mailer", "1.0"))
         self._track(at, clock, "Email Delivered", mail)
         if not self._chance(_OPENS):
             return
@@ -230,15 +230,12 @@ class Diary:
             event.raw_notes = self._notes
         self.events.append(event)
         name = event.event or (f"page:{event.name}" if event.name else event.type)
-        self.truth.note(self.person.number, self._visitor_on(visit), name, happened)
+        visitor = event.anonymous_id or self._linked  # as the gateway sees it
+        self.truth.note(self.person.number, visitor, name, happened)
         return True
 
     def _moment_ms(self, clock: _Clock) -> int:
         return self.plan.start_ms + round(clock.day * DAY_MS)
-
-    def _visitor_on(self, visit: Visit) -> str:
-        """Returns the visitor that a gateway takes the person for: one, once it is logged in."""
-        return self._linked or self._anonymous[visit.device]
 
     def _context(self, visit: Visit, mail: str) -> dict[str, Any]:
         person, device = self.person, self.person.devices[visit.device]
@@ -264,6 +261,13 @@ class Diary:
         else:
             context["headgate"]["channel"] = "direct"
         return context
+
+    def _server(self, library: str, version: str) -> dict[str, Any]:
+        """Returns the context of a server, which knows the address of the user and no device."""
+        return {
+            "library": {"name": library, "version": version},
+            "location": {"country": self.person.country.code},
+        }
 
     # -- the person ----------------------------------------------------------------
 
