@@ -122,6 +122,8 @@ def demo(
     if past["history"] is not None or past["remove_history"]:
         run_history(seed=seed, **past)
         return
+    if past["yes"]:
+        raise click.UsageError("--yes belongs to --history")
 
     if seed is None:
         seed = random.SystemRandom().randrange(_MAX_SEED)

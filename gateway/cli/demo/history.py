@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 __all__ = ["History", "run_history"]
 
@@ -38,6 +39,7 @@ def run_history(
     """
     from gateway.cli.package_commands import find
 
+    _refuse_others()
     if history is not None and remove_history:
         raise click.UsageError("--history and --remove-history exclude each other")
     command = find(_COMMAND)
@@ -52,3 +54,12 @@ def run_history(
     if yes:
         arguments.append("--yes")
     command.main(arguments, prog_name="gateway demo --history", standalone_mode=False)
+
+
+def _refuse_others() -> None:
+    """Refuses options that only playing visitors has."""
+    context = click.get_current_context()
+    for name in ("url", "write_key", "duration", "speed", "rate"):
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            option = name.replace("_", "-")
+            raise click.UsageError(f"--{option} has no meaning with a history, which sends nothing")

@@ -18,7 +18,7 @@ EXAMPLES = (
     ("insights", "revenue", "--by", "country"),
     (
         "sql",
-        'SELECT name, count(*) AS views FROM "Product Viewed" GROUP BY name ORDER BY views DESC',
+        'SELECT product_id, count(*) AS views FROM "Product Viewed" GROUP BY ALL ORDER BY 2 DESC',
     ),
 )
 """Arguments of ``gateway``; SPEND is the file of what the campaigns cost."""
