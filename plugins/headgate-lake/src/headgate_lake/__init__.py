@@ -20,6 +20,7 @@ from headgate_lake.columns import COLUMNS, SCHEMA_VERSION, Column, person_of
 from headgate_lake.config import LakeConfig
 from headgate_lake.lake import Lake, LakeState
 from headgate_lake.manifest import Change, DataFile, Day, LakeError, Shard
+from headgate_lake.reports import reports_of
 
 if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name public
     from headgate_lake.commands.place import find_folder as find_folder
@@ -98,6 +99,7 @@ __all__ = [
     "register_commands",
     "register_config",
     "register_destinations",
+    "reports_of",
     "unload",
 ]
 
