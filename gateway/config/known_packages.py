@@ -17,5 +17,6 @@ KNOWN_COMMANDS = {
     "lake": "headgate-lake",
     "sql": "headgate-lake",
     "insights": "headgate-insights",
+    "demo-history": "headgate-demo",
 }
 """Maps a command to the package that brings it."""
