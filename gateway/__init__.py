@@ -88,6 +88,8 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from gateway.components.transform_methods import PerDestination as PerDestination
     from gateway.components.transform_methods import ProducesEvents as ProducesEvents
     from gateway.components.transform_methods import ReceivesEvents as ReceivesEvents
+    from gateway.components.transform_methods import Samples as Samples
+    from gateway.components.transform_methods import SuspectsRequest as SuspectsRequest
     from gateway.components.transform_methods import SuspectsText as SuspectsText
     from gateway.components.transform_methods import WorksApart as WorksApart
     from gateway.errors import BatchError as BatchError
@@ -179,7 +181,7 @@ else:  # at run time
         "gateway.components.transform": "Transform TransformSpec",
         "gateway.components.transform_methods": (
             "ChangesClient ChangesContext ChangesIds KeepsByIds PassesText PerDestination "
-            "ProducesEvents ReceivesEvents SuspectsText WorksApart"
+            "ProducesEvents ReceivesEvents Samples SuspectsRequest SuspectsText WorksApart"
         ),
         "gateway.errors": (
             "BatchError ConfigError DeliveryError GatewayError Misconfigured Permanent "

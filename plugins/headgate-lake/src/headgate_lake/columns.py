@@ -64,7 +64,8 @@ DERIVED: dict[str, str] = {
     "referrer": "coalesce({context.page.referrer}, " + _OF_PAGE.format("referrer") + ")",
     "amount": "try_cast({properties.revenue} AS DOUBLE)",
     "total": "try_cast({properties.total} AS DOUBLE)",
-    "sampled": "try_cast({context.headgate.weight} AS DOUBLE)",
+    "sampled": "coalesce(weight, try_cast({context.headgate.weight} AS DOUBLE))",
+    "doubt": "coalesce(weight_doubt, {context.headgate.weight_doubt})",
 }
 """Values that several columns, or one column several times, are made from. DuckDB plans the
 statement anew for each batch, and repeated expressions would double the time of that."""
@@ -85,10 +86,7 @@ _REVENUE = (
     "CASE WHEN type <> 'track' THEN NULL WHEN isfinite(amount) THEN amount "
     "WHEN event IN ('Order Completed', 'Order Refunded') AND isfinite(total) THEN total END"
 )
-_WEIGHT = (
-    "CASE WHEN {context.headgate.weight_doubt} IS NULL "
-    "THEN CASE WHEN isfinite(sampled) THEN sampled ELSE 1 END END"
-)
+_WEIGHT = "CASE WHEN doubt IS NULL THEN CASE WHEN isfinite(sampled) THEN sampled ELSE 1 END END"
 
 COLUMNS: tuple[Column, ...] = (
     Column("message_id", "VARCHAR", "message_id", "The event's id, unique within its source."),
@@ -129,7 +127,7 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "weight_doubt",
         "VARCHAR",
-        "{context.headgate.weight_doubt}",
+        "doubt",
         "Id of the transform that makes the weight unprovable.",
     ),
     Column(
