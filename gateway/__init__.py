@@ -117,6 +117,7 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from gateway.events.device import mobile_platform as mobile_platform
     from gateway.events.envelope.arrival import Arrival as Arrival
     from gateway.events.envelope.arrival import Receipt as Receipt
+    from gateway.events.envelope.client import Client as Client
     from gateway.events.event import EVENT_TYPES as EVENT_TYPES
     from gateway.events.event import Event as Event
     from gateway.events.integrations import integration_options as integration_options
@@ -194,6 +195,7 @@ else:  # at run time
         "gateway.events.conditions.unit": "visitor_of",
         "gateway.events.device": "ContextFields context_values mobile_platform",
         "gateway.events.envelope.arrival": "Arrival Receipt",
+        "gateway.events.envelope.client": "Client",
         "gateway.events.event": "EVENT_TYPES Event",
         "gateway.events.integrations": "integration_options",
         "gateway.events.naming": "name_from_template utm_parameters",
