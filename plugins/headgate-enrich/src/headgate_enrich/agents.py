@@ -46,7 +46,7 @@ class Agents:
     def __init__(self, *, max_chars: int, max_cached: int) -> None:
         self._max_chars = max_chars
         self._read = lru_cache(max_cached)(_read)
-        _resolver(), _bots()  # half a second, which no request shall wait for
+        _read("Mozilla/5.0")  # loads all rules: half a second, which no request shall wait for
 
     def facts(self, agent: str) -> str:
         """Returns members of a JSON object that tell what a user agent tells; none if it is blank.
