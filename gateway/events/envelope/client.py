@@ -97,18 +97,18 @@ def enrich(
         if seen.direct is not UNSET or seen.headgate is not EMPTY:
             _rewrite(event, None, None, "")
         return
-    facts = client.ip_facts
-    ip, own_ip = client.ip, seen.ip
-    if isinstance(own_ip, str) and own_ip.strip():
+    ip, own_ip, facts = client.ip, seen.ip, client.ip_facts
+    if (ip is not None or facts) and isinstance(own_ip, str) and own_ip.strip():
         if ip is not None and own_ip not in (ip, _ANONYMISED):
             add_notes(event, (), request_ip=ip)
         ip, facts = None, ""
-    agent, own_agent = client.user_agent, seen.user_agent
-    own_agent_given = isinstance(own_agent, str) and own_agent.strip()
-    if client.agent_facts and (own_agent == agent or not own_agent_given):
-        facts = f"{facts},{client.agent_facts}" if facts else client.agent_facts
-    if not agent or own_agent_given:
-        agent = None
+    agent, own_agent = client.user_agent or None, seen.user_agent
+    if agent is not None or client.agent_facts:
+        has_own = isinstance(own_agent, str) and own_agent.strip()
+        if client.agent_facts and (not has_own or own_agent == agent):
+            facts = f"{facts},{client.agent_facts}" if facts else client.agent_facts
+        if has_own:
+            agent = None
     if (
         seen.direct is not UNSET
         or seen.headgate is not EMPTY
