@@ -40,6 +40,7 @@ def _lazy_names(
 if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name public
     from gateway.cli.console import Console as Console
     from gateway.cli.kit import AdminClient as AdminClient
+    from gateway.cli.kit import find_figures as find_figures
     from gateway.cli.kit import find_gateway as find_gateway
     from gateway.cli.kit import load_scope as load_scope
     from gateway.cli.kit import make_table as make_table
@@ -158,7 +159,9 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
 else:  # at run time
     _NAMES = {
         "gateway.cli.console": "Console",
-        "gateway.cli.kit": "AdminClient find_gateway load_scope make_table require_gateway",
+        "gateway.cli.kit": (
+            "AdminClient find_figures find_gateway load_scope make_table require_gateway"
+        ),
         "gateway.cli.options": "CONFIG_OPTION Moment explained_errors",
         "gateway.cli.output": "print_json say",
         "gateway.components.admin_area": "AdminArea AdminEndpoint AdminError AdminRequest",

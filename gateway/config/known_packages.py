@@ -8,6 +8,7 @@ KNOWN_TABLES = {
     "insights": "headgate-insights",
     "boards": "headgate-insights",
     "goals": "headgate-insights",
+    "report": "headgate-insights",
     "sql": "headgate-lake",
 }
 """Maps a table of config.toml to the package that reads it."""

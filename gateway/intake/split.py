@@ -63,10 +63,12 @@ async def split(
     found = examine(heads, plain.type)
     odd, ends, whole = found.odd, [], False
     odd += await suppressed_places(heads, suppressed, plain.type)
+    large = len(heads) > MOST_DECODED
     unnamed = [n for n in found.unnamed if n not in plain.made]
     if unnamed:
+        if large:
+            await asyncio.sleep(0)
         array = with_ids(array, heads, unnamed)
-    large = len(heads) > MOST_DECODED
     if large:
         await asyncio.sleep(0)  # others get their turn, here and after the search
     sealed_as = origin

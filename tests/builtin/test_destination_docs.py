@@ -10,7 +10,7 @@ import tomllib
 from dataclasses import fields
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 import pytest
 
@@ -111,7 +111,8 @@ def test_the_batching_of_each_type_is_as_documented() -> None:
 def test_all_hooks_and_errors_are_documented() -> None:
     """The page has every hook with its argument, and every error that `send` may raise."""
     for hook, (_, spec) in HOOKS.items():
-        assert f"| `{hook}(register: Callable[[{spec.__name__}[Any]], None])` |" in PLUGINS
+        taken = f"{spec.__name__}[Any]" if issubclass(spec, Generic) else spec.__name__
+        assert f"| `{hook}(register: Callable[[{taken}], None])` |" in PLUGINS
     for error in DeliveryError.__subclasses__() + [
         inner for outer in DeliveryError.__subclasses__() for inner in outer.__subclasses__()
     ]:

@@ -99,7 +99,7 @@ async def shelf(scope, request):
         raise AdminError("there is no shelf 'none'", 404)
     if request.path["id"] == "broken":
         raise SystemExit("the shelf fell down")
-    return {"id": request.path["id"], "query": request.query, "tables": len(scope.tables)}
+    return {"id": request.path["id"], "query": request.query, "tables": "shop" in scope.tables}
 
 
 async def slow(scope, request):
@@ -113,7 +113,7 @@ def register_destinations(register):
 
 @hookimpl
 def register_figures(register):
-    register(FigureSpec("funnel", Funnel, lambda config: config))
+    register(FigureSpec("tills", Funnel, lambda config: config))
 
 
 @hookimpl

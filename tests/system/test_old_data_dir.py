@@ -107,7 +107,8 @@ def test_commands_read_it_as_the_old_release_did(old: Old) -> None:
     """Commands print the same about the files of a stopped gateway as the old release did."""
     facts = old.facts
     assert old.json("ledger") == facts["ledger"]
-    assert old.lines("dead", "show") == facts["dead"]
+    told = old.lines("dead", "show")  # fields may have been added since
+    assert [{key: one[key] for key in facts["dead"][0]} for one in told] == facts["dead"]
     listed = old.run("dead", "list")
     counts = Counter((letter["destination"], letter["reason"]) for letter in facts["dead"])
     assert [f"{id_}: {number} {reason}" for (id_, reason), number in sorted(counts.items())] == (

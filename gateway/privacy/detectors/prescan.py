@@ -50,6 +50,7 @@ _ALL = DETECT | NAMES | PATHS
 # the string must be a key.
 _AT, _NUMBER, _KEY = 8, 16, 32
 _COST_OF_CHECK = 10  # of a possible number, in hits that need none
+_BYTES_FOR_A_HIT = 8  # of its text: checking this many takes as long as a hit
 _EVERY_SLOT = range(len(BODIES))
 _BOUNDARY = b"\0"  # no JSON text has it
 
@@ -187,7 +188,7 @@ class Prescan:
             TooManyHits: as for `suspects`.
         """
         every = chain.from_iterable(map(_TEXTS, events))
-        if not self.any_of(filter(None, every)):
+        if not self.any_of(filter(None, every), most):
             return set()
         every = chain.from_iterable(map(_TEXTS, events))
         texts = [b'"%b"' % (text or "").encode(errors="replace") for text in every]
@@ -235,7 +236,7 @@ class Prescan:
                 looked_at = harmless.end()
                 continue
             begin, looked_at = _token(data, end)
-            checked += _COST_OF_CHECK
+            checked += _COST_OF_CHECK + (looked_at - begin) // _BYTES_FOR_A_HIT
             if most is not None and checked > most:
                 raise TooManyHits
             if self._is_suspicious(data[begin:looked_at]):

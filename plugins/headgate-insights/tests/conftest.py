@@ -107,12 +107,12 @@ class Ask(Protocol):
     ) -> Answer: ...
 
 
-@pytest.fixture
-def make_lake(tmp_path: Path) -> Callable[..., MemoryLake]:
+@pytest.fixture(scope="session")
+def make_lake(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., MemoryLake]:
     """Makes a lake in memory of events."""
 
     def make(events: Iterable[Event], watermark: datetime | None = None) -> MemoryLake:
-        return MemoryLake(events, tmp_path, watermark)
+        return MemoryLake(events, tmp_path_factory.mktemp("lake"), watermark)
 
     return make
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 from aiohttp import web
@@ -23,6 +24,7 @@ from gateway.http.client_ip import ClientAddress
 
 __all__ = ["Ingest"]
 
+_LARGE_BODY_BYTES = 65_536
 _LONGEST_TIME = 100  # characters
 _STRICT_SUCCESS = frozenset({"invalid_write_key", "source_disabled"})
 
@@ -99,12 +101,17 @@ class Ingest:
             timeout_seconds=self._timeout_seconds,
         )
         plain = None if self._intake.decodes_all else self._read(body, kind, caps)
+        large = len(body) > _LARGE_BODY_BYTES
         if plain is not None:
             used = self.key_of(request, key or plain.write_key)
             self.charge(used, len(plain.heads))
             size = max(len(body), len(plain.array))
+            if large:
+                await asyncio.sleep(0)  # others get their turn between the steps
             if await self._take_as_sent(request, used, plain, size, received_ms):
                 return
+            if large:
+                await asyncio.sleep(0)
         parsed = parse_batch(body) if kind is None else parse_event(body, kind)
         used = self.key_of(request, key or parsed.write_key)
         source_id = used.source_id
@@ -117,6 +124,8 @@ class Ingest:
         self.select(source_id, parsed)
         if plain is None:
             self.charge(used, len(parsed.events) + parsed.discarded.total())
+        if large:
+            await asyncio.sleep(0)
         await self.accept(request, used, parsed, received_ms, config.category)
 
     def _read(self, body: bytes, kind: str | None, caps: SegmentConfig) -> Plain | None:

@@ -20,6 +20,7 @@ from headgate_lake.columns import COLUMNS, SCHEMA_VERSION, Column, person_of
 from headgate_lake.config import LakeConfig
 from headgate_lake.lake import Lake, LakeState
 from headgate_lake.manifest import Change, DataFile, Day, LakeError, Shard
+from headgate_lake.reports import reports_of
 
 if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name public
     from headgate_lake.sql.errors import QueriesBusy as QueriesBusy
@@ -86,6 +87,7 @@ __all__ = [
     "register_commands",
     "register_config",
     "register_destinations",
+    "reports_of",
 ]
 
 __version__ = "0.1.0"

@@ -5,7 +5,8 @@ with those that were replaced before and wait for their deletion. Merging waits 
 might copy a row that is about to go. Events that are sent meanwhile are newer and stay.
 
 Files that are not in the manifest and lie among the lake's are deleted if they hold a user: a crash
-or a restored backup may have left them. The history of the SQL shell is deleted as a whole.
+or a restored backup may have left them. The history of the SQL shell is deleted as a whole,
+and so are reports that name a user.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from gateway import Subjects
 from headgate_lake.manifest import DataFile, Manifest
 from headgate_lake.parquet import Owners, Unreadable
+from headgate_lake.reports import forget_reports
 from headgate_lake.retention import delete_removed
 from headgate_lake.session import Session
 from headgate_lake.sql.history import forget
@@ -58,6 +60,7 @@ def erase(root: Path, subjects: Subjects, memory_bytes: int, clock: Callable[[],
                     gone.rows += rows
                     gone.files += 1
             forget(root)
+            gone.files += forget_reports(root, (*owners.users, *owners.anonymous))
             delete_removed(session, grace_ms=-1)
             gone.files += _delete_strays(session, owners)
             gone.unread = len(session.folder.aside())
