@@ -33,7 +33,7 @@ MOST_PLACES = 4_000
 _AGENT, _IP = b'"userAgent"', b'"ip"'
 _VALUE = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*")
 _LETTER = re.compile(rb"\\u00[4-7]")  # an escape by which a key may be spelled differently
-_ESCAPE = b"\\u00"
+_BACKSLASH = b"\\"
 _QUOTE, _BLANK = b'"', b'""'
 
 
@@ -117,7 +117,8 @@ class Enrich(Transform, SuspectsRequest, ChangesClient):
 
 def _spelled(text: bytes) -> bool:
     """Tells whether keys may be spelled with escapes; no known client does that."""
-    return _ESCAPE in text and _LETTER.search(text) is not None
+    # One byte is found many times faster than several.
+    return _BACKSLASH in text and _LETTER.search(text) is not None
 
 
 def _places(text: bytes, key: bytes, same: bytes) -> list[int]:
