@@ -155,6 +155,8 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from gateway.http.retry_after import parse_retry_after as parse_retry_after
     from gateway.http.settings import HttpSettings as HttpSettings
     from gateway.http.settings import VendorSettings as VendorSettings
+    from gateway.rollouts.sequential import half_width as half_width
+    from gateway.rollouts.sequential import log_evidence as log_evidence
 
 else:  # at run time
     _NAMES = {
@@ -217,6 +219,7 @@ else:  # at run time
         "gateway.http.reply": "Reply status_error",
         "gateway.http.retry_after": "parse_retry_after",
         "gateway.http.settings": "HttpSettings VendorSettings",
+        "gateway.rollouts.sequential": "half_width log_evidence",
     }
 
     __all__, __getattr__, __dir__ = _lazy_names(__name__, _NAMES)

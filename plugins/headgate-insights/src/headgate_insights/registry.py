@@ -18,8 +18,14 @@ BUILTINS = (
     "lifecycle",
     "retention",
     "churn",
+    "funnel",
+    "revenue",
+    "ltv",
+    "campaigns",
     "sessions",
     "paths",
+    "engagement",
+    "experiment",
     "events",
 )
 """The figures of this package; each is a module of `headgate_insights.figures` with a ``SPEC``."""
