@@ -24,6 +24,7 @@ ANYTHING = "*"
 
 NOT_DONE_BY_PEOPLE = (
     "Email Delivered",
+    "Email Opened",  # mail clients fetch pictures that nobody looks at
     "Email Bounced",
     "Push Notification Received",
     "Push Notification Bounced",
