@@ -151,6 +151,7 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from gateway.http.retry_after import parse_retry_after as parse_retry_after
     from gateway.http.settings import HttpSettings as HttpSettings
     from gateway.http.settings import VendorSettings as VendorSettings
+    from gateway.runtime.offline_intake import OfflineIntake as OfflineIntake
 
 else:  # at run time
     _NAMES = {
@@ -210,6 +211,7 @@ else:  # at run time
         "gateway.http.reply": "Reply status_error",
         "gateway.http.retry_after": "parse_retry_after",
         "gateway.http.settings": "HttpSettings VendorSettings",
+        "gateway.runtime.offline_intake": "OfflineIntake",
     }
 
     __all__, __getattr__, __dir__ = _lazy_names(__name__, _NAMES)

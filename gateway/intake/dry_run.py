@@ -133,9 +133,10 @@ class IntakeDryRun(SourceDirectory):
     def take_in(self, source_id: str, events: list[Event], received_ms: int) -> list[Event | str]:
         """Returns each event as it would be stored, or the code that it would be discarded with.
 
-        Unlike `accept` it records no steps, and it does not look for duplicates.
+        Unlike `accept` it records no steps, and it does not look for duplicates. The source of an
+        import need not stand in config.toml.
         """
-        if not self.enabled(source_id):
+        if source_id in self._sources and not self.enabled(source_id):
             return ["source_disabled"] * len(events)
         self._transforms.receive(events)
         prepare = preparer(Origin(source_id, received_ms), self._suppressed)

@@ -1,0 +1,239 @@
+"""Imports files into a lake, each event once.
+
+The same file can be imported again after a kill or by mistake: an event whose source and message id
+are in the lake is not added once more. A record without an id gets one made of its line and number,
+so it has the same id each time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from gateway import Batch, Event, GatewayError, OfflineIntake, format_ms, parse_ms
+from headgate_lake.config import LakeConfig
+from headgate_lake.failures import explained
+from headgate_lake.importing.formats import FORMATS, Fields, detected
+from headgate_lake.importing.reading import Bad, records_of
+from headgate_lake.upkeep import keep_up
+from headgate_lake.writer import LakeWriter
+
+__all__ = ["BATCH_EVENTS", "Importer", "Refuse", "Summary"]
+
+BATCH_EVENTS = 20_000
+"""Events that are written together."""
+
+_MOST_AHEAD_MS = 86_400_000
+
+Refuse: TypeAlias = Callable[[str, str, bytes], None]
+"""Is given place, reason and text of each record that is not taken."""
+
+
+class Summary(Struct):
+    """The result of an import; ``read`` is the sum of the other numbers.
+
+    Attributes:
+        known: events that were in the lake already, or earlier in the files.
+        discarded: events that intake discards, such as those of suppressed users, by code.
+        refused: records that are no events, by reason.
+        old: events that the lake's `retention_days` will remove; they are among those taken.
+    """
+
+    source: str
+    read: int = 0
+    taken: int = 0
+    known: int = 0
+    discarded: dict[str, int] = {}
+    refused: dict[str, int] = {}
+    old: int = 0
+
+
+class Importer:
+    """Imports files into one lake.
+
+    Args:
+        folder: of the lake.
+        source: id of the source that the events get.
+        format_: a name of `FORMATS`; empty to tell it by the records.
+        columns: names of fields of the tracking API to names of columns or keys of the records.
+        owner: names the gateway of the lake, which may run.
+        progress: is given the number of records read so far.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        config: LakeConfig,
+        intake: OfflineIntake,
+        clock: Callable[[], int],
+        *,
+        source: str,
+        owner: str,
+        format_: str = "",
+        columns: Mapping[str, str] | None = None,
+    ) -> None:
+        self._folder = folder
+        self._config = config
+        self._intake = intake
+        self._clock = clock
+        self._format = format_
+        self._columns = columns or {}
+        self._owner = owner
+        self.summary = Summary(source)
+        self._codes: Counter[str] = Counter()
+        self._reasons: Counter[str] = Counter()
+
+    def preview(self, paths: list[Path], events: int) -> Iterator[dict[str, Any]]:
+        """Yields the first events as the lake would get them, and writes nothing."""
+        left = events
+        for path in paths:
+            for place, record, text in records_of(path):
+                if left <= 0:
+                    return
+                left -= 1
+                try:
+                    fields = self._fields(record, place, text)
+                except Bad as error:
+                    yield {"refused": str(error)}
+                    continue
+                (one,) = self._taken([fields])
+                yield one.to_dict() if isinstance(one, Event) else {"discarded": one}
+
+    def run(self, paths: list[Path], refuse: Refuse, progress: Callable[[int], None]) -> Summary:
+        """Imports files, and returns what became of their records.
+
+        Raises:
+            GatewayError: a file or the lake cannot be used. What was written until then stays.
+        """
+        writer = LakeWriter(self._folder, self._config.memory_bytes, self._clock)
+        owned = -1
+        try:
+            owned = explained(self._folder, lambda: writer.open().folder.own(self._owner))
+            for path in paths:
+                self._import(path, writer, refuse, progress)
+        finally:
+            writer.close()
+            if owned >= 0:
+                os.close(owned)
+            self.summary.discarded = dict(self._codes)
+            self.summary.refused = dict(self._reasons)
+        return self.summary
+
+    def _import(
+        self, path: Path, writer: LakeWriter, refuse: Refuse, progress: Callable[[int], None]
+    ) -> None:
+        chunk: list[tuple[str, Fields, bytes]] = []
+        try:
+            for place, record, text in records_of(path):
+                self.summary.read += 1
+                try:
+                    chunk.append((place, self._fields(record, place, text), text))
+                except Bad as error:
+                    self._reasons[str(error)] += 1
+                    refuse(place, str(error), text)
+                if len(chunk) == BATCH_EVENTS:
+                    self._write(chunk, writer, refuse)
+                    chunk = []
+                    progress(self.summary.read)
+        finally:
+            if chunk:  # what stands before a damage counts
+                self._write(chunk, writer, refuse)
+            progress(self.summary.read)
+
+    def _write(
+        self, chunk: list[tuple[str, Fields, bytes]], writer: LakeWriter, refuse: Refuse
+    ) -> None:
+        taken = self._taken([fields for _, fields, _ in chunk])
+        events: list[Event] = []
+        for (place, _, text), one in zip(chunk, taken, strict=True):
+            if isinstance(one, Event):
+                events.append(one)
+            else:
+                self._codes[one] += 1
+                refuse(place, one, text)
+        if not events:
+            return
+        queue_id = f"import:{self.summary.source}"
+
+        def write() -> int:
+            first = writer.open().manifest.cursor(queue_id)
+            batch = Batch(events, range(first, first + len(events)), queue_id=queue_id)
+            wrote = writer.write(batch, by_id=True)
+            self.summary.taken += wrote.added
+            self.summary.known += wrote.known
+            return wrote.most_files
+
+        if explained(self._folder, write) >= self._config.merge_files:
+            explained(self._folder, lambda: keep_up(self._folder, self._config, self._clock))
+        if self._config.retention_days:
+            oldest = format_ms(self._clock() - self._config.retention_days * 86_400_000)
+            self.summary.old += sum((event.timestamp or "") < oldest for event in events)
+
+    def _fields(self, record: Mapping[str, Any] | Bad, place: str, text: bytes) -> Fields:
+        if isinstance(record, Bad):
+            raise record
+        if self._columns:
+            fields = self._mapped(record)
+        else:
+            name = self._format or detected(record)
+            if name is None:
+                raise GatewayError(
+                    "the format cannot be told by the first record; name it with --format, or its "
+                    "columns with --map userId=COLUMN"
+                )
+            self._format = name
+            fields = FORMATS[name](record)
+        moment = parse_ms(fields.get("timestamp"))
+        if moment is None:
+            raise Bad("no time, or one that cannot be read")
+        if moment > self._clock() + _MOST_AHEAD_MS:
+            raise Bad("a time in the future")
+        fields["timestamp"] = format_ms(moment)
+        fields.pop("sentAt", None)  # the client's clock was corrected before the export
+        if not fields.get("messageId"):
+            line = f"{place.rpartition(':')[2]}:".encode() + text
+            fields["messageId"] = f"line-{hashlib.sha256(line).hexdigest()[:40]}"
+        return {key: value for key, value in fields.items() if value not in (None, "")}
+
+    def _mapped(self, record: Mapping[str, Any]) -> Fields:
+        """Makes fields of the columns that the user names; the other columns are properties."""
+        fields: Fields = {"type": "track"}
+        used = set()
+        for field, column in self._columns.items():
+            if column.startswith("="):
+                fields[field] = column[1:]
+            elif column in record:
+                used.add(column)
+                fields[field] = record[column]
+            else:
+                raise GatewayError(f"there is no column {column!r}; there are: {', '.join(record)}")
+        properties = {
+            key: value for key, value in record.items() if key not in used and value != ""
+        }
+        body = "traits" if fields["type"] in ("identify", "group") else "properties"
+        own = {
+            field.removeprefix("properties."): fields.pop(field)
+            for field in list(fields)
+            if field.startswith("properties.")
+        }
+        return fields | {body: properties | own}
+
+    def _taken(self, chunk: list[Fields]) -> list[Event | str]:
+        now_ms = self._clock()
+        received = [parse_ms(fields.pop("receivedAt", None)) for fields in chunk]
+        texts = [msgspec.json.encode(fields) for fields in chunk]
+        taken = self._intake.take(self.summary.source, texts, now_ms)
+        for one, moment in zip(taken, received, strict=True):
+            if isinstance(one, Event):
+                # The time of the import says nothing about the event.
+                one.received_at = (
+                    one.timestamp if moment is None else format_ms(min(moment, now_ms))
+                )
+        return taken
