@@ -89,6 +89,8 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from gateway.components.transform_methods import PerDestination as PerDestination
     from gateway.components.transform_methods import ProducesEvents as ProducesEvents
     from gateway.components.transform_methods import ReceivesEvents as ReceivesEvents
+    from gateway.components.transform_methods import Samples as Samples
+    from gateway.components.transform_methods import SuspectsRequest as SuspectsRequest
     from gateway.components.transform_methods import SuspectsText as SuspectsText
     from gateway.components.transform_methods import WorksApart as WorksApart
     from gateway.errors import BatchError as BatchError
@@ -116,6 +118,7 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from gateway.events.device import mobile_platform as mobile_platform
     from gateway.events.envelope.arrival import Arrival as Arrival
     from gateway.events.envelope.arrival import Receipt as Receipt
+    from gateway.events.envelope.client import Client as Client
     from gateway.events.event import EVENT_TYPES as EVENT_TYPES
     from gateway.events.event import Event as Event
     from gateway.events.integrations import integration_options as integration_options
@@ -185,7 +188,7 @@ else:  # at run time
         "gateway.components.transform": "Transform TransformSpec",
         "gateway.components.transform_methods": (
             "ChangesClient ChangesContext ChangesIds KeepsByIds PassesText PerDestination "
-            "ProducesEvents ReceivesEvents SuspectsText WorksApart"
+            "ProducesEvents ReceivesEvents Samples SuspectsRequest SuspectsText WorksApart"
         ),
         "gateway.errors": (
             "BatchError ConfigError DeliveryError GatewayError Misconfigured Permanent "
@@ -198,6 +201,7 @@ else:  # at run time
         "gateway.events.conditions.unit": "visitor_of",
         "gateway.events.device": "ContextFields context_values mobile_platform",
         "gateway.events.envelope.arrival": "Arrival Receipt",
+        "gateway.events.envelope.client": "Client",
         "gateway.events.event": "EVENT_TYPES Event",
         "gateway.events.integrations": "integration_options",
         "gateway.events.naming": "name_from_template utm_parameters",

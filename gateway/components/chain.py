@@ -12,7 +12,7 @@ from typing import TypeVar
 import anyio.to_thread
 import structlog
 from anyio import CapacityLimiter
-from msgspec import Raw
+from msgspec import Raw, json, structs
 
 from gateway.components.isolation import contained, is_interrupt
 from gateway.components.transform import Transform
@@ -27,13 +27,16 @@ from gateway.events.event import Event
 __all__ = ["Chain", "Outcome"]
 
 _LOG_EVERY_SECONDS = 60.0
+_ANYONE = Client()
 
 _T = TypeVar("_T")
 _Apply = Callable[[list[Event]], "list[Event] | None"]
 _Produced = Callable[[], list[Event]]
 _NONE = "apply has returned None"
-_Step = tuple[str, _Apply, "_Produced | None", bool, bool]
-"""Id, `apply`, `produced`, `mutates`, and whether `apply` may put its work off."""
+_Passes = Callable[[bytes | memoryview], bool]
+_Weight = Callable[[Event], "float | None"]
+_Step = tuple[str, _Apply, "_Produced | None", "_Weight | None", bool, bool]
+"""Id, `apply`, `produced`, `weight`, `mutates`, and whether `apply` may put its work off."""
 
 
 @dataclass(slots=True)
@@ -75,40 +78,63 @@ class Chain:
 
     Args:
         steps: pairs of the transform's id and the transform.
+        weighs: write into the events that samples keep how many people one stands for.
     """
 
-    def __init__(self, steps: Sequence[tuple[str, Transform]] = ()) -> None:
+    def __init__(
+        self, steps: Sequence[tuple[str, Transform]] = (), *, weighs: bool = False
+    ) -> None:
         self._transforms = tuple(steps)
+        self._weighs = weighs
         self._doubted: dict[str, float] = {}
         # Bound once: no event pays for finding out which methods a transform has.
         bound = [(id_, TransformMethods.of(transform)) for id_, transform in steps]
-        self._steps = tuple((id_, m.apply, m.produced, m.mutates, False) for id_, m in bound)
-        self._brief = tuple(
-            (id_, m.apply_briefly or m.apply, m.produced, m.mutates, m.apply_briefly is not None)
-            for id_, m in bound
+        weights = [m.weight if weighs else None for _, m in bound]
+        self._steps: tuple[_Step, ...] = tuple(
+            (id_, m.apply, m.produced, weight, m.mutates, False)
+            for (id_, m), weight in zip(bound, weights, strict=True)
         )
-        self._apart = tuple(
-            (id_, m.apply_apart or m.apply, m.produced, m.mutates, False) for id_, m in bound
+        self._brief: tuple[_Step, ...] = tuple(
+            (
+                id_,
+                m.apply_briefly or m.apply,
+                m.produced,
+                weight,
+                m.mutates,
+                m.apply_briefly is not None,
+            )
+            for (id_, m), weight in zip(bound, weights, strict=True)
+        )
+        self._apart: tuple[_Step, ...] = tuple(
+            (id_, m.apply_apart or m.apply, m.produced, weight, m.mutates, False)
+            for (id_, m), weight in zip(bound, weights, strict=True)
         )
         self._passes = _all_have(m.passes for _, m in bound)
-        self._suspects = _all_have(m.suspects for _, m in bound)
+        self._passes_additions = _all_have(m.passes for _, m in bound if m.of_client is None)
+        self._suspects = _all_have(m.suspects_of or _of_text(m.suspects) for _, m in bound)
         self.sees_all = self._suspects is None
         self._keeps = _all_have((id_, m.keeps) if m.keeps else None for id_, m in bound)
+        if any(weights):
+            self._keeps = None  # a weight is written into events, not into ids
         self._forms = tuple(m.forms or _forms_by(m.apply) for _, m in bound if m.mutates)
         self._receives = tuple(m.receive for _, m in bound if m.receive is not None)
         self._of_client = tuple(m.of_client for _, m in bound if m.of_client is not None)
         self._of_context = tuple((id_, m.of_context, m.passes) for id_, m in bound)
-        self.mutates = any(m.mutates for _, m in bound)
+        self.mutates = any(m.mutates for _, m in bound) or any(weights)
         self.ids = tuple(id_ for id_, _ in bound)
         self.adds_to = tuple((id_, source) for id_, m in bound for source in m.adds_to)
 
     def singles(self) -> list[tuple[str, Chain]]:
         """Returns the id of each transform, and a chain of it alone."""
-        return [(id_, Chain([(id_, transform)])) for id_, transform in self._transforms]
+        return [
+            (id_, Chain([(id_, transform)], weighs=self._weighs))
+            for id_, transform in self._transforms
+        ]
 
     def part(self, ids: Collection[str]) -> Chain:
         """Returns a chain of the transforms with these ids, in their order."""
-        return Chain([step for step in self._transforms if step[0] in ids])
+        chosen = [step for step in self._transforms if step[0] in ids]
+        return Chain(chosen, weighs=self._weighs)
 
     def __bool__(self) -> bool:
         return bool(self._steps)
@@ -136,22 +162,33 @@ class Chain:
 
     def passes(self, text: bytes | memoryview) -> bool:
         """Tells whether all transforms surely keep the events of a JSON text, and change none."""
-        if self._passes is None:
+        return self._pass(self._passes, text)
+
+    def passes_additions(self, text: bytes) -> bool:
+        """Tells the same of what is added from a request; `of_client` has seen that already."""
+        return self._passes is not None and self._pass(self._passes_additions, text)
+
+    def _pass(self, all_passes: Sequence[_Passes] | None, text: bytes | memoryview) -> bool:
+        if all_passes is None:
             return False
         try:
-            return all(passes(text) for passes in self._passes)
+            return all(passes(text) for passes in all_passes)
         except BaseException as error:  # noqa: BLE001 - see `_doubt`
             self._doubt("passes", error)
             return False
 
-    def suspects(self, text: bytes) -> Collection[int] | None:
-        """Returns where there may be something to change; None where a transform cannot tell."""
+    def suspects(self, text: bytes, client: Client = _ANYONE) -> Collection[int] | None:
+        """Returns where there may be something to change; None where a transform cannot tell.
+
+        Args:
+            client: the sender of the request, before `of_client`.
+        """
         if self._suspects is None:
             return None
         ends: set[int] = set()
         try:
             for suspects in self._suspects:
-                found = suspects(text)
+                found = suspects(text, client)
                 if found is None:
                     return None
                 ends.update(found)
@@ -264,7 +301,7 @@ class Chain:
 
 def _run(steps: Sequence[_Step], outcome: Outcome) -> None:
     """Applies transforms until one takes too long."""
-    for number, (id_, apply, produced, mutates, puts_off) in enumerate(steps):
+    for number, (id_, apply, produced, weight, mutates, puts_off) in enumerate(steps):
         before = outcome.kept
         if not before:
             break
@@ -292,6 +329,33 @@ def _run(steps: Sequence[_Step], outcome: Outcome) -> None:
         changed = _changed(kept, before, originals) if originals else []
         if changed:
             outcome.changed[id_] = changed
+        if weight is not None:
+            _weigh(id_, weight, kept)
+
+
+def _weigh(id_: str, weight: _Weight, events: list[Event]) -> None:
+    """Writes into the events that a sample keeps how many people one stands for."""
+    for event in events:
+        try:
+            with contained:
+                one = weight(event)
+        except Exception:  # noqa: BLE001 - a weight that cannot be told is none
+            one = None
+        if one == 1.0:
+            continue
+        notes = event.notes
+        if one is None or not 1.0 < one < math.inf:
+            notes = structs.replace(notes, weight_doubt=notes.weight_doubt or id_)
+        else:
+            notes = structs.replace(notes, weight=notes.weight * one)
+        event.raw_notes = Raw(json.encode(notes))
+
+
+def _of_text(
+    suspects: Callable[[bytes], Collection[int] | None] | None,
+) -> Callable[[bytes, Client], Collection[int] | None] | None:
+    """Returns `SuspectsText.suspects` as a function that gets the client too."""
+    return None if suspects is None else lambda text, _: suspects(text)
 
 
 def _forms_by(apply: _Apply) -> Callable[[str, str], Collection[str]]:

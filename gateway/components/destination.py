@@ -159,6 +159,7 @@ class DestinationSpec(Generic[C]):
             when the user forces it.
         atomic: a batch is delivered whole and in order, or not at all: `send` never raises
             `BatchError` for some items and delivers the others.
+        weighs: it reads `Notes.weight`, so delivery transforms that sample have to write it.
         rehearses: it supports dry runs by `Context.rehearsal`. A destination whose only way out is
             `gateway.HttpClient` does; see `gateway.components.dry_run`.
     """
@@ -173,4 +174,5 @@ class DestinationSpec(Generic[C]):
     idempotent: bool = False
     atomic: bool = False
     rehearses: bool = False
+    weighs: bool = False
     api: int = API_VERSION

@@ -55,6 +55,10 @@ class Member(Protocol):
 class Group(Protocol):
     """A group of users that config names."""
 
+    @property
+    def by(self) -> str:
+        """The id that decides a user's arm, as in config."""
+
     def member(self, event: Event) -> Member | None:
         """Returns the place of an event's user; None for a user in neither arm."""
 

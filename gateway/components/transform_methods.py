@@ -3,10 +3,11 @@
 A transform has such a method by defining it. Inheriting from the protocol is not needed, but lets
 type checkers compare the signatures.
 
-`PassesText`, `SuspectsText`, `ChangesContext` and `KeepsByIds` save work: events that no transform
-has to look at are neither decoded nor encoded. `ReceivesEvents`, `ChangesClient` and
-`ProducesEvents` give a transform more to do. `WorksApart` keeps long work off the event loop.
-`TransformMethods` binds the methods of one transform, once.
+`PassesText`, `SuspectsText`, `SuspectsRequest`, `ChangesContext` and `KeepsByIds` save work: events
+that no transform has to look at are neither decoded nor encoded. `ReceivesEvents`, `ChangesClient`
+and `ProducesEvents` give a transform more to do. `WorksApart` keeps long work off the event loop.
+`Samples` tells figures what a sample stands for. `TransformMethods` binds the methods of one
+transform, once.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ __all__ = [
     "PerDestination",
     "ProducesEvents",
     "ReceivesEvents",
+    "Samples",
+    "SuspectsRequest",
     "SuspectsText",
     "TransformMethods",
     "WorksApart",
@@ -72,6 +75,22 @@ class SuspectsText(PassesText, Protocol):
         Returns:
             Offsets, each right behind something suspicious; empty where the text passes; None
             where that cannot be told, so that all events are looked at.
+        """
+
+
+@runtime_checkable
+class SuspectsRequest(PassesText, Protocol):
+    """Finds the places that it has to look at in the events of a known client; used at intake."""
+
+    @abstractmethod
+    def suspects_of(self, text: bytes, client: Client) -> Collection[int] | None:
+        """Returns what `SuspectsText.suspects` does, with what the client makes known.
+
+        A transform that takes from the client, by `of_client`, what most events need has to look
+        only at those that say something else than their client.
+
+        Args:
+            client: the sender of the request, before any `of_client`.
         """
 
 
@@ -183,6 +202,24 @@ class ChangesIds(Protocol):
 
 
 @runtime_checkable
+class Samples(Protocol):
+    """Keeps a random share, and tells how many each one that is kept stands for.
+
+    Figures count with these weights. A transform that drops events by a rule, such as ``filter``,
+    is no sample. One that drops at random and does not say so makes all figures too low.
+    """
+
+    @abstractmethod
+    def weight(self, event: Event) -> float | None:
+        """Returns how many people the one of a kept event stands for; 1 if nobody is left out.
+
+        It is one over the chance that this person was kept. Returns None if the transform keeps
+        single events rather than all events of a person: then figures that would count the event
+        refuse, and name the transform.
+        """
+
+
+@runtime_checkable
 class PerDestination(Protocol):
     """Works differently for each destination."""
 
@@ -211,6 +248,7 @@ class TransformMethods:
     apply: Callable[[list[Event]], list[Event]]
     passes: Callable[[bytes | memoryview], bool] | None
     suspects: Callable[[bytes], Collection[int] | None] | None
+    suspects_of: Callable[[bytes, Client], Collection[int] | None] | None
     keeps: Callable[[Sequence[Ids | Event]], Sequence[bool] | None] | None
     receive: Callable[[Sequence[Event]], None] | None
     of_client: Callable[[Client], Client] | None
@@ -219,6 +257,7 @@ class TransformMethods:
     apply_briefly: Callable[[list[Event]], list[Event] | None] | None
     apply_apart: Callable[[list[Event]], list[Event]] | None
     forms: Callable[[str, str], Collection[str]] | None
+    weight: Callable[[Event], float | None] | None
 
     @classmethod
     def of(cls, transform: Transform) -> TransformMethods:
@@ -235,6 +274,7 @@ class TransformMethods:
             apply=transform.apply,
             passes=passes,
             suspects=suspects,
+            suspects_of=(transform.suspects_of if isinstance(transform, SuspectsRequest) else None),
             keeps=transform.keeps if isinstance(transform, KeepsByIds) else None,
             receive=transform.receive if isinstance(transform, ReceivesEvents) else None,
             of_client=transform.of_client if isinstance(transform, ChangesClient) else None,
@@ -243,6 +283,7 @@ class TransformMethods:
             apply_briefly=transform.apply_briefly if isinstance(transform, WorksApart) else None,
             apply_apart=transform.apply_apart if isinstance(transform, WorksApart) else None,
             forms=transform.forms if isinstance(transform, ChangesIds) else None,
+            weight=transform.weight if isinstance(transform, Samples) else None,
         )
 
 

@@ -45,6 +45,8 @@ class Notes(Struct, frozen=True, omit_defaults=True, rename="camel"):
         notes: short codes such as ``context_not_object``.
         visitor: the visitor that the event's userId was linked to when the event was stored; see
             `gateway.identity.visitors`.
+        weight: number of people that the event's one stands for, as transforms sample.
+        weight_doubt: id of the first transform that samples in a way that gives no such number.
     """
 
     request_ip: str | None = None
@@ -52,6 +54,8 @@ class Notes(Struct, frozen=True, omit_defaults=True, rename="camel"):
     raw_timestamp: str | None = None
     notes: tuple[str, ...] = ()
     visitor: str | None = None
+    weight: float = 1.0
+    weight_doubt: str | None = None
 
 
 class Event(Struct, kw_only=True, omit_defaults=True, dict=True, rename="camel"):

@@ -73,10 +73,11 @@ async def split(
         await asyncio.sleep(0)  # others get their turn, here and after the search
     sealed_as = origin
     if transforms:
-        client = transforms.of_client(origin.client)
-        if client is not origin.client:
+        sender = origin.client
+        client = transforms.of_client(sender)
+        if client is not sender:
             sealed_as = origin = structs.replace(origin, client=client)
-        suspects = transforms.suspects(_with_shared(array, origin))
+        suspects = transforms.suspects(_with_shared(array, origin), sender)
         if large:
             await asyncio.sleep(0)
         if suspects is None or not _pass_request(transforms, origin):
@@ -130,10 +131,10 @@ def _pass_request(transforms: Chain, origin: Origin) -> bool:
     """Tells whether transforms pass what the gateway adds from the request to its events."""
     sent_at = origin.sent_at
     if sent_at is not None and parse_ms(sent_at) is None:  # it may be noted down
-        return transforms.passes(_SHARED.encode([sent_at])) and transforms.passes(
+        return transforms.passes(_SHARED.encode([sent_at])) and transforms.passes_additions(
             additions(origin.client)
         )
-    return transforms.passes(additions(origin.client))
+    return transforms.passes_additions(additions(origin.client))
 
 
 def _with_context_changed(transforms: Chain, origin: Origin) -> Origin | None:

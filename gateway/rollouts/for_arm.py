@@ -12,6 +12,7 @@ from gateway.components.transform_methods import (
     PerDestination,
     ProducesEvents,
     ReceivesEvents,
+    Samples,
     SuspectsText,
     TransformMethods,
     WorksApart,
@@ -24,7 +25,14 @@ __all__ = ["ForArm"]
 
 
 class ForArm(
-    Transform, SuspectsText, ReceivesEvents, ProducesEvents, WorksApart, ChangesIds, PerDestination
+    Transform,
+    SuspectsText,
+    ReceivesEvents,
+    ProducesEvents,
+    WorksApart,
+    ChangesIds,
+    Samples,
+    PerDestination,
 ):
     """Runs a transform over the events of one arm; all others pass as they are."""
 
@@ -69,6 +77,13 @@ class ForArm(
         kept = set(map(id, found))
         dropped = set(map(id, mine)) - kept
         return [event for event in events if id(event) not in dropped] if dropped else events
+
+    def weight(self, event: Event) -> float | None:
+        """Returns the transform's weight for the arm's events, and 1 for all others."""
+        weight = self._methods.weight
+        if weight is None or not self._of_arm([event], self._group.member):
+            return 1.0
+        return weight(event)
 
     def passes(self, text: bytes | memoryview) -> bool:
         """Tells whether the transform passes the text, whichever arm its events are in."""

@@ -60,6 +60,7 @@ class Group:
     """Assigns events to arms.
 
     Attributes:
+        by: the id that decides the arm.
         layer_salt: salt of the group's layer; None without a layer.
         percent: share of the slot that is in the test arm now.
         earlier: times and percentages for events received before; see `resize`.
@@ -68,6 +69,7 @@ class Group:
     def __init__(self, id_: str, config: GroupConfig, layer_salt: str | None) -> None:
         self.id = id_
         self.config = config
+        self.by = config.by
         self.layer_salt = layer_salt
         self._read: UnitReader = visitor_of if config.by == "user" else unit_reader(config.by)
         self._eligible = compile_condition(config.eligible) if config.eligible else None

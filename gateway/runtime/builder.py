@@ -225,7 +225,8 @@ class Builder:
                 if settings.only is not None:
                     self.groups.use(settings.only.group)
                 own = [one for one in transforms if id_ in (one.destinations or ())]
-                chain = Chain([(one.id, _for_destination(one, id_)) for one in own])
+                steps = [(one.id, _for_destination(one, id_)) for one in own]
+                chain = Chain(steps, weighs=spec.weighs)
                 built.append(_assemble(component, settings, table, spec, chain))
         return built
 

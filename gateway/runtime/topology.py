@@ -223,7 +223,8 @@ def _build_intake(
     ramps: Ramps,
     before: Topology | None,
 ) -> Intake | IntakeDryRun:
-    chain = Chain([(one.id, one.transform) for one in transforms if one.at_intake])
+    at_intake = [(one.id, one.transform) for one in transforms if one.at_intake]
+    chain = Chain(at_intake, weighs=True)
     forms = IdForms(lambda: chain, destinations)
     context = IntakeContext(
         sources={id_: settings for id_, (settings, _) in config.sources.items()},

@@ -16,9 +16,9 @@ from gateway.components.context import Context
 from gateway.components.hookspecs import hookimpl
 from gateway.components.ports import Arm, Group
 from gateway.components.transform import Transform, TransformSpec
-from gateway.components.transform_methods import KeepsByIds
+from gateway.components.transform_methods import KeepsByIds, Samples
 from gateway.events.conditions.bucketing import Share, check_percent, sample_salt
-from gateway.events.conditions.unit import text_of, unit_reader
+from gateway.events.conditions.unit import KEEPS_PEOPLE_WHOLE, text_of, unit_reader
 from gateway.events.envelope.sealed import Ids
 from gateway.events.event import Event
 
@@ -63,13 +63,14 @@ class SampleConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         unit_reader(self.by)
 
 
-class GroupSample(Transform):
+class GroupSample(Transform, Samples):
     """Keeps the events of one arm of a group."""
 
     mutates = False
 
     def __init__(self, group: Group, arm: Arm, *, missing_kept: bool) -> None:
         self._member = group.member
+        self._provable = group.by in KEEPS_PEOPLE_WHOLE
         self._arm = arm
         self._missing_kept = missing_kept
 
@@ -82,8 +83,15 @@ class GroupSample(Transform):
                 kept.append(event)
         return kept if len(kept) < len(events) else events
 
+    def weight(self, event: Event) -> float | None:
+        """Returns the weight of the user's arm; None for a group that divides single events."""
+        if not self._provable:
+            return None
+        member = self._member(event)
+        return 1.0 if member is None else member.weight
 
-class Sample(Transform, KeepsByIds):
+
+class Sample(Transform, KeepsByIds, Samples):
     """Keeps the events of a percentage of ids.
 
     Args:
@@ -98,6 +106,10 @@ class Sample(Transform, KeepsByIds):
         self._ids_tell = config.by in ("user", "anonymous", "event")
         self._share = Share(sample_salt(id_, config.salt), config.percent)
         self._kept = not config.invert
+        kept_percent = 100 - config.percent if config.invert else config.percent
+        self._weight = None
+        if config.by in KEEPS_PEOPLE_WHOLE and kept_percent:
+            self._weight = 100 / kept_percent
         self._missing_kept = config.missing == "keep"
 
     def apply(self, events: list[Event]) -> list[Event]:
@@ -108,6 +120,10 @@ class Sample(Transform, KeepsByIds):
     def keeps(self, ids: Sequence[Ids | Event]) -> Sequence[bool] | None:
         """Tells whether each event is in the sample; returns None where ids do not tell."""
         return self._decide(ids) if self._ids_tell else None
+
+    def weight(self, event: Event) -> float | None:
+        """Returns one over the share; None for a sample of single events."""
+        return self._weight if text_of(self._read(event)) is not None else 1.0
 
     def _decide(self, events: Sequence[Ids | Event]) -> list[bool]:
         read, decided = self._read, {None: self._missing_kept}

@@ -8,10 +8,16 @@ from typing import Any, TypeAlias
 from gateway.events.conditions.path import EVERY, FIELDS, Path, parse_path, path_reader
 from gateway.events.event import EMPTY, Event
 
-__all__ = ["UnitReader", "text_of", "unit_reader", "visitor_of"]
+__all__ = ["KEEPS_PEOPLE_WHOLE", "UnitReader", "text_of", "unit_reader", "visitor_of"]
 
 UnitReader: TypeAlias = Callable[[Event], Any]
 """Returns the value in the id's place, of any type; see `text_of`."""
+
+KEEPS_PEOPLE_WHOLE = frozenset({"user", "anonymous", "group"})
+"""The ids by which a share has all events of a person or none of them.
+
+One person's events may differ in their message id, or in the value at a path.
+"""
 
 _LARGEST_EXACT = 2**53
 

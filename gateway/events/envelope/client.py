@@ -2,6 +2,9 @@
 
 Events of a server SDK do not get them. Their request comes from the application server, and its
 address in `context.ip` would put all users in one data centre.
+
+`context.headgate` is the gateway's own: what transforms have found out about the client is written
+there, and what a client has sent there is removed.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from msgspec import UNSET, Raw, Struct
 
 from gateway.events.envelope.normalise import add_notes
 from gateway.events.envelope.peek import NO_OBJECT, Peek, peek
-from gateway.events.event import Event
+from gateway.events.event import EMPTY, Event
 
 __all__ = ["Client", "additions", "enrich"]
 
@@ -26,11 +29,16 @@ class Client(Struct, frozen=True, omit_defaults=True, rename="camel"):
         ip: address, after trusted proxies; None if it is unknown or must not be kept.
         user_agent: User-Agent header.
         category: kind of clients, from the source's config. ``auto`` decides for each event.
+        ip_facts: members of `context.headgate` that follow from the address, as JSON without
+            braces; for events without an address of their own.
+        agent_facts: members that follow from the user agent; for events that have no other.
     """
 
     ip: str | None = None
     user_agent: str | None = None
     category: Literal["auto", "client", "server"] = "auto"
+    ip_facts: str = ""
+    agent_facts: str = ""
 
 
 CLIENT_LIBRARIES = frozenset(
@@ -56,6 +64,7 @@ CLIENT_LIBRARIES = frozenset(
 
 _ANONYMISED = "0.0.0.0"  # noqa: S104 - sent by clients that hide their address
 _CLIENT_CHANNELS = frozenset({"browser", "web", "mobile"})
+_REMOVED = frozenset({"direct", "headgate"})
 
 
 def enrich(
@@ -68,11 +77,13 @@ def enrich(
         context: the event's context as bytes, if the caller has it.
     """
     category, channel = client.category, event.channel
-    if category == "server" and channel not in _CLIENT_CHANNELS:
-        return
     if seen is None or context is None or seen is NO_OBJECT:
         context = bytes(event.raw_context)
         seen = peek(context)
+    if category == "server" and channel not in _CLIENT_CHANNELS:
+        if seen.headgate is not EMPTY:
+            _rewrite(event, None, None, "")
+        return
     library = seen.library.get("name") if isinstance(seen.library, dict) else None
     from_device = (
         category == "client"
@@ -83,44 +94,50 @@ def enrich(
     if not from_device:
         if library is None and client.user_agent:
             add_notes(event, (), user_agent=client.user_agent)
-        if seen.direct is not UNSET:
-            _rewrite(event, None, None)
+        if seen.direct is not UNSET or seen.headgate is not EMPTY:
+            _rewrite(event, None, None, "")
         return
-    ip, own_ip = client.ip, seen.ip
-    if ip is not None and isinstance(own_ip, str) and own_ip.strip():
-        if own_ip not in (ip, _ANONYMISED):
+    ip, own_ip, facts = client.ip, seen.ip, client.ip_facts
+    if (ip is not None or facts) and isinstance(own_ip, str) and own_ip.strip():
+        if ip is not None and own_ip not in (ip, _ANONYMISED):
             add_notes(event, (), request_ip=ip)
-        ip = None
-    agent, own_agent = client.user_agent, seen.user_agent
-    if not agent or (isinstance(own_agent, str) and own_agent.strip()):
-        agent = None
+        ip, facts = None, ""
+    agent, own_agent = client.user_agent or None, seen.user_agent
+    if agent is not None or client.agent_facts:
+        has_own = isinstance(own_agent, str) and own_agent.strip()
+        if client.agent_facts and (not has_own or own_agent == agent):
+            facts = f"{facts},{client.agent_facts}" if facts else client.agent_facts
+        if has_own:
+            agent = None
     if (
         seen.direct is not UNSET
+        or seen.headgate is not EMPTY
         or (ip is not None and own_ip is not UNSET)
         or (agent is not None and own_agent is not UNSET)
     ):
-        _rewrite(event, ip, agent)
-    elif ip is not None or agent is not None:
-        _prepend(event, context, ip, agent)
+        _rewrite(event, ip, agent, facts)
+    elif ip is not None or agent is not None or facts:
+        _prepend(event, context, _head(ip, agent, facts))
 
 
 def additions(client: Client) -> bytes:
     """Returns a JSON object with all that `enrich` may add to a client's events."""
-    return _head(client.ip, client.user_agent) + b"}"
+    return _head(client.ip, client.user_agent, "") + b"}"
 
 
-def _rewrite(event: Event, ip: str | None, agent: str | None) -> None:
-    context = {key: value for key, value in event.context.items() if key != "direct"}
+def _rewrite(event: Event, ip: str | None, agent: str | None, facts: str) -> None:
+    context = {key: value for key, value in event.context.items() if key not in _REMOVED}
     if ip is not None:
         context["ip"] = ip
     if agent is not None:
         context["userAgent"] = agent
+    if facts:
+        context["headgate"] = msgspec.json.decode(f"{{{facts}}}")
     event.context = context
 
 
-def _prepend(event: Event, context: bytes, ip: str | None, agent: str | None) -> None:
+def _prepend(event: Event, context: bytes, head: bytes) -> None:
     """Adds keys that the context does not have, without decoding it."""
-    head = _head(ip, agent)
     if event.__dict__:
         event.__dict__.pop("raw_context", None)
     # SDKs write the first key right after the opening brace: then replacing that brace will do.
@@ -133,8 +150,8 @@ def _prepend(event: Event, context: bytes, ip: str | None, agent: str | None) ->
 
 
 @lru_cache(maxsize=256)
-def _head(ip: str | None, agent: str | None) -> bytes:
+def _head(ip: str | None, agent: str | None, facts: str) -> bytes:
     """Returns the beginning of a JSON object. Cached, as a request's events have the same."""
-    added = {"ip": ip, "userAgent": agent}
+    added = {"ip": ip, "userAgent": agent, "headgate": Raw(f"{{{facts}}}") if facts else None}
     present = {key: value for key, value in added.items() if value is not None}
     return msgspec.json.encode(present)[:-1]

@@ -24,6 +24,7 @@ class Peek(Struct, gc=False):
     ip: Any = UNSET
     user_agent: Any = msgspec.field(default=UNSET, name="userAgent")
     direct: Any = UNSET
+    headgate: Raw = EMPTY
     library: Any = UNSET
     device: Raw = EMPTY
 
@@ -50,8 +51,9 @@ def peek(context: bytes) -> Peek:
             return NO_OBJECT
     # A number is too large for a double. Only `Event` can read that.
     decoded = dict(Event(raw_context=Raw(context)).context)
-    if "device" in decoded:
-        decoded["device"] = Raw(msgspec.json.encode(decoded["device"]))
+    for key in ("device", "headgate"):
+        if key in decoded:
+            decoded[key] = Raw(msgspec.json.encode(decoded[key]))
     return msgspec.convert(decoded, Peek)
 
 

@@ -71,6 +71,12 @@ _EDGES = [
         ({"context": {"headgate": {"weight": 20}}}, "weight", (20.0,)),
         ({"context": {"headgate": {"weight_doubt": "cut"}}}, "weight, weight_doubt", (None, "cut")),
         ({"context": {"groups": {"a": {"arm": "test"}}}}, "groups->>'$.a.arm'", ("test",)),
+        ({"raw_notes": b'{"weight":8.0}'}, "weight, weight_doubt", (8.0, None)),
+        (
+            {"raw_notes": b'{"weight":8.0,"weightDoubt":"cut"}'},
+            "weight, weight_doubt",
+            (None, "cut"),
+        ),
         ({"context": {"groups": "x"}}, "groups", (None,)),
         ({"timestamp": "1999-01-01T00:00:00.000Z"}, "ts = received_at", (True,)),
         ({"timestamp": "2026-11-25T14:00:00.000Z"}, "ts = received_at", (True,)),

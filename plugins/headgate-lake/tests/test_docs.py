@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from headgate_lake import COLUMNS, LakeConfig
+from headgate_lake.channels import RULES
 
 _DOCS = Path(__file__).parents[3] / "docs"
 
@@ -14,6 +15,8 @@ def test_the_docs_list_all_columns_and_keys() -> None:
     text = (_DOCS / "reference" / "destinations.md").read_text()
     for column in COLUMNS:
         assert f"| `{column.name}` | {column.type} | {column.meaning} |" in text
+    for rule in RULES:
+        assert f"| {rule.channel} | {rule.words} |" in text
     config = LakeConfig()
     for name in config.__struct_fields__:
         default = getattr(config, name)

@@ -135,6 +135,7 @@ def register_destinations(register: Callable[[DestinationSpec[Any]], None]) -> N
             idempotent=True,
             atomic=True,
             rehearses=True,
+            weighs=True,
         )
     )
 

@@ -16,6 +16,8 @@ import re
 from functools import cache
 from typing import NamedTuple
 
+from headgate_lake.channels import channel_sql
+
 __all__ = [
     "COLUMNS",
     "DERIVED",
@@ -59,16 +61,6 @@ _CLICK_IDS = "gclid|gbraid|wbraid|fbclid|msclkid|ttclid|twclid|li_fat_id"
 
 _OF_PAGE = "CASE WHEN type = 'page' THEN {{properties.{}}} END"
 
-DERIVED: dict[str, str] = {
-    "page_url": "coalesce({context.page.url}, " + _OF_PAGE.format("url") + ")",
-    "referrer": "coalesce({context.page.referrer}, " + _OF_PAGE.format("referrer") + ")",
-    "amount": "try_cast({properties.revenue} AS DOUBLE)",
-    "total": "try_cast({properties.total} AS DOUBLE)",
-    "sampled": "try_cast({context.headgate.weight} AS DOUBLE)",
-}
-"""Values that several columns, or one column several times, are made from. DuckDB plans the
-statement anew for each batch, and repeated expressions would double the time of that."""
-
 
 def _host(url: str) -> str:
     pattern = "^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?([^/?#:]+)"
@@ -81,14 +73,28 @@ def _click(part: int) -> str:
     return f"nullif(regexp_extract({query}, '{pattern}', {part}), '')"
 
 
+DERIVED: dict[str, str] = {
+    "page_url": "coalesce({context.page.url}, " + _OF_PAGE.format("url") + ")",
+    "referrer": "coalesce({context.page.referrer}, " + _OF_PAGE.format("referrer") + ")",
+    "page_on": _host("page_url"),
+    "referred_by": _host("referrer"),
+    "click_type": _click(1),
+    "campaign_source": "lower({context.campaign.source})",
+    "campaign_medium": "lower({context.campaign.medium})",
+    "amount": "try_cast({properties.revenue} AS DOUBLE)",
+    "total": "try_cast({properties.total} AS DOUBLE)",
+    "sampled": "coalesce(weight, try_cast({context.headgate.weight} AS DOUBLE))",
+    "doubt": "coalesce(weight_doubt, {context.headgate.weight_doubt})",
+}
+"""Values that several columns, or one column several times, are made from. DuckDB plans the
+statement anew for each batch, and repeated expressions would double the time of that."""
+
+
 _REVENUE = (
     "CASE WHEN type <> 'track' THEN NULL WHEN isfinite(amount) THEN amount "
     "WHEN event IN ('Order Completed', 'Order Refunded') AND isfinite(total) THEN total END"
 )
-_WEIGHT = (
-    "CASE WHEN {context.headgate.weight_doubt} IS NULL "
-    "THEN CASE WHEN isfinite(sampled) THEN sampled ELSE 1 END END"
-)
+_WEIGHT = "CASE WHEN doubt IS NULL THEN CASE WHEN isfinite(sampled) THEN sampled ELSE 1 END END"
 
 COLUMNS: tuple[Column, ...] = (
     Column("message_id", "VARCHAR", "message_id", "The event's id, unique within its source."),
@@ -129,7 +135,7 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "weight_doubt",
         "VARCHAR",
-        "{context.headgate.weight_doubt}",
+        "doubt",
         "Id of the transform that makes the weight unprovable.",
     ),
     Column(
@@ -144,7 +150,7 @@ COLUMNS: tuple[Column, ...] = (
         "coalesce({context.sessionId}, {context.session_id}, {properties.session_id})",
         "Session id of the SDK.",
     ),
-    Column("page_host", "VARCHAR", _host("page_url"), "Host of the page."),
+    Column("page_host", "VARCHAR", "page_on", "Host of the page."),
     Column(
         "page_path",
         "VARCHAR",
@@ -154,10 +160,10 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "referrer_host",
         "VARCHAR",
-        _host("referrer"),
+        "referred_by",
         "Host of the page's referrer.",
     ),
-    Column("channel", "VARCHAR", "{context.headgate.channel}", "Marketing channel, by `enrich`."),
+    Column("channel", "VARCHAR", channel_sql(), "Marketing channel, by the rules below."),
     Column("utm_source", "VARCHAR", "{context.campaign.source}", "Campaign: utm_source."),
     Column("utm_medium", "VARCHAR", "{context.campaign.medium}", "Campaign: utm_medium."),
     Column("utm_campaign", "VARCHAR", "{context.campaign.name}", "Campaign: utm_campaign."),
@@ -167,7 +173,7 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "click_id_type",
         "VARCHAR",
-        _click(1),
+        "click_type",
         f"Its parameter: {_CLICK_IDS.replace('|', ', ')}.",
     ),
     Column(

@@ -28,6 +28,7 @@ _UNPAIRED = re.compile(
 )
 _BREAKS = bytes.maketrans(b"\r\n", b"  ")
 _ABSENT = Raw(b"null")
+_NO_NOTES = Event().notes
 
 
 class Line(Struct, omit_defaults=True, gc=False):
@@ -46,6 +47,8 @@ class Line(Struct, omit_defaults=True, gc=False):
     group_id: str | None = None
     previous_id: str | None = None
     visitor: str | None = None
+    weight: float | None = None
+    weight_doubt: str | None = None
     properties: Raw = _ABSENT
     traits: Raw = _ABSENT
     context: Raw = _ABSENT
@@ -53,7 +56,8 @@ class Line(Struct, omit_defaults=True, gc=False):
 
 def fields_of() -> dict[str, str]:
     """Returns the fields of a line with their types in DuckDB."""
-    kinds = {"queue_offset": "BIGINT", "properties": "JSON", "traits": "JSON", "context": "JSON"}
+    kinds = dict.fromkeys(("properties", "traits", "context"), "JSON")
+    kinds |= {"queue_offset": "BIGINT", "weight": "DOUBLE"}
     return {name: kinds.get(name, "VARCHAR") for name in Line.__struct_fields__}
 
 
@@ -65,6 +69,7 @@ def lines_of(events: Sequence[Event], offsets: Sequence[int]) -> Iterator[bytes]
 
 
 def _line(event: Event, offset: int) -> Line:
+    notes = event.notes if len(event.raw_notes) else _NO_NOTES
     return Line(
         event.message_id,
         event.source_id,
@@ -79,6 +84,8 @@ def _line(event: Event, offset: int) -> Line:
         event.group_id,
         event.previous_id,
         visitor_of(event),
+        None if notes.weight == 1.0 else notes.weight,
+        notes.weight_doubt,
         event.raw_properties if len(event.raw_properties) else _ABSENT,
         event.raw_traits if len(event.raw_traits) else _ABSENT,
         event.raw_context if len(event.raw_context) else _ABSENT,
