@@ -126,6 +126,19 @@ def test_an_import_that_stopped_is_run_again(
     assert len(rows("user_id")) == 501  # equal lines without ids are two events
 
 
+def test_equal_records_of_several_files_are_several_events(
+    tmp_path: Path, run: Callable[..., Result], rows: Rows
+) -> None:
+    """Equal lines at equal places of daily files are different events, also in a second run."""
+    line = _lines({"event": "Paid", "userId": "ada", "timestamp": "2025-03-01"})
+    first, second = tmp_path / "1.ndjson", tmp_path / "2.ndjson"
+    first.write_bytes(line)
+    second.write_bytes(line + line)
+    assert _summary(run(first, second, "--json"))["taken"] == 3
+    assert _summary(run(second, first, "--json"))["known"] == 3
+    assert len(rows()) == 3
+
+
 def test_masks_hold_and_refusals_are_listed(
     tmp_path: Path, run: Callable[..., Result], folder: Path, rows: Rows
 ) -> None:

@@ -1,13 +1,12 @@
 """Imports files into a lake, each event once.
 
 The same file can be imported again after a kill or by mistake: an event whose source and message id
-are in the lake is not added once more. A record without an id gets one made of its line and number,
-so it has the same id each time.
+are in the lake is not added once more. A record without an id gets the same one each time
+(`headgate_lake.importing.ids`).
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +20,7 @@ from gateway import Batch, Event, GatewayError, OfflineIntake, format_ms, parse_
 from headgate_lake.config import LakeConfig
 from headgate_lake.failures import explained
 from headgate_lake.importing.formats import FORMATS, Fields, detected
+from headgate_lake.importing.ids import Ids
 from headgate_lake.importing.reading import Bad, records_of
 from headgate_lake.upkeep import keep_up
 from headgate_lake.writer import LakeWriter
@@ -86,6 +86,7 @@ class Importer:
         self._format = format_
         self._columns = columns or {}
         self._owner = owner
+        self._ids = Ids()
         self.summary = Summary(source)
         self._codes: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
@@ -94,12 +95,12 @@ class Importer:
         """Yields the first events as the lake would get them, and writes nothing."""
         left = events
         for path in paths:
-            for place, record, text in records_of(path):
+            for _, record, text in records_of(path):
                 if left <= 0:
                     return
                 left -= 1
                 try:
-                    fields = self._fields(record, place, text)
+                    fields = self._fields(record, text)
                 except Bad as error:
                     yield {"refused": str(error)}
                     continue
@@ -120,6 +121,7 @@ class Importer:
                 self._import(path, writer, refuse, progress)
         finally:
             writer.close()
+            self._ids.close()
             if owned >= 0:
                 os.close(owned)
             self.summary.discarded = dict(self._codes)
@@ -134,7 +136,7 @@ class Importer:
             for place, record, text in records_of(path):
                 self.summary.read += 1
                 try:
-                    chunk.append((place, self._fields(record, place, text), text))
+                    chunk.append((place, self._fields(record, text), text))
                 except Bad as error:
                     self._reasons[str(error)] += 1
                     refuse(place, str(error), text)
@@ -176,7 +178,7 @@ class Importer:
             oldest = format_ms(self._clock() - self._config.retention_days * 86_400_000)
             self.summary.old += sum((event.timestamp or "") < oldest for event in events)
 
-    def _fields(self, record: Mapping[str, Any] | Bad, place: str, text: bytes) -> Fields:
+    def _fields(self, record: Mapping[str, Any] | Bad, text: bytes) -> Fields:
         if isinstance(record, Bad):
             raise record
         if self._columns:
@@ -198,8 +200,9 @@ class Importer:
         fields["timestamp"] = format_ms(moment)
         fields.pop("sentAt", None)  # the client's clock was corrected before the export
         if not fields.get("messageId"):
-            line = f"{place.rpartition(':')[2]}:".encode() + text
-            fields["messageId"] = f"line-{hashlib.sha256(line).hexdigest()[:40]}"
+            # Two imports of one table may make different events of its rows.
+            kind = f"{fields.get('type')}:{fields.get('event')}:".encode()
+            fields["messageId"] = self._ids.of(kind + text)
         return {key: value for key, value in fields.items() if value not in (None, "")}
 
     def _mapped(self, record: Mapping[str, Any]) -> Fields:

@@ -136,11 +136,12 @@ def _rows(
         for row in rows:
             if not row:
                 continue
-            text = msgspec.json.encode(row)
             if len(row) != len(head):
+                text = msgspec.json.encode(row)
                 yield f"{name}:{at}", Bad(f"other than {len(head)} columns"), text
             else:
-                yield f"{name}:{at}", dict(zip(head, row, strict=True)), text
+                record = dict(zip(head, row, strict=True))
+                yield f"{name}:{at}", record, msgspec.json.encode(record)
     except csv.Error as error:
         raise GatewayError(f"{name}:{at}: {error}") from error
 
