@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from headgate_lake.commands import lake
 from headgate_lake.importing.reading import MOST_LINE_BYTES, Bad, records_of
@@ -116,7 +118,7 @@ def test_an_import_that_stopped_is_run_again(
     path = tmp_path / "export.ndjson.gz"
     path.write_bytes(packed[: len(packed) // 2])
     result = run(path)
-    assert result.exit_code == 2
+    assert result.exit_code == 1
     assert "cut short" in result.stderr
     held = len(rows())
     assert 0 < held < 501
@@ -167,6 +169,39 @@ def test_masks_hold_and_refusals_are_listed(
     assert refused.stat().st_mode & 0o077 == 0
     ((properties,),) = rows("properties")
     assert "ada@example.com" not in properties
+
+
+def test_a_damaged_file_does_not_hold_up_the_others(
+    tmp_path: Path, run: Callable[..., Result], rows: Rows
+) -> None:
+    """The summary names a damaged file, the other files are loaded, and the exit code is 1."""
+    damaged, whole = tmp_path / "1.ndjson.gz", tmp_path / "2.csv"
+    damaged.write_bytes(b"no gzip")
+    whole.write_bytes(
+        b"type,event,userId,timestamp,note\n"
+        b"track,Paid,ada,2025-03-01,caf\xe9\n"
+        + b"track,Paid,bob,2025-03-01,%s\n" % (b"x" * (MOST_LINE_BYTES + 1))
+        + b'track,Paid,cyd,2025-03-01,"two\nlines"\n'
+    )
+    result = run(damaged, whole, "--json")
+    assert result.exit_code == 1
+    found = _summary(result)
+    assert (found["read"], found["taken"], found["mended"]) == (3, 2, 1)
+    assert found["refused"] == {f"line over {MOST_LINE_BYTES} bytes": 1}
+    assert "1.ndjson.gz" in found["damaged"][0]
+    assert rows("user_id") == [("ada",), ("cyd",)]
+
+
+@given(
+    data=st.lists(st.sampled_from([b'"', b"\n", b"\r", b",", b"a", b"\xff", b"\0"])).map(b"".join)
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_bytes_are_rows_or_refused(tmp_path: Path, data: bytes) -> None:
+    """Any bytes of a CSV file give records or refusals, and never an error."""
+    path = tmp_path / "any.csv"
+    path.write_bytes(b"a,b\n" + data)
+    for record in records_of(path):
+        assert isinstance(record.fields, Bad) or list(record.fields) == ["a", "b"]
 
 
 def test_columns_of_a_table_are_mapped(

@@ -104,7 +104,7 @@ def import_(
         print_json(summary)
     else:
         _show(summary, refused)
-    if summary.refused:
+    if summary.refused or summary.damaged:
         raise SystemExit(1)
 
 
@@ -162,6 +162,10 @@ def _show(summary: Summary, refused: Path | None) -> None:
     for title, counts in (("discarded", summary.discarded), ("refused", summary.refused)):
         for reason, number in sorted(counts.items(), key=lambda one: -one[1]):
             say(f"{title}: {number:,} {reason}")
+    if summary.mended:
+        say(f"{summary.mended:,} records have bytes that are no UTF-8, which were replaced")
+    for problem in summary.damaged:
+        say(f"damaged: {problem}", err=True)
     if refused is not None and (summary.refused or summary.discarded):
         say(f"the records that were not taken are in {refused}")
     if summary.old:

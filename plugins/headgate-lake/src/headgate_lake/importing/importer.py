@@ -21,7 +21,7 @@ from headgate_lake.config import LakeConfig
 from headgate_lake.failures import explained
 from headgate_lake.importing.formats import FORMATS, Fields, detected
 from headgate_lake.importing.ids import Ids
-from headgate_lake.importing.reading import Bad, records_of
+from headgate_lake.importing.reading import Bad, DamagedFile, records_of
 from headgate_lake.upkeep import keep_up
 from headgate_lake.writer import LakeWriter
 
@@ -43,6 +43,8 @@ class Summary(Struct):
         known: events that were in the lake already, or earlier in the files.
         discarded: events that intake discards, such as those of suppressed users, by code.
         refused: records that are no events, by reason.
+        mended: records with bytes that are no UTF-8, which were replaced; they count elsewhere too.
+        damaged: why files could not be read to their end. What stands before counts.
         old: events that the lake's `retention_days` will remove; they are among those taken.
     """
 
@@ -52,6 +54,8 @@ class Summary(Struct):
     known: int = 0
     discarded: dict[str, int] = {}
     refused: dict[str, int] = {}
+    mended: int = 0
+    damaged: list[str] = []
     old: int = 0
 
 
@@ -85,6 +89,7 @@ class Importer:
         self._clock = clock
         self._format = format_
         self._columns = columns or {}
+        self._columns_seen = False
         self._owner = owner
         self._ids = Ids()
         self.summary = Summary(source)
@@ -95,7 +100,7 @@ class Importer:
         """Yields the first events as the lake would get them, and writes nothing."""
         left = events
         for path in paths:
-            for _, record, text in records_of(path):
+            for _, record, text, _ in records_of(path):
                 if left <= 0:
                     return
                 left -= 1
@@ -111,7 +116,7 @@ class Importer:
         """Imports files, and returns what became of their records.
 
         Raises:
-            GatewayError: a file or the lake cannot be used. What was written until then stays.
+            GatewayError: the lake or the options cannot be used. What was written until then stays.
         """
         writer = LakeWriter(self._folder, self._config.memory_bytes, self._clock)
         owned = -1
@@ -133,8 +138,9 @@ class Importer:
     ) -> None:
         chunk: list[tuple[str, Fields, bytes]] = []
         try:
-            for place, record, text in records_of(path):
+            for place, record, text, mended in records_of(path):
                 self.summary.read += 1
+                self.summary.mended += mended
                 try:
                     chunk.append((place, self._fields(record, text), text))
                 except Bad as error:
@@ -144,10 +150,11 @@ class Importer:
                     self._write(chunk, writer, refuse)
                     chunk = []
                     progress(self.summary.read)
-        finally:
-            if chunk:  # what stands before a damage counts
-                self._write(chunk, writer, refuse)
-            progress(self.summary.read)
+        except DamagedFile as error:
+            self.summary.damaged.append(str(error))
+        if chunk:
+            self._write(chunk, writer, refuse)
+        progress(self.summary.read)
 
     def _write(
         self, chunk: list[tuple[str, Fields, bytes]], writer: LakeWriter, refuse: Refuse
@@ -215,8 +222,11 @@ class Importer:
             elif column in record:
                 used.add(column)
                 fields[field] = record[column]
+            elif self._columns_seen:  # keys of JSON may be missing here and there
+                raise Bad(f"no column {column!r}")
             else:
                 raise GatewayError(f"there is no column {column!r}; there are: {', '.join(record)}")
+        self._columns_seen = True
         properties = {
             key: value for key, value in record.items() if key not in used and value != ""
         }

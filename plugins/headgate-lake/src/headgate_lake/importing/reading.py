@@ -12,13 +12,13 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, NamedTuple, cast
 
 import msgspec
 
 from gateway import GatewayError
 
-__all__ = ["MOST_LINE_BYTES", "MOST_RATIO", "Bad", "records_of"]
+__all__ = ["MOST_LINE_BYTES", "MOST_RATIO", "Bad", "DamagedFile", "Record", "records_of"]
 
 MOST_LINE_BYTES = 1_000_000
 """Bound on a line; a longer one is refused."""
@@ -27,6 +27,7 @@ MOST_RATIO = 200
 """A packed file may unpack to so many times its size, once it is beyond `_RATIO_FROM_BYTES`."""
 
 _RATIO_FROM_BYTES = 1_000_000_000
+_TOO_LONG = f"line over {MOST_LINE_BYTES} bytes"
 _BOM = b"\xef\xbb\xbf"
 
 csv.field_size_limit(MOST_LINE_BYTES)
@@ -36,20 +37,37 @@ class Bad(Exception):
     """A record that cannot be taken; the text is the reason."""
 
 
-def records_of(path: Path) -> Iterator[tuple[str, dict[str, Any] | Bad, bytes]]:
-    """Yields place, record and text of each line that is not blank.
+class DamagedFile(GatewayError):
+    """A file that cannot be read to its end."""
+
+
+class Record(NamedTuple):
+    """A line that is not blank.
+
+    Attributes:
+        mended: bytes that are no UTF-8 were replaced.
+    """
+
+    place: str
+    fields: dict[str, Any] | Bad
+    text: bytes
+    mended: bool = False
+
+
+def records_of(path: Path) -> Iterator[Record]:
+    """Yields the records of a file.
 
     Raises:
-        GatewayError: the file cannot be read, is cut short, or unpacks to too much.
+        DamagedFile: the file cannot be read, is cut short, or unpacks to too much.
     """
     try:
         for name, file, packed in _members(path):
             lines = _lines(file, packed, name)
             yield from _rows(name, lines) if _is_csv(name) else _objects(name, lines)
     except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
-        raise GatewayError(f"{path}: is damaged or cut short: {error}") from error
+        raise DamagedFile(f"{path}: is damaged or cut short: {error}") from error
     except OSError as error:
-        raise GatewayError(f"{path}: {error.strerror or error}") from error
+        raise DamagedFile(f"{path}: {error.strerror or error}") from error
 
 
 def _members(path: Path) -> Iterator[tuple[str, IO[bytes], int]]:
@@ -94,56 +112,85 @@ def _lines(file: IO[bytes], packed: int, name: str) -> Iterator[tuple[int, bytes
 
 def _check_ratio(total: int, packed: int, name: str) -> None:
     if packed and total > _RATIO_FROM_BYTES and total > MOST_RATIO * packed:
-        raise GatewayError(f"{name}: unpacks to over {MOST_RATIO} times its size; unpack it first")
+        raise DamagedFile(f"{name}: unpacks to over {MOST_RATIO} times its size; unpack it first")
 
 
-def _objects(
-    name: str, lines: Iterator[tuple[int, bytes | None]]
-) -> Iterator[tuple[str, dict[str, Any] | Bad, bytes]]:
+def _objects(name: str, lines: Iterator[tuple[int, bytes | None]]) -> Iterator[Record]:
     for number, line in lines:
         place = f"{name}:{number}"
         if line is None:
-            yield place, Bad(f"line over {MOST_LINE_BYTES} bytes"), b""
+            yield Record(place, Bad(_TOO_LONG), b"")
             continue
         text = line.strip()
         if not text:
             continue
         try:
-            yield place, _decoder.decode(text), text
+            yield Record(place, _decoder.decode(text), text)
         except msgspec.ValidationError:
-            yield place, Bad("no JSON object"), text
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            yield place, Bad("no JSON"), text
+            yield Record(place, Bad("no JSON object"), text)
+        except UnicodeDecodeError:
+            yield Record(place, Bad("bytes that are no UTF-8"), text)
+        except (msgspec.DecodeError, RecursionError):
+            yield Record(place, Bad("no JSON"), text)
 
 
-def _rows(
-    name: str, lines: Iterator[tuple[int, bytes | None]]
-) -> Iterator[tuple[str, dict[str, Any] | Bad, bytes]]:
+def _rows(name: str, lines: Iterator[tuple[int, bytes | None]]) -> Iterator[Record]:
     """Yields the rows of a CSV file; the first line names the columns."""
-    at = 0
+    texts = _Texts(lines)
+    rows = csv.reader(texts)
+    head: list[str] = []
+    while True:
+        texts.begin()
+        try:
+            row = next(rows, None)
+        except csv.Error as error:
+            if not head:
+                raise DamagedFile(f"{name}:{texts.number}: {error}") from error
+            yield Record(f"{name}:{texts.number}", Bad(str(error)), b"")
+            continue  # with the next line
+        if row is None:
+            return
+        place = f"{name}:{texts.number}"
+        if not head:
+            head = row
+        elif row and len(row) != len(head):
+            yield Record(place, Bad(f"other than {len(head)} columns"), msgspec.json.encode(row))
+        elif row:
+            fields = dict(zip(head, row, strict=True))
+            yield Record(place, fields, msgspec.json.encode(fields), mended=texts.mended)
 
-    def texts() -> Iterator[str]:
-        nonlocal at
-        for number, line in lines:
-            at = number
-            if line is None:
-                raise GatewayError(f"{name}:{number}: line over {MOST_LINE_BYTES} bytes")
-            yield line.decode(errors="replace")
 
-    rows = csv.reader(texts())
-    try:
-        head = next(rows, [])
-        for row in rows:
-            if not row:
-                continue
-            if len(row) != len(head):
-                text = msgspec.json.encode(row)
-                yield f"{name}:{at}", Bad(f"other than {len(head)} columns"), text
-            else:
-                record = dict(zip(head, row, strict=True))
-                yield f"{name}:{at}", record, msgspec.json.encode(record)
-    except csv.Error as error:
-        raise GatewayError(f"{name}:{at}: {error}") from error
+class _Texts:
+    """The lines of a CSV file as texts; one that cannot be used ends its row alone.
+
+    Attributes:
+        number: of the last line.
+        mended: the row has bytes that are no UTF-8.
+    """
+
+    def __init__(self, lines: Iterator[tuple[int, bytes | None]]) -> None:
+        self._lines = lines
+        self._bytes = 0
+        self.number = 0
+        self.mended = False
+
+    def begin(self) -> None:
+        """Begins a row."""
+        self._bytes, self.mended = 0, False
+
+    def __iter__(self) -> _Texts:
+        return self
+
+    def __next__(self) -> str:
+        self.number, line = next(self._lines)
+        self._bytes += MOST_LINE_BYTES + 1 if line is None else len(line)
+        if line is None or self._bytes > MOST_LINE_BYTES:
+            raise csv.Error(_TOO_LONG)
+        try:
+            return line.decode()
+        except UnicodeDecodeError:
+            self.mended = True
+            return line.decode(errors="replace")
 
 
 _decoder = msgspec.json.Decoder(dict[str, Any])
