@@ -24,7 +24,9 @@ _MAX_DEPTH = 64
 class OfflineIntake:
     """Validates, stamps and masks events as a config says; for commands that read events of files.
 
-    Users who are suppressed stay out. Duplicates are not looked for.
+    Users who are suppressed stay out. Duplicates are not looked for. Users are linked to visitors:
+    first by the links of the gateway, and then by those of the events, in their order and up to
+    ``identity.max_links``. The gateway does not learn these.
 
     Raises:
         GatewayError: the config cannot be used.
@@ -33,6 +35,8 @@ class OfflineIntake:
     def __init__(self, scope: Scope) -> None:
         gateway = Gateway(load(scope.file), discover(), scope.clock, dry_run=True)
         gateway.suppressed.refresh()
+        gateway.identity.read_links()
+        gateway.identity.active = True
         self._close = gateway.suppressed.close
         self._intake = cast("IntakeDryRun", gateway.intake)
 
@@ -48,7 +52,7 @@ class OfflineIntake:
         """
         made = [_event(text) for text in texts]
         events = [one for one in made if isinstance(one, Event)]
-        taken = iter(self._intake.take_in(source_id, events, received_ms))
+        taken = iter(self._intake.take_in(source_id, events, received_ms, learn=True))
         return [next(taken) if isinstance(one, Event) else one for one in made]
 
 

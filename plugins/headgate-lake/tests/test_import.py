@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from headgate_lake import person_of
 from headgate_lake.commands import lake
 from headgate_lake.importing.reading import MOST_LINE_BYTES, Bad, records_of
 
@@ -23,6 +25,7 @@ _CONFIG = """
 [destinations.lake]
 type = "lake"
 path = "lake"
+retention_days = 36500
 
 [transforms.hide]
 type = "mask"
@@ -209,15 +212,42 @@ def test_columns_of_a_table_are_mapped(
 ) -> None:
     """Options name the columns of a CSV file, and the times stay, however old."""
     path = tmp_path / "orders.csv"
-    path.write_text("customer,date,amount\n1,1997-01-01,5.5\n1,1997-01-01,5.5\n")
+    path.write_text("customer,date,amount\n1,1901-01-01,5.5\n1,1901-01-01,5.5\n")
     options = ["userId=customer", "timestamp=date", "event==Order Completed"]
     options.append("properties.revenue=amount")
     given = [part for option in options for part in ("--map", option)]
-    assert "older than `retention_days`" in run(path, *given).stdout
+    assert "older than `retention_days`" in run(path, *given, "--yes").stdout
     assert (
         rows("user_id, event, revenue, ts::DATE::VARCHAR")
-        == [("1", "Order Completed", 5.5, "1997-01-01")] * 2
+        == [("1", "Order Completed", 5.5, "1901-01-01")] * 2
     )
+
+
+def test_events_that_the_lake_would_remove_are_refused_first(
+    tmp_path: Path, run: Callable[..., Result], folder: Path, rows: Rows
+) -> None:
+    """Nothing is written if one event is older than `retention_days`; `--from` leaves it out."""
+    event = {"event": "Paid", "userId": "ada", "timestamp": time.time()}
+    path = tmp_path / "export.ndjson"
+    path.write_bytes(_lines(event, event | {"timestamp": "1899-12-31"}))
+    result = run(path)
+    assert result.exit_code == 2
+    assert "1 events, from 1899-12-31" in result.stderr
+    assert not folder.exists()
+    found = _summary(run(path, "--json", "--from", "1950-01-01"))
+    assert (found["read"], found["taken"], found["early"]) == (2, 1, 1)
+
+
+def test_a_user_is_the_person_of_the_first_visitor(
+    tmp_path: Path, run: Callable[..., Result], rows: Rows
+) -> None:
+    """Events with a userId alone belong to the anonymousId that it appeared with before."""
+    common = {"timestamp": "2025-03-01", "userId": "ada"}
+    first, second = tmp_path / "1.ndjson", tmp_path / "2.ndjson"
+    first.write_bytes(_lines(common | {"type": "identify", "anonymousId": "phone"}))
+    second.write_bytes(_lines(common | {"event": "Paid"}))
+    assert run(first, second).exit_code == 0
+    assert rows("person") == [(person_of("phone"),)] * 2
 
 
 def test_a_dry_run_writes_nothing(tmp_path: Path, run: Callable[..., Result], folder: Path) -> None:

@@ -14,6 +14,7 @@ from gateway import (
     OfflineIntake,
     explained_errors,
     load_scope,
+    parse_ms,
     print_json,
     say,
 )
@@ -51,6 +52,8 @@ _SHOWN = 5
     type=click.Path(dir_okay=False, path_type=Path),
     help="File for the records that are not taken, with place and reason.",
 )
+@click.option("--from", "begin", metavar="TIME", help="Leave out events before it, such as a day.")
+@click.option("--yes", is_flag=True, help="Load events that `retention_days` will remove, too.")
 @click.option("--dry-run", is_flag=True, help=f"Show the first {_SHOWN} events; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def import_(
@@ -61,7 +64,9 @@ def import_(
     source: str | None,
     columns: tuple[str, ...],
     refused: Path | None,
+    begin: str | None,
     *,
+    yes: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -76,6 +81,11 @@ def import_(
         gateway lake import orders.csv --map userId=customer --map timestamp=date \\
             --map event==Order\\ Completed --map properties.revenue=amount
     """
+    from_ms = None if begin is None else parse_ms(begin)
+    if begin is not None and from_ms is None:
+        raise click.BadParameter(
+            f"{begin!r} is no time; give one like 2026-01-31", param_hint="--from"
+        )
     mapped = dict(_pair(text) for text in columns)
     with explained_errors():
         scope = load_scope(config_path)
@@ -91,11 +101,14 @@ def import_(
                 owner=str(scope.data_dir),
                 format_=format_ or "",
                 columns=mapped,
+                from_ms=from_ms,
             )
             if dry_run:
                 for event in importer.preview(list(files), _SHOWN):
                     print_json(event)
                 return
+            if not yes:
+                importer.check_retention(list(files))
             with _refusing(refused) as refuse, _bar() as progress:
                 summary = importer.run(list(files), refuse, progress)
         finally:
@@ -162,6 +175,8 @@ def _show(summary: Summary, refused: Path | None) -> None:
     for title, counts in (("discarded", summary.discarded), ("refused", summary.refused)):
         for reason, number in sorted(counts.items(), key=lambda one: -one[1]):
             say(f"{title}: {number:,} {reason}")
+    if summary.early:
+        say(f"left out: {summary.early:,} before the time of --from")
     if summary.mended:
         say(f"{summary.mended:,} records have bytes that are no UTF-8, which were replaced")
     for problem in summary.damaged:

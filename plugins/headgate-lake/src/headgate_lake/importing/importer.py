@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -30,14 +31,21 @@ __all__ = ["BATCH_EVENTS", "Importer", "Refuse", "Summary"]
 BATCH_EVENTS = 20_000
 """Events that are written together."""
 
-_MOST_AHEAD_MS = 86_400_000
+_DAY_MS = 86_400_000
+_MOST_AHEAD_MS = _DAY_MS
 
 Refuse: TypeAlias = Callable[[str, str, bytes], None]
 """Is given place, reason and text of each record that is not taken."""
 
 
+class _Early(Exception):
+    """A record before the time that the import begins with."""
+
+
 class Summary(Struct):
-    """The result of an import; ``read`` is the sum of the other numbers.
+    """The result of an import.
+
+    ``read`` is the sum of those taken, known, discarded, refused and early.
 
     Attributes:
         known: events that were in the lake already, or earlier in the files.
@@ -45,6 +53,7 @@ class Summary(Struct):
         refused: records that are no events, by reason.
         mended: records with bytes that are no UTF-8, which were replaced; they count elsewhere too.
         damaged: why files could not be read to their end. What stands before counts.
+        early: records before the time that the import begins with.
         old: events that the lake's `retention_days` will remove; they are among those taken.
     """
 
@@ -56,6 +65,7 @@ class Summary(Struct):
     refused: dict[str, int] = {}
     mended: int = 0
     damaged: list[str] = []
+    early: int = 0
     old: int = 0
 
 
@@ -67,6 +77,7 @@ class Importer:
         source: id of the source that the events get.
         format_: a name of `FORMATS`; empty to tell it by the records.
         columns: names of fields of the tracking API to names of columns or keys of the records.
+        from_ms: events before it are left out.
         owner: names the gateway of the lake, which may run.
         progress: is given the number of records read so far.
     """
@@ -82,6 +93,7 @@ class Importer:
         owner: str,
         format_: str = "",
         columns: Mapping[str, str] | None = None,
+        from_ms: int | None = None,
     ) -> None:
         self._folder = folder
         self._config = config
@@ -89,6 +101,7 @@ class Importer:
         self._clock = clock
         self._format = format_
         self._columns = columns or {}
+        self._from_ms = from_ms
         self._columns_seen = False
         self._owner = owner
         self._ids = Ids()
@@ -105,12 +118,41 @@ class Importer:
                     return
                 left -= 1
                 try:
-                    fields = self._fields(record, text)
+                    fields = self._identified(record, text)
                 except Bad as error:
                     yield {"refused": str(error)}
                     continue
+                except _Early:
+                    yield {"refused": "a time before --from"}
+                    continue
                 (one,) = self._taken([fields])
                 yield one.to_dict() if isinstance(one, Event) else {"discarded": one}
+
+    def check_retention(self, paths: list[Path]) -> None:
+        """Reads files, and writes nothing.
+
+        Raises:
+            GatewayError: the lake would remove some of the events, as they are too old.
+        """
+        oldest_ms = self._oldest_ms()
+        if oldest_ms is None:
+            return
+        old, first_ms = 0, oldest_ms
+        for path in paths:
+            with suppress(DamagedFile):  # `run` tells it
+                for record in records_of(path):
+                    with suppress(Bad, _Early):
+                        _, moment = self._fields(record.fields)
+                        old += moment < oldest_ms
+                        first_ms = min(first_ms, moment)
+        if old:
+            raise GatewayError(
+                f"{old:,} events, from {format_ms(first_ms)[:10]}, are older than the lake's "
+                f"retention_days = {self._config.retention_days}, so it would delete them. Nothing "
+                "was written. To keep them, set retention_days = 0 in the table of the lake; to "
+                f"leave them out, give --from {format_ms(oldest_ms + _DAY_MS)[:10]}; to load them "
+                "all the same, give --yes."
+            )
 
     def run(self, paths: list[Path], refuse: Refuse, progress: Callable[[int], None]) -> Summary:
         """Imports files, and returns what became of their records.
@@ -142,7 +184,9 @@ class Importer:
                 self.summary.read += 1
                 self.summary.mended += mended
                 try:
-                    chunk.append((place, self._fields(record, text), text))
+                    chunk.append((place, self._identified(record, text), text))
+                except _Early:
+                    self.summary.early += 1
                 except Bad as error:
                     self._reasons[str(error)] += 1
                     refuse(place, str(error), text)
@@ -181,11 +225,25 @@ class Importer:
 
         if explained(self._folder, write) >= self._config.merge_files:
             explained(self._folder, lambda: keep_up(self._folder, self._config, self._clock))
-        if self._config.retention_days:
-            oldest = format_ms(self._clock() - self._config.retention_days * 86_400_000)
+        if (oldest_ms := self._oldest_ms()) is not None:
+            oldest = format_ms(oldest_ms)
             self.summary.old += sum((event.timestamp or "") < oldest for event in events)
 
-    def _fields(self, record: Mapping[str, Any] | Bad, text: bytes) -> Fields:
+    def _oldest_ms(self) -> int | None:
+        """Returns the time before which the lake removes events."""
+        days = self._config.retention_days
+        return self._clock() - days * _DAY_MS if days else None
+
+    def _identified(self, record: Mapping[str, Any] | Bad, text: bytes) -> Fields:
+        fields, _ = self._fields(record)
+        if not fields.get("messageId"):
+            # Two imports of one table may make different events of its rows.
+            kind = f"{fields.get('type')}:{fields.get('event')}:".encode()
+            fields["messageId"] = self._ids.of(kind + text)
+        return {key: value for key, value in fields.items() if value not in (None, "")}
+
+    def _fields(self, record: Mapping[str, Any] | Bad) -> tuple[Fields, int]:
+        """Returns the fields of a record's event, and its time."""
         if isinstance(record, Bad):
             raise record
         if self._columns:
@@ -204,13 +262,11 @@ class Importer:
             raise Bad("no time, or one that cannot be read")
         if moment > self._clock() + _MOST_AHEAD_MS:
             raise Bad("a time in the future")
+        if self._from_ms is not None and moment < self._from_ms:
+            raise _Early
         fields["timestamp"] = format_ms(moment)
         fields.pop("sentAt", None)  # the client's clock was corrected before the export
-        if not fields.get("messageId"):
-            # Two imports of one table may make different events of its rows.
-            kind = f"{fields.get('type')}:{fields.get('event')}:".encode()
-            fields["messageId"] = self._ids.of(kind + text)
-        return {key: value for key, value in fields.items() if value not in (None, "")}
+        return fields, moment
 
     def _mapped(self, record: Mapping[str, Any]) -> Fields:
         """Makes fields of the columns that the user names; the other columns are properties."""
