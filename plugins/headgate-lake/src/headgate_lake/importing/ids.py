@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+from collections.abc import Sequence
+
+import msgspec
 
 __all__ = ["Ids"]
 
 _CACHE_KIB = 32_768
+_TIMES = "SELECT digest, times FROM seen WHERE digest IN (SELECT value FROM json_each(?))"
 
 
 class Ids:
@@ -29,17 +33,21 @@ class Ids:
         self._db.execute("CREATE TABLE seen (digest INTEGER PRIMARY KEY, times INTEGER)")
         self._db.execute("BEGIN")
 
-    def of(self, record: bytes) -> str:
-        """Returns the id of the next record with this text."""
-        digest = hashlib.sha256(record)
-        key = int.from_bytes(digest.digest()[:8], signed=True)
-        (times,) = self._db.execute(
-            "INSERT INTO seen VALUES (?, 0) "
-            "ON CONFLICT (digest) DO UPDATE SET times = times + 1 RETURNING times",
-            (key,),
-        ).fetchone()
-        digest.update(b":%d" % times)
-        return f"line-{digest.hexdigest()[:40]}"
+    def of(self, records: Sequence[bytes]) -> list[str]:
+        """Returns the ids of the next records with these texts."""
+        digests = [hashlib.sha256(record) for record in records]
+        keys = [int.from_bytes(digest.digest()[:8], signed=True) for digest in digests]
+        # One look-up for all of them: one for each record costs more than all else of its id.
+        asked = msgspec.json.encode(keys).decode()
+        times: dict[int, int] = dict(self._db.execute(_TIMES, (asked,)))
+        ids = []
+        for key, digest in zip(keys, digests, strict=True):
+            before = times.get(key, 0)
+            times[key] = before + 1
+            digest.update(b":%d" % before)
+            ids.append(f"line-{digest.hexdigest()[:40]}")
+        self._db.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?)", times.items())
+        return ids
 
     def close(self) -> None:
         """Deletes the counters."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -118,7 +118,8 @@ class Importer:
                     return
                 left -= 1
                 try:
-                    fields = self._identified(record, text)
+                    fields, _ = self._fields(record)
+                    self._identify([(fields, text)])
                 except Bad as error:
                     yield {"refused": str(error)}
                     continue
@@ -184,7 +185,7 @@ class Importer:
                 self.summary.read += 1
                 self.summary.mended += mended
                 try:
-                    chunk.append((place, self._identified(record, text), text))
+                    chunk.append((place, self._fields(record)[0], text))
                 except _Early:
                     self.summary.early += 1
                 except Bad as error:
@@ -203,6 +204,7 @@ class Importer:
     def _write(
         self, chunk: list[tuple[str, Fields, bytes]], writer: LakeWriter, refuse: Refuse
     ) -> None:
+        self._identify((fields, text) for _, fields, text in chunk)
         taken = self._taken([fields for _, fields, _ in chunk])
         events: list[Event] = []
         for (place, _, text), one in zip(chunk, taken, strict=True):
@@ -234,13 +236,16 @@ class Importer:
         days = self._config.retention_days
         return self._clock() - days * _DAY_MS if days else None
 
-    def _identified(self, record: Mapping[str, Any] | Bad, text: bytes) -> Fields:
-        fields, _ = self._fields(record)
-        if not fields.get("messageId"):
-            # Two imports of one table may make different events of its rows.
-            kind = f"{fields.get('type')}:{fields.get('event')}:".encode()
-            fields["messageId"] = self._ids.of(kind + text)
-        return {key: value for key, value in fields.items() if value not in (None, "")}
+    def _identify(self, chunk: Iterable[tuple[Fields, bytes]]) -> None:
+        """Gives those of the records that have no message id one."""
+        without = [(fields, text) for fields, text in chunk if not fields.get("messageId")]
+        # Two imports of one table may make different events of its rows.
+        texts = [
+            f"{fields.get('type')}:{fields.get('event')}:".encode() + text
+            for fields, text in without
+        ]
+        for (fields, _), message_id in zip(without, self._ids.of(texts), strict=True):
+            fields["messageId"] = message_id
 
     def _fields(self, record: Mapping[str, Any] | Bad) -> tuple[Fields, int]:
         """Returns the fields of a record's event, and its time."""
@@ -297,7 +302,10 @@ class Importer:
     def _taken(self, chunk: list[Fields]) -> list[Event | str]:
         now_ms = self._clock()
         received = [parse_ms(fields.pop("receivedAt", None)) for fields in chunk]
-        texts = [msgspec.json.encode(fields) for fields in chunk]
+        texts = [
+            msgspec.json.encode({k: v for k, v in fields.items() if v not in (None, "")})
+            for fields in chunk
+        ]
         taken = self._intake.take(self.summary.source, texts, now_ms)
         for one, moment in zip(taken, received, strict=True):
             if isinstance(one, Event):
