@@ -157,6 +157,7 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from gateway.http.settings import VendorSettings as VendorSettings
     from gateway.rollouts.sequential import half_width as half_width
     from gateway.rollouts.sequential import log_evidence as log_evidence
+    from gateway.runtime.offline_intake import OfflineIntake as OfflineIntake
 
 else:  # at run time
     _NAMES = {
@@ -220,6 +221,7 @@ else:  # at run time
         "gateway.http.retry_after": "parse_retry_after",
         "gateway.http.settings": "HttpSettings VendorSettings",
         "gateway.rollouts.sequential": "half_width log_evidence",
+        "gateway.runtime.offline_intake": "OfflineIntake",
     }
 
     __all__, __getattr__, __dir__ = _lazy_names(__name__, _NAMES)

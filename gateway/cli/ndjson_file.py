@@ -1,15 +1,17 @@
 """Events in the bytes of an NDJSON file, ready for a gateway.
 
 An event needs a message id, so that sending it again does not count it twice. A line without one
-gets an id made from the line and its number. So sending the same file again repeats the ids, even
-if the file was cut or lines were appended, while equal lines of one file stay different events. A
-stream has no such identity: two runs of ``echo ... | gateway send -`` are two events. A line of a
-stream gets such an id only if it has a timestamp, and else a random one.
+gets an id made from the path of the file, the line and its number. So sending the same file again
+repeats the ids, even if the file was cut or lines were appended, while equal lines of one file or
+of several stay different events. A stream has no such identity: two runs of ``echo ... | gateway
+send -`` are two events. A line of a stream gets such an id only if it has a timestamp, and else a
+random one.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -89,11 +91,11 @@ class LineSplitter:
         return number, line
 
 
-def prepare(number: int, text: bytes, *, stream: bool, max_bytes: int) -> Line | None:
+def prepare(number: int, text: bytes, *, path: str, max_bytes: int) -> Line | None:
     """Checks a line by the gateway's own rules, and adds a message id if it has none.
 
     Args:
-        stream: whether the line comes from a stream; see the module.
+        path: of the file, the same each time; empty for a stream, see the module.
         max_bytes: limit of the event.
 
     Returns:
@@ -109,7 +111,7 @@ def prepare(number: int, text: bytes, *, stream: bool, max_bytes: int) -> Line |
         return None
     has_id, dated = _check(text)
     if not has_id:
-        text = _with_id(text, _derived_id(number, text) if dated or not stream else _random_id())
+        text = _with_id(text, _derived_id(path, number, text) if dated or path else _random_id())
     if len(text) > max_bytes:
         raise BadLine(f"has {len(text)} bytes, over {max_bytes}")
     return Line(number, text)
@@ -142,8 +144,9 @@ def _check(text: bytes) -> tuple[bool, bool]:
         return has_id, event.timestamp is not None or event.original_timestamp is not None
 
 
-def _derived_id(number: int, text: bytes) -> str:
-    return f"line-{hashlib.sha256(b'%d:' % number + text).hexdigest()[:40]}"
+def _derived_id(path: str, number: int, text: bytes) -> str:
+    digest = hashlib.sha256(b"%s\0%d:%s" % (os.fsencode(path), number, text))
+    return f"line-{digest.hexdigest()[:40]}"
 
 
 def _random_id() -> str:

@@ -30,12 +30,12 @@ class Upload:
 
     Attributes:
         label: name of the file in messages.
-        is_stream: whether it is a stream; see `gateway.cli.ndjson_file`.
+        path: absolute path of the file; empty for a stream, see `gateway.cli.ndjson_file`.
         bad: lines that were not accepted.
     """
 
     label: str
-    is_stream: bool
+    path: str
     client: Client
     limits: Limits
     view: UploadView
@@ -69,9 +69,7 @@ class Upload:
             try:
                 if text is None:
                     raise BadLine(f"has over {self.limits.max_event_bytes} bytes")
-                line = prepare(
-                    number, text, stream=self.is_stream, max_bytes=self.limits.max_event_bytes
-                )
+                line = prepare(number, text, path=self.path, max_bytes=self.limits.max_event_bytes)
             except BadLine as error:
                 self._report(number, number, 1, str(error))
                 continue

@@ -130,12 +130,18 @@ class IntakeDryRun(SourceDirectory):
         """Returns the transforms with these ids, in the order of config.toml."""
         return self._transforms.part(ids)
 
-    def take_in(self, source_id: str, events: list[Event], received_ms: int) -> list[Event | str]:
+    def take_in(
+        self, source_id: str, events: list[Event], received_ms: int, *, learn: bool = False
+    ) -> list[Event | str]:
         """Returns each event as it would be stored, or the code that it would be discarded with.
 
-        Unlike `accept` it records no steps, and it does not look for duplicates.
+        Unlike `accept` it records no steps, and it does not look for duplicates. The source of an
+        import need not stand in config.toml.
+
+        Args:
+            learn: links of users to visitors hold for the events of later calls too.
         """
-        if not self.enabled(source_id):
+        if source_id in self._sources and not self.enabled(source_id):
             return ["source_disabled"] * len(events)
         self._transforms.receive(events)
         prepare = preparer(Origin(source_id, received_ms), self._suppressed)
@@ -147,7 +153,10 @@ class IntakeDryRun(SourceDirectory):
             else:
                 codes[id(event)] = code
         outcome = transform(valid, self._transforms.run, self._identity)
-        self._note_visitors(outcome.kept)
+        if learn and self._identity.active:
+            self._identity.learn_and_note(outcome.kept, outcome.kept)
+        else:
+            self._note_visitors(outcome.kept)
         for code, discarded in discards_of(outcome):
             codes |= dict.fromkeys(map(id, discarded), code)
         return [codes.get(id(event), event) for event in events]

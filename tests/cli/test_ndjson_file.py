@@ -16,8 +16,8 @@ TRACK = b'{"type":"track","event":"Signed In","userId":"ada"}'
 DATED = b'{"type":"track","event":"Signed In","userId":"ada","timestamp":"2026-01-05T10:00:00Z"}'
 
 
-def ready(number: int, text: bytes, *, stream: bool = False, max_bytes: int = 32_768) -> Line:
-    line = prepare(number, text, stream=stream, max_bytes=max_bytes)
+def ready(number: int, text: bytes, *, path: str = "/f", max_bytes: int = 32_768) -> Line:
+    line = prepare(number, text, path=path, max_bytes=max_bytes)
     assert line is not None
     return line
 
@@ -80,7 +80,7 @@ def test_a_line_over_the_bound_is_not_kept_in_memory() -> None:
 def test_what_the_gateway_would_not_take_is_named(text: bytes, why: str) -> None:
     """A line that would be refused or silently discarded is an error with the reason."""
     with pytest.raises(BadLine, match=why):
-        prepare(1, text, stream=False, max_bytes=32_768)
+        prepare(1, text, path="/f", max_bytes=32_768)
 
 
 @given(
@@ -89,7 +89,7 @@ def test_what_the_gateway_would_not_take_is_named(text: bytes, why: str) -> None
 def test_any_line_is_taken_or_named(text: bytes) -> None:
     """Any bytes give an event within the limit, nothing, or a `BadLine`."""
     with suppress(BadLine):
-        line = prepare(1, text, stream=False, max_bytes=100)
+        line = prepare(1, text, path="/f", max_bytes=100)
         assert line is None or len(line.event) <= 100
 
 
@@ -100,7 +100,7 @@ def test_a_lone_surrogate_is_found_wherever_it_is() -> None:
         b'"context":{"consent":"\\ud800"}}'
     )
     with pytest.raises(BadLine, match="is not JSON"):
-        prepare(1, consent, stream=False, max_bytes=1000)
+        prepare(1, consent, path="/f", max_bytes=1000)
 
 
 def test_the_bound_counts_the_message_id() -> None:
@@ -108,13 +108,13 @@ def test_the_bound_counts_the_message_id() -> None:
     size = len(ready(1, TRACK).event)
     assert ready(1, TRACK, max_bytes=size).event
     with pytest.raises(BadLine, match=f"has {size} bytes, over {size - 1}"):
-        prepare(1, TRACK, stream=False, max_bytes=size - 1)
+        prepare(1, TRACK, path="/f", max_bytes=size - 1)
 
 
 @pytest.mark.parametrize("text", [b"", b"  ", b"\r", b"\t\r"])
 def test_blank_lines_are_nothing(text: bytes) -> None:
     """A blank line is neither an event nor an error."""
-    assert prepare(1, text, stream=False, max_bytes=100) is None
+    assert prepare(1, text, path="/f", max_bytes=100) is None
 
 
 def test_windows_files_are_read() -> None:
@@ -143,6 +143,11 @@ def test_equal_lines_are_different_events() -> None:
     assert id_of(ready(1, TRACK)) != id_of(ready(2, TRACK))
 
 
+def test_equal_lines_of_two_files_are_different_events() -> None:
+    """Equal lines with the same number in two files get different ids."""
+    assert id_of(ready(1, TRACK)) != id_of(ready(1, TRACK, path="/g"))
+
+
 def test_white_space_around_a_line_does_not_change_its_id() -> None:
     """A file with converted line ends is still the same file."""
     assert id_of(ready(3, b" " + TRACK + b"\r")) == id_of(ready(3, TRACK))
@@ -157,9 +162,9 @@ def test_an_empty_message_id_is_replaced(blank: bytes) -> None:
 
 def test_a_stream_without_times_gets_new_ids() -> None:
     """From standard input the same line without a time is another event each time."""
-    assert id_of(ready(1, TRACK, stream=True)) != id_of(ready(1, TRACK, stream=True))
+    assert id_of(ready(1, TRACK, path="")) != id_of(ready(1, TRACK, path=""))
 
 
 def test_a_stream_with_times_gets_stable_ids() -> None:
     """From standard input a line with a timestamp is the same event each time."""
-    assert ready(1, DATED, stream=True) == ready(1, DATED, stream=True)
+    assert ready(1, DATED, path="") == ready(1, DATED, path="")

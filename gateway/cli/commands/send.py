@@ -72,8 +72,9 @@ def send(
 
     FILE has one JSON object a line (NDJSON); - is standard input. Lines that the gateway would not
     accept are reported and left out, and the exit code is then 1. The command waits for a busy
-    gateway. A line without messageId gets one made from the line and its number, so that sending
-    the file again counts nothing twice; from standard input only if the line has a timestamp.
+    gateway. A line without messageId gets one made from the path of the file, the line and its
+    number, so that sending the file again counts nothing twice; from standard input only if the
+    line has a timestamp.
 
     \b
         gateway send --event "Order Completed" --user ada --prop revenue=25
@@ -169,7 +170,7 @@ def _send_one(event: dict[str, Any], url: str, write_key: str) -> None:
 
     data = msgspec.json.encode(event)
     try:
-        prepare(1, data, stream=True, max_bytes=Limits().max_event_bytes)
+        prepare(1, data, path="", max_bytes=Limits().max_event_bytes)
     except BadLine as error:
         raise click.UsageError(f"The event {error}.") from error
     try:
@@ -195,6 +196,7 @@ def _client(url: str, write_key: str, on_retry: Callable[[str, float], None]) ->
 
 def _send_file(file: str, url: str, write_key: str) -> None:
     import asyncio
+    import os.path
 
     from gateway.cli.batches import Limits
     from gateway.cli.upload import Upload
@@ -202,10 +204,10 @@ def _send_file(file: str, url: str, write_key: str) -> None:
     from gateway.errors import DeliveryError
 
     failure: BaseException | None = None
-    label = "standard input" if file == "-" else file
+    label, path = ("standard input", "") if file == "-" else (file, os.path.realpath(file))
     with click.open_file(file, "rb") as stream, upload_view(stream.fileno()) as view:
         client = _client(url, write_key, view.retry)
-        upload = Upload(label, file == "-", client, Limits(), view)
+        upload = Upload(label, path, client, Limits(), view)
         try:
             asyncio.run(upload.run(stream.fileno()))
         except (DeliveryError, KeyboardInterrupt) as error:

@@ -153,7 +153,7 @@ def register_commands(register: Callable[[CommandSpec], None]) -> None:
     """Registers ``gateway lake`` and ``gateway sql``."""
     register(
         CommandSpec(
-            "lake", "Look after the lake: status, verify, compact.", f"{__name__}.commands:lake"
+            "lake", "Look after the lake, and load files into it.", f"{__name__}.commands:lake"
         )
     )
     register(CommandSpec("sql", "Ask the events of the lake.", f"{__name__}.sql.command:sql"))

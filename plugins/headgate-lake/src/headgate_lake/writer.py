@@ -87,11 +87,12 @@ class LakeWriter:
             session, self._session = self._session, None
             session.close()
 
-    def write(self, batch: Batch, shard: int | None = None) -> Wrote:
+    def write(self, batch: Batch, shard: int | None = None, *, by_id: bool = False) -> Wrote:
         """Adds the events of a batch that are not in the lake yet, all of them or none.
 
         Args:
             shard: whose progress the batch is.
+            by_id: look up all events by source and message id, as their offsets tell nothing.
 
         Raises:
             LakeError: the lake cannot be used.
@@ -100,7 +101,7 @@ class LakeWriter:
         session = self.open()
         manifest = session.manifest
         cursor = manifest.cursor(batch.queue_id)
-        places = _missing(session, batch, cursor)
+        places = _new_ids(session, batch) if by_id else _missing(session, batch, cursor)
         names: list[str] = []
         staged: list[Staged] = []
         try:
@@ -181,6 +182,17 @@ def _missing(session: Session, batch: Batch, cursor: int) -> list[int]:
         left = [place for place in left if _id_of(batch[place]) not in ids]
     skipped = set(old) - set(left)
     return [place for place in range(len(batch)) if place not in skipped]
+
+
+def _new_ids(session: Session, batch: Batch) -> list[int]:
+    """Returns the places of the first events of each id that is not in the lake."""
+    seen = _ids_in_lake(session, batch)
+    places = []
+    for place, event in enumerate(batch):
+        if (id_ := _id_of(event)) not in seen:
+            seen.add(id_)
+            places.append(place)
+    return places
 
 
 def _ids_in_lake(session: Session, events: Sequence[Event]) -> set[tuple[str, str]]:
