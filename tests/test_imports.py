@@ -262,6 +262,13 @@ def test_starting_imports_nothing_heavy(module: str) -> None:
     assert heavy & loaded_by(module) == set()
 
 
+def test_finding_commands_of_packages_imports_nothing_heavy() -> None:
+    """All installed packages are imported to find a command, but not what they build with."""
+    heavy = {"aiohttp", "asyncpg", "duckdb", "jinja2", "rich", "structlog", "vl_convert"}
+    find = "gateway.cli.package_commands; gateway.cli.package_commands.helps()"
+    assert heavy & loaded_by(find) == set()
+
+
 def processor_seconds_of_children() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime

@@ -25,7 +25,8 @@ import msgspec
 from bench.data import batches, fresh
 from gateway import Batch, Event, Secret
 from gateway.testing import make_context
-from headgate_postgres import Postgres, PostgresConfig
+from headgate_postgres import PostgresConfig
+from headgate_postgres.destination import Postgres
 from headgate_postgres.rows import USERS
 from headgate_postgres.tables import Fitted, Table
 from tests.support.postgres_server import PostgresServer

@@ -22,7 +22,8 @@ __all__ = ["find", "helps"]
 @cache
 def _registry() -> Registry:
     with own_stdout():
-        return discover(builtins=())  # which have no commands
+        # Built-ins have no commands.
+        return discover(builtins=(), hooks=["register_commands"])
 
 
 def helps() -> list[tuple[str, str]]:

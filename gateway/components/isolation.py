@@ -14,8 +14,6 @@ from functools import partial
 from types import TracebackType
 from typing import ParamSpec, TypeVar
 
-import structlog
-
 from gateway.errors import PluginCrash
 
 __all__ = ["CANCEL_SECONDS", "call", "contained", "contained_call", "is_interrupt", "left_behind"]
@@ -161,6 +159,8 @@ def left_behind() -> int:
 def _leave_behind(task: asyncio.Task[object], work: Callable[[], Awaitable[object]]) -> None:
     _left_behind.add(task)
     task.add_done_callback(_left_behind.discard)
+    import structlog  # which takes 100 ms, and commands do without it
+
     structlog.get_logger().error(
         "plugin code ignores that it was cancelled, and is left behind",
         code=getattr(work, "__qualname__", type(work).__name__),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
@@ -224,20 +224,25 @@ def _check_struct(where: str, config: Any) -> None:
 
 
 def discover(
-    builtins: Iterable[str] = BUILTINS, installed: Iterable[EntryPoint] | None = None
+    builtins: Iterable[str] = BUILTINS,
+    installed: Iterable[EntryPoint] | None = None,
+    *,
+    hooks: Iterable[str] = tuple(HOOKS),
 ) -> Registry:
     """Loads all plugins.
 
     Args:
         builtins: modules of the gateway itself; one that fails is a defect and raises.
         installed: entry points; by default the installed ones of the group `GROUP`.
+        hooks: those that are called; what the others would register is not imported.
     """
+    called = {hook: HOOKS[hook] for hook in hooks}
     registry = Registry()
     manager = pluggy.PluginManager("gateway")
     manager.add_hookspecs(HookSpecs)
     for dotted in builtins:
         plugin = Plugin(dotted.rpartition(".")[2], "headgate", __version__)
-        failure = _load(registry, manager, plugin, _importer(dotted))
+        failure = _load(registry, manager, plugin, _importer(dotted), called)
         if failure is not None:
             raise PluginError(f"built-in {plugin.name}: {failure.cause}") from failure.error
     points = entry_points(group=GROUP) if installed is None else installed
@@ -247,7 +252,7 @@ def discover(
             point.dist.name if point.dist is not None else point.value,
             point.dist.version if point.dist is not None else "?",
         )
-        failure = _load(registry, manager, plugin, point.load)
+        failure = _load(registry, manager, plugin, point.load, called)
         if failure is not None:
             registry.failures.append(failure)
     return registry
@@ -262,6 +267,7 @@ def _load(
     manager: pluggy.PluginManager,
     plugin: Plugin,
     load: Callable[[], Any],
+    hooks: Mapping[str, tuple[str, type]],
 ) -> Failure | None:
     stage = "load"
     before = dict(registry.types), dict(registry.extensions)
@@ -275,7 +281,7 @@ def _load(
             raise PluginError("it implements no hook; was @gateway.hookimpl forgotten?")
         stage = "register"
         others = [p for p in manager.get_plugins() if p is not module]
-        for hook, (kind, spec_class) in HOOKS.items():
+        for hook, (kind, spec_class) in hooks.items():
             caller = manager.subset_hook_caller(hook, remove_plugins=others)
             caller(register=_collector(registry, plugin, kind, spec_class))
     except BaseException as error:  # it may fail in any way it likes

@@ -12,7 +12,8 @@ import pytest
 
 from gateway import Erasure, Misconfigured, Permanent, Retryable, Secret, Subjects
 from gateway.testing import Answer, FakeVendor, make_context
-from headgate_amplitude import Amplitude, AmplitudeConfig
+from headgate_amplitude import AmplitudeConfig
+from headgate_amplitude.destination import Amplitude
 
 ADA = Subjects(frozenset({"ada"}))
 

@@ -21,7 +21,8 @@ from gateway import (
     Throttled,
 )
 from gateway.testing import Answer, FakeVendor, Received, make_batch, make_context, make_event
-from headgate_amplitude import Amplitude, AmplitudeConfig
+from headgate_amplitude import AmplitudeConfig
+from headgate_amplitude.destination import Amplitude
 
 KEY = "0123456789abcdef0123456789abcdef"
 

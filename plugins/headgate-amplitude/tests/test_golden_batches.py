@@ -25,7 +25,8 @@ from gateway.testing import (
     make_context,
     make_event,
 )
-from headgate_amplitude import Amplitude, AmplitudeConfig
+from headgate_amplitude import AmplitudeConfig
+from headgate_amplitude.destination import Amplitude
 from headgate_amplitude.mapping import EVENTS, GROUPS, USERS
 
 FOLDER = Path(__file__).parents[4] / "shared" / "golden" / "batch"

@@ -57,6 +57,7 @@ def test_three_commands_lead_to_a_table() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(400)
 def test_the_table_is_real(tmp_path: Path) -> None:
     """The table of the README is what the commands show on the first of December 2026."""
     shown = _shown(tmp_path, Plan(datetime(2026, 12, 1, tzinfo=UTC)))

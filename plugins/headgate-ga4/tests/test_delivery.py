@@ -20,7 +20,8 @@ from gateway import (
     Throttled,
 )
 from gateway.testing import Answer, FakeVendor, make_batch, make_context, make_event
-from headgate_ga4 import Ga4, Ga4Config
+from headgate_ga4 import Ga4Config
+from headgate_ga4.destination import Ga4
 
 SECRET = "a-very-secret-api-secret"
 

@@ -11,7 +11,8 @@ from structlog.testing import capture_logs
 
 from gateway import Context, Event, Misconfigured, Secret
 from gateway.testing import Answer, FakeVendor, make_batch, make_context, make_event
-from headgate_ga4 import Ga4, Ga4Config
+from headgate_ga4 import Ga4Config
+from headgate_ga4.destination import Ga4
 from headgate_ga4.mapping import Mapper
 from headgate_ga4.validation import MOST_REMEMBERED
 

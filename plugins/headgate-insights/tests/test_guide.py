@@ -20,6 +20,7 @@ from headgate_insights.registry import BUILTINS
 GUIDE = Path(__file__).parents[3] / "docs/guide/insights.md"
 FIRST = datetime(2026, 3, 2, tzinfo=UTC)
 WEEKS = 8
+OF_CAMPAIGNS = {"campaigns", "engagement", "experiment"}
 _EXAMPLE = re.compile(r"^    \$ gateway insights (.*)\n((?:    .*\n|\n(?=    ))*)", re.MULTILINE)
 
 
@@ -52,6 +53,48 @@ def shop() -> Iterator[dict[str, Any]]:
                 }
 
 
+def told_shop() -> Iterator[dict[str, Any]]:
+    """The same shop with campaigns, a newsletter, and a new page for half of the people."""
+    random = Random(23)
+    seen = set()
+    for event in shop():
+        who = event["user_id"]
+        number = int(who[1:])
+        arm = "test" if number % 2 else "control"
+        groups = {"new_page": {"arm": arm, "weight": 2.0}}
+        if who not in seen:
+            seen.add(who)
+            source, medium, name = random.choice(
+                [("google", "cpc", "spring"), ("newsletter", "email", "news"), ("", "", "")]
+            )
+            yield {
+                **event,
+                "event": "Product List Viewed",
+                "ts": (datetime.fromisoformat(event["ts"]) - timedelta(minutes=2)).isoformat(),
+                "revenue": None,
+                "currency": None,
+                "groups": groups,
+                **({"utm_source": source, "utm_medium": medium} if source else {}),
+                **({"utm_campaign": name} if name else {}),
+            }
+        yield {**event, "groups": groups}
+    for number in range(0, 150, 2):
+        at = FIRST + timedelta(days=35, hours=7, minutes=number)
+        for minutes, what, chance in (
+            (0, "Email Delivered", 1.0),
+            (90, "Email Opened", 0.6),
+            (91, "Email Link Clicked", 0.5),
+        ):
+            if random.random() > chance:
+                break
+            yield {
+                "user_id": f"u{number}",
+                "event": what,
+                "ts": (at + timedelta(minutes=minutes)).isoformat(),
+                "properties": {"campaign_id": "april", "campaign_name": "April news"},
+            }
+
+
 def examples() -> list[tuple[str, str]]:
     """The commands of the guide, each with what it says they print."""
     found = _EXAMPLE.findall(GUIDE.read_text(encoding="utf-8"))
@@ -64,12 +107,19 @@ def lake(make_lake: Callable[..., Any]) -> Any:
     return make_lake(shop(), FIRST + timedelta(weeks=WEEKS))
 
 
+@pytest.fixture(scope="module")
+def told_lake(make_lake: Callable[..., Any]) -> Any:
+    """The lake of the shop with campaigns."""
+    return make_lake(told_shop(), FIRST + timedelta(weeks=WEEKS))
+
+
 @pytest.mark.parametrize(("words", "shown"), examples())
 def test_an_example_is_real(
-    lake: Any, monkeypatch: pytest.MonkeyPatch, words: str, shown: str
+    lake: Any, told_lake: Any, monkeypatch: pytest.MonkeyPatch, words: str, shown: str
 ) -> None:
     """A command prints what the guide shows; a line of three dots stands for any lines."""
-    monkeypatch.setattr(command, "_open", lambda *_: (lake, ProjectConfig(), None))
+    asked = told_lake if words.split()[0] in OF_CAMPAIGNS else lake
+    monkeypatch.setattr(command, "_open", lambda *_: (asked, ProjectConfig(), None))
     done = CliRunner().invoke(command.insights, shlex.split(words))
     assert done.exit_code == 0, done.output
     printed = "\n".join(line.rstrip() for line in done.output.rstrip().split("\n"))

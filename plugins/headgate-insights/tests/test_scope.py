@@ -31,6 +31,14 @@ EVENTS = [
 ]
 
 
+def test_what_a_tool_reports_is_no_activity(ask: Ask) -> None:
+    """`*` leaves out what others do to a person; named, such an event counts like any other."""
+    events = [*EVENTS, did("eve", "2026-05-02T12:00Z", "Email Delivered")]
+    assert total(ask("trend", events, from_="2026-05-01")) == 3
+    only = ask("trend", from_="2026-05-01", options={"event": ("Email Delivered",)})
+    assert total(only) == 1
+
+
 def test_bots_and_nobody_are_left_out_and_told(ask: Ask) -> None:
     """Events of bots count only if asked for, those of nobody never; both numbers are printed."""
     answer = ask("trend", EVENTS, from_="2026-05-01")

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import duckdb
+import pytest
+
 from gateway import Batch, Subjects
 from gateway.testing import START_MS, ManualClock, make_event
 from headgate_lake import Lake, LakeConfig, Query, Runner, reports_of
@@ -26,6 +29,10 @@ def mentions(folder: Path, text: str) -> list[str]:
         for path in folder.rglob("*")
         if path.is_file() and text.encode() in path.read_bytes()
     ]
+
+
+def aside_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.glob("aside/*")]
 
 
 async def test_a_user_is_gone_from_every_byte(
@@ -93,6 +100,40 @@ async def test_a_stray_file_with_the_user_is_deleted(make: Any, folder: Path) ->
     stray.write_bytes(path.read_bytes())
     await (await make()).erase(Subjects(frozenset({"erase-me"})))
     assert mentions(folder, "erase-me") == []
+
+
+@pytest.mark.parametrize("damage", ["cut", "foreign", "missing"])
+async def test_a_broken_file_does_not_stop_an_erasure(make: Any, folder: Path, damage: str) -> None:
+    """A file that cannot be searched is set aside and reported; all others lose the user."""
+    for day in (20, 21, 22):
+        write_lake(folder, [{"userId": "erase-me", "timestamp": f"2026-11-{day}T10:00:00Z"}])
+    broken = Lake.open(folder).paths()[1]
+    if damage == "cut":
+        broken.write_bytes(broken.read_bytes()[:-20])
+    elif damage == "foreign":
+        with duckdb.connect() as db:
+            db.execute(f"COPY (SELECT 1 AS a) TO '{broken}' (FORMAT parquet)")
+    else:
+        broken.unlink()
+    lake = await make()
+    for rows in (2, 0):
+        erasure = await lake.erase(Subjects(frozenset({"erase-me"})))
+        assert (erasure.status, erasure.items) == ("FINISHED", rows)
+        assert ("1 broken files" in erasure.detail) == (damage != "missing")
+    assert Lake.open(folder).paths() == ()
+    assert aside_in(folder) == ([] if damage == "missing" else [broken.name])
+
+
+async def test_a_broken_stray_file_is_set_aside(make: Any, folder: Path) -> None:
+    """A file that is neither in the manifest nor readable counts as not searched."""
+    lake = write_lake(folder, [{"userId": "keep-me", "timestamp": "2026-11-20T10:00:00Z"}])
+    [path] = lake.paths()
+    stray = path.with_name(path.name.replace(path.name[11:15], "0000"))
+    stray.write_bytes(b"no Parquet")
+    erasure = await (await make()).erase(Subjects(frozenset({"erase-me"})))
+    assert "1 broken files" in erasure.detail
+    assert aside_in(folder) == [stray.name]
+    assert lake.paths() == (path,)
 
 
 async def test_what_queries_leave_does_not_name_the_user(make: Any, folder: Path) -> None:

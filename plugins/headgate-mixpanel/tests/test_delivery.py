@@ -20,7 +20,8 @@ from gateway import (
     Throttled,
 )
 from gateway.testing import Answer, FakeVendor, Received, make_batch, make_context, make_event
-from headgate_mixpanel import Mixpanel, MixpanelConfig
+from headgate_mixpanel import MixpanelConfig
+from headgate_mixpanel.destination import Mixpanel
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 BASIC = b64encode(f"{TOKEN}:".encode()).decode()

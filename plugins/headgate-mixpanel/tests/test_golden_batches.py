@@ -25,7 +25,8 @@ from gateway.testing import (
     make_batch,
     make_context,
 )
-from headgate_mixpanel import Mixpanel, MixpanelConfig
+from headgate_mixpanel import MixpanelConfig
+from headgate_mixpanel.destination import Mixpanel
 
 CASES = Path(__file__).parents[4] / "shared" / "golden" / "batch" / "mixpanel.router.jsonl"
 if not CASES.exists():

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from gateway import BatchError, Context, Secret, format_ms
 from gateway.testing import Answer, FakeVendor, Received, make_batch, make_context, make_event
-from headgate_mixpanel import Mixpanel, MixpanelConfig
+from headgate_mixpanel import MixpanelConfig
 from headgate_mixpanel.browser import browser_of
+from headgate_mixpanel.destination import Mixpanel
 from headgate_mixpanel.mapping import IMPORT, TRACK, Mapper
 
 TOKEN = "a-very-secret-token"

@@ -11,7 +11,8 @@ import pytest
 
 from gateway import Batch, Event
 from gateway.testing import make_config, make_context
-from headgate_postgres import Postgres, PostgresConfig
+from headgate_postgres import PostgresConfig
+from headgate_postgres.destination import Postgres
 from tests.support.postgres_server import PostgresServer
 
 Make = Callable[..., Awaitable[Postgres]]

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from gateway import Batch, Secret
 from gateway.testing import make_context, make_event
-from headgate_postgres import Postgres, PostgresConfig
+from headgate_postgres import PostgresConfig
+from headgate_postgres.destination import Postgres
 from headgate_postgres.names import identifier
 from headgate_postgres.rows import own_columns
 from tests.support.postgres_server import PostgresServer

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from gateway.testing import FakeVendor, ManualClock, make_config, make_context
-from headgate_slack import Slack, SlackConfig
+from headgate_slack import SlackConfig
+from headgate_slack.destination import Slack
 
 Make = Callable[..., Awaitable[Slack]]
 

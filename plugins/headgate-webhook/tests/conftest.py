@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from gateway.testing import FakeVendor, ManualClock, make_config, make_context
-from headgate_webhook import Webhook, WebhookConfig
+from headgate_webhook import WebhookConfig
+from headgate_webhook.destination import Webhook
 
 Make = Callable[..., Awaitable[Webhook]]
 

@@ -14,7 +14,8 @@ from structlog.testing import capture_logs
 
 from gateway import BatchError, Misconfigured, Permanent, Retryable, Secret, Throttled
 from gateway.testing import Answer, FakeVendor, ManualClock, make_batch, make_context, make_event
-from headgate_webhook import Webhook, WebhookConfig
+from headgate_webhook import WebhookConfig
+from headgate_webhook.destination import Webhook
 
 
 async def test_delivered(make: Any, vendor: FakeVendor) -> None:

@@ -10,7 +10,8 @@ from structlog.testing import capture_logs
 
 from gateway import Misconfigured, Secret
 from gateway.testing import FakeVendor, make_batch, make_context
-from headgate_webhook import Webhook, WebhookConfig
+from headgate_webhook import WebhookConfig
+from headgate_webhook.destination import Webhook
 
 
 async def test_an_unknown_certificate_is_refused(make: Any, secure: FakeVendor) -> None:

@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gateway import BatchPolicy, DestinationSpec, hookimpl
+from gateway import BatchPolicy, Context, Destination, DestinationSpec, hookimpl
 from headgate_amplitude.config import AmplitudeConfig
-from headgate_amplitude.destination import Amplitude
 
-__all__ = ["Amplitude", "AmplitudeConfig", "__version__", "register_destinations"]
+__all__ = ["AmplitudeConfig", "__version__", "register_destinations"]
 
 __version__ = "0.1.0"
+
+
+def _build(config: AmplitudeConfig, context: Context) -> Destination:
+    from headgate_amplitude.destination import (
+        Amplitude,  # what the commands of other packages do without
+    )
+
+    return Amplitude(config, context)
 
 
 @hookimpl
@@ -21,7 +28,7 @@ def register_destinations(register: Callable[[DestinationSpec[Any]], None]) -> N
         DestinationSpec(
             "amplitude",
             AmplitudeConfig,
-            Amplitude,
+            _build,
             name="Amplitude",
             batch=BatchPolicy(max_events=1000, max_bytes=2_000_000, max_age_seconds=1.0),
             max_concurrency=4,

@@ -9,7 +9,7 @@ from pathlib import Path
 __all__ = ["EXAMPLES", "examples"]
 
 EXAMPLES = (
-    ("insights", "retention", "--start", "page:*", "--back", "page:*"),
+    ("insights", "retention"),
     (
         *("insights", "funnel", "--step", "Product Viewed", "--step", "Checkout Started"),
         *("--step", "Order Completed", "--by", "device_type"),

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gateway import BatchPolicy, DestinationSpec, hookimpl
+from gateway import BatchPolicy, Context, Destination, DestinationSpec, hookimpl
 from headgate_ga4.config import Ga4Config
-from headgate_ga4.destination import Ga4
 
-__all__ = ["Ga4", "Ga4Config", "__version__", "register_destinations"]
+__all__ = ["Ga4Config", "__version__", "register_destinations"]
 
 __version__ = "0.1.0"
+
+
+def _build(config: Ga4Config, context: Context) -> Destination:
+    from headgate_ga4.destination import Ga4  # what the commands of other packages do without
+
+    return Ga4(config, context)
 
 
 @hookimpl
@@ -21,7 +26,7 @@ def register_destinations(register: Callable[[DestinationSpec[Any]], None]) -> N
         DestinationSpec(
             "ga4",
             Ga4Config,
-            Ga4,
+            _build,
             name="Google Analytics 4",
             batch=BatchPolicy(max_events=500, max_bytes=1_000_000, max_age_seconds=1.0),
             max_concurrency=4,

@@ -5,7 +5,7 @@
     Order Completed                                 the track event of this name
     page:Pricing, screen:Home                       a page or screen of this name
     page:*, identify:*                              all events of a type
-    *                                               anything that people do: track, page, screen
+    *                                               anything of people; see `NOT_DONE_BY_PEOPLE`
     Order Completed where properties.revenue > 50   only those for which a condition is true
 """
 
@@ -18,10 +18,34 @@ from gateway import EVENT_TYPES
 from headgate_insights.filters import condition_sql
 from headgate_insights.literals import literal
 
-__all__ = ["ANYTHING", "Selector"]
+__all__ = ["ANYTHING", "NOT_DONE_BY_PEOPLE", "Selector"]
 
 ANYTHING = "*"
-_DONE_BY_PEOPLE = "type IN ('track', 'page', 'screen')"
+
+NOT_DONE_BY_PEOPLE = (
+    "Email Delivered",
+    "Email Opened",  # mail clients fetch pictures that nobody looks at
+    "Email Bounced",
+    "Push Notification Received",
+    "Push Notification Bounced",
+    "SMS Delivered",
+    "SMS Bounced",
+    "Order Refunded",
+    "Order Cancelled",
+    "Trait Computed",
+    "Audience Entered",
+    "Audience Exited",
+)
+"""Track events that a tool sends about a person. A newsletter that arrives makes nobody active.
+
+The names are those of Segment's specifications for e-mail, mobile, orders and audiences:
+https://segment.com/docs/connections/spec/
+"""
+
+_DONE_BY_PEOPLE = (
+    "type IN ('track', 'page', 'screen') AND coalesce(event, '') NOT IN "
+    f"({', '.join(map(literal, NOT_DONE_BY_PEOPLE))})"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +101,7 @@ class Selector:
     def words(self) -> str:
         """The choice in words."""
         return (
-            "anything (a track, page or screen event)"
+            "anything (a track, page or screen event of their own)"
             if self.text == ANYTHING
             else f"“{self.text}”"
         )

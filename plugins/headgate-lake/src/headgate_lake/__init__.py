@@ -23,11 +23,11 @@ from headgate_lake.manifest import Change, DataFile, Day, LakeError, Shard
 from headgate_lake.reports import reports_of
 
 if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name public
-    from headgate_lake.commands.place import find_folder as find_folder
     from headgate_lake.failures import explained as explained
     from headgate_lake.loading import Loader as Loader
     from headgate_lake.loading import queue_ids as queue_ids
     from headgate_lake.loading import unload as unload
+    from headgate_lake.place import find_folder as find_folder
     from headgate_lake.sql.errors import QueriesBusy as QueriesBusy
     from headgate_lake.sql.errors import QueryCancelled as QueryCancelled
     from headgate_lake.sql.errors import QueryCrashed as QueryCrashed
@@ -47,7 +47,7 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
 _LATER = {
     name: module
     for module, names in {
-        "headgate_lake.commands.place": "find_folder",
+        "headgate_lake.place": "find_folder",
         "headgate_lake.failures": "explained",
         "headgate_lake.loading": "Loader queue_ids unload",
         "headgate_lake.sql.errors": (

@@ -135,10 +135,20 @@ class LakeDestination(Destination):
         )
         loop = asyncio.get_running_loop()
         gone = await loop.run_in_executor(self._erasing, explained, self._root, work)
+        self._tell_broken(gone.broken)
         detail = f"{gone.files} files written anew"
         if gone.unread:
-            detail += f"; {gone.unread} broken files in {self._root}/aside were not searched"
+            detail += (
+                f"; {gone.unread} broken files in {self._root}/aside were not searched and may "
+                "hold the users: delete them"
+            )
         return Erasure("FINISHED", gone.rows, detail)
+
+    def _tell_broken(self, files: list[tuple[str, str]]) -> None:
+        for path, why in files:
+            self._context.log.error(
+                "lake: a file cannot be read; it is in aside/", path=path, why=why
+            )
 
     # -- threads -------------------------------------------------------------
 
@@ -179,10 +189,7 @@ class LakeDestination(Destination):
             lines = err.decode(errors="replace").splitlines()
             raise Retryable(lines[-1] if lines else f"upkeep ended with {process.returncode}")
         done = msgspec.json.decode(out, type=Done)
-        for path, why in done.broken:
-            self._context.log.error(
-                "lake: a file cannot be read; it is in aside/", path=path, why=why
-            )
+        self._tell_broken(done.broken)
         if done.closed:
             self._context.log.info("lake: closed days", days=done.closed)
         if done.removed:

@@ -7,15 +7,19 @@ might copy a row that is about to go. Events that are sent meanwhile are newer a
 Files that are not in the manifest and lie among the lake's are deleted if they hold a user: a crash
 or a restored backup may have left them. The history of the SQL shell is deleted as a whole,
 and so are reports that name a user.
+
+A file that cannot be read cannot be searched. It is set aside, so that the other files are erased
+all the same, and the result says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway import Subjects
+from headgate_lake.manifest import DataFile
 from headgate_lake.parquet import Chosen, Unreadable
 from headgate_lake.removal import remove_rows
 from headgate_lake.reports import forget_reports
@@ -41,11 +45,13 @@ class Gone:
     Attributes:
         rows: number of rows deleted.
         files: number of files written anew or deleted.
-        unread: files in ``aside``, which cannot be searched.
+        broken: files that were found to be broken and set aside, with the reason.
+        unread: all files in ``aside``, which cannot be searched.
     """
 
     rows: int = 0
     files: int = 0
+    broken: list[tuple[str, str]] = field(default_factory=list)
     unread: int = 0
 
 
@@ -60,24 +66,28 @@ def erase(root: Path, subjects: Subjects, memory_bytes: int, clock: Callable[[],
         _OWNED, {"users": sorted(subjects.users), "anonymous": sorted(subjects.anonymous)}
     )
     gone = Gone()
+
+    def aside(file: DataFile, why: str) -> None:
+        session.set_aside(file)
+        gone.broken.append((file.path, why))
+
     session = Session(root, memory_bytes, clock)
     try:
         with session.folder.maintaining(wait=True):
             gone.rows, gone.files = remove_rows(
-                session, session.manifest.files(), owners, why="erased"
+                session, session.manifest.files(), owners, why="erased", aside=aside
             )
             forget(root)
             gone.files += forget_reports(root, [*subjects.users, *subjects.anonymous])
             delete_removed(session, grace_ms=-1)
-            gone.files += _delete_strays(session, owners)
+            _delete_strays(session, owners, gone)
             gone.unread = len(session.folder.aside())
     finally:
         session.close()
     return gone
 
 
-def _delete_strays(session: Session, owners: Chosen) -> int:
-    gone = 0
+def _delete_strays(session: Session, owners: Chosen, gone: Gone) -> None:
     for relative in list(session.folder.on_disk()):
         with session.manifest.transaction(durable=False):  # so that no file is being placed
             stray = not session.manifest.holds(relative)
@@ -85,9 +95,10 @@ def _delete_strays(session: Session, owners: Chosen) -> int:
             continue
         try:
             held = session.engine.count(session.folder.path(relative), owners)
-        except Unreadable:
+        except Unreadable as error:
+            session.folder.set_aside(relative)
+            gone.broken.append((relative, str(error)))
             continue
         if held:
             session.folder.remove(relative)
-            gone += 1
-    return gone
+            gone.files += 1

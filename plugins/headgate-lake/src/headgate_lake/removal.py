@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from headgate_lake.manifest import DataFile, Manifest
 from headgate_lake.parquet import Chosen
@@ -12,7 +12,12 @@ __all__ = ["remove_rows"]
 
 
 def remove_rows(
-    session: Session, files: Iterable[DataFile], chosen: Chosen, *, why: str
+    session: Session,
+    files: Iterable[DataFile],
+    chosen: Chosen,
+    *,
+    why: str,
+    aside: Callable[[DataFile, str], None] | None = None,
 ) -> tuple[int, int]:
     """Removes the chosen rows; the caller holds the lock for maintenance.
 
@@ -21,21 +26,32 @@ def remove_rows(
     Args:
         files: those that may hold such rows.
         why: the reason, for the record of closed days that change.
+        aside: is given a file that cannot be read, and the reason; without it such a file is an
+            error.
 
     Returns:
         The numbers of rows and files that have changed.
     """
     rows = changed = 0
     for file in files:
-        held = session.engine.count(session.path(file), chosen)
-        if held:
-            _rewrite(session, file, chosen, held, why)
-            rows += held
-            changed += 1
+        try:
+            held = _remove(session, file, chosen, why)
+        except Exception:
+            broken = aside and session.engine.problem(session.path(file), file.rows)
+            if not aside or not broken:
+                raise
+            aside(file, broken)
+            continue
+        rows += held
+        changed += held > 0
     return rows, changed
 
 
-def _rewrite(session: Session, file: DataFile, chosen: Chosen, rows: int, why: str) -> None:
+def _remove(session: Session, file: DataFile, chosen: Chosen, why: str) -> int:
+    """Removes the chosen rows of a file, and returns their number."""
+    rows = session.engine.count(session.path(file), chosen)
+    if not rows:
+        return 0
     name = session.writing.new_name(file.day)
     contents = session.engine.without(session.path(file), chosen, session.writing.path / name)
     files: Sequence[DataFile] = ()
@@ -48,3 +64,4 @@ def _rewrite(session: Session, file: DataFile, chosen: Chosen, rows: int, why: s
             manifest.changed(file.day, left + rows, left, why, session.clock())
 
     session.swap([file], files, note)
+    return rows

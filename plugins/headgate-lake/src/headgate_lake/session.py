@@ -110,6 +110,11 @@ class Session:
             self.discard(names)
         return done
 
+    def set_aside(self, file: DataFile) -> None:
+        """Takes a broken file out of the lake, and keeps it in the folder ``aside``."""
+        self.swap([file], [], lambda manifest: manifest.deleted([file.path]))
+        self.folder.set_aside(file.path)
+
     def settled(self, names: Sequence[str]) -> None:
         """Notes that the manifest has these files."""
         for name in names:

@@ -84,7 +84,7 @@ def keep_up(root: Path, config: LakeConfig, clock: Callable[[], int]) -> Done:
             done = Done()
 
             def aside(file: DataFile, why: str) -> None:
-                _set_aside(session, file)
+                session.set_aside(file)
                 done.broken.append((file.path, why))
 
             delete_removed(session)
@@ -94,12 +94,6 @@ def keep_up(root: Path, config: LakeConfig, clock: Callable[[], int]) -> Done:
             return done
     finally:
         session.close()
-
-
-def _set_aside(session: Session, file: DataFile) -> None:
-    """Takes a broken file out of the lake, and keeps it in the folder ``aside``."""
-    session.swap([file], [], lambda manifest: manifest.deleted([file.path]))
-    session.folder.set_aside(file.path)
 
 
 def main() -> None:

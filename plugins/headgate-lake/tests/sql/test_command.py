@@ -323,7 +323,7 @@ def test_each_limit_is_shown_with_its_default() -> None:
     """config.toml shows each key of [sql] with its default."""
     root = Path(__file__).parents[4]
     text = (root / "config.toml").read_text(encoding="utf-8")
-    (table,) = re.findall(r"(?ms)^\[sql\][^\n]*\n(.*?)(?=^\[|^# -)", text)
+    (table,) = re.findall(r"(?ms)^\[sql\][^\n]*\n(.*?)(?=^(?:# )?\[|^# -)", text)
     shown = tomllib.loads(re.sub(r"(?m)^# (?=\w+ = )", "", table))
     assert list(shown) == list(Limits.__struct_fields__)
     assert msgspec.convert(shown, Limits) == Limits()

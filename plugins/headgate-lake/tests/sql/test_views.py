@@ -94,7 +94,7 @@ def test_an_event_is_a_view_with_typed_properties(tmp_path: Path, spares: Spares
             "gift": "VARCHAR",
             "lines": "JSON",
             "a/b~c": "BIGINT",
-            "properties_name": "VARCHAR",
+            "name": "VARCHAR",
             "revenue": "DOUBLE",
         }
         assert {name: columns.get(name) for name in expected} == expected

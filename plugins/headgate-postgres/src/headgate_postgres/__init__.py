@@ -7,16 +7,18 @@ from typing import Any
 
 from gateway import BatchPolicy, Context, Destination, DestinationSpec, hookimpl
 from headgate_postgres.config import PostgresConfig
-from headgate_postgres.destination import Postgres
-from headgate_postgres.dry_run import dry_run_destination
 
-__all__ = ["Postgres", "PostgresConfig", "__version__", "register_destinations"]
+__all__ = ["PostgresConfig", "__version__", "register_destinations"]
 
 __version__ = "0.1.0"
 
 
 def _build(config: PostgresConfig, context: Context) -> Destination:
+    from headgate_postgres.dry_run import dry_run_destination
+
     if context.rehearsal is None:
+        from headgate_postgres.destination import Postgres  # asyncpg is not imported before
+
         return Postgres(config, context)
     return dry_run_destination(config, context.rehearsal)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from gateway import CONFIG_OPTION, GatewayError, explained_errors, load_scope, say
-from headgate_lake.commands.place import LAKE_OPTION, find_lake
 from headgate_lake.failures import explained
 from headgate_lake.lake import Lake
+from headgate_lake.place import LAKE_OPTION, find_lake
 from headgate_lake.upkeep import keep_up
 
 __all__ = ["compact"]

@@ -15,8 +15,8 @@ from gateway import (
     print_json,
     say,
 )
-from headgate_lake.commands.place import LAKE_OPTION, find_lake
 from headgate_lake.lake import Lake, LakeState
+from headgate_lake.place import LAKE_OPTION, find_lake
 
 __all__ = ["status"]
 

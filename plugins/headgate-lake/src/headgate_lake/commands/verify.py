@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from gateway import CONFIG_OPTION, explained_errors, load_scope, print_json, say
-from headgate_lake.commands.place import LAKE_OPTION, find_lake
+from headgate_lake.place import LAKE_OPTION, find_lake
 from headgate_lake.verification import verify_lake
 
 __all__ = ["verify"]

@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from gateway import CONFIG_OPTION, explained_errors, load_scope, say
-from headgate_lake.commands.place import LAKE_OPTION
+from headgate_lake.place import LAKE_OPTION
 from headgate_lake.sql.history import history_of
 from headgate_lake.sql.limits import MOST_SECONDS
 from headgate_lake.sql.output import print_answer, print_footer

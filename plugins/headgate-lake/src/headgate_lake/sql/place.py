@@ -6,8 +6,8 @@ import re
 from datetime import datetime, timedelta, tzinfo
 
 from gateway import ConfigError, ProjectConfig, Scope
-from headgate_lake.commands.place import find_folder
 from headgate_lake.lake import Lake
+from headgate_lake.place import find_folder
 from headgate_lake.sql.limits import Limits
 
 __all__ = ["find_lake", "limits_of", "moment_in", "zone_of"]

@@ -27,8 +27,8 @@ _ENGAGED_SECONDS = 10
 _FIRST = ("ts", "person", "user_id", "anonymous_id")
 """Columns of the view of an event that stand before its properties."""
 
-_LEFT_OUT = {"type", "event", "traits"}
-"""Columns of `events` that would be the same in each row of the view of an event."""
+_LEFT_OUT = {"type", "event", "name", "previous_id", "traits"}
+"""Columns of `events` that are the same in each row of the view of an event, or always empty."""
 
 _MADE_FROM_PROPERTIES = {"revenue", "currency", "order_id"}
 """Columns of `events` that have the property of the same name, already typed."""
