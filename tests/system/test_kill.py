@@ -12,9 +12,9 @@ from collections import Counter
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import msgspec
 import pytest
 
+from gateway.events.envelope.sealed import stored_events
 from tests.support.disk_store import open_store
 from tests.support.gateway_process import GatewayProcess
 from tests.support.sizes import sizes
@@ -128,7 +128,7 @@ def queued_ids(folder: Path) -> list[str]:
     reader = store.reader(0)
     ids = []
     while (frame := reader.next()) is not None:
-        ids += [event["messageId"] for event in msgspec.json.decode(frame.payload)]
+        ids += [event.message_id for event in stored_events(frame.payload)]
     reader.close()
     store.close()
     return ids
