@@ -18,8 +18,8 @@ from gateway import (
     print_json,
     say,
 )
-from headgate_lake.commands.place import LAKE_OPTION, find_lake
 from headgate_lake.importing import FORMATS, Importer, Summary
+from headgate_lake.place import LAKE_OPTION, find_lake
 
 __all__ = ["import_"]
 
