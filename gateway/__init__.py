@@ -40,6 +40,7 @@ def _lazy_names(
 if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name public
     from gateway.cli.console import Console as Console
     from gateway.cli.kit import AdminClient as AdminClient
+    from gateway.cli.kit import find_figures as find_figures
     from gateway.cli.kit import find_gateway as find_gateway
     from gateway.cli.kit import load_scope as load_scope
     from gateway.cli.kit import make_table as make_table
@@ -151,11 +152,15 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from gateway.http.retry_after import parse_retry_after as parse_retry_after
     from gateway.http.settings import HttpSettings as HttpSettings
     from gateway.http.settings import VendorSettings as VendorSettings
+    from gateway.rollouts.sequential import half_width as half_width
+    from gateway.rollouts.sequential import log_evidence as log_evidence
 
 else:  # at run time
     _NAMES = {
         "gateway.cli.console": "Console",
-        "gateway.cli.kit": "AdminClient find_gateway load_scope make_table require_gateway",
+        "gateway.cli.kit": (
+            "AdminClient find_figures find_gateway load_scope make_table require_gateway"
+        ),
         "gateway.cli.options": "CONFIG_OPTION Moment explained_errors",
         "gateway.cli.output": "print_json say",
         "gateway.components.admin_area": "AdminArea AdminEndpoint AdminError AdminRequest",
@@ -210,6 +215,7 @@ else:  # at run time
         "gateway.http.reply": "Reply status_error",
         "gateway.http.retry_after": "parse_retry_after",
         "gateway.http.settings": "HttpSettings VendorSettings",
+        "gateway.rollouts.sequential": "half_width log_evidence",
     }
 
     __all__, __getattr__, __dir__ = _lazy_names(__name__, _NAMES)

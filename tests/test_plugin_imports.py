@@ -40,7 +40,7 @@ def pages() -> list[Path]:
 
 def code_of(path: Path) -> list[str]:
     """Returns the Python in a file: all of it, or the blocks of a page."""
-    text = _PLACEHOLDER.sub(r"\1", path.read_text(encoding="utf-8"))
+    text = _PLACEHOLDER.sub(r"\1_", path.read_text(encoding="utf-8"))
     if path.name.endswith((".md", ".md.tmpl")):
         return [textwrap.dedent(block) for _, block in _BLOCK.findall(text)]
     return [text]

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from gateway.cli.admin_client import Remote, connect, required
 from gateway.cli.options import own_stdout
+from gateway.components.figure import FigureSpec
 from gateway.components.scope import Scope
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["AdminClient", "find_gateway", "load_scope", "make_table", "require_gateway"]
+__all__ = [
+    "AdminClient",
+    "find_figures",
+    "find_gateway",
+    "load_scope",
+    "make_table",
+    "require_gateway",
+]
 
 AdminClient: TypeAlias = Remote
 
@@ -32,6 +41,14 @@ def load_scope(config_path: Path) -> Scope:
 
     with own_stdout():
         return make_scope(load(config_path), discover(), now_ms, structlog.get_logger())
+
+
+def find_figures() -> Mapping[str, FigureSpec[Any]]:
+    """Returns the figures of all installed packages by type, without a config."""
+    from gateway.runtime.plugins import discover
+
+    with own_stdout():
+        return discover().figures
 
 
 def find_gateway(scope: Scope) -> AdminClient | None:

@@ -8,6 +8,7 @@ KNOWN_TABLES = {
     "insights": "headgate-insights",
     "boards": "headgate-insights",
     "goals": "headgate-insights",
+    "report": "headgate-insights",
     "sql": "headgate-lake",
 }
 """Maps a table of config.toml to the package that reads it."""
@@ -16,5 +17,6 @@ KNOWN_COMMANDS = {
     "lake": "headgate-lake",
     "sql": "headgate-lake",
     "insights": "headgate-insights",
+    "demo-history": "headgate-demo",
 }
 """Maps a command to the package that brings it."""

@@ -23,7 +23,12 @@ from tests.support.fresh_install import (
 from tests.support.gateway_process import GatewayProcess
 
 ROOT = Path(__file__).parents[2]
-PLUGINS = {"acme-in": "source", "acme-cut": "transform", "acme-out": "destination"}
+PLUGINS = {
+    "acme-in": "source",
+    "acme-cut": "transform",
+    "acme-out": "destination",
+    "acme-often": "figure",
+}
 CONFIG = """
 [server]
 port = 0
@@ -50,7 +55,8 @@ def install(made: Environment, folder: Path) -> None:
     wheels = folder / "wheels"
     for name, kind in PLUGINS.items():
         write(folder / name, render(name, kind))
-    build_wheels(made, wheels, ROOT, *(folder / name for name in PLUGINS))
+    ours = [ROOT, ROOT / "plugins/headgate-lake", ROOT / "plugins/headgate-insights"]
+    build_wheels(made, wheels, *ours, *(folder / name for name in PLUGINS))
     wanted = [f"headgate-{name}[test]" for name in PLUGINS]
     options = ["-q", "--find-links", wheels, "-c", constraints(folder)]
     made.run("pip", "install", *options, *wanted, cwd=folder)

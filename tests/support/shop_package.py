@@ -113,7 +113,7 @@ def register_destinations(register):
 
 @hookimpl
 def register_figures(register):
-    register(FigureSpec("funnel", Funnel, lambda config: config))
+    register(FigureSpec("tills", Funnel, lambda config: config))
 
 
 @hookimpl

@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.cli.options import Number, explained_errors
+from gateway.cli.demo.history import History, run_history
+from gateway.cli.options import CONFIG_OPTION, Number, explained_errors
 from gateway.cli.output import say
 
 if TYPE_CHECKING:
@@ -89,15 +90,40 @@ _MAX_SEED = 1_000_000
     help="Plays the same shop again, with the same message ids: a gateway that has seen them "
     "counts duplicates.  [default: a new one]",
 )
+@click.option(
+    "--history",
+    type=History(),
+    metavar="DAYS",
+    help="Fills the lake of the config with so many days of the shop's past, such as 90d, and "
+    "ends. With --seed, --config and --yes only.",
+)
+@click.option("--remove-history", is_flag=True, help="Takes that past out of the lake again.")
+@click.option("--yes", is_flag=True, help="With --history: also into a lake with other events.")
+@CONFIG_OPTION
 def demo(
-    url: str | None, write_key: str, duration: float, speed: float, rate: float, seed: int | None
+    url: str | None,
+    write_key: str,
+    duration: float,
+    speed: float,
+    rate: float,
+    seed: int | None,
+    **past: Any,
 ) -> None:
     """Play a shop's visitors into a gateway and watch what becomes of their events.
 
     The exit code is 0 if the gateway has accepted all events and, where the demo has started it,
     has also delivered them to every destination.
+
+    With --history no visitor is played: the lake gets the past quarter of a shop, for a first look
+    at figures.
     """
     import random
+
+    if past["history"] is not None or past["remove_history"]:
+        run_history(seed=seed, **past)
+        return
+    if past["yes"]:
+        raise click.UsageError("--yes belongs to --history")
 
     if seed is None:
         seed = random.SystemRandom().randrange(_MAX_SEED)

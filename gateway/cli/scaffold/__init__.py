@@ -19,13 +19,19 @@ from gateway import __version__
 
 __all__ = ["KINDS", "MAX_NAME", "check_name", "render", "write"]
 
-KINDS = ("destination", "transform", "source")
+KINDS = ("destination", "transform", "source", "figure")
 
 MAX_NAME = 24
 """Most characters of a name; longer ones would make lines too long."""
 
 _SUFFIX = ".tmpl"
 _WORD = re.compile(r"\{\{(\w+)\}\}")
+_REQUIRES = {
+    **dict.fromkeys(("destination", "transform", "source"), '"aiohttp", "headgate{0}", "msgspec"'),
+    "figure": '"headgate{0}", "headgate-insights{0}", "headgate-lake{0}", "msgspec"',
+}
+"""What the package of a kind depends on."""
+
 _PART = re.compile(r"[a-z0-9]+")
 
 
@@ -109,7 +115,9 @@ def _words(name: str, kind: str) -> dict[str, str]:
         "distribution": f"headgate-{name}",
         "module": "headgate_" + "_".join(parts),
         "kind": kind,
-        "gateway_versions": f">={major}.{minor},<{major}.{int(minor) + 1}",
+        # A figure makes SQL of texts that `headgate_insights.literal` has made safe.
+        "ignored": '"D105", "D107"' + (', "S608"' if kind == "figure" else ""),
+        "requires": _REQUIRES[kind].format(f">={major}.{minor},<{major}.{int(minor) + 1}"),
     }
 
 

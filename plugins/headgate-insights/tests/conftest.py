@@ -35,7 +35,16 @@ COLUMNS = {
     "groups": "JSON",
     "country": "VARCHAR",
     "device_type": "VARCHAR",
+    "page_host": "VARCHAR",
+    "referrer_host": "VARCHAR",
+    "channel": "VARCHAR",
     "utm_source": "VARCHAR",
+    "utm_medium": "VARCHAR",
+    "utm_campaign": "VARCHAR",
+    "utm_term": "VARCHAR",
+    "utm_content": "VARCHAR",
+    "click_id": "VARCHAR",
+    "click_id_type": "VARCHAR",
     "bot": "BOOLEAN",
     "revenue": "DOUBLE",
     "currency": "VARCHAR",
@@ -107,12 +116,12 @@ class Ask(Protocol):
     ) -> Answer: ...
 
 
-@pytest.fixture
-def make_lake(tmp_path: Path) -> Callable[..., MemoryLake]:
+@pytest.fixture(scope="session")
+def make_lake(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., MemoryLake]:
     """Makes a lake in memory of events."""
 
     def make(events: Iterable[Event], watermark: datetime | None = None) -> MemoryLake:
-        return MemoryLake(events, tmp_path, watermark)
+        return MemoryLake(events, tmp_path_factory.mktemp("lake"), watermark)
 
     return make
 
@@ -158,3 +167,25 @@ def _ask(
         project=project,
         now=datetime.fromisoformat(now),
     )
+
+
+QUESTIONS: dict[str, dict[str, Any]] = {
+    "funnel": {"step": ("Opened", "Bought")},
+    "revenue": {"order": "Bought"},
+    "ltv": {"order": "Bought", "start": "Bought"},
+    "campaigns": {"order": "Bought"},
+    "engagement": {"reached": "Opened", "clicked": "Bought", "order": "Bought"},
+    "experiment": {"goal": "Bought", "control": "control"},
+}
+"""Options of figures that ask for events by name, for a lake of the events Opened and Bought."""
+
+
+@pytest.fixture
+def question() -> Callable[[str], tuple[dict[str, Any], dict[str, Any]]]:
+    """Returns the options of a figure, and of its scope, that a lake of few events can answer."""
+
+    def asked(figure: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        scope = {"group": "checkout"} if figure == "experiment" else {}
+        return QUESTIONS.get(figure, {}), scope
+
+    return asked

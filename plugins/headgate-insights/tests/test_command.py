@@ -16,12 +16,15 @@ from click.testing import CliRunner, Result
 from gateway import ProjectConfig
 from headgate_insights import command
 from headgate_insights.answers import answer
+from headgate_insights.options import option_name
 from headgate_insights.pictures import write_picture
 from headgate_insights.registry import BUILTINS, find_figure
 from headgate_insights.scope import ScopeOptions
 
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 Run = Callable[..., Result]
+Words = Callable[[str], list[str]]
+Question = Callable[[str], tuple[dict[str, Any], dict[str, Any]]]
 
 
 def events() -> list[dict[str, Any]]:
@@ -32,6 +35,8 @@ def events() -> list[dict[str, Any]]:
             "event": "Bought" if (who + day) % 3 == 0 else "Opened",
             "country": "DE" if who % 2 else "FR",
             "properties": {"price": who},
+            "revenue": 1.0 + who,
+            "groups": {"checkout": {"arm": "test" if who % 3 else "control", "weight": 2}},
         }
         for who in range(12)
         for day in range(1, 40, who + 1)
@@ -46,37 +51,53 @@ def run(make_lake: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Run:
     return lambda *words: CliRunner().invoke(command.insights, words)
 
 
+@pytest.fixture
+def words(question: Question) -> Callable[[str], list[str]]:
+    """Returns the same question as words of a command."""
+
+    def asked(figure: str) -> list[str]:
+        options, scope = question(figure)
+        return [
+            word
+            for name, value in (options | scope).items()
+            for one in (value if isinstance(value, tuple) else (value,))
+            for word in (option_name(name), str(one))
+        ]
+
+    return asked
+
+
 @pytest.mark.parametrize("figure", BUILTINS)
-def test_each_figure_fits_a_terminal(run: Run, figure: str) -> None:
+def test_each_figure_fits_a_terminal(run: Run, words: Words, figure: str) -> None:
     """Each figure prints its definition, zone and completeness within 80 columns."""
-    done = run(figure)
+    done = run(figure, *words(figure))
     assert done.exit_code == 0, done.output
     assert max(map(len, done.output.splitlines())) <= 80
-    for word in ("definition", "read it so", "UTC", "complete", "interval", "identity"):
-        assert word in done.output
+    for part in ("definition", "read it so", "UTC", "complete", "interval", "identity"):
+        assert part in done.output
 
 
 @pytest.mark.parametrize("figure", BUILTINS)
-def test_each_figure_has_help_and_other_formats(run: Run, figure: str) -> None:
+def test_each_figure_has_help_and_other_formats(run: Run, words: Words, figure: str) -> None:
     """Help explains every option; JSON, CSV and SQL have the same numbers in other forms."""
     assert "--filter" in run(figure, "--help").output
-    found = json.loads(run(figure, "--json").output)
+    found = json.loads(run(figure, *words(figure), "--json").output)
     assert found["figure"] == figure
     assert found["definition"]
-    rows = list(csv.DictReader(io.StringIO(run(figure, "--csv").output)))
+    rows = list(csv.DictReader(io.StringIO(run(figure, *words(figure), "--csv").output)))
     assert len(rows) == len(found["result"]["rows"]) > 0
-    assert run(figure, "--sql").output.strip() == found["sql"].strip()
+    assert run(figure, *words(figure), "--sql").output.strip() == found["sql"].strip()
 
 
 @pytest.mark.parametrize("figure", BUILTINS)
 def test_each_chart_has_titles_and_axes(
-    make_lake: Callable[..., Any], figure: str, tmp_path: Path
+    make_lake: Callable[..., Any], question: Question, figure: str, tmp_path: Path
 ) -> None:
     """A chart says what it shows, names its axes, and can be drawn, with a breakdown too."""
     lake, spec = make_lake(events(), TODAY), find_figure(figure)
     for by in ("", "country"):
-        built = spec.build(spec.config())
-        options = ScopeOptions(by=by)
+        built = spec.build(spec.config(**question(figure)[0]))
+        options = ScopeOptions(**(question(figure)[1] or {"by": by}))
         found, scope = answer(figure, built, options, lake, project=ProjectConfig(), now=TODAY)
         chart = built.chart(scope, found.result)
         assert chart["title"]["text"]
@@ -116,12 +137,18 @@ def test_exit_codes(run: Run, words: tuple[str, ...], code: int, message: str) -
         ("churn", "state=there"),
         ("sessions", f"begins={TODAY - timedelta(days=3):%Y-%m-%d}"),
         ("paths", "path=Opened > (end)"),
+        ("funnel", "step=1,left=true"),
+        ("revenue", "orders=2"),
+        ("ltv", f"cohort={TODAY - timedelta(days=39):%Y-%m-01},unit=1"),
+        ("campaigns", "touch=(none)"),
+        ("engagement", "stage=clicked"),
+        ("experiment", "arm=test"),
         ("events", "event=Bought"),
     ],
 )
-def test_people_behind_a_cell(run: Run, figure: str, cell: str) -> None:
+def test_people_behind_a_cell(run: Run, words: Words, figure: str, cell: str) -> None:
     """Each figure lists who is behind a number."""
-    done = run(figure, "--people", cell)
+    done = run(figure, *words(figure), "--people", cell)
     assert done.exit_code == 0, done.output
     assert "user-" in done.output
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from gateway import ProjectConfig
 from headgate_insights.answers import answer
@@ -16,14 +18,17 @@ from headgate_lake.testing import write_lake
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 
-def test_each_figure_runs_over_stored_events(tmp_path: Path) -> None:
+def test_each_figure_runs_over_stored_events(
+    tmp_path: Path, question: Callable[[str], tuple[dict[str, Any], dict[str, Any]]]
+) -> None:
     """Each figure's SQL is accepted by the locked process, and finds the people of the lake."""
     events = [
         {
-            "event": "Opened",
+            "event": "Bought" if day % 2 else "Opened",
             "userId": f"user-{who}",
             "timestamp": (NOW - timedelta(days=day, hours=who)).isoformat(),
-            "properties": {"plan": "pro" if who % 2 else "free"},
+            "properties": {"plan": "pro" if who % 2 else "free", "revenue": day},
+            "context": {"groups": {"checkout": {"arm": "control" if who % 2 else "test"}}},
         }
         for who in range(4)
         for day in range(1, 20, who + 1)
@@ -33,10 +38,10 @@ def test_each_figure_runs_over_stored_events(tmp_path: Path) -> None:
         stored = StoredLake(lake, runner)
         for name in BUILTINS:
             spec = find_figure(name)
-            options = ScopeOptions(from_="30d", by="properties.plan")
-            found, _ = answer(
-                name, spec.build(spec.config()), options, stored, project=ProjectConfig(), now=NOW
-            )
+            chosen, scope = question(name)
+            options = ScopeOptions(from_="30d", **(scope or {"by": "properties.plan"}))
+            figure = spec.build(spec.config(**chosen))
+            found, _ = answer(name, figure, options, stored, project=ProjectConfig(), now=NOW)
             assert found.result.rows, name
             assert found.provenance.facts.events == len(events)
             assert found.provenance.watermark == NOW

@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway import Batch, Subjects
 from gateway.testing import START_MS, ManualClock, make_event
-from headgate_lake import Lake, LakeConfig, Query, Runner
+from headgate_lake import Lake, LakeConfig, Query, Runner, reports_of
 from headgate_lake.sql.history import history_of
 from headgate_lake.testing import write_lake
 from headgate_lake.upkeep import keep_up
@@ -108,3 +108,17 @@ async def test_what_queries_leave_does_not_name_the_user(make: Any, folder: Path
     await (await make()).erase(Subjects(frozenset({"erase-me"})))
     assert (folder / "queries" / "catalogue.sqlite").exists()
     assert mentions(folder, "erase-me") == []
+
+
+async def test_reports_that_name_the_user_are_deleted(make: Any, folder: Path) -> None:
+    """A report goes with all its files if its JSON has the id, and if nothing can be searched."""
+    reports = reports_of(folder)
+    lake = await make()
+    reports.mkdir()
+    for name, content in {"named": '{"label":"é\\"1"}', "other": '{"label":"b"}'}.items():
+        (reports / f"{name}.json").write_text(content)
+        (reports / f"{name}.html").write_text("<html>")
+    (reports / "alone.html").write_text("<html>")
+    erasure = await lake.erase(Subjects(frozenset({'é"1'})))
+    assert sorted(path.name for path in reports.iterdir()) == ["other.html", "other.json"]
+    assert erasure.detail == "2 files written anew"

@@ -29,13 +29,106 @@ example, identities that must hold, and a second implementation without SQL.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from gateway import CommandSpec, FigureSpec, hookimpl
+from gateway import CommandSpec, FigureSpec, JobSpec, TableSpec, hookimpl
+from gateway import Scope as GatewayScope
 
-__all__ = ["__version__", "register_commands", "register_figures"]
+if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name public
+    from headgate_insights.answers import Answer as Answer
+    from headgate_insights.answers import answer as answer
+    from headgate_insights.calendar import Calendar as Calendar
+    from headgate_insights.calendar import Every as Every
+    from headgate_insights.cells import parse_cell as parse_cell
+    from headgate_insights.charts import axis as axis
+    from headgate_insights.charts import chart as chart
+    from headgate_insights.charts import joined as joined
+    from headgate_insights.charts import line as line
+    from headgate_insights.charts import rows_of as rows_of
+    from headgate_insights.errors import NoData as NoData
+    from headgate_insights.errors import WrongQuestion as WrongQuestion
+    from headgate_insights.events import ANYTHING as ANYTHING
+    from headgate_insights.events import Selector as Selector
+    from headgate_insights.fields import parse_field as parse_field
+    from headgate_insights.figure import Figure as Figure
+    from headgate_insights.figure import Headline as Headline
+    from headgate_insights.figure import Result as Result
+    from headgate_insights.intervals import Share as Share
+    from headgate_insights.intervals import kish_sql as kish_sql
+    from headgate_insights.intervals import share as share
+    from headgate_insights.lakes import Statement as Statement
+    from headgate_insights.literals import literal as literal
+    from headgate_insights.scope import Scope as Scope
+    from headgate_insights.scope import ScopeOptions as ScopeOptions
+    from headgate_insights.tables import Cell as Cell
+    from headgate_insights.tables import Column as Column
+    from headgate_insights.tables import Table as Table
+
+_LATER = {
+    name: f"headgate_insights.{module}"
+    for module, names in {
+        "answers": "Answer answer",
+        "calendar": "Calendar Every",
+        "cells": "parse_cell",
+        "charts": "axis chart joined line rows_of",
+        "errors": "NoData WrongQuestion",
+        "events": "ANYTHING Selector",
+        "fields": "parse_field",
+        "figure": "Figure Headline Result",
+        "intervals": "Share kish_sql share",
+        "lakes": "Statement",
+        "literals": "literal",
+        "scope": "Scope ScopeOptions",
+        "tables": "Cell Column Table",
+    }.items()
+    for name in names.split()
+}
+"""Public names that authors of figures use, by module: they are imported on first use."""
+
+__all__ = [
+    "ANYTHING",
+    "Answer",
+    "Calendar",
+    "Cell",
+    "Column",
+    "Every",
+    "Figure",
+    "Headline",
+    "NoData",
+    "Result",
+    "Scope",
+    "ScopeOptions",
+    "Selector",
+    "Share",
+    "Statement",
+    "Table",
+    "WrongQuestion",
+    "__version__",
+    "answer",
+    "axis",
+    "chart",
+    "joined",
+    "kish_sql",
+    "line",
+    "literal",
+    "parse_cell",
+    "parse_field",
+    "register_commands",
+    "register_config",
+    "register_figures",
+    "register_jobs",
+    "rows_of",
+    "share",
+]
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LATER[name]), name)
 
 
 @hookimpl
@@ -51,3 +144,30 @@ def register_commands(register: Callable[[CommandSpec], None]) -> None:
     """Registers ``gateway insights``."""
     words = "Answer questions about users: who comes back, who leaves."
     register(CommandSpec("insights", words, "headgate_insights.command:insights"))
+
+
+@hookimpl
+def register_config(register: Callable[[TableSpec[Any]], None]) -> None:
+    """Registers ``[insights]``, ``[boards]``, ``[goals]`` and ``[report]``."""
+    from headgate_insights.saved import TABLES
+
+    for table in TABLES:
+        register(table)
+
+
+@hookimpl
+def register_jobs(register: Callable[[JobSpec], None]) -> None:
+    """Registers the report, which is off as long as no figure is saved."""
+    register(JobSpec("report", _report_at, _report))
+
+
+def _report_at(scope: GatewayScope) -> str | None:
+    if not scope.tables["insights"] or not scope.configs("lake"):
+        return None
+    return scope.tables["report"].at or None
+
+
+async def _report(scope: GatewayScope) -> str:
+    from headgate_insights.report.job import run_report
+
+    return await run_report(scope)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import inspect
 import sys
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -14,15 +13,25 @@ import click
 import msgspec
 
 import headgate_lake
-from gateway import CONFIG_OPTION, FigureSpec, ProjectConfig, explained_errors, load_scope
+from gateway import (
+    CONFIG_OPTION,
+    FigureSpec,
+    ProjectConfig,
+    explained_errors,
+    find_figures,
+    load_scope,
+)
 from headgate_insights.answers import answer, people
 from headgate_insights.completeness import Completeness, ask_completeness
-from headgate_insights.figure import Result
+from headgate_insights.errors import WrongQuestion, suggestion
+from headgate_insights.figure import Figure, Result
 from headgate_insights.intervals import Share
 from headgate_insights.lakes import Lake, StoredLake
 from headgate_insights.options import decode_options, options_of
 from headgate_insights.pictures import FORMATS, write_picture
-from headgate_insights.registry import find_figure, own_figures
+from headgate_insights.registry import find_figure, own_figures, summary_of
+from headgate_insights.saved import built, saved_of
+from headgate_insights.saved_commands import list_all, report
 from headgate_insights.scope import ScopeOptions
 
 __all__ = ["insights"]
@@ -32,15 +41,26 @@ class _Figures(click.Group):
     """The figures as commands, each with the options of its Struct."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(own_figures())
+        return [*_OTHERS, *own_figures()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _OTHERS:
+            return _OTHERS[cmd_name]
         with explained_errors():
-            return _command(find_figure(cmd_name))
+            own = own_figures()
+            # Other packages are looked at only for what is not here: it takes time.
+            others = None if cmd_name in own else find_figures()
+            return _command(find_figure(cmd_name, others))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Figures"):
-            formatter.write_dl([(type_, _summary(spec)) for type_, spec in own_figures().items()])
+            formatter.write_dl(
+                [(type_, summary_of(spec)) for type_, spec in sorted(find_figures().items())]
+            )
+        with formatter.section("What config.toml keeps"):
+            formatter.write_dl(
+                [(name, one.get_short_help_str(limit=70)) for name, one in _OTHERS.items()]
+            )
 
 
 @click.group(cls=_Figures, context_settings={"help_option_names": ["-h", "--help"]})
@@ -52,13 +72,10 @@ def insights() -> None:
     """
 
 
-def _summary(spec: FigureSpec[Any]) -> str:
-    return inspect.cleandoc(spec.config.__doc__ or "").partition("\n")[0]
-
-
-def _command(spec: FigureSpec[Any]) -> click.Command:
+def _outputs() -> list[click.Parameter]:
+    """Makes the options of how an answer is shown."""
     picture = click.Path(path_type=Path, dir_okay=False, writable=True)
-    output = [
+    return [
         click.Option(["--json", "as_json"], is_flag=True, help="Print everything as JSON."),
         click.Option(["--csv", "as_csv"], is_flag=True, help="Print one line for each number."),
         click.Option(["--sql", "as_sql"], is_flag=True, help="Print the query, for `gateway sql`."),
@@ -74,6 +91,8 @@ def _command(spec: FigureSpec[Any]) -> click.Command:
         click.Option(["--lake", "lake_id"], metavar="ID", help="The lake, if there are several."),
     ]
 
+
+def _command(spec: FigureSpec[Any]) -> click.Command:
     def run(**given: Any) -> None:
         with explained_errors(), ExitStack() as stack:
             _run(spec, given, stack)
@@ -81,20 +100,43 @@ def _command(spec: FigureSpec[Any]) -> click.Command:
     return CONFIG_OPTION(
         click.Command(
             spec.type,
-            params=[*options_of(spec.config), *options_of(ScopeOptions), *output],
+            params=[*options_of(spec.config), *options_of(ScopeOptions), *_outputs()],
             callback=run,
-            help=_summary(spec),
+            help=summary_of(spec),
             context_settings={"help_option_names": ["-h", "--help"]},
         )
     )
 
 
+@click.command("show", params=_outputs())
+@click.argument("name")
+@CONFIG_OPTION
+def _show(**given: Any) -> None:
+    """Print a saved figure: [insights.NAME] of config.toml."""
+    with explained_errors(), ExitStack() as stack:
+        name, figures = given["name"], saved_of(load_scope(given["config_path"])).figures
+        if name not in figures:
+            raise WrongQuestion(f"there is no saved figure {name!r}{suggestion(name, figures)}")
+        settings = figures[name].settings
+        scope = load_scope(given["config_path"])
+        figure = built(scope, figures[name])
+        _print(settings.type, figure, settings.scope, given, stack)
+
+
+_OTHERS: dict[str, click.Command] = {"list": list_all, "show": _show, "report": report}
+
+
 def _run(spec: FigureSpec[Any], given: dict[str, Any], stack: ExitStack) -> None:
     figure = spec.build(decode_options(spec.config, given))
-    options = decode_options(ScopeOptions, given)
+    _print(spec.type, figure, decode_options(ScopeOptions, given), given, stack)
+
+
+def _print(
+    type_: str, figure: Figure[Any], options: ScopeOptions, given: dict[str, Any], stack: ExitStack
+) -> None:
     lake, project, completeness = _open(given, stack)
     found, scope = answer(
-        spec.type,
+        type_,
         figure,
         options,
         lake,

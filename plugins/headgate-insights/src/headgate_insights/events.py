@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gateway import EVENT_TYPES
@@ -59,6 +60,13 @@ class Selector:
             of_name = f"type = {literal(kind)} AND name = {literal(name)}"
             return cls(text, of_name, where, ("name", name))
         return cls(text, f"event = {literal(names)}", where, ("event", names))
+
+    @classmethod
+    def any_of(cls, choices: Iterable[Selector]) -> Selector:
+        """Returns the choice of all events of several choices."""
+        all_ = list(choices)
+        test = " OR ".join(f"({one.sql})" for one in all_)
+        return cls(" or ".join(one.text for one in all_), f"({test})")
 
     @property
     def sql(self) -> str:

@@ -11,7 +11,7 @@ import math
 
 from msgspec import Struct
 
-__all__ = ["CONFIDENCE", "Share", "Z", "kish", "kish_sql", "share"]
+__all__ = ["CONFIDENCE", "Share", "Z", "kish", "kish_sql", "ratio_interval", "share"]
 
 CONFIDENCE = 0.95
 Z = 1.959963984540054  # two-sided, for CONFIDENCE
@@ -54,3 +54,19 @@ def share(part: float, whole: float, n: float) -> Share:
     # At 0 and 1 one bound is the share itself; rounding must not move it past.
     low, high = min(max(centre - half, 0.0), p), max(min(centre + half, 1.0), p)
     return Share(share=p, low=low, high=high, n=n)
+
+
+def ratio_interval(
+    ratio: float | None, below: float, tops: float, products: float, belows: float
+) -> tuple[float | None, float | None]:
+    """Returns the interval of a ratio of two sums over people, such as revenue for each order.
+
+    Args:
+        below: the sum that is divided by, of ``w * n``.
+        tops, products, belows: the sums of ``w²y²``, ``w²yn`` and ``w²n²`` over people.
+    """
+    if ratio is None or below <= 0:
+        return None, None
+    variance = max(tops - 2 * ratio * products + ratio * ratio * belows, 0.0)
+    half = Z * math.sqrt(variance) / below
+    return ratio - half, ratio + half

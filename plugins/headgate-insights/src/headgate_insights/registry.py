@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from gateway import FigureSpec
 from headgate_insights.errors import WrongQuestion, suggestion
 
-__all__ = ["BUILTINS", "find_figure", "own_figures", "register_own"]
+__all__ = ["BUILTINS", "find_figure", "own_figures", "register_own", "summary_of"]
 
 BUILTINS = (
     "trend",
@@ -17,8 +18,14 @@ BUILTINS = (
     "lifecycle",
     "retention",
     "churn",
+    "funnel",
+    "revenue",
+    "ltv",
+    "campaigns",
     "sessions",
     "paths",
+    "engagement",
+    "experiment",
     "events",
 )
 """The figures of this package; each is a module of `headgate_insights.figures` with a ``SPEC``."""
@@ -53,3 +60,8 @@ def find_figure(name: str, others: Mapping[str, FigureSpec[Any]] | None = None) 
             f"(figures: {', '.join(sorted(known))})"
         )
     return known[name]
+
+
+def summary_of(spec: FigureSpec[Any]) -> str:
+    """Returns what a figure is, in a line."""
+    return inspect.cleandoc(spec.config.__doc__ or "").partition("\n")[0]

@@ -23,7 +23,7 @@ from headgate_insights.lakes import Statement
 from headgate_insights.literals import literal
 from headgate_insights.persons import LINKED_VISITORS, Persons
 
-__all__ = ["OTHER", "Scope", "ScopeOptions"]
+__all__ = ["NONE", "OTHER", "Scope", "ScopeOptions"]
 
 OTHER = "(other)"
 """The label of all values of a breakdown that are not among the largest."""

@@ -12,17 +12,14 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from headgate_insights.answers import Answer, Person, Provenance
+from headgate_insights.answers import Answer, Person
 from headgate_insights.calendar import Calendar
-from headgate_insights.completeness import Completeness
-from headgate_insights.figure import Headline
 from headgate_insights.scope import Scope
 from headgate_insights.tables import Cell, Table
+from headgate_insights.words import change_words, facts, headline_words
 
 __all__ = [
     "WIDTH",
-    "completeness_words",
-    "headline_words",
     "make_console",
     "print_answer",
     "print_people",
@@ -60,7 +57,10 @@ def _shown(found: Answer, scope: Scope, table: Table) -> RenderableType:
         parts.append(Text("~ not over yet, and in no average", "dim"))
     if found.previous is not None:
         parts += [Text(), *_compared(found)]
-    parts += [Text(), *_facts(found, calendar)]
+    parts.append(Text())
+    parts += [
+        _fact(one.name, one.words, "yellow" if one.warns else "") for one in facts(found, calendar)
+    ]
     return Group(*parts)
 
 
@@ -103,96 +103,9 @@ def _compared(found: Answer) -> Iterator[RenderableType]:
             " ".join(filter(None, (one.label, one.name))),
             headline_words(one),
             headline_words(old) if old else "-",
-            _change(one, old),
+            change_words(one, old),
         )
     yield shown
-
-
-def headline_words(one: Headline) -> str:
-    """Returns the value of a headline with its unit."""
-    if one.value is None:
-        return "-"
-    match one.unit:
-        case "%":
-            return f"{one.value:.1%}"
-        case "":
-            return f"{one.value:,.0f}" if one.value == int(one.value) else f"{one.value:,.2f}"
-        case "money":
-            return f"{one.value:,.2f}"
-        case unit:
-            return f"{one.value:,.1f} {unit}"
-
-
-def _change(one: Headline, old: Headline | None) -> str:
-    if old is None or old.value is None or one.value is None:
-        return ""
-    if one.unit == "%":
-        change = f"{(one.value - old.value) * 100:+.1f} points"
-    elif old.value:
-        change = f"{one.value / old.value - 1:+.1%}"
-    else:
-        return ""
-    if None in (one.low, one.high, old.low, old.high):
-        return change
-    assert one.low is not None and one.high is not None  # noqa: PT018
-    assert old.low is not None and old.high is not None  # noqa: PT018
-    apart = one.low > old.high or one.high < old.low
-    return change + ("" if apart else " (within chance)")
-
-
-def _facts(found: Answer, calendar: Calendar) -> Iterator[RenderableType]:
-    made = found.provenance
-    yield _fact("definition", " ".join(found.definition))
-    yield _fact("read it so", found.reading)
-    for note in found.result.notes:
-        yield _fact("note", note, "yellow")
-    yield _fact("events", " ".join(_counted(made)))
-    yield _fact(
-        "complete", f"{_watermark(made, calendar)}; {completeness_words(made.completeness)}"
-    )
-    interval = "95 %, Wilson"
-    if made.weighted:
-        facts = made.facts
-        interval += (
-            f" with Kish's n; a sample: one of it stands for {facts.least_weight:g} to "
-            f"{facts.most_weight:g}"
-        )
-    else:
-        interval += f", for more {made.unit}s like these: nobody was left out by sampling"
-    yield _fact("interval", interval)
-    yield _fact("identity", made.identity)
-
-
-def _counted(made: Provenance) -> Iterator[str]:
-    facts = made.facts
-    bots = "counted" if made.bots else "left out"
-    yield f"{facts.events:,} in the range; {facts.of_bots:,} of known bots ({bots}), "
-    yield f"{facts.of_nobody:,} that name no {made.unit} (left out)."
-    if made.filter:
-        yield f"Only where {made.filter}."
-    if made.who:
-        yield f"Only {made.unit}s with an event in the range where {made.who}."
-
-
-def _watermark(made: Provenance, calendar: Calendar) -> str:
-    if made.watermark is None:
-        return "watermark unknown"
-    from zoneinfo import ZoneInfo
-
-    local = made.watermark.astimezone(ZoneInfo(calendar.zone))
-    return f"all events up to {local:%Y-%m-%d %H:%M} are in the lake"
-
-
-def completeness_words(found: Completeness | None) -> str:
-    """Returns what the ledger says, in words."""
-    if found is None:
-        return "what was lost or denied is unknown, as no running gateway answers"
-    missing = {reason: number for reason, number in found.missing.items() if number}
-    if not missing:
-        return f"the ledger has {found.accepted:,} accepted events and none is missing"
-    return f"of {found.accepted:,} accepted events the lake lacks " + ", ".join(
-        f"{number:,} ({reason})" for reason, number in sorted(missing.items())
-    )
 
 
 def _fact(name: str, words: str, style: str = "") -> RenderableType:

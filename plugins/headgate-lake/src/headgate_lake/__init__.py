@@ -20,8 +20,14 @@ from headgate_lake.columns import COLUMNS, SCHEMA_VERSION, Column, person_of
 from headgate_lake.config import LakeConfig
 from headgate_lake.lake import Lake, LakeState
 from headgate_lake.manifest import Change, DataFile, Day, LakeError, Shard
+from headgate_lake.reports import reports_of
 
 if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name public
+    from headgate_lake.failures import explained as explained
+    from headgate_lake.loading import Loader as Loader
+    from headgate_lake.loading import queue_ids as queue_ids
+    from headgate_lake.loading import unload as unload
+    from headgate_lake.place import find_folder as find_folder
     from headgate_lake.sql.errors import QueriesBusy as QueriesBusy
     from headgate_lake.sql.errors import QueryCancelled as QueryCancelled
     from headgate_lake.sql.errors import QueryCrashed as QueryCrashed
@@ -41,6 +47,9 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
 _LATER = {
     name: module
     for module, names in {
+        "headgate_lake.place": "find_folder",
+        "headgate_lake.failures": "explained",
+        "headgate_lake.loading": "Loader queue_ids unload",
         "headgate_lake.sql.errors": (
             "QueriesBusy QueryCancelled QueryCrashed QueryError QueryInvalid QueryOutOfMemory "
             "QueryOutOfTime QueryRefused"
@@ -67,6 +76,7 @@ __all__ = [
     "LakeError",
     "LakeState",
     "Limits",
+    "Loader",
     "QueriesBusy",
     "Query",
     "QueryCancelled",
@@ -79,13 +89,18 @@ __all__ = [
     "Runner",
     "Shard",
     "__version__",
+    "explained",
+    "find_folder",
     "find_lake",
     "limits_of",
     "person_of",
+    "queue_ids",
     "register_admin",
     "register_commands",
     "register_config",
     "register_destinations",
+    "reports_of",
+    "unload",
 ]
 
 __version__ = "0.1.0"

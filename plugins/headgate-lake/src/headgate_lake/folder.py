@@ -34,6 +34,7 @@ _EVENTS = "events"
 _WRITING = "writing"
 _MIXED = "mixed"
 _ASIDE = "aside"
+_OWNER = "owner"
 _PLACING = ".placing"
 _LOCK = "lock"
 _READ_BYTES = 1 << 20
@@ -114,7 +115,7 @@ class Folder:
         Raises:
             LakeError: another gateway writes to this lake.
         """
-        fd = _opened(self.root / "owner")
+        fd = _opened(self.root / _OWNER)
         try:
             fcntl.flock(fd, fcntl.LOCK_SH)
             if _text(fd) != owner:
@@ -136,6 +137,11 @@ class Folder:
             os.close(fd)
             raise
         return fd
+
+    @property
+    def was_owned(self) -> bool:
+        """True if a gateway has ever claimed the lake."""
+        return (self.root / _OWNER).exists()
 
     @contextmanager
     def maintaining(self, *, wait: bool) -> Iterator[bool]:

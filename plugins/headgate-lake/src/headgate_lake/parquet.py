@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-__all__ = ["ROW_GROUP_ROWS", "Contents", "Engine", "Owners", "Staged", "Unreadable"]
+__all__ = ["ROW_GROUP_ROWS", "Chosen", "Contents", "Engine", "Staged", "Unreadable"]
 
 ROW_GROUP_ROWS = 122_880
 """Rows of a row group, DuckDB's own default: its scans skip and divide work by row groups."""
@@ -65,11 +65,16 @@ class Contents(NamedTuple):
     spans: tuple[tuple[str, int, int], ...]
 
 
-class Owners(NamedTuple):
-    """Whose events to leave out."""
+class Chosen(NamedTuple):
+    """The choice of rows to leave out of a file.
 
-    users: Sequence[str]
-    anonymous: Sequence[str]
+    Attributes:
+        where: the condition in SQL, never NULL.
+        parameters: the values in it.
+    """
+
+    where: str
+    parameters: dict[str, Any]
 
 
 class Engine:
@@ -149,21 +154,21 @@ class Engine:
         source = f"(SELECT {column_names()} FROM {_read(parts)}{order})"  # noqa: S608
         return self._copy(source, path)
 
-    def without(self, part: Path, owners: Owners, path: Path) -> Contents | None:
-        """Writes a file with the rows of another that are not the owners'; None if none is left."""
-        rows = f"FROM {_read([part])} WHERE NOT ({_OWNED})"
+    def without(self, part: Path, chosen: Chosen, path: Path) -> Contents | None:
+        """Writes a file with the rows of another that are not chosen; None if none is left."""
+        rows = f"FROM {_read([part])} WHERE NOT ({chosen.where})"
         left = f"(SELECT {column_names()} {rows})"
-        contents = self._copy(left, path, owners._asdict())
+        contents = self._copy(left, path, chosen.parameters)
         if contents.rows:
             return contents
         path.unlink(missing_ok=True)
         return None
 
-    def owned(self, part: Path, owners: Owners) -> int:
-        """Counts the owners' rows in a file."""
+    def count(self, part: Path, chosen: Chosen) -> int:
+        """Counts the chosen rows of a file."""
         found = self._run(
-            f"SELECT count(*) FROM {_read([part])} WHERE {_OWNED}",  # noqa: S608
-            owners._asdict(),
+            f"SELECT count(*) FROM {_read([part])} WHERE {chosen.where}",  # noqa: S608
+            chosen.parameters,
         )
         return int(found[0][0])
 
@@ -269,14 +274,6 @@ def _unreadable() -> Iterator[None]:
         yield
     except (duckdb.InvalidInputException, duckdb.BinderException) as error:
         raise Unreadable(str(error).splitlines()[0]) from error
-
-
-_OWNED = (
-    "coalesce(user_id IN (SELECT unnest($users)), false) "
-    "OR coalesce(anonymous_id IN (SELECT unnest($anonymous)), false) "
-    "OR (type = 'alias' AND (coalesce(previous_id IN (SELECT unnest($users)), false) "
-    "OR coalesce(previous_id IN (SELECT unnest($anonymous)), false)))"
-)
 
 
 def _texts(body: str) -> str:

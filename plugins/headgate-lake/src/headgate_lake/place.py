@@ -11,11 +11,16 @@ import click
 from gateway import ConfigError, Scope
 from headgate_lake.config import LakeConfig
 
-__all__ = ["LAKE_OPTION", "find_lake"]
+__all__ = ["LAKE_OPTION", "find_folder", "find_lake"]
 
 LAKE_OPTION = click.option(
     "--lake", "id_", metavar="ID", help="The destination, if there are several lakes."
 )
+
+
+def find_folder(scope: Scope, id_: str | None = None) -> Path:
+    """Returns the folder of a lake in config.toml; see `find_lake`."""
+    return find_lake(scope, id_)[0]
 
 
 def find_lake(scope: Scope, id_: str | None = None) -> tuple[Path, LakeConfig]:

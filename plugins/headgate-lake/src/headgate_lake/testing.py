@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from gateway import Batch, Event, format_ms, now_ms, parse_ms
+from gateway import Event, format_ms, now_ms, parse_ms
 from gateway.testing import event_from_client
 from headgate_lake.lake import Lake
-from headgate_lake.writer import LakeWriter
+from headgate_lake.loading import BATCH_EVENTS, Loader
 
 __all__ = ["write_lake"]
 
-_MEMORY_BYTES = 512_000_000
-_MOST_DAYS = 4000
+_QUEUE_ID = "test"
 
 
 def write_lake(
     folder: Path,
     events: Iterable[Mapping[str, Any] | Event],
     *,
-    batch_events: int = 100_000,
+    batch_events: int = BATCH_EVENTS,
     watermark_ms: int | None = None,
 ) -> Lake:
     """Writes events to a lake as the destination does, and returns it.
@@ -35,30 +34,19 @@ def write_lake(
             is a number.
         watermark_ms: the lake is complete up to this time; by default up to the last event.
     """
-    writer = LakeWriter(folder, _MEMORY_BYTES, now_ms, most_days=_MOST_DAYS)
-    try:
-        queue_id = "test"
-        offset = writer.open().manifest.cursor(queue_id)
-        batch: list[Event] = []
-        newest = 0
-        for event in _made(events, offset):
-            batch.append(event)
+    newest = 0
+
+    def noted(made: Iterable[Event]) -> Iterator[Event]:
+        nonlocal newest
+        for event in made:
             newest = max(newest, parse_ms(event.received_at) or 0)
-            if len(batch) == batch_events:
-                offset = _write(writer, batch, offset, queue_id)
-                batch = []
-        if batch:
-            _write(writer, batch, offset, queue_id)
-        writer.progress(0, newest + 1 if watermark_ms is None else watermark_ms)
-    finally:
-        writer.close()
+            yield event
+
+    with Loader(folder, _QUEUE_ID, batch_events=batch_events) as loader:
+        for _ in loader.load(noted(_made(events, loader.position))):
+            pass
+        loader.complete_up_to(newest + 1 if watermark_ms is None else watermark_ms)
     return Lake.open(folder)
-
-
-def _write(writer: LakeWriter, batch: list[Event], offset: int, queue_id: str) -> int:
-    following = offset + len(batch)
-    writer.write(Batch(batch, range(offset, following), queue_id=queue_id))
-    return following
 
 
 def _made(events: Iterable[Mapping[str, Any] | Event], first: int) -> Iterable[Event]:

@@ -228,16 +228,18 @@ FROM (
     def _headlines(self, rows: list[TrendRow]) -> list[Headline]:
         found = []
         for series, label in dict.fromkeys((row.series, row.label) for row in rows):
-            values = [
-                row.value
+            whole = [
+                row
                 for row in rows
                 if (row.series, row.label) == (series, label)
                 and row.complete
                 and row.value is not None
             ]
-            if values:
+            if whole:
                 name = f"{self._name(series)}, mean of a {self.options.every}"
-                found.append(Headline(name=name, value=sum(values) / len(values), label=label))
+                mean = sum(row.value or 0.0 for row in whole) / len(whole)
+                n = sum(row.n for row in whole)
+                found.append(Headline(name=name, value=mean, label=label, n=n))
         return found
 
     def _name(self, series: str) -> str:

@@ -156,6 +156,11 @@ class Manifest:
         )
         return [DataFile(*row) for row in rows]
 
+    def queue_ids(self) -> list[str]:
+        """Returns the ids of the queues that events in the lake came through."""
+        rows = self._db.execute("SELECT DISTINCT queue_id FROM spans ORDER BY queue_id")
+        return [queue_id for (queue_id,) in rows]
+
     def crowded(self, least: int, below: int) -> tuple[str, int] | None:
         """Returns the day and level with the most files, if these are so many at least.
 
@@ -238,6 +243,10 @@ class Manifest:
             "ON CONFLICT (queue_id) DO UPDATE SET next = max(next, ?2)",
             (queue_id, following),
         )
+
+    def forget(self, queue_id: str) -> None:
+        """Forgets the cursor of a queue whose events are gone."""
+        self._db.execute("DELETE FROM cursors WHERE queue_id = ?", (queue_id,))
 
     def progress(self, shard: int, until_ms: int | None, now_ms: int) -> None:
         """Notes the progress of a shard, never back.

@@ -74,7 +74,7 @@ class Change:
     """A change of a closed day.
 
     Attributes:
-        why: ``late`` or ``erased``.
+        why: ``late``, ``erased``, or ``removed`` for loaded events that were taken back.
     """
 
     day: str

@@ -1,0 +1,126 @@
+"""Answers in words, for the terminal and for reports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+
+from headgate_insights.answers import Answer, Provenance
+from headgate_insights.calendar import Calendar
+from headgate_insights.completeness import Completeness
+from headgate_insights.figure import Headline
+
+__all__ = [
+    "Fact",
+    "change_words",
+    "completeness_words",
+    "facts",
+    "headline_words",
+    "value_words",
+    "within_chance",
+]
+
+
+class Fact(Struct, frozen=True):
+    """Something that a reader must know to trust a number.
+
+    Attributes:
+        warns: whether a reader must not miss it.
+    """
+
+    name: str
+    words: str
+    warns: bool = False
+
+
+def headline_words(one: Headline) -> str:
+    """Returns the value of a headline with its unit."""
+    return value_words(one.value, one.unit)
+
+
+def value_words(value: float | None, unit: str) -> str:
+    """Returns a value with its unit."""
+    if value is None:
+        return "-"
+    match unit:
+        case "%":
+            return f"{value:.1%}"
+        case "":
+            whole = value == int(value) or abs(value) >= 100
+            return f"{value:,.0f}" if whole else f"{value:,.2f}"
+        case "money":
+            return f"{value:,.2f}"
+        case unit:
+            return f"{value:,.1f} {unit}"
+
+
+def change_words(one: Headline, old: Headline | None) -> str:
+    """Returns the change of a headline: in points for a share, else in percent."""
+    if old is None or old.value is None or one.value is None:
+        return ""
+    if one.unit == "%":
+        change = f"{(one.value - old.value) * 100:+.1f} points"
+    elif old.value:
+        change = f"{one.value / old.value - 1:+.1%}"
+    else:
+        return ""
+    return f"{change} (within chance)" if within_chance(one, old) else change
+
+
+def within_chance(one: Headline, old: Headline) -> bool | None:
+    """Tells whether two intervals overlap; returns None if one of them is unknown."""
+    if one.low is None or one.high is None or old.low is None or old.high is None:
+        return None
+    return one.low <= old.high and one.high >= old.low
+
+
+def facts(found: Answer, calendar: Calendar) -> Iterator[Fact]:
+    """Yields definition, reading, notes, and what the numbers are made of."""
+    made = found.provenance
+    yield Fact("definition", " ".join(found.definition))
+    yield Fact("read it so", found.reading)
+    for note in found.result.notes:
+        yield Fact("note", note, warns=True)
+    yield Fact("events", " ".join(_counted(made)))
+    yield Fact("complete", f"{_watermark(made, calendar)}; {completeness_words(made.completeness)}")
+    interval = "95 %, Wilson"
+    if made.weighted:
+        interval += (
+            f" with Kish's n; a sample: one of it stands for {made.facts.least_weight:g} to "
+            f"{made.facts.most_weight:g}"
+        )
+    else:
+        interval += f", for more {made.unit}s like these: nobody was left out by sampling"
+    yield Fact("interval", interval)
+    yield Fact("identity", made.identity)
+
+
+def _counted(made: Provenance) -> Iterator[str]:
+    bots = "counted" if made.bots else "left out"
+    yield f"{made.facts.events:,} in the range; {made.facts.of_bots:,} of known bots ({bots}),"
+    yield f"{made.facts.of_nobody:,} that name no {made.unit} (left out)."
+    if made.filter:
+        yield f"Only where {made.filter}."
+    if made.who:
+        yield f"Only {made.unit}s with an event in the range where {made.who}."
+
+
+def _watermark(made: Provenance, calendar: Calendar) -> str:
+    if made.watermark is None:
+        return "watermark unknown"
+    local = made.watermark.astimezone(ZoneInfo(calendar.zone))
+    return f"all events up to {local:%Y-%m-%d %H:%M} are in the lake"
+
+
+def completeness_words(found: Completeness | None) -> str:
+    """Returns what the ledger says, in words."""
+    if found is None:
+        return "what was lost or denied is unknown, as no running gateway answers"
+    missing = {reason: number for reason, number in found.missing.items() if number}
+    if not missing:
+        return f"the ledger has {found.accepted:,} accepted events and none is missing"
+    return f"of {found.accepted:,} accepted events the lake lacks " + ", ".join(
+        f"{number:,} ({reason})" for reason, number in sorted(missing.items())
+    )
