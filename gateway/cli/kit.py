@@ -36,11 +36,11 @@ def load_scope(config_path: Path) -> Scope:
 
     from gateway.config.load import load
     from gateway.events.timestamps import now_ms
-    from gateway.runtime.plugins import discover
+    from gateway.runtime.plugins import discover_for_scope
     from gateway.runtime.tables import make_scope
 
     with own_stdout():
-        return make_scope(load(config_path), discover(), now_ms, structlog.get_logger())
+        return make_scope(load(config_path), discover_for_scope(), now_ms, structlog.get_logger())
 
 
 def find_figures() -> Mapping[str, FigureSpec[Any]]:
@@ -48,7 +48,7 @@ def find_figures() -> Mapping[str, FigureSpec[Any]]:
     from gateway.runtime.plugins import discover
 
     with own_stdout():
-        return discover().figures
+        return discover(builtins=(), hooks=["register_figures"]).figures
 
 
 def find_gateway(scope: Scope) -> AdminClient | None:

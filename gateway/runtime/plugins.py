@@ -36,7 +36,16 @@ from gateway.config.load import CORE_TABLES
 from gateway.config.settings import HOST_KEYS
 from gateway.errors import ConfigError, PluginError
 
-__all__ = ["GROUP", "Extension", "Failure", "Plugin", "Registered", "Registry", "discover"]
+__all__ = [
+    "GROUP",
+    "Extension",
+    "Failure",
+    "Plugin",
+    "Registered",
+    "Registry",
+    "discover",
+    "discover_for_scope",
+]
 
 GROUP = "gateway"
 BUILTINS = (
@@ -256,6 +265,17 @@ def discover(
         if failure is not None:
             registry.failures.append(failure)
     return registry
+
+
+def discover_for_scope() -> Registry:
+    """Loads what the `Scope` of a command is made of: destinations, figures and tables.
+
+    Sources, transforms and queues stay aside, whose imports take half a second of a processor.
+    """
+    return discover(
+        builtins=[name for name in BUILTINS if ".destinations." in name],
+        hooks=["register_destinations", "register_figures", "register_config"],
+    )
 
 
 def _importer(dotted: str) -> Callable[[], ModuleType]:
