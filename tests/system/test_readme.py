@@ -37,9 +37,8 @@ def test_the_curl_line_is_the_one_that_the_gateway_prints() -> None:
 def test_the_shipped_config_has_privacy_on_and_delivers_somewhere() -> None:
     """The shipped config works as it is, and masks personal data before it is stored."""
     config = load(ROOT / "config.toml", {})
-    assert [id_ for id_, (t, _) in config.transforms.items() if t.destinations is None] == [
-        "privacy"
-    ]
+    at_intake = [id_ for id_, (one, _) in config.transforms.items() if one.destinations is None]
+    assert at_intake == ["enrich", "privacy"]
     assert set(config.destinations) == {"terminal", "files", "lake"}
 
 

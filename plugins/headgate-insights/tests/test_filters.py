@@ -117,7 +117,6 @@ def test_texts_that_nothing_stored_can_be_are_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "sql"),
     [
-        ("*", "type IN ('track', 'page', 'screen')"),
         ("Order Completed", "event = 'Order Completed'"),
         ("page:Pricing", "type = 'page' AND name = 'Pricing'"),
         ("identify:*", "type = 'identify'"),

@@ -19,6 +19,7 @@ __all__ = ["Arm", "Order", "Returned", "Truth"]
 
 _DAY_MS = 86_400_000
 _GAP_MS = 30 * 60_000
+_NOT_THEIR_OWN = {"Email Delivered", "Email Opened", "Order Refunded"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +73,8 @@ class Truth:
     Attributes:
         people: those who did or got anything within the history, bots apart.
         names: events by name; pages are ``page:Home``, and identify is ``identify``.
-        moments: times of all track and page events of each visitor, in milliseconds.
-        moments_of: the same by the name of the event, for each visitor.
+        moments: times of all track and page events that each visitor has done, in milliseconds.
+        moments_of: times of all events by name and visitor.
         orders: in no order.
         arrived: persons whom each campaign brought.
         arms: of the group ``new_checkout``.
@@ -97,7 +98,8 @@ class Truth:
         self.people.add(person)
         self.names[name] += 1
         if name != "identify":
-            self.moments[visitor].append(moment_ms)
+            if name not in _NOT_THEIR_OWN:
+                self.moments[visitor].append(moment_ms)
             self.moments_of[name][visitor].append(moment_ms)
 
     # -- money -------------------------------------------------------------------
