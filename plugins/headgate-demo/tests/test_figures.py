@@ -58,6 +58,9 @@ class World:
         return found.result
 
 
+pytestmark = pytest.mark.timeout(600)  # the whole shop is simulated first
+
+
 @pytest.fixture(
     scope="module",
     params=[

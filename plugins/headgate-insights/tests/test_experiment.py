@@ -141,6 +141,7 @@ def test_wrong_questions(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 def test_looking_every_day_does_not_find_what_is_not_there(ask: Ask) -> None:
     """Of 60 experiments without an effect, each looked at ten times, at most 5 % and chance err."""
     chance = random.Random(17)
