@@ -183,11 +183,22 @@ class Event(Struct, kw_only=True, omit_defaults=True, dict=True, rename="camel")
         """
         slot = f"raw_{name}"
         raw: Raw = getattr(self, slot)
-        body: dict[str, Any] = _loads(raw) if len(raw) else {}
+        read = _loads(raw) if len(raw) else {}
+        body: dict[str, Any] = read if isinstance(read, dict) else {}
         if raw is EMPTY:
             setattr(self, slot, Raw(b"{}"))  # so that readers look for a decoded body
         self.__dict__[slot] = body
         return body
+
+    def set_raw(self, slot: str, raw: Raw) -> None:
+        """Sets the bytes of a body, and forgets what was decoded from the earlier ones.
+
+        Args:
+            slot: ``raw_properties`` or another field with bytes.
+        """
+        if self.__dict__:
+            self.__dict__.pop(slot, None)
+        setattr(self, slot, raw)
 
     def copy(self) -> Self:
         """Returns a copy that can be changed on its own. It shares the decoded bodies."""
@@ -224,7 +235,9 @@ class Event(Struct, kw_only=True, omit_defaults=True, dict=True, rename="camel")
         cached: Mapping[str, Any] | None = self.__dict__.get(slot)
         if cached is None:
             raw: Raw = getattr(self, slot)
-            cached = self.__dict__[slot] = _loads(raw) if len(raw) else {}
+            read = _loads(raw) if len(raw) else {}
+            # Validation takes away what is no object, but plugins read events before that.
+            cached = self.__dict__[slot] = read if isinstance(read, dict) else {}
         return cached
 
     def _replace(self, slot: str, value: Mapping[str, Any]) -> None:

@@ -69,8 +69,7 @@ class Memberships:
         inner = context[1:-1].strip()
         added = b'"groups":%b}' % json.encode(_values(arms))
         twin = event.copy()
-        twin.raw_context = Raw(b"{" + (inner + b"," if inner else b"") + added)
-        twin.__dict__.pop("raw_context", None)
+        twin.set_raw("raw_context", Raw(b"{" + (inner + b"," if inner else b"") + added))
         return twin
 
     def _merged(self, event: Event, arms: Mapping[str, Membership]) -> Event:

@@ -91,6 +91,22 @@ def test_a_body_is_changed_by_assignment(name: str) -> None:
     assert event.to_json() == b'{"type":"track"}'
 
 
+def test_new_bytes_of_a_body_replace_what_was_read() -> None:
+    """A body whose bytes are set is read anew."""
+    event = Event(raw_context=Raw(b'{"a":1}'))
+    assert event.context == {"a": 1}
+    event.set_raw("raw_context", Raw(b'{"a":2}'))
+    assert event.context == {"a": 2}
+
+
+@pytest.mark.parametrize("raw", [b"1", b"null", b'"a"', b"[1]", b"1" * 30])
+def test_a_body_that_is_no_object_reads_as_empty(raw: bytes) -> None:
+    """Plugins read events before validation, so a body is a mapping whatever was sent."""
+    event = Event(raw_context=Raw(raw))
+    assert event.context == {}
+    assert event.own_body("context") == {}
+
+
 @given(st.lists(events(), max_size=4))
 def test_what_is_stored_is_what_comes_back(batch: list[Event]) -> None:
     """The queue's form keeps every digit of a body and every note."""

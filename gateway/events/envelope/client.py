@@ -138,15 +138,13 @@ def _rewrite(event: Event, ip: str | None, agent: str | None, facts: str) -> Non
 
 def _prepend(event: Event, context: bytes, head: bytes) -> None:
     """Adds keys that the context does not have, without decoding it."""
-    if event.__dict__:
-        event.__dict__.pop("raw_context", None)
     # SDKs write the first key right after the opening brace: then replacing that brace will do.
     if context[1:2] == b'"':
         context = context.replace(b"{", head + b",", 1)
     else:
         rest = context[1:].lstrip() or b"}"
         context = head + rest if rest == b"}" else b"".join((head, b",", rest))
-    event.raw_context = Raw(context)
+    event.set_raw("raw_context", Raw(context))
 
 
 @lru_cache(maxsize=256)

@@ -44,7 +44,7 @@ class Shared:
     def into(self, event: Event) -> None:
         """Merges the object into an event."""
         if self.is_all_of(event):
-            setattr(event, self._slot, self._raw)
+            event.set_raw(self._slot, self._raw)
             return
         # Events of one client have few contexts: equal ones are merged once.
         own = bytes(getattr(event, self._slot))
@@ -56,8 +56,7 @@ class Shared:
                 self._base = getattr(holder, self._body)
             setattr(holder, self._body, merge_objects(self._base, getattr(event, self._body)))
             merged = self._merged[own] = getattr(holder, self._slot)
-        event.__dict__.pop(self._slot, None)  # decoded from the old bytes
-        setattr(event, self._slot, merged)
+        event.set_raw(self._slot, merged)
 
 
 def is_object(raw: Raw) -> bool:

@@ -94,12 +94,12 @@ def _check_bodies(event: Event, seen: Peek) -> str | None:
     if raw is not EMPTY and memoryview(raw)[0] != _OPEN_BRACE:
         if event.type in ("track", "page", "screen") and event.raw_properties != _NULL:
             return "properties_not_object"
-        event.raw_properties = EMPTY
+        event.set_raw("raw_properties", EMPTY)
     raw = event.raw_traits
     if raw is not EMPTY and memoryview(raw)[0] != _OPEN_BRACE:
         if event.type in ("identify", "group") and event.raw_traits != _NULL:
             return "traits_not_object"
-        event.raw_traits = EMPTY
+        event.set_raw("raw_traits", EMPTY)
     # Search the bytes first, as decoding is slow. With a backslash the name may be escaped.
     if seen.device is not EMPTY:
         device = bytes(seen.device)
@@ -119,7 +119,7 @@ def _check_advertising_id(event: Event) -> str | None:
 def _drop_body(event: Event, slot: str, note: str) -> None:
     if getattr(event, slot) != _NULL:
         add_notes(event, (note,))
-    setattr(event, slot, EMPTY)
+    event.set_raw(slot, EMPTY)
 
 
 def _blank(text: str | None) -> bool:
