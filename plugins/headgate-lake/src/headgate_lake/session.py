@@ -132,6 +132,6 @@ def _manifest(folder: Folder) -> Manifest:
     if held is not None and not (folder.root / MANIFEST).exists():
         raise LakeError(
             f"{folder.root}: {MANIFEST} is missing, and there are files such as {held}; put it "
-            "back from the backup, or move the files away"
+            "back from the backup, make it anew with `gateway lake rebuild`, or move the files away"
         )
     return Manifest(folder.root, writes=True, create=True)

@@ -41,6 +41,11 @@ class Manifest:
         (found,) = self._db.execute("SELECT id FROM lake").fetchone()
         return str(found)
 
+    def is_whole(self) -> bool:
+        """Tells whether SQLite finds no damage in the file."""
+        (found,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+        return str(found) == "ok"
+
     def moved(self) -> bool:
         """Tells whether the file is no longer where it was opened."""
         return self._found() != self._file
@@ -120,9 +125,8 @@ class Manifest:
         held = [path for path in paths if self.holds(path)]
         if len(held) < len(paths):
             return False
-        for path in paths:
-            self._db.execute("DELETE FROM files WHERE path = ?", (path,))
-            self._db.execute("INSERT OR REPLACE INTO removed VALUES (?, ?)", (path, now_ms))
+        self._db.executemany("DELETE FROM files WHERE path = ?", [(path,) for path in paths])
+        self.mark_removed(paths, now_ms)
         return True
 
     def holds(self, path: str) -> bool:
@@ -217,6 +221,12 @@ class Manifest:
         return None if found[0] is None else (int(found[0]), int(found[1]))
 
     # -- removed files -----------------------------------------------------------
+
+    def mark_removed(self, paths: Iterable[str], now_ms: int) -> None:
+        """Notes files that are on disk and not part of the lake, to be deleted later."""
+        self._db.executemany(
+            "INSERT OR REPLACE INTO removed VALUES (?, ?)", [(path, now_ms) for path in paths]
+        )
 
     def removed(self, before_ms: int) -> list[str]:
         """Returns the files that were removed from the lake before a time."""
