@@ -166,6 +166,7 @@ def _read(folder: Folder, engine: Engine, relative: str, day: str) -> _Found:
             sha256=checksum,
             schema_version=origin.schema_version,
             spans=tuple(Span(*span) for span in contents.spans),
+            persons=engine.persons(path),
         ),
         origin.parts,
     )

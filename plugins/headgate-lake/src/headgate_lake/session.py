@@ -70,6 +70,7 @@ class Session:
             bytes=size,
             sha256=checksum,
             spans=tuple(Span(*span) for span in contents.spans),
+            persons=contents.persons,
         )
 
     def enter(self, files: Sequence[DataFile]) -> None:

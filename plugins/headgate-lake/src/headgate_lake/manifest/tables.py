@@ -23,7 +23,7 @@ from pathlib import Path
 
 from headgate_lake.manifest.records import LakeError
 
-__all__ = ["ANEW", "MANIFEST", "open_manifest"]
+__all__ = ["ANEW", "MANIFEST", "PERSONS_SINCE", "open_manifest"]
 
 MANIFEST = "manifest.sqlite"
 """Name of the file in the lake's folder."""
@@ -72,10 +72,12 @@ _STEPS: tuple[tuple[str, ...], ...] = (
 """The statements that bring a manifest from each version to the next one."""
 
 _VERSION = len(_STEPS)
+PERSONS_SINCE = 2
+"""The version from which on there is the table ``persons``."""
 
 
-def open_manifest(path: Path, *, writes: bool) -> sqlite3.Connection:
-    """Opens the file; for writing, it is made if there is none.
+def open_manifest(path: Path, *, writes: bool) -> tuple[sqlite3.Connection, int]:
+    """Opens the file, and returns its version; for writing, it is made if there is none.
 
     Raises:
         LakeError: it is damaged, of a newer release or none of a lake.
@@ -92,8 +94,8 @@ def open_manifest(path: Path, *, writes: bool) -> sqlite3.Connection:
     )
     try:
         if writes:
-            _prepare(db, path)
-        elif not _version(db, path):
+            version = _prepare(db, path)
+        elif not (version := _version(db, path)):
             raise LakeError(f"{path}: is empty; {ANEW}")
     except sqlite3.DatabaseError as error:
         db.close()
@@ -105,7 +107,7 @@ def open_manifest(path: Path, *, writes: bool) -> sqlite3.Connection:
     except BaseException:
         db.close()
         raise
-    return db
+    return db, version
 
 
 def _make(path: Path) -> None:
@@ -121,7 +123,7 @@ def _make(path: Path) -> None:
         beside.unlink(missing_ok=True)
 
 
-def _prepare(db: sqlite3.Connection, path: Path) -> None:
+def _prepare(db: sqlite3.Connection, path: Path) -> int:
     _use_wal(db)
     db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA foreign_keys = ON")
@@ -137,6 +139,7 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     if version != _VERSION:
         db.execute(f"PRAGMA user_version = {_VERSION}")
     db.execute("COMMIT")
+    return _VERSION
 
 
 def _version(db: sqlite3.Connection, path: Path) -> int:
