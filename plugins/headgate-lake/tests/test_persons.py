@@ -69,17 +69,17 @@ def test_an_index_is_bounded() -> None:
 
 def a_closed_lake(folder: Path, clock: ManualClock, days: int = 4) -> Lake:
     """Writes a lake with a closed file for each day, and a user of their own in each."""
-    for day in range(1, days + 1):
-        time = {"timestamp": f"2026-10-{day:02d}T10:00:00Z"}
-        users = [f"day-{day}", "always"]
-        lake = write_lake(folder, [time | {"userId": u} for u in users], watermark_ms=_LATE_MS)
+    events = [
+        {"userId": user, "timestamp": f"2026-10-{day:02d}T10:00:00Z"}
+        for day in range(1, days + 1)
+        for user in (f"day-{day}", "always")
+    ]
+    lake = write_lake(folder, events, watermark_ms=_LATE_MS)
     keep_up(folder, LakeConfig(), clock)
     return lake
 
 
-def test_only_the_files_of_a_person_are_read(
-    folder: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_the_files_of_a_person_are_read(folder: Path, clock: ManualClock) -> None:
     """Closed files without the person are left out; files of batches may hold anybody."""
     lake = a_closed_lake(folder, clock)
     one, always = person_of("day-2"), person_of("always")

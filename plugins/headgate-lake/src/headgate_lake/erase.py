@@ -24,7 +24,7 @@ from headgate_lake.columns import person_of
 from headgate_lake.manifest import DataFile
 from headgate_lake.parquet import Chosen, Unreadable
 from headgate_lake.removal import remove_rows
-from headgate_lake.reports import forget_reports
+from headgate_lake.reports import forget_reports, note_erasure
 from headgate_lake.retention import delete_removed
 from headgate_lake.session import Session
 from headgate_lake.sql.history import forget
@@ -85,6 +85,7 @@ def erase(root: Path, subjects: Subjects, memory_bytes: int, clock: Callable[[],
                 aside=aside,
             )
             forget(root)
+            note_erasure(root, clock())
             gone.files += forget_reports(root, ids)
             delete_removed(session, grace_ms=-1)
             _delete_strays(session, owners, gone)

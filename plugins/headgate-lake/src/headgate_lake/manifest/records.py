@@ -15,6 +15,9 @@ Kind: TypeAlias = Literal["fresh", "merged", "closed", "late"]
 ``late``: added to a closed day."""
 
 
+_Parts: TypeAlias = tuple[bytes, ...]
+
+
 class LakeError(GatewayError):
     """The lake cannot be used; the text is for a person."""
 
@@ -54,7 +57,7 @@ class DataFile:
     sha256: str
     schema_version: int = SCHEMA_VERSION
     spans: tuple[Span, ...] = ()
-    persons: tuple[bytes, ...] = ()
+    persons: _Parts = ()
 
 
 @dataclass(frozen=True, slots=True)
