@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ from headgate_lake import Lake
 
 Rows = Callable[..., list[tuple[Any, ...]]]
 
-_EVENTS = 1_000
-_BATCH = 50
+_EVENTS = 400
+_BATCH = 40
 
 _CONFIG = """
 data_dir = "data"
@@ -40,17 +39,13 @@ lake()
 """
 
 
-def _until(holds: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
-    """Waits for another process, which has to go on meanwhile."""
-    end = time.monotonic() + 30
-    while not holds():
-        assert process.poll() is None
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 def test_a_killed_import_is_run_again_beside_a_gateway(
-    tmp_path: Path, folder: Path, rows: Rows
+    tmp_path: Path,
+    folder: Path,
+    rows: Rows,
+    begin: Callable[..., subprocess.Popen[bytes]],
+    until: Callable[..., None],
+    serve: Callable[..., tuple[subprocess.Popen[bytes], str]],
 ) -> None:
     """Each event is in the lake once, and the gateway that writes to it goes on."""
     config, path = tmp_path / "config.toml", tmp_path / "export.ndjson"
@@ -58,18 +53,15 @@ def test_a_killed_import_is_run_again_beside_a_gateway(
     record = {"event": "Paid", "userId": "ada", "timestamp": "2025-03-01"}
     lines = [json.dumps(record | {"properties": {"n": n // 2}}) + "\n" for n in range(_EVENTS)]
     path.write_text("".join(lines))
-    command = [sys.executable, "-c", _IMPORT, str(_BATCH), "import", "--config", str(config)]
-    command.append(str(path))
-    serve = [sys.executable, "-m", "gateway", "serve", "--config", str(config)]
-    gateway = subprocess.Popen(serve, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    given = (_BATCH, "import", "--config", str(config), str(path))
+    command = [sys.executable, "-c", _IMPORT, *map(str, given)]
+    gateway, _ = serve(config)
     try:
-        _until((folder / "owner").exists, gateway)  # it has made the lake
-        killed = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        try:
-            _until(lambda: Lake.open(folder).rows > 0, killed)
-        finally:
-            killed.kill()
-            killed.wait()
+        until((folder / "owner").exists, gateway)  # it has made the lake
+        killed = begin(_IMPORT, *given, quiet=True)
+        until(lambda: Lake.open(folder).rows > 0, killed)
+        killed.kill()
+        killed.wait()
         held = Lake.open(folder).rows
         assert 0 < held < _EVENTS
         again = subprocess.run([*command, "--json"], check=True, capture_output=True)
