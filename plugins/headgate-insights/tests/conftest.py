@@ -60,25 +60,18 @@ Event = Mapping[str, Any]
 
 
 class MemoryLake:
-    """Events in a table of DuckDB within this process.
+    """Events in a table of the one DuckDB of all tests, as opening one takes longer than most.
 
     Args:
-        database: of all lakes, as opening one takes longer than most tests.
         table: a new one.
         file: for the events on their way to the table.
     """
 
     def __init__(
-        self,
-        events: Iterable[Event],
-        watermark: datetime | None,
-        *,
-        database: duckdb.DuckDBPyConnection,
-        table: str,
-        file: Path,
+        self, events: Iterable[Event], watermark: datetime | None, *, table: str, file: Path
     ) -> None:
         self.watermark = watermark
-        self._duckdb = database.cursor()  # which has views of its own
+        self._duckdb = duckdb.cursor()  # which has settings and views of its own
         self._duckdb.execute("SET TimeZone = 'UTC'")
         self._table = f"main.{table}"
         file.write_text("".join(f"{json.dumps(event)}\n" for event in map(_row, events)))
@@ -134,14 +127,12 @@ class Ask(Protocol):
 @pytest.fixture(scope="session")
 def make_lake(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., MemoryLake]:
     """Makes a lake in memory of events."""
-    database = duckdb.connect()
-    database.execute("SET threads = 1")
     numbers = itertools.count()
     file = tmp_path_factory.mktemp("lake") / "events.ndjson"
 
     def make(events: Iterable[Event], watermark: datetime | None = None) -> MemoryLake:
         table = f"lake_{next(numbers)}"
-        return MemoryLake(events, watermark, database=database, table=table, file=file)
+        return MemoryLake(events, watermark, table=table, file=file)
 
     return make
 

@@ -39,7 +39,7 @@ TESTS = [
     "not exists(properties.a) and (properties.b = 1 or not properties.b in ['x'])",
 ]
 COMPILED = [compile_condition(text) for text in TESTS]
-CONNECTION = duckdb.connect()
+CONNECTION = duckdb.cursor()
 CONNECTION.execute("SET threads = 1")
 # Numbers that a double holds exactly; larger ones are compared as doubles by SQL.
 SCALARS = (
