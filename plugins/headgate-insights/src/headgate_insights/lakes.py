@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -47,13 +48,21 @@ class StoredLake:
     Args:
         lake: its files.
         runner: of queries over it.
+        cancelled: ends the query that runs, and refuses more, once it is set.
     """
 
-    def __init__(self, lake: headgate_lake.Lake, runner: headgate_lake.Runner) -> None:
+    def __init__(
+        self,
+        lake: headgate_lake.Lake,
+        runner: headgate_lake.Runner,
+        *,
+        cancelled: threading.Event | None = None,
+    ) -> None:
         # Both are read once, so that all queries of a figure go by the same.
         self.span = lake.span
         self.watermark = lake.watermark
         self._runner = runner
+        self._cancelled = cancelled
 
     def run(self, statement: Statement) -> list[tuple[Any, ...]]:
         """Returns the rows of a statement.
@@ -65,7 +74,7 @@ class StoredLake:
         query = headgate_lake.Query(
             sql=statement.sql, start=statement.start, end=statement.end, trusted=True
         )
-        found = self._runner.run(query)
+        found = self._runner.run(query, self._cancelled)
         if found.truncated:
             raise FigureError(
                 f"the figure has more than {len(found.rows):,} numbers ([sql] max_rows): take a "
