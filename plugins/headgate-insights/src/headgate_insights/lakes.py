@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 import headgate_lake
 from headgate_insights.errors import FigureError
 
-__all__ = ["Lake", "Statement", "StoredLake"]
+__all__ = ["History", "Lake", "Statement", "StoredLake"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,20 @@ class Statement:
     end: datetime
 
 
+class History(Struct, frozen=True, kw_only=True):
+    """What became of the days of a range, which are days of UTC.
+
+    Attributes:
+        days: those that have events.
+        closed: those of them that wait for no more events.
+        changes: of closed days, the newest first: events that came late, or were erased.
+    """
+
+    days: int
+    closed: int
+    changes: tuple[headgate_lake.Change, ...]
+
+
 class Lake(Protocol):
     """A lake that answers SQL.
 
@@ -40,6 +56,9 @@ class Lake(Protocol):
 
     def run(self, statement: Statement) -> list[tuple[Any, ...]]:
         """Returns the rows of a statement."""
+
+    def history(self, start: datetime, end: datetime) -> History | None:
+        """Returns what became of the days of a range; None if the lake keeps no account of it."""
 
 
 class StoredLake:
@@ -58,9 +77,11 @@ class StoredLake:
         *,
         cancelled: threading.Event | None = None,
     ) -> None:
-        # Both are read once, so that all queries of a figure go by the same.
-        self.span = lake.span
-        self.watermark = lake.watermark
+        # This is read once, so that all queries of a figure go by the same.
+        self._state = state = lake.state()
+        first, last = state.first, state.last
+        self.span = None if first is None or last is None else (first, last)
+        self.watermark = state.watermark
         self._runner = runner
         self._cancelled = cancelled
 
@@ -81,3 +102,15 @@ class StoredLake:
                 "shorter range, longer periods, or fewer values of the breakdown"
             )
         return found.rows
+
+    def history(self, start: datetime, end: datetime) -> History:
+        """Returns what became of the days of a range."""
+        first, last = (
+            f"{moment.astimezone(UTC):%Y-%m-%d}" for moment in (start, end - timedelta.resolution)
+        )
+        days = [one for one in self._state.days if first <= one.day <= last]
+        return History(
+            days=len(days),
+            closed=sum(one.closed for one in days),
+            changes=tuple(one for one in self._state.changes if first <= one.day <= last),
+        )
