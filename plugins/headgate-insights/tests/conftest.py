@@ -100,6 +100,9 @@ class MemoryLake:
         sql = statement.sql.replace("FROM events", "FROM chosen_files")
         return self._duckdb.execute(sql).fetchall()
 
+    def history(self, start: datetime, end: datetime) -> None:
+        return None
+
 
 def _row(event: Event) -> dict[str, Any]:
     row = {"type": "track", "weight": 1.0, "source": "test", "properties": {}, **event}

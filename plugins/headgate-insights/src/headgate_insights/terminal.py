@@ -91,8 +91,9 @@ def _cell(cell: Cell, marked: bool) -> Text:
 
 def _compared(found: Answer) -> Iterator[RenderableType]:
     before = {(one.name, one.label): one for one in found.previous or []}
+    if found.previous_note:
+        yield Text(found.previous_note, "yellow")
     if not before:
-        yield Text("The range before has no data to compare with.", "dim")
         return
     shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for title in ("compared", "now", "before", "change"):

@@ -11,6 +11,7 @@ from headgate_insights.answers import Answer, Provenance
 from headgate_insights.calendar import Calendar
 from headgate_insights.completeness import Completeness
 from headgate_insights.figure import Headline
+from headgate_insights.lakes import History
 
 __all__ = [
     "Fact",
@@ -21,6 +22,9 @@ __all__ = [
     "value_words",
     "within_chance",
 ]
+
+_MOST_CHANGES = 3
+"""Changes of closed days that an answer names."""
 
 
 class Fact(Struct, frozen=True):
@@ -85,16 +89,43 @@ def facts(found: Answer, calendar: Calendar) -> Iterator[Fact]:
         yield Fact("note", note, warns=True)
     yield Fact("events", " ".join(_counted(made)))
     yield Fact("complete", f"{_watermark(made, calendar)}; {completeness_words(made.completeness)}")
-    interval = "95 %, Wilson"
-    if made.weighted:
-        interval += (
-            f" with Kish's n; a sample: one of it stands for {made.facts.least_weight:g} to "
-            f"{made.facts.most_weight:g}"
-        )
-    else:
-        interval += f", for more {made.unit}s like these: nobody was left out by sampling"
-    yield Fact("interval", interval)
+    if made.history is not None:
+        yield from _history(made.history)
+    yield Fact("interval", _interval(made))
     yield Fact("identity", made.identity)
+
+
+def _history(found: History) -> Iterator[Fact]:
+    """Yields whether the days of the range can still change, and how closed ones did."""
+    if not found.days:
+        return
+    if found.closed < found.days:
+        still = found.days - found.closed
+        yield Fact("late", f"{still:,} of {found.days:,} days (UTC) still take late events")
+    if found.changes:
+        shown = [
+            f"{one.day} {one.old_rows:,} to {one.new_rows:,} ({one.why})"
+            for one in found.changes[:_MOST_CHANGES]
+        ]
+        more = len(found.changes) - len(shown)
+        yield Fact(
+            "changed",
+            f"events of days that were closed: {', '.join(shown)}"
+            + (f", and {more} changes more" if more else ""),
+            warns=True,
+        )
+
+
+def _interval(made: Provenance) -> str:
+    sample = (
+        f"a sample: one of it stands for {made.facts.least_weight:g} to {made.facts.most_weight:g}"
+    )
+    if not made.interval:
+        return "none, as these are counts" + (f"; {sample}" if made.weighted else "")
+    if made.weighted:
+        return f"95 %, {made.interval}, with Kish's n; {sample}"
+    people = "people" if made.unit == "person" else "accounts"
+    return f"95 %, {made.interval}, for more {people} like these: nobody was left out by sampling"
 
 
 def _counted(made: Provenance) -> Iterator[str]:
@@ -120,7 +151,9 @@ def completeness_words(found: Completeness | None) -> str:
         return "what was lost or denied is unknown, as no running gateway answers"
     missing = {reason: number for reason, number in found.missing.items() if number}
     if not missing:
-        return f"the ledger has {found.accepted:,} accepted events and none is missing"
-    return f"of {found.accepted:,} accepted events the lake lacks " + ", ".join(
-        f"{number:,} ({reason})" for reason, number in sorted(missing.items())
+        return f"of all {found.accepted:,} accepted events at any time none is missing"
+    return (
+        f"of all {found.accepted:,} accepted events the lake lacks, at any time and not only of "
+        "this range, "
+        + ", ".join(f"{number:,} ({reason})" for reason, number in sorted(missing.items()))
     )

@@ -56,7 +56,10 @@ class CampaignsOptions(MoneyOptions, frozen=True, forbid_unknown_fields=True, kw
     ] = ()
     spend: Annotated[
         str,
-        Meta(description="CSV file of costs: the column of --touch, spend, and date if known."),
+        Meta(
+            description="CSV file of costs: the column of --touch, spend, and date if known.",
+            extra={"file": True},
+        ),
     ] = ""
 
 

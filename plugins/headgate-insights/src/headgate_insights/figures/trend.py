@@ -95,6 +95,7 @@ class Trend(Figure[TrendOptions]):
             )
         if options.of and parse_field(options.of).number is None:
             raise WrongQuestion(f"--of {options.of}: this field is never a number")
+        self.interval = "normal, of a mean" if options.measure == "average" else ""
         self._series = [Selector.parse(text) for text in options.event]
         self._over = Selector.parse(options.over) if options.over else None
 
