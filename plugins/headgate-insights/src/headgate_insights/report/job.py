@@ -15,7 +15,7 @@ from headgate_insights.report.build import Report, build_report
 from headgate_insights.report.marks import ask_marks
 from headgate_insights.report.page import page_of
 from headgate_insights.report.post import post
-from headgate_insights.report.shelf import put_away
+from headgate_insights.report.shelf import ErasedMeanwhile, put_away
 from headgate_insights.saved import saved_of
 
 __all__ = ["link_of", "make_report", "run_report"]
@@ -58,9 +58,15 @@ async def run_report(scope: GatewayScope) -> str:
     settings = saved_of(scope).report
     stopping = threading.Event()
 
-    def work() -> tuple[Report, str, Path]:
+    def once() -> tuple[Report, str, Path]:
         report, page, folder = make_report(scope, stopping=stopping)
         return report, page, put_away(folder, report, page, keep=settings.keep)
+
+    def work() -> tuple[Report, str, Path]:
+        try:
+            return once()
+        except ErasedMeanwhile:
+            return once()
 
     try:
         report, page, path = await asyncio.to_thread(work)
