@@ -99,7 +99,7 @@ def _problem(
         return "parted", ""
     if fact.forced:
         return None
-    for type_ in dict.fromkeys(one.type for part in parts for one in part):
+    for type_ in sorted({one.type for part in parts for one in part}, key=rules.kinds.rank_type):
         kind = rules.kinds[type_]
         since = fact.at_ms - kind.window_ms if kind.window_ms else None
         counts = [

@@ -71,6 +71,7 @@ class Session:
         self._names: dict[int, Identifier] = {}
         self._fresh: set[Identifier] = set()
         self._ids: dict[Fact, int] = {}
+        self._rewrote = False
 
     # -- learning ----------------------------------------------------------------
 
@@ -113,6 +114,7 @@ class Session:
         return Decided(fact, None)
 
     def _delete(self, row: _Row) -> None:
+        self._rewrote = True
         self.db.execute("DELETE FROM facts WHERE id = ?", (row.id,))
         for place, number in enumerate(_unpacked(row.members)):
             key = number, row.kept >> place & 1, row.at_ms, row.id
@@ -297,7 +299,7 @@ class Session:
         for number, count in merges.items():
             if count:
                 self.db.execute("INSERT OR REPLACE INTO merges VALUES (?, ?)", (number, count))
-            elif left:
+            elif left or self._rewrote:
                 self.db.execute("DELETE FROM merges WHERE profile = ?", (number,))
         return moves
 
@@ -324,6 +326,7 @@ class Session:
             assert id_ is not None
             self._ids[fact] = id_
         else:
+            self._rewrote = True
             self.db.execute(
                 "UPDATE facts SET kept = ?, joined = ? WHERE id = ?", (mask, decision.joined, id_)
             )
