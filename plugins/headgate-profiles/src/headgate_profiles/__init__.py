@@ -5,10 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gateway import BatchPolicy, Context, Destination, DestinationSpec, hookimpl
+from gateway import (
+    AdminArea,
+    BatchPolicy,
+    CommandSpec,
+    Context,
+    Destination,
+    DestinationSpec,
+    hookimpl,
+)
 from headgate_profiles.config import ProfilesConfig
 
-__all__ = ["ProfilesConfig", "__version__", "register_destinations"]
+__all__ = [
+    "ProfilesConfig",
+    "__version__",
+    "register_admin",
+    "register_commands",
+    "register_destinations",
+]
 
 __version__ = "0.1.0"
 
@@ -34,3 +48,23 @@ def register_destinations(register: Callable[[DestinationSpec[Any]], None]) -> N
             atomic=True,
         )
     )
+
+
+@hookimpl
+def register_commands(register: Callable[[CommandSpec], None]) -> None:
+    """Registers ``gateway profile``."""
+    register(
+        CommandSpec(
+            "profile",
+            "Look at people: which identifiers are one person's, and why.",
+            f"{__name__}.commands:profile",
+        )
+    )
+
+
+@hookimpl
+def register_admin(register: Callable[[AdminArea], None]) -> None:
+    """Registers ``/admin/profiles``."""
+    from headgate_profiles.admin import PROFILES_AREA
+
+    register(PROFILES_AREA)
