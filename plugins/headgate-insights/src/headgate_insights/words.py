@@ -19,6 +19,7 @@ __all__ = [
     "completeness_words",
     "facts",
     "headline_words",
+    "lift_words",
     "value_words",
     "within_chance",
 ]
@@ -78,6 +79,12 @@ def within_chance(one: Headline, old: Headline) -> bool | None:
     if one.low is None or one.high is None or old.low is None or old.high is None:
         return None
     return one.low <= old.high and one.high >= old.low
+
+
+def lift_words(lift: float | None, low: float | None, high: float | None) -> tuple[str, str]:
+    """Returns a lift and its interval; empty where they are unknown."""
+    between = "" if low is None or high is None else f"{low:+.1%} to {high:+.1%}"
+    return "" if lift is None else f"{lift:+.1%}", between
 
 
 def facts(found: Answer, calendar: Calendar) -> Iterator[Fact]:
