@@ -17,6 +17,7 @@ __all__ = [
     "Fact",
     "change_words",
     "completeness_words",
+    "count_words",
     "facts",
     "headline_words",
     "lift_words",
@@ -43,6 +44,11 @@ class Fact(Struct, frozen=True):
 def headline_words(one: Headline) -> str:
     """Returns the value of a headline with its unit."""
     return value_words(one.value, one.unit)
+
+
+def count_words(number: int, word: str) -> str:
+    """Returns a number of things: ``1 goal``, ``2 goals``."""
+    return f"{number:,} {word}" + ("" if number == 1 else "s")
 
 
 def value_words(value: float | None, unit: str) -> str:
