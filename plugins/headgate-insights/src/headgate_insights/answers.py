@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway import ProjectConfig
+from headgate_insights.arms import Arms, compare_arms
 from headgate_insights.completeness import Completeness
 from headgate_insights.errors import FigureError
 from headgate_insights.figure import Figure, Headline, Result
@@ -61,6 +62,7 @@ class Answer(Struct, frozen=True, kw_only=True):
 
     Attributes:
         previous: the headlines of the range before, if a comparison was asked for.
+        arms: the arms of --group compared, if that was asked for.
         previous_note: what a reader must know about them; empty for nothing.
     """
 
@@ -72,6 +74,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     result: Result[Any]
     previous: list[Headline] | None
     previous_note: str
+    arms: Arms | None
     sql: str
 
 
@@ -143,6 +146,7 @@ def answer(
         result=result,
         previous=previous,
         previous_note=note,
+        arms=compare_arms(figure, scope, lake, result.headlines) if options.against else None,
         sql=statement.sql,
     )
     return found, scope

@@ -86,12 +86,14 @@ class Figure(ABC, Generic[Options]):
         reading: what to read from it, and what not.
         default_from: the first day if a user gives none.
         interval: the method of its 95 % intervals; empty if it has none.
+        of_people: whether its intervals are over people, so that arms of a group can be compared.
     """
 
     title: ClassVar[str]
     reading: ClassVar[str]
     default_from: ClassVar[str] = "90d"
     interval: str = WILSON
+    of_people: ClassVar[bool] = True
 
     def __init__(self, options: Options) -> None:
         self.options = options

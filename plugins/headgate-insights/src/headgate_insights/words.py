@@ -17,8 +17,10 @@ __all__ = [
     "Fact",
     "change_words",
     "completeness_words",
+    "count_words",
     "facts",
     "headline_words",
+    "lift_words",
     "value_words",
     "within_chance",
 ]
@@ -42,6 +44,11 @@ class Fact(Struct, frozen=True):
 def headline_words(one: Headline) -> str:
     """Returns the value of a headline with its unit."""
     return value_words(one.value, one.unit)
+
+
+def count_words(number: int, word: str) -> str:
+    """Returns a number of things: ``1 goal``, ``2 goals``."""
+    return f"{number:,} {word}" + ("" if number == 1 else "s")
 
 
 def value_words(value: float | None, unit: str) -> str:
@@ -78,6 +85,12 @@ def within_chance(one: Headline, old: Headline) -> bool | None:
     if one.low is None or one.high is None or old.low is None or old.high is None:
         return None
     return one.low <= old.high and one.high >= old.low
+
+
+def lift_words(lift: float | None, low: float | None, high: float | None) -> tuple[str, str]:
+    """Returns a lift and its interval; empty where they are unknown."""
+    between = "" if low is None or high is None else f"{low:+.1%} to {high:+.1%}"
+    return "" if lift is None else f"{lift:+.1%}", between
 
 
 def facts(found: Answer, calendar: Calendar) -> Iterator[Fact]:

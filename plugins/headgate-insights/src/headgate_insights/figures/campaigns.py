@@ -96,6 +96,7 @@ class Campaigns(Figure[CampaignsOptions]):
     """Attribution."""
 
     title = "Which campaigns bring orders?"
+    of_people = False
     reading = (
         "Where the models agree, the order of campaigns is safe. A campaign that is strong by "
         "first and weak by last makes people aware; the reverse closes. Credit is no proof that a "

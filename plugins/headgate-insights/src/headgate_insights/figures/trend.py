@@ -79,6 +79,7 @@ class Trend(Figure[TrendOptions]):
     """A number over time."""
 
     title = "How does it develop?"
+    of_people = False
     reading = (
         "Compare whole periods, and the same weekday with the same weekday. A count can rise "
         "because more people come or because the same ones do more: `--measure people` and "
