@@ -27,8 +27,14 @@ _KINDS: dict[str, Literal["user", "anonymous"]] = {
 _NOW = """
 SELECT type, value, profile, (
     SELECT min(at_ms) FROM refusals WHERE identifier = number AND reason = 'other_user'
-) FROM identifiers WHERE type = 'user_id' OR (type = 'anonymous_id' AND NOT common)
+) FROM identifiers AS one WHERE type = 'user_id' OR (
+    type = 'anonymous_id' AND NOT common AND EXISTS (
+        SELECT 1 FROM identifiers AS other
+        WHERE other.profile = one.profile AND other.number <> one.number
+    )
+)
 """
+"""A device that was joined with nothing is left to the lake, which knows more of the past."""
 
 
 def known_people(scope: Scope, at_ms: int | None) -> KnownPeople | None:
@@ -97,5 +103,5 @@ def _then(path: Path, rules: Rules, at_ms: int) -> Iterator[KnownPerson]:
             kind = _KINDS.get(one.type)
             if kind == "user":
                 yield KnownPerson("user", one.value, number)
-            elif kind == "anonymous" and one not in graph.common:
+            elif kind == "anonymous" and len(profile.seen) > 1:
                 yield KnownPerson("anonymous", one.value, number, shared.get(one))
