@@ -16,6 +16,7 @@ import pytest
 from gateway import ProjectConfig
 from headgate_insights.answers import Answer, answer
 from headgate_insights.lakes import Statement
+from headgate_insights.persons import LINKED_VISITORS, Persons
 from headgate_insights.registry import find_figure
 from headgate_insights.scope import Scope, ScopeOptions
 
@@ -71,6 +72,7 @@ class MemoryLake:
         self, events: Iterable[Event], watermark: datetime | None, *, table: str, file: Path
     ) -> None:
         self.watermark = watermark
+        self.persons: Persons = LINKED_VISITORS
         self._duckdb = duckdb.cursor()  # which has settings and views of its own
         self._duckdb.execute("SET TimeZone = 'UTC'")
         self._table = f"main.{table}"

@@ -12,6 +12,9 @@ from gateway import (
     Context,
     Destination,
     DestinationSpec,
+    IdentitySpec,
+    KnownPeople,
+    Scope,
     hookimpl,
 )
 from headgate_profiles.config import ProfilesConfig
@@ -22,6 +25,7 @@ __all__ = [
     "register_admin",
     "register_commands",
     "register_destinations",
+    "register_identities",
 ]
 
 __version__ = "0.1.0"
@@ -68,3 +72,15 @@ def register_admin(register: Callable[[AdminArea], None]) -> None:
     from headgate_profiles.admin import PROFILES_AREA
 
     register(PROFILES_AREA)
+
+
+def _known(scope: Scope, at_ms: int | None) -> KnownPeople | None:
+    from headgate_profiles.known import known_people
+
+    return known_people(scope, at_ms)
+
+
+@hookimpl
+def register_identities(register: Callable[[IdentitySpec], None]) -> None:
+    """Registers the people of the identity graph."""
+    register(IdentitySpec("profiles", _known))
