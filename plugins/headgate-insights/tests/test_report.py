@@ -203,6 +203,9 @@ def test_marks_stand_in_charts_over_time(report: Report) -> None:
     drawn, shown = marked(chart, [early, MARK])
     assert shown == [MARK]
     assert len(drawn["layer"]) == len(chart["layer"]) + 2
+    later = Mark(at=MARK.at + timedelta(hours=1), words="config.toml changed")
+    drawn, _ = marked(chart, [MARK, later])
+    assert [place["n"] for place in drawn["layer"][-1]["data"]["values"]] == ["1-2"]
     curve = sections["back"].chart
     assert curve is not None
     assert marked(curve, [MARK]) == (curve, [])

@@ -111,7 +111,7 @@ async def test_a_broken_file_does_not_stop_an_erasure(make: Any, folder: Path, d
     if damage == "cut":
         broken.write_bytes(broken.read_bytes()[:-20])
     elif damage == "foreign":
-        with duckdb.connect() as db:
+        with duckdb.cursor() as db:
             db.execute(f"COPY (SELECT 1 AS a) TO '{broken}' (FORMAT parquet)")
     else:
         broken.unlink()

@@ -81,6 +81,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
         trusted: SQL of our own, of which no function is refused. The process is locked in all the
             same.
         parquet: a file for the answer, which then has no rows.
+        people: the file that says who is who; None for the lake's own persons.
     """
 
     sql: str
@@ -91,6 +92,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     zone: str = "UTC"
     trusted: bool = False
     parquet: Path | None = None
+    people: Path | None = None
 
 
 class AnswerColumn(NamedTuple):
@@ -260,7 +262,9 @@ class Runner:
         names = self._receive(child, query, wire.Names)
         listed = self._lake.paths(query.start, query.end, query.persons)
         paths = [str(path) for path in listed]
-        setup = setup_of({name.casefold() for name in names.places}, paths, query.start, query.end)
+        people = str(query.people) if query.people is not None else None
+        views = {name.casefold() for name in names.places}
+        setup = setup_of(views, paths, query.start, query.end, people)
         try:
             setup += self._event_views(query, names, child)
         except QueryInvalid:
@@ -268,7 +272,7 @@ class Runner:
                 child.send(wire.Drop())
                 self._next(child)
             raise
-        child.send(wire.Go(setup=setup, files=paths))
+        child.send(wire.Go(setup=setup, files=[*paths, people] if people else paths))
         columns, rows, size, end = self._rows(child, query)
         count = end.rows
         if query.parquet is not None:
