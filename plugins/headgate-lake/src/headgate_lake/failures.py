@@ -12,6 +12,7 @@ from typing import TypeVar
 from gateway import DeliveryError, Misconfigured, Retryable
 from headgate_lake.manifest import LakeError
 from headgate_lake.parquet import Unreadable
+from headgate_lake.storage import StorageError
 
 __all__ = ["explained", "meaning_of"]
 
@@ -37,6 +38,8 @@ def explained(root: Path, work: Callable[[], _T]) -> _T:
 
 def meaning_of(root: Path, error: Exception) -> DeliveryError | None:
     """Returns what an error means for delivery; None if it is a defect."""
+    if isinstance(error, StorageError):
+        return Retryable(str(error)) if error.passing else Misconfigured(str(error))
     if isinstance(error, LakeError):
         return Misconfigured(str(error))
     if isinstance(error, OSError):

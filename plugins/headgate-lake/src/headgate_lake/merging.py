@@ -98,11 +98,10 @@ def _merge(
     day = parts[0].day
     name = session.writing.new_name(day)
     try:
-        contents = session.engine.merge(
-            [session.path(part) for part in parts],
-            session.writing.path / name,
-            in_order=kind == "closed",
-        )
+        with session.reading(parts) as paths:
+            contents = session.engine.merge(
+                paths, session.writing.path / name, in_order=kind == "closed"
+            )
         missing = sum(part.rows for part in parts) - contents.rows
         if missing:
             raise Unreadable(f"{missing} rows are missing")
@@ -120,7 +119,7 @@ def _set_aside_broken(
     """Hands over the files that cannot be read; False if all can be."""
     found = False
     for part in parts:
-        why = session.engine.problem(session.path(part), part.rows)
+        why = session.problem(part)
         if why:
             aside(part, why)
             found = True

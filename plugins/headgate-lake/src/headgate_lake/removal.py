@@ -37,7 +37,7 @@ def remove_rows(
         try:
             held = _remove(session, file, chosen, why)
         except Exception:
-            broken = aside and session.engine.problem(session.path(file), file.rows)
+            broken = aside and session.problem(file)
             if not aside or not broken:
                 raise
             aside(file, broken)
@@ -49,11 +49,12 @@ def remove_rows(
 
 def _remove(session: Session, file: DataFile, chosen: Chosen, why: str) -> int:
     """Removes the chosen rows of a file, and returns their number."""
-    rows = session.engine.count(session.path(file), chosen)
-    if not rows:
-        return 0
     name = session.writing.new_name(file.day)
-    contents = session.engine.without(session.path(file), chosen, session.writing.path / name)
+    with session.reading([file]) as (path,):
+        rows = session.engine.count(path, chosen)
+        if not rows:
+            return 0
+        contents = session.engine.without(path, chosen, session.writing.path / name)
     files: Sequence[DataFile] = ()
     if contents is not None:
         files = [session.sealed(name, file.day, contents, kind=file.kind, level=file.level)]

@@ -12,6 +12,7 @@ from headgate_lake.lines import lines_of
 from headgate_lake.manifest import DataFile, LakeError, Manifest
 from headgate_lake.parquet import Staged
 from headgate_lake.session import Session
+from headgate_lake.storage import Storage, as_storage
 
 if TYPE_CHECKING:
     from gateway import Batch, Event
@@ -49,7 +50,7 @@ class LakeWriter:
     """Writes to a lake. All calls come from one thread.
 
     Args:
-        root: the folder of the lake.
+        place: the folder of the lake, or where its files are.
         memory_bytes: bound on DuckDB's memory.
         clock: wall clock in milliseconds.
         most_days: most days of one batch that get a file each.
@@ -57,13 +58,13 @@ class LakeWriter:
 
     def __init__(
         self,
-        root: Path,
+        place: Path | Storage,
         memory_bytes: int,
         clock: Callable[[], int],
         *,
         most_days: int = MOST_DAYS,
     ) -> None:
-        self._root = root
+        self._storage = as_storage(place)
         self._memory_bytes = memory_bytes
         self._clock = clock
         self._most_days = most_days
@@ -78,7 +79,7 @@ class LakeWriter:
         """
         if self._session is None or self._session.manifest.moved():
             self.close()
-            self._session = Session(self._root, self._memory_bytes, self._clock)
+            self._session = Session(self._storage, self._memory_bytes, self._clock)
         return self._session
 
     def close(self) -> None:
@@ -111,7 +112,9 @@ class LakeWriter:
                 files = self._written(session, staged, names)
             with manifest.transaction():
                 if manifest.cursor(batch.queue_id) != cursor:
-                    raise LakeError(f"{self._root}: another process writes events of this queue")
+                    raise LakeError(
+                        f"{self._storage.root}: another process writes events of this queue"
+                    )
                 session.enter([_entering(manifest, file, self._clock()) for file in files])
                 manifest.advance(batch.queue_id, max(batch.offsets) + 1)
                 if shard is not None:
@@ -174,8 +177,8 @@ def _missing(session: Session, batch: Batch, cursor: int) -> list[int]:
     held = session.manifest.holding(batch.queue_id, min(offsets), max(offsets))
     known = set()
     if held:
-        parts = [session.path(file) for file in held]
-        known = session.engine.offsets_in(parts, batch.queue_id, offsets)
+        with session.reading(held) as parts:
+            known = session.engine.offsets_in(parts, batch.queue_id, offsets)
     left = [place for place in old if batch.offsets[place] not in known]
     if left:
         ids = _ids_in_lake(session, [batch[place] for place in left])
@@ -202,8 +205,8 @@ def _ids_in_lake(session: Session, events: Sequence[Event]) -> set[tuple[str, st
     files = [file for day in sorted(days) for file in session.manifest.files(day=day)]
     if not files:
         return set()
-    parts = [session.path(file) for file in files]
-    return session.engine.ids_in(parts, [event.message_id for event in events])
+    with session.reading(files) as parts:
+        return session.engine.ids_in(parts, [event.message_id for event in events])
 
 
 def _entering(manifest: Manifest, file: DataFile, now_ms: int) -> DataFile:

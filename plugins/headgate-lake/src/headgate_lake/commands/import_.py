@@ -89,11 +89,11 @@ def import_(
     mapped = dict(_pair(text) for text in columns)
     with explained_errors():
         scope = load_scope(config_path)
-        folder, config = find_lake(scope, id_)
+        storage, config = find_lake(scope, id_)
         intake = OfflineIntake(scope)
         try:
             importer = Importer(
-                folder,
+                storage,
                 config,
                 intake,
                 scope.clock,

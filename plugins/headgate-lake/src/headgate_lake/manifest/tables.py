@@ -9,6 +9,7 @@ shards     for each shard, the time up to which its accepted events are in the l
 days       the days that are closed
 changes    closed days that have changed, with the rows before and after
 removed    files that are no longer part of the lake, to be deleted once no reader needs them
+uploads    files that are in object storage; the table is there if the lake was ever uploaded
 =========  =======================================================================================
 """
 
@@ -17,12 +18,13 @@ from __future__ import annotations
 import sqlite3
 import time
 import uuid
-from contextlib import suppress
+from collections.abc import Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 
 from headgate_lake.manifest.records import LakeError
 
-__all__ = ["MANIFEST", "open_manifest"]
+__all__ = ["MANIFEST", "UPLOADS", "finish_copy", "open_manifest"]
 
 MANIFEST = "manifest.sqlite"
 """Name of the file in the lake's folder."""
@@ -57,6 +59,11 @@ _TABLES = (
     "CREATE TABLE removed (path TEXT PRIMARY KEY, at_ms INTEGER NOT NULL) WITHOUT ROWID",
 )
 
+UPLOADS = """CREATE TABLE IF NOT EXISTS uploads (
+    path TEXT PRIMARY KEY REFERENCES files ON DELETE CASCADE
+) WITHOUT ROWID"""
+"""The statement that makes the table of uploads."""
+
 
 def open_manifest(path: Path, *, writes: bool) -> sqlite3.Connection:
     """Opens the file; for writing, it is made if there is none.
@@ -89,6 +96,22 @@ def open_manifest(path: Path, *, writes: bool) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def finish_copy(path: Path, lost: Sequence[str]) -> None:
+    """Makes a copy of the manifest one of a lake of which all files are uploaded.
+
+    Args:
+        lost: files to leave out.
+    """
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA foreign_keys = ON")
+        # Who only reads it may have no right to make the files of a write-ahead log.
+        db.execute("PRAGMA journal_mode = DELETE")
+        with db:
+            db.execute(UPLOADS)
+            db.executemany("DELETE FROM files WHERE path = ?", [(file,) for file in lost])
+            db.execute("INSERT OR IGNORE INTO uploads SELECT path FROM files")
 
 
 def _prepare(db: sqlite3.Connection, path: Path) -> None:

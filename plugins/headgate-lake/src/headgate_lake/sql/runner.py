@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import shutil
 import signal
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 import msgspec
 
+from headgate_lake.manifest import DataFile, LakeError
 from headgate_lake.sql import wire
 from headgate_lake.sql.catalogue import Catalogue, view_names
 from headgate_lake.sql.errors import (
@@ -34,6 +37,7 @@ from headgate_lake.sql.limits import MOST_SQL_BYTES, Limits
 from headgate_lake.sql.process import Child, Spares
 from headgate_lake.sql.slots import Slots
 from headgate_lake.sql.views import event_view, setup_of
+from headgate_lake.storage import StorageError
 
 __all__ = ["Answer", "AnswerColumn", "Files", "Query", "Runner"]
 
@@ -48,6 +52,9 @@ _NAMES_ONLY = "SELECT 'event names'"
 
 _WATCH_SECONDS = 0.02
 
+_MOST_FETCH_SECONDS = 600.0
+"""Time to bring files from object storage; it does not count as time of the query."""
+
 _T = TypeVar("_T")
 
 
@@ -58,8 +65,18 @@ class Files(Protocol):
     def folder(self) -> Path:
         """Its folder."""
 
-    def paths(self, start: datetime | None = None, end: datetime | None = None) -> Sequence[Path]:
-        """Returns the files that may hold events from `start` to before `end`."""
+    def files(
+        self, start: datetime | None = None, end: datetime | None = None
+    ) -> Sequence[DataFile]:
+        """Returns the files that may hold events from `start` to before `end`, in order."""
+
+    def portions(self, files: Sequence[DataFile]) -> Iterable[Sequence[DataFile]]:
+        """Divides files into portions that fit on this machine at once."""
+
+    def reading(
+        self, files: Sequence[DataFile], given_up: Callable[[], bool]
+    ) -> AbstractContextManager[list[Path]]:
+        """Gives the local paths of files, which stay there until the context ends."""
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,6 +155,20 @@ class _Watch(threading.Thread):
                 continue
             self._child.kill()
             return
+
+    @contextmanager
+    def paused(self) -> Iterator[Callable[[], bool]]:
+        """Stops the clock; gives a function that tells whether to give up."""
+        started, until = time.monotonic(), self._until
+        self._until = math.inf
+
+        def give_up() -> bool:
+            return self._cancelled.is_set() or time.monotonic() > started + _MOST_FETCH_SECONDS
+
+        try:
+            yield give_up
+        finally:
+            self._until = until + time.monotonic() - started
 
     def finish(self) -> None:
         """Ends the watch."""
@@ -228,13 +259,12 @@ class Runner:
             cancelled.set()
 
     def _attempt(self, query: Query, folder: Path, cancelled: threading.Event) -> Answer:
-        started = time.monotonic()
         child = self._spares.take()
         watch = _Watch(child, self._limits.seconds, cancelled)
         watch.start()
         code = 0
         try:
-            return self._converse(query, folder, child, started)
+            return self._converse(query, folder, child, watch)
         except wire.Ended:
             code = child.wait()
         finally:
@@ -245,21 +275,24 @@ class Runner:
             self._spares.prepare(child if usable else None)
         raise watch.error or _crash(code)
 
-    def _converse(self, query: Query, folder: Path, child: Child, started: float) -> Answer:
+    def _converse(self, query: Query, folder: Path, child: Child, watch: _Watch) -> Answer:
+        started = time.monotonic()
         limits = self._limits
         child.send(_job(query, folder, limits))
         names = self._receive(child, query, wire.Names)
-        paths = [str(path) for path in self._lake.paths(query.start, query.end)]
+        files = self._lake.files(query.start, query.end) if names.places else ()
+        paths = [str(self._lake.folder / file.path) for file in files]
         setup = setup_of({name.casefold() for name in names.places}, paths, query.start, query.end)
         try:
-            setup += self._event_views(query, names, child)
+            setup += self._event_views(query, names, child, watch)
         except QueryInvalid:
             if not child.reusable:  # it waits for what the query reads
                 child.send(wire.Drop())
                 self._next(child)
             raise
-        child.send(wire.Go(setup=setup, files=paths))
-        columns, rows, size, end = self._rows(child, query)
+        with self._brought(files, watch):
+            child.send(wire.Go(setup=setup, files=paths))
+            columns, rows, size, end = self._rows(child, query)
         count = end.rows
         if query.parquet is not None:
             count, size = rows[0][0], _keep(folder / _ANSWER, query.parquet)
@@ -273,18 +306,38 @@ class Runner:
             row_count=count,
         )
 
-    def _event_views(self, query: Query, names: wire.Names, child: Child) -> list[str]:
+    @contextmanager
+    def _brought(self, files: Sequence[DataFile], watch: _Watch) -> Iterator[None]:
+        """Keeps files on this machine; those in object storage are brought first."""
+        with ExitStack() as stack:
+            try:
+                with watch.paused() as give_up:
+                    stack.enter_context(self._lake.reading(files, give_up))
+            except (OSError, LakeError, StorageError) as error:
+                raise _FilesChanged(str(error)) from error
+            yield
+
+    def _event_views(
+        self, query: Query, names: wire.Names, child: Child, watch: _Watch
+    ) -> list[str]:
         """Returns the statements that make the views of events that a query names."""
         wanted = [name for name in names.places if name.casefold() not in FIXED_VIEWS]
         if not wanted and query.sql != _NAMES_ONLY:
             return []
 
-        def look(sql: str) -> list[tuple[Any, ...]]:
-            child.send(wire.Look(sql))
-            return self._rows(child, query)[1]
+        by_path = {str(self._lake.folder / one.path): one for one in reversed(self._lake.files())}
 
-        files = [str(path) for path in reversed(self._lake.paths())]
-        self._catalogue.refresh_names(files, look)
+        def portions(paths: Sequence[str]) -> Iterator[list[str]]:
+            for some in self._lake.portions([by_path[path] for path in paths]):
+                yield [str(self._lake.folder / file.path) for file in some]
+
+        def look(sql: str, paths: Sequence[str]) -> list[tuple[Any, ...]]:
+            with self._brought([by_path[path] for path in paths], watch):
+                child.send(wire.Look(sql))
+                return self._rows(child, query)[1]
+
+        files = list(by_path)
+        self._catalogue.refresh_names(files, look, portions)
         known = self._catalogue.names()
         views = view_names(known)
         made = []
@@ -292,7 +345,7 @@ class Runner:
             event = views.get(name.casefold())
             if event is None:
                 raise unknown_view(name, [*FIXED_VIEWS, *views], query.sql, names.places[name])
-            self._catalogue.refresh(event, files, look)
+            self._catalogue.refresh(event, files, look, portions)
             made.append(event_view(name, event, self._catalogue.properties(event)))
         return made
 
