@@ -10,7 +10,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from headgate_lake.writer import LakeWriter
 _KEY, _SECRET = "key", "secret-of-the-tests"
 _READ_KEY = "read-only"
 _START_SECONDS = 60
+_STOP_SECONDS = 20
 
 
 @dataclass
@@ -46,13 +47,13 @@ class S3Server:
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.ports['s3.port']}"
 
-    def store(self, bucket: str, key: str = _KEY) -> S3Store:
+    def store(self, bucket: str, prefix: str = "") -> S3Store:
         return S3Store(
             bucket,
-            prefix="some/prefix",
+            prefix=prefix,
             endpoint=self.endpoint,
             region="us-east-1",
-            access_key_id=key,
+            access_key_id=_KEY,
             secret_access_key=_SECRET,
             client_options={"allow_http": True},
             retry_config={"max_retries": 0},
@@ -76,6 +77,7 @@ class S3Server:
                     "-s3",
                     f"-s3.config={self.folder / 's3.json'}",
                     "-s3.port.iceberg=0",
+                    "-s3.port.lance=0",
                     *options,
                 ],
                 stdout=log,
@@ -93,10 +95,14 @@ class S3Server:
                 return
 
     def stop(self) -> None:
-        """Ends the server at once, as a power failure does."""
+        """Ends the server, which writes what it holds in memory first."""
         if self.process is not None:
-            self.process.kill()
-            self.process.wait()
+            self.process.terminate()
+            try:
+                self.process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
             self.process = None
 
 
@@ -178,8 +184,12 @@ class Home:
             shutil.rmtree(self.root / "events")
             (self.root / "events").mkdir()
 
-    def session(self) -> Session:
-        return Session(self.storage, 64_000_000, self.clock)
+    def session_closing(self) -> AbstractContextManager[Session]:
+        return closing(Session(self.storage, 64_000_000, self.clock))
+
+    def storage_with(self, keys: dict[str, Any]) -> Storage:
+        """The same lake with other settings."""
+        return storage_of(self.root, self.config(storage=keys))
 
     def ids(self, storage: Storage | None = None) -> list[str]:
         """The message ids of all events in the lake, sorted."""
@@ -236,15 +246,18 @@ def home_in(
             store: Any = obstore.store.LocalStore(str(tmp_path / "mounted"))
         else:
             server: S3Server = request.getfixturevalue("s3")
-            bucket = f"lake-{uuid.uuid4().hex}"
-            path = f"s3://{bucket}/some/prefix"
+            # A bucket of its own for each test would take volumes of its own from the server.
+            bucket, prefix = "lakes", f"some/{uuid.uuid4().hex}"
+            path = f"s3://{bucket}/{prefix}"
             storage |= {
                 "endpoint": server.endpoint,
                 "region": "us-east-1",
                 "access_key_id": _KEY,
                 "secret_access_key": _SECRET,
             }
-            store = server.store(bucket)
+            store = server.store(bucket, prefix)
+            store.put("first", b"")  # makes the bucket
+            store.delete("first")
         return Home(root, {"path": path, "storage": storage}, clock, store)
 
     return make

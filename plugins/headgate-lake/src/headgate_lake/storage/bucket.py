@@ -198,6 +198,8 @@ class Bucket:
             why = _FIXES["AccessDenied"]
         elif isinstance(error, ValueError):
             why = f"cannot be used: {text}"
+        elif "canonicalize filesystem root" in text:
+            why, passing = "the folder does not exist; mount or create it", True
         elif "error sending request" in text or "timed out" in text:
             why, passing = "cannot be reached", True
         else:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from gateway import DeliveryError, Misconfigured, Retryable
+from gateway import DeliveryError, Retryable
 from headgate_lake.failures import explained
 from headgate_lake.manifest import Manifest
 from headgate_lake.retention import GRACE_MS
@@ -81,16 +81,27 @@ class Uploader:
     async def _repeat(self) -> None:
         while True:
             await asyncio.sleep(self._config.upload_seconds)
-            try:
-                while (await self._run(self._sync)).more:
-                    pass
-            except (Retryable, Misconfigured) as error:
-                self._tell(error)
-            else:
-                if self._problem:
-                    self._problem = ""
-                    self._context.log.info("lake: uploads work again", url=self._storage.url)
-            await self._run(self._measure)
+            with suppress(DeliveryError):  # it is in the log
+                await self.round()
+
+    async def round(self) -> None:
+        """Uploads everything that waits now.
+
+        Raises:
+            Retryable: object storage cannot be reached.
+            Misconfigured: it refuses, or another gateway writes there.
+        """
+        try:
+            while (await self._run(self._sync)).more:
+                pass
+        except DeliveryError as error:
+            self._tell(error)
+            raise
+        finally:
+            self._waiting_bytes = await self._run(self._measured)
+        if self._problem:
+            self._problem = ""
+            self._context.log.info("lake: uploads work again", url=self._storage.url)
 
     def _tell(self, error: DeliveryError) -> None:
         if str(error) != self._problem:
@@ -103,9 +114,9 @@ class Uploader:
             self._context.log.error("lake: a file is missing before its upload", path=path)
         return done
 
-    def _measure(self) -> None:
+    def _measured(self) -> int:
         with closing(Manifest(self._storage.root)) as manifest:
-            self._waiting_bytes = sum(file.bytes for file in manifest.waiting())
+            return sum(file.bytes for file in manifest.waiting())
 
     async def _run(self, work: Callable[[], _T]) -> _T:
         assert self._thread is not None
