@@ -29,4 +29,4 @@ def test_the_docs_list_all_columns_and_keys() -> None:
             if isinstance(default, int)
             else default
         )
-        assert f"| `{name}` | `{shown}` |" in text
+        assert f"| `{name}` | {'unset' if default is None else f'`{shown}`'} |" in text
