@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import re
 import sqlite3
 import sys
 from collections.abc import Callable
@@ -20,6 +22,7 @@ _T = TypeVar("_T")
 
 _SETTINGS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
 _PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+_ERRNO = re.compile(r'"errno": ?"(\d+)"')
 _PRIMARY = 0xFF  # bits of an extended error code that hold the primary one
 
 
@@ -50,6 +53,10 @@ def meaning_of(root: Path, error: Exception) -> DeliveryError | None:
         text = f"{root}: manifest: {error}"
         return Retryable(text) if code in _PASSING else Misconfigured(text)
     duckdb = sys.modules.get("duckdb")
+    if duckdb is not None and isinstance(error, duckdb.IOException):
+        number = _ERRNO.search(str(error))  # it is in JSON, after the place in the file
+        if number is not None:
+            return meaning_of(root, OSError(int(number[1]), os.strerror(int(number[1]))))
     if isinstance(error, Unreadable) or (duckdb is not None and isinstance(error, duckdb.Error)):
         return Retryable(f"{root}: {str(error).splitlines()[0]}")
     return None

@@ -10,7 +10,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,14 +95,18 @@ class S3Server:
                 return
 
     def stop(self) -> None:
-        """Ends the server, which writes what it holds in memory first."""
+        """Stops the server, which writes what it holds in memory first."""
         if self.process is not None:
             self.process.terminate()
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 self.process.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+            self.end()
+
+    def end(self) -> None:
+        """Ends the server at once."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
             self.process = None
 
 
@@ -133,7 +137,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         server.start()
         yield server
     finally:
-        server.stop()
+        server.end()
 
 
 @dataclass

@@ -158,6 +158,7 @@ async def test_a_lake_of_another_gateway_is_refused_at_the_start(
     [
         ({"path": "ftp://bucket/x"}, "one of s3, gs, az, file"),
         ({"path": "s3://"}, "is no object storage"),
+        ({"path": "s3://b", "storage": {"endpoint": "minio"}}, "no address like https://host"),
         ({"path": "data/lake", "storage": {"region": "eu-1"}}, "is only for a `path` such as"),
     ],
 )

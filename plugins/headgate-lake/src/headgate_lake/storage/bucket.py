@@ -184,6 +184,12 @@ class Bucket:
             if isinstance(error, FileNotFoundError) and code not in _FIXES:
                 raise NoObject from error
             raise self._meaning(error, code) from error
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":
+                raise
+            # A defect in the client's native code, which asks for no less than the process.
+            text = f"{self.url}: the client of object storage failed: {error}"
+            raise StorageError(text, passing=False) from error
 
     def _meaning(self, error: Exception, code: str) -> StorageError:
         from obstore.exceptions import PermissionDeniedError, UnauthenticatedError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -9,6 +10,8 @@ from msgspec import Meta, Struct
 from gateway import GatewayError, Secret
 
 __all__ = ["SCHEMES", "StorageConfig", "StorageError"]
+
+_ADDRESS = re.compile(r"https?://[A-Za-z0-9._\[\]:-]+/?")
 
 SCHEMES = ("s3", "gs", "az", "file")
 """Schemes of `path` that name object storage; ``file`` is a mounted folder."""
@@ -57,3 +60,7 @@ class StorageConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     account_name: str | None = None
     account_key: Secret | None = None
     service_account: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.endpoint is not None and not _ADDRESS.fullmatch(self.endpoint):
+            raise ValueError(f"endpoint: {self.endpoint!r} is no address like https://host:port")
