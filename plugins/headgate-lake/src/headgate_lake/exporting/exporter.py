@@ -219,6 +219,7 @@ def _check(where: str) -> None:
     """Checks that a condition is one, and reads no table."""
     import duckdb
 
+    tables: dict[str, tuple[int, int]] = {}
     with closing(duckdb.connect(":memory:")) as db:
         try:
             # Text that closes the bracket and goes on, as in `true) UNION SELECT (1`, cannot fit

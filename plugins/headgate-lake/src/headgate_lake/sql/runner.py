@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import shutil
 import signal
@@ -22,12 +21,10 @@ from headgate_lake.manifest import DataFile, LakeError
 from headgate_lake.sql import wire
 from headgate_lake.sql.catalogue import Catalogue, view_names
 from headgate_lake.sql.errors import (
-    QueryCancelled,
     QueryCrashed,
     QueryError,
     QueryInvalid,
     QueryOutOfMemory,
-    QueryOutOfTime,
     QueryRefused,
     explained,
     unknown_view,
@@ -37,6 +34,7 @@ from headgate_lake.sql.limits import MOST_SQL_BYTES, Limits
 from headgate_lake.sql.process import Child, Spares
 from headgate_lake.sql.slots import Slots
 from headgate_lake.sql.views import event_view, setup_of
+from headgate_lake.sql.watch import Watch
 from headgate_lake.storage import StorageError
 
 __all__ = ["Answer", "AnswerColumn", "Files", "Query", "Runner"]
@@ -49,11 +47,6 @@ _MESSAGE_BYTES = 1 << 20
 
 _NAMES_ONLY = "SELECT 'event names'"
 """A query that brings the names in the catalogue up to date."""
-
-_WATCH_SECONDS = 0.02
-
-_MOST_FETCH_SECONDS = 600.0
-"""Time to bring files from object storage; it does not count as time of the query."""
 
 _T = TypeVar("_T")
 
@@ -69,6 +62,11 @@ class Files(Protocol):
         self, start: datetime | None = None, end: datetime | None = None
     ) -> Sequence[DataFile]:
         """Returns the files that may hold events from `start` to before `end`, in order."""
+
+    def files_of(
+        self, persons: Iterable[int], start: datetime | None = None, end: datetime | None = None
+    ) -> Sequence[DataFile]:
+        """Returns those of `files` that may hold one of some persons."""
 
     def portions(self, files: Sequence[DataFile]) -> Iterable[Sequence[DataFile]]:
         """Divides files into portions that fit on this machine at once."""
@@ -86,19 +84,25 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
         sql: one SELECT.
         parameters: values of its ``?`` or ``$1``, or of its ``$name``.
         start, end: the views have the events from `start` to before `end`.
+        persons: only files that may hold one of them are read; the SQL still has to choose their
+            rows. Numbers as in the column `person`, or `headgate_lake.person_of` a userId,
+            anonymousId or previousId.
         zone: time zone in which times are shown and cut to days.
         trusted: SQL of our own, of which no function is refused. The process is locked in all the
             same.
         parquet: a file for the answer, which then has no rows.
+        people: the file that says who is who; None for the lake's own persons.
     """
 
     sql: str
     parameters: Sequence[Any] | Mapping[str, Any] | None = None
     start: datetime | None = None
     end: datetime | None = None
+    persons: Sequence[int] | None = None
     zone: str = "UTC"
     trusted: bool = False
     parquet: Path | None = None
+    people: Path | None = None
 
 
 class AnswerColumn(NamedTuple):
@@ -128,52 +132,6 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 class _FilesChanged(QueryError):
     """A file of the lake cannot be read."""
-
-
-class _Watch(threading.Thread):
-    """Ends a child when its time is over, or when its query is cancelled."""
-
-    def __init__(self, child: Child, seconds: float, cancelled: threading.Event) -> None:
-        super().__init__(name="lake-query-watch", daemon=True)
-        self.error: QueryError | None = None
-        self._child = child
-        self._seconds = seconds
-        self._until = time.monotonic() + seconds
-        self._cancelled = cancelled
-        self._finished = threading.Event()
-
-    def run(self) -> None:
-        while not self._finished.wait(_WATCH_SECONDS):
-            if self._cancelled.is_set():
-                self.error = QueryCancelled("the query was cancelled")
-            elif time.monotonic() >= self._until:
-                self.error = QueryOutOfTime(
-                    f"the query took longer than it may, {self._seconds:g} s ([sql] seconds): take "
-                    "a shorter time, or fewer rows"
-                )
-            else:
-                continue
-            self._child.kill()
-            return
-
-    @contextmanager
-    def paused(self) -> Iterator[Callable[[], bool]]:
-        """Stops the clock; gives a function that tells whether to give up."""
-        started, until = time.monotonic(), self._until
-        self._until = math.inf
-
-        def give_up() -> bool:
-            return self._cancelled.is_set() or time.monotonic() > started + _MOST_FETCH_SECONDS
-
-        try:
-            yield give_up
-        finally:
-            self._until = until + time.monotonic() - started
-
-    def finish(self) -> None:
-        """Ends the watch."""
-        self._finished.set()
-        self.join()
 
 
 class Runner:
@@ -260,7 +218,7 @@ class Runner:
 
     def _attempt(self, query: Query, folder: Path, cancelled: threading.Event) -> Answer:
         child = self._spares.take()
-        watch = _Watch(child, self._limits.seconds, cancelled)
+        watch = Watch(child, self._limits.seconds, cancelled)
         watch.start()
         code = 0
         try:
@@ -275,14 +233,16 @@ class Runner:
             self._spares.prepare(child if usable else None)
         raise watch.error or _crash(code)
 
-    def _converse(self, query: Query, folder: Path, child: Child, watch: _Watch) -> Answer:
+    def _converse(self, query: Query, folder: Path, child: Child, watch: Watch) -> Answer:
         started = time.monotonic()
         limits = self._limits
         child.send(_job(query, folder, limits))
         names = self._receive(child, query, wire.Names)
-        files = self._lake.files(query.start, query.end) if names.places else ()
+        files = self._files(query) if names.places else ()
         paths = [str(self._lake.folder / file.path) for file in files]
-        setup = setup_of({name.casefold() for name in names.places}, paths, query.start, query.end)
+        people = str(query.people) if query.people is not None else None
+        views = {name.casefold() for name in names.places}
+        setup = setup_of(views, paths, query.start, query.end, people)
         try:
             setup += self._event_views(query, names, child, watch)
         except QueryInvalid:
@@ -291,7 +251,7 @@ class Runner:
                 self._next(child)
             raise
         with self._brought(files, watch):
-            child.send(wire.Go(setup=setup, files=paths))
+            child.send(wire.Go(setup=setup, files=[*paths, people] if people else paths))
             columns, rows, size, end = self._rows(child, query)
         count = end.rows
         if query.parquet is not None:
@@ -306,8 +266,13 @@ class Runner:
             row_count=count,
         )
 
+    def _files(self, query: Query) -> Sequence[DataFile]:
+        if query.persons is None:
+            return self._lake.files(query.start, query.end)
+        return self._lake.files_of(query.persons, query.start, query.end)
+
     @contextmanager
-    def _brought(self, files: Sequence[DataFile], watch: _Watch) -> Iterator[None]:
+    def _brought(self, files: Sequence[DataFile], watch: Watch) -> Iterator[None]:
         """Keeps files on this machine; those in object storage are brought first."""
         with ExitStack() as stack:
             try:
@@ -318,7 +283,7 @@ class Runner:
             yield
 
     def _event_views(
-        self, query: Query, names: wire.Names, child: Child, watch: _Watch
+        self, query: Query, names: wire.Names, child: Child, watch: Watch
     ) -> list[str]:
         """Returns the statements that make the views of events that a query names."""
         wanted = [name for name in names.places if name.casefold() not in FIXED_VIEWS]

@@ -32,7 +32,6 @@ from socket import gethostname
 import msgspec
 from msgspec import Struct
 
-from headgate_lake.folder import Folder
 from headgate_lake.manifest import MANIFEST, DataFile, Manifest, finish_copy
 from headgate_lake.storage.bucket import Bucket, NoObject, Taken
 from headgate_lake.storage.cache import Cache
@@ -82,8 +81,6 @@ class RemoteStorage(Storage):
         manifest, follows = self.root / MANIFEST, self.root / FOLLOWS
         if manifest.exists() and not follows.exists():
             return
-        if not manifest.exists() and next(Folder(self.root).on_disk(), None) is not None:
-            return  # files whose manifest is gone; who opens the lake says so
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._alone("following", wait=True):
             if not manifest.exists() or follows.exists():
