@@ -269,6 +269,19 @@ def test_finding_commands_of_packages_imports_nothing_heavy() -> None:
     assert heavy & loaded_by(find) == set()
 
 
+def test_a_gateway_imports_only_what_its_config_names(tmp_path: Path) -> None:
+    """What installed packages build with is imported if config.toml has something of theirs."""
+    heavy = {"asyncpg", "crawlerdetect", "duckdb", "jinja2", "maxminddb", "ua_parser", "vl_convert"}
+    file = tmp_path / "config.toml"
+    file.write_text('[sources.web]\ntype = "segment"\nwrite_key = "k"\n')
+    check = (
+        "gateway.config.load, gateway.runtime.gateway, gateway.runtime.plugins, pathlib; "
+        f"config = gateway.config.load.load(pathlib.Path({str(file)!r})); "
+        "gateway.runtime.gateway.Gateway(config, gateway.runtime.plugins.discover())"
+    )
+    assert heavy & loaded_by(check) == set()
+
+
 def processor_seconds_of_children() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
