@@ -21,6 +21,8 @@ from headgate_profiles.place import opened
 
 __all__ = ["show"]
 
+_SHOWN_CHARS = 40
+
 
 @click.command()
 @click.argument("identifier")
@@ -60,7 +62,12 @@ def show(identifier: str, config_path: Path, id_: str | None, *, as_json: bool) 
     for each, first_ms in person.seen.items():
         since_ms = person.shared.get(each)
         note = f"shared since {moment(since_ms, scope.project.zone)}" if since_ms else ""
-        table.add_row(each.type, each.value, moment(first_ms, scope.project.zone), note)
+        table.add_row(each.type, _short(each.value), moment(first_ms, scope.project.zone), note)
     Console().print(table)
     if person.common:
         say(f"{one} was seen with many people and identifies nobody")
+
+
+def _short(value: str) -> str:
+    """Returns the begin of a long value, such as a hash, so that the table fits; --json has all."""
+    return value if len(value) <= _SHOWN_CHARS else f"{value[: _SHOWN_CHARS - 1]}…"
