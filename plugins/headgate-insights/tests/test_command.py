@@ -113,7 +113,8 @@ def test_each_chart_has_titles_and_axes(
     [
         (("retenton",), 2, "did you mean 'retention'"),
         (("retention", "--every", "year"), 2, "day"),
-        (("retention", "--units", "0"), 2, "units"),
+        (("retention", "--units", "0"), 2, "--units: expected `int` >= 1"),
+        (("funnel", "--step", "Bought"), 2, "--step: give it at least 2 times"),
         (("trend", "--event", "Bougt"), 2, "did you mean 'Bought'"),
         (("trend", "--from", "2020-01-01", "--to", "2020-02-01"), 1, "no event between"),
         (("trend", "--png", "/nowhere/a.png"), 2, "cannot be written"),
