@@ -11,6 +11,7 @@ from msgspec import Struct
 
 import headgate_lake
 from headgate_insights.errors import FigureError
+from headgate_insights.persons import LINKED_VISITORS, KnownPersons, Persons
 
 __all__ = ["History", "Lake", "Statement", "StoredLake"]
 
@@ -49,10 +50,12 @@ class Lake(Protocol):
     Attributes:
         span: the first and the last event time; None for an empty lake.
         watermark: the time up to which all accepted events are in the lake; None if unknown.
+        persons: who counts as one person in its events.
     """
 
     span: tuple[datetime, datetime] | None
     watermark: datetime | None
+    persons: Persons
 
     def run(self, statement: Statement) -> list[tuple[Any, ...]]:
         """Returns the rows of a statement."""
@@ -67,6 +70,7 @@ class StoredLake:
     Args:
         lake: its files.
         runner: of queries over it.
+        people: who is who in its events.
         cancelled: ends the query that runs, and refuses more, once it is set.
     """
 
@@ -74,6 +78,7 @@ class StoredLake:
         self,
         lake: headgate_lake.Lake,
         runner: headgate_lake.Runner,
+        people: headgate_lake.People | None = None,
         *,
         cancelled: threading.Event | None = None,
     ) -> None:
@@ -84,6 +89,10 @@ class StoredLake:
         self.watermark = state.watermark
         self._runner = runner
         self._cancelled = cancelled
+        self._people = people.file if people is not None else None
+        self.persons: Persons = LINKED_VISITORS
+        if people is not None and people.version:
+            self.persons = KnownPersons(people.version)
 
     def run(self, statement: Statement) -> list[tuple[Any, ...]]:
         """Returns the rows of a statement.
@@ -93,7 +102,11 @@ class StoredLake:
             FigureError: it has more rows than an answer may have.
         """
         query = headgate_lake.Query(
-            sql=statement.sql, start=statement.start, end=statement.end, trusted=True
+            sql=statement.sql,
+            start=statement.start,
+            end=statement.end,
+            trusted=True,
+            people=self._people,
         )
         found = self._runner.run(query, self._cancelled)
         if found.truncated:
