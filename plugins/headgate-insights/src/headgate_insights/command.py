@@ -122,7 +122,10 @@ def _show(**given: Any) -> None:
     with explained_errors(), ExitStack() as stack:
         name, figures = given["name"], saved_of(load_scope(given["config_path"])).figures
         if name not in figures:
-            raise WrongQuestion(f"there is no saved figure {name!r}{suggestion(name, figures)}")
+            raise WrongQuestion(
+                f"there is no saved figure {name!r}{suggestion(name, figures)} "
+                f"(saved: {', '.join(figures) or 'none'})"
+            )
         settings = figures[name].settings
         scope = load_scope(given["config_path"])
         figure = built(scope, figures[name])
