@@ -17,6 +17,7 @@ import headgate_lake
 from gateway import ProjectConfig
 from headgate_insights.answers import Answer, answer
 from headgate_insights.lakes import Statement
+from headgate_insights.persons import LINKED_VISITORS, Persons
 from headgate_insights.registry import find_figure
 from headgate_insights.scope import Scope, ScopeOptions
 
@@ -39,6 +40,7 @@ class MemoryLake:
         self, events: Iterable[Event], watermark: datetime | None, *, table: str, file: Path
     ) -> None:
         self.watermark = watermark
+        self.persons: Persons = LINKED_VISITORS
         self._duckdb = duckdb.cursor()  # which has settings and views of its own
         self._duckdb.execute("SET TimeZone = 'UTC'")
         self._table = f"main.{table}"
@@ -66,6 +68,9 @@ class MemoryLake:
         )
         sql = statement.sql.replace("FROM events", "FROM chosen_files")
         return self._duckdb.execute(sql).fetchall()
+
+    def history(self, start: datetime, end: datetime) -> None:
+        return None
 
 
 def _row(event: Event) -> dict[str, Any]:

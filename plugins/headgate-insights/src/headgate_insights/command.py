@@ -88,6 +88,12 @@ def _outputs() -> list[click.Parameter]:
             click.Option([f"--{kind}"], type=picture, help=f"Write the chart as {words}.")
             for kind, words in FORMATS.items()
         ),
+        click.Option(
+            ["--identity"],
+            default="now",
+            metavar="now|raw|TIME",
+            help="Who counts as one person: as known now, by the events alone, or as known then.",
+        ),
         click.Option(["--lake", "lake_id"], metavar="ID", help="The lake, if there are several."),
     ]
 
@@ -173,7 +179,8 @@ def _open(given: dict[str, Any], stack: ExitStack) -> _Opened:
     lake = headgate_lake.find_lake(scope, given["lake_id"])
     limits = headgate_lake.limits_of(scope)
     runner = stack.enter_context(headgate_lake.Runner(lake, limits, spares))
-    return _Opened(scope, StoredLake(lake, runner), ask_completeness(scope))
+    people = headgate_lake.find_people(scope, lake.folder, given["identity"])
+    return _Opened(scope, StoredLake(lake, runner, people), ask_completeness(scope))
 
 
 def _print_csv(result: Result[Any]) -> None:

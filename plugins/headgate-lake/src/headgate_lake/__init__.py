@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from headgate_lake.manifest import LakeError as LakeError
     from headgate_lake.manifest import Shard as Shard
     from headgate_lake.place import find_folder as find_folder
+    from headgate_lake.reports import erased_since as erased_since
     from headgate_lake.reports import reports_of as reports_of
     from headgate_lake.sql.errors import QueriesBusy as QueriesBusy
     from headgate_lake.sql.errors import QueryCancelled as QueryCancelled
@@ -37,6 +38,8 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from headgate_lake.sql.errors import QueryOutOfTime as QueryOutOfTime
     from headgate_lake.sql.errors import QueryRefused as QueryRefused
     from headgate_lake.sql.limits import Limits as Limits
+    from headgate_lake.sql.people import People as People
+    from headgate_lake.sql.people import find_people as find_people
     from headgate_lake.sql.place import find_lake as find_lake
     from headgate_lake.sql.place import limits_of as limits_of
     from headgate_lake.sql.process import Spares as Spares
@@ -55,12 +58,13 @@ _LATER = {
         "headgate_lake.loading": "Loader queue_ids unload",
         "headgate_lake.manifest": "Change DataFile Day LakeError Shard",
         "headgate_lake.place": "find_folder",
-        "headgate_lake.reports": "reports_of",
+        "headgate_lake.reports": "erased_since reports_of",
         "headgate_lake.sql.errors": (
             "QueriesBusy QueryCancelled QueryCrashed QueryError QueryInvalid QueryOutOfMemory "
             "QueryOutOfTime QueryRefused"
         ),
         "headgate_lake.sql.limits": "Limits",
+        "headgate_lake.sql.people": "People find_people",
         "headgate_lake.sql.place": "find_lake limits_of",
         "headgate_lake.sql.process": "Spares",
         "headgate_lake.sql.runner": "Answer AnswerColumn Query Runner",
@@ -84,6 +88,7 @@ __all__ = [
     "LakeState",
     "Limits",
     "Loader",
+    "People",
     "QueriesBusy",
     "Query",
     "QueryCancelled",
@@ -97,9 +102,11 @@ __all__ = [
     "Shard",
     "Spares",
     "__version__",
+    "erased_since",
     "explained",
     "find_folder",
     "find_lake",
+    "find_people",
     "limits_of",
     "person_of",
     "queue_ids",
