@@ -108,7 +108,7 @@ async def slow(scope, request):
 
 @hookimpl
 def register_destinations(register):
-    register(DestinationSpec("till", Options, Till))
+    register(DestinationSpec("till", Options, Till, tables=("shop",)))
 
 
 @hookimpl
