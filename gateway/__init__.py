@@ -160,6 +160,7 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from gateway.rollouts.sequential import half_width as half_width
     from gateway.rollouts.sequential import log_evidence as log_evidence
     from gateway.runtime.offline_intake import OfflineIntake as OfflineIntake
+    from gateway.state.files import open_database as open_database
 
 else:  # at run time
     _NAMES = {
@@ -226,6 +227,7 @@ else:  # at run time
         "gateway.http.token_bucket": "TokenBucket",
         "gateway.rollouts.sequential": "half_width log_evidence",
         "gateway.runtime.offline_intake": "OfflineIntake",
+        "gateway.state.files": "open_database",
     }
 
     __all__, __getattr__, __dir__ = _lazy_names(__name__, _NAMES)

@@ -1,0 +1,36 @@
+"""Headgate's profiles: an identity graph that is kept up in the stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gateway import BatchPolicy, Context, Destination, DestinationSpec, hookimpl
+from headgate_profiles.config import ProfilesConfig
+
+__all__ = ["ProfilesConfig", "__version__", "register_destinations"]
+
+__version__ = "0.1.0"
+
+
+def _build(config: ProfilesConfig, context: Context) -> Destination:
+    from headgate_profiles.destination import ProfilesDestination
+
+    return ProfilesDestination(config, context)
+
+
+@hookimpl
+def register_destinations(register: Callable[[DestinationSpec[Any]], None]) -> None:
+    """Registers ``profiles``."""
+    register(
+        DestinationSpec(
+            "profiles",
+            ProfilesConfig,
+            _build,
+            name="Profiles",
+            storage=True,
+            batch=BatchPolicy(max_events=5_000, max_bytes=8_000_000, max_age_seconds=1.0),
+            idempotent=True,
+            atomic=True,
+        )
+    )
