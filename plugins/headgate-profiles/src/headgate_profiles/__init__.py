@@ -1,14 +1,21 @@
-"""Headgate's profiles: an identity graph that is kept up in the stream."""
+"""Headgate's profiles: who is who, and what is known of each person, kept up in the stream."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from gateway import BatchPolicy, Context, Destination, DestinationSpec, hookimpl
+from gateway import BatchPolicy, Context, Destination, DestinationSpec, TableSpec, hookimpl
+from headgate_profiles.computed.config import ComputedTrait
 from headgate_profiles.config import ProfilesConfig
 
-__all__ = ["ProfilesConfig", "__version__", "register_destinations"]
+__all__ = [
+    "ComputedTrait",
+    "ProfilesConfig",
+    "__version__",
+    "register_config",
+    "register_destinations",
+]
 
 __version__ = "0.1.0"
 
@@ -32,5 +39,12 @@ def register_destinations(register: Callable[[DestinationSpec[Any]], None]) -> N
             batch=BatchPolicy(max_events=5_000, max_bytes=8_000_000, max_age_seconds=1.0),
             idempotent=True,
             atomic=True,
+            tables=("traits",),
         )
     )
+
+
+@hookimpl
+def register_config(register: Callable[[TableSpec[Any]], None]) -> None:
+    """Registers ``[traits.NAME]``."""
+    register(TableSpec("traits", ComputedTrait, per_id=True))

@@ -13,11 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from gateway import Batch, Context, Destination, Misconfigured
+from headgate_profiles.computed.definition import definitions_of
 from headgate_profiles.config import ProfilesConfig, graph_path, rules_of
 from headgate_profiles.failures import explained
 from headgate_profiles.identifiers import Reader
 from headgate_profiles.learner import Known, Learner, facts_of
 from headgate_profiles.store import Store
+from headgate_profiles.traits.keeping import Keeper
+from headgate_profiles.traits.observe import Observer
 
 __all__ = ["ProfilesDestination"]
 
@@ -37,6 +40,8 @@ class ProfilesDestination(Destination):
         )
         self._known = Known(config.max_cached)
         self._learner = Learner(self._reader, self._known)
+        observer = Observer(config.traits, definitions_of(context.tables), context.count)
+        self._keeper = Keeper(observer, config.traits, config.max_identifier_chars)
         self._erasures = 0
         self._thread: ThreadPoolExecutor | None = None
 
@@ -83,10 +88,12 @@ class ProfilesDestination(Destination):
         if erasures != self._erasures:  # what was known may be gone
             self._known.clear()
             self._erasures = erasures
-        _, new = self._learner.sightings(batch)
+        sightings, new = self._learner.sightings(batch)
+        found = [() if one is None else one.ids for one in sightings]
         with self._store.transaction() as session:
             if new:
                 session.learn(facts_of(new))
+            self._keeper.keep(session.db, batch, found, self._context.clock())
             session.advance(batch.queue_id, batch.offsets[-1] + 1)
         self._learner.confirm(new)
 

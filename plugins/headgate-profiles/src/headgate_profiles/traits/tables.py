@@ -1,0 +1,35 @@
+"""The tables beside those of the graph.
+
+===============  ===================================================================================
+activity         counts and times of each identifier; see `headgate_profiles.traits.activity`
+traits           its traits; see `headgate_profiles.traits.values`
+accounts         activity and traits of each account, by its groupId
+account_members  which identifier belongs to which account, and since when that is known
+counted          see `headgate_profiles.traits.counted`
+===============  ===================================================================================
+"""
+
+from __future__ import annotations
+
+__all__ = ["KEPT"]
+
+KEPT = (
+    """CREATE TABLE activity (
+        identifier INTEGER PRIMARY KEY, state BLOB NOT NULL
+    )""",
+    """CREATE TABLE traits (
+        identifier INTEGER PRIMARY KEY, state BLOB NOT NULL
+    )""",
+    """CREATE TABLE accounts (
+        account TEXT PRIMARY KEY, activity BLOB NOT NULL, traits BLOB NOT NULL
+    ) WITHOUT ROWID""",
+    """CREATE TABLE account_members (
+        identifier INTEGER NOT NULL, account TEXT NOT NULL, at_ms INTEGER NOT NULL,
+        PRIMARY KEY (identifier, account)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX account_members_by_account ON account_members (account)",
+    """CREATE TABLE counted (
+        queue_id TEXT NOT NULL, first INTEGER NOT NULL, next INTEGER NOT NULL,
+        PRIMARY KEY (queue_id, first)
+    ) WITHOUT ROWID""",
+)
