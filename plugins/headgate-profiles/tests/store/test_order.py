@@ -7,14 +7,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from headgate_profiles.graph.facts import Fact
 from headgate_profiles.graph.rules import Rules
 from headgate_profiles.graph.whole import Graph, whole_graph
 from headgate_profiles.identifiers import Identifier, Kinds
 from headgate_profiles.identifiers.kinds import IdentifierConfig
 from headgate_profiles.store import Store
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 KINDS = Kinds({"anonymous_id": IdentifierConfig(limit=2, window_days=1.0 / 86_400)})
 RULES = Rules(KINDS, max_identifiers=6, max_merges=2, max_companions=2)

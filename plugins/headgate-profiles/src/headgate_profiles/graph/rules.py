@@ -7,6 +7,7 @@ new user id and a known device makes a new profile, and the device stays where i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -99,15 +100,13 @@ def _problem(
         return "parted", ""
     if fact.forced:
         return None
-    for type_ in dict.fromkeys(one.type for part in parts for one in part):
+    totals = Counter(one.type for part in parts for one in part)
+    over = [type_ for type_, count in totals.items() if count > rules.kinds[type_].limit]
+    for type_ in sorted(over, key=rules.kinds.rank_type):
         kind = rules.kinds[type_]
-        since = fact.at_ms - kind.window_ms if kind.window_ms else None
+        since = fact.at_ms - kind.window_ms if kind.window_ms else -1
         counts = [
-            sum(
-                1
-                for one, seen in profile.seen.items()
-                if one.type == type_ and (since is None or seen > since)
-            )
+            sum(seen > since for one, seen in profile.seen.items() if one.type == type_)
             for profile in profiles
         ]
         counts += [1 for one in new if one.type == type_]

@@ -109,6 +109,10 @@ class Kinds:
         """Returns a sort key: the identifier that says most comes first."""
         return self[identifier.type].priority, identifier.type, identifier.value
 
+    def rank_type(self, type_: str) -> tuple[int, str]:
+        """Returns the sort key of a type."""
+        return self[type_].priority, type_
+
     def sort(self, identifiers: set[Identifier]) -> tuple[Identifier, ...]:
         """Returns identifiers in the order of `rank`."""
         return tuple(sorted(identifiers, key=self.rank))

@@ -138,9 +138,12 @@ class Reader:
         self._add(found, "advertising_id", advertising)
         self._add(found, "push_token", token)
         for type_, id_, collection, encoding in external or ():
-            if collection != "users" or encoding != "none" or not isinstance(type_, str):
-                self.refused["external"] += 1
-            elif _TYPE.fullmatch(type_) is None:
+            if (
+                collection != "users"
+                or encoding != "none"
+                or not isinstance(type_, str)
+                or _TYPE.fullmatch(type_) is None
+            ):
                 self.refused["external"] += 1
             else:
                 self._add(found, type_, id_)

@@ -1,23 +1,22 @@
-"""The graph within one transaction: reads what `repair` asks for, and writes what it returns."""
+"""The graph within one transaction: learns facts, and writes what follows from them."""
 
 from __future__ import annotations
 
 import sqlite3
-import struct
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from headgate_profiles.graph.facts import Component, Decision, Fact, Order, Refusal, number_of
+from headgate_profiles.graph.facts import Component, Decision, Fact, number_of
 from headgate_profiles.graph.repair import Decided, Repaired, repair
-from headgate_profiles.graph.rules import Parted, Rules, founder_of
+from headgate_profiles.graph.rules import Rules, founder_of
 from headgate_profiles.graph.whole import companions
 from headgate_profiles.identifiers import Identifier
+from headgate_profiles.store.history import StoredHistory
+from headgate_profiles.store.rows import FACT, FactRow, Node, pack, unpacked
 
 __all__ = ["Move", "Session"]
 
-_FACT = "facts.id, facts.at_ms, facts.message_id, facts.members, facts.forced, facts.kept, joined"
-_NODE = "number, type, value, profile, first_ms, last_ms, common"
+_NEVER_MS = 1 << 62
 
 
 class Move(NamedTuple):
@@ -32,47 +31,14 @@ class Move(NamedTuple):
     after: int
 
 
-@dataclass(slots=True)
-class _Node:
-    """A row of `identifiers`."""
-
-    number: int
-    type: str
-    value: str
-    profile: int
-    first_ms: int
-    last_ms: int
-    common: int
-
-
-class _Row(NamedTuple):
-    """A row of `facts`."""
-
-    id: int
-    at_ms: int
-    message_id: str
-    members: bytes
-    forced: int
-    kept: int
-    joined: int
-
-
-class Session:
-    """The graph as one transaction sees it; a `headgate_profiles.graph.repair.History`.
-
-    Attributes:
-        db: the connection, for what else belongs into the same transaction.
-    """
+class Session(StoredHistory):
+    """The graph as one transaction sees and changes it."""
 
     def __init__(self, db: sqlite3.Connection, rules: Rules) -> None:
-        self.db = db
-        self._rules = rules
-        self._nodes: dict[Identifier, _Node | None] = {}
-        self._names: dict[int, Identifier] = {}
-        self._fresh: set[Identifier] = set()
-        self._ids: dict[Fact, int] = {}
-
-    # -- learning ----------------------------------------------------------------
+        super().__init__(db, rules)
+        self._number = 0
+        self._fresh_met: dict[tuple[int, str], set[int]] = {}
+        self._rewrote = False
 
     def learn(self, facts: Iterable[Fact]) -> list[Move]:
         """Adds facts to the log, and brings the graph up to date with them."""
@@ -81,11 +47,7 @@ class Session:
             known = first.setdefault((fact.ids, fact.forced), fact)
             if fact.order < known.order:
                 first[fact.ids, fact.forced] = fact
-        seeds = []
-        for fact in first.values():
-            seed = self._seed(fact)
-            if seed is not None:
-                seeds.append(seed)
+        seeds = [Decided(fact, None) for fact in first.values() if self._is_new(fact)]
         if not seeds:
             return []
         common = [one for seed in seeds for one in self._meet(seed.fact)]
@@ -95,267 +57,11 @@ class Session:
         """Decides all facts with these identifiers anew, after something else has changed."""
         return self._repair(list(self.facts_of(identifiers)))
 
-    def _repair(self, seeds: Sequence[Decided]) -> list[Move]:
-        return self._write(repair(seeds, self, self._rules, self.parted()))
-
-    def _seed(self, fact: Fact) -> Decided | None:
-        """Returns the fact if it brings something new; an earlier time of a known set does."""
-        members = self._packed(fact.ids)
-        known = self.db.execute(
-            f"SELECT {_FACT} FROM facts WHERE members = ? AND forced = ?", (members, fact.forced)
-        ).fetchone()
-        if known is None:
-            return Decided(fact, None)
-        row = _Row(*known)
-        if (row.at_ms, row.message_id) <= (fact.at_ms, fact.message_id):
-            return None
-        self._delete(row)
-        return Decided(fact, None)
-
-    def _delete(self, row: _Row) -> None:
+    def forget(self, row: FactRow) -> None:
+        """Takes a fact out of the log."""
+        self._rewrote = True
         self.db.execute("DELETE FROM facts WHERE id = ?", (row.id,))
-        for place, number in enumerate(_unpacked(row.members)):
-            key = number, row.kept >> place & 1, row.at_ms, row.id
-            self.db.execute(
-                "DELETE FROM members WHERE (identifier, kept, at_ms, fact) = (?, ?, ?, ?)", key
-            )
-            self.db.execute(
-                "DELETE FROM refusals WHERE (identifier, at_ms, fact) = (?, ?, ?)",
-                (number, row.at_ms, row.id),
-            )
-
-    def _meet(self, fact: Fact) -> list[Identifier]:
-        """Counts the people that identifiers were seen with; returns those now shared by many."""
-        found = []
-        for one, other in companions(fact, self._rules):
-            node, met = self._known(one), self._known(other)
-            if node.common:
-                continue
-            added = self.db.execute(
-                "INSERT OR IGNORE INTO met VALUES (?, ?, ?)", (node.number, other.type, met.number)
-            ).rowcount
-            if not added or self._companions(node, other.type) <= self._rules.max_companions:
-                continue
-            node.common = 1
-            self.db.execute("UPDATE identifiers SET common = 1 WHERE number = ?", (node.number,))
-            found.append(one)
-        return found
-
-    def _companions(self, node: _Node, type_: str) -> int:
-        (count,) = self.db.execute(
-            "SELECT count(*) FROM met WHERE identifier = ? AND type = ?", (node.number, type_)
-        ).fetchone()
-        return int(count)
-
-    # -- what `repair` reads -------------------------------------------------------
-
-    def component(self, one: Identifier, before: Order) -> Component | None:
-        """Returns the profile of an identifier just before a fact; None if it was not seen yet."""
-        node = self._node(one)
-        if node is None or one in self._fresh:
-            return None
-        nodes = self._profile(node.profile)
-        if all(other.last_ms < before[0] for other in nodes):
-            seen = {self._names[other.number]: other.first_ms for other in nodes}
-            return Component(seen, self._merges(node.profile))
-        return self._past(one, node, before)
-
-    def _past(self, one: Identifier, node: _Node, before: Order) -> Component | None:
-        """Follows the facts that joined identifiers until then."""
-        found = Component()
-        waiting, walked = [node.number], {node.number}
-        facts: set[int] = set()
-        while waiting:
-            number = waiting.pop()
-            for row, fact in self._facts(number, kept=1, until_ms=before[0]):
-                if row.id in facts or fact.order >= before:
-                    continue
-                facts.add(row.id)
-                found.merges += row.joined
-                for place, other in enumerate(_unpacked(row.members)):
-                    if row.kept >> place & 1 and other not in walked:
-                        walked.add(other)
-                        waiting.append(other)
-        if not facts and not any(
-            fact.order < before for _, fact in self._facts(node.number, kept=0, until_ms=before[0])
-        ):
-            return None
-        for number in walked:
-            self._load([number])
-            name = self._names[number]
-            seen = self._node(name)
-            assert seen is not None
-            found.seen[name] = seen.first_ms
-        return found
-
-    def later(self, one: Identifier, after: Order) -> Iterator[Decided]:
-        """Returns the stored facts with an identifier that come after a fact."""
-        node = self._node(one)
-        if node is None or one in self._fresh or node.last_ms < after[0]:
-            return
-        for kept in (0, 1):
-            for row, fact in self._facts(node.number, kept=kept, since_ms=after[0]):
-                if fact.order > after:
-                    yield self._decided(row, fact)
-
-    def is_common(self, one: Identifier) -> bool:
-        """Tells whether many people share an identifier."""
-        node = self._node(one)
-        return node is not None and bool(node.common)
-
-    def parted(self) -> Parted:
-        """Returns the pairs that a person has parted, and has not joined again since."""
-        pairs: dict[frozenset[Identifier], bool] = {}
-        rows = self.db.execute("SELECT kind, first, second FROM choices ORDER BY at_ms, id")
-        for kind, first, second in rows.fetchall():
-            self._load([first, second])
-            pairs[frozenset({self._names[first], self._names[second]})] = kind == "unmerge"
-        return frozenset(pair for pair, is_parted in pairs.items() if is_parted)
-
-    def facts_of(
-        self, identifiers: Iterable[Identifier], but: Sequence[Decided] = ()
-    ) -> Iterator[Decided]:
-        """Yields all stored facts with identifiers, each once."""
-        done = {one.fact for one in but}
-        for one in identifiers:
-            node = self._node(one)
-            for kept in (0, 1) if node is not None else ():
-                assert node is not None
-                for row, fact in self._facts(node.number, kept=kept):
-                    if fact not in done:
-                        done.add(fact)
-                        yield self._decided(row, fact)
-
-    def _facts(
-        self, number: int, *, kept: int, since_ms: int = -1, until_ms: int = 1 << 62
-    ) -> list[tuple[_Row, Fact]]:
-        rows = self.db.execute(
-            f"SELECT {_FACT} FROM members JOIN facts ON facts.id = members.fact "
-            "WHERE identifier = ? AND members.kept = ? AND members.at_ms BETWEEN ? AND ?",
-            (number, kept, since_ms, until_ms),
-        ).fetchall()
-        return [(row, self._fact(row)) for row in map(_Row._make, rows)]
-
-    def _fact(self, row: _Row) -> Fact:
-        numbers = _unpacked(row.members)
-        self._load(numbers)
-        ids = self._rules.kinds.sort({self._names[number] for number in numbers})
-        fact = Fact(row.at_ms, row.message_id, ids, bool(row.forced))
-        self._ids[fact] = row.id
-        return fact
-
-    def _decided(self, row: _Row, fact: Fact) -> Decided:
-        kept = {
-            self._names[number]
-            for place, number in enumerate(_unpacked(row.members))
-            if row.kept >> place & 1
-        }
-        refused = ()
-        if len(kept) < len(fact.ids):
-            rows = self.db.execute(
-                "SELECT identifier, reason, type FROM refusals WHERE fact = ? AND at_ms = ? "
-                f"AND identifier IN ({', '.join('?' * len(fact.ids))})",
-                (row.id, row.at_ms, *_unpacked(row.members)),
-            ).fetchall()
-            found = [Refusal(self._names[number], why, type_) for number, why, type_ in rows]
-            found.sort(key=lambda one: self._rules.kinds.rank(one.identifier), reverse=True)
-            refused = tuple(found)
-        ordered = tuple(one for one in fact.ids if one in kept)
-        return Decided(fact, Decision(ordered, refused, row.joined))
-
-    # -- writing -------------------------------------------------------------------
-
-    def _write(self, repaired: Repaired) -> list[Move]:
-        for fact, decision in repaired.decisions:
-            assert decision is not None
-            self._write_decision(fact, decision)
-        moves: list[Move] = []
-        left: set[int] = set()
-        merges: dict[int, int] = {}
-        for profile in {id(one): one for one in repaired.profiles.values()}.values():
-            number = number_of(founder_of(profile, self._rules.kinds))
-            merges[number] = profile.merges
-            for one in profile.seen:
-                node = self._known(one)
-                if one in self._fresh:
-                    moves.append(Move(one, None, number))
-                elif node.profile != number:
-                    moves.append(Move(one, node.profile, number))
-                    left.add(node.profile)
-                else:
-                    continue
-                node.profile = number
-                self.db.execute(
-                    "UPDATE identifiers SET profile = ? WHERE number = ?", (number, node.number)
-                )
-        self._fresh.clear()
-        if left:
-            self.db.execute("UPDATE counters SET value = value + 1 WHERE name = 'changes'")
-        self.db.executemany(
-            "DELETE FROM merges WHERE profile = ?", [(one,) for one in left - merges.keys()]
-        )
-        for number, count in merges.items():
-            if count:
-                self.db.execute("INSERT OR REPLACE INTO merges VALUES (?, ?)", (number, count))
-            elif left:
-                self.db.execute("DELETE FROM merges WHERE profile = ?", (number,))
-        return moves
-
-    def _write_decision(self, fact: Fact, decision: Decision) -> None:
-        numbers = {self._known(one).number: one for one in fact.ids}
-        kept = set(decision.kept)
-        mask = sum(
-            1 << place for place, number in enumerate(sorted(numbers)) if numbers[number] in kept
-        )
-        id_ = self._ids.get(fact)
-        if id_ is None:
-            id_ = self.db.execute(
-                "INSERT INTO facts (at_ms, message_id, members, forced, kept, joined) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
-                (
-                    fact.at_ms,
-                    fact.message_id,
-                    _pack(sorted(numbers)),
-                    fact.forced,
-                    mask,
-                    decision.joined,
-                ),
-            ).lastrowid
-            assert id_ is not None
-            self._ids[fact] = id_
-        else:
-            self.db.execute(
-                "UPDATE facts SET kept = ?, joined = ? WHERE id = ?", (mask, decision.joined, id_)
-            )
-            for number in numbers:
-                for held in (0, 1):
-                    self.db.execute(
-                        "DELETE FROM members WHERE (identifier, kept, at_ms, fact) = (?, ?, ?, ?)",
-                        (number, held, fact.at_ms, id_),
-                    )
-                self.db.execute(
-                    "DELETE FROM refusals WHERE (identifier, at_ms, fact) = (?, ?, ?)",
-                    (number, fact.at_ms, id_),
-                )
-        for number, one in numbers.items():
-            self.db.execute(
-                "INSERT INTO members VALUES (?, ?, ?, ?)", (number, one in kept, fact.at_ms, id_)
-            )
-            node = self._known(one)
-            if one in self._fresh or fact.at_ms < node.first_ms or fact.at_ms > node.last_ms:
-                node.first_ms = min(node.first_ms, fact.at_ms)
-                node.last_ms = max(node.last_ms, fact.at_ms)
-                self.db.execute(
-                    "UPDATE identifiers SET first_ms = ?, last_ms = ? WHERE number = ?",
-                    (node.first_ms, node.last_ms, number),
-                )
-        for one, reason, type_ in decision.refused:
-            self.db.execute(
-                "INSERT OR REPLACE INTO refusals VALUES (?, ?, ?, ?, ?)",
-                (self._known(one).number, fact.at_ms, id_, reason, type_),
-            )
-
-    # -- cursors and counters ----------------------------------------------------------
+        self._delete_decision(unpacked(row.members), row.at_ms, row.id)
 
     def cursor(self, queue_id: str) -> int:
         """Returns the offset from which on no event of a queue is in the graph."""
@@ -370,70 +76,196 @@ class Session:
             (queue_id, following),
         )
 
-    # -- identifiers -----------------------------------------------------------------
+    def _repair(self, seeds: Sequence[Decided]) -> list[Move]:
+        return self._write(repair(seeds, self, self.rules, self.parted()))
 
-    def _node(self, one: Identifier) -> _Node | None:
-        if one in self._nodes:
-            return self._nodes[one]
-        row = self.db.execute(
-            f"SELECT {_NODE} FROM identifiers WHERE value = ? AND type = ?", (one.value, one.type)
+    def _is_new(self, fact: Fact) -> bool:
+        """Tells whether a fact brings something new; an earlier time of a known set does."""
+        members = pack(sorted(self._numbered(one).number for one in fact.ids))
+        if any(one in self._fresh for one in fact.ids):
+            return True
+        known = self.db.execute(
+            f"SELECT {FACT} FROM facts WHERE members = ? AND forced = ?", (members, fact.forced)
         ).fetchone()
-        if row is None:
-            self._nodes[one] = None
-            return None
-        return self._keep(row)
+        if known is None:
+            return True
+        row = FactRow(*known)
+        if (row.at_ms, row.message_id) <= (fact.at_ms, fact.message_id):
+            return False
+        self.forget(row)
+        return True
 
-    def _known(self, one: Identifier) -> _Node:
+    def _numbered(self, one: Identifier) -> Node:
+        """Returns the node of an identifier; one that is new gets a number."""
         node = self._node(one)
-        assert node is not None
+        if node is None:
+            if not self._number:
+                (self._number,) = self.db.execute(
+                    "SELECT value FROM counters WHERE name = 'numbers'"
+                ).fetchone()
+            self._number += 1
+            node = Node(self._number, one.type, one.value, 0, _NEVER_MS, -1, 0)
+            self._nodes[one] = self._fresh[one] = node
+            self._names[node.number] = one
         return node
 
-    def _packed(self, ids: Iterable[Identifier]) -> bytes:
-        """Returns the key of a set of identifiers; those that are new get numbers."""
-        numbers = []
-        for one in ids:
-            node = self._node(one)
-            if node is None:
-                # Times are set when the fact is written: the least and the most of its facts.
-                number = self.db.execute(
-                    "INSERT INTO identifiers (type, value, profile, first_ms, last_ms) "
-                    "VALUES (?, ?, 0, 0, 0)",
-                    one,
-                ).lastrowid
-                assert number is not None
-                node = self._keep((number, one.type, one.value, 0, 1 << 62, -1, 0))
-                self._fresh.add(one)
-            numbers.append(node.number)
-        return _pack(sorted(numbers))
+    def _meet(self, fact: Fact) -> list[Identifier]:
+        """Counts the people that identifiers were seen with; returns those now shared by many."""
+        found = []
+        for one, other in companions(fact, self.rules):
+            node, met = self._known(one), self._known(other)
+            if node.common or (count := self._met(node, one, other.type, met.number)) is None:
+                continue
+            if count > self.rules.max_companions:
+                node.common = 1
+                self.db.execute(
+                    "UPDATE identifiers SET common = 1 WHERE number = ?", (node.number,)
+                )
+                found.append(one)
+        return found
 
-    def _profile(self, number: int) -> list[_Node]:
-        rows = self.db.execute(f"SELECT {_NODE} FROM identifiers WHERE profile = ?", (number,))
-        return [self._keep(row) for row in rows.fetchall()]
+    def _met(self, node: Node, one: Identifier, type_: str, other: int) -> int | None:
+        """Notes that an identifier was seen with another; returns with how many of its type.
 
-    def _load(self, numbers: Iterable[int]) -> None:
+        None if that is nothing new.
+        """
+        if one in self._fresh:  # what is not stored yet is counted here, which costs less
+            others = self._fresh_met.setdefault((node.number, type_), set())
+            if other in others:
+                return None
+            others.add(other)
+            return len(others)
+        added = self.db.execute(
+            "INSERT OR IGNORE INTO met VALUES (?, ?, ?)", (node.number, type_, other)
+        ).rowcount
+        if not added:
+            return None
+        (count,) = self.db.execute(
+            "SELECT count(*) FROM met WHERE identifier = ? AND type = ?", (node.number, type_)
+        ).fetchone()
+        return int(count)
+
+    # -- writing -------------------------------------------------------------------
+
+    def _write(self, repaired: Repaired) -> list[Move]:
+        self._write_decisions(repaired.decisions)
+        moves: list[Move] = []
+        left: set[int] = set()
+        merges: dict[int, int] = {}
+        for profile in {id(one): one for one in repaired.profiles.values()}.values():
+            number = number_of(founder_of(profile, self.rules.kinds))
+            merges[number] = profile.merges
+            left |= self._write_profile(number, profile, moves)
+        if self._fresh:
+            self._write_fresh()
+        self.db.executemany(
+            "DELETE FROM merges WHERE profile = ?", [(one,) for one in left - merges.keys()]
+        )
+        for number, count in merges.items():
+            if count:
+                self.db.execute("INSERT OR REPLACE INTO merges VALUES (?, ?)", (number, count))
+            elif left or self._rewrote:
+                self.db.execute("DELETE FROM merges WHERE profile = ?", (number,))
+        if left:
+            self.db.execute("UPDATE counters SET value = value + 1 WHERE name = 'changes'")
+        return moves
+
+    def _write_profile(self, number: int, profile: Component, moves: list[Move]) -> set[int]:
+        """Gives identifiers their profile; returns the profiles that they had before."""
+        left = set()
+        for one in profile.seen:
+            node = self._known(one)
+            if one in self._fresh:
+                moves.append(Move(one, None, number))
+                node.profile = number
+            elif node.profile != number:
+                moves.append(Move(one, node.profile, number))
+                left.add(node.profile)
+                node.profile = number
+                self.db.execute(
+                    "UPDATE identifiers SET profile = ? WHERE number = ?", (number, node.number)
+                )
+        return left
+
+    def _write_fresh(self) -> None:
+        self.db.executemany(
+            "INSERT INTO identifiers (number, type, value, profile, first_ms, last_ms, common) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [
+                (n.number, n.type, n.value, n.profile, n.first_ms, n.last_ms, n.common)
+                for n in self._fresh.values()
+            ],
+        )
+        self.db.execute("UPDATE counters SET value = ? WHERE name = 'numbers'", (self._number,))
+        self.db.executemany(
+            "INSERT INTO met VALUES (?, ?, ?)",
+            [(*key, other) for key, others in self._fresh_met.items() for other in others],
+        )
+        self._fresh.clear()
+        self._fresh_met.clear()
+
+    def _write_decisions(self, decisions: Iterable[Decided]) -> None:
+        facts: list[tuple[object, ...]] = []
+        members: list[tuple[object, ...]] = []
+        refusals: list[tuple[object, ...]] = []
+        following = 0
+        for fact, decision in decisions:
+            assert decision is not None
+            kept = set(decision.kept)
+            numbers = {self._known(one).number: one for one in fact.ids}
+            ordered = sorted(numbers)
+            mask = sum(1 << place for place, one in enumerate(ordered) if numbers[one] in kept)
+            id_ = self._ids.get(fact)
+            if id_ is None:
+                following = following or self._next_fact()
+                id_ = self._ids[fact] = following
+                following += 1
+                facts.append((id_, *fact[:2], pack(ordered), fact.forced, mask, decision.joined))
+            else:
+                self._rewrote = True
+                self.db.execute(
+                    "UPDATE facts SET kept = ?, joined = ? WHERE id = ?",
+                    (mask, decision.joined, id_),
+                )
+                self._delete_decision(ordered, fact.at_ms, id_)
+            members += [(n, one in kept, fact.at_ms, id_) for n, one in numbers.items()]
+            refusals += self._refusal_rows(fact, decision, id_)
+            for one in fact.ids:
+                self._note_time(one, fact.at_ms)
+        self.db.executemany("INSERT INTO facts VALUES (?, ?, ?, ?, ?, ?, ?)", facts)
+        self.db.executemany("INSERT INTO members VALUES (?, ?, ?, ?)", members)
+        self.db.executemany("INSERT INTO refusals VALUES (?, ?, ?, ?, ?)", refusals)
+
+    def _refusal_rows(self, fact: Fact, decision: Decision, id_: int) -> list[tuple[object, ...]]:
+        return [
+            (self._known(one).number, fact.at_ms, id_, reason, type_)
+            for one, reason, type_ in decision.refused
+        ]
+
+    def _note_time(self, one: Identifier, at_ms: int) -> None:
+        node = self._known(one)
+        if node.first_ms <= at_ms <= node.last_ms:
+            return
+        node.first_ms = min(node.first_ms, at_ms)
+        node.last_ms = max(node.last_ms, at_ms)
+        if one not in self._fresh:
+            self.db.execute(
+                "UPDATE identifiers SET first_ms = ?, last_ms = ? WHERE number = ?",
+                (node.first_ms, node.last_ms, node.number),
+            )
+
+    def _next_fact(self) -> int:
+        (last,) = self.db.execute("SELECT max(id) FROM facts").fetchone()
+        return (last or 0) + 1
+
+    def _delete_decision(self, numbers: Iterable[int], at_ms: int, id_: int) -> None:
         for number in numbers:
-            if number not in self._names:
-                row = self.db.execute(
-                    f"SELECT {_NODE} FROM identifiers WHERE number = ?", (number,)
-                ).fetchone()
-                self._keep(row)
-
-    def _keep(self, row: tuple[int, str, str, int, int, int, int]) -> _Node:
-        name = Identifier(row[1], row[2])
-        known = self._nodes.get(name)
-        if known is None:
-            known = self._nodes[name] = _Node(*row)
-            self._names[known.number] = name
-        return known
-
-    def _merges(self, profile: int) -> int:
-        row = self.db.execute("SELECT merges FROM merges WHERE profile = ?", (profile,)).fetchone()
-        return 0 if row is None else int(row[0])
-
-
-def _pack(numbers: Sequence[int]) -> bytes:
-    return struct.pack(f"<{len(numbers)}I", *numbers)
-
-
-def _unpacked(members: bytes) -> tuple[int, ...]:
-    return struct.unpack(f"<{len(members) // 4}I", members)
+            for kept in (0, 1):
+                self.db.execute(
+                    "DELETE FROM members WHERE (identifier, kept, at_ms, fact) = (?, ?, ?, ?)",
+                    (number, kept, at_ms, id_),
+                )
+            self.db.execute(
+                "DELETE FROM refusals WHERE (identifier, at_ms, fact) = (?, ?, ?)",
+                (number, at_ms, id_),
+            )

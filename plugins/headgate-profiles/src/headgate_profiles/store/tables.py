@@ -9,11 +9,11 @@ met          how many different people an identifier was seen with, up to the bo
 merges       how often profiles became one, for those that did
 choices      merges and partings by a person, in their order
 cursors      for each queue, the offset up to which its events are in the graph
-counters     how often the graph has changed, and how often people were erased
+counters     the last number of an identifier, and how often profiles changed or were erased
 ===========  =====================================================================================
 
 Only `facts` and `choices` say something of their own; the rest can be made from them anew. What
-people did and what is known of them stands in the same file: `headgate_profiles.traits.keeping`.
+people did and what is known of them stands in the same file: `headgate_profiles.traits.tables`.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _TABLES = (
     )""",
     "CREATE TABLE cursors (queue_id TEXT PRIMARY KEY, next INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
-    "INSERT INTO counters VALUES ('changes', 0), ('erasures', 0)",
+    "INSERT INTO counters VALUES ('changes', 0), ('erasures', 0), ('numbers', 0)",
     *KEPT,
 )
 
