@@ -10,6 +10,8 @@ KNOWN_TABLES = {
     "goals": "headgate-insights",
     "report": "headgate-insights",
     "sql": "headgate-lake",
+    "traits": "headgate-profiles",
+    "profile-api": "headgate-profiles",
 }
 """Maps a table of config.toml to the package that reads it."""
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gateway import BatchPolicy, Context, Destination, DestinationSpec, TableSpec, hookimpl
+from gateway import (
+    AdminArea,
+    BatchPolicy,
+    Context,
+    Destination,
+    DestinationSpec,
+    TableSpec,
+    hookimpl,
+)
+from headgate_profiles.api.config import ProfileApiConfig
 from headgate_profiles.computed.config import ComputedTrait
 from headgate_profiles.config import ProfilesConfig
 
@@ -46,5 +55,14 @@ def register_destinations(register: Callable[[DestinationSpec[Any]], None]) -> N
 
 @hookimpl
 def register_config(register: Callable[[TableSpec[Any]], None]) -> None:
-    """Registers ``[traits.NAME]``."""
+    """Registers ``[traits.NAME]`` and ``[profile-api]``."""
     register(TableSpec("traits", ComputedTrait, per_id=True))
+    register(TableSpec("profile-api", ProfileApiConfig))
+
+
+@hookimpl
+def register_admin(register: Callable[[AdminArea], None]) -> None:
+    """Registers the Profile API."""
+    from headgate_profiles.api.area import PROFILE_AREA
+
+    register(PROFILE_AREA)

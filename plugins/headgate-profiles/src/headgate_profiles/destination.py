@@ -13,11 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from gateway import Batch, Context, Destination, Misconfigured
+from headgate_profiles.api.reading import ProfileReader
 from headgate_profiles.computed.definition import definitions_of
 from headgate_profiles.config import ProfilesConfig, graph_path, rules_of
 from headgate_profiles.failures import explained
 from headgate_profiles.identifiers import Reader
 from headgate_profiles.learner import Known, Learner, facts_of
+from headgate_profiles.profile import Schema
 from headgate_profiles.store import Store
 from headgate_profiles.traits.keeping import Keeper
 from headgate_profiles.traits.observe import Observer
@@ -28,7 +30,11 @@ _T = TypeVar("_T")
 
 
 class ProfilesDestination(Destination):
-    """Keeps the identity graph."""
+    """Keeps the identity graph, and what is known of each person.
+
+    Attributes:
+        reader: reads profiles for the Profile API.
+    """
 
     def __init__(self, config: ProfilesConfig, context: Context) -> None:
         self._context = context
@@ -42,6 +48,8 @@ class ProfilesDestination(Destination):
         self._learner = Learner(self._reader, self._known)
         observer = Observer(config.traits, definitions_of(context.tables), context.count)
         self._keeper = Keeper(observer, config.traits, config.max_identifier_chars)
+        schema = Schema(rules.kinds, config.traits, observer.definitions)
+        self.reader = ProfileReader(self._path, rules, schema)
         self._erasures = 0
         self._thread: ThreadPoolExecutor | None = None
 
@@ -56,6 +64,7 @@ class ProfilesDestination(Destination):
 
     async def stop(self) -> None:
         """Closes the graph."""
+        await asyncio.to_thread(self.reader.close)
         if self._thread is not None:
             thread, self._thread = self._thread, None
             await asyncio.get_running_loop().run_in_executor(thread, self._store.close)

@@ -12,17 +12,25 @@ from headgate_profiles.identifiers import Identifier, Kinds
 from headgate_profiles.traits.activity import Activity, decode_activity, merged_activity
 from headgate_profiles.traits.config import TraitSettings
 from headgate_profiles.traits.rules import Origin, shown
+from headgate_profiles.traits.tables import SHARED_MS
 from headgate_profiles.traits.values import Traits, decode_traits, merged_traits
 
-__all__ = ["Held", "Known", "Profile", "Profiles", "ShownTrait"]
+__all__ = ["Held", "Profile", "Profiles", "Schema", "ShownTrait"]
 
 
 class Held(NamedTuple):
-    """An identifier of a profile, with the times of its first and its last fact."""
+    """An identifier of a profile.
+
+    Attributes:
+        first_ms, last_ms: times of its first and its last fact.
+        until_ms: events with it alone are this person's only if they were received before; 0 if
+            many people share it, None if nobody else has it.
+    """
 
     identifier: Identifier
     first_ms: int
     last_ms: int
+    until_ms: int | None = None
 
 
 class ShownTrait(NamedTuple):
@@ -37,7 +45,7 @@ class ShownTrait(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class Schema:
     """How profiles are read: types of identifiers, rules of traits, and the computed ones."""
 
     kinds: Kinds
@@ -61,14 +69,14 @@ class Profile:
     traits: Traits
     accounts: tuple[tuple[str, int], ...] = ()
 
-    def shown(self, known: Known, now_ms: int) -> Iterator[tuple[str, ShownTrait]]:
+    def shown(self, schema: Schema, now_ms: int) -> Iterator[tuple[str, ShownTrait]]:
         """Yields all traits by name; a computed one wins over one of the same name."""
         found: dict[str, ShownTrait] = {}
         for name, values in self.traits.items():
-            value = shown(known.settings.rule_of(name), values, known.settings.max_items)
+            value = shown(schema.settings.rule_of(name), values, schema.settings.max_items)
             if value is not None:
                 found[name] = ShownTrait(value.value, value.origin)
-        for definition in known.definitions if self.number else ():
+        for definition in schema.definitions if self.number else ():
             buckets = self.activity.computed.get(definition.key, {})
             result = definition.result(buckets, now_ms)
             if result is not None:
@@ -79,15 +87,16 @@ class Profile:
 class Profiles:
     """Reads profiles from the file of a graph. One thread at a time uses it."""
 
-    def __init__(self, db: sqlite3.Connection, known: Known) -> None:
+    def __init__(self, db: sqlite3.Connection, schema: Schema) -> None:
         self._db = db
-        self._known = known
+        self._schema = schema
 
     def person(self, identifier: Identifier) -> Profile | None:
         """Returns the profile of an identifier; None if it was never seen."""
         rows = self._db.execute(
-            "SELECT number, type, value, profile, first_ms, last_ms, "
-            "activity.state, traits.state FROM identifiers "
+            "SELECT number, type, value, profile, first_ms, last_ms, activity.state, traits.state, "
+            f"CASE WHEN common AND type <> 'user_id' THEN 0 ELSE ({SHARED_MS}) END "
+            "FROM identifiers "
             "LEFT JOIN activity ON activity.identifier = number "
             "LEFT JOIN traits ON traits.identifier = number WHERE profile = "
             "(SELECT profile FROM identifiers WHERE value = ? AND type = ?)",
@@ -95,11 +104,11 @@ class Profiles:
         ).fetchall()
         if not rows:
             return None
-        settings, definitions = self._known.settings, self._known.definitions
-        held = [Held(Identifier(row[1], row[2]), row[4], row[5]) for row in rows]
+        settings, definitions = self._schema.settings, self._schema.definitions
+        held = [Held(Identifier(row[1], row[2]), row[4], row[5], row[8]) for row in rows]
         return Profile(
             rows[0][3],
-            tuple(sorted(held, key=lambda one: self._known.kinds.rank(one.identifier))),
+            tuple(sorted(held, key=lambda one: self._schema.kinds.rank(one.identifier))),
             merged_activity((decode_activity(row[6]) for row in rows if row[6]), definitions),
             merged_traits([decode_traits(row[7]) for row in rows if row[7]], settings),
             self._accounts([row[0] for row in rows]),

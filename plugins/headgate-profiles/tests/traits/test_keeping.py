@@ -18,7 +18,7 @@ from headgate_profiles.computed.definition import definitions_of
 from headgate_profiles.config import graph_path, rules_of
 from headgate_profiles.destination import ProfilesDestination
 from headgate_profiles.identifiers import Identifier
-from headgate_profiles.profile import Known, Profile, Profiles
+from headgate_profiles.profile import Profile, Profiles, Schema
 from headgate_profiles.store.tables import open_to_read
 from headgate_profiles.traits.keeping import forget
 
@@ -38,7 +38,9 @@ class People:
         self.context = make_context(folder, tables=TABLES)
         self.destination = ProfilesDestination(self.config, self.context)
         self.path = graph_path(self.context.shared_dir, self.context.id)
-        self._known = Known(rules_of(self.config).kinds, self.config.traits, definitions_of(TABLES))
+        self._schema = Schema(
+            rules_of(self.config).kinds, self.config.traits, definitions_of(TABLES)
+        )
         self._next = 0
 
     async def send(self, *events: Event, first: int | None = None, queue: str = "q") -> None:
@@ -53,7 +55,7 @@ class People:
         """Reads a person, or an account."""
         db = open_to_read(self.path)
         try:
-            profiles = Profiles(db, self._known)
+            profiles = Profiles(db, self._schema)
             if type_ == "group_id":
                 return profiles.account(value)
             return profiles.person(Identifier(type_, value))
@@ -64,7 +66,7 @@ class People:
         """Returns the traits of a person by name."""
         found = self.profile(type_, value)
         assert found is not None
-        shown = found.shown(self._known, self.context.clock())
+        shown = found.shown(self._schema, self.context.clock())
         return {name: trait.value for name, trait in shown}
 
 
@@ -177,7 +179,7 @@ async def test_accounts_have_profiles_and_members(tmp_path: Path) -> None:
         assert [account for account, _ in bob.accounts] == ["acme"]
         assert found.profile("group_id", "none") is None
         db = open_to_read(found.path)
-        members = Profiles(db, found._known).members("acme", 10)
+        members = Profiles(db, found._schema).members("acme", 10)
         db.close()
         assert [str(identifier) for _, identifier in members] == ["user_id:bob"]
 

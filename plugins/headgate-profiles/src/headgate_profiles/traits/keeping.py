@@ -15,11 +15,10 @@ from headgate_profiles.traits.activity import Activity, decode_activity
 from headgate_profiles.traits.config import TraitSettings
 from headgate_profiles.traits.counted import count_offsets
 from headgate_profiles.traits.observe import Observer, origin_of
+from headgate_profiles.traits.tables import SHARED_MS
 from headgate_profiles.traits.values import Traits, decode_traits, encode_traits
 
 __all__ = ["Keeper", "forget"]
-
-_SHARED = "SELECT min(at_ms) FROM refusals WHERE identifier = number AND reason = 'other_user'"
 
 
 class Keeper:
@@ -74,7 +73,7 @@ class Keeper:
         now_ms: int,
     ) -> None:
         number, common, shared_ms, activity = db.execute(
-            f"SELECT number, common, ({_SHARED}), activity.state FROM identifiers "
+            f"SELECT number, common, ({SHARED_MS}), activity.state FROM identifiers "
             "LEFT JOIN activity ON activity.identifier = number WHERE value = ? AND type = ?",
             (identifier.value, identifier.type),
         ).fetchone()

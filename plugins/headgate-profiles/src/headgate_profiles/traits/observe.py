@@ -41,6 +41,9 @@ def name_of(event: Event) -> str:
 class Observer:
     """Adds events within the bounds.
 
+    Attributes:
+        definitions: the computed traits.
+
     Args:
         count: counts what exceeds a bound, by a fixed name.
     """
@@ -53,10 +56,11 @@ class Observer:
     ) -> None:
         self._settings = settings
         self._count = count
-        self._definitions = {one.key: one for one in definitions}
-        self._always = [one for one in self._definitions.values() if one.event is None]
+        self.definitions = tuple(definitions)
+        self._by_key = {one.key: one for one in self.definitions}  # equal ones count once
+        self._always = [one for one in self._by_key.values() if one.event is None]
         self._by_event: dict[str, list[Definition]] = {}
-        for one in self._definitions.values():
+        for one in self._by_key.values():
             if one.event is not None:
                 self._by_event.setdefault(one.event, []).append(one)
 
@@ -128,5 +132,5 @@ class Observer:
             definition.add(buckets, event, origin, now_ms)
             if buckets:
                 states[definition.key] = buckets
-        for key in states.keys() - self._definitions.keys():
+        for key in states.keys() - self._by_key.keys():
             del states[key]

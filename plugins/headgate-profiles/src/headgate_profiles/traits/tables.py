@@ -11,7 +11,13 @@ counted          see `headgate_profiles.traits.counted`
 
 from __future__ import annotations
 
-__all__ = ["KEPT"]
+__all__ = ["KEPT", "SHARED_MS"]
+
+SHARED_MS = (
+    "SELECT min(at_ms) FROM refusals WHERE identifier = number AND reason = 'other_user' "
+    "AND identifiers.type <> 'user_id'"
+)
+"""SQL: since when a row of `identifiers` is known to be shared by two users; NULL if it is not."""
 
 KEPT = (
     """CREATE TABLE activity (
