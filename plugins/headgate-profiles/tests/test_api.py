@@ -38,7 +38,8 @@ batch = {{ max_age_seconds = 0 }}
 kind = "count"
 event = "Order"
 [profile-api]
-burst = 40
+max_requests_per_second = 1
+burst = 80
 [[profile-api.tokens]]
 name = "all"
 token = "{ALL}"
@@ -98,7 +99,7 @@ async def serving(folder: Path) -> AsyncIterator[Api]:
         assert sent.status == 200
         api = Api(url, session)
         while (await api.ask("accounts/profiles/group_id:acme/traits"))[0] != 200:
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)
         yield api
 
 
@@ -171,7 +172,7 @@ async def check_tokens(api: Api) -> None:
     """Write keys and unknown tokens are refused, and each token has a rate of its own."""
     for authorization in (basic_authorization("demo"), "Bearer wrong", ""):
         assert (await api.ask(f"{ANN}/traits", authorization))[0] == 401
-    statuses = [(await api.ask(f"{ANN}/metadata", f"Bearer {SOME}"))[0] for _ in range(60)]
+    statuses = [(await api.ask(f"{ANN}/metadata", f"Bearer {SOME}"))[0] for _ in range(80)]
     assert {403, 429} == set(statuses)
     assert (await api.ask(f"{ANN}/metadata"))[0] == 200
 

@@ -8,6 +8,7 @@ from typing import Any
 from gateway import (
     AdminArea,
     BatchPolicy,
+    CommandSpec,
     Context,
     Destination,
     DestinationSpec,
@@ -22,6 +23,8 @@ __all__ = [
     "ComputedTrait",
     "ProfilesConfig",
     "__version__",
+    "register_admin",
+    "register_commands",
     "register_config",
     "register_destinations",
 ]
@@ -61,8 +64,22 @@ def register_config(register: Callable[[TableSpec[Any]], None]) -> None:
 
 
 @hookimpl
+def register_commands(register: Callable[[CommandSpec], None]) -> None:
+    """Registers ``gateway profile``."""
+    register(
+        CommandSpec(
+            "profile",
+            "Look at people: which identifiers are one person's, and why.",
+            f"{__name__}.commands:profile",
+        )
+    )
+
+
+@hookimpl
 def register_admin(register: Callable[[AdminArea], None]) -> None:
-    """Registers the Profile API."""
+    """Registers ``/admin/profiles`` and the Profile API."""
+    from headgate_profiles.admin import PROFILES_AREA
     from headgate_profiles.api.area import PROFILE_AREA
 
+    register(PROFILES_AREA)
     register(PROFILE_AREA)

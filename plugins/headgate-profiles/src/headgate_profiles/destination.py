@@ -12,15 +12,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from gateway import Batch, Context, Destination, Misconfigured
+from gateway import Batch, Context, Destination, Erasure, Misconfigured, Subjects
 from headgate_profiles.api.reading import ProfileReader
 from headgate_profiles.computed.definition import definitions_of
 from headgate_profiles.config import ProfilesConfig, graph_path, rules_of
 from headgate_profiles.failures import explained
-from headgate_profiles.identifiers import Reader
+from headgate_profiles.identifiers import Identifier, Reader, clean
 from headgate_profiles.learner import Known, Learner, facts_of
 from headgate_profiles.profile import Schema
 from headgate_profiles.store import Store
+from headgate_profiles.store.erase import Erased, erase
 from headgate_profiles.traits.keeping import Keeper
 from headgate_profiles.traits.observe import Observer
 
@@ -90,6 +91,18 @@ class ProfilesDestination(Destination):
             self._context.count(f"identifiers_{why}", number)
         self._reader.refused.clear()
 
+    async def erase(self, subjects: Subjects, job: str = "") -> Erasure:
+        """Erases the people with these ids, each with all identifiers that were merged into one.
+
+        Raises:
+            Retryable: the disk is full or fails, or a reader keeps the journal.
+        """
+        gone = await self._run(lambda: self._erase(subjects))
+        detail = f"{len(gone.profiles)} profiles with {gone.identifiers} identifiers"
+        if gone.shared:
+            detail += f"; {gone.shared} of them were seen with other people, too, who stay"
+        return Erasure("FINISHED", gone.identifiers, detail)
+
     # -- in the thread ---------------------------------------------------------
 
     def _learn(self, batch: Batch) -> None:
@@ -105,6 +118,21 @@ class ProfilesDestination(Destination):
             self._keeper.keep(session.db, batch, found, self._context.clock())
             session.advance(batch.queue_id, batch.offsets[-1] + 1)
         self._learner.confirm(new)
+
+    def _erase(self, subjects: Subjects) -> Erased:
+        kinds = self._store.rules.kinds
+        named = [("user_id", one) for one in subjects.users]
+        named += [("anonymous_id", one) for one in subjects.anonymous]
+        wanted = []
+        for type_, text in named:
+            value, why = clean(type_, text, kinds, len(text))
+            if why is None:
+                wanted.append(Identifier(type_, value))
+        with self._store.transaction() as session:
+            gone = erase(session, wanted)
+        self._known.clear()
+        self._store.scrub()
+        return gone
 
     async def _run(self, work: Callable[[], _T]) -> _T:
         if self._thread is None:

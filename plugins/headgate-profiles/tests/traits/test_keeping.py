@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gateway import Batch, Event
+from gateway import Batch, Event, Subjects
 from gateway.testing import make_config, make_context, make_event
 from headgate_profiles import ProfilesConfig
 from headgate_profiles.computed.config import ComputedTrait
@@ -20,7 +20,6 @@ from headgate_profiles.destination import ProfilesDestination
 from headgate_profiles.identifiers import Identifier
 from headgate_profiles.profile import Profile, Profiles, Schema
 from headgate_profiles.store.tables import open_to_read
-from headgate_profiles.traits.keeping import forget
 
 TABLES = {
     "traits": {
@@ -28,6 +27,7 @@ TABLES = {
         "spent": ComputedTrait(kind="sum", event="Order", property="properties.total"),
     }
 }
+TABLES_OF = ("activity", "traits", "account_members")
 
 
 class People:
@@ -184,12 +184,16 @@ async def test_accounts_have_profiles_and_members(tmp_path: Path) -> None:
         assert [str(identifier) for _, identifier in members] == ["user_id:bob"]
 
 
-async def test_forgetting_leaves_nothing(tmp_path: Path) -> None:
-    """What the identifiers of a person brought is gone from all tables."""
+async def test_an_erased_person_leaves_nothing(tmp_path: Path) -> None:
+    """Erasing by any id removes what all identifiers of the person brought, and nobody else's."""
     async with people(tmp_path) as found:
-        await found.send(*STORY, at(8, "group", user_id="ann", group_id="acme"))
-        with found.destination._store.transaction() as session:
-            numbers = [n for (n,) in session.db.execute("SELECT number FROM identifiers")]
-            forget(session.db, numbers)
-            for table in ("activity", "traits", "account_members"):
-                assert session.db.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+        group = at(8, "group", user_id="ann", group_id="acme")
+        await found.send(*STORY, group, at(9, "identify", user_id="bob", traits={"plan": "pro"}))
+        await found.destination.erase(Subjects(anonymous=frozenset({"laptop"})))
+        assert found.profile("user_id", "ann") is None
+        assert found.traits("user_id", "bob") == {"plan": "pro", "orders": 0}
+        db = open_to_read(found.path)
+        rows = [db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in TABLES_OF]
+        db.close()
+        assert rows == [1, 1, 0]
+        assert b"Rome" not in found.path.read_bytes()

@@ -99,6 +99,10 @@ class Kinds:
     def __getitem__(self, name: str) -> Kind:
         return self._kinds.get(name, _OWN)
 
+    def knows(self, name: str) -> bool:
+        """Tells whether a type is built in or configured."""
+        return name in self._kinds
+
     def own_paths(self) -> Iterator[tuple[str, str]]:
         """Yields the types that have a path of their own, with it."""
         for name, kind in self._kinds.items():

@@ -39,7 +39,7 @@ class StoredHistory:
         at_ms = before[0]
         if all(other.last_ms < at_ms for other in nodes):
             seen = {self._names[other.number]: other.first_ms for other in nodes}
-            return Component(seen, self._merges(node.profile))
+            return Component(seen, self.merges(node.profile))
         return self._past(node, before)
 
     def later(self, one: Identifier, after: Order) -> Iterator[Decided]:
@@ -90,6 +90,23 @@ class StoredHistory:
         """Returns the profile of an identifier; None if it was never seen."""
         node = self._node(one)
         return None if node is None else node.profile
+
+    def merges(self, profile: int) -> int:
+        """Returns how often profiles became one in the past of a profile."""
+        row = self.db.execute("SELECT merges FROM merges WHERE profile = ?", (profile,)).fetchone()
+        return 0 if row is None else int(row[0])
+
+    def first_ms(self, one: Identifier) -> int:
+        """Returns when an identifier was first seen."""
+        return self._known(one).first_ms
+
+    def shared_ms(self, one: Identifier) -> int | None:
+        """Returns when an identifier was first seen with another user than its own, if ever."""
+        (found,) = self.db.execute(
+            "SELECT min(at_ms) FROM refusals WHERE identifier = ? AND reason = 'other_user'",
+            (self._known(one).number,),
+        ).fetchone()
+        return None if found is None else int(found)
 
     # -- rows ------------------------------------------------------------------------
 
@@ -192,7 +209,3 @@ class StoredHistory:
         self._nodes[name] = node
         self._names[node.number] = name
         return node
-
-    def _merges(self, profile: int) -> int:
-        row = self.db.execute("SELECT merges FROM merges WHERE profile = ?", (profile,)).fetchone()
-        return 0 if row is None else int(row[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from headgate_profiles.graph.facts import Component, Decision, Fact, number_of
@@ -12,11 +12,20 @@ from headgate_profiles.graph.rules import Rules, founder_of
 from headgate_profiles.graph.whole import companions
 from headgate_profiles.identifiers import Identifier
 from headgate_profiles.store.history import StoredHistory
-from headgate_profiles.store.rows import FACT, FactRow, Node, pack, unpacked
+from headgate_profiles.store.rows import FACT, FactRow, Node, pack
+from headgate_profiles.traits.tables import FORGET
 
 __all__ = ["Move", "Session"]
 
 _NEVER_MS = 1 << 62
+
+_DROP = (
+    "DELETE FROM met WHERE identifier = :number",
+    "DELETE FROM met WHERE other = :number",
+    "DELETE FROM choices WHERE first = :number OR second = :number",
+    "DELETE FROM identifiers WHERE number = :number",
+    *FORGET,
+)
 
 
 class Move(NamedTuple):
@@ -57,11 +66,26 @@ class Session(StoredHistory):
         """Decides all facts with these identifiers anew, after something else has changed."""
         return self._repair(list(self.facts_of(identifiers)))
 
-    def forget(self, row: FactRow) -> None:
-        """Takes a fact out of the log."""
-        self._rewrote = True
-        self.db.execute("DELETE FROM facts WHERE id = ?", (row.id,))
-        self._delete_decision(unpacked(row.members), row.at_ms, row.id)
+    def forget(self, fact: Fact) -> None:
+        """Takes a stored fact out of the log."""
+        self._forget(self._ids[fact], fact)
+
+    def drop(self, gone: Collection[Identifier], profiles: Iterable[int]) -> None:
+        """Removes identifiers whose facts are all forgotten, and their profiles."""
+        for one in gone:
+            number = self._known(one).number
+            for statement in _DROP:
+                self.db.execute(statement, {"number": number})
+            del self._names[number]
+            self._nodes[one] = None
+        self.db.executemany("DELETE FROM merges WHERE profile = ?", [(one,) for one in profiles])
+        self.db.execute(
+            "UPDATE counters SET value = value + 1 WHERE name IN ('changes', 'erasures')"
+        )
+
+    def number(self, one: Identifier) -> int:
+        """Returns the number of an identifier that was seen."""
+        return self._known(one).number
 
     def cursor(self, queue_id: str) -> int:
         """Returns the offset from which on no event of a queue is in the graph."""
@@ -75,6 +99,13 @@ class Session(StoredHistory):
             "ON CONFLICT (queue_id) DO UPDATE SET next = max(next, ?2)",
             (queue_id, following),
         )
+
+    def _forget(self, id_: int, fact: Fact) -> None:
+        self._rewrote = True
+        del self._ids[fact]
+        self.db.execute("DELETE FROM facts WHERE id = ?", (id_,))
+        numbers = [self._known(one).number for one in fact.ids]
+        self._delete_decision(numbers, fact.at_ms, id_)
 
     def _repair(self, seeds: Sequence[Decided]) -> list[Move]:
         return self._write(repair(seeds, self, self.rules, self.parted()))
@@ -92,7 +123,7 @@ class Session(StoredHistory):
         row = FactRow(*known)
         if (row.at_ms, row.message_id) <= (fact.at_ms, fact.message_id):
             return False
-        self.forget(row)
+        self._forget(row.id, self._fact(row))
         return True
 
     def _numbered(self, one: Identifier) -> Node:

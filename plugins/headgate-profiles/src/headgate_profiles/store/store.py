@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,9 @@ from headgate_profiles.store.session import Session
 from headgate_profiles.store.tables import GraphError, open_graph, open_to_read
 
 __all__ = ["Store"]
+
+_SCRUB_ATTEMPTS = 5
+_SCRUB_AGAIN_SECONDS = 0.2
 
 
 class Store:
@@ -72,6 +76,22 @@ class Store:
             if db.in_transaction:
                 db.execute("ROLLBACK")
             raise
+
+    def scrub(self) -> None:
+        """Takes what was erased out of the journal; the file itself is overwritten already.
+
+        Raises:
+            sqlite3.OperationalError: another process still reads it.
+        """
+        for left in reversed(range(_SCRUB_ATTEMPTS)):
+            busy, _, _ = self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if not busy:
+                return
+            if left:
+                time.sleep(_SCRUB_AGAIN_SECONDS)
+        busy_error = sqlite3.OperationalError("the journal is being read by another process")
+        busy_error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+        raise busy_error
 
     def resolve(self, one: Identifier) -> int | None:
         """Returns the profile of an identifier; None if it was never seen."""

@@ -54,6 +54,7 @@ _TABLES = (
         identifier INTEGER NOT NULL, type TEXT NOT NULL, other INTEGER NOT NULL,
         PRIMARY KEY (identifier, type, other)
     ) WITHOUT ROWID""",
+    "CREATE INDEX met_by_other ON met (other)",
     "CREATE TABLE merges (profile INTEGER PRIMARY KEY, merges INTEGER NOT NULL)",
     """CREATE TABLE choices (
         id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, kind TEXT NOT NULL,

@@ -18,7 +18,7 @@ from headgate_profiles.traits.observe import Observer, origin_of
 from headgate_profiles.traits.tables import SHARED_MS
 from headgate_profiles.traits.values import Traits, decode_traits, encode_traits
 
-__all__ = ["Keeper", "forget"]
+__all__ = ["Keeper"]
 
 
 class Keeper:
@@ -147,10 +147,3 @@ class Keeper:
             "ORDER BY at_ms DESC, account LIMIT ?2)",
             (number, self._settings.max_accounts),
         )
-
-
-def forget(db: sqlite3.Connection, numbers: Iterable[int]) -> None:
-    """Removes what identifiers brought, by their numbers, within a transaction."""
-    for number in numbers:
-        for table in ("activity", "traits", "account_members"):
-            db.execute(f"DELETE FROM {table} WHERE identifier = ?", (number,))

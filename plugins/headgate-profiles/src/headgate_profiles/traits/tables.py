@@ -11,7 +11,13 @@ counted          see `headgate_profiles.traits.counted`
 
 from __future__ import annotations
 
-__all__ = ["KEPT", "SHARED_MS"]
+__all__ = ["FORGET", "KEPT", "SHARED_MS"]
+
+FORGET = tuple(
+    f"DELETE FROM {table} WHERE identifier = :number"
+    for table in ("activity", "traits", "account_members")
+)
+"""SQL: removes what an identifier brought."""
 
 SHARED_MS = (
     "SELECT min(at_ms) FROM refusals WHERE identifier = number AND reason = 'other_user' "
