@@ -100,6 +100,8 @@ async def serving(folder: Path) -> AsyncIterator[Api]:
         api = Api(url, session)
         while (await api.ask("accounts/profiles/group_id:acme/traits"))[0] != 200:
             await asyncio.sleep(0.1)
+        while len((await api.ask(f"{ANN}/events"))[1].get("data", ())) < len(EVENTS):
+            await asyncio.sleep(0.1)
         yield api
 
 

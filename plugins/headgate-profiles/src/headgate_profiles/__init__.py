@@ -69,7 +69,7 @@ def register_commands(register: Callable[[CommandSpec], None]) -> None:
     register(
         CommandSpec(
             "profile",
-            "Look at people: which identifiers are one person's, and why.",
+            "Look at people: who is who, and what is known of them.",
             f"{__name__}.commands:profile",
         )
     )

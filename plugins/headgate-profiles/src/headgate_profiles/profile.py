@@ -5,7 +5,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, NamedTuple, TypeAlias
 
 from headgate_profiles.computed.definition import Definition
 from headgate_profiles.identifiers import Identifier, Kinds
@@ -16,6 +18,17 @@ from headgate_profiles.traits.tables import SHARED_MS
 from headgate_profiles.traits.values import Traits, decode_traits, merged_traits
 
 __all__ = ["Held", "Profile", "Profiles", "Schema", "ShownTrait"]
+
+
+_ROWS = (
+    "SELECT number, type, value, profile, first_ms, last_ms, activity.state, traits.state, "
+    f"CASE WHEN common AND type <> 'user_id' THEN 0 ELSE ({SHARED_MS}) END FROM identifiers "
+    "LEFT JOIN activity ON activity.identifier = number "
+    "LEFT JOIN traits ON traits.identifier = number"
+)
+"""SQL: an identifier in each row, with what it brought."""
+
+_Row: TypeAlias = tuple[int, str, str, int, int, int, bytes | None, bytes | None, int | None]
 
 
 class Held(NamedTuple):
@@ -94,16 +107,30 @@ class Profiles:
     def person(self, identifier: Identifier) -> Profile | None:
         """Returns the profile of an identifier; None if it was never seen."""
         rows = self._db.execute(
-            "SELECT number, type, value, profile, first_ms, last_ms, activity.state, traits.state, "
-            f"CASE WHEN common AND type <> 'user_id' THEN 0 ELSE ({SHARED_MS}) END "
-            "FROM identifiers "
-            "LEFT JOIN activity ON activity.identifier = number "
-            "LEFT JOIN traits ON traits.identifier = number WHERE profile = "
+            f"{_ROWS} WHERE profile = "
             "(SELECT profile FROM identifiers WHERE value = ? AND type = ?)",
             (identifier.value, identifier.type),
         ).fetchall()
-        if not rows:
-            return None
+        return self._made(rows) if rows else None
+
+    def everybody(self) -> Iterator[Profile]:
+        """Yields all people, by the numbers of their profiles."""
+        rows = self._db.execute(f"{_ROWS} ORDER BY profile")
+        for _, found in groupby(rows, itemgetter(3)):
+            yield self._made(list(found))
+
+    def named(self, text: str, most: int | None = None) -> Iterator[Profile]:
+        """Yields people with an identifier that contains a text, at most so many."""
+        found: Iterable[tuple[int]] = self._db.execute(
+            "SELECT DISTINCT profile FROM identifiers WHERE instr(lower(value), lower(?)) LIMIT ?",
+            (text, -1 if most is None else most),
+        ).fetchall()
+        for number in found:
+            yield self._made(self._db.execute(f"{_ROWS} WHERE profile = ?", number))
+
+    def _made(self, found: Iterable[_Row]) -> Profile:
+        """Makes a profile of the rows of its identifiers."""
+        rows = list(found)
         settings, definitions = self._schema.settings, self._schema.definitions
         held = [Held(Identifier(row[1], row[2]), row[4], row[5], row[8]) for row in rows]
         return Profile(

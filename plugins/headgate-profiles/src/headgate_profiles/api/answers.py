@@ -141,7 +141,7 @@ def metadata(profile: Profile, token: ProfileToken) -> dict[str, Any]:
         "metadata": {
             "created_at": format_ms(activity.first_ms) if activity.first_ms else None,
             "updated_at": format_ms(activity.last_ms) if activity.last_ms else None,
-            "profile": profile.number,
+            "profile": str(profile.number),  # it has more digits than a JSON number may
             "events": activity.counts,
             "consent": {name: value for name, (value, _) in activity.consent.items()},
             "groups": {name: arm for name, (arm, _) in activity.arms.items()},

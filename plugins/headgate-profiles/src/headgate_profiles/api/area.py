@@ -26,10 +26,10 @@ from headgate_profiles.api import answers
 from headgate_profiles.api.answers import Page
 from headgate_profiles.api.config import ProfileApiConfig, ProfileToken, allows
 from headgate_profiles.api.reading import ProfileReader
-from headgate_profiles.api.timeline import events_of
 from headgate_profiles.destination import ProfilesDestination
 from headgate_profiles.identifiers import Identifier, clean
 from headgate_profiles.profile import Profile
+from headgate_profiles.timeline import events_of
 
 __all__ = ["PROFILE_AREA"]
 
@@ -129,6 +129,7 @@ async def _events(asked: _Asked) -> object:
         at_ms, last = shown[-1]
         following = f"{at_ms}-{last['message_id']}"
     for _, one in shown:
+        one.pop("traits", None)  # `traits` of the token decide on those
         for type_ in ("user_id", "anonymous_id"):
             if not allows(asked.token.identifiers, type_):
                 one.pop(type_, None)

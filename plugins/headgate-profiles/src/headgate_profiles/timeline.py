@@ -20,9 +20,14 @@ from headgate_profiles.profile import Profile
 if TYPE_CHECKING:
     from headgate_lake import Limits, Runner
 
-__all__ = ["events_of"]
+__all__ = ["EVER_DAYS", "events_of"]
 
-_COLUMNS = "message_id, epoch_ms(ts), type, event, name, properties, source, user_id, anonymous_id"
+EVER_DAYS = 36_500
+"""Looks at all events."""
+
+_COLUMNS = (
+    "message_id, epoch_ms(ts), type, event, name, properties, traits, source, user_id, anonymous_id"
+)
 
 
 async def events_of(
@@ -119,20 +124,26 @@ def _event(
     event: str | None,
     name: str | None,
     properties: Any,
+    traits: Any,
     source: str,
     user_id: str | None,
     anonymous_id: str | None,
 ) -> dict[str, Any]:
-    body = msgspec.json.decode(properties) if isinstance(properties, str) else properties
     found = {
         "message_id": message_id,
         "timestamp": format_ms(at_ms),
         "type": type_,
         "event": event,
         "name": name,
-        "properties": body or {},
+        "properties": _body(properties),
+        "traits": _body(traits),
         "source_id": source,
         "user_id": user_id,
         "anonymous_id": anonymous_id,
     }
     return {key: value for key, value in found.items() if value is not None}
+
+
+def _body(value: Any) -> Any:
+    """Returns a column with JSON as a value; None if it is empty."""
+    return (msgspec.json.decode(value) if isinstance(value, str) else value) or None
