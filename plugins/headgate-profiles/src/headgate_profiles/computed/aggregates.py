@@ -1,7 +1,8 @@
 """The kinds of computed traits: state of one event, merge of two states, and result.
 
-A state is made of JSON values, so that it can be stored as it is. Merging is commutative and
-associative: sums are whole numbers of millionths, because sums of floats depend on their order.
+A state is made of numbers below 2^64, texts, lists and dicts, so that it can be stored as it is.
+Merging is commutative and associative: sums are whole numbers of millionths, because sums of floats
+depend on their order.
 """
 
 from __future__ import annotations
@@ -105,15 +106,12 @@ def _finite(value: Any, _: Origin) -> State | None:
 
 
 def _dated(value: Any, origin: Origin) -> State | None:
-    return None if value is None or _text(value) is None else [*origin, value]
-
-
-def _age(state: State) -> tuple[Any, bytes]:
-    return state[:3], as_json(state[3])
+    text = None if value is None else _text(value)
+    return None if text is None else [*origin, text]
 
 
 def _value(state: State) -> Any:
-    return state[3]
+    return _decoded(state[3])
 
 
 def _text(value: Any) -> str | None:
@@ -166,8 +164,8 @@ AGGREGATES: Mapping[Kind, Aggregate] = {
     "average": Aggregate(_amount, _add, _average),
     "min": Aggregate(_finite, min, _same),
     "max": Aggregate(_finite, max, _same),
-    "first": Aggregate(_dated, lambda a, b: min(a, b, key=_age), _value),
-    "last": Aggregate(_dated, lambda a, b: max(a, b, key=_age), _value),
+    "first": Aggregate(_dated, min, _value),
+    "last": Aggregate(_dated, max, _value),
     "most_frequent": Aggregate(_tally, _tally_both, _favourite),
     "unique_list": Aggregate(_items, _union, _list),
     "unique_count": Aggregate(_items, _union, len),

@@ -40,7 +40,7 @@ class Definition:
         self.name = name
         self.config = config
         digest = hashlib.sha256(msgspec.json.encode(config)).digest()
-        self.key = int.from_bytes(digest[:7], "big")
+        self.key = int.from_bytes(digest[:4], "big")
         self.event = config.event or None
         self._admits = compile_condition(config.where) if config.where else None
         self._read: Callable[[Event], Any] | None = (
