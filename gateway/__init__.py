@@ -67,6 +67,9 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from gateway.components.dry_run_destination import DryRunDestination as DryRunDestination
     from gateway.components.figure import FigureSpec as FigureSpec
     from gateway.components.hookspecs import hookimpl as hookimpl
+    from gateway.components.identity import IdentitySpec as IdentitySpec
+    from gateway.components.identity import KnownPeople as KnownPeople
+    from gateway.components.identity import KnownPerson as KnownPerson
     from gateway.components.job import JobSpec as JobSpec
     from gateway.components.ports import Intake as Intake
     from gateway.components.project import ProjectConfig as ProjectConfig
@@ -179,6 +182,7 @@ else:  # at run time
         "gateway.components.dry_run_destination": "DryRunDestination",
         "gateway.components.figure": "FigureSpec",
         "gateway.components.hookspecs": "hookimpl",
+        "gateway.components.identity": "IdentitySpec KnownPeople KnownPerson",
         "gateway.components.job": "JobSpec",
         "gateway.components.ports": "Intake",
         "gateway.components.project": "ProjectConfig",

@@ -15,6 +15,7 @@ import pytest
 from gateway import ProjectConfig
 from headgate_insights.answers import Answer, answer
 from headgate_insights.lakes import Statement
+from headgate_insights.persons import LINKED_VISITORS, Persons
 from headgate_insights.registry import find_figure
 from headgate_insights.scope import Scope, ScopeOptions
 
@@ -63,6 +64,7 @@ class MemoryLake:
 
     def __init__(self, events: Iterable[Event], folder: Path, watermark: datetime | None) -> None:
         self.watermark = watermark
+        self.persons: Persons = LINKED_VISITORS
         self._duckdb = duckdb.connect()
         self._duckdb.execute("SET TimeZone = 'UTC'; SET threads = 1")
         file = folder / "events.ndjson"

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import headgate_lake
 from headgate_insights.errors import FigureError
+from headgate_insights.persons import LINKED_VISITORS, KnownPersons, Persons
 
 __all__ = ["Lake", "Statement", "StoredLake"]
 
@@ -32,10 +33,12 @@ class Lake(Protocol):
     Attributes:
         span: the first and the last event time; None for an empty lake.
         watermark: the time up to which all accepted events are in the lake; None if unknown.
+        persons: who counts as one person in its events.
     """
 
     span: tuple[datetime, datetime] | None
     watermark: datetime | None
+    persons: Persons
 
     def run(self, statement: Statement) -> list[tuple[Any, ...]]:
         """Returns the rows of a statement."""
@@ -47,13 +50,23 @@ class StoredLake:
     Args:
         lake: its files.
         runner: of queries over it.
+        people: who is who in its events.
     """
 
-    def __init__(self, lake: headgate_lake.Lake, runner: headgate_lake.Runner) -> None:
+    def __init__(
+        self,
+        lake: headgate_lake.Lake,
+        runner: headgate_lake.Runner,
+        people: headgate_lake.People | None = None,
+    ) -> None:
         # Both are read once, so that all queries of a figure go by the same.
         self.span = lake.span
         self.watermark = lake.watermark
         self._runner = runner
+        self._people = people.file if people is not None else None
+        self.persons: Persons = LINKED_VISITORS
+        if people is not None and people.version:
+            self.persons = KnownPersons(people.version)
 
     def run(self, statement: Statement) -> list[tuple[Any, ...]]:
         """Returns the rows of a statement.
@@ -63,7 +76,11 @@ class StoredLake:
             FigureError: it has more rows than an answer may have.
         """
         query = headgate_lake.Query(
-            sql=statement.sql, start=statement.start, end=statement.end, trusted=True
+            sql=statement.sql,
+            start=statement.start,
+            end=statement.end,
+            trusted=True,
+            people=self._people,
         )
         found = self._runner.run(query)
         if found.truncated:

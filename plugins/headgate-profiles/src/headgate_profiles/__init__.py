@@ -12,6 +12,9 @@ from gateway import (
     Context,
     Destination,
     DestinationSpec,
+    IdentitySpec,
+    KnownPeople,
+    Scope,
     TableSpec,
     hookimpl,
 )
@@ -27,6 +30,7 @@ __all__ = [
     "register_commands",
     "register_config",
     "register_destinations",
+    "register_identities",
 ]
 
 __version__ = "0.1.0"
@@ -83,3 +87,15 @@ def register_admin(register: Callable[[AdminArea], None]) -> None:
 
     register(PROFILES_AREA)
     register(PROFILE_AREA)
+
+
+def _known(scope: Scope, at_ms: int | None) -> KnownPeople | None:
+    from headgate_profiles.known import known_people
+
+    return known_people(scope, at_ms)
+
+
+@hookimpl
+def register_identities(register: Callable[[IdentitySpec], None]) -> None:
+    """Registers the people of the identity graph."""
+    register(IdentitySpec("profiles", _known))

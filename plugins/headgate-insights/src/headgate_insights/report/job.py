@@ -34,11 +34,12 @@ def make_report(
         stopping: ends the work before the next figure.
     """
     lake = headgate_lake.find_lake(scope, lake_id)
+    people = headgate_lake.find_people(scope, lake.folder)
     with headgate_lake.Runner(lake, headgate_lake.limits_of(scope)) as runner:
         report = build_report(
             scope,
             saved_of(scope),
-            StoredLake(lake, runner),
+            StoredLake(lake, runner, people),
             now=datetime.fromtimestamp(scope.clock() / 1000, UTC),
             board=board,
             completeness=ask_completeness(scope),

@@ -73,6 +73,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
         trusted: SQL of our own, of which no function is refused. The process is locked in all the
             same.
         parquet: a file for the answer, which then has no rows.
+        people: the file that says who is who; None for the lake's own persons.
     """
 
     sql: str
@@ -82,6 +83,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     zone: str = "UTC"
     trusted: bool = False
     parquet: Path | None = None
+    people: Path | None = None
 
 
 class AnswerColumn(NamedTuple):
@@ -250,7 +252,9 @@ class Runner:
         child.send(_job(query, folder, limits))
         names = self._receive(child, query, wire.Names)
         paths = [str(path) for path in self._lake.paths(query.start, query.end)]
-        setup = setup_of({name.casefold() for name in names.places}, paths, query.start, query.end)
+        people = str(query.people) if query.people is not None else None
+        views = {name.casefold() for name in names.places}
+        setup = setup_of(views, paths, query.start, query.end, people)
         try:
             setup += self._event_views(query, names, child)
         except QueryInvalid:
@@ -258,7 +262,7 @@ class Runner:
                 child.send(wire.Drop())
                 self._next(child)
             raise
-        child.send(wire.Go(setup=setup, files=paths))
+        child.send(wire.Go(setup=setup, files=[*paths, people] if people else paths))
         columns, rows, size, end = self._rows(child, query)
         count = end.rows
         if query.parquet is not None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from headgate_lake.columns import COLUMNS
+from headgate_lake.sql.people import people_join
 
 __all__ = [
     "PEOPLE",
@@ -98,16 +99,18 @@ def setup_of(
     paths: Sequence[str],
     start: datetime | None,
     end: datetime | None,
+    people: str | None = None,
 ) -> list[str]:
     """Returns the statements that make views over files.
 
     Args:
         names: of the fixed views that are needed, in lower case; `events` is always made.
         start, end: bounds of the events' time; `end` is excluded.
+        people: the file that says who is who; None for the lake's own persons.
     """
     wanted = set(names)
     return [
-        f"CREATE VIEW events AS {_events(paths, start, end)}",
+        f"CREATE VIEW events AS {_events(paths, start, end, people)}",
         *(f"CREATE VIEW {name} AS {sql}" for name, sql in _FIXED.items() if name in wanted),
     ]
 
@@ -166,15 +169,21 @@ def _value(key: str, kind: str) -> str:
     return text if kind == "VARCHAR" else f"try_cast({text} AS {kind})"
 
 
-def _events(paths: Sequence[str], start: datetime | None, end: datetime | None) -> str:
+def _events(
+    paths: Sequence[str], start: datetime | None, end: datetime | None, people: str | None
+) -> str:
     if not paths:
         columns = ", ".join(f"NULL::{c.type} AS {quoted_name(c.name)}" for c in COLUMNS)
         return f"SELECT {columns} WHERE false"
-    columns = ", ".join(quoted_name(column.name) for column in COLUMNS)
+    person, joins = people_join(quoted(people)) if people else ("e.person", "")
+    columns = ", ".join(
+        f"{person} AS person" if column.name == "person" else f"e.{quoted_name(column.name)}"
+        for column in COLUMNS
+    )
     bounds = [
-        f"ts {sign} {quoted(moment.astimezone(UTC).isoformat())}::TIMESTAMPTZ"
+        f"e.ts {sign} {quoted(moment.astimezone(UTC).isoformat())}::TIMESTAMPTZ"
         for sign, moment in ((">=", start), ("<", end))
         if moment is not None
     ]
     where = f" WHERE {' AND '.join(bounds)}" if bounds else ""
-    return f"SELECT {columns} FROM {read_files(paths)}{where}"  # noqa: S608
+    return f"SELECT {columns} FROM {read_files(paths)} AS e{joins}{where}"  # noqa: S608

@@ -95,11 +95,21 @@ def _problem(
         return "too_many_identifiers", ""
     if sum(one.merges for one in profiles) + max(0, len(profiles) - 1) > rules.max_merges:
         return "too_many_merges", ""
-    parts = [one.seen.keys() for one in profiles] + [{one} for one in new]
-    if parted and _joins_parted(parts, parted):
+    parts: list[Collection[Identifier]] = [one.seen.keys() for one in profiles]
+    parts += [{one} for one in new]
+    problem = None if fact.forced else _over_limit(fact, profiles, new, parts, rules)
+    if problem is None and parted and _joins_parted(parts, parted):
         return "parted", ""
-    if fact.forced:
-        return None
+    return problem
+
+
+def _over_limit(
+    fact: Fact,
+    profiles: Sequence[Component],
+    new: Sequence[Identifier],
+    parts: Sequence[Collection[Identifier]],
+    rules: Rules,
+) -> tuple[Reason, str] | None:
     totals = Counter(one.type for part in parts for one in part)
     over = [type_ for type_, count in totals.items() if count > rules.kinds[type_].limit]
     for type_ in sorted(over, key=rules.kinds.rank_type):

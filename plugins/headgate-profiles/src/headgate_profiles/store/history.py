@@ -57,10 +57,13 @@ class StoredHistory:
         node = self._node(one)
         return node is not None and bool(node.common)
 
-    def parted(self) -> Parted:
-        """Returns the pairs that a person has parted, and has not joined again since."""
+    def parted(self, until_ms: int = 1 << 62) -> Parted:
+        """Returns the pairs that a person has parted by a time, and has not joined again since."""
         pairs: dict[frozenset[Identifier], bool] = {}
-        rows = self.db.execute("SELECT kind, first, second FROM choices ORDER BY at_ms, id")
+        rows = self.db.execute(
+            "SELECT kind, first, second FROM choices WHERE at_ms <= ? ORDER BY at_ms, id",
+            (until_ms,),
+        )
         for kind, first, second in rows.fetchall():
             names = self._named((first, second))
             pairs[frozenset(names)] = kind == "unmerge"
@@ -80,6 +83,12 @@ class StoredHistory:
                     if fact not in done:
                         done.add(fact)
                         yield self._decided(row, fact)
+
+    def facts_until(self, at_ms: int) -> Iterator[Fact]:
+        """Yields all facts that were received until a time, in no order."""
+        rows = self.db.execute(f"SELECT {FACT} FROM facts WHERE at_ms <= ?", (at_ms,))
+        for row in rows:
+            yield self._fact(FactRow(*row))
 
     def identifiers(self, profile: int) -> list[Identifier]:
         """Returns the identifiers of a profile, the one that says most first."""

@@ -197,7 +197,7 @@ class Session(StoredHistory):
                 self.db.execute("INSERT OR REPLACE INTO merges VALUES (?, ?)", (number, count))
             elif left or self._rewrote:
                 self.db.execute("DELETE FROM merges WHERE profile = ?", (number,))
-        if left:
+        if left or self._rewrote:
             self.db.execute("UPDATE counters SET value = value + 1 WHERE name = 'changes'")
         return moves
 
