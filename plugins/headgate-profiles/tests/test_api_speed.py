@@ -41,36 +41,36 @@ PEOPLE = 1_000_000
 RATE = 500
 REQUESTS = 5_000
 
+MOST_MS = 1.5
+"""Of a processor for a request: 500 in a second take less than one processor."""
+
 CLIENT = """
 import asyncio, json, random, sys, time
 import aiohttp
 
-async def main(url, token, people, rate, requests):
-    random_people = random.Random(1)
-    found = {}
+async def main(what, url, token, people, rate, requests):
+    chosen, times = random.Random(1), []
     async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session:
-        async def ask(path, due, times):
+        async def ask(path, due):
             async with session.get(url + path) as answer:
                 body = await answer.read()
                 assert answer.status == 200, (answer.status, body)
-            times.append(time.perf_counter() - due)
+            times.append((time.perf_counter() - due) * 1000)
 
-        for name in ("floor", "profiles"):
-            times, tasks, begin = [], [], time.perf_counter()
-            for number in range(requests):
-                due = begin + number / rate
-                await asyncio.sleep(max(0.0, due - time.perf_counter()))
-                person = random_people.randrange(people)
-                path = f"/v1/spaces/default/collections/users/profiles/user_id:u{person}/traits"
-                sent = "/version" if name == "floor" else path
-                tasks.append(asyncio.create_task(ask(sent, due, times)))
-            await asyncio.gather(*tasks)
-            times.sort()
-            found[name] = [times[len(times) // 2] * 1000, times[len(times) * 99 // 100] * 1000]
-    print(json.dumps(found))
+        tasks, begin = [], time.perf_counter()
+        for number in range(requests):
+            due = begin + number / rate
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            person = chosen.randrange(people)
+            path = f"/v1/spaces/default/collections/users/profiles/user_id:u{person}/traits"
+            sent = path if what == "traits" else "/version"
+            tasks.append(asyncio.create_task(ask(sent, due)))
+        await asyncio.gather(*tasks)
+    times.sort()
+    print(json.dumps([times[len(times) // 2], times[len(times) * 99 // 100]]))
 
-url, token, *numbers = sys.argv[1:]
-asyncio.run(main(url, token, *map(int, numbers)))
+what, url, token, *numbers = sys.argv[1:]
+asyncio.run(main(what, url, token, *map(int, numbers)))
 """
 
 
@@ -104,19 +104,30 @@ def fill(path: Path, people: int) -> None:
     db.close()
 
 
+async def load(what: str, url: str) -> tuple[float, float, float]:
+    """Asks at the rate; returns median and p99 in ms, and the processor time of a request in ms."""
+    began = time.process_time()
+    numbers = map(str, (PEOPLE, RATE, REQUESTS))
+    client = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", CLIENT, what, url, TOKEN, *numbers), stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await client.communicate()
+    median, p99 = json.loads(output)
+    return median, p99, (time.process_time() - began) / REQUESTS * 1000
+
+
 @pytest.mark.long
 @pytest.mark.timeout(600)
 async def test_traits_of_a_million_people_are_read_within_10_ms(tmp_path: Path) -> None:
-    """At 500 requests a second 99 of 100 take less than 10 ms, or than twice an empty answer."""
+    """At 500 requests a second 99 of 100 take less than 10 ms.
+
+    Where the machine is so busy that even answers from memory take that long, the processor time of
+    a request alone is compared.
+    """
     await asyncio.to_thread(fill, graph_path(tmp_path / "data", "people"), PEOPLE)
     async with running_gateway(tmp_path, CONFIG) as url:
-        began = time.process_time()
-        numbers = map(str, (PEOPLE, RATE, REQUESTS))
-        client = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", CLIENT, url, TOKEN, *numbers), stdout=asyncio.subprocess.PIPE
-        )
-        output, _ = await client.communicate()
-        took_ms = (time.process_time() - began) / (2 * REQUESTS) * 1000
-    found = json.loads(output)
-    print(f"median and p99 in ms: {found}; {took_ms:.2f} ms of a processor for a request")
-    assert found["profiles"][1] < max(10.0, 2 * found["floor"][1]), found
+        floor, traits = await load("version", url), await load("traits", url)
+    for name, (median, p99, took) in (("floor", floor), ("traits", traits)):
+        print(f"{name}: median {median:.1f} ms, p99 {p99:.1f} ms, {took:.2f} ms of a processor")
+    assert traits[2] < MOST_MS
+    assert traits[1] < 10 or floor[1] > 5

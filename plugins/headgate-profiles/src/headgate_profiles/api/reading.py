@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ from typing import TypeVar
 
 from headgate_profiles.graph.rules import Rules
 from headgate_profiles.profile import Profiles, Schema
-from headgate_profiles.store import Store
+from headgate_profiles.store import GraphError, Store
 
 __all__ = ["READERS", "ProfileReader"]
 
@@ -35,17 +36,24 @@ class ProfileReader:
         self._own = threading.local()
         self._threads = ThreadPoolExecutor(READERS, "profiles-read")
         self._stores: list[Store] = []
+        self._closed = False
 
     async def read(self, work: Callable[[Profiles], _T]) -> _T:
         """Runs work with the profiles in a thread.
 
         Raises:
-            GraphError: the file cannot be read.
+            GraphError: the file cannot be read now.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, work)
+        if self._closed:
+            raise GraphError("the config is being changed: try again")
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, work)
+        except sqlite3.Error as error:
+            raise GraphError(f"{self._path}: {error}") from error
 
     def close(self) -> None:
         """Waits for reads that run, and closes the connections."""
+        self._closed = True
         self._threads.shutdown()
         for store in self._stores:
             store.close()
