@@ -58,7 +58,7 @@ def rows(folder: Path) -> Callable[..., list[tuple[Any, ...]]]:
         paths = [str(path) for path in Lake.open(folder).paths()]
         if not paths:
             return []
-        with duckdb.connect() as db:
+        with duckdb.cursor() as db:  # of the one engine that all tests read with
             db.execute("SET TimeZone = 'UTC'")
             return db.execute(
                 f"SELECT {columns} FROM read_parquet($1) ORDER BY ALL", [paths]

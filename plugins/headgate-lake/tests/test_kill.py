@@ -55,20 +55,29 @@ def begin(folder: Path, name: str, end: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command)
 
 
+def _reached(folder: Path, name: str) -> int:
+    cursor = folder.parent / f"cursor-{name}"
+    return int(cursor.read_text()) if cursor.exists() else 0
+
+
 def check_kills(folder: Path, rows: Rows, kills: int, seed: int) -> None:
     """Kills two workers at random moments, lets them finish, and compares."""
     chance = random.Random(seed)
     names, end = ("worker-0", "worker-1"), 10_000_000
     for _ in range(kills):
+        goal = {name: _reached(folder, name) + _BATCH * chance.randint(1, 6) for name in names}
         workers = [begin(folder, name, end) for name in names]
-        time.sleep(chance.uniform(1.0, 2.5))
+        for name, worker in zip(names, workers, strict=True):
+            while _reached(folder, name) < goal[name]:
+                assert worker.poll() is None
+                time.sleep(0.005)
+        time.sleep(chance.uniform(0, 0.2))
         for worker in workers:
             worker.kill()
             worker.wait()
     expected = set()
     for name in names:
-        cursor = folder.parent / f"cursor-{name}"
-        reached = int(cursor.read_text()) if cursor.exists() else 0
+        reached = _reached(folder, name)
         last = begin(folder, name, reached + 2 * _BATCH)
         assert last.wait() == 0
         expected |= {(f"{name}-{offset}",) for offset in range(reached + 2 * _BATCH)}

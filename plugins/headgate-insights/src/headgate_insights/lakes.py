@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 import headgate_lake
 from headgate_insights.errors import FigureError
 from headgate_insights.persons import LINKED_VISITORS, KnownPersons, Persons
 
-__all__ = ["Lake", "Statement", "StoredLake"]
+__all__ = ["History", "Lake", "Statement", "StoredLake"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,20 @@ class Statement:
     sql: str
     start: datetime
     end: datetime
+
+
+class History(Struct, frozen=True, kw_only=True):
+    """What became of the days of a range, which are days of UTC.
+
+    Attributes:
+        days: those that have events.
+        closed: those of them that wait for no more events.
+        changes: of closed days, the newest first: events that came late, or were erased.
+    """
+
+    days: int
+    closed: int
+    changes: tuple[headgate_lake.Change, ...]
 
 
 class Lake(Protocol):
@@ -43,6 +60,9 @@ class Lake(Protocol):
     def run(self, statement: Statement) -> list[tuple[Any, ...]]:
         """Returns the rows of a statement."""
 
+    def history(self, start: datetime, end: datetime) -> History | None:
+        """Returns what became of the days of a range; None if the lake keeps no account of it."""
+
 
 class StoredLake:
     """The lake of a gateway. Each statement runs in a process of its own, within the limits of SQL.
@@ -51,6 +71,7 @@ class StoredLake:
         lake: its files.
         runner: of queries over it.
         people: who is who in its events.
+        cancelled: ends the query that runs, and refuses more, once it is set.
     """
 
     def __init__(
@@ -58,11 +79,16 @@ class StoredLake:
         lake: headgate_lake.Lake,
         runner: headgate_lake.Runner,
         people: headgate_lake.People | None = None,
+        *,
+        cancelled: threading.Event | None = None,
     ) -> None:
-        # Both are read once, so that all queries of a figure go by the same.
-        self.span = lake.span
-        self.watermark = lake.watermark
+        # This is read once, so that all queries of a figure go by the same.
+        self._state = state = lake.state()
+        first, last = state.first, state.last
+        self.span = None if first is None or last is None else (first, last)
+        self.watermark = state.watermark
         self._runner = runner
+        self._cancelled = cancelled
         self._people = people.file if people is not None else None
         self.persons: Persons = LINKED_VISITORS
         if people is not None and people.version:
@@ -82,10 +108,22 @@ class StoredLake:
             trusted=True,
             people=self._people,
         )
-        found = self._runner.run(query)
+        found = self._runner.run(query, self._cancelled)
         if found.truncated:
             raise FigureError(
                 f"the figure has more than {len(found.rows):,} numbers ([sql] max_rows): take a "
                 "shorter range, longer periods, or fewer values of the breakdown"
             )
         return found.rows
+
+    def history(self, start: datetime, end: datetime) -> History:
+        """Returns what became of the days of a range."""
+        first, last = (
+            f"{moment.astimezone(UTC):%Y-%m-%d}" for moment in (start, end - timedelta.resolution)
+        )
+        days = [one for one in self._state.days if first <= one.day <= last]
+        return History(
+            days=len(days),
+            closed=sum(one.closed for one in days),
+            changes=tuple(one for one in self._state.changes if first <= one.day <= last),
+        )

@@ -20,7 +20,7 @@ from headgate_lake.columns import COLUMNS, SCHEMA_VERSION, Column, person_of
 from headgate_lake.config import LakeConfig
 from headgate_lake.lake import Lake, LakeState
 from headgate_lake.manifest import Change, DataFile, Day, LakeError, Shard
-from headgate_lake.reports import reports_of
+from headgate_lake.reports import erased_since, reports_of
 
 if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name public
     from headgate_lake.failures import explained as explained
@@ -93,6 +93,7 @@ __all__ = [
     "Runner",
     "Shard",
     "__version__",
+    "erased_since",
     "explained",
     "find_folder",
     "find_lake",

@@ -29,6 +29,7 @@ __all__ = [
     "column_names",
     "derived",
     "person_of",
+    "person_sql",
     "projection",
 ]
 
@@ -58,6 +59,13 @@ class Column(NamedTuple):
 
 
 _CLICK_IDS = "gclid|gbraid|wbraid|fbclid|msclkid|ttclid|twclid|li_fat_id"
+
+
+def person_sql(text: str) -> str:
+    """Returns the SQL for the number of a visitor; `person_of` is the same in Python."""
+    # 63 bits, so that the number is never negative.
+    return f"(md5_number_upper({text}) >> 1)::BIGINT"
+
 
 _OF_PAGE = "CASE WHEN type = 'page' THEN {{properties.{}}} END"
 
@@ -122,8 +130,7 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "person",
         "BIGINT",
-        # 63 bits, so that the number is never negative; `person_of` is the same in Python.
-        "(md5_number_upper(visitor) >> 1)::BIGINT",
+        person_sql("visitor"),
         "Number of the visitor, the same for the same visitor; NULL without any id.",
     ),
     Column(

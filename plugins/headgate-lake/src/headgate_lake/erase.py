@@ -1,6 +1,7 @@
 """Erases users from a lake.
 
-Files that hold their events are written anew without them, and the old files are deleted at once,
+Files that hold their events are found by the index of `headgate_lake.persons`, and written anew
+without them, and the old files are deleted at once,
 with those that were replaced before and wait for their deletion. Merging waits meanwhile, as it
 might copy a row that is about to go. Events that are sent meanwhile are newer and stay.
 
@@ -19,10 +20,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway import Subjects
+from headgate_lake.columns import person_of
 from headgate_lake.manifest import DataFile
 from headgate_lake.parquet import Chosen, Unreadable
 from headgate_lake.removal import remove_rows
-from headgate_lake.reports import forget_reports
+from headgate_lake.reports import forget_reports, note_erasure
 from headgate_lake.retention import delete_removed
 from headgate_lake.session import Session
 from headgate_lake.sql.history import forget
@@ -66,6 +68,7 @@ def erase(root: Path, subjects: Subjects, memory_bytes: int, clock: Callable[[],
     owners = Chosen(
         _OWNED, {"users": sorted(subjects.users), "anonymous": sorted(subjects.anonymous)}
     )
+    ids = [*subjects.users, *subjects.anonymous]
     gone = Gone()
 
     def aside(file: DataFile, why: str) -> None:
@@ -76,11 +79,16 @@ def erase(root: Path, subjects: Subjects, memory_bytes: int, clock: Callable[[],
     try:
         with session.folder.maintaining(wait=True):
             gone.rows, gone.files = remove_rows(
-                session, session.manifest.files(), owners, why="erased", aside=aside
+                session,
+                session.manifest.holding_any(map(person_of, ids)),
+                owners,
+                why="erased",
+                aside=aside,
             )
             forget(root)
             forget_people(root)
-            gone.files += forget_reports(root, [*subjects.users, *subjects.anonymous])
+            note_erasure(root, clock())
+            gone.files += forget_reports(root, ids)
             delete_removed(session, grace_ms=-1)
             _delete_strays(session, owners, gone)
             gone.unread = len(session.folder.aside())

@@ -22,23 +22,45 @@ from headgate_lake.columns import (
     projection,
 )
 from headgate_lake.lines import fields_of
+from headgate_lake.persons import all_parts, ids_sql, part_bytes, parts_sql
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from duckdb import DuckDBPyConnection
 
-__all__ = ["ROW_GROUP_ROWS", "Chosen", "Contents", "Engine", "Staged", "Unreadable"]
+__all__ = ["ROW_GROUP_ROWS", "Chosen", "Contents", "Engine", "Origin", "Staged", "Unreadable"]
 
 ROW_GROUP_ROWS = 122_880
 """Rows of a row group, DuckDB's own default: its scans skip and divide work by row groups."""
 
-_FORMAT = f"""(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1,
-    ROW_GROUP_SIZE {ROW_GROUP_ROWS}, KV_METADATA {{headgate_lake: '{SCHEMA_VERSION}'}})"""
+_FORMAT = f"""FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1,
+    ROW_GROUP_SIZE {ROW_GROUP_ROWS}"""
+
+
+_SCHEMA, _LEVEL, _PARTS = "headgate_lake", "headgate_level", "headgate_parts"
+"""Keys of a file's metadata."""
 
 
 class Unreadable(Exception):
     """A Parquet file cannot be read, or is none of a lake."""
+
+
+class Origin(NamedTuple):
+    """What the metadata of a file says about it, so that a lost manifest can be made anew.
+
+    Attributes:
+        level: how often its rows were merged; 0 from a batch.
+        parts: names of the files that it replaces.
+        schema_version: of its columns.
+    """
+
+    level: int = 0
+    parts: tuple[str, ...] = ()
+    schema_version: int = SCHEMA_VERSION
+
+
+_OF_BATCH = Origin()
 
 
 class Staged(NamedTuple):
@@ -55,7 +77,12 @@ class Staged(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """What is in a Parquet file; times are in milliseconds."""
+    """What is in a Parquet file; times are in milliseconds.
+
+    Attributes:
+        spans: queue, first and last offset.
+        persons: the parts of the index of its ids; none if it has no index.
+    """
 
     rows: int
     first_ms: int
@@ -63,6 +90,7 @@ class Contents(NamedTuple):
     first_received_ms: int
     last_received_ms: int
     spans: tuple[tuple[str, int, int], ...]
+    persons: tuple[bytes, ...] = ()
 
 
 class Chosen(NamedTuple):
@@ -144,21 +172,28 @@ class Engine:
 
     # -- from other files --------------------------------------------------------
 
-    def merge(self, parts: Sequence[Path], path: Path, *, in_order: bool = False) -> Contents:
+    def merge(
+        self, parts: Sequence[Path], path: Path, *, level: int, in_order: bool = False
+    ) -> Contents:
         """Writes one file with the rows of several.
 
         Args:
+            level: of the new file.
             in_order: sort the rows by person and time.
         """
         order = " ORDER BY person, ts, queue_id, queue_offset" if in_order else ""
         source = f"(SELECT {column_names()} FROM {_read(parts)}{order})"  # noqa: S608
-        return self._copy(source, path)
+        return self._copy(source, path, origin=Origin(level, tuple(part.name for part in parts)))
 
-    def without(self, part: Path, chosen: Chosen, path: Path) -> Contents | None:
-        """Writes a file with the rows of another that are not chosen; None if none is left."""
+    def without(self, part: Path, chosen: Chosen, path: Path, *, level: int) -> Contents | None:
+        """Writes a file with the rows of another that are not chosen; None if none is left.
+
+        Args:
+            level: of both files.
+        """
         rows = f"FROM {_read([part])} WHERE NOT ({chosen.where})"
         left = f"(SELECT {column_names()} {rows})"
-        contents = self._copy(left, path, chosen.parameters)
+        contents = self._copy(left, path, chosen.parameters, Origin(level, (part.name,)))
         if contents.rows:
             return contents
         path.unlink(missing_ok=True)
@@ -174,6 +209,8 @@ class Engine:
 
     def offsets_in(self, parts: Sequence[Path], queue_id: str, offsets: Sequence[int]) -> set[int]:
         """Returns which of these offsets of a queue are in the files."""
+        if not parts:
+            return set()
         found = self._run(
             f"SELECT queue_offset FROM {_read(parts)} WHERE queue_id = $queue_id "  # noqa: S608
             "AND queue_offset BETWEEN $first AND $last "
@@ -189,6 +226,8 @@ class Engine:
 
     def ids_in(self, parts: Sequence[Path], ids: Sequence[str]) -> set[tuple[str, str]]:
         """Returns which of these message ids are in the files, each with its source."""
+        if not parts:
+            return set()
         found = self._run(
             f"SELECT source, message_id FROM {_read(parts)} "  # noqa: S608
             "WHERE message_id IN (SELECT unnest($ids))",
@@ -204,7 +243,8 @@ class Engine:
         """
         if not path.exists():
             return "it is missing"
-        values = ", ".join(f'count("{column.name}")' for column in COLUMNS)
+        # A count alone would not unpack the values.
+        values = ", ".join(f'bit_xor(hash("{column.name}"))' for column in COLUMNS)
         try:
             found = self._run(f"SELECT count(*), {values} FROM {_read([path])}")  # noqa: S608
         except Unreadable as error:
@@ -212,23 +252,74 @@ class Engine:
         held = int(found[0][0])
         return "" if held == rows else f"it holds {held} rows, and the manifest says {rows}"
 
+    def origin(self, path: Path) -> Origin:
+        """Reads the metadata of a file.
+
+        Raises:
+            Unreadable: it is no file of a lake.
+        """
+        rows = self._run(
+            f"SELECT decode(key), decode(value) FROM parquet_kv_metadata('{_quoted(path)}')"  # noqa: S608
+        )
+        found = dict(rows)
+        if _SCHEMA not in found:
+            raise Unreadable("it is none of a lake's files")
+        parts = tuple(filter(None, found.get(_PARTS, "").split(" ")))
+        return Origin(int(found.get(_LEVEL, "0")), parts, int(found[_SCHEMA]))
+
+    def shared(self, part: Path, others: Sequence[Path]) -> int:
+        """Counts the rows of a file that are in others, by their places in the queues."""
+        place = "queue_id, queue_offset"
+        found = self._run(
+            f"SELECT count(*) FROM (SELECT {place} FROM {_read([part])}) "  # noqa: S608
+            f"SEMI JOIN (SELECT {place} FROM {_read(others)}) USING ({place})"
+        )
+        return int(found[0][0])
+
     # -- common ------------------------------------------------------------------
 
-    def _copy(self, source: str, path: Path, parameters: dict[str, Any] | None = None) -> Contents:
+    def _copy(
+        self,
+        source: str,
+        path: Path,
+        parameters: dict[str, Any] | None = None,
+        origin: Origin = _OF_BATCH,
+    ) -> Contents:
+        metadata = {
+            _SCHEMA: origin.schema_version,
+            _LEVEL: origin.level,
+            _PARTS: " ".join(origin.parts),
+        }
+        noted = ", ".join(f"{key}: '{value}'" for key, value in metadata.items() if value)
         try:
-            self._run(f"COPY {source} TO '{_quoted(path)}' {_FORMAT}", parameters)
-            return self._contents(_read([path]))
+            self._run(
+                f"COPY {source} TO '{_quoted(path)}' ({_FORMAT}, KV_METADATA {{{noted}}})",
+                parameters,
+            )
+            contents = self.contents(path)
+            # A file from a batch does without: that would take a tenth of the time of its writing.
+            return contents._replace(persons=self.persons(path)) if origin.level else contents
         except BaseException:
             with suppress(OSError):
                 path.unlink(missing_ok=True)
             raise
 
-    def _contents(self, files: str) -> Contents:
+    def persons(self, path: Path) -> tuple[bytes, ...]:
+        """Returns the parts of the index of the ids in a file; see `headgate_lake.persons`."""
+        self._run(f"CREATE OR REPLACE TEMP TABLE ids AS {ids_sql(_read([path]))}")
+        try:
+            ((count,),) = self._run("SELECT count(*) FROM ids")
+            return all_parts(self._run(parts_sql("ids", part_bytes(count))))
+        finally:
+            self._run("DROP TABLE ids")
+
+    def contents(self, path: Path) -> Contents:
+        """Returns what is in a file."""
         found = self._run(
             f"""SELECT queue_id, min(queue_offset), max(queue_offset), count(*),
             epoch_ms(min(ts)), epoch_ms(max(ts)),
             epoch_ms(min(received_at)), epoch_ms(max(received_at))
-            FROM {files} GROUP BY queue_id ORDER BY queue_id"""  # noqa: S608
+            FROM {_read([path])} GROUP BY queue_id ORDER BY queue_id"""  # noqa: S608
         )
         if not found:
             return Contents(0, 0, 0, 0, 0, ())
@@ -274,6 +365,14 @@ def _unreadable() -> Iterator[None]:
         yield
     except (duckdb.InvalidInputException, duckdb.BinderException) as error:
         raise Unreadable(str(error).splitlines()[0]) from error
+    except UnicodeDecodeError as error:  # of a message that quotes damaged names
+        raise Unreadable("its metadata is damaged") from error
+    except duckdb.Error as error:
+        text = str(error).partition("\n")[0].strip()
+        # The Parquet reader's own errors have no class; a full disk and the like have one.
+        if type(error) is not duckdb.Error and "Could not read enough bytes" not in text:
+            raise
+        raise Unreadable(text) from error
 
 
 def _texts(body: str) -> str:

@@ -154,15 +154,14 @@ def test_names_of_views_are_unambiguous() -> None:
     assert snake_case("checkoutStarted (v2)!") == "checkout_started_v2"
 
 
-@pytest.mark.parametrize(
-    "name", ["a'b", 'a"b', "a;--", "events; DROP VIEW events", "日本", "x" * 128, "select", "a\\b"]
-)
-def test_any_name_is_a_view(tmp_path: Path, spares: Spares, name: str) -> None:
+def test_any_name_is_a_view(tmp_path: Path, spares: Spares) -> None:
     """Names of events and of properties may have any character; they are never SQL."""
-    lake = write_lake(tmp_path / "lake", [_bought(0, name, **{name: 1}), _bought(1, "Other")])
-    quoted = '"' + name.replace('"', '""') + '"'
-    with Runner(lake, spares=spares) as runner:
-        assert runner.run(Query(sql=f"SELECT {quoted} FROM {quoted}")).rows == [(1,)]
+    names = ["a'b", 'a"b', "a;--", "events; DROP VIEW events", "日本", "x" * 128, "select", "a\\b"]
+    events = [_bought(number, name, **{name: number}) for number, name in enumerate(names)]
+    with Runner(write_lake(tmp_path / "lake", events), spares=spares) as runner:
+        for number, name in enumerate(names):
+            quoted = '"' + name.replace('"', '""') + '"'
+            assert runner.run(Query(sql=f"SELECT {quoted} FROM {quoted}")).rows == [(number,)]
 
 
 def test_the_most_frequent_properties_have_columns(tmp_path: Path, spares: Spares) -> None:

@@ -181,6 +181,8 @@ def _show(summary: Summary, refused: Path | None) -> None:
         say(f"{summary.mended:,} records have bytes that are no UTF-8, which were replaced")
     for problem in summary.damaged:
         say(f"damaged: {problem}", err=True)
+    for path, why in summary.broken:
+        say(f"{path} of the lake cannot be read ({why}); it is in aside/ now", err=True)
     if refused is not None and (summary.refused or summary.discarded):
         say(f"the records that were not taken are in {refused}")
     if summary.old:

@@ -53,6 +53,7 @@ class Summary(Struct):
         refused: records that are no events, by reason.
         mended: records with bytes that are no UTF-8, which were replaced; they count elsewhere too.
         damaged: why files could not be read to their end. What stands before counts.
+        broken: files of the lake that could not be read and were set aside, with the reason.
         early: records before the time that the import begins with.
         old: events that the lake's `retention_days` will remove; they are among those taken.
     """
@@ -65,6 +66,7 @@ class Summary(Struct):
     refused: dict[str, int] = {}
     mended: int = 0
     damaged: list[str] = []
+    broken: list[tuple[str, str]] = []
     early: int = 0
     old: int = 0
 
@@ -223,6 +225,7 @@ class Importer:
             wrote = writer.write(batch, by_id=True)
             self.summary.taken += wrote.added
             self.summary.known += wrote.known
+            self.summary.broken += wrote.broken
             return wrote.most_files
 
         if explained(self._folder, write) >= self._config.merge_files:

@@ -8,7 +8,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -58,8 +58,13 @@ class Files(Protocol):
     def folder(self) -> Path:
         """Its folder."""
 
-    def paths(self, start: datetime | None = None, end: datetime | None = None) -> Sequence[Path]:
-        """Returns the files that may hold events from `start` to before `end`."""
+    def paths(
+        self,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        persons: Iterable[int] | None = None,
+    ) -> Sequence[Path]:
+        """Returns the files that may hold events of the time, and of these persons if given."""
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +74,9 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
         sql: one SELECT.
         parameters: values of its ``?`` or ``$1``, or of its ``$name``.
         start, end: the views have the events from `start` to before `end`.
+        persons: only files that may hold one of them are read; the SQL still has to choose their
+            rows. Numbers as in the column `person`, or `headgate_lake.person_of` a userId,
+            anonymousId or previousId.
         zone: time zone in which times are shown and cut to days.
         trusted: SQL of our own, of which no function is refused. The process is locked in all the
             same.
@@ -80,6 +88,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     parameters: Sequence[Any] | Mapping[str, Any] | None = None
     start: datetime | None = None
     end: datetime | None = None
+    persons: Sequence[int] | None = None
     zone: str = "UTC"
     trusted: bool = False
     parquet: Path | None = None
@@ -251,7 +260,8 @@ class Runner:
         limits = self._limits
         child.send(_job(query, folder, limits))
         names = self._receive(child, query, wire.Names)
-        paths = [str(path) for path in self._lake.paths(query.start, query.end)]
+        listed = self._lake.paths(query.start, query.end, query.persons)
+        paths = [str(path) for path in listed]
         people = str(query.people) if query.people is not None else None
         views = {name.casefold() for name in names.places}
         setup = setup_of(views, paths, query.start, query.end, people)
