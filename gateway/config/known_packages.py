@@ -11,6 +11,8 @@ KNOWN_TABLES = {
     "report": "headgate-insights",
     "sql": "headgate-lake",
     "traits": "headgate-profiles",
+    "audiences": "headgate-profiles",
+    "audience-job": "headgate-profiles",
     "profile-api": "headgate-profiles",
 }
 """Maps a table of config.toml to the package that reads it."""

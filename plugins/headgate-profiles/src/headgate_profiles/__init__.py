@@ -13,6 +13,7 @@ from gateway import (
     Destination,
     DestinationSpec,
     IdentitySpec,
+    JobSpec,
     KnownPeople,
     Scope,
     TableSpec,
@@ -31,6 +32,7 @@ __all__ = [
     "register_config",
     "register_destinations",
     "register_identities",
+    "register_jobs",
 ]
 
 __version__ = "0.1.0"
@@ -59,21 +61,40 @@ def register_destinations(register: Callable[[DestinationSpec[Any]], None]) -> N
             idempotent=True,
             atomic=True,
             rehearses=True,
-            tables=("traits",),
+            tables=("traits", "audiences"),
         )
     )
 
 
 @hookimpl
 def register_config(register: Callable[[TableSpec[Any]], None]) -> None:
-    """Registers ``[traits.NAME]`` and ``[profile-api]``."""
+    """Registers ``[traits.NAME]``, ``[audiences.NAME]`` and what belongs to them."""
+    from headgate_profiles.audiences.config import AudienceConfig, AudiencesConfig, check_audiences
+
     register(TableSpec("traits", ComputedTrait, per_id=True))
+    register(TableSpec("audiences", AudienceConfig, per_id=True, check=check_audiences))
+    register(TableSpec("audience-job", AudiencesConfig))
     register(TableSpec("profile-api", ProfileApiConfig))
 
 
 @hookimpl
+def register_jobs(register: Callable[[JobSpec], None]) -> None:
+    """Registers the job ``audiences``."""
+    from headgate_profiles.audiences.job import AUDIENCE_JOB
+
+    register(AUDIENCE_JOB)
+
+
+@hookimpl
 def register_commands(register: Callable[[CommandSpec], None]) -> None:
-    """Registers ``gateway profile``."""
+    """Registers ``gateway profile`` and ``gateway audience``."""
+    register(
+        CommandSpec(
+            "audience",
+            "Look at audiences: who belongs to them, and why.",
+            f"{__name__}.commands.audience:audience",
+        )
+    )
     register(
         CommandSpec(
             "profile",

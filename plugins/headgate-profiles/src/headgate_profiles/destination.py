@@ -14,8 +14,8 @@ from typing import TypeVar
 
 from gateway import Batch, Context, Destination, Erasure, Misconfigured, Subjects
 from headgate_profiles.api.reading import ProfileReader
-from headgate_profiles.computed.definition import definitions_of
 from headgate_profiles.config import ProfilesConfig, graph_path, rules_of
+from headgate_profiles.counted import counted
 from headgate_profiles.failures import explained
 from headgate_profiles.identifiers import Identifier, Reader, clean
 from headgate_profiles.learner import Known, Learner, facts_of
@@ -47,7 +47,7 @@ class ProfilesDestination(Destination):
         )
         self._known = Known(config.max_cached)
         self._learner = Learner(self._reader, self._known)
-        observer = Observer(config.traits, definitions_of(context.tables), context.count)
+        observer = Observer(config.traits, counted(context.tables), context.count)
         self._keeper = Keeper(observer, config.traits, config.max_identifier_chars)
         schema = Schema(rules.kinds, config.traits, observer.definitions)
         self.reader = ProfileReader(self._path, rules, schema)

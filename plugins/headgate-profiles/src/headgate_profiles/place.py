@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from gateway import ConfigError, Scope
-from headgate_profiles.computed.definition import definitions_of
 from headgate_profiles.config import ProfilesConfig, graph_path, rules_of
+from headgate_profiles.counted import counted
 from headgate_profiles.profile import Schema
 from headgate_profiles.store import Store
 
@@ -39,7 +39,7 @@ def find_profiles(scope: Scope, id_: str | None = None) -> tuple[str, ProfilesCo
 def schema_of(scope: Scope, store: Store, id_: str | None = None) -> Schema:
     """Returns how the profiles of a config are read; arguments as in `find_profiles`."""
     _, config = find_profiles(scope, id_)
-    return Schema(store.rules.kinds, config.traits, definitions_of(scope.tables))
+    return Schema(store.rules.kinds, config.traits, counted(scope.tables))
 
 
 @contextmanager

@@ -59,7 +59,11 @@ class ShownTrait(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """How profiles are read: types of identifiers, rules of traits, and the computed ones."""
+    """How profiles are read: types of identifiers, rules of traits, and what is counted.
+
+    Attributes:
+        definitions: computed traits, and without a name what only audiences need.
+    """
 
     kinds: Kinds
     settings: TraitSettings
@@ -89,7 +93,8 @@ class Profile:
             value = shown(schema.settings.rule_of(name), values, schema.settings.max_items)
             if value is not None:
                 found[name] = ShownTrait(value.value, value.origin)
-        for definition in schema.definitions if self.number else ():
+        named = (one for one in schema.definitions if one.name) if self.number else ()
+        for definition in named:
             buckets = self.activity.computed.get(definition.key, {})
             result = definition.result(buckets, now_ms)
             if result is not None:

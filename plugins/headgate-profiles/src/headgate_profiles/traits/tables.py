@@ -5,19 +5,26 @@ activity         counts and times of each identifier; see `headgate_profiles.tra
 traits           its traits; see `headgate_profiles.traits.values`
 accounts         activity and traits of each account, by its groupId
 account_members  which identifier belongs to which account, and since when that is known
+audiences        the members of each audience, by profile, and when each was seen to enter
+audience_changes who entered and left, in their order
 counted          see `headgate_profiles.traits.counted`
 ===============  ===================================================================================
 """
 
 from __future__ import annotations
 
-__all__ = ["FORGET", "KEPT", "SHARED_MS"]
+__all__ = ["FORGET", "FORGET_PROFILE", "KEPT", "SHARED_MS"]
 
 FORGET = tuple(
     f"DELETE FROM {table} WHERE identifier = :number"
     for table in ("activity", "traits", "account_members")
 )
 """SQL: removes what an identifier brought."""
+
+FORGET_PROFILE = tuple(
+    f"DELETE FROM {table} WHERE profile = ?" for table in ("audiences", "audience_changes")
+)
+"""SQL: removes what is known of a profile by its number."""
 
 SHARED_MS = (
     "SELECT min(at_ms) FROM refusals WHERE identifier = number AND reason = 'other_user' "
@@ -40,6 +47,17 @@ KEPT = (
         PRIMARY KEY (identifier, account)
     ) WITHOUT ROWID""",
     "CREATE INDEX account_members_by_account ON account_members (account)",
+    """CREATE TABLE audiences (
+        audience TEXT NOT NULL, profile INTEGER NOT NULL, entered_ms INTEGER NOT NULL,
+        PRIMARY KEY (audience, profile)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX audiences_by_profile ON audiences (profile)",
+    """CREATE TABLE audience_changes (
+        id INTEGER PRIMARY KEY, audience TEXT NOT NULL, profile INTEGER NOT NULL,
+        at_ms INTEGER NOT NULL, entered INTEGER NOT NULL
+    )""",
+    "CREATE INDEX audience_changes_by_audience ON audience_changes (audience, id)",
+    "CREATE INDEX audience_changes_by_profile ON audience_changes (profile)",
     """CREATE TABLE counted (
         queue_id TEXT NOT NULL, first INTEGER NOT NULL, next INTEGER NOT NULL,
         PRIMARY KEY (queue_id, first)
