@@ -23,5 +23,6 @@ KNOWN_COMMANDS = {
     "insights": "headgate-insights",
     "demo-history": "headgate-demo",
     "profile": "headgate-profiles",
+    "audience": "headgate-profiles",
 }
 """Maps a command to the package that brings it."""
