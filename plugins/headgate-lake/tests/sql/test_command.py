@@ -253,6 +253,7 @@ def ask(
         project=ProjectConfig(),
         identities={},
         tables={"sql": limits},
+        identities={},
         configs=lambda _: {"lake": LakeConfig(path=str(shop.folder))},
         path=Path,
         file=Path("config.toml"),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from headgate_lake import Lake, Limits, Query, QueryInvalid, Runner
+from headgate_lake import DataFile, Lake, Limits, Query, QueryInvalid, Runner
 from headgate_lake.sql import catalogue
 from headgate_lake.sql.catalogue import snake_case, type_of, view_names
 from headgate_lake.sql.process import Spares
@@ -69,7 +70,7 @@ def test_an_empty_lake_has_all_views(tmp_path: Path, spares: Spares) -> None:
             answer = runner.run(Query(sql=f"FROM {view}"))
             assert answer.rows == []
             assert len(answer.columns) > 10
-        with pytest.raises(QueryInvalid, match="Views: events, people, sessions"):
+        with pytest.raises(QueryInvalid, match="Views: events, people, sessions, pages, screens"):
             runner.run(Query(sql="FROM order_completed"))
 
 
@@ -103,6 +104,29 @@ def test_an_event_is_a_view_with_typed_properties(tmp_path: Path, spares: Spares
             ("x", 2.0, '[{"sku":"a"}]', None),
             ("7", 1.5, None, 3),
         ]
+
+
+def test_each_type_of_event_is_a_view(tmp_path: Path, spares: Spares) -> None:
+    """Pages and screens have their properties as columns, identifies and groups their traits."""
+    lake = write_lake(
+        tmp_path / "lake",
+        [
+            _at(0, type="page", name="Home", properties={"section": "a", "name": "x"}),
+            _at(1, type="screen", name="Cart", properties={"items": 2}),
+            _at(2, type="identify", traits={"plan": "pro", "age": 40, "os": "x"}),
+            _at(3, type="group", groupId="acme", traits={"seats": 5}),
+            _bought(4, "Pages", n=1),
+        ],
+    )
+    expected = {
+        "SELECT name, section, properties_name FROM pages": ("Home", "a", "x"),
+        "SELECT name, items FROM screens": ("Cart", 2),
+        "SELECT plan, age, traits_os FROM identifies": ("pro", 40, "x"),
+        "SELECT group_id, seats FROM groups": ("acme", 5),
+        "SELECT n FROM event_pages": (1,),
+    }
+    with Runner(lake, spares=spares) as runner:
+        assert {sql: runner.run(Query(sql=sql)).rows[0] for sql in expected} == expected
 
 
 def test_types_are_kept(tmp_path: Path, spares: Spares) -> None:
@@ -182,15 +206,15 @@ def test_files_that_went_away_are_listed_again(tmp_path: Path, spares: Spares) -
     """A query whose files were merged since they were listed runs once more with the new list."""
     lake = write_lake(tmp_path / "lake", [_bought(0)])
 
-    class Stale:
-        folder = lake.folder
+    class Stale(Lake):
         asked = 0
 
-        def paths(self, *_: Any) -> list[Path]:
-            self.asked += 1
-            return [tmp_path / "gone.parquet"] if self.asked == 1 else list(lake.paths())
+        def files(self, *_: Any) -> tuple[DataFile, ...]:
+            Stale.asked += 1
+            files = super().files()
+            return (replace(files[0], path="gone.parquet"),) if self.asked == 1 else files
 
-    with Runner(Stale(), spares=spares) as runner:
+    with Runner(Stale(lake.folder), spares=spares) as runner:
         assert runner.run(Query(sql="SELECT count(*) FROM events")).rows == [(1,)]
 
 
