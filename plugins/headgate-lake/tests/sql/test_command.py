@@ -251,7 +251,6 @@ def ask(
     monkeypatch.setattr(admin, "_runner", lambda *_: runner)
     scope: Any = SimpleNamespace(
         project=ProjectConfig(),
-        identities={},
         tables={"sql": limits},
         identities={},
         configs=lambda _: {"lake": LakeConfig(path=str(shop.folder))},
