@@ -253,7 +253,6 @@ def ask(
         project=ProjectConfig(),
         identities={},
         tables={"sql": limits},
-        identities={},
         configs=lambda _: {"lake": LakeConfig(path=str(shop.folder))},
         path=Path,
         file=Path("config.toml"),
