@@ -44,6 +44,7 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from gateway.cli.kit import find_gateway as find_gateway
     from gateway.cli.kit import load_scope as load_scope
     from gateway.cli.kit import make_table as make_table
+    from gateway.cli.kit import record_audit as record_audit
     from gateway.cli.kit import require_gateway as require_gateway
     from gateway.cli.options import CONFIG_OPTION as CONFIG_OPTION
     from gateway.cli.options import Moment as Moment
@@ -66,7 +67,7 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from gateway.components.dry_run import Request as Request
     from gateway.components.dry_run_destination import DryRunDestination as DryRunDestination
     from gateway.components.figure import FigureSpec as FigureSpec
-    from gateway.components.hookspecs import hookimpl as hookimpl
+    from gateway.components.hookmarkers import hookimpl as hookimpl
     from gateway.components.identity import IdentitySpec as IdentitySpec
     from gateway.components.identity import KnownPeople as KnownPeople
     from gateway.components.identity import KnownPerson as KnownPerson
@@ -169,7 +170,8 @@ else:  # at run time
     _NAMES = {
         "gateway.cli.console": "Console",
         "gateway.cli.kit": (
-            "AdminClient find_figures find_gateway load_scope make_table require_gateway"
+            "AdminClient find_figures find_gateway load_scope make_table record_audit "
+            "require_gateway"
         ),
         "gateway.cli.options": "CONFIG_OPTION Moment explained_errors",
         "gateway.cli.output": "print_json say",
@@ -181,7 +183,7 @@ else:  # at run time
         "gateway.components.dry_run": "Rehearsal Request",
         "gateway.components.dry_run_destination": "DryRunDestination",
         "gateway.components.figure": "FigureSpec",
-        "gateway.components.hookspecs": "hookimpl",
+        "gateway.components.hookmarkers": "hookimpl",
         "gateway.components.identity": "IdentitySpec KnownPeople KnownPerson",
         "gateway.components.job": "JobSpec",
         "gateway.components.ports": "Intake",

@@ -29,7 +29,7 @@ from headgate_profiles.timeline import EVER_DAYS, events_of
 
 __all__ = ["show"]
 
-_WIDEST = 60
+_WIDEST = 40
 
 
 @click.command()
@@ -77,7 +77,7 @@ def _print_identifiers(scope: Scope, person: Person) -> None:
     for each, first_ms in person.seen.items():
         since_ms = person.shared.get(each)
         note = f"shared since {moment(since_ms, scope.project.zone)}" if since_ms else ""
-        table.add_row(each.type, each.value, moment(first_ms, scope.project.zone), note)
+        table.add_row(each.type, _short(each.value), moment(first_ms, scope.project.zone), note)
     Console().print(table)
 
 
@@ -128,5 +128,6 @@ def _print_events(scope: Scope, timeline: list[tuple[int, dict[str, Any]]]) -> N
 
 
 def _short(value: Any) -> str:
+    """Returns the begin of a long value, such as a hash, so that the table fits; --json has all."""
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-    return text if len(text) <= _WIDEST else text[: _WIDEST - 3] + "..."
+    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
