@@ -3,10 +3,10 @@
 A file of schema version 1 has exactly these columns, in this order. Whatever has no column of its
 own is in `properties`, `traits` and `context`, as JSON.
 
-The SQL of a column may use the fields of `headgate_lake.lines.Line`, the values of `DERIVED`, the
-staged `moment` and `received`, and ``{context.a.b}`` or ``{properties.a}`` for the text at a path
-of a body. Each body is parsed once for all its paths, which takes a third of the time of one
-look-up for each path.
+The SQL of a column may use the columns of `headgate_lake.arriving.Arriving`, the values of
+`DERIVED`, the event's `moment` and `received`, and ``{context.a.b}`` or ``{properties.a}`` for the
+text at a path of a body. Each body is parsed once for all its paths, which takes a third of the
+time of one look-up for each path.
 """
 
 from __future__ import annotations
