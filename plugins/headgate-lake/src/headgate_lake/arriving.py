@@ -111,8 +111,9 @@ def _texts(texts: list[str | None]) -> CArray:
 
     try:
         return na.c_array(texts, na.string())
-    except UnicodeEncodeError:  # a transform has cut a character in half
-        return na.c_array([text and _whole(text) for text in texts], na.string())
+    except ValueError:  # a transform has cut a character in half, or has set a number
+        whole = [None if text is None else _whole(str(text)) for text in texts]
+        return na.c_array(whole, na.string())
 
 
 def _bodies(bodies: list[bytes]) -> CArray:
