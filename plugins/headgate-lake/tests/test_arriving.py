@@ -52,7 +52,7 @@ def recorded_events() -> list[Event]:
         whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         requests.append(json.loads(whole))
     sent = [event for request in requests for event in request.get("batch", [request])]
-    return [event_from_client({"type": "track", **event}) for event in sent]
+    return [event_from_client({"type": "track", "messageId": "m", **event}) for event in sent]
 
 
 @pytest.mark.skipif(
