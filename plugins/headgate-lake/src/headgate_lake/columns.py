@@ -63,19 +63,28 @@ _OF_PAGE = "CASE WHEN type = 'page' THEN {{properties.{}}} END"
 
 
 def _host(url: str) -> str:
-    pattern = "^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?([^/?#:]+)"
-    return f"nullif(lower(regexp_extract({url}, '{pattern}', 1)), '')"
+    """Returns the SQL of a host; the pattern for a user before it takes seven times as long."""
+    scheme, host = "^[A-Za-z][A-Za-z0-9+.-]*://", "([^/?#:]+)"
+    return (
+        f"nullif(lower(CASE WHEN contains({url}, '@') "
+        f"THEN regexp_extract({url}, '{scheme}(?:[^/?#@]*@)?{host}', 1) "
+        f"ELSE regexp_extract({url}, '{scheme}{host}', 1) END), '')"
+    )
 
 
 def _click(part: int) -> str:
+    """Returns the SQL of a click id or its name; most addresses have no name that ends in id."""
     pattern = f"[?&]({_CLICK_IDS})=([^&#]+)"
-    query = "coalesce({context.page.search}, page_url)"
-    return f"nullif(regexp_extract({query}, '{pattern}', {part}), '')"
+    return (
+        f"CASE WHEN contains(query, 'id=') "
+        f"THEN nullif(regexp_extract(query, '{pattern}', {part}), '') END"
+    )
 
 
 DERIVED: dict[str, str] = {
     "page_url": "coalesce({context.page.url}, " + _OF_PAGE.format("url") + ")",
     "referrer": "coalesce({context.page.referrer}, " + _OF_PAGE.format("referrer") + ")",
+    "query": "coalesce({context.page.search}, page_url)",
     "page_on": _host("page_url"),
     "referred_by": _host("referrer"),
     "click_type": _click(1),
@@ -123,7 +132,8 @@ COLUMNS: tuple[Column, ...] = (
         "person",
         "BIGINT",
         # 63 bits, so that the number is never negative; `person_of` is the same in Python.
-        "(md5_number_upper(visitor) >> 1)::BIGINT",
+        # `md5_number_upper` makes the same of the digits of the number, in seven times the time.
+        f"((md5_number(visitor) & {2**64 - 1}::UHUGEINT) >> 1)::BIGINT",
         "Number of the visitor, the same for the same visitor; NULL without any id.",
     ),
     Column(
