@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from itertools import accumulate
 from operator import attrgetter
@@ -27,25 +27,27 @@ CHUNK = 2_048
 """Events that are laid out at once, as many as DuckDB works on at once: joining their bodies holds
 the interpreter for less than a millisecond."""
 
-_TEXTS: dict[str, Callable[[Event], str | None]] = {
-    "message_id": attrgetter("message_id"),
-    "source": attrgetter("source_id"),
-    "type": attrgetter("type"),
-    "timestamp": attrgetter("timestamp"),
-    "received_at": attrgetter("received_at"),
-    "event": attrgetter("event"),
-    "name": attrgetter("name"),
-    "user_id": attrgetter("user_id"),
-    "anonymous_id": attrgetter("anonymous_id"),
-    "group_id": attrgetter("group_id"),
-    "previous_id": attrgetter("previous_id"),
-    "visitor": visitor_of,
+_TEXTS = {
+    "message_id": "message_id",
+    "source": "source_id",
+    "type": "type",
+    "timestamp": "timestamp",
+    "received_at": "received_at",
+    "event": "event",
+    "name": "name",
+    "user_id": "user_id",
+    "anonymous_id": "anonymous_id",
+    "group_id": "group_id",
+    "previous_id": "previous_id",
 }
-_BODIES: dict[str, Callable[[Event], bytes]] = {
-    "properties": attrgetter("raw_properties"),
-    "traits": attrgetter("raw_traits"),
-    "context": attrgetter("raw_context"),
-}
+"""Columns of texts, with the attributes of events that they are."""
+
+_BODIES = {name: f"raw_{name}" for name in ("properties", "traits", "context")}
+"""Columns of JSON, likewise."""
+
+_read = attrgetter(
+    *_TEXTS.values(), *_BODIES.values()
+)  # at once: each event is fetched from memory
 _NO_NOTES = Event().notes
 _UNPAIRED = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
@@ -57,8 +59,8 @@ _UNPAIRED = re.compile(
 class Arriving:
     """Events as columns. DuckDB reads them by the Arrow PyCapsule protocol, as often as it likes.
 
-    The columns: those of `_TEXTS` as VARCHAR, those of `_BODIES` as JSON, ``weight`` DOUBLE,
-    ``weight_doubt`` VARCHAR, ``queue_offset`` BIGINT.
+    The columns: those of `_TEXTS` as VARCHAR, those of `_BODIES` as JSON, ``visitor`` VARCHAR,
+    ``weight`` DOUBLE, ``weight_doubt`` VARCHAR, ``queue_offset`` BIGINT.
 
     Args:
         offsets: of the events in their queue.
@@ -87,26 +89,29 @@ def _schema() -> CSchema:
 
     json = na.extension_type(na.string(), "arrow.json")
     kinds: dict[str, Any] = dict.fromkeys(_TEXTS, na.string()) | dict.fromkeys(_BODIES, json)
-    kinds |= {"weight": na.float64(), "weight_doubt": na.string(), "queue_offset": na.int64()}
+    kinds |= {"visitor": na.string(), "weight": na.float64(), "weight_doubt": na.string()}
+    kinds["queue_offset"] = na.int64()
     return na.c_schema(na.struct(kinds))
 
 
 def _laid_out(events: Sequence[Event], offsets: Sequence[int]) -> CArray:
     import nanoarrow as na
 
+    columns = list(zip(*map(_read, events), strict=True))
     notes = [event.notes if len(event.raw_notes) else _NO_NOTES for event in events]
     weights = [None if note.weight == 1.0 else note.weight for note in notes]
-    columns = [
-        *(_texts(list(map(read, events))) for read in _TEXTS.values()),
-        *(_bodies(list(map(read, events))) for read in _BODIES.values()),
+    laid_out = [
+        *map(_texts, columns[: len(_TEXTS)]),
+        *map(_bodies, columns[len(_TEXTS) :]),
+        _texts(list(map(visitor_of, events))),
         na.c_array(weights, na.float64()),
         _texts([note.weight_doubt for note in notes]),
         na.c_array(array("q", offsets), na.int64()),
     ]
-    return na.c_array_from_buffers(_schema(), len(events), [None], children=columns)
+    return na.c_array_from_buffers(_schema(), len(events), [None], children=laid_out)
 
 
-def _texts(texts: list[str | None]) -> CArray:
+def _texts(texts: Sequence[str | None]) -> CArray:
     import nanoarrow as na
 
     try:
@@ -116,7 +121,7 @@ def _texts(texts: list[str | None]) -> CArray:
         return na.c_array(whole, na.string())
 
 
-def _bodies(bodies: list[bytes]) -> CArray:
+def _bodies(bodies: Sequence[bytes]) -> CArray:
     """Lays out bodies of JSON; an empty one is an absent one."""
     import nanoarrow as na
 
