@@ -28,6 +28,7 @@ __all__ = [
     "body_paths",
     "column_names",
     "derived",
+    "leaves",
     "person_of",
     "projection",
 ]
@@ -250,28 +251,38 @@ def body_paths(body: str) -> list[str]:
 
 
 @cache
+def leaves() -> str:
+    """Returns the SQL that names the texts at all paths; it expects them in ``of_BODY`` lists.
+
+    An empty text says no more than a missing one.
+    """
+    return ", ".join(
+        f"nullif(of_{body}[{number}], '') AS {_leaf(body, path)}"
+        for body in ("context", "properties")
+        for number, path in enumerate(body_paths(body), 1)
+    )
+
+
+@cache
 def derived() -> str:
-    """Returns the SQL that makes the values of `DERIVED`; it expects what `projection` does."""
+    """Returns the SQL that makes the values of `DERIVED`, from `leaves` on."""
     return ", ".join(f"{_placed(sql)} AS {name}" for name, sql in DERIVED.items())
 
 
 @cache
 def projection() -> str:
-    """Returns the SQL that makes all columns.
-
-    It expects the texts at `body_paths` in the lists ``of_context`` and ``of_properties``, and the
-    values of `DERIVED`.
-    """
+    """Returns the SQL that makes all columns, from `leaves` and `derived` on."""
     return ", ".join(
         f'({_placed(column.sql)})::{column.type} AS "{column.name}"' for column in COLUMNS
     )
 
 
 def _placed(sql: str) -> str:
-    """Returns SQL with the texts at paths; an empty text says no more than a missing one."""
-    return _PATH.sub(
-        lambda path: f"nullif(of_{path[1]}[{body_paths(path[1]).index(path[2]) + 1}], '')", sql
-    )
+    return _PATH.sub(lambda path: _leaf(path[1], path[2]), sql)
+
+
+def _leaf(body: str, path: str) -> str:
+    return f'"{body}.{path}"'
 
 
 def person_of(visitor: str) -> int:

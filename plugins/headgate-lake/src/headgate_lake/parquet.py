@@ -22,6 +22,7 @@ from headgate_lake.columns import (
     body_paths,
     column_names,
     derived,
+    leaves,
     projection,
 )
 
@@ -287,7 +288,9 @@ def _rows() -> str:
     """Returns the SQL that makes all columns of the arriving events, and their day."""
     return f"""SELECT {projection()}, day FROM (
         SELECT *, {derived()} FROM (
-            SELECT *, {_texts("context")}, {_texts("properties")} FROM {_TIMED}
+            SELECT *, {leaves()} FROM (
+                SELECT *, {_texts("context")}, {_texts("properties")} FROM {_TIMED}
+            )
         )
     )"""  # noqa: S608
 
