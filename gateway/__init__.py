@@ -44,6 +44,7 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from gateway.cli.kit import find_gateway as find_gateway
     from gateway.cli.kit import load_scope as load_scope
     from gateway.cli.kit import make_table as make_table
+    from gateway.cli.kit import record_audit as record_audit
     from gateway.cli.kit import require_gateway as require_gateway
     from gateway.cli.options import CONFIG_OPTION as CONFIG_OPTION
     from gateway.cli.options import Moment as Moment
@@ -167,7 +168,8 @@ else:  # at run time
     _NAMES = {
         "gateway.cli.console": "Console",
         "gateway.cli.kit": (
-            "AdminClient find_figures find_gateway load_scope make_table require_gateway"
+            "AdminClient find_figures find_gateway load_scope make_table record_audit "
+            "require_gateway"
         ),
         "gateway.cli.options": "CONFIG_OPTION Moment explained_errors",
         "gateway.cli.output": "print_json say",

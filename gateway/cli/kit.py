@@ -20,6 +20,7 @@ __all__ = [
     "find_gateway",
     "load_scope",
     "make_table",
+    "record_audit",
     "require_gateway",
 ]
 
@@ -41,6 +42,23 @@ def load_scope(config_path: Path) -> Scope:
 
     with own_stdout():
         return make_scope(load(config_path), discover_for_scope(), now_ms, structlog.get_logger())
+
+
+def record_audit(scope: Scope, action: str, detail: Mapping[str, Any]) -> None:
+    """Writes an entry of the audit trail, as the user of the machine; the gateway may run.
+
+    Args:
+        action: ``area.verb``, such as ``lake.export``.
+        detail: counts and names out of config; no ids of users.
+
+    Raises:
+        StateError: it cannot be written.
+    """
+    from gateway.state import STATE_FILE
+    from gateway.state.audit_trail import local_actor, record_offline
+
+    path = scope.data_dir / STATE_FILE
+    record_offline(path, scope.clock(), local_actor(), action, detail)
 
 
 def find_figures() -> Mapping[str, FigureSpec[Any]]:

@@ -51,6 +51,7 @@ def call(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Call:
     kept = SavedFigure(type="trend", from_="7d", title="Purchases")
     scope: Any = SimpleNamespace(
         project=ProjectConfig(),
+        identities={},
         figures=own_figures(),
         tables={
             "sql": Limits(wait_seconds=0.05, at_once=1, max_waiting=1),

@@ -19,6 +19,7 @@ from headgate_lake.parquet import Chosen
 from headgate_lake.removal import remove_rows
 from headgate_lake.retention import delete_removed
 from headgate_lake.session import Session
+from headgate_lake.storage import Storage
 from headgate_lake.writer import LakeWriter
 
 __all__ = ["BATCH_EVENTS", "Loader", "queue_ids", "unload"]
@@ -35,7 +36,7 @@ class Loader:
     """Writes the events of one load; a context manager.
 
     Args:
-        folder: of the lake, made if it does not exist.
+        folder: of the lake, made if it does not exist; or where its files are.
         queue_id: names the load.
         memory_bytes: bound on DuckDB's memory.
         batch_events: events that are written at once.
@@ -48,7 +49,7 @@ class Loader:
 
     def __init__(
         self,
-        folder: Path,
+        folder: Path | Storage,
         queue_id: str,
         *,
         memory_bytes: int = _MEMORY_BYTES,
@@ -110,7 +111,7 @@ def queue_ids(folder: Path) -> list[str]:
 
 
 def unload(
-    folder: Path,
+    folder: Path | Storage,
     queue_id: str,
     *,
     memory_bytes: int = _MEMORY_BYTES,

@@ -251,7 +251,9 @@ def ask(
     monkeypatch.setattr(admin, "_runner", lambda *_: runner)
     scope: Any = SimpleNamespace(
         project=ProjectConfig(),
+        identities={},
         tables={"sql": limits},
+        identities={},
         configs=lambda _: {"lake": LakeConfig(path=str(shop.folder))},
         path=Path,
         file=Path("config.toml"),

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from gateway import CONFIG_OPTION, explained_errors, load_scope, print_json, say
+from gateway import CONFIG_OPTION, GatewayError, explained_errors, load_scope, print_json, say
 from headgate_lake.failures import explained
+from headgate_lake.manifest import MANIFEST
 from headgate_lake.place import LAKE_OPTION, find_lake
 from headgate_lake.rebuild import Rebuilt
 from headgate_lake.rebuild import rebuild as rebuild_manifest
@@ -28,7 +29,13 @@ def rebuild(config_path: Path, id_: str | None, *, yes: bool, as_json: bool) -> 
     """
     with explained_errors():
         scope = load_scope(config_path)
-        folder, config = find_lake(scope, id_)
+        storage, config = find_lake(scope, id_)
+        folder = storage.root
+        if storage.url:
+            raise GatewayError(
+                f"{storage.url}: has a copy of the manifest; move {folder / MANIFEST} away, and "
+                "the next start brings the copy here"
+            )
         with click.progressbar(length=1, label="reading files", file=sys.stderr) as bar:
 
             def progress(done: int, files: int) -> None:
