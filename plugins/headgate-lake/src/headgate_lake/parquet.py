@@ -142,7 +142,7 @@ class Engine:
             self._run(f"CREATE TEMP TABLE staged AS {_rows()}", self._arrived[1])
             self._arrived = "FROM staged", {}
         return [
-            Staged(day, retimed, Contents(*times, ((queue_id, first, last),)))
+            Staged(day, retimed, Contents._make((*times, ((queue_id, first, last),), ())))
             for day, retimed, first, last, *times in found
         ]
 
@@ -309,7 +309,7 @@ class Engine:
             epoch_ms(min(received_at)), epoch_ms(max(received_at))
             FROM {_read([path])} GROUP BY queue_id ORDER BY queue_id"""  # noqa: S608
         )
-        return _together([Contents(*row[3:], (row[:3],)) for row in found])
+        return _together([Contents._make((*row[3:], (row[:3],), ())) for row in found])
 
     def _run(self, sql: str, parameters: dict[str, Any] | None = None) -> list[Any]:
         db = self._opened()
