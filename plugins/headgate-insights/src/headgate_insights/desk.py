@@ -35,8 +35,13 @@ class Desk:
         self._room = threading.Semaphore(most)
         self._threads = ThreadPoolExecutor(most, "figure")
 
-    async def compute(self, work: Callable[[StoredLake], T]) -> T:
+    async def compute(
+        self, work: Callable[[StoredLake], T], people: headgate_lake.People | None = None
+    ) -> T:
         """Returns what `work` makes of the lake; a cancelled call ends its query.
+
+        Args:
+            people: who is who in its events.
 
         Raises:
             QueriesBusy: too many figures are being computed.
@@ -48,7 +53,7 @@ class Desk:
             )
         cancelled = threading.Event()
         done = self._threads.submit(
-            lambda: work(StoredLake(self._lake, self._runner, cancelled=cancelled))
+            lambda: work(StoredLake(self._lake, self._runner, people, cancelled=cancelled))
         )
         done.add_done_callback(lambda _: self._room.release())
         try:

@@ -21,13 +21,14 @@ from headgate_lake.config import LakeConfig
 from headgate_lake.lake import Lake, LakeState
 from headgate_lake.manifest import Change, DataFile, Day, LakeError, Shard
 from headgate_lake.reports import erased_since, reports_of
+from headgate_lake.storage import Storage
 
 if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name public
     from headgate_lake.failures import explained as explained
     from headgate_lake.loading import Loader as Loader
     from headgate_lake.loading import queue_ids as queue_ids
     from headgate_lake.loading import unload as unload
-    from headgate_lake.place import find_folder as find_folder
+    from headgate_lake.place import find_storage as find_storage
     from headgate_lake.sql.errors import QueriesBusy as QueriesBusy
     from headgate_lake.sql.errors import QueryCancelled as QueryCancelled
     from headgate_lake.sql.errors import QueryCrashed as QueryCrashed
@@ -49,7 +50,7 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
 _LATER = {
     name: module
     for module, names in {
-        "headgate_lake.place": "find_folder",
+        "headgate_lake.place": "find_storage",
         "headgate_lake.failures": "explained",
         "headgate_lake.loading": "Loader queue_ids unload",
         "headgate_lake.sql.errors": (
@@ -92,12 +93,13 @@ __all__ = [
     "QueryRefused",
     "Runner",
     "Shard",
+    "Storage",
     "__version__",
     "erased_since",
     "explained",
-    "find_folder",
     "find_lake",
     "find_people",
+    "find_storage",
     "limits_of",
     "person_of",
     "queue_ids",

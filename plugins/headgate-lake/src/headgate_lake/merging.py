@@ -20,14 +20,12 @@ from datetime import UTC, datetime
 from headgate_lake.broken import Aside, set_aside_broken
 from headgate_lake.config import LakeConfig
 from headgate_lake.manifest import DataFile, Kind, Manifest
+from headgate_lake.origin import CLOSED_LEVEL
 from headgate_lake.parquet import Unreadable
 from headgate_lake.session import Session
 from headgate_lake.watermark import watermark_ms
 
-__all__ = ["CLOSED_LEVEL", "close_days", "days_over", "merge_small"]
-
-CLOSED_LEVEL = 9
-"""Level of the file of a closed day; it is merged no more."""
+__all__ = ["close_days", "days_over", "merge_small"]
 
 _MOST_PARTS = 128  # of one merge, so that each step stays short
 
@@ -94,9 +92,7 @@ def _merge(
     name = session.writing.new_name(day)
     try:
         with session.reading(parts) as paths:
-            contents = session.engine.merge(
-                paths, session.writing.path / name, level=level, in_order=kind == "closed"
-            )
+            contents = session.engine.merge(paths, session.writing.path / name, level=level)
         missing = sum(part.rows for part in parts) - contents.rows
         if missing:
             raise Unreadable(f"{missing} rows are missing")

@@ -15,13 +15,13 @@ from headgate_lake.columns import (
     COLUMNS,
     EARLIEST,
     MOST_AHEAD_HOURS,
-    SCHEMA_VERSION,
     body_paths,
     column_names,
     derived,
     projection,
 )
 from headgate_lake.lines import fields_of
+from headgate_lake.origin import Origin
 from headgate_lake.persons import all_parts, ids_sql, part_bytes, parts_sql
 
 if TYPE_CHECKING:
@@ -29,35 +29,13 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-__all__ = ["ROW_GROUP_ROWS", "Chosen", "Contents", "Engine", "Origin", "Staged", "Unreadable"]
+__all__ = ["Chosen", "Contents", "Engine", "Staged", "Unreadable"]
 
-ROW_GROUP_ROWS = 122_880
-"""Rows of a row group, DuckDB's own default: its scans skip and divide work by row groups."""
-
-_FORMAT = f"""FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1,
-    ROW_GROUP_SIZE {ROW_GROUP_ROWS}"""
-
-
-_SCHEMA, _LEVEL, _PARTS = "headgate_lake", "headgate_level", "headgate_parts"
-"""Keys of a file's metadata."""
+_FORMAT = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1"
 
 
 class Unreadable(Exception):
     """A Parquet file cannot be read, or is none of a lake."""
-
-
-class Origin(NamedTuple):
-    """What the metadata of a file says about it, so that a lost manifest can be made anew.
-
-    Attributes:
-        level: how often its rows were merged; 0 from a batch.
-        parts: names of the files that it replaces.
-        schema_version: of its columns.
-    """
-
-    level: int = 0
-    parts: tuple[str, ...] = ()
-    schema_version: int = SCHEMA_VERSION
 
 
 _OF_BATCH = Origin()
@@ -172,18 +150,16 @@ class Engine:
 
     # -- from other files --------------------------------------------------------
 
-    def merge(
-        self, parts: Sequence[Path], path: Path, *, level: int, in_order: bool = False
-    ) -> Contents:
+    def merge(self, parts: Sequence[Path], path: Path, *, level: int) -> Contents:
         """Writes one file with the rows of several.
 
         Args:
-            level: of the new file.
-            in_order: sort the rows by person and time.
+            level: of the new file; that of a closed day is sorted by person and time.
         """
-        order = " ORDER BY person, ts, queue_id, queue_offset" if in_order else ""
+        origin = Origin(level, tuple(part.name for part in parts))
+        order = " ORDER BY person, ts, queue_id, queue_offset" if origin.is_closed else ""
         source = f"(SELECT {column_names()} FROM {_read(parts)}{order})"  # noqa: S608
-        return self._copy(source, path, origin=Origin(level, tuple(part.name for part in parts)))
+        return self._copy(source, path, origin=origin)
 
     def without(self, part: Path, chosen: Chosen, path: Path, *, level: int) -> Contents | None:
         """Writes a file with the rows of another that are not chosen; None if none is left.
@@ -261,11 +237,10 @@ class Engine:
         rows = self._run(
             f"SELECT decode(key), decode(value) FROM parquet_kv_metadata('{_quoted(path)}')"  # noqa: S608
         )
-        found = dict(rows)
-        if _SCHEMA not in found:
+        found = Origin.of(dict(rows))
+        if found is None:
             raise Unreadable("it is none of a lake's files")
-        parts = tuple(filter(None, found.get(_PARTS, "").split(" ")))
-        return Origin(int(found.get(_LEVEL, "0")), parts, int(found[_SCHEMA]))
+        return found
 
     def shared(self, part: Path, others: Sequence[Path]) -> int:
         """Counts the rows of a file that are in others, by their places in the queues."""
@@ -285,17 +260,9 @@ class Engine:
         parameters: dict[str, Any] | None = None,
         origin: Origin = _OF_BATCH,
     ) -> Contents:
-        metadata = {
-            _SCHEMA: origin.schema_version,
-            _LEVEL: origin.level,
-            _PARTS: " ".join(origin.parts),
-        }
-        noted = ", ".join(f"{key}: '{value}'" for key, value in metadata.items() if value)
         try:
-            self._run(
-                f"COPY {source} TO '{_quoted(path)}' ({_FORMAT}, KV_METADATA {{{noted}}})",
-                parameters,
-            )
+            options = f"{_FORMAT}, {origin.options()}"
+            self._run(f"COPY {source} TO '{_quoted(path)}' ({options})", parameters)
             contents = self.contents(path)
             # A file from a batch does without: that would take a tenth of the time of its writing.
             return contents._replace(persons=self.persons(path)) if origin.level else contents

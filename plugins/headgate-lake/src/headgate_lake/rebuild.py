@@ -1,7 +1,7 @@
 """Makes a lost or damaged manifest anew from the files.
 
 All that the manifest says about a file follows from the file: its place, its rows, and a few words
-in its metadata (`headgate_lake.parquet.Origin`). Files that were replaced stay on disk for a while,
+in its metadata (`headgate_lake.origin.Origin`). Files that were replaced stay on disk for a while,
 so a file is left out if another one says that it replaces it. Without that word, as in a restored
 backup, a copy is known by its rows: their places in the queues.
 
@@ -26,7 +26,7 @@ from msgspec import Struct
 
 from headgate_lake.folder import Folder, day_of, sync_dir
 from headgate_lake.manifest import MANIFEST, DataFile, Kind, LakeError, Manifest, Span
-from headgate_lake.merging import CLOSED_LEVEL
+from headgate_lake.origin import CLOSED_LEVEL
 from headgate_lake.parquet import Engine, Unreadable
 from headgate_lake.verification import Finding
 

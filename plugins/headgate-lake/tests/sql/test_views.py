@@ -70,7 +70,7 @@ def test_an_empty_lake_has_all_views(tmp_path: Path, spares: Spares) -> None:
             answer = runner.run(Query(sql=f"FROM {view}"))
             assert answer.rows == []
             assert len(answer.columns) > 10
-        with pytest.raises(QueryInvalid, match="Views: events, people, sessions"):
+        with pytest.raises(QueryInvalid, match="Views: events, people, sessions, pages, screens"):
             runner.run(Query(sql="FROM order_completed"))
 
 
@@ -104,6 +104,29 @@ def test_an_event_is_a_view_with_typed_properties(tmp_path: Path, spares: Spares
             ("x", 2.0, '[{"sku":"a"}]', None),
             ("7", 1.5, None, 3),
         ]
+
+
+def test_each_type_of_event_is_a_view(tmp_path: Path, spares: Spares) -> None:
+    """Pages and screens have their properties as columns, identifies and groups their traits."""
+    lake = write_lake(
+        tmp_path / "lake",
+        [
+            _at(0, type="page", name="Home", properties={"section": "a", "name": "x"}),
+            _at(1, type="screen", name="Cart", properties={"items": 2}),
+            _at(2, type="identify", traits={"plan": "pro", "age": 40, "os": "x"}),
+            _at(3, type="group", groupId="acme", traits={"seats": 5}),
+            _bought(4, "Pages", n=1),
+        ],
+    )
+    expected = {
+        "SELECT name, section, properties_name FROM pages": ("Home", "a", "x"),
+        "SELECT name, items FROM screens": ("Cart", 2),
+        "SELECT plan, age, traits_os FROM identifies": ("pro", 40, "x"),
+        "SELECT group_id, seats FROM groups": ("acme", 5),
+        "SELECT n FROM event_pages": (1,),
+    }
+    with Runner(lake, spares=spares) as runner:
+        assert {sql: runner.run(Query(sql=sql)).rows[0] for sql in expected} == expected
 
 
 def test_types_are_kept(tmp_path: Path, spares: Spares) -> None:

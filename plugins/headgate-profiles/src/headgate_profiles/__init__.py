@@ -33,7 +33,10 @@ __version__ = "0.1.0"
 
 def _build(config: ProfilesConfig, context: Context) -> Destination:
     from headgate_profiles.destination import ProfilesDestination
+    from headgate_profiles.dry_run import dry_run_destination
 
+    if context.rehearsal is not None:
+        return dry_run_destination(config, context)
     return ProfilesDestination(config, context)
 
 
@@ -50,6 +53,7 @@ def register_destinations(register: Callable[[DestinationSpec[Any]], None]) -> N
             batch=BatchPolicy(max_events=5_000, max_bytes=8_000_000, max_age_seconds=1.0),
             idempotent=True,
             atomic=True,
+            rehearses=True,
         )
     )
 

@@ -93,7 +93,7 @@ def check_any_order(facts: list[Fact], data: st.DataObject) -> None:
 
 
 @given(facts, st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_any_order_gives_the_same_graph(facts: list[Fact], data: st.DataObject) -> None:
     """Whatever the order, the batches and the workers, the graph is that of the sorted facts."""
     check_any_order(facts, data)

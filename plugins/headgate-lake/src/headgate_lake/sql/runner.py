@@ -33,7 +33,7 @@ from headgate_lake.sql.guard import FIXED_VIEWS
 from headgate_lake.sql.limits import MOST_SQL_BYTES, Limits
 from headgate_lake.sql.process import Child, Spares
 from headgate_lake.sql.slots import Slots
-from headgate_lake.sql.views import event_view, setup_of
+from headgate_lake.sql.views import TYPE_VIEWS, event_view, kind_of, setup_of
 from headgate_lake.sql.watch import Watch
 from headgate_lake.storage import StorageError
 
@@ -302,16 +302,21 @@ class Runner:
                 return self._rows(child, query)[1]
 
         files = list(by_path)
-        self._catalogue.refresh_names(files, look, portions)
+        if any(name.casefold() not in TYPE_VIEWS for name in wanted) or not wanted:
+            self._catalogue.refresh_names(files, look, portions)
         known = self._catalogue.names()
         views = view_names(known)
         made = []
         for name in wanted:
-            event = views.get(name.casefold())
-            if event is None:
-                raise unknown_view(name, [*FIXED_VIEWS, *views], query.sql, names.places[name])
-            self._catalogue.refresh(event, files, look, portions)
-            made.append(event_view(name, event, self._catalogue.properties(event)))
+            kind = TYPE_VIEWS.get(name.casefold())
+            if kind is None:
+                event = views.get(name.casefold())
+                if event is None:
+                    fixed = [*FIXED_VIEWS, *TYPE_VIEWS]
+                    raise unknown_view(name, [*fixed, *views], query.sql, names.places[name])
+                kind = kind_of(event)
+            self._catalogue.refresh(kind, files, look, portions)
+            made.append(event_view(name, kind, self._catalogue.properties(kind)))
         return made
 
     def _rows(

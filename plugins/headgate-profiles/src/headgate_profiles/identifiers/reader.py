@@ -17,7 +17,7 @@ from urllib.parse import unquote_plus
 import msgspec
 from msgspec import Struct, field
 
-from gateway import EVENT_TYPES, Event, parse_path, path_reader
+from gateway import Event, parse_path, path_reader
 from headgate_profiles.identifiers.kinds import Identifier, Kinds
 from headgate_profiles.identifiers.values import clean
 
@@ -165,11 +165,6 @@ class Reader:
             found.add(Identifier(type_, value))
         else:
             self.refused[why] += 1
-
-
-def is_sighting(event: Event) -> bool:
-    """Tells whether an event is one of a client, and no mark of an erased one."""
-    return event.type in EVENT_TYPES
 
 
 def _text(value: Any) -> str | None:

@@ -121,9 +121,8 @@ class Store:
             if row is None:
                 continue
             profile, common, shared_ms = row
-            if one.type == "user_id" or not (
-                common or (shared_ms is not None and at_ms >= shared_ms)
-            ):
+            is_shared = one.type != "user_id" and shared_ms is not None and at_ms >= shared_ms
+            if not common and not is_shared:
                 return int(profile)
         return None
 
