@@ -33,6 +33,7 @@ _MODULES = (
     "lake",
     "mapping",
     "mask",
+    "profiles",
     "scaling",
 )
 _DEFAULT = ("goals", "peers", "latency", "memory", "start")
