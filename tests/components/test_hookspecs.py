@@ -10,7 +10,8 @@ from gateway.components.admin_area import AdminArea
 from gateway.components.command import CommandSpec
 from gateway.components.destination import DestinationSpec
 from gateway.components.figure import FigureSpec
-from gateway.components.hookspecs import HOOKS, HookSpecs, hookimpl
+from gateway.components.hookmarkers import hookimpl
+from gateway.components.hookspecs import HOOKS, HookSpecs
 from gateway.components.job import JobSpec
 from gateway.components.source import SourceSpec
 from gateway.components.store import QueueSpec

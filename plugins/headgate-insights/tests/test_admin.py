@@ -57,7 +57,6 @@ def call(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Call:
             "sql": Limits(wait_seconds=0.05, at_once=1, max_waiting=1),
             "insights": {"bought": FigureTable(kept, TrendOptions(event=("Bought",)))},
         },
-        identities={},
         configs=lambda _: {"lake": LakeConfig(path=str(lake.folder))},
         path=Path,
         file=Path("config.toml"),

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -55,7 +56,8 @@ def lake(make_lake: Callable[..., Any]) -> Any:
 @pytest.fixture
 def run(lake: Any, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Calls the command over the lake."""
-    monkeypatch.setattr(command, "_open", lambda *_: (lake, ProjectConfig(), None))
+    scope: Any = SimpleNamespace(project=ProjectConfig())
+    monkeypatch.setattr(command, "_open", lambda *_: command._Opened(scope, lake, None))
     return lambda *words: CliRunner().invoke(command.insights, words)
 
 

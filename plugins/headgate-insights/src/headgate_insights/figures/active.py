@@ -184,7 +184,8 @@ FROM windows WHERE days > 0 GROUP BY ALL ORDER BY ALL"""
             name = label or "average"
             means = {one.name: one for one in result.headlines if one.label == label}
             cells = [
-                f"{means[key].value:,.0f}" for key in ("daily", "weekly", "monthly") if key in means
+                f"{means[key].value:,.0f}" if key in means else ""
+                for key in ("daily", "weekly", "monthly")
             ]
             sticky = means.get("stickiness")
             rows.append(
