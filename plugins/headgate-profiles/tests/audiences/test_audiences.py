@@ -184,7 +184,7 @@ def test_the_job_decides_in_a_process_of_its_own(shop: Shop) -> None:
     """It says what changed; without an audience there is no job."""
     scope = load_scope(shop.path)
     line = asyncio.run(AUDIENCE_JOB.run(scope))  # type: ignore[arg-type]
-    assert "buyers: 1 people, 1 entered, 0 left" in str(line)
+    assert "buyers: size 1, entered 1, left 0" in str(line)
     assert callable(AUDIENCE_JOB.schedule)
     assert AUDIENCE_JOB.schedule(scope) == "every 15m"
     shop.path.write_text('[destinations.test]\ntype = "profiles"\n')

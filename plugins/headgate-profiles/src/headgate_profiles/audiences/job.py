@@ -46,8 +46,8 @@ async def _run(scope: Scope) -> str:
 
 
 def _words(change: Change) -> str:
-    people = f"{change.size:,} people, {change.entered:,} entered, {change.left:,} left"
-    return f"{change.audience}: {people}"
+    figures = f"size {change.size:,}, entered {change.entered:,}, left {change.left:,}"
+    return f"{change.audience}: {figures}"
 
 
 AUDIENCE_JOB = JobSpec("audiences", _schedule, _run)
