@@ -24,8 +24,8 @@ from gateway.events.timestamps import format_ms, now_ms
 
 __all__ = ["BENCHMARKS"]
 
-_BATCH = 10_000
-_BATCHES = 4
+_BATCH = 20_000
+_BATCHES = 2
 _MEMORY_BYTES = 128_000_000
 _COLUMNS = {
     "messageId": "VARCHAR",

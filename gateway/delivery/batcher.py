@@ -14,7 +14,7 @@ from gateway.queue.reader import QueueReader
 __all__ = ["Batcher"]
 
 _MOST_READ = 10_000
-"""Most events read for one batch, so that the cursor moves even if all events are filtered."""
+"""Most events read for one smaller batch, so that the cursor moves even if all are filtered."""
 
 
 class Batcher:
@@ -152,7 +152,7 @@ class Batcher:
         return (
             self._left is not None
             or len(outgoing.events) >= self._policy.max_events
-            or outgoing.cursor - self._began >= _MOST_READ
+            or outgoing.cursor - self._began >= max(_MOST_READ, self._policy.max_events)
         )
 
     def _fitting(self, part: Slice, outgoing: Outgoing) -> int:

@@ -149,7 +149,7 @@ def register_destinations(register: Callable[[DestinationSpec[Any]], None]) -> N
             _build,
             name="Lake",
             storage=True,
-            batch=BatchPolicy(max_events=10_000, max_bytes=16_000_000, max_age_seconds=2.0),
+            batch=BatchPolicy(max_events=20_000, max_bytes=32_000_000, max_age_seconds=2.0),
             idempotent=True,
             atomic=True,
             rehearses=True,

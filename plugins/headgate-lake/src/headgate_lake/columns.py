@@ -3,10 +3,10 @@
 A file of schema version 1 has exactly these columns, in this order. Whatever has no column of its
 own is in `properties`, `traits` and `context`, as JSON.
 
-The SQL of a column may use the fields of `headgate_lake.lines.Line`, the values of `DERIVED`, the
-staged `moment` and `received`, and ``{context.a.b}`` or ``{properties.a}`` for the text at a path
-of a body. Each body is parsed once for all its paths, which takes a third of the time of one
-look-up for each path.
+The SQL of a column may use the columns of `headgate_lake.arriving.Arriving`, the values of
+`DERIVED`, the event's `moment` and `received`, and ``{context.a.b}`` or ``{properties.a}`` for the
+text at a path of a body. Each body is parsed once for all its paths, which takes a third of the
+time of one look-up for each path.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ __all__ = [
     "body_paths",
     "column_names",
     "derived",
+    "leaves",
     "person_of",
     "person_sql",
     "projection",
@@ -63,27 +64,37 @@ _CLICK_IDS = "gclid|gbraid|wbraid|fbclid|msclkid|ttclid|twclid|li_fat_id"
 
 def person_sql(text: str) -> str:
     """Returns the SQL for the number of a visitor; `person_of` is the same in Python."""
-    # 63 bits, so that the number is never negative.
-    return f"(md5_number_upper({text}) >> 1)::BIGINT"
+    # 63 bits, so that the number is never negative. `md5_number_upper` makes the same of the digits
+    # of the number, in seven times the time.
+    return f"((md5_number({text}) & {2**64 - 1}::UHUGEINT) >> 1)::BIGINT"
 
 
 _OF_PAGE = "CASE WHEN type = 'page' THEN {{properties.{}}} END"
 
 
 def _host(url: str) -> str:
-    pattern = "^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?([^/?#:]+)"
-    return f"nullif(lower(regexp_extract({url}, '{pattern}', 1)), '')"
+    """Returns the SQL of a host; the pattern for a user before it takes seven times as long."""
+    scheme, host = "^[A-Za-z][A-Za-z0-9+.-]*://", "([^/?#:]+)"
+    return (
+        f"nullif(lower(CASE WHEN contains({url}, '@') "
+        f"THEN regexp_extract({url}, '{scheme}(?:[^/?#@]*@)?{host}', 1) "
+        f"ELSE regexp_extract({url}, '{scheme}{host}', 1) END), '')"
+    )
 
 
 def _click(part: int) -> str:
+    """Returns the SQL of a click id or its name; most addresses have no name that ends in id."""
     pattern = f"[?&]({_CLICK_IDS})=([^&#]+)"
-    query = "coalesce({context.page.search}, page_url)"
-    return f"nullif(regexp_extract({query}, '{pattern}', {part}), '')"
+    return (
+        f"CASE WHEN contains(query, 'id=') "
+        f"THEN nullif(regexp_extract(query, '{pattern}', {part}), '') END"
+    )
 
 
 DERIVED: dict[str, str] = {
     "page_url": "coalesce({context.page.url}, " + _OF_PAGE.format("url") + ")",
     "referrer": "coalesce({context.page.referrer}, " + _OF_PAGE.format("referrer") + ")",
+    "query": "coalesce({context.page.search}, page_url)",
     "page_on": _host("page_url"),
     "referred_by": _host("referrer"),
     "click_type": _click(1),
@@ -247,28 +258,38 @@ def body_paths(body: str) -> list[str]:
 
 
 @cache
+def leaves() -> str:
+    """Returns the SQL that names the texts at all paths; it expects them in ``of_BODY`` lists.
+
+    An empty text says no more than a missing one.
+    """
+    return ", ".join(
+        f"nullif(of_{body}[{number}], '') AS {_leaf(body, path)}"
+        for body in ("context", "properties")
+        for number, path in enumerate(body_paths(body), 1)
+    )
+
+
+@cache
 def derived() -> str:
-    """Returns the SQL that makes the values of `DERIVED`; it expects what `projection` does."""
+    """Returns the SQL that makes the values of `DERIVED`, from `leaves` on."""
     return ", ".join(f"{_placed(sql)} AS {name}" for name, sql in DERIVED.items())
 
 
 @cache
 def projection() -> str:
-    """Returns the SQL that makes all columns.
-
-    It expects the texts at `body_paths` in the lists ``of_context`` and ``of_properties``, and the
-    values of `DERIVED`.
-    """
+    """Returns the SQL that makes all columns, from `leaves` and `derived` on."""
     return ", ".join(
         f'({_placed(column.sql)})::{column.type} AS "{column.name}"' for column in COLUMNS
     )
 
 
 def _placed(sql: str) -> str:
-    """Returns SQL with the texts at paths; an empty text says no more than a missing one."""
-    return _PATH.sub(
-        lambda path: f"nullif(of_{path[1]}[{body_paths(path[1]).index(path[2]) + 1}], '')", sql
-    )
+    return _PATH.sub(lambda path: _leaf(path[1], path[2]), sql)
+
+
+def _leaf(body: str, path: str) -> str:
+    return f'"{body}.{path}"'
 
 
 def person_of(visitor: str) -> int:

@@ -1,4 +1,4 @@
-"""DuckDB makes the Parquet files: from lines of events, and from other Parquet files.
+"""DuckDB makes the Parquet files: from the events of a batch, and from other Parquet files.
 
 Each `Engine` is a database in memory with one thread and a bound on memory; beyond it DuckDB spills
 to a folder. It is used by one thread at a time, and DuckDB lets go of the interpreter as it works.
@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from headgate_lake.arriving import Arriving
 from headgate_lake.columns import (
     COLUMNS,
     EARLIEST,
@@ -18,9 +21,9 @@ from headgate_lake.columns import (
     body_paths,
     column_names,
     derived,
+    leaves,
     projection,
 )
-from headgate_lake.lines import fields_of
 from headgate_lake.origin import Origin
 from headgate_lake.persons import all_parts, ids_sql, part_bytes, parts_sql
 
@@ -34,24 +37,21 @@ __all__ = ["Chosen", "Contents", "Engine", "Staged", "Unreadable"]
 _FORMAT = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1"
 
 
+_ARRIVING = "arriving"
+_TIMED = f"""(SELECT *, moment::DATE AS day FROM (
+    SELECT *, CASE WHEN own BETWEEN TIMESTAMPTZ '{EARLIEST} 00:00:00+00'
+        AND received + INTERVAL {MOST_AHEAD_HOURS} HOUR THEN own ELSE received END AS moment
+    FROM (
+        SELECT *, try_cast(timestamp AS TIMESTAMPTZ) AS own,
+            coalesce(try_cast(received_at AS TIMESTAMPTZ), make_timestamptz($now)) AS received
+        FROM {_ARRIVING})))"""  # noqa: S608
+
+
 class Unreadable(Exception):
     """A Parquet file cannot be read, or is none of a lake."""
 
 
 _OF_BATCH = Origin()
-
-
-class Staged(NamedTuple):
-    """The events of a batch that belong to one day.
-
-    Attributes:
-        day: in UTC, as in ``2026-11-23``.
-        retimed: how many of them have the time of receipt in place of their own.
-    """
-
-    day: str
-    rows: int
-    retimed: int
 
 
 class Contents(NamedTuple):
@@ -69,6 +69,19 @@ class Contents(NamedTuple):
     last_received_ms: int
     spans: tuple[tuple[str, int, int], ...]
     persons: tuple[bytes, ...] = ()
+
+
+class Staged(NamedTuple):
+    """The events of a batch that belong to one day.
+
+    Attributes:
+        day: in UTC, as in ``2026-11-23``.
+        retimed: how many of them have the time of receipt in place of their own.
+    """
+
+    day: str
+    retimed: int
+    contents: Contents
 
 
 class Chosen(NamedTuple):
@@ -97,6 +110,7 @@ class Engine:
         self._spill = spill
         self._threads = threads
         self._db: DuckDBPyConnection | None = None
+        self._arrived: tuple[str, dict[str, Any]] = "", {}
 
     def close(self) -> None:
         """Releases the memory; safe twice, and the next use opens the database again."""
@@ -104,49 +118,50 @@ class Engine:
             db, self._db = self._db, None
             db.close()
 
-    # -- from lines ------------------------------------------------------------
+    # -- from events -----------------------------------------------------------
 
-    def stage(self, lines: Path, most_bytes: int, queue_id: str, now_ms: int) -> list[Staged]:
-        """Makes columns of a file of lines, and returns its days.
+    def stage(self, arriving: Arriving, queue_id: str, now_ms: int) -> list[Staged]:
+        """Takes the events of a batch, until `unstage`, and returns their days.
 
         Args:
-            most_bytes: bound on a line; DuckDB reserves a multiple of it.
+            queue_id: of the queue that they came through.
             now_ms: the time of receipt of events that have none.
         """
-        fields = ", ".join(f"{name}: '{kind}'" for name, kind in fields_of().items())
-        self._run(
-            f"""CREATE OR REPLACE TEMP TABLE staged AS
-            SELECT {projection()}, moment::DATE AS day, own IS DISTINCT FROM moment AS retimed
-            FROM (
-                SELECT *, {derived()}, CASE WHEN own BETWEEN TIMESTAMPTZ '{EARLIEST} 00:00:00+00'
-                    AND received + INTERVAL {MOST_AHEAD_HOURS} HOUR
-                    THEN own ELSE received END AS moment
-                FROM (
-                    SELECT *, try_cast(timestamp AS TIMESTAMPTZ) AS own,
-                        coalesce(try_cast(received_at AS TIMESTAMPTZ), make_timestamptz($now))
-                            AS received,
-                        {_texts("context")}, {_texts("properties")}
-                    FROM read_json('{_quoted(lines)}', format = 'newline_delimited',
-                        columns = {{{fields}}}, maximum_object_size = {most_bytes})
-                )
-            )""",  # noqa: S608
-            {"queue_id": queue_id, "now": now_ms * 1000},
-        )
+        self._opened().register(_ARRIVING, arriving)
+        now = {"now": now_ms * 1000}
         found = self._run(
-            "SELECT day::VARCHAR, count(*), count(*) FILTER (retimed) FROM staged "
-            "GROUP BY day ORDER BY count(*) DESC, day"
+            f"""SELECT day::VARCHAR, count(*) FILTER (own IS DISTINCT FROM moment),
+            min(queue_offset), max(queue_offset), count(*),
+            epoch_ms(min(moment)), epoch_ms(max(moment)),
+            epoch_ms(min(received)), epoch_ms(max(received))
+            FROM {_TIMED} GROUP BY day ORDER BY count(*) DESC, day""",  # noqa: S608
+            now,
         )
-        return [Staged(*row) for row in found]
+        self._arrived = _rows(), {"queue_id": queue_id, **now}
+        if len(found) > 1:
+            self._run(f"CREATE TEMP TABLE staged AS {_rows()}", self._arrived[1])
+            self._arrived = "FROM staged", {}
+        return [
+            Staged(day, retimed, Contents._make((*times, ((queue_id, first, last),), ())))
+            for day, retimed, first, last, *times in found
+        ]
 
-    def write_staged(self, days: Sequence[str], path: Path) -> Contents:
+    def write_staged(self, staged: Sequence[Staged], path: Path) -> Contents:
         """Writes the staged events of some days to a file."""
-        chosen = ", ".join(f"DATE '{day}'" for day in days)
-        source = f"(SELECT {column_names()} FROM staged WHERE day IN ({chosen}))"  # noqa: S608
-        return self._copy(source, path)
+        rows, parameters = self._arrived
+        chosen = ", ".join(f"DATE '{one.day}'" for one in staged)
+        self._copy(
+            f"(SELECT {column_names()} FROM ({rows}) WHERE day IN ({chosen}))",  # noqa: S608
+            path,
+            parameters,
+        )
+        return _together([one.contents for one in staged])
 
     def unstage(self) -> None:
-        """Frees what `stage` has made."""
-        self._run("DROP TABLE IF EXISTS staged")
+        """Frees what `stage` has taken."""
+        if self._db is not None:
+            self._db.unregister(_ARRIVING)
+            self._db.execute("DROP TABLE IF EXISTS staged")
 
     # -- from other files --------------------------------------------------------
 
@@ -159,7 +174,8 @@ class Engine:
         origin = Origin(level, tuple(part.name for part in parts))
         order = " ORDER BY person, ts, queue_id, queue_offset" if origin.is_closed else ""
         source = f"(SELECT {column_names()} FROM {_read(parts)}{order})"  # noqa: S608
-        return self._copy(source, path, origin=origin)
+        self._copy(source, path, origin=origin)
+        return self._indexed(path)
 
     def without(self, part: Path, chosen: Chosen, path: Path, *, level: int) -> Contents | None:
         """Writes a file with the rows of another that are not chosen; None if none is left.
@@ -169,7 +185,8 @@ class Engine:
         """
         rows = f"FROM {_read([part])} WHERE NOT ({chosen.where})"
         left = f"(SELECT {column_names()} {rows})"
-        contents = self._copy(left, path, chosen.parameters, Origin(level, (part.name,)))
+        self._copy(left, path, chosen.parameters, Origin(level, (part.name,)))
+        contents = self._indexed(path)
         if contents.rows:
             return contents
         path.unlink(missing_ok=True)
@@ -259,17 +276,21 @@ class Engine:
         path: Path,
         parameters: dict[str, Any] | None = None,
         origin: Origin = _OF_BATCH,
-    ) -> Contents:
+    ) -> None:
         try:
             options = f"{_FORMAT}, {origin.options()}"
             self._run(f"COPY {source} TO '{_quoted(path)}' ({options})", parameters)
-            contents = self.contents(path)
-            # A file from a batch does without: that would take a tenth of the time of its writing.
-            return contents._replace(persons=self.persons(path)) if origin.level else contents
         except BaseException:
             with suppress(OSError):
                 path.unlink(missing_ok=True)
             raise
+
+    def _indexed(self, path: Path) -> Contents:
+        """Returns what is in a file, with the index of its ids.
+
+        A file from a batch does without, as making it would slow delivery down.
+        """
+        return self.contents(path)._replace(persons=self.persons(path))
 
     def persons(self, path: Path) -> tuple[bytes, ...]:
         """Returns the parts of the index of the ids in a file; see `headgate_lake.persons`."""
@@ -288,16 +309,7 @@ class Engine:
             epoch_ms(min(received_at)), epoch_ms(max(received_at))
             FROM {_read([path])} GROUP BY queue_id ORDER BY queue_id"""  # noqa: S608
         )
-        if not found:
-            return Contents(0, 0, 0, 0, 0, ())
-        return Contents(
-            sum(row[3] for row in found),
-            min(row[4] for row in found),
-            max(row[5] for row in found),
-            min(row[6] for row in found),
-            max(row[7] for row in found),
-            tuple(tuple(row[:3]) for row in found),
-        )
+        return _together([Contents._make((*row[3:], (row[:3],), ())) for row in found])
 
     def _run(self, sql: str, parameters: dict[str, Any] | None = None) -> list[Any]:
         db = self._opened()
@@ -340,6 +352,36 @@ def _unreadable() -> Iterator[None]:
         if type(error) is not duckdb.Error and "Could not read enough bytes" not in text:
             raise
         raise Unreadable(text) from error
+
+
+@cache
+def _rows() -> str:
+    """Returns the SQL that makes all columns of the arriving events, and their day."""
+    return f"""SELECT {projection()}, day FROM (
+        SELECT *, {derived()} FROM (
+            SELECT *, {leaves()} FROM (
+                SELECT *, {_texts("context")}, {_texts("properties")} FROM {_TIMED}
+            )
+        )
+    )"""  # noqa: S608
+
+
+def _together(parts: Sequence[Contents]) -> Contents:
+    """Returns the contents of a file with the rows of all parts."""
+    if not parts:
+        return Contents(0, 0, 0, 0, 0, ())
+    spans: dict[str, tuple[str, int, int]] = {}
+    for queue_id, first, last in chain.from_iterable(part.spans for part in parts):
+        _, low, high = spans.get(queue_id, (queue_id, first, last))
+        spans[queue_id] = queue_id, min(low, first), max(high, last)
+    return Contents(
+        sum(part.rows for part in parts),
+        min(part.first_ms for part in parts),
+        max(part.last_ms for part in parts),
+        min(part.first_received_ms for part in parts),
+        max(part.last_received_ms for part in parts),
+        tuple(spans.values()),
+    )
 
 
 def _texts(body: str) -> str:

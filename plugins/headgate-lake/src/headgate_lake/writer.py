@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway import parse_ms
+from headgate_lake.arriving import Arriving
 from headgate_lake.known import missing, new_ids
-from headgate_lake.lines import lines_of
 from headgate_lake.manifest import DataFile, LakeError, Manifest
 from headgate_lake.parquet import Staged
 from headgate_lake.session import Session
@@ -26,8 +26,6 @@ clients with odd clocks do not make thousands of files."""
 
 SETTLE_MS = 5_000
 """Allowance for events that were received before others and stored after them."""
-
-_LINES = "lines.ndjson"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +134,7 @@ class LakeWriter:
         session.settled(names)
         return Wrote(
             len(places),
-            sum(day.retimed for day in staged),
+            sum(one.retimed for one in staged),
             len(batch) - len(places),
             max((manifest.files_of(file.day) for file in files), default=0),
             tuple(broken),
@@ -153,23 +151,19 @@ class LakeWriter:
             manifest.progress(shard, until_ms, self._clock())
 
     def _stage(self, session: Session, batch: Batch, places: Sequence[int]) -> list[Staged]:
-        path = session.writing.path / _LINES
-        chosen = [batch[place] for place in places]
-        offsets = [batch.offsets[place] for place in places]
-        try:
-            with path.open("wb") as file:
-                most = max(map(file.write, lines_of(chosen, offsets)))
-            return session.engine.stage(path, most, batch.queue_id, self._clock())
-        finally:
-            path.unlink(missing_ok=True)
+        events, offsets = batch.events, batch.offsets
+        if len(places) < len(batch):
+            events = [events[place] for place in places]
+            offsets = [offsets[place] for place in places]
+        return session.engine.stage(Arriving(events, offsets), batch.queue_id, self._clock())
 
     def _written(
         self, session: Session, staged: Sequence[Staged], names: list[str]
     ) -> list[DataFile]:
         """Writes the staged events to files; notes each name before its file is there."""
-        days = [(day.day, [day.day]) for day in staged[: self._most_days]]
+        days = [(one.day, [one]) for one in staged[: self._most_days]]
         if len(staged) > self._most_days:
-            days.append(("", [day.day for day in staged[self._most_days :]]))
+            days.append(("", list(staged[self._most_days :])))
         files = []
         for day, held in days:
             names.append(session.writing.new_name(day))
