@@ -67,6 +67,9 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from gateway.components.dry_run_destination import DryRunDestination as DryRunDestination
     from gateway.components.figure import FigureSpec as FigureSpec
     from gateway.components.hookspecs import hookimpl as hookimpl
+    from gateway.components.identity import IdentitySpec as IdentitySpec
+    from gateway.components.identity import KnownPeople as KnownPeople
+    from gateway.components.identity import KnownPerson as KnownPerson
     from gateway.components.job import JobSpec as JobSpec
     from gateway.components.ports import Intake as Intake
     from gateway.components.project import ProjectConfig as ProjectConfig
@@ -158,6 +161,7 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from gateway.rollouts.sequential import half_width as half_width
     from gateway.rollouts.sequential import log_evidence as log_evidence
     from gateway.runtime.offline_intake import OfflineIntake as OfflineIntake
+    from gateway.state.files import open_database as open_database
 
 else:  # at run time
     _NAMES = {
@@ -176,6 +180,7 @@ else:  # at run time
         "gateway.components.dry_run_destination": "DryRunDestination",
         "gateway.components.figure": "FigureSpec",
         "gateway.components.hookspecs": "hookimpl",
+        "gateway.components.identity": "IdentitySpec KnownPeople KnownPerson",
         "gateway.components.job": "JobSpec",
         "gateway.components.ports": "Intake",
         "gateway.components.project": "ProjectConfig",
@@ -222,6 +227,7 @@ else:  # at run time
         "gateway.http.settings": "HttpSettings VendorSettings",
         "gateway.rollouts.sequential": "half_width log_evidence",
         "gateway.runtime.offline_intake": "OfflineIntake",
+        "gateway.state.files": "open_database",
     }
 
     __all__, __getattr__, __dir__ = _lazy_names(__name__, _NAMES)

@@ -36,13 +36,16 @@ def imported_names(module: ast.Module) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+@cache
+def files_of_tests() -> frozenset[str]:
+    """Returns the names of all test files, and conftest."""
+    stems = {Path(path).stem for path in modules()}
+    return frozenset(stem for stem in stems if stem.startswith("test_") or stem == "conftest")
+
+
 def is_test_module(name: str) -> bool:
     """Tells whether a name is a test file or conftest, or something in one."""
-    files = {Path(path).stem for path in modules()}
-    return any(
-        part in files and (part.startswith("test_") or part == "conftest")
-        for part in name.split(".")
-    )
+    return not files_of_tests().isdisjoint(name.split("."))
 
 
 def rules() -> Iterator[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -63,7 +63,8 @@ class AdminRequest:
 
     Attributes:
         path: values of the path's parameters.
-        query: values of the query.
+        query: values of the query; of several of one name the first.
+        query_pairs: all of them, with their names.
         body: empty if there is none.
         caller: name of the token.
         detail: what `note` collected.
@@ -74,6 +75,7 @@ class AdminRequest:
     body: bytes
     caller: str
     detail: dict[str, Any] = field(default_factory=dict)
+    query_pairs: Sequence[tuple[str, str]] = ()
 
     def decode(self, type_: type[_T]) -> _T:
         """Decodes the JSON body.

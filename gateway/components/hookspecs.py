@@ -16,6 +16,7 @@ from gateway.components.admin_area import AdminArea
 from gateway.components.command import CommandSpec
 from gateway.components.destination import DestinationSpec
 from gateway.components.figure import FigureSpec
+from gateway.components.identity import IdentitySpec
 from gateway.components.job import JobSpec
 from gateway.components.source import SourceSpec
 from gateway.components.store import QueueSpec
@@ -67,6 +68,10 @@ class HookSpecs:
     def register_jobs(self, register: Callable[[JobSpec], None]) -> None:
         """Calls ``register(spec)`` for each job that the gateway is to run."""
 
+    @hookspec
+    def register_identities(self, register: Callable[[IdentitySpec], None]) -> None:
+        """Calls ``register(spec)`` for what the plugin knows of who is who."""
+
 
 HOOKS = {
     "register_sources": ("source", SourceSpec),
@@ -78,5 +83,6 @@ HOOKS = {
     "register_commands": ("command", CommandSpec),
     "register_admin": ("admin area", AdminArea),
     "register_jobs": ("job", JobSpec),
+    "register_identities": ("identity", IdentitySpec),
 }
 """Maps a hook's name to the kind of thing that it registers, and to the class of its spec."""

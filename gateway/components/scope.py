@@ -30,6 +30,7 @@ class Scope:
         tables: value of each table that packages register: a Struct, or one for each id.
         figures: specs of all figures by type.
         configs: returns the configs of the enabled destinations of a type, by id.
+        identities: each `gateway.components.identity.IdentitySpec` of packages, by name.
         destinations: the running destinations of this shard, by id; none in a command.
         workers: number of worker processes.
         shard: number of the shard that an admin endpoint or a job runs in.
@@ -46,6 +47,7 @@ class Scope:
     log: FilteringBoundLogger
     clock: Callable[[], int]
     destinations: Mapping[str, Destination] = field(default_factory=dict)
+    identities: Mapping[str, Any] = field(default_factory=dict)
     workers: int = 1
     shard: int = 0
 

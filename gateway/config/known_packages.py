@@ -18,5 +18,6 @@ KNOWN_COMMANDS = {
     "sql": "headgate-lake",
     "insights": "headgate-insights",
     "demo-history": "headgate-demo",
+    "profile": "headgate-profiles",
 }
 """Maps a command to the package that brings it."""

@@ -26,6 +26,7 @@ from gateway.components.component import API_VERSION
 from gateway.components.destination import DestinationSpec
 from gateway.components.figure import FigureSpec
 from gateway.components.hookspecs import HOOKS, HookSpecs
+from gateway.components.identity import IdentitySpec
 from gateway.components.isolation import is_interrupt
 from gateway.components.job import JobSpec
 from gateway.components.source import SourceSpec
@@ -63,16 +64,17 @@ BUILTINS = (
 Spec: TypeAlias = (
     SourceSpec[Any] | TransformSpec[Any] | DestinationSpec[Any] | QueueSpec[Any] | FigureSpec[Any]
 )
-Named: TypeAlias = CommandSpec | AdminArea | JobSpec | TableSpec[Any]
+Named: TypeAlias = CommandSpec | AdminArea | JobSpec | TableSpec[Any] | IdentitySpec
 
 _CORE_NAMES: dict[str, frozenset[str]] = {
     "command": CORE_COMMANDS,
     "admin area": CORE_AREAS,
     "job": frozenset(),
+    "identity": frozenset(),
     "table": CORE_TABLES,
 }
 
-_NamedT = TypeVar("_NamedT", CommandSpec, AdminArea, JobSpec, TableSpec[Any])
+_NamedT = TypeVar("_NamedT", CommandSpec, AdminArea, JobSpec, TableSpec[Any], IdentitySpec)
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +276,12 @@ def discover_for_scope() -> Registry:
     """
     return discover(
         builtins=[name for name in BUILTINS if ".destinations." in name],
-        hooks=["register_destinations", "register_figures", "register_config"],
+        hooks=[
+            "register_destinations",
+            "register_figures",
+            "register_config",
+            "register_identities",
+        ],
     )
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gateway.components.destination import Destination
+from gateway.components.identity import IdentitySpec
 from gateway.components.scope import Scope
 from gateway.components.tables import FigureTable, TableSpec
 from gateway.config.checks import check_id
@@ -68,6 +69,7 @@ def make_scope(
         log=log,
         clock=clock,
         destinations=destinations or {},
+        identities=registry.named(IdentitySpec),
         workers=config.server.workers,
         shard=config.shard,
     )

@@ -258,7 +258,7 @@ def test_decode_gives_json_with_a_ratio(bench: Callable[..., str]) -> None:
 @pytest.mark.slow
 @more(
     "name, scale",
-    always=[(name, TINY) for name in ("decode-single", "intake-disk", "dispatch", "http-single")],
+    always=[("intake-disk", TINY)],
     long=[(name, QUICK) for name in NAMES],
 )
 def test_every_benchmark_runs(bench: Callable[..., str], name: str, scale: Scale) -> None:

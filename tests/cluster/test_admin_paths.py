@@ -45,7 +45,8 @@ BODIES: Mapping[str, Any] = {
 """Bodies of the requests that refuse an empty object."""
 
 NAMES: Mapping[str, str] = {
-    "jobs": "count", "rollouts": "canary", "shadows": "next", "shop": "left", "why": "m1",
+    "insights": "trend", "jobs": "count", "rollouts": "canary", "shadows": "next", "shop": "left",
+    "why": "m1",
 }  # fmt: skip
 """An id of each area whose objects the API does not create."""
 
@@ -134,9 +135,12 @@ def test_each_path_works_with_two_workers_and_demands_its_role(
     no_ramp = {"error": "worker 0: there is no group 'canary' with a ramp; there are: none"}
     slow = unsuccessful.pop("GET /admin/shop/slow")
     assert slow == (503, {"error": "worker 0: GET /admin/shop/slow: not done within 0.05 s"})
-    # This gateway has no lake.
-    status, told = unsuccessful.pop("POST /admin/sql")
-    assert (status, "no enabled destination" in told["error"]) == (400, True)
+    # This gateway has no lake, and keeps no figure.
+    for name in ("GET /admin/insights/{id}", "POST /admin/insights/{id}", "POST /admin/sql"):
+        status, told = unsuccessful.pop(name)
+        assert (status, "no enabled destination" in told["error"]) == (400, True)
+    assert unsuccessful.pop("GET /admin/insights/saved/{id}")[0] == 404
+    assert unsuccessful.pop("POST /admin/insights/{id}/people")[0] == 400
     assert unsuccessful == {
         name: (404 if endpoint.method == "GET" else 409, no_ramp)
         for name, endpoint in by_name.items()

@@ -113,7 +113,7 @@ async def test_events_that_bring_it_down_hold_up_none_behind_them(
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("trouble", [Answer(fault="hang"), Answer(503)], ids=["hangs", "fails"])
-@sizes("rounds", small=4, full=8)
+@sizes("rounds", small=2, full=8)
 async def test_the_others_keep_their_throughput(
     tmp_path: Path, trouble: Answer, rounds: int
 ) -> None:

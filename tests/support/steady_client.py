@@ -45,7 +45,7 @@ class RetryingClient:
                     {"type": "track", "event": "x", "userId": "u", "messageId": i} for i in ids
                 ]
                 while not await self._post(session, {"batch": batch}):
-                    await asyncio.sleep(0.005)
+                    await asyncio.sleep(0.02)
                 self.sent.update(ids)
 
     async def _post(self, session: aiohttp.ClientSession, body: object) -> bool:

@@ -100,7 +100,7 @@ async def caught_up(gateway: GatewayProcess) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@more("seed, kills", always=[(0, 2)], long=[(seed, 4) for seed in SEEDS])
+@more("seed, kills", always=[(0, 1)], long=[(seed, 4) for seed in SEEDS])
 async def test_every_event_is_delivered_or_dead_with_a_reason(
     tmp_path: Path, seed: int, kills: int
 ) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import resource
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -40,6 +41,25 @@ type = "null"
 initial_seconds = 0.05
 max_seconds = 0.1
 """
+
+
+@pytest.fixture(scope="module")
+def used_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data directory of a gateway that has delivered one event and stopped."""
+    folder = tmp_path_factory.mktemp("used")
+    with GatewayProcess(folder, CONFIG) as gateway:
+        send_track(gateway, event="Hello", messageId="m")
+        gateway.wait_delivered("all")
+        assert gateway.stop() == 0
+    return folder / "data"
+
+
+@pytest.fixture
+def used(tmp_path: Path, used_data: Path) -> GatewayProcess:
+    """A stopped gateway with that data directory."""
+    gateway = GatewayProcess(tmp_path, CONFIG)
+    shutil.copytree(used_data, tmp_path / "data")
+    return gateway
 
 
 def wait_for(gateway: GatewayProcess, what: str, seconds: float = 20) -> None:
@@ -81,77 +101,55 @@ def test_while_the_state_store_is_locked_events_are_taken_in_and_wait(tmp_path: 
         assert gateway.metric("headgate_ledger_missing_events", books="sources") == 0
 
 
-def test_a_damaged_state_store_stops_the_start_and_says_what_to_do(tmp_path: Path) -> None:
+def test_a_damaged_state_store_stops_the_start_and_says_what_to_do(used: GatewayProcess) -> None:
     """A damaged file is kept; once it is moved away, the whole queue is delivered again."""
-    gateway = GatewayProcess(tmp_path, CONFIG)
-    with gateway:
-        send_track(gateway, event="Hello", messageId="m")
-        gateway.wait_delivered("all")
-    path = tmp_path / "data" / "state.sqlite"
-    for other in tmp_path.glob("data/state.sqlite-*"):
+    path = used.folder / "data" / "state.sqlite"
+    for other in path.parent.glob("state.sqlite-*"):
         other.unlink()
     path.write_bytes(b"\xff" * 8192)
-    code, said = serve_to_its_end(tmp_path)
+    code, said = serve_to_its_end(used.folder)
     assert code == 2
     assert f"{path}: file is not a database; restore the file from a copy" in said
     assert path.read_bytes() == b"\xff" * 8192
-    path.rename(tmp_path / "broken.sqlite")
-    with gateway:
+    path.rename(used.folder / "broken.sqlite")
+    with used as gateway:
         gateway.wait_delivered("all")
         assert gateway.metric("headgate_destination_delivered_total", destination="all") == 1
         assert "no state" in gateway.stderr
 
 
-def serve_with_damage(folder: Path, first: int, stop: int | None) -> str:
-    """Damages bytes of a used state store; returns the output of the next start."""
-    with GatewayProcess(folder, CONFIG) as gateway:
-        send_track(gateway, event="Hello", messageId="m")
-        gateway.wait_delivered("all")
-        assert gateway.stop() == 0
-    path = folder / "data" / "state.sqlite"
+@pytest.mark.slow
+@pytest.mark.parametrize(("first", "stop"), [(100, 4096), (4096, None)], ids=["tables", "contents"])
+def test_damage_inside_the_state_store_stops_the_start(
+    used: GatewayProcess, first: int, stop: int | None
+) -> None:
+    """Damage behind a good header stops the start; the file is named and left as it is."""
+    path = used.folder / "data" / "state.sqlite"
     data = bytearray(path.read_bytes())
     end = stop or len(data)
     data[first:end] = b"\xa5" * (end - first)
     path.write_bytes(data)
-    code, said = serve_to_its_end(folder)
+    code, said = serve_to_its_end(used.folder)
     assert code == 2
+    assert f"{path}: database disk image is malformed" in said
+    assert "restore the file from a copy" in said
     assert path.read_bytes() == data
-    return said
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("first", "stop"), [(100, 4096), (4096, None)], ids=["tables", "contents"])
-def test_damage_inside_the_state_store_stops_the_start(
-    tmp_path: Path, first: int, stop: int | None
+def test_a_state_store_that_is_locked_stops_the_start_and_is_left_alone(
+    used: GatewayProcess,
 ) -> None:
-    """Damage behind a good header stops the start; the file is named and left as it is."""
-    said = serve_with_damage(tmp_path, first, stop)
-    assert f"{tmp_path / 'data' / 'state.sqlite'}: database disk image is malformed" in said
-
-
-@pytest.mark.slow
-def test_damage_inside_the_state_store_comes_with_advice(tmp_path: Path) -> None:
-    """Wherever damage is found, the message says what to do."""
-    assert "restore the file from a copy" in serve_with_damage(tmp_path, 4096, None)
-
-
-@pytest.mark.slow
-def test_a_state_store_that_is_locked_stops_the_start_and_is_left_alone(tmp_path: Path) -> None:
     """A locked file is not called damaged, and a later start succeeds."""
-    gateway = GatewayProcess(tmp_path, CONFIG)
-    with gateway:
-        send_track(gateway, event="Hello", messageId="m")
-        gateway.wait_delivered("all")
-        assert gateway.stop() == 0
-    path = tmp_path / "data" / "state.sqlite"
+    path = used.folder / "data" / "state.sqlite"
     with closing(sqlite3.connect(path)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        code, said = serve_to_its_end(tmp_path)
+        code, said = serve_to_its_end(used.folder)
         other.rollback()
     assert code == 2
     assert f"{path}: database is locked" in said
     assert "move it away" not in said
-    with gateway:
+    with used as gateway:
         gateway.wait_delivered("all")
         assert gateway.metric("headgate_destination_delivered_total", destination="all") == 1
 

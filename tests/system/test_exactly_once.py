@@ -29,7 +29,7 @@ batch = { max_events = 20, max_age_seconds = 0.0 }
 
 
 @pytest.mark.slow
-@sizes("kills", small=4, full=15)
+@sizes("kills", small=2, full=15)
 def test_after_kills_no_row_is_there_twice_and_none_is_missing(tmp_path: Path, kills: int) -> None:
     """Kills under load, also between writing rows and the cursor, make no row twice or missing."""
     rng = random.Random(11)

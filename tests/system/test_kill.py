@@ -82,7 +82,7 @@ class Client(threading.Thread):
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@sizes("kills", small=6, full=50)
+@sizes("kills", small=3, full=50)
 def test_no_acknowledged_event_is_lost_over_many_kills(tmp_path: Path, kills: int) -> None:
     """Every event answered 200 reaches the destination, and is in the queue exactly once."""
     rng = random.Random(20_261_123)

@@ -39,7 +39,7 @@ def test_the_shipped_config_has_privacy_on_and_delivers_somewhere() -> None:
     config = load(ROOT / "config.toml", {})
     at_intake = [id_ for id_, (one, _) in config.transforms.items() if one.destinations is None]
     assert at_intake == ["enrich", "privacy"]
-    assert set(config.destinations) == {"terminal", "files", "lake"}
+    assert set(config.destinations) == {"terminal", "files", "lake", "profiles"}
 
 
 def test_the_example_config_can_be_used(tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ def _handler(
             query=dict(request.query),
             body=body_of(request),
             caller=request[CALLER].name,
+            query_pairs=tuple(request.query.items()),
         )
         work = partial(one.handler, gateway.topology.scope, asked)
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ import pytest
 from gateway import ProjectConfig
 from headgate_insights.answers import Answer, answer
 from headgate_insights.lakes import Statement
+from headgate_insights.persons import LINKED_VISITORS, Persons
 from headgate_insights.registry import find_figure
 from headgate_insights.scope import Scope, ScopeOptions
 
@@ -59,23 +61,31 @@ Event = Mapping[str, Any]
 
 
 class MemoryLake:
-    """Events in a table of DuckDB within this process."""
+    """Events in a table of the one DuckDB of all tests, as opening one takes longer than most.
 
-    def __init__(self, events: Iterable[Event], folder: Path, watermark: datetime | None) -> None:
+    Args:
+        table: a new one.
+        file: for the events on their way to the table.
+    """
+
+    def __init__(
+        self, events: Iterable[Event], watermark: datetime | None, *, table: str, file: Path
+    ) -> None:
         self.watermark = watermark
-        self._duckdb = duckdb.connect()
-        self._duckdb.execute("SET TimeZone = 'UTC'; SET threads = 1")
-        file = folder / "events.ndjson"
+        self.persons: Persons = LINKED_VISITORS
+        self._duckdb = duckdb.cursor()  # which has settings and views of its own
+        self._duckdb.execute("SET TimeZone = 'UTC'")
+        self._table = f"main.{table}"
         file.write_text("".join(f"{json.dumps(event)}\n" for event in map(_row, events)))
         columns = ", ".join(f"{name}: '{kind}'" for name, kind in COLUMNS.items())
         self._duckdb.execute(
-            f"CREATE TABLE events AS FROM read_json('{file}', format = 'newline_delimited', "
-            f"columns = {{{columns}}})"
+            f"CREATE TABLE {self._table} AS FROM read_json('{file}', "
+            f"format = 'newline_delimited', columns = {{{columns}}})"
         )
 
     @property
     def span(self) -> tuple[datetime, datetime] | None:
-        sql = "SELECT epoch_us(min(ts)), epoch_us(max(ts)) FROM events"
+        sql = f"SELECT epoch_us(min(ts)), epoch_us(max(ts)) FROM {self._table}"
         first, last = self._duckdb.execute(sql).fetchall()[0]
         if first is None:
             return None
@@ -85,12 +95,15 @@ class MemoryLake:
         assert statement.start <= statement.end
         # The lake opens only the files of the range, so a statement must not need more.
         self._duckdb.execute(
-            "CREATE OR REPLACE TEMP VIEW chosen_files AS SELECT * FROM main.events "
+            f"CREATE OR REPLACE TEMP VIEW chosen_files AS SELECT * FROM {self._table} "
             f"WHERE ts::DATE BETWEEN '{statement.start.astimezone(UTC):%Y-%m-%d}' "
             f"AND '{statement.end.astimezone(UTC):%Y-%m-%d}'"
         )
         sql = statement.sql.replace("FROM events", "FROM chosen_files")
         return self._duckdb.execute(sql).fetchall()
+
+    def history(self, start: datetime, end: datetime) -> None:
+        return None
 
 
 def _row(event: Event) -> dict[str, Any]:
@@ -119,9 +132,12 @@ class Ask(Protocol):
 @pytest.fixture(scope="session")
 def make_lake(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., MemoryLake]:
     """Makes a lake in memory of events."""
+    numbers = itertools.count()
+    file = tmp_path_factory.mktemp("lake") / "events.ndjson"
 
     def make(events: Iterable[Event], watermark: datetime | None = None) -> MemoryLake:
-        return MemoryLake(events, tmp_path_factory.mktemp("lake"), watermark)
+        table = f"lake_{next(numbers)}"
+        return MemoryLake(events, watermark, table=table, file=file)
 
     return make
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from headgate_insights.errors import WrongQuestion
 from headgate_insights.figures.campaigns_sql import MODELS
+from tests.support.sizes import examples
 
 Ask = Callable[..., Any]
 DAY = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -152,7 +153,7 @@ STREAMS = st.lists(
 
 
 @settings(
-    max_examples=100 if settings.get_current_profile_name() == "long" else 6,
+    max_examples=examples(6, 100),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

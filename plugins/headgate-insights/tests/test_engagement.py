@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headgate_insights.errors import WrongQuestion
+from tests.support.sizes import examples
 
 Ask = Callable[..., Any]
 DAY = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -82,7 +83,7 @@ def test_without_such_events_it_says_so(ask: Ask) -> None:
 
 
 @settings(
-    max_examples=100 if settings.get_current_profile_name() == "long" else 5,
+    max_examples=examples(5, 100),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -16,6 +16,7 @@ from headgate_insights.errors import WrongQuestion
 from headgate_insights.events import Selector
 from headgate_insights.filters import condition_paths, condition_sql
 from headgate_insights.literals import literal
+from tests.support.sizes import examples
 
 OPERANDS = ["properties.a", "properties.b", "lowercase(properties.a)", "length(properties.b)",
             "null", "true", "-1.5", "3", "'x'"]  # fmt: skip
@@ -38,7 +39,7 @@ TESTS = [
     "not exists(properties.a) and (properties.b = 1 or not properties.b in ['x'])",
 ]
 COMPILED = [compile_condition(text) for text in TESTS]
-CONNECTION = duckdb.connect()
+CONNECTION = duckdb.cursor()
 CONNECTION.execute("SET threads = 1")
 # Numbers that a double holds exactly; larger ones are compared as doubles by SQL.
 SCALARS = (
@@ -53,7 +54,7 @@ VALUES = SCALARS | st.lists(SCALARS, max_size=3) | st.dictionaries(st.just("k"),
 
 
 # A query of all tests takes long to plan, so an example has many values and some of the tests.
-@settings(max_examples=80 if settings.get_current_profile_name() == "long" else 3, deadline=None)
+@settings(max_examples=examples(3, 80), deadline=None)
 @given(
     st.lists(st.tuples(VALUES, VALUES), min_size=30, max_size=60),
     st.lists(st.sampled_from(range(len(TESTS))), min_size=60, max_size=60, unique=True),

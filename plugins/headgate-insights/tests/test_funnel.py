@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headgate_insights.errors import WrongQuestion
+from tests.support.sizes import examples
 
 Ask = Callable[..., Any]
 DAY = datetime(2026, 5, 4, tzinfo=UTC)
@@ -166,7 +167,7 @@ EVENTS = st.lists(
 
 
 @settings(
-    max_examples=200 if settings.get_current_profile_name() == "long" else 6,
+    max_examples=examples(6, 200),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

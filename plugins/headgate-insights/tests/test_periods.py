@@ -13,11 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headgate_insights.errors import WrongQuestion
+from tests.support.sizes import examples
 
 Ask = Callable[..., Any]
 SLOW = settings(
     # An example is a lake of its own.
-    max_examples=60 if settings.get_current_profile_name() == "long" else 4,
+    max_examples=examples(4, 60),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

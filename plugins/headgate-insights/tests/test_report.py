@@ -15,6 +15,7 @@ import pytest
 
 from gateway import GatewayError, Scope, Secret, load_scope
 from gateway.testing import FakeVendor
+from headgate_insights.report import shelf
 from headgate_insights.report.build import Report, build_report
 from headgate_insights.report.drawings import marked
 from headgate_insights.report.marks import Mark
@@ -202,6 +203,9 @@ def test_marks_stand_in_charts_over_time(report: Report) -> None:
     drawn, shown = marked(chart, [early, MARK])
     assert shown == [MARK]
     assert len(drawn["layer"]) == len(chart["layer"]) + 2
+    later = Mark(at=MARK.at + timedelta(hours=1), words="config.toml changed")
+    drawn, _ = marked(chart, [MARK, later])
+    assert [place["n"] for place in drawn["layer"][-1]["data"]["values"]] == ["1-2"]
     curve = sections["back"].chart
     assert curve is not None
     assert marked(curve, [MARK]) == (curve, [])
@@ -221,6 +225,18 @@ def test_the_shelf_keeps_the_newest(report: Report, tmp_path: Path) -> None:
     ]
     assert b"Order Completed" in path.with_suffix(".json").read_bytes()
     assert {one.stat().st_mode & 0o777 for one in folder.iterdir()} == {0o600}
+
+
+def test_a_report_that_an_erasure_overtook_is_deleted(
+    report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A report that was begun before users were erased may name them, so it does not stay."""
+    folder = tmp_path / "reports"
+    begun_ms = report.made.timestamp() * 1000
+    monkeypatch.setattr(shelf, "erased_since", lambda lake, ms: (lake, ms) == (tmp_path, begun_ms))
+    with pytest.raises(shelf.ErasedMeanwhile, match="make it again"):
+        put_away(folder, report, "<html>", keep=2)
+    assert list(folder.iterdir()) == []
 
 
 def test_a_shelf_that_cannot_be_written(report: Report, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from gateway import ProjectConfig
 from headgate_insights.errors import WrongQuestion
+from tests.support.sizes import examples
 
 Ask = Callable[..., Any]
 
@@ -157,7 +158,7 @@ EVENTS = st.lists(
 
 
 @settings(
-    max_examples=100 if settings.get_current_profile_name() == "long" else 6,
+    max_examples=examples(6, 100),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

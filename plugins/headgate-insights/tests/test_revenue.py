@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headgate_insights.errors import WrongQuestion
+from tests.support.sizes import examples
 
 Ask = Callable[..., Any]
 DAY = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -147,7 +148,7 @@ MOVES = st.lists(
 
 
 @settings(
-    max_examples=100 if settings.get_current_profile_name() == "long" else 5,
+    max_examples=examples(5, 100),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

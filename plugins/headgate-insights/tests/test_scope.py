@@ -6,10 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from gateway import ProjectConfig
+from headgate_insights.calendar import Calendar
 from headgate_insights.errors import NoData, WrongQuestion
 from headgate_insights.intervals import kish, share
+from headgate_insights.lakes import History
+from headgate_insights.words import facts
+from headgate_lake import Change
 
 Ask = Callable[..., Any]
 
@@ -159,3 +164,53 @@ def test_wilson_and_kish() -> None:
     assert kish(4 + 1, 16 + 1) == pytest.approx(25 / 17)
     assert share(0, 0, 0).share is None
     assert share(5, 5, 5).high == 1.0
+
+
+def test_a_comparison_with_a_range_that_the_lake_knows_in_part_says_so(ask: Ask) -> None:
+    """If the lake begins within the range before, its numbers are too low, and a note says it."""
+    events = [did("ada", f"2026-05-{day:02}T08:00Z") for day in range(4, 13)]
+    options = {"from_": "2026-05-08", "to": "2026-05-13", "compare": "previous"}
+    answer = ask("trend", events, **options)
+    assert answer.previous
+    assert "begins on 2026-05-04, within the range before" in answer.previous_note
+    answer = ask("trend", **options | {"from_": "2026-05-10", "to": "2026-05-13"})
+    assert answer.previous_note == ""
+    answer = ask("trend", **options | {"from_": "2026-05-04"})
+    assert answer.previous == []
+    assert "nothing to compare with: no event between" in answer.previous_note
+
+
+@pytest.mark.parametrize(
+    ("figure", "options", "method"),
+    [
+        ("active", {}, "Wilson"),
+        ("trend", {}, "none, as these are counts"),
+        ("trend", {"measure": "average", "of": "properties.price"}, "normal, of a mean"),
+        ("revenue", {"order": "Bought"}, "ratio of sums"),
+        ("churn", {}, "Greenwood"),
+    ],
+)
+def test_each_figure_names_the_method_of_its_intervals(
+    ask: Ask, figure: str, options: dict[str, Any], method: str
+) -> None:
+    """What an answer says of its intervals is what made them."""
+    events = [
+        did(who, f"2026-05-{day:02}T08:00Z", event, properties={"price": day}, revenue=1.0)
+        for who in "ab"
+        for day, event in ((1, "Opened"), (2, "Bought"), (20, "Opened"))
+    ]
+    answer = ask(figure, events, options=options, from_="2026-05-01")
+    told = {fact.name: fact.words for fact in facts(answer, Calendar())}
+    assert method in told["interval"]
+
+
+def test_days_that_changed_after_their_end_are_told(ask: Ask) -> None:
+    """Days that still take late events are counted, and closed ones that changed are named."""
+    answer = ask("trend", EVENTS, from_="2026-05-01")
+    changes = (Change("2026-05-01", 0, 10, 12, "late"), Change("2026-05-02", 0, 9, 8, "erased"))
+    history = History(days=3, closed=2, changes=changes)
+    made = structs.replace(answer.provenance, history=history)
+    told = {one.name: one for one in facts(structs.replace(answer, provenance=made), Calendar())}
+    assert told["late"].words == "1 of 3 days (UTC) still take late events"
+    assert told["changed"].warns
+    assert "2026-05-01 10 to 12 (late), 2026-05-02 9 to 8 (erased)" in told["changed"].words

@@ -45,3 +45,6 @@ def test_each_figure_runs_over_stored_events(
             assert found.result.rows, name
             assert found.provenance.facts.events == len(events)
             assert found.provenance.watermark == NOW
+            history = found.provenance.history
+            assert history is not None
+            assert (history.days, history.closed, history.changes) == (20, 0, ())

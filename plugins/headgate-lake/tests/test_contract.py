@@ -21,7 +21,7 @@ def read(folder: Path) -> list[str]:
     paths = [str(path) for path in Lake.open(folder / "lake").paths()]
     if not paths:
         return []
-    with duckdb.connect() as db:
+    with duckdb.cursor() as db:
         rows = db.execute("SELECT message_id FROM read_parquet($1)", [paths]).fetchall()
     return [message_id for (message_id,) in rows]
 

@@ -11,7 +11,7 @@ import pytest
 
 from gateway import Batch, Subjects
 from gateway.testing import START_MS, ManualClock, make_event
-from headgate_lake import Lake, LakeConfig, Query, Runner, reports_of
+from headgate_lake import Lake, LakeConfig, Query, Runner, erased_since, reports_of
 from headgate_lake.sql.history import history_of
 from headgate_lake.testing import write_lake
 from headgate_lake.upkeep import keep_up
@@ -111,7 +111,7 @@ async def test_a_broken_file_does_not_stop_an_erasure(make: Any, folder: Path, d
     if damage == "cut":
         broken.write_bytes(broken.read_bytes()[:-20])
     elif damage == "foreign":
-        with duckdb.connect() as db:
+        with duckdb.cursor() as db:
             db.execute(f"COPY (SELECT 1 AS a) TO '{broken}' (FORMAT parquet)")
     else:
         broken.unlink()
@@ -163,3 +163,16 @@ async def test_reports_that_name_the_user_are_deleted(make: Any, folder: Path) -
     erasure = await lake.erase(Subjects(frozenset({'é"1'})))
     assert sorted(path.name for path in reports.iterdir()) == ["other.html", "other.json"]
     assert erasure.detail == "2 files written anew"
+
+
+async def test_a_report_knows_of_an_erasure_meanwhile(
+    make: Any, folder: Path, clock: ManualClock
+) -> None:
+    """Whoever computed a report before an erasure, and writes it after that, is told."""
+    lake = await make()
+    assert not erased_since(folder, 0)
+    begun_ms = clock()
+    clock.advance(1)
+    await lake.erase(Subjects(frozenset({"ada"})))
+    assert erased_since(folder, begun_ms)
+    assert not erased_since(folder, clock() + 1)

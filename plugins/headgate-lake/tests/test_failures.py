@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +13,9 @@ import pytest
 
 from gateway import Batch, Misconfigured, Retryable
 from gateway.testing import ManualClock, make_config, make_context, make_event
-from headgate_lake import LakeConfig
+from headgate_lake import Lake, LakeConfig, unload
 from headgate_lake.destination import LakeDestination
+from headgate_lake.manifest import MANIFEST, Manifest
 from headgate_lake.parquet import Engine
 from headgate_lake.testing import write_lake
 from headgate_lake.verification import verify_lake
@@ -110,3 +112,53 @@ def test_verify_finds_every_difference(folder: Path, clock: ManualClock) -> None
     assert "bytes" in problems[cut]
     assert problems[missing] == "is missing"
     assert "not in the manifest" in problems[stray]
+
+
+async def test_a_broken_file_does_not_stop_a_replay(
+    make: Any, batch_of: BatchOf, rows: Rows, folder: Path
+) -> None:
+    """A file that cannot be read is set aside; a replay brings its events back, and no others."""
+    lake = await make()
+    events = [make_event(message_id=f"m{number}") for number in range(4)]
+    await lake.send(batch_of(events[:2]))
+    await lake.send(batch_of(events[2:], first=2))
+    broken = Lake.open(folder).paths()[0]
+    broken.write_bytes(broken.read_bytes()[:-20])
+    await lake.send(batch_of(events))
+    assert rows() == [(f"m{number}",) for number in range(4)]
+    assert [path.name for path in files_in(folder / "aside")] == [broken.name]
+
+
+def test_a_broken_file_does_not_stop_the_removal_of_a_load(folder: Path) -> None:
+    """A load is taken back from the files that can be read, and the broken one is named."""
+    for number in range(3):
+        event = {"timestamp": f"2026-11-2{number}T10:00:00Z"}
+        write_lake(folder, [event])
+    path = Lake.open(folder).paths()[1]
+    path.write_bytes(path.read_bytes()[:-9])
+    told: list[str] = []
+    assert unload(folder, "test", broken=lambda path, _: told.append(path)) == 2
+    assert told == [str(path.relative_to(folder))]
+
+
+def test_a_manifest_has_its_name_once_it_is_whole(folder: Path) -> None:
+    """Whoever finds a new manifest can read it: the tables are made before it has its name."""
+    folder.mkdir()
+    seen: list[bool] = []
+
+    def look(statement: str) -> None:
+        seen.append((folder / MANIFEST).exists())
+
+    connect = sqlite3.connect
+
+    def traced(*given: Any, **options: Any) -> sqlite3.Connection:
+        db = connect(*given, **options)
+        db.set_trace_callback(look)
+        return db
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite3, "connect", traced)
+        Manifest(folder, writes=True, create=True).close()
+    assert seen.index(True) > 10
+    assert Lake.open(folder).rows == 0
+    assert [path.name for path in folder.glob(".*")] == []

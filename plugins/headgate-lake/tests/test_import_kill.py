@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+import pytest
+from click.testing import CliRunner
+
+from gateway.testing import running_gateway
 from headgate_lake import Lake
+from headgate_lake.commands import lake
+from headgate_lake.importing import importer
 
 Rows = Callable[..., list[tuple[Any, ...]]]
 
-_EVENTS = 1_000
+_EVENTS = 200
 _BATCH = 50
 
 _CONFIG = """
-data_dir = "data"
 [server]
 port = 0
 [sources.web]
@@ -30,54 +37,49 @@ path = "lake"
 retention_days = 0
 """
 
-_IMPORT = """
+_KILLED = """
+import os
+import signal
 import sys
 from headgate_lake.commands import lake
 from headgate_lake.importing import importer
+from headgate_lake.writer import LakeWriter
+
+def write(*arguments, **options):
+    wrote = whole(*arguments, **options)
+    os.kill(os.getpid(), signal.SIGKILL)
+    return wrote
 
 importer.BATCH_EVENTS = int(sys.argv.pop(1))
+whole, LakeWriter.write = LakeWriter.write, write
 lake()
 """
+"""An import that is killed once its first batch is in the lake."""
 
 
-def _until(holds: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
-    """Waits for another process, which has to go on meanwhile."""
-    end = time.monotonic() + 30
-    while not holds():
-        assert process.poll() is None
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
-def test_a_killed_import_is_run_again_beside_a_gateway(
-    tmp_path: Path, folder: Path, rows: Rows
+async def test_a_killed_import_is_run_again_beside_a_gateway(
+    tmp_path: Path, folder: Path, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each event is in the lake once, and the gateway that writes to it goes on."""
-    config, path = tmp_path / "config.toml", tmp_path / "export.ndjson"
-    config.write_text(_CONFIG)
+    path = tmp_path / "export.ndjson"
     record = {"event": "Paid", "userId": "ada", "timestamp": "2025-03-01"}
     lines = [json.dumps(record | {"properties": {"n": n // 2}}) + "\n" for n in range(_EVENTS)]
     path.write_text("".join(lines))
-    command = [sys.executable, "-c", _IMPORT, str(_BATCH), "import", "--config", str(config)]
-    command.append(str(path))
-    serve = [sys.executable, "-m", "gateway", "serve", "--config", str(config)]
-    gateway = subprocess.Popen(serve, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        _until((folder / "owner").exists, gateway)  # it has made the lake
-        killed = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        try:
-            _until(lambda: Lake.open(folder).rows > 0, killed)
-        finally:
-            killed.kill()
-            killed.wait()
-        held = Lake.open(folder).rows
-        assert 0 < held < _EVENTS
-        again = subprocess.run([*command, "--json"], check=True, capture_output=True)
+    options = ["import", "--config", str(tmp_path / "config.toml"), str(path)]
+    async with (
+        running_gateway(tmp_path, _CONFIG) as url,
+        aiohttp.ClientSession(url) as client,
+    ):
+        killed = [sys.executable, "-c", _KILLED, str(_BATCH), *options]
+        done = await asyncio.to_thread(subprocess.run, killed, check=False, capture_output=True)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        assert Lake.open(folder).rows == _BATCH
+        monkeypatch.setattr(importer, "BATCH_EVENTS", _BATCH)
+        again = await asyncio.to_thread(CliRunner().invoke, lake, [*options, "--json"])
         summary = json.loads(again.stdout)
-        assert (summary["taken"], summary["known"]) == (_EVENTS - held, held)
-        found = rows("message_id")
-        assert len(found) == len(set(found)) == _EVENTS
-        assert gateway.poll() is None
-    finally:
-        gateway.terminate()
-        assert gateway.wait(30) == 0
+        assert (summary["taken"], summary["known"]) == (_EVENTS - _BATCH, _BATCH)
+        body = {"writeKey": "key", "batch": [{"type": "track", "event": "e", "userId": "bo"}]}
+        async with client.post("/v1/batch", json=body) as response:
+            assert response.status == 200
+    found = rows("message_id")
+    assert len(found) == len(set(found)) == _EVENTS + 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from headgate_lake.upkeep import keep_up
 from headgate_lake.verification import verify_lake
 
 Rows = Callable[..., list[tuple[Any, ...]]]
+Begin = Callable[..., subprocess.Popen[bytes]]
 
 _BATCH = 10
 
@@ -50,26 +50,30 @@ writer.close()
 """
 
 
-def begin(folder: Path, name: str, end: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", _WORKER, str(folder), name, str(end), str(_BATCH)]
-    return subprocess.Popen(command)
+def _reached(folder: Path, name: str) -> int:
+    cursor = folder.parent / f"cursor-{name}"
+    return int(cursor.read_text()) if cursor.exists() else 0
 
 
-def check_kills(folder: Path, rows: Rows, kills: int, seed: int) -> None:
+def check_kills(folder: Path, rows: Rows, begin: Begin, kills: int, seed: int) -> None:
     """Kills two workers at random moments, lets them finish, and compares."""
     chance = random.Random(seed)
     names, end = ("worker-0", "worker-1"), 10_000_000
     for _ in range(kills):
-        workers = [begin(folder, name, end) for name in names]
-        time.sleep(chance.uniform(1.0, 2.5))
+        goal = {name: _reached(folder, name) + _BATCH * chance.randint(1, 6) for name in names}
+        workers = [begin(_WORKER, folder, name, end, _BATCH) for name in names]
+        for name, worker in zip(names, workers, strict=True):
+            while _reached(folder, name) < goal[name]:
+                assert worker.poll() is None
+                time.sleep(0.005)
+        time.sleep(chance.uniform(0, 0.2))
         for worker in workers:
             worker.kill()
             worker.wait()
     expected = set()
     for name in names:
-        cursor = folder.parent / f"cursor-{name}"
-        reached = int(cursor.read_text()) if cursor.exists() else 0
-        last = begin(folder, name, reached + 2 * _BATCH)
+        reached = _reached(folder, name)
+        last = begin(_WORKER, folder, name, reached + 2 * _BATCH, _BATCH)
         assert last.wait() == 0
         expected |= {(f"{name}-{offset}",) for offset in range(reached + 2 * _BATCH)}
     keep_up(folder, LakeConfig(merge_files=4, late_hours=10**6), ManualClock(now_ms()))
@@ -80,13 +84,13 @@ def check_kills(folder: Path, rows: Rows, kills: int, seed: int) -> None:
     assert list((folder / "writing").iterdir()) == []
 
 
-def test_kills_lose_and_double_nothing(folder: Path, rows: Rows) -> None:
+def test_kills_lose_and_double_nothing(folder: Path, rows: Rows, begin: Begin) -> None:
     """Two workers that are killed while they write and merge have each event in the lake once."""
-    check_kills(folder, rows, kills=1, seed=1)
+    check_kills(folder, rows, begin, kills=1, seed=1)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
-def test_many_kills_lose_and_double_nothing(folder: Path, rows: Rows) -> None:
+def test_many_kills_lose_and_double_nothing(folder: Path, rows: Rows, begin: Begin) -> None:
     """The same, for many moments."""
-    check_kills(folder, rows, kills=40, seed=2)
+    check_kills(folder, rows, begin, kills=40, seed=2)

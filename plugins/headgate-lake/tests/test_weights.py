@@ -15,7 +15,7 @@ import pytest
 from gateway.testing import running_gateway
 from headgate_lake import Lake
 
-PEOPLE = 1_500
+PEOPLE = 600
 CONFIG = """
 [server]
 port = 0
@@ -53,7 +53,7 @@ def fill(tmp_path: Path) -> Fill:
                 async with client.post("/v1/batch", data=json.dumps(body)) as response:
                     assert response.status == 200
         paths = [str(path) for path in Lake.open(tmp_path / "lake").paths()]
-        with duckdb.connect() as db:
+        with duckdb.cursor() as db:
             return db.execute(
                 "SELECT person, weight, weight_doubt FROM read_parquet($1)", [paths]
             ).fetchall()

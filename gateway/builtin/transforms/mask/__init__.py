@@ -25,7 +25,8 @@ def _build(config: MaskConfig, context: Context) -> Mask:
             f"transforms.{context.id}: pseudonyms are those of one destination: name it in "
             'destinations = ["..."], or hash instead'
         )
-    return Mask(config, context.data_dir, at_intake=context.at_intake)
+    # All workers hash alike, so they share the secret.
+    return Mask(config, context.shared_dir, at_intake=context.at_intake)
 
 
 @hookimpl

@@ -108,7 +108,8 @@ class MaskConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             `national_id`.
         ids: action for an id in which personal data is detected.
         replacement: text that ``replace`` inserts.
-        secret: key of the hashes, at least `MIN_SECRET_LENGTH` characters.
+        secret: key of the hashes, at least `MIN_SECRET_LENGTH` characters; without it a random one
+            is made at the first start, and kept in the data directory.
         epoch: name of the secret, put before each hash.
         previous_secrets: earlier secrets by epoch, for `gateway privacy hash`.
     """
@@ -172,14 +173,17 @@ class MaskRules:
             self._add(f"skip_numbers[{index}]", _rule_of(text), "numbers")
         for index, text in enumerate(config.skip):
             self._add(f"skip[{index}]", _rule_of(text), "skip")
-        actions = set(self.actions.values())
+        actions: set[Action] = set(self.actions.values())
         for index, entry in enumerate(config.fields):
             rule = _rule_of(entry) if isinstance(entry, str) else entry
             action = rule.action or config.action
             actions.add(action)
             self._add(f"fields[{index}]", rule, action)
-        if actions & set(_HASHES) or config.secret is not None:
-            _check_secret(config.secret)
+        if config.secret is not None and len(config.secret.reveal()) < MIN_SECRET_LENGTH:
+            raise ValueError(
+                f"secret: needs at least {MIN_SECRET_LENGTH} characters, so that nobody can find "
+                "out what was hashed by hashing guesses; openssl rand -hex 32 makes a good one"
+            )
         self.pseudonyms = "pseudonym" in actions or config.ids == "pseudonym"
 
     def _add(self, where: str, rule: Rule, treatment: Treatment) -> None:
@@ -252,13 +256,3 @@ def masked_names(treatments: Mapping[bytes, Treatment]) -> list[bytes]:
 def _rule_of(text: str) -> Rule:
     is_path = text in IDS or "." in text or "[" in text
     return Rule(path=text) if is_path else Rule(name=text)
-
-
-def _check_secret(secret: Secret | None) -> None:
-    if secret is None or len(secret.reveal()) < MIN_SECRET_LENGTH:
-        problem = "needs a secret" if secret is None else "needs a longer secret"
-        raise ValueError(
-            f'action = "hash" {problem}, of at least {MIN_SECRET_LENGTH} characters, so that '
-            "nobody can find out what was hashed by hashing guesses: secret = "
-            '"${MASK_SECRET}", say, and that variable set to the output of: openssl rand -hex 32'
-        )

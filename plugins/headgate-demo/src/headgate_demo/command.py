@@ -132,7 +132,11 @@ def _remove(scope: Scope, folder: Path) -> None:
 def _unload(folder: Path, load: str) -> int:
     from headgate_lake import unload
 
-    return unload(folder, load)
+    return unload(
+        folder,
+        load,
+        broken=lambda path, why: say(f"{path} cannot be read ({why}); it is in {folder}/aside now"),
+    )
 
 
 def _spend_path(scope: Scope) -> Path:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gateway import TransformSpec, hookimpl
+from gateway import Context, Transform, TransformSpec, hookimpl
 from headgate_enrich.config import EnrichConfig
 
 __all__ = ["EnrichConfig", "__version__", "register_transforms"]
@@ -24,6 +24,10 @@ __version__ = "0.1.0"
 @hookimpl
 def register_transforms(register: Callable[[TransformSpec[Any]], None]) -> None:
     """Registers ``enrich``."""
-    from headgate_enrich.transform import build_enrich
+    register(TransformSpec("enrich", EnrichConfig, _build))
 
-    register(TransformSpec("enrich", EnrichConfig, build_enrich))
+
+def _build(config: EnrichConfig, context: Context) -> Transform:
+    from headgate_enrich.transform import build_enrich  # a gateway without it imports no rules
+
+    return build_enrich(config, context)

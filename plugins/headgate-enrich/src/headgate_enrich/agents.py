@@ -116,11 +116,14 @@ def _kind(agent: str, result: PartialResult) -> str | None:
 
 @cache
 def _resolver() -> Resolver:
-    """Loads ua-parser's rules."""
-    from ua_parser.loaders import load_builtins
+    """Loads ua-parser's rules.
+
+    Its other loader compiles each rule for Python's engine too, which takes as long again.
+    """
+    from ua_parser.loaders import load_lazy_builtins
     from ua_parser.regex import Resolver
 
-    return Resolver(load_builtins())
+    return Resolver(load_lazy_builtins())
 
 
 @cache

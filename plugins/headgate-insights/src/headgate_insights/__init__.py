@@ -32,7 +32,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from gateway import CommandSpec, FigureSpec, JobSpec, TableSpec, hookimpl
+from gateway import AdminArea, CommandSpec, FigureSpec, JobSpec, TableSpec, hookimpl
 from gateway import Scope as GatewayScope
 
 if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name public
@@ -114,6 +114,7 @@ __all__ = [
     "literal",
     "parse_cell",
     "parse_field",
+    "register_admin",
     "register_commands",
     "register_config",
     "register_figures",
@@ -144,6 +145,14 @@ def register_commands(register: Callable[[CommandSpec], None]) -> None:
     """Registers ``gateway insights``."""
     words = "Answer questions about users: who comes back, who leaves."
     register(CommandSpec("insights", words, "headgate_insights.command:insights"))
+
+
+@hookimpl
+def register_admin(register: Callable[[AdminArea], None]) -> None:
+    """Registers ``/admin/insights``."""
+    from headgate_insights.admin import INSIGHTS_AREA
+
+    register(INSIGHTS_AREA)
 
 
 @hookimpl

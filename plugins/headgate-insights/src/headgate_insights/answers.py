@@ -11,10 +11,11 @@ import msgspec
 from msgspec import Struct
 
 from gateway import ProjectConfig
+from headgate_insights.arms import Arms, compare_arms
 from headgate_insights.completeness import Completeness
 from headgate_insights.errors import FigureError
 from headgate_insights.figure import Figure, Headline, Result
-from headgate_insights.lakes import Lake, Statement
+from headgate_insights.lakes import History, Lake, Statement
 from headgate_insights.persons import Persons
 from headgate_insights.resolve import Facts, resolve
 from headgate_insights.scope import Scope, ScopeOptions
@@ -31,6 +32,8 @@ class Provenance(Struct, frozen=True, kw_only=True):
         start, end: the range, half-open.
         watermark: the time up to which the lake is complete; None if that is unknown.
         completeness: None if it is unknown, because no gateway runs.
+        history: of the days of the range; None if the lake keeps no account of it.
+        interval: the method of the intervals; empty if there are none.
         identity: the rules by which events are of one person.
         seconds: time that the queries took.
     """
@@ -46,6 +49,8 @@ class Provenance(Struct, frozen=True, kw_only=True):
     bots: bool
     watermark: datetime | None
     completeness: Completeness | None
+    history: History | None
+    interval: str
     identity: str
     facts: Facts
     weighted: bool
@@ -57,6 +62,8 @@ class Answer(Struct, frozen=True, kw_only=True):
 
     Attributes:
         previous: the headlines of the range before, if a comparison was asked for.
+        arms: the arms of --group compared, if that was asked for.
+        previous_note: what a reader must know about them; empty for nothing.
     """
 
     figure: str
@@ -66,6 +73,8 @@ class Answer(Struct, frozen=True, kw_only=True):
     provenance: Provenance
     result: Result[Any]
     previous: list[Headline] | None
+    previous_note: str
+    arms: Arms | None
     sql: str
 
 
@@ -106,7 +115,9 @@ def answer(
     scope, facts = resolve(figure, options, lake, project=project, now=now, persons=persons)
     statement = figure.statement(scope)
     result = figure.result(scope, lake.run(statement))
-    previous = _previous(figure, scope, lake, project, now) if options.compare else None
+    previous, note = None, ""
+    if options.compare:
+        previous, note = _previous(figure, scope, lake, project, now)
     provenance = Provenance(
         start=scope.start,
         end=scope.end,
@@ -119,6 +130,8 @@ def answer(
         bots=options.bots,
         watermark=lake.watermark,
         completeness=completeness,
+        history=lake.history(scope.start, scope.end),
+        interval=figure.interval,
         identity=scope.persons.version,
         facts=facts,
         weighted=scope.weighted,
@@ -132,6 +145,8 @@ def answer(
         provenance=provenance,
         result=result,
         previous=previous,
+        previous_note=note,
+        arms=compare_arms(figure, scope, lake, result.headlines) if options.against else None,
         sql=statement.sql,
     )
     return found, scope
@@ -139,8 +154,8 @@ def answer(
 
 def _previous(
     figure: Figure[Any], scope: Scope, lake: Lake, project: ProjectConfig, now: datetime
-) -> list[Headline]:
-    """Returns the headlines of the range of the same length before; none if it has no data."""
+) -> tuple[list[Headline], str]:
+    """Returns the headlines of the range of the same length before, and what to know of them."""
     calendar = scope.calendar
     first, last = calendar.day_of(scope.start), calendar.day_of(scope.end)
     options = msgspec.structs.replace(
@@ -150,9 +165,16 @@ def _previous(
     )
     try:
         before, _ = resolve(figure, options, lake, project=project, now=now, persons=scope.persons)
-    except FigureError:
-        return []
-    return figure.result(before, lake.run(figure.statement(before))).headlines
+    except FigureError as error:
+        return [], f"The range before has nothing to compare with: {error}."
+    headlines = figure.result(before, lake.run(figure.statement(before))).headlines
+    if before.beginning <= before.start:
+        return headlines, ""
+    first_day = calendar.date_of("day", calendar.day_of(before.beginning))
+    return headlines, (
+        f"The lake begins on {first_day}, within the range before, whose numbers lack what came "
+        "earlier. A change against them may be nothing else."
+    )
 
 
 def people(figure: Figure[Any], scope: Scope, lake: Lake, cell: str) -> list[Person]:

@@ -88,6 +88,12 @@ def _outputs() -> list[click.Parameter]:
             click.Option([f"--{kind}"], type=picture, help=f"Write the chart as {words}.")
             for kind, words in FORMATS.items()
         ),
+        click.Option(
+            ["--identity"],
+            default="now",
+            metavar="now|raw|TIME",
+            help="Who counts as one person: as known now, by the events alone, or as known then.",
+        ),
         click.Option(["--lake", "lake_id"], metavar="ID", help="The lake, if there are several."),
     ]
 
@@ -170,7 +176,8 @@ def _open(
     scope = load_scope(given["config_path"])
     lake = headgate_lake.find_lake(scope, given["lake_id"])
     runner = stack.enter_context(headgate_lake.Runner(lake, headgate_lake.limits_of(scope)))
-    return StoredLake(lake, runner), scope.project, ask_completeness(scope)
+    people = headgate_lake.find_people(scope, lake.folder, given["identity"])
+    return StoredLake(lake, runner, people), scope.project, ask_completeness(scope)
 
 
 def _print_csv(result: Result[Any]) -> None:

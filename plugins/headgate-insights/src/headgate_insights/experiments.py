@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -17,12 +17,17 @@ from headgate_insights.intervals import Z, kish
 
 __all__ = [
     "ALPHA",
+    "TUNED_FOR",
     "Arm",
     "Comparison",
+    "Measured",
+    "Sized",
     "chi_square_p",
     "compare",
+    "due_shares",
     "needed_for_mean",
     "needed_for_share",
+    "ratio_words",
     "sample_ratio_p",
 ]
 
@@ -30,6 +35,12 @@ _POWER = 0.8416212335729143  # of the normal distribution, for a power of 80 %
 
 ALPHA = 0.05
 """The probability that any arm without a difference is ever found to have one."""
+
+_SUSPICIOUS = 0.001
+"""Arms whose sizes are less probable than this are not divided as they should be."""
+
+TUNED_FOR = 10_000
+"""People in a pair of arms at which the test is sharpest, if nobody says otherwise."""
 
 _LEAST_PEOPLE = 100
 """Below this number of people in an arm no verdict is given: the tests assume many."""
@@ -66,6 +77,38 @@ class Arm(NamedTuple):
         return math.sqrt(max(self.w2y2 - 2 * mean * self.w2y + mean**2 * self.w2, 0)) / self.w
 
 
+class Measured(Protocol):
+    """A number of an arm that can be compared."""
+
+    @property
+    def mean(self) -> float:
+        """The number: a share, or a mean over people."""
+
+    @property
+    def n(self) -> float:
+        """The number of people that they are worth."""
+
+    @property
+    def error(self) -> float:
+        """The standard error of the mean."""
+
+
+class Sized(Protocol):
+    """The people of an arm, and for how many one of them stands."""
+
+    @property
+    def counted(self) -> int:
+        """People, each as one."""
+
+    @property
+    def least(self) -> float | None:
+        """The least that one stands for; None if the events do not tell."""
+
+    @property
+    def most(self) -> float | None:
+        """The most that one stands for."""
+
+
 class Comparison(Struct, frozen=True):
     """An arm compared with control.
 
@@ -80,7 +123,7 @@ class Comparison(Struct, frozen=True):
     verdict: Literal["", "higher", "lower", "open", "too few"] = ""
 
 
-def compare(one: Arm, base: Arm, alpha: float, tuned_for: float) -> Comparison:
+def compare(one: Measured, base: Measured, alpha: float, tuned_for: float) -> Comparison:
     """Compares an arm with control, by both one-sided tests.
 
     Args:
@@ -133,6 +176,31 @@ def sample_ratio_p(counted: Mapping[str, int], expected: Mapping[str, float]) ->
         due = people * expected[arm] / shares
         statistic += (found - due) ** 2 / due
     return chi_square_p(statistic, len(counted) - 1)
+
+
+def due_shares(arms: Mapping[str, Sized]) -> tuple[dict[str, float], list[str]]:
+    """Returns the share that each arm should have by its weights, and what is to be said of it."""
+    if all(one.least and one.least == one.most for one in arms.values()):
+        return {arm: 1 / (one.least or 1.0) for arm, one in arms.items()}, []
+    words = "The events do not tell the shares of the arms; equal ones are assumed."
+    if any(one.least != one.most for one in arms.values()):
+        words = "The shares of the arms changed within the range: the sample ratio is checked "
+        words += "against equal shares. Take a range in which they are the same, or --expected."
+    return dict.fromkeys(arms, 1.0), [words]
+
+
+def ratio_words(arms: Mapping[str, Sized], due: Mapping[str, float]) -> list[str]:
+    """Says whether the sizes of the arms agree with their shares; nothing of a single arm."""
+    if len(arms) < 2:
+        return []
+    p = sample_ratio_p({arm: one.counted for arm, one in arms.items()}, due)
+    if p < _SUSPICIOUS:
+        words = (
+            "SAMPLE RATIO: the sizes of the arms differ from their shares more than chance "
+            f"allows (p = {p:.1g}). The comparison cannot be trusted."
+        )
+        return [words]
+    return [f"The sizes of the arms agree with their shares (p = {p:.2f})."]
 
 
 def needed_for_share(share: float, lift: float) -> int | None:

@@ -20,7 +20,10 @@ from headgate_insights.lakes import Statement
 from headgate_insights.scope import Scope
 from headgate_insights.tables import Table
 
-__all__ = ["Figure", "Headline", "Result"]
+__all__ = ["WILSON", "Figure", "Headline", "Result"]
+
+WILSON = "Wilson"
+"""The method of the intervals of shares."""
 
 Unit = Literal["", "%", "days", "minutes", "money"]
 
@@ -82,11 +85,15 @@ class Figure(ABC, Generic[Options]):
         title: the question in a few words.
         reading: what to read from it, and what not.
         default_from: the first day if a user gives none.
+        interval: the method of its 95 % intervals; empty if it has none.
+        of_people: whether its intervals are over people, so that arms of a group can be compared.
     """
 
     title: ClassVar[str]
     reading: ClassVar[str]
     default_from: ClassVar[str] = "90d"
+    interval: str = WILSON
+    of_people: ClassVar[bool] = True
 
     def __init__(self, options: Options) -> None:
         self.options = options

@@ -11,7 +11,10 @@ import math
 
 from msgspec import Struct
 
-__all__ = ["CONFIDENCE", "Share", "Z", "kish", "kish_sql", "ratio_interval", "share"]
+__all__ = ["CONFIDENCE", "OF_RATIO", "Share", "Z", "kish", "kish_sql", "ratio_interval", "share"]
+
+OF_RATIO = "normal, of a ratio of sums over people"
+"""The method of `ratio_interval`."""
 
 CONFIDENCE = 0.95
 Z = 1.959963984540054  # two-sided, for CONFIDENCE

@@ -6,6 +6,7 @@ The description of a field is the help of its option, so a figure states both on
 from __future__ import annotations
 
 import types
+from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import click
@@ -14,7 +15,14 @@ from msgspec import Meta, Struct
 
 from headgate_insights.errors import WrongQuestion
 
-__all__ = ["decode_options", "option_name", "options_of"]
+__all__ = [
+    "convert_options",
+    "decode_options",
+    "names_file",
+    "option_name",
+    "options_of",
+    "takes_several",
+]
 
 S = TypeVar("S", bound=Struct)
 
@@ -36,10 +44,33 @@ def decode_options(config: type[S], given: dict[str, Any]) -> S:
         for variable, field in names.items()
         if (value := given.get(variable)) not in (None, ())
     }
+    return convert_options(config, values)
+
+
+def convert_options(config: type[S], values: Mapping[str, Any], *, strict: bool = True) -> S:
+    """Makes the Struct of values by the names of its fields.
+
+    Args:
+        strict: False for texts, such as those of a query.
+
+    Raises:
+        WrongQuestion: a value is out of bounds.
+    """
     try:
-        return msgspec.convert(values, config)
+        return msgspec.convert(dict(values), config, strict=strict)
     except msgspec.ValidationError as error:
         raise WrongQuestion(f"an option is wrong: {error}") from None
+
+
+def takes_several(field: msgspec.structs.FieldInfo) -> bool:
+    """Tells whether an option may be given several times."""
+    return get_origin(getattr(field.type, "__origin__", field.type)) in (tuple, list)
+
+
+def names_file(field: msgspec.structs.FieldInfo) -> bool:
+    """Tells whether an option names a file, by ``Meta(extra={"file": True})``."""
+    metas = getattr(field.type, "__metadata__", ())
+    return any(isinstance(one, Meta) and (one.extra or {}).get("file") for one in metas)
 
 
 def option_name(field: str) -> str:

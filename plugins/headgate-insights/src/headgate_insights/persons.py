@@ -1,13 +1,14 @@
-"""Who is one person: the port that a package with profiles replaces.
+"""Who is one person: the gateway's own idea, or that of a package with profiles.
 
 `Scope` is the only user of it, so all figures count the same people.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["LINKED_VISITORS", "LinkedVisitors", "Persons"]
+__all__ = ["LINKED_VISITORS", "KnownPersons", "LinkedVisitors", "Persons"]
 
 
 class Persons(Protocol):
@@ -27,6 +28,14 @@ class LinkedVisitors:
 
     key = "person"
     version = "visitors linked at intake (v1)"
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPersons:
+    """Who is who, as a package knows it; the lake puts these people into its events."""
+
+    version: str
+    key: str = "person"
 
 
 LINKED_VISITORS = LinkedVisitors()

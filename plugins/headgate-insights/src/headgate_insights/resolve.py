@@ -22,7 +22,7 @@ from headgate_insights.figure import Figure
 from headgate_insights.filters import condition_paths
 from headgate_insights.lakes import Lake, Statement
 from headgate_insights.literals import literal, name
-from headgate_insights.persons import LINKED_VISITORS, Persons
+from headgate_insights.persons import Persons
 from headgate_insights.scope import NONE, Scope, ScopeOptions, check_options
 
 __all__ = ["Facts", "resolve"]
@@ -66,7 +66,7 @@ def resolve(
     check_options(options)
     calendar = Calendar(options.zone or project.time_zone, project.week_starts_on)
     scope = _range(figure, options, calendar, lake, now)
-    scope = replace(scope, persons=persons or LINKED_VISITORS)
+    scope = replace(scope, persons=persons or lake.persons)
     facts = _facts(figure, scope, lake)
     weighted = (facts.least_weight, facts.most_weight) != (1.0, 1.0)
     _check_fields(figure, scope, lake)

@@ -8,14 +8,24 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from gateway import ConfigError, FigureTable, Schedule, Scope, Secret, TableSpec
+from gateway import ConfigError, FigureSpec, FigureTable, Schedule, Scope, Secret, TableSpec
 from headgate_insights.calendar import Calendar
 from headgate_insights.errors import WrongQuestion, suggestion
 from headgate_insights.events import Selector
 from headgate_insights.figure import Figure
 from headgate_insights.scope import ScopeOptions, check_options
 
-__all__ = ["TABLES", "Board", "Goal", "ReportSettings", "Saved", "SavedFigure", "built", "saved_of"]
+__all__ = [
+    "TABLES",
+    "Board",
+    "Goal",
+    "ReportSettings",
+    "Saved",
+    "SavedFigure",
+    "build",
+    "built",
+    "saved_of",
+]
 
 _MOST_FIGURES = 50
 
@@ -142,9 +152,18 @@ def saved_of(scope: Scope) -> Saved:
 
 def built(scope: Scope, table: FigureTable) -> Figure[Any]:
     """Returns the figure that a table names."""
-    figure = scope.figures[table.settings.type].build(table.options)
+    return build(scope.figures[table.settings.type], table.options)
+
+
+def build(spec: FigureSpec[Any], options: Struct) -> Figure[Any]:
+    """Builds a figure from its options.
+
+    Raises:
+        WrongQuestion: its package made it for something else than these answers.
+    """
+    figure = spec.build(options)
     if not isinstance(figure, Figure):
-        raise WrongQuestion(f"the figure {table.settings.type!r} is of no kind that can be shown")
+        raise WrongQuestion(f"the figure {spec.type!r} is of no kind that can be shown")
     return figure
 
 

@@ -11,6 +11,7 @@ from gateway import CONFIG_OPTION, Console, explained_errors, load_scope, make_t
 from headgate_insights.errors import NoData
 from headgate_insights.registry import summary_of
 from headgate_insights.saved import saved_of
+from headgate_insights.words import count_words
 
 __all__ = ["list_all", "report"]
 
@@ -83,7 +84,10 @@ def report(
                 say(f"{section.id}: {section.error}")
         for state in made.goals:
             say(f"goal {state.id}: {state.pace.status}")
-        say(f"{path}: {len(made.sections)} figures, {len(made.changed)} changes")
+        say(
+            f"{path}: {count_words(len(made.sections), 'figure')}, "
+            f"{count_words(len(made.changed), 'change')}"
+        )
         if send:
             link = link_of(settings.link, path)
             sent = asyncio.run(post(made, settings, link=link, page=page))

@@ -66,6 +66,13 @@ class ScopeOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     group: Annotated[
         str, Meta(description="Break down by the arms of this group of config.toml.")
     ] = ""
+    against: Annotated[
+        str,
+        Meta(
+            description="Compare the other arms of --group with this one, such as control: lift, "
+            "a test to look at daily, sample ratio, people needed."
+        ),
+    ] = ""
     top: Annotated[
         int, Meta(ge=1, le=100, description="How many values a breakdown shows; others are added.")
     ] = 8
@@ -241,6 +248,8 @@ def check_options(options: ScopeOptions) -> None:
     """
     if options.by and options.group:
         raise WrongQuestion("--by and --group are both breakdowns: give one of them")
+    if options.against and not options.group:
+        raise WrongQuestion("--against names an arm of a group: give --group NAME too")
     if options.by:
         parse_field(options.by)
     for condition in (options.filter, options.who):

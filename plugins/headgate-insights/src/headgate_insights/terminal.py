@@ -13,10 +13,11 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from headgate_insights.answers import Answer, Person
+from headgate_insights.arms import LIFT, Arms
 from headgate_insights.calendar import Calendar
 from headgate_insights.scope import Scope
 from headgate_insights.tables import Cell, Table
-from headgate_insights.words import change_words, facts, headline_words
+from headgate_insights.words import change_words, facts, headline_words, lift_words, value_words
 
 __all__ = [
     "WIDTH",
@@ -26,6 +27,9 @@ __all__ = [
 ]
 
 WIDTH = 80
+
+_MOST_OF_ARM = 14
+"""Characters of an arm's name beside its numbers."""
 
 _SHADES = ((0.75, "#0b4f8a", "white"), (0.5, "#2f7fbf", "white"), (0.3, "#7fb3dd", "black"),
            (0.15, "#b9d6ee", "black"), (0.0, "#e3eff9", "black"))  # fmt: skip
@@ -57,6 +61,8 @@ def _shown(found: Answer, scope: Scope, table: Table) -> RenderableType:
         parts.append(Text("~ not over yet, and in no average", "dim"))
     if found.previous is not None:
         parts += [Text(), *_compared(found)]
+    if found.arms is not None:
+        parts += [Text(), *_arms(found.arms, scope.options.group)]
     parts.append(Text())
     parts += [
         _fact(one.name, one.words, "yellow" if one.warns else "") for one in facts(found, calendar)
@@ -91,8 +97,9 @@ def _cell(cell: Cell, marked: bool) -> Text:
 
 def _compared(found: Answer) -> Iterator[RenderableType]:
     before = {(one.name, one.label): one for one in found.previous or []}
+    if found.previous_note:
+        yield Text(found.previous_note, "yellow")
     if not before:
-        yield Text("The range before has no data to compare with.", "dim")
         return
     shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for title in ("compared", "now", "before", "change"):
@@ -106,6 +113,30 @@ def _compared(found: Answer) -> Iterator[RenderableType]:
             change_words(one, old),
         )
     yield shown
+
+
+def _arms(found: Arms, group: str) -> Iterator[RenderableType]:
+    yield Text(f"Arms of {group} compared with {found.against}", "bold")
+    shown = RichTable(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
+    for title in ("arm", "n", "value", "lift", "interval", "verdict", "needed"):
+        shown.add_column(title, justify="left" if title == "arm" else "right", no_wrap=True)
+    name = ""
+    for one in found.numbers:
+        if one.name != name:
+            shown.add_row(Text(one.name, "bold"))
+            name = one.name
+        shown.add_row(
+            f"  {one.arm[:_MOST_OF_ARM]}",
+            f"{one.n:,.0f}",
+            value_words(one.value, one.unit),
+            *lift_words(one.lift, one.lift_low, one.lift_high),
+            Text(one.verdict, "bold"),
+            "" if one.needed is None else f"{one.needed:,}",
+        )
+    yield shown
+    yield Text(f"needed: people in each arm for a lift of {LIFT:.0%}", "dim")
+    for note in found.notes:
+        yield Text(note, "yellow")
 
 
 def _fact(name: str, words: str, style: str = "") -> RenderableType:

@@ -11,16 +11,22 @@ from headgate_insights.answers import Answer, Provenance
 from headgate_insights.calendar import Calendar
 from headgate_insights.completeness import Completeness
 from headgate_insights.figure import Headline
+from headgate_insights.lakes import History
 
 __all__ = [
     "Fact",
     "change_words",
     "completeness_words",
+    "count_words",
     "facts",
     "headline_words",
+    "lift_words",
     "value_words",
     "within_chance",
 ]
+
+_MOST_CHANGES = 3
+"""Changes of closed days that an answer names."""
 
 
 class Fact(Struct, frozen=True):
@@ -38,6 +44,11 @@ class Fact(Struct, frozen=True):
 def headline_words(one: Headline) -> str:
     """Returns the value of a headline with its unit."""
     return value_words(one.value, one.unit)
+
+
+def count_words(number: int, word: str) -> str:
+    """Returns a number of things: ``1 goal``, ``2 goals``."""
+    return f"{number:,} {word}" + ("" if number == 1 else "s")
 
 
 def value_words(value: float | None, unit: str) -> str:
@@ -76,6 +87,12 @@ def within_chance(one: Headline, old: Headline) -> bool | None:
     return one.low <= old.high and one.high >= old.low
 
 
+def lift_words(lift: float | None, low: float | None, high: float | None) -> tuple[str, str]:
+    """Returns a lift and its interval; empty where they are unknown."""
+    between = "" if low is None or high is None else f"{low:+.1%} to {high:+.1%}"
+    return "" if lift is None else f"{lift:+.1%}", between
+
+
 def facts(found: Answer, calendar: Calendar) -> Iterator[Fact]:
     """Yields definition, reading, notes, and what the numbers are made of."""
     made = found.provenance
@@ -85,16 +102,43 @@ def facts(found: Answer, calendar: Calendar) -> Iterator[Fact]:
         yield Fact("note", note, warns=True)
     yield Fact("events", " ".join(_counted(made)))
     yield Fact("complete", f"{_watermark(made, calendar)}; {completeness_words(made.completeness)}")
-    interval = "95 %, Wilson"
-    if made.weighted:
-        interval += (
-            f" with Kish's n; a sample: one of it stands for {made.facts.least_weight:g} to "
-            f"{made.facts.most_weight:g}"
-        )
-    else:
-        interval += f", for more {made.unit}s like these: nobody was left out by sampling"
-    yield Fact("interval", interval)
+    if made.history is not None:
+        yield from _history(made.history)
+    yield Fact("interval", _interval(made))
     yield Fact("identity", made.identity)
+
+
+def _history(found: History) -> Iterator[Fact]:
+    """Yields whether the days of the range can still change, and how closed ones did."""
+    if not found.days:
+        return
+    if found.closed < found.days:
+        still = found.days - found.closed
+        yield Fact("late", f"{still:,} of {found.days:,} days (UTC) still take late events")
+    if found.changes:
+        shown = [
+            f"{one.day} {one.old_rows:,} to {one.new_rows:,} ({one.why})"
+            for one in found.changes[:_MOST_CHANGES]
+        ]
+        more = len(found.changes) - len(shown)
+        yield Fact(
+            "changed",
+            f"events of days that were closed: {', '.join(shown)}"
+            + (f", and {more} changes more" if more else ""),
+            warns=True,
+        )
+
+
+def _interval(made: Provenance) -> str:
+    sample = (
+        f"a sample: one of it stands for {made.facts.least_weight:g} to {made.facts.most_weight:g}"
+    )
+    if not made.interval:
+        return "none, as these are counts" + (f"; {sample}" if made.weighted else "")
+    if made.weighted:
+        return f"95 %, {made.interval}, with Kish's n; {sample}"
+    people = "people" if made.unit == "person" else "accounts"
+    return f"95 %, {made.interval}, for more {people} like these: nobody was left out by sampling"
 
 
 def _counted(made: Provenance) -> Iterator[str]:
@@ -120,7 +164,9 @@ def completeness_words(found: Completeness | None) -> str:
         return "what was lost or denied is unknown, as no running gateway answers"
     missing = {reason: number for reason, number in found.missing.items() if number}
     if not missing:
-        return f"the ledger has {found.accepted:,} accepted events and none is missing"
-    return f"of {found.accepted:,} accepted events the lake lacks " + ", ".join(
-        f"{number:,} ({reason})" for reason, number in sorted(missing.items())
+        return f"of all {found.accepted:,} accepted events at any time none is missing"
+    return (
+        f"of all {found.accepted:,} accepted events the lake lacks, at any time and not only of "
+        "this range, "
+        + ", ".join(f"{number:,} ({reason})" for reason, number in sorted(missing.items()))
     )

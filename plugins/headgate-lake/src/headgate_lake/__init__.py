@@ -20,7 +20,7 @@ from headgate_lake.columns import COLUMNS, SCHEMA_VERSION, Column, person_of
 from headgate_lake.config import LakeConfig
 from headgate_lake.lake import Lake, LakeState
 from headgate_lake.manifest import Change, DataFile, Day, LakeError, Shard
-from headgate_lake.reports import reports_of
+from headgate_lake.reports import erased_since, reports_of
 
 if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name public
     from headgate_lake.failures import explained as explained
@@ -37,6 +37,8 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from headgate_lake.sql.errors import QueryOutOfTime as QueryOutOfTime
     from headgate_lake.sql.errors import QueryRefused as QueryRefused
     from headgate_lake.sql.limits import Limits as Limits
+    from headgate_lake.sql.people import People as People
+    from headgate_lake.sql.people import find_people as find_people
     from headgate_lake.sql.place import find_lake as find_lake
     from headgate_lake.sql.place import limits_of as limits_of
     from headgate_lake.sql.runner import Answer as Answer
@@ -55,6 +57,7 @@ _LATER = {
             "QueryOutOfTime QueryRefused"
         ),
         "headgate_lake.sql.limits": "Limits",
+        "headgate_lake.sql.people": "People find_people",
         "headgate_lake.sql.place": "find_lake limits_of",
         "headgate_lake.sql.runner": "Answer AnswerColumn Query Runner",
     }.items()
@@ -77,6 +80,7 @@ __all__ = [
     "LakeState",
     "Limits",
     "Loader",
+    "People",
     "QueriesBusy",
     "Query",
     "QueryCancelled",
@@ -89,9 +93,11 @@ __all__ = [
     "Runner",
     "Shard",
     "__version__",
+    "erased_since",
     "explained",
     "find_folder",
     "find_lake",
+    "find_people",
     "limits_of",
     "person_of",
     "queue_ids",

@@ -30,6 +30,7 @@ __all__ = [
     "derived",
     "leaves",
     "person_of",
+    "person_sql",
     "projection",
 ]
 
@@ -59,6 +60,14 @@ class Column(NamedTuple):
 
 
 _CLICK_IDS = "gclid|gbraid|wbraid|fbclid|msclkid|ttclid|twclid|li_fat_id"
+
+
+def person_sql(text: str) -> str:
+    """Returns the SQL for the number of a visitor; `person_of` is the same in Python."""
+    # 63 bits, so that the number is never negative. `md5_number_upper` reads the same from the
+    # digits of the number, in seven times the time.
+    return f"((md5_number({text}) & {2**64 - 1}::UHUGEINT) >> 1)::BIGINT"
+
 
 _OF_PAGE = "CASE WHEN type = 'page' THEN {{properties.{}}} END"
 
@@ -132,9 +141,7 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "person",
         "BIGINT",
-        # 63 bits, so that the number is never negative; `person_of` is the same in Python.
-        # `md5_number_upper` makes the same of the digits of the number, in seven times the time.
-        f"((md5_number(visitor) & {2**64 - 1}::UHUGEINT) >> 1)::BIGINT",
+        person_sql("visitor"),
         "Number of the visitor, the same for the same visitor; NULL without any id.",
     ),
     Column(

@@ -10,7 +10,7 @@ import asyncio
 import os
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -111,6 +111,7 @@ class LakeDestination(Destination):
         for what, number in (("known", wrote.known), ("retimed", wrote.retimed)):
             if number:
                 self._context.count(what, number)
+        self._tell_broken(wrote.broken)
         self._most_files = wrote.most_files
         if wrote.most_files >= self._config.merge_files:
             self._wanted.set()
@@ -144,7 +145,7 @@ class LakeDestination(Destination):
             )
         return Erasure("FINISHED", gone.rows, detail)
 
-    def _tell_broken(self, files: list[tuple[str, str]]) -> None:
+    def _tell_broken(self, files: Iterable[tuple[str, str]]) -> None:
         for path, why in files:
             self._context.log.error(
                 "lake: a file cannot be read; it is in aside/", path=path, why=why

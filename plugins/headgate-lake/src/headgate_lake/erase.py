@@ -1,12 +1,13 @@
 """Erases users from a lake.
 
-Files that hold their events are written anew without them, and the old files are deleted at once,
+Files that hold their events are found by the index of `headgate_lake.persons`, and written anew
+without them, and the old files are deleted at once,
 with those that were replaced before and wait for their deletion. Merging waits meanwhile, as it
 might copy a row that is about to go. Events that are sent meanwhile are newer and stay.
 
 Files that are not in the manifest and lie among the lake's are deleted if they hold a user: a crash
 or a restored backup may have left them. The history of the SQL shell is deleted as a whole,
-and so are reports that name a user.
+and so are files that say who is who, and reports that name a user.
 
 A file that cannot be read cannot be searched. It is set aside, so that the other files are erased
 all the same, and the result says so.
@@ -19,13 +20,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway import Subjects
+from headgate_lake.columns import person_of
 from headgate_lake.manifest import DataFile
 from headgate_lake.parquet import Chosen, Unreadable
 from headgate_lake.removal import remove_rows
-from headgate_lake.reports import forget_reports
+from headgate_lake.reports import forget_reports, note_erasure
 from headgate_lake.retention import delete_removed
 from headgate_lake.session import Session
 from headgate_lake.sql.history import forget
+from headgate_lake.sql.people import forget_people
 
 __all__ = ["Gone", "erase"]
 
@@ -65,6 +68,7 @@ def erase(root: Path, subjects: Subjects, memory_bytes: int, clock: Callable[[],
     owners = Chosen(
         _OWNED, {"users": sorted(subjects.users), "anonymous": sorted(subjects.anonymous)}
     )
+    ids = [*subjects.users, *subjects.anonymous]
     gone = Gone()
 
     def aside(file: DataFile, why: str) -> None:
@@ -75,10 +79,16 @@ def erase(root: Path, subjects: Subjects, memory_bytes: int, clock: Callable[[],
     try:
         with session.folder.maintaining(wait=True):
             gone.rows, gone.files = remove_rows(
-                session, session.manifest.files(), owners, why="erased", aside=aside
+                session,
+                session.manifest.holding_any(map(person_of, ids)),
+                owners,
+                why="erased",
+                aside=aside,
             )
             forget(root)
-            gone.files += forget_reports(root, [*subjects.users, *subjects.anonymous])
+            forget_people(root)
+            note_erasure(root, clock())
+            gone.files += forget_reports(root, ids)
             delete_removed(session, grace_ms=-1)
             _delete_strays(session, owners, gone)
             gone.unread = len(session.folder.aside())

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from gateway import DeliveryError, Misconfigured, Retryable
-from headgate_lake.manifest import LakeError
+from headgate_lake.manifest import ANEW, LakeError
 from headgate_lake.parquet import Unreadable
 
 __all__ = ["explained", "meaning_of"]
@@ -19,6 +19,7 @@ _T = TypeVar("_T")
 
 _SETTINGS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
 _PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _PRIMARY = 0xFF  # bits of an extended error code that hold the primary one
 
 
@@ -45,6 +46,8 @@ def meaning_of(root: Path, error: Exception) -> DeliveryError | None:
     if isinstance(error, sqlite3.Error):
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & _PRIMARY
         text = f"{root}: manifest: {error}"
+        if code in _DAMAGED:
+            text += f"; {ANEW}"
         return Retryable(text) if code in _PASSING else Misconfigured(text)
     duckdb = sys.modules.get("duckdb")
     if isinstance(error, Unreadable) or (duckdb is not None and isinstance(error, duckdb.Error)):

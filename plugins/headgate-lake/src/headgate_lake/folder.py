@@ -7,6 +7,8 @@
     events/mixed/*.parquet             files of very many days
     writing/NAME/                      what one process is writing; locked while it runs
     aside/                             files that could not be read; no part of the lake
+    rebuilding/                        what a rebuild of the manifest is writing
+    manifest-*.sqlite                  manifests that a rebuild has replaced
     owner, maintenance                 locks: the gateway that writes, the process that compacts
 
 A file is written in ``writing``, synced and moved to its place, and the manifest's transaction ends
@@ -28,7 +30,7 @@ from pathlib import Path
 
 from headgate_lake.manifest import LakeError
 
-__all__ = ["Folder", "Writing", "place_of", "sync_dir"]
+__all__ = ["Folder", "Writing", "day_of", "place_of", "sync_dir"]
 
 _EVENTS = "events"
 _WRITING = "writing"
@@ -46,6 +48,13 @@ def place_of(name: str) -> str:
     match = _NAME.fullmatch(name)
     assert match is not None
     return f"{_EVENTS}/{'day=' + match[1] if match[1] else _MIXED}/{name}"
+
+
+def day_of(relative: str) -> str | None:
+    """Returns the day of a file by its path, empty for a mixed one; None if it is no lake's."""
+    name = relative.rpartition("/")[2]
+    match = _NAME.fullmatch(name)
+    return None if match is None or place_of(name) != relative else match[1] or ""
 
 
 def sync_dir(path: Path) -> None:
@@ -141,7 +150,29 @@ class Folder:
     @property
     def was_owned(self) -> bool:
         """True if a gateway has ever claimed the lake."""
-        return (self.root / _OWNER).exists()
+        owner = self.root / _OWNER
+        return owner.exists() and owner.stat().st_size > 0
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keeps gateways and commands from changing the lake; a gateway that starts waits.
+
+        Raises:
+            LakeError: one of them is changing it now.
+        """
+        fd = _opened(self.root / _OWNER)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with self.maintaining(wait=False) as mine:
+                if not mine or any(map(_is_locked, (self.root / _WRITING).glob("*"))):
+                    raise BlockingIOError
+                yield
+        except BlockingIOError:
+            raise LakeError(
+                f"{self.root}: a gateway or a command writes to this lake; stop it first"
+            ) from None
+        finally:
+            os.close(fd)
 
     @contextmanager
     def maintaining(self, *, wait: bool) -> Iterator[bool]:
@@ -263,6 +294,19 @@ class Writing:
 
 def _opened(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _is_locked(writing: Path) -> bool:
+    """Tells whether the process that writes in a folder still runs."""
+    with suppress(FileNotFoundError):
+        fd = os.open(writing / _LOCK, os.O_RDWR)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(fd)
+    return False
 
 
 def _text(fd: int) -> str:

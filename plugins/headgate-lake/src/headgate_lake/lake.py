@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -97,9 +97,27 @@ class Lake:
         with self._manifest() as manifest:
             return tuple(manifest.files(_ms(start), _ms(end)))
 
-    def paths(self, start: datetime | None = None, end: datetime | None = None) -> tuple[Path, ...]:
-        """Returns the absolute paths of `files`."""
-        return tuple(self.folder / file.path for file in self.files(start, end))
+    def files_of(
+        self, persons: Iterable[int], start: datetime | None = None, end: datetime | None = None
+    ) -> tuple[DataFile, ...]:
+        """Returns those of `files` that may hold one of some persons.
+
+        Args:
+            persons: their numbers in the column `person`, or `headgate_lake.person_of` a userId,
+                anonymousId or previousId.
+        """
+        with self._manifest() as manifest:
+            return tuple(manifest.holding_any(persons, _ms(start), _ms(end)))
+
+    def paths(
+        self,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        persons: Iterable[int] | None = None,
+    ) -> tuple[Path, ...]:
+        """Returns the absolute paths of `files`, or of `files_of` some persons."""
+        files = self.files(start, end) if persons is None else self.files_of(persons, start, end)
+        return tuple(self.folder / file.path for file in files)
 
     def changes(self) -> tuple[Change, ...]:
         """Returns the changes of closed days, the newest first."""

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from gateway import Batch, Event, now_ms
+from headgate_lake.manifest import DataFile
 from headgate_lake.parquet import Chosen
 from headgate_lake.removal import remove_rows
 from headgate_lake.retention import delete_removed
@@ -78,8 +79,6 @@ class Loader:
     def load(self, events: Iterable[Event]) -> Iterator[int]:
         """Adds the events after `position`, and yields the new position after each batch.
 
-        Events whose source and message id came to the lake by another way are left out.
-
         Args:
             events: without those that are in the lake already.
         """
@@ -116,19 +115,29 @@ def unload(
     *,
     memory_bytes: int = _MEMORY_BYTES,
     clock: Callable[[], int] = now_ms,
+    broken: Callable[[str, str], None] = lambda _path, _why: None,
 ) -> int:
     """Takes the events of a load back, and returns their number; a gateway may run.
+
+    Args:
+        broken: is given the path of each file that cannot be read, and the reason. Such a file is
+            set aside, and the others go on.
 
     Raises:
         LakeError: the lake cannot be used.
         OSError, sqlite3.Error, duckdb.Error: it cannot be read or written.
     """
     chosen = Chosen("queue_id = $queue_id", {"queue_id": queue_id})
+
+    def aside(file: DataFile, why: str) -> None:
+        session.set_aside(file)
+        broken(file.path, why)
+
     session = Session(folder, memory_bytes, clock)
     try:
         with session.folder.maintaining(wait=True):
             files = session.manifest.holding(queue_id, 0, _LAST_OFFSET)
-            rows, _ = remove_rows(session, files, chosen, why="removed")
+            rows, _ = remove_rows(session, files, chosen, why="removed", aside=aside)
             with session.manifest.transaction():
                 session.manifest.forget(queue_id)
             delete_removed(session, grace_ms=-1)

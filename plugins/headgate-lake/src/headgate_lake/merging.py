@@ -17,23 +17,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from headgate_lake.broken import Aside, set_aside_broken
 from headgate_lake.config import LakeConfig
 from headgate_lake.manifest import DataFile, Kind, Manifest
+from headgate_lake.origin import CLOSED_LEVEL
 from headgate_lake.parquet import Unreadable
 from headgate_lake.session import Session
 from headgate_lake.watermark import watermark_ms
 
-__all__ = ["CLOSED_LEVEL", "close_days", "days_over", "merge_small"]
-
-CLOSED_LEVEL = 9
-"""Level of the file of a closed day; it is merged no more."""
+__all__ = ["close_days", "days_over", "merge_small"]
 
 _MOST_PARTS = 128  # of one merge, so that each step stays short
 
 
-def merge_small(
-    session: Session, config: LakeConfig, aside: Callable[[DataFile, str], None]
-) -> int:
+def merge_small(session: Session, config: LakeConfig, aside: Aside) -> int:
     """Merges files of days that have many; returns the number of files merged.
 
     Args:
@@ -52,9 +49,7 @@ def merge_small(
     return merged
 
 
-def _merge_open(
-    session: Session, parts: list[DataFile], aside: Callable[[DataFile, str], None]
-) -> int:
+def _merge_open(session: Session, parts: list[DataFile], aside: Aside) -> int:
     closed = session.manifest.closed(parts[0].day)
     level = min(1 + max(part.level for part in parts), CLOSED_LEVEL - 1)
     done = _merge(session, parts, "late" if closed else "merged", level, aside)
@@ -70,9 +65,7 @@ def days_over(manifest: Manifest, late_hours: float) -> list[str]:
     return manifest.open_days(moment.strftime("%Y-%m-%d"))
 
 
-def close_days(
-    session: Session, late_hours: float, aside: Callable[[DataFile, str], None]
-) -> list[str]:
+def close_days(session: Session, late_hours: float, aside: Aside) -> list[str]:
     """Closes the days that are over for long enough, and returns them."""
     done = []
     for day in days_over(session.manifest, late_hours):
@@ -91,7 +84,7 @@ def _merge(
     parts: list[DataFile],
     kind: Kind,
     level: int,
-    aside: Callable[[DataFile, str], None],
+    aside: Aside,
     note: Callable[[Manifest], None] = lambda _: None,
 ) -> bool:
     """Merges files of one day; False if that has to be tried again."""
@@ -101,27 +94,14 @@ def _merge(
         contents = session.engine.merge(
             [session.path(part) for part in parts],
             session.writing.path / name,
-            in_order=kind == "closed",
+            level=level,
         )
         missing = sum(part.rows for part in parts) - contents.rows
         if missing:
             raise Unreadable(f"{missing} rows are missing")
     except Exception:
         session.discard([name])
-        if not _set_aside_broken(session, parts, aside):
+        if not set_aside_broken(session, parts, aside):
             raise
         return False
     return session.swap(parts, [session.sealed(name, day, contents, kind=kind, level=level)], note)
-
-
-def _set_aside_broken(
-    session: Session, parts: list[DataFile], aside: Callable[[DataFile, str], None]
-) -> bool:
-    """Hands over the files that cannot be read; False if all can be."""
-    found = False
-    for part in parts:
-        why = session.engine.problem(session.path(part), part.rows)
-        if why:
-            aside(part, why)
-            found = True
-    return found

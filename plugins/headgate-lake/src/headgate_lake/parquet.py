@@ -18,26 +18,23 @@ from headgate_lake.columns import (
     COLUMNS,
     EARLIEST,
     MOST_AHEAD_HOURS,
-    SCHEMA_VERSION,
     body_paths,
     column_names,
     derived,
     leaves,
     projection,
 )
+from headgate_lake.origin import Origin
+from headgate_lake.persons import all_parts, ids_sql, part_bytes, parts_sql
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from duckdb import DuckDBPyConnection
 
-__all__ = ["ROW_GROUP_ROWS", "Chosen", "Contents", "Engine", "Staged", "Unreadable"]
+__all__ = ["Chosen", "Contents", "Engine", "Staged", "Unreadable"]
 
-ROW_GROUP_ROWS = 122_880
-"""Rows of a row group, DuckDB's own default: its scans skip and divide work by row groups."""
-
-_FORMAT = f"""(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1,
-    ROW_GROUP_SIZE {ROW_GROUP_ROWS}, KV_METADATA {{headgate_lake: '{SCHEMA_VERSION}'}})"""
+_FORMAT = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1"
 
 
 _ARRIVING = "arriving"
@@ -55,7 +52,12 @@ class Unreadable(Exception):
 
 
 class Contents(NamedTuple):
-    """What is in a Parquet file; times are in milliseconds."""
+    """What is in a Parquet file; times are in milliseconds.
+
+    Attributes:
+        spans: queue, first and last offset.
+        persons: the parts of the index of its ids; none if it has no index.
+    """
 
     rows: int
     first_ms: int
@@ -63,6 +65,7 @@ class Contents(NamedTuple):
     first_received_ms: int
     last_received_ms: int
     spans: tuple[tuple[str, int, int], ...]
+    persons: tuple[bytes, ...] = ()
 
 
 class Staged(NamedTuple):
@@ -112,8 +115,6 @@ class Engine:
             db, self._db = self._db, None
             db.close()
 
-    # -- from events -----------------------------------------------------------
-
     def stage(self, arriving: Arriving, queue_id: str, now_ms: int) -> list[Staged]:
         """Takes the events of a batch, until `unstage`, and returns their days.
 
@@ -136,7 +137,7 @@ class Engine:
             self._run(f"CREATE TEMP TABLE staged AS {_rows()}", self._arrived[1])
             self._arrived = "FROM staged", {}
         return [
-            Staged(day, retimed, Contents._make((*times, ((queue_id, first, last),))))
+            Staged(day, retimed, _of_queue((queue_id, first, last), *times))
             for day, retimed, first, last, *times in found
         ]
 
@@ -144,11 +145,9 @@ class Engine:
         """Writes the staged events of some days to a file."""
         rows, parameters = self._arrived
         chosen = ", ".join(f"DATE '{one.day}'" for one in staged)
-        self._copy(
-            f"(SELECT {column_names()} FROM ({rows}) WHERE day IN ({chosen}))",  # noqa: S608
-            path,
-            parameters,
-        )
+        source = f"(SELECT {column_names()} FROM ({rows}) WHERE day IN ({chosen}))"  # noqa: S608
+        with _kept_if_whole(path):
+            self._copy(source, path, Origin(), parameters)
         return _together([one.contents for one in staged])
 
     def unstage(self) -> None:
@@ -157,25 +156,26 @@ class Engine:
             self._db.unregister(_ARRIVING)
             self._db.execute("DROP TABLE IF EXISTS staged")
 
-    # -- from other files --------------------------------------------------------
-
-    def merge(self, parts: Sequence[Path], path: Path, *, in_order: bool = False) -> Contents:
+    def merge(self, parts: Sequence[Path], path: Path, *, level: int) -> Contents:
         """Writes one file with the rows of several.
 
         Args:
-            in_order: sort the rows by person and time.
+            level: of the new file; that of a closed day is sorted by person and time.
         """
-        order = " ORDER BY person, ts, queue_id, queue_offset" if in_order else ""
+        origin = Origin(level, tuple(part.name for part in parts))
+        order = " ORDER BY person, ts, queue_id, queue_offset" if origin.is_closed else ""
         source = f"(SELECT {column_names()} FROM {_read(parts)}{order})"  # noqa: S608
-        self._copy(source, path)
-        return self._contents(path)
+        return self._rewrite(source, path, origin)
 
-    def without(self, part: Path, chosen: Chosen, path: Path) -> Contents | None:
-        """Writes a file with the rows of another that are not chosen; None if none is left."""
+    def without(self, part: Path, chosen: Chosen, path: Path, *, level: int) -> Contents | None:
+        """Writes a file with the rows of another that are not chosen; None if none is left.
+
+        Args:
+            level: of both files.
+        """
         rows = f"FROM {_read([part])} WHERE NOT ({chosen.where})"
         left = f"(SELECT {column_names()} {rows})"
-        self._copy(left, path, chosen.parameters)
-        contents = self._contents(path)
+        contents = self._rewrite(left, path, Origin(level, (part.name,)), chosen.parameters)
         if contents.rows:
             return contents
         path.unlink(missing_ok=True)
@@ -191,6 +191,8 @@ class Engine:
 
     def offsets_in(self, parts: Sequence[Path], queue_id: str, offsets: Sequence[int]) -> set[int]:
         """Returns which of these offsets of a queue are in the files."""
+        if not parts:
+            return set()
         found = self._run(
             f"SELECT queue_offset FROM {_read(parts)} WHERE queue_id = $queue_id "  # noqa: S608
             "AND queue_offset BETWEEN $first AND $last "
@@ -206,6 +208,8 @@ class Engine:
 
     def ids_in(self, parts: Sequence[Path], ids: Sequence[str]) -> set[tuple[str, str]]:
         """Returns which of these message ids are in the files, each with its source."""
+        if not parts:
+            return set()
         found = self._run(
             f"SELECT source, message_id FROM {_read(parts)} "  # noqa: S608
             "WHERE message_id IN (SELECT unnest($ids))",
@@ -221,7 +225,8 @@ class Engine:
         """
         if not path.exists():
             return "it is missing"
-        values = ", ".join(f'count("{column.name}")' for column in COLUMNS)
+        # A count alone would not unpack the values.
+        values = ", ".join(f'bit_xor(hash("{column.name}"))' for column in COLUMNS)
         try:
             found = self._run(f"SELECT count(*), {values} FROM {_read([path])}")  # noqa: S608
         except Unreadable as error:
@@ -229,24 +234,63 @@ class Engine:
         held = int(found[0][0])
         return "" if held == rows else f"it holds {held} rows, and the manifest says {rows}"
 
-    # -- common ------------------------------------------------------------------
+    def origin(self, path: Path) -> Origin:
+        """Reads the metadata of a file.
 
-    def _copy(self, source: str, path: Path, parameters: dict[str, Any] | None = None) -> None:
+        Raises:
+            Unreadable: it is no file of a lake.
+        """
+        rows = self._run(
+            f"SELECT decode(key), decode(value) FROM parquet_kv_metadata('{_quoted(path)}')"  # noqa: S608
+        )
+        found = Origin.of(dict(rows))
+        if found is None:
+            raise Unreadable("it is none of a lake's files")
+        return found
+
+    def shared(self, part: Path, others: Sequence[Path]) -> int:
+        """Counts the rows of a file that are in others, by their places in the queues."""
+        place = "queue_id, queue_offset"
+        found = self._run(
+            f"SELECT count(*) FROM (SELECT {place} FROM {_read([part])}) "  # noqa: S608
+            f"SEMI JOIN (SELECT {place} FROM {_read(others)}) USING ({place})"
+        )
+        return int(found[0][0])
+
+    def _rewrite(
+        self, source: str, path: Path, origin: Origin, parameters: dict[str, Any] | None = None
+    ) -> Contents:
+        """Writes rows of other files to a file, and reads what is in it."""
+        with _kept_if_whole(path):
+            self._copy(source, path, origin, parameters)
+            contents = self.contents(path)
+            # A file from a batch does without: that would take a tenth of the time of its writing.
+            return contents._replace(persons=self.persons(path)) if origin.level else contents
+
+    def _copy(
+        self, source: str, path: Path, origin: Origin, parameters: dict[str, Any] | None
+    ) -> None:
+        options = f"{_FORMAT}, {origin.options()}"
+        self._run(f"COPY {source} TO '{_quoted(path)}' ({options})", parameters)
+
+    def persons(self, path: Path) -> tuple[bytes, ...]:
+        """Returns the parts of the index of the ids in a file; see `headgate_lake.persons`."""
+        self._run(f"CREATE OR REPLACE TEMP TABLE ids AS {ids_sql(_read([path]))}")
         try:
-            self._run(f"COPY {source} TO '{_quoted(path)}' {_FORMAT}", parameters)
-        except BaseException:
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
-            raise
+            ((count,),) = self._run("SELECT count(*) FROM ids")
+            return all_parts(self._run(parts_sql("ids", part_bytes(count))))
+        finally:
+            self._run("DROP TABLE ids")
 
-    def _contents(self, path: Path) -> Contents:
+    def contents(self, path: Path) -> Contents:
+        """Returns what is in a file."""
         found = self._run(
             f"""SELECT queue_id, min(queue_offset), max(queue_offset), count(*),
             epoch_ms(min(ts)), epoch_ms(max(ts)),
             epoch_ms(min(received_at)), epoch_ms(max(received_at))
             FROM {_read([path])} GROUP BY queue_id ORDER BY queue_id"""  # noqa: S608
         )
-        return _together([Contents._make((*row[3:], (row[:3],))) for row in found])
+        return _together([_of_queue(row[:3], *row[3:]) for row in found])
 
     def _run(self, sql: str, parameters: dict[str, Any] | None = None) -> list[Any]:
         db = self._opened()
@@ -273,6 +317,17 @@ class Engine:
 
 
 @contextmanager
+def _kept_if_whole(path: Path) -> Iterator[None]:
+    """Removes a file whose writing fails."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
 def _unreadable() -> Iterator[None]:
     """Turns DuckDB's errors about damaged or foreign files into `Unreadable`."""
     import duckdb
@@ -281,6 +336,14 @@ def _unreadable() -> Iterator[None]:
         yield
     except (duckdb.InvalidInputException, duckdb.BinderException) as error:
         raise Unreadable(str(error).splitlines()[0]) from error
+    except UnicodeDecodeError as error:  # of a message that quotes damaged names
+        raise Unreadable("its metadata is damaged") from error
+    except duckdb.Error as error:
+        text = str(error).partition("\n")[0].strip()
+        # The Parquet reader's own errors have no class; a full disk and the like have one.
+        if type(error) is not duckdb.Error and "Could not read enough bytes" not in text:
+            raise
+        raise Unreadable(text) from error
 
 
 @cache
@@ -293,6 +356,11 @@ def _rows() -> str:
             )
         )
     )"""  # noqa: S608
+
+
+def _of_queue(span: tuple[str, int, int], rows: int, *times: int) -> Contents:
+    first_ms, last_ms, first_received_ms, last_received_ms = times
+    return Contents(rows, first_ms, last_ms, first_received_ms, last_received_ms, (span,))
 
 
 def _together(parts: Sequence[Contents]) -> Contents:

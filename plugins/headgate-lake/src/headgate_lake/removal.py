@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
+from headgate_lake.broken import Aside, set_aside_broken
 from headgate_lake.manifest import DataFile, Manifest
 from headgate_lake.parquet import Chosen
 from headgate_lake.session import Session
@@ -17,7 +18,7 @@ def remove_rows(
     chosen: Chosen,
     *,
     why: str,
-    aside: Callable[[DataFile, str], None] | None = None,
+    aside: Aside | None = None,
 ) -> tuple[int, int]:
     """Removes the chosen rows; the caller holds the lock for maintenance.
 
@@ -37,10 +38,8 @@ def remove_rows(
         try:
             held = _remove(session, file, chosen, why)
         except Exception:
-            broken = aside and session.engine.problem(session.path(file), file.rows)
-            if not aside or not broken:
+            if aside is None or not set_aside_broken(session, [file], aside):
                 raise
-            aside(file, broken)
             continue
         rows += held
         changed += held > 0
@@ -53,7 +52,9 @@ def _remove(session: Session, file: DataFile, chosen: Chosen, why: str) -> int:
     if not rows:
         return 0
     name = session.writing.new_name(file.day)
-    contents = session.engine.without(session.path(file), chosen, session.writing.path / name)
+    contents = session.engine.without(
+        session.path(file), chosen, session.writing.path / name, level=file.level
+    )
     files: Sequence[DataFile] = ()
     if contents is not None:
         files = [session.sealed(name, file.day, contents, kind=file.kind, level=file.level)]

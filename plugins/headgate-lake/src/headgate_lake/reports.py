@@ -3,6 +3,9 @@
 Each report is files with the same name and different endings. One of them ends with ``.json`` and
 has every text of the others, as JSON in plain UTF-8. An erasure searches it for the ids of the
 users, and deletes all files of a report that has one.
+
+A report that is computed while users are erased may still name them. So an erasure notes its time
+before it deletes reports, and whoever writes one asks for that afterwards (`erased_since`).
 """
 
 from __future__ import annotations
@@ -12,7 +15,10 @@ from pathlib import Path
 
 import msgspec
 
-__all__ = ["forget_reports", "reports_of"]
+__all__ = ["erased_since", "forget_reports", "note_erasure", "reports_of"]
+
+_ERASED = "erased"
+"""File in the lake's folder with the time of the last erasure, in milliseconds."""
 
 
 def reports_of(folder: Path) -> Path:
@@ -22,6 +28,21 @@ def reports_of(folder: Path) -> Path:
         folder: of the lake.
     """
     return folder / "reports"
+
+
+def note_erasure(folder: Path, now_ms: int) -> None:
+    """Notes that users are gone from the files of a lake."""
+    path = folder / _ERASED
+    path.touch(mode=0o600)
+    path.write_text(str(now_ms))
+
+
+def erased_since(folder: Path, moment_ms: int) -> bool:
+    """Tells whether users were erased from a lake at a time or later."""
+    try:
+        return int((folder / _ERASED).read_text() or "0") >= moment_ms
+    except FileNotFoundError:
+        return False
 
 
 def forget_reports(folder: Path, ids: Iterable[str]) -> int:

@@ -70,6 +70,7 @@ class Session:
             bytes=size,
             sha256=checksum,
             spans=tuple(Span(*span) for span in contents.spans),
+            persons=contents.persons,
         )
 
     def enter(self, files: Sequence[DataFile]) -> None:
@@ -132,6 +133,6 @@ def _manifest(folder: Folder) -> Manifest:
     if held is not None and not (folder.root / MANIFEST).exists():
         raise LakeError(
             f"{folder.root}: {MANIFEST} is missing, and there are files such as {held}; put it "
-            "back from the backup, or move the files away"
+            "back from the backup, make it anew with `gateway lake rebuild`, or move the files away"
         )
     return Manifest(folder.root, writes=True, create=True)

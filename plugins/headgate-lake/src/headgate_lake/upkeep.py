@@ -20,7 +20,8 @@ from msgspec import Struct
 
 from headgate_lake.config import LakeConfig
 from headgate_lake.manifest import DataFile, Manifest
-from headgate_lake.merging import CLOSED_LEVEL, close_days, days_over, merge_small
+from headgate_lake.merging import close_days, days_over, merge_small
+from headgate_lake.origin import CLOSED_LEVEL
 from headgate_lake.retention import GRACE_MS, delete_removed, has_old, remove_old
 from headgate_lake.session import Session
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from gateway import parse_ms
 from headgate_lake.arriving import Arriving
+from headgate_lake.known import missing, new_ids
 from headgate_lake.manifest import DataFile, LakeError, Manifest
 from headgate_lake.parquet import Staged
 from headgate_lake.session import Session
 
 if TYPE_CHECKING:
-    from gateway import Batch, Event
+    from gateway import Batch
 
 __all__ = ["MOST_DAYS", "SETTLE_MS", "LakeWriter", "Wrote"]
 
@@ -35,12 +36,14 @@ class Wrote:
         retimed: those of them whose own time could not be used.
         known: events that were in the lake already.
         most_files: number of files of the day that has most, among those written to.
+        broken: files that could not be read and were set aside, with the reason.
     """
 
     added: int = 0
     retimed: int = 0
     known: int = 0
     most_files: int = 0
+    broken: tuple[tuple[str, str], ...] = ()
 
 
 class LakeWriter:
@@ -99,7 +102,13 @@ class LakeWriter:
         session = self.open()
         manifest = session.manifest
         cursor = manifest.cursor(batch.queue_id)
-        places = _new_ids(session, batch) if by_id else _missing(session, batch, cursor)
+        broken: list[tuple[str, str]] = []
+
+        def aside(file: DataFile, why: str) -> None:
+            session.set_aside(file)
+            broken.append((file.path, why))
+
+        places = new_ids(session, batch, aside) if by_id else missing(session, batch, cursor, aside)
         names: list[str] = []
         staged: list[Staged] = []
         try:
@@ -125,6 +134,7 @@ class LakeWriter:
             sum(one.retimed for one in staged),
             len(batch) - len(places),
             max((manifest.files_of(file.day) for file in files), default=0),
+            tuple(broken),
         )
 
     def progress(self, shard: int, until_ms: int | None) -> None:
@@ -159,47 +169,6 @@ class LakeWriter:
         return files
 
 
-def _missing(session: Session, batch: Batch, cursor: int) -> list[int]:
-    """Returns the places of the events that are not in the lake."""
-    old = [place for place, offset in enumerate(batch.offsets) if offset < cursor]
-    if not old:
-        return list(range(len(batch)))
-    offsets = [batch.offsets[place] for place in old]
-    held = session.manifest.holding(batch.queue_id, min(offsets), max(offsets))
-    known = set()
-    if held:
-        parts = [session.path(file) for file in held]
-        known = session.engine.offsets_in(parts, batch.queue_id, offsets)
-    left = [place for place in old if batch.offsets[place] not in known]
-    if left:
-        ids = _ids_in_lake(session, [batch[place] for place in left])
-        left = [place for place in left if _id_of(batch[place]) not in ids]
-    skipped = set(old) - set(left)
-    return [place for place in range(len(batch)) if place not in skipped]
-
-
-def _new_ids(session: Session, batch: Batch) -> list[int]:
-    """Returns the places of the first events of each id that is not in the lake."""
-    seen = _ids_in_lake(session, batch)
-    places = []
-    for place, event in enumerate(batch):
-        if (id_ := _id_of(event)) not in seen:
-            seen.add(id_)
-            places.append(place)
-    return places
-
-
-def _ids_in_lake(session: Session, events: Sequence[Event]) -> set[tuple[str, str]]:
-    """Returns the ids of those events that came to the lake through another queue."""
-    days = {(event.timestamp or "")[:10] for event in events}
-    days |= {(event.received_at or "")[:10] for event in events} | {""}
-    files = [file for day in sorted(days) for file in session.manifest.files(day=day)]
-    if not files:
-        return set()
-    parts = [session.path(file) for file in files]
-    return session.engine.ids_in(parts, [event.message_id for event in events])
-
-
 def _entering(manifest: Manifest, file: DataFile, now_ms: int) -> DataFile:
     """Notes the change of a closed day that a file belongs to; returns the file's entry."""
     if not manifest.closed(file.day):
@@ -207,10 +176,6 @@ def _entering(manifest: Manifest, file: DataFile, now_ms: int) -> DataFile:
     rows = manifest.rows_of(file.day)
     manifest.changed(file.day, rows, rows + file.rows, "late", now_ms)
     return replace(file, kind="late")
-
-
-def _id_of(event: Event) -> tuple[str, str]:
-    return event.source_id, event.message_id
 
 
 def _until_ms(batch: Batch) -> int | None:

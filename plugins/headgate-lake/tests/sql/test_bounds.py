@@ -76,9 +76,15 @@ def test_a_killed_process_is_named(shop: Lake) -> None:
         runner.run(Query(sql="SELECT 1"))
         spare = runner._spares.take()
         runner._spares.prepare(spare)
-        threading.Timer(0.2, os.kill, (spare.pid, signal.SIGKILL)).start()
+        threading.Thread(target=_kill_in_use, args=(runner, spare.pid)).start()
         with pytest.raises(QueryOutOfMemory, match="SIGKILL"):
             runner.run(Query(sql=ENDLESS))
+
+
+def _kill_in_use(runner: Runner, pid: int) -> None:
+    """Kills the process that stands ready as soon as a query has taken it."""
+    _until(lambda: runner._spares._spare is None)
+    os.kill(pid, signal.SIGKILL)
 
 
 def test_too_much_disk_ends_the_query(shop: Lake, limits: Limits, spares: Spares) -> None:
@@ -112,10 +118,8 @@ def test_too_much_time_ends_the_query(shop: Lake, spares: Spares) -> None:
 )
 def test_regular_expressions_are_no_bombs(runner: Runner, sql: str) -> None:
     """A regular expression that would take for ever elsewhere is quick, or is refused."""
-    started = time.monotonic()
-    with suppress(QueryInvalid):
+    with suppress(QueryInvalid):  # which running out of time is not
         runner.run(Query(sql=sql))
-    assert time.monotonic() - started < 10
 
 
 def test_a_large_answer_is_cut(shop: Lake, limits: Limits, spares: Spares) -> None:

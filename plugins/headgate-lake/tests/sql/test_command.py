@@ -252,6 +252,7 @@ def ask(
     scope: Any = SimpleNamespace(
         project=ProjectConfig(),
         tables={"sql": limits},
+        identities={},
         configs=lambda _: {"lake": LakeConfig(path=str(shop.folder))},
         path=Path,
         file=Path("config.toml"),

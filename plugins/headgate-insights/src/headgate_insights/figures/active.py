@@ -22,6 +22,20 @@ from headgate_insights.tables import Cell, Column, Table, latest
 __all__ = ["SPEC", "Active", "ActiveOptions", "ActiveRow"]
 
 _WEEK, _MONTH = 7, 30
+_BEFORE = _MONTH - 1
+_ALL_OF_MONTH = (1 << _MONTH) - 1  # the bits of a window; the highest is the day that it ends with
+
+_BLOCK = 97
+"""Days whose windows fit into the set of bits of a person, a HUGEINT of 126."""
+
+_CARRIED = f"""SELECT label, block, arg_min(w, since) AS w, bit_or(days) AS days
+  FROM (
+    SELECT *, block AS since FROM visited
+    UNION ALL
+    SELECT unit, label, block + 1, w, days >> {_BLOCK}, block FROM visited
+    WHERE days >> {_BLOCK} > 0
+  ) GROUP BY unit, label, block"""
+"""The sets of bits of all blocks, each with the days before its block."""
 
 
 class ActiveOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -87,63 +101,51 @@ class Active(Figure[ActiveOptions]):
         ]
 
     def statement(self, scope: Scope) -> Statement:
-        """Counts people by intervals: a visit makes active until its window ends or the next visit.
+        """Counts people by the days of each as a set of bits, shifted to each day of the range.
 
-        Each visit adds its person at its day and takes it away at the end of the interval, so a
-        running sum has the people active on each day. No event is joined with another.
+        Events are grouped by person only. Visits sorted by person and day take twice the time.
         """
         first = self._reads_from(scope)
         day = scope.period("day", first, scope.end)
-
-        def left(days: int) -> str:
-            return f"least(day + {days}, coalesce(following, day + {days}))"
-
+        number = f"({day} - {scope.calendar.day_of(first)})"
+        days = scope.periods("day")
+        # A set has the days of a block and the 29 before it, so the last 29 are in two sets.
+        block, sets = "0", "FROM visited"
+        if len(days) > _BLOCK:
+            block, sets = f"(greatest({number} - {_BEFORE}, 0) // {_BLOCK})", _CARRIED
         sql = f"""WITH chosen AS (
   {scope.events(self._event, first, scope.end)}
-), days AS (
-  SELECT unit, {scope.label_column} AS label, {day} AS day, {scope.entry_weight} AS w
+), visited AS (
+  SELECT unit, {scope.label_column} AS label, {block} AS block, {scope.entry_weight} AS w,
+    bit_or(1::HUGEINT << CAST({number} - {_BLOCK} * {block} AS HUGEINT)) AS days
   FROM chosen GROUP BY ALL
-), visits AS (
-  SELECT label, day, w, lead(day) OVER (PARTITION BY unit, label ORDER BY day) AS following
-  FROM days
-), changes AS (
-  SELECT label, day, sum(w) AS d1, sum(w) AS d7, sum(w) AS d30, sum(w * w) AS q30
-  FROM visits GROUP BY ALL
-  UNION ALL
-  SELECT label, {left(_WEEK)} AS day, 0, -sum(w), 0, 0 FROM visits GROUP BY ALL
-  UNION ALL
-  SELECT label, {left(_MONTH)} AS day, 0, 0, -sum(w), -sum(w * w) FROM visits GROUP BY ALL
-), summed AS (
-  SELECT label, day, sum(d1) AS d1, sum(d7) AS d7, sum(d30) AS d30, sum(q30) AS q30
-  FROM changes GROUP BY ALL
+), people AS (
+  {sets}
+), windows AS (
+  SELECT label, w, {_BLOCK} * block + ends.day AS day,
+    CAST((days >> ends.day::HUGEINT) & {_ALL_OF_MONTH} AS INTEGER) AS days
+  FROM people, range({min(_BLOCK, len(days))}) AS ends(day)
 )
-SELECT label, day, d1 AS daily, sum(d7) OVER running AS weekly, sum(d30) OVER running AS monthly,
-  sum(q30) OVER running AS squares
-FROM summed WINDOW running AS (PARTITION BY label ORDER BY day) ORDER BY ALL"""
+SELECT label, day + {days[0]} AS day,
+  coalesce(sum(w) FILTER (days >= {1 << _BEFORE}), 0) AS daily,
+  coalesce(sum(w) FILTER (days >= {1 << _MONTH - _WEEK}), 0) AS weekly,
+  sum(w) AS monthly, sum(w * w) AS squares
+FROM windows WHERE days > 0 GROUP BY ALL ORDER BY ALL"""
         return scope.statement(sql, first, scope.end)
 
     def _reads_from(self, scope: Scope) -> datetime:
         first = scope.calendar.day_of(scope.start)
-        return scope.calendar.begin("day", first - (_MONTH - 1))
+        return scope.calendar.begin("day", first - _BEFORE)
 
     def result(self, scope: Scope, rows: list[tuple[Any, ...]]) -> Result[ActiveRow]:
         """Makes one row for each day of the range, also for days without events."""
-        found: dict[str, dict[int, tuple[float, ...]]] = {}
-        for label, day, *numbers in rows:
-            found.setdefault(label, {})[day] = tuple(numbers)
-        days = scope.periods("day")
+        found = {(label, day): numbers for label, day, *numbers in rows}
         result: list[ActiveRow] = []
-        for label, by_day in found.items():
-            held = (0.0, 0.0, 0.0, 0.0)
-            earlier = [day for day in by_day if day < days[0]]
-            if earlier:
-                held = (0.0, *by_day[max(earlier)][1:])  # type: ignore[assignment]
-            for day in days:
+        for label in dict.fromkeys(label for label, _ in found):
+            for day in scope.periods("day"):
                 if scope.calendar.begin("day", day) >= scope.known_until:
                     break
-                # A day without changes has the people of the day before in its windows.
-                held = by_day.get(day, (0.0, *held[1:]))  # type: ignore[assignment]
-                daily, weekly, monthly, squares = held
+                daily, weekly, monthly, squares = found.get((label, day), (0.0, 0.0, 0.0, 0.0))
                 result.append(
                     ActiveRow(
                         label=label,

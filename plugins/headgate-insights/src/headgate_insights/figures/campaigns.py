@@ -56,7 +56,10 @@ class CampaignsOptions(MoneyOptions, frozen=True, forbid_unknown_fields=True, kw
     ] = ()
     spend: Annotated[
         str,
-        Meta(description="CSV file of costs: the column of --touch, spend, and date if known."),
+        Meta(
+            description="CSV file of costs: the column of --touch, spend, and date if known.",
+            extra={"file": True},
+        ),
     ] = ""
 
 
@@ -93,6 +96,7 @@ class Campaigns(Figure[CampaignsOptions]):
     """Attribution."""
 
     title = "Which campaigns bring orders?"
+    of_people = False
     reading = (
         "Where the models agree, the order of campaigns is safe. A campaign that is strong by "
         "first and weak by last makes people aware; the reverse closes. Credit is no proof that a "

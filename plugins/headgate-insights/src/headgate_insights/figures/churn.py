@@ -38,6 +38,7 @@ class SilentChurn(Figure[ChurnOptions]):
     """How long people stay, where leaving is a long silence."""
 
     title = "How long do people stay?"
+    interval = "Greenwood on the scale log(-log S)"
     reading = (
         "Compare medians, not means: the longest stays are still going on. A person younger than "
         "the silence that counts as gone cannot have left yet, and says nothing about leaving. "

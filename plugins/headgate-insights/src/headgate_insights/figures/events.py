@@ -66,6 +66,7 @@ class Events(Figure[EventsOptions]):
     """The events of a range."""
 
     title = "Which events are there?"
+    interval = ""
     reading = (
         "Look for events that nobody knows, that ended, or that are spelt in two ways, before you "
         "trust a figure that needs them."

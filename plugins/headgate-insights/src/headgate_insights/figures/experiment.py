@@ -17,25 +17,25 @@ from headgate_insights.errors import WrongQuestion
 from headgate_insights.events import ANYTHING, Selector
 from headgate_insights.experiments import (
     ALPHA,
+    TUNED_FOR,
     Arm,
     Comparison,
     compare,
+    due_shares,
     needed_for_mean,
     needed_for_share,
-    sample_ratio_p,
+    ratio_words,
 )
 from headgate_insights.fields import parse_field, path_sql
-from headgate_insights.figure import Figure, Headline, Result
-from headgate_insights.intervals import ratio_interval, share
+from headgate_insights.figure import WILSON, Figure, Headline, Result
+from headgate_insights.intervals import OF_RATIO, ratio_interval, share
 from headgate_insights.lakes import Statement
 from headgate_insights.literals import literal
-from headgate_insights.scope import NONE, Scope
+from headgate_insights.scope import NONE, OTHER, Scope
 from headgate_insights.tables import Cell, Column, Table
+from headgate_insights.words import lift_words
 
 __all__ = ["SPEC", "ArmRow", "Experiment", "ExperimentOptions"]
-
-_SUSPICIOUS = 0.001
-"""Arms whose sizes are less probable than this are not divided as they should be."""
 
 
 class ExperimentOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -76,7 +76,7 @@ class ExperimentOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only
         int,
         Meta(ge=100, description="People in a pair of arms at which the test is sharpest; choose "
              "it before the start."),
-    ] = 10_000  # fmt: skip
+    ] = TUNED_FOR  # fmt: skip
 
 
 class ArmRow(Struct, frozen=True, kw_only=True):
@@ -114,6 +114,7 @@ class Experiment(Figure[ExperimentOptions]):
     """Comparison of arms."""
 
     title = "Did it change anything?"
+    of_people = False
     reading = (
         "A lift counts if its interval leaves out 0; you may look every day and stop when it does. "
         "Open means that no difference is proved, and not that there is none. If the sample ratio "
@@ -127,6 +128,8 @@ class Experiment(Figure[ExperimentOptions]):
             raise WrongQuestion("--measure sum needs --of, and nothing else takes it")
         if options.of and parse_field(options.of).number is None:
             raise WrongQuestion(f"--of {options.of}: this field is never a number")
+        of_value = WILSON if options.measure == "people" else OF_RATIO
+        self.interval = f"{of_value}, of values; lifts: valid at all looks together"
         self._goal = Selector.parse(options.goal)
         self._exposure = Selector.parse(options.exposure or ANYTHING)
         self._window = parse_duration(options.window, "--window")
@@ -190,7 +193,7 @@ class Experiment(Figure[ExperimentOptions]):
         return f"""WITH exposures AS (
   SELECT * FROM (
     {exposures}
-  ) WHERE label <> {literal(NONE)}
+  ) WHERE label NOT IN ({literal(NONE)}, {literal(OTHER)})
 ), people AS (
   SELECT unit, min(t) AS began, min(label) AS arm, count(DISTINCT label) AS arms,
     {scope.entry_weight} AS w, min(stands_for) AS least, max(stands_for) AS most
@@ -261,26 +264,12 @@ FROM outcomes GROUP BY 1 ORDER BY 1"""
             if missing := sorted(set(arms) - set(self._expected)):
                 raise WrongQuestion(f"--expected has no share of {', '.join(missing)}")
             return {arm: self._expected[arm] for arm in arms}, []
-        if all(one.least and one.least == one.most for one in arms.values()):
-            return {arm: 1 / (one.least or 1.0) for arm, one in arms.items()}, []
-        if any(one.least != one.most for one in arms.values()):
-            words = "The shares of the arms changed within the range: the sample ratio is checked "
-            words += "against equal shares. Take a range in which they are the same, or --expected."
-        else:
-            words = "The events do not tell the shares of the arms; equal ones are assumed."
-        return dict.fromkeys(arms, 1.0), [words]
+        return due_shares(arms)
 
     def _notes(
         self, scope: Scope, arms: Mapping[str, Arm], expected: Mapping[str, float], mixed: int
     ) -> Iterator[str]:
-        p = sample_ratio_p({arm: one.counted for arm, one in arms.items()}, expected)
-        if len(arms) > 1 and p < _SUSPICIOUS:
-            yield (
-                f"SAMPLE RATIO: the sizes of the arms differ from their shares more than chance "
-                f"allows (p = {p:.1g}). The comparison below cannot be trusted."
-            )
-        elif len(arms) > 1:
-            yield f"The sizes of the arms agree with their shares (p = {p:.2f})."
+        yield from ratio_words(arms, expected)
         if mixed:
             yield f"{mixed:,} {scope.people} were seen in two arms and are left out."
         if still := sum(one.still for one in arms.values()):
@@ -333,11 +322,6 @@ FROM outcomes GROUP BY 1 ORDER BY 1"""
                 return ""
             return f"{number:.2%}" if is_share else f"{number:,.3g}"
 
-        def lift(row: ArmRow) -> str:
-            if row.lift_low is None or row.lift_high is None:
-                return ""
-            return f"{row.lift_low:+.1%} to {row.lift_high:+.1%}"
-
         titles = (scope.people, "value", "lift", "interval", "verdict", "needed")
         return Table(
             columns=[Column("arm", left=True), *map(Column, titles)],
@@ -346,8 +330,7 @@ FROM outcomes GROUP BY 1 ORDER BY 1"""
                     Cell(row.arm[:16]),
                     Cell(f"{row.people:,.0f}"),
                     Cell(value(row.value)),
-                    Cell("" if row.lift is None else f"{row.lift:+.1%}"),
-                    Cell(lift(row)),
+                    *map(Cell, lift_words(row.lift, row.lift_low, row.lift_high)),
                     Cell(row.verdict, bold=True),
                     Cell("" if row.needed is None else f"{row.needed:,}"),
                 ]

@@ -69,6 +69,7 @@ class Lifecycle(Figure[LifecycleOptions]):
     """New, returning, resurrected and dormant people."""
 
     title = "Where do active people come from, and how many stay away?"
+    interval = ""
     reading = (
         "A product grows while more people are new or resurrected than go dormant, so while the "
         "quick ratio is above 1. Many new people over a growing dormant bar is a leaking bucket. "

@@ -15,7 +15,7 @@ from headgate_insights.cells import parse_cell
 from headgate_insights.charts import axis, chart, joined, line, rows_of
 from headgate_insights.events import Selector
 from headgate_insights.figure import Figure, Headline, Result
-from headgate_insights.intervals import ratio_interval
+from headgate_insights.intervals import OF_RATIO, ratio_interval
 from headgate_insights.lakes import Statement
 from headgate_insights.literals import literal
 from headgate_insights.money import ORDER, Money, MoneyOptions
@@ -85,6 +85,7 @@ class Ltv(Figure[LtvOptions]):
     """Value by age of cohort."""
 
     title = "What are people worth over time?"
+    interval = OF_RATIO
     reading = (
         "Read a column to see whether newer cohorts are worth more at the same age, and compare "
         "the value with what it costs to win a person. It is what was observed: nothing is "

@@ -63,6 +63,8 @@ class Paths(Figure[PathsOptions]):
     """The most frequent paths."""
 
     title = "What do people do next?"
+    interval = "Wilson, of sessions as if each were of another person"
+    of_people = False
     reading = (
         "Look where many paths end, and for detours that a shorter way would save. A path is what "
         "people did, not what they wanted: a funnel tells how many arrive."

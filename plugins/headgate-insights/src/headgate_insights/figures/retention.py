@@ -312,7 +312,7 @@ class Retention(Figure[RetentionOptions]):
 
     def table(self, scope: Scope, result: Result[RetentionRow]) -> Table:
         """Shows the triangle; with a breakdown, the average of each value."""
-        units = fitting(len(self._spans))
+        units = fitting(max((row.unit for row in result.rows), default=0) + 1)
         letter = self.options.every[0].upper()
         titles = [self._name(unit).replace(f"{self.options.every} ", letter) for unit in units]
         lines: dict[tuple[str, date | None], dict[int, RetentionRow]] = defaultdict(dict)

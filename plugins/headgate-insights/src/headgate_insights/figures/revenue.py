@@ -14,7 +14,7 @@ from headgate_insights.cells import parse_cell
 from headgate_insights.charts import COLOURS, axis, chart, rows_of
 from headgate_insights.events import ANYTHING, Selector
 from headgate_insights.figure import Figure, Headline, Result
-from headgate_insights.intervals import Share, kish, ratio_interval, share
+from headgate_insights.intervals import OF_RATIO, Share, kish, ratio_interval, share
 from headgate_insights.lakes import Statement
 from headgate_insights.literals import literal
 from headgate_insights.money import Money, MoneyOptions
@@ -104,6 +104,7 @@ class Revenue(Figure[RevenueOptions]):
     """Revenue by period."""
 
     title = "What do people pay?"
+    interval = f"{OF_RATIO}; again: Wilson"
     reading = (
         "Revenue grows by more buyers, more orders for each, or larger orders: the columns tell "
         "which. Repeat rates of short periods are low by nature; compare those of equal length. "

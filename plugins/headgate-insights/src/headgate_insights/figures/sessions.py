@@ -67,6 +67,8 @@ class Sessions(Figure[SessionsOptions]):
     """Sessions by period."""
 
     title = "How do people visit?"
+    interval = "Wilson, of sessions as if each were of another person"
+    of_people = False
     reading = (
         "More sessions for each person mean habit; longer ones do not always mean liking, as a "
         "search that finds nothing is long too. The length is measured between events, so the time "

@@ -79,6 +79,7 @@ class Trend(Figure[TrendOptions]):
     """A number over time."""
 
     title = "How does it develop?"
+    of_people = False
     reading = (
         "Compare whole periods, and the same weekday with the same weekday. A count can rise "
         "because more people come or because the same ones do more: `--measure people` and "
@@ -95,6 +96,7 @@ class Trend(Figure[TrendOptions]):
             )
         if options.of and parse_field(options.of).number is None:
             raise WrongQuestion(f"--of {options.of}: this field is never a number")
+        self.interval = "normal, of a mean" if options.measure == "average" else ""
         self._series = [Selector.parse(text) for text in options.event]
         self._over = Selector.parse(options.over) if options.over else None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 from msgspec import Struct
@@ -57,7 +58,7 @@ def marked(spec: dict[str, Any], marks: Sequence[Mark]) -> tuple[dict[str, Any],
     if not shown:
         return spec, []
     at = {"field": "at", "type": "temporal", "title": x.get("title")}
-    data = {"values": [{"at": f"{m.at:%Y-%m-%dT%H:%M}", "n": n} for n, m in enumerate(shown, 1)]}
+    data = {"values": _places(shown)}
     colour = {"value": _MARK}
     rule = {
         "data": data,
@@ -75,6 +76,20 @@ def marked(spec: dict[str, Any], marks: Sequence[Mark]) -> tuple[dict[str, Any],
         },
     }
     return {**spec, "layer": [*layers, rule, number]}, shown
+
+
+def _places(marks: Sequence[Mark]) -> list[dict[str, Any]]:
+    """Returns where marks stand; those of a day have one place, or their numbers would overlap."""
+    places: dict[date, list[int]] = {}
+    for number, mark in enumerate(marks, 1):
+        places.setdefault(mark.at.date(), []).append(number)
+    return [
+        {
+            "at": f"{marks[numbers[0] - 1].at:%Y-%m-%dT%H:%M}",
+            "n": f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]}-{numbers[-1]}",
+        }
+        for numbers in places.values()
+    ]
 
 
 def _untitled(spec: dict[str, Any]) -> dict[str, Any]:

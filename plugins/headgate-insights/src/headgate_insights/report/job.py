@@ -15,8 +15,9 @@ from headgate_insights.report.build import Report, build_report
 from headgate_insights.report.marks import ask_marks
 from headgate_insights.report.page import page_of
 from headgate_insights.report.post import post
-from headgate_insights.report.shelf import put_away
+from headgate_insights.report.shelf import ErasedMeanwhile, put_away
 from headgate_insights.saved import saved_of
+from headgate_insights.words import count_words
 
 __all__ = ["link_of", "make_report", "run_report"]
 
@@ -34,11 +35,12 @@ def make_report(
         stopping: ends the work before the next figure.
     """
     lake = headgate_lake.find_lake(scope, lake_id)
+    people = headgate_lake.find_people(scope, lake.folder)
     with headgate_lake.Runner(lake, headgate_lake.limits_of(scope)) as runner:
         report = build_report(
             scope,
             saved_of(scope),
-            StoredLake(lake, runner),
+            StoredLake(lake, runner, people),
             now=datetime.fromtimestamp(scope.clock() / 1000, UTC),
             board=board,
             completeness=ask_completeness(scope),
@@ -58,9 +60,15 @@ async def run_report(scope: GatewayScope) -> str:
     settings = saved_of(scope).report
     stopping = threading.Event()
 
-    def work() -> tuple[Report, str, Path]:
+    def once() -> tuple[Report, str, Path]:
         report, page, folder = make_report(scope, stopping=stopping)
         return report, page, put_away(folder, report, page, keep=settings.keep)
+
+    def work() -> tuple[Report, str, Path]:
+        try:
+            return once()
+        except ErasedMeanwhile:
+            return once()
 
     try:
         report, page, path = await asyncio.to_thread(work)
@@ -69,5 +77,8 @@ async def run_report(scope: GatewayScope) -> str:
     sent = await post(report, settings, link=link_of(settings.link, path), page=page)
     told = f"; sent to {' and '.join(sent)}" if sent else ""
     broken = sum(bool(section.error) for section in report.sections)
-    failed = f"; {broken} figures have no numbers" if broken else ""
-    return f"{path.name}: {len(report.sections)} figures, {len(report.goals)} goals{failed}{told}"
+    failed = f"; {count_words(broken, 'figure')} without numbers" if broken else ""
+    figures, goals = len(report.sections), len(report.goals)
+    return (
+        f"{path.name}: {count_words(figures, 'figure')}, {count_words(goals, 'goal')}{failed}{told}"
+    )

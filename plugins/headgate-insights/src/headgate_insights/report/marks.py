@@ -50,6 +50,7 @@ def ask_marks(scope: GatewayScope) -> list[Mark] | None:
 def _words(entry: _Entry) -> str:
     area, _, action = entry.action.partition(".")
     if area == "rollouts":
-        name = entry.detail.get("id") or entry.detail.get("rollout") or ""
-        return f"rollout {name}: {action}".replace(" :", ":")
+        share = entry.detail.get("percent")
+        at = "" if share is None else f" at {share:g} %"
+        return f"rollout {entry.detail.get('group', '')}: {action}{at}"
     return "config.toml changed" if entry.action == "config.reload" else ""

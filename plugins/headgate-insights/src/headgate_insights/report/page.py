@@ -17,6 +17,7 @@ from headgate_insights.words import (
     completeness_words,
     facts,
     headline_words,
+    lift_words,
     value_words,
 )
 
@@ -49,6 +50,7 @@ def page_of(report: Report) -> str:
         headline=headline_words,
         value=value_words,
         change_words=change_words,
+        lift_words=lift_words,
         cause_words=cause_words,
         completeness=completeness_words(report.completeness),
     )
@@ -87,7 +89,7 @@ def _shown(section: Section, report: Report) -> dict[str, Any]:
     return {
         "section": section,
         "drawings": draw(chart),
-        "chart_title": f"{subtitle['text']}. {subtitle['subtitle']}",
+        "chart_title": f"{subtitle['text']}: {subtitle['subtitle']}",
         "marks": marks,
         "days": (
             calendar.date_of("day", calendar.day_of(first)),
@@ -95,6 +97,8 @@ def _shown(section: Section, report: Report) -> dict[str, Any]:
         ),
         "zone": calendar.zone,
         "changes": section.changes[:_MOST_HEADLINES],
+        "compared": section.answer.previous_note,
+        "arms": section.answer.arms,
         "facts": list(facts(section.answer, calendar)),
         "n": section.answer.provenance.facts.events,
     }

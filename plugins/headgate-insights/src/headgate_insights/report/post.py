@@ -10,7 +10,7 @@ from gateway import GatewayError, Secret
 from headgate_insights.report.build import Report
 from headgate_insights.report.page import cause_words
 from headgate_insights.saved import ReportSettings
-from headgate_insights.words import change_words, headline_words, value_words
+from headgate_insights.words import change_words, count_words, headline_words, value_words
 
 __all__ = ["MOST_PAGE_BYTES", "MOST_SECTION", "post", "slack_message", "webhook_body"]
 
@@ -54,7 +54,7 @@ def slack_message(report: Report, link: str) -> dict[str, Any]:
         for text in texts
     ]
     return {
-        "text": _cut(f"{report.title}: {len(report.goals)} goals", MOST_HEADER),
+        "text": _cut(f"{report.title}: {count_words(len(report.goals), 'goal')}", MOST_HEADER),
         "blocks": blocks,
     }
 

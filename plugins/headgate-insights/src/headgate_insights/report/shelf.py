@@ -14,8 +14,13 @@ import msgspec
 
 from gateway import GatewayError
 from headgate_insights.report.build import Report
+from headgate_lake import erased_since
 
-__all__ = ["put_away", "write_page"]
+__all__ = ["ErasedMeanwhile", "put_away", "write_page"]
+
+
+class ErasedMeanwhile(GatewayError):
+    """Users were erased while a report was made, so it may name them."""
 
 
 def put_away(folder: Path, report: Report, page: str, *, keep: int) -> Path:
@@ -24,6 +29,7 @@ def put_away(folder: Path, report: Report, page: str, *, keep: int) -> Path:
     A second report of a day takes the place of the first.
 
     Raises:
+        ErasedMeanwhile: the report was deleted again.
         GatewayError: the files cannot be written.
     """
     day = report.made.astimezone(ZoneInfo(report.zone))
@@ -33,6 +39,12 @@ def put_away(folder: Path, report: Report, page: str, *, keep: int) -> Path:
         # First what an erasure searches: a page without it would be deleted by the next one.
         _write(path.with_suffix(".json"), msgspec.json.encode(_searched(report)))
         _write(path, page.encode())
+        if erased_since(folder.parent, round(report.made.timestamp() * 1000)):
+            path.unlink(missing_ok=True)
+            path.with_suffix(".json").unlink(missing_ok=True)
+            raise ErasedMeanwhile(
+                "users were erased while the report was made, so it was deleted; make it again"
+            )
         for old in sorted(folder.glob("report-*.html"))[:-keep]:
             old.unlink(missing_ok=True)
             old.with_suffix(".json").unlink(missing_ok=True)

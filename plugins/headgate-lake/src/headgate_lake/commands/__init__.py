@@ -6,6 +6,7 @@ import click
 
 from headgate_lake.commands.compact import compact
 from headgate_lake.commands.import_ import import_
+from headgate_lake.commands.rebuild import rebuild
 from headgate_lake.commands.status import status
 from headgate_lake.commands.verify import verify
 
@@ -17,5 +18,5 @@ def lake() -> None:
     """Look after the lake: the events as Parquet files."""
 
 
-for _command in (status, verify, compact, import_):
+for _command in (status, verify, compact, rebuild, import_):
     lake.add_command(_command)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
+from msgspec.structs import replace
 
 from gateway import (
     CONFIG_OPTION,
@@ -18,7 +19,14 @@ from gateway import (
     print_json,
     say,
 )
-from headgate_lake.importing import FORMATS, Importer, Summary
+from headgate_lake.importing import (
+    FORMATS,
+    Importer,
+    Mapping,
+    Summary,
+    read_mapping,
+    zone_of,
+)
 from headgate_lake.place import LAKE_OPTION, find_lake
 
 __all__ = ["import_"]
@@ -48,6 +56,13 @@ _SHOWN = 5
     help="The column for a field such as userId; FIELD==TEXT is a text for all. Repeatable.",
 )
 @click.option(
+    "--mapping",
+    "mapping_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="TOML file with [fields] as for --map, `zone` and `time_format`.",
+)
+@click.option("--zone", metavar="ZONE", help="Time zone of times that name none.  [default: UTC]")
+@click.option(
     "--refused",
     type=click.Path(dir_okay=False, path_type=Path),
     help="File for the records that are not taken, with place and reason.",
@@ -63,6 +78,8 @@ def import_(
     format_: str | None,
     source: str | None,
     columns: tuple[str, ...],
+    mapping_file: Path | None,
+    zone: str | None,
     refused: Path | None,
     begin: str | None,
     *,
@@ -88,6 +105,12 @@ def import_(
         )
     mapped = dict(_pair(text) for text in columns)
     with explained_errors():
+        mapping = read_mapping(mapping_file) if mapping_file else Mapping()
+        mapping = replace(
+            mapping,
+            fields=mapping.fields | mapped,
+            zone=zone_of(zone).key if zone else mapping.zone,
+        )
         scope = load_scope(config_path)
         folder, config = find_lake(scope, id_)
         intake = OfflineIntake(scope)
@@ -100,7 +123,7 @@ def import_(
                 source=source or f"import:{format_ or 'file'}",
                 owner=str(scope.data_dir),
                 format_=format_ or "",
-                columns=mapped,
+                mapping=mapping,
                 from_ms=from_ms,
             )
             if dry_run:
@@ -181,6 +204,8 @@ def _show(summary: Summary, refused: Path | None) -> None:
         say(f"{summary.mended:,} records have bytes that are no UTF-8, which were replaced")
     for problem in summary.damaged:
         say(f"damaged: {problem}", err=True)
+    for path, why in summary.broken:
+        say(f"{path} of the lake cannot be read ({why}); it is in aside/ now", err=True)
     if refused is not None and (summary.refused or summary.discarded):
         say(f"the records that were not taken are in {refused}")
     if summary.old:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Mapping as Record
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,11 +18,12 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from gateway import Batch, Event, GatewayError, OfflineIntake, format_ms, parse_ms
+from gateway import Batch, Event, GatewayError, OfflineIntake, format_ms
 from headgate_lake.config import LakeConfig
 from headgate_lake.failures import explained
 from headgate_lake.importing.formats import FORMATS, Fields, detected
 from headgate_lake.importing.ids import Ids
+from headgate_lake.importing.mapping import Mapping, value_at
 from headgate_lake.importing.reading import Bad, DamagedFile, records_of
 from headgate_lake.upkeep import keep_up
 from headgate_lake.writer import LakeWriter
@@ -53,6 +55,7 @@ class Summary(Struct):
         refused: records that are no events, by reason.
         mended: records with bytes that are no UTF-8, which were replaced; they count elsewhere too.
         damaged: why files could not be read to their end. What stands before counts.
+        broken: files of the lake that could not be read and were set aside, with the reason.
         early: records before the time that the import begins with.
         old: events that the lake's `retention_days` will remove; they are among those taken.
     """
@@ -65,6 +68,7 @@ class Summary(Struct):
     refused: dict[str, int] = {}
     mended: int = 0
     damaged: list[str] = []
+    broken: list[tuple[str, str]] = []
     early: int = 0
     old: int = 0
 
@@ -76,7 +80,7 @@ class Importer:
         folder: of the lake.
         source: id of the source that the events get.
         format_: a name of `FORMATS`; empty to tell it by the records.
-        columns: names of fields of the tracking API to names of columns or keys of the records.
+        mapping: of columns or keys of the records to fields, and how their times are written.
         from_ms: events before it are left out.
         owner: names the gateway of the lake, which may run.
         progress: is given the number of records read so far.
@@ -92,7 +96,7 @@ class Importer:
         source: str,
         owner: str,
         format_: str = "",
-        columns: Mapping[str, str] | None = None,
+        mapping: Mapping | None = None,
         from_ms: int | None = None,
     ) -> None:
         self._folder = folder
@@ -100,7 +104,7 @@ class Importer:
         self._intake = intake
         self._clock = clock
         self._format = format_
-        self._columns = columns or {}
+        self._mapping = mapping or Mapping()
         self._from_ms = from_ms
         self._columns_seen = False
         self._owner = owner
@@ -223,6 +227,7 @@ class Importer:
             wrote = writer.write(batch, by_id=True)
             self.summary.taken += wrote.added
             self.summary.known += wrote.known
+            self.summary.broken += wrote.broken
             return wrote.most_files
 
         if explained(self._folder, write) >= self._config.merge_files:
@@ -247,11 +252,11 @@ class Importer:
         for (fields, _), message_id in zip(without, self._ids.of(texts), strict=True):
             fields["messageId"] = message_id
 
-    def _fields(self, record: Mapping[str, Any] | Bad) -> tuple[Fields, int]:
+    def _fields(self, record: Record[str, Any] | Bad) -> tuple[Fields, int]:
         """Returns the fields of a record's event, and its time."""
         if isinstance(record, Bad):
             raise record
-        if self._columns:
+        if self._mapping.fields:
             fields = self._mapped(record)
         else:
             name = self._format or detected(record)
@@ -262,7 +267,7 @@ class Importer:
                 )
             self._format = name
             fields = FORMATS[name](record)
-        moment = parse_ms(fields.get("timestamp"))
+        moment = self._mapping.moment_ms(fields.get("timestamp"))
         if moment is None:
             raise Bad("no time, or one that cannot be read")
         if moment > self._clock() + _MOST_AHEAD_MS:
@@ -270,23 +275,27 @@ class Importer:
         if self._from_ms is not None and moment < self._from_ms:
             raise _Early
         fields["timestamp"] = format_ms(moment)
+        if "receivedAt" in fields:
+            fields["receivedAt"] = self._mapping.moment_ms(fields["receivedAt"])
         fields.pop("sentAt", None)  # the client's clock was corrected before the export
         return fields, moment
 
-    def _mapped(self, record: Mapping[str, Any]) -> Fields:
+    def _mapped(self, record: Record[str, Any]) -> Fields:
         """Makes fields of the columns that the user names; the other columns are properties."""
         fields: Fields = {"type": "track"}
         used = set()
-        for field, column in self._columns.items():
+        for field, column in self._mapping.fields.items():
             if column.startswith("="):
                 fields[field] = column[1:]
-            elif column in record:
-                used.add(column)
-                fields[field] = record[column]
-            elif self._columns_seen:  # keys of JSON may be missing here and there
-                raise Bad(f"no column {column!r}")
-            else:
-                raise GatewayError(f"there is no column {column!r}; there are: {', '.join(record)}")
+                continue
+            try:
+                fields[field] = value_at(record, column)
+            except Bad as error:
+                if self._columns_seen:  # keys of JSON may be missing here and there
+                    raise
+                listed = ", ".join(record)
+                raise GatewayError(f"there is {error}; there are: {listed}") from None
+            used.add(column)
         self._columns_seen = True
         properties = {
             key: value for key, value in record.items() if key not in used and value != ""
@@ -301,7 +310,7 @@ class Importer:
 
     def _taken(self, chunk: list[Fields]) -> list[Event | str]:
         now_ms = self._clock()
-        received = [parse_ms(fields.pop("receivedAt", None)) for fields in chunk]
+        received = [fields.pop("receivedAt", None) for fields in chunk]
         texts = [
             msgspec.json.encode({k: v for k, v in fields.items() if v not in (None, "")})
             for fields in chunk

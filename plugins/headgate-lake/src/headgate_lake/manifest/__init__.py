@@ -7,9 +7,10 @@ Every transaction takes the write lock first, so several worker processes take t
 
 from headgate_lake.manifest.manifest import Manifest
 from headgate_lake.manifest.records import Change, DataFile, Day, Kind, LakeError, Shard, Span
-from headgate_lake.manifest.tables import MANIFEST
+from headgate_lake.manifest.tables import ANEW, MANIFEST
 
 __all__ = [
+    "ANEW",
     "MANIFEST",
     "Change",
     "DataFile",

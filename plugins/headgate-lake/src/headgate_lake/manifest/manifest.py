@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from headgate_lake.manifest.records import Change, DataFile, Day, LakeError, Shard
-from headgate_lake.manifest.tables import MANIFEST, open_manifest
+from headgate_lake.manifest.tables import MANIFEST, PERSONS_SINCE, open_manifest
+from headgate_lake.persons import may_hold, part_of
 
 __all__ = ["Manifest"]
 
@@ -28,7 +29,7 @@ class Manifest:
         self.path = folder / MANIFEST
         if not create and not self.path.is_file():
             raise LakeError(f"{folder}: {MANIFEST} is missing, so there is no lake here")
-        self._db = open_manifest(self.path, writes=writes)
+        self._db, self._version = open_manifest(self.path, writes=writes)
         self._file = self._found()
 
     def close(self) -> None:
@@ -40,6 +41,11 @@ class Manifest:
         """The id of the lake."""
         (found,) = self._db.execute("SELECT id FROM lake").fetchone()
         return str(found)
+
+    def is_whole(self) -> bool:
+        """Tells whether SQLite finds no damage in the file."""
+        (found,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+        return str(found) == "ok"
 
     def moved(self) -> bool:
         """Tells whether the file is no longer where it was opened."""
@@ -114,15 +120,18 @@ class Manifest:
                 "INSERT INTO spans VALUES (?, ?, ?, ?)",
                 [(file.path, span.queue_id, span.first, span.last) for span in file.spans],
             )
+            self._db.executemany(
+                "INSERT INTO persons VALUES (?, ?, ?)",
+                [(part, file.path, bits) for part, bits in enumerate(file.persons)],
+            )
 
     def drop(self, paths: Sequence[str], now_ms: int) -> bool:
         """Removes files from the lake; False, and no change, if one of them is not part of it."""
         held = [path for path in paths if self.holds(path)]
         if len(held) < len(paths):
             return False
-        for path in paths:
-            self._db.execute("DELETE FROM files WHERE path = ?", (path,))
-            self._db.execute("INSERT OR REPLACE INTO removed VALUES (?, ?)", (path, now_ms))
+        self._db.executemany("DELETE FROM files WHERE path = ?", [(path,) for path in paths])
+        self.mark_removed(paths, now_ms)
         return True
 
     def holds(self, path: str) -> bool:
@@ -146,6 +155,29 @@ class Manifest:
             (start_ms, end_ms, day),
         )
         return [DataFile(*row) for row in rows]
+
+    def holding_any(
+        self, numbers: Iterable[int], start_ms: int | None = None, end_ms: int | None = None
+    ) -> list[DataFile]:
+        """Returns the files that may hold one of these ids, and events of the time, in order.
+
+        Args:
+            numbers: of the ids; see `headgate_lake.persons`.
+        """
+        files = self.files(start_ms, end_ms)
+        if self._version < PERSONS_SINCE:
+            return files
+        by_part: dict[int, list[int]] = {}
+        for number in numbers:
+            by_part.setdefault(part_of(number), []).append(number)
+        indexed, holding = set(), set()
+        for part, wanted in by_part.items():
+            rows = self._db.execute("SELECT path, bits FROM persons WHERE part = ?", (part,))
+            for path, bits in rows:
+                indexed.add(path)
+                if path not in holding and any(may_hold(bits, number) for number in wanted):
+                    holding.add(path)
+        return [file for file in files if file.path in holding or file.path not in indexed]
 
     def holding(self, queue_id: str, first: int, last: int) -> list[DataFile]:
         """Returns the files that may hold offsets of a queue."""
@@ -217,6 +249,12 @@ class Manifest:
         return None if found[0] is None else (int(found[0]), int(found[1]))
 
     # -- removed files -----------------------------------------------------------
+
+    def mark_removed(self, paths: Iterable[str], now_ms: int) -> None:
+        """Notes files that are on disk and not part of the lake, to be deleted later."""
+        self._db.executemany(
+            "INSERT OR REPLACE INTO removed VALUES (?, ?)", [(path, now_ms) for path in paths]
+        )
 
     def removed(self, before_ms: int) -> list[str]:
         """Returns the files that were removed from the lake before a time."""

@@ -15,6 +15,9 @@ Kind: TypeAlias = Literal["fresh", "merged", "closed", "late"]
 ``late``: added to a closed day."""
 
 
+_Parts: TypeAlias = tuple[bytes, ...]
+
+
 class LakeError(GatewayError):
     """The lake cannot be used; the text is for a person."""
 
@@ -38,6 +41,7 @@ class DataFile:
         level: how often its rows were merged; see `headgate_lake.compaction`.
         first_ms, last_ms: earliest and latest time of its events.
         first_received_ms, last_received_ms: the same for their receipt.
+        spans, persons: known only of a file that is being added.
     """
 
     path: str
@@ -53,6 +57,7 @@ class DataFile:
     sha256: str
     schema_version: int = SCHEMA_VERSION
     spans: tuple[Span, ...] = ()
+    persons: _Parts = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from headgate_lake.sql.errors import (
     QueryOutOfTime,
 )
 from headgate_lake.sql.limits import MOST_SECONDS, Limits
+from headgate_lake.sql.people import find_people
 from headgate_lake.sql.place import find_lake, limits_of, moment_in, zone_of
 from headgate_lake.sql.runner import Query, Runner
 
@@ -37,6 +38,7 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     Attributes:
         start, end: ``from`` and ``to``, as `moment_in` takes them.
+        identity: ``now``, ``raw`` or a time; see `headgate_lake.sql.people.find_people`.
         format: each row is an array, or an object by the names of the columns.
     """
 
@@ -47,6 +49,7 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     zone: str | None = None
     format: Literal["rows", "records"] = "rows"
     lake: str | None = None
+    identity: str = "now"
 
 
 _STATUS: dict[type[QueryError], int] = {
@@ -65,7 +68,8 @@ async def _ask(scope: Scope, request: AdminRequest) -> msgspec.Raw:
     body = request.decode(_Body)
     try:
         lake = await asyncio.to_thread(find_lake, scope, body.lake)
-        query = _query(scope, body)
+        people = await asyncio.to_thread(find_people, scope, lake.folder, body.identity)
+        query = msgspec.structs.replace(_query(scope, body), people=people.file)
     except ConfigError as error:
         raise AdminError(str(error)) from error
     try:

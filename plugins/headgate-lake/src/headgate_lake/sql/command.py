@@ -15,6 +15,7 @@ from headgate_lake.place import LAKE_OPTION
 from headgate_lake.sql.history import history_of
 from headgate_lake.sql.limits import MOST_SECONDS
 from headgate_lake.sql.output import print_answer, print_footer
+from headgate_lake.sql.people import find_people
 from headgate_lake.sql.place import find_lake, limits_of, moment_in, zone_of
 from headgate_lake.sql.process import Child, Spares
 from headgate_lake.sql.runner import Query, Runner
@@ -37,6 +38,7 @@ __all__ = ["sql"]
 )
 @click.option("--rows", type=click.IntRange(1, 10_000_000), help="Most rows to print.")
 @click.option("--seconds", type=click.FloatRange(0.1, MOST_SECONDS), help="Most time to take.")
+@click.option("--identity", default="now", metavar="now|raw|TIME", help="Who counts as one person.")
 @LAKE_OPTION
 def sql(
     text: str | None,
@@ -48,6 +50,7 @@ def sql(
     parquet: Path | None,
     rows: int | None,
     seconds: float | None,
+    identity: str,
     id_: str | None,
 ) -> None:
     """Ask the events of the lake with one SELECT; without SQL, open a shell.
@@ -76,6 +79,8 @@ def sql(
             seconds=seconds or limits.seconds,
         )
         lake = find_lake(scope, id_)
+        people = find_people(scope, lake.folder, identity).file
+        query = msgspec.structs.replace(query, people=people)
         if text is None and sys.stdin.isatty():
             from headgate_lake.sql.shell import Shell
 

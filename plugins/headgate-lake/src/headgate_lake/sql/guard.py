@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["FIXED_VIEWS", "Refused", "tables_of"]
 
 FIXED_VIEWS = ("events", "people", "sessions")
-"""The views that every lake has."""
+"""The views that every lake has, with the same columns."""
 
 _SPELLED = {"MULTI": "PIVOT"}
 """Names of statements, where those of the parser differ from SQL's."""

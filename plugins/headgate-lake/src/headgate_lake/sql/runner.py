@@ -8,7 +8,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -33,7 +33,7 @@ from headgate_lake.sql.guard import FIXED_VIEWS
 from headgate_lake.sql.limits import MOST_SQL_BYTES, Limits
 from headgate_lake.sql.process import Child, Spares
 from headgate_lake.sql.slots import Slots
-from headgate_lake.sql.views import event_view, setup_of
+from headgate_lake.sql.views import TYPE_VIEWS, event_view, kind_of, setup_of
 
 __all__ = ["Answer", "AnswerColumn", "Files", "Query", "Runner"]
 
@@ -58,8 +58,13 @@ class Files(Protocol):
     def folder(self) -> Path:
         """Its folder."""
 
-    def paths(self, start: datetime | None = None, end: datetime | None = None) -> Sequence[Path]:
-        """Returns the files that may hold events from `start` to before `end`."""
+    def paths(
+        self,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        persons: Iterable[int] | None = None,
+    ) -> Sequence[Path]:
+        """Returns the files that may hold events of the time, and of these persons if given."""
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,19 +74,25 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
         sql: one SELECT.
         parameters: values of its ``?`` or ``$1``, or of its ``$name``.
         start, end: the views have the events from `start` to before `end`.
+        persons: only files that may hold one of them are read; the SQL still has to choose their
+            rows. Numbers as in the column `person`, or `headgate_lake.person_of` a userId,
+            anonymousId or previousId.
         zone: time zone in which times are shown and cut to days.
         trusted: SQL of our own, of which no function is refused. The process is locked in all the
             same.
         parquet: a file for the answer, which then has no rows.
+        people: the file that says who is who; None for the lake's own persons.
     """
 
     sql: str
     parameters: Sequence[Any] | Mapping[str, Any] | None = None
     start: datetime | None = None
     end: datetime | None = None
+    persons: Sequence[int] | None = None
     zone: str = "UTC"
     trusted: bool = False
     parquet: Path | None = None
+    people: Path | None = None
 
 
 class AnswerColumn(NamedTuple):
@@ -249,8 +260,11 @@ class Runner:
         limits = self._limits
         child.send(_job(query, folder, limits))
         names = self._receive(child, query, wire.Names)
-        paths = [str(path) for path in self._lake.paths(query.start, query.end)]
-        setup = setup_of({name.casefold() for name in names.places}, paths, query.start, query.end)
+        listed = self._lake.paths(query.start, query.end, query.persons)
+        paths = [str(path) for path in listed]
+        people = str(query.people) if query.people is not None else None
+        views = {name.casefold() for name in names.places}
+        setup = setup_of(views, paths, query.start, query.end, people)
         try:
             setup += self._event_views(query, names, child)
         except QueryInvalid:
@@ -258,7 +272,7 @@ class Runner:
                 child.send(wire.Drop())
                 self._next(child)
             raise
-        child.send(wire.Go(setup=setup, files=paths))
+        child.send(wire.Go(setup=setup, files=[*paths, people] if people else paths))
         columns, rows, size, end = self._rows(child, query)
         count = end.rows
         if query.parquet is not None:
@@ -284,16 +298,21 @@ class Runner:
             return self._rows(child, query)[1]
 
         files = [str(path) for path in reversed(self._lake.paths())]
-        self._catalogue.refresh_names(files, look)
+        if any(name.casefold() not in TYPE_VIEWS for name in wanted) or not wanted:
+            self._catalogue.refresh_names(files, look)
         known = self._catalogue.names()
         views = view_names(known)
         made = []
         for name in wanted:
-            event = views.get(name.casefold())
-            if event is None:
-                raise unknown_view(name, [*FIXED_VIEWS, *views], query.sql, names.places[name])
-            self._catalogue.refresh(event, files, look)
-            made.append(event_view(name, event, self._catalogue.properties(event)))
+            kind = TYPE_VIEWS.get(name.casefold())
+            if kind is None:
+                event = views.get(name.casefold())
+                if event is None:
+                    fixed = [*FIXED_VIEWS, *TYPE_VIEWS]
+                    raise unknown_view(name, [*fixed, *views], query.sql, names.places[name])
+                kind = kind_of(event)
+            self._catalogue.refresh(kind, files, look)
+            made.append(event_view(name, kind, self._catalogue.properties(kind)))
         return made
 
     def _rows(

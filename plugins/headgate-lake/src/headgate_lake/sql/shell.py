@@ -16,7 +16,7 @@ from headgate_lake.sql.guard import FIXED_VIEWS
 from headgate_lake.sql.history import MOST_STATEMENTS
 from headgate_lake.sql.output import print_answer
 from headgate_lake.sql.runner import Query, Runner
-from headgate_lake.sql.views import quoted_name
+from headgate_lake.sql.views import TYPE_VIEWS, quoted_name
 
 __all__ = ["Shell", "completions", "is_complete"]
 
@@ -74,7 +74,7 @@ class Shell:
         self._style = style
         self._history = history
         self._read = read
-        self._names = [*FIXED_VIEWS, *(column.name for column in COLUMNS)]
+        self._names = [*FIXED_VIEWS, *TYPE_VIEWS, *(column.name for column in COLUMNS)]
 
     def run(self) -> None:
         """Runs until the end of the input."""
@@ -125,7 +125,7 @@ class Shell:
 
     def _list(self) -> None:
         views = self._runner.views()
-        for name in FIXED_VIEWS:
+        for name in (*FIXED_VIEWS, *TYPE_VIEWS):
             say(name)
         for name, event in views.items():
             if name.isidentifier():

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from headgate_lake.columns import COLUMNS
+from headgate_lake.sql.people import people_join
 
 __all__ = [
     "PEOPLE",
     "SESSIONS",
     "SESSION_MINUTES",
+    "TYPE_VIEWS",
+    "Kind",
     "event_view",
+    "kind_of",
     "quoted",
     "quoted_name",
     "read_files",
@@ -27,7 +32,7 @@ _ENGAGED_SECONDS = 10
 _FIRST = ("ts", "person", "user_id", "anonymous_id")
 """Columns of the view of an event that stand before its properties."""
 
-_LEFT_OUT = {"type", "event", "name", "previous_id", "traits"}
+_LEFT_OUT = {"type", "event", "previous_id"}
 """Columns of `events` that are the same in each row of the view of an event, or always empty."""
 
 _MADE_FROM_PROPERTIES = {"revenue", "currency", "order_id"}
@@ -93,21 +98,59 @@ FROM numbered GROUP BY person, number
 _FIXED = {"people": PEOPLE, "sessions": SESSIONS}
 
 
+class Kind(NamedTuple):
+    """The events of a view.
+
+    Attributes:
+        key: in the catalogue.
+        where: the condition in SQL that chooses them.
+        body: the column whose parts are columns of the view.
+        left_out: columns of `events` that say nothing about them.
+    """
+
+    key: str
+    where: str
+    body: str
+    left_out: frozenset[str]
+
+
+def _of_type(type_: str, body: str, *left_out: str) -> Kind:
+    # No name of a track event has this character.
+    return Kind(f"\0{type_}", f"type = '{type_}'", body, frozenset(left_out))
+
+
+TYPE_VIEWS = {
+    "pages": _of_type("page", "properties", "traits"),
+    "screens": _of_type("screen", "properties", "traits"),
+    "identifies": _of_type("identify", "traits", "properties", "name"),
+    "groups": _of_type("group", "traits", "properties", "name"),
+}
+"""The events of each view that is named after their type."""
+
+
+def kind_of(event: str) -> Kind:
+    """Returns the track events of a name."""
+    where = f"type = 'track' AND event = {quoted(event)}"
+    return Kind(event, where, "properties", frozenset({"name", "traits"}))
+
+
 def setup_of(
     names: Iterable[str],
     paths: Sequence[str],
     start: datetime | None,
     end: datetime | None,
+    people: str | None = None,
 ) -> list[str]:
     """Returns the statements that make views over files.
 
     Args:
         names: of the fixed views that are needed, in lower case; `events` is always made.
         start, end: bounds of the events' time; `end` is excluded.
+        people: the file that says who is who; None for the lake's own persons.
     """
     wanted = set(names)
     return [
-        f"CREATE VIEW events AS {_events(paths, start, end)}",
+        f"CREATE VIEW events AS {_events(paths, start, end, people)}",
         *(f"CREATE VIEW {name} AS {sql}" for name, sql in _FIXED.items() if name in wanted),
     ]
 
@@ -128,53 +171,60 @@ def read_files(paths: Iterable[str]) -> str:
     return f"read_parquet([{', '.join(map(quoted, paths))}], hive_partitioning = false)"
 
 
-def event_view(name: str, event: str, properties: Iterable[tuple[str, str]]) -> str:
-    """Returns the statement that makes the view of an event, with its properties as columns.
+def event_view(name: str, kind: Kind, parts: Iterable[tuple[str, str]]) -> str:
+    """Returns the statement that makes the view of a kind of events.
 
-    A property with the name of a column of `events` is `properties_NAME`, unless that column is
-    made from this property. Of properties that differ in case only, the later ones get a number.
+    The parts of their body are columns. One with the name of a column of `events` is
+    `properties_NAME` or `traits_NAME`, unless that column is made from this property. Of parts that
+    differ in case only, the later ones get a number.
 
     Args:
-        properties: names and types.
+        parts: names and types.
     """
-    fixed = [column.name for column in COLUMNS if column.name not in _LEFT_OUT]
+    left_out = _LEFT_OUT | kind.left_out
+    fixed = [column.name for column in COLUMNS if column.name not in left_out]
     taken = set(fixed)
     own = []
-    for key, kind in properties:
-        if key in _MADE_FROM_PROPERTIES:
+    for key, type_ in parts:
+        if kind.body == "properties" and key in _MADE_FROM_PROPERTIES:
             continue
-        column = f"properties_{key}" if not key or key.casefold() in fixed else key
+        column = f"{kind.body}_{key}" if not key or key.casefold() in fixed else key
         column = next(
             free
             for free in (column, *(f"{column}_{number}" for number in range(2, 1000)))
             if free.casefold() not in taken
         )
         taken.add(column.casefold())
-        own.append(f"{_value(key, kind)} AS {quoted_name(column)}")
+        own.append(f"{_value(kind.body, key, type_)} AS {quoted_name(column)}")
     first, rest = map(quoted_name, _FIRST), map(quoted_name, fixed)
     columns = [*first, *own, *(column for column in rest if column.strip('"') not in _FIRST)]
-    listed = ", ".join(columns)
-    chosen = f"SELECT {listed} FROM events WHERE type = 'track' AND event = {quoted(event)}"  # noqa: S608
+    chosen = f"SELECT {', '.join(columns)} FROM events WHERE {kind.where}"  # noqa: S608
     return f"CREATE VIEW {quoted_name(name)} AS {chosen}"
 
 
-def _value(key: str, kind: str) -> str:
+def _value(body: str, key: str, type_: str) -> str:
     path = quoted("/" + key.replace("~", "~0").replace("/", "~1"))
-    if kind == "JSON":
-        return f"properties -> {path}"
-    text = f"(properties ->> {path})"
-    return text if kind == "VARCHAR" else f"try_cast({text} AS {kind})"
+    if type_ == "JSON":
+        return f"{body} -> {path}"
+    text = f"({body} ->> {path})"
+    return text if type_ == "VARCHAR" else f"try_cast({text} AS {type_})"
 
 
-def _events(paths: Sequence[str], start: datetime | None, end: datetime | None) -> str:
+def _events(
+    paths: Sequence[str], start: datetime | None, end: datetime | None, people: str | None
+) -> str:
     if not paths:
         columns = ", ".join(f"NULL::{c.type} AS {quoted_name(c.name)}" for c in COLUMNS)
         return f"SELECT {columns} WHERE false"
-    columns = ", ".join(quoted_name(column.name) for column in COLUMNS)
+    person, joins = people_join(quoted(people)) if people else ("e.person", "")
+    columns = ", ".join(
+        f"{person} AS person" if column.name == "person" else f"e.{quoted_name(column.name)}"
+        for column in COLUMNS
+    )
     bounds = [
-        f"ts {sign} {quoted(moment.astimezone(UTC).isoformat())}::TIMESTAMPTZ"
+        f"e.ts {sign} {quoted(moment.astimezone(UTC).isoformat())}::TIMESTAMPTZ"
         for sign, moment in ((">=", start), ("<", end))
         if moment is not None
     ]
     where = f" WHERE {' AND '.join(bounds)}" if bounds else ""
-    return f"SELECT {columns} FROM {read_files(paths)}{where}"  # noqa: S608
+    return f"SELECT {columns} FROM {read_files(paths)} AS e{joins}{where}"  # noqa: S608
