@@ -34,6 +34,7 @@ _MODULES = (
     "lake_serving",
     "mapping",
     "mask",
+    "profiles",
     "scaling",
 )
 _DEFAULT = ("goals", "peers", "latency", "memory", "start")

@@ -44,6 +44,7 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from gateway.cli.kit import find_gateway as find_gateway
     from gateway.cli.kit import load_scope as load_scope
     from gateway.cli.kit import make_table as make_table
+    from gateway.cli.kit import record_audit as record_audit
     from gateway.cli.kit import require_gateway as require_gateway
     from gateway.cli.options import CONFIG_OPTION as CONFIG_OPTION
     from gateway.cli.options import Moment as Moment
@@ -66,7 +67,7 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from gateway.components.dry_run import Request as Request
     from gateway.components.dry_run_destination import DryRunDestination as DryRunDestination
     from gateway.components.figure import FigureSpec as FigureSpec
-    from gateway.components.hookspecs import hookimpl as hookimpl
+    from gateway.components.hookmarkers import hookimpl as hookimpl
     from gateway.components.identity import IdentitySpec as IdentitySpec
     from gateway.components.identity import KnownPeople as KnownPeople
     from gateway.components.identity import KnownPerson as KnownPerson
@@ -82,6 +83,7 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from gateway.components.store import QueueSpec as QueueSpec
     from gateway.components.tables import FigureTable as FigureTable
     from gateway.components.tables import TableSpec as TableSpec
+    from gateway.components.token import NamedToken as NamedToken
     from gateway.components.transform import Transform as Transform
     from gateway.components.transform import TransformSpec as TransformSpec
     from gateway.components.transform_methods import ChangesClient as ChangesClient
@@ -158,6 +160,7 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from gateway.http.retry_after import parse_retry_after as parse_retry_after
     from gateway.http.settings import HttpSettings as HttpSettings
     from gateway.http.settings import VendorSettings as VendorSettings
+    from gateway.http.token_bucket import TokenBucket as TokenBucket
     from gateway.rollouts.sequential import half_width as half_width
     from gateway.rollouts.sequential import log_evidence as log_evidence
     from gateway.runtime.offline_intake import OfflineIntake as OfflineIntake
@@ -167,7 +170,8 @@ else:  # at run time
     _NAMES = {
         "gateway.cli.console": "Console",
         "gateway.cli.kit": (
-            "AdminClient find_figures find_gateway load_scope make_table require_gateway"
+            "AdminClient find_figures find_gateway load_scope make_table record_audit "
+            "require_gateway"
         ),
         "gateway.cli.options": "CONFIG_OPTION Moment explained_errors",
         "gateway.cli.output": "print_json say",
@@ -179,7 +183,7 @@ else:  # at run time
         "gateway.components.dry_run": "Rehearsal Request",
         "gateway.components.dry_run_destination": "DryRunDestination",
         "gateway.components.figure": "FigureSpec",
-        "gateway.components.hookspecs": "hookimpl",
+        "gateway.components.hookmarkers": "hookimpl",
         "gateway.components.identity": "IdentitySpec KnownPeople KnownPerson",
         "gateway.components.job": "JobSpec",
         "gateway.components.ports": "Intake",
@@ -190,6 +194,7 @@ else:  # at run time
         "gateway.components.source": "Route Source SourceSpec",
         "gateway.components.store": "QueueSpec",
         "gateway.components.tables": "FigureTable TableSpec",
+        "gateway.components.token": "NamedToken",
         "gateway.components.transform": "Transform TransformSpec",
         "gateway.components.transform_methods": (
             "ChangesClient ChangesContext ChangesIds KeepsByIds PassesText PerDestination "
@@ -225,6 +230,7 @@ else:  # at run time
         "gateway.http.reply": "Reply status_error",
         "gateway.http.retry_after": "parse_retry_after",
         "gateway.http.settings": "HttpSettings VendorSettings",
+        "gateway.http.token_bucket": "TokenBucket",
         "gateway.rollouts.sequential": "half_width log_evidence",
         "gateway.runtime.offline_intake": "OfflineIntake",
         "gateway.state.files": "open_database",

@@ -227,7 +227,7 @@ def test_nobody_imports_a_builtin() -> None:
 
 
 def test_who_imports_pluggy() -> None:
-    """One module discovers plugins and one defines the hooks; nobody else knows of pluggy."""
+    """One module discovers plugins, one has the marks of hooks; nobody else knows of pluggy."""
     users = {
         name
         for name in modules()
@@ -235,7 +235,7 @@ def test_who_imports_pluggy() -> None:
             imported.partition(".")[0] == "pluggy" for kind in imports_of(name) for imported in kind
         )
     }
-    assert users == {"gateway.runtime.plugins", "gateway.components.hookspecs"}
+    assert users == {"gateway.runtime.plugins", "gateway.components.hookmarkers"}
 
 
 def loaded_by(module: str) -> set[str]:
@@ -267,6 +267,19 @@ def test_finding_commands_of_packages_imports_nothing_heavy() -> None:
     heavy = {"aiohttp", "asyncpg", "duckdb", "jinja2", "rich", "structlog", "vl_convert"}
     find = "gateway.cli.package_commands; gateway.cli.package_commands.helps()"
     assert heavy & loaded_by(find) == set()
+
+
+def test_a_gateway_imports_only_what_its_config_names(tmp_path: Path) -> None:
+    """What installed packages build with is imported if config.toml has something of theirs."""
+    heavy = {"asyncpg", "crawlerdetect", "duckdb", "jinja2", "maxminddb", "ua_parser", "vl_convert"}
+    file = tmp_path / "config.toml"
+    file.write_text('[sources.web]\ntype = "segment"\nwrite_key = "k"\n')
+    check = (
+        "gateway.config.load, gateway.runtime.gateway, gateway.runtime.plugins, pathlib; "
+        f"config = gateway.config.load.load(pathlib.Path({str(file)!r})); "
+        "gateway.runtime.gateway.Gateway(config, gateway.runtime.plugins.discover())"
+    )
+    assert heavy & loaded_by(check) == set()
 
 
 def processor_seconds_of_children() -> float:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway.components.context import Context
-from gateway.components.hookspecs import hookimpl
+from gateway.components.hookmarkers import hookimpl
 from gateway.components.store import QueueSpec
 from gateway.queue.disk import DiskConfig, DiskStore
 from gateway.queue.memory import MemoryConfig, MemoryStore

@@ -14,7 +14,7 @@ from gateway.components.naming import check_name
 from gateway.components.scope import Scope
 from gateway.errors import GatewayError, PluginError
 
-__all__ = ["CORE_AREAS", "AdminArea", "AdminEndpoint", "AdminError", "AdminRequest"]
+__all__ = ["CORE_AREAS", "AdminArea", "AdminEndpoint", "AdminError", "AdminRequest", "FindCaller"]
 
 CORE_AREAS = frozenset(
     [
@@ -36,6 +36,7 @@ CORE_AREAS = frozenset(
 )
 """The names of the gateway's own areas, which no package may take."""
 
+_ROOT = re.compile(r"/v[0-9]+(/[a-z0-9_-]+)+")
 _PATH = re.compile(r"(([a-z0-9_-]+|\{[a-z_]+\})(/([a-z0-9_-]+|\{[a-z_]+\}))*)?")
 
 _T = TypeVar("_T")
@@ -121,17 +122,38 @@ class AdminEndpoint:
     timeout_seconds: float = 60.0
 
 
+FindCaller: TypeAlias = Callable[[Scope, str], str | None]
+"""Returns the name of the caller that a token belongs to; None if there is none."""
+
+
 @dataclass(frozen=True, slots=True)
 class AdminArea:
-    """Registers an area, ``/admin/<name>``, and all its endpoints."""
+    """Registers an area, ``/admin/<name>``, and all its endpoints.
+
+    An area may instead be an interface for other servers, with a path and tokens of its own. Each
+    worker then answers for itself, so its endpoints only read, and have the role ``read``. A token
+    comes as ``Bearer`` or as the user of ``Basic``. Browsers cannot call it.
+
+    Attributes:
+        root: begin of the paths in place of ``/admin/<name>``, such as ``/v1/spaces``.
+        find_caller: finds the caller of a token, in place of the tokens and roles of ``[admin]``.
+    """
 
     name: str
     endpoints: tuple[AdminEndpoint, ...]
+    root: str = ""
+    find_caller: FindCaller | None = None
     api: int = API_VERSION
 
     def __post_init__(self) -> None:
         """Refuses paths that the router would not take, and one that is there twice."""
         check_name("admin area", self.name)
+        if bool(self.root) != (self.find_caller is not None):
+            raise PluginError(f"admin area {self.name!r}: root and find_caller go together")
+        if self.root and not _ROOT.fullmatch(self.root):
+            raise PluginError(f"admin area {self.name!r}: {self.root!r} is no root like '/v1/data'")
+        if self.root and any((one.method, one.role) != ("GET", "read") for one in self.endpoints):
+            raise PluginError(f"admin area {self.name!r}: with a root, endpoints are GET and read")
         places = [(one.method, one.path) for one in self.endpoints]
         for method, path in places:
             if not _PATH.fullmatch(path):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.components.dry_run import Rehearsal
 from gateway.components.ports import Groups, NoGroups, ServerLimits
@@ -49,6 +49,7 @@ class Context:
         counted: the counts of `count`.
         groups: the groups of users that config names: call `Groups.use` when the component is
             built, and `Group.member` for each event.
+        tables: the values of the tables that `DestinationSpec.tables` names, by name.
         rehearsal: given in a dry run, to record what would be sent; see
             `gateway.components.dry_run`.
     """
@@ -67,6 +68,7 @@ class Context:
     counted: Counter[str] = field(default_factory=Counter, compare=False)
     groups: Groups = field(default_factory=NoGroups, compare=False)
     rehearsal: Rehearsal | None = None
+    tables: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def count(self, what: str, number: int = 1) -> None:
         """Counts something that operators want to see and that is neither an outcome nor an error.

@@ -159,6 +159,9 @@ class DestinationSpec(Generic[C]):
             when the user forces it.
         atomic: a batch is delivered whole and in order, or not at all: `send` never raises
             `BatchError` for some items and delivers the others.
+        tables: tables of config.toml that it reads besides its own, such as those that its package
+            registers. `Context.tables` has their values, and when one changes the destination is
+            built anew.
         weighs: it reads `Notes.weight`, so delivery transforms that sample have to write it.
         rehearses: it supports dry runs by `Context.rehearsal`. A destination whose only way out is
             `gateway.HttpClient` does; see `gateway.components.dry_run`.
@@ -175,4 +178,5 @@ class DestinationSpec(Generic[C]):
     atomic: bool = False
     rehearses: bool = False
     weighs: bool = False
+    tables: tuple[str, ...] = ()
     api: int = API_VERSION

@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import pluggy
-
 from gateway.components.admin_area import AdminArea
 from gateway.components.command import CommandSpec
 from gateway.components.destination import DestinationSpec
 from gateway.components.figure import FigureSpec
+from gateway.components.hookmarkers import hookspec
 from gateway.components.identity import IdentitySpec
 from gateway.components.job import JobSpec
 from gateway.components.source import SourceSpec
@@ -23,10 +22,7 @@ from gateway.components.store import QueueSpec
 from gateway.components.tables import TableSpec
 from gateway.components.transform import TransformSpec
 
-__all__ = ["HOOKS", "HookSpecs", "hookimpl", "hookspec"]
-
-hookspec = pluggy.HookspecMarker("gateway")
-hookimpl = pluggy.HookimplMarker("gateway")
+__all__ = ["HOOKS", "HookSpecs"]
 
 
 class HookSpecs:

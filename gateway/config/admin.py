@@ -2,65 +2,34 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal, get_args
 
 from msgspec import Meta
 
 from gateway.components.settings import Secret, Settings
+from gateway.components.token import NamedToken, check_token
 
 __all__ = ["ROLES", "AdminConfig", "AdminToken", "Role"]
 
-_LEAST_TOKEN = 16
 Role = Literal["read", "operate", "admin"]
 """A role of an admin token; see `AdminToken`."""
 
 ROLES: tuple[Role, ...] = get_args(Role)
 """All roles from the weakest to the strongest; each includes those before it."""
 
-_HASHED = "sha256:"
-
 _Positive = Annotated[int, Meta(ge=1)]
 _PositiveSeconds = Annotated[float, Meta(gt=0)]
 
 
-class AdminToken(Settings, frozen=True):
+class AdminToken(NamedToken, frozen=True):
     """An entry of `[[admin.tokens]]`.
 
     Attributes:
-        name: of its holder, for the audit trail.
-        token: at least 16 characters, or ``sha256:`` and the token's SHA-256 in hexadecimal.
         role: ``read`` sees state and events; ``operate`` also retries, drops, replays and reloads;
             ``admin`` also suppresses and erases users and reads the audit trail.
     """
 
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9 @._-]{0,63}$")]
-    token: Secret
     role: Role = "read"
-
-    def __post_init__(self) -> None:
-        """Refuses tokens that could be guessed, and hashes that could never match."""
-        _check_token(self.token)
-
-    @property
-    def hashed(self) -> bytes | None:
-        """The token's SHA-256, where config has that in place of the token."""
-        text = self.token.reveal()
-        return bytes.fromhex(text.removeprefix(_HASHED)) if text.startswith(_HASHED) else None
-
-
-def _check_token(token: Secret) -> None:
-    text = token.reveal()
-    if text.startswith(_HASHED):
-        if not re.fullmatch(r"[0-9a-f]{64}", text.removeprefix(_HASHED)):
-            raise ValueError(
-                "token: sha256: is followed by 64 hexadecimal digits, lower case; "
-                "`printf %s TOKEN | sha256sum` makes them"
-            )
-    elif len(text) < _LEAST_TOKEN:
-        raise ValueError(
-            f"token: has fewer than {_LEAST_TOKEN} characters; `openssl rand -hex 24` makes one"
-        )
 
 
 class AdminConfig(Settings, frozen=True):
@@ -94,7 +63,7 @@ class AdminConfig(Settings, frozen=True):
     def __post_init__(self) -> None:
         """Refuses tokens that could be guessed, and equal names or tokens."""
         if self.token is not None:
-            _check_token(self.token)
+            check_token(self.token)
         for what, values in (
             ("name", [token.name for token in self.all_tokens]),
             ("token", [token.token for token in self.all_tokens]),
@@ -112,6 +81,6 @@ class AdminConfig(Settings, frozen=True):
     @property
     def own_token(self) -> str:
         """The token in plain text with the most rights, for our own commands; empty without any."""
-        plain = [token for token in self.all_tokens if token.hashed is None]
+        plain = [token for token in self.all_tokens if token.is_plain]
         best = max(plain, key=lambda token: ROLES.index(token.role), default=None)
         return best.token.reveal() if best is not None else ""

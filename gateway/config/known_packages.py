@@ -10,6 +10,10 @@ KNOWN_TABLES = {
     "goals": "headgate-insights",
     "report": "headgate-insights",
     "sql": "headgate-lake",
+    "traits": "headgate-profiles",
+    "audiences": "headgate-profiles",
+    "audience-job": "headgate-profiles",
+    "profile-api": "headgate-profiles",
 }
 """Maps a table of config.toml to the package that reads it."""
 
@@ -19,5 +23,6 @@ KNOWN_COMMANDS = {
     "insights": "headgate-insights",
     "demo-history": "headgate-demo",
     "profile": "headgate-profiles",
+    "audience": "headgate-profiles",
 }
 """Maps a command to the package that brings it."""

@@ -13,38 +13,9 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from gateway.config.settings import KeySettings
+from gateway.http.token_bucket import TokenBucket
 
-__all__ = ["Bucket", "Key", "Keys"]
-
-
-class Bucket:
-    """A token bucket that counts events.
-
-    A request is taken as a whole or not at all, because the client sends all of it again. A request
-    that is larger than the bucket is taken when the bucket is full, and leaves a debt.
-
-    Args:
-        rate: events per second.
-        burst: events that may come at once after a pause.
-    """
-
-    def __init__(self, rate: float, burst: float, now_ms: int) -> None:
-        self._rate = rate
-        self._burst = burst
-        self._tokens = burst
-        self._at_ms = now_ms
-
-    def take(self, events: int, now_ms: int) -> float:
-        """Takes tokens for events; returns 0 if there are enough, else the seconds to wait."""
-        # A clock that was set back adds no tokens and removes none.
-        elapsed = max(0, now_ms - self._at_ms) / 1000
-        self._at_ms = now_ms
-        self._tokens = min(self._burst, self._tokens + elapsed * self._rate)
-        missing = min(events, self._burst) - self._tokens
-        if missing > 0:
-            return missing / self._rate
-        self._tokens -= events
-        return 0.0
+__all__ = ["Key", "Keys"]
 
 
 class Key:
@@ -70,7 +41,7 @@ class Key:
         self._origins = tuple(origin.lower() for origin in settings.origins)
         rate = settings.max_events_per_second
         burst = settings.burst or max(1.0, rate)
-        self._bucket = Bucket(rate / workers, burst / workers, now_ms) if rate else None
+        self._bucket = TokenBucket(rate / workers, burst / workers, now_ms) if rate else None
 
     def is_valid(self, now_ms: int) -> bool:
         """Tells whether the key has not ended yet."""

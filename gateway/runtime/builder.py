@@ -238,11 +238,15 @@ class Builder:
         secrets = tuple(secrets_in(config))
         counted = self._counted.setdefault(id_, Counter())
         context = self._context(id_, counted=counted, enabled=settings.enabled)
+        if spec.tables:
+            tables = package_tables(self._config, self._registry)
+            context = replace(context, tables={name: tables[name] for name in spec.tables})
         if context.rehearsal is not None:
             context.rehearsal.hide(secrets)
         rules = settings.mapping_rules
         project = self._config.project  # part of its context
-        made_of = (settings.type, table.options, rules, self._config.base_dir, project)
+        others = [self._config.others.get(name) for name in spec.tables]
+        made_of = (settings.type, table.options, rules, self._config.base_dir, project, others)
         before = self._before.get(id_)
         if before is not None and before.made_of == made_of:
             destination = before.destination

@@ -25,6 +25,8 @@ from gateway.runtime.gateway import Gateway
 from gateway.runtime.health import report
 from gateway.runtime.metrics import render
 from gateway.server.admin import add_admin
+from gateway.server.admin.guard import GUARDED
+from gateway.server.admin.packaged import add_own_areas
 from gateway.server.connection import Connection, error_answer, json_answer
 from gateway.server.descriptors import Descriptors
 
@@ -87,6 +89,7 @@ def make_app(gateway: Gateway, answers: Answers | None = None) -> web.Applicatio
             add_admin(app, gateway, gateway.tokens.of_request)
     else:
         answers(app)
+    add_own_areas(app, gateway)
     app.router.add_route("*", "/{path:.*}", unknown)
     return app
 
@@ -139,7 +142,7 @@ def _directly(gateway: Gateway, otherwise: Answer) -> Answer:
         return response
 
     async def slowed(request: web.Request, response: web.StreamResponse) -> None:
-        if response.status == HTTPStatus.UNAUTHORIZED and not request.path.startswith("/admin/"):
+        if response.status == HTTPStatus.UNAUTHORIZED and GUARDED not in request:
             config = gateway.config.server
             address, rate = ClientAddress(config).of(request), config.max_wrong_keys_per_second
             slowdown.failed(address, rate)

@@ -130,6 +130,7 @@ def make_context(
     rehearsal: Rehearsal | None = None,
     project: ProjectConfig | None = None,
     queue_id: str = "",
+    tables: Mapping[str, Any] | None = None,
 ) -> Context:
     """Makes the context that a component is built with.
 
@@ -141,6 +142,7 @@ def make_context(
         rehearsal: for a dry run of the component.
         project: the `[project]` table; by default its defaults.
         queue_id: the id of the queue.
+        tables: values of the tables that the destination reads.
     """
     return Context(
         id=id,
@@ -154,6 +156,7 @@ def make_context(
         clock=clock or ManualClock(),
         groups=groups or Groups(),
         rehearsal=rehearsal,
+        tables=tables or {},
     )
 
 

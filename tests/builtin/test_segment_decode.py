@@ -7,7 +7,7 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.builtin.sources.segment.answers import Rejected
@@ -16,6 +16,7 @@ from gateway.builtin.sources.segment.decode import Parsed, parse_batch, parse_ev
 from gateway.builtin.sources.segment.limits import select
 from gateway.events.event import EMPTY, Event
 from tests.support.segment_harness import dumps, event
+from tests.support.sizes import examples
 
 STAMPS = {
     "receivedAt": "2001-01-01T00:00:00Z",
@@ -93,6 +94,7 @@ SENSIBLE = st.fixed_dictionaries(
 
 
 @given(st.lists(SENSIBLE, max_size=4))
+@settings(max_examples=examples(15, 200), deadline=None)
 def test_both_paths_agree(elements: list[dict[str, Any]]) -> None:
     """An event does not depend on the other elements of its batch."""
     hot, slow = both_paths(*elements)

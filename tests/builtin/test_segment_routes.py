@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from gateway.builtin.sources.segment import SegmentConfig, SegmentSource, auth, register_sources
+from gateway.builtin.sources.segment import SegmentConfig, SegmentSource, register_sources
 from gateway.builtin.sources.segment.answers import ANSWERS
-from gateway.builtin.sources.segment.auth import basic_user
 from gateway.components.source import SourceSpec
 from gateway.config.settings import ServerConfig, SourceSettings
 from gateway.runtime.plugins import discover
@@ -202,37 +201,6 @@ def test_answers() -> None:
         assert answer.status in (400, 401, 404, 405, 429, 503)
         assert (answer.status in (429, 503)) == bool(answer.retry_after_seconds)
         assert 0 <= answer.retry_after_seconds <= 300
-
-
-@pytest.mark.parametrize(
-    ("header", "user"),
-    [
-        (None, None),
-        ("", None),
-        ("Basic", None),
-        ("Basic azo=", "k"),
-        ("Basic azo", "k"),
-        ("basic  aw==", "k"),
-        ("Basic azpwOnE=", "k"),
-        ("Basic Onc=", None),
-        ("Basic /w==", None),
-        ("Basic \u00e9", None),
-        ("Bearer azo=", None),
-    ],
-)
-def test_basic_user(header: str | None, user: str | None) -> None:
-    """The user of a Basic header is read in every form that clients send."""
-    assert basic_user(header) == user
-
-
-def test_headers_that_are_not_kept_are_read_too() -> None:
-    """Short headers are cached and long ones are not, but both are read."""
-    kept = auth._remembered.cache_info
-    for key in ("k", "k" * 1000):
-        before = kept().currsize
-        header = basic(key)["Authorization"]
-        assert basic_user(header) == basic_user(header) == key
-        assert kept().currsize - before <= (len(key) == 1)
 
 
 def test_type_is_registered() -> None:

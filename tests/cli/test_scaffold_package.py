@@ -86,20 +86,24 @@ async def deliver(made: Environment, folder: Path) -> list[object]:
         return list(request.json()["events"])
 
 
-@pytest.mark.parametrize(("name", "kind"), PLUGINS.items())
-def test_what_is_written_passes_its_own_tests(tmp_path: Path, name: str, kind: str) -> None:
-    """New packages pass their tests beside the gateway of this checkout."""
-    write(tmp_path, render(name, kind))
-    project = tomllib.loads((tmp_path / "pyproject.toml").read_text())["project"]
-    ((point, module),) = project["entry-points"]["gateway"].items()
-    installed = tmp_path / "src" / f"{module}-0.1.0.dist-info"
-    installed.mkdir()
-    (installed / "METADATA").write_text(f"Name: {project['name']}\nVersion: 0.1.0\n")
-    (installed / "entry_points.txt").write_text(f"[gateway]\n{point} = {module}\n")
+def test_what_is_written_passes_its_own_tests(tmp_path: Path) -> None:
+    """New packages of all kinds pass their tests beside the gateway of this checkout."""
+    paths = [ROOT]
+    for name, kind in PLUGINS.items():
+        write(tmp_path / name, render(name, kind))
+        project = tomllib.loads((tmp_path / name / "pyproject.toml").read_text())["project"]
+        ((point, module),) = project["entry-points"]["gateway"].items()
+        paths.append(tmp_path / name / "src")
+        installed = paths[-1] / f"{module}-0.1.0.dist-info"
+        installed.mkdir()
+        (installed / "METADATA").write_text(f"Name: {project['name']}\nVersion: 0.1.0\n")
+        (installed / "entry_points.txt").write_text(f"[gateway]\n{point} = {module}\n")
+    # In one process, as most of the time is its start; their settings are the same.
+    settings = ["-c", f"{name}/pyproject.toml", "--rootdir", ".", "--import-mode", "importlib"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q"],
+        [sys.executable, "-m", "pytest", "-q", *settings, *(f"{name}/tests" for name in PLUGINS)],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path / "src"), str(ROOT)])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))},
         capture_output=True,
         text=True,
         check=False,

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from gateway.cli.admin_client import connect
+from gateway.cli.place import find_place
 from gateway.config.admin import ROLES, Role
 from gateway.runtime.plugins import discover
 from gateway.server.admin.areas import ENDPOINTS, all_endpoints
@@ -130,6 +132,9 @@ def test_each_path_works_with_two_workers_and_demands_its_role(
             assert all(f"this needs {endpoint.role}" in told["error"] for _, told in refused)
             found[name] = client.call(endpoint, endpoint.role, client.id_for(endpoint))
         assert gateway.get("/health")["workers"] == {"0": "ok", "1": "ok"}
+        command = connect(find_place(tmp_path / "config.toml", None))
+        assert command is not None
+        assert command.get("/admin/shop")["shards"] == [0, 1]
     unsuccessful = {name: answer for name, answer in found.items() if answer[0] not in (200, 201)}
     # A ramp needs a single worker: here shard 0 says that there is none.
     no_ramp = {"error": "worker 0: there is no group 'canary' with a ramp; there are: none"}
@@ -141,6 +146,9 @@ def test_each_path_works_with_two_workers_and_demands_its_role(
         assert (status, "no enabled destination" in told["error"]) == (400, True)
     assert unsuccessful.pop("GET /admin/insights/saved/{id}")[0] == 404
     assert unsuccessful.pop("POST /admin/insights/{id}/people")[0] == 400
+    # These need a body that says of whom.
+    for what in ("export", "merge", "unmerge"):
+        assert unsuccessful.pop(f"POST /admin/profiles/{what}")[0] == 400
     assert unsuccessful == {
         name: (404 if endpoint.method == "GET" else 409, no_ramp)
         for name, endpoint in by_name.items()

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from gateway.config.load import load
 from gateway.config.settings import KeySettings, SourceSettings
 from gateway.errors import ConfigError
-from gateway.intake.write_keys import Bucket, Key, Keys
+from gateway.http.token_bucket import TokenBucket
+from gateway.intake.write_keys import Key, Keys
 from gateway.testing import ManualClock
 from tests.support.gateway_process import GatewayProcess
 from tests.support.raw_http import Answer, basic, exchange, request
@@ -89,7 +90,7 @@ def test_a_picture_tells_its_page_by_referer() -> None:
 
 def test_a_bucket_lets_in_whole_requests_or_none() -> None:
     """A refused request takes no tokens, and one larger than the bucket needs a full one."""
-    bucket = Bucket(10, 20, 0)
+    bucket = TokenBucket(10, 20, 0)
     assert bucket.take(15, 0) == 0
     assert bucket.take(10, 0) == pytest.approx(0.5)
     assert bucket.take(5, 0) == 0
@@ -102,7 +103,7 @@ def test_a_bucket_lets_in_whole_requests_or_none() -> None:
 @given(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 3_000)), max_size=60))
 def test_no_more_comes_in_than_the_rate_allows(requests: list[tuple[int, int]]) -> None:
     """Over any time, events are at most burst + rate * time + one request."""
-    bucket, now, taken = Bucket(10, 20, 0), 0, 0
+    bucket, now, taken = TokenBucket(10, 20, 0), 0, 0
     for events, pause_ms in requests:
         now += pause_ms
         wait = bucket.take(events, now)

@@ -8,11 +8,14 @@ from datetime import UTC
 from pathlib import Path
 
 import pytest
+from structlog import get_logger
 
 from gateway.components.tables import FigureTable
 from gateway.config.known_packages import KNOWN_TABLES
 from gateway.config.load import load
 from gateway.errors import ConfigError
+from gateway.events.timestamps import now_ms
+from gateway.runtime.builder import Builder
 from gateway.runtime.gateway import Gateway
 from gateway.runtime.plugins import Registry, discover
 from gateway.runtime.reload import changes
@@ -75,6 +78,24 @@ def test_a_destination_knows_project_and_folders(tmp_path: Path, registry: Regis
     context = found.context  # type: ignore[attr-defined]
     assert (context.shared_dir, context.project.currency) == (tmp_path / "data", "CHF")
     assert context.queue_id() == ""
+
+
+def test_a_destination_gets_the_tables_that_it_names(tmp_path: Path, registry: Registry) -> None:
+    """The context has the value of the tables of the spec, and no others; a change rebuilds it."""
+    first = built(tmp_path, registry, '[shop]\nname = "mall"\n[shelves.left]\ntitle = "L"\n')
+    (till,) = first.destinations
+    tables = till.destination.context.tables  # type: ignore[attr-defined]
+    assert {name: value.name for name, value in tables.items()} == {"shop": "mall"}
+    before = {"main": till}
+    for text, kept in (
+        ('[shop]\nname = "mall"\n[shelves.left]\ntitle = "R"\n', True),
+        ('[shop]\nname = "kiosk"\n', False),
+    ):
+        (tmp_path / "config.toml").write_text(BASE + text)
+        config = load(tmp_path / "config.toml", {})
+        builder = Builder(config, registry, now_ms, get_logger(), before)
+        (again,) = builder.destinations(())
+        assert (again.destination is till.destination) == kept
 
 
 async def test_a_destination_learns_the_id_of_its_queue(tmp_path: Path, registry: Registry) -> None:

@@ -9,10 +9,11 @@ import pytest
 
 from gateway.components.admin_area import CORE_AREAS, AdminArea, AdminEndpoint
 from gateway.errors import PluginError
+from gateway.http.basic_auth import basic_authorization
 from gateway.server.admin.areas import ENDPOINTS
 from tests.support import shop_package
 from tests.support.gateway_process import GatewayProcess
-from tests.support.http_calls import ADMIN_TOKEN, call_admin
+from tests.support.http_calls import ADMIN_TOKEN, Reply, call, call_admin
 from tests.support.waiting import wait_until
 
 CONFIG = f"""
@@ -41,6 +42,12 @@ def ask(gateway: GatewayProcess, method: str, path: str, body: Any = None) -> tu
     return reply.status, reply.json
 
 
+def own(gateway: GatewayProcess, path: str, authorization: str, method: str | None = None) -> Reply:
+    """Calls a path below the root of the area that has one."""
+    url = f"{gateway.url}/v1/shop/{path}"
+    return call(url, authorization=authorization, method=method)
+
+
 def test_an_area_answers_like_ours(gateway: GatewayProcess) -> None:
     """Handlers get path, query, body and caller; a change is audited with what was noted."""
     assert ask(gateway, "GET", "shop/shelves/a?q=1") == (
@@ -55,6 +62,23 @@ def test_an_area_answers_like_ours(gateway: GatewayProcess) -> None:
     noted = {entry["action"]: entry["detail"] for entry in entries}
     assert noted["shop.buy"] == {"items": 1}
     assert ask(gateway, "GET", "shop")[1]["main"]["shard"] == 0
+
+
+def test_an_area_can_have_a_root_and_callers_of_its_own(gateway: GatewayProcess) -> None:
+    """Its tokens come as Bearer or as user of Basic; no other token opens it, and no browser."""
+    tokens = ("Bearer partner-token", basic_authorization("partner-token"))
+    for authorization in tokens:
+        reply = own(gateway, "orders/a%3A1", authorization)
+        assert (reply.status, reply.json) == (200, {"order": "a:1", "by": "partner of corner"})
+        assert "Access-Control-Allow-Origin" not in reply.headers
+    for authorization in (f"Bearer {ADMIN_TOKEN}", basic_authorization("demo"), ""):
+        assert own(gateway, "orders/1", authorization).status == 401
+    reply = own(gateway, "orders/many", tokens[0])
+    assert (reply.status, reply.headers["Retry-After"]) == (429, "7")
+    for method, path in (("OPTIONS", "orders/1"), ("POST", "orders/1"), ("GET", "none")):
+        reply = own(gateway, path, tokens[0], method)
+        assert (reply.status, "Access-Control-Allow-Origin" in reply.headers) == (404, False)
+    assert ask(gateway, "GET", "orders/orders/1")[0] == 404
 
 
 def test_errors_stay_in_the_area(gateway: GatewayProcess) -> None:
@@ -100,3 +124,12 @@ def test_other_paths_are_refused(path: str) -> None:
     twice = AdminEndpoint("GET", "a", "read", handler)
     with pytest.raises(PluginError, match="is there twice"):
         AdminArea("shop", (twice, twice))
+    change = AdminEndpoint("POST", "a", "operate", handler)
+    for endpoint, root, find, why in (
+        (twice, "/v1/shop", None, "go together"),
+        (twice, "", lambda *_: None, "go together"),
+        (twice, "/admin/shop", lambda *_: None, "is no root"),
+        (change, "/v1/shop", lambda *_: None, "are GET and read"),
+    ):
+        with pytest.raises(PluginError, match=why):
+            AdminArea("shop", (endpoint,), root=root, find_caller=find)

@@ -102,13 +102,23 @@ async def shelf(scope, request):
     return {"id": request.path["id"], "query": request.query, "tables": "shop" in scope.tables}
 
 
+def partner(scope, token):
+    return f"partner of {scope.tables['shop'].name}" if token == "partner-token" else None
+
+
+async def order(scope, request):
+    if request.path["id"] == "many":
+        raise AdminError("too many orders", 429, 7)
+    return {"order": request.path["id"], "by": request.caller}
+
+
 async def slow(scope, request):
     await asyncio.sleep(60)
 
 
 @hookimpl
 def register_destinations(register):
-    register(DestinationSpec("till", Options, Till))
+    register(DestinationSpec("till", Options, Till, tables=("shop",)))
 
 
 @hookimpl
@@ -140,6 +150,16 @@ def register_admin(register):
                 AdminEndpoint("POST", "buy", "operate", buy, merge="first"),
                 AdminEndpoint("GET", "slow", "read", slow, timeout_seconds=0.05),
             ),
+        )
+    )
+
+
+    register(
+        AdminArea(
+            "orders",
+            (AdminEndpoint("GET", "orders/{id}", "read", order),),
+            root="/v1/shop",
+            find_caller=partner,
         )
     )
 

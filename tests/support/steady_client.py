@@ -1,4 +1,4 @@
-"""Clients that send events without pause, each in a thread of its own."""
+"""Clients that send events in quick succession, each in a thread of its own."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ import aiohttp
 
 __all__ = ["KeepAliveClient", "RetryingClient"]
 
+_PAUSE_SECONDS = 0.002  # so that starting processes get some of the machine
+
 
 class RetryingClient:
-    """Sends batches without pause, and each again until it is answered 200.
+    """Sends batches in quick succession, and each again until it is answered 200.
 
     Attributes:
         url: of the gateway; may change while the client runs.
@@ -47,6 +49,7 @@ class RetryingClient:
                 while not await self._post(session, {"batch": batch}):
                     await asyncio.sleep(0.02)
                 self.sent.update(ids)
+                await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _post(self, session: aiohttp.ClientSession, body: object) -> bool:
         try:
@@ -83,7 +86,7 @@ class KeepAliveClient(threading.Thread):
 
     def run(self) -> None:
         try:
-            while not self.end.is_set():
+            while not self.end.wait(_PAUSE_SECONDS):
                 self._send(range(self.sent, self.sent + 10))
                 self.sent += 10
         except (OSError, http.client.HTTPException, AssertionError) as error:

@@ -14,6 +14,8 @@ from tests.support.http_calls import ADMIN_TOKEN
 
 __all__ = ["Sender", "config", "process_of", "send"]
 
+_PAUSE_SECONDS = 0.003  # so that starting processes get some of the machine
+
 
 def config(workers: int, destination: str, more: str = "") -> str:
     """Returns a config with this number of workers and these destinations."""
@@ -78,7 +80,7 @@ def post(connection: http.client.HTTPConnection, ids: list[str], user: str = "u"
 
 
 class Sender(threading.Thread):
-    """Sends batches without pause, and each again until it is answered 200.
+    """Sends batches in quick succession, and each again until it is answered 200.
 
     Attributes:
         answered: message ids of the acknowledged events.
@@ -99,13 +101,13 @@ class Sender(threading.Thread):
         self.end = threading.Event()
 
     def run(self) -> None:
-        while not self.end.is_set():
+        while not self.end.wait(_PAUSE_SECONDS):
             ids = [str(uuid.uuid4()) for _ in range(5)]
             while (status := self.sent(ids)) != 200:
                 self.again.update(ids)
                 if status:
                     self.wrong.append(status)
-                if self.end.is_set():
+                if self.end.wait(_PAUSE_SECONDS):
                     return
             self.answered += ids
 

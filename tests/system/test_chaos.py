@@ -21,6 +21,7 @@ from tests.support.chaos import CRASH, POISON, STUCK, VIEWED, Moods, Shopper
 from tests.support.commands import gateway_command
 from tests.support.gateway_process import GatewayProcess
 from tests.support.sizes import more
+from tests.support.waiting import until
 
 SEEDS = range(int(os.environ.get("HEADGATE_CHAOS_SEEDS", "6")))
 CONFIG = """
@@ -87,6 +88,18 @@ async def found_out(gateway: GatewayProcess, crashing: set[str]) -> None:
         await asyncio.sleep(0.1)
 
 
+def sent_by(shoppers: list[Shopper]) -> int:
+    """Returns the number of events that were answered 200."""
+    return sum(len(ids) for shopper in shoppers for ids in shopper.sent.values())
+
+
+def is_eventful(shoppers: list[Shopper], *receivers: Moods) -> bool:
+    """Tells whether there were events and failures of enough kinds to tell anything."""
+    names = {name for shopper in shoppers for name in shopper.named}
+    varied = all(len(moods.seen) > 8 for moods in receivers)
+    return sent_by(shoppers) > 200 and len(names) == 5 and varied
+
+
 async def caught_up(gateway: GatewayProcess) -> None:
     """Waits until every event has its outcome everywhere."""
     deadline = asyncio.get_running_loop().time() + 60
@@ -116,12 +129,13 @@ async def test_every_event_is_delivered_or_dead_with_a_reason(
                 shopper.url = gateway.url
                 tasks.append(asyncio.create_task(shopper.run()))
             for _ in range(kills):
-                await asyncio.sleep(rng.uniform(0.3, 1.2))
+                wanted = sent_by(shoppers) + rng.randrange(30, 200)
+                await until(lambda w=wanted: sent_by(shoppers) >= w, 60)  # type: ignore[misc]
                 await asyncio.to_thread(gateway.kill)
                 await asyncio.to_thread(gateway.start)
                 for shopper in shoppers:
                     shopper.url = gateway.url
-            await asyncio.sleep(1)
+            await until(lambda: is_eventful(shoppers, free, ordered), 60)
             for shopper in shoppers:
                 shopper.ended = True
             await asyncio.wait_for(asyncio.gather(*tasks), 20)
@@ -145,7 +159,6 @@ async def test_every_event_is_delivered_or_dead_with_a_reason(
     (web,) = json.loads(said)["sources"]
 
     sent = {i for shopper in shoppers for ids in shopper.sent.values() for i in ids}
-    assert len(sent) > 200
     assert web["accepted"] == len(sent)
     least = sum(shopper.discarded for shopper in shoppers)
     most = sum(shopper.discarded_at_most for shopper in shoppers)
@@ -156,7 +169,6 @@ async def test_every_event_is_delivered_or_dead_with_a_reason(
     for shopper in shoppers:
         for name, ids in shopper.named.items():
             named.setdefault(name, set()).update(ids)
-    assert len(named) == 5, "some kind of event was not sent at all"
     dead = dead_letters(tmp_path)
     assert not dead.get("files")
     for destination, moods in (("free", free), ("ordered", ordered)):
@@ -168,7 +180,6 @@ async def test_every_event_is_delivered_or_dead_with_a_reason(
         assert rejected | expired == set(given_up)
         assert named[POISON] <= rejected <= moods.refused <= set(given_up)
         assert named[STUCK] | named[CRASH] <= expired
-        assert len(moods.seen) > 8, "the schedule had too few kinds of failures to tell anything"
     for destination, outcomes in counted.items():
         ended = outcomes["delivered"] + outcomes["filtered"] + outcomes["dead"]
         assert ended + outcomes["pending_events"] == len(sent), destination

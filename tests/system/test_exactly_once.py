@@ -13,6 +13,7 @@ import pytest
 from tests.support.gateway_process import GatewayProcess
 from tests.support.sizes import sizes
 from tests.support.steady_client import RetryingClient
+from tests.support.waiting import wait_until
 
 CONFIG = """
 [server]
@@ -39,11 +40,11 @@ def test_after_kills_no_row_is_there_twice_and_none_is_missing(tmp_path: Path, k
         thread = threading.Thread(target=client.run)
         thread.start()
         for _ in range(kills):
-            threading.Event().wait(rng.uniform(0.05, 0.4))
+            wanted = len(client.sent) + rng.randrange(20, 400)
+            wait_until(lambda w=wanted: len(client.sent) >= w)  # type: ignore[misc]
             gateway.kill()
             gateway.start()
             client.url = gateway.url
-        threading.Event().wait(0.2)
         client.ended = True
         thread.join(20)
         assert not thread.is_alive()

@@ -18,6 +18,7 @@ from gateway.events.envelope.sealed import stored_events
 from tests.support.disk_store import open_store
 from tests.support.gateway_process import GatewayProcess
 from tests.support.sizes import sizes
+from tests.support.waiting import wait_until
 
 CONFIG = """
 [server]
@@ -96,7 +97,9 @@ def test_no_acknowledged_event_is_lost_over_many_kills(tmp_path: Path, kills: in
         clients = [Client(gateway.url, kill * 10 + n, pending[n]) for n in range(3)]
         for client in clients:
             client.start()
-        time.sleep(rng.uniform(0.005, 0.25))
+        wanted = rng.randrange(30, 400)
+        wait_until(lambda c=clients, w=wanted: sum(len(one.answered) for one in c) >= w)  # type: ignore[misc]
+        time.sleep(rng.uniform(0.0, 0.02))
         gateway.kill()
         for client in clients:
             client.join(20)

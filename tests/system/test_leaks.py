@@ -27,6 +27,8 @@ def _config(url: str) -> str:
 [server]
 port = 0
 drain_timeout_seconds = 1.0
+[queue]
+reserve_bytes = 100_000
 [log]
 level = "debug"
 format = "json"

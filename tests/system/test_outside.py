@@ -54,10 +54,10 @@ def serving(
 
 
 def eventually(holds: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not holds():
         assert time.monotonic() < deadline, what
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 def status(folder: Path) -> str:

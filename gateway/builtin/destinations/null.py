@@ -10,7 +10,7 @@ from msgspec import Struct
 from gateway.components.context import Context
 from gateway.components.destination import Batch, BatchPolicy, Destination, DestinationSpec
 from gateway.components.dry_run_destination import DryRunDestination
-from gateway.components.hookspecs import hookimpl
+from gateway.components.hookmarkers import hookimpl
 from gateway.events.ndjson import encode_ndjson
 
 __all__ = ["Null", "NullConfig", "register_destinations"]

@@ -22,7 +22,7 @@ from msgspec import Meta, Struct
 from gateway.components.context import Context
 from gateway.components.destination import Batch, BatchPolicy, Destination, DestinationSpec, Erasure
 from gateway.components.dry_run_destination import DryRunDestination
-from gateway.components.hookspecs import hookimpl
+from gateway.components.hookmarkers import hookimpl
 from gateway.config.private_files import private_database
 from gateway.config.sqlite_files import use_wal
 from gateway.errors import Misconfigured, Retryable

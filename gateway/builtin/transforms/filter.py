@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.components.context import Context
-from gateway.components.hookspecs import hookimpl
+from gateway.components.hookmarkers import hookimpl
 from gateway.components.transform import Transform, TransformSpec
 from gateway.events.conditions.condition import Condition, ConditionError, compile_condition
 from gateway.events.event import Event

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from gateway.components.context import Context
-from gateway.components.hookspecs import hookimpl
+from gateway.components.hookmarkers import hookimpl
 from gateway.components.ports import Arm, Group
 from gateway.components.transform import Transform, TransformSpec
 from gateway.components.transform_methods import KeepsByIds, Samples

@@ -170,6 +170,7 @@ async def _supervise(config: Config, registry: Registry, shards: list[int]) -> N
     from gateway.cluster.supervisor import Plan, Supervisor, worker_command
     from gateway.cluster.view import View
     from gateway.runtime.gateway import Gateway
+    from gateway.server.admin.areas import all_endpoints
     from gateway.server.app import shown_url
     from gateway.server.commands import answering_commands
 
@@ -200,7 +201,8 @@ async def _supervise(config: Config, registry: Registry, shards: list[int]) -> N
 
             _on_signals(stop, at_once)
             peers = Peers(workers, shards, sockets)
-            view = View(config, peers, example.tokens, lambda: reload.config)
+            endpoints = all_endpoints(registry)
+            view = View(config, peers, example.tokens, lambda: reload.config, endpoints)
             keep(config, sockets)
             reload = WorkersReload(config, supervisor, view, lambda used: keep(used, sockets))
             following = ConfigFollower(

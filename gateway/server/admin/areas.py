@@ -45,6 +45,6 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 
 
 def all_endpoints(registry: Registry) -> tuple[Endpoint, ...]:
-    """Returns the paths of the gateway itself and of all packages."""
-    areas = registry.named(AdminArea).values()
+    """Returns the paths of the gateway itself, and those that packages have below /admin."""
+    areas = [one for one in registry.named(AdminArea).values() if not one.root]
     return (*ENDPOINTS, *(endpoint for area in areas for endpoint in endpoints_of(area)))

@@ -25,11 +25,14 @@ from gateway.server.admin.api import (
 )
 from gateway.server.admin.endpoint import Endpoint
 
-__all__ = ["Answer", "CallerOf", "Guard", "errors_as_json"]
+__all__ = ["GUARDED", "Answer", "CallerOf", "Guard", "errors_as_json"]
 
 Answer: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 CallerOf: TypeAlias = Callable[[web.Request], Caller | None]
 """Identifies the caller of a request; None if it is unknown."""
+
+GUARDED = "gateway.guarded"
+"""Key of a request: whether a guard slows down callers that name wrong tokens."""
 
 _CLOSING = frozenset({408, 413})
 
@@ -99,6 +102,7 @@ class Guard:
         answered = errors_as_json(handled)
 
         async def protected(request: web.Request) -> web.StreamResponse:
+            request[GUARDED] = True
             # Before the token is looked at, so that also a right one is no faster.
             await asyncio.sleep(self._delay_seconds(request))
             response = self._refusal(request, endpoint) or await answered(request)

@@ -10,24 +10,60 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from gateway.components.admin_area import AdminArea, AdminEndpoint, AdminRequest
+from gateway.components.admin_area import AdminArea, AdminEndpoint, AdminRequest, FindCaller
 from gateway.components.isolation import call
 from gateway.components.verdict import trace_of
 from gateway.errors import GatewayError, PluginCrash
+from gateway.http.basic_auth import basic_user
+from gateway.http.client_ip import ClientAddress
+from gateway.http.tokens import Caller
 from gateway.server.admin.api import CALLER, AdminError, answer, body_of, note
 from gateway.server.admin.endpoint import Endpoint
+from gateway.server.admin.guard import Guard
 from gateway.server.admin.merge import AllShards, AnyShard, FirstShard, Merge
 
 if TYPE_CHECKING:
     from gateway.runtime.gateway import Gateway
 
-__all__ = ["endpoints_of"]
+__all__ = ["add_own_areas", "endpoints_of"]
+
+
+def add_own_areas(app: web.Application, gateway: Gateway) -> None:
+    """Adds the areas that have a root and callers of their own, as this gateway answers them."""
+    for area in gateway.registry.named(AdminArea).values():
+        if area.find_caller is None:
+            continue
+        guard = Guard(
+            partial(_caller, gateway, area.find_caller),
+            None,
+            lambda: gateway.config.admin,
+            lambda request: ClientAddress(gateway.config.server).of(request),
+        )
+        for endpoint in endpoints_of(area):
+            handler = guard.protect(endpoint, partial(endpoint.handler, gateway))
+            app.router.add_route(endpoint.method, endpoint.path, handler)
+        # Also preflights of browsers end here: without a word of an origin, they read nothing.
+        app.router.add_route("*", area.root + "/{rest:.*}", _nothing_here)
+
+
+def _caller(gateway: Gateway, find: FindCaller, request: web.Request) -> Caller | None:
+    """Returns the caller of an area that has callers of its own."""
+    header = request.headers.get("Authorization", "")
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer":
+        token = basic_user(header) or ""
+    name = find(gateway.topology.scope, token.strip()) if token else None
+    return None if name is None else Caller(name, "read")
+
+
+async def _nothing_here(request: web.Request) -> web.Response:
+    return answer({"error": f"there is nothing for {request.method} at this path"}, 404)
 
 
 def endpoints_of(area: AdminArea) -> Iterator[Endpoint]:
     """Yields the endpoints of an area."""
     for one in area.endpoints:
-        path = "/".join(filter(None, ("/admin", area.name, one.path)))
+        path = "/".join(filter(None, (area.root or f"/admin/{area.name}", one.path)))
         handler = _handler(f"{one.method} {path}", one)
         yield Endpoint(one.method, path, one.role, handler, _merge(one), patient=True)
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import duckdb
 import pytest
 
+import headgate_lake
 from gateway import ProjectConfig
 from headgate_insights.answers import Answer, answer
 from headgate_insights.lakes import Statement
@@ -20,48 +21,15 @@ from headgate_insights.persons import LINKED_VISITORS, Persons
 from headgate_insights.registry import find_figure
 from headgate_insights.scope import Scope, ScopeOptions
 
-COLUMNS = {
-    "message_id": "VARCHAR",
-    "ts": "TIMESTAMPTZ",
-    "received_at": "TIMESTAMPTZ",
-    "source": "VARCHAR",
-    "type": "VARCHAR",
-    "event": "VARCHAR",
-    "name": "VARCHAR",
-    "user_id": "VARCHAR",
-    "anonymous_id": "VARCHAR",
-    "group_id": "VARCHAR",
-    "person": "BIGINT",
-    "weight": "DOUBLE",
-    "weight_doubt": "VARCHAR",
-    "groups": "JSON",
-    "country": "VARCHAR",
-    "device_type": "VARCHAR",
-    "page_host": "VARCHAR",
-    "referrer_host": "VARCHAR",
-    "channel": "VARCHAR",
-    "utm_source": "VARCHAR",
-    "utm_medium": "VARCHAR",
-    "utm_campaign": "VARCHAR",
-    "utm_term": "VARCHAR",
-    "utm_content": "VARCHAR",
-    "click_id": "VARCHAR",
-    "click_id_type": "VARCHAR",
-    "bot": "BOOLEAN",
-    "revenue": "DOUBLE",
-    "currency": "VARCHAR",
-    "order_id": "VARCHAR",
-    "properties": "JSON",
-    "traits": "JSON",
-    "context": "JSON",
-}
-"""The columns of the lake that the figures of these tests read."""
+_FIELDS = ", ".join(f"{column.name}: '{column.type}'" for column in headgate_lake.COLUMNS)
 
 Event = Mapping[str, Any]
 
 
 class MemoryLake:
     """Events in a table of the one DuckDB of all tests, as opening one takes longer than most.
+
+    It has the columns of every lake.
 
     Args:
         table: a new one.
@@ -77,10 +45,9 @@ class MemoryLake:
         self._duckdb.execute("SET TimeZone = 'UTC'")
         self._table = f"main.{table}"
         file.write_text("".join(f"{json.dumps(event)}\n" for event in map(_row, events)))
-        columns = ", ".join(f"{name}: '{kind}'" for name, kind in COLUMNS.items())
         self._duckdb.execute(
             f"CREATE TABLE {self._table} AS FROM read_json('{file}', "
-            f"format = 'newline_delimited', columns = {{{columns}}})"
+            f"format = 'newline_delimited', columns = {{{_FIELDS}}})"
         )
 
     @property

@@ -5,10 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
 import pytest
+
+from headgate_insights.figures.active import ActiveOptions
+from headgate_insights.registry import find_figure
 
 FIRST, LAST = date(2026, 1, 30), date(2026, 9, 6)  # 220 days: three sets of 97
 WEIGHTS = {"a": 1.0, "b": 3.0, "c": 8.0, "d": 1.5}
@@ -42,3 +46,12 @@ def test_windows_reach_across_the_sets_of_bits(ask: Callable[..., Any], by: str)
         for days, found in ((1, row.daily), (7, row.weekly), (30, row.monthly)):
             window = pl.col("day").is_between(row.day - timedelta(days - 1), row.day)
             assert found == theirs.filter(window).unique("who")["weight"].sum(), (row.day, days)
+
+
+def test_a_range_without_a_whole_day_has_a_whole_table(ask: Callable[..., Any]) -> None:
+    """Before the first day is over there are no averages, and the table has all its columns."""
+    events = [{"user_id": "a", "ts": f"{LAST}T08:30Z", "event": "Opened"}]
+    result = ask("active", events, now=f"{LAST}T12:00:00+00:00", from_=f"{LAST}").result
+    scope: Any = SimpleNamespace(by="")
+    table = find_figure("active").build(ActiveOptions()).table(scope, result)
+    assert {len(cells) for cells in table.rows} == {len(table.columns)}

@@ -18,7 +18,7 @@ from headgate_insights import admin, desk
 from headgate_insights.figures.trend import TrendOptions
 from headgate_insights.registry import own_figures
 from headgate_insights.saved import SavedFigure
-from headgate_lake import Lake, LakeConfig, Limits
+from headgate_lake import Lake, LakeConfig, Limits, People
 from headgate_lake.testing import write_lake
 
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -51,6 +51,7 @@ def call(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Call:
     kept = SavedFigure(type="trend", from_="7d", title="Purchases")
     scope: Any = SimpleNamespace(
         project=ProjectConfig(),
+        identities={},
         figures=own_figures(),
         tables={
             "sql": Limits(wait_seconds=0.05, at_once=1, max_waiting=1),
@@ -124,10 +125,12 @@ async def test_people_stand_in_the_audit_trail_by_number(call: Call) -> None:
         ("trent", {}, 404, "did you mean 'trend'"),
         ("trend", {"evnt": "x"}, 400, "did you mean 'event'"),
         ("trend", {"event": ["Bougt"]}, 400, "did you mean 'Bought'"),
-        ("trend", {"top": 0}, 400, "top"),
+        ("trend", {"top": 0}, 400, "--top: expected"),
+        ("funnel", {}, 400, "--step is needed"),
         ("trend", {"by": "userId"}, 400, "list people"),
         ("trend", {"from": "2020-01-01", "to": "2020-02-01"}, 422, "no event between"),
         ("trend", {"lake": "other"}, 400, "other"),
+        ("trend", {"identity": "soon"}, 400, "soon"),
         ("campaigns", {"spend": "/etc/passwd"}, 400, "only the command reads files"),
         ("funnel/people", {"step": ["Opened", "Bought"]}, 400, "cell"),
         ("trend/people", {"cell": "x=1"}, 400, "begins="),
@@ -162,4 +165,4 @@ async def test_no_more_figures_at_once_than_queries(call: Call, lake: Lake) -> N
     full._room.acquire()
     full._room.acquire()
     with pytest.raises(Exception, match="too many figures"):
-        await full.compute(lambda _: None)
+        await full.compute(lambda _: None, People(None, ""))

@@ -8,18 +8,21 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from gateway import ProjectConfig
-from headgate_insights import command
+from headgate_insights import command, terminal
 from headgate_insights.answers import answer
 from headgate_insights.options import option_name
 from headgate_insights.pictures import write_picture
 from headgate_insights.registry import BUILTINS, find_figure
 from headgate_insights.scope import ScopeOptions
+from headgate_insights.tables import Cell, Column, Table
 from tests.support.sizes import more
 
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -53,7 +56,8 @@ def lake(make_lake: Callable[..., Any]) -> Any:
 @pytest.fixture
 def run(lake: Any, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Calls the command over the lake."""
-    monkeypatch.setattr(command, "_open", lambda *_: (lake, ProjectConfig(), None))
+    scope: Any = SimpleNamespace(project=ProjectConfig())
+    monkeypatch.setattr(command, "_open", lambda *_: command._Opened(scope, lake, None))
     return lambda *words: CliRunner().invoke(command.insights, words)
 
 
@@ -130,7 +134,8 @@ def test_each_chart_can_be_drawn(
     [
         (("retenton",), 2, "did you mean 'retention'"),
         (("retention", "--every", "year"), 2, "day"),
-        (("retention", "--units", "0"), 2, "units"),
+        (("retention", "--units", "0"), 2, "--units: expected `int` >= 1"),
+        (("funnel", "--step", "Bought"), 2, "--step: give it at least 2 times"),
         (("trend", "--event", "Bougt"), 2, "did you mean 'Bought'"),
         (("trend", "--from", "2020-01-01", "--to", "2020-02-01"), 1, "no event between"),
         (("trend", "--png", "/nowhere/a.png"), 2, "cannot be written"),
@@ -183,3 +188,15 @@ def test_options_reach_the_figure(run: Run) -> None:
     done = run("trend", *words)
     assert done.exit_code == 0, done.output
     assert "Bought" in done.output
+
+
+def test_text_is_cut_before_numbers_are() -> None:
+    """In a table that is too wide, names end with an ellipsis, and numbers are whole."""
+    table = Table(
+        columns=[Column("sessions"), Column("people"), Column("path", left=True)],
+        rows=[[Cell("1,234,567"), Cell("34.5"), Cell("a long name " * 9)]],
+    )
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(terminal._table(table, 80))
+    text = console.export_text()
+    assert all(word in text for word in ("1,234,567", "34.5", "sessions", "people", "…"))

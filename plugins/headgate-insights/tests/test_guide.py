@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -119,7 +120,8 @@ def test_an_example_is_real(
 ) -> None:
     """A command prints what the guide shows; a line of three dots stands for any lines."""
     asked = told_lake if words.split()[0] in OF_CAMPAIGNS else lake
-    monkeypatch.setattr(command, "_open", lambda *_: (asked, ProjectConfig(), None))
+    scope: Any = SimpleNamespace(project=ProjectConfig())
+    monkeypatch.setattr(command, "_open", lambda *_: command._Opened(scope, asked, None))
     done = CliRunner().invoke(command.insights, shlex.split(words))
     assert done.exit_code == 0, done.output
     printed = "\n".join(line.rstrip() for line in done.output.rstrip().split("\n"))

@@ -28,7 +28,7 @@ from headgate_insights.report.post import (
     slack_message,
     webhook_body,
 )
-from headgate_insights.report.shelf import put_away
+from headgate_insights.report.shelf import last_report, put_away
 from headgate_insights.saved import ReportSettings, saved_of
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -225,6 +225,29 @@ def test_the_shelf_keeps_the_newest(report: Report, tmp_path: Path) -> None:
     ]
     assert b"Order Completed" in path.with_suffix(".json").read_bytes()
     assert {one.stat().st_mode & 0o777 for one in folder.iterdir()} == {0o600}
+
+
+def test_what_changed_after_its_end_is_corrected(
+    build: Callable[..., Report], scope: Scope, make_lake: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Numbers of periods that were over in the last report stand with their old and new value."""
+    first = build()
+    put_away(tmp_path, first, "<html>", keep=2)
+    last = last_report(tmp_path)
+    assert last is not None
+    assert build(last=last).corrections == []
+    late = {**events()[0], "user_id": "late", "ts": (NOW - timedelta(days=10)).isoformat()}
+    found = build_report(
+        scope, saved_of(scope), make_lake([*events(), late], NOW), now=NOW, last=last
+    )
+    told = {(one.figure, one.of, one.field): (one.old, one.new) for one in found.corrections}
+    day = "Order Completed 2026-05-22"
+    assert told["orders", day, "value"] == (15.0, 16.0)
+    assert {of for figure, of, _ in told if figure == "orders"} == {day}
+    assert ("back", "2026-05-18 week 0", "people") in told
+    assert "15 → <b>16</b>" in page_of(found)
+    (tmp_path / "report-9999-01-01.json").write_text("{}")
+    assert last_report(tmp_path) is None
 
 
 def test_a_report_that_an_erasure_overtook_is_deleted(

@@ -107,6 +107,12 @@ def test_no_data_is_told_apart(ask: Ask) -> None:
     """An empty lake, an empty range and an event of another time each get their own sentence."""
     with pytest.raises(NoData, match="lake is empty"):
         ask("trend", [])
+    with pytest.raises(NoData, match="where event = 'Boght' \\(--who\\)"):
+        ask("trend", EVENTS, from_="2026-05-01", who="event = 'Boght'")
+    with pytest.raises(NoData, match="where country = 'XX' \\(--filter\\)"):
+        ask("trend", from_="2026-05-01", filter="country = 'XX'")
+    with pytest.raises(NoData, match="none of the 1 events of the range names an account"):
+        ask("trend", [did("ada", "2026-05-01T08:00Z")], from_="2026-05-01", unit="account")
     with pytest.raises(NoData, match="has events from 2026-05-01 to 2026-05-02") as caught:
         ask("trend", EVENTS, from_="2026-01-01", to="2026-02-01")
     assert caught.value.exit_code == 1

@@ -130,7 +130,7 @@ def serve(
     def start(config: Path) -> tuple[subprocess.Popen[bytes], str]:
         address.unlink(missing_ok=True)
         gateway = begin(_SERVE, "serve", "--config", config, quiet=True)
-        until(address.exists, gateway)
+        until(lambda: address.exists() and address.read_bytes().endswith(b"}"), gateway)
         return gateway, json.loads(address.read_bytes())["url"]
 
     return start

@@ -18,8 +18,10 @@ def test_the_docs_list_all_columns_and_keys() -> None:
     for rule in RULES:
         assert f"| {rule.channel} | {rule.words} |" in text
     config = LakeConfig()
-    for name in config.__struct_fields__:
-        default = getattr(config, name)
+    keys = {name: getattr(config, name) for name in config.__struct_fields__ if name != "storage"}
+    for name in config.storage.__struct_fields__:
+        keys[f"storage.{name}"] = getattr(config.storage, name)
+    for name, default in keys.items():
         shown = (
             f'"{default}"'
             if isinstance(default, str)
@@ -27,4 +29,4 @@ def test_the_docs_list_all_columns_and_keys() -> None:
             if isinstance(default, int)
             else default
         )
-        assert f"| `{name}` | `{shown}` |" in text
+        assert f"| `{name}` | {'unset' if default is None else f'`{shown}`'} |" in text

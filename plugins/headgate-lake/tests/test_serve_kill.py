@@ -119,7 +119,7 @@ def test_a_gateway_that_is_killed_often_delivers_each_event_once(
     config: Path, folder: Path, rows: Rows, serve: Serve, until: Callable[..., None]
 ) -> None:
     """The same, for many moments."""
-    kill_and_go_on(config, folder, rows, serve, until, kills=15, seed=2)
+    kill_and_go_on(config, folder, rows, serve, until, kills=8, seed=2)
 
 
 @pytest.mark.long

@@ -13,7 +13,7 @@ from gateway.builtin.destinations.console.destination import Console, ConsoleCon
 from gateway.components.context import Context
 from gateway.components.destination import Batch, BatchPolicy, Destination, DestinationSpec
 from gateway.components.dry_run_destination import DryRunDestination
-from gateway.components.hookspecs import hookimpl
+from gateway.components.hookmarkers import hookimpl
 
 __all__ = ["Console", "ConsoleConfig", "register_destinations"]
 

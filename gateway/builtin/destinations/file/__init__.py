@@ -13,7 +13,7 @@ from gateway.builtin.destinations.file.destination import FileConfig, FileDestin
 from gateway.components.context import Context
 from gateway.components.destination import BatchPolicy, Destination, DestinationSpec
 from gateway.components.dry_run_destination import DryRunDestination
-from gateway.components.hookspecs import hookimpl
+from gateway.components.hookmarkers import hookimpl
 from gateway.events.ndjson import encode_ndjson
 
 __all__ = ["FileConfig", "FileDestination", "register_destinations"]

@@ -18,7 +18,7 @@ from typing import Any
 
 from gateway.builtin.sources.segment.config import SegmentConfig
 from gateway.builtin.sources.segment.source import SegmentSource
-from gateway.components.hookspecs import hookimpl
+from gateway.components.hookmarkers import hookimpl
 from gateway.components.source import SourceSpec
 
 __all__ = ["SegmentConfig", "SegmentSource", "register_sources"]

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from gateway.builtin.sources.segment.answers import Rejected, refuse, succeed
-from gateway.builtin.sources.segment.auth import basic_user
 from gateway.builtin.sources.segment.config import Category, SegmentConfig, widest
 from gateway.builtin.sources.segment.decode import Parsed, parse_batch, parse_event
 from gateway.builtin.sources.segment.limits import select
@@ -19,6 +18,7 @@ from gateway.errors import QueueError, QueueFull
 from gateway.events.envelope.arrival import Arrival, Plain
 from gateway.events.envelope.client import Client
 from gateway.events.envelope.sealed import Origin
+from gateway.http.basic_auth import basic_user
 from gateway.http.body import BodyError, BodyTimeout, read_body
 from gateway.http.client_ip import ClientAddress
 

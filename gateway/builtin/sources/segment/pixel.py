@@ -17,12 +17,12 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from gateway.builtin.sources.segment.answers import Rejected
-from gateway.builtin.sources.segment.auth import basic_user
 from gateway.builtin.sources.segment.decode import parse_event
 from gateway.builtin.sources.segment.ingest import Ingest
 from gateway.components.ports import Intake
 from gateway.errors import QueueError, QueueFull
 from gateway.events.event import Event
+from gateway.http.basic_auth import basic_user
 from gateway.http.cors import allow_origin
 
 __all__ = ["GIF", "Pixel", "event_json"]

@@ -17,11 +17,11 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from gateway.builtin.sources.segment.answers import Rejected, refuse
-from gateway.builtin.sources.segment.auth import basic_user
 from gateway.builtin.sources.segment.config import SegmentConfig
 from gateway.components.context import Context
 from gateway.components.ports import Intake
 from gateway.events.timestamps import format_ms
+from gateway.http.basic_auth import basic_user
 from gateway.http.client_ip import ClientAddress
 from gateway.http.cors import allow_origin
 

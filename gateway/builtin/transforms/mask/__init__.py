@@ -12,7 +12,7 @@ from typing import Any
 from gateway.builtin.transforms.mask.mask import Mask
 from gateway.builtin.transforms.mask.rules import MaskConfig, MaskRules
 from gateway.components.context import Context
-from gateway.components.hookspecs import hookimpl
+from gateway.components.hookmarkers import hookimpl
 from gateway.components.transform import TransformSpec
 from gateway.errors import ConfigError
 

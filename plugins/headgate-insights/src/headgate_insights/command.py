@@ -7,7 +7,7 @@ import sys
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import msgspec
@@ -16,11 +16,11 @@ import headgate_lake
 from gateway import (
     CONFIG_OPTION,
     FigureSpec,
-    ProjectConfig,
     explained_errors,
     find_figures,
     load_scope,
 )
+from gateway import Scope as GatewayScope
 from headgate_insights.answers import answer, people
 from headgate_insights.completeness import Completeness, ask_completeness
 from headgate_insights.errors import WrongQuestion, suggestion
@@ -101,7 +101,9 @@ def _outputs() -> list[click.Parameter]:
 def _command(spec: FigureSpec[Any]) -> click.Command:
     def run(**given: Any) -> None:
         with explained_errors(), ExitStack() as stack:
-            _run(spec, given, stack)
+            figure = spec.build(decode_options(spec.config, given))
+            options = decode_options(ScopeOptions, given)
+            _print(spec.type, figure, options, given, _open(given, stack))
 
     return CONFIG_OPTION(
         click.Command(
@@ -120,35 +122,38 @@ def _command(spec: FigureSpec[Any]) -> click.Command:
 def _show(**given: Any) -> None:
     """Print a saved figure: [insights.NAME] of config.toml."""
     with explained_errors(), ExitStack() as stack:
-        name, figures = given["name"], saved_of(load_scope(given["config_path"])).figures
+        opened = _open(given, stack)
+        name, figures = given["name"], saved_of(opened.scope).figures
         if name not in figures:
-            raise WrongQuestion(f"there is no saved figure {name!r}{suggestion(name, figures)}")
-        settings = figures[name].settings
-        scope = load_scope(given["config_path"])
-        figure = built(scope, figures[name])
-        _print(settings.type, figure, settings.scope, given, stack)
+            raise WrongQuestion(
+                f"there is no saved figure {name!r}{suggestion(name, figures)} "
+                f"(saved: {', '.join(figures) or 'none'})"
+            )
+        settings, figure = figures[name].settings, built(opened.scope, figures[name])
+        _print(settings.type, figure, settings.scope, given, opened)
 
 
 _OTHERS: dict[str, click.Command] = {"list": list_all, "show": _show, "report": report}
 
 
-def _run(spec: FigureSpec[Any], given: dict[str, Any], stack: ExitStack) -> None:
-    figure = spec.build(decode_options(spec.config, given))
-    _print(spec.type, figure, decode_options(ScopeOptions, given), given, stack)
+class _Opened(NamedTuple):
+    scope: GatewayScope
+    lake: Lake
+    completeness: Completeness | None
 
 
 def _print(
-    type_: str, figure: Figure[Any], options: ScopeOptions, given: dict[str, Any], stack: ExitStack
+    type_: str, figure: Figure[Any], options: ScopeOptions, given: dict[str, Any], opened: _Opened
 ) -> None:
-    lake, project, completeness = _open(given, stack)
+    lake = opened.lake
     found, scope = answer(
         type_,
         figure,
         options,
         lake,
-        project=project,
+        project=opened.scope.project,
         now=datetime.now(UTC),
-        completeness=completeness,
+        completeness=opened.completeness,
     )
     for kind in FORMATS:
         if given[kind] is not None:
@@ -169,15 +174,16 @@ def _print(
             print_answer(found, scope, figure.table(scope, found.result), make_console())
 
 
-def _open(
-    given: dict[str, Any], stack: ExitStack
-) -> tuple[Lake, ProjectConfig, Completeness | None]:
+def _open(given: dict[str, Any], stack: ExitStack) -> _Opened:
     """Opens the lake of a config, and asks a running gateway what is missing from it."""
+    # The process of the queries starts while the config is read.
+    spares = stack.enter_context(headgate_lake.Spares.begun())
     scope = load_scope(given["config_path"])
     lake = headgate_lake.find_lake(scope, given["lake_id"])
-    runner = stack.enter_context(headgate_lake.Runner(lake, headgate_lake.limits_of(scope)))
+    limits = headgate_lake.limits_of(scope)
+    runner = stack.enter_context(headgate_lake.Runner(lake, limits, spares))
     people = headgate_lake.find_people(scope, lake.folder, given["identity"])
-    return StoredLake(lake, runner, people), scope.project, ask_completeness(scope)
+    return _Opened(scope, StoredLake(lake, runner, people), ask_completeness(scope))
 
 
 def _print_csv(result: Result[Any]) -> None:

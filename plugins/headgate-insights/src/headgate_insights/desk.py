@@ -35,9 +35,7 @@ class Desk:
         self._room = threading.Semaphore(most)
         self._threads = ThreadPoolExecutor(most, "figure")
 
-    async def compute(
-        self, work: Callable[[StoredLake], T], people: headgate_lake.People | None = None
-    ) -> T:
+    async def compute(self, work: Callable[[StoredLake], T], people: headgate_lake.People) -> T:
         """Returns what `work` makes of the lake; a cancelled call ends its query.
 
         Args:

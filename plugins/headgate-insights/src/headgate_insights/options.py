@@ -5,6 +5,7 @@ The description of a field is the help of its option, so a figure states both on
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
@@ -59,7 +60,18 @@ def convert_options(config: type[S], values: Mapping[str, Any], *, strict: bool 
     try:
         return msgspec.convert(dict(values), config, strict=strict)
     except msgspec.ValidationError as error:
-        raise WrongQuestion(f"an option is wrong: {error}") from None
+        raise WrongQuestion(_mended(f"{error}")) from None
+
+
+def _mended(error: str) -> str:
+    """Says what is wrong with an option in the words of the command."""
+    what, _, place = error.partition(" - at `$.")
+    option = option_name(place.partition("[")[0].rstrip("`")) if place else "an option"
+    if times := re.fullmatch(r"Expected `array` of length (>=|<=) (\d+)", what):
+        return f"{option}: give it at {'least' if times[1] == '>=' else 'most'} {times[2]} times"
+    if lacking := re.fullmatch(r"Object missing required field `(\w+)`", what):
+        return f"{option_name(lacking[1])} is needed"
+    return f"{option}: {what[:1].lower()}{what[1:]}"
 
 
 def takes_several(field: msgspec.structs.FieldInfo) -> bool:
@@ -94,6 +106,8 @@ def _option(field: msgspec.structs.FieldInfo) -> click.Option:
         return click.Option([flags, _variable(field)], is_flag=True, default=None, help=help_)
     default = field.default
     shown = "" if default in ("", None, msgspec.NODEFAULT, ()) else f" [default: {default}]"
+    if isinstance(default, tuple) and default:
+        shown = f" [default: {' '.join(map(str, default))}]"
     required = default is msgspec.NODEFAULT and field.default_factory is msgspec.NODEFAULT
     return click.Option(
         [flags, _variable(field)],

@@ -41,6 +41,7 @@ class Question(Struct, frozen=True, kw_only=True):
 
     Attributes:
         lake: the id of the lake; None for the only one.
+        identity: ``now``, ``raw`` or a time; see `headgate_lake.find_people`.
         cell: the number whose people are listed; empty for the figure itself.
     """
 
@@ -48,6 +49,7 @@ class Question(Struct, frozen=True, kw_only=True):
     figure: Figure[Any]
     options: ScopeOptions
     lake: str | None = None
+    identity: str = "now"
     cell: str = ""
 
 
@@ -66,7 +68,7 @@ def question_of(
     own = {one.encode_name: one for one in msgspec.structs.fields(spec.config)}
     common = {one.encode_name: one for one in msgspec.structs.fields(ScopeOptions)}
     values: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
-    others = {"lake": "", "cell": ""}
+    others = {"lake": "", "identity": "now", "cell": ""}
     for name, value in given.items():
         field = own.get(name) or common.get(name)
         if field is not None:
@@ -86,6 +88,7 @@ def question_of(
         figure=build(spec, convert_options(spec.config, values[0], strict=strict)),
         options=options,
         lake=others["lake"] or None,
+        identity=others["identity"],
         cell=others["cell"],
     )
 

@@ -19,7 +19,7 @@ from headgate_insights.errors import NoData, WrongQuestion, suggestion
 from headgate_insights.events import ANYTHING, Selector
 from headgate_insights.fields import field_sql, parse_field
 from headgate_insights.figure import Figure
-from headgate_insights.filters import condition_paths
+from headgate_insights.filters import condition_paths, condition_sql
 from headgate_insights.lakes import Lake, Statement
 from headgate_insights.literals import literal, name
 from headgate_insights.persons import Persons
@@ -70,6 +70,7 @@ def resolve(
     facts = _facts(figure, scope, lake)
     weighted = (facts.least_weight, facts.most_weight) != (1.0, 1.0)
     _check_fields(figure, scope, lake)
+    _check_conditions(scope, lake)
     scope = replace(scope, weighted=weighted)
     return replace(scope, values=_largest(figure, scope, lake)), facts
 
@@ -123,6 +124,11 @@ FROM events WHERE ts >= {literal(scope.start)} AND ts < {literal(scope.end)}"""
         raise NoData(
             f"no event between {_day(scope, scope.start)} and {_day(scope, scope.end)} "
             f"({scope.calendar.zone}); the lake has events from {first} to {last}"
+        )
+    if nobody == events:
+        raise NoData(
+            f"none of the {events:,} events of the range names "
+            + ("a person (userId, anonymousId)" if scope.by_person else "an account (groupId)")
         )
     if doubtful:
         raise WrongQuestion(
@@ -189,6 +195,17 @@ def _check_fields(figure: Figure[Any], scope: Scope, lake: Lake) -> None:
             what = f"group {key!r}" if root == "groups" else f"field {text!r}"
             hint = suggestion(key, _keys(root, bounds, scope, lake)) if key else ""
             raise WrongQuestion(f"no event of the range has the {what}{hint}")
+
+
+def _check_conditions(scope: Scope, lake: Lake) -> None:
+    """Refuses conditions that are true for no event of the range."""
+    options = scope.options
+    bounds = f"ts >= {literal(scope.start)} AND ts < {literal(scope.end)}"
+    for name_, condition in (("--filter", options.filter), ("--who", options.who)):
+        if condition:
+            sql = f"SELECT 1 FROM events WHERE {bounds} AND {condition_sql(condition)} LIMIT 1"
+            if not lake.run(Statement(sql, scope.start, scope.end)):
+                raise NoData(f"no event of the range is one where {condition} ({name_})")
 
 
 def _keys(body: str, bounds: str, scope: Scope, lake: Lake) -> list[str]:

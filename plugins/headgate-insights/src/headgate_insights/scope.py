@@ -104,12 +104,17 @@ class Scope:
     @property
     def unit(self) -> str:
         """SQL of who is counted."""
-        return self.persons.key if self.options.unit == "person" else "group_id"
+        return self.persons.key if self.by_person else "group_id"
+
+    @property
+    def by_person(self) -> bool:
+        """Tells whether persons are counted, not accounts."""
+        return self.options.unit == "person"
 
     @property
     def people(self) -> str:
         """The word for who is counted."""
-        return "people" if self.options.unit == "person" else "accounts"
+        return "people" if self.by_person else "accounts"
 
     @property
     def by(self) -> str:

@@ -46,7 +46,9 @@ def read_spend(path: Path, dimension: str) -> list[Spend]:
                         f"file needs the columns {dimension} and spend"
                     )
             return [_row(row, dimension, f"{path}:{rows.line_num}") for row in rows]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:
+        raise WrongQuestion(f"{path}: cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
         raise WrongQuestion(f"{path}: cannot be read: {error}") from None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -28,6 +29,9 @@ __all__ = [
 
 WIDTH = 80
 
+_LEAST_TEXT = 8
+"""Characters that a column of text has at least."""
+
 _MOST_OF_ARM = 14
 """Characters of an arm's name beside its numbers."""
 
@@ -42,10 +46,10 @@ def make_console() -> Console:
 
 def print_answer(found: Answer, scope: Scope, table: Table, console: Console) -> None:
     """Prints question, numbers, and what they are made of."""
-    console.print(_shown(found, scope, table))
+    console.print(_shown(found, scope, table, console.width))
 
 
-def _shown(found: Answer, scope: Scope, table: Table) -> RenderableType:
+def _shown(found: Answer, scope: Scope, table: Table, width: int) -> RenderableType:
     made = found.provenance
     calendar = scope.calendar
     last = made.end - timedelta(microseconds=1)
@@ -54,7 +58,7 @@ def _shown(found: Answer, scope: Scope, table: Table) -> RenderableType:
         f"  {calendar.date_of('day', calendar.day_of(made.start))} to "
         f"{calendar.date_of('day', calendar.day_of(last))}, {made.zone}",
     )
-    parts: list[RenderableType] = [title, Text(), _table(table)]
+    parts: list[RenderableType] = [title, Text(), _table(table, width)]
     if table.caption:
         parts.append(Text(table.caption, "dim"))
     if any(cell.incomplete for row in table.rows for cell in row):
@@ -70,12 +74,23 @@ def _shown(found: Answer, scope: Scope, table: Table) -> RenderableType:
     return Group(*parts)
 
 
-def _table(table: Table) -> RichTable:
+def _table(table: Table, width: int) -> RichTable:
     shown = RichTable(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
-    for column in table.columns:
-        shown.add_column(column.title, justify="left" if column.left else "right", no_wrap=True)
-    columns = list(zip(*table.rows, strict=True))
+    columns = list(zip(*table.rows, strict=True)) or [()] * len(table.columns)
     marked = [any(cell.incomplete for cell in column) for column in columns]
+    widths = [
+        max(len(column.title), *(len(cell.text) + is_marked for cell in cells), 0)
+        for column, cells, is_marked in zip(table.columns, columns, marked, strict=True)
+    ]
+    texts = [number for number, column in enumerate(table.columns) if column.left]
+    if texts:
+        # Where the terminal is too narrow, the longest text is cut, and no number.
+        longest = max(texts, key=widths.__getitem__)
+        if (over := sum(widths) + len(widths) - width) > 0:
+            widths[longest] = max(widths[longest] - over, _LEAST_TEXT)
+    for column, wide in zip(table.columns, widths, strict=True):
+        justify: Literal["left", "right"] = "left" if column.left else "right"
+        shown.add_column(column.title, justify=justify, no_wrap=True, width=wide)
     for row in table.rows:
         shown.add_row(
             *(_cell(cell, is_marked) for cell, is_marked in zip(row, marked, strict=True))

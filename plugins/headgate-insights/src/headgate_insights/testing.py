@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +62,7 @@ def ask(
     """
     moment = datetime.fromisoformat(now).astimezone(UTC)
     lake = write_lake(folder, events, watermark_ms=round(moment.timestamp() * 1000))
-    with headgate_lake.Runner(lake, headgate_lake.Limits()) as runner:
+    with headgate_lake.Runner(lake, headgate_lake.Limits(), _spares()) as runner:
         stored = StoredLake(lake, runner)
         found, resolved = answer(
             "figure",
@@ -77,3 +79,11 @@ def ask(
         figure.chart(resolved, found.result),
         sorted(one.user_id or "" for one in behind),
     )
+
+
+@cache
+def _spares() -> headgate_lake.Spares:
+    """Returns what has the process of all questions, as its start takes longer than most."""
+    spares = headgate_lake.Spares.begun()
+    atexit.register(spares.close)
+    return spares

@@ -6,28 +6,29 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from gateway import (
-    AdminArea,
-    BatchPolicy,
-    CommandSpec,
-    Context,
-    Destination,
-    DestinationSpec,
-    TableSpec,
-    hookimpl,
-)
-from headgate_lake.columns import COLUMNS, SCHEMA_VERSION, Column, person_of
-from headgate_lake.config import LakeConfig
-from headgate_lake.lake import Lake, LakeState
-from headgate_lake.manifest import Change, DataFile, Day, LakeError, Shard
-from headgate_lake.reports import erased_since, reports_of
+from gateway import hookimpl
 
 if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name public
+    from gateway import AdminArea, CommandSpec, Context, Destination, DestinationSpec, TableSpec
+    from headgate_lake.columns import COLUMNS as COLUMNS
+    from headgate_lake.columns import SCHEMA_VERSION as SCHEMA_VERSION
+    from headgate_lake.columns import Column as Column
+    from headgate_lake.columns import person_of as person_of
+    from headgate_lake.config import LakeConfig as LakeConfig
     from headgate_lake.failures import explained as explained
+    from headgate_lake.lake import Lake as Lake
+    from headgate_lake.lake import LakeState as LakeState
     from headgate_lake.loading import Loader as Loader
     from headgate_lake.loading import queue_ids as queue_ids
     from headgate_lake.loading import unload as unload
-    from headgate_lake.place import find_folder as find_folder
+    from headgate_lake.manifest import Change as Change
+    from headgate_lake.manifest import DataFile as DataFile
+    from headgate_lake.manifest import Day as Day
+    from headgate_lake.manifest import LakeError as LakeError
+    from headgate_lake.manifest import Shard as Shard
+    from headgate_lake.place import find_storage as find_storage
+    from headgate_lake.reports import erased_since as erased_since
+    from headgate_lake.reports import reports_of as reports_of
     from headgate_lake.sql.errors import QueriesBusy as QueriesBusy
     from headgate_lake.sql.errors import QueryCancelled as QueryCancelled
     from headgate_lake.sql.errors import QueryCrashed as QueryCrashed
@@ -41,17 +42,24 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from headgate_lake.sql.people import find_people as find_people
     from headgate_lake.sql.place import find_lake as find_lake
     from headgate_lake.sql.place import limits_of as limits_of
+    from headgate_lake.sql.process import Spares as Spares
     from headgate_lake.sql.runner import Answer as Answer
     from headgate_lake.sql.runner import AnswerColumn as AnswerColumn
     from headgate_lake.sql.runner import Query as Query
     from headgate_lake.sql.runner import Runner as Runner
+    from headgate_lake.storage import Storage as Storage
 
 _LATER = {
     name: module
     for module, names in {
-        "headgate_lake.place": "find_folder",
+        "headgate_lake.columns": "COLUMNS SCHEMA_VERSION Column person_of",
+        "headgate_lake.config": "LakeConfig",
         "headgate_lake.failures": "explained",
+        "headgate_lake.lake": "Lake LakeState",
         "headgate_lake.loading": "Loader queue_ids unload",
+        "headgate_lake.manifest": "Change DataFile Day LakeError Shard",
+        "headgate_lake.place": "find_storage",
+        "headgate_lake.reports": "erased_since reports_of",
         "headgate_lake.sql.errors": (
             "QueriesBusy QueryCancelled QueryCrashed QueryError QueryInvalid QueryOutOfMemory "
             "QueryOutOfTime QueryRefused"
@@ -59,11 +67,13 @@ _LATER = {
         "headgate_lake.sql.limits": "Limits",
         "headgate_lake.sql.people": "People find_people",
         "headgate_lake.sql.place": "find_lake limits_of",
+        "headgate_lake.sql.process": "Spares",
         "headgate_lake.sql.runner": "Answer AnswerColumn Query Runner",
+        "headgate_lake.storage": "Storage",
     }.items()
     for name in names.split()
 }
-"""Public names that are imported on first use, by module: a gateway starts without them."""
+"""Public names by module. They are imported on first use: the process of a query needs none."""
 
 __all__ = [
     "COLUMNS",
@@ -92,12 +102,14 @@ __all__ = [
     "QueryRefused",
     "Runner",
     "Shard",
+    "Spares",
+    "Storage",
     "__version__",
     "erased_since",
     "explained",
-    "find_folder",
     "find_lake",
     "find_people",
+    "find_storage",
     "limits_of",
     "person_of",
     "queue_ids",
@@ -130,6 +142,9 @@ def _build(config: LakeConfig, context: Context) -> Destination:
 @hookimpl
 def register_destinations(register: Callable[[DestinationSpec[Any]], None]) -> None:
     """Registers ``lake``."""
+    from gateway import BatchPolicy, DestinationSpec
+    from headgate_lake.config import LakeConfig
+
     register(
         DestinationSpec(
             "lake",
@@ -149,6 +164,7 @@ def register_destinations(register: Callable[[DestinationSpec[Any]], None]) -> N
 @hookimpl
 def register_config(register: Callable[[TableSpec[Any]], None]) -> None:
     """Registers ``[sql]``."""
+    from gateway import TableSpec
     from headgate_lake.sql.limits import Limits
 
     register(TableSpec("sql", Limits))
@@ -157,6 +173,8 @@ def register_config(register: Callable[[TableSpec[Any]], None]) -> None:
 @hookimpl
 def register_commands(register: Callable[[CommandSpec], None]) -> None:
     """Registers ``gateway lake`` and ``gateway sql``."""
+    from gateway import CommandSpec
+
     register(
         CommandSpec(
             "lake", "Look after the lake, and load files into it.", f"{__name__}.commands:lake"

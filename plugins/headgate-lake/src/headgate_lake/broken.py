@@ -32,7 +32,8 @@ def read_all(
     while True:
         listed = files()
         try:
-            return read([session.path(file) for file in listed])
+            with session.reading(listed) as paths:
+                return read(paths)
         except Exception:
             if not set_aside_broken(session, listed, aside):
                 raise
@@ -46,7 +47,7 @@ def set_aside_broken(session: Session, files: Iterable[DataFile], aside: Aside) 
     """
     found = False
     for file in files:
-        why = session.engine.problem(session.path(file), file.rows)
+        why = session.problem(file)
         if not why:
             continue
         found = True

@@ -32,6 +32,8 @@ from gateway import (
 from headgate_lake.config import LakeConfig
 from headgate_lake.erase import erase
 from headgate_lake.failures import explained
+from headgate_lake.place import storage_of
+from headgate_lake.storage.uploader import Uploader
 from headgate_lake.upkeep import Done, Round, is_due
 from headgate_lake.writer import SETTLE_MS, LakeWriter, Wrote
 
@@ -51,8 +53,10 @@ class LakeDestination(Destination):
     def __init__(self, config: LakeConfig, context: Context) -> None:
         self._config = config
         self._context = context
-        self._root = context.path(config.path)
-        self._writer = LakeWriter(self._root, config.memory_bytes, context.clock)
+        self._root = context.path(config.folder)
+        self._storage = storage_of(self._root, config)
+        self._uploader = Uploader(self._storage, config.storage, context)
+        self._writer = LakeWriter(self._storage, config.memory_bytes, context.clock)
         self._owned = -1
         self._most_files = 0
         self._told_ms = 0
@@ -72,6 +76,7 @@ class LakeDestination(Destination):
         left = await self._run(self._open)
         if left:
             self._context.log.info("lake: removed files that a crash left", files=left)
+        await self._uploader.start()
         self._rounds = asyncio.create_task(self._keep_up())
 
     async def stop(self) -> None:
@@ -80,6 +85,7 @@ class LakeDestination(Destination):
             rounds, self._rounds = self._rounds, None
             rounds.cancel()
             await asyncio.wait({rounds})
+        await self._uploader.stop()
         loop = asyncio.get_running_loop()
         if self._erasing is not None:
             erasing, self._erasing = self._erasing, None
@@ -90,20 +96,26 @@ class LakeDestination(Destination):
             writing.shutdown()
 
     async def check(self) -> None:
-        """Proves that the folder can be made and written, without changing a lake in it."""
-        await asyncio.to_thread(explained, self._root, partial(_probe, self._root))
+        """Proves that folder and object storage can be written, without changing a lake there."""
+
+        def prove() -> None:
+            _probe(self._root)
+            self._storage.probe()
+
+        await asyncio.to_thread(explained, self._root, prove)
 
     async def send(self, batch: Batch) -> None:
         """Adds the events that are not in the lake yet, all of them or none.
 
         Raises:
-            Retryable: the disk is full or fails.
+            Retryable: the disk is full or fails, or too much waits for its upload.
             Misconfigured: the lake cannot be written, or was moved.
         """
         while self._most_files >= self._config.most_files:
             if (await self._round()).busy:
                 await asyncio.sleep(_BUSY_SECONDS)
             self._most_files = await self._run(lambda: self._writer.open().manifest.most_files())
+        self._uploader.check_room()
         wrote = await self._run(lambda: self._writer.write(batch, self._context.shard))
         self._note(wrote)
 
@@ -127,12 +139,12 @@ class LakeDestination(Destination):
         """Rewrites the files that hold these users, and deletes the old files at once.
 
         Raises:
-            Retryable: the disk is full or fails.
+            Retryable: the disk is full or fails, or object storage cannot be reached.
         """
         if self._erasing is None:
             raise RuntimeError("erase() needs start() first")
         work = partial(
-            erase, self._root, subjects, self._config.upkeep_memory_bytes, self._context.clock
+            erase, self._storage, subjects, self._config.upkeep_memory_bytes, self._context.clock
         )
         loop = asyncio.get_running_loop()
         gone = await loop.run_in_executor(self._erasing, explained, self._root, work)

@@ -14,7 +14,7 @@ __all__ = ["dry_run_destination"]
 def dry_run_destination(config: LakeConfig, context: Context) -> Destination:
     """Returns a destination that records each event with the folder of its day."""
     assert context.rehearsal is not None
-    events = context.path(config.path) / "events"
+    events = f"{config.url.rstrip('/') or context.path(config.folder)}/events"
 
     def writes(batch: Batch) -> Iterator[tuple[str, Any]]:
         for event in batch:

@@ -29,6 +29,7 @@ from headgate_lake.retention import delete_removed
 from headgate_lake.session import Session
 from headgate_lake.sql.history import forget
 from headgate_lake.sql.people import forget_people
+from headgate_lake.storage import Storage, as_storage
 
 __all__ = ["Gone", "erase"]
 
@@ -58,12 +59,18 @@ class Gone:
     unread: int = 0
 
 
-def erase(root: Path, subjects: Subjects, memory_bytes: int, clock: Callable[[], int]) -> Gone:
-    """Erases users; they are gone from the disk when it returns.
+def erase(
+    place: Path | Storage,
+    subjects: Subjects,
+    memory_bytes: int,
+    clock: Callable[[], int],
+) -> Gone:
+    """Erases users; they are gone from disk and object storage when it returns.
 
     Raises:
         LakeError: the lake cannot be used.
         OSError, sqlite3.Error, duckdb.Error: it cannot be read or written.
+        StorageError: object storage cannot be used. To erase again finishes the work.
     """
     owners = Chosen(
         _OWNED, {"users": sorted(subjects.users), "anonymous": sorted(subjects.anonymous)}
@@ -75,7 +82,9 @@ def erase(root: Path, subjects: Subjects, memory_bytes: int, clock: Callable[[],
         session.set_aside(file)
         gone.broken.append((file.path, why))
 
-    session = Session(root, memory_bytes, clock)
+    storage = as_storage(place)
+    root = storage.root
+    session = Session(storage, memory_bytes, clock)
     try:
         with session.folder.maintaining(wait=True):
             gone.rows, gone.files = remove_rows(
@@ -90,6 +99,8 @@ def erase(root: Path, subjects: Subjects, memory_bytes: int, clock: Callable[[],
             note_erasure(root, clock())
             gone.files += forget_reports(root, ids)
             delete_removed(session, grace_ms=-1)
+            while storage.sync(clock(), grace_ms=-1, wait=True).more:
+                pass
             _delete_strays(session, owners, gone)
             gone.unread = len(session.folder.aside())
     finally:
@@ -112,3 +123,11 @@ def _delete_strays(session: Session, owners: Chosen, gone: Gone) -> None:
         if held:
             session.folder.remove(relative)
             gone.files += 1
+
+    def wanted(path: Path) -> bool:
+        try:
+            return session.engine.count(path, owners) > 0
+        except Unreadable:
+            return True  # it cannot be searched, and is no part of the lake
+
+    gone.files += session.storage.search_strays(wanted)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from headgate_lake.manifest import Change, DataFile, Day, Manifest, Shard
+from headgate_lake.storage import Storage, as_storage, portions
 from headgate_lake.watermark import watermark_ms
 
 __all__ = ["Lake", "LakeState"]
@@ -24,6 +25,7 @@ class LakeState:
     Attributes:
         watermark: the time before which all accepted events are in the lake; None before any.
         first, last: times of the first and the last event.
+        waiting_files, waiting_bytes: those that are not in object storage yet; 0 without any.
         shards: the progress of each shard.
         changes: of closed days, the newest first.
     """
@@ -38,6 +40,8 @@ class LakeState:
     days: tuple[Day, ...]
     shards: tuple[Shard, ...]
     changes: tuple[Change, ...]
+    waiting_files: int = 0
+    waiting_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +52,33 @@ class Lake:
     that it began with. After an erasure they go at once, and a query may have to start again.
 
     Attributes:
-        folder: of the lake.
+        place: the folder of the lake, or where its files are.
     """
 
-    folder: Path
+    place: Path | Storage
 
     @classmethod
-    def open(cls, folder: Path) -> Lake:
-        """Returns the lake in a folder.
+    def open(cls, place: Path | Storage) -> Lake:
+        """Returns the lake at a place; from object storage, its manifest is brought here.
 
         Raises:
             LakeError: there is none, or it is damaged or of a newer release.
+            StorageError: object storage cannot be used.
         """
-        lake = cls(folder.absolute())
+        lake = cls(place if isinstance(place, Storage) else place.absolute())
+        lake.storage.prepare(writes=False)
         with lake._manifest():
             return lake
+
+    @property
+    def storage(self) -> Storage:
+        """Where its files are."""
+        return as_storage(self.place)
+
+    @property
+    def folder(self) -> Path:
+        """Its local folder."""
+        return self.storage.root
 
     @property
     def id(self) -> str:
@@ -115,9 +131,29 @@ class Lake:
         end: datetime | None = None,
         persons: Iterable[int] | None = None,
     ) -> tuple[Path, ...]:
-        """Returns the absolute paths of `files`, or of `files_of` some persons."""
+        """Returns the absolute paths of `files`, or of `files_of` some persons.
+
+        Of a lake in object storage they may be missing; `reading` brings them.
+        """
         files = self.files(start, end) if persons is None else self.files_of(persons, start, end)
         return tuple(self.folder / file.path for file in files)
+
+    def portions(self, files: Sequence[DataFile]) -> Iterator[Sequence[DataFile]]:
+        """Divides files into portions of which each can be on this machine at once."""
+        return portions(files, self.storage.most_bytes)
+
+    def reading(
+        self, files: Sequence[DataFile], given_up: Callable[[], bool] = lambda: False
+    ) -> AbstractContextManager[list[Path]]:
+        """Gives the local paths of files, which stay there until the context ends.
+
+        Args:
+            given_up: tells that nobody waits for them any more.
+
+        Raises:
+            StorageError: a file cannot be brought here, or they are more than `cache_max_bytes`.
+        """
+        return self.storage.reading(files, bounded=True, given_up=given_up)
 
     def changes(self) -> tuple[Change, ...]:
         """Returns the changes of closed days, the newest first."""
@@ -130,6 +166,7 @@ class Lake:
             files, rows, size = manifest.totals()
             shards, span = manifest.shards(), manifest.span()
             until_ms = watermark_ms(shards)
+            waiting = manifest.waiting() if self.storage.url else []
             return LakeState(
                 manifest.id,
                 files,
@@ -141,6 +178,8 @@ class Lake:
                 tuple(manifest.days()),
                 tuple(shards),
                 tuple(manifest.changes()),
+                len(waiting),
+                sum(file.bytes for file in waiting),
             )
 
     @contextmanager

@@ -91,11 +91,8 @@ def _merge(
     day = parts[0].day
     name = session.writing.new_name(day)
     try:
-        contents = session.engine.merge(
-            [session.path(part) for part in parts],
-            session.writing.path / name,
-            level=level,
-        )
+        with session.reading(parts) as paths:
+            contents = session.engine.merge(paths, session.writing.path / name, level=level)
         missing = sum(part.rows for part in parts) - contents.rows
         if missing:
             raise Unreadable(f"{missing} rows are missing")

@@ -48,13 +48,14 @@ def remove_rows(
 
 def _remove(session: Session, file: DataFile, chosen: Chosen, why: str) -> int:
     """Removes the chosen rows of a file, and returns their number."""
-    rows = session.engine.count(session.path(file), chosen)
-    if not rows:
-        return 0
     name = session.writing.new_name(file.day)
-    contents = session.engine.without(
-        session.path(file), chosen, session.writing.path / name, level=file.level
-    )
+    with session.reading([file]) as (path,):
+        rows = session.engine.count(path, chosen)
+        if not rows:
+            return 0
+        contents = session.engine.without(
+            path, chosen, session.writing.path / name, level=file.level
+        )
     files: Sequence[DataFile] = ()
     if contents is not None:
         files = [session.sealed(name, file.day, contents, kind=file.kind, level=file.level)]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from headgate_lake.manifest import DataFile, Manifest
 from headgate_lake.session import Session
+from headgate_lake.storage import Storage
 
-__all__ = ["GRACE_MS", "delete_removed", "has_old", "remove_old"]
+__all__ = ["GRACE_MS", "delete_removed", "has_old", "remove_old", "upload_all"]
 
 GRACE_MS = 600_000
 """Time for which a replaced file stays on disk, for queries that began with it."""
@@ -46,12 +49,24 @@ def remove_old(session: Session, retention_days: int, max_bytes: int) -> int:
 
 
 def delete_removed(session: Session, grace_ms: int = GRACE_MS) -> int:
-    """Deletes files that left the lake long enough ago; returns their number."""
+    """Deletes files that left the lake long enough ago; returns their number.
+
+    Objects in object storage stay until the next `headgate_lake.storage.Storage.sync`.
+    """
     manifest = session.manifest
     paths = manifest.removed(session.clock() - grace_ms)
-    for path in paths:
-        session.folder.remove(path)
-    if paths:
+    gone = session.storage.remove(paths)
+    if gone:
         with manifest.transaction():
-            manifest.deleted(paths)
+            manifest.deleted(gone)
     return len(paths)
+
+
+def upload_all(storage: Storage, clock: Callable[[], int]) -> None:
+    """Uploads everything that waits; another process that uploads is waited for.
+
+    Raises:
+        StorageError: object storage cannot be used.
+    """
+    while storage.sync(clock(), grace_ms=GRACE_MS, wait=True).more:
+        pass

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from headgate_lake.folder import Folder, Writing, place_of
 from headgate_lake.manifest import MANIFEST, DataFile, Kind, LakeError, Manifest, Span
 from headgate_lake.parquet import Contents, Engine
+from headgate_lake.storage import Storage, as_storage
+from headgate_lake.storage.lost import LostFile
 
 __all__ = ["Session"]
 
@@ -16,21 +19,25 @@ class Session:
     """An open lake.
 
     Attributes:
+        storage: where its files are.
         left: number of files of a crash that were removed when it was opened.
 
     Args:
-        root: the folder of the lake, made if it does not exist.
+        place: the folder of the lake, made if it does not exist; or where its files are.
         memory_bytes: bound on DuckDB's memory.
         clock: wall clock in milliseconds.
 
     Raises:
         LakeError: it cannot be used.
         OSError, sqlite3.Error: it cannot be written.
+        StorageError: its manifest is in object storage only, which cannot be used.
     """
 
-    def __init__(self, root: Path, memory_bytes: int, clock: Callable[[], int]) -> None:
-        self.folder = Folder(root)
+    def __init__(self, place: Path | Storage, memory_bytes: int, clock: Callable[[], int]) -> None:
+        self.storage = as_storage(place)
+        self.folder = Folder(self.storage.root)
         self.clock = clock
+        self.storage.prepare(writes=True)
         self.folder.make()
         self.manifest = _manifest(self.folder)
         try:
@@ -48,9 +55,23 @@ class Session:
         self.writing.close()
         self.manifest.close()
 
-    def path(self, file: DataFile) -> Path:
-        """Returns the path of a file of the lake."""
-        return self.folder.path(file.path)
+    def reading(self, files: Sequence[DataFile]) -> AbstractContextManager[list[Path]]:
+        """Gives the local paths of files of the lake, which stay there until the context ends."""
+        return self.storage.reading(files)
+
+    def problem(self, file: DataFile) -> str:
+        """Reads a file as a whole; returns why it cannot be used, or nothing."""
+        problem = self._problem(file)
+        if problem and self.storage.forget_copy(file):
+            return self._problem(file)  # only the copy here was damaged
+        return problem
+
+    def _problem(self, file: DataFile) -> str:
+        try:
+            with self.reading([file]) as (path,):
+                return self.engine.problem(path, file.rows)
+        except LostFile as error:
+            return str(error)
 
     def sealed(
         self, name: str, day: str, contents: Contents, *, kind: Kind = "fresh", level: int = 0

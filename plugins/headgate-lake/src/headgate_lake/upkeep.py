@@ -22,8 +22,10 @@ from headgate_lake.config import LakeConfig
 from headgate_lake.manifest import DataFile, Manifest
 from headgate_lake.merging import close_days, days_over, merge_small
 from headgate_lake.origin import CLOSED_LEVEL
+from headgate_lake.place import storage_of
 from headgate_lake.retention import GRACE_MS, delete_removed, has_old, remove_old
 from headgate_lake.session import Session
+from headgate_lake.storage import Storage
 
 __all__ = ["Done", "Round", "is_due", "keep_up", "main"]
 
@@ -67,7 +69,7 @@ def is_due(manifest: Manifest, config: LakeConfig, now_ms: int) -> bool:
     )
 
 
-def keep_up(root: Path, config: LakeConfig, clock: Callable[[], int]) -> Done:
+def keep_up(place: Path | Storage, config: LakeConfig, clock: Callable[[], int]) -> Done:
     """Does one round.
 
     Args:
@@ -77,7 +79,7 @@ def keep_up(root: Path, config: LakeConfig, clock: Callable[[], int]) -> Done:
         LakeError: the lake cannot be used.
         OSError, sqlite3.Error, duckdb.Error: it cannot be read or written.
     """
-    session = Session(root, config.upkeep_memory_bytes, clock)
+    session = Session(place, config.upkeep_memory_bytes, clock)
     try:
         with session.folder.maintaining(wait=False) as mine:
             if not mine:
@@ -104,8 +106,9 @@ def main() -> None:
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=Round)
     os.nice(_NICE)
     root = Path(order.root)
+    storage = storage_of(root, order.config)
     try:
-        done = explained(root, lambda: keep_up(root, order.config, lambda: order.now_ms))
+        done = explained(root, lambda: keep_up(storage, order.config, lambda: order.now_ms))
     except Exception as error:  # noqa: BLE001 - the text is all that the destination gets
         sys.exit(str(error) or repr(error))
     sys.stdout.buffer.write(msgspec.json.encode(done))

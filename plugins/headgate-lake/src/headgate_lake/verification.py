@@ -11,6 +11,8 @@ from msgspec import Struct
 from headgate_lake.folder import Folder
 from headgate_lake.manifest import DataFile, Manifest
 from headgate_lake.parquet import Engine
+from headgate_lake.storage import Storage, as_storage
+from headgate_lake.storage.lost import LostFile
 
 __all__ = ["Finding", "Verified", "verify_lake"]
 
@@ -30,19 +32,22 @@ class Verified(Struct):
     findings: list[Finding] = []
 
 
-def verify_lake(root: Path, memory_bytes: int) -> Verified:
+def verify_lake(place: Path | Storage, memory_bytes: int) -> Verified:
     """Reads all files of a lake as a whole, and changes nothing. A gateway may write meanwhile.
 
     Raises:
         LakeError: there is no lake, or its manifest is damaged.
+        StorageError: object storage cannot be used.
     """
-    folder = Folder(root)
-    manifest = Manifest(root)
+    storage = as_storage(place)
+    storage.prepare(writes=False)
+    folder = Folder(storage.root)
+    manifest = Manifest(storage.root)
     engine = Engine(memory_bytes, Path(gettempdir()))
     found = Verified()
     try:
         for file in manifest.files():
-            problem = _problem(engine, folder.path(file.path), file)
+            problem = _problem(engine, storage, file)
             if not problem:
                 found.files += 1
                 found.rows += file.rows
@@ -51,6 +56,10 @@ def verify_lake(root: Path, memory_bytes: int) -> Verified:
         for path in list(folder.on_disk()):
             if not manifest.knows(path) and folder.path(path).exists():
                 found.findings.append(Finding(path, "is not in the manifest, so no query sees it"))
+        found.findings += [
+            Finding(path, f"is in {storage.url}, but not in the manifest, so no query sees it")
+            for path in storage.strays()
+        ]
         found.findings += [
             Finding(f"aside/{path.name}", "was set aside, as it cannot be read")
             for path in folder.aside()
@@ -61,7 +70,15 @@ def verify_lake(root: Path, memory_bytes: int) -> Verified:
     return found
 
 
-def _problem(engine: Engine, path: Path, file: DataFile) -> str:
+def _problem(engine: Engine, storage: Storage, file: DataFile) -> str:
+    try:
+        with storage.reading([file]) as (path,):
+            return _problem_of(engine, path, file)
+    except LostFile as error:
+        return str(error)
+
+
+def _problem_of(engine: Engine, path: Path, file: DataFile) -> str:
     try:
         with path.open("rb") as opened:
             checksum = hashlib.file_digest(opened, "sha256").hexdigest()

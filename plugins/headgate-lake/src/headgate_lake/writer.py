@@ -13,6 +13,7 @@ from headgate_lake.known import missing, new_ids
 from headgate_lake.manifest import DataFile, LakeError, Manifest
 from headgate_lake.parquet import Staged
 from headgate_lake.session import Session
+from headgate_lake.storage import Storage, as_storage
 
 if TYPE_CHECKING:
     from gateway import Batch
@@ -50,7 +51,7 @@ class LakeWriter:
     """Writes to a lake. All calls come from one thread.
 
     Args:
-        root: the folder of the lake.
+        place: the folder of the lake, or where its files are.
         memory_bytes: bound on DuckDB's memory.
         clock: wall clock in milliseconds.
         most_days: most days of one batch that get a file each.
@@ -58,13 +59,13 @@ class LakeWriter:
 
     def __init__(
         self,
-        root: Path,
+        place: Path | Storage,
         memory_bytes: int,
         clock: Callable[[], int],
         *,
         most_days: int = MOST_DAYS,
     ) -> None:
-        self._root = root
+        self._storage = as_storage(place)
         self._memory_bytes = memory_bytes
         self._clock = clock
         self._most_days = most_days
@@ -79,7 +80,7 @@ class LakeWriter:
         """
         if self._session is None or self._session.manifest.moved():
             self.close()
-            self._session = Session(self._root, self._memory_bytes, self._clock)
+            self._session = Session(self._storage, self._memory_bytes, self._clock)
         return self._session
 
     def close(self) -> None:
@@ -118,7 +119,9 @@ class LakeWriter:
                 files = self._written(session, staged, names)
             with manifest.transaction():
                 if manifest.cursor(batch.queue_id) != cursor:
-                    raise LakeError(f"{self._root}: another process writes events of this queue")
+                    raise LakeError(
+                        f"{self._storage.root}: another process writes events of this queue"
+                    )
                 session.enter([_entering(manifest, file, self._clock()) for file in files])
                 manifest.advance(batch.queue_id, max(batch.offsets) + 1)
                 if shard is not None:

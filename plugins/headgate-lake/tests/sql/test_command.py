@@ -7,6 +7,7 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -47,23 +48,12 @@ def run(shop: Lake, tmp_path: Path, spares: Spares, monkeypatch: pytest.MonkeyPa
         """
     )
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr("headgate_lake.sql.command.Spares", lambda *_: _Lent(spares))
-    monkeypatch.setattr("headgate_lake.sql.command.Child", lambda: None)
+    monkeypatch.setattr(Spares, "begun", lambda: nullcontext(spares))
 
     def call(*arguments: str, stdin: str | None = None) -> Result:
         return CliRunner().invoke(sql, [*arguments, "--config", str(config)], input=stdin)
 
     return call
-
-
-class _Lent:
-    """Spares that the command may use but not close."""
-
-    def __init__(self, spares: Spares) -> None:
-        self.take, self.prepare = spares.take, spares.prepare
-
-    def close(self) -> None:
-        pass
 
 
 def test_a_narrow_answer_is_a_table(run: Run) -> None:
@@ -251,8 +241,8 @@ def ask(
     monkeypatch.setattr(admin, "_runner", lambda *_: runner)
     scope: Any = SimpleNamespace(
         project=ProjectConfig(),
-        tables={"sql": limits},
         identities={},
+        tables={"sql": limits},
         configs=lambda _: {"lake": LakeConfig(path=str(shop.folder))},
         path=Path,
         file=Path("config.toml"),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from headgate_lake import Lake, Limits, Query, QueryInvalid, Runner
+from headgate_lake import DataFile, Lake, Limits, Query, QueryInvalid, Runner
 from headgate_lake.sql import catalogue
 from headgate_lake.sql.catalogue import snake_case, type_of, view_names
 from headgate_lake.sql.process import Spares
@@ -205,15 +206,15 @@ def test_files_that_went_away_are_listed_again(tmp_path: Path, spares: Spares) -
     """A query whose files were merged since they were listed runs once more with the new list."""
     lake = write_lake(tmp_path / "lake", [_bought(0)])
 
-    class Stale:
-        folder = lake.folder
+    class Stale(Lake):
         asked = 0
 
-        def paths(self, *_: Any) -> list[Path]:
-            self.asked += 1
-            return [tmp_path / "gone.parquet"] if self.asked == 1 else list(lake.paths())
+        def files(self, *_: Any) -> tuple[DataFile, ...]:
+            Stale.asked += 1
+            files = super().files()
+            return (replace(files[0], path="gone.parquet"),) if self.asked == 1 else files
 
-    with Runner(Stale(), spares=spares) as runner:
+    with Runner(Stale(lake.folder), spares=spares) as runner:
         assert runner.run(Query(sql="SELECT count(*) FROM events")).rows == [(1,)]
 
 

@@ -1,4 +1,4 @@
-"""``/admin/profiles``: merges and partings by a person, each in the audit trail."""
+"""``/admin/profiles``: merges, partings and exports by a person, each in the audit trail."""
 
 from __future__ import annotations
 
@@ -10,12 +10,20 @@ from typing import Literal
 from msgspec import Struct
 
 from gateway import AdminArea, AdminEndpoint, AdminError, AdminRequest, GatewayError, Scope
+from headgate_profiles.description import described
 from headgate_profiles.explain import parse_identifier
-from headgate_profiles.place import opened
+from headgate_profiles.place import opened, schema_of
+from headgate_profiles.profile import Profile, Profiles
 from headgate_profiles.store import GraphError
 from headgate_profiles.store.choices import merge, unmerge
+from headgate_profiles.timeline import EVER_DAYS, events_of
 
-__all__ = ["PROFILES_AREA"]
+__all__ = ["MOST_EXPORTED", "PROFILES_AREA"]
+
+MOST_EXPORTED = 50_000
+"""Events of one export. More than this are of no person, and would not fit into one answer."""
+
+_NOT_THERE = 404
 
 
 class _Pair(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -59,11 +67,53 @@ def _change(
         return {"profile": profile, "same": profile == store.resolve(second)}, len(moves)
 
 
+class _Person(Struct, forbid_unknown_fields=True, kw_only=True):
+    """The body of a request: an identifier, and the destination if there are several."""
+
+    identifier: str
+    profiles: str | None = None
+
+
+async def _export(scope: Scope, request: AdminRequest) -> dict[str, object]:
+    """Returns all that profiles and lake know of a person."""
+    body = request.decode(_Person)
+    try:
+        profile, found = await asyncio.to_thread(_described, scope, body)
+    except sqlite3.Error as error:
+        raise AdminError(f"the identity graph cannot be read: {error}", 503) from error
+    except GatewayError as error:
+        raise AdminError(str(error)) from error
+    events: list[dict[str, object]] = []
+    left_out = ""
+    try:
+        rows = await events_of(scope, profile, EVER_DAYS, MOST_EXPORTED + 1)
+        events = [event for _, event in rows[:MOST_EXPORTED]]
+        if len(rows) > MOST_EXPORTED:
+            left_out = f"only the newest {MOST_EXPORTED:,} events; the lake has older ones"
+    except AdminError as error:
+        if error.status != _NOT_THERE:
+            raise
+        left_out = f"no events: {error}"
+    request.note(identifiers=len(profile.held), events=len(events))
+    return {**found, "timeline": events, "left_out": left_out}
+
+
+def _described(scope: Scope, body: _Person) -> tuple[Profile, dict[str, object]]:
+    with opened(scope, body.profiles) as store:
+        one = parse_identifier(body.identifier, store.rules.kinds)
+        schema = schema_of(scope, store, body.profiles)
+        profile = Profiles(store.db, schema).person(one)
+        if profile is None:
+            raise GraphError(f"{one} was never seen")
+        return profile, described(profile, schema, scope.clock())
+
+
 PROFILES_AREA = AdminArea(
     "profiles",
     (
         AdminEndpoint("POST", "merge", "operate", partial(_choose, "merge")),
         AdminEndpoint("POST", "unmerge", "operate", partial(_choose, "unmerge")),
+        AdminEndpoint("POST", "export", "admin", _export, timeout_seconds=300.0),
     ),
 )
 """The area `/admin/profiles`."""

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 
 from headgate_profiles.graph.rules import Rules
 from headgate_profiles.identifiers.kinds import IdentifierConfig, Kinds
+from headgate_profiles.traits.config import TraitSettings
 
 __all__ = ["ProfilesConfig", "graph_path", "rules_of"]
 
@@ -27,6 +28,7 @@ class ProfilesConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             phone numbers than this is shared by many people, and identifies nobody.
         max_cached: combinations of identifiers that are remembered, so that an event that brings
             nothing new reads nothing; about 700 bytes each.
+        traits: rules and bounds of traits.
     """
 
     identifiers: dict[str, IdentifierConfig] = {}
@@ -36,6 +38,7 @@ class ProfilesConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     max_merges: Annotated[int, Meta(ge=0, le=10_000)] = 100
     max_companions: Annotated[int, Meta(ge=1, le=1_000)] = 10
     max_cached: Annotated[int, Meta(ge=2)] = 100_000
+    traits: TraitSettings = TraitSettings()
 
     def __post_init__(self) -> None:
         _ = rules_of(self)

@@ -13,12 +13,17 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from gateway import Batch, Context, Destination, Erasure, Misconfigured, Subjects
+from headgate_profiles.api.reading import ProfileReader
 from headgate_profiles.config import ProfilesConfig, graph_path, rules_of
+from headgate_profiles.counted import counted
 from headgate_profiles.failures import explained
 from headgate_profiles.identifiers import Identifier, Reader, clean
 from headgate_profiles.learner import Known, Learner, facts_of
+from headgate_profiles.profile import Schema
 from headgate_profiles.store import Store
 from headgate_profiles.store.erase import Erased, erase
+from headgate_profiles.traits.keeping import Keeper
+from headgate_profiles.traits.observe import Observer
 
 __all__ = ["ProfilesDestination"]
 
@@ -26,7 +31,11 @@ _T = TypeVar("_T")
 
 
 class ProfilesDestination(Destination):
-    """Keeps the identity graph."""
+    """Keeps the identity graph, and what is known of each person.
+
+    Attributes:
+        reader: reads profiles for the Profile API.
+    """
 
     def __init__(self, config: ProfilesConfig, context: Context) -> None:
         self._context = context
@@ -38,6 +47,10 @@ class ProfilesDestination(Destination):
         )
         self._known = Known(config.max_cached)
         self._learner = Learner(self._reader, self._known)
+        observer = Observer(config.traits, counted(context.tables), context.count)
+        self._keeper = Keeper(observer, config.traits, config.max_identifier_chars)
+        schema = Schema(rules.kinds, config.traits, observer.definitions)
+        self.reader = ProfileReader(self._path, rules, schema)
         self._erasures = 0
         self._thread: ThreadPoolExecutor | None = None
 
@@ -52,6 +65,7 @@ class ProfilesDestination(Destination):
 
     async def stop(self) -> None:
         """Closes the graph."""
+        await asyncio.to_thread(self.reader.close)
         if self._thread is not None:
             thread, self._thread = self._thread, None
             await asyncio.get_running_loop().run_in_executor(thread, self._store.close)
@@ -92,16 +106,23 @@ class ProfilesDestination(Destination):
     # -- in the thread ---------------------------------------------------------
 
     def _learn(self, batch: Batch) -> None:
-        _, erasures = self._store.counters()
-        if erasures != self._erasures:  # what was known may be gone
-            self._known.clear()
-            self._erasures = erasures
-        _, new = self._learner.sightings(batch)
+        sightings, new = self._learner.sightings(batch)
         with self._store.transaction() as session:
+            if self._was_erased():  # what was known may be gone
+                self._known.clear()
+                sightings, new = self._learner.sightings(batch)
+            found = [() if one is None else one.ids for one in sightings]
             if new:
                 session.learn(facts_of(new))
+            self._keeper.keep(session.db, batch, found, self._context.clock())
             session.advance(batch.queue_id, batch.offsets[-1] + 1)
         self._learner.confirm(new)
+
+    def _was_erased(self) -> bool:
+        """Tells whether people were erased since the last batch, also by another worker."""
+        _, erasures = self._store.counters()
+        before, self._erasures = self._erasures, erasures
+        return erasures != before
 
     def _erase(self, subjects: Subjects) -> Erased:
         kinds = self._store.rules.kinds

@@ -61,10 +61,10 @@ def known_people(scope: Scope, at_ms: int | None) -> KnownPeople | None:
     state = f"{id_}-{identifiers}-{facts}-{changed}-{erased}-{_digest(rules)}"
     if at_ms is None:
         rows: Callable[[], Iterator[KnownPerson]] = lambda: _now(path, rules)  # noqa: E731
-        return KnownPeople(f"profiles of {id_}, as known now", state, rows)
+        return KnownPeople(f"identity graph ({id_}), as known now", state, rows)
     then = datetime.fromtimestamp(at_ms / 1000, UTC)
     return KnownPeople(
-        f"profiles of {id_}, as known on {then:%Y-%m-%d %H:%M} UTC",
+        f"identity graph ({id_}), as known on {then:%Y-%m-%d %H:%M} UTC",
         f"{state}-until-{at_ms}",
         lambda: _then(path, rules, at_ms),
     )

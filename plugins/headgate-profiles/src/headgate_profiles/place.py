@@ -7,9 +7,11 @@ from contextlib import contextmanager
 
 from gateway import ConfigError, Scope
 from headgate_profiles.config import ProfilesConfig, graph_path, rules_of
+from headgate_profiles.counted import counted
+from headgate_profiles.profile import Schema
 from headgate_profiles.store import Store
 
-__all__ = ["find_profiles", "opened"]
+__all__ = ["find_profiles", "opened", "schema_of"]
 
 
 def find_profiles(scope: Scope, id_: str | None = None) -> tuple[str, ProfilesConfig]:
@@ -32,6 +34,12 @@ def find_profiles(scope: Scope, id_: str | None = None) -> tuple[str, ProfilesCo
     if id_ not in found:
         raise ConfigError(f"there are no profiles {id_!r}; there are: {known}")
     return id_, found[id_]
+
+
+def schema_of(scope: Scope, store: Store, id_: str | None = None) -> Schema:
+    """Returns how the profiles of a config are read; arguments as in `find_profiles`."""
+    _, config = find_profiles(scope, id_)
+    return Schema(store.rules.kinds, config.traits, counted(scope.tables))
 
 
 @contextmanager

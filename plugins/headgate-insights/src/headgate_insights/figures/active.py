@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from msgspec import Meta, Struct, structs
+from msgspec import Struct, structs
 
 from gateway import FigureSpec
 from headgate_insights.calendar import EPOCH
 from headgate_insights.cells import parse_cell
 from headgate_insights.charts import axis, chart, joined, line, rows_of
-from headgate_insights.events import ANYTHING, Selector
-from headgate_insights.figure import Figure, Headline, Result
+from headgate_insights.figure import Headline, Result
 from headgate_insights.intervals import Share, kish, share
 from headgate_insights.lakes import Statement
+from headgate_insights.one_event import EventOptions, OneEvent
 from headgate_insights.scope import Scope
 from headgate_insights.tables import Cell, Column, Table, latest
 
@@ -38,12 +37,8 @@ _CARRIED = f"""SELECT label, block, arg_min(w, since) AS w, bit_or(days) AS days
 """The sets of bits of all blocks, each with the days before its block."""
 
 
-class ActiveOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class ActiveOptions(EventOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Active people by day, week and month, and how much of the month's come on a day."""
-
-    event: Annotated[
-        str, Meta(description="The event that makes people active. `*` is anything that they do.")
-    ] = ANYTHING
 
 
 class ActiveRow(Share, frozen=True, kw_only=True):
@@ -68,7 +63,7 @@ class _ActiveCell(Struct, frozen=True, forbid_unknown_fields=True):
     window: Literal[1, 7, 30] = 1
 
 
-class Active(Figure[ActiveOptions]):
+class Active(OneEvent[ActiveOptions]):
     """Daily, weekly and monthly active people."""
 
     title = "How many people are active?"
@@ -78,15 +73,6 @@ class Active(Figure[ActiveOptions]):
         "means that the same people come more often."
     )
     default_from = "30d"
-
-    def __init__(self, options: ActiveOptions) -> None:
-        super().__init__(options)
-        self._event = Selector.parse(options.event)
-
-    @property
-    def selectors(self) -> Sequence[Selector]:
-        """The event that makes people active."""
-        return (self._event,)
 
     def definition(self, scope: Scope) -> list[str]:
         """Says what active means, and over which days."""
@@ -184,7 +170,8 @@ FROM windows WHERE days > 0 GROUP BY ALL ORDER BY ALL"""
             name = label or "average"
             means = {one.name: one for one in result.headlines if one.label == label}
             cells = [
-                f"{means[key].value:,.0f}" for key in ("daily", "weekly", "monthly") if key in means
+                f"{means[key].value:,.0f}" if key in means else ""
+                for key in ("daily", "weekly", "monthly")
             ]
             sticky = means.get("stickiness")
             rows.append(

@@ -12,7 +12,6 @@ from gateway import FigureSpec
 from headgate_insights.cells import parse_cell
 from headgate_insights.charts import axis, chart, joined, line, rows_of
 from headgate_insights.errors import WrongQuestion
-from headgate_insights.events import Selector
 from headgate_insights.figure import Figure, Headline, Result
 from headgate_insights.figures.churn_by_contract import ContractChurn
 from headgate_insights.figures.churn_by_return import LapsedChurn
@@ -20,6 +19,7 @@ from headgate_insights.figures.churn_options import ChurnOptions, ChurnRow
 from headgate_insights.intervals import kish
 from headgate_insights.lakes import Statement
 from headgate_insights.literals import literal
+from headgate_insights.one_event import OneEvent
 from headgate_insights.scope import Scope
 from headgate_insights.survival import Survival, kaplan_meier, median_age, survival_at
 from headgate_insights.tables import Cell, Column, Table
@@ -34,7 +34,7 @@ class _SilentCell(Struct, frozen=True, forbid_unknown_fields=True):
     state: Literal["left", "there"]
 
 
-class SilentChurn(Figure[ChurnOptions]):
+class SilentChurn(OneEvent[ChurnOptions]):
     """How long people stay, where leaving is a long silence."""
 
     title = "How long do people stay?"
@@ -45,15 +45,6 @@ class SilentChurn(Figure[ChurnOptions]):
         "Where the interval is wide, wait."
     )
     default_from = "6m"
-
-    def __init__(self, options: ChurnOptions) -> None:
-        super().__init__(options)
-        self._event = Selector.parse(options.event)
-
-    @property
-    def selectors(self) -> Sequence[Selector]:
-        """The event of people who are still there."""
-        return (self._event,)
 
     def definition(self, scope: Scope) -> list[str]:
         """Says what leaving means, and how those are counted who have not left."""

@@ -5,16 +5,17 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from headgate_insights.calendar import Every
 from headgate_insights.events import ANYTHING
 from headgate_insights.intervals import Share
+from headgate_insights.one_event import EventOptions
 
 __all__ = ["ChurnOptions", "ChurnRow"]
 
 
-class ChurnOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class ChurnOptions(EventOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Who left: people silent for long, those who never came back, or ended contracts."""
 
     definition: Annotated[

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Any, Literal
 
@@ -12,9 +11,9 @@ from gateway import FigureSpec
 from headgate_insights.calendar import EPOCH, Every
 from headgate_insights.cells import parse_cell
 from headgate_insights.charts import COLOURS, axis, chart
-from headgate_insights.events import ANYTHING, Selector
-from headgate_insights.figure import Figure, Headline, Result
+from headgate_insights.figure import Headline, Result
 from headgate_insights.lakes import Statement
+from headgate_insights.one_event import EventOptions, OneEvent
 from headgate_insights.scope import Scope
 from headgate_insights.tables import Cell, Column, Table, latest
 
@@ -27,12 +26,9 @@ _RESURRECTED = "before < period - 1"
 _DORMANT = "coalesce(following > period + 1, true)"  # told of the period after
 
 
-class LifecycleOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class LifecycleOptions(EventOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Who of a period is new, came again, came back after a pause, or stayed away."""
 
-    event: Annotated[
-        str, Meta(description="The event that makes people active. `*` is anything that they do.")
-    ] = ANYTHING
     every: Annotated[Every, Meta(description="Length of a period.")] = "week"
 
 
@@ -65,7 +61,7 @@ class _LifecycleCell(Struct, frozen=True, forbid_unknown_fields=True):
     kind: Literal["new", "returning", "resurrected", "dormant"]
 
 
-class Lifecycle(Figure[LifecycleOptions]):
+class Lifecycle(OneEvent[LifecycleOptions]):
     """New, returning, resurrected and dormant people."""
 
     title = "Where do active people come from, and how many stay away?"
@@ -76,15 +72,6 @@ class Lifecycle(Figure[LifecycleOptions]):
         "Dormant is not lost: whoever comes back is resurrected."
     )
     default_from = "12w"
-
-    def __init__(self, options: LifecycleOptions) -> None:
-        super().__init__(options)
-        self._event = Selector.parse(options.event)
-
-    @property
-    def selectors(self) -> Sequence[Selector]:
-        """The event that makes people active."""
-        return (self._event,)
 
     @property
     def every(self) -> Every:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal
 
@@ -12,10 +11,11 @@ from gateway import FigureSpec
 from headgate_insights.calendar import EPOCH, Every
 from headgate_insights.cells import parse_cell
 from headgate_insights.charts import axis, chart, joined, line, rows_of
-from headgate_insights.events import ANYTHING, Selector
-from headgate_insights.figure import Figure, Headline, Result
+from headgate_insights.events import ANYTHING
+from headgate_insights.figure import Headline, Result
 from headgate_insights.intervals import Share, kish, share
 from headgate_insights.lakes import Statement
+from headgate_insights.one_event import EventOptions, OneEvent
 from headgate_insights.scope import Scope
 from headgate_insights.tables import Cell, Column, Table, latest
 
@@ -25,7 +25,7 @@ _MINUTE = 60_000_000
 _EARLIER = timedelta(days=1)  # events before the range, to see which sessions began before it
 
 
-class SessionsOptions(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class SessionsOptions(EventOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Visits of people: how many, how long, how many events, and how many bounce."""
 
     event: Annotated[
@@ -63,7 +63,7 @@ class _SessionCell(Struct, frozen=True, forbid_unknown_fields=True):
     bounced: Literal["yes", "no", "any"] = "any"
 
 
-class Sessions(Figure[SessionsOptions]):
+class Sessions(OneEvent[SessionsOptions]):
     """Sessions by period."""
 
     title = "How do people visit?"
@@ -75,15 +75,6 @@ class Sessions(Figure[SessionsOptions]):
         "after the last one is unknown and a bounce lasts 0 minutes."
     )
     default_from = "30d"
-
-    def __init__(self, options: SessionsOptions) -> None:
-        super().__init__(options)
-        self._event = Selector.parse(options.event)
-
-    @property
-    def selectors(self) -> Sequence[Selector]:
-        """The events that make sessions."""
-        return (self._event,)
 
     @property
     def every(self) -> Every:

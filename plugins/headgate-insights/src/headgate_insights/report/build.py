@@ -18,6 +18,7 @@ from headgate_insights.completeness import Completeness
 from headgate_insights.figure import Headline
 from headgate_insights.lakes import Lake
 from headgate_insights.report.causes import Cause, cause, most_telling
+from headgate_insights.report.corrections import Correction, Last, corrections
 from headgate_insights.report.marks import Mark
 from headgate_insights.report.needs import Need, check_needs
 from headgate_insights.report.pace import Pace, pace
@@ -98,6 +99,8 @@ class Report(Struct, frozen=True, kw_only=True):
 
     Attributes:
         marks: changes of the gateway; None if they are unknown.
+        last: when the report before was made, if there is one.
+        corrections: its numbers that are different now, though their periods were over.
         unsaved: whether its figures are only a beginning, because config.toml saves none.
     """
 
@@ -108,6 +111,8 @@ class Report(Struct, frozen=True, kw_only=True):
     sections: list[Section]
     marks: list[Mark] | None
     completeness: Completeness | None
+    last: datetime | None = None
+    corrections: list[Correction] = []
     unsaved: bool = False
 
     @property
@@ -164,12 +169,14 @@ def build_report(
     board: str = "",
     completeness: Completeness | None = None,
     marks: list[Mark] | None = None,
+    last: Last | None = None,
     go_on: Callable[[], bool] = lambda: True,
 ) -> Report:
     """Computes a report. A figure that fails takes only its own section.
 
     Args:
         board: the board; empty takes that of ``[report]``.
+        last: the report before, whose numbers are compared.
         go_on: asked before each figure; False ends the work.
 
     Raises:
@@ -192,6 +199,7 @@ def build_report(
         if not go_on():
             raise GatewayError("the report was stopped before it was done")
         sections[id_] = _section(id_, table, asking)
+    answers = {id_: one.answer for id_, one in sections.items() if one.answer is not None}
     return Report(
         title=(saved.boards[board].title or board) if board else "How the product does",
         made=now,
@@ -203,6 +211,8 @@ def build_report(
         sections=[sections[id_] for id_ in figures],
         marks=marks,
         completeness=completeness,
+        last=None if last is None else last.made,
+        corrections=[] if last is None else corrections(last, answers),
         unsaved=not saved.figures,
     )
 

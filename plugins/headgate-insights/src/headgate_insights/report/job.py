@@ -15,7 +15,7 @@ from headgate_insights.report.build import Report, build_report
 from headgate_insights.report.marks import ask_marks
 from headgate_insights.report.page import page_of
 from headgate_insights.report.post import post
-from headgate_insights.report.shelf import ErasedMeanwhile, put_away
+from headgate_insights.report.shelf import ErasedMeanwhile, last_report, put_away
 from headgate_insights.saved import saved_of
 from headgate_insights.words import count_words
 
@@ -36,6 +36,7 @@ def make_report(
     """
     lake = headgate_lake.find_lake(scope, lake_id)
     people = headgate_lake.find_people(scope, lake.folder)
+    folder = headgate_lake.reports_of(lake.folder)
     with headgate_lake.Runner(lake, headgate_lake.limits_of(scope)) as runner:
         report = build_report(
             scope,
@@ -45,9 +46,10 @@ def make_report(
             board=board,
             completeness=ask_completeness(scope),
             marks=ask_marks(scope),
+            last=last_report(folder),
             go_on=lambda: stopping is None or not stopping.is_set(),
         )
-    return report, page_of(report), headgate_lake.reports_of(lake.folder)
+    return report, page_of(report), folder
 
 
 def link_of(base: str, path: Path) -> str:

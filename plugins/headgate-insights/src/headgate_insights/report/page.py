@@ -28,6 +28,7 @@ __all__ = ["cause_words", "page_of"]
 
 _MOST_HEADLINES = 8
 _MOST_CHANGED = 10
+_MOST_CORRECTED = 20
 _MOST_PARTS = 3
 
 
@@ -46,6 +47,7 @@ def page_of(report: Report) -> str:
         style_hash=b64encode(hashlib.sha256(style.encode()).digest()).decode(),
         sections=[_shown(section, report) for section in report.sections],
         changed=report.changed[:_MOST_CHANGED],
+        corrected=report.corrections[:_MOST_CORRECTED],
         local=local,
         headline=headline_words,
         value=value_words,

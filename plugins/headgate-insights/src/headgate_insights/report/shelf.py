@@ -14,13 +14,24 @@ import msgspec
 
 from gateway import GatewayError
 from headgate_insights.report.build import Report
+from headgate_insights.report.corrections import Last
 from headgate_lake import erased_since
 
-__all__ = ["ErasedMeanwhile", "put_away", "write_page"]
+__all__ = ["ErasedMeanwhile", "last_report", "put_away", "write_page"]
 
 
 class ErasedMeanwhile(GatewayError):
     """Users were erased while a report was made, so it may name them."""
+
+
+def last_report(folder: Path) -> Last | None:
+    """Returns the newest report; None if there is none that this release can read."""
+    for file in sorted(folder.glob("report-*.json"), reverse=True)[:1]:
+        try:
+            return msgspec.json.decode(file.read_bytes(), type=Last)
+        except (OSError, msgspec.DecodeError):
+            return None
+    return None
 
 
 def put_away(folder: Path, report: Report, page: str, *, keep: int) -> Path:

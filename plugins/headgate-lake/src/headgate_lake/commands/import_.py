@@ -112,11 +112,11 @@ def import_(
             zone=zone_of(zone).key if zone else mapping.zone,
         )
         scope = load_scope(config_path)
-        folder, config = find_lake(scope, id_)
+        storage, config = find_lake(scope, id_)
         intake = OfflineIntake(scope)
         try:
             importer = Importer(
-                folder,
+                storage,
                 config,
                 intake,
                 scope.clock,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from gateway import CONFIG_OPTION, explained_errors, load_scope, print_json, say
+from gateway import CONFIG_OPTION, GatewayError, explained_errors, load_scope, print_json, say
 from headgate_lake.failures import explained
+from headgate_lake.manifest import MANIFEST
 from headgate_lake.place import LAKE_OPTION, find_lake
 from headgate_lake.rebuild import Rebuilt
 from headgate_lake.rebuild import rebuild as rebuild_manifest
@@ -28,13 +31,14 @@ def rebuild(config_path: Path, id_: str | None, *, yes: bool, as_json: bool) -> 
     """
     with explained_errors():
         scope = load_scope(config_path)
-        folder, config = find_lake(scope, id_)
-        with click.progressbar(length=1, label="reading files", file=sys.stderr) as bar:
-
-            def progress(done: int, files: int) -> None:
-                bar.length = files
-                bar.update(done - bar.pos)
-
+        storage, config = find_lake(scope, id_)
+        folder = storage.root
+        if storage.url:
+            raise GatewayError(
+                f"{storage.url}: has a copy of the manifest; move {folder / MANIFEST} away, and "
+                "the next start brings the copy here"
+            )
+        with _progress() as progress:
             done = explained(
                 folder,
                 lambda: rebuild_manifest(
@@ -51,6 +55,21 @@ def rebuild(config_path: Path, id_: str | None, *, yes: bool, as_json: bool) -> 
         _show(folder, done)
     if done.broken:
         sys.exit(1)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """Gives a function that shows how many files were read, if a person looks."""
+    if not sys.stderr.isatty():
+        yield lambda _done, _all: None
+        return
+    with click.progressbar(length=1, label="reading files", file=sys.stderr) as bar:
+
+        def progress(done: int, files: int) -> None:
+            bar.length = files
+            bar.update(done - bar.pos)
+
+        yield progress
 
 
 def _show(folder: Path, done: Rebuilt) -> None:

@@ -17,6 +17,7 @@ from gateway import (
 )
 from headgate_lake.lake import Lake, LakeState
 from headgate_lake.place import LAKE_OPTION, find_lake
+from headgate_lake.storage import Storage
 
 __all__ = ["status"]
 
@@ -30,16 +31,20 @@ _SHOWN_DAYS = 14
 def status(config_path: Path, id_: str | None, *, as_json: bool) -> None:
     """Show what the lake holds and up to which time it is complete."""
     with explained_errors():
-        folder, _ = find_lake(load_scope(config_path), id_)
-        state = Lake.open(folder).state()
+        storage, _ = find_lake(load_scope(config_path), id_)
+        state = Lake.open(storage).state()
     if as_json:
         print_json(state)
     else:
-        _show(folder, state)
+        _show(storage, state)
 
 
-def _show(folder: Path, state: LakeState) -> None:
-    say(f"{folder}: {state.rows:,} events in {state.files:,} files, {_size(state.bytes)}")
+def _show(storage: Storage, state: LakeState) -> None:
+    place = storage.url or storage.root
+    say(f"{place}: {state.rows:,} events in {state.files:,} files, {_size(state.bytes)}")
+    if storage.url:
+        waiting = f"{state.waiting_files:,} files, {_size(state.waiting_bytes)}"
+        say(f"wait for their upload, in {storage.root}: {waiting}")
     say(f"complete up to: {state.watermark or 'not known yet'}")
     if state.first is not None:
         say(f"events from {state.first} to {state.last}")

@@ -21,8 +21,8 @@ __all__ = ["verify"]
 def verify(config_path: Path, id_: str | None, *, as_json: bool) -> None:
     """Compare each file with its checksum and rows in the manifest; exit 1 on a difference."""
     with explained_errors():
-        folder, config = find_lake(load_scope(config_path), id_)
-        found = verify_lake(folder, config.memory_bytes)
+        storage, config = find_lake(load_scope(config_path), id_)
+        found = verify_lake(storage, config.memory_bytes)
     if as_json:
         print_json(found)
     else:

@@ -21,10 +21,11 @@ from msgspec import Struct
 from gateway import Batch, Event, GatewayError, OfflineIntake, format_ms
 from headgate_lake.config import LakeConfig
 from headgate_lake.failures import explained
-from headgate_lake.importing.formats import FORMATS, Fields, detected
+from headgate_lake.importing.formats import FORMATS, LOCAL_NUMBERS, Fields, detected
 from headgate_lake.importing.ids import Ids
 from headgate_lake.importing.mapping import Mapping, value_at
 from headgate_lake.importing.reading import Bad, DamagedFile, records_of
+from headgate_lake.storage import Storage
 from headgate_lake.upkeep import keep_up
 from headgate_lake.writer import LakeWriter
 
@@ -77,7 +78,7 @@ class Importer:
     """Imports files into one lake.
 
     Args:
-        folder: of the lake.
+        storage: of the lake.
         source: id of the source that the events get.
         format_: a name of `FORMATS`; empty to tell it by the records.
         mapping: of columns or keys of the records to fields, and how their times are written.
@@ -88,7 +89,7 @@ class Importer:
 
     def __init__(
         self,
-        folder: Path,
+        storage: Storage,
         config: LakeConfig,
         intake: OfflineIntake,
         clock: Callable[[], int],
@@ -99,7 +100,8 @@ class Importer:
         mapping: Mapping | None = None,
         from_ms: int | None = None,
     ) -> None:
-        self._folder = folder
+        self._storage = storage
+        self._folder = storage.root
         self._config = config
         self._intake = intake
         self._clock = clock
@@ -165,7 +167,7 @@ class Importer:
         Raises:
             GatewayError: the lake or the options cannot be used. What was written until then stays.
         """
-        writer = LakeWriter(self._folder, self._config.memory_bytes, self._clock)
+        writer = LakeWriter(self._storage, self._config.memory_bytes, self._clock)
         owned = -1
         try:
             owned = explained(self._folder, lambda: writer.open().folder.own(self._owner))
@@ -231,7 +233,7 @@ class Importer:
             return wrote.most_files
 
         if explained(self._folder, write) >= self._config.merge_files:
-            explained(self._folder, lambda: keep_up(self._folder, self._config, self._clock))
+            explained(self._folder, lambda: keep_up(self._storage, self._config, self._clock))
         if (oldest_ms := self._oldest_ms()) is not None:
             oldest = format_ms(oldest_ms)
             self.summary.old += sum((event.timestamp or "") < oldest for event in events)
@@ -267,7 +269,8 @@ class Importer:
                 )
             self._format = name
             fields = FORMATS[name](record)
-        moment = self._mapping.moment_ms(fields.get("timestamp"))
+        local = self._format in LOCAL_NUMBERS
+        moment = self._mapping.moment_ms(fields.get("timestamp"), local_numbers=local)
         if moment is None:
             raise Bad("no time, or one that cannot be read")
         if moment > self._clock() + _MOST_AHEAD_MS:

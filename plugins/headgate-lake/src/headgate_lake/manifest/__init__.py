@@ -7,7 +7,7 @@ Every transaction takes the write lock first, so several worker processes take t
 
 from headgate_lake.manifest.manifest import Manifest
 from headgate_lake.manifest.records import Change, DataFile, Day, Kind, LakeError, Shard, Span
-from headgate_lake.manifest.tables import ANEW, MANIFEST
+from headgate_lake.manifest.tables import ANEW, MANIFEST, finish_copy
 
 __all__ = [
     "ANEW",
@@ -20,4 +20,5 @@ __all__ = [
     "Manifest",
     "Shard",
     "Span",
+    "finish_copy",
 ]

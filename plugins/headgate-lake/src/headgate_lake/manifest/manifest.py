@@ -7,7 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from headgate_lake.manifest.records import Change, DataFile, Day, LakeError, Shard
-from headgate_lake.manifest.tables import MANIFEST, PERSONS_SINCE, open_manifest
+from headgate_lake.manifest.tables import (
+    ANEW,
+    MANIFEST,
+    PERSONS_SINCE,
+    UPLOADS_SINCE,
+    open_manifest,
+)
 from headgate_lake.persons import may_hold, part_of
 
 __all__ = ["Manifest"]
@@ -28,7 +34,8 @@ class Manifest:
     def __init__(self, folder: Path, *, writes: bool = False, create: bool = False) -> None:
         self.path = folder / MANIFEST
         if not create and not self.path.is_file():
-            raise LakeError(f"{folder}: {MANIFEST} is missing, so there is no lake here")
+            way = f"; {ANEW}" if (folder / "events").exists() else ", so there is no lake here"
+            raise LakeError(f"{folder}: {MANIFEST} is missing{way}")
         self._db, self._version = open_manifest(self.path, writes=writes)
         self._file = self._found()
 
@@ -264,6 +271,34 @@ class Manifest:
     def deleted(self, paths: Iterable[str]) -> None:
         """Forgets removed files, which are deleted."""
         self._db.executemany("DELETE FROM removed WHERE path = ?", [(path,) for path in paths])
+
+    # -- object storage ------------------------------------------------------------
+
+    def waiting(self) -> list[DataFile]:
+        """Returns the files that are not uploaded, the oldest events first."""
+        condition = f"WHERE path NOT IN ({self._uploads()})"
+        rows = self._db.execute(f"SELECT * FROM files {condition} ORDER BY day, first_ms")  # noqa: S608
+        return [DataFile(*row) for row in rows]
+
+    def uploaded(self) -> dict[str, int]:
+        """Returns the sizes of the uploaded files by path."""
+        condition = f"WHERE path IN ({self._uploads()})"
+        rows = self._db.execute(f"SELECT path, bytes FROM files {condition}")  # noqa: S608
+        return dict(rows.fetchall())
+
+    def note_uploaded(self, path: str) -> None:
+        """Notes that a file is uploaded, unless it is no longer part of the lake."""
+        self._db.execute(
+            "INSERT OR IGNORE INTO uploads SELECT path FROM files WHERE path = ?", (path,)
+        )
+
+    def copy(self, path: Path) -> None:
+        """Writes a copy of the manifest to a new file; others may write meanwhile."""
+        self._db.execute("VACUUM INTO ?", (str(path),))
+
+    def _uploads(self) -> str:
+        known = self._version >= UPLOADS_SINCE
+        return "SELECT path FROM uploads" if known else "SELECT NULL LIMIT 0"
 
     # -- cursors and shards --------------------------------------------------------
 

@@ -10,6 +10,7 @@ days       the days that are closed
 changes    closed days that have changed, with the rows before and after
 removed    files that are no longer part of the lake, to be deleted once no reader needs them
 persons    which ids a file may hold, in parts; see `headgate_lake.persons`
+uploads    files that are in object storage
 =========  =======================================================================================
 """
 
@@ -18,12 +19,13 @@ from __future__ import annotations
 import sqlite3
 import time
 import uuid
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
 from headgate_lake.manifest.records import LakeError
 
-__all__ = ["ANEW", "MANIFEST", "PERSONS_SINCE", "open_manifest"]
+__all__ = ["ANEW", "MANIFEST", "PERSONS_SINCE", "UPLOADS_SINCE", "finish_copy", "open_manifest"]
 
 MANIFEST = "manifest.sqlite"
 """Name of the file in the lake's folder."""
@@ -68,12 +70,19 @@ _STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX persons_by_part ON persons (part)",
         "CREATE INDEX persons_by_path ON persons (path)",
     ),
+    (
+        """CREATE TABLE uploads (
+            path TEXT PRIMARY KEY REFERENCES files ON DELETE CASCADE
+        ) WITHOUT ROWID""",
+    ),
 )
 """The statements that bring a manifest from each version to the next one."""
 
 _VERSION = len(_STEPS)
 PERSONS_SINCE = 2
 """The version from which on there is the table ``persons``."""
+UPLOADS_SINCE = 3
+"""The version from which on there is the table ``uploads``."""
 
 
 def open_manifest(path: Path, *, writes: bool) -> tuple[sqlite3.Connection, int]:
@@ -108,6 +117,21 @@ def open_manifest(path: Path, *, writes: bool) -> tuple[sqlite3.Connection, int]
         db.close()
         raise
     return db, version
+
+
+def finish_copy(path: Path, lost: Sequence[str]) -> None:
+    """Makes a copy of the manifest one of a lake of which all files are uploaded.
+
+    Args:
+        lost: files to leave out.
+    """
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA foreign_keys = ON")
+        # Who only reads it may have no right to make the files of a write-ahead log.
+        db.execute("PRAGMA journal_mode = DELETE")
+        with db:
+            db.executemany("DELETE FROM files WHERE path = ?", [(file,) for file in lost])
+            db.execute("INSERT OR IGNORE INTO uploads SELECT path FROM files")
 
 
 def _make(path: Path) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -60,8 +59,8 @@ _STATUS: dict[type[QueryError], int] = {
 
 
 @lru_cache(maxsize=8)
-def _runner(folder: Path, limits: Limits) -> Runner:
-    return Runner(Lake(folder), limits)
+def _runner(lake: Lake, limits: Limits) -> Runner:
+    return Runner(lake, limits)
 
 
 async def _ask(scope: Scope, request: AdminRequest) -> msgspec.Raw:
@@ -73,7 +72,7 @@ async def _ask(scope: Scope, request: AdminRequest) -> msgspec.Raw:
     except ConfigError as error:
         raise AdminError(str(error)) from error
     try:
-        answer = await _runner(lake.folder, limits_of(scope)).run_async(query)
+        answer = await _runner(lake, limits_of(scope)).run_async(query)
     except QueriesBusy as error:
         raise AdminError(str(error), 503, error.retry_after_seconds) from error
     except QueryError as error:

@@ -74,8 +74,11 @@ _KINDS = {
 }
 """Types of columns by DuckDB's names of JSON types. ``null`` has no say."""
 
-Look = Callable[[str], list[tuple[Any, ...]]]
-"""Runs a statement of our own and returns its rows."""
+Look = Callable[[str, Sequence[str]], list[tuple[Any, ...]]]
+"""Runs a statement of our own over files, and returns its rows."""
+
+Portions = Callable[[Sequence[str]], Iterable[Sequence[str]]]
+"""Divides files into portions for one statement each."""
 
 
 class Property(NamedTuple):
@@ -140,7 +143,7 @@ class Catalogue:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def refresh_names(self, files: Sequence[str], look: Look) -> None:
+    def refresh_names(self, files: Sequence[str], look: Look, portions: Portions) -> None:
         """Takes in the event names of files that are new.
 
         Args:
@@ -149,26 +152,29 @@ class Catalogue:
         with closing(self._open()) as db:
             known = {file for (file,) in db.execute("SELECT file FROM names_in")}
             new = [file for file in files if file not in known]
-            if not new:
-                return
-            rows = look(
-                f"SELECT event, count(*) FROM {read_files(new)} "  # noqa: S608
-                "WHERE type = 'track' AND event IS NOT NULL AND event <> '' "
-                f"AND length(event) <= {_MOST_NAME_CHARACTERS} "
-                f"GROUP BY event ORDER BY 2 DESC, 1 LIMIT {MOST_EVENT_NAMES}"
-            )
             gone = known - set(files)
             with db:
                 db.executemany("DELETE FROM names_in WHERE file = ?", ((file,) for file in gone))
                 db.executemany("DELETE FROM seen_in WHERE file = ?", ((file,) for file in gone))
-                db.executemany(
-                    "INSERT OR IGNORE INTO names_in VALUES (?)", ((file,) for file in new)
-                )
-                db.executemany(
-                    "INSERT INTO names VALUES (?, ?) "
-                    "ON CONFLICT (event) DO UPDATE SET events = events + excluded.events",
-                    [row for row in rows if str(row[0]).isprintable()],
-                )
+            for some in portions(new):
+                self._take_names(db, some, look)
+
+    @staticmethod
+    def _take_names(db: sqlite3.Connection, files: Sequence[str], look: Look) -> None:
+        rows = look(
+            f"SELECT event, count(*) FROM {read_files(files)} "  # noqa: S608
+            "WHERE type = 'track' AND event IS NOT NULL AND event <> '' "
+            f"AND length(event) <= {_MOST_NAME_CHARACTERS} "
+            f"GROUP BY event ORDER BY 2 DESC, 1 LIMIT {MOST_EVENT_NAMES}",
+            files,
+        )
+        with db:
+            db.executemany("INSERT OR IGNORE INTO names_in VALUES (?)", ((file,) for file in files))
+            db.executemany(
+                "INSERT INTO names VALUES (?, ?) "
+                "ON CONFLICT (event) DO UPDATE SET events = events + excluded.events",
+                [row for row in rows if str(row[0]).isprintable()],
+            )
 
     def names(self) -> list[str]:
         """Returns the names of events, the most frequent first."""
@@ -178,17 +184,21 @@ class Catalogue:
             )
             return [event for (event,) in rows]
 
-    def refresh(self, kind: Kind, files: Sequence[str], look: Look) -> None:
-        """Takes in the parts of the bodies of events in files that no query has looked at."""
+    def refresh(self, kind: Kind, files: Sequence[str], look: Look, portions: Portions) -> None:
+        """Takes in the parts of the bodies of events in files that no query has looked at.
+
+        It looks at one portion; the next query looks at the next one.
+        """
         with closing(self._open()) as db:
             seen = {
                 file
                 for (file,) in db.execute("SELECT file FROM seen_in WHERE event = ?", (kind.key,))
             }
             new = [file for file in files if file not in seen]
+            new = [*next(iter(portions(new)), ())]
             if not new:
                 return
-            rows = look(_parts(kind, new))
+            rows = look(_parts(kind, new), new)
             with db:
                 # Files are marked although not all of their events may have been looked at: the
                 # types of ten thousand are enough.

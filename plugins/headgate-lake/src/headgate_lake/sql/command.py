@@ -17,7 +17,7 @@ from headgate_lake.sql.limits import MOST_SECONDS
 from headgate_lake.sql.output import print_answer, print_footer
 from headgate_lake.sql.people import find_people
 from headgate_lake.sql.place import find_lake, limits_of, moment_in, zone_of
-from headgate_lake.sql.process import Child, Spares
+from headgate_lake.sql.process import Spares
 from headgate_lake.sql.runner import Query, Runner
 
 __all__ = ["sql"]
@@ -59,9 +59,8 @@ def sql(
     `order_completed`. SQL may also come from standard input.
     """
     with explained_errors(), ExitStack() as stack:
-        # It starts while the config is read.
-        spares = Spares(MOST_SECONDS, Child())
-        stack.callback(spares.close)
+        # Its process starts while the config is read.
+        spares = stack.enter_context(Spares.begun())
         scope = load_scope(config_path)
         name, place = zone_of(scope, zone)
         now = datetime.now(UTC)

@@ -7,9 +7,10 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
-from typing import Any
+from typing import Any, Self
 
 from headgate_lake.sql import wire
+from headgate_lake.sql.limits import MOST_SECONDS
 
 __all__ = ["Child", "Spares"]
 
@@ -111,15 +112,27 @@ class Spares:
 
     Args:
         seconds: that it stands ready; 0 for none.
-        first: a child that was started for the first query.
     """
 
-    def __init__(self, seconds: float, first: Child | None = None) -> None:
+    def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._lock = threading.Lock()
-        self._spare = first
+        self._spare: Child | None = None
         self._timer: threading.Timer | None = None
         self._closed = False
+
+    @classmethod
+    def begun(cls) -> Self:
+        """Starts a child for a command that has yet to read its config, and keeps it until then."""
+        made = cls(MOST_SECONDS)
+        made.prepare(None)
+        return made
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def take(self) -> Child:
         """Returns a child, if possible the one that stands ready."""

@@ -8,23 +8,23 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 import msgspec
 
+from headgate_lake.manifest import DataFile, LakeError
 from headgate_lake.sql import wire
 from headgate_lake.sql.catalogue import Catalogue, view_names
 from headgate_lake.sql.errors import (
-    QueryCancelled,
     QueryCrashed,
     QueryError,
     QueryInvalid,
     QueryOutOfMemory,
-    QueryOutOfTime,
     QueryRefused,
     explained,
     unknown_view,
@@ -34,6 +34,8 @@ from headgate_lake.sql.limits import MOST_SQL_BYTES, Limits
 from headgate_lake.sql.process import Child, Spares
 from headgate_lake.sql.slots import Slots
 from headgate_lake.sql.views import TYPE_VIEWS, event_view, kind_of, setup_of
+from headgate_lake.sql.watch import Watch
+from headgate_lake.storage import StorageError
 
 __all__ = ["Answer", "AnswerColumn", "Files", "Query", "Runner"]
 
@@ -46,8 +48,6 @@ _MESSAGE_BYTES = 1 << 20
 _NAMES_ONLY = "SELECT 'event names'"
 """A query that brings the names in the catalogue up to date."""
 
-_WATCH_SECONDS = 0.02
-
 _T = TypeVar("_T")
 
 
@@ -58,13 +58,23 @@ class Files(Protocol):
     def folder(self) -> Path:
         """Its folder."""
 
-    def paths(
-        self,
-        start: datetime | None = None,
-        end: datetime | None = None,
-        persons: Iterable[int] | None = None,
-    ) -> Sequence[Path]:
-        """Returns the files that may hold events of the time, and of these persons if given."""
+    def files(
+        self, start: datetime | None = None, end: datetime | None = None
+    ) -> Sequence[DataFile]:
+        """Returns the files that may hold events from `start` to before `end`, in order."""
+
+    def files_of(
+        self, persons: Iterable[int], start: datetime | None = None, end: datetime | None = None
+    ) -> Sequence[DataFile]:
+        """Returns those of `files` that may hold one of some persons."""
+
+    def portions(self, files: Sequence[DataFile]) -> Iterable[Sequence[DataFile]]:
+        """Divides files into portions that fit on this machine at once."""
+
+    def reading(
+        self, files: Sequence[DataFile], given_up: Callable[[], bool]
+    ) -> AbstractContextManager[list[Path]]:
+        """Gives the local paths of files, which stay there until the context ends."""
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,38 +132,6 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 class _FilesChanged(QueryError):
     """A file of the lake cannot be read."""
-
-
-class _Watch(threading.Thread):
-    """Ends a child when its time is over, or when its query is cancelled."""
-
-    def __init__(self, child: Child, seconds: float, cancelled: threading.Event) -> None:
-        super().__init__(name="lake-query-watch", daemon=True)
-        self.error: QueryError | None = None
-        self._child = child
-        self._seconds = seconds
-        self._until = time.monotonic() + seconds
-        self._cancelled = cancelled
-        self._finished = threading.Event()
-
-    def run(self) -> None:
-        while not self._finished.wait(_WATCH_SECONDS):
-            if self._cancelled.is_set():
-                self.error = QueryCancelled("the query was cancelled")
-            elif time.monotonic() >= self._until:
-                self.error = QueryOutOfTime(
-                    f"the query took longer than it may, {self._seconds:g} s ([sql] seconds): take "
-                    "a shorter time, or fewer rows"
-                )
-            else:
-                continue
-            self._child.kill()
-            return
-
-    def finish(self) -> None:
-        """Ends the watch."""
-        self._finished.set()
-        self.join()
 
 
 class Runner:
@@ -239,13 +217,12 @@ class Runner:
             cancelled.set()
 
     def _attempt(self, query: Query, folder: Path, cancelled: threading.Event) -> Answer:
-        started = time.monotonic()
         child = self._spares.take()
-        watch = _Watch(child, self._limits.seconds, cancelled)
+        watch = Watch(child, self._limits.seconds, cancelled)
         watch.start()
         code = 0
         try:
-            return self._converse(query, folder, child, started)
+            return self._converse(query, folder, child, watch)
         except wire.Ended:
             code = child.wait()
         finally:
@@ -256,24 +233,26 @@ class Runner:
             self._spares.prepare(child if usable else None)
         raise watch.error or _crash(code)
 
-    def _converse(self, query: Query, folder: Path, child: Child, started: float) -> Answer:
+    def _converse(self, query: Query, folder: Path, child: Child, watch: Watch) -> Answer:
+        started = time.monotonic()
         limits = self._limits
         child.send(_job(query, folder, limits))
         names = self._receive(child, query, wire.Names)
-        listed = self._lake.paths(query.start, query.end, query.persons)
-        paths = [str(path) for path in listed]
+        files = self._files(query) if names.places else ()
+        paths = [str(self._lake.folder / file.path) for file in files]
         people = str(query.people) if query.people is not None else None
         views = {name.casefold() for name in names.places}
         setup = setup_of(views, paths, query.start, query.end, people)
         try:
-            setup += self._event_views(query, names, child)
+            setup += self._event_views(query, names, child, watch)
         except QueryInvalid:
             if not child.reusable:  # it waits for what the query reads
                 child.send(wire.Drop())
                 self._next(child)
             raise
-        child.send(wire.Go(setup=setup, files=[*paths, people] if people else paths))
-        columns, rows, size, end = self._rows(child, query)
+        with self._brought(files, watch):
+            child.send(wire.Go(setup=setup, files=[*paths, people] if people else paths))
+            columns, rows, size, end = self._rows(child, query)
         count = end.rows
         if query.parquet is not None:
             count, size = rows[0][0], _keep(folder / _ANSWER, query.parquet)
@@ -287,19 +266,44 @@ class Runner:
             row_count=count,
         )
 
-    def _event_views(self, query: Query, names: wire.Names, child: Child) -> list[str]:
+    def _files(self, query: Query) -> Sequence[DataFile]:
+        if query.persons is None:
+            return self._lake.files(query.start, query.end)
+        return self._lake.files_of(query.persons, query.start, query.end)
+
+    @contextmanager
+    def _brought(self, files: Sequence[DataFile], watch: Watch) -> Iterator[None]:
+        """Keeps files on this machine; those in object storage are brought first."""
+        with ExitStack() as stack:
+            try:
+                with watch.paused() as give_up:
+                    stack.enter_context(self._lake.reading(files, give_up))
+            except (OSError, LakeError, StorageError) as error:
+                raise _FilesChanged(str(error)) from error
+            yield
+
+    def _event_views(
+        self, query: Query, names: wire.Names, child: Child, watch: Watch
+    ) -> list[str]:
         """Returns the statements that make the views of events that a query names."""
         wanted = [name for name in names.places if name.casefold() not in FIXED_VIEWS]
         if not wanted and query.sql != _NAMES_ONLY:
             return []
 
-        def look(sql: str) -> list[tuple[Any, ...]]:
-            child.send(wire.Look(sql))
-            return self._rows(child, query)[1]
+        by_path = {str(self._lake.folder / one.path): one for one in reversed(self._lake.files())}
 
-        files = [str(path) for path in reversed(self._lake.paths())]
+        def portions(paths: Sequence[str]) -> Iterator[list[str]]:
+            for some in self._lake.portions([by_path[path] for path in paths]):
+                yield [str(self._lake.folder / file.path) for file in some]
+
+        def look(sql: str, paths: Sequence[str]) -> list[tuple[Any, ...]]:
+            with self._brought([by_path[path] for path in paths], watch):
+                child.send(wire.Look(sql))
+                return self._rows(child, query)[1]
+
+        files = list(by_path)
         if any(name.casefold() not in TYPE_VIEWS for name in wanted) or not wanted:
-            self._catalogue.refresh_names(files, look)
+            self._catalogue.refresh_names(files, look, portions)
         known = self._catalogue.names()
         views = view_names(known)
         made = []
@@ -311,7 +315,7 @@ class Runner:
                     fixed = [*FIXED_VIEWS, *TYPE_VIEWS]
                     raise unknown_view(name, [*fixed, *views], query.sql, names.places[name])
                 kind = kind_of(event)
-            self._catalogue.refresh(kind, files, look)
+            self._catalogue.refresh(kind, files, look, portions)
             made.append(event_view(name, kind, self._catalogue.properties(kind)))
         return made
 

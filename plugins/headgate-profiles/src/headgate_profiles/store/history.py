@@ -177,8 +177,10 @@ class StoredHistory:
     # -- identifiers -------------------------------------------------------------------
 
     def _node(self, one: Identifier) -> Node | None:
-        if one in self._nodes:
+        try:
             return self._nodes[one]
+        except KeyError:
+            pass
         row = self.db.execute(
             f"SELECT {NODE} FROM identifiers WHERE value = ? AND type = ?", (one.value, one.type)
         ).fetchone()

@@ -13,6 +13,7 @@ from headgate_profiles.graph.whole import companions
 from headgate_profiles.identifiers import Identifier
 from headgate_profiles.store.history import StoredHistory
 from headgate_profiles.store.rows import FACT, FactRow, Node, pack
+from headgate_profiles.traits.tables import FORGET, FORGET_PROFILE
 
 __all__ = ["Move", "Session"]
 
@@ -23,6 +24,7 @@ _DROP = (
     "DELETE FROM met WHERE other = :number",
     "DELETE FROM choices WHERE first = :number OR second = :number",
     "DELETE FROM identifiers WHERE number = :number",
+    *FORGET,
 )
 
 
@@ -76,7 +78,9 @@ class Session(StoredHistory):
                 self.db.execute(statement, {"number": number})
             del self._names[number]
             self._nodes[one] = None
-        self.db.executemany("DELETE FROM merges WHERE profile = ?", [(one,) for one in profiles])
+        numbers = [(one,) for one in profiles]
+        for statement in ("DELETE FROM merges WHERE profile = ?", *FORGET_PROFILE):
+            self.db.executemany(statement, numbers)
         self.db.execute(
             "UPDATE counters SET value = value + 1 WHERE name IN ('changes', 'erasures')"
         )

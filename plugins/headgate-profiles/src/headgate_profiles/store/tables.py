@@ -12,7 +12,8 @@ cursors      for each queue, the offset up to which its events are in the graph
 counters     the last number of an identifier, and how often profiles changed or were erased
 ===========  =====================================================================================
 
-Only `facts` and `choices` say something of their own; the rest can be made from them anew.
+Only `facts` and `choices` say something of their own; the rest can be made from them anew. What
+people did and what is known of them stands in the same file: `headgate_profiles.traits.tables`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import sqlite3
 from pathlib import Path
 
 from gateway import GatewayError, open_database
+from headgate_profiles.traits.tables import KEPT
 
 __all__ = ["GraphError", "open_graph", "open_to_read"]
 
@@ -61,6 +63,7 @@ _TABLES = (
     "CREATE TABLE cursors (queue_id TEXT PRIMARY KEY, next INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
     "INSERT INTO counters VALUES ('changes', 0), ('erasures', 0), ('numbers', 0)",
+    *KEPT,
 )
 
 
