@@ -123,3 +123,19 @@ async def test_erased_people_are_in_no_file(
     assert b"bob-babbage" in held
     for text in (b"ada-lovelace", b"anon-of-ada", b"ada@example.org"):
         assert text not in held
+
+
+async def test_a_worker_learns_again_whom_another_has_erased(tmp_path: Path, sent: Sent) -> None:
+    """After an erasure by one worker, new events of the person are learned by all workers."""
+    config = make_config(ProfilesConfig, {})
+    first, second = (ProfilesDestination(config, context_of(tmp_path)) for _ in range(2))
+    events = [sent(1, user_id="ada", anonymous_id="laptop")]
+    for worker in (first, second):
+        await worker.start()
+        await worker.send(make_batch(events))
+    await second.erase(Subjects(users=frozenset({"ada"})))
+    await first.send(make_batch(events))
+    gone = await first.erase(Subjects(users=frozenset({"ada"})))
+    assert gone.items == 2
+    for worker in (first, second):
+        await worker.stop()

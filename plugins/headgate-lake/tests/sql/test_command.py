@@ -241,6 +241,7 @@ def ask(
     monkeypatch.setattr(admin, "_runner", lambda *_: runner)
     scope: Any = SimpleNamespace(
         project=ProjectConfig(),
+        identities={},
         tables={"sql": limits},
         configs=lambda _: {"lake": LakeConfig(path=str(shop.folder))},
         path=Path,

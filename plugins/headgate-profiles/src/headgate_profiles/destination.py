@@ -106,18 +106,23 @@ class ProfilesDestination(Destination):
     # -- in the thread ---------------------------------------------------------
 
     def _learn(self, batch: Batch) -> None:
-        _, erasures = self._store.counters()
-        if erasures != self._erasures:  # what was known may be gone
-            self._known.clear()
-            self._erasures = erasures
         sightings, new = self._learner.sightings(batch)
-        found = [() if one is None else one.ids for one in sightings]
         with self._store.transaction() as session:
+            if self._was_erased():  # what was known may be gone
+                self._known.clear()
+                sightings, new = self._learner.sightings(batch)
+            found = [() if one is None else one.ids for one in sightings]
             if new:
                 session.learn(facts_of(new))
             self._keeper.keep(session.db, batch, found, self._context.clock())
             session.advance(batch.queue_id, batch.offsets[-1] + 1)
         self._learner.confirm(new)
+
+    def _was_erased(self) -> bool:
+        """Tells whether people were erased since the last batch, also by another worker."""
+        _, erasures = self._store.counters()
+        before, self._erasures = self._erasures, erasures
+        return erasures != before
 
     def _erase(self, subjects: Subjects) -> Erased:
         kinds = self._store.rules.kinds

@@ -13,9 +13,9 @@ Refused = Literal["blocked", "masked", "too_long"]
 
 BLOCKED = frozenset(
     {
-        *("", "-1", "0", "1", "{}", "[]", "n/a", "na", "nan", "nil", "none", "null", "void"),
+        *("", "-1", "0", "{}", "[]", "n/a", "na", "nan", "nil", "none", "null", "void"),
         *("undefined", "unknown", "[object object]", "object object", "true", "false", "blank"),
-        *("anonymous", "guest", "visitor", "user", "admin", "test", "demo", "default", "empty"),
+        *("anonymous", "guest", "visitor", "test", "default", "empty"),
         *("id", "userid", "user_id", "distinct_id", "distinctid", "anonymousid", "anonymous_id"),
         *("email", "e-mail", "phone", "not_authenticated", "not set", "(not set)", "unset"),
         *("test@test.com", "test@example.com", "none@none.com", "no@email.com", "a@a.com"),
