@@ -152,7 +152,6 @@ def write(first):
 
 write(0)
 owner, name = {
-    "lines": (LakeWriter, "_stage"),
     "Parquet": (Engine, "write_staged"),
     "manifest": (Session, "enter"),
 }[step]
@@ -173,10 +172,7 @@ writer.close()
 """
 
 
-@pytest.mark.parametrize(
-    "step",
-    ["Parquet", *(pytest.param(step, marks=pytest.mark.long) for step in ("lines", "manifest"))],
-)
+@pytest.mark.parametrize("step", ["Parquet", pytest.param("manifest", marks=pytest.mark.long)])
 def test_a_full_disk_costs_no_event(home_in: Callable[[str], Any], step: str) -> None:
     """A batch that does not fit is refused with the reason, leaves nothing, and goes in later."""
     home = home_in("folder")
