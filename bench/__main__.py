@@ -31,6 +31,7 @@ _MODULES = (
     "decode",
     "intake",
     "lake",
+    "lake_serving",
     "mapping",
     "mask",
     "profiles",

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 
 from bench.harness import cpus
 from bench.load import WRITE_KEY, Load
+from bench.openload import OpenLoad
 from gateway.cli.process import ServerProcess, free_port
 from gateway.cli.sdk_client import Client
 
@@ -109,15 +110,19 @@ class Subject:
 
 @asynccontextmanager
 async def serving(
-    *, mask: bool = False, destinations: int = 1, wide: bool = False
+    *, mask: bool = False, destinations: int = 1, wide: bool = False, more: str = ""
 ) -> AsyncIterator[Subject]:
-    """Starts a gateway with an empty queue; stops it and removes its folder on exit."""
+    """Starts a gateway with an empty queue; stops it and removes its folder on exit.
+
+    Args:
+        more: further tables of its config.
+    """
     port = free_port()
     with TemporaryDirectory(prefix="headgate-bench-") as name:
         folder = Path(name)
         config = folder / "config.toml"
         text = gateway_config(port, mask=mask, destinations=destinations, wide=wide)
-        config.write_text(text, encoding="utf-8")
+        config.write_text(text + more, encoding="utf-8")
         arguments = ("gateway", "serve", "--config", str(config))
         async with (
             Client(f"http://127.0.0.1:{port}", WRITE_KEY) as client,
@@ -150,16 +155,21 @@ async def accepts(port: int) -> bool:
     return True
 
 
-def cpu_seconds(pid: int) -> float:
-    """Returns the processor time of a process so far; 0 if the system does not tell."""
+def cpu_seconds(pid: int, *, loop: bool = False) -> float:
+    """Returns the processor time of a process so far; 0 if the system does not tell.
+
+    Args:
+        loop: that of its first thread alone, in which the event loop runs.
+    """
+    path = f"/proc/{pid}/task/{pid}/stat" if loop else f"/proc/{pid}/stat"
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(path).read_text().rpartition(")")[2].split()
     except OSError:
         return 0.0
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def only_successes(load: Load) -> None:
+def only_successes(load: Load | OpenLoad) -> None:
     """Checks that every answer was 200.
 
     Raises:

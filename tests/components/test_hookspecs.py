@@ -12,6 +12,7 @@ from gateway.components.destination import DestinationSpec
 from gateway.components.figure import FigureSpec
 from gateway.components.hookmarkers import hookimpl
 from gateway.components.hookspecs import HOOKS, HookSpecs
+from gateway.components.identity import IdentitySpec
 from gateway.components.job import JobSpec
 from gateway.components.source import SourceSpec
 from gateway.components.store import QueueSpec
@@ -34,12 +35,17 @@ def test_each_hook_is_in_the_table() -> None:
         "command": CommandSpec,
         "admin area": AdminArea,
         "job": JobSpec,
+        "identity": IdentitySpec,
     }
 
 
 def test_each_hook_registers() -> None:
     """A hook is named after the kind that it registers, and takes `register` alone."""
-    others = {"table": "register_config", "admin area": "register_admin"}
+    others = {
+        "table": "register_config",
+        "admin area": "register_admin",
+        "identity": "register_identities",
+    }
     for name, (kind, _) in HOOKS.items():
         assert name == others.get(kind, f"register_{kind}s")
         assert list(inspect.signature(getattr(HookSpecs, name)).parameters) == ["self", "register"]

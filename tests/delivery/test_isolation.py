@@ -105,7 +105,7 @@ async def test_events_that_bring_it_down_hold_up_none_behind_them(
     for name in good:
         await bench.put(name)
     bench.start(worker)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(5):
         await bench.reaches(worker, number + len(good))
     assert sorted(destination.delivered) == good
 

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.gateway_process import GatewayProcess
-from tests.support.http_calls import ADMIN_TOKEN, send_track
+from tests.support.http_calls import ADMIN_TOKEN
 from tests.support.raw_http import basic, exchange, request
 
+TRIES = 5  # of which one is not held up by what else the machine does
 CONFIG = f"""
 [server]
 port = 0
@@ -54,18 +55,18 @@ def test_wrong_keys_are_slowed_down(gateway: GatewayProcess, path: bytes) -> Non
             break
     else:
         raise AssertionError("no answer is delayed")
-    began = time.monotonic()
-    send_track(gateway, event="e")
-    assert time.monotonic() - began < 0.3
+    right = request(b'{"event":"e","userId":"u"}', basic("demo"), path=path)
+    assert min(seconds(gateway, right, 200) for _ in range(TRIES)) < 0.3
 
 
 def test_wrong_tokens_are_slowed_down(gateway: GatewayProcess) -> None:
     """After a burst of wrong tokens each request waits, so that a right guess is no faster."""
-    assert seconds(gateway, admin(ADMIN_TOKEN), 200) < 0.3
+    assert min(seconds(gateway, admin(ADMIN_TOKEN), 200) for _ in range(TRIES)) < 0.3
     for _ in range(60):
         if seconds(gateway, admin("wrong"), 401) > 0.3:
             break
     else:
         raise AssertionError("no answer is delayed")
     assert seconds(gateway, admin(ADMIN_TOKEN), 200) > 0.1
-    assert seconds(gateway, request(None, path=b"/health", method=b"GET"), 200) < 0.3
+    health = request(None, path=b"/health", method=b"GET")
+    assert min(seconds(gateway, health, 200) for _ in range(TRIES)) < 0.3

@@ -66,7 +66,7 @@ def test_columns_are_what_json_says(tmp_path: Path) -> None:
     names = {"message_id": "messageId", "user_id": "userId", "anonymous_id": "anonymousId"}
     names |= {"event": "event", "properties": "properties", "context": "context"}
     fields = ", ".join(f"{name}: 'VARCHAR'" for name in names.values())
-    with duckdb.connect() as db:
+    with duckdb.cursor() as db:
         db.register("arriving", Arriving(events, range(len(events))))
         found = db.execute(f"SELECT {', '.join(names)} FROM arriving").fetchall()
         read = db.execute(

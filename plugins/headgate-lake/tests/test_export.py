@@ -80,7 +80,7 @@ def run(tmp_path: Path) -> Run:
 
 def rows_of(folder: Path, columns: str = _EQUAL) -> list[tuple[Any, ...]]:
     paths = [str(path) for path in Lake.open(folder).paths()]
-    with duckdb.connect() as db:
+    with duckdb.cursor() as db:
         return db.execute(
             f"SELECT {columns} FROM read_parquet($1) ORDER BY ALL", [paths]
         ).fetchall()
@@ -125,7 +125,7 @@ def test_parquet_is_a_folder_of_files(tmp_path: Path, run: Run) -> None:
     write_lake(tmp_path / "lake", _WRITTEN)
     words = ("--format", "parquet", "--output", str(tmp_path / "out"), "--where", "person = person")
     assert "5 events in 5 files" in run("export", *words).output
-    with duckdb.connect() as db:
+    with duckdb.cursor() as db:
         found = db.execute(
             "SELECT message_id FROM read_parquet($1) ORDER BY 1", [f"{tmp_path}/out/*.parquet"]
         )

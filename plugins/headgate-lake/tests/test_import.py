@@ -273,6 +273,16 @@ def test_a_zone_is_that_of_times_without_one(time: Any, zone: str, expected: str
     assert format_ms(moment_ms)[:16] == expected.replace(" ", "T")
 
 
+def test_times_of_mixpanel_may_be_those_of_the_project(
+    tmp_path: Path, run: Callable[..., Result], rows: Rows
+) -> None:
+    """Older projects export seconds of their own zone; --zone makes them those of UTC."""
+    path = tmp_path / "export.ndjson"
+    path.write_bytes(_lines(_EXPORTS["mixpanel"][0]))
+    assert _summary(run(path, "--zone", "America/Los_Angeles", "--json"))["taken"] == 1
+    assert rows("epoch_ms(ts)") == [((1740823200 + 8 * 3600) * 1000,)]
+
+
 def test_a_mapping_that_cannot_be_used_is_explained(
     tmp_path: Path, run: Callable[..., Result]
 ) -> None:

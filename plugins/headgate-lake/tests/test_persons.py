@@ -32,7 +32,7 @@ _LATE_MS = START_MS + 90 * 86_400_000
 
 @pytest.fixture(scope="module")
 def db() -> Any:
-    with duckdb.connect() as one:
+    with duckdb.cursor() as one:
         yield one
 
 

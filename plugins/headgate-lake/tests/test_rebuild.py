@@ -13,9 +13,10 @@ from click.testing import CliRunner, Result
 
 from gateway import Batch, Subjects
 from gateway.testing import START_MS, ManualClock, make_event
-from headgate_lake import Lake, LakeConfig
+from headgate_lake import Lake, LakeConfig, LakeError
 from headgate_lake.commands import lake as lake_commands
 from headgate_lake.rebuild import rebuild
+from headgate_lake.session import Session
 from headgate_lake.testing import write_lake
 from headgate_lake.upkeep import keep_up
 from headgate_lake.verification import verify_lake
@@ -88,11 +89,14 @@ def test_a_manifest_in_order_is_left_alone(folder: Path, run: Callable[..., Resu
 def test_a_damaged_manifest_names_the_way_out(
     folder: Path, rows: Rows, run: Callable[..., Result]
 ) -> None:
-    """A manifest that is no database is replaced, and the error before says how."""
+    """A manifest that is missing or no database is made anew, and the error before says how."""
     write_lake(folder, [{"messageId": "a"}])
     for path in folder.glob("manifest.sqlite*"):
         path.write_bytes(b"no database at all")
-    with pytest.raises(Exception, match="gateway lake rebuild"):
+    with pytest.raises(LakeError, match=r"damaged.*gateway lake rebuild"):
+        Lake.open(folder)
+    without_manifest(folder)
+    with pytest.raises(LakeError, match="missing; `gateway lake rebuild`"):
         Lake.open(folder)
     assert run().exit_code == 0
     assert rows() == [("a",)]
@@ -127,8 +131,6 @@ def test_a_rebuild_waits_for_nobody_and_disturbs_nobody(
     """It is refused while a load or a gateway writes, and for a folder without files."""
     assert "no files of a lake" in run().stderr
     write_lake(folder, [{}])
-    from headgate_lake.session import Session
-
     session = Session(folder, _MEMORY, ManualClock())
     without_manifest(folder)
     assert "stop it first" in run().stderr
@@ -139,7 +141,7 @@ def test_a_rebuild_waits_for_nobody_and_disturbs_nobody(
 async def test_a_gateway_keeps_a_rebuild_away(make: Any, folder: Path, batch_of: BatchOf) -> None:
     """A gateway that writes to the lake is named; the manifest stays as it is."""
     await (await make()).send(batch_of([make_event()]))
-    with pytest.raises(Exception, match="stop it first"):
+    with pytest.raises(LakeError, match="stop it first"):
         rebuild(folder, _MEMORY, ManualClock(), even_whole=True)
     assert Lake.open(folder).rows == 1
 

@@ -151,6 +151,7 @@ async def test_profiles_are_read_by_any_identifier(tmp_path: Path) -> None:
             ("cars/profiles/user_id:1/traits", 404),
             ("/v1/spaces/other/collections/users/profiles/user_id:1/traits", 404),
             (f"{ANN}/traits?limit=0", 400),
+            (f"{ANN}/traits?limit=201", 400),
             (f"{ANN}/traits?class=audiences", 400),
         ):
             assert (await api.ask(path, some))[0] == status, path

@@ -6,6 +6,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +14,9 @@ from gateway import CONFIG_OPTION, GatewayError, Scope, explained_errors, load_s
 from headgate_demo.examples import examples
 from headgate_demo.lakes import fill, load_of, loads
 from headgate_demo.people import Plan
+
+if TYPE_CHECKING:
+    from headgate_lake import Storage
 
 __all__ = ["demo_history"]
 
@@ -59,34 +63,35 @@ def demo_history(
     """
     with explained_errors():
         scope = load_scope(config_path)
-        folder = _folder(scope, lake_id)
+        storage = _storage(scope, lake_id)
         if remove:
-            _remove(scope, folder)
+            _remove(scope, storage)
             return
         today = datetime.fromtimestamp(scope.clock() / 1000, UTC).replace(
             hour=0, minute=0, second=0, microsecond=0
         )
         plan = Plan(today, days, people, seed)
-        _fill(scope, folder, plan, mix=yes)
+        _fill(scope, storage, plan, mix=yes)
         spend = _write_spend(scope, plan)
     say("Try:")
     for line in examples(config_path, lake_id, spend):
         say(f"  {line}")
 
 
-def _folder(scope: Scope, lake_id: str | None) -> Path:
-    from headgate_lake import find_folder
+def _storage(scope: Scope, lake_id: str | None) -> Storage:
+    from headgate_lake import find_storage
 
-    return find_folder(scope, lake_id)
+    return find_storage(scope, lake_id)
 
 
-def _fill(scope: Scope, folder: Path, plan: Plan, *, mix: bool) -> None:
+def _fill(scope: Scope, storage: Storage, plan: Plan, *, mix: bool) -> None:
     from headgate_demo.history import simulate
     from headgate_lake import explained
 
     currency = scope.project.currency or _CURRENCY
     load = load_of(plan, currency)
-    place = explained(folder, lambda: loads(folder))
+    folder = storage.root
+    place = explained(folder, lambda: loads(storage))
     if place.others and not mix:
         raise GatewayError(
             f"{folder}: holds events of your own, and figures would count the shop's with them. "
@@ -95,7 +100,7 @@ def _fill(scope: Scope, folder: Path, plan: Plan, *, mix: bool) -> None:
         )
     for old in place.demos:
         if old != load:
-            gone = explained(folder, partial(_unload, folder, old))
+            gone = explained(folder, partial(_unload, storage, old))
             say(f"removed the history that was there: {gone:,} events")
     with click.progressbar(length=plan.people, label="people come and go", width=30) as bar:
         history = simulate(plan, currency, lambda: bar.update(1))
@@ -104,7 +109,7 @@ def _fill(scope: Scope, folder: Path, plan: Plan, *, mix: bool) -> None:
     def write() -> int:
         with click.progressbar(length=len(events), label="into the lake     ", width=30) as bar:
             before = begin = -1
-            for position in fill(folder, load, events, plan.end_ms):
+            for position in fill(storage, load, events, plan.end_ms):
                 begin = position if begin < 0 else begin
                 bar.update(position - max(before, 0))
                 before = position
@@ -119,23 +124,25 @@ def _fill(scope: Scope, folder: Path, plan: Plan, *, mix: bool) -> None:
         say(f"{folder}: this history is there already, nothing was added")
 
 
-def _remove(scope: Scope, folder: Path) -> None:
+def _remove(scope: Scope, storage: Storage) -> None:
     from headgate_lake import explained
 
-    demos = explained(folder, lambda: loads(folder)).demos
-    gone = sum(explained(folder, partial(_unload, folder, load)) for load in demos)
+    folder = storage.root
+    demos = explained(folder, lambda: loads(storage)).demos
+    gone = sum(explained(folder, partial(_unload, storage, load)) for load in demos)
     with suppress(FileNotFoundError):
         _spend_path(scope).unlink()
     say(f"{folder}: removed {gone:,} events" if demos else f"{folder}: holds no history")
 
 
-def _unload(folder: Path, load: str) -> int:
+def _unload(storage: Storage, load: str) -> int:
     from headgate_lake import unload
 
+    aside = storage.root / "aside"
     return unload(
-        folder,
+        storage,
         load,
-        broken=lambda path, why: say(f"{path} cannot be read ({why}); it is in {folder}/aside now"),
+        broken=lambda path, why: say(f"{path} cannot be read ({why}); it is in {aside} now"),
     )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import headgate_lake
 from gateway import Event
@@ -42,24 +41,26 @@ def load_of(plan: Plan, currency: str) -> str:
     return f"{_MARK}{_SIMULATION}:{day}:{plan.days}:{plan.people}:{plan.seed}:{currency}"
 
 
-def loads(folder: Path) -> Place:
-    """Looks into the lake in a folder; there need not be one.
+def loads(storage: headgate_lake.Storage) -> Place:
+    """Looks into a lake; there need not be one.
 
     Raises:
         LakeError: it cannot be read.
     """
-    ids = headgate_lake.queue_ids(folder)
+    ids = headgate_lake.queue_ids(storage)
     demos = [id_ for id_ in ids if id_.startswith(_MARK)]
     return Place(demos, len(demos) < len(ids))
 
 
-def fill(folder: Path, load: str, events: Sequence[Event], end_ms: int) -> Iterator[int]:
+def fill(
+    storage: headgate_lake.Storage, load: str, events: Sequence[Event], end_ms: int
+) -> Iterator[int]:
     """Writes events to a lake, and yields how many of them are there after each step.
 
     Args:
         end_ms: the moment after the last event.
     """
-    with headgate_lake.Loader(folder, load, batch_events=_BATCH_EVENTS) as loader:
+    with headgate_lake.Loader(storage, load, batch_events=_BATCH_EVENTS) as loader:
         begin = loader.position
         yield begin
         yield from loader.load(events[begin:])

@@ -17,7 +17,9 @@ How to add a figure: write `figures/NAME.py` and list NAME in `registry.BUILTINS
 * an options Struct. The first line of its docstring is the help of ``gateway insights NAME``, and
   the ``Meta(description=...)`` of each field is the help of an option;
 * a row Struct. Rows that are shares inherit `intervals.Share`; a row of a period has ``complete``;
-* a `Figure` with ``title``, ``reading``, ``selectors`` and the six methods;
+* a `Figure` with ``title``, ``reading``, ``selectors`` and the six methods; ``interval`` names the
+  method of its intervals if that is not Wilson's, and ``of_people = False`` says that they are not
+  over people, so that ``--against`` cannot compare arms by them;
 * ``SPEC = FigureSpec(type=NAME, config=..., build=...)``.
 
 Rules for its SQL: values pass through `literals.literal`; people are summed by ``w`` (made with

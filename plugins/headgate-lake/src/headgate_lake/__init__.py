@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from headgate_lake.manifest import Day as Day
     from headgate_lake.manifest import LakeError as LakeError
     from headgate_lake.manifest import Shard as Shard
-    from headgate_lake.place import find_folder as find_folder
+    from headgate_lake.place import find_storage as find_storage
     from headgate_lake.reports import erased_since as erased_since
     from headgate_lake.reports import reports_of as reports_of
     from headgate_lake.sql.errors import QueriesBusy as QueriesBusy
@@ -47,6 +47,7 @@ if TYPE_CHECKING:  # for type checkers and editors; ``X as X`` makes a name publ
     from headgate_lake.sql.runner import AnswerColumn as AnswerColumn
     from headgate_lake.sql.runner import Query as Query
     from headgate_lake.sql.runner import Runner as Runner
+    from headgate_lake.storage import Storage as Storage
 
 _LATER = {
     name: module
@@ -57,7 +58,7 @@ _LATER = {
         "headgate_lake.lake": "Lake LakeState",
         "headgate_lake.loading": "Loader queue_ids unload",
         "headgate_lake.manifest": "Change DataFile Day LakeError Shard",
-        "headgate_lake.place": "find_folder",
+        "headgate_lake.place": "find_storage",
         "headgate_lake.reports": "erased_since reports_of",
         "headgate_lake.sql.errors": (
             "QueriesBusy QueryCancelled QueryCrashed QueryError QueryInvalid QueryOutOfMemory "
@@ -68,6 +69,7 @@ _LATER = {
         "headgate_lake.sql.place": "find_lake limits_of",
         "headgate_lake.sql.process": "Spares",
         "headgate_lake.sql.runner": "Answer AnswerColumn Query Runner",
+        "headgate_lake.storage": "Storage",
     }.items()
     for name in names.split()
 }
@@ -101,12 +103,13 @@ __all__ = [
     "Runner",
     "Shard",
     "Spares",
+    "Storage",
     "__version__",
     "erased_since",
     "explained",
-    "find_folder",
     "find_lake",
     "find_people",
+    "find_storage",
     "limits_of",
     "person_of",
     "queue_ids",

@@ -64,8 +64,8 @@ _CLICK_IDS = "gclid|gbraid|wbraid|fbclid|msclkid|ttclid|twclid|li_fat_id"
 
 def person_sql(text: str) -> str:
     """Returns the SQL for the number of a visitor; `person_of` is the same in Python."""
-    # 63 bits, so that the number is never negative. `md5_number_upper` makes the same of the digits
-    # of the number, in seven times the time.
+    # 63 bits, so that the number is never negative. `md5_number_upper` reads the same from the
+    # digits of the number, in seven times the time.
     return f"((md5_number({text}) & {2**64 - 1}::UHUGEINT) >> 1)::BIGINT"
 
 

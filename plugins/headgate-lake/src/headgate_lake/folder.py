@@ -10,6 +10,8 @@
     rebuilding/                        what a rebuild of the manifest is writing
     manifest-*.sqlite                  manifests that a rebuild has replaced
     owner, maintenance                 locks: the gateway that writes, the process that compacts
+    cache/, uploading, following       of a lake in object storage; see `headgate_lake.storage`
+    owner-token, follows               the claim on that, and the mark of a mere reader
 
 A file is written in ``writing``, synced and moved to its place, and the manifest's transaction ends
 after that. Before the move, an empty file ``NAME.placing`` says that it is about to happen. So a

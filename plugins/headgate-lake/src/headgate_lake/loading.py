@@ -19,7 +19,7 @@ from headgate_lake.parquet import Chosen
 from headgate_lake.removal import remove_rows
 from headgate_lake.retention import delete_removed
 from headgate_lake.session import Session
-from headgate_lake.storage import Storage
+from headgate_lake.storage import Storage, as_storage
 from headgate_lake.writer import LakeWriter
 
 __all__ = ["BATCH_EVENTS", "Loader", "queue_ids", "unload"]
@@ -97,13 +97,15 @@ class Loader:
             self._writer.progress(0, moment_ms)
 
 
-def queue_ids(folder: Path) -> list[str]:
+def queue_ids(folder: Path | Storage) -> list[str]:
     """Returns the ids of the queues and loads whose events are in a lake; none without a lake."""
     from headgate_lake.manifest import MANIFEST, Manifest
 
-    if not (folder / MANIFEST).exists():
+    storage = as_storage(folder)
+    storage.prepare(writes=False)
+    if not (storage.root / MANIFEST).exists():
         return []
-    manifest = Manifest(folder)
+    manifest = Manifest(storage.root)
     try:
         return manifest.queue_ids()
     finally:

@@ -51,9 +51,6 @@ class Unreadable(Exception):
     """A Parquet file cannot be read, or is none of a lake."""
 
 
-_OF_BATCH = Origin()
-
-
 class Contents(NamedTuple):
     """What is in a Parquet file; times are in milliseconds.
 
@@ -118,8 +115,6 @@ class Engine:
             db, self._db = self._db, None
             db.close()
 
-    # -- from events -----------------------------------------------------------
-
     def stage(self, arriving: Arriving, queue_id: str, now_ms: int) -> list[Staged]:
         """Takes the events of a batch, until `unstage`, and returns their days.
 
@@ -142,7 +137,7 @@ class Engine:
             self._run(f"CREATE TEMP TABLE staged AS {_rows()}", self._arrived[1])
             self._arrived = "FROM staged", {}
         return [
-            Staged(day, retimed, Contents._make((*times, ((queue_id, first, last),), ())))
+            Staged(day, retimed, _of_queue((queue_id, first, last), *times))
             for day, retimed, first, last, *times in found
         ]
 
@@ -150,11 +145,9 @@ class Engine:
         """Writes the staged events of some days to a file."""
         rows, parameters = self._arrived
         chosen = ", ".join(f"DATE '{one.day}'" for one in staged)
-        self._copy(
-            f"(SELECT {column_names()} FROM ({rows}) WHERE day IN ({chosen}))",  # noqa: S608
-            path,
-            parameters,
-        )
+        source = f"(SELECT {column_names()} FROM ({rows}) WHERE day IN ({chosen}))"  # noqa: S608
+        with _kept_if_whole(path):
+            self._copy(source, path, Origin(), parameters)
         return _together([one.contents for one in staged])
 
     def unstage(self) -> None:
@@ -162,8 +155,6 @@ class Engine:
         if self._db is not None:
             self._db.unregister(_ARRIVING)
             self._db.execute("DROP TABLE IF EXISTS staged")
-
-    # -- from other files --------------------------------------------------------
 
     def merge(self, parts: Sequence[Path], path: Path, *, level: int) -> Contents:
         """Writes one file with the rows of several.
@@ -174,8 +165,7 @@ class Engine:
         origin = Origin(level, tuple(part.name for part in parts))
         order = " ORDER BY person, ts, queue_id, queue_offset" if origin.is_closed else ""
         source = f"(SELECT {column_names()} FROM {_read(parts)}{order})"  # noqa: S608
-        self._copy(source, path, origin=origin)
-        return self._indexed(path)
+        return self._rewrite(source, path, origin)
 
     def without(self, part: Path, chosen: Chosen, path: Path, *, level: int) -> Contents | None:
         """Writes a file with the rows of another that are not chosen; None if none is left.
@@ -185,8 +175,7 @@ class Engine:
         """
         rows = f"FROM {_read([part])} WHERE NOT ({chosen.where})"
         left = f"(SELECT {column_names()} {rows})"
-        self._copy(left, path, chosen.parameters, Origin(level, (part.name,)))
-        contents = self._indexed(path)
+        contents = self._rewrite(left, path, Origin(level, (part.name,)), chosen.parameters)
         if contents.rows:
             return contents
         path.unlink(missing_ok=True)
@@ -268,29 +257,21 @@ class Engine:
         )
         return int(found[0][0])
 
-    # -- common ------------------------------------------------------------------
+    def _rewrite(
+        self, source: str, path: Path, origin: Origin, parameters: dict[str, Any] | None = None
+    ) -> Contents:
+        """Writes rows of other files to a file, and reads what is in it."""
+        with _kept_if_whole(path):
+            self._copy(source, path, origin, parameters)
+            contents = self.contents(path)
+            # A file from a batch does without: that would take a tenth of the time of its writing.
+            return contents._replace(persons=self.persons(path)) if origin.level else contents
 
     def _copy(
-        self,
-        source: str,
-        path: Path,
-        parameters: dict[str, Any] | None = None,
-        origin: Origin = _OF_BATCH,
+        self, source: str, path: Path, origin: Origin, parameters: dict[str, Any] | None
     ) -> None:
-        try:
-            options = f"{_FORMAT}, {origin.options()}"
-            self._run(f"COPY {source} TO '{_quoted(path)}' ({options})", parameters)
-        except BaseException:
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
-            raise
-
-    def _indexed(self, path: Path) -> Contents:
-        """Returns what is in a file, with the index of its ids.
-
-        A file from a batch does without, as making it would slow delivery down.
-        """
-        return self.contents(path)._replace(persons=self.persons(path))
+        options = f"{_FORMAT}, {origin.options()}"
+        self._run(f"COPY {source} TO '{_quoted(path)}' ({options})", parameters)
 
     def persons(self, path: Path) -> tuple[bytes, ...]:
         """Returns the parts of the index of the ids in a file; see `headgate_lake.persons`."""
@@ -309,7 +290,7 @@ class Engine:
             epoch_ms(min(received_at)), epoch_ms(max(received_at))
             FROM {_read([path])} GROUP BY queue_id ORDER BY queue_id"""  # noqa: S608
         )
-        return _together([Contents._make((*row[3:], (row[:3],), ())) for row in found])
+        return _together([_of_queue(row[:3], *row[3:]) for row in found])
 
     def _run(self, sql: str, parameters: dict[str, Any] | None = None) -> list[Any]:
         db = self._opened()
@@ -333,6 +314,17 @@ class Engine:
             )
             self._db.execute("SET TimeZone = 'UTC'")
         return self._db
+
+
+@contextmanager
+def _kept_if_whole(path: Path) -> Iterator[None]:
+    """Removes a file whose writing fails."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager
@@ -364,6 +356,11 @@ def _rows() -> str:
             )
         )
     )"""  # noqa: S608
+
+
+def _of_queue(span: tuple[str, int, int], rows: int, *times: int) -> Contents:
+    first_ms, last_ms, first_received_ms, last_received_ms = times
+    return Contents(rows, first_ms, last_ms, first_received_ms, last_received_ms, (span,))
 
 
 def _together(parts: Sequence[Contents]) -> Contents:

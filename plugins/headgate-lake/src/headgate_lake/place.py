@@ -13,16 +13,16 @@ from gateway import ConfigError, Scope
 from headgate_lake.config import LakeConfig
 from headgate_lake.storage import LocalStorage, Storage
 
-__all__ = ["LAKE_OPTION", "find_folder", "find_lake", "storage_of"]
+__all__ = ["LAKE_OPTION", "find_lake", "find_storage", "storage_of"]
 
 LAKE_OPTION = click.option(
     "--lake", "id_", metavar="ID", help="The destination, if there are several lakes."
 )
 
 
-def find_folder(scope: Scope, id_: str | None = None) -> Path:
-    """Returns the local folder of a lake in config.toml; see `find_lake`."""
-    return find_lake(scope, id_)[0].root
+def find_storage(scope: Scope, id_: str | None = None) -> Storage:
+    """Returns the storage of a lake in config.toml; see `find_lake`."""
+    return find_lake(scope, id_)[0]
 
 
 @lru_cache(maxsize=64)

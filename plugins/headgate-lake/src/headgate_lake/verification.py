@@ -58,8 +58,7 @@ def verify_lake(place: Path | Storage, memory_bytes: int) -> Verified:
                 found.findings.append(Finding(path, "is not in the manifest, so no query sees it"))
         found.findings += [
             Finding(path, f"is in {storage.url}, but not in the manifest, so no query sees it")
-            for path in storage.objects() or ()
-            if not manifest.knows(path)
+            for path in storage.strays()
         ]
         found.findings += [
             Finding(f"aside/{path.name}", "was set aside, as it cannot be read")

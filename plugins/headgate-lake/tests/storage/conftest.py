@@ -200,7 +200,7 @@ class Home:
         import duckdb
 
         lake = Lake.open(storage or self.storage)
-        with lake.reading(lake.files()) as paths, duckdb.connect() as db:
+        with lake.reading(lake.files()) as paths, duckdb.cursor() as db:
             if not paths:
                 return []
             found = db.execute(

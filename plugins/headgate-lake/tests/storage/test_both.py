@@ -104,6 +104,16 @@ def test_queries_read_both_places(home: Any) -> None:
     assert answer.rows == [("free", 1), ("pro", 2)]
 
 
+def test_a_file_in_no_manifest_is_named(far: Any) -> None:
+    """Only the folder that writes can tell which objects are no part of the lake."""
+    far.write(events_of(0, "a"))
+    far.upload()
+    far.store.put("events/day=2026-01-01/stray.parquet", b"anything")
+    (finding,) = verify_lake(far.storage, 64_000_000).findings
+    assert finding.path == "events/day=2026-01-01/stray.parquet"
+    assert verify_lake(far.elsewhere("there"), 64_000_000).findings == []
+
+
 @pytest.mark.parametrize("damage", ["changed", "missing"])
 def test_a_broken_file_is_named_and_set_aside(home: Any, damage: str) -> None:
     """A changed or missing file is found, set aside by upkeep, and the others go on."""

@@ -64,7 +64,7 @@ def check_elsewhere(home: Any, name: str) -> list[str]:
         return []  # nothing was uploaded before the kill
     with closing(Manifest(there.root)) as manifest:
         named = {file.path for file in manifest.files()}
-    assert named <= set(there.objects() or ())
+    assert named <= set(home.objects())
     ids: list[str] = home.ids(there)
     assert len(ids) == len(set(ids))
     shutil.rmtree(there.root)

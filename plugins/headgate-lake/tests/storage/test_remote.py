@@ -74,6 +74,29 @@ def test_a_manifest_that_was_written_here_is_never_replaced(
     assert far.ids(far.elsewhere("third")) == ["a", "b"]
 
 
+def test_many_uploads_are_done_in_portions(far: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run uploads some files at most; the manifest follows once all that it names are there."""
+    monkeypatch.setattr(remote, "MOST_UPLOADS", 2)
+    for number in range(3):
+        far.write([make_event(message_id=f"m{number}")], first=number)
+    first = far.storage.sync(0, grace_ms=0)
+    assert (first.uploaded, first.more) == (2, True)
+    assert "manifest.sqlite" not in far.objects()
+    second = far.storage.sync(0, grace_ms=0)
+    assert (second.uploaded, second.more) == (1, False)
+    assert far.ids(far.elsewhere("there")) == ["m0", "m1", "m2"]
+
+
+def test_a_file_that_is_lost_before_its_upload_is_named(far: Any) -> None:
+    """The other files are uploaded, and the manifest there does without the lost one."""
+    far.write([make_event(message_id="a")])
+    (file,) = (far.root / "events").rglob("*.parquet")
+    far.write([make_event(message_id="b")], first=1)
+    file.unlink()
+    assert far.storage.sync(0, grace_ms=0).lost == [str(file.relative_to(far.root))]
+    assert far.ids(far.elsewhere("there")) == ["b"]
+
+
 def test_copies_stay_within_their_bound(far: Any) -> None:
     """The copies that were read longest ago go, but none that a reader needs."""
     for number in range(5):

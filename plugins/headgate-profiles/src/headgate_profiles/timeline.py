@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,7 +17,7 @@ from gateway import AdminError, ConfigError, Scope, format_ms
 from headgate_profiles.profile import Profile
 
 if TYPE_CHECKING:
-    from headgate_lake import Limits, Runner
+    from headgate_lake import Limits, Runner, Storage
 
 __all__ = ["EVER_DAYS", "events_of"]
 
@@ -52,11 +51,11 @@ async def events_of(
         AdminError: there is no lake, or it cannot be asked now.
     """
     try:
-        from headgate_lake import QueriesBusy, Query, QueryError, find_folder, limits_of
+        from headgate_lake import QueriesBusy, Query, QueryError, find_storage, limits_of
     except ImportError as error:
         raise AdminError("events come from the lake: install headgate-lake", 404) from error
     try:
-        folder = find_folder(scope)
+        storage = find_storage(scope)
     except ConfigError as error:
         raise AdminError(f"events come from the lake: {error}", 404) from error
     where, values = _conditions(profile, names, before)
@@ -70,7 +69,7 @@ async def events_of(
         trusted=True,
     )
     try:
-        answer = await _runner(folder, limits_of(scope)).run_async(query)
+        answer = await _runner(storage, limits_of(scope)).run_async(query)
     except QueriesBusy as error:
         raise AdminError(str(error), 503, error.retry_after_seconds) from error
     except QueryError as error:
@@ -79,10 +78,10 @@ async def events_of(
 
 
 @lru_cache(maxsize=8)
-def _runner(folder: Path, limits: Limits) -> Runner:
+def _runner(storage: Storage, limits: Limits) -> Runner:
     from headgate_lake import Lake, Runner
 
-    return Runner(Lake(folder), limits)
+    return Runner(Lake(storage), limits)
 
 
 def _conditions(

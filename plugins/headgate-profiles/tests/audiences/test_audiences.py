@@ -136,6 +136,17 @@ def test_an_erased_person_is_gone_without_having_left(shop: Shop) -> None:
     assert {"audience": "both", "size": None, "entered": 0, "left": 0} in listed
 
 
+def test_entries_and_exits_are_kept_up_to_a_bound(shop: Shop) -> None:
+    """Of each audience the newest changes stay."""
+    shop.path.write_text(CONFIG + "[audience-job]\nkept_changes = 1\n")
+    shop.decide()
+    shop.decide(days=32)
+    lines = shop.run("list", "--json").stdout.splitlines()
+    found = {one["audience"]: one for one in map(msgspec.json.decode, lines)}
+    assert (found["buyers"]["entered"], found["buyers"]["left"]) == (0, 1)
+    assert (found["staff"]["entered"], found["staff"]["left"]) == (1, 0)
+
+
 def test_an_audience_that_is_no_longer_configured_is_removed(shop: Shop) -> None:
     """Members of an audience that config does not name are not kept."""
     shop.decide()

@@ -19,6 +19,7 @@ from headgate_profiles.config import graph_path, rules_of
 from headgate_profiles.destination import ProfilesDestination
 from headgate_profiles.identifiers import Identifier
 from headgate_profiles.profile import Profile, Profiles, Schema
+from headgate_profiles.store.choices import merge, unmerge
 from headgate_profiles.store.tables import open_to_read
 
 TABLES = {
@@ -160,6 +161,26 @@ async def test_what_two_users_share_counts_for_neither(tmp_path: Path) -> None:
             assert profile is not None
             counts[user] = profile.activity.counts
         assert counts == {"ann": {"Came": 1, "Looked": 1}, "bob": {"Came": 1}}
+
+
+async def test_an_unmerge_gives_each_what_is_theirs(tmp_path: Path) -> None:
+    """A merge by hand joins traits and counts by their rules, and an unmerge takes them apart."""
+    ann, bob = Identifier("user_id", "ann"), Identifier("user_id", "bob")
+    async with people(tmp_path) as found:
+        await found.send(
+            at(1, "identify", user_id="ann", traits={"plan": "free", "city": "Rome"}),
+            at(2, "identify", user_id="bob", traits={"plan": "pro"}),
+            at(3, "track", user_id="bob", event="Order", properties={"total": 2}),
+        )
+        apart = found.traits("user_id", "ann"), found.traits("user_id", "bob")
+        for choose, expected in (
+            (merge, {"plan": "pro", "city": "Rome", "orders": 1, "spent": 2}),
+            (unmerge, {"plan": "free", "city": "Rome", "orders": 0}),
+        ):
+            with found.destination._store.transaction() as session:
+                choose(session, ann, bob, found.context.clock())
+            assert found.traits("user_id", "ann") == expected
+        assert (found.traits("user_id", "ann"), found.traits("user_id", "bob")) == apart
 
 
 async def test_accounts_have_profiles_and_members(tmp_path: Path) -> None:

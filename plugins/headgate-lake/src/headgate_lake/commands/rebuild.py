@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -36,12 +38,7 @@ def rebuild(config_path: Path, id_: str | None, *, yes: bool, as_json: bool) -> 
                 f"{storage.url}: has a copy of the manifest; move {folder / MANIFEST} away, and "
                 "the next start brings the copy here"
             )
-        with click.progressbar(length=1, label="reading files", file=sys.stderr) as bar:
-
-            def progress(done: int, files: int) -> None:
-                bar.length = files
-                bar.update(done - bar.pos)
-
+        with _progress() as progress:
             done = explained(
                 folder,
                 lambda: rebuild_manifest(
@@ -58,6 +55,21 @@ def rebuild(config_path: Path, id_: str | None, *, yes: bool, as_json: bool) -> 
         _show(folder, done)
     if done.broken:
         sys.exit(1)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """Gives a function that shows how many files were read, if a person looks."""
+    if not sys.stderr.isatty():
+        yield lambda _done, _all: None
+        return
+    with click.progressbar(length=1, label="reading files", file=sys.stderr) as bar:
+
+        def progress(done: int, files: int) -> None:
+            bar.length = files
+            bar.update(done - bar.pos)
+
+        yield progress
 
 
 def _show(folder: Path, done: Rebuilt) -> None:

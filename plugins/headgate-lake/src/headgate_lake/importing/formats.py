@@ -13,7 +13,7 @@ import msgspec
 from gateway import EVENT_TYPES
 from headgate_lake.importing.reading import Bad
 
-__all__ = ["FORMATS", "Fields", "detected"]
+__all__ = ["FORMATS", "LOCAL_NUMBERS", "Fields", "detected"]
 
 Fields: TypeAlias = dict[str, Any]
 _Record: TypeAlias = Mapping[str, Any]
@@ -165,6 +165,10 @@ FORMATS: dict[str, Callable[[_Record], Fields]] = {
     "posthog": _posthog,
 }
 """The formats by the name that users give them."""
+
+
+LOCAL_NUMBERS = {"mixpanel"}
+"""Formats whose times may count the seconds of the project's clocks: Mixpanel's older projects."""
 
 
 def detected(record: _Record) -> str | None:

@@ -21,7 +21,7 @@ from msgspec import Struct
 from gateway import Batch, Event, GatewayError, OfflineIntake, format_ms
 from headgate_lake.config import LakeConfig
 from headgate_lake.failures import explained
-from headgate_lake.importing.formats import FORMATS, Fields, detected
+from headgate_lake.importing.formats import FORMATS, LOCAL_NUMBERS, Fields, detected
 from headgate_lake.importing.ids import Ids
 from headgate_lake.importing.mapping import Mapping, value_at
 from headgate_lake.importing.reading import Bad, DamagedFile, records_of
@@ -269,7 +269,8 @@ class Importer:
                 )
             self._format = name
             fields = FORMATS[name](record)
-        moment = self._mapping.moment_ms(fields.get("timestamp"))
+        local = self._format in LOCAL_NUMBERS
+        moment = self._mapping.moment_ms(fields.get("timestamp"), local_numbers=local)
         if moment is None:
             raise Bad("no time, or one that cannot be read")
         if moment > self._clock() + _MOST_AHEAD_MS:

@@ -36,8 +36,12 @@ class Mapping(Struct, frozen=True, forbid_unknown_fields=True):
     zone: str = ""
     time_format: str = ""
 
-    def moment_ms(self, value: object) -> int | None:
-        """Returns a time in milliseconds; None if it cannot be read."""
+    def moment_ms(self, value: object, *, local_numbers: bool = False) -> int | None:
+        """Returns a time in milliseconds; None if it cannot be read.
+
+        Args:
+            local_numbers: numbers count the seconds of clocks in the zone, not those of UTC.
+        """
         if self.time_format:
             try:
                 moment = datetime.strptime(str(value).strip(), self.time_format)  # noqa: DTZ007
@@ -47,9 +51,10 @@ class Mapping(Struct, frozen=True, forbid_unknown_fields=True):
                 moment = moment.replace(tzinfo=zone_of(self.zone) if self.zone else UTC)
             return round(moment.timestamp() * _MILLISECONDS)
         found = parse_ms(value)
-        if found is None or not self.zone or not isinstance(value, str):
+        if found is None or not self.zone:
             return found
-        if _HAS_ZONE.search(value.strip()):
+        named = _HAS_ZONE.search(value.strip()) if isinstance(value, str) else not local_numbers
+        if named:
             return found
         naive = datetime.fromtimestamp(found / _MILLISECONDS, UTC)
         return round(naive.replace(tzinfo=zone_of(self.zone)).timestamp() * _MILLISECONDS)

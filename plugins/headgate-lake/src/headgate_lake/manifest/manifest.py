@@ -7,7 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from headgate_lake.manifest.records import Change, DataFile, Day, LakeError, Shard
-from headgate_lake.manifest.tables import MANIFEST, PERSONS_SINCE, UPLOADS_SINCE, open_manifest
+from headgate_lake.manifest.tables import (
+    ANEW,
+    MANIFEST,
+    PERSONS_SINCE,
+    UPLOADS_SINCE,
+    open_manifest,
+)
 from headgate_lake.persons import may_hold, part_of
 
 __all__ = ["Manifest"]
@@ -28,7 +34,8 @@ class Manifest:
     def __init__(self, folder: Path, *, writes: bool = False, create: bool = False) -> None:
         self.path = folder / MANIFEST
         if not create and not self.path.is_file():
-            raise LakeError(f"{folder}: {MANIFEST} is missing, so there is no lake here")
+            way = f"; {ANEW}" if (folder / "events").exists() else ", so there is no lake here"
+            raise LakeError(f"{folder}: {MANIFEST} is missing{way}")
         self._db, self._version = open_manifest(self.path, writes=writes)
         self._file = self._found()
 

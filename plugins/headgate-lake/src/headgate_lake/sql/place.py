@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, tzinfo
 
 from gateway import ConfigError, ProjectConfig, Scope
 from headgate_lake.lake import Lake
-from headgate_lake.place import find_lake as find_storage
+from headgate_lake.place import find_storage
 from headgate_lake.sql.limits import Limits
 
 __all__ = ["find_lake", "limits_of", "moment_in", "zone_of"]
@@ -25,7 +25,7 @@ def find_lake(scope: Scope, id_: str | None = None) -> Lake:
         ConfigError: there is no such lake, or no id and several lakes.
         LakeError: it cannot be opened.
     """
-    return Lake.open(find_storage(scope, id_)[0])
+    return Lake.open(find_storage(scope, id_))
 
 
 def limits_of(scope: Scope) -> Limits:

@@ -209,5 +209,6 @@ class Bucket:
         elif "error sending request" in text or "timed out" in text:
             why, passing = "cannot be reached", True
         else:
-            why, passing = code or text.partition("\n")[0][:_SHOWN_CHARACTERS], True
+            first = text.partition("\n")[0][:_SHOWN_CHARACTERS]
+            why, passing = f"the server answered {code}" if code else first, True
         return StorageError(f"{self.url}: {why}", passing=passing)

@@ -56,6 +56,6 @@ class LocalStorage(Storage):
         """Returns 0: there are no objects."""
         return 0
 
-    def objects(self) -> dict[str, int] | None:
-        """Returns None: there is no object storage."""
-        return None
+    def strays(self) -> list[str]:
+        """Returns nothing: there are no objects."""
+        return []

@@ -127,8 +127,12 @@ class Storage(ABC):
         """
 
     @abstractmethod
-    def objects(self) -> dict[str, int] | None:
-        """Returns the sizes of all files in object storage by path; None without any."""
+    def strays(self) -> list[str]:
+        """Returns the objects that are no part of the lake.
+
+        Raises:
+            StorageError: object storage cannot be used.
+        """
 
 
 def portions(files: Sequence[DataFile], most_bytes: int | None) -> Iterator[Sequence[DataFile]]:

@@ -143,9 +143,12 @@ class RemoteStorage(Storage):
             self._cache.trim()
         return done
 
-    def objects(self) -> dict[str, int] | None:
-        """Returns the sizes of all files in object storage by path."""
-        return self._bucket.sizes(_EVENTS)
+    def strays(self) -> list[str]:
+        """Returns the objects that are no part of the lake; nothing if the folder only follows."""
+        if (self.root / FOLLOWS).exists():
+            return []  # the manifest here may be older than the objects
+        with self._alone(_LOCK, wait=True):
+            return list(self._strays())
 
     def search_strays(self, wanted: Callable[[Path], bool]) -> int:
         """Deletes objects that are no part of the lake and that are wanted; returns their number.
@@ -157,10 +160,7 @@ class RemoteStorage(Storage):
         part = self.root / f".stray-{uuid.uuid4().hex}.parquet"
         with self._alone(_LOCK, wait=True):
             try:
-                for path, size in self._bucket.sizes(_EVENTS).items():
-                    with closing(Manifest(self.root)) as manifest:
-                        if manifest.knows(path):
-                            continue
+                for path, size in self._strays().items():
                     with part.open("wb") as file, suppress(NoObject):
                         file.writelines(self._bucket.pieces(path, size))
                     if wanted(part):
@@ -176,6 +176,12 @@ class RemoteStorage(Storage):
         self._bucket.put(name, b"probe")
         self._bucket.read(name)
         self._bucket.delete(name)
+
+    def _strays(self) -> dict[str, int]:
+        """Returns path and size of the strays; nobody uploads meanwhile."""
+        objects = self._bucket.sizes(_EVENTS)
+        with closing(Manifest(self.root)) as manifest:
+            return {path: size for path, size in objects.items() if not manifest.knows(path)}
 
     def claim(self) -> None:
         """Claims the object storage for this folder.

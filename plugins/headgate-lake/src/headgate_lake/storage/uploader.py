@@ -53,6 +53,7 @@ class Uploader:
             await self._run(self._storage.claim)
         except Retryable as error:
             self._tell(error)
+        self._waiting_bytes = await self._run(self._measured)
         self._rounds = asyncio.create_task(self._repeat())
 
     async def stop(self) -> None:
