@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 from gateway.components.component import API_VERSION
@@ -36,11 +37,14 @@ class KnownPeople:
         version: the rules and the state of knowledge in words, as figures print it.
         state: other than before whenever a row may be; letters, digits and `-`, for a file's name.
         rows: returns each id once. Ids that are missing are as the gateway has them.
+        folder: where the rows may be kept in files named ``people-*``. The package deletes them
+            when it erases somebody.
     """
 
     version: str
     state: str
     rows: Callable[[], Iterable[KnownPerson]]
+    folder: Path
 
 
 @dataclass(frozen=True, slots=True)

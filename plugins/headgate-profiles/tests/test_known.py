@@ -115,8 +115,10 @@ async def test_erased_people_are_in_no_file(
     destination = ProfilesDestination(make_config(ProfilesConfig, {}), context_of(tmp_path))
     await destination.start()
     await destination.send(make_batch(events))
+    ask(PEOPLE)
+    assert list((tmp_path / "data" / "profiles").glob("people-*"))
     done = await destination.erase(Subjects(users=frozenset({"ada-lovelace"})))
-    held = b"".join(path.read_bytes() for path in (tmp_path / "data").rglob("*.sqlite*"))
+    held = b"".join(path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file())
     await destination.stop()
     assert (done.status, done.items) == ("FINISHED", 3)
     assert "1 of them were seen with other people" in done.detail

@@ -138,9 +138,7 @@ async def _computed(scope: Scope, asked: Question, work: Callable[[StoredLake], 
 
     try:
         lake = await asyncio.to_thread(headgate_lake.find_lake, scope, asked.lake)
-        people = await asyncio.to_thread(
-            headgate_lake.find_people, scope, lake.folder, asked.identity
-        )
+        people = await asyncio.to_thread(headgate_lake.find_people, scope, asked.identity)
         return await desk_of(lake.folder, headgate_lake.limits_of(scope)).compute(work, people)
     except GatewayError as error:
         raise _refusal(error) from error

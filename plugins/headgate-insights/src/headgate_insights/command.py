@@ -182,7 +182,7 @@ def _open(given: dict[str, Any], stack: ExitStack) -> _Opened:
     lake = headgate_lake.find_lake(scope, given["lake_id"])
     limits = headgate_lake.limits_of(scope)
     runner = stack.enter_context(headgate_lake.Runner(lake, limits, spares))
-    people = headgate_lake.find_people(scope, lake.folder, given["identity"])
+    people = headgate_lake.find_people(scope, given["identity"])
     return _Opened(scope, StoredLake(lake, runner, people), ask_completeness(scope))
 
 

@@ -7,7 +7,7 @@ might copy a row that is about to go. Events that are sent meanwhile are newer a
 
 Files that are not in the manifest and lie among the lake's are deleted if they hold a user: a crash
 or a restored backup may have left them. The history of the SQL shell is deleted as a whole,
-and so are files that say who is who, and reports that name a user.
+and so are reports that name a user.
 
 A file that cannot be read cannot be searched. It is set aside, so that the other files are erased
 all the same, and the result says so.
@@ -28,7 +28,6 @@ from headgate_lake.reports import forget_reports, note_erasure
 from headgate_lake.retention import delete_removed
 from headgate_lake.session import Session
 from headgate_lake.sql.history import forget
-from headgate_lake.sql.people import forget_people
 from headgate_lake.storage import Storage, as_storage
 
 __all__ = ["Gone", "erase"]
@@ -95,7 +94,6 @@ def erase(
                 aside=aside,
             )
             forget(root)
-            forget_people(root)
             note_erasure(root, clock())
             gone.files += forget_reports(root, ids)
             delete_removed(session, grace_ms=-1)

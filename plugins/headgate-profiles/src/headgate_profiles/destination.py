@@ -136,6 +136,8 @@ class ProfilesDestination(Destination):
         with self._store.transaction() as session:
             gone = erase(session, wanted)
         self._known.clear()
+        for file in self._path.parent.glob("people-*"):  # what queries keep of who is who
+            file.unlink(missing_ok=True)
         self._store.scrub()
         return gone
 

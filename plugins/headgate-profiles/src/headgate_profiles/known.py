@@ -61,12 +61,13 @@ def known_people(scope: Scope, at_ms: int | None) -> KnownPeople | None:
     state = f"{id_}-{identifiers}-{facts}-{changed}-{erased}-{_digest(rules)}"
     if at_ms is None:
         rows: Callable[[], Iterator[KnownPerson]] = lambda: _now(path, rules)  # noqa: E731
-        return KnownPeople(f"identity graph ({id_}), as known now", state, rows)
+        return KnownPeople(f"identity graph ({id_}), as known now", state, rows, path.parent)
     then = datetime.fromtimestamp(at_ms / 1000, UTC)
     return KnownPeople(
         f"identity graph ({id_}), as known on {then:%Y-%m-%d %H:%M} UTC",
         f"{state}-until-{at_ms}",
         lambda: _then(path, rules, at_ms),
+        path.parent,
     )
 
 

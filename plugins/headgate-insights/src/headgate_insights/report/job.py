@@ -35,7 +35,7 @@ def make_report(
         stopping: ends the work before the next figure.
     """
     lake = headgate_lake.find_lake(scope, lake_id)
-    people = headgate_lake.find_people(scope, lake.folder)
+    people = headgate_lake.find_people(scope)
     folder = headgate_lake.reports_of(lake.folder)
     with headgate_lake.Runner(lake, headgate_lake.limits_of(scope)) as runner:
         report = build_report(

@@ -67,7 +67,7 @@ async def _ask(scope: Scope, request: AdminRequest) -> msgspec.Raw:
     body = request.decode(_Body)
     try:
         lake = await asyncio.to_thread(find_lake, scope, body.lake)
-        people = await asyncio.to_thread(find_people, scope, lake.folder, body.identity)
+        people = await asyncio.to_thread(find_people, scope, body.identity)
         query = msgspec.structs.replace(_query(scope, body), people=people.file)
     except ConfigError as error:
         raise AdminError(str(error)) from error

@@ -78,7 +78,7 @@ def sql(
             seconds=seconds or limits.seconds,
         )
         lake = find_lake(scope, id_)
-        people = find_people(scope, lake.folder, identity).file
+        people = find_people(scope, identity).file
         query = msgspec.structs.replace(query, people=people)
         if text is None and sys.stdin.isatty():
             from headgate_lake.sql.shell import Shell

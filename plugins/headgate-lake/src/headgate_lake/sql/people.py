@@ -1,7 +1,7 @@
 """Who is who in queries: events get the persons that a package knows of.
 
-What is known is kept as a Parquet file beside the lake, one for each state of knowledge. Each query
-joins its events with it. It is made anew when anything has changed, and erasure deletes it.
+What is known is kept as a Parquet file, one for each state of knowledge, in the folder of the
+package that knows it. Each query joins its events with it. The package deletes it with an erasure.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ import msgspec
 
 from gateway import ConfigError, KnownPeople, KnownPerson, Scope
 
-__all__ = ["NOBODY_KNOWN", "People", "find_people", "forget_people", "people_join"]
+__all__ = ["NOBODY_KNOWN", "People", "find_people", "people_join"]
 
-_FOLDER = "queries"
 _KEPT = 4
 """Files of earlier states that are kept for queries that run."""
 
@@ -43,11 +42,10 @@ class People(NamedTuple):
 NOBODY_KNOWN = People(None, "")
 
 
-def find_people(scope: Scope, lake: Path, identity: str = NOW) -> People:
+def find_people(scope: Scope, identity: str = NOW) -> People:
     """Returns who is who, as a package knows it.
 
     Args:
-        lake: folder of the lake.
         identity: ``now``; ``raw`` for the lake's own persons; or a time, for what was known then.
 
     Raises:
@@ -59,14 +57,8 @@ def find_people(scope: Scope, lake: Path, identity: str = NOW) -> People:
     for spec in scope.identities.values():
         known: KnownPeople | None = spec.people(scope, at_ms)
         if known is not None:
-            return People(_kept(known, lake / _FOLDER), known.version)
+            return People(_kept(known), known.version)
     return NOBODY_KNOWN
-
-
-def forget_people(lake: Path) -> None:
-    """Deletes what is kept; the next query makes it anew."""
-    for file in (lake / _FOLDER).glob("people-*"):
-        file.unlink(missing_ok=True)
 
 
 def people_join(file: str) -> tuple[str, str]:
@@ -98,7 +90,8 @@ def _moment(text: str, scope: Scope) -> int:
     return round(moment.astimezone(UTC).timestamp() * 1000)
 
 
-def _kept(known: KnownPeople, folder: Path) -> Path:
+def _kept(known: KnownPeople) -> Path:
+    folder = known.folder
     file = folder / f"people-{known.state}.parquet"
     if file.exists():
         with suppress(OSError):
