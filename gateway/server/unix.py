@@ -29,6 +29,7 @@ def listen_unix(path: Path) -> socket.socket:
         with short(path) as address:
             listener.bind(address)
         path.chmod(0o600)
+        listener.listen()  # at once, so that who finds the socket is not refused
         listener.setblocking(False)
     except BaseException:
         listener.close()

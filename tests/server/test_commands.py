@@ -49,7 +49,12 @@ async def answering(gateway: Gateway, *, look_seconds: float = LOOK_SECONDS) -> 
 
 async def reply(path: str, request: bytes) -> str:
     """Sends bytes over a new connection, and returns everything that comes back."""
-    reader, writer = await asyncio.open_unix_connection(path)
+    while True:
+        try:
+            reader, writer = await asyncio.open_unix_connection(path)
+            break
+        except ConnectionRefusedError:  # it is bound, and does not listen yet
+            await asyncio.sleep(0.01)
     try:
         writer.write(request)
         async with asyncio.timeout(5):

@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ DEFAULT = tomllib.loads((Path(__file__).parents[2] / "config.toml").read_text())
 
 
 def _config(url: str) -> str:
-    privacy = "\n".join(f"{key} = {json.dumps(value)}" for key, value in DEFAULT["privacy"].items())
+    privacy = "\n".join(f"{key} = {_toml(value)}" for key, value in DEFAULT["privacy"].items())
     return f"""
 [server]
 port = 0
@@ -55,6 +56,14 @@ url = "{url}/refusing"
 type = "webhook"
 url = "{url}/hook"
 """
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(one)}" for key, one in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value)
 
 
 class _Vendor(BaseHTTPRequestHandler):
