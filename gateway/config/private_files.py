@@ -50,7 +50,12 @@ def private_database(path: Path, *, closed_to: int = _GROUP_AND_OTHERS) -> None:
 
 
 def write_private(path: Path, content: str | bytes) -> None:
-    """Writes a file anew that only its owner may read; a text in UTF-8."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+    """Writes a file anew that only its owner may read; a text in UTF-8.
+
+    It is written aside first, so that no reader meets a part of it.
+    """
+    draft = path.with_name(f"{path.name}.new")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         os.fchmod(file.fileno(), 0o600)
         file.write(content.encode() if isinstance(content, str) else content)
+    draft.replace(path)
