@@ -8,6 +8,7 @@ therefore interrupts such a call by a signal.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -40,7 +41,8 @@ class LoopWatch:
     The thread counts its own ticks since the loop's last turn. It does not compare times: on a busy
     machine the whole process may stand still, and then the thread does not tick either. A loop that
     waits for a processor is not blocked. Code that keeps the thread from running shows in the
-    processor time that the loop used between two turns.
+    processor time that the loop used between two turns. Time of the garbage collector does not
+    count: it looks at everything that the process holds, of which little is the destination's.
 
     Attributes:
         stalls: the places at which the loop was blocked.
@@ -52,6 +54,7 @@ class LoopWatch:
         self._reported = False
         self._pauses = 0
         self._used = 0.0
+        self._collecting_since = 0.0
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="loop-watch", daemon=True)
         self._beats: asyncio.TimerHandle | None = None
@@ -66,6 +69,7 @@ class LoopWatch:
         if self._interrupts:
             self._before = signal.signal(_SIGNAL, self._interrupt)
         self._used = time.thread_time()
+        gc.callbacks.append(self._collecting)
         self._beat()
         self._thread.start()
         return self
@@ -73,6 +77,7 @@ class LoopWatch:
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
+        gc.callbacks.remove(self._collecting)
         if self._beats is not None:
             self._beats.cancel()
         if self._interrupts:
@@ -97,6 +102,14 @@ class LoopWatch:
         self._ticks = 0
         self._reported = False
         self._beats = self._loop.call_later(_TICK_SECONDS, self._beat)
+
+    def _collecting(self, phase: str, _: dict[str, int]) -> None:
+        if threading.get_ident() != self._watched:
+            return
+        if phase == "start":
+            self._collecting_since = time.thread_time()
+        else:
+            self._used += time.thread_time() - self._collecting_since
 
     def _watch(self) -> None:
         while not self._over.wait(_TICK_SECONDS):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import time
 from pathlib import Path
@@ -49,6 +50,26 @@ async def test_a_loop_that_gets_no_processor_is_not_blocked(
         time.sleep(1.4 * STALL_SECONDS)  # noqa: ASYNC251 - stands for the busy machine
         await asyncio.sleep(0.05)
     assert watch.stalls == []
+
+
+async def test_collecting_garbage_is_no_stall(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time of the garbage collector is not counted as the destination's; any other is."""
+    used = 0.0
+    monkeypatch.setattr(time, "thread_time", lambda: used)
+
+    def collector(phase: str, _: dict[str, int]) -> None:
+        nonlocal used
+        used += 2 * STALL_SECONDS if phase == "start" else 0
+
+    with LoopWatch() as watch:
+        gc.callbacks.append(collector)
+        gc.collect()
+        gc.callbacks.remove(collector)
+        await asyncio.sleep(0.05)
+        assert watch.stalls == []
+        used += 2 * STALL_SECONDS
+        await asyncio.sleep(0.05)
+    assert watch.stalls == [f"by a computation of {2 * STALL_SECONDS:.1f} s"]
 
 
 async def test_the_signal_is_given_back() -> None:
