@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -59,11 +60,14 @@ def facts(count: int) -> list[Fact]:
     return made
 
 
-def start(path: Path, number: int, workers: int, count: int) -> subprocess.Popen[str]:
+def start(
+    path: Path, number: int, workers: int, count: int, stack: ExitStack
+) -> subprocess.Popen[str]:
     words = [str(path), str(number), str(workers), str(count), str(Path(__file__).parent)]
-    process = subprocess.Popen(
-        [sys.executable, "-c", WORKER, *words], stdout=subprocess.PIPE, text=True
+    process = stack.enter_context(
+        subprocess.Popen([sys.executable, "-c", WORKER, *words], stdout=subprocess.PIPE, text=True)
     )
+    stack.callback(process.kill)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     return process
@@ -72,16 +76,17 @@ def start(path: Path, number: int, workers: int, count: int) -> subprocess.Popen
 def check_kills(path: Path, kills: int, count: int) -> None:
     """Runs two workers, kills one of them at random moments, and compares the graph."""
     dice = random.Random(kills)
-    running = [start(path, number, 2, count) for number in range(2)]
-    for _ in range(kills):
-        victim = dice.randrange(2)
-        time.sleep(dice.random() * 0.1)  # a kill has no clock that could be passed in
-        os.kill(running[victim].pid, signal.SIGKILL)
-        running[victim].communicate()
-        running[victim] = start(path, victim, 2, count)
-    for process in running:
-        process.communicate()
-        assert process.returncode == 0
+    with ExitStack() as stack:
+        running = [start(path, number, 2, count, stack) for number in range(2)]
+        for _ in range(kills):
+            victim = dice.randrange(2)
+            time.sleep(dice.random() * 0.1)  # a kill has no clock that could be passed in
+            os.kill(running[victim].pid, signal.SIGKILL)
+            running[victim].communicate()
+            running[victim] = start(path, victim, 2, count, stack)
+        for process in running:
+            process.communicate()
+            assert process.returncode == 0
     rules = Rules()
     expected = whole_graph(facts(count), rules).numbers(rules.kinds)
     store = Store(path, rules)

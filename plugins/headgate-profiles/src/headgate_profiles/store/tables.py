@@ -102,6 +102,8 @@ def open_to_read(path: Path) -> sqlite3.Connection:
 
 def _prepare(db: sqlite3.Connection, path: Path) -> None:
     db.execute("PRAGMA secure_delete = ON")  # erased people are overwritten, not only unlinked
+    if _has_tables(db, path):
+        return  # without a lock, for which a busy worker could make others wait for long
     db.execute("BEGIN IMMEDIATE")
     try:
         if not _has_tables(db, path):
