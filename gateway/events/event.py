@@ -183,8 +183,7 @@ class Event(Struct, kw_only=True, omit_defaults=True, dict=True, rename="camel")
         """
         slot = f"raw_{name}"
         raw: Raw = getattr(self, slot)
-        read = _loads(raw) if len(raw) else {}
-        body: dict[str, Any] = read if isinstance(read, dict) else {}
+        body = _object(raw)
         if raw is EMPTY:
             setattr(self, slot, Raw(b"{}"))  # so that readers look for a decoded body
         self.__dict__[slot] = body
@@ -235,9 +234,7 @@ class Event(Struct, kw_only=True, omit_defaults=True, dict=True, rename="camel")
         cached: Mapping[str, Any] | None = self.__dict__.get(slot)
         if cached is None:
             raw: Raw = getattr(self, slot)
-            read = _loads(raw) if len(raw) else {}
-            # Validation takes away what is no object, but plugins read events before that.
-            cached = self.__dict__[slot] = read if isinstance(read, dict) else {}
+            cached = self.__dict__[slot] = _object(raw)
         return cached
 
     def _replace(self, slot: str, value: Mapping[str, Any]) -> None:
@@ -258,6 +255,15 @@ def encode_events(events: Sequence[Event]) -> bytes:
 def decode_events(data: bytes | memoryview) -> list[Event]:
     """Decodes a JSON array made by `encode_events`; the events' bodies are views of `data`."""
     return _list_decoder.decode(data)
+
+
+def _object(raw: Raw) -> dict[str, Any]:
+    """Decodes a body; one that is absent or no object is empty.
+
+    Validation takes away what is no object, but plugins read events before that.
+    """
+    read = _loads(raw) if len(raw) else {}
+    return read if isinstance(read, dict) else {}
 
 
 def _loads(raw: Raw | bytes) -> Any:
